@@ -1,0 +1,91 @@
+/**
+ * An engine is a span of layers [start, end) as the processor sees it. It knows nothing of peers.
+ * Two implementations: `onnx.ts` (real weights) and the simulator's toy engine, whose hidden state is
+ * a hash of (layer, position, all tokens so far). One compliance suite holds both to this contract.
+ */
+import type { SessionId } from '../base/ids.ts'
+import type { EdgeType } from '../model/manifest.ts'
+
+/** How the tail picks a token. Greedy when `temperature` is 0. */
+export interface Sampling {
+  /** 0 or more; 0 takes the most likely token. */
+  readonly temperature: number
+  /** In (0, 1]: the smallest set of tokens whose probability reaches this. */
+  readonly topP: number
+  /** The k most likely tokens; 0 for all. */
+  readonly topK: number
+  /** Safe non-negative integer. Randomness is a function of (seed, position) only (promise P3). */
+  readonly seed: number
+}
+
+/** What a step feeds in: token ids at the head, edge-encoded hidden states elsewhere. */
+export type StepInput =
+  /** [tokens] ids, each in [0, vocab). */
+  | { readonly kind: 'ids'; readonly ids: Int32Array }
+  /** [tokens, hidden] in the model's edge type, little-endian; `bytes.length = tokens · hidden · edge size`. */
+  | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
+
+export interface Step {
+  readonly session: SessionId
+  /** Position of the step's first token. A longer cache is truncated to it first (promise P2). */
+  readonly position: number
+  readonly tokens: number
+  readonly input: StepInput
+  /** True at the tail for the last step of a prompt and for every step after it: sample a token. */
+  readonly sample: boolean
+}
+
+export type StepOutput =
+  /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
+  | { readonly kind: 'hidden'; readonly bytes: Uint8Array; readonly computeMs: number }
+  /** Last layer, `sample: true`: the token that follows the step's last one. */
+  | { readonly kind: 'token'; readonly id: number; readonly computeMs: number }
+  /** Last layer, `sample: false`. */
+  | { readonly kind: 'none'; readonly computeMs: number }
+
+/** What one peer's processor shows of itself, as announced in its record. */
+export interface EngineTimings {
+  /** Fixed price of one visit with one token, in ms (the `a` of `a + b·layers`). */
+  readonly visitMs: number
+  /** Added per layer for one token, in ms (the `b`). */
+  readonly layerMs: number
+}
+
+export interface Engine {
+  readonly start: number
+  readonly end: number
+  /** [tokens, hidden]: width of the hidden state. */
+  readonly hidden: number
+  readonly edge: EdgeType
+  /** Cache bytes that a session of `tokensMax` tokens is charged. */
+  cacheBytes(tokensMax: number): number
+  /** Bytes of all open sessions' caches. */
+  readonly cacheBytesUsed: number
+  readonly cacheBytesMax: number
+
+  /**
+   * Reserves the cache of a session for `tokensMax` tokens. Opening an open session again keeps its cache if
+   * `tokensMax` is the same.
+   * @throws {NoRoomError} when the cache budget cannot hold it.
+   */
+  open(session: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void>
+  /**
+   * Runs one step. Steps run in the order of the calls. A step that fails leaves the cache as it was.
+   * @throws {CacheGapError} when the cache is shorter than `step.position`; carries the cache's length.
+   * @throws {ContextFullError} when the step would pass `tokensMax`.
+   * @throws {InvalidStepError} when the input has the wrong kind, size or values (non-finite hidden, unknown id).
+   * @throws the signal's reason when aborted before the step starts; a started step always completes.
+   */
+  run(step: Step, options: { signal: AbortSignal }): Promise<StepOutput>
+  /** Tokens in a session's cache; undefined when the session is not open. */
+  length(session: SessionId): number | undefined
+  /** Frees a session's cache; unknown sessions are ignored. */
+  free(session: SessionId): Promise<void>
+  /** Frees everything. Running steps complete first. */
+  close(): Promise<void>
+}
+
+/** Bytes of one element in an edge type. */
+export function edgeSize(edge: EdgeType): 2 | 4 {
+  return edge === 'f32' ? 4 : 2
+}

@@ -1,0 +1,151 @@
+/**
+ * Every expected failure. Errors are told apart by `err.name`, as libp2p does. `exitCode` is what the
+ * CLI ends with: 2 for what the caller gave, 3 for what the data holds, 4 for what the swarm lacks,
+ * 5 for what a peer or an engine did, 1 for a defect of ours.
+ */
+import type { PeerId, SessionId } from './base/ids.ts'
+
+export abstract class SkeinError extends Error {
+  abstract readonly exitCode: number
+}
+
+/** Thrown when a flag, option or configuration value is wrong. */
+export class InvalidOptionError extends SkeinError {
+  override readonly name = 'InvalidOptionError'
+  readonly exitCode = 2
+}
+
+/** Thrown when a manifest is malformed, inconsistent or of a newer format. */
+export class InvalidManifestError extends SkeinError {
+  override readonly name = 'InvalidManifestError'
+  readonly exitCode = 3
+}
+
+/** Thrown when no model of that name or id is known here. */
+export class UnknownModelError extends SkeinError {
+  override readonly name = 'UnknownModelError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a shard's or the tokenizer's bytes do not have the digest that the manifest gives. */
+export class CorruptShardError extends SkeinError {
+  override readonly name = 'CorruptShardError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a model directory cannot be imported: missing or truncated files, unknown architecture or tensors. */
+export class ImportError extends SkeinError {
+  override readonly name = 'ImportError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a swarm file is malformed. */
+export class InvalidSwarmError extends SkeinError {
+  override readonly name = 'InvalidSwarmError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a data directory is in use, unreadable or was written by a newer Skein. */
+export class DataDirectoryError extends SkeinError {
+  override readonly name = 'DataDirectoryError'
+  readonly exitCode = 3
+}
+
+/** Thrown when no peer is running on a data directory whose control socket is asked. */
+export class PeerNotRunningError extends SkeinError {
+  override readonly name = 'PeerNotRunningError'
+  readonly exitCode = 4
+}
+
+/** Thrown when an address cannot be listened on. */
+export class ListenError extends SkeinError {
+  override readonly name = 'ListenError'
+  readonly exitCode = 4
+}
+
+/** Thrown when the memory budget cannot hold even one layer, or a pinned range. */
+export class BudgetTooSmallError extends SkeinError {
+  override readonly name = 'BudgetTooSmallError'
+  readonly exitCode = 2
+}
+
+/** Thrown when the live peers' stages do not cover every layer; says which layers and how many bytes are missing. */
+export class NotCoveredError extends SkeinError {
+  override readonly name = 'NotCoveredError'
+  readonly exitCode = 4
+}
+
+/** Thrown when a prompt with its answer does not fit the model's context. */
+export class PromptTooLongError extends SkeinError {
+  override readonly name = 'PromptTooLongError'
+  readonly exitCode = 2
+}
+
+/** Thrown when a cache budget cannot take another session. */
+export class NoRoomError extends SkeinError {
+  override readonly name = 'NoRoomError'
+  readonly exitCode = 4
+}
+
+/** Thrown when a step starts beyond the end of the cache; `length` is where it must start at the latest (promise P2). */
+export class CacheGapError extends SkeinError {
+  override readonly name = 'CacheGapError'
+  readonly exitCode = 5
+  readonly length: number
+  constructor(session: SessionId, position: number, length: number) {
+    super(`session ${session.slice(0, 8)}: the step starts at ${position}, but the cache ends at ${length}`)
+    this.length = length
+  }
+}
+
+/** Thrown when a step would pass the number of tokens that its session reserved. */
+export class ContextFullError extends SkeinError {
+  override readonly name = 'ContextFullError'
+  readonly exitCode = 5
+}
+
+/** Thrown when a step's input has the wrong kind, size or values. */
+export class InvalidStepError extends SkeinError {
+  override readonly name = 'InvalidStepError'
+  readonly exitCode = 5
+}
+
+/** Thrown when an engine cannot be made or its thread has ended. */
+export class EngineError extends SkeinError {
+  override readonly name = 'EngineError'
+  readonly exitCode = 5
+}
+
+/** Thrown when a peer sends what the protocol forbids: its stream ends, and it is counted (promise P10). */
+export class ProtocolError extends SkeinError {
+  override readonly name = 'ProtocolError'
+  readonly exitCode = 5
+}
+
+/** Thrown when a peer cannot be reached or its connection closed. */
+export class PeerLostError extends SkeinError {
+  override readonly name = 'PeerLostError'
+  readonly exitCode = 5
+  readonly peer: PeerId
+  constructor(peer: PeerId, message: string) {
+    super(message)
+    this.peer = peer
+  }
+}
+
+/** Thrown when an answer cannot be finished; `text` is what was generated until then. */
+export class SessionFailedError extends SkeinError {
+  override readonly name = 'SessionFailedError'
+  readonly exitCode = 5
+  readonly text: string
+  constructor(message: string, text: string) {
+    super(message)
+    this.text = text
+  }
+}
+
+/** Thrown when a wait passed its deadline; the message says what was waited for and how long. */
+export class DeadlineError extends SkeinError {
+  override readonly name = 'DeadlineError'
+  readonly exitCode = 5
+}
