@@ -1,0 +1,1768 @@
+import { decodeMessage, encodeMessage, MaxLengthError, message, streamMessage } from 'protons-runtime'
+import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
+import type { Codec, DecodeOptions } from 'protons-runtime'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+export interface RecordsFrame {
+  records: SignedRecord[]
+}
+
+export namespace RecordsFrame {
+  let _codec: Codec<RecordsFrame>
+
+  export const codec = (): Codec<RecordsFrame> => {
+    if (_codec == null) {
+      _codec = message<RecordsFrame>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if (obj.records != null && obj.records.length > 0) {
+          for (const value of obj.records) {
+            w.uint32(10)
+            SignedRecord.codec().encode(value, w)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          records: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.records != null && obj.records.length === opts.limits.records) {
+                throw new MaxLengthError('Decode error - repeated field "records" had too many elements')
+              }
+
+              obj.records.push(SignedRecord.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.records$
+              }))
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          records: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.records != null && obj.records === opts.limits.records) {
+                throw new MaxLengthError('Streaming decode error - repeated field "records" had too many elements')
+              }
+
+              for (const evt of SignedRecord.codec().stream(reader, reader.uint32(), `${prefix}.records[]`, {
+                limits: opts.limits?.records$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.records
+                }
+              }
+
+              obj.records++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RecordsFrameRecordsPayloadFieldEvent {
+    field: '$.records[].payload'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface RecordsFrameRecordsSignatureFieldEvent {
+    field: '$.records[].signature'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export function encode (obj: Partial<RecordsFrame>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, RecordsFrame.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<RecordsFrame>): RecordsFrame {
+    return decodeMessage(buf, RecordsFrame.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<RecordsFrame>): Generator<RecordsFrameRecordsPayloadFieldEvent | RecordsFrameRecordsSignatureFieldEvent> {
+    return streamMessage(buf, RecordsFrame.codec(), opts)
+  }
+}
+
+export interface SignedRecord {
+  payload: Uint8Array<ArrayBuffer>
+  signature: Uint8Array<ArrayBuffer>
+}
+
+export namespace SignedRecord {
+  let _codec: Codec<SignedRecord>
+
+  export const codec = (): Codec<SignedRecord> => {
+    if (_codec == null) {
+      _codec = message<SignedRecord>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.payload != null && obj.payload.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.payload)
+        }
+
+        if ((obj.signature != null && obj.signature.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.signature)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          payload: uint8ArrayAlloc(0),
+          signature: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.payload = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.signature = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.payload`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.signature`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface SignedRecordPayloadFieldEvent {
+    field: '$.payload'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface SignedRecordSignatureFieldEvent {
+    field: '$.signature'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<SignedRecord>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, SignedRecord.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SignedRecord>): SignedRecord {
+    return decodeMessage(buf, SignedRecord.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SignedRecord>): Generator<SignedRecordPayloadFieldEvent | SignedRecordSignatureFieldEvent> {
+    return streamMessage(buf, SignedRecord.codec(), opts)
+  }
+}
+
+export interface PeerRecord {
+  peer: Uint8Array<ArrayBuffer>
+  seq: bigint
+  ttlMs: number
+  addresses: Uint8Array<ArrayBuffer>[]
+  agent: string
+  hardware?: Hardware
+  budgetBytes: bigint
+  models: ModelOffer[]
+  stages: StageOffer[]
+  load?: Load
+  battery?: Battery
+}
+
+export namespace PeerRecord {
+  let _codec: Codec<PeerRecord>
+
+  export const codec = (): Codec<PeerRecord> => {
+    if (_codec == null) {
+      _codec = message<PeerRecord>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.peer != null && obj.peer.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.peer)
+        }
+
+        if ((obj.seq != null && obj.seq !== 0n)) {
+          w.uint32(16)
+          w.uint64(obj.seq)
+        }
+
+        if ((obj.ttlMs != null && obj.ttlMs !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.ttlMs)
+        }
+
+        if (obj.addresses != null && obj.addresses.length > 0) {
+          for (const value of obj.addresses) {
+            w.uint32(34)
+            w.bytes(value)
+          }
+        }
+
+        if ((obj.agent != null && obj.agent !== '')) {
+          w.uint32(42)
+          w.string(obj.agent)
+        }
+
+        if (obj.hardware != null) {
+          w.uint32(50)
+          Hardware.codec().encode(obj.hardware, w)
+        }
+
+        if ((obj.budgetBytes != null && obj.budgetBytes !== 0n)) {
+          w.uint32(56)
+          w.uint64(obj.budgetBytes)
+        }
+
+        if (obj.models != null && obj.models.length > 0) {
+          for (const value of obj.models) {
+            w.uint32(66)
+            ModelOffer.codec().encode(value, w)
+          }
+        }
+
+        if (obj.stages != null && obj.stages.length > 0) {
+          for (const value of obj.stages) {
+            w.uint32(74)
+            StageOffer.codec().encode(value, w)
+          }
+        }
+
+        if (obj.load != null) {
+          w.uint32(82)
+          Load.codec().encode(obj.load, w)
+        }
+
+        if (obj.battery != null) {
+          w.uint32(90)
+          Battery.codec().encode(obj.battery, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          peer: uint8ArrayAlloc(0),
+          seq: 0n,
+          ttlMs: 0,
+          addresses: [],
+          agent: '',
+          budgetBytes: 0n,
+          models: [],
+          stages: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.peer = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.seq = reader.uint64()
+              break
+            }
+            case 3: {
+              obj.ttlMs = reader.uint32()
+              break
+            }
+            case 4: {
+              if (opts.limits?.addresses != null && obj.addresses.length === opts.limits.addresses) {
+                throw new MaxLengthError('Decode error - repeated field "addresses" had too many elements')
+              }
+
+              obj.addresses.push(reader.bytes())
+              break
+            }
+            case 5: {
+              obj.agent = reader.string()
+              break
+            }
+            case 6: {
+              obj.hardware = Hardware.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.hardware
+              })
+              break
+            }
+            case 7: {
+              obj.budgetBytes = reader.uint64()
+              break
+            }
+            case 8: {
+              if (opts.limits?.models != null && obj.models.length === opts.limits.models) {
+                throw new MaxLengthError('Decode error - repeated field "models" had too many elements')
+              }
+
+              obj.models.push(ModelOffer.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.models$
+              }))
+              break
+            }
+            case 9: {
+              if (opts.limits?.stages != null && obj.stages.length === opts.limits.stages) {
+                throw new MaxLengthError('Decode error - repeated field "stages" had too many elements')
+              }
+
+              obj.stages.push(StageOffer.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.stages$
+              }))
+              break
+            }
+            case 10: {
+              obj.load = Load.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.load
+              })
+              break
+            }
+            case 11: {
+              obj.battery = Battery.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.battery
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          addresses: 0,
+          models: 0,
+          stages: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.peer`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.seq`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.ttlMs`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              if (opts.limits?.addresses != null && obj.addresses === opts.limits.addresses) {
+                throw new MaxLengthError('Streaming decode error - repeated field "addresses" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.addresses[]`,
+                index: obj.addresses,
+                value: reader.bytes()
+              }
+
+              obj.addresses++
+
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.agent`,
+                value: reader.string()
+              }
+              break
+            }
+            case 6: {
+              yield * Hardware.codec().stream(reader, reader.uint32(), `${prefix}.hardware`, {
+                limits: opts.limits?.hardware
+              })
+
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.budgetBytes`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 8: {
+              if (opts.limits?.models != null && obj.models === opts.limits.models) {
+                throw new MaxLengthError('Streaming decode error - repeated field "models" had too many elements')
+              }
+
+              for (const evt of ModelOffer.codec().stream(reader, reader.uint32(), `${prefix}.models[]`, {
+                limits: opts.limits?.models$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.models
+                }
+              }
+
+              obj.models++
+
+              break
+            }
+            case 9: {
+              if (opts.limits?.stages != null && obj.stages === opts.limits.stages) {
+                throw new MaxLengthError('Streaming decode error - repeated field "stages" had too many elements')
+              }
+
+              for (const evt of StageOffer.codec().stream(reader, reader.uint32(), `${prefix}.stages[]`, {
+                limits: opts.limits?.stages$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.stages
+                }
+              }
+
+              obj.stages++
+
+              break
+            }
+            case 10: {
+              yield * Load.codec().stream(reader, reader.uint32(), `${prefix}.load`, {
+                limits: opts.limits?.load
+              })
+
+              break
+            }
+            case 11: {
+              yield * Battery.codec().stream(reader, reader.uint32(), `${prefix}.battery`, {
+                limits: opts.limits?.battery
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface PeerRecordPeerFieldEvent {
+    field: '$.peer'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PeerRecordSeqFieldEvent {
+    field: '$.seq'
+    value: bigint
+  }
+
+  export interface PeerRecordTtlMsFieldEvent {
+    field: '$.ttlMs'
+    value: number
+  }
+
+  export interface PeerRecordAddressesFieldEvent {
+    field: '$.addresses[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PeerRecordAgentFieldEvent {
+    field: '$.agent'
+    value: string
+  }
+
+  export interface PeerRecordHardwareCoresFieldEvent {
+    field: '$.hardware.cores'
+    value: number
+  }
+
+  export interface PeerRecordHardwareMemoryBytesFieldEvent {
+    field: '$.hardware.memoryBytes'
+    value: bigint
+  }
+
+  export interface PeerRecordHardwareArchitectureFieldEvent {
+    field: '$.hardware.architecture'
+    value: string
+  }
+
+  export interface PeerRecordHardwarePlatformFieldEvent {
+    field: '$.hardware.platform'
+    value: string
+  }
+
+  export interface PeerRecordHardwareCpuFieldEvent {
+    field: '$.hardware.cpu'
+    value: string
+  }
+
+  export interface PeerRecordBudgetBytesFieldEvent {
+    field: '$.budgetBytes'
+    value: bigint
+  }
+
+  export interface PeerRecordModelsModelFieldEvent {
+    field: '$.models[].model'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface PeerRecordModelsNameFieldEvent {
+    field: '$.models[].name'
+    value: string
+    index: number
+  }
+
+  export interface PeerRecordModelsLayersFieldEvent {
+    field: '$.models[].layers'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsHeldStartFieldEvent {
+    field: '$.models[].held[].start'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsHeldEndFieldEvent {
+    field: '$.models[].held[].end'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsEmbeddingFieldEvent {
+    field: '$.models[].embedding'
+    value: boolean
+    index: number
+  }
+
+  export interface PeerRecordModelsHeadFieldEvent {
+    field: '$.models[].head'
+    value: boolean
+    index: number
+  }
+
+  export interface PeerRecordModelsVisitMsFieldEvent {
+    field: '$.models[].visitMs'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsLayerMsFieldEvent {
+    field: '$.models[].layerMs'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsNumericClassFieldEvent {
+    field: '$.models[].numericClass'
+    value: string
+    index: number
+  }
+
+  export interface PeerRecordModelsPinnedStartFieldEvent {
+    field: '$.models[].pinned.start'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsPinnedEndFieldEvent {
+    field: '$.models[].pinned.end'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordStagesModelFieldEvent {
+    field: '$.stages[].model'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface PeerRecordStagesStartFieldEvent {
+    field: '$.stages[].start'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordStagesEndFieldEvent {
+    field: '$.stages[].end'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordStagesServingFieldEvent {
+    field: '$.stages[].serving'
+    value: boolean
+    index: number
+  }
+
+  export interface PeerRecordStagesCacheBytesFreeFieldEvent {
+    field: '$.stages[].cacheBytesFree'
+    value: bigint
+    index: number
+  }
+
+  export interface PeerRecordLoadSessionsFieldEvent {
+    field: '$.load.sessions'
+    value: number
+  }
+
+  export interface PeerRecordLoadQueuedStepsFieldEvent {
+    field: '$.load.queuedSteps'
+    value: number
+  }
+
+  export interface PeerRecordBatteryLevelFieldEvent {
+    field: '$.battery.level'
+    value: number
+  }
+
+  export interface PeerRecordBatteryChargingFieldEvent {
+    field: '$.battery.charging'
+    value: boolean
+  }
+
+  export function encode (obj: Partial<PeerRecord>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, PeerRecord.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): PeerRecord {
+    return decodeMessage(buf, PeerRecord.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent> {
+    return streamMessage(buf, PeerRecord.codec(), opts)
+  }
+}
+
+export interface Hardware {
+  cores: number
+  memoryBytes: bigint
+  architecture: string
+  platform: string
+  cpu: string
+}
+
+export namespace Hardware {
+  let _codec: Codec<Hardware>
+
+  export const codec = (): Codec<Hardware> => {
+    if (_codec == null) {
+      _codec = message<Hardware>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.cores != null && obj.cores !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.cores)
+        }
+
+        if ((obj.memoryBytes != null && obj.memoryBytes !== 0n)) {
+          w.uint32(16)
+          w.uint64(obj.memoryBytes)
+        }
+
+        if ((obj.architecture != null && obj.architecture !== '')) {
+          w.uint32(26)
+          w.string(obj.architecture)
+        }
+
+        if ((obj.platform != null && obj.platform !== '')) {
+          w.uint32(34)
+          w.string(obj.platform)
+        }
+
+        if ((obj.cpu != null && obj.cpu !== '')) {
+          w.uint32(42)
+          w.string(obj.cpu)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          cores: 0,
+          memoryBytes: 0n,
+          architecture: '',
+          platform: '',
+          cpu: ''
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.cores = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.memoryBytes = reader.uint64()
+              break
+            }
+            case 3: {
+              obj.architecture = reader.string()
+              break
+            }
+            case 4: {
+              obj.platform = reader.string()
+              break
+            }
+            case 5: {
+              obj.cpu = reader.string()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.cores`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.memoryBytes`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.architecture`,
+                value: reader.string()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.platform`,
+                value: reader.string()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.cpu`,
+                value: reader.string()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface HardwareCoresFieldEvent {
+    field: '$.cores'
+    value: number
+  }
+
+  export interface HardwareMemoryBytesFieldEvent {
+    field: '$.memoryBytes'
+    value: bigint
+  }
+
+  export interface HardwareArchitectureFieldEvent {
+    field: '$.architecture'
+    value: string
+  }
+
+  export interface HardwarePlatformFieldEvent {
+    field: '$.platform'
+    value: string
+  }
+
+  export interface HardwareCpuFieldEvent {
+    field: '$.cpu'
+    value: string
+  }
+
+  export function encode (obj: Partial<Hardware>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Hardware.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hardware>): Hardware {
+    return decodeMessage(buf, Hardware.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hardware>): Generator<HardwareCoresFieldEvent | HardwareMemoryBytesFieldEvent | HardwareArchitectureFieldEvent | HardwarePlatformFieldEvent | HardwareCpuFieldEvent> {
+    return streamMessage(buf, Hardware.codec(), opts)
+  }
+}
+
+export interface ModelOffer {
+  model: Uint8Array<ArrayBuffer>
+  name: string
+  layers: number
+  held: LayerRange[]
+  embedding: boolean
+  head: boolean
+  visitMs: number
+  layerMs: number
+  numericClass: string
+  pinned?: LayerRange
+}
+
+export namespace ModelOffer {
+  let _codec: Codec<ModelOffer>
+
+  export const codec = (): Codec<ModelOffer> => {
+    if (_codec == null) {
+      _codec = message<ModelOffer>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.model != null && obj.model.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.model)
+        }
+
+        if ((obj.name != null && obj.name !== '')) {
+          w.uint32(18)
+          w.string(obj.name)
+        }
+
+        if ((obj.layers != null && obj.layers !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.layers)
+        }
+
+        if (obj.held != null && obj.held.length > 0) {
+          for (const value of obj.held) {
+            w.uint32(34)
+            LayerRange.codec().encode(value, w)
+          }
+        }
+
+        if ((obj.embedding != null && obj.embedding !== false)) {
+          w.uint32(40)
+          w.bool(obj.embedding)
+        }
+
+        if ((obj.head != null && obj.head !== false)) {
+          w.uint32(48)
+          w.bool(obj.head)
+        }
+
+        if ((obj.visitMs != null && obj.visitMs !== 0)) {
+          w.uint32(57)
+          w.double(obj.visitMs)
+        }
+
+        if ((obj.layerMs != null && obj.layerMs !== 0)) {
+          w.uint32(65)
+          w.double(obj.layerMs)
+        }
+
+        if ((obj.numericClass != null && obj.numericClass !== '')) {
+          w.uint32(74)
+          w.string(obj.numericClass)
+        }
+
+        if (obj.pinned != null) {
+          w.uint32(82)
+          LayerRange.codec().encode(obj.pinned, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          model: uint8ArrayAlloc(0),
+          name: '',
+          layers: 0,
+          held: [],
+          embedding: false,
+          head: false,
+          visitMs: 0,
+          layerMs: 0,
+          numericClass: ''
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.model = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.name = reader.string()
+              break
+            }
+            case 3: {
+              obj.layers = reader.uint32()
+              break
+            }
+            case 4: {
+              if (opts.limits?.held != null && obj.held.length === opts.limits.held) {
+                throw new MaxLengthError('Decode error - repeated field "held" had too many elements')
+              }
+
+              obj.held.push(LayerRange.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.held$
+              }))
+              break
+            }
+            case 5: {
+              obj.embedding = reader.bool()
+              break
+            }
+            case 6: {
+              obj.head = reader.bool()
+              break
+            }
+            case 7: {
+              obj.visitMs = reader.double()
+              break
+            }
+            case 8: {
+              obj.layerMs = reader.double()
+              break
+            }
+            case 9: {
+              obj.numericClass = reader.string()
+              break
+            }
+            case 10: {
+              obj.pinned = LayerRange.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.pinned
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          held: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.model`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.name`,
+                value: reader.string()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.layers`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              if (opts.limits?.held != null && obj.held === opts.limits.held) {
+                throw new MaxLengthError('Streaming decode error - repeated field "held" had too many elements')
+              }
+
+              for (const evt of LayerRange.codec().stream(reader, reader.uint32(), `${prefix}.held[]`, {
+                limits: opts.limits?.held$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.held
+                }
+              }
+
+              obj.held++
+
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.embedding`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.head`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.visitMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.layerMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 9: {
+              yield {
+                field: `${prefix}.numericClass`,
+                value: reader.string()
+              }
+              break
+            }
+            case 10: {
+              yield * LayerRange.codec().stream(reader, reader.uint32(), `${prefix}.pinned`, {
+                limits: opts.limits?.pinned
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ModelOfferModelFieldEvent {
+    field: '$.model'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface ModelOfferNameFieldEvent {
+    field: '$.name'
+    value: string
+  }
+
+  export interface ModelOfferLayersFieldEvent {
+    field: '$.layers'
+    value: number
+  }
+
+  export interface ModelOfferHeldStartFieldEvent {
+    field: '$.held[].start'
+    value: number
+    index: number
+  }
+
+  export interface ModelOfferHeldEndFieldEvent {
+    field: '$.held[].end'
+    value: number
+    index: number
+  }
+
+  export interface ModelOfferEmbeddingFieldEvent {
+    field: '$.embedding'
+    value: boolean
+  }
+
+  export interface ModelOfferHeadFieldEvent {
+    field: '$.head'
+    value: boolean
+  }
+
+  export interface ModelOfferVisitMsFieldEvent {
+    field: '$.visitMs'
+    value: number
+  }
+
+  export interface ModelOfferLayerMsFieldEvent {
+    field: '$.layerMs'
+    value: number
+  }
+
+  export interface ModelOfferNumericClassFieldEvent {
+    field: '$.numericClass'
+    value: string
+  }
+
+  export interface ModelOfferPinnedStartFieldEvent {
+    field: '$.pinned.start'
+    value: number
+  }
+
+  export interface ModelOfferPinnedEndFieldEvent {
+    field: '$.pinned.end'
+    value: number
+  }
+
+  export function encode (obj: Partial<ModelOffer>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, ModelOffer.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): ModelOffer {
+    return decodeMessage(buf, ModelOffer.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent> {
+    return streamMessage(buf, ModelOffer.codec(), opts)
+  }
+}
+
+export interface LayerRange {
+  start: number
+  end: number
+}
+
+export namespace LayerRange {
+  let _codec: Codec<LayerRange>
+
+  export const codec = (): Codec<LayerRange> => {
+    if (_codec == null) {
+      _codec = message<LayerRange>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.start != null && obj.start !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.start)
+        }
+
+        if ((obj.end != null && obj.end !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.end)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          start: 0,
+          end: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.start = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.end = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.start`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.end`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LayerRangeStartFieldEvent {
+    field: '$.start'
+    value: number
+  }
+
+  export interface LayerRangeEndFieldEvent {
+    field: '$.end'
+    value: number
+  }
+
+  export function encode (obj: Partial<LayerRange>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, LayerRange.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LayerRange>): LayerRange {
+    return decodeMessage(buf, LayerRange.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LayerRange>): Generator<LayerRangeStartFieldEvent | LayerRangeEndFieldEvent> {
+    return streamMessage(buf, LayerRange.codec(), opts)
+  }
+}
+
+export interface StageOffer {
+  model: Uint8Array<ArrayBuffer>
+  start: number
+  end: number
+  serving: boolean
+  cacheBytesFree: bigint
+}
+
+export namespace StageOffer {
+  let _codec: Codec<StageOffer>
+
+  export const codec = (): Codec<StageOffer> => {
+    if (_codec == null) {
+      _codec = message<StageOffer>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.model != null && obj.model.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.model)
+        }
+
+        if ((obj.start != null && obj.start !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.start)
+        }
+
+        if ((obj.end != null && obj.end !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.end)
+        }
+
+        if ((obj.serving != null && obj.serving !== false)) {
+          w.uint32(32)
+          w.bool(obj.serving)
+        }
+
+        if ((obj.cacheBytesFree != null && obj.cacheBytesFree !== 0n)) {
+          w.uint32(40)
+          w.uint64(obj.cacheBytesFree)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          model: uint8ArrayAlloc(0),
+          start: 0,
+          end: 0,
+          serving: false,
+          cacheBytesFree: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.model = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.start = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.end = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.serving = reader.bool()
+              break
+            }
+            case 5: {
+              obj.cacheBytesFree = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.model`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.start`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.end`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.serving`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.cacheBytesFree`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface StageOfferModelFieldEvent {
+    field: '$.model'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageOfferStartFieldEvent {
+    field: '$.start'
+    value: number
+  }
+
+  export interface StageOfferEndFieldEvent {
+    field: '$.end'
+    value: number
+  }
+
+  export interface StageOfferServingFieldEvent {
+    field: '$.serving'
+    value: boolean
+  }
+
+  export interface StageOfferCacheBytesFreeFieldEvent {
+    field: '$.cacheBytesFree'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<StageOffer>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, StageOffer.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): StageOffer {
+    return decodeMessage(buf, StageOffer.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): Generator<StageOfferModelFieldEvent | StageOfferStartFieldEvent | StageOfferEndFieldEvent | StageOfferServingFieldEvent | StageOfferCacheBytesFreeFieldEvent> {
+    return streamMessage(buf, StageOffer.codec(), opts)
+  }
+}
+
+export interface Load {
+  sessions: number
+  queuedSteps: number
+}
+
+export namespace Load {
+  let _codec: Codec<Load>
+
+  export const codec = (): Codec<Load> => {
+    if (_codec == null) {
+      _codec = message<Load>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.sessions != null && obj.sessions !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.sessions)
+        }
+
+        if ((obj.queuedSteps != null && obj.queuedSteps !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.queuedSteps)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          sessions: 0,
+          queuedSteps: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.sessions = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.queuedSteps = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.sessions`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.queuedSteps`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LoadSessionsFieldEvent {
+    field: '$.sessions'
+    value: number
+  }
+
+  export interface LoadQueuedStepsFieldEvent {
+    field: '$.queuedSteps'
+    value: number
+  }
+
+  export function encode (obj: Partial<Load>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Load.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Load>): Load {
+    return decodeMessage(buf, Load.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Load>): Generator<LoadSessionsFieldEvent | LoadQueuedStepsFieldEvent> {
+    return streamMessage(buf, Load.codec(), opts)
+  }
+}
+
+export interface Battery {
+  level: number
+  charging: boolean
+}
+
+export namespace Battery {
+  let _codec: Codec<Battery>
+
+  export const codec = (): Codec<Battery> => {
+    if (_codec == null) {
+      _codec = message<Battery>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.level != null && obj.level !== 0)) {
+          w.uint32(13)
+          w.float(obj.level)
+        }
+
+        if ((obj.charging != null && obj.charging !== false)) {
+          w.uint32(16)
+          w.bool(obj.charging)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          level: 0,
+          charging: false
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.level = reader.float()
+              break
+            }
+            case 2: {
+              obj.charging = reader.bool()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.level`,
+                value: reader.float()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.charging`,
+                value: reader.bool()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface BatteryLevelFieldEvent {
+    field: '$.level'
+    value: number
+  }
+
+  export interface BatteryChargingFieldEvent {
+    field: '$.charging'
+    value: boolean
+  }
+
+  export function encode (obj: Partial<Battery>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Battery.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Battery>): Battery {
+    return decodeMessage(buf, Battery.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Battery>): Generator<BatteryLevelFieldEvent | BatteryChargingFieldEvent> {
+    return streamMessage(buf, Battery.codec(), opts)
+  }
+}

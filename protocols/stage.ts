@@ -1,0 +1,2267 @@
+import { decodeMessage, encodeMessage, enumeration, MaxLengthError, message, streamMessage } from 'protons-runtime'
+import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
+import type { Codec, DecodeOptions } from 'protons-runtime'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+export interface StageFrame {
+  open?: Open
+  step?: Step
+  token?: Token
+  ack?: Ack
+  refuse?: Refuse
+  close?: Close
+  closed?: Closed
+}
+
+export namespace StageFrame {
+  let _codec: Codec<StageFrame>
+
+  export const codec = (): Codec<StageFrame> => {
+    if (_codec == null) {
+      _codec = message<StageFrame>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        obj = { ...obj }
+
+        if (obj.closed != null) {
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.close != null) {
+          obj.closed = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.refuse != null) {
+          obj.closed = undefined
+          obj.close = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.ack != null) {
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.token != null) {
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.step != null) {
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.open = undefined
+        }
+
+        if (obj.open != null) {
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+        }
+
+        if (obj.open != null) {
+          w.uint32(10)
+          Open.codec().encode(obj.open, w)
+        }
+
+        if (obj.step != null) {
+          w.uint32(18)
+          Step.codec().encode(obj.step, w)
+        }
+
+        if (obj.token != null) {
+          w.uint32(26)
+          Token.codec().encode(obj.token, w)
+        }
+
+        if (obj.ack != null) {
+          w.uint32(34)
+          Ack.codec().encode(obj.ack, w)
+        }
+
+        if (obj.refuse != null) {
+          w.uint32(42)
+          Refuse.codec().encode(obj.refuse, w)
+        }
+
+        if (obj.close != null) {
+          w.uint32(50)
+          Close.codec().encode(obj.close, w)
+        }
+
+        if (obj.closed != null) {
+          w.uint32(58)
+          Closed.codec().encode(obj.closed, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {}
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.open = Open.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.open
+              })
+              break
+            }
+            case 2: {
+              obj.step = Step.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.step
+              })
+              break
+            }
+            case 3: {
+              obj.token = Token.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.token
+              })
+              break
+            }
+            case 4: {
+              obj.ack = Ack.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.ack
+              })
+              break
+            }
+            case 5: {
+              obj.refuse = Refuse.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.refuse
+              })
+              break
+            }
+            case 6: {
+              obj.close = Close.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.close
+              })
+              break
+            }
+            case 7: {
+              obj.closed = Closed.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.closed
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        if (obj.closed != null) {
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.close != null) {
+          delete obj.closed
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.refuse != null) {
+          delete obj.closed
+          delete obj.close
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.ack != null) {
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.token != null) {
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.step != null) {
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.open
+        }
+
+        if (obj.open != null) {
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield * Open.codec().stream(reader, reader.uint32(), `${prefix}.open`, {
+                limits: opts.limits?.open
+              })
+
+              break
+            }
+            case 2: {
+              yield * Step.codec().stream(reader, reader.uint32(), `${prefix}.step`, {
+                limits: opts.limits?.step
+              })
+
+              break
+            }
+            case 3: {
+              yield * Token.codec().stream(reader, reader.uint32(), `${prefix}.token`, {
+                limits: opts.limits?.token
+              })
+
+              break
+            }
+            case 4: {
+              yield * Ack.codec().stream(reader, reader.uint32(), `${prefix}.ack`, {
+                limits: opts.limits?.ack
+              })
+
+              break
+            }
+            case 5: {
+              yield * Refuse.codec().stream(reader, reader.uint32(), `${prefix}.refuse`, {
+                limits: opts.limits?.refuse
+              })
+
+              break
+            }
+            case 6: {
+              yield * Close.codec().stream(reader, reader.uint32(), `${prefix}.close`, {
+                limits: opts.limits?.close
+              })
+
+              break
+            }
+            case 7: {
+              yield * Closed.codec().stream(reader, reader.uint32(), `${prefix}.closed`, {
+                limits: opts.limits?.closed
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface StageFrameOpenSessionFieldEvent {
+    field: '$.open.session'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageFrameOpenEpochFieldEvent {
+    field: '$.open.epoch'
+    value: number
+  }
+
+  export interface StageFrameOpenModelFieldEvent {
+    field: '$.open.model'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageFrameOpenRoutePeerFieldEvent {
+    field: '$.open.route[].peer'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface StageFrameOpenRouteStartFieldEvent {
+    field: '$.open.route[].start'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameOpenRouteEndFieldEvent {
+    field: '$.open.route[].end'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameOpenHopFieldEvent {
+    field: '$.open.hop'
+    value: number
+  }
+
+  export interface StageFrameOpenDriverFieldEvent {
+    field: '$.open.driver'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageFrameOpenTokensMaxFieldEvent {
+    field: '$.open.tokensMax'
+    value: number
+  }
+
+  export interface StageFrameOpenSamplingTemperatureFieldEvent {
+    field: '$.open.sampling.temperature'
+    value: number
+  }
+
+  export interface StageFrameOpenSamplingTopPFieldEvent {
+    field: '$.open.sampling.topP'
+    value: number
+  }
+
+  export interface StageFrameOpenSamplingTopKFieldEvent {
+    field: '$.open.sampling.topK'
+    value: number
+  }
+
+  export interface StageFrameOpenSamplingSeedFieldEvent {
+    field: '$.open.sampling.seed'
+    value: bigint
+  }
+
+  export interface StageFrameStepEpochFieldEvent {
+    field: '$.step.epoch'
+    value: number
+  }
+
+  export interface StageFrameStepPositionFieldEvent {
+    field: '$.step.position'
+    value: number
+  }
+
+  export interface StageFrameStepTokensFieldEvent {
+    field: '$.step.tokens'
+    value: number
+  }
+
+  export interface StageFrameStepSampleFieldEvent {
+    field: '$.step.sample'
+    value: boolean
+  }
+
+  export interface StageFrameStepIdsFieldEvent {
+    field: '$.step.ids[]'
+    index: number
+    value: number
+  }
+
+  export interface StageFrameStepHiddenFieldEvent {
+    field: '$.step.hidden'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageFrameTokenEpochFieldEvent {
+    field: '$.token.epoch'
+    value: number
+  }
+
+  export interface StageFrameTokenPositionFieldEvent {
+    field: '$.token.position'
+    value: number
+  }
+
+  export interface StageFrameTokenIdFieldEvent {
+    field: '$.token.id'
+    value: number
+  }
+
+  export interface StageFrameAckEpochFieldEvent {
+    field: '$.ack.epoch'
+    value: number
+  }
+
+  export interface StageFrameAckLengthFieldEvent {
+    field: '$.ack.length'
+    value: number
+  }
+
+  export interface StageFrameRefuseEpochFieldEvent {
+    field: '$.refuse.epoch'
+    value: number
+  }
+
+  export interface StageFrameRefuseHopFieldEvent {
+    field: '$.refuse.hop'
+    value: number
+  }
+
+  export interface StageFrameRefuseReasonFieldEvent {
+    field: '$.refuse.reason'
+    value: Reason
+  }
+
+  export interface StageFrameRefuseLengthFieldEvent {
+    field: '$.refuse.length'
+    value: number
+  }
+
+  export interface StageFrameRefuseMessageFieldEvent {
+    field: '$.refuse.message'
+    value: string
+  }
+
+  export interface StageFrameCloseEpochFieldEvent {
+    field: '$.close.epoch'
+    value: number
+  }
+
+  export interface StageFrameClosedHopsHopFieldEvent {
+    field: '$.closed.hops[].hop'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsStepsFieldEvent {
+    field: '$.closed.hops[].steps'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsTokensFieldEvent {
+    field: '$.closed.hops[].tokens'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsComputeMsFieldEvent {
+    field: '$.closed.hops[].computeMs'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsQueueMsFieldEvent {
+    field: '$.closed.hops[].queueMs'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsBytesInFieldEvent {
+    field: '$.closed.hops[].bytesIn'
+    value: bigint
+    index: number
+  }
+
+  export interface StageFrameClosedHopsBytesOutFieldEvent {
+    field: '$.closed.hops[].bytesOut'
+    value: bigint
+    index: number
+  }
+
+  export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, StageFrame.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): StageFrame {
+    return decodeMessage(buf, StageFrame.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent> {
+    return streamMessage(buf, StageFrame.codec(), opts)
+  }
+}
+
+export interface Open {
+  session: Uint8Array<ArrayBuffer>
+  epoch: number
+  model: Uint8Array<ArrayBuffer>
+  route: Hop[]
+  hop: number
+  driver: Uint8Array<ArrayBuffer>
+  tokensMax: number
+  sampling?: Sampling
+}
+
+export namespace Open {
+  let _codec: Codec<Open>
+
+  export const codec = (): Codec<Open> => {
+    if (_codec == null) {
+      _codec = message<Open>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.session != null && obj.session.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.session)
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.model != null && obj.model.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.model)
+        }
+
+        if (obj.route != null && obj.route.length > 0) {
+          for (const value of obj.route) {
+            w.uint32(34)
+            Hop.codec().encode(value, w)
+          }
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(40)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.driver != null && obj.driver.byteLength > 0)) {
+          w.uint32(50)
+          w.bytes(obj.driver)
+        }
+
+        if ((obj.tokensMax != null && obj.tokensMax !== 0)) {
+          w.uint32(56)
+          w.uint32(obj.tokensMax)
+        }
+
+        if (obj.sampling != null) {
+          w.uint32(66)
+          Sampling.codec().encode(obj.sampling, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          session: uint8ArrayAlloc(0),
+          epoch: 0,
+          model: uint8ArrayAlloc(0),
+          route: [],
+          hop: 0,
+          driver: uint8ArrayAlloc(0),
+          tokensMax: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.session = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.model = reader.bytes()
+              break
+            }
+            case 4: {
+              if (opts.limits?.route != null && obj.route.length === opts.limits.route) {
+                throw new MaxLengthError('Decode error - repeated field "route" had too many elements')
+              }
+
+              obj.route.push(Hop.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.route$
+              }))
+              break
+            }
+            case 5: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 6: {
+              obj.driver = reader.bytes()
+              break
+            }
+            case 7: {
+              obj.tokensMax = reader.uint32()
+              break
+            }
+            case 8: {
+              obj.sampling = Sampling.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.sampling
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          route: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.session`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.model`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 4: {
+              if (opts.limits?.route != null && obj.route === opts.limits.route) {
+                throw new MaxLengthError('Streaming decode error - repeated field "route" had too many elements')
+              }
+
+              for (const evt of Hop.codec().stream(reader, reader.uint32(), `${prefix}.route[]`, {
+                limits: opts.limits?.route$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.route
+                }
+              }
+
+              obj.route++
+
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.driver`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.tokensMax`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 8: {
+              yield * Sampling.codec().stream(reader, reader.uint32(), `${prefix}.sampling`, {
+                limits: opts.limits?.sampling
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface OpenSessionFieldEvent {
+    field: '$.session'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface OpenEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface OpenModelFieldEvent {
+    field: '$.model'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface OpenRoutePeerFieldEvent {
+    field: '$.route[].peer'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface OpenRouteStartFieldEvent {
+    field: '$.route[].start'
+    value: number
+    index: number
+  }
+
+  export interface OpenRouteEndFieldEvent {
+    field: '$.route[].end'
+    value: number
+    index: number
+  }
+
+  export interface OpenHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface OpenDriverFieldEvent {
+    field: '$.driver'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface OpenTokensMaxFieldEvent {
+    field: '$.tokensMax'
+    value: number
+  }
+
+  export interface OpenSamplingTemperatureFieldEvent {
+    field: '$.sampling.temperature'
+    value: number
+  }
+
+  export interface OpenSamplingTopPFieldEvent {
+    field: '$.sampling.topP'
+    value: number
+  }
+
+  export interface OpenSamplingTopKFieldEvent {
+    field: '$.sampling.topK'
+    value: number
+  }
+
+  export interface OpenSamplingSeedFieldEvent {
+    field: '$.sampling.seed'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<Open>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Open.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Open {
+    return decodeMessage(buf, Open.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent> {
+    return streamMessage(buf, Open.codec(), opts)
+  }
+}
+
+export interface Hop {
+  peer: Uint8Array<ArrayBuffer>
+  start: number
+  end: number
+}
+
+export namespace Hop {
+  let _codec: Codec<Hop>
+
+  export const codec = (): Codec<Hop> => {
+    if (_codec == null) {
+      _codec = message<Hop>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.peer != null && obj.peer.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.peer)
+        }
+
+        if ((obj.start != null && obj.start !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.start)
+        }
+
+        if ((obj.end != null && obj.end !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.end)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          peer: uint8ArrayAlloc(0),
+          start: 0,
+          end: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.peer = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.start = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.end = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.peer`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.start`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.end`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface HopPeerFieldEvent {
+    field: '$.peer'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface HopStartFieldEvent {
+    field: '$.start'
+    value: number
+  }
+
+  export interface HopEndFieldEvent {
+    field: '$.end'
+    value: number
+  }
+
+  export function encode (obj: Partial<Hop>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Hop.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hop>): Hop {
+    return decodeMessage(buf, Hop.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hop>): Generator<HopPeerFieldEvent | HopStartFieldEvent | HopEndFieldEvent> {
+    return streamMessage(buf, Hop.codec(), opts)
+  }
+}
+
+export interface Sampling {
+  temperature: number
+  topP: number
+  topK: number
+  seed: bigint
+}
+
+export namespace Sampling {
+  let _codec: Codec<Sampling>
+
+  export const codec = (): Codec<Sampling> => {
+    if (_codec == null) {
+      _codec = message<Sampling>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.temperature != null && obj.temperature !== 0)) {
+          w.uint32(9)
+          w.double(obj.temperature)
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(17)
+          w.double(obj.topP)
+        }
+
+        if ((obj.topK != null && obj.topK !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.topK)
+        }
+
+        if ((obj.seed != null && obj.seed !== 0n)) {
+          w.uint32(32)
+          w.uint64(obj.seed)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          temperature: 0,
+          topP: 0,
+          topK: 0,
+          seed: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.temperature = reader.double()
+              break
+            }
+            case 2: {
+              obj.topP = reader.double()
+              break
+            }
+            case 3: {
+              obj.topK = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.seed = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.temperature`,
+                value: reader.double()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.topK`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.seed`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface SamplingTemperatureFieldEvent {
+    field: '$.temperature'
+    value: number
+  }
+
+  export interface SamplingTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export interface SamplingTopKFieldEvent {
+    field: '$.topK'
+    value: number
+  }
+
+  export interface SamplingSeedFieldEvent {
+    field: '$.seed'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Sampling.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Sampling {
+    return decodeMessage(buf, Sampling.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent> {
+    return streamMessage(buf, Sampling.codec(), opts)
+  }
+}
+
+export interface Step {
+  epoch: number
+  position: number
+  tokens: number
+  sample: boolean
+  ids: number[]
+  hidden: Uint8Array<ArrayBuffer>
+}
+
+export namespace Step {
+  let _codec: Codec<Step>
+
+  export const codec = (): Codec<Step> => {
+    if (_codec == null) {
+      _codec = message<Step>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.position != null && obj.position !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.position)
+        }
+
+        if ((obj.tokens != null && obj.tokens !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.tokens)
+        }
+
+        if ((obj.sample != null && obj.sample !== false)) {
+          w.uint32(32)
+          w.bool(obj.sample)
+        }
+
+        if (obj.ids != null && obj.ids.length > 0) {
+          for (const value of obj.ids) {
+            w.uint32(40)
+            w.uint32(value)
+          }
+        }
+
+        if ((obj.hidden != null && obj.hidden.byteLength > 0)) {
+          w.uint32(50)
+          w.bytes(obj.hidden)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          position: 0,
+          tokens: 0,
+          sample: false,
+          ids: [],
+          hidden: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.position = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.tokens = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.sample = reader.bool()
+              break
+            }
+            case 5: {
+              if (opts.limits?.ids != null && obj.ids.length === opts.limits.ids) {
+                throw new MaxLengthError('Decode error - repeated field "ids" had too many elements')
+              }
+
+              obj.ids.push(reader.uint32())
+              break
+            }
+            case 6: {
+              obj.hidden = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          ids: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.position`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.tokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.sample`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 5: {
+              if (opts.limits?.ids != null && obj.ids === opts.limits.ids) {
+                throw new MaxLengthError('Streaming decode error - repeated field "ids" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.ids[]`,
+                index: obj.ids,
+                value: reader.uint32()
+              }
+
+              obj.ids++
+
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.hidden`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface StepEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface StepPositionFieldEvent {
+    field: '$.position'
+    value: number
+  }
+
+  export interface StepTokensFieldEvent {
+    field: '$.tokens'
+    value: number
+  }
+
+  export interface StepSampleFieldEvent {
+    field: '$.sample'
+    value: boolean
+  }
+
+  export interface StepIdsFieldEvent {
+    field: '$.ids[]'
+    index: number
+    value: number
+  }
+
+  export interface StepHiddenFieldEvent {
+    field: '$.hidden'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<Step>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Step.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Step {
+    return decodeMessage(buf, Step.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent> {
+    return streamMessage(buf, Step.codec(), opts)
+  }
+}
+
+export interface Token {
+  epoch: number
+  position: number
+  id: number
+}
+
+export namespace Token {
+  let _codec: Codec<Token>
+
+  export const codec = (): Codec<Token> => {
+    if (_codec == null) {
+      _codec = message<Token>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.position != null && obj.position !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.position)
+        }
+
+        if ((obj.id != null && obj.id !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.id)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          position: 0,
+          id: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.position = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.id = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.position`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface TokenEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface TokenPositionFieldEvent {
+    field: '$.position'
+    value: number
+  }
+
+  export interface TokenIdFieldEvent {
+    field: '$.id'
+    value: number
+  }
+
+  export function encode (obj: Partial<Token>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Token.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Token {
+    return decodeMessage(buf, Token.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdFieldEvent> {
+    return streamMessage(buf, Token.codec(), opts)
+  }
+}
+
+export interface Ack {
+  epoch: number
+  length: number
+}
+
+export namespace Ack {
+  let _codec: Codec<Ack>
+
+  export const codec = (): Codec<Ack> => {
+    if (_codec == null) {
+      _codec = message<Ack>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.length != null && obj.length !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.length)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          length: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.length = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.length`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface AckEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface AckLengthFieldEvent {
+    field: '$.length'
+    value: number
+  }
+
+  export function encode (obj: Partial<Ack>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Ack.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ack>): Ack {
+    return decodeMessage(buf, Ack.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ack>): Generator<AckEpochFieldEvent | AckLengthFieldEvent> {
+    return streamMessage(buf, Ack.codec(), opts)
+  }
+}
+
+export enum Reason {
+  UNSPECIFIED = 'UNSPECIFIED',
+  NOT_SERVING = 'NOT_SERVING',
+  NO_ROOM = 'NO_ROOM',
+  GAP = 'GAP',
+  STALE_EPOCH = 'STALE_EPOCH',
+  NEXT_LOST = 'NEXT_LOST',
+  ENGINE = 'ENGINE',
+  INVALID = 'INVALID',
+  LEAVING = 'LEAVING'
+}
+
+enum __ReasonValues {
+  UNSPECIFIED = 0,
+  NOT_SERVING = 1,
+  NO_ROOM = 2,
+  GAP = 3,
+  STALE_EPOCH = 4,
+  NEXT_LOST = 5,
+  ENGINE = 6,
+  INVALID = 7,
+  LEAVING = 8
+}
+
+export namespace Reason {
+  export const codec = (): Codec<Reason> => {
+    return enumeration<Reason>(__ReasonValues)
+  }
+}
+
+export interface Refuse {
+  epoch: number
+  hop: number
+  reason: Reason
+  length: number
+  message: string
+}
+
+export namespace Refuse {
+  let _codec: Codec<Refuse>
+
+  export const codec = (): Codec<Refuse> => {
+    if (_codec == null) {
+      _codec = message<Refuse>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.hop)
+        }
+
+        if (obj.reason != null && __ReasonValues[obj.reason] !== 0) {
+          w.uint32(24)
+          Reason.codec().encode(obj.reason, w)
+        }
+
+        if ((obj.length != null && obj.length !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.length)
+        }
+
+        if ((obj.message != null && obj.message !== '')) {
+          w.uint32(42)
+          w.string(obj.message)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          hop: 0,
+          reason: Reason.UNSPECIFIED,
+          length: 0,
+          message: ''
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.reason = Reason.codec().decode(reader)
+              break
+            }
+            case 4: {
+              obj.length = reader.uint32()
+              break
+            }
+            case 5: {
+              obj.message = reader.string()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.reason`,
+                value: Reason.codec().decode(reader)
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.length`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.message`,
+                value: reader.string()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RefuseEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface RefuseHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface RefuseReasonFieldEvent {
+    field: '$.reason'
+    value: Reason
+  }
+
+  export interface RefuseLengthFieldEvent {
+    field: '$.length'
+    value: number
+  }
+
+  export interface RefuseMessageFieldEvent {
+    field: '$.message'
+    value: string
+  }
+
+  export function encode (obj: Partial<Refuse>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Refuse.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Refuse>): Refuse {
+    return decodeMessage(buf, Refuse.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Refuse>): Generator<RefuseEpochFieldEvent | RefuseHopFieldEvent | RefuseReasonFieldEvent | RefuseLengthFieldEvent | RefuseMessageFieldEvent> {
+    return streamMessage(buf, Refuse.codec(), opts)
+  }
+}
+
+export interface Close {
+  epoch: number
+}
+
+export namespace Close {
+  let _codec: Codec<Close>
+
+  export const codec = (): Codec<Close> => {
+    if (_codec == null) {
+      _codec = message<Close>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CloseEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export function encode (obj: Partial<Close>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Close.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Close>): Close {
+    return decodeMessage(buf, Close.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Close>): Generator<CloseEpochFieldEvent> {
+    return streamMessage(buf, Close.codec(), opts)
+  }
+}
+
+export interface Closed {
+  hops: HopStats[]
+}
+
+export namespace Closed {
+  let _codec: Codec<Closed>
+
+  export const codec = (): Codec<Closed> => {
+    if (_codec == null) {
+      _codec = message<Closed>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if (obj.hops != null && obj.hops.length > 0) {
+          for (const value of obj.hops) {
+            w.uint32(10)
+            HopStats.codec().encode(value, w)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          hops: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.hops != null && obj.hops.length === opts.limits.hops) {
+                throw new MaxLengthError('Decode error - repeated field "hops" had too many elements')
+              }
+
+              obj.hops.push(HopStats.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.hops$
+              }))
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          hops: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              if (opts.limits?.hops != null && obj.hops === opts.limits.hops) {
+                throw new MaxLengthError('Streaming decode error - repeated field "hops" had too many elements')
+              }
+
+              for (const evt of HopStats.codec().stream(reader, reader.uint32(), `${prefix}.hops[]`, {
+                limits: opts.limits?.hops$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.hops
+                }
+              }
+
+              obj.hops++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ClosedHopsHopFieldEvent {
+    field: '$.hops[].hop'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsStepsFieldEvent {
+    field: '$.hops[].steps'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsTokensFieldEvent {
+    field: '$.hops[].tokens'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsComputeMsFieldEvent {
+    field: '$.hops[].computeMs'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsQueueMsFieldEvent {
+    field: '$.hops[].queueMs'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsBytesInFieldEvent {
+    field: '$.hops[].bytesIn'
+    value: bigint
+    index: number
+  }
+
+  export interface ClosedHopsBytesOutFieldEvent {
+    field: '$.hops[].bytesOut'
+    value: bigint
+    index: number
+  }
+
+  export function encode (obj: Partial<Closed>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Closed.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Closed {
+    return decodeMessage(buf, Closed.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent> {
+    return streamMessage(buf, Closed.codec(), opts)
+  }
+}
+
+export interface HopStats {
+  hop: number
+  steps: number
+  tokens: number
+  computeMs: number
+  queueMs: number
+  bytesIn: bigint
+  bytesOut: bigint
+}
+
+export namespace HopStats {
+  let _codec: Codec<HopStats>
+
+  export const codec = (): Codec<HopStats> => {
+    if (_codec == null) {
+      _codec = message<HopStats>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.steps != null && obj.steps !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.steps)
+        }
+
+        if ((obj.tokens != null && obj.tokens !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.tokens)
+        }
+
+        if ((obj.computeMs != null && obj.computeMs !== 0)) {
+          w.uint32(33)
+          w.double(obj.computeMs)
+        }
+
+        if ((obj.queueMs != null && obj.queueMs !== 0)) {
+          w.uint32(41)
+          w.double(obj.queueMs)
+        }
+
+        if ((obj.bytesIn != null && obj.bytesIn !== 0n)) {
+          w.uint32(48)
+          w.uint64(obj.bytesIn)
+        }
+
+        if ((obj.bytesOut != null && obj.bytesOut !== 0n)) {
+          w.uint32(56)
+          w.uint64(obj.bytesOut)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          hop: 0,
+          steps: 0,
+          tokens: 0,
+          computeMs: 0,
+          queueMs: 0,
+          bytesIn: 0n,
+          bytesOut: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.steps = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.tokens = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.computeMs = reader.double()
+              break
+            }
+            case 5: {
+              obj.queueMs = reader.double()
+              break
+            }
+            case 6: {
+              obj.bytesIn = reader.uint64()
+              break
+            }
+            case 7: {
+              obj.bytesOut = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.steps`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.tokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.computeMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.queueMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.bytesIn`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.bytesOut`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface HopStatsHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface HopStatsStepsFieldEvent {
+    field: '$.steps'
+    value: number
+  }
+
+  export interface HopStatsTokensFieldEvent {
+    field: '$.tokens'
+    value: number
+  }
+
+  export interface HopStatsComputeMsFieldEvent {
+    field: '$.computeMs'
+    value: number
+  }
+
+  export interface HopStatsQueueMsFieldEvent {
+    field: '$.queueMs'
+    value: number
+  }
+
+  export interface HopStatsBytesInFieldEvent {
+    field: '$.bytesIn'
+    value: bigint
+  }
+
+  export interface HopStatsBytesOutFieldEvent {
+    field: '$.bytesOut'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<HopStats>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, HopStats.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): HopStats {
+    return decodeMessage(buf, HopStats.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent> {
+    return streamMessage(buf, HopStats.codec(), opts)
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What placement and routing see of the swarm: plain data, made by `peer.ts` from live records and
+ * the manifest. Nothing here knows libp2p, engines or files.
+ */
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
+
+/** A model's sizes. All bytes are resident bytes: what a stage occupies once loaded, not the file's size. */
+export interface ModelShape {
+  readonly id: ModelId
+  readonly name: string
+  readonly layers: number
+  /** [layers] bytes of each layer's weights. */
+  readonly layerBytes: readonly number[]
+  readonly embeddingBytes: number
+  readonly headBytes: number
+  /** The tail needs the embedding too (once, if it is also the head). */
+  readonly tiedEmbeddings: boolean
+  /** Reserved per layer of a stage for caches: at least one session of the usual length. */
+  readonly cacheBytesPerLayer: number
+  /** Reserved per stage whatever its layers: retained hidden states and buffers. */
+  readonly stageBytes: number
+}
+
+/** One stage of the model in question, as its peer announces it. */
+export interface StageView extends Range {
+  /** False while it is being loaded. */
+  readonly serving: boolean
+}
+
+/** One live peer, this one included, as far as one model goes. */
+export interface PeerView {
+  readonly peer: PeerId
+  /** Memory it gives for weights and caches. */
+  readonly budgetBytes: number
+  /** Layers whose shards it has on disk, in order, not overlapping. */
+  readonly held: readonly Range[]
+  readonly holdsEmbedding: boolean
+  readonly holdsHead: boolean
+  /** Layers that its person asked it to serve (`--layers`), or null when placement decides. */
+  readonly pinned: Range | null
+  /** Predicted ms per token for one visit of n layers: `visitMs + n · layerMs`, measured on that peer. */
+  readonly visitMs: number
+  readonly layerMs: number
+  readonly numericClass: string
+  readonly stages: readonly StageView[]
+  /** Sessions it serves now, by its own announcement. */
+  readonly sessions: number
+  /** 0..1, or null when it runs on mains or does not know. */
+  readonly battery: number | null
+}
+
+/** One stage in a route. */
+export interface Hop extends Range {
+  readonly peer: PeerId
+}
+
+/** Resident bytes of a stage [start, end) with its reserves. */
+export function stageBytes(model: ModelShape, { start, end }: Range): number {
+  let bytes = model.stageBytes + model.cacheBytesPerLayer * (end - start)
+  for (let layer = start; layer < end; layer++) bytes += model.layerBytes[layer] ?? 0
+  const isHead = start === 0
+  const isTail = end === model.layers
+  if (isHead || (isTail && model.tiedEmbeddings)) bytes += model.embeddingBytes
+  if (isTail) bytes += model.headBytes
+  return bytes
+}

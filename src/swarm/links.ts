@@ -1,0 +1,51 @@
+/**
+ * Links between peers as the rest of the house sees them: named protocols, and channels of whole frames.
+ * `host.ts` makes them from libp2p streams (and from memory when a peer speaks to itself); the simulator
+ * makes them from its radio. One compliance suite holds both to this contract.
+ */
+import type { PeerId } from '../base/ids.ts'
+
+/** A bidirectional, ordered, reliable channel of frames to one peer, for one protocol. */
+export interface Channel {
+  /** Who is at the other end; authenticated by the handshake. */
+  readonly remote: PeerId
+  /** Bytes of frames with their length prefixes, below which only Yamux and Noise add theirs. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+
+  /**
+   * Queues one frame. The bytes must not be changed afterwards. Returns false when the sender should wait for
+   * `ready()` before it sends more; the frame is queued all the same. After close or abort it is dropped.
+   */
+  send(frame: Uint8Array): boolean
+  /** Resolves when the queue has drained enough. @throws the close error, or the signal's reason. */
+  ready(options: { signal: AbortSignal }): Promise<void>
+  /**
+   * Sets the receiver. `onFrame` is called once per frame, in order, synchronously on arrival; frames that arrived
+   * before this call are delivered first. `onClose` is called once: without an error when the other end closed
+   * after its last frame, with one when the channel broke, was aborted or broke the framing rules.
+   */
+  receive(handlers: { onFrame: (frame: Uint8Array) => void; onClose: (error?: Error) => void }): void
+  /** Sends what is queued, then closes in both directions. Never throws. */
+  close(): Promise<void>
+  /** Ends the channel at once; the other end sees an error. */
+  abort(error: Error): void
+}
+
+/** How this peer reaches others. */
+export interface Links {
+  readonly self: PeerId
+  /**
+   * Opens a channel. A channel to `self` runs in memory.
+   * @throws {PeerLostError} when the peer cannot be reached or does not speak the protocol.
+   * @throws the signal's reason.
+   */
+  open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<Channel>
+  /** Accepts channels of a protocol. At most `inboundMax` per remote peer are open at once; more are aborted. */
+  handle(
+    protocol: string,
+    options: { inboundMax: number; frameBytesMax: number },
+    handler: (channel: Channel) => void
+  ): Promise<void>
+  unhandle(protocol: string): Promise<void>
+}
