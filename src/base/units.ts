@@ -32,7 +32,7 @@ export function formatBytes(bytes: number): string {
     ['GB', 1e9]
   ] as const) {
     const value = bytes / factor
-    if (value < 999.95 || unit === 'GB') return `${value.toFixed(value < 99.95 ? 1 : 0)} ${unit}`
+    if (value < 999.5 || unit === 'GB') return `${value.toFixed(value < 99.95 ? 1 : 0)} ${unit}`
   }
   return `${bytes} B`
 }
