@@ -1,0 +1,483 @@
+/**
+ * Models on this machine, addressed by content (promise P9). A store folder holds
+ *
+ * - `manifests/<model id>.json`: canonical manifest bytes, whose digest is the file's name;
+ * - `shards/<sha256>`: shards and tokenizers, each under its own digest, so equal ones are kept once.
+ *
+ * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
+ * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { type FileHandle, copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { ModelId, ShardId } from '../base/ids.ts'
+import { CorruptShardError, ImportError, InvalidOptionError, UnknownModelError } from '../errors.ts'
+import { InvalidManifestError } from '../errors.ts'
+import { manifestBytesMax, verifyChunkBytes } from '../limits.ts'
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  modelId,
+  type ShardEntry,
+  shardName,
+  stageShards
+} from './manifest.ts'
+
+export interface StoreDirectories {
+  /** Read and written; made when the first file is put. */
+  readonly own: string
+  /** Read only. @default [] */
+  readonly shipped?: readonly string[]
+}
+
+export interface StoredModel {
+  readonly id: ModelId
+  readonly manifest: Manifest
+  /** The store folder whose `manifests/` names it. */
+  readonly folder: string
+  /** True when it is in a read-only folder. */
+  readonly shipped: boolean
+}
+
+/** A file that was written whole and checked: its place and what it holds. */
+export interface StoredFile {
+  readonly path: string
+  readonly bytes: number
+  readonly sha256: ShardId
+}
+
+/** A file of the model with what messages call it. */
+interface NamedFile {
+  readonly label: string
+  readonly bytes: number
+  readonly sha256: string
+}
+
+const temporaryPrefix = '.writing-'
+
+/**
+ * Opens a store. Removes what an interrupted write of a process that is gone has left.
+ *
+ * @throws the file system's error when a folder cannot be read
+ */
+export async function openStore(directories: StoreDirectories): Promise<ModelStore> {
+  const store = new ModelStore(directories)
+  await store.sweep()
+  return store
+}
+
+export class ModelStore {
+  readonly own: string
+  readonly #folders: readonly string[]
+  /** Digest that a file had when it was last read whole; the key holds what changes when the file does. */
+  readonly #digests = new Map<string, string>()
+
+  constructor({ own, shipped = [] }: StoreDirectories) {
+    this.own = path.resolve(own)
+    this.#folders = [...new Set([this.own, ...shipped.map(folder => path.resolve(folder))])]
+  }
+
+  /** Removes temporary files whose writer no longer runs. */
+  async sweep(): Promise<void> {
+    const folder = path.join(this.own, 'shards')
+    for (const name of await names(folder)) {
+      const pid = name.startsWith(temporaryPrefix) ? Number(name.slice(temporaryPrefix.length).split('-')[0]) : 0
+      if (pid > 0 && !running(pid)) await rm(path.join(folder, name), { force: true })
+    }
+  }
+
+  /**
+   * Every readable model, own ones first, then by name. The same id in two folders counts once.
+   *
+   * @param onBroken told of each manifest that cannot be used; the others are listed all the same
+   */
+  async list({ onBroken }: { onBroken?: (error: InvalidManifestError) => void } = {}): Promise<StoredModel[]> {
+    const models = new Map<ModelId, StoredModel>()
+    for (const folder of this.#folders) {
+      for (const name of (await names(path.join(folder, 'manifests'))).sort()) {
+        if (!name.endsWith('.json') || name.startsWith('.')) continue
+        try {
+          const model = await this.#read(folder, name)
+          if (!models.has(model.id)) models.set(model.id, model)
+        } catch (err) {
+          if (!(err instanceof InvalidManifestError)) throw err
+          onBroken?.(err)
+        }
+      }
+    }
+    return [...models.values()].sort(
+      (a, b) => Number(a.shipped) - Number(b.shipped) || (a.manifest.name < b.manifest.name ? -1 : 1)
+    )
+  }
+
+  async #read(folder: string, name: string): Promise<StoredModel> {
+    const file = path.join(folder, 'manifests', name)
+    const { size } = await stat(file)
+    if (size > manifestBytesMax) {
+      throw new InvalidManifestError(`${file} is no manifest: it has ${size} bytes, more than ${manifestBytesMax}`)
+    }
+    const manifest = decodeManifest(await readFile(file), file)
+    const id = modelId(manifest)
+    if (name !== `${id}.json`) {
+      throw new InvalidManifestError(`${file} was changed: the digest of what it holds is ${id}`)
+    }
+    return { id, manifest, folder, shipped: folder !== this.own }
+  }
+
+  /**
+   * The model of that name, id, or beginning of an id (at least 6 digits).
+   *
+   * @throws {UnknownModelError} when there is none, or more than one; says what there is
+   */
+  async resolve(nameOrId: string): Promise<StoredModel> {
+    const broken: string[] = []
+    const models = await this.list({ onBroken: err => broken.push(err.message) })
+    let found = models.filter(({ manifest }) => manifest.name === nameOrId)
+    if (found.length === 0 && /^[0-9a-f]{6,64}$/.test(nameOrId)) {
+      found = models.filter(({ id }) => id.startsWith(nameOrId))
+    }
+    if (found.length === 1) return found[0]!
+    const describe = (list: StoredModel[]): string =>
+      list.map(({ id, manifest }) => `${manifest.name} (${id.slice(0, 12)})`).join(', ')
+    if (found.length > 1) {
+      throw new UnknownModelError(
+        `'${nameOrId}' is more than one model: ${describe(found)}; give the beginning of an id`
+      )
+    }
+    const have = models.length === 0 ? 'there is no model here' : `there are ${describe(models)}`
+    throw new UnknownModelError(
+      [`no model '${nameOrId}': ${have}`, ...broken.map(message => `unusable: ${message}`)].join('; ')
+    )
+  }
+
+  /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */
+  async held(model: StoredModel): Promise<ShardEntry[]> {
+    const present = await Promise.all(model.manifest.shards.map(shard => this.#find(shard)))
+    return model.manifest.shards.filter((_, i) => present[i] !== undefined)
+  }
+
+  /**
+   * Reads files whole and compares their digests with the manifest's.
+   *
+   * @param shards @default every shard, and the tokenizer
+   * @throws {CorruptShardError} that names the shard, its file, and both digests or sizes
+   * @throws the signal's reason when aborted
+   */
+  async verify(
+    model: StoredModel,
+    { shards, signal }: { shards?: readonly ShardEntry[]; signal: AbortSignal }
+  ): Promise<void> {
+    const files = (shards ?? model.manifest.shards).map(namedShard)
+    if (shards === undefined) files.push(namedTokenizer(model))
+    for (const file of files) await this.#verified(model, file, { signal, again: true })
+  }
+
+  /**
+   * The folder that holds the shards of layers [start, end), each verified against the manifest. A file that
+   * this process has verified and that has not changed since is not read again.
+   *
+   * @throws {CorruptShardError}
+   * @throws the signal's reason when aborted
+   */
+  async verifiedStage(
+    model: StoredModel,
+    start: number,
+    end: number,
+    { signal }: { signal: AbortSignal }
+  ): Promise<{ folder: string; shards: ShardEntry[] }> {
+    const shards = stageShards(model.manifest, start, end)
+    const folder = await this.shardDirectory(model, shards)
+    for (const shard of shards) {
+      await this.#verified(model, namedShard(shard), { signal, again: false, at: path.join(folder, shard.sha256) })
+    }
+    return { folder, shards }
+  }
+
+  /**
+   * One folder that holds all the given shards, each named by its digest: what maps them wants a single folder.
+   * Where they are spread over several, the own folder gets hard links to the missing ones, or copies where the
+   * file system has no links across.
+   *
+   * @param shards @default all shards of the model
+   * @throws {CorruptShardError} when one is missing or has another size
+   */
+  async shardDirectory(model: StoredModel, shards: readonly ShardEntry[] = model.manifest.shards): Promise<string> {
+    for (const folder of this.#folders) {
+      const here = await Promise.all(shards.map(shard => hasSize(path.join(folder, 'shards', shard.sha256), shard)))
+      if (here.every(Boolean)) return path.join(folder, 'shards')
+    }
+    const target = path.join(this.own, 'shards')
+    await mkdir(target, { recursive: true })
+    for (const shard of shards) {
+      const found = (await this.#find(shard)) ?? (await this.#missing(model, namedShard(shard)))
+      const to = path.join(target, shard.sha256)
+      if (found === to) continue
+      const temporary = this.#temporary()
+      await link(found, temporary).catch(() => copyFile(found, temporary))
+      await rename(temporary, to)
+    }
+    return target
+  }
+
+  /**
+   * The model's `tokenizer.json`, verified.
+   *
+   * @throws {CorruptShardError}
+   */
+  async tokenizerBytes(model: StoredModel): Promise<Uint8Array> {
+    const file = namedTokenizer(model)
+    const found = (await this.#find(file)) ?? (await this.#missing(model, file))
+    const bytes = await readFile(found)
+    const actual = createHash('sha256').update(bytes).digest('hex')
+    if (actual !== file.sha256) throw corrupt(model, file, found, actual)
+    return bytes
+  }
+
+  /** Makes a file of known size to be written at any offset; it has no final name until `finish`. */
+  async create(bytes: number): Promise<PendingFile> {
+    await mkdir(path.join(this.own, 'shards'), { recursive: true })
+    const temporary = this.#temporary()
+    const handle = await open(temporary, 'wx+')
+    try {
+      await handle.truncate(bytes)
+    } catch (err) {
+      await handle.close()
+      await rm(temporary, { force: true })
+      throw err
+    }
+    return new PendingFile(handle, temporary, bytes)
+  }
+
+  /** Puts bytes under their digest. */
+  async putBytes(bytes: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredFile> {
+    const file = await this.create(bytes.length)
+    try {
+      await file.write(bytes, 0)
+      return await file.finish({ signal })
+    } catch (err) {
+      await file.discard()
+      throw err
+    }
+  }
+
+  /**
+   * Makes a model known: its manifest is written last, when all its files are here.
+   *
+   * @throws {ImportError} when the name belongs to another model, or a file is missing
+   */
+  async putManifest(manifest: Manifest): Promise<StoredModel> {
+    const id = modelId(manifest)
+    await this.nameIsFree(manifest.name, other => other.id === id)
+    const model: StoredModel = { id, manifest, folder: this.own, shipped: false }
+    for (const file of [...manifest.shards.map(namedShard), namedTokenizer(model)]) {
+      if (!(await hasSize(path.join(this.own, 'shards', file.sha256), file))) {
+        throw new ImportError(`${manifest.name}: the ${file.label} (${file.sha256}) is gone from ${this.own}`)
+      }
+    }
+    await syncFolder(path.join(this.own, 'shards'))
+    const folder = path.join(this.own, 'manifests')
+    await mkdir(folder, { recursive: true })
+    const temporary = this.#temporary()
+    const handle = await open(temporary, 'wx')
+    try {
+      await handle.writeFile(encodeManifest(manifest))
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, path.join(folder, `${id}.json`))
+    await syncFolder(folder)
+    return model
+  }
+
+  /**
+   * @throws {ImportError} when a model of that name exists that `same` does not accept
+   */
+  async nameIsFree(name: string, same: (model: StoredModel) => boolean): Promise<void> {
+    const other = (await this.list()).find(model => model.manifest.name === name && !same(model))
+    if (other === undefined) return
+    const way = other.shipped ? 'choose another name' : 'choose another name, or remove that model first'
+    throw new ImportError(`the name ${name} belongs to another model, ${other.id.slice(0, 12)}: ${way}`)
+  }
+
+  /**
+   * Forgets a model: first its manifest, then the files that no other own model lists.
+   *
+   * @throws {InvalidOptionError} when the model ships with the package
+   */
+  async remove(model: StoredModel): Promise<void> {
+    if (model.shipped) {
+      throw new InvalidOptionError(`${model.manifest.name} ships with the package and cannot be removed`)
+    }
+    await rm(path.join(this.own, 'manifests', `${model.id}.json`), { force: true })
+    const kept = new Set(
+      (await this.list()).filter(other => !other.shipped).flatMap(other => files(other).map(file => file.sha256))
+    )
+    for (const { sha256 } of files(model)) {
+      if (!kept.has(sha256)) await rm(path.join(this.own, 'shards', sha256), { force: true })
+    }
+  }
+
+  async #find(file: { readonly sha256: string; readonly bytes: number }): Promise<string | undefined> {
+    for (const folder of this.#folders) {
+      const candidate = path.join(folder, 'shards', file.sha256)
+      if (await hasSize(candidate, file)) return candidate
+    }
+    return undefined
+  }
+
+  /** @throws {CorruptShardError} that says whether the file is missing or has another size. */
+  async #missing(model: StoredModel, { label, bytes, sha256 }: NamedFile): Promise<never> {
+    for (const folder of this.#folders) {
+      const file = path.join(folder, 'shards', sha256)
+      const { size } = await stat(file).catch(() => ({ size: undefined }))
+      if (size === undefined) continue
+      throw new CorruptShardError(
+        `the ${label} of ${model.manifest.name} is damaged: ${file} has ${size} bytes, the manifest says ${bytes}`
+      )
+    }
+    throw new CorruptShardError(
+      `the ${label} of ${model.manifest.name} is missing: there is no file ${sha256} in ${this.#folders
+        .map(folder => path.join(folder, 'shards'))
+        .join(' or ')}`
+    )
+  }
+
+  async #verified(
+    model: StoredModel,
+    file: NamedFile,
+    { signal, again, at }: { signal: AbortSignal; again: boolean; at?: string }
+  ): Promise<void> {
+    signal.throwIfAborted()
+    const found = at ?? (await this.#find(file)) ?? (await this.#missing(model, file))
+    const { size, mtimeMs, ctimeMs, ino } = await stat(found)
+    const key = [found, size, mtimeMs, ctimeMs, ino].join(' ')
+    if (!again && this.#digests.get(key) === file.sha256) return
+    const handle = await open(found, 'r')
+    try {
+      const actual = await digest(handle, signal)
+      if (actual !== file.sha256) throw corrupt(model, file, found, actual)
+    } finally {
+      await handle.close()
+    }
+    this.#digests.set(key, file.sha256)
+  }
+
+  #temporary(): string {
+    return path.join(this.own, 'shards', `${temporaryPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+  }
+}
+
+/** A file being written. Ends with `finish` or `discard`. */
+export class PendingFile {
+  readonly #handle: FileHandle
+  readonly #temporary: string
+  readonly #bytes: number
+  #open = true
+
+  constructor(handle: FileHandle, temporary: string, bytes: number) {
+    this.#handle = handle
+    this.#temporary = temporary
+    this.#bytes = bytes
+  }
+
+  /** Writes bytes at an offset; what is never written is zero. */
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
+      done += bytesWritten
+    }
+  }
+
+  /**
+   * Reads the file back for its digest, syncs it and gives it that name. Replaces a file of that name: whatever
+   * that one has become, this one is right, and whoever has mapped the old one keeps it.
+   *
+   * @throws {CorruptShardError} when `expected` is given and not met
+   */
+  async finish({ signal, expected }: { signal: AbortSignal; expected?: ShardId }): Promise<StoredFile> {
+    const sha256 = (await digest(this.#handle, signal)) as ShardId
+    if (expected !== undefined && sha256 !== expected) {
+      throw new CorruptShardError(`received bytes have the SHA-256 ${sha256}, the manifest says ${expected}`)
+    }
+    await this.#handle.sync()
+    this.#open = false
+    await this.#handle.close()
+    const file = path.join(path.dirname(this.#temporary), sha256)
+    await rename(this.#temporary, file)
+    return { path: file, bytes: this.#bytes, sha256 }
+  }
+
+  /** Removes the file; nothing after `finish`. */
+  async discard(): Promise<void> {
+    if (this.#open) {
+      this.#open = false
+      await this.#handle.close()
+    }
+    await rm(this.#temporary, { force: true })
+  }
+}
+
+function namedShard(shard: ShardEntry): NamedFile {
+  return { label: `${shardName(shard)} shard`, bytes: shard.bytes, sha256: shard.sha256 }
+}
+
+function namedTokenizer({ manifest }: StoredModel): NamedFile {
+  return { label: 'tokenizer', ...manifest.tokenizer }
+}
+
+function files(model: StoredModel): NamedFile[] {
+  return [...model.manifest.shards.map(namedShard), namedTokenizer(model)]
+}
+
+function corrupt(model: StoredModel, file: NamedFile, at: string, actual: string): CorruptShardError {
+  return new CorruptShardError(
+    `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
+  )
+}
+
+/** SHA-256 of a whole file, read in chunks: 64 lower-case hex digits. */
+async function digest(handle: FileHandle, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  const chunk = new Uint8Array(verifyChunkBytes)
+  for (let offset = 0; ; ) {
+    signal.throwIfAborted()
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset)
+    if (bytesRead === 0) return hash.digest('hex')
+    hash.update(chunk.subarray(0, bytesRead))
+    offset += bytesRead
+  }
+}
+
+/** Names in a folder; none when the folder is not there. */
+async function names(folder: string): Promise<string[]> {
+  return readdir(folder).catch((err: NodeJS.ErrnoException) => {
+    if (err.code === 'ENOENT') return []
+    throw err
+  })
+}
+
+async function hasSize(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined)
+  return found?.isFile() === true && found.size === bytes
+}
+
+/** A rename is durable once its folder is synced. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function running(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
