@@ -1,0 +1,223 @@
+/**
+ * A span of layers inside ONNX Runtime: its sessions, and what one pass feeds them. Everything is checked
+ * before a run: a wrong dimension there does not throw but ends the process.
+ */
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { assert } from '../base/assert.ts'
+import { EngineError } from '../errors.ts'
+import { attentionBlock } from '../limits.ts'
+import type { SessionCache } from './cache.ts'
+import { buildGraph, buildHeadGraph, type GraphInit } from './graph.ts'
+import { RopeTable } from './rope.ts'
+
+const T = attentionBlock
+
+/** Where the weights are: a folder whose files are mapped, or bytes in memory by file name (for self-tests). */
+export type WeightSource =
+  | { readonly kind: 'folder'; readonly path: string }
+  | { readonly kind: 'memory'; readonly files: ReadonlyMap<string, Uint8Array> }
+
+export interface OnnxSpanInit extends GraphInit {
+  readonly source: WeightSource
+  readonly threads: number
+}
+
+type Feeds = Record<string, Tensor>
+
+/** The tensors of a cache that stay until another block is full. */
+interface CacheFeeds {
+  past: number
+  readonly feeds: Feeds
+}
+
+export class OnnxSpan {
+  readonly #init: GraphInit
+  readonly #layers: InferenceSession
+  readonly #head: InferenceSession | undefined
+  readonly #rope: RopeTable
+  readonly #cacheFeeds = new WeakMap<SessionCache, CacheFeeds>()
+  /** One dummy block, and the zeros behind the last token: never written. */
+  readonly #zeros: Float32Array
+  /** T zeros, then T times -Infinity: a lone token's mask is a view of it. */
+  readonly #maskRow = new Float32Array(2 * T).fill(Number.NEGATIVE_INFINITY, T)
+  #ones = new Float32Array(0)
+  readonly #idOne: Tensor
+  readonly #hiddenOne: Tensor
+  readonly #headFeeds: Feeds
+
+  private constructor(init: GraphInit, layers: InferenceSession, head: InferenceSession | undefined) {
+    const { kvHeads, headDim, ropeTheta, hidden } = init.config
+    const rows = init.twinRows ? 2 : 1
+    this.#init = init
+    this.#layers = layers
+    this.#head = head
+    this.#rope = new RopeTable(headDim, ropeTheta)
+    this.#zeros = new Float32Array(T * kvHeads * headDim)
+    this.#idOne = new Tensor('int32', new Int32Array(rows), [1, rows])
+    this.#hiddenOne = new Tensor('float32', new Float32Array(rows * hidden), [1, rows, hidden])
+    this.#headFeeds = { hidden: new Tensor('float32', new Float32Array(hidden), [1, 1, hidden]) }
+  }
+
+  /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
+  static async create(init: OnnxSpanInit): Promise<OnnxSpan> {
+    try {
+      const layers = await InferenceSession.create(buildGraph(init), sessionOptions(init))
+      const head =
+        init.end === init.config.layers
+          ? await InferenceSession.create(buildHeadGraph(init), sessionOptions(init))
+          : undefined
+      return new OnnxSpan(init, layers, head)
+    } catch (error) {
+      throw new EngineError(`layers ${init.start}-${init.end} cannot be loaded: ${(error as Error).message}`)
+    }
+  }
+
+  /** Makes room for positions below `tokensMax` in the tables that do not depend on the session. */
+  grow(tokensMax: number): void {
+    this.#rope.grow(tokensMax)
+  }
+
+  /**
+   * Runs n tokens that follow the cache's last one, and adds them to the cache.
+   * @param n at least 1, and not across a block border.
+   * @param input ids [n] in a span that starts at 0, otherwise hidden [n, hidden], finite.
+   * @returns hidden [n, hidden], rounded to the edge type unless it leaves the last layer.
+   * @throws {EngineError} when the run fails; the cache is as it was.
+   */
+  async pass(cache: SessionCache, input: Int32Array | Float32Array, n: number): Promise<Float32Array> {
+    const { config, start, end, twinRows } = this.#init
+    const { heads, kvHeads, headDim, hidden } = config
+    const r = cache.length % T
+    assert(n >= 1 && r + n <= T, `a pass of ${n} tokens crosses a block border after ${cache.length}`)
+    assert(input.length === n * (start === 0 ? 1 : hidden), `a pass of ${n} tokens got ${input.length} inputs`)
+
+    const feeds = this.#feedsOf(cache)
+    for (let l = 0; l < end - start; l++) {
+      const { keys, valueTail } = cache.layers[l]!
+      const row = kvHeads * headDim
+      const dims = [r, kvHeads, headDim]
+      const from = (cache.length - r) * row
+      feeds[`tail_k.${start + l}`] = new Tensor('float32', keys.subarray(from, from + r * row), dims)
+      feeds[`tail_v.${start + l}`] = new Tensor('float32', valueTail.subarray(0, r * row), dims)
+    }
+    const unused = T - r - n
+    feeds.pad = new Tensor('float32', this.#zeros.subarray(0, unused * kvHeads * headDim), [unused, kvHeads, headDim])
+    const rope = [n, 1, 2, headDim / 2]
+    feeds.cos = new Tensor('float32', this.#rope.cos(cache.length, n), rope)
+    feeds.sin = new Tensor('float32', this.#rope.sin(cache.length, n), rope)
+    feeds.mask = n === 1 ? this.#loneMask(r) : manyMask(r, n, heads / kvHeads)
+    if (start === 0) feeds.ids = this.#idTensor(input as Int32Array, n)
+    else feeds.hidden = this.#hiddenTensor(input as Float32Array, n)
+    if (twinRows) {
+      const rows = n === 1 ? [0, 0] : Array.from({ length: n }, (_, i) => i)
+      feeds.twin = new Tensor('int32', Int32Array.from(rows), [rows.length])
+      feeds.keep = new Tensor('int64', BigInt64Array.of(BigInt(n)), [1])
+    }
+
+    let out: InferenceSession.OnnxValueMapType
+    try {
+      out = await this.#layers.run(feeds)
+    } catch (error) {
+      throw new EngineError(`layers ${start}-${end} failed after ${cache.length} tokens: ${(error as Error).message}`)
+    }
+    cache.append(out.kv_new!.data as Float32Array, n)
+    return out.hidden_out!.data as Float32Array
+  }
+
+  /**
+   * Final norm and output matrix.
+   * @param hidden [hidden] of one token.
+   * @returns logits [vocab].
+   */
+  async logits(hidden: Float32Array): Promise<Float32Array> {
+    assert(this.#head !== undefined, 'only a span that ends at the last layer has logits')
+    ;(this.#headFeeds.hidden!.data as Float32Array).set(hidden)
+    try {
+      const out = await this.#head.run(this.#headFeeds)
+      return out.logits!.data as Float32Array
+    } catch (error) {
+      throw new EngineError(`the output matrix failed: ${(error as Error).message}`)
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.#layers.release()
+    await this.#head?.release()
+  }
+
+  /** What depends on the whole blocks of a cache alone: made anew every T tokens, not every token. */
+  #feedsOf(cache: SessionCache): Feeds {
+    const past = cache.past
+    const known = this.#cacheFeeds.get(cache)
+    if (known?.past === past) return known.feeds
+    const { start, end } = this.#init
+    const { kvHeads, headDim } = this.#init.config
+    const row = kvHeads * headDim
+    // Never no keys at all: a dimension of 0 in FusedMatMul ends the process.
+    const P = past === 0 ? T : past
+    const feeds: Feeds = known?.feeds ?? {}
+    for (let l = 0; l < end - start; l++) {
+      const { keys, values } = cache.layers[l]!
+      const k = past === 0 ? this.#zeros : keys.subarray(0, P * row)
+      const v = past === 0 ? this.#zeros : values.subarray(0, P * row)
+      feeds[`past_k.${start + l}`] = new Tensor('float32', k, [P, kvHeads, headDim])
+      feeds[`past_v.${start + l}`] = new Tensor('float32', v, [P / T, kvHeads, T, headDim])
+    }
+    const masked = past === 0 ? Number.NEGATIVE_INFINITY : 0
+    feeds.mask_past = new Tensor('float32', new Float32Array(P).fill(masked), [P])
+    feeds.split = new Tensor('int64', BigInt64Array.of(BigInt(P), BigInt(T)), [2])
+    if (this.#ones.length < 2 * (P + T)) this.#ones = new Float32Array(4 * (P + T)).fill(1)
+    feeds.ones = new Tensor('float32', this.#ones.subarray(0, 2 * (P + T)), [P + T, 2])
+    if (known === undefined) this.#cacheFeeds.set(cache, { past, feeds })
+    else known.past = past
+    return feeds
+  }
+
+  #idTensor(ids: Int32Array, n: number): Tensor {
+    if (n > 1) return new Tensor('int32', ids, [1, n])
+    ;(this.#idOne.data as Int32Array).fill(ids[0]!)
+    return this.#idOne
+  }
+
+  #hiddenTensor(values: Float32Array, n: number): Tensor {
+    const { hidden } = this.#init.config
+    if (n > 1) return new Tensor('float32', values, [1, n, hidden])
+    const data = this.#hiddenOne.data as Float32Array
+    data.set(values)
+    if (this.#init.twinRows) data.set(values, hidden)
+    return this.#hiddenOne
+  }
+
+  #loneMask(r: number): Tensor {
+    return new Tensor('float32', this.#maskRow.subarray(T - r - 1, 2 * T - r - 1), [1, 1, T])
+  }
+}
+
+/** Row g·n + s lets token s see the r cached tokens of its block, those before it in the pass, and itself. */
+function manyMask(r: number, n: number, groups: number): Tensor {
+  const mask = new Float32Array(groups * n * T)
+  for (let row = 0; row < groups * n; row++) {
+    mask.fill(Number.NEGATIVE_INFINITY, row * T + r + (row % n) + 1, (row + 1) * T)
+  }
+  return new Tensor('float32', mask, [1, groups * n, T])
+}
+
+function sessionOptions({ source, threads }: OnnxSpanInit): InferenceSession.SessionOptions {
+  const session: Record<string, unknown> = {
+    // A pool that spins longer halves the throughput of two processes on the same cores.
+    intra_op: { spin_duration_us: '50' }
+  }
+  const options: InferenceSession.SessionOptions = {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    // Fusions would cross layer edges, and then the bits would depend on the cut.
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 3,
+    extra: { session }
+  }
+  if (source.kind === 'folder') session.model_external_initializers_file_folder_path = source.path
+  else options.externalData = [...source.files].map(([path, data]) => ({ path, data }))
+  return options
+}

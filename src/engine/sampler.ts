@@ -1,0 +1,157 @@
+/**
+ * Picks a token from logits. Everything here is a function of (logits, sampling, position), so a replayed
+ * or retried step picks what the first one picked (promise P3).
+ *
+ * Order of the filters as in Hugging Face's generation: temperature, then the k most likely, then the
+ * nucleus (Holtzman et al. 2020). Ties go to the lower id everywhere.
+ */
+import { randomAt } from '../base/rng.ts'
+import { EngineError, InvalidStepError } from '../errors.ts'
+import type { Sampling } from './engine.ts'
+
+/** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */
+export function checkSampling({ temperature, topP, topK, seed }: Sampling): void {
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw new InvalidStepError(`temperature must be a finite number of 0 or more, not ${temperature}`)
+  }
+  if (!(topP > 0 && topP <= 1)) throw new InvalidStepError(`topP must be above 0 and at most 1, not ${topP}`)
+  if (!Number.isSafeInteger(topK) || topK < 0) {
+    throw new InvalidStepError(`topK must be 0 or a positive integer, not ${topK}`)
+  }
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new InvalidStepError(`seed must be a safe non-negative integer, not ${seed}`)
+  }
+}
+
+/**
+ * @param logits [vocab]
+ * @param position the position that the picked token will have.
+ * @throws {EngineError} when a logit is not finite.
+ */
+export function sample(logits: Float32Array, sampling: Sampling, position: number): number {
+  const best = argmax(logits)
+  const { temperature, topK, topP, seed } = sampling
+  if (temperature === 0 || topK === 1) return best
+  const max = logits[best]!
+  /** Relative to the most likely token's, which is 1. */
+  const weight = (id: number): number => Math.exp((logits[id]! - max) / temperature)
+  const draw = randomAt(seed, position)
+
+  if (topK > 0 && topK < logits.length) {
+    const ids = mostLikely(logits, topK)
+    const weights = ids.map(weight)
+    const total = weights.reduce((a, b) => a + b)
+    return pick(ids, weights, topP === 1 ? ids.length : nucleus(weights, topP * total), draw)
+  }
+
+  const weights = new Float64Array(logits.length)
+  let total = 0
+  for (let id = 0; id < logits.length; id++) {
+    const w = weight(id)
+    weights[id] = w
+    total += w
+  }
+  if (topP === 1) return pickById(weights, total, draw)
+
+  // The tokens above a threshold are the first of the sorted order. Lowering it until they hold enough
+  // sorts a handful of tokens instead of the whole vocabulary.
+  for (let threshold = 1 / 16; ; threshold /= 64) {
+    // Below 1e-300 everything is taken, so the loop ends whatever rounding did to the sums.
+    const least = threshold < 1e-300 ? 0 : threshold
+    const ids: number[] = []
+    let mass = 0
+    for (let id = 0; id < weights.length; id++) {
+      if (weights[id]! < least) continue
+      ids.push(id)
+      mass += weights[id]!
+    }
+    if (mass < topP * total && least > 0) continue
+    ids.sort((a, b) => weights[b]! - weights[a]! || a - b)
+    const sorted = ids.map(id => weights[id]!)
+    return pick(ids, sorted, nucleus(sorted, topP * total), draw)
+  }
+}
+
+/** The lowest id of the largest logit. */
+function argmax(logits: Float32Array): number {
+  let best = 0
+  let max = Number.NEGATIVE_INFINITY
+  // 0 for every finite value; NaN, once in, stays.
+  let check = 0
+  for (let id = 0; id < logits.length; id++) {
+    const value = logits[id]!
+    check += value - value
+    if (value > max) {
+      max = value
+      best = id
+    }
+  }
+  if (check !== 0) {
+    const bad = logits.findIndex(value => !Number.isFinite(value))
+    throw new EngineError(
+      `logits must be finite, but token ${bad} has ${logits[bad]}: the weights or the input overflow`
+    )
+  }
+  return best
+}
+
+/** The k most likely ids, most likely first, by a heap whose root is the least likely of those kept. */
+function mostLikely(logits: Float32Array, k: number): number[] {
+  const less = (a: number, b: number): boolean => logits[a]! < logits[b]! || (logits[a]! === logits[b]! && a > b)
+  const heap: number[] = []
+  const sink = (from: number): void => {
+    let i = from
+    const id = heap[i]!
+    for (;;) {
+      let child = 2 * i + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && less(heap[child + 1]!, heap[child]!)) child++
+      if (!less(heap[child]!, id)) break
+      heap[i] = heap[child]!
+      i = child
+    }
+    heap[i] = id
+  }
+  for (let id = 0; id < k; id++) heap.push(id)
+  for (let i = k >> 1; i-- > 0; ) sink(i)
+  for (let id = k; id < logits.length; id++) {
+    if (!less(heap[0]!, id)) continue
+    heap[0] = id
+    sink(0)
+  }
+  return heap.sort((a, b) => logits[b]! - logits[a]! || a - b)
+}
+
+/** How many of the sorted weights it takes to reach `mass`; all of them when rounding keeps them below. */
+function nucleus(sorted: readonly number[], mass: number): number {
+  let sum = 0
+  for (let i = 0; i < sorted.length; i++) {
+    sum += sorted[i]!
+    if (sum >= mass) return i + 1
+  }
+  return sorted.length
+}
+
+/** The id at `draw` in [0, 1) of the first `count` weights' sum. */
+function pick(ids: readonly number[], weights: readonly number[], count: number, draw: number): number {
+  let total = 0
+  for (let i = 0; i < count; i++) total += weights[i]!
+  let rest = draw * total
+  for (let i = 0; i < count; i++) {
+    rest -= weights[i]!
+    if (rest < 0) return ids[i]!
+  }
+  return ids[count - 1]!
+}
+
+function pickById(weights: Float64Array, total: number, draw: number): number {
+  let rest = draw * total
+  let last = 0
+  for (let id = 0; id < weights.length; id++) {
+    if (weights[id] === 0) continue
+    rest -= weights[id]!
+    last = id
+    if (rest < 0) return id
+  }
+  return last
+}
