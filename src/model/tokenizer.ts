@@ -1,0 +1,152 @@
+/**
+ * Text to token ids and back. The work is `@huggingface/tokenizers`'; here is what a model's manifest adds:
+ * the BOS, which ids are none of the text's, and text that comes out while the ids are still being generated.
+ */
+import { Tokenizer } from '@huggingface/tokenizers'
+import { InvalidManifestError } from '../errors.ts'
+import type { Manifest } from './manifest.ts'
+
+/** What a decoder puts where bytes are no UTF-8: also where a character's last bytes have not come yet. */
+const replacement = '\ufffd'
+
+/**
+ * Reads a `tokenizer.json` for a model.
+ *
+ * @param bytes of the file, verified
+ * @throws {InvalidManifestError} when it is not JSON or of a kind that the library does not know
+ */
+export function loadTokenizer(
+  bytes: Uint8Array,
+  manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
+): ModelTokenizer {
+  let tokenizer: Tokenizer
+  try {
+    const json: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    if (json === null || typeof json !== 'object') throw new TypeError('it is no JSON object')
+    tokenizer = new Tokenizer(json, {})
+  } catch (err) {
+    throw new InvalidManifestError(`the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`)
+  }
+  return new ModelTokenizer(tokenizer, manifest)
+}
+
+export class ModelTokenizer {
+  readonly bosId: number | null
+  readonly eosIds: readonly number[]
+  /** One more than the largest id. */
+  readonly size: number
+  readonly #tokenizer: Tokenizer
+  readonly #name: string
+  /** Ids that are no text: BOS, EOS, and whatever else the tokenizer calls special. */
+  readonly #special: Set<number>
+
+  constructor(tokenizer: Tokenizer, manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>) {
+    this.#tokenizer = tokenizer
+    this.#name = manifest.name
+    this.bosId = manifest.bosId
+    this.eosIds = manifest.eosIds
+    this.#special = new Set(manifest.eosIds)
+    if (manifest.bosId !== null) this.#special.add(manifest.bosId)
+    let size = 0
+    for (const id of tokenizer.get_vocab().values()) size = Math.max(size, id + 1)
+    for (const [id, token] of tokenizer.get_added_tokens_decoder()) {
+      size = Math.max(size, id + 1)
+      if (token.special) this.#special.add(id)
+    }
+    this.size = size
+  }
+
+  /**
+   * Ids of a text, with the model's BOS in front, once: a chat template may have written it already. Special
+   * tokens that are spelt out in the text (`</s>`) become their ids, as chat templates need.
+   *
+   * @throws {InvalidManifestError} when a character has no token and the tokenizer has none for the unknown
+   */
+  encode(text: string): number[] {
+    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: false })
+    if (!ids.every(Number.isInteger)) {
+      throw new InvalidManifestError(`the tokenizer of ${this.#name} has no token for a character of this text`)
+    }
+    return this.bosId === null || ids[0] === this.bosId ? ids : [this.bosId, ...ids]
+  }
+
+  /** Text of ids; special ones and ids without a token are left out. */
+  decode(ids: readonly number[]): string {
+    const text = ids.filter(id => this.isText(id))
+    if (text.length === 0) return ''
+    // Cleaning up spaces (the library's default) would make "it 's" and "it's" the same text.
+    return this.#tokenizer.decode(text, { clean_up_tokenization_spaces: false })
+  }
+
+  /** Whether an id stands for text. */
+  isText(id: number): boolean {
+    return !this.#special.has(id) && this.#tokenizer.id_to_token(id) !== undefined
+  }
+
+  /** How the tokenizer spells an id, special ones too; undefined when it has none. */
+  token(id: number): string | undefined {
+    return this.#tokenizer.id_to_token(id)
+  }
+
+  /** The id of a token that is spelt so; undefined when there is none. */
+  id(token: string | undefined): number | undefined {
+    return token === undefined ? undefined : this.#tokenizer.token_to_id(token)
+  }
+
+  /** Whether the tokenizer itself would put this id in front of a text. */
+  putsInFront(id: number): boolean {
+    return this.#tokenizer.encode('a').ids[0] === id
+  }
+
+  /** Text as it comes for the ids that follow `prompt`. */
+  stream(prompt: readonly number[]): Detokenizer {
+    return new Detokenizer(this, prompt)
+  }
+}
+
+/**
+ * Turns generated ids into text one by one. All of its pieces joined are `decode(prompt + generated)` without
+ * `decode(prompt)`: each is the difference of two decodings that start at the same earlier token, so a decoder's
+ * rule for the first token of a text (drop its space) does not apply to every token.
+ *
+ * A character may take several tokens (byte fallback, byte-level BPE). Until its last byte is there it decodes to
+ * one U+FFFD at the end, which is held back.
+ */
+export class Detokenizer {
+  readonly #tokenizer: ModelTokenizer
+  /** One token whose text is out, if there is any, and those after it whose text is not, or not all. */
+  #window: number[]
+  /** Characters (UTF-16 units) of the window's text that are out. */
+  #out: number
+
+  constructor(tokenizer: ModelTokenizer, prompt: readonly number[]) {
+    this.#tokenizer = tokenizer
+    const anchor = prompt.findLast(id => tokenizer.isText(id))
+    this.#window = anchor === undefined ? [] : [anchor]
+    this.#out = tokenizer.decode(this.#window).length
+  }
+
+  /** Adds an id; the text that is now certain, often one word, sometimes none. */
+  push(id: number): string {
+    if (!this.#tokenizer.isText(id)) return ''
+    this.#window.push(id)
+    const text = this.#tokenizer.decode(this.#window)
+    if (text.endsWith(replacement)) return this.#take(text, text.length - replacement.length)
+    const piece = this.#take(text, text.length)
+    this.#window = [id]
+    this.#out = this.#tokenizer.decode(this.#window).length
+    return piece
+  }
+
+  /** The text that is still held back, when no more ids come: U+FFFD for bytes that are no character. */
+  end(): string {
+    const text = this.#tokenizer.decode(this.#window)
+    return this.#take(text, text.length)
+  }
+
+  #take(text: string, end: number): string {
+    const piece = text.slice(this.#out, end)
+    this.#out = Math.max(this.#out, end)
+    return piece
+  }
+}

@@ -1,0 +1,39 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { StoredModel } from '../../src/model/store.ts'
+import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
+import { generateGreedy } from './reference.ts'
+import { goldenCases, makeStories260k, stories260kAbsent } from './stories260k.ts'
+
+describe.skipIf(stories260kAbsent !== false)(`stories260k ${stories260kAbsent || ''}`, () => {
+  let dir: string
+  let model: StoredModel
+  let tokenizer: ModelTokenizer
+
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+    const made = (await makeStories260k(dir))!
+    model = made.model
+    tokenizer = loadTokenizer(await made.store.tokenizerBytes(model), model.manifest)
+  })
+  afterAll(() => rm(dir, { recursive: true, force: true }))
+
+  test('the converted float32 weights give the golden ids, in a pass that shares no code with the engine', () => {
+    const cases = goldenCases()
+    expect(cases.length).toBeGreaterThan(0)
+    for (const { prompt_ids, generated_ids } of cases) {
+      expect(generateGreedy(model, prompt_ids, 60)).toEqual(generated_ids.slice(0, 60))
+    }
+  })
+
+  test('its tokenizer gives the golden prompt ids, and the golden text one token at a time', () => {
+    for (const { prompt, prompt_ids, generated_ids, text, generated_text } of goldenCases()) {
+      expect(tokenizer.encode(prompt)).toEqual(prompt_ids)
+      expect(tokenizer.decode([...prompt_ids, ...generated_ids])).toBe(text)
+      const stream = tokenizer.stream(prompt_ids)
+      expect([...generated_ids.map(id => stream.push(id)), stream.end()].join('')).toBe(generated_text)
+    }
+  })
+})

@@ -1,0 +1,161 @@
+import path from 'node:path'
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { referenceEncode, tokenizerJson } from '../../scripts/llama2c.ts'
+import { renderChat } from '../../src/model/chat.ts'
+import { openStore } from '../../src/model/store.ts'
+import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
+
+const llama = { name: 'tiny', bosId: 1, eosIds: [2] }
+/** The first of llama's 256 byte pieces. */
+const firstByte = 3
+
+let stories: ModelTokenizer
+beforeAll(async () => {
+  const store = await openStore({ own: path.join(import.meta.dirname, '..', '..', 'models', 'stories15m') })
+  const model = await store.resolve('stories15m')
+  stories = loadTokenizer(await store.tokenizerBytes(model), model.manifest)
+})
+
+/** A byte-level BPE as Llama 3 and SmolLM have it: the other family of decoders. */
+function byteLevel(): ModelTokenizer {
+  const characters: string[] = []
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+    characters.push(String.fromCodePoint(printable ? byte : 256 + characters.filter(c => c > '\u00ff').length))
+  }
+  const vocab = Object.fromEntries([...characters, 'he', 'Ġt', 'Ġhe', 'll'].map((text, id) => [text, id]))
+  const json = {
+    added_tokens: [{ id: 260, content: '<|end|>', special: true }],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab, merges: ['h e', 'Ġ t', 'Ġ he', 'l l'], unk_token: null, byte_fallback: false }
+  }
+  return loadTokenizer(new TextEncoder().encode(JSON.stringify(json)), { name: 'bytes', bosId: null, eosIds: [260] })
+}
+
+describe('encode', () => {
+  test('puts BOS in front once', () => {
+    expect(stories.encode('Once upon a time')).toEqual([1, 9038, 2501, 263, 931])
+    expect(stories.encode('<s>Once')).toEqual([1, 9038])
+    expect(stories.encode('')).toEqual([1])
+    expect(byteLevel().encode('hello')).toEqual([256, 259, 111 - 33 + 33])
+  })
+
+  test('falls back to bytes', () => {
+    expect(stories.encode('a😀')).toEqual([1, 263, ...[0xf0, 0x9f, 0x98, 0x80].map(byte => firstByte + byte)])
+  })
+
+  test('is undone by decode for every text', () => {
+    for (const tokenizer of [stories, byteLevel()]) {
+      fc.assert(
+        fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), text => {
+          // A text that starts with U+FEFF alone is the one exception: the library's decoder takes it for a mark.
+          fc.pre(!text.includes('\ufeff') && !text.includes('<') && !text.includes('▁'))
+          expect(tokenizer.decode(tokenizer.encode(text))).toBe(text)
+        })
+      )
+    }
+  })
+
+  test('ranks merges as sentencepiece scores them, on vocabularies made for ties', () => {
+    const letters = ['a', 'b', '▁']
+    fc.assert(
+      fc.property(
+        fc.array(fc.string({ unit: fc.constantFrom(...letters), minLength: 2, maxLength: 4 }), { maxLength: 12 }),
+        fc.string({ unit: fc.constantFrom('a', 'b', ' '), minLength: 1, maxLength: 24 }),
+        (extra, text) => {
+          // Every piece needs two pieces to be made of, as a trained vocabulary has.
+          const made = new Set<string>()
+          for (const piece of extra.sort((x, y) => x.length - y.length)) {
+            if (piece.length === 2 || made.has(piece.slice(0, -1))) made.add(piece)
+          }
+          const pieces = [
+            ...['<unk>', '<s>', '</s>'].map(name => ({ text: name, score: 0 })),
+            ...Array.from({ length: 256 }, (_, byte) => ({
+              text: `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+              score: 0
+            })),
+            ...[...made].map((piece, rank) => ({ text: piece, score: -rank })),
+            ...letters.map((letter, i) => ({ text: letter, score: -100 - i }))
+          ]
+          const tokenizer = loadTokenizer(tokenizerJson(pieces), llama)
+          expect(tokenizer.encode(text)).toEqual([1, ...referenceEncode(pieces, text)])
+        }
+      )
+    )
+  })
+})
+
+describe('a stream of text', () => {
+  test('is what decoding all at once gives, for any ids', () => {
+    for (const tokenizer of [stories, byteLevel()]) {
+      const id = fc.oneof(
+        fc.nat({ max: tokenizer.size - 1 }),
+        fc.integer({ min: firstByte, max: firstByte + 255 }),
+        fc.constantFrom(...[0xe2, 0x82, 0xac, 0xf0, 0x9f, 0x98, 0x80, 0xef, 0xbb, 0xbf].map(byte => firstByte + byte))
+      )
+      fc.assert(
+        fc.property(fc.string({ unit: 'grapheme', maxLength: 12 }), fc.array(id, { maxLength: 40 }), (text, ids) => {
+          fc.pre(!text.includes('\ufeff'))
+          const prompt = tokenizer.encode(text)
+          const stream = tokenizer.stream(prompt)
+          const streamed = [...ids.map(next => stream.push(next)), stream.end()].join('')
+          expect(streamed).toBe(tokenizer.decode([...prompt, ...ids]).slice(tokenizer.decode(prompt).length))
+        }),
+        { numRuns: 500 }
+      )
+    }
+  })
+
+  test('holds back a character until its last byte', () => {
+    const stream = stories.stream(stories.encode('It costs'))
+    const pieces = [0xe2, 0x82, 0xac].map(byte => stream.push(firstByte + byte))
+    expect(pieces).toEqual(['', '', '€'])
+    expect(stream.push(firstByte + 0xf0)).toBe('')
+    expect(stream.end()).toBe('\ufffd')
+  })
+
+  test('keeps the space between prompt and answer, and drops the one that only begins a text', () => {
+    const [, once] = stories.encode('Once')
+    expect(stories.stream(stories.encode('named')).push(once!)).toBe(' Once')
+    expect(stories.stream([1]).push(once!)).toBe('Once')
+  })
+
+  test('says nothing for special ids', () => {
+    const stream = stories.stream(stories.encode('The end'))
+    expect([1, 2, 0].map(id => stream.push(id))).toEqual(['', '', ''])
+  })
+})
+
+describe('chat', () => {
+  const chatTemplate =
+    '{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}' +
+    '{% if add_generation_prompt %}[assistant]{% endif %}'
+
+  test('renders the template, whose BOS is not doubled', () => {
+    const text = renderChat({ name: 'x', chatTemplate }, stories, [{ role: 'user', content: 'Hi' }])
+    expect(text).toBe('<s>[user] Hi<s>[assistant]')
+    expect(stories.encode(text).slice(0, 2)).toEqual([1, 518])
+  })
+
+  test('says when there is none, or when it refuses', () => {
+    expect(() => renderChat({ name: 'x', chatTemplate: null }, stories, [])).toThrow(
+      'x has no chat template: it only continues a text, give it a prompt'
+    )
+    const strict = "{{ raise_exception('roles must alternate') }}"
+    expect(() => renderChat({ name: 'x', chatTemplate: strict }, stories, [])).toThrow(
+      'the chat template of x refuses these messages: roles must alternate'
+    )
+    expect(() => renderChat({ name: 'x', chatTemplate: '{% if %}' }, stories, [])).toThrow('cannot be read')
+  })
+})
+
+test("a tokenizer that cannot be used is refused with the model's name", () => {
+  expect(() => loadTokenizer(new Uint8Array([123]), llama)).toThrow('the tokenizer of tiny cannot be used')
+  expect(() => loadTokenizer(new TextEncoder().encode('{"model":{"type":"Magic"}}'), llama)).toThrow(
+    'the tokenizer of tiny cannot be used'
+  )
+})
