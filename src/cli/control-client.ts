@@ -1,0 +1,157 @@
+/** The command's end of the control socket. */
+import { createConnection, type Socket } from 'node:net'
+import { type GenerationEvent, PeerNotRunningError, SkeinError, type Status } from '../index.ts'
+import {
+  type ControlFailure,
+  type ControlOptions,
+  type ControlRequest,
+  type ControlResponse,
+  controlVersion,
+  encodeLine,
+  LineReader,
+  readResponse,
+  socketPath
+} from './control.ts'
+import { controlResponseBytesMax, controlSilenceMs, controlStatusMs } from './limits.ts'
+
+/** Thrown when the peer answers with an error: it keeps its name, sentence and exit code on this side. */
+export class RemoteError extends SkeinError {
+  override readonly name: string
+  readonly exitCode: number
+  /** What was generated before the failure. */
+  readonly text: string | undefined
+
+  constructor({ name, message, exitCode, text }: ControlFailure) {
+    super(message)
+    this.name = name
+    this.exitCode = exitCode
+    this.text = text
+  }
+}
+
+/**
+ * Asks the peer of a data directory for its status.
+ *
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason.
+ */
+export async function askStatus(dataDir: string, { signal }: { signal: AbortSignal }): Promise<Status> {
+  for await (const response of ask(dataDir, { v: controlVersion, op: 'status' }, controlStatusMs, signal)) {
+    if (response.kind === 'status') return response.status
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
+ * Has the peer of a data directory answer a prompt, and yields what happens, as it happens. Leaving the
+ * loop, or the signal, closes the connection, and that cancels the answer on every peer of its route.
+ *
+ * @throws {PeerNotRunningError} when none is running there, or it stops before the end.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason.
+ */
+export async function* askGenerate(
+  dataDir: string,
+  prompt: string,
+  options: ControlOptions,
+  { signal }: { signal: AbortSignal }
+): AsyncGenerator<GenerationEvent> {
+  const request: ControlRequest = { v: controlVersion, op: 'generate', prompt, options }
+  for await (const response of ask(dataDir, request, controlSilenceMs, signal)) {
+    if (response.kind === 'event') yield response.event
+  }
+}
+
+/** Whether a peer answers on the control socket of a directory. */
+export async function reachable(dataDir: string): Promise<boolean> {
+  try {
+    const { socket, close } = await connect(dataDir, AbortSignal.timeout(controlStatusMs))
+    socket.destroy()
+    await close()
+    return true
+  } catch (err) {
+    if (err instanceof PeerNotRunningError) return false
+    throw err
+  }
+}
+
+/** Sends one request and yields its responses until `end`. */
+async function* ask(
+  dataDir: string,
+  request: ControlRequest,
+  silenceMs: number,
+  signal: AbortSignal
+): AsyncGenerator<ControlResponse> {
+  signal.throwIfAborted()
+  const { socket, close } = await connect(dataDir, signal)
+  try {
+    socket.setTimeout(silenceMs, () =>
+      socket.destroy(new PeerNotRunningError(`the peer on ${dataDir} has not answered for ${silenceMs / 1000} s`))
+    )
+    socket.write(encodeLine(request))
+    const reader = new LineReader(controlResponseBytesMax)
+    // Reading by iteration is the back-pressure: an unread socket fills, and the peer generates no further.
+    for await (const chunk of socket) {
+      const lines = reader.push(chunk as Buffer)
+      for (const line of lines ?? [undefined]) {
+        const response = line === undefined ? undefined : readResponse(line)
+        if (response === undefined) {
+          throw new PeerNotRunningError(`what answers on the control socket of ${dataDir} is no Skein peer`)
+        }
+        if (response.kind === 'error') throw new RemoteError(response.error)
+        if (response.kind === 'end') return
+        yield response
+      }
+    }
+    signal.throwIfAborted()
+    throw endedEarly(dataDir)
+  } catch (err) {
+    signal.throwIfAborted()
+    throw (err as NodeJS.ErrnoException).code === 'ECONNRESET' || (err as Error).name === 'AbortError'
+      ? endedEarly(dataDir)
+      : err
+  } finally {
+    socket.destroy()
+    await close()
+  }
+}
+
+interface Connected {
+  readonly socket: Socket
+  close(): Promise<void>
+}
+
+async function connect(dataDir: string, signal: AbortSignal): Promise<Connected> {
+  try {
+    const path = await socketPath(dataDir)
+    try {
+      const socket = createConnection(path.path)
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => void socket.destroy(new Error('aborted', { cause: signal.reason }))
+        signal.addEventListener('abort', onAbort)
+        socket.once('connect', resolve)
+        socket.once('error', reject)
+        socket.once('close', () => signal.removeEventListener('abort', onAbort))
+      })
+      return { socket, close: () => path.close() }
+    } catch (err) {
+      await path.close()
+      throw err
+    }
+  } catch (err) {
+    signal.throwIfAborted()
+    const { code, message } = err as NodeJS.ErrnoException
+    // No directory, no socket in it, or nobody behind the socket: the same thing to a person.
+    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+      throw new PeerNotRunningError(
+        `no peer is running on ${dataDir}: start one with skein up --data ${dataDir} --swarm FILE`
+      )
+    }
+    throw new PeerNotRunningError(`the peer on ${dataDir} cannot be reached: ${message}`)
+  }
+}
+
+function endedEarly(dataDir: string): PeerNotRunningError {
+  return new PeerNotRunningError(`the peer on ${dataDir} stopped before it had answered`)
+}

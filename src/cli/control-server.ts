@@ -1,0 +1,196 @@
+/** The peer's end of the control socket: answers `status` and `generate` for commands on this machine. */
+import { chmod, rm } from 'node:fs/promises'
+import { createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DataDirectoryError, type GenerateOptions, type Peer, PeerNotRunningError } from '../index.ts'
+import {
+  type ControlRequest,
+  type ControlResponse,
+  encodeLine,
+  LineReader,
+  readRequest,
+  socketPath
+} from './control.ts'
+import { reachable } from './control-client.ts'
+import { describeFailure } from './failure.ts'
+import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
+
+/** A control socket that is served. */
+export interface ControlServer {
+  /** Cancels what is being answered and removes the socket. Safe to call twice. */
+  close(): Promise<void>
+}
+
+/**
+ * Serves a peer's control socket in its data directory, readable and writable by its owner alone. A socket
+ * that a dead peer left behind is replaced.
+ *
+ * @throws {DataDirectoryError} when a live peer answers on that socket, or it cannot be made.
+ */
+export async function serveControl(peer: Pick<Peer, 'status' | 'generate'>, dataDir: string): Promise<ControlServer> {
+  if (await reachable(dataDir)) {
+    throw new DataDirectoryError(`a peer is already running on ${dataDir}: stop it first, or give --data another one`)
+  }
+  const file = join(dataDir, 'control.sock')
+  const stopped = new AbortController()
+  const sockets = new Set<Socket>()
+  const answering = new Set<Promise<unknown>>()
+  const server = createServer(socket => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    const answered = answer(peer, socket, stopped.signal)
+      .catch(() => socket.destroy())
+      .finally(() => answering.delete(answered))
+    answering.add(answered)
+  })
+  server.maxConnections = controlConnectionsMax
+  const path = await socketPath(dataDir).catch(err => {
+    throw new DataDirectoryError(`the control socket of ${dataDir} cannot be made: ${reason(err)}`)
+  })
+  try {
+    await rm(file, { force: true })
+    await listen(server, path.path)
+    await chmod(file, 0o600)
+  } catch (err) {
+    await path.close()
+    throw new DataDirectoryError(`the control socket ${file} cannot be made: ${reason(err)}`)
+  }
+  let closing: Promise<void> | undefined
+  return {
+    close() {
+      closing ??= (async () => {
+        stopped.abort(new PeerNotRunningError(`the peer on ${dataDir} stopped before it had answered`))
+        const closed = new Promise<void>(resolve => server.close(() => resolve()))
+        // Whoever waits for an answer is told why it ends, if that takes no longer than a moment.
+        const told = new AbortController()
+        await Promise.race([
+          Promise.all(answering),
+          delay(lingerMs, undefined, { signal: told.signal }).catch(() => {})
+        ])
+        told.abort()
+        for (const socket of sockets) socket.destroySoon()
+        await closed
+        await rm(file, { force: true })
+        await path.close()
+      })()
+      return closing
+    }
+  }
+}
+
+/** Binds without a moment in which others could connect: the file's mode is set by the umask as it is made. */
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const before = process.umask(0o177)
+    try {
+      server.listen(path, () => {
+        server.removeListener('error', reject)
+        // A failed accept (too many open files) concerns that one command; the peer goes on.
+        server.on('error', () => {})
+        resolve()
+      })
+    } finally {
+      process.umask(before)
+    }
+  })
+}
+
+/** Serves one connection: one request, its responses, the end. */
+async function answer(peer: Pick<Peer, 'status' | 'generate'>, socket: Socket, stopped: AbortSignal): Promise<void> {
+  const gone = new AbortController()
+  socket.on('error', () => {})
+  socket.once('close', () => gone.abort(new Error('the command closed its connection')))
+  const signal = AbortSignal.any([gone.signal, stopped])
+  try {
+    const line = await readLine(socket, AbortSignal.any([signal, AbortSignal.timeout(controlRequestMs)]))
+    // Nothing follows the request but the end of the connection, and that must be noticed at once.
+    socket.resume()
+    const request = readRequest(line)
+    if ('refused' in request) {
+      await write(socket, failure(new InvalidRequest(request.refused)), signal)
+    } else {
+      for await (const response of respond(peer, request, signal)) await write(socket, response, signal)
+    }
+  } catch (err) {
+    if (gone.signal.aborted) return
+    if (!socket.destroyed && socket.writable) socket.write(encodeLine(failure(err)))
+  } finally {
+    socket.end()
+  }
+}
+
+async function* respond(
+  peer: Pick<Peer, 'status' | 'generate'>,
+  request: ControlRequest,
+  signal: AbortSignal
+): AsyncGenerator<ControlResponse> {
+  if (request.op === 'status') {
+    yield { kind: 'status', status: peer.status() }
+  } else {
+    // A key that was not given must be absent, so that it cannot hide the peer's default.
+    const given = Object.fromEntries(Object.entries(request.options).filter(([, value]) => value !== undefined))
+    const generation = peer.generate(request.prompt, { ...(given as GenerateOptions), signal })
+    // Its failure arrives through the events; here it must not count as unhandled.
+    generation.answer.catch(() => {})
+    for await (const event of generation.events()) yield { kind: 'event', event }
+  }
+  yield { kind: 'end' }
+}
+
+/** Thrown when a request is not one of ours; only other versions and other programs send such. */
+class InvalidRequest extends Error {
+  override readonly name = 'InvalidOptionError'
+  readonly exitCode = 2
+}
+
+function failure(err: unknown): ControlResponse {
+  return { kind: 'error', error: describeFailure(err) }
+}
+
+/** The first line that comes in. @throws when it is too long, the signal's reason, or that the other end closed. */
+function readLine(socket: Socket, signal: AbortSignal): Promise<string> {
+  const reader = new LineReader(controlRequestBytesMax)
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      socket.off('data', onData)
+      signal.removeEventListener('abort', onAbort)
+      act()
+    }
+    const onAbort = (): void => settle(() => reject(signal.reason))
+    const onData = (chunk: Buffer): void => {
+      const lines = reader.push(chunk)
+      if (lines === undefined) {
+        settle(() => reject(new InvalidRequest(`the request is longer than ${controlRequestBytesMax} bytes`)))
+      } else if (lines[0] !== undefined) {
+        settle(() => resolve(lines[0]!))
+      }
+    }
+    if (signal.aborted) return reject(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    socket.on('data', onData)
+  })
+}
+
+/** Writes one line and waits until the reader has room: what is not read is not generated. */
+function write(socket: Socket, response: ControlResponse, signal: AbortSignal): Promise<void> | void {
+  signal.throwIfAborted()
+  if (socket.write(encodeLine(response))) return
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(controlDrainMs)])
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      socket.off('drain', onDrain)
+      deadline.removeEventListener('abort', onAbort)
+      act()
+    }
+    const onDrain = (): void => settle(resolve)
+    const onAbort = (): void => settle(() => reject(deadline.reason))
+    socket.once('drain', onDrain)
+    deadline.addEventListener('abort', onAbort)
+  })
+}
+
+function reason(err: unknown): string {
+  return err instanceof Error ? err.message : String(err)
+}

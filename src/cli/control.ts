@@ -1,0 +1,153 @@
+/**
+ * What `skein ask` and `skein status` say to the peer of a data directory, over a Unix socket in that
+ * directory. One connection carries one request; both ways it is JSON, one object a line. Whoever closes
+ * the connection before its end cancels the request. The directory's owner alone can connect.
+ */
+import { Buffer } from 'node:buffer'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { GenerationEvent, Status } from '../index.ts'
+import { controlRequestBytesMax, socketPathBytesMax } from './limits.ts'
+
+/** Raised when a message changes its meaning; a peer and a command of different versions refuse each other. */
+export const controlVersion = 1
+
+const envelope = z.looseObject({ v: z.int() })
+
+const requestSchema = z.discriminatedUnion('op', [
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('generate'),
+    prompt: z.string().max(controlRequestBytesMax),
+    options: z.strictObject({
+      model: z.string().min(1).max(256).optional(),
+      maxTokens: z.int().positive().optional(),
+      temperature: z.number().nonnegative().optional(),
+      topP: z.number().gt(0).max(1).optional(),
+      topK: z.int().nonnegative().optional(),
+      seed: z.int().nonnegative().optional()
+    })
+  })
+])
+
+/** A request on a control socket. */
+export type ControlRequest = z.infer<typeof requestSchema>
+/** What an answer may be asked with; whatever is left out takes the peer's default. */
+export type ControlOptions = Extract<ControlRequest, { op: 'generate' }>['options']
+
+const responseSchema = z.discriminatedUnion('kind', [
+  z.looseObject({ kind: z.literal('status'), status: z.looseObject({ self: z.string() }) }),
+  z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
+  z.looseObject({
+    kind: z.literal('error'),
+    error: z.object({
+      name: z.string().max(256),
+      message: z.string(),
+      exitCode: z.int().min(1).max(125),
+      text: z.string().optional()
+    })
+  }),
+  z.looseObject({ kind: z.literal('end') })
+])
+
+/** An expected failure on its way through the socket. `text` is what was generated until then. */
+export interface ControlFailure {
+  readonly name: string
+  readonly message: string
+  readonly exitCode: number
+  readonly text?: string | undefined
+}
+
+/** A response on a control socket. A request ends with `end` or `error`. */
+export type ControlResponse =
+  | { readonly kind: 'status'; readonly status: Status }
+  | { readonly kind: 'event'; readonly event: GenerationEvent }
+  | { readonly kind: 'error'; readonly error: ControlFailure }
+  | { readonly kind: 'end' }
+
+/** A request read, or why it cannot be served, in one sentence. */
+export function readRequest(line: string): ControlRequest | { readonly refused: string } {
+  const json = parseJson(line)
+  const version = envelope.safeParse(json)
+  if (!version.success) return { refused: 'the request is no JSON object with a version `v`' }
+  if (version.data.v !== controlVersion) {
+    return {
+      refused: `the running peer speaks control version ${controlVersion}, this command version ${version.data.v}: use the same Skein for both`
+    }
+  }
+  const request = requestSchema.safeParse(json)
+  if (request.success) return request.data
+  const issue = request.error.issues[0]!
+  return { refused: `the request is invalid: ${issue.path.join('.') || 'it'}: ${issue.message}` }
+}
+
+/** A response read, or undefined when the line is none. Kinds and events of later versions keep their extra fields. */
+export function readResponse(line: string): ControlResponse | undefined {
+  const response = responseSchema.safeParse(parseJson(line))
+  // Their insides come from a process of the same user and the same version, and are only shown.
+  return response.success ? (response.data as unknown as ControlResponse) : undefined
+}
+
+/** One message as a line. */
+export function encodeLine(message: object): string {
+  return `${JSON.stringify(message)}\n`
+}
+
+/** Cuts a byte stream into lines of at most `bytesMax` bytes. `push` returns undefined once a line is too long. */
+export class LineReader {
+  readonly bytesMax: number
+  #parts: Buffer[] = []
+  #bytes = 0
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax
+  }
+
+  /** Lines that `chunk` completes, without their line ends. */
+  push(chunk: Buffer): string[] | undefined {
+    const lines: string[] = []
+    let rest = chunk
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      if (this.#bytes + end > this.bytesMax) return undefined
+      lines.push(Buffer.concat([...this.#parts, rest.subarray(0, end)]).toString('utf8'))
+      this.#parts = []
+      this.#bytes = 0
+      rest = rest.subarray(end + 1)
+    }
+    if (rest.length > 0) {
+      this.#parts.push(rest)
+      this.#bytes += rest.length
+    }
+    return this.#bytes > this.bytesMax ? undefined : lines
+  }
+}
+
+/** A path under which the control socket of a directory can be bound and reached now; `close` when done with it. */
+export interface SocketPath {
+  readonly path: string
+  close(): Promise<void>
+}
+
+/**
+ * The control socket's path. Linux takes 107 bytes; for a deeper directory the path leads through a
+ * handle on it, so that the socket lies in the directory all the same.
+ *
+ * @throws the file system's error when the directory cannot be opened.
+ */
+export async function socketPath(dataDir: string): Promise<SocketPath> {
+  const path = join(dataDir, 'control.sock')
+  if (Buffer.byteLength(path) <= socketPathBytesMax) return { path, close: async () => {} }
+  const directory = await open(dataDir, constants.O_RDONLY | constants.O_DIRECTORY)
+  return { path: `/proc/self/fd/${directory.fd}/control.sock`, close: () => directory.close() }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}

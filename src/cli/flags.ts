@@ -1,0 +1,98 @@
+/**
+ * Every flag is checked here, at the door: a value that is wrong is named in one sentence before anything
+ * is opened or started. All of these throw {@link InvalidOptionError}.
+ */
+import { isIPv4, isIPv6 } from 'node:net'
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+import { InvalidOptionError, parseBytes, type Range } from '../index.ts'
+
+/** A whole number within [min, max]. */
+export function wholeNumber(flag: string, min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  return text => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (Number.isSafeInteger(value) && value >= min && value <= max) return value
+    throw new InvalidOptionError(`${flag} takes a whole number ${range}, not '${text}'`)
+  }
+}
+
+/** A decimal number that `accepts` takes; `range` says in words which these are. */
+export function decimalNumber(
+  flag: string,
+  range: string,
+  accepts: (value: number) => boolean
+): (text: string) => number {
+  return text => {
+    const value = /^(\d+(\.\d*)?|\.\d+)(e-?\d+)?$/i.test(text) ? Number(text) : Number.NaN
+    if (Number.isFinite(value) && accepts(value)) return value
+    throw new InvalidOptionError(`${flag} takes a number ${range}, not '${text}'`)
+  }
+}
+
+/** A size as people write it, in bytes. */
+export function size(flag: string): (text: string) => number {
+  return text => {
+    const bytes = parseBytes(text)
+    if (bytes !== undefined) return bytes
+    throw new InvalidOptionError(`${flag} takes a size such as 64MB or 1.5GiB, not '${text}'`)
+  }
+}
+
+/** A half-open range of layers: `0-2` is layers 0 and 1. */
+export function layerRange(flag: string): (text: string) => Range {
+  return text => {
+    const [, start, end] = (/^(\d{1,6})-(\d{1,6})$/.exec(text) ?? []).map(Number)
+    if (start !== undefined && end !== undefined && start < end) return { start, end }
+    throw new InvalidOptionError(
+      `${flag} takes a range such as 0-2, which is layers 0 and 1 (the end is not included), not '${text}'`
+    )
+  }
+}
+
+/** One of a few words. */
+export function oneOf<const T extends string>(flag: string, words: readonly T[]): (text: string) => T {
+  return text => {
+    const word = words.find(candidate => candidate === text)
+    if (word !== undefined) return word
+    throw new InvalidOptionError(`${flag} is one of ${words.join(', ')}, not '${text}'`)
+  }
+}
+
+/** Text that is not empty. */
+export function words(flag: string): (text: string) => string {
+  return text => {
+    if (text.trim() !== '') return text
+    throw new InvalidOptionError(`${flag} must not be empty`)
+  }
+}
+
+/** Collects a flag that may be given several times. */
+export function repeated<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
+  return (text, before = []) => [...before, parse(text)]
+}
+
+/** A TCP multiaddr. One to dial may name its host and peer, and has a port other than 0. */
+export function tcpAddress(flag: string, use: 'listen' | 'dial'): (text: string) => string {
+  return text => {
+    const [, kind, host, port] =
+      /^\/([a-z0-9]+)\/([^/]+)\/tcp\/(\d{1,5})(\/p2p\/[1-9A-HJ-NP-Za-km-z]+)?$/.exec(text) ?? []
+    const isHost = use === 'dial' && /^dns[46]?$/.test(kind ?? '') && /^[A-Za-z0-9.-]{1,253}$/.test(host ?? '')
+    const isIp = (kind === 'ip4' && isIPv4(host ?? '')) || (kind === 'ip6' && isIPv6(host ?? ''))
+    const isPort = Number(port) <= 65535 && (use === 'listen' || port !== '0')
+    if ((isIp || isHost) && isPort && !(use === 'listen' && text.includes('/p2p/'))) return text
+    const example = use === 'listen' ? '/ip4/0.0.0.0/tcp/4001' : '/ip4/192.168.1.7/tcp/4001'
+    throw new InvalidOptionError(`${flag} takes a TCP multiaddr such as ${example}, not '${text}'`)
+  }
+}
+
+/**
+ * The directory of one peer: `--data`, else `SKEIN_DATA`, else `skein` in the place for a user's data by the
+ * XDG Base Directory Specification (which says that a relative `XDG_DATA_HOME` is to be ignored).
+ */
+export function dataDirectory(flag: string | undefined, env: NodeJS.ProcessEnv): string {
+  if (flag !== undefined) return resolve(words('--data')(flag))
+  if (env.SKEIN_DATA) return resolve(env.SKEIN_DATA)
+  const { XDG_DATA_HOME: home } = env
+  return join(home && isAbsolute(home) ? home : join(homedir(), '.local', 'share'), 'skein')
+}

@@ -1,0 +1,35 @@
+/**
+ * The bounds of this room. They are here and not in `../limits.ts` because the command line knows nothing
+ * of the house but its public surface.
+ */
+
+/** Longest request line on a control socket: a prompt of a million characters is beyond any context that we run. */
+export const controlRequestBytesMax = 1 << 20
+/** Longest response line: the status of hundreds of peers, or an answer with all of its ids. */
+export const controlResponseBytesMax = 1 << 24
+/** Commands that talk to one peer at the same time; each is one local process. */
+export const controlConnectionsMax = 64
+/** A client writes its request at once; one that has not is no `skein`. */
+export const controlRequestMs = 10_000
+/** How long a reader may leave its socket full before its answer is cancelled: caches are held meanwhile. */
+export const controlDrainMs = 60_000
+/** A status is made from memory; a peer that takes longer than this hangs. */
+export const controlStatusMs = 15_000
+/** Longest silence within an answer. Far above the session's own deadlines, which report better. */
+export const controlSilenceMs = 300_000
+/** Bytes of a Unix socket's path that Linux takes (sun_path is 108 with its final zero). */
+export const socketPathBytesMax = 107
+/** How often a running peer is looked at for what has no event: stages that load, ways of discovery. */
+export const watchMs = 250
+/** How long a peer may take to say goodbye before the process ends without. */
+export const stopMs = 10_000
+/** What keeps a process alive after its command has ended is not worth more than this. */
+export const lingerMs = 1_000
+/** Peers in one demo: each is a process with its own engine, and more than this stops being a demo. */
+export const demoPeersMax = 16
+/** From the first process to the last layer covered. Loading takes a second or two; slow boards take longer. */
+export const demoReadyMs = 120_000
+/** How often the demo asks whether everything is covered. */
+export const demoPollMs = 200
+/** How much of a failed process's last words the demo keeps to show. */
+export const demoComplaintBytesMax = 4096
