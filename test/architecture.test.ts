@@ -1,0 +1,301 @@
+/**
+ * Who may know whom. Reads the imports of `src` and `sim`, and the clocks, timers and randomness that a file
+ * touches, and holds the four rules of the house. Each message names the way out.
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** What a room may import from, beside itself. `errors.ts`, `limits.ts` and base are open to all below `index.ts`. */
+const arrows: Record<string, readonly string[]> = {
+  base: [],
+  model: ['base'],
+  engine: ['model', 'base'],
+  stage: ['engine', 'model', 'protocols', 'base'],
+  swarm: ['protocols', 'base'],
+  route: ['swarm/record', 'base'],
+  session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
+  'peer.ts': ['session', 'route', 'stage', 'engine', 'model', 'swarm', 'protocols', 'base'],
+  'index.ts': ['peer.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  cli: ['index.ts'],
+  api: ['index.ts'],
+  'errors.ts': ['base'],
+  'limits.ts': ['base'],
+  protocols: [],
+  sim: ['protocols', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base']
+}
+
+/** The contract of links, without libp2p in it: whoever talks to peers talks through it. */
+const contracts = ['src/swarm/links.ts']
+
+/** Files that do. All others decide. */
+const doers = [
+  /^src\/[^/]+\/service\.ts$/,
+  /^src\/engine\/onnx[^/]*\.ts$/,
+  /^src\/model\/store\.ts$/,
+  /^src\/model\/import[^/]*\.ts$/,
+  /^src\/swarm\/(host|channel|identity|swarm-file|discovery[^/]*)\.ts$/,
+  /^src\/peer\.ts$/,
+  /^src\/(cli|api)\//
+]
+
+/** Packages that compute and do nothing else: no clock, no socket, no file. */
+const purePackages = [
+  'zod',
+  '@noble/hashes',
+  'multiformats',
+  'uint8arrays',
+  'uint8arraylist',
+  'protons-runtime',
+  'it-pipe',
+  '@huggingface/tokenizers',
+  '@huggingface/jinja'
+]
+
+/** What the command line may use beside the public surface and Node. */
+const cliPackages = ['commander', 'zod']
+
+/** What a decider must not touch, and what to do instead. */
+const effects: readonly (readonly [RegExp, string])[] = [
+  [/\bDate\.now\b|\bnew Date\(\s*\)/, 'Date.now: take nowMs as an argument'],
+  [/\bperformance\./, 'performance: take nowMs as an argument'],
+  [/\bMath\.random\b/, 'Math.random: take an Rng as an argument (base/rng.ts)'],
+  [/\bcrypto\.(randomUUID|getRandomValues|subtle)\b/, 'crypto: take an Rng, or the bytes, as an argument'],
+  [
+    /\b(setTimeout|setInterval|setImmediate|queueMicrotask)\(/,
+    'timers: return an effect, let a service.ts set the timer'
+  ],
+  [/\bAbortSignal\.timeout\(/, 'AbortSignal.timeout: take the signal as an argument'],
+  [/\bprocess\./, 'process: take what it says as an argument'],
+  [/\bfetch\(|\bnew Worker\(/, 'sockets and threads: return an effect, let a service.ts do it']
+]
+
+interface Import {
+  readonly from: string
+  readonly typeOnly: boolean
+}
+
+/** Blanks comments, and the insides of strings where `strings` is set, keeping everything else in place. */
+function strip(source: string, { strings }: { strings: boolean }): string {
+  const token = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g
+  return source.replace(token, text => (text.startsWith('/') || (strings && !text.includes('${')) ? ' ' : text))
+}
+
+function importsOf(source: string): Import[] {
+  const code = strip(source, { strings: false })
+  const found: Import[] = []
+  for (const [, type, names, from] of code.matchAll(
+    /^\s*(?:import|export)\s+(type\s+)?((?:[\w$]+\s*,\s*)?(?:\{[^}]*\}|\*(?:\s+as\s+[\w$]+)?|[\w$]+)\s+from\s+)?'([^']+)'/gm
+  )) {
+    const list = /\{([^}]*)\}/.exec(names ?? '')?.[1]?.split(',') ?? []
+    const listed = list.map(name => name.trim()).filter(name => name !== '')
+    const allTypes =
+      listed.length > 0 && listed.every(name => name.startsWith('type ')) && !/^\s*[\w$]+\s*,/.test(names!)
+    found.push({ from: from!, typeOnly: type !== undefined || allTypes })
+  }
+  for (const [, from] of code.matchAll(/\bimport\(\s*'([^']+)'/g)) found.push({ from: from!, typeOnly: false })
+  for (const [, from] of code.matchAll(/\bnew URL\(\s*'(\.[^']*\.[tj]s)'\s*,\s*import\.meta\.url/g)) {
+    found.push({ from: from!, typeOnly: false })
+  }
+  return found
+}
+
+/** `src/stage/codec.ts` is in room `stage`, `src/peer.ts` is its own, `protocols` and `sim` lie beside `src`. */
+function roomOf(file: string): string {
+  const parts = file.split('/')
+  return parts[0] === 'src' ? parts[1]! : parts[0]!
+}
+
+const isDoer = (file: string): boolean => doers.some(pattern => pattern.test(file))
+const packageOf = (from: string): string => from.split('/', from.startsWith('@') ? 2 : 1).join('/')
+
+/** Every break of the rules in a set of files, as `file: sentence`. */
+function violations(files: ReadonlyMap<string, string>): string[] {
+  const broken: string[] = []
+  for (const [file, source] of files) {
+    const room = roomOf(file)
+    const say = (sentence: string): void => void broken.push(`${file}: ${sentence}`)
+    if (room === 'protocols') continue
+    for (const { from, typeOnly } of importsOf(source)) {
+      if (from.startsWith('.')) checkArrow(file, join(dirname(file), from), typeOnly, say)
+      else checkPackage(file, from, typeOnly, say)
+    }
+    if (room !== 'sim' && !isDoer(file)) {
+      const code = strip(source, { strings: true })
+      for (const [pattern, way] of effects) if (pattern.test(code)) say(`a decider uses ${way}`)
+    }
+  }
+  return broken
+}
+
+/** Rules 1 and 4: arrows go one way; `src` knows neither `sim` nor tests; `sim` knows no doer. */
+function checkArrow(file: string, target: string, typeOnly: boolean, say: (sentence: string) => void): void {
+  const [room, other] = [roomOf(file), roomOf(target)]
+  if (room !== 'sim' && (other === 'sim' || other === 'test')) {
+    say(`src never imports ${other} (${target}): move what both need into src, ${other} imports it from there`)
+    return
+  }
+  if (room === 'sim' && isDoer(target)) {
+    say(`sim never imports a doer (${target}): drive the decider behind it`)
+    return
+  }
+  if (room === other) return
+  const allowed = arrows[room]
+  if (allowed === undefined) {
+    say(`room ${room} is not on the map: add it to HOUSE's arrows and to this test`)
+    return
+  }
+  const isSurface = room === 'cli' || room === 'api'
+  if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
+  if (contracts.includes(target) && ['stage', 'session', 'peer.ts', 'sim'].includes(room)) {
+    if (!typeOnly) say(`${target} is a contract: import its types only`)
+    return
+  }
+  const isAllowed = allowed.some(entry =>
+    entry.includes('/') ? target.startsWith(`src/${entry}`) && !isDoer(target) : entry === other
+  )
+  if (isAllowed) return
+  say(
+    isSurface
+      ? `${room} imports only ../index.ts, not ${target}: export what it needs there`
+      : `${room} must not know ${other} (${target}): pass plain data in from peer.ts, or move the type to where both may look`
+  )
+}
+
+/** Rule 2: only doers import what has effects. */
+function checkPackage(file: string, from: string, typeOnly: boolean, say: (sentence: string) => void): void {
+  const room = roomOf(file)
+  if (room === 'cli' && !from.startsWith('node:') && !cliPackages.includes(packageOf(from))) {
+    say(`cli imports only ../index.ts, node:*, ${cliPackages.join(' and ')}, not ${from}`)
+  }
+  if (typeOnly || room === 'sim' || isDoer(file)) return
+  if (from.startsWith('node:')) {
+    say(`a decider imports ${from}: take its result as an argument, or move the work to a service.ts`)
+  } else if (!purePackages.includes(packageOf(from))) {
+    say(`a decider imports ${from}: import its types only, or move the work to a service.ts`)
+  }
+}
+
+/** Chains of rooms that import one another in a circle, `a → b → a`. The arrows have none by themselves. */
+function circles(files: ReadonlyMap<string, string>): string[] {
+  const edges = new Map<string, Set<string>>()
+  for (const [file, source] of files) {
+    for (const { from, typeOnly } of importsOf(source)) {
+      if (!from.startsWith('.') || typeOnly) continue
+      const target = join(dirname(file), from)
+      if (!edges.has(file)) edges.set(file, new Set())
+      edges.get(file)!.add(target)
+    }
+  }
+  const found: string[] = []
+  const done = new Set<string>()
+  const walk = (file: string, path: string[]): void => {
+    if (path.includes(file)) {
+      found.push([...path.slice(path.indexOf(file)), file].join(' → '))
+      return
+    }
+    if (done.has(file)) return
+    for (const next of edges.get(file) ?? []) walk(next, [...path, file])
+    done.add(file)
+  }
+  for (const file of edges.keys()) walk(file, [])
+  return found
+}
+
+function readTree(): Map<string, string> {
+  const names = ['src', 'sim'].flatMap(folder => globSync(`${folder}/**/*.ts`, { cwd: root }))
+  return new Map(names.sort().map(name => [name, readFileSync(join(root, name), 'utf8')]))
+}
+
+describe('the house', () => {
+  const files = readTree()
+
+  it('has files to read', () => {
+    expect(files.size).toBeGreaterThan(20)
+    expect([...files.keys()].every(name => relative('.', name) === name)).toBe(true)
+  })
+
+  it('holds who may know whom', () => {
+    expect(violations(files)).toEqual([])
+  })
+
+  it('has no file that imports itself through others', () => {
+    expect(circles(files)).toEqual([])
+  })
+
+  it('imports only files that exist', () => {
+    const missing: string[] = []
+    for (const [file, source] of files) {
+      for (const { from } of importsOf(source)) {
+        const target = join(dirname(file), from)
+        if (!from.startsWith('.') || files.has(target) || target.startsWith('protocols/')) continue
+        missing.push(`${file}: ${from}`)
+      }
+    }
+    expect(missing).toEqual([])
+  })
+})
+
+describe('the test of the house', () => {
+  const plant = (file: string, source: string): string[] => violations(new Map([[file, source]]))
+
+  it.each([
+    ['src/route/place.ts', 'const t = Date.now()', 'Date.now: take nowMs as an argument'],
+    ['src/stage/stage.ts', 'setTimeout(() => {}, 5)', 'timers: return an effect'],
+    ['src/session/session.ts', 'const r = Math.random()', 'take an Rng'],
+    ['src/session/session.ts', 'const s = AbortSignal.timeout(5)', 'take the signal as an argument'],
+    ['src/engine/cache.ts', "import { readFile } from 'node:fs/promises'", 'a decider imports node:fs/promises'],
+    ['src/swarm/records.ts', "import { peerIdFromString } from '@libp2p/peer-id'", 'import its types only'],
+    ['src/swarm/records.ts', "import { type Libp2p, isPeerId } from '@libp2p/interface'", 'import its types only'],
+    ['src/engine/graph.ts', "import * as ort from 'onnxruntime-node'", 'import its types only'],
+    ['src/route/route.ts', "import type { Stage } from '../stage/stage.ts'", 'route must not know stage'],
+    ['src/stage/stage.ts', "import { route } from '../route/route.ts'", 'stage must not know route'],
+    ['src/base/queue.ts', "import type { Hop } from '../route/view.ts'", 'base must not know route'],
+    ['src/engine/onnx.ts', "import type { Channel } from '../swarm/links.ts'", 'engine must not know swarm'],
+    ['src/route/place.ts', "import { host } from '../swarm/host.ts'", 'route must not know swarm'],
+    ['src/stage/service.ts', "import { x } from '../swarm/links.ts'", 'import its types only'],
+    ['src/model/store.ts', "import { x } from '../peer.ts'", 'model must not know peer.ts'],
+    ['src/cli/up.ts', "import { x } from '../peer.ts'", 'cli imports only ../index.ts'],
+    ['src/cli/up.ts', "import { x } from '../limits.ts'", 'cli imports only ../index.ts'],
+    ['src/cli/up.ts', "const x = await import('../swarm/host.ts')", 'cli imports only ../index.ts'],
+    ['src/cli/up.ts', "import { multiaddr } from '@multiformats/multiaddr'", 'cli imports only'],
+    ['src/stage/stage.ts', "import { world } from '../../sim/world.ts'", 'src never imports sim'],
+    ['src/peer.ts', "import { fake } from '../test/fake.ts'", 'src never imports test'],
+    ['sim/world.ts', "import { createPeer } from '../src/peer.ts'", 'sim never imports a doer'],
+    ['sim/world.ts', "import { StageService } from '../src/stage/service.ts'", 'sim never imports a doer'],
+    ['src/drone/fly.ts', "import type { Hop } from '../route/view.ts'", 'not on the map'],
+    [
+      'src/route/place.ts',
+      "import {\n  type A,\n  b\n} from '@libp2p/interface'",
+      'a decider imports @libp2p/interface'
+    ]
+  ])('sees in %s: %s', (file, source, sentence) => {
+    expect(plant(file, source).join('\n')).toContain(sentence)
+  })
+
+  it.each([
+    ['src/route/place.ts', '// Date.now() would be wrong here\nconst nowMs = 5'],
+    ['src/route/place.ts', "const text = 'setTimeout('"],
+    ['src/stage/service.ts', "import type { Links } from '../swarm/links.ts'\nsetTimeout(() => {}, 1)"],
+    ['src/stage/codec.ts', "import { StageFrame } from '../../protocols/stage.ts'\nimport { z } from 'zod'"],
+    ['src/swarm/records.ts', "import type { PeerId } from '@libp2p/interface'"],
+    ['src/swarm/records.ts', "import { type A, type B } from '@libp2p/interface'"],
+    ['src/session/session.ts', "import { unreachable } from '../base/assert.ts'\nimport { x } from '../limits.ts'"],
+    ['src/cli/up.ts', "import { createPeer } from '../index.ts'\nimport { Command } from 'commander'"],
+    ['sim/world.ts', "import { place } from '../src/route/place.ts'\nconst t = 1"]
+  ])('lets stand in %s: %s', (file, source) => {
+    expect(plant(file, source)).toEqual([])
+  })
+
+  it('sees a circle', () => {
+    const files = new Map([
+      ['src/a/a.ts', "import { b } from './b.ts'"],
+      ['src/a/b.ts', "import { c } from './c.ts'"],
+      ['src/a/c.ts', "import { a } from './a.ts'"]
+    ])
+    expect(circles(files)).toEqual(['src/a/a.ts → src/a/b.ts → src/a/c.ts → src/a/a.ts'])
+  })
+})
