@@ -39,6 +39,12 @@ export class ImportError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when a model's files cannot be fetched from the hub: no network, refused, changed, or cut short. */
+export class DownloadError extends SkeinError {
+  override readonly name = 'DownloadError'
+  readonly exitCode = 4
+}
+
 /** Thrown when a swarm file is malformed. */
 export class InvalidSwarmError extends SkeinError {
   override readonly name = 'InvalidSwarmError'

@@ -35,6 +35,14 @@ export const importJsonBytesMax = 16 << 20
 export const safetensorsHeaderBytesMax = 100_000_000
 /** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */
 export const importChunkBytes = 16 << 20
+/** A request to the hub until its headers are there, and the longest pause within a body. */
+export const hubStallTimeoutMs = 30_000
+/** A file that keeps breaking off is asked for this many times, each time from where it ended. */
+export const hubAttemptsMax = 5
+/** Pause before the n-th further attempt is n times this. */
+export const hubRetryDelayMs = 1000
+/** The hub redirects twice: to the renamed repository and to its storage. */
+export const hubRedirectsMax = 5
 /** Read buffer of a verification: larger ones are not faster (SHA-256 takes 1-2 ms per MiB). */
 export const verifyChunkBytes = 1 << 20
 
@@ -131,3 +139,105 @@ export const recoveriesMax = 16
 export const excludeMs = 30_000
 /** Tokens of an answer when the caller names no limit. */
 export const answerTokensDefault = 256
+
+// ── Route: cost ───────────────────────────────────────────────────────────────────────────────────
+
+/** Round trip of a link nobody has measured: a quiet Wi-Fi LAN (wired is below 1 ms, mesh radios 5-30 ms per hop). */
+export const linkRttDefaultMs = 4
+/** Rate of a link nobody has measured, in bytes per ms: 20 Mbit/s, the middle of what mesh radios give. */
+export const linkBytesPerMsDefault = 2_500
+/** What one token's step carries when the model does not say: 4,096 wide in float16, and a header. */
+export const stepBytesDefault = 8_256
+
+// ── Route: placement ──────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What a plan that makes serving peers reload must win in predicted time per token. Measured speeds of one
+ * machine vary by 10-15 % between runs, and Petals needs 25 % to move.
+ */
+export const moveMarginRatio = 0.22
+/** Charge (0..1) below which a battery counts as weak: its peer is the last choice. */
+export const batteryWeakRatio = 0.15
+/** A peer without a stage is weak below this: one that recharges must not flap around the bound above. */
+export const batteryWeakIdleRatio = 0.2
+/** Peers that one search for a tiling weighs at most; more are first sorted by what they can hold. Two 24-bit sets. */
+export const tilingPeersMax = 48
+/** Steps of one search for a tiling: about 10 ms. Up to 8 peers it is exact within it; above it is a beam search. */
+export const tilingWorkMax = 300_000
+/** Partial tilings kept for one border of layers, however small the swarm: every set of 9 peers. */
+export const tilingBeamMax = 512
+/** Sets of peers per hop count in the search for the fewest hops: every set of 16 (at most 12,870). */
+export const hopSetsMax = 13_000
+/** The same for more than 16 peers, where only a sample of the sets can be looked at. */
+export const hopSetsLargeMax = 1_500
+
+// ── Swarm: records ────────────────────────────────────────────────────────────────────────────────
+
+/** A signed record: a peer with two models and a few stages needs some 500 bytes. */
+export const recordBytesMax = 16 << 10
+export const recordAddressesMax = 16
+/** Binary multiaddr of an IPv6 address and a TCP port: 20 bytes; names of hosts are longer. */
+export const recordAddressBytesMax = 128
+/** Models, and stages, in one record. */
+export const recordOffersMax = 32
+/** Runs of held layers per model. */
+export const recordRangesMax = 64
+/** Characters of a name or a processor's description. */
+export const recordTextMax = 96
+export const recordNeighboursMax = 256
+/** How long a record counts after it arrived. A vanished peer is seen by its silence long before. */
+export const recordTtlMs = 30_000
+/** Nobody may claim a longer life for a record. */
+export const recordTtlMaxMs = 600_000
+/** Live peers known: the aim is hundreds; 1,024 records are at most 16 MiB. */
+export const recordsMax = 1024
+/** Highest seqs remembered of peers that left, so that a replayed record does not bring them back. */
+export const recordMarksMax = 4096
+/** A frame of /skein/records; what is known goes to a newcomer in as many as it takes. */
+export const recordsFrameBytesMax = 64 << 10
+/** Records per second that one neighbour may send, and in one go when it connects. A signature check takes 0.1 ms. */
+export const recordsPerSecondMax = 256
+export const recordsBurstMax = 2048
+/** The records decider looks at the time this often. */
+export const recordsTickMs = 250
+/** An empty frame goes out on a records channel that was quiet for this long (31 bytes with Yamux and Noise). */
+export const heartbeatMs = 1_000
+/** A neighbour of which no byte came for this long is disconnected. It must survive bulk transfers on slow links. */
+export const silenceMs = 4_000
+/** Values go to the DHT at most this often: pushes are what makes records fast. */
+export const publishMs = 10_000
+/** Changes of the own record within this time become one. */
+export const announceDebounceMs = 30
+/** Copies of each layer that placement aims at before idle peers simply copy stages: one loss leaves a stand-in. */
+export const placementCopies = 2
+
+// ── Swarm: discovery ──────────────────────────────────────────────────────────────────────────────
+
+/** Peers that the dialer keeps addresses of, and addresses per peer and way. */
+export const candidatesMax = 512
+export const candidateAddressesMax = 16
+/** Dials at once, over all peers. */
+export const dialsMax = 8
+/** Peers beyond this many are not dialled any more: a full mesh of 32 costs each end some 6 MB. */
+export const meshMax = 31
+/** The larger of two ids waits this long before it dials, so that seldom both dial at once. */
+export const dialTieBreakMs = 300
+/** First and longest wait between attempts to dial one peer; it doubles in between. */
+export const redialMinMs = 500
+export const redialMaxMs = 30_000
+/** How often the folder of neighbours on this machine is read; changes are usually told at once. */
+export const neighboursPollMs = 1_000
+/** How often a peer says in that folder that it is alive, and how old its file may be. */
+export const neighboursRefreshMs = 10_000
+export const neighboursStaleMs = 35_000
+export const neighbourFileBytesMax = 4096
+export const neighbourFilesMax = 256
+/** How often mDNS asks again: it matters for lost packets only, a newcomer asks at once. */
+export const mdnsIntervalMs = 10_000
+/** How often multicast is tried when it was not routed. */
+export const mdnsProbeMs = 10_000
+
+// ── Swarm: files ──────────────────────────────────────────────────────────────────────────────────
+
+/** A swarm file has three short fields. */
+export const swarmFileBytesMax = 4096

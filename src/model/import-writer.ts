@@ -3,11 +3,22 @@
  * and nothing of where the weights come from. Rows are read, converted and written in chunks, so memory does
  * not grow with the model.
  */
+import type { ShardId } from '../base/ids.ts'
 import { ImportError } from '../errors.ts'
 import { importChunkBytes } from '../limits.ts'
 import { shardBytes, shardTensors, type TensorEntry } from './layout.ts'
-import type { EdgeType, Manifest, ModelConfig, ShardEntry, ShardRole, WeightType } from './manifest.ts'
-import { decodeManifest, encodeManifest, shardName } from './manifest.ts'
+import {
+  decodeManifest,
+  type EdgeType,
+  encodeManifest,
+  type FileEntry,
+  type Manifest,
+  type ModelConfig,
+  type ShardEntry,
+  type ShardRole,
+  shardName,
+  type WeightType
+} from './manifest.ts'
 import { blocksPerRow, firstNonFinite, quantise4, quantise8, transpose } from './quantise.ts'
 import type { ModelStore, PendingFile, StoredModel } from './store.ts'
 
@@ -69,10 +80,11 @@ export interface WriteModelInit {
 }
 
 /**
- * Writes the tokenizer, every shard and last the manifest. What an interrupted run has put stays in the store
- * and serves the next one: files are addressed by content, and without the manifest nobody uses them.
+ * Writes the tokenizer, every shard and last the manifest. A run that fails or is aborted removes what it added;
+ * a process that is killed leaves whole files that no manifest lists, which the same import later finds in place.
  *
  * @throws {ImportError} when the name belongs to another model or a weight is not finite
+ * @throws {InvalidManifestError} when the description is none that a manifest can hold
  * @throws the signal's reason when aborted
  */
 export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
@@ -90,25 +102,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     ...Array.from({ length: config.layers }, (_, layer) => ({ role: 'layer' as const, layer })),
     { role: 'head', layer: null }
   ]
-  const tokenizer = await store.putBytes(description.tokenizer, { signal })
-  const buffers = new Buffers()
-  const shards: ShardEntry[] = []
-  for (const { role, layer } of roles) {
-    const bytes = shardBytes(config, weights, role)
-    const file = await store.create(bytes)
-    try {
-      for (const entry of shardTensors(config, weights, role)) {
-        await writeTensor({ file, entry, layer, role, config, source, signal, buffers })
-      }
-      const { sha256 } = await file.finish({ signal })
-      shards.push({ role, layer, bytes, sha256 })
-    } catch (err) {
-      await file.discard()
-      throw err
-    }
-    onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
-  }
-  const manifest: Manifest = {
+  const manifestOf = (tokenizer: FileEntry, shards: readonly ShardEntry[]): Manifest => ({
     format: 1,
     name,
     architecture: 'llama',
@@ -117,14 +111,47 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     edge,
     bosId: description.bosId,
     eosIds: description.eosIds,
-    tokenizer: { bytes: tokenizer.bytes, sha256: tokenizer.sha256 },
+    tokenizer,
     chatTemplate: description.chatTemplate,
     licence: description.licence,
     source: description.source,
     shards
+  })
+  // What no peer would accept must not be written, and not be found out after hours: the check that reading
+  // does, on a manifest whose digests are still to come.
+  const none = '0'.repeat(64) as ShardId
+  const provisional = manifestOf(
+    { bytes: description.tokenizer.length, sha256: none },
+    roles.map(({ role, layer }) => ({ role, layer, bytes: shardBytes(config, weights, role), sha256: none }))
+  )
+  decodeManifest(encodeManifest(provisional), name)
+
+  const added: ShardId[] = []
+  try {
+    const tokenizer = await store.putBytes(description.tokenizer, { signal })
+    if (tokenizer.added) added.push(tokenizer.sha256)
+    const buffers = new Buffers()
+    const shards: ShardEntry[] = []
+    for (const { role, layer, bytes } of provisional.shards) {
+      const file = await store.create(bytes)
+      try {
+        for (const entry of shardTensors(config, weights, role)) {
+          await writeTensor({ file, entry, layer, role, config, source, signal, buffers })
+        }
+        const shard = await file.finish({ signal })
+        if (shard.added) added.push(shard.sha256)
+        shards.push({ role, layer, bytes, sha256: shard.sha256 })
+      } catch (err) {
+        await file.discard()
+        throw err
+      }
+      onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
+    }
+    return await store.putManifest(manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256 }, shards))
+  } catch (err) {
+    await store.removeUnlisted(added)
+    throw err
   }
-  // What no peer would accept must not be written: the same check that reading does.
-  return store.putManifest(decodeManifest(encodeManifest(manifest), name))
 }
 
 /** The entries of `config` in the order of `like`, so that their JSON can be compared. */

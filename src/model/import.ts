@@ -67,6 +67,9 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
         `${tokenizerFile} has ids up to ${settings.size - 1}, but the embedding has ${config.vocab} rows (vocab_size)`
       )
     }
+    if (settings.bosId !== null && settings.bosId >= config.vocab) {
+      throw new ImportError(`${configFile}: bos_token_id ${settings.bosId} is beyond vocab_size ${config.vocab}`)
+    }
     checkpoint.expect(config)
     return await writeModel({
       store,

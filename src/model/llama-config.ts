@@ -30,6 +30,7 @@ const schema = z.looseObject({
   tie_word_embeddings: z.boolean().nullish(),
   sliding_window: z.int().nullish(),
   quantization_config: z.unknown(),
+  partial_rotary_factor: z.number().nullish(),
   rope_interleaved: z.boolean().nullish(),
   bos_token_id: ids,
   eos_token_id: ids
@@ -91,6 +92,8 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     const type = scaling?.rope_type ?? scaling?.type ?? 'default'
     if (type !== 'default') refuse(`${field} of type ${String(type)} cannot be computed, only unscaled rotation`)
   }
+  const partial = c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1
+  if (partial !== 1) refuse(`partial_rotary_factor ${String(partial)} cannot be computed: whole heads are rotated here`)
   const heads = c.num_attention_heads
   const kvHeads = c.num_key_value_heads ?? heads
   if (heads % kvHeads !== 0) {

@@ -45,6 +45,8 @@ export interface StoredFile {
   readonly path: string
   readonly bytes: number
   readonly sha256: ShardId
+  /** True when the store's own folder had no file of that digest before. */
+  readonly added: boolean
 }
 
 /** A file of the model with what messages call it. */
@@ -311,10 +313,15 @@ export class ModelStore {
       throw new InvalidOptionError(`${model.manifest.name} ships with the package and cannot be removed`)
     }
     await rm(path.join(this.own, 'manifests', `${model.id}.json`), { force: true })
+    await this.removeUnlisted(files(model).map(file => file.sha256))
+  }
+
+  /** Removes those of the given files that no own model lists: what an import that failed has added. */
+  async removeUnlisted(digests: readonly string[]): Promise<void> {
     const kept = new Set(
       (await this.list()).filter(other => !other.shipped).flatMap(other => files(other).map(file => file.sha256))
     )
-    for (const { sha256 } of files(model)) {
+    for (const sha256 of digests) {
       if (!kept.has(sha256)) await rm(path.join(this.own, 'shards', sha256), { force: true })
     }
   }
@@ -405,8 +412,9 @@ export class PendingFile {
     this.#open = false
     await this.#handle.close()
     const file = path.join(path.dirname(this.#temporary), sha256)
+    const added = (await stat(file).catch(() => undefined)) === undefined
     await rename(this.#temporary, file)
-    return { path: file, bytes: this.#bytes, sha256 }
+    return { path: file, bytes: this.#bytes, sha256, added }
   }
 
   /** Removes the file; nothing after `finish`. */
