@@ -136,7 +136,7 @@ export const routeRetryMs = 200
 /** Re-routings in a row without a single new token: above this something else is wrong than lost peers. */
 export const recoveriesMax = 16
 /** A peer that failed a session is left out of its routes this long; then it may have come back. */
-export const excludeMs = 30_000
+export const excludeMs = 10_000
 /** Tokens of an answer when the caller names no limit. */
 export const answerTokensDefault = 256
 
@@ -206,6 +206,14 @@ export const heartbeatMs = 1_000
 export const silenceMs = 4_000
 /** Values go to the DHT at most this often: pushes are what makes records fast. */
 export const publishMs = 10_000
+/** One DHT query or one attempt to open a records channel. */
+export const dhtQueryMs = 5_000
+/** A records channel that takes nothing for this long is ended. */
+export const congestedMs = 10_000
+/** Time that a stopping peer gives its goodbye. */
+export const goodbyeMs = 500
+/** From the first connection until the DHT has the new peer in its table. */
+export const provideSettleMs = 1_500
 /** Changes of the own record within this time become one. */
 export const announceDebounceMs = 30
 /** Copies of each layer that placement aims at before idle peers simply copy stages: one loss leaves a stand-in. */

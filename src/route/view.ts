@@ -19,6 +19,8 @@ export interface ModelShape {
   readonly cacheBytesPerLayer: number
   /** Reserved per stage whatever its layers: retained hidden states and buffers. */
   readonly stageBytes: number
+  /** Bytes of one token's step between two hops, header included. @default a 4,096 wide model's, for predictions only */
+  readonly stepBytes?: number
 }
 
 /** One stage of the model in question, as its peer announces it. */
@@ -52,6 +54,24 @@ export interface PeerView {
 /** One stage in a route. */
 export interface Hop extends Range {
   readonly peer: PeerId
+}
+
+/** Whether a peer may load [start, end): within its budget, and with every shard it takes on its disk. */
+export function canHold(peer: PeerView, model: ModelShape, range: Range): boolean {
+  const { start, end } = range
+  if (!(start >= 0 && start < end && end <= model.layers)) return false
+  if (stageBytes(model, range) > peer.budgetBytes) return false
+  const needsEmbedding = start === 0 || (end === model.layers && model.tiedEmbeddings)
+  if (needsEmbedding && !peer.holdsEmbedding) return false
+  if (end === model.layers && !peer.holdsHead) return false
+  let reached = start
+  for (const held of peer.held) if (held.start <= reached && held.end > reached) reached = held.end
+  return reached >= end
+}
+
+/** Whether two ranges are the same layers. */
+export function sameRange(a: Range, b: Range): boolean {
+  return a.start === b.start && a.end === b.end
 }
 
 /** Resident bytes of a stage [start, end) with its reserves. */

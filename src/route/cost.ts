@@ -1,0 +1,73 @@
+/**
+ * Predicted time of one token: `visitMs + layers · layerMs` measured on that very peer, plus half a round
+ * trip and the bytes of the hidden state per link. Every visit has a fixed price, so two layers on a slow
+ * peer can cost more than ten on a fast one.
+ */
+import type { PeerId } from '../base/ids.ts'
+import { linkBytesPerMsDefault, linkRttDefaultMs, stepBytesDefault } from '../limits.ts'
+import type { Hop, ModelShape, PeerView } from './view.ts'
+
+/** What is known of the link between two peers. */
+export interface LinkView {
+  readonly rttMs: number
+  readonly bytesPerMs: number
+}
+
+/** Looks up a link; undefined where nobody has measured it. */
+export type Links = (from: PeerId, to: PeerId) => LinkView | undefined
+
+/** Speed of a peer: the two measured numbers of its {@link PeerView}. */
+export type Speed = Pick<PeerView, 'visitMs' | 'layerMs'>
+
+/** Bytes of the sampled token that the tail sends back, with its frame. */
+const tokenBytes = 64
+
+/** One token through `layers` layers on a peer, in ms. */
+export function stageMs({ visitMs, layerMs }: Speed, layers: number): number {
+  return visitMs + layers * layerMs
+}
+
+/** One way over a link with `bytes`, in ms; nothing when both ends are one peer. */
+export function linkMs(from: PeerId, to: PeerId, bytes: number, links?: Links): number {
+  if (from === to) return 0
+  const link = links?.(from, to)
+  return (link?.rttMs ?? linkRttDefaultMs) / 2 + bytes / (link?.bytesPerMs ?? linkBytesPerMsDefault)
+}
+
+/** The hidden state of one token over a link, in ms. */
+export function hiddenMs(from: PeerId, to: PeerId, model: ModelShape, links?: Links): number {
+  return linkMs(from, to, model.stepBytes ?? stepBytesDefault, links)
+}
+
+/** The way between the driver and an end of the route (a sampled token, or the next step's id), in ms. */
+export function turnMs(from: PeerId, to: PeerId, links?: Links): number {
+  return linkMs(from, to, tokenBytes, links)
+}
+
+/** Price of one more hop where links are unknown, in ms: placement must not depend on who computes it. */
+export function hopMs(model: ModelShape): number {
+  return linkRttDefaultMs / 2 + (model.stepBytes ?? stepBytesDefault) / linkBytesPerMsDefault
+}
+
+/**
+ * One token along a route, from the tail's sample back to it: stages, links between them, and the turn
+ * tail → driver → head. Hops whose peer is not among `peers` count their links only.
+ */
+export function routeMs(
+  hops: readonly Hop[],
+  peers: readonly PeerView[],
+  model: ModelShape,
+  from: PeerId,
+  links?: Links
+): number {
+  const speeds = new Map(peers.map(peer => [peer.peer, peer]))
+  let total = 0
+  for (const [index, hop] of hops.entries()) {
+    const speed = speeds.get(hop.peer)
+    if (speed !== undefined) total += stageMs(speed, hop.end - hop.start)
+    const before = hops[index - 1]
+    total += before === undefined ? turnMs(from, hop.peer, links) : hiddenMs(before.peer, hop.peer, model, links)
+  }
+  const tail = hops.at(-1)
+  return tail === undefined ? 0 : total + turnMs(tail.peer, from, links)
+}

@@ -1,0 +1,306 @@
+/**
+ * Placement: who loads which layers. A pure function that every peer computes from what it knows and
+ * follows for its own part; there is no leader. It covers every layer first, then moves serving peers only
+ * for a clear win, then covers layers a second time with the peers that are left.
+ */
+import type { PeerId, Range } from '../base/ids.ts'
+import { batteryWeakIdleRatio, batteryWeakRatio, moveMarginRatio, placementCopies, tilingPeersMax } from '../limits.ts'
+import { coverageOf, isRoutable, usefulRanges } from './coverage.ts'
+import type { Bridge, Tiler, Tiling } from './tiling.ts'
+import { bestTiling, fewestHops, furthestEnds, plainTiling } from './tiling.ts'
+import type { ModelShape, PeerView } from './view.ts'
+import { canHold, sameRange, stageBytes } from './view.ts'
+
+/** What placement weighs. Every peer of a swarm must use the same. */
+export interface PlacePolicy {
+  /** Predicted time per token that a plan must win, as a share, before it moves serving peers. */
+  readonly moveMarginRatio: number
+  /** How often to cover each layer where budgets allow, before peers that are left simply copy stages. */
+  readonly copies: number
+}
+
+export const defaultPolicy: PlacePolicy = { moveMarginRatio, copies: placementCopies }
+
+/** What the budgets lack. */
+export interface Missing {
+  /** Layers that no stage of the plan holds. */
+  readonly layers: readonly Range[]
+  /**
+   * Sum of {@link stageBytes} over `layers`: one more peer per range, holding its shards and giving exactly
+   * that range's stage bytes, makes the model covered. One range wherever one peer more can do.
+   */
+  readonly bytes: number
+}
+
+export interface Plan {
+  /** Every peer that was looked at: the layers it should serve, or null for none. */
+  readonly stages: ReadonlyMap<PeerId, Range | null>
+  /** [layers] how many planned stages hold each layer. */
+  readonly coverage: readonly number[]
+  readonly missing: Missing | null
+}
+
+/** Who loads what, from one peer's view of the swarm. The order of `peers` does not matter. */
+export function place(peers: readonly PeerView[], model: ModelShape, policy: PlacePolicy = defaultPolicy): Plan {
+  const sorted = sortedPeers(peers)
+  const stages = new Map<PeerId, Range | null>(sorted.map(view => [view.peer, null]))
+  const tilers = sorted.map(view => tilerOf(view, model)).filter(tiler => tiler !== null)
+  const whole: Range = { start: 0, end: model.layers }
+
+  // A person's word is a fact: a pinned peer loads its layers whatever the plan is.
+  for (const { view } of tilers) if (view.pinned !== null) stages.set(view.peer, view.pinned)
+  // Who can hold the whole model answers without the network, so it always does, unless it would have to
+  // stop serving a part that somebody needs.
+  const holders = tilers.filter(({ view, only, weak }) => only === null && !weak && canHold(view, model, whole))
+  const ready = holders.filter(({ loaded }) => loaded.length === 0 || loaded.some(range => sameRange(range, whole)))
+  for (const { view } of ready) stages.set(view.peer, whole)
+  const primary = ready.length > 0 ? null : primaryTiling(sorted, tilers, model, policy)
+  for (const tile of primary?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
+  for (const { view } of holders) {
+    if (stages.get(view.peer) !== null) continue
+    const moved = new Map(stages).set(view.peer, whole)
+    if (isFeasible(sorted, moved, model)) stages.set(view.peer, whole)
+  }
+
+  const gaps = (primary?.tiles ?? []).filter(tile => tile.view === null).map(range)
+  const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
+  keepLoaded(rest, stages, model)
+  if (gaps.length === 0) {
+    coverAgain(tilers, stages, model, policy)
+    // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
+    for (const { view, loaded, weak } of rest) {
+      if (stages.get(view.peer) === null && !weak) stages.set(view.peer, loaded.at(-1) ?? null)
+    }
+  }
+  const missing =
+    gaps.length === 0 ? null : { layers: gaps, bytes: gaps.reduce((sum, gap) => sum + stageBytes(model, gap), 0) }
+  return {
+    stages,
+    coverage: coverageOf(
+      [...stages.values()].filter(stage => stage !== null),
+      model
+    ),
+    missing
+  }
+}
+
+function range({ start, end }: Range): Range {
+  return { start, end }
+}
+
+/** By id, one view per peer, so that every peer breaks ties alike. */
+function sortedPeers(peers: readonly PeerView[]): PeerView[] {
+  const byId = new Map(peers.map(view => [view.peer, view]))
+  return [...byId.values()].sort((a, b) => (a.peer < b.peer ? -1 : 1))
+}
+
+/** A peer as the search sees it, or null when it can hold nothing. */
+function tilerOf(view: PeerView, model: ModelShape): Tiler | null {
+  if (view.pinned !== null && !canHold(view, model, view.pinned)) return null
+  // A stage that a smaller budget no longer allows does not count as loaded.
+  const loaded = view.stages.filter(stage => canHold(view, model, stage)).map(range)
+  const bound = loaded.length > 0 ? batteryWeakRatio : batteryWeakIdleRatio
+  const weak = view.battery !== null && view.battery < bound
+  const only = view.pinned === null ? null : [range(view.pinned)]
+  if (only === null && furthestEnds(view, model).every((end, start) => end === start || start === model.layers)) {
+    return null
+  }
+  return { view, only, loaded, weak }
+}
+
+/**
+ * The tiling that serves: the loaded stages with idle peers where they help, unless a plan that also moves
+ * loaded peers wins by the margin and can be reached without a pause. Where nothing covers the model yet,
+ * the one that loads the fewest bytes: it is there soonest.
+ */
+function primaryTiling(
+  views: readonly PeerView[],
+  all: readonly Tiler[],
+  model: ModelShape,
+  policy: PlacePolicy
+): Tiling {
+  const tilers = mostUseful(all, model)
+  const anyLoaded = tilers.some(tiler => tiler.loaded.length > 0)
+  const fixed = tilers.map(tiler => (tiler.loaded.length > 0 ? { ...tiler, only: tiler.loaded } : tiler))
+  const kept = anyLoaded ? fullTiling(model, fixed, 'speed') : undefined
+  if (kept !== undefined) {
+    const moved = fullTiling(model, tilers, 'speed')
+    if (moved === undefined || !wins(moved, kept, policy)) return kept
+    const stages = new Map<PeerId, Range>()
+    for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
+    return isFeasible(views, stages, model) ? moved : kept
+  }
+  const covered = fullTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
+  if (covered !== undefined) return covered
+  const gaps: Bridge[] = []
+  for (let start = 0; start < model.layers; start++) {
+    for (let end = start + 1; end <= model.layers; end++) {
+      gaps.push({ start, end, penalty: stageBytes(model, { start, end }) })
+    }
+  }
+  const partial = bestTiling({ model, tilers, bridges: gaps, order: 'bytes' })
+  // The gap over all layers is always a tiling.
+  return partial!
+}
+
+/** Fewer weak peers; or no more hops and no more time, and one of them clearly less. */
+function wins(moved: Tiling, kept: Tiling, policy: PlacePolicy): boolean {
+  if (moved.weak !== kept.weak) return moved.weak < kept.weak
+  if (moved.hops > kept.hops) return false
+  if (moved.hops < kept.hops && moved.timeUs <= kept.timeUs) return true
+  return moved.timeUs <= kept.timeUs * (1 - policy.moveMarginRatio)
+}
+
+/** The best tiling without gaps, or undefined. The fewest hops are found first: they guide the search. */
+function fullTiling(model: ModelShape, tilers: readonly Tiler[], order: 'speed' | 'bytes'): Tiling | undefined {
+  const any = fewestHops(model, tilers)
+  if (any === undefined) return undefined
+  let weakMax = 0
+  let fewest = any
+  const weakPeers = tilers.filter(tiler => tiler.weak).length
+  if (weakPeers > 0) {
+    for (; weakMax < weakPeers; weakMax++) {
+      const found = fewestHops(model, tilers, weakMax)
+      if (found === undefined) continue
+      fewest = found
+      break
+    }
+  }
+  const hopsMax = order === 'speed' ? fewest.length : tilers.length
+  return bestTiling({ model, tilers, order, hopsMax, weakMax }) ?? plainTiling(model, tilers, fewest)
+}
+
+/** At most as many peers as one search weighs: those that serve the shortest way now, then those that hold most. */
+function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler[] {
+  if (tilers.length <= tilingPeersMax) return tilers
+  const chosen = new Set<Tiler>()
+  let at = 0
+  while (at < model.layers) {
+    let best: { tiler: Tiler; end: number } | undefined
+    for (const tiler of tilers) {
+      for (const stage of tiler.only ?? tiler.loaded) {
+        if (stage.start === at && stage.end > (best?.end ?? at)) best = { tiler, end: stage.end }
+      }
+    }
+    if (best === undefined) break
+    chosen.add(best.tiler)
+    at = best.end
+  }
+  const reach = new Map(
+    tilers.map(tiler => [
+      tiler,
+      furthestEnds(tiler.view, model).reduce((most, end, start) => Math.max(most, end - start), 0)
+    ])
+  )
+  const ranked = [...tilers].sort(
+    (a, b) =>
+      Number(a.weak) - Number(b.weak) ||
+      reach.get(b)! - reach.get(a)! ||
+      a.view.layerMs - b.view.layerMs ||
+      (a.view.peer < b.view.peer ? -1 : 1)
+  )
+  // Half of the places go to who holds most, half to an even choice among the rest: shards may be unevenly held.
+  for (const tiler of ranked) if (chosen.size < tilingPeersMax / 2) chosen.add(tiler)
+  const others = ranked.filter(tiler => !chosen.has(tiler))
+  const stride = Math.max(1, Math.ceil(others.length / (tilingPeersMax - chosen.size)))
+  for (let index = 0; index < others.length && chosen.size < tilingPeersMax; index += stride) chosen.add(others[index]!)
+  return tilers.filter(tiler => chosen.has(tiler))
+}
+
+/** Peers that are left keep a stage that lies on some whole route of planned and loaded stages. */
+function keepLoaded(rest: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
+  const planned = [...stages.values()].filter(stage => stage !== null)
+  const loaded = rest.filter(tiler => !tiler.weak).flatMap(tiler => tiler.loaded)
+  const useful = usefulRanges([...planned, ...loaded], model)
+  for (const { view, loaded: own, weak } of rest) {
+    const kept = own.findLast(stage => useful.some(range => sameRange(range, stage)))
+    if (kept !== undefined && !weak) stages.set(view.peer, kept)
+  }
+}
+
+/**
+ * Peers that are left cover layers again, the least covered first. Their stages must meet the borders of
+ * others to be of use, so a search tiles [0, L) with new stages where they can and planned ones elsewhere;
+ * whoever is left then copies the planned stage that is covered least.
+ */
+function coverAgain(
+  tilers: readonly Tiler[],
+  stages: Map<PeerId, Range | null>,
+  model: ModelShape,
+  policy: PlacePolicy
+): void {
+  const idle = () => tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
+  const planned = () => [...stages.values()].filter(stage => stage !== null)
+  for (let round = 1; round < policy.copies; round++) {
+    const candidates = mostUseful(idle(), model)
+    const coverage = coverageOf(planned(), model)
+    if (candidates.length === 0 || Math.min(...coverage) >= policy.copies) break
+    const bridges = distinct(planned()).map(stage => ({
+      ...stage,
+      penalty: coverage.slice(stage.start, stage.end).filter(copies => copies < policy.copies).length
+    }))
+    const again = bestTiling({ model, tilers: candidates, bridges, order: 'bytes' })
+    for (const tile of again?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
+    if (again === undefined || again.tiles.every(tile => tile.view === null)) break
+  }
+  // Large peers first: the small ones have less choice, but the large spans have fewer takers.
+  const left = idle().sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
+  for (const { view, only } of left) {
+    if (only !== null) continue
+    const coverage = coverageOf(planned(), model)
+    const least = (stage: Range) => Math.min(...coverage.slice(stage.start, stage.end))
+    const choice = distinct(planned())
+      .filter(stage => canHold(view, model, stage))
+      .sort((a, b) => least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start)[0]
+    if (choice !== undefined) stages.set(view.peer, choice)
+  }
+}
+
+function distinct(ranges: readonly Range[]): Range[] {
+  const kept: Range[] = []
+  for (const stage of ranges) if (!kept.some(other => sameRange(other, stage))) kept.push(range(stage))
+  return kept.sort((a, b) => a.start - b.start || a.end - b.end)
+}
+
+/**
+ * Whether the plan can be reached from what serves now without a pause: each peer loads beside its old
+ * stage where its budget holds both, and drops the old one first only while others serve every layer.
+ * True where nothing serves the whole model anyway.
+ */
+export function isFeasible(
+  views: readonly PeerView[],
+  stages: ReadonlyMap<PeerId, Range | null>,
+  model: ModelShape
+): boolean {
+  const serving = new Map<PeerId, readonly Range[]>(
+    views.map(view => [view.peer, view.stages.filter(stage => stage.serving).map(range)])
+  )
+  const routable = () => isRoutable([...serving.values()].flat(), model)
+  if (!routable()) return true
+  let waiting = views.filter(view => {
+    const target = stages.get(view.peer) ?? null
+    return target !== null && !serving.get(view.peer)!.some(stage => sameRange(stage, target))
+  })
+  while (waiting.length > 0) {
+    const stuck: PeerView[] = []
+    for (const view of waiting) {
+      const target = stages.get(view.peer)!
+      const old = serving.get(view.peer)!
+      const bytes = [...old, target].reduce((sum, stage) => sum + stageBytes(model, stage), 0)
+      if (bytes <= view.budgetBytes) {
+        serving.set(view.peer, [...old, target])
+        continue
+      }
+      serving.set(view.peer, [])
+      if (routable()) {
+        serving.set(view.peer, [target])
+      } else {
+        serving.set(view.peer, old)
+        stuck.push(view)
+      }
+    }
+    if (stuck.length === waiting.length) return false
+    waiting = stuck
+  }
+  return true
+}

@@ -1,0 +1,407 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { PeerId, Range } from '../../src/base/ids.ts'
+import { seeded } from '../../src/base/rng.ts'
+import { hopMs, stageMs } from '../../src/route/cost.ts'
+import { isRoutable, usefulRanges } from '../../src/route/coverage.ts'
+import { place } from '../../src/route/place.ts'
+import type { ModelShape, PeerView } from '../../src/route/view.ts'
+import { canHold, stageBytes } from '../../src/route/view.ts'
+import {
+  bruteForce,
+  bruteMissing,
+  model,
+  modelArbitrary,
+  peer,
+  peerId,
+  peersArbitrary,
+  plainModel,
+  show,
+  stage,
+  withStages
+} from './worlds.ts'
+
+/** The best route over planned stages, by weak peers, hops and time. */
+function bestPlanned(peers: readonly PeerView[], stages: ReadonlyMap<PeerId, Range | null>, shape: ModelShape) {
+  const pinned = peers.flatMap(view => {
+    const range = stages.get(view.peer) ?? null
+    return range === null ? [] : [{ ...view, pinned: range }]
+  })
+  return bruteForce(pinned, shape)
+}
+
+describe('place, by table', () => {
+  const budgets = (...layers: number[]) => layers.map((budget, index) => peer(index, budget))
+  const cases: { name: string; shape: ModelShape; peers: PeerView[]; plan: string[]; coverage?: number[] }[] = [
+    { name: 'one peer that can hold all', shape: plainModel(4), peers: budgets(4), plan: ['p000 0-4'] },
+    {
+      name: 'every peer that can hold all does',
+      shape: plainModel(4),
+      peers: budgets(4, 9, 4),
+      plan: ['p000 0-4', 'p001 0-4', 'p002 0-4'],
+      coverage: [3, 3, 3, 3]
+    },
+    {
+      name: 'a peer beside one that holds all has no use',
+      shape: plainModel(4),
+      peers: budgets(4, 3),
+      plan: ['p000 0-4', 'p001 -']
+    },
+    {
+      name: 'two beside one that holds all cover again',
+      shape: plainModel(4),
+      peers: budgets(4, 3, 1),
+      plan: ['p000 0-4', 'p001 1-4', 'p002 0-1']
+    },
+    {
+      name: 'the fewest hops, although a third peer is faster',
+      shape: plainModel(6),
+      peers: [peer(0, 3), peer(1, 3), peer(2, 2, { layerMs: 0.1 })],
+      plan: ['p000 0-3', 'p001 3-6', 'p002 -']
+    },
+    {
+      name: 'layers go to the fast peer as far as its memory allows',
+      shape: plainModel(6),
+      peers: [peer(0, 5, { layerMs: 9 }), peer(1, 4)],
+      plan: ['p000 0-2', 'p001 2-6']
+    },
+    {
+      name: 'the slow peer is left out where it is not needed, and covers again',
+      shape: plainModel(6),
+      peers: [peer(0, 3, { layerMs: 50 }), peer(1, 3), peer(2, 3)],
+      plan: ['p000 0-3', 'p001 0-3', 'p002 3-6'],
+      coverage: [2, 2, 2, 1, 1, 1]
+    },
+    {
+      name: 'a second set of peers tiles as a whole',
+      shape: plainModel(4),
+      peers: [...budgets(3, 3), peer(2, 2, { layerMs: 3 }), peer(3, 2, { layerMs: 3 })],
+      plan: ['p000 0-1', 'p001 1-4', 'p002 0-2', 'p003 2-4'],
+      coverage: [2, 2, 2, 2]
+    },
+    {
+      name: 'a weak battery is the last choice',
+      shape: plainModel(4),
+      peers: [peer(0, 4, { battery: 0.1 }), peer(1, 2), peer(2, 2)],
+      plan: ['p000 -', 'p001 0-2', 'p002 2-4']
+    },
+    {
+      name: 'a weak battery serves where nobody else does',
+      shape: plainModel(4),
+      peers: [peer(0, 4, { battery: 0.1 }), peer(1, 2)],
+      plan: ['p000 0-4', 'p001 -']
+    },
+    {
+      name: 'pinned layers are facts',
+      shape: plainModel(6),
+      peers: [peer(0, 6, { pinned: { start: 2, end: 3 } }), peer(1, 4), peer(2, 4)],
+      plan: ['p000 2-3', 'p001 0-2', 'p002 2-6']
+    },
+    {
+      name: 'only peers with the shards load them',
+      shape: plainModel(4),
+      peers: [peer(0, 4, { held: [{ start: 2, end: 4 }] }), peer(1, 3, { holdsHead: false })],
+      plan: ['p000 2-4', 'p001 0-2']
+    }
+  ]
+  it.each(cases)('$name', ({ shape, peers, plan, coverage }) => {
+    const made = place(peers, shape)
+    expect(show(made.stages)).toEqual(plan)
+    if (coverage !== undefined) expect(made.coverage).toEqual(coverage)
+    expect(made.missing).toBeNull()
+  })
+
+  it('counts the embedding, the head and the reserves', () => {
+    const shape = model(4)
+    // Two layers each: 2 + 22 for the stage, and 7 for the embedding or 5 for the head.
+    expect(place([peer(0, 31), peer(1, 29)], shape).missing).toBeNull()
+    expect(place([peer(0, 30), peer(1, 29)], shape).missing).not.toBeNull()
+    expect(place([peer(0, 31), peer(1, 28)], shape).missing).not.toBeNull()
+  })
+
+  it('says which layers and how many bytes are missing', () => {
+    const { missing, coverage } = place([peer(0, 31), peer(1, 13)], model(6))
+    // Two layers with the embedding, one layer between; the rest is three layers and the head.
+    expect(coverage).toEqual([1, 1, 1, 0, 0, 0])
+    expect(missing).toEqual({ layers: [{ start: 3, end: 6 }], bytes: 2 + 33 + 5 })
+  })
+})
+
+describe('place, over time', () => {
+  const shape = plainModel(6)
+  const serving = (budgetBytes: number, index: number, start: number, end: number, more: Partial<PeerView> = {}) =>
+    peer(index, budgetBytes, { stages: [stage(start, end)], ...more })
+
+  it('lets a late peer take a gap without moving others', () => {
+    const peers = [serving(4, 0, 0, 2), serving(4, 1, 4, 6), peer(2, 3)]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 0-2', 'p001 4-6', 'p002 2-4'])
+  })
+
+  it('loads the fewest bytes to close a gap when loaded peers must move', () => {
+    const peers = [serving(3, 0, 0, 2), serving(6, 1, 3, 6, { held: [{ start: 2, end: 6 }] })]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 0-3', 'p001 3-6'])
+  })
+
+  it('does not move serving peers for a small gain', () => {
+    const peers = [serving(4, 0, 0, 2, { layerMs: 0.9 }), serving(8, 1, 2, 6, { held: [{ start: 1, end: 6 }] })]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 0-2', 'p001 2-6'])
+  })
+
+  it('moves them for a large one, where both stages fit meanwhile', () => {
+    const held = { holdsHead: false }
+    const roomy = [serving(7, 0, 0, 2, { layerMs: 0.1, ...held }), serving(6, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })]
+    expect(show(place(roomy, shape).stages)).toEqual(['p000 0-5', 'p001 5-6'])
+  })
+
+  it('does not move them where service would pause meanwhile', () => {
+    const held = { holdsHead: false }
+    const tight = [serving(5, 0, 0, 2, { layerMs: 0.1, ...held }), serving(4, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })]
+    expect(show(place(tight, shape).stages)).toEqual(['p000 0-2', 'p001 2-6'])
+  })
+
+  it('gives a late peer that can hold all the whole model and moves nobody', () => {
+    const peers = [serving(3, 0, 0, 3), serving(3, 1, 3, 6), peer(2, 6)]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 0-3', 'p001 3-6', 'p002 0-6'])
+  })
+
+  it('counts a stage that is being loaded as there', () => {
+    const peers = [peer(0, 3), peer(1, 3, { stages: [stage(0, 3, false)] })]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 3-6', 'p001 0-3'])
+  })
+
+  it('takes a serving peer out when its battery runs low and others can', () => {
+    const peers = [serving(3, 0, 0, 3, { battery: 0.1 }), serving(3, 1, 3, 6), peer(2, 3)]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 -', 'p001 3-6', 'p002 0-3'])
+  })
+})
+
+describe('place, by property', () => {
+  const worlds = (layersMax: number, peersMax: number) =>
+    modelArbitrary(layersMax).chain(shape => fc.tuple(fc.constant(shape), peersArbitrary(shape, peersMax)))
+
+  it('never passes a budget or the shards held, and respects pins', () => {
+    fc.assert(
+      fc.property(worlds(10, 9), ([shape, peers]) => {
+        const { stages } = place(peers, shape)
+        expect(stages.size).toBe(peers.length)
+        for (const view of peers) {
+          const range = stages.get(view.peer)!
+          if (range !== null) expect(canHold(view, shape, range)).toBe(true)
+          if (view.pinned !== null) expect(range).toEqual(canHold(view, shape, view.pinned) ? view.pinned : null)
+        }
+      }),
+      { numRuns: 400 }
+    )
+  })
+
+  it('tiles the layers exactly where nothing is missing, and every stage is of use', () => {
+    fc.assert(
+      fc.property(worlds(10, 9), ([shape, peers]) => {
+        const { stages, missing, coverage } = place(peers, shape)
+        const ranges = [...stages.values()].filter(range => range !== null)
+        expect(isRoutable(ranges, shape)).toBe(missing === null)
+        if (missing !== null) return
+        const pins = peers.map(view => view.pinned)
+        const free = ranges.filter(range => !pins.some(pin => pin?.start === range.start && pin.end === range.end))
+        expect(usefulRanges(ranges, shape)).toEqual(expect.arrayContaining(free))
+        expect(Math.min(...coverage)).toBeGreaterThan(0)
+      }),
+      { numRuns: 400 }
+    )
+  })
+
+  it('does not depend on the order of peers', () => {
+    fc.assert(
+      fc.property(
+        worlds(8, 7).chain(([shape, peers]) =>
+          fc.tuple(fc.constant(shape), fc.constant(peers), fc.shuffledSubarray(peers, { minLength: peers.length }))
+        ),
+        ([shape, peers, shuffled]) => {
+          expect(place(shuffled, shape)).toEqual(place(peers, shape))
+        }
+      ),
+      { numRuns: 200 }
+    )
+  })
+
+  it('is as good as brute force in weak peers, hops and time', () => {
+    fc.assert(
+      fc.property(worlds(7, 6), ([shape, peers]) => {
+        const best = bruteForce(peers, shape)
+        const { stages, missing } = place(peers, shape)
+        expect(missing === null).toBe(best !== undefined)
+        if (best === undefined) return
+        const planned = bestPlanned(peers, stages, shape)!
+        expect({ weak: planned.weak, hops: planned.hops }).toEqual({ weak: best.weak, hops: best.hops })
+        expect(planned.ms).toBeLessThan(best.ms * 1.0001 + 0.01)
+      }),
+      { numRuns: 400 }
+    )
+  })
+
+  it('misses exactly the bytes that no choice of stages can do without', () => {
+    fc.assert(
+      fc.property(worlds(6, 4), ([shape, peers]) => {
+        const { missing } = place(peers, shape)
+        expect(missing?.bytes ?? 0).toBe(bruteMissing(peers, shape))
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it('covers the model once somebody brings exactly the missing bytes', () => {
+    fc.assert(
+      fc.property(worlds(9, 6), ([shape, peers]) => {
+        const { missing } = place(peers, shape)
+        if (missing === null) return
+        expect(missing.bytes).toBe(missing.layers.reduce((sum, range) => sum + stageBytes(shape, range), 0))
+        const helpers = missing.layers.map((range, index) => peer(100 + index, stageBytes(shape, range)))
+        expect(place([...peers, ...helpers], shape).missing).toBeNull()
+        // A bridge for the bytes that the swarm has loaded so far: nobody needs to reload for the newcomer.
+        const { stages } = place(peers, shape)
+        const loaded = peers.map(view => withStages(view, stages))
+        const after = place([...loaded, ...helpers], shape)
+        expect(after.missing).toBeNull()
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it('stays as it is once loaded', () => {
+    fc.assert(
+      fc.property(worlds(9, 8), ([shape, peers]) => {
+        const plan = place(peers, shape)
+        const loaded = peers.map(view => withStages(view, plan.stages))
+        expect(show(place(loaded, shape).stages)).toEqual(show(plan.stages))
+      }),
+      { numRuns: 400 }
+    )
+  })
+
+  it('stays as it is while a plan is being carried out, one peer at a time', () => {
+    fc.assert(
+      fc.property(worlds(8, 6), ([shape, peers]) => {
+        const plan = place(peers, shape)
+        if (plan.missing !== null) return
+        let now = peers
+        for (const view of peers) {
+          now = now.map(other => (other === view ? withStages(view, plan.stages) : other))
+          const again = place(now, shape)
+          expect(again.missing).toBeNull()
+          for (const done of now) {
+            if (done.stages.length === 0) continue
+            expect(again.stages.get(done.peer)).toEqual(plan.stages.get(done.peer))
+          }
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it('moves nobody for a newcomer that is small and slow', () => {
+    fc.assert(
+      fc.property(worlds(7, 5), ([shape, some]) => {
+        // A weak battery is a reason to move.
+        const peers = some.map(view => ({ ...view, battery: null }))
+        const plan = place(peers, shape)
+        if (plan.missing !== null) return
+        const loaded = peers.map(view => withStages(view, plan.stages))
+        const least = Math.min(...peers.map(view => view.budgetBytes))
+        const joiner = peer(50, least, { layerMs: 1000, visitMs: 1000 })
+        // Next to pinned layers even a small peer can save a hop.
+        if (bruteForce([...peers, joiner], shape)!.hops < bruteForce(peers, shape)!.hops) return
+        const after = place([...loaded, joiner], shape)
+        const had = loaded.filter(view => view.stages.length > 0)
+        for (const view of had) expect(after.stages.get(view.peer)).toEqual(plan.stages.get(view.peer))
+      }),
+      { numRuns: 300 }
+    )
+  })
+})
+
+describe('place, at size', () => {
+  it('finds the fewest hops for 16 unequal peers', () => {
+    // Without ends or held shards the fewest hops are known: the largest peers until all layers fit.
+    for (let seed = 0; seed < 40; seed++) {
+      const random = seeded(seed)
+      const shape = plainModel(10 + Math.floor(random() * 50))
+      const peers = Array.from({ length: 16 }, (_, index) =>
+        peer(index, 1 + Math.floor(random() * 9), { layerMs: 0.2 + random() * 5, visitMs: random() * 3 })
+      )
+      const sizes = peers.map(view => view.budgetBytes).sort((a, b) => b - a)
+      let hops = 0
+      for (let left = shape.layers; left > 0 && hops <= 16; hops++) left -= sizes[hops] ?? 0
+      const { stages, missing } = place(peers, shape)
+      expect(missing === null).toBe(hops <= 16)
+      if (missing !== null) continue
+      expect(fewestPlanned(stages, shape)).toBe(hops)
+    }
+  })
+
+  it('is near the least time on 32 peers with 80 layers', () => {
+    for (let seed = 0; seed < 5; seed++) {
+      const random = seeded(100 + seed)
+      const shape = plainModel(80)
+      const peers = Array.from({ length: 32 }, (_, index) =>
+        peer(index, 4 + Math.floor(random() * 20), { layerMs: 0.2 + random() * 5, visitMs: random() * 3 })
+      )
+      const { stages, missing } = place(peers, shape)
+      expect(missing).toBeNull()
+      const planned = leastPlannedMs(peers, stages, shape)
+      // A lower bound: the same number of hops, each layer at the fastest peers first, no order to keep.
+      expect(planned / relaxedMs(peers, shape, fewestPlanned(stages, shape))).toBeLessThan(1.05)
+    }
+  })
+})
+
+/** Fewest hops over planned stages. */
+function fewestPlanned(stages: ReadonlyMap<PeerId, Range | null>, shape: ModelShape): number {
+  const hops = new Array<number>(shape.layers + 1).fill(Number.POSITIVE_INFINITY)
+  hops[0] = 0
+  const ranges = [...stages.values()].filter(range => range !== null).sort((a, b) => a.start - b.start)
+  for (const { start, end } of ranges) hops[end] = Math.min(hops[end]!, hops[start]! + 1)
+  return hops[shape.layers]!
+}
+
+/** Least time over planned stages with the fewest hops. */
+function leastPlannedMs(peers: readonly PeerView[], stages: ReadonlyMap<PeerId, Range | null>, shape: ModelShape) {
+  const best = Array.from({ length: shape.layers + 1 }, () => ({ hops: Number.POSITIVE_INFINITY, ms: 0 }))
+  best[0] = { hops: 0, ms: 0 }
+  const list = peers
+    .flatMap(view => {
+      const range = stages.get(view.peer) ?? null
+      return range === null ? [] : [{ view, ...range }]
+    })
+    .sort((a, b) => a.start - b.start)
+  for (const { view, start, end } of list) {
+    const from = best[start]!
+    const made = { hops: from.hops + 1, ms: from.ms + stageMs(view, end - start) + hopMs(shape) }
+    const known = best[end]!
+    if (made.hops < known.hops || (made.hops === known.hops && made.ms < known.ms)) best[end] = made
+  }
+  return best[shape.layers]!.ms
+}
+
+/** Exact least time of plain layers on any `hops` peers, each with at least one layer, by choosing sets greedily in a DP. */
+function relaxedMs(peers: readonly PeerView[], shape: ModelShape, hops: number): number {
+  // table[k][n]: least time of n layers on k of the peers seen so far.
+  const table = Array.from({ length: hops + 1 }, () =>
+    new Array<number>(shape.layers + 1).fill(Number.POSITIVE_INFINITY)
+  )
+  table[0]![0] = 0
+  for (const view of peers) {
+    for (let k = hops; k >= 1; k--) {
+      for (let n = shape.layers; n >= 1; n--) {
+        for (let take = 1; take <= Math.min(n, view.budgetBytes); take++) {
+          const ms = table[k - 1]![n - take]! + stageMs(view, take) + hopMs(shape)
+          if (ms < table[k]![n]!) table[k]![n] = ms
+        }
+      }
+    }
+  }
+  return table[hops]![shape.layers]!
+}
+
+it('names peers by what it was given', () => {
+  expect([...place([peer(1, 1)], plainModel(1)).stages.keys()]).toEqual([peerId(1)])
+})
