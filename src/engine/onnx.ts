@@ -253,22 +253,21 @@ class OnnxEngine implements Engine {
 
   /** What can be refused without the weights and whatever the cache holds. */
   #check({ session, position, tokens, input, sample }: Step): void {
-    const refuse = (why: string): never => {
-      throw new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
-    }
+    const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
-      refuse(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
+      throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
     }
-    if (!Number.isSafeInteger(position) || position < 0) refuse(`a position is 0 or more, not ${position}`)
-    if (sample && this.end !== this.#layers) refuse(`layers ${this.#range} cannot sample: they are not the last`)
+    if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
+    if (sample && this.end !== this.#layers) throw refused(`layers ${this.#range} cannot sample: they are not the last`)
     if (this.start === 0) {
-      if (input.kind !== 'ids') refuse('the first layer takes token ids, not hidden states')
-      else if (input.ids.length !== tokens) refuse(`${tokens} tokens need as many ids, not ${input.ids.length}`)
+      if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
+      if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)
     } else if (input.kind !== 'hidden') {
-      refuse(`layer ${this.start} takes hidden states, not token ids`)
+      throw refused(`layer ${this.start} takes hidden states, not token ids`)
     } else {
       const bytes = tokens * this.hidden * edgeSize(this.edge)
-      if (input.bytes.length !== bytes) refuse(`${tokens} hidden states are ${bytes} bytes, not ${input.bytes.length}`)
+      if (input.bytes.length !== bytes)
+        throw refused(`${tokens} hidden states are ${bytes} bytes, not ${input.bytes.length}`)
     }
   }
 

@@ -1,0 +1,274 @@
+/**
+ * The exact oracle: an engine whose hidden state is a hash of (layer, position, all tokens so far). A stage
+ * that works on a stale cache, or whose step was lost, doubled or reordered, has a wrong chain from that
+ * position on, and every token after it is wrong. Like a real engine it does not notice: the checker does, by
+ * comparing with {@link toyTokens}.
+ */
+import { randomAt } from '../src/base/rng.ts'
+import type { SessionId } from '../src/base/ids.ts'
+import { CacheBudget, cacheBytes } from '../src/engine/cache.ts'
+import {
+  type Engine,
+  type EngineTimings,
+  edgeSize,
+  type Sampling,
+  type Step,
+  type StepOutput
+} from '../src/engine/engine.ts'
+import { checkSampling } from '../src/engine/sampler.ts'
+import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
+import { stepTokensMax } from '../src/limits.ts'
+import type { EdgeType } from '../src/model/manifest.ts'
+
+export interface ToyModel {
+  readonly layers: number
+  readonly vocab: number
+  /** At least 5 for float32 edges and 10 for the others: a hidden state carries ten 14-bit words. */
+  readonly hidden: number
+  readonly edge: EdgeType
+  readonly contextMax: number
+}
+
+export interface ToyEngineInit {
+  readonly model: ToyModel
+  readonly start: number
+  readonly end: number
+  readonly cacheBytesMax: number
+  /**
+   * What a step is said to take, per token and layer; nothing waits here.
+   * @default all zero
+   */
+  readonly timings?: EngineTimings
+}
+
+/** 56 bits in two halves of 28, so that they travel as four words of 14. */
+type Hash = readonly [number, number]
+
+const origin: Hash = [0x5ca1ab1, 0xdecade]
+
+/** Mixes integers below 2^32 into a hash (two lanes of MurmurHash3's finaliser). */
+function mix(hash: Hash, ...values: number[]): Hash {
+  let [a, b] = hash
+  for (const value of values) {
+    a = scramble(a ^ value)
+    b = scramble(Math.imul(b, 0x9e3779b1) + value + a)
+  }
+  return [a >>> 4, b >>> 4]
+}
+
+function scramble(value: number): number {
+  let x = value
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return (x ^ (x >>> 16)) >>> 0
+}
+
+/** The hash of a sequence's tokens up to and including `position`. */
+function extend(before: Hash, position: number, id: number): Hash {
+  return mix(before, position, id)
+}
+
+function tokenAfter({ layers, vocab }: ToyModel, tokens: Hash, sampling: Sampling, position: number): number {
+  const { temperature, topP, topK, seed } = sampling
+  if (temperature === 0) return mix(tokens, layers)[0] % vocab
+  const draw = Math.floor(randomAt(seed, position) * 2 ** 32)
+  return mix(tokens, layers, draw, Math.round(temperature * 1e6), Math.round(topP * 1e6), topK)[0] % vocab
+}
+
+/** What a correct run answers: the `count` tokens that follow the prompt. */
+export function toyTokens(model: ToyModel, prompt: readonly number[], sampling: Sampling, count: number): number[] {
+  let hash = origin
+  for (const [position, id] of prompt.entries()) hash = extend(hash, position, id)
+  const ids: number[] = []
+  for (let position = prompt.length; ids.length < count; position++) {
+    const id = tokenAfter(model, hash, sampling, position)
+    ids.push(id)
+    hash = extend(hash, position, id)
+  }
+  return ids
+}
+
+/** Marks a chain that has gone wrong, so that it never looks right again by accident. */
+const spoilt = 0xbad
+
+interface ToySession {
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  /** The hash after each position. */
+  readonly chain: Hash[]
+}
+
+/** Words of a row: layer, position, and the hash before this token and after it (4 words each). */
+const wordsNeeded = 10
+
+export function toyEngine(init: ToyEngineInit): Engine {
+  return new ToyEngine(init)
+}
+
+class ToyEngine implements Engine {
+  readonly start: number
+  readonly end: number
+  readonly hidden: number
+  readonly edge: EdgeType
+  readonly #model: ToyModel
+  readonly #timings: EngineTimings
+  readonly #budget: CacheBudget
+  readonly #sessions = new Map<SessionId, ToySession>()
+  #closed = false
+
+  constructor({ model, start, end, cacheBytesMax, timings = { visitMs: 0, layerMs: 0 } }: ToyEngineInit) {
+    if (!(0 <= start && start < end && end <= model.layers)) {
+      throw new EngineError(`layers ${start}-${end} are no range of a model of ${model.layers}`)
+    }
+    if ((model.hidden * edgeSize(model.edge)) / 2 < wordsNeeded) {
+      throw new EngineError(`a toy hidden state has at least ${wordsNeeded} words of 16 bits, not ${model.hidden}`)
+    }
+    this.start = start
+    this.end = end
+    this.hidden = model.hidden
+    this.edge = model.edge
+    this.#model = model
+    this.#timings = timings
+    this.#budget = new CacheBudget(cacheBytesMax)
+  }
+
+  get cacheBytesUsed(): number {
+    return this.#budget.used
+  }
+
+  get cacheBytesMax(): number {
+    return this.#budget.bytesMax
+  }
+
+  cacheBytes(tokensMax: number): number {
+    return cacheBytes({ layers: this.end - this.start, kvHeads: 1, headDim: this.hidden }, tokensMax)
+  }
+
+  length(session: SessionId): number | undefined {
+    return this.#sessions.get(session)?.chain.length
+  }
+
+  async open(session: SessionId, { tokensMax, sampling }: { tokensMax: number; sampling: Sampling }): Promise<void> {
+    this.#refuseClosed()
+    const { contextMax } = this.#model
+    if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > contextMax) {
+      throw new InvalidStepError(`tokensMax must be in [1, ${contextMax}], not ${tokensMax}`)
+    }
+    checkSampling(sampling)
+    const known = this.#sessions.get(session)
+    if (known?.tokensMax === tokensMax) return
+    if (known !== undefined) {
+      throw new InvalidStepError(
+        `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens, not ${tokensMax}`
+      )
+    }
+    this.#budget.reserve(this.cacheBytes(tokensMax))
+    this.#sessions.set(session, { tokensMax, sampling, chain: [] })
+  }
+
+  async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
+    signal.throwIfAborted()
+    this.#refuseClosed()
+    const { session, position, tokens } = step
+    const state = this.#sessions.get(session)
+    this.#check(step, state)
+    const { chain, sampling } = state!
+    chain.length = position
+    const words = new Uint16Array((tokens * this.hidden * edgeSize(this.edge)) / 2)
+    const width = words.length / tokens
+    const input = step.input.kind === 'ids' ? step.input.ids : asWords(step.input.bytes)
+    for (let t = 0; t < tokens; t++) {
+      const at = position + t
+      const before = chain[at - 1] ?? origin
+      const after =
+        this.start === 0 ? extend(before, at, input[t]!) : this.#follow(before, at, input.subarray(t * width))
+      chain.push(after)
+      writeRow(words.subarray(t * width, (t + 1) * width), this.end, at, before, after)
+    }
+    const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * tokens
+    if (this.end < this.#model.layers) return { kind: 'hidden', bytes: new Uint8Array(words.buffer), computeMs }
+    if (!step.sample) return { kind: 'none', computeMs }
+    return { kind: 'token', id: tokenAfter(this.#model, chain.at(-1)!, sampling, position + tokens), computeMs }
+  }
+
+  async free(session: SessionId): Promise<void> {
+    const state = this.#sessions.get(session)
+    if (state === undefined) return
+    this.#sessions.delete(session)
+    this.#budget.release(this.cacheBytes(state.tokensMax))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const session of [...this.#sessions.keys()]) await this.free(session)
+  }
+
+  /** The hash that a row hands on, or a spoilt one when the row does not continue this cache. */
+  #follow(before: Hash, position: number, row: ArrayLike<number>): Hash {
+    const carried = readRow(row)
+    const right =
+      carried.layer === this.start &&
+      carried.position === (position & low) &&
+      carried.before[0] === before[0] &&
+      carried.before[1] === before[1]
+    return right ? carried.after : mix(before, spoilt, position, ...carried.after)
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new EngineError(`the engine of layers ${this.start}-${this.end} was closed`)
+  }
+
+  #check({ session, position, tokens, input, sample }: Step, state: ToySession | undefined): void {
+    const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
+    if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
+      throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
+    }
+    if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
+    if (sample && this.end !== this.#model.layers) throw refused('only the last layers can sample')
+    if (this.start === 0) {
+      if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
+      if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)
+      const { vocab } = this.#model
+      if (input.ids.some(id => id < 0 || id >= vocab)) throw refused(`token ids must lie in [0, ${vocab})`)
+    } else {
+      if (input.kind !== 'hidden') throw refused(`layer ${this.start} takes hidden states, not token ids`)
+      const bytes = tokens * this.hidden * edgeSize(this.edge)
+      if (input.bytes.length !== bytes)
+        throw refused(`${tokens} hidden states are ${bytes} bytes, not ${input.bytes.length}`)
+      // The exponent bits: all ones is an infinity or NaN. A toy row has them only if it was tampered with.
+      const infinite = this.edge === 'f16' ? 0x7c00 : 0x7f80
+      const step = this.edge === 'f32' ? 2 : 1
+      const words = asWords(input.bytes)
+      for (let i = step - 1; i < words.length; i += step) {
+        if ((words[i]! & infinite) === infinite) throw refused('hidden states must be finite')
+      }
+    }
+    if (state === undefined) throw refused('is not open')
+    if (position > state.chain.length) throw new CacheGapError(session, position, state.chain.length)
+    if (position + tokens > state.tokensMax) {
+      throw new ContextFullError(
+        `session ${session.slice(0, 8)}: a step to ${position + tokens} passes the ${state.tokensMax} tokens reserved`
+      )
+    }
+  }
+}
+
+function asWords(bytes: Uint8Array): Uint16Array {
+  return new Uint16Array(bytes.slice().buffer)
+}
+
+const low = 0x3fff
+
+/** 14 bits a word, so that every value is finite in every edge type. */
+function writeRow(row: Uint16Array, layer: number, position: number, before: Hash, after: Hash): void {
+  row.set([layer & low, position & low])
+  for (const [i, half] of [...before, ...after].entries()) {
+    row[2 + 2 * i] = half & low
+    row[3 + 2 * i] = half >>> 14
+  }
+}
+
+function readRow(row: ArrayLike<number>): { layer: number; position: number; before: Hash; after: Hash } {
+  const half = (i: number): number => row[2 + 2 * i]! + row[3 + 2 * i]! * 2 ** 14
+  return { layer: row[0]!, position: row[1]!, before: [half(0), half(1)], after: [half(2), half(3)] }
+}

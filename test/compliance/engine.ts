@@ -1,0 +1,347 @@
+/**
+ * What every engine must do, whatever it computes with. It runs over the real engine and over the simulator's
+ * toy, so that what the simulator finds holds for the real one.
+ */
+import { afterEach, describe, expect, it } from 'vitest'
+import type { SessionId } from '../../src/base/ids.ts'
+import { type Engine, edgeSize, type Sampling, type Step, type StepInput } from '../../src/engine/engine.ts'
+
+export interface EngineSubject {
+  /** At least 3. */
+  readonly layers: number
+  readonly vocab: number
+  /** At least 300: longer than two attention blocks. */
+  readonly contextMax: number
+  make(init: { start: number; end: number; cacheBytesMax: number }): Promise<Engine>
+}
+
+const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }
+const roomy = 1 << 26
+const a = '0a'.repeat(16) as SessionId
+const b = '0b'.repeat(16) as SessionId
+
+export function engineCompliance(name: string, subject: EngineSubject): void {
+  const { layers, vocab, contextMax } = subject
+  const prompt = Array.from({ length: 20 }, (_, i) => (i * 37 + 11) % vocab)
+  const signal = new AbortController().signal
+  const made: Engine[] = []
+
+  const make = async (start = 0, end = layers, cacheBytesMax = roomy): Promise<Engine> => {
+    const engine = await subject.make({ start, end, cacheBytesMax })
+    made.push(engine)
+    return engine
+  }
+  const opened = async (engine: Engine, session = a, tokensMax = contextMax, sampling = greedy): Promise<Engine> => {
+    await engine.open(session, { tokensMax, sampling })
+    return engine
+  }
+  const ids = (position: number, values: readonly number[], session = a, sample = true): Step => ({
+    session,
+    position,
+    tokens: values.length,
+    input: { kind: 'ids', ids: Int32Array.from(values) },
+    sample
+  })
+  const token = async (engine: Engine, step: Step): Promise<number> => {
+    const out = await engine.run(step, { signal })
+    expect(out.kind).toBe('token')
+    return out.kind === 'token' ? out.id : -1
+  }
+  const hidden = async (engine: Engine, step: Step): Promise<Uint8Array> => {
+    const out = await engine.run(step, { signal })
+    expect(out.kind).toBe('hidden')
+    return out.kind === 'hidden' ? out.bytes : new Uint8Array()
+  }
+  /** The prompt in one step, then one token at a time. */
+  const generate = async (engine: Engine, count: number, session = a): Promise<number[]> => {
+    const out = [await token(engine, ids(0, prompt, session))]
+    while (out.length < count) {
+      out.push(await token(engine, ids(prompt.length + out.length - 1, [out.at(-1)!], session)))
+    }
+    return out
+  }
+  const failure = async (promise: Promise<unknown>): Promise<Error> => {
+    try {
+      await promise
+    } catch (error) {
+      return error as Error
+    }
+    throw new Error('it should have failed')
+  }
+
+  describe(`${name} as an engine`, () => {
+    afterEach(async () => {
+      await Promise.all(made.splice(0).map(engine => engine.close()))
+    })
+
+    it('says what it is', async () => {
+      const engine = await make(1, 2)
+      expect([engine.start, engine.end]).toEqual([1, 2])
+      expect(engine.hidden).toBeGreaterThan(0)
+      expect(['f32', 'f16', 'bf16']).toContain(engine.edge)
+      expect([engine.cacheBytesUsed, engine.cacheBytesMax]).toEqual([0, roomy])
+      expect(engine.length(a)).toBeUndefined()
+    })
+
+    it('gives hidden states, tokens, or nothing', async () => {
+      const head = await opened(await make(0, 1))
+      const bytes = await hidden(head, ids(0, prompt, a, false))
+      expect(bytes.length).toBe(prompt.length * head.hidden * edgeSize(head.edge))
+      expect(bytes.byteLength).toBe(bytes.buffer.byteLength)
+      const whole = await opened(await make())
+      expect((await whole.run(ids(0, prompt, a, false), { signal })).kind).toBe('none')
+      const id = await token(whole, ids(0, prompt))
+      expect(id).toBeGreaterThanOrEqual(0)
+      expect(id).toBeLessThan(vocab)
+      expect(whole.length(a)).toBe(prompt.length)
+    })
+
+    it('gives the same tokens in one piece and in parts', async () => {
+      const want = await generate(await opened(await make()), 12)
+      const parts = [await make(0, 1), await make(1, layers - 1), await make(layers - 1, layers)]
+      for (const part of parts) await opened(part)
+      const seen: number[] = []
+      let feed: readonly number[] = prompt
+      for (let position = 0; seen.length < want.length; position += feed.length, feed = [seen.at(-1)!]) {
+        let input: StepInput = { kind: 'ids', ids: Int32Array.from(feed) }
+        for (const part of parts) {
+          const sample = part.end === layers
+          const out = await part.run({ session: a, position, tokens: feed.length, input, sample }, { signal })
+          if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
+          else if (out.kind === 'token') seen.push(out.id)
+        }
+      }
+      expect(seen).toEqual(want)
+    })
+
+    it('gives the same token however a prompt is chunked, also across 128 and 256', async () => {
+      const long = Array.from({ length: 290 }, (_, i) => (i * i + 3) % vocab)
+      const engine = await opened(await make())
+      const want = await token(engine, ids(0, long))
+      for (const size of [1, 7, 127, 128, 129, 257]) {
+        let last = -1
+        for (let at = 0; at < long.length; at += size) last = await token(engine, ids(at, long.slice(at, at + size)))
+        expect(last, `chunks of ${size}`).toBe(want)
+      }
+    })
+
+    it('truncates to where a step starts, and replays to the same tokens', async () => {
+      const engine = await opened(await make())
+      const want = await generate(engine, 10)
+      expect(engine.length(a)).toBe(prompt.length + 9)
+      expect(await token(engine, ids(prompt.length, want.slice(0, 3)))).toBe(want[3])
+      expect(engine.length(a)).toBe(prompt.length + 3)
+      const other = prompt.map(id => (id + 1) % vocab)
+      await token(engine, ids(0, other))
+      expect(engine.length(a)).toBe(other.length)
+      expect(await generate(engine, 10)).toEqual(want)
+    })
+
+    it('refuses a step beyond its cache with its length', async () => {
+      const engine = await opened(await make())
+      await token(engine, ids(0, prompt))
+      const error = await failure(engine.run(ids(prompt.length + 1, [1]), { signal }))
+      expect(error).toMatchObject({ name: 'CacheGapError', length: prompt.length })
+      expect(engine.length(a)).toBe(prompt.length)
+    })
+
+    it('refuses a step past tokensMax', async () => {
+      const engine = await opened(await make(), a, prompt.length + 1)
+      await token(engine, ids(0, prompt))
+      const error = await failure(engine.run(ids(prompt.length, [1, 2]), { signal }))
+      expect(error.name).toBe('ContextFullError')
+      expect(engine.length(a)).toBe(prompt.length)
+      await token(engine, ids(prompt.length, [1]))
+    })
+
+    it('refuses wrong input and leaves the cache as it was', async () => {
+      const engine = await opened(await make())
+      const want = await generate(engine, 6)
+      const length = engine.length(a)!
+      const bytes = new Uint8Array(engine.hidden * edgeSize(engine.edge))
+      const position = prompt.length
+      const wrong: [string, Step][] = [
+        ['unknown id', ids(position, [vocab])],
+        ['negative id', ids(position, [1, -1])],
+        ['more tokens than ids', { ...ids(position, [1]), tokens: 2 }],
+        ['no tokens', ids(position, [])],
+        ['too many tokens', ids(0, new Array<number>(100_000).fill(1))],
+        ['half a token', { ...ids(position, [1]), tokens: 0.5 }],
+        ['negative position', ids(-1, [1])],
+        ['hidden states at the head', { ...ids(position, [1]), input: { kind: 'hidden', bytes } }],
+        ['another session', ids(0, [1], b)]
+      ]
+      for (const [what, step] of wrong) {
+        expect((await failure(engine.run(step, { signal }))).name, what).toBe('InvalidStepError')
+        expect(engine.length(a), what).toBe(length)
+      }
+      expect(await token(engine, ids(length, [want.at(-1)!]))).toBe((await generate(engine, 7)).at(-1))
+    })
+
+    it('refuses hidden states of the wrong kind, size or value', async () => {
+      const head = await opened(await make(0, 1))
+      const engine = await opened(await make(1, 2))
+      const bytes = await hidden(head, ids(0, prompt.slice(0, 2), a, false))
+      const step: Step = { session: a, position: 0, tokens: 2, input: { kind: 'hidden', bytes }, sample: false }
+      const want = await hidden(engine, step)
+      // All ones is NaN in every edge type.
+      const poisoned = bytes.slice().fill(255, bytes.length - edgeSize(engine.edge))
+      const wrong: [string, Step][] = [
+        ['ids', { ...step, input: { kind: 'ids', ids: Int32Array.of(1, 2) } }],
+        ['a byte short', { ...step, input: { kind: 'hidden', bytes: bytes.subarray(1) } }],
+        ['a byte long', { ...step, input: { kind: 'hidden', bytes: new Uint8Array(bytes.length + 1) } }],
+        ['not a number', { ...step, position: 2, input: { kind: 'hidden', bytes: poisoned } }],
+        ['sampling in the middle', { ...step, sample: true }]
+      ]
+      for (const [what, bad] of wrong) {
+        expect((await failure(engine.run(bad, { signal }))).name, what).toBe('InvalidStepError')
+        expect(engine.length(a), what).toBe(2)
+      }
+      expect(await hidden(engine, step)).toEqual(want)
+    })
+
+    it("leaves the caller's input alone, and its output is the caller's", async () => {
+      const head = await opened(await make(0, 1))
+      const engine = await opened(await make(1, 2))
+      const pool = new Uint8Array(4096 + head.hidden * edgeSize(head.edge))
+      const out = await hidden(head, ids(0, [3], a, false))
+      // An odd offset in a shared buffer, as a frame's payload has.
+      pool.set(out, 13)
+      const bytes = pool.subarray(13, 13 + out.length)
+      const running = hidden(engine, {
+        session: a,
+        position: 0,
+        tokens: 1,
+        input: { kind: 'hidden', bytes },
+        sample: false
+      })
+      pool.fill(255)
+      const first = await running
+      pool.set(out, 13)
+      const kept = first.slice()
+      expect(
+        await hidden(engine, { session: a, position: 0, tokens: 1, input: { kind: 'hidden', bytes }, sample: false })
+      ).toEqual(kept)
+      expect(pool.subarray(13, 13 + out.length)).toEqual(out)
+      expect(first).toEqual(kept)
+    })
+
+    it('keeps sessions apart', async () => {
+      const engine = await opened(await make())
+      const want = await generate(engine, 5)
+      await opened(engine, b)
+      const other: number[] = [5, 4, 3]
+      for (let i = 0; i < 4; i++) {
+        await token(engine, ids(i * other.length, other, b))
+        expect(await token(engine, ids(prompt.length + i, [want[i]!]))).toBe(want[i + 1] ?? expect.anything())
+      }
+    })
+
+    it('runs steps in the order of the calls', async () => {
+      const engine = await opened(await make())
+      const want = await generate(engine, 8)
+      const steps = [ids(0, prompt), ...want.slice(0, -1).map((id, i) => ids(prompt.length + i, [id]))]
+      const seen = await Promise.all(steps.map(step => token(engine, step)))
+      expect(seen).toEqual(want)
+    })
+
+    it('samples by seed and position, in parts or again', async () => {
+      const sampling = { temperature: 1.5, topP: 0.95, topK: 0, seed: 7 }
+      const engine = await opened(await make(), a, contextMax, sampling)
+      const want = await generate(engine, 10)
+      await opened(engine, b, contextMax, sampling)
+      expect(await generate(engine, 10, b)).toEqual(want)
+      const c = '0c'.repeat(16) as SessionId
+      await opened(engine, c, contextMax, { ...sampling, seed: 8 })
+      expect(await generate(engine, 10, c)).not.toEqual(want)
+    })
+
+    it('refuses sampling and lengths out of range', async () => {
+      const engine = await make()
+      for (const [what, tokensMax, sampling] of [
+        ['no tokens', 0, greedy],
+        ['more than the context', contextMax + 1, greedy],
+        ['a fraction', 1.5, greedy],
+        ['negative temperature', 10, { ...greedy, temperature: -1 }],
+        ['infinite temperature', 10, { ...greedy, temperature: Number.POSITIVE_INFINITY }],
+        ['topP 0', 10, { ...greedy, topP: 0 }],
+        ['topP above 1', 10, { ...greedy, topP: 1.1 }],
+        ['negative topK', 10, { ...greedy, topK: -1 }],
+        ['a seed that is no integer', 10, { ...greedy, seed: 0.5 }]
+      ] as const) {
+        expect((await failure(engine.open(a, { tokensMax, sampling }))).name, what).toBe('InvalidStepError')
+      }
+      expect(engine.cacheBytesUsed).toBe(0)
+    })
+
+    it('keeps the cache of a session that is opened again', async () => {
+      const engine = await opened(await make(), a, 64)
+      const want = await generate(engine, 4)
+      const used = engine.cacheBytesUsed
+      await opened(engine, a, 64)
+      expect(engine.cacheBytesUsed).toBe(used)
+      expect(engine.length(a)).toBe(prompt.length + 3)
+      expect(await token(engine, ids(prompt.length + 2, [want[2]!]))).toBe(want[3])
+      expect((await failure(engine.open(a, { tokensMax: 65, sampling: greedy }))).name).toBe('InvalidStepError')
+    })
+
+    it('holds its cache budget', async () => {
+      const one = (await make()).cacheBytes(100)
+      expect(one).toBeGreaterThan(0)
+      const engine = await make(0, layers, 2 * one)
+      await opened(engine, a, 100)
+      await opened(engine, b, 100)
+      expect(engine.cacheBytesUsed).toBe(2 * one)
+      const c = '0c'.repeat(16) as SessionId
+      const error = await failure(engine.open(c, { tokensMax: 100, sampling: greedy }))
+      expect(error.name).toBe('NoRoomError')
+      expect(error.message).toContain(String(one))
+      await engine.free(a)
+      expect([engine.cacheBytesUsed, engine.length(a)]).toEqual([one, undefined])
+      await opened(engine, c, 100)
+      await engine.free(c)
+      await engine.free(c)
+      await engine.free(b)
+      expect(engine.cacheBytesUsed).toBe(0)
+    })
+
+    it('opens a freed session empty', async () => {
+      const engine = await opened(await make())
+      await token(engine, ids(0, prompt))
+      await engine.free(a)
+      expect((await failure(engine.run(ids(0, [1]), { signal }))).name).toBe('InvalidStepError')
+      await opened(engine)
+      expect(engine.length(a)).toBe(0)
+      expect((await failure(engine.run(ids(1, [1]), { signal }))).name).toBe('CacheGapError')
+    })
+
+    it('does not start an aborted step, and completes a started one', async () => {
+      const engine = await opened(await make())
+      const reason = new Error('the caller left')
+      expect(await failure(engine.run(ids(0, prompt), { signal: AbortSignal.abort(reason) }))).toBe(reason)
+      expect(engine.length(a)).toBe(0)
+      const abort = new AbortController()
+      const steps = [ids(0, prompt), ids(prompt.length, [1]), ids(prompt.length + 1, [2])]
+      const results = Promise.allSettled(steps.map(step => engine.run(step, { signal: abort.signal })))
+      abort.abort(reason)
+      const done = (await results).filter(result => {
+        if (result.status === 'rejected') expect(result.reason).toBe(reason)
+        return result.status === 'fulfilled'
+      })
+      const lengths = [0, prompt.length, prompt.length + 1, prompt.length + 2]
+      expect(engine.length(a)).toBe(lengths[done.length])
+      await token(engine, ids(0, prompt))
+    })
+
+    it('takes nothing more once closed', async () => {
+      const engine = await opened(await make())
+      const running = engine.run(ids(0, prompt), { signal })
+      await Promise.all([engine.close(), engine.close()])
+      expect((await running).kind).toBe('token')
+      expect(engine.cacheBytesUsed).toBe(0)
+      expect((await failure(engine.run(ids(prompt.length, [1]), { signal }))).name).toBe('EngineError')
+      expect((await failure(engine.open(b, { tokensMax: 10, sampling: greedy }))).name).toBe('EngineError')
+      await engine.free(a)
+    })
+  })
+}

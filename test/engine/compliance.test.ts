@@ -1,0 +1,26 @@
+import { afterAll } from 'vitest'
+import { toyEngine } from '../../sim/toy-engine.ts'
+import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import type { ModelConfig } from '../../src/model/manifest.ts'
+import { engineCompliance } from '../compliance/engine.ts'
+import { syntheticModel } from './synthetic-model.ts'
+
+const config: ModelConfig = {
+  layers: 4,
+  hidden: 40,
+  intermediate: 64,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 8,
+  vocab: 113,
+  contextMax: 320,
+  ropeTheta: 10_000,
+  normEpsilon: 1e-5,
+  tiedEmbeddings: true
+}
+const { manifest, shardDirectory, remove } = syntheticModel(config, 'q8', 'f16', 1)
+afterAll(remove)
+engineCompliance('ONNX Runtime', { ...config, make: init => createOnnxEngine({ ...init, manifest, shardDirectory }) })
+
+const model = { layers: 6, vocab: 113, hidden: 16, edge: 'f16', contextMax: 320 } as const
+engineCompliance('the toy', { ...model, make: async init => toyEngine({ ...init, model }) })
