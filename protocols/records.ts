@@ -246,6 +246,7 @@ export interface PeerRecord {
   stages: StageOffer[]
   load?: Load
   battery?: Battery
+  neighbours: Uint8Array<ArrayBuffer>
 }
 
 export namespace PeerRecord {
@@ -319,6 +320,11 @@ export namespace PeerRecord {
           Battery.codec().encode(obj.battery, w)
         }
 
+        if ((obj.neighbours != null && obj.neighbours.byteLength > 0)) {
+          w.uint32(98)
+          w.bytes(obj.neighbours)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -331,7 +337,8 @@ export namespace PeerRecord {
           agent: '',
           budgetBytes: 0n,
           models: [],
-          stages: []
+          stages: [],
+          neighbours: uint8ArrayAlloc(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -404,6 +411,10 @@ export namespace PeerRecord {
               obj.battery = Battery.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.battery
               })
+              break
+            }
+            case 12: {
+              obj.neighbours = reader.bytes()
               break
             }
             default: {
@@ -532,6 +543,13 @@ export namespace PeerRecord {
                 limits: opts.limits?.battery
               })
 
+              break
+            }
+            case 12: {
+              yield {
+                field: `${prefix}.neighbours`,
+                value: reader.bytes()
+              }
               break
             }
             default: {
@@ -724,6 +742,11 @@ export namespace PeerRecord {
     value: boolean
   }
 
+  export interface PeerRecordNeighboursFieldEvent {
+    field: '$.neighbours'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<PeerRecord>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, PeerRecord.codec())
   }
@@ -732,7 +755,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }

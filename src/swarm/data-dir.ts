@@ -1,0 +1,91 @@
+/** The directory of everything one peer keeps: its format, and the lock that only one running peer can hold. */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { LevelDatastore } from 'datastore-level'
+import { DataDirectoryError } from '../errors.ts'
+
+/** The layout that this version reads and writes. */
+const format = 1
+
+export interface DataDirectory {
+  readonly path: string
+  /** Gives up the lock. Safe to call twice. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a data directory for one running peer, and makes it (mode 0700) if it does not exist.
+ * The lock is LevelDB's own, an fcntl lock: the kernel releases it however the process ends, so no crash leaves it
+ * behind and no pid has to be guessed about; `pid` beside it only serves the message.
+ *
+ * @throws {DataDirectoryError} when it is in use, unreadable or of a newer format.
+ */
+export async function openDataDir(path: string): Promise<DataDirectory> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new DataDirectoryError(`${path} cannot be made: ${(error as Error).message}`)
+  }
+  await checkFormat(path)
+  const lock = new LevelDatastore(join(path, 'lock'))
+  try {
+    await lock.open()
+  } catch (error) {
+    const text = `${(error as Error).message} ${((error as Error).cause as Error | undefined)?.message ?? ''}`
+    const code = ((error as Error).cause as { code?: string } | undefined)?.code
+    if (code !== 'LEVEL_LOCKED' && !text.includes('lock')) {
+      throw new DataDirectoryError(`${path} cannot be used: ${text.trim()}`)
+    }
+    const pid = await readFile(join(path, 'pid'), 'utf8').catch(() => '')
+    throw new DataDirectoryError(
+      `${path} is in use by ${/^\d+$/.test(pid.trim()) ? `process ${pid.trim()}` : 'another process'}: stop it first, or use another directory`
+    )
+  }
+  let open = true
+  const close = async (): Promise<void> => {
+    if (!open) return
+    open = false
+    await rm(join(path, 'pid'), { force: true })
+    await lock.close()
+  }
+  try {
+    await writeFile(join(path, 'pid'), `${process.pid}\n`)
+    await writeFormat(path)
+  } catch (error) {
+    await close()
+    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+  }
+  return { path, close }
+}
+
+async function checkFormat(path: string): Promise<void> {
+  const file = join(path, 'skein.json')
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw new DataDirectoryError(`${file} cannot be read: ${(error as Error).message}`)
+  }
+  let found: unknown
+  try {
+    found = (JSON.parse(text) as { format?: unknown } | null)?.format
+  } catch {
+    // Told below.
+  }
+  if (typeof found !== 'number' || !Number.isInteger(found) || found < 1) {
+    throw new DataDirectoryError(`${file} does not say which format ${path} has: it should hold {"format":${format}}`)
+  }
+  if (found > format) {
+    throw new DataDirectoryError(
+      `${path} has format ${found}, written by a newer Skein; this one reads format ${format}: use the newer one`
+    )
+  }
+}
+
+async function writeFormat(path: string): Promise<void> {
+  const file = join(path, 'skein.json')
+  if ((await readFile(file, 'utf8').catch(() => '')) !== '') return
+  await writeFile(`${file}.new`, `${JSON.stringify({ format })}\n`)
+  await rename(`${file}.new`, file)
+}

@@ -1,0 +1,207 @@
+/**
+ * Joins the ways of discovery: who is dialled, when, and when again. One attempt at a time per peer, a bounded
+ * number over all, and a doubling wait after each failure, so a dead address never becomes a storm.
+ */
+import { networkInterfaces } from 'node:os'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { PeerId } from '../base/ids.ts'
+import {
+  candidateAddressesMax,
+  candidatesMax,
+  dialsMax,
+  dialTieBreakMs,
+  dialTimeoutMs,
+  meshMax,
+  recordsTickMs,
+  redialMaxMs,
+  redialMinMs
+} from '../limits.ts'
+
+export interface DialerInit {
+  readonly self: PeerId
+  readonly connected: () => ReadonlySet<PeerId>
+  /** @returns who answered. @throws when nobody did. */
+  readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
+}
+
+interface Candidate {
+  /** Undefined for an address without an id, until somebody has answered there. */
+  peer: PeerId | undefined
+  /** Addresses as each way gave them last: a peer that came back elsewhere replaces its old ones. */
+  readonly ways: Map<string, readonly string[]>
+  failures: number
+  nextMs: number
+  dialing: boolean
+  lastError: string | undefined
+}
+
+/** How one way's candidates are doing. */
+export interface WayState {
+  readonly known: number
+  readonly connected: number
+  /** Addresses and the last error of those that failed. */
+  readonly failing: readonly { readonly address: string; readonly error: string }[]
+}
+
+export class Dialer {
+  readonly #init: DialerInit
+  readonly #candidates = new Map<string, Candidate>()
+  readonly #abort = new AbortController()
+  #dials = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(init: DialerInit) {
+    this.#init = init
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#look(), recordsTickMs).unref()
+    this.#look()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#abort.abort(new Error('this peer is stopping'))
+    this.#candidates.clear()
+  }
+
+  /** A way of discovery says where a peer is. The last word of each way counts. */
+  offer(peer: PeerId, addresses: readonly string[], way: string): void {
+    if (peer === this.#init.self || addresses.length === 0) return
+    this.#offer(peer, peer, addresses, way)
+  }
+
+  /** An address from a person; whoever answers there is meant unless it ends in an id. */
+  offerAddress(address: string, way: string): void {
+    const id = multiaddr(address)
+      .getComponents()
+      .findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
+    if (id === this.#init.self) return
+    this.#offer(id ?? address, id, [address], way)
+  }
+
+  /** A connection ended: try again soon. */
+  lost(peer: PeerId): void {
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.peer !== peer) continue
+      candidate.failures = 0
+      candidate.nextMs = performance.now() + this.#wait(peer, redialMinMs)
+    }
+  }
+
+  stateOf(way: string): WayState {
+    const connected = this.#init.connected()
+    const mine = [...this.#candidates.values()].filter(candidate => candidate.ways.has(way))
+    const isConnected = ({ peer }: Candidate): boolean => peer !== undefined && connected.has(peer)
+    return {
+      known: mine.length,
+      connected: mine.filter(isConnected).length,
+      failing: mine
+        .filter(candidate => !isConnected(candidate) && candidate.lastError !== undefined)
+        .map(candidate => ({ address: candidate.ways.get(way)?.[0] ?? '', error: candidate.lastError! }))
+    }
+  }
+
+  #offer(key: string, peer: PeerId | undefined, addresses: readonly string[], way: string): void {
+    let candidate = this.#candidates.get(key)
+    if (candidate === undefined) {
+      if (this.#candidates.size >= candidatesMax && !this.#forgetOne()) return
+      const nextMs = performance.now() + (peer === undefined ? 0 : this.#wait(peer, 0))
+      candidate = { peer, ways: new Map(), failures: 0, nextMs, dialing: false, lastError: undefined }
+      this.#candidates.set(key, candidate)
+    }
+    const capped = addresses.slice(0, candidateAddressesMax)
+    const known = new Set([...candidate.ways.values()].flat())
+    candidate.ways.set(way, capped)
+    // Somewhere new is worth an attempt now; the same place again is not.
+    if (candidate.failures > 0 && capped.some(address => !known.has(address))) {
+      candidate.failures = 0
+      candidate.nextMs = performance.now() + (candidate.peer === undefined ? 0 : this.#wait(candidate.peer, 0))
+    }
+    this.#look()
+  }
+
+  /** Makes room by dropping who failed most. */
+  #forgetOne(): boolean {
+    let worst: [string, Candidate] | undefined
+    for (const entry of this.#candidates) {
+      if (entry[1].failures > (worst?.[1].failures ?? 0) && !entry[1].dialing) worst = entry
+    }
+    return worst !== undefined && this.#candidates.delete(worst[0])
+  }
+
+  #wait(peer: PeerId, ms: number): number {
+    return ms + (this.#init.self > peer ? dialTieBreakMs : 0)
+  }
+
+  #look(): void {
+    if (this.#abort.signal.aborted || this.#timer === undefined) return
+    const connected = this.#init.connected()
+    const nowMs = performance.now()
+    for (const candidate of this.#candidates.values()) {
+      if (this.#dials >= dialsMax || connected.size >= meshMax) return
+      if (candidate.dialing || candidate.nextMs > nowMs) continue
+      if (candidate.peer !== undefined && connected.has(candidate.peer)) continue
+      void this.#dial(candidate)
+    }
+  }
+
+  async #dial(candidate: Candidate): Promise<void> {
+    candidate.dialing = true
+    this.#dials++
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(2 * dialTimeoutMs)])
+    try {
+      const addresses = reachable([...candidate.ways.values()].flat()).map(text => withPeer(text, candidate.peer))
+      if (addresses.length === 0) throw new Error('it has no address that can be reached from here')
+      candidate.peer = await this.#init.dial(addresses, { signal })
+      candidate.failures = 0
+      candidate.lastError = undefined
+      candidate.nextMs = performance.now() + redialMinMs
+    } catch (error) {
+      candidate.failures++
+      candidate.lastError = explain(error)
+      const ms = Math.min(redialMaxMs, redialMinMs * 2 ** (candidate.failures - 1))
+      // Spread, so that peers that lost one another at once do not meet at once again and again.
+      candidate.nextMs = performance.now() + ms * (0.75 + Math.random() / 2)
+    } finally {
+      candidate.dialing = false
+      this.#dials--
+    }
+    this.#look()
+  }
+}
+
+function withPeer(text: string, peer: PeerId | undefined): Multiaddr {
+  const address = multiaddr(text)
+  if (peer === undefined || address.getComponents().some(({ name }) => name === 'p2p')) return address
+  return address.encapsulate(`/p2p/${peer}`)
+}
+
+/**
+ * Without another machine's loopback addresses, which from here lead to this machine: they count only when the
+ * peer has one of this machine's own addresses too, or no others.
+ */
+export function reachable(addresses: readonly string[]): string[] {
+  const unique = [...new Set(addresses)].filter(
+    text => !text.startsWith('/ip4/0.0.0.0/') && !text.startsWith('/ip6/::/')
+  )
+  const host = (text: string): string => text.split('/')[2] ?? ''
+  const isLoopback = (text: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(text)
+  const own = new Set(
+    Object.values(networkInterfaces())
+      .flatMap(list => list ?? [])
+      .map(({ address }) => address)
+  )
+  const others = unique.filter(text => !isLoopback(text))
+  const sameMachine = others.length === 0 || others.some(text => own.has(host(text)))
+  // Loopback first when it leads there: it never leaves the machine.
+  return sameMachine ? [...unique.filter(isLoopback), ...others] : others
+}
+
+/** The innermost message of what libp2p throws, which often wraps several. */
+function explain(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return explain(error.errors[0])
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'EncryptionFailedError') return 'it is of another swarm, or has another secret'
+  return error.message.split('\n')[0] ?? error.name
+}

@@ -1,0 +1,448 @@
+/**
+ * One libp2p host: TCP, Noise with the swarm's secret as prologue, Yamux, identify, ping and our own Kademlia.
+ * It is how this peer reaches others (`Links`); what is said is up to the protocols.
+ */
+import { type NoiseInit, noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { type Identify, identify } from '@libp2p/identify'
+import type {
+  ComponentLogger,
+  Connection,
+  ConnectionEncrypter,
+  Libp2p,
+  PeerDiscovery,
+  PeerId as Libp2pPeerId,
+  Stream,
+  StreamMuxerFactory
+} from '@libp2p/interface'
+import { type KadDHT, kadDHT, passthroughMapper, type SelectFn, type ValidateFn } from '@libp2p/kad-dht'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { createLibp2p } from 'libp2p'
+import type { PeerId } from '../base/ids.ts'
+import { ListenError, PeerLostError, ProtocolError } from '../errors.ts'
+import {
+  channelsOutMax,
+  connectionsMax,
+  dhtAlpha,
+  dhtBucketSize,
+  dhtDialMaxMs,
+  dhtDialMinMs,
+  dhtDisjointPaths,
+  dhtQuerySelfMs,
+  dialTimeoutMs,
+  duplicateGraceMs,
+  frameBytesDefaultMax,
+  inboundPerSecondMax,
+  providerRepublishMs,
+  providerSweepMs,
+  providerTtlMs,
+  rememberedMs,
+  streamWindowBytesMax
+} from '../limits.ts'
+import { memoryChannels, StreamChannel } from './channel.ts'
+import type { Identity } from './identity.ts'
+import type { Channel, Links } from './links.ts'
+
+/** A libp2p datastore that has been opened; the host does not close it. */
+export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['datastore']>
+
+/** What the factory of a libp2p discovery module gets. */
+export type DiscoveryComponents = Parameters<
+  NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['peerDiscovery']>[number]
+>[0]
+
+export interface HostInit {
+  readonly identity: Identity
+  /** The swarm's 32 random bytes. */
+  readonly secret: Uint8Array
+  readonly listen: readonly string[]
+  readonly agent: string
+  readonly datastore?: HostDatastore
+  readonly discovery?: readonly ((components: DiscoveryComponents) => PeerDiscovery)[]
+  /** Decides which values the DHT stores and which of several is the best, under keys `/skein/…`. */
+  readonly validate?: ValidateFn
+  readonly select?: SelectFn
+  /** The first connection to a peer is there, or its last one is gone. */
+  readonly onConnect?: (peer: PeerId) => void
+  readonly onDisconnect?: (peer: PeerId) => void
+  /** Someone could not finish the handshake: another swarm, or a wrong secret. */
+  readonly onRefused?: () => void
+  /** A peer broke the framing rules or opened too many channels. */
+  readonly onViolation?: (peer: PeerId, kind: string) => void
+}
+
+interface Handled {
+  readonly inboundMax: number
+  readonly frameBytesMax: number
+  readonly handler: (channel: Channel) => void
+}
+
+/** The prologue of every handshake in a swarm; whoever does not have the secret cannot compute it. */
+function prologue(secret: Uint8Array): Uint8Array {
+  return sha256(new Uint8Array([...new TextEncoder().encode('skein prologue'), ...secret]))
+}
+
+/** Noise that tells when a handshake fails. The responder only sees the initiator hang up, so any failure counts. */
+function countedNoise(init: NoiseInit, onRefused: () => void) {
+  return (components: Parameters<ReturnType<typeof noise>>[0]): ConnectionEncrypter => {
+    const inner = noise(init)(components)
+    const counted =
+      <A extends unknown[], R>(secure: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        try {
+          return await secure.apply(inner, args)
+        } catch (error) {
+          const options = args[1] as { signal?: AbortSignal } | undefined
+          if (options?.signal?.aborted !== true) onRefused()
+          throw error
+        }
+      }
+    const secureInbound = counted(inner.secureInbound)
+    const secureOutbound = counted(inner.secureOutbound)
+    return new Proxy(inner, {
+      get(target, key) {
+        if (key === 'secureInbound') return secureInbound
+        if (key === 'secureOutbound') return secureOutbound
+        return Reflect.get(target, key)
+      }
+    })
+  }
+}
+
+/**
+ * Yamux that survives a connection which closes while a stream is being opened. The muxer of
+ * @chainsafe/libp2p-yamux 8.0 sends the opening frame in a microtask of its own, where `send` on a closed
+ * connection throws and nobody catches: the process would end (reproduced by stopping a peer while its neighbour
+ * queries the DHT). The streams of a closed muxer are told so anyway.
+ */
+function steadyYamux(init: Parameters<typeof yamux>[0]) {
+  return (components: Parameters<ReturnType<typeof yamux>>[0]): StreamMuxerFactory => {
+    const factory = yamux(init)(components)
+    const create = factory.createStreamMuxer.bind(factory)
+    factory.createStreamMuxer = connection => {
+      const muxer = create(connection) as ReturnType<typeof create> & { send(data: Uint8Array): boolean }
+      const send = muxer.send.bind(muxer)
+      muxer.send = data => {
+        try {
+          return send(data)
+        } catch (error) {
+          if ((error as Error).name === 'StreamStateError') return false
+          throw error
+        }
+      }
+      return muxer
+    }
+    return factory
+  }
+}
+
+/** libp2p logs through `debug` to stderr only when asked; ours is silent and costs nothing. */
+const silent: ComponentLogger = (() => {
+  const log = Object.assign(() => {}, {
+    enabled: false,
+    trace: Object.assign(() => {}, { enabled: false }),
+    error: () => {},
+    newScope: () => log
+  })
+  return { forComponent: () => log } as unknown as ComponentLogger
+})()
+
+type Services = { identify: Identify; ping: Ping; dht: KadDHT }
+
+export class Host implements Links {
+  readonly self: PeerId
+  readonly #init: HostInit
+  readonly #node: Libp2p<Services>
+  readonly #handled = new Map<string, Handled>()
+  /** Open inbound channels per protocol and peer. */
+  readonly #inbound = new Map<string, number>()
+  readonly #channels = new Set<StreamChannel>()
+  readonly #connected = new Set<PeerId>()
+  readonly #lastHeardMs = new Map<PeerId, number>()
+  #stopped = false
+
+  private constructor(init: HostInit, node: Libp2p<Services>) {
+    this.self = init.identity.id
+    this.#init = init
+    this.#node = node
+    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
+    node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
+  }
+
+  /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
+  static async start(init: HostInit): Promise<Host> {
+    const listen = init.listen.map(parseListenAddress)
+    const node = await createLibp2p<Services>({
+      start: false,
+      privateKey: init.identity.privateKey,
+      ...(process.env.DEBUG === undefined ? { logger: silent } : {}),
+      nodeInfo: { name: 'skein', userAgent: init.agent },
+      addresses: { listen: listen.map(address => address.toString()) },
+      transports: [tcp()],
+      connectionEncrypters: [countedNoise({ prologueBytes: prologue(init.secret) }, () => init.onRefused?.())],
+      streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
+      peerDiscovery: [...(init.discovery ?? [])],
+      ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
+      peerStore: { maxAddressAge: rememberedMs, maxPeerAge: rememberedMs },
+      connectionManager: {
+        maxConnections: connectionsMax,
+        inboundConnectionThreshold: inboundPerSecondMax,
+        maxIncomingPendingConnections: inboundPerSecondMax,
+        dialTimeout: dialTimeoutMs,
+        addressDialTimeout: dialTimeoutMs,
+        reconnectRetries: 0
+      },
+      // Its pings open a stream each and abort a healthy connection when one is slower than their interval;
+      // the heartbeats of /skein/records do this work on a stream that is open anyway.
+      connectionMonitor: { enabled: false },
+      services: {
+        identify: identify({ protocolPrefix: 'skein' }),
+        ping: ping(),
+        dht: kadDHT({
+          protocol: '/skein/kad/1.0.0',
+          // Both default to what suits the public internet: clients only, private addresses removed.
+          clientMode: false,
+          peerInfoMapper: passthroughMapper,
+          allowQueryWithZeroPeers: true,
+          kBucketSize: dhtBucketSize,
+          alpha: dhtAlpha,
+          disjointPaths: dhtDisjointPaths,
+          initialQuerySelfInterval: 500,
+          querySelfInterval: dhtQuerySelfMs,
+          networkDialTimeout: { minTimeout: dhtDialMinMs, maxTimeout: dhtDialMaxMs },
+          // `providers.provideValidity` is ignored by kad-dht 16.4; these, in ms, are what counts.
+          reprovide: { validity: providerTtlMs, interval: providerSweepMs, threshold: providerRepublishMs },
+          validators: { skein: (key, value, options) => init.validate?.(key, value, options) },
+          selectors: { skein: (key, values) => init.select?.(key, values) ?? 0 }
+        })
+      }
+    })
+    const host = new Host(init, node)
+    try {
+      await node.start()
+    } catch (error) {
+      await node.stop()
+      throw listenError(listen, error)
+    }
+    return host
+  }
+
+  /** Multiaddrs that others can dial, with this peer's id. */
+  get addresses(): readonly string[] {
+    return this.#node.getMultiaddrs().map(address => address.toString())
+  }
+
+  get dht(): KadDHT {
+    return this.#node.services.dht
+  }
+
+  get node(): Libp2p<Services> {
+    return this.#node
+  }
+
+  get connectedPeers(): ReadonlySet<PeerId> {
+    return this.#connected
+  }
+
+  /** When bytes of any channel last came from a peer, on `performance.now()`'s clock; undefined if never. */
+  lastHeardMs(peer: PeerId): number | undefined {
+    return this.#lastHeardMs.get(peer)
+  }
+
+  /**
+   * Connects to a peer at these addresses, or to whoever answers when they carry no id.
+   *
+   * @returns the peer reached.
+   * @throws what libp2p says, or the signal's reason.
+   */
+  async dial(addresses: readonly Multiaddr[], { signal }: { signal: AbortSignal }): Promise<PeerId> {
+    const connection = await this.#node.dial([...addresses], { signal })
+    return connection.remotePeer.toString() as PeerId
+  }
+
+  /** Ends every connection to a peer at once; its channels end with an error. */
+  disconnect(peer: PeerId, reason: string): void {
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) {
+      connection.abort(new PeerLostError(peer, reason))
+    }
+  }
+
+  async open(peer: PeerId, protocol: string, { signal }: { signal: AbortSignal }): Promise<Channel> {
+    signal.throwIfAborted()
+    if (this.#stopped) throw new PeerLostError(peer, 'this peer is stopping')
+    const frameBytesMax = this.#handled.get(protocol)?.frameBytesMax ?? frameBytesDefaultMax
+    if (peer === this.self) return this.#openToSelf(protocol, frameBytesMax)
+    const id = peerIdFromText(peer)
+    let stream: Stream
+    try {
+      const connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#node.dial(id, { signal }))
+      stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
+    } catch (error) {
+      signal.throwIfAborted()
+      throw new PeerLostError(peer, `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`)
+    }
+    return this.#channel(stream, peer, frameBytesMax)
+  }
+
+  async handle(
+    protocol: string,
+    { inboundMax, frameBytesMax }: { inboundMax: number; frameBytesMax: number },
+    handler: (channel: Channel) => void
+  ): Promise<void> {
+    this.#handled.set(protocol, { inboundMax, frameBytesMax, handler })
+    await this.#node.handle(protocol, (stream, connection) => this.#accept(protocol, stream, connection), {
+      // Ours is the limit that counts, per peer; this one, per connection, only bounds what it has to look at.
+      maxInboundStreams: 2 * inboundMax,
+      maxOutboundStreams: channelsOutMax
+    })
+  }
+
+  async unhandle(protocol: string): Promise<void> {
+    this.#handled.delete(protocol)
+    await this.#node.unhandle(protocol)
+  }
+
+  /** Ends all channels with an error for both ends, then closes connections and listeners. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    for (const channel of [...this.#channels]) {
+      channel.abort(new PeerLostError(channel.remote, 'this peer is stopping'))
+    }
+    await this.#node.stop()
+  }
+
+  #accept(protocol: string, stream: Stream, connection: Connection): void {
+    const peer = connection.remotePeer.toString() as PeerId
+    const handled = this.#handled.get(protocol)
+    const key = `${protocol} ${peer}`
+    const open = this.#inbound.get(key) ?? 0
+    if (handled === undefined || this.#stopped || open >= handled.inboundMax) {
+      if (handled !== undefined && !this.#stopped) this.#init.onViolation?.(peer, 'too many channels')
+      stream.abort(new ProtocolError(`${peer} has ${open} channels of ${protocol} open, no more are allowed`))
+      return
+    }
+    this.#inbound.set(key, open + 1)
+    stream.addEventListener(
+      'close',
+      () => {
+        const left = (this.#inbound.get(key) ?? 1) - 1
+        if (left === 0) this.#inbound.delete(key)
+        else this.#inbound.set(key, left)
+      },
+      { once: true }
+    )
+    handled.handler(this.#channel(stream, peer, handled.frameBytesMax))
+  }
+
+  #channel(stream: Stream, peer: PeerId, frameBytesMax: number): Channel {
+    const channel = new StreamChannel(stream, {
+      remote: peer,
+      frameBytesMax,
+      onActivity: () => this.#lastHeardMs.set(peer, performance.now()),
+      onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
+    })
+    this.#channels.add(channel)
+    stream.addEventListener('close', () => this.#channels.delete(channel), { once: true })
+    return channel
+  }
+
+  #openToSelf(protocol: string, frameBytesMax: number): Channel {
+    const handled = this.#handled.get(protocol)
+    if (handled === undefined) throw new PeerLostError(this.self, `this peer does not speak ${protocol}`)
+    const [near, far] = memoryChannels(this.self, { frameBytesMax })
+    // As from a stranger: the handler runs in its own turn.
+    setImmediate(() => handled.handler(far))
+    return near
+  }
+
+  #opened(connection: Connection): void {
+    const peer = connection.remotePeer.toString() as PeerId
+    this.#lastHeardMs.set(peer, performance.now())
+    if (!this.#connected.has(peer)) {
+      this.#connected.add(peer)
+      this.#init.onConnect?.(peer)
+    }
+    if (this.#node.getConnections(connection.remotePeer).length > 1) {
+      setTimeout(() => this.#closeDuplicates(connection.remotePeer), duplicateGraceMs).unref()
+    }
+  }
+
+  #closed(connection: Connection): void {
+    const peer = connection.remotePeer.toString() as PeerId
+    if (this.#node.getConnections(connection.remotePeer).length > 0 || !this.#connected.has(peer)) return
+    this.#connected.delete(peer)
+    this.#lastHeardMs.delete(peer)
+    this.#init.onDisconnect?.(peer)
+  }
+
+  /**
+   * Both ends dialled at once: of several connections both prefer one that the smaller id dialled, the oldest
+   * of them, so that they agree without a word.
+   */
+  #preferred(connections: readonly Connection[]): Connection | undefined {
+    const open = connections.filter(connection => connection.status === 'open')
+    const bySmallerId = open.filter(
+      ({ direction, remotePeer }) => (direction === 'outbound') === this.self < remotePeer.toString()
+    )
+    const pool = bySmallerId.length > 0 ? bySmallerId : open
+    return pool.reduce<Connection | undefined>(
+      (oldest, next) => (oldest === undefined || next.timeline.open < oldest.timeline.open ? next : oldest),
+      undefined
+    )
+  }
+
+  /** Only the smaller id closes, only what carries no channel of ours, or the other end would lose frames. */
+  #closeDuplicates(peer: Libp2pPeerId): void {
+    if (this.#stopped || this.self > peer.toString()) return
+    const connections = this.#node.getConnections(peer)
+    const preferred = this.#preferred(connections)
+    for (const connection of connections) {
+      if (connection === preferred || connection.streams.some(({ protocol }) => this.#handled.has(protocol))) continue
+      void connection.close().catch(() => connection.abort(new Error('a duplicate')))
+    }
+  }
+}
+
+function peerIdFromText(peer: PeerId): Libp2pPeerId {
+  try {
+    return peerIdFromString(peer)
+  } catch {
+    throw new PeerLostError(peer, `${peer} is no peer id`)
+  }
+}
+
+/** A multiaddr to listen on: an IP address and a TCP port, nothing after it. */
+function parseListenAddress(text: string): Multiaddr {
+  let address: Multiaddr
+  try {
+    address = multiaddr(text)
+  } catch {
+    throw new ListenError(`${text} is no multiaddr to listen on: use a form like /ip4/0.0.0.0/tcp/4001`)
+  }
+  const names = address.getComponents().map(({ name }) => name)
+  if (!(names.length === 2 && (names[0] === 'ip4' || names[0] === 'ip6') && names[1] === 'tcp')) {
+    throw new ListenError(`${text} cannot be listened on: only /ip4/…/tcp/… and /ip6/…/tcp/… can`)
+  }
+  return address
+}
+
+function listenError(listen: readonly Multiaddr[], error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  const address = listen.find(candidate => message.includes(candidate.toString())) ?? listen[0]
+  if (address === undefined) return error instanceof Error ? error : new Error(message)
+  const code = /E[A-Z]{4,}/.exec(message)?.[0]
+  const why =
+    code === 'EADDRINUSE'
+      ? 'the port is in use'
+      : code === 'EADDRNOTAVAIL'
+        ? 'this machine does not have that address'
+        : code === 'EACCES'
+          ? 'this user may not use that port'
+          : message
+  return new ListenError(`${address} cannot be listened on: ${why}`)
+}

@@ -1,0 +1,91 @@
+/** Who this peer is: an Ed25519 key in its data directory, made once and kept. */
+import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
+import { open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import type { PeerId } from '../base/ids.ts'
+import { DataDirectoryError } from '../errors.ts'
+
+export interface Identity {
+  readonly id: PeerId
+  readonly privateKey: Ed25519PrivateKey
+  /** Ed25519 over the bytes as they are. The caller separates domains. */
+  sign(data: Uint8Array): Uint8Array
+}
+
+/**
+ * Reads `identity.key` of a data directory, or makes it (mode 0600).
+ *
+ * @throws {DataDirectoryError} when the file is unreadable or holds no Ed25519 key.
+ */
+export async function loadIdentity(dataDir: string): Promise<Identity> {
+  const path = join(dataDir, 'identity.key')
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw new DataDirectoryError(`${path} cannot be read: ${(error as Error).message}`)
+    }
+    const key = await generateKeyPair('Ed25519')
+    await writeKey(path, privateKeyToProtobuf(key))
+    return identityOf(key)
+  }
+  try {
+    const key = privateKeyFromProtobuf(bytes)
+    if (key.type === 'Ed25519') return identityOf(key)
+  } catch {
+    // Told below, together with keys of other kinds.
+  }
+  throw new DataDirectoryError(
+    `${path} holds no Ed25519 key: restore it from a copy, or delete it and this peer will have a new identity`
+  )
+}
+
+/** Fails when the file exists (two starts at once) and reaches the disk before the key is used. */
+async function writeKey(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    const file = await open(path, 'wx', 0o600)
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+  }
+}
+
+/** An identity from a key: what {@link loadIdentity} returns. */
+export function identityOf(privateKey: Ed25519PrivateKey): Identity {
+  // Node's own Ed25519 is synchronous, as deciders need it. A raw key is the 32-byte seed and the public key.
+  const key = createPrivateKey({
+    key: {
+      kty: 'OKP',
+      crv: 'Ed25519',
+      d: Buffer.from(privateKey.raw.subarray(0, 32)).toString('base64url'),
+      x: Buffer.from(privateKey.publicKey.raw).toString('base64url')
+    },
+    format: 'jwk'
+  })
+  return {
+    id: peerIdFromPrivateKey(privateKey).toString() as PeerId,
+    privateKey,
+    sign: data => new Uint8Array(sign(null, data, key))
+  }
+}
+
+/** Checks an Ed25519 signature against the key that the peer's id itself is. False for any other kind of id. */
+export function verifySignature(peer: PeerId, data: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const id = peerIdFromString(peer)
+    if (id.type !== 'Ed25519') return false
+    const x = Buffer.from(id.publicKey.raw).toString('base64url')
+    return verify(null, data, createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }), signature)
+  } catch {
+    return false
+  }
+}

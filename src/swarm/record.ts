@@ -1,0 +1,305 @@
+/**
+ * A record: what a peer announces of itself, signed and expiring (protocols/records.md). Pure: bytes in, a checked
+ * record out, and back. Nothing of it is believed before the signature holds, nothing crosses a limit after that.
+ */
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
+import { base58btc } from 'multiformats/bases/base58'
+import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import { ProtocolError } from '../errors.ts'
+import {
+  recordAddressBytesMax,
+  recordAddressesMax,
+  recordBytesMax,
+  recordNeighboursMax,
+  recordOffersMax,
+  recordRangesMax,
+  recordTextMax,
+  recordTtlMaxMs
+} from '../limits.ts'
+
+export interface Hardware {
+  /** Logical processors that this process may use. */
+  readonly cores: number
+  readonly memoryBytes: number
+  /** As Node names it: `x64`, `arm64`. */
+  readonly architecture: string
+  /** As Node names it: `linux`. */
+  readonly platform: string
+  /** The processor's name, or empty. */
+  readonly cpu: string
+}
+
+/** A model whose shards a peer holds, in whole or in part, and how fast it computes them. */
+export interface ModelOffer {
+  readonly model: ModelId
+  readonly name: string
+  readonly layers: number
+  /** Layers whose shards it has on disk, in order, not overlapping. */
+  readonly held: readonly Range[]
+  readonly embedding: boolean
+  readonly head: boolean
+  /** Measured: one visit of n layers takes `visitMs + n · layerMs` per token. */
+  readonly visitMs: number
+  readonly layerMs: number
+  readonly numericClass: string
+  readonly pinned: Range | null
+}
+
+/** A stage that is loaded and serves, or is being loaded. */
+export interface StageOffer extends Range {
+  readonly model: ModelId
+  readonly serving: boolean
+  readonly cacheBytesFree: number
+}
+
+/** What a peer says of itself that changes while it runs. */
+export interface RecordContent {
+  /** Multiaddrs in their binary form, without the peer's id. */
+  readonly addresses: readonly Uint8Array[]
+  readonly agent: string
+  readonly hardware: Hardware
+  readonly budgetBytes: number
+  readonly models: readonly ModelOffer[]
+  readonly stages: readonly StageOffer[]
+  readonly load: { readonly sessions: number; readonly queuedSteps: number }
+  /** Null when it runs on mains or does not know. */
+  readonly battery: { readonly level: number; readonly charging: boolean } | null
+}
+
+/** A record that has been checked. */
+export interface SwarmRecord extends RecordContent {
+  readonly peer: PeerId
+  /** Grows with every record of a peer; the highest wins. */
+  readonly seq: number
+  /** It counts for this long after it arrived; 0 is a goodbye. */
+  readonly ttlMs: number
+  /** Hints ({@link peerHint}) of the peers that it has a records channel with. */
+  readonly neighbours: ReadonlySet<number>
+}
+
+/** Checks an Ed25519 signature by the key that a peer id is. */
+export type Verify = (peer: PeerId, data: Uint8Array, signature: Uint8Array) => boolean
+export type Sign = (data: Uint8Array) => Uint8Array
+
+/** So that a signature under a record is none under anything else. */
+const domain = new TextEncoder().encode('skein-record:')
+/** An Ed25519 peer id: identity multihash of a protobuf with the key type and 32 bytes of key (libp2p peer-ids). */
+const idPrefix = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
+const idBytes = 38
+const signatureBytes = 64
+
+/** The binary form of a peer id. */
+export function peerBytes(peer: PeerId): Uint8Array {
+  return base58btc.baseDecode(peer)
+}
+
+/** A peer id from its binary form; undefined when it is none of an Ed25519 key. */
+export function peerFromBytes(bytes: Uint8Array): PeerId | undefined {
+  if (bytes.byteLength !== idBytes || idPrefix.some((byte, i) => bytes[i] !== byte)) return undefined
+  return base58btc.baseEncode(bytes) as PeerId
+}
+
+/** The last 4 bytes of a peer's key as a number: enough to tell a few dozen neighbours apart. */
+export function peerHint(peer: PeerId): number {
+  const bytes = peerBytes(peer)
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(bytes.byteLength - 4)
+}
+
+function signedBytes(payload: Uint8Array): Uint8Array {
+  const data = new Uint8Array(domain.byteLength + payload.byteLength)
+  data.set(domain)
+  data.set(payload, domain.byteLength)
+  return data
+}
+
+/** Encodes and signs a record: the bytes of a `SignedRecord`, as they travel and as the DHT keeps them. */
+export function encodeRecord(record: SwarmRecord, sign: Sign): Uint8Array {
+  const payload = encodePayload(record)
+  return SignedRecord.encode({ payload: owned(payload), signature: owned(sign(signedBytes(payload))) })
+}
+
+/** Bytes in an ArrayBuffer of their own kind, as the generated codecs are typed. */
+function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes as Uint8Array<ArrayBuffer>
+}
+
+/** The unsigned bytes of a record. */
+export function encodePayload(record: SwarmRecord): Uint8Array {
+  const neighbours = new Uint8Array(4 * record.neighbours.size)
+  const view = new DataView(neighbours.buffer)
+  for (const [i, hint] of [...record.neighbours].entries()) view.setUint32(4 * i, hint)
+  return PeerRecord.encode({
+    peer: owned(peerBytes(record.peer)),
+    seq: BigInt(record.seq),
+    ttlMs: record.ttlMs,
+    addresses: record.addresses.map(owned),
+    agent: record.agent,
+    hardware: { ...record.hardware, memoryBytes: BigInt(record.hardware.memoryBytes) },
+    budgetBytes: BigInt(record.budgetBytes),
+    models: record.models.map(({ model, pinned, held, ...offer }) => ({
+      ...offer,
+      model: owned(hexToBytes(model)),
+      held: held.map(range => ({ ...range })),
+      ...(pinned === null ? {} : { pinned: { ...pinned } })
+    })),
+    stages: record.stages.map(({ model, cacheBytesFree, ...stage }) => ({
+      ...stage,
+      model: owned(hexToBytes(model)),
+      cacheBytesFree: BigInt(cacheBytesFree)
+    })),
+    load: { ...record.load },
+    ...(record.battery === null ? {} : { battery: { ...record.battery } }),
+    neighbours
+  })
+}
+
+/** A record that was read but whose signature has not been checked. */
+export interface UnverifiedRecord {
+  readonly peer: PeerId
+  readonly seq: number
+  /** Checks the signature, then every field. @throws {ProtocolError} */
+  verified(verify: Verify): SwarmRecord
+}
+
+/**
+ * Reads who a record is of and its seq, so that what is already known costs no signature check.
+ *
+ * @param value the bytes of a `SignedRecord`.
+ * @throws {ProtocolError} when they are none, or too long.
+ */
+export function readRecord(value: Uint8Array): UnverifiedRecord {
+  if (value.byteLength > recordBytesMax) {
+    throw new ProtocolError(`a record is ${value.byteLength} bytes long, the limit is ${recordBytesMax}`)
+  }
+  let payload: Uint8Array
+  let signature: Uint8Array
+  let fields: PeerRecord
+  try {
+    ;({ payload, signature } = SignedRecord.decode(value))
+    fields = PeerRecord.decode(payload, {
+      limits: {
+        addresses: recordAddressesMax,
+        models: recordOffersMax,
+        stages: recordOffersMax,
+        models$: { held: recordRangesMax }
+      }
+    })
+  } catch (error) {
+    throw new ProtocolError(`a record cannot be read: ${(error as Error).message}`)
+  }
+  const peer = peerFromBytes(fields.peer)
+  if (peer === undefined) throw new ProtocolError('a record is of no Ed25519 peer id')
+  const seq = whole(fields.seq, 'seq')
+  return {
+    peer,
+    seq,
+    verified(verify) {
+      if (signature.byteLength !== signatureBytes || !verify(peer, signedBytes(payload), signature)) {
+        throw new ProtocolError(`a record of ${peer} has a wrong signature`)
+      }
+      return check(peer, seq, fields)
+    }
+  }
+}
+
+function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
+  const { hardware, load, battery } = fields
+  if (fields.ttlMs > recordTtlMaxMs) {
+    throw new ProtocolError(`ttlMs is ${fields.ttlMs}, the limit is ${recordTtlMaxMs}`)
+  }
+  if (fields.neighbours.byteLength % 4 !== 0 || fields.neighbours.byteLength > 4 * recordNeighboursMax) {
+    throw new ProtocolError(`neighbours has ${fields.neighbours.byteLength} bytes`)
+  }
+  const neighbours = new Set<number>()
+  const view = new DataView(fields.neighbours.buffer, fields.neighbours.byteOffset, fields.neighbours.byteLength)
+  for (let at = 0; at < view.byteLength; at += 4) neighbours.add(view.getUint32(at))
+  for (const address of fields.addresses) {
+    if (address.byteLength > recordAddressBytesMax) {
+      throw new ProtocolError(`an address has ${address.byteLength} bytes, the limit is ${recordAddressBytesMax}`)
+    }
+  }
+  const models = fields.models.map(offer => {
+    const model = digest(offer.model)
+    if (offer.layers < 1 || offer.layers > 1024) throw new ProtocolError(`model ${model} has ${offer.layers} layers`)
+    return {
+      model,
+      name: text(offer.name, 'name'),
+      layers: offer.layers,
+      held: ranges(offer.held, offer.layers),
+      embedding: offer.embedding,
+      head: offer.head,
+      visitMs: duration(offer.visitMs, 'visitMs'),
+      layerMs: duration(offer.layerMs, 'layerMs'),
+      numericClass: text(offer.numericClass, 'numericClass'),
+      pinned: offer.pinned === undefined ? null : range(offer.pinned, offer.layers)
+    }
+  })
+  const stages = fields.stages.map(stage => ({
+    model: digest(stage.model),
+    ...range(stage, 1024),
+    serving: stage.serving,
+    cacheBytesFree: whole(stage.cacheBytesFree, 'cacheBytesFree')
+  }))
+  if (battery !== undefined && !(battery.level >= 0 && battery.level <= 1)) {
+    throw new ProtocolError(`battery.level is ${battery.level}, not in [0, 1]`)
+  }
+  return {
+    peer,
+    seq,
+    ttlMs: fields.ttlMs,
+    addresses: fields.addresses,
+    agent: text(fields.agent, 'agent'),
+    hardware: {
+      cores: hardware?.cores ?? 0,
+      memoryBytes: whole(hardware?.memoryBytes ?? 0n, 'memoryBytes'),
+      architecture: text(hardware?.architecture ?? '', 'architecture'),
+      platform: text(hardware?.platform ?? '', 'platform'),
+      cpu: text(hardware?.cpu ?? '', 'cpu')
+    },
+    budgetBytes: whole(fields.budgetBytes, 'budgetBytes'),
+    models,
+    stages,
+    load: { sessions: load?.sessions ?? 0, queuedSteps: load?.queuedSteps ?? 0 },
+    battery: battery === undefined ? null : { level: battery.level, charging: battery.charging },
+    neighbours
+  }
+}
+
+function whole(value: bigint, name: string): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ProtocolError(`${name} is ${value}, over 2^53 - 1`)
+  return Number(value)
+}
+
+function digest(bytes: Uint8Array): ModelId {
+  if (bytes.byteLength !== 32) throw new ProtocolError(`a model id has ${bytes.byteLength} bytes, not 32`)
+  return bytesToHex(bytes) as ModelId
+}
+
+/** Texts end up on a person's terminal: no control characters, and not long. */
+function text(value: string, name: string): string {
+  if (value.length > recordTextMax || /[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/u.test(value)) {
+    throw new ProtocolError(`${name} is over ${recordTextMax} characters or has control characters`)
+  }
+  return value
+}
+
+function duration(ms: number, name: string): number {
+  if (!(ms >= 0 && ms < 1e9)) throw new ProtocolError(`${name} is ${ms}, no duration in ms`)
+  return ms
+}
+
+function range({ start, end }: Range, layers: number): Range {
+  if (start >= end || end > layers) throw new ProtocolError(`[${start}, ${end}) is no range of ${layers} layers`)
+  return { start, end }
+}
+
+function ranges(held: readonly Range[], layers: number): Range[] {
+  let last = 0
+  return held.map(candidate => {
+    const { start, end } = range(candidate, layers)
+    if (start < last) throw new ProtocolError('held ranges overlap or are out of order')
+    last = end
+    return { start, end }
+  })
+}

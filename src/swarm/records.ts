@@ -1,0 +1,389 @@
+/**
+ * Who is here: decides what this peer believes about the others and what it tells them (protocols/records.md).
+ * Pure: `handle(event, nowMs)` returns effects. `nowMs` is a monotonic clock, since the clocks of drones jump when
+ * they first see a satellite; `wallMs` only seeds seqs, which must grow across restarts.
+ */
+import { RecordsFrame, SignedRecord } from '../../protocols/records.ts'
+import type { PeerId } from '../base/ids.ts'
+import { ProtocolError } from '../errors.ts'
+import {
+  heartbeatMs,
+  publishMs,
+  recordBytesMax,
+  recordMarksMax,
+  recordsBurstMax,
+  recordsFrameBytesMax,
+  recordsMax,
+  recordsPerSecondMax,
+  recordsTickMs,
+  recordTtlMs,
+  silenceMs
+} from '../limits.ts'
+import {
+  encodePayload,
+  encodeRecord,
+  peerHint,
+  type RecordContent,
+  readRecord,
+  type Sign,
+  type SwarmRecord,
+  type Verify
+} from './record.ts'
+
+export type RecordsEvent =
+  /** This peer has something to say of itself, perhaps the same as before. */
+  | { readonly type: 'announce'; readonly content: RecordContent; readonly wallMs: number }
+  /** This peer stops: a goodbye goes out, and nothing after it. */
+  | { readonly type: 'leave'; readonly wallMs: number }
+  /** A records channel with a peer is open, or closed. */
+  | { readonly type: 'opened'; readonly peer: PeerId }
+  | { readonly type: 'closed'; readonly peer: PeerId }
+  /** A frame came on a peer's records channel. */
+  | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
+  /** Bytes of a peer came on any channel, at `atMs` on the clock of `nowMs`. */
+  | { readonly type: 'heard'; readonly peer: PeerId; readonly atMs: number }
+  /** A value of the DHT passed {@link Records.refusal}. */
+  | { readonly type: 'value'; readonly value: Uint8Array }
+  | { readonly type: 'tick'; readonly wallMs: number }
+
+export type RecordsEffect =
+  | { readonly type: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
+  /** Put the own record into the DHT. */
+  | { readonly type: 'publish'; readonly value: Uint8Array }
+  /** Keep the own seq across restarts. */
+  | { readonly type: 'persist'; readonly seq: number }
+  | { readonly type: 'join'; readonly peer: PeerId }
+  | { readonly type: 'leave'; readonly peer: PeerId }
+  /** A record is new; after `join` when both are. */
+  | { readonly type: 'record'; readonly peer: PeerId }
+  /** A neighbour sent what the protocol forbids; what it sent was dropped. */
+  | { readonly type: 'violation'; readonly peer: PeerId; readonly kind: string; readonly message: string }
+  /** A neighbour has been silent for too long: end its connections. */
+  | { readonly type: 'silent'; readonly peer: PeerId }
+
+/** A live record as the rest of the house sees it. */
+export interface KnownRecord {
+  readonly record: SwarmRecord
+  /** When it arrived, on the clock of `nowMs`. */
+  readonly receivedMs: number
+  /** There is a records channel with this peer; true for this peer itself. */
+  readonly connected: boolean
+}
+
+export interface RecordsInit {
+  readonly self: PeerId
+  readonly sign: Sign
+  readonly verify: Verify
+  /** The last seq this peer used before it started; 0 for its first start. */
+  readonly seq: number
+}
+
+interface Known {
+  readonly record: SwarmRecord
+  readonly value: Uint8Array
+  readonly receivedMs: number
+}
+
+interface Neighbour {
+  lastHeardMs: number
+  lastSentMs: number
+  /** Records it may still send, refilled with time. */
+  credit: number
+  creditAtMs: number
+}
+
+export class Records {
+  readonly #init: RecordsInit
+  /** Live records of others and, while it runs, of this peer. */
+  readonly #live = new Map<PeerId, Known>()
+  /** Highest seq ever accepted per peer, in order of its last change; an older one never wins. */
+  readonly #marks = new Map<PeerId, number>()
+  readonly #neighbours = new Map<PeerId, Neighbour>()
+  readonly #hints = new Map<PeerId, number>()
+  #seq: number
+  #content: RecordContent | undefined
+  /** The last announced payload with seq 0, to tell a change from a repetition. */
+  #announced: Uint8Array | undefined
+  #announcedMs = 0
+  #publishedMs = Number.NEGATIVE_INFINITY
+  #publishedSeq = -1
+  #tickedMs: number | undefined
+  #left = false
+
+  constructor(init: RecordsInit) {
+    this.#init = init
+    this.#seq = init.seq
+  }
+
+  /** Every live record, the own one first. */
+  known(): KnownRecord[] {
+    const own = this.#live.get(this.#init.self)
+    const all = own === undefined ? [] : [own]
+    for (const [peer, known] of this.#live) if (peer !== this.#init.self) all.push(known)
+    return all.map(({ record, receivedMs }) => ({
+      record,
+      receivedMs,
+      connected: record.peer === this.#init.self || this.#neighbours.has(record.peer)
+    }))
+  }
+
+  get(peer: PeerId): SwarmRecord | undefined {
+    return this.#live.get(peer)?.record
+  }
+
+  /**
+   * Why a value must not be stored or believed under a peer's key in the DHT, or undefined when it may.
+   * The DHT itself would let an older record replace a newer one (it runs no selector on a put).
+   */
+  refusal(peer: string, value: Uint8Array): string | undefined {
+    try {
+      const unverified = readRecord(value)
+      if (unverified.peer !== peer) return `the record is of ${unverified.peer}, not of ${peer}`
+      const mark = this.#marks.get(unverified.peer) ?? -1
+      if (unverified.seq < mark) return `seq ${unverified.seq} is older than ${mark}`
+      const live = this.#live.get(unverified.peer)
+      if (unverified.seq === mark && live !== undefined && sameBytes(live.value, value)) return undefined
+      unverified.verified(this.#init.verify)
+      return undefined
+    } catch (error) {
+      if (error instanceof ProtocolError) return error.message
+      throw error
+    }
+  }
+
+  handle(event: RecordsEvent, nowMs: number): RecordsEffect[] {
+    switch (event.type) {
+      case 'announce':
+        if (this.#left) return []
+        this.#content = event.content
+        return this.#announceIfNew(nowMs, event.wallMs)
+      case 'leave':
+        return this.#leave(nowMs, event.wallMs)
+      case 'opened':
+        return this.#opened(event.peer, nowMs)
+      case 'closed':
+        this.#neighbours.delete(event.peer)
+        return []
+      case 'heard': {
+        const neighbour = this.#neighbours.get(event.peer)
+        if (neighbour !== undefined) neighbour.lastHeardMs = Math.max(neighbour.lastHeardMs, event.atMs)
+        return []
+      }
+      case 'frame':
+        return this.#frame(event.peer, event.frame, nowMs)
+      case 'value':
+        return this.#accept(event.value, undefined, nowMs)
+      case 'tick':
+        return this.#tick(nowMs, event.wallMs)
+    }
+  }
+
+  #announceIfNew(nowMs: number, wallMs: number): RecordsEffect[] {
+    if (this.#content === undefined || this.#left) return []
+    const payload = encodePayload(this.#own(this.#content, 0, recordTtlMs))
+    if (this.#announced !== undefined && sameBytes(this.#announced, payload)) return []
+    this.#announced = payload
+    return this.#announce(recordTtlMs, nowMs, wallMs)
+  }
+
+  #own(content: RecordContent, seq: number, ttlMs: number): SwarmRecord {
+    const neighbours = [...this.#neighbours.keys()].map(peer => this.#hint(peer)).sort((a, b) => a - b)
+    return { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
+  }
+
+  #announce(ttlMs: number, nowMs: number, wallMs: number): RecordsEffect[] {
+    this.#seq = Math.max(this.#seq + 1, Math.floor(wallMs))
+    const record = this.#own(this.#content!, this.#seq, ttlMs)
+    const value = encodeRecord(record, this.#init.sign)
+    this.#announcedMs = nowMs
+    this.#mark(this.#init.self, this.#seq)
+    const effects: RecordsEffect[] = [{ type: 'persist', seq: this.#seq }]
+    if (ttlMs > 0) {
+      const joined = !this.#live.has(this.#init.self)
+      this.#live.set(this.#init.self, { record, value, receivedMs: nowMs })
+      if (joined) effects.push({ type: 'join', peer: this.#init.self })
+      effects.push({ type: 'record', peer: this.#init.self })
+    }
+    for (const peer of this.#neighbours.keys()) effects.push(this.#send(peer, [value], nowMs))
+    if (ttlMs === 0 || nowMs - this.#publishedMs >= publishMs) effects.push(this.#publish(value, nowMs))
+    return effects
+  }
+
+  #publish(value: Uint8Array, nowMs: number): RecordsEffect {
+    this.#publishedMs = nowMs
+    this.#publishedSeq = this.#seq
+    return { type: 'publish', value }
+  }
+
+  #leave(nowMs: number, wallMs: number): RecordsEffect[] {
+    if (this.#left || this.#content === undefined) {
+      this.#left = true
+      return []
+    }
+    const effects = this.#announce(0, nowMs, wallMs)
+    this.#left = true
+    this.#live.delete(this.#init.self)
+    return [...effects, { type: 'leave', peer: this.#init.self }]
+  }
+
+  #opened(peer: PeerId, nowMs: number): RecordsEffect[] {
+    if (peer === this.#init.self) return []
+    this.#neighbours.set(peer, {
+      lastHeardMs: nowMs,
+      lastSentMs: nowMs,
+      credit: recordsBurstMax,
+      creditAtMs: nowMs
+    })
+    // Everything known, in frames of bounded size; its own record it has itself.
+    const effects: RecordsEffect[] = []
+    let batch: Uint8Array[] = []
+    let bytes = 0
+    for (const [known, { value }] of this.#live) {
+      if (known === peer) continue
+      if (bytes + value.byteLength + 8 > recordsFrameBytesMax) {
+        effects.push(this.#send(peer, batch, nowMs))
+        batch = []
+        bytes = 0
+      }
+      batch.push(value)
+      bytes += value.byteLength + 8
+    }
+    if (batch.length > 0) effects.push(this.#send(peer, batch, nowMs))
+    return effects
+  }
+
+  #frame(peer: PeerId, frame: Uint8Array, nowMs: number): RecordsEffect[] {
+    const neighbour = this.#neighbours.get(peer)
+    if (neighbour === undefined) return []
+    neighbour.lastHeardMs = nowMs
+    // A heartbeat.
+    if (frame.byteLength === 0) return []
+    let values: Uint8Array[]
+    try {
+      values = RecordsFrame.decode(frame, { limits: { records: recordsBurstMax } }).records.map(record =>
+        SignedRecord.encode(record)
+      )
+    } catch (error) {
+      return [{ type: 'violation', peer, kind: 'bad records frame', message: (error as Error).message }]
+    }
+    const elapsedMs = nowMs - neighbour.creditAtMs
+    neighbour.credit = Math.min(recordsBurstMax, neighbour.credit + (elapsedMs / 1000) * recordsPerSecondMax)
+    neighbour.creditAtMs = nowMs
+    const cost = Math.max(1, values.length)
+    if (neighbour.credit < cost) {
+      const message = `${peer} sends over ${recordsPerSecondMax} records per second`
+      return [{ type: 'violation', peer, kind: 'too many records', message }]
+    }
+    neighbour.credit -= cost
+    return values.flatMap(value => this.#accept(value, peer, nowMs))
+  }
+
+  /** @param from the neighbour that sent it; undefined when it is from the DHT. */
+  #accept(value: Uint8Array, from: PeerId | undefined, nowMs: number): RecordsEffect[] {
+    let record: SwarmRecord
+    try {
+      const unverified = readRecord(value)
+      const { peer, seq } = unverified
+      if (seq <= (this.#marks.get(peer) ?? -1)) return []
+      record = unverified.verified(this.#init.verify)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      return from === undefined ? [] : [{ type: 'violation', peer: from, kind: 'bad record', message: error.message }]
+    }
+    const { peer, seq } = record
+    if (peer === this.#init.self) {
+      // A past life of this peer used this seq and did not keep it: go on above it, and say so at the next tick.
+      this.#seq = Math.max(this.#seq, seq)
+      this.#mark(peer, seq)
+      this.#announced = undefined
+      return []
+    }
+    const before = this.#live.get(peer)
+    if (before === undefined && record.ttlMs > 0 && this.#live.size >= recordsMax) return []
+    this.#mark(peer, seq)
+    const effects: RecordsEffect[] = []
+    if (record.ttlMs === 0) {
+      if (this.#live.delete(peer)) effects.push({ type: 'leave', peer })
+    } else {
+      this.#live.set(peer, { record, value: value.slice(), receivedMs: nowMs })
+      if (before === undefined) effects.push({ type: 'join', peer })
+      effects.push({ type: 'record', peer })
+    }
+    // Once to everyone who does not have it from its origin, the sender or the origin being themselves.
+    for (const other of this.#neighbours.keys()) {
+      if (other === from || other === peer || record.neighbours.has(this.#hint(other))) continue
+      effects.push(this.#send(other, [value], nowMs))
+    }
+    return effects
+  }
+
+  #tick(nowMs: number, wallMs: number): RecordsEffect[] {
+    const effects: RecordsEffect[] = []
+    // A pause of this very process (a debugger, a stopped container) is nobody else's silence.
+    const pausedMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs - 2 * recordsTickMs
+    this.#tickedMs = nowMs
+    for (const [peer, neighbour] of this.#neighbours) {
+      if (pausedMs > 0) neighbour.lastHeardMs += pausedMs
+      if (nowMs - neighbour.lastHeardMs > silenceMs) {
+        this.#neighbours.delete(peer)
+        effects.push({ type: 'silent', peer })
+      } else if (nowMs - neighbour.lastSentMs >= heartbeatMs) {
+        effects.push(this.#send(peer, [], nowMs))
+      }
+    }
+    for (const [peer, { record, receivedMs }] of this.#live) {
+      if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue
+      this.#live.delete(peer)
+      effects.push({ type: 'leave', peer })
+    }
+    if (this.#content !== undefined && !this.#left) {
+      if (nowMs - this.#announcedMs >= recordTtlMs / 3) effects.push(...this.#announce(recordTtlMs, nowMs, wallMs))
+      else effects.push(...this.#announceIfNew(nowMs, wallMs))
+      const own = this.#live.get(this.#init.self)
+      if (own !== undefined && this.#publishedSeq < this.#seq && nowMs - this.#publishedMs >= publishMs) {
+        effects.push(this.#publish(own.value, nowMs))
+      }
+    }
+    return effects
+  }
+
+  #send(peer: PeerId, values: readonly Uint8Array[], nowMs: number): RecordsEffect {
+    const neighbour = this.#neighbours.get(peer)
+    if (neighbour !== undefined) neighbour.lastSentMs = nowMs
+    return { type: 'send', peer, frame: encodeRecordsFrame(values) }
+  }
+
+  #mark(peer: PeerId, seq: number): void {
+    this.#marks.delete(peer)
+    this.#marks.set(peer, seq)
+    if (this.#marks.size <= recordMarksMax) return
+    // Forget the longest unchanged of those that are not here; a replay of it would live one ttl at most.
+    for (const candidate of this.#marks.keys()) {
+      if (this.#live.has(candidate)) continue
+      this.#marks.delete(candidate)
+      return
+    }
+  }
+
+  #hint(peer: PeerId): number {
+    const known = this.#hints.get(peer)
+    if (known !== undefined) return known
+    const hint = peerHint(peer)
+    // Bounded by simply starting anew: a hint is one decode away.
+    if (this.#hints.size >= recordsMax) this.#hints.clear()
+    this.#hints.set(peer, hint)
+    return hint
+  }
+}
+
+/** A frame of records; an empty one is a heartbeat. */
+export function encodeRecordsFrame(values: readonly Uint8Array[]): Uint8Array {
+  return RecordsFrame.encode({ records: values.map(value => SignedRecord.decode(value)) })
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i])
+}
+
+/** The most that a frame of records may be long; one record always fits. */
+export const recordsChannelFrameBytesMax = recordsFrameBytesMax + recordBytesMax

@@ -1,0 +1,599 @@
+/** Wires the swarm together: host, discovery, dialer, the records decider and the DHT. */
+import { join } from 'node:path'
+import { TypedEventEmitter } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { hexToBytes } from '@noble/hashes/utils.js'
+import { LevelDatastore } from 'datastore-level'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import type { PeerId, ShardId } from '../base/ids.ts'
+import { DataDirectoryError } from '../errors.ts'
+import {
+  announceDebounceMs,
+  candidateAddressesMax,
+  congestedMs,
+  dhtQueryMs,
+  goodbyeMs,
+  provideSettleMs,
+  recordAddressesMax,
+  recordsTickMs,
+  redialMinMs
+} from '../limits.ts'
+import type { SwarmConfig } from '../peer.ts'
+import { type DataDirectory, openDataDir } from './data-dir.ts'
+import { Dialer } from './dialer.ts'
+import type { Discovery } from './discovery.ts'
+import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
+import { NeighboursDiscovery } from './discovery-neighbours.ts'
+import { RememberedDiscovery } from './discovery-remembered.ts'
+import { StaticDiscovery } from './discovery-static.ts'
+import { readBattery, readHardware } from './hardware.ts'
+import { Host } from './host.ts'
+import { type Identity, loadIdentity, verifySignature } from './identity.ts'
+import type { Channel, Links } from './links.ts'
+import { type RecordContent, readRecord, type SwarmRecord } from './record.ts'
+import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
+import { SeqFile } from './seq-file.ts'
+import { parseSwarm, swarmSecret, swarmTag } from './swarm-file.ts'
+
+export const recordsProtocol = '/skein/records/1.0.0'
+
+export interface SwarmInit {
+  /** The data directory: opened already, or its path, which is then opened and closed here. */
+  readonly dataDir: string | DataDirectory
+  readonly config: SwarmConfig
+  /** @default ['/ip4/0.0.0.0/tcp/0'] */
+  readonly listen?: readonly string[]
+  readonly bootstrap?: readonly string[]
+  /** @default true */
+  readonly mdns?: boolean
+  /**
+   * Look for peers on this machine through a folder in the system's temporary directory; a path is another folder.
+   * @default true
+   */
+  readonly neighbours?: boolean | string
+  /** What the record says this peer runs. @default 'skein' */
+  readonly agent?: string
+  /** Ends the start. */
+  readonly signal?: AbortSignal
+}
+
+/** A live peer, this one included. */
+export interface SwarmPeer {
+  readonly record: SwarmRecord
+  /** Its addresses as text, without its id. */
+  readonly addresses: readonly string[]
+  /** Age of its record in ms; 0 for this peer. */
+  readonly ageMs: number
+  /** There is a records channel with it. A route should only use peers that are connected. */
+  readonly connected: boolean
+}
+
+/** What this peer announces and may change; the rest it knows itself. */
+export type Announcement = Partial<Pick<RecordContent, 'budgetBytes' | 'models' | 'stages' | 'load'>>
+
+export interface SwarmEvents {
+  /** A peer's first live record was accepted; its record expired or it said goodbye. */
+  join: CustomEvent<{ readonly peer: PeerId }>
+  leave: CustomEvent<{ readonly peer: PeerId }>
+  /** A new record of a peer, this one included, or its connection came or went. */
+  record: CustomEvent<{ readonly peer: PeerId }>
+  violation: CustomEvent<{ readonly peer: PeerId; readonly kind: string; readonly message: string }>
+  warning: CustomEvent<{ readonly message: string }>
+}
+
+export interface Swarm {
+  readonly id: PeerId
+  readonly addresses: readonly string[]
+  readonly links: Links
+  /** Live records, the own one first. */
+  records(): readonly SwarmPeer[]
+  /** Changes the own record. Changes within {@link announceDebounceMs} travel as one. */
+  announce(change: Announcement): void
+  discovery(): readonly { readonly way: string; readonly state: string }[]
+  violations(): Readonly<Record<string, number>>
+  /** Counts a violation of another protocol by a peer. */
+  reportViolation(peer: PeerId, kind: string, message: string): void
+  /** Says in the DHT that this peer holds exactly these shards. Failures are tried again; it never throws. */
+  provide(shards: Iterable<ShardId>): Promise<void>
+  /** Live peers that hold a shard, as the DHT finds them, this peer excluded. @throws the signal's reason. */
+  findProviders(shard: ShardId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
+  addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
+  removeEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
+  /** Says goodbye and closes everything. Safe to call twice. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a peer's part in a swarm and returns once it listens; others are found from then on.
+ *
+ * @throws {DataDirectoryError} {@link ListenError} {@link InvalidSwarmError} {@link InvalidOptionError}
+ */
+export async function createSwarm(init: SwarmInit): Promise<Swarm> {
+  const { signal } = init
+  signal?.throwIfAborted()
+  const config = parseSwarm(init.config, 'the swarm')
+  const undo: (() => Promise<void>)[] = []
+  try {
+    let dataDir: DataDirectory
+    if (typeof init.dataDir === 'string') {
+      dataDir = await openDataDir(init.dataDir)
+      undo.push(() => dataDir.close())
+    } else {
+      dataDir = init.dataDir
+    }
+    const identity = await loadIdentity(dataDir.path)
+    const secret = swarmSecret(config)
+    const tag = swarmTag(secret)
+    const datastore = await openDatastore(join(dataDir.path, 'swarm', tag))
+    undo.push(() => datastore.close())
+    const seqFile = new SeqFile(join(dataDir.path, 'swarm', `${tag}.seq`))
+    const seq = await seqFile.read()
+    undo.push(() => seqFile.settled())
+    signal?.throwIfAborted()
+    const service = new SwarmService({ init, identity, datastore, secret, tag, seqFile, seq, undo })
+    undo.push(() => service.end())
+    await service.start()
+    signal?.throwIfAborted()
+    return service
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+/** What libp2p keeps of this swarm. Of the DHT nothing survives a restart: its values and providers would be stale. */
+async function openDatastore(path: string): Promise<LevelDatastore> {
+  const datastore = new LevelDatastore(path)
+  try {
+    await datastore.open()
+    for await (const key of datastore.queryKeys({ prefix: '/dht' })) await datastore.delete(key)
+  } catch (error) {
+    throw new DataDirectoryError(`${path} cannot be opened: ${(error as Error).message}`)
+  }
+  return datastore
+}
+
+/** One neighbour's records channel. */
+interface RecordsChannel {
+  readonly channel: Channel
+  /** It takes no more for now; what it missed is sent again in whole when it does. */
+  congested: boolean
+}
+
+class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
+  readonly id: PeerId
+  readonly #init: SwarmInit
+  readonly #identity: Identity
+  readonly #datastore: LevelDatastore
+  readonly #secret: Uint8Array
+  readonly #tag: string
+  readonly #seqFile: SeqFile
+  readonly #undo: (() => Promise<void>)[]
+  readonly #records: Records
+  readonly #channels = new Map<PeerId, RecordsChannel>()
+  readonly #violations = new Map<string, number>()
+  readonly #abort = new AbortController()
+  readonly #shards = new Map<ShardId, Promise<void>>()
+  #host!: Host
+  #dialer!: Dialer
+  #ways: Discovery[] = []
+  #content: RecordContent
+  #announceTimer: NodeJS.Timeout | undefined
+  #tick: NodeJS.Timeout | undefined
+  #publishing = false
+  #publishNext: Uint8Array | undefined
+  #published: Promise<void> = Promise.resolve()
+  #refused = 0
+  #stopping: Promise<void> | undefined
+
+  constructor(parts: {
+    init: SwarmInit
+    identity: Identity
+    datastore: LevelDatastore
+    secret: Uint8Array
+    tag: string
+    seqFile: SeqFile
+    seq: number
+    undo: (() => Promise<void>)[]
+  }) {
+    super()
+    this.id = parts.identity.id
+    this.#init = parts.init
+    this.#identity = parts.identity
+    this.#datastore = parts.datastore
+    this.#secret = parts.secret
+    this.#tag = parts.tag
+    this.#seqFile = parts.seqFile
+    this.#undo = parts.undo
+    this.#records = new Records({
+      self: parts.identity.id,
+      sign: parts.identity.sign,
+      verify: verifySignature,
+      seq: parts.seq
+    })
+    this.#content = {
+      addresses: [],
+      agent: parts.init.agent ?? 'skein',
+      hardware: readHardware(),
+      budgetBytes: 0,
+      models: [],
+      stages: [],
+      load: { sessions: 0, queuedSteps: 0 },
+      battery: null
+    }
+  }
+
+  async start(): Promise<void> {
+    const { listen = ['/ip4/0.0.0.0/tcp/0'], bootstrap = [], mdns = true, neighbours = true } = this.#init
+    const mdnsWay = mdns ? new MdnsDiscovery({ tag: this.#tag, dialer: () => this.#dialer }) : new NoMdnsDiscovery()
+    this.#dialer = new Dialer({
+      self: this.id,
+      connected: () => this.#host.connectedPeers,
+      dial: (addresses, options) => this.#host.dial(addresses, options)
+    })
+    const staticWay = new StaticDiscovery(bootstrap, this.#dialer)
+    this.#host = await Host.start({
+      identity: this.#identity,
+      secret: this.#secret,
+      listen,
+      agent: this.#content.agent,
+      datastore: this.#datastore,
+      discovery: mdnsWay instanceof MdnsDiscovery ? [mdnsWay.module] : [],
+      validate: (key, value) => this.#validate(key, value),
+      select: (_key, values) => bestRecord(values),
+      onConnect: peer => this.#onConnect(peer),
+      onDisconnect: peer => this.#onDisconnect(peer),
+      onRefused: () => {
+        this.#refused++
+      },
+      onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
+    })
+    this.#host.node.addEventListener('self:peer:update', () => this.#announceSoon())
+    await this.#host.handle(recordsProtocol, { inboundMax: 2, frameBytesMax: recordsChannelFrameBytesMax }, channel =>
+      this.#attach(channel)
+    )
+    this.#content = { ...this.#content, battery: await readBattery() }
+    this.#announceNow()
+    this.#tick = setInterval(() => this.#onTick(), recordsTickMs).unref()
+    this.#ways = [
+      mdnsWay,
+      ...(neighbours === false
+        ? []
+        : [
+            new NeighboursDiscovery({
+              self: this.id,
+              tag: this.#tag,
+              addresses: () => this.addresses,
+              dialer: this.#dialer,
+              ...(typeof neighbours === 'string' ? { root: neighbours } : {})
+            })
+          ]),
+      staticWay,
+      new RememberedDiscovery(this.#host.node.peerStore, this.#dialer)
+    ]
+    for (const way of this.#ways) await way.start()
+    this.#dialer.start()
+  }
+
+  get addresses(): readonly string[] {
+    return this.#host.addresses
+  }
+
+  get links(): Links {
+    return this.#host
+  }
+
+  records(): readonly SwarmPeer[] {
+    const nowMs = performance.now()
+    return this.#records.known().map(({ record, receivedMs, connected }) => ({
+      record,
+      addresses: textAddresses(record.addresses),
+      ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
+      connected
+    }))
+  }
+
+  announce(change: Announcement): void {
+    this.#content = { ...this.#content, ...change }
+    this.#announceSoon()
+  }
+
+  discovery(): readonly { readonly way: string; readonly state: string }[] {
+    const ways = this.#ways.map(({ way, state }, i) => ({ way, state: state.call(this.#ways[i]) }))
+    const refused = this.#refused
+    if (refused === 0) return ways
+    const who = refused === 1 ? '1 connection' : `${refused} connections`
+    return [...ways, { way: 'handshake', state: `${who} refused: other swarm or wrong secret` }]
+  }
+
+  violations(): Readonly<Record<string, number>> {
+    const counts = Object.fromEntries(this.#violations)
+    return this.#refused === 0 ? counts : { ...counts, 'refused handshake': this.#refused }
+  }
+
+  reportViolation(peer: PeerId, kind: string, message: string): void {
+    this.#violations.set(kind, (this.#violations.get(kind) ?? 0) + 1)
+    this.#emit('violation', { peer, kind, message })
+  }
+
+  async provide(shards: Iterable<ShardId>): Promise<void> {
+    const wanted = new Set(shards)
+    const dropped = [...this.#shards.keys()].filter(shard => !wanted.has(shard))
+    for (const shard of dropped) {
+      this.#shards.delete(shard)
+      await this.#host.dht.cancelReprovide(shardCid(shard)).catch(() => {})
+    }
+    for (const shard of wanted) {
+      if (!this.#shards.has(shard)) this.#shards.set(shard, this.#provideOne(shard))
+    }
+    await Promise.all(this.#shards.values())
+  }
+
+  async *findProviders(shard: ShardId, { signal }: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
+    const seen = new Set<PeerId>([this.id])
+    for await (const event of this.#host.dht.findProviders(shardCid(shard), { signal })) {
+      if (event.name !== 'PROVIDER') continue
+      for (const { id } of event.providers) {
+        const peer = id.toString() as PeerId
+        if (seen.has(peer)) continue
+        seen.add(peer)
+        // Provider records outlive their peers by minutes; live records do not.
+        if (this.#records.get(peer) !== undefined) yield peer
+      }
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      for (const step of this.#undo.reverse()) await step()
+    })()
+    return this.#stopping
+  }
+
+  /** Everything that `start` began; the rest of `stop` is undone by its caller. */
+  async end(): Promise<void> {
+    clearTimeout(this.#announceTimer)
+    clearInterval(this.#tick)
+    for (const way of this.#ways) await way.stop()
+    this.#dialer?.stop()
+    if (this.#host === undefined) return
+    this.#run({ type: 'leave', wallMs: Date.now() })
+    // The goodbye is pushed to neighbours and, as far as time allows, put where strangers would look for it.
+    const deadline = new Promise<void>(resolve => setTimeout(resolve, goodbyeMs))
+    const closed = Promise.all([...this.#channels.values()].map(({ channel }) => channel.close()))
+    await Promise.race([Promise.all([closed, this.#published]), deadline])
+    this.#abort.abort(new Error('this peer is stopping'))
+    await this.#host.stop()
+  }
+
+  #emit<K extends keyof SwarmEvents>(type: K, detail: SwarmEvents[K]['detail']): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+
+  // ── The records decider ─────────────────────────────────────────────────────────────────────────
+
+  #run(event: RecordsEvent): void {
+    for (const effect of this.#records.handle(event, performance.now())) this.#perform(effect)
+  }
+
+  #perform(effect: RecordsEffect): void {
+    switch (effect.type) {
+      case 'send':
+        this.#send(effect.peer, effect.frame)
+        break
+      case 'publish':
+        this.#publish(effect.value)
+        break
+      case 'persist':
+        this.#seqFile.save(effect.seq)
+        break
+      case 'join':
+      case 'leave':
+        this.#emit(effect.type, { peer: effect.peer })
+        break
+      case 'record':
+        this.#onRecord(effect.peer)
+        break
+      case 'violation':
+        this.reportViolation(effect.peer, effect.kind, effect.message)
+        break
+      case 'silent':
+        this.#host.disconnect(effect.peer, `${effect.peer} has been silent for too long`)
+        break
+    }
+  }
+
+  #onRecord(peer: PeerId): void {
+    const record = this.#records.get(peer)
+    if (record !== undefined && peer !== this.id) {
+      this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
+    }
+    this.#emit('record', { peer })
+  }
+
+  #onTick(): void {
+    for (const peer of this.#channels.keys()) {
+      const atMs = this.#host.lastHeardMs(peer)
+      if (atMs !== undefined) this.#run({ type: 'heard', peer, atMs })
+    }
+    this.#run({ type: 'tick', wallMs: Date.now() })
+  }
+
+  #announceSoon(): void {
+    if (this.#abort.signal.aborted || this.#tick === undefined) return
+    this.#announceTimer ??= setTimeout(() => this.#announceNow(), announceDebounceMs).unref()
+  }
+
+  #announceNow(): void {
+    clearTimeout(this.#announceTimer)
+    this.#announceTimer = undefined
+    const addresses = this.#host.node
+      .getMultiaddrs()
+      .map(address => address.decapsulate(`/p2p/${this.id}`).bytes)
+      .slice(0, recordAddressesMax)
+    this.#content = { ...this.#content, addresses }
+    this.#run({ type: 'announce', content: this.#content, wallMs: Date.now() })
+  }
+
+  // ── Records channels: one per pair, opened by the smaller id ────────────────────────────────────
+
+  #onConnect(peer: PeerId): void {
+    if (this.id < peer) void this.#openRecords(peer)
+    if (this.#host.connectedPeers.size === 1) void this.#provideAgain()
+  }
+
+  #onDisconnect(peer: PeerId): void {
+    this.#dialer.lost(peer)
+  }
+
+  async #openRecords(peer: PeerId): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      if (this.#abort.signal.aborted || !this.#host.connectedPeers.has(peer) || this.#channels.has(peer)) return
+      try {
+        const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+        this.#attach(await this.#host.open(peer, recordsProtocol, { signal }))
+        return
+      } catch {
+        // It may be about to go, or not yet ready: as long as it is connected, try again, less and less often.
+        await pause(Math.min(redialMinMs * 2 ** attempt, dhtQueryMs), this.#abort.signal)
+      }
+    }
+  }
+
+  #attach(channel: Channel): void {
+    const peer = channel.remote
+    // A second one means that the other end lost the first.
+    const before = this.#channels.get(peer)
+    const entry: RecordsChannel = { channel, congested: false }
+    this.#channels.set(peer, entry)
+    before?.channel.abort(new Error('replaced by a newer channel'))
+    channel.receive({
+      onFrame: frame => this.#run({ type: 'frame', peer, frame }),
+      onClose: () => {
+        if (this.#channels.get(peer) !== entry) return
+        this.#channels.delete(peer)
+        this.#run({ type: 'closed', peer })
+        this.#emit('record', { peer })
+        if (this.id < peer && !this.#abort.signal.aborted) void this.#openRecords(peer)
+      }
+    })
+    if (this.#channels.get(peer) !== entry) return
+    this.#run({ type: 'opened', peer })
+    this.#emit('record', { peer })
+  }
+
+  #send(peer: PeerId, frame: Uint8Array): void {
+    const entry = this.#channels.get(peer)
+    if (entry === undefined || entry.congested) return
+    if (entry.channel.send(frame)) return
+    entry.congested = true
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(congestedMs)])
+    entry.channel.ready({ signal }).then(
+      () => {
+        entry.congested = false
+        if (this.#channels.get(peer) === entry) this.#run({ type: 'opened', peer })
+      },
+      (error: Error) => entry.channel.abort(error)
+    )
+  }
+
+  // ── The DHT ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** kad-dht calls this for every value it is given, whoever gives it. @throws to refuse it. */
+  #validate(key: Uint8Array, value: Uint8Array): void {
+    const peer = new TextDecoder().decode(key).split('/')[2] ?? ''
+    const refusal = this.#records.refusal(peer, value)
+    if (refusal !== undefined) throw new Error(refusal)
+    // Of someone unknown it may be as old as the DHT keeps values: it is stored, but brings nobody to life.
+    if (this.#records.get(peer as PeerId) !== undefined) this.#run({ type: 'value', value: new Uint8Array(value) })
+  }
+
+  /** Puts the latest value, one query at a time. */
+  #publish(value: Uint8Array): void {
+    this.#publishNext = value
+    if (this.#publishing) return
+    this.#publishing = true
+    this.#published = (async () => {
+      const key = new TextEncoder().encode(`/skein/${this.id}`)
+      while (this.#publishNext !== undefined && !this.#abort.signal.aborted) {
+        const next = this.#publishNext
+        this.#publishNext = undefined
+        try {
+          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+          for await (const _event of this.#host.dht.put(key, next, { signal }));
+        } catch {
+          // Pushes have told the neighbours; the next record is put again.
+        }
+      }
+      this.#publishing = false
+    })()
+  }
+
+  async #provideOne(shard: ShardId): Promise<void> {
+    try {
+      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+      for await (const _event of this.#host.dht.provide(shardCid(shard), { signal }));
+    } catch {
+      // kad-dht provides again by itself, and so does the first connection.
+    }
+  }
+
+  /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */
+  async #provideAgain(): Promise<void> {
+    await pause(provideSettleMs, this.#abort.signal)
+    for (const shard of [...this.#shards.keys()]) {
+      if (this.#abort.signal.aborted || !this.#shards.has(shard)) continue
+      const again = this.#provideOne(shard)
+      this.#shards.set(shard, again)
+      await again
+    }
+  }
+}
+
+/** The index of the record with the highest seq; unreadable ones never win. */
+function bestRecord(values: readonly Uint8Array[]): number {
+  let best = 0
+  let bestSeq = -1
+  for (const [i, value] of values.entries()) {
+    try {
+      const { seq } = readRecord(value)
+      if (seq > bestSeq) {
+        best = i
+        bestSeq = seq
+      }
+    } catch {
+      // Not a candidate.
+    }
+  }
+  return best
+}
+
+/** A shard's digest is SHA-256 already, which is also the only hash that kad-dht's holders can read. */
+function shardCid(shard: ShardId): CID {
+  return CID.createV1(0x55, Digest.create(0x12, hexToBytes(shard)))
+}
+
+/** Addresses that are multiaddrs; a record may hold any bytes. */
+function textAddresses(addresses: readonly Uint8Array[]): string[] {
+  return addresses.slice(0, candidateAddressesMax).flatMap(bytes => {
+    try {
+      return [multiaddr(bytes).toString()]
+    } catch {
+      return []
+    }
+  })
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise(resolve => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}

@@ -1,0 +1,114 @@
+/** The file that makes a peer a member of a swarm: a name and 32 random bytes. */
+import { randomBytes } from 'node:crypto'
+import { open, readFile, stat } from 'node:fs/promises'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
+import { z } from 'zod'
+import { InvalidSwarmError } from '../errors.ts'
+import { swarmFileBytesMax } from '../limits.ts'
+import type { SwarmConfig } from '../peer.ts'
+
+const secretBytes = 32
+/** Hex digits of the tag: enough that two swarms in radio range do not share one by chance. */
+const tagDigits = 16
+
+const schema = z.strictObject({
+  format: z.literal(1, 'must be 1'),
+  name: z
+    .string('must be a text')
+    .regex(
+      /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u,
+      'must be 1-64 letters, digits, spaces, dots, dashes or underscores'
+    ),
+  // The value itself never gets into a message.
+  secret: z
+    .string('must be a text')
+    .regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url, which is 43 characters')
+})
+
+/**
+ * Checks the contents of a swarm file.
+ *
+ * @param from what it is, for the error message: a path.
+ * @throws {InvalidSwarmError} with one sentence that never holds the secret.
+ */
+export function parseSwarm(json: unknown, from: string): SwarmConfig {
+  const format = (json as { format?: unknown } | null)?.format
+  if (typeof format === 'number' && format > 1) {
+    throw new InvalidSwarmError(`${from} has swarm format ${format}, made by a newer Skein; this one reads format 1`)
+  }
+  const parsed = schema.safeParse(json)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  const what = issue.code === 'unrecognized_keys' ? `has an unknown field ${issue.keys[0]}` : issue.message
+  throw new InvalidSwarmError(`${from} is no valid swarm file: ${issue.path.join('.') || 'it'} ${what}`)
+}
+
+/** @throws {InvalidSwarmError} when the file is missing, unreadable or malformed. */
+export async function readSwarmFile(path: string): Promise<SwarmConfig> {
+  let text: string
+  try {
+    const { size } = await stat(path)
+    if (size > swarmFileBytesMax) {
+      throw new InvalidSwarmError(`${path} is no swarm file: it has ${size} bytes, the limit is ${swarmFileBytesMax}`)
+    }
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof InvalidSwarmError) throw error
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new InvalidSwarmError(
+      missing
+        ? `there is no swarm file ${path}: make one with skein init`
+        : `${path} cannot be read: ${(error as Error).message}`
+    )
+  }
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    throw new InvalidSwarmError(`${path} is no swarm file: it is not JSON`)
+  }
+  return parseSwarm(json, path)
+}
+
+/** A new swarm with a random secret. @throws {InvalidSwarmError} when the name is none. */
+export function newSwarm(name: string): SwarmConfig {
+  return parseSwarm({ format: 1, name, secret: randomBytes(secretBytes).toString('base64url') }, 'the new swarm')
+}
+
+/**
+ * Writes a new swarm's file, readable by its owner only. An existing file is never overwritten: its secret would
+ * be gone.
+ *
+ * @throws {InvalidSwarmError}
+ */
+export async function createSwarmFile(path: string, name: string): Promise<SwarmConfig> {
+  const config = newSwarm(name)
+  try {
+    const file = await open(path, 'wx', 0o600)
+    try {
+      await file.writeFile(`${JSON.stringify(config, null, 2)}\n`)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
+    throw new InvalidSwarmError(
+      exists
+        ? `${path} exists already and is not overwritten`
+        : `${path} cannot be written: ${(error as Error).message}`
+    )
+  }
+  return config
+}
+
+/** The secret's bytes. */
+export function swarmSecret(config: SwarmConfig): Uint8Array {
+  return new Uint8Array(Buffer.from(config.secret, 'base64url'))
+}
+
+/** What peers of one swarm know it by in public: a digest that tells nothing about the secret. */
+export function swarmTag(secret: Uint8Array): string {
+  return bytesToHex(sha256(concatBytes(new TextEncoder().encode('skein swarm tag'), secret))).slice(0, tagDigits)
+}
