@@ -384,6 +384,11 @@ export namespace StageFrame {
     value: bigint
   }
 
+  export interface StageFrameOpenKeepFieldEvent {
+    field: '$.open.keep'
+    value: number
+  }
+
   export interface StageFrameStepEpochFieldEvent {
     field: '$.step.epoch'
     value: number
@@ -437,6 +442,16 @@ export namespace StageFrame {
 
   export interface StageFrameAckLengthFieldEvent {
     field: '$.ack.length'
+    value: number
+  }
+
+  export interface StageFrameAckStepsFieldEvent {
+    field: '$.ack.steps'
+    value: number
+  }
+
+  export interface StageFrameAckTokensFieldEvent {
+    field: '$.ack.tokens'
     value: number
   }
 
@@ -512,6 +527,18 @@ export namespace StageFrame {
     index: number
   }
 
+  export interface StageFrameClosedHopsBytesBackFieldEvent {
+    field: '$.closed.hops[].bytesBack'
+    value: bigint
+    index: number
+  }
+
+  export interface StageFrameClosedHopsReplayedFieldEvent {
+    field: '$.closed.hops[].replayed'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -520,7 +547,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -534,6 +561,7 @@ export interface Open {
   driver: Uint8Array<ArrayBuffer>
   tokensMax: number
   sampling?: Sampling
+  keep: number
 }
 
 export namespace Open {
@@ -588,6 +616,11 @@ export namespace Open {
           Sampling.codec().encode(obj.sampling, w)
         }
 
+        if ((obj.keep != null && obj.keep !== 0)) {
+          w.uint32(72)
+          w.uint32(obj.keep)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -599,7 +632,8 @@ export namespace Open {
           route: [],
           hop: 0,
           driver: uint8ArrayAlloc(0),
-          tokensMax: 0
+          tokensMax: 0,
+          keep: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -646,6 +680,10 @@ export namespace Open {
               obj.sampling = Sampling.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.sampling
               })
+              break
+            }
+            case 9: {
+              obj.keep = reader.uint32()
               break
             }
             default: {
@@ -734,6 +772,13 @@ export namespace Open {
 
               break
             }
+            case 9: {
+              yield {
+                field: `${prefix}.keep`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -814,6 +859,11 @@ export namespace Open {
     value: bigint
   }
 
+  export interface OpenKeepFieldEvent {
+    field: '$.keep'
+    value: number
+  }
+
   export function encode (obj: Partial<Open>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Open.codec())
   }
@@ -822,7 +872,7 @@ export namespace Open {
     return decodeMessage(buf, Open.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent | OpenKeepFieldEvent> {
     return streamMessage(buf, Open.codec(), opts)
   }
 }
@@ -1481,6 +1531,8 @@ export namespace Token {
 export interface Ack {
   epoch: number
   length: number
+  steps: number
+  tokens: number
 }
 
 export namespace Ack {
@@ -1503,13 +1555,25 @@ export namespace Ack {
           w.uint32(obj.length)
         }
 
+        if ((obj.steps != null && obj.steps !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.steps)
+        }
+
+        if ((obj.tokens != null && obj.tokens !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.tokens)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
           epoch: 0,
-          length: 0
+          length: 0,
+          steps: 0,
+          tokens: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1524,6 +1588,14 @@ export namespace Ack {
             }
             case 2: {
               obj.length = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.steps = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.tokens = reader.uint32()
               break
             }
             default: {
@@ -1555,6 +1627,20 @@ export namespace Ack {
               }
               break
             }
+            case 3: {
+              yield {
+                field: `${prefix}.steps`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.tokens`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1577,6 +1663,16 @@ export namespace Ack {
     value: number
   }
 
+  export interface AckStepsFieldEvent {
+    field: '$.steps'
+    value: number
+  }
+
+  export interface AckTokensFieldEvent {
+    field: '$.tokens'
+    value: number
+  }
+
   export function encode (obj: Partial<Ack>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Ack.codec())
   }
@@ -1585,7 +1681,7 @@ export namespace Ack {
     return decodeMessage(buf, Ack.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ack>): Generator<AckEpochFieldEvent | AckLengthFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ack>): Generator<AckEpochFieldEvent | AckLengthFieldEvent | AckStepsFieldEvent | AckTokensFieldEvent> {
     return streamMessage(buf, Ack.codec(), opts)
   }
 }
@@ -2026,6 +2122,18 @@ export namespace Closed {
     index: number
   }
 
+  export interface ClosedHopsBytesBackFieldEvent {
+    field: '$.hops[].bytesBack'
+    value: bigint
+    index: number
+  }
+
+  export interface ClosedHopsReplayedFieldEvent {
+    field: '$.hops[].replayed'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<Closed>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Closed.codec())
   }
@@ -2034,7 +2142,7 @@ export namespace Closed {
     return decodeMessage(buf, Closed.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent> {
     return streamMessage(buf, Closed.codec(), opts)
   }
 }
@@ -2047,6 +2155,8 @@ export interface HopStats {
   queueMs: number
   bytesIn: bigint
   bytesOut: bigint
+  bytesBack: bigint
+  replayed: number
 }
 
 export namespace HopStats {
@@ -2094,6 +2204,16 @@ export namespace HopStats {
           w.uint64(obj.bytesOut)
         }
 
+        if ((obj.bytesBack != null && obj.bytesBack !== 0n)) {
+          w.uint32(64)
+          w.uint64(obj.bytesBack)
+        }
+
+        if ((obj.replayed != null && obj.replayed !== 0)) {
+          w.uint32(72)
+          w.uint32(obj.replayed)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2105,7 +2225,9 @@ export namespace HopStats {
           computeMs: 0,
           queueMs: 0,
           bytesIn: 0n,
-          bytesOut: 0n
+          bytesOut: 0n,
+          bytesBack: 0n,
+          replayed: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2140,6 +2262,14 @@ export namespace HopStats {
             }
             case 7: {
               obj.bytesOut = reader.uint64()
+              break
+            }
+            case 8: {
+              obj.bytesBack = reader.uint64()
+              break
+            }
+            case 9: {
+              obj.replayed = reader.uint32()
               break
             }
             default: {
@@ -2206,6 +2336,20 @@ export namespace HopStats {
               }
               break
             }
+            case 8: {
+              yield {
+                field: `${prefix}.bytesBack`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 9: {
+              yield {
+                field: `${prefix}.replayed`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2253,6 +2397,16 @@ export namespace HopStats {
     value: bigint
   }
 
+  export interface HopStatsBytesBackFieldEvent {
+    field: '$.bytesBack'
+    value: bigint
+  }
+
+  export interface HopStatsReplayedFieldEvent {
+    field: '$.replayed'
+    value: number
+  }
+
   export function encode (obj: Partial<HopStats>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, HopStats.codec())
   }
@@ -2261,7 +2415,7 @@ export namespace HopStats {
     return decodeMessage(buf, HopStats.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent | HopStatsBytesBackFieldEvent | HopStatsReplayedFieldEvent> {
     return streamMessage(buf, HopStats.codec(), opts)
   }
 }

@@ -169,7 +169,7 @@ export const tilingBeamMax = 512
 /** Sets of peers per hop count in the search for the fewest hops: every set of 16 (at most 12,870). */
 export const hopSetsMax = 13_000
 /** The same for more than 16 peers, where only a sample of the sets can be looked at. */
-export const hopSetsLargeMax = 1_500
+export const hopSetsLargeMax = 400
 
 // ── Swarm: records ────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,71 @@
+/** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
+import type { PeerId } from '../base/ids.ts'
+import type { Hop } from '../route/view.ts'
+import type { ViolationKind } from '../stage/event.ts'
+import type { HopStats } from '../stage/frame.ts'
+
+export type SessionEvent =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'routed'; readonly route: readonly Hop[] }
+  | { readonly kind: 'unroutable'; readonly error: Error }
+  /** The stream to the head is open, or it could not be opened, or it broke. */
+  | { readonly kind: 'connected'; readonly epoch: number }
+  | { readonly kind: 'head-lost'; readonly epoch: number; readonly message: string }
+  /** A frame from the head. */
+  | { readonly kind: 'frame'; readonly epoch: number; readonly bytes: Uint8Array }
+  /** From the tail. */
+  | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
+  | { readonly kind: 'tail-lost'; readonly epoch: number }
+  | { readonly kind: 'cancel' }
+  /** Time has passed: deadlines are looked at. */
+  | { readonly kind: 'tick' }
+
+/** Why an answer ended of its own accord. */
+export type Stop = 'eos' | 'length'
+
+export type SessionOutcome =
+  | { readonly kind: 'stopped'; readonly stop: Stop }
+  | { readonly kind: 'cancelled' }
+  /** `error` is set when the first question for a route failed: it says more than the session could. */
+  | { readonly kind: 'failed'; readonly message: string; readonly error: Error | undefined }
+
+/** What a session tells the one who asked. */
+export type SessionOutput =
+  /** The first one: what is sent along the route. */
+  | { readonly kind: 'prompt'; readonly ids: readonly number[] }
+  /** The first route. */
+  | { readonly kind: 'route'; readonly hops: readonly Hop[] }
+  | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
+  | { readonly kind: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  | {
+      readonly kind: 'recovered'
+      readonly ms: number
+      readonly replayedTokens: number
+      readonly route: readonly Hop[]
+    }
+  /** The last one. */
+  | {
+      readonly kind: 'end'
+      readonly outcome: SessionOutcome
+      readonly route: readonly Hop[]
+      /** What the hops of the last route did; those that could not say are missing. */
+      readonly hops: readonly HopStats[]
+      /** Bytes of frames that the driver sent, of all epochs. */
+      readonly bytesSent: number
+    }
+
+export type SessionEffect =
+  /** Asks for a route without the excluded peers, then reports `routed` or `unroutable`. */
+  | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId> }
+  /** Opens the stream to the head of this epoch's route. */
+  | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }
+  | { readonly kind: 'send'; readonly epoch: number; readonly bytes: Uint8Array }
+  /** Closes the stream to the head. */
+  | { readonly kind: 'hang-up'; readonly epoch: number }
+  | { readonly kind: 'output'; readonly output: SessionOutput }
+  | {
+      readonly kind: 'violation'
+      readonly remote: PeerId
+      readonly violation: ViolationKind
+      readonly message: string
+    }

@@ -1,0 +1,407 @@
+/**
+ * Answers one prompt: `pipe(prompt, tokenize, along(route), until(stop), detokenize)` over generators of this
+ * process. `along` gives the decider in `session.ts` its streams and time, and does what it says.
+ */
+import { pipe } from 'it-pipe'
+import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import type { Sampling } from '../engine/engine.ts'
+import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError } from '../errors.ts'
+import { answerTokensDefault, routeRetryMs, routeWaitMs, stageOpenMs } from '../limits.ts'
+import type { Answer, Generation, GenerationEvent, HopReport, Token } from '../peer.ts'
+import type { Hop } from '../route/view.ts'
+import type { ViolationKind } from '../stage/event.ts'
+import { type HopStats, stageProtocol } from '../stage/frame.ts'
+import type { StageService } from '../stage/service.ts'
+import type { Channel, Links } from '../swarm/links.ts'
+import type { SessionEffect, SessionEvent, SessionOutput } from './event.ts'
+import { Session } from './session.ts'
+import { stopAt } from './stop.ts'
+
+/** Text to ids and back, as a session needs it. */
+export interface SessionTokenizer {
+  encode(text: string): readonly number[]
+  /** Turns the ids that follow a prompt into text as they come: `push` returns what an id completes, `end` what is left. */
+  stream(promptIds: readonly number[]): { push(id: number): string; end(): string }
+}
+
+/** What a session must know of its model. */
+export interface SessionModel {
+  readonly id: ModelId
+  readonly layers: number
+  readonly vocab: number
+  readonly contextMax: number
+  readonly eosIds: readonly number[]
+}
+
+/** What a session works with. */
+export interface SessionParts {
+  links: Links
+  stages: Pick<StageService, 'drive'>
+  tokenizer: SessionTokenizer
+  model: SessionModel
+  /**
+   * Hops that cover all layers and avoid the excluded peers.
+   * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
+   */
+  route: (excluded: ReadonlySet<PeerId>, options: { signal: AbortSignal }) => Promise<readonly Hop[]>
+  /** Called once for every stream that a peer broke by breaking the protocol. */
+  onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
+  /** Monotonic time in ms. @default performance.now */
+  now?: () => number
+}
+
+export interface SessionOptions extends Partial<Sampling> {
+  /** Tokens to generate at most. @default 256, or what the context leaves */
+  maxTokens?: number
+  /** Cancels the answer and frees every cache on its route. */
+  signal?: AbortSignal
+}
+
+/** A session's output with the time at which it happened: later stages of the pipe may be slow. */
+type Timed = SessionOutput & { readonly atMs: number }
+type Prompt = readonly number[]
+
+/**
+ * Answers a prompt. Nothing happens until the result is iterated.
+ *
+ * Iterating throws {InvalidOptionError} for options out of range, {PromptTooLongError}, {SessionFailedError}, the
+ * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
+ */
+export function generate(parts: SessionParts, prompt: string, options: SessionOptions = {}): Generation {
+  let settle: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined
+  const answer = new Promise<Answer>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  // Whoever only iterates hears of a failure there; it must not end the process a second time here.
+  answer.catch(() => {})
+
+  let started = false
+  async function* events(): AsyncGenerator<GenerationEvent> {
+    if (started) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
+    started = true
+    let text = ''
+    try {
+      for await (const event of run(parts, prompt, options)) {
+        if (event.event === 'token') text += event.text
+        if (event.event === 'done') {
+          const { event: _, ...rest } = event
+          settle!.resolve(rest)
+        }
+        yield event
+      }
+    } catch (error) {
+      settle!.reject(error)
+      throw error
+    } finally {
+      // Without effect when the answer is complete or has failed.
+      settle!.reject(new SessionFailedError('the answer was not read to its end', text))
+    }
+  }
+  async function* tokens(): AsyncGenerator<Token> {
+    for await (const event of events()) {
+      if (event.event !== 'token') continue
+      const { event: _, ...token } = event
+      yield token
+    }
+  }
+  return { events, answer, [Symbol.asyncIterator]: tokens }
+}
+
+function run(parts: SessionParts, prompt: string, options: SessionOptions): AsyncIterable<GenerationEvent> {
+  const startMs = (parts.now ?? (() => performance.now()))()
+  return pipe(
+    [prompt],
+    source => tokenize(source, parts),
+    source => along(source, parts, options),
+    source => until(source),
+    source => detokenize(source, parts, startMs, options)
+  )
+}
+
+async function* tokenize(source: Iterable<string>, { tokenizer, model }: SessionParts): AsyncGenerator<Prompt> {
+  for (const text of source) {
+    const ids = tokenizer.encode(text)
+    if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
+    if (ids.length >= model.contextMax) {
+      throw new PromptTooLongError(
+        `the prompt has ${ids.length} tokens, and the model's context of ${model.contextMax} must hold its answer too`
+      )
+    }
+    yield ids
+  }
+}
+
+/** Passes on what happens until the answer stops; the token that says so is no part of it. */
+async function* until(source: AsyncIterable<Timed>): AsyncGenerator<Timed> {
+  for await (const output of source) {
+    if (output.kind === 'token' && output.stop === 'eos') continue
+    yield output
+  }
+}
+
+/** Runs a prompt along routes of stages; yields what happens, and `end` last. */
+async function* along(
+  source: AsyncIterable<Prompt>,
+  parts: SessionParts,
+  options: SessionOptions
+): AsyncGenerator<Timed> {
+  for await (const promptIds of source) {
+    const driver = new Driver(parts, promptIds, options)
+    try {
+      yield* driver.outputs()
+    } finally {
+      await driver.stop()
+    }
+  }
+}
+
+/** Turns outputs into events with text, and sums the answer up. Throws when there is none. */
+async function* detokenize(
+  source: AsyncIterable<Timed>,
+  { tokenizer }: SessionParts,
+  startMs: number,
+  { signal }: SessionOptions
+): AsyncGenerator<GenerationEvent> {
+  let stream: ReturnType<SessionTokenizer['stream']> | undefined
+  let promptIds: Prompt = []
+  const ids: number[] = []
+  let text = ''
+  let firstMs = startMs
+  let lastMs = startMs
+  for await (const output of source) {
+    if (output.kind === 'prompt') {
+      promptIds = output.ids
+      stream = tokenizer.stream(promptIds)
+    } else if (output.kind === 'token') {
+      const ms = output.atMs - lastMs
+      lastMs = output.atMs
+      if (ids.length === 0) firstMs = output.atMs
+      ids.push(output.id)
+      // With the last token goes whatever an incomplete character left.
+      const piece = stream!.push(output.id) + (output.stop === 'length' ? stream!.end() : '')
+      text += piece
+      yield { event: 'token', id: output.id, text: piece, position: output.position, ms }
+    } else if (output.kind === 'end') {
+      const { outcome, route, hops, bytesSent } = output
+      if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
+      if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
+      if (outcome.stop === 'eos') text += stream!.end()
+      const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
+      yield {
+        event: 'done',
+        text,
+        promptIds,
+        ids,
+        stop: outcome.stop,
+        timing: {
+          firstTokenMs: firstMs - startMs,
+          totalMs: lastMs - startMs,
+          // Between the first and the last token: the prompt's share is in firstTokenMs.
+          tokensPerSecond: ids.length > 1 ? ((ids.length - 1) * 1000) / (lastMs - firstMs) : 0
+        },
+        bytesPerToken: ids.length > 0 ? bytes / ids.length : 0,
+        hops: hops.flatMap(stats => report(stats, route))
+      }
+    } else {
+      const { kind, atMs: _, ...rest } = output
+      yield { event: kind, ...rest } as GenerationEvent
+    }
+  }
+}
+
+function report(
+  { hop, steps, tokens, computeMs, queueMs, bytesIn, bytesOut }: HopStats,
+  route: readonly Hop[]
+): HopReport[] {
+  const at = route[hop]
+  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, queueMs, bytesIn, bytesOut }]
+}
+
+/** The stream to the head of one epoch's route; `channel` is there once it is open. */
+interface Head {
+  readonly epoch: number
+  readonly controller: AbortController
+  channel: Channel | undefined
+}
+
+/** One session under way: the decider, its stream to the head, the driver's end, and its clock. */
+class Driver {
+  readonly #parts: SessionParts
+  readonly #now: () => number
+  readonly #session: Session
+  readonly #signal: AbortSignal | undefined
+  readonly #drive: { stop(): void }
+  readonly #timer: ReturnType<typeof setInterval>
+  readonly #events: SessionEvent[] = []
+  #draining = false
+  #head: Head | undefined
+  #routing: AbortController | undefined
+  /** Outputs that nobody has read yet; no more than tokens fit the context, and some losses. */
+  #outputs: Timed[] = []
+  #wake: (() => void) | undefined
+  #ended = false
+  readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
+
+  constructor(parts: SessionParts, promptIds: Prompt, options: SessionOptions) {
+    const { model, links, stages } = parts
+    const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+    const session = randomSession()
+    this.#parts = parts
+    this.#now = parts.now ?? (() => performance.now())
+    this.#signal = options.signal
+    this.#session = new Session({
+      self: links.self,
+      session,
+      model: model.id,
+      vocab: model.vocab,
+      promptIds,
+      tokensMax: promptIds.length + maxTokens,
+      sampling,
+      stop: stopAt({ eosIds: model.eosIds, maxTokens })
+    })
+    this.#drive = stages.drive(session, {
+      onToken: ({ epoch, position, id }) => this.#feed({ kind: 'token', epoch, position, id }),
+      onTailLost: ({ epoch }) => this.#feed({ kind: 'tail-lost', epoch })
+    })
+    this.#timer = setInterval(() => this.#feed({ kind: 'tick' }), routeRetryMs)
+    this.#timer.unref()
+  }
+
+  async *outputs(): AsyncGenerator<Timed> {
+    this.#signal?.throwIfAborted()
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#feed({ kind: 'start' })
+    while (true) {
+      const outputs = this.#outputs
+      this.#outputs = []
+      yield* outputs
+      if (this.#outputs.length > 0) continue
+      if (this.#ended) return
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Ends the session if it has not ended: every cache on its route is freed, or the deadline for it has passed. */
+  async stop(): Promise<void> {
+    this.#feed({ kind: 'cancel' })
+    while (!this.#ended) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+    clearInterval(this.#timer)
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#routing?.abort(new Error('the session has ended'))
+    this.#drive.stop()
+  }
+
+  /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */
+  #feed(event: SessionEvent): void {
+    this.#events.push(event)
+    if (this.#draining) return
+    this.#draining = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#session.handle(next, this.#now())) this.#do(effect)
+      }
+    } finally {
+      this.#draining = false
+    }
+  }
+
+  #do(effect: SessionEffect): void {
+    switch (effect.kind) {
+      case 'send':
+        if (this.#head?.epoch === effect.epoch) this.#head.channel?.send(effect.bytes)
+        break
+      case 'output':
+        this.#outputs.push({ ...effect.output, atMs: this.#now() })
+        if (effect.output.kind === 'end') this.#ended = true
+        this.#wake?.()
+        break
+      case 'route':
+        void this.#route(effect.excluded)
+        break
+      case 'connect':
+        void this.#connect(effect.epoch, effect.peer)
+        break
+      case 'hang-up': {
+        const head = this.#head
+        this.#head = undefined
+        head?.controller.abort(new Error('the stream is no longer needed'))
+        void head?.channel?.close()
+        break
+      }
+      case 'violation':
+        this.#head?.channel?.abort(new ProtocolError(effect.message))
+        this.#parts.onViolation?.(effect.remote, effect.violation, effect.message)
+        break
+    }
+  }
+
+  async #route(excluded: ReadonlySet<PeerId>): Promise<void> {
+    this.#routing?.abort(new Error('a newer route is asked for'))
+    const routing = new AbortController()
+    this.#routing = routing
+    const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(routeWaitMs)])
+    try {
+      const route = await this.#parts.route(excluded, { signal })
+      if (this.#routing === routing) this.#feed({ kind: 'routed', route })
+    } catch (error) {
+      if (this.#routing === routing) this.#feed({ kind: 'unroutable', error: error as Error })
+    }
+  }
+
+  async #connect(epoch: number, peer: PeerId): Promise<void> {
+    const head: Head = { epoch, controller: new AbortController(), channel: undefined }
+    this.#head = head
+    const signal = AbortSignal.any([head.controller.signal, AbortSignal.timeout(stageOpenMs)])
+    try {
+      const channel = await this.#parts.links.open(peer, stageProtocol, { signal })
+      if (this.#head !== head) {
+        await channel.close()
+        return
+      }
+      head.channel = channel
+      this.#feed({ kind: 'connected', epoch })
+      channel.receive({
+        onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
+        onClose: error => this.#feed({ kind: 'head-lost', epoch, message: error?.message ?? 'it closed the stream' })
+      })
+    } catch (error) {
+      this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message })
+    }
+  }
+}
+
+/** 128 random bits: whoever does not sit on its route cannot name a session. */
+function randomSession(): SessionId {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('') as SessionId
+}
+
+/** Checks what the caller asked for and fills in the defaults. */
+function settings(
+  { maxTokens, temperature = 0, topP = 1, topK = 0, seed = 1 }: SessionOptions,
+  promptTokens: number,
+  contextMax: number
+): Sampling & { readonly maxTokens: number } {
+  const rule = (holds: boolean, sentence: string): void => {
+    if (!holds) throw new InvalidOptionError(sentence)
+  }
+  rule(Number.isFinite(temperature) && temperature >= 0, `temperature must be 0 or more, not ${temperature}`)
+  rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
+  rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
+  rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
+  const left = contextMax - promptTokens
+  const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
+  rule(Number.isSafeInteger(tokens) && tokens >= 1, `maxTokens must be a whole number from 1, not ${tokens}`)
+  if (tokens > left) {
+    throw new PromptTooLongError(
+      `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
+    )
+  }
+  return { maxTokens: tokens, temperature, topP, topK, seed }
+}

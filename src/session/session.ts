@@ -1,0 +1,346 @@
+/**
+ * One sequence being generated, as a pure decider: which tokens to send where, what to do when a hop is lost, and
+ * when to stop. It owns the tokens: whatever is lost on the route, they are enough to go on (promise P4).
+ *
+ * Only the session retries (promise P6): a loss or a refusal ends the epoch; a new route is asked for without the
+ * peer that failed, and a new epoch begins on it. Hops that still hold a cache keep it; what one of them lacks is
+ * replayed by the hop before it, and by the session to the head.
+ */
+import { assert } from '../base/assert.ts'
+import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import type { Sampling } from '../engine/engine.ts'
+import { ProtocolError } from '../errors.ts'
+import {
+  attentionBlock,
+  excludeMs,
+  recoveriesMax,
+  routeRetryMs,
+  routeWaitMs,
+  stageCloseMs,
+  stepTimeoutMs
+} from '../limits.ts'
+import type { Hop } from '../route/view.ts'
+import { decodeFrame, encodeFrame } from '../stage/codec.ts'
+import { SendCredit } from '../stage/credit.ts'
+import type { ViolationKind } from '../stage/event.ts'
+import { type AckFrame, type Frame, framedBytes, type HopStats, type RefuseFrame } from '../stage/frame.ts'
+import type { SessionEffect, SessionEvent, SessionOutcome, Stop } from './event.ts'
+
+export interface SessionInit {
+  readonly self: PeerId
+  readonly session: SessionId
+  readonly model: ModelId
+  readonly vocab: number
+  /** One id or more. */
+  readonly promptIds: readonly number[]
+  /** Cache that every hop reserves: the prompt and the longest answer. */
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
+  readonly stop: (id: number, generated: number) => Stop | undefined
+}
+
+type Phase =
+  /** Waits for a route. */
+  | 'routing'
+  /** An epoch is open on a route. */
+  | 'running'
+  /** Close is on its way; Closed is waited for. */
+  | 'closing'
+  | 'ended'
+
+export class Session {
+  readonly #init: SessionInit
+  readonly #ids: number[]
+  #phase: Phase = 'routing'
+  #epoch = -1
+  #route: readonly Hop[] = []
+  #connected = false
+  /** Valid tokens that hops may hold from older epochs. */
+  #keep = 0
+  /** First position that has not been sent in this epoch; undefined until the head's length is known. */
+  #cursor: number | undefined
+  #credit = new SendCredit()
+  /** When something last came back from the route. */
+  #progressMs = 0
+  /** Peers that failed this session → when they may be asked again. */
+  readonly #excluded = new Map<PeerId, number>()
+  /** When the loss happened that the session recovers from now. */
+  #lostMs: number | undefined
+  #recoveries = 0
+  #replayedTokens = 0
+  #retryMs: number | undefined
+  #closingMs = 0
+  #outcome: SessionOutcome | undefined
+  #bytesSent = 0
+  #effects: SessionEffect[] = []
+  #nowMs = 0
+
+  constructor(init: SessionInit) {
+    assert(init.promptIds.length > 0 && init.promptIds.length < init.tokensMax, 'a prompt leaves room for a token')
+    this.#init = init
+    this.#ids = [...init.promptIds]
+  }
+
+  handle(event: SessionEvent, nowMs: number): SessionEffect[] {
+    this.#nowMs = nowMs
+    switch (event.kind) {
+      case 'token':
+        if (event.epoch === this.#epoch && this.#phase === 'running') this.#onToken(event.position, event.id)
+        break
+      case 'frame':
+        if (event.epoch === this.#epoch) this.#onFrame(event.bytes)
+        break
+      case 'start':
+        this.#effects.push({ kind: 'output', output: { kind: 'prompt', ids: this.#init.promptIds } })
+        this.#askRoute()
+        break
+      case 'routed':
+        if (this.#phase === 'routing') this.#onRouted(event.route)
+        break
+      case 'unroutable':
+        if (this.#phase === 'routing') this.#onUnroutable(event.error)
+        break
+      case 'connected':
+        if (event.epoch === this.#epoch && this.#phase === 'running') this.#onConnected()
+        break
+      case 'head-lost':
+        if (event.epoch !== this.#epoch) break
+        this.#connected = false
+        if (this.#phase === 'running') this.#lose(0, 'closed')
+        else if (this.#phase === 'closing') this.#finish([])
+        break
+      case 'tail-lost':
+        if (event.epoch === this.#epoch && this.#phase === 'running') this.#lose(this.#route.length - 1, 'closed')
+        break
+      case 'cancel':
+        if (this.#phase === 'routing' || this.#phase === 'running') this.#close({ kind: 'cancelled' })
+        break
+      case 'tick':
+        this.#onTick()
+        break
+    }
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  // ── Routes ──────────────────────────────────────────────────────────────────────────────────────
+
+  #askRoute(): void {
+    this.#retryMs = undefined
+    for (const [peer, untilMs] of this.#excluded) if (untilMs <= this.#nowMs) this.#excluded.delete(peer)
+    this.#effects.push({ kind: 'route', excluded: new Set(this.#excluded.keys()) })
+  }
+
+  #onRouted(route: readonly Hop[]): void {
+    this.#phase = 'running'
+    this.#epoch += 1
+    this.#route = route
+    this.#connected = false
+    // The last token is computed again in any case: its sample may be what was lost.
+    this.#keep = this.#epoch === 0 ? 0 : this.#ids.length - 1
+    this.#cursor = this.#keep === 0 ? 0 : undefined
+    this.#credit = new SendCredit()
+    this.#progressMs = this.#nowMs
+    if (this.#epoch === 0) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
+    this.#effects.push({ kind: 'connect', epoch: this.#epoch, peer: route[0]!.peer })
+  }
+
+  #onUnroutable(error: Error): void {
+    if (this.#lostMs === undefined) this.#close({ kind: 'failed', message: error.message, error })
+    else if (this.#nowMs - this.#lostMs < routeWaitMs) this.#retryMs = this.#nowMs + routeRetryMs
+    else this.#fail(`no route was found within ${routeWaitMs} ms of a loss: ${error.message}`)
+  }
+
+  #onConnected(): void {
+    this.#connected = true
+    const { self, session, model, tokensMax, sampling } = this.#init
+    this.#send({
+      kind: 'open',
+      session,
+      epoch: this.#epoch,
+      model,
+      route: this.#route,
+      hop: 0,
+      driver: self,
+      tokensMax,
+      keep: this.#keep,
+      sampling
+    })
+    this.#pump()
+  }
+
+  /**
+   * A hop cannot go on, or nobody knows which one (`hop` undefined). The peer that failed is charged, nobody else
+   * (promise P5), and the session asks for a route without it.
+   */
+  #lose(hop: number | undefined, reason: string): void {
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    this.#lostMs ??= this.#nowMs
+    if (hop !== undefined) {
+      const { peer } = this.#route[hop]!
+      this.#excluded.set(peer, this.#nowMs + excludeMs)
+      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason } })
+    }
+    this.#recoveries += 1
+    this.#phase = 'routing'
+    this.#connected = false
+    if (this.#recoveries > recoveriesMax) {
+      this.#fail(`${recoveriesMax} routes in a row gave no token; the last one ended with: ${reason}`)
+      return
+    }
+    this.#askRoute()
+  }
+
+  // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders. */
+  #pump(): void {
+    if (!this.#connected || this.#phase !== 'running') return
+    while (this.#cursor !== undefined && this.#cursor < this.#ids.length) {
+      const position = this.#cursor
+      const border = (Math.floor(position / attentionBlock) + 1) * attentionBlock
+      const end = Math.min(border, this.#ids.length)
+      const tokens = end - position
+      if (!this.#credit.allows(tokens)) return
+      this.#cursor = end
+      this.#credit.sent(tokens)
+      this.#send({
+        kind: 'step',
+        epoch: this.#epoch,
+        position,
+        tokens,
+        sample: end === this.#ids.length,
+        input: { kind: 'ids', ids: Int32Array.from(this.#ids.slice(position, end)) }
+      })
+    }
+  }
+
+  #send(frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#bytesSent += framedBytes(bytes.length)
+    this.#effects.push({ kind: 'send', epoch: this.#epoch, bytes })
+  }
+
+  #onToken(position: number, id: number): void {
+    if (position !== this.#ids.length || id >= this.#init.vocab || this.#cursor !== this.#ids.length) {
+      this.#violated(this.#route.length - 1, 'invalid', `token ${id} at ${position}, awaited at ${this.#ids.length}`)
+      return
+    }
+    this.#progressMs = this.#nowMs
+    this.#recoveries = 0
+    if (this.#lostMs !== undefined) {
+      const ms = this.#nowMs - this.#lostMs
+      this.#lostMs = undefined
+      const output = { kind: 'recovered', ms, replayedTokens: this.#replayedTokens, route: this.#route } as const
+      this.#effects.push({ kind: 'output', output })
+    }
+    this.#ids.push(id)
+    const stop = this.#init.stop(id, this.#ids.length - this.#init.promptIds.length)
+    // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
+    if (stop === undefined) this.#pump()
+    this.#effects.push({ kind: 'output', output: { kind: 'token', id, position, stop } })
+    if (stop !== undefined) this.#close({ kind: 'stopped', stop })
+  }
+
+  #onFrame(bytes: Uint8Array): void {
+    let frame: Frame
+    try {
+      frame = decodeFrame(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#violated(0, 'malformed', error.message)
+      return
+    }
+    if (this.#phase === 'closing') {
+      if (frame.kind === 'closed') this.#finish(frame.hops)
+    } else if (this.#phase === 'running') {
+      if (frame.kind === 'ack') this.#onAck(frame)
+      else if (frame.kind === 'refuse') this.#onRefuse(frame)
+      else this.#violated(0, 'unexpected', `${frame.kind} has no place on the way up`)
+    }
+  }
+
+  #onAck(ack: AckFrame): void {
+    if (ack.epoch !== this.#epoch) return
+    if (!this.#credit.acked(ack.steps, ack.tokens) || (this.#cursor === undefined && ack.length > this.#keep)) {
+      this.#violated(0, 'invalid', `an ack of ${ack.steps} steps, ${ack.tokens} tokens, length ${ack.length}`)
+      return
+    }
+    this.#progressMs = this.#nowMs
+    if (this.#cursor === undefined) {
+      this.#cursor = ack.length
+      this.#replayedTokens = this.#keep - ack.length
+    }
+    this.#pump()
+  }
+
+  #onRefuse({ epoch, hop, reason, message }: RefuseFrame): void {
+    if (epoch !== this.#epoch) return
+    if (hop >= this.#route.length) {
+      this.#violated(0, 'invalid', `a refusal by hop ${hop} of ${this.#route.length}`)
+      return
+    }
+    switch (reason) {
+      case 'next-lost':
+        // The tail's next one is this driver: its stream broke, and nobody is to blame.
+        this.#lose(hop + 1 < this.#route.length ? hop + 1 : undefined, 'closed')
+        break
+      case 'gap':
+      case 'stale-epoch':
+        this.#lose(undefined, reason)
+        break
+      case 'invalid':
+        // What a hop cannot compute came from the one before it, and the head's input from here.
+        if (hop > 0) this.#lose(hop - 1, reason)
+        else this.#fail(`the head refuses the step: ${message}`)
+        break
+      default:
+        this.#lose(hop, reason)
+    }
+  }
+
+  #violated(hop: number, violation: ViolationKind, message: string): void {
+    this.#effects.push({ kind: 'violation', remote: this.#route[hop]!.peer, violation, message })
+    if (this.#phase === 'running') this.#lose(hop, violation)
+    else this.#finish([])
+  }
+
+  // ── The end ─────────────────────────────────────────────────────────────────────────────────────
+
+  #fail(message: string): void {
+    this.#close({ kind: 'failed', message, error: undefined })
+  }
+
+  #close(outcome: SessionOutcome): void {
+    const running = this.#phase === 'running' && this.#connected
+    this.#phase = 'closing'
+    this.#outcome = outcome
+    this.#closingMs = this.#nowMs
+    if (running) this.#send({ kind: 'close', epoch: this.#epoch })
+    else this.#finish([])
+  }
+
+  #finish(hops: readonly HopStats[]): void {
+    this.#phase = 'ended'
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    this.#effects.push({
+      kind: 'output',
+      output: {
+        kind: 'end',
+        outcome: this.#outcome!,
+        route: this.#route,
+        hops,
+        bytesSent: this.#bytesSent
+      }
+    })
+  }
+
+  #onTick(): void {
+    const now = this.#nowMs
+    if (this.#phase === 'routing' && this.#retryMs !== undefined && now >= this.#retryMs) this.#askRoute()
+    else if (this.#phase === 'running' && now - this.#progressMs >= stepTimeoutMs) this.#lose(undefined, 'silent')
+    else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
+  }
+}

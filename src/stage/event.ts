@@ -1,0 +1,105 @@
+/** What happens to the stages of a peer, and what they want done: the two sides of the decider in `stage.ts`. */
+import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Sampling, Step } from '../engine/engine.ts'
+import type { EdgeType } from '../model/manifest.ts'
+
+/** What a stage must know of its model to check what peers send. */
+export interface StageFacts extends Range {
+  readonly model: ModelId
+  /** Layers of the whole model. */
+  readonly layers: number
+  readonly hidden: number
+  readonly edge: EdgeType
+  readonly vocab: number
+  readonly contextMax: number
+}
+
+/** A stream: positive numbers are accepted ones, negative ones are those that stages open. */
+export type LinkId = number
+
+/** A session at one stage: `session/start-end`. One peer may hold two stages of one route. */
+export type SeatId = string
+
+export type StageEvent =
+  | { readonly kind: 'add'; readonly stage: StageFacts }
+  | { readonly kind: 'remove'; readonly model: ModelId; readonly range: Range }
+  /** The driver's end of a session is here, or no longer. */
+  | { readonly kind: 'drive'; readonly session: SessionId }
+  | { readonly kind: 'undrive'; readonly session: SessionId }
+  | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId }
+  | { readonly kind: 'connected'; readonly link: LinkId }
+  | { readonly kind: 'frame'; readonly link: LinkId; readonly bytes: Uint8Array }
+  /** The stream ended or could not be opened. */
+  | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string }
+  /** The engine holds a cache of `length` tokens for the session. */
+  | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
+  | { readonly kind: 'open-failed'; readonly seat: SeatId; readonly noRoom: boolean; readonly message: string }
+  /** A step is done; `hidden` or `token` is what it gave, if anything. */
+  | {
+      readonly kind: 'computed'
+      readonly seat: SeatId
+      readonly hidden: Uint8Array | undefined
+      readonly token: number | undefined
+      readonly computeMs: number
+    }
+  | {
+      readonly kind: 'compute-failed'
+      readonly seat: SeatId
+      readonly reason: 'gap' | 'engine' | 'invalid'
+      readonly length: number
+      readonly message: string
+    }
+  | { readonly kind: 'freed'; readonly seat: SeatId }
+  /** Time has passed: deadlines are looked at. */
+  | { readonly kind: 'tick' }
+
+/** How a peer broke the protocol; counted by these names. */
+export type ViolationKind =
+  /** The bytes are no frame. */
+  | 'malformed'
+  /** A frame that has no place here: a Step before Open, a Token from a peer that is no tail. */
+  | 'unexpected'
+  /** A frame whose values contradict its session, model or route. */
+  | 'invalid'
+  /** More steps than the credit allows. */
+  | 'credit'
+  /** Not the peer that the route or the session names. */
+  | 'impostor'
+  /** A stream that never said what it wants. */
+  | 'silent'
+
+export type StageEffect =
+  /** Opens a stream and then reports `connected` or `closed`. */
+  | { readonly kind: 'connect'; readonly link: LinkId; readonly peer: PeerId }
+  | { readonly kind: 'send'; readonly link: LinkId; readonly bytes: Uint8Array }
+  /** Sends what is queued and closes. No `closed` event is needed for it. */
+  | { readonly kind: 'close'; readonly link: LinkId }
+  /** Breaks the protocol's stream and counts it against the peer. */
+  | {
+      readonly kind: 'violation'
+      readonly link: LinkId
+      readonly remote: PeerId
+      readonly violation: ViolationKind
+      readonly message: string
+    }
+  | {
+      readonly kind: 'open-engine'
+      readonly seat: SeatId
+      readonly stage: StageFacts
+      readonly session: SessionId
+      readonly tokensMax: number
+      readonly sampling: Sampling
+    }
+  | { readonly kind: 'compute'; readonly seat: SeatId; readonly step: Step }
+  /** Ends steps that have not started, then frees the cache, then reports `freed`. */
+  | { readonly kind: 'free-engine'; readonly seat: SeatId }
+  /** For the driver's end of a session. */
+  | {
+      readonly kind: 'deliver'
+      readonly session: SessionId
+      readonly epoch: number
+      readonly position: number
+      readonly id: number
+      readonly bytes: number
+    }
+  | { readonly kind: 'tail-lost'; readonly session: SessionId; readonly epoch: number; readonly peer: PeerId }

@@ -1,0 +1,120 @@
+/** The typed form of every frame of /skein/stage/1.0.0, as `codec.ts` reads and writes them. */
+import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Sampling, StepInput } from '../engine/engine.ts'
+
+/** The protocol's name on the wire. */
+export const stageProtocol = '/skein/stage/1.0.0'
+
+/** One stage in a route, as a session hands it to stages. */
+export interface RouteHop extends Range {
+  readonly peer: PeerId
+}
+
+/** Who computes what for a session, from one epoch on. */
+export interface OpenFrame {
+  readonly kind: 'open'
+  readonly session: SessionId
+  /** Grows by at least one whenever the session takes a new route. */
+  readonly epoch: number
+  readonly model: ModelId
+  /** [1..hopsMax] hops that cover the layers from 0 without a gap. */
+  readonly route: readonly RouteHop[]
+  /** Index of the receiver in the route; `route.length` at the driver's end. */
+  readonly hop: number
+  readonly driver: PeerId
+  readonly tokensMax: number
+  /** What is cached from older epochs is valid below this position. */
+  readonly keep: number
+  readonly sampling: Sampling
+}
+
+/** Tokens [position, position + tokens). */
+export interface StepFrame {
+  readonly kind: 'step'
+  readonly epoch: number
+  readonly position: number
+  readonly tokens: number
+  readonly sample: boolean
+  readonly input: StepInput
+}
+
+/** The token at `position`, from the tail to the driver. */
+export interface TokenFrame {
+  readonly kind: 'token'
+  readonly epoch: number
+  readonly position: number
+  readonly id: number
+}
+
+/** Cumulative credit of one stream, and the length of the sender's cache. */
+export interface AckFrame {
+  readonly kind: 'ack'
+  readonly epoch: number
+  readonly length: number
+  readonly steps: number
+  readonly tokens: number
+}
+
+/**
+ * Why a hop cannot go on. `not-serving`: no such stage here. `no-room`: caches or retained states are full.
+ * `gap`: the step starts beyond the cache. `stale-epoch`: a newer one is open. `next-lost`: the hop after it is
+ * gone. `engine`: its engine failed. `invalid`: what the hop before it sent cannot be computed. `leaving`: the
+ * stage is being unloaded.
+ */
+export type RefuseReason =
+  | 'not-serving'
+  | 'no-room'
+  | 'gap'
+  | 'stale-epoch'
+  | 'next-lost'
+  | 'engine'
+  | 'invalid'
+  | 'leaving'
+
+export interface RefuseFrame {
+  readonly kind: 'refuse'
+  readonly epoch: number
+  /** The hop that refuses. */
+  readonly hop: number
+  readonly reason: RefuseReason
+  /** Tokens in its cache. */
+  readonly length: number
+  /** One sentence for a person. */
+  readonly message: string
+}
+
+export interface CloseFrame {
+  readonly kind: 'close'
+  readonly epoch: number
+}
+
+/** What one hop did for a session since its first epoch. Bytes are of frames with their length prefixes. */
+export interface HopStats {
+  readonly hop: number
+  readonly steps: number
+  readonly tokens: number
+  /** Time in the engine. */
+  readonly computeMs: number
+  /** Time between a step's arrival and its result that was not spent computing it. */
+  readonly queueMs: number
+  /** From the previous hop, on to the next one, and back to the previous one. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly bytesBack: number
+  /** Tokens sent to the next hop again from what was retained. */
+  readonly replayed: number
+}
+
+export interface ClosedFrame {
+  readonly kind: 'closed'
+  readonly hops: readonly HopStats[]
+}
+
+export type Frame = OpenFrame | StepFrame | TokenFrame | AckFrame | RefuseFrame | CloseFrame | ClosedFrame
+
+/** Bytes of a frame on its channel: a varint length comes before it. */
+export function framedBytes(bytes: number): number {
+  let prefix = 1
+  for (let rest = bytes; rest >= 128; rest = Math.floor(rest / 128)) prefix++
+  return prefix + bytes
+}

@@ -1,0 +1,324 @@
+/**
+ * Serves stages to the swarm: gives the decider in `stage.ts` its streams, engines and time, and does what it
+ * says. One of few files here that do things.
+ */
+import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Engine, Step } from '../engine/engine.ts'
+import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError } from '../errors.ts'
+import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from '../limits.ts'
+import type { Channel, Links } from '../swarm/links.ts'
+import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
+import { stageProtocol } from './frame.ts'
+import { Stages } from './stage.ts'
+
+export interface StageServiceInit {
+  links: Links
+  /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
+  retainBytesMax: number
+  /** Called once for every stream that a peer broke by breaking the protocol. */
+  onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
+  /** Monotonic time in ms. @default performance.now */
+  now?: () => number
+}
+
+/** What the driver of a session hears from its tail. */
+export interface DriveHandlers {
+  /** `bytes`: of the frame with its length prefix. */
+  onToken: (token: { epoch: number; position: number; id: number; bytes: number }) => void
+  /** The tail of that epoch's route closed its stream, or its connection broke. */
+  onTailLost: (lost: { epoch: number; peer: PeerId }) => void
+}
+
+/** The model's part of what a stage must know; the engine knows the rest. */
+export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax'>
+
+export interface StageService {
+  /** Serves an engine's layers. The engine stays the caller's own. */
+  add(engine: Engine, model: StageModel): void
+  /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
+  remove(model: ModelId, range: Range): Promise<void>
+  /** Registers the driver's end of a session, until `stop`. */
+  drive(session: SessionId, handlers: DriveHandlers): { stop(): void }
+  readonly stats: {
+    readonly sessions: number
+    readonly queuedSteps: number
+    /** Bytes reserved for replay. */
+    readonly retainBytes: number
+  }
+  /** Ends every session and stream here. Engines stay open. */
+  stop(): Promise<void>
+}
+
+/** A session's cache in an engine, while the decider holds its seat. */
+interface Place {
+  readonly engine: Engine
+  readonly session: SessionId
+  /** Aborted when the session ends: steps that have not started never do. */
+  readonly controller: AbortController
+  readonly opening: Promise<void>
+  /** The step that runs, if one does. */
+  running: Promise<void> | undefined
+}
+
+/** Starts to serve stages over `links`; none is there until `add`. */
+export async function createStageService(init: StageServiceInit): Promise<StageService> {
+  const service = new Service(init)
+  await init.links.handle(
+    stageProtocol,
+    { inboundMax: stageStreamsPerPeerMax, frameBytesMax: stageFrameBytesMax },
+    channel => service.accept(channel)
+  )
+  return service
+}
+
+class Service implements StageService {
+  readonly #links: Links
+  readonly #now: () => number
+  readonly #onViolation: NonNullable<StageServiceInit['onViolation']>
+  readonly #decider: Stages
+  readonly #engines = new Map<string, Engine>()
+  readonly #places = new Map<SeatId, Place>()
+  /** Caches that are being freed, by engine: `remove` waits for them. */
+  readonly #freeing = new Map<Engine, Set<Promise<void>>>()
+  readonly #channels = new Map<LinkId, Channel>()
+  /** Streams that are being opened. */
+  readonly #connecting = new Map<LinkId, AbortController>()
+  readonly #handlers = new Map<SessionId, DriveHandlers>()
+  readonly #events: StageEvent[] = []
+  #draining = false
+  #nextLink = 1
+  #timer: ReturnType<typeof setInterval> | undefined
+  #stopped = false
+
+  constructor({ links, retainBytesMax, onViolation = () => {}, now = () => performance.now() }: StageServiceInit) {
+    this.#links = links
+    this.#now = now
+    this.#onViolation = onViolation
+    this.#decider = new Stages({ self: links.self, retainBytesMax })
+  }
+
+  get stats(): StageService['stats'] {
+    const { sessions, queuedSteps, retainBytes } = this.#decider
+    return { sessions, queuedSteps, retainBytes }
+  }
+
+  add(engine: Engine, { model, layers, vocab, contextMax }: StageModel): void {
+    const { start, end, hidden, edge } = engine
+    this.#engines.set(engineKey(model, start, end), engine)
+    this.#feed({ kind: 'add', stage: { model, layers, hidden, edge, vocab, contextMax, start, end } })
+  }
+
+  async remove(model: ModelId, range: Range): Promise<void> {
+    const key = engineKey(model, range.start, range.end)
+    const engine = this.#engines.get(key)
+    if (engine === undefined) return
+    this.#engines.delete(key)
+    this.#feed({ kind: 'remove', model, range })
+    await Promise.all(this.#freeing.get(engine) ?? [])
+  }
+
+  drive(session: SessionId, handlers: DriveHandlers): { stop(): void } {
+    this.#feed({ kind: 'drive', session })
+    this.#handlers.set(session, handlers)
+    return {
+      stop: () => {
+        if (this.#handlers.get(session) !== handlers) return
+        this.#handlers.delete(session)
+        this.#feed({ kind: 'undrive', session })
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    await this.#links.unhandle(stageProtocol)
+    for (const [id, engine] of [...this.#engines]) {
+      await this.remove(id.slice(0, id.indexOf('/')) as ModelId, engine)
+    }
+    for (const controller of this.#connecting.values()) controller.abort(new Error('the stage service stops'))
+    await Promise.all([...this.#channels.values()].map(channel => channel.close()))
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  accept(channel: Channel): void {
+    if (this.#stopped) {
+      channel.abort(new Error('the stage service has stopped'))
+      return
+    }
+    const link = this.#nextLink++
+    this.#feed({ kind: 'accepted', link, remote: channel.remote })
+    this.#attach(link, channel)
+  }
+
+  #attach(link: LinkId, channel: Channel): void {
+    this.#channels.set(link, channel)
+    channel.receive({
+      onFrame: bytes => this.#feed({ kind: 'frame', link, bytes }),
+      onClose: error => {
+        this.#channels.delete(link)
+        this.#feed({ kind: 'closed', link, message: error?.message ?? 'it closed the stream' })
+      }
+    })
+  }
+
+  /**
+   * Hands one event to the decider and does what it asks. What happens meanwhile (a channel in memory may deliver
+   * at once) waits its turn, so that effects are always done in order.
+   */
+  #feed(event: StageEvent): void {
+    this.#events.push(event)
+    if (this.#draining) return
+    this.#draining = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#decider.handle(next, this.#now())) this.#do(effect)
+      }
+    } finally {
+      this.#draining = false
+    }
+    if (this.#timer === undefined && this.#decider.busy && !this.#stopped) {
+      this.#timer = setInterval(() => this.#tick(), stageTickMs)
+      this.#timer.unref()
+    }
+  }
+
+  #tick(): void {
+    this.#feed({ kind: 'tick' })
+    if (this.#decider.busy) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #do(effect: StageEffect): void {
+    switch (effect.kind) {
+      case 'send':
+        // Credit bounds what is queued on a stream, so `ready` need not be waited for.
+        this.#channels.get(effect.link)?.send(effect.bytes)
+        break
+      case 'compute':
+        this.#compute(effect.seat, effect.step)
+        break
+      case 'deliver': {
+        const { session, epoch, position, id, bytes } = effect
+        this.#handlers.get(session)?.onToken({ epoch, position, id, bytes })
+        break
+      }
+      case 'connect':
+        void this.#connect(effect.link, effect.peer)
+        break
+      case 'close':
+        this.#connecting.get(effect.link)?.abort(new Error('the stream is no longer needed'))
+        void this.#channels.get(effect.link)?.close()
+        break
+      case 'violation': {
+        const { link, remote, violation, message } = effect
+        this.#channels.get(link)?.abort(new ProtocolError(message))
+        this.#onViolation(remote, violation, message)
+        break
+      }
+      case 'open-engine':
+        this.#open(effect)
+        break
+      case 'free-engine':
+        this.#free(effect.seat)
+        break
+      case 'tail-lost':
+        this.#handlers.get(effect.session)?.onTailLost({ epoch: effect.epoch, peer: effect.peer })
+        break
+    }
+  }
+
+  async #connect(link: LinkId, peer: PeerId): Promise<void> {
+    const controller = new AbortController()
+    this.#connecting.set(link, controller)
+    const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(stageOpenMs)])
+    try {
+      const channel = await this.#links.open(peer, stageProtocol, { signal })
+      if (controller.signal.aborted) {
+        await channel.close()
+        return
+      }
+      // The decider's Open must be the first frame out, so it is told before anything can come in.
+      this.#channels.set(link, channel)
+      this.#feed({ kind: 'connected', link })
+      this.#attach(link, channel)
+    } catch (error) {
+      this.#feed({ kind: 'closed', link, message: (error as Error).message })
+    } finally {
+      this.#connecting.delete(link)
+    }
+  }
+
+  #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
+    const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
+    const opening = engine.open(session, { tokensMax, sampling }).then(
+      () => this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 }),
+      (error: Error) => {
+        this.#places.delete(seat)
+        this.#feed({ kind: 'open-failed', seat, noRoom: error instanceof NoRoomError, message: error.message })
+      }
+    )
+    this.#places.set(seat, { engine, session, controller: new AbortController(), opening, running: undefined })
+  }
+
+  #compute(seat: SeatId, step: Step): void {
+    const place = this.#places.get(seat)!
+    const { engine, session } = place
+    place.running = engine.run(step, { signal: place.controller.signal }).then(
+      output => {
+        place.running = undefined
+        this.#feed({
+          kind: 'computed',
+          seat,
+          hidden: output.kind === 'hidden' ? output.bytes : undefined,
+          token: output.kind === 'token' ? output.id : undefined,
+          computeMs: output.computeMs
+        })
+      },
+      (error: Error) => {
+        place.running = undefined
+        this.#feed({
+          kind: 'compute-failed',
+          seat,
+          reason: error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine',
+          length: engine.length(session) ?? 0,
+          message: error.message
+        })
+      }
+    )
+  }
+
+  #free(seat: SeatId): void {
+    const place = this.#places.get(seat)
+    if (place === undefined) {
+      // The engine is refusing to open it at this moment: there is nothing to free.
+      this.#feed({ kind: 'freed', seat })
+      return
+    }
+    const { engine, session, controller, opening } = place
+    controller.abort(new Error('the session has ended'))
+    const freeing = (async () => {
+      await opening
+      await place.running
+      try {
+        await engine.free(session)
+      } catch {
+        // An engine whose thread has ended holds no cache any more.
+      }
+      this.#places.delete(seat)
+      this.#feed({ kind: 'freed', seat })
+    })()
+    const others = this.#freeing.get(engine) ?? new Set()
+    this.#freeing.set(engine, others.add(freeing))
+    void freeing.finally(() => {
+      others.delete(freeing)
+      if (others.size === 0) this.#freeing.delete(engine)
+    })
+  }
+}
+
+function engineKey(model: ModelId, start: number, end: number): string {
+  return `${model}/${start}-${end}`
+}

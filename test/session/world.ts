@@ -1,0 +1,171 @@
+/** A few peers in one process: memory links, stage services, toy engines. The deciders and doers are the real ones. */
+import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
+import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
+import { NotCoveredError } from '../../src/errors.ts'
+import type { GenerationEvent } from '../../src/peer.ts'
+import type { Hop } from '../../src/route/view.ts'
+import { generate, type SessionModel, type SessionOptions, type SessionTokenizer } from '../../src/session/service.ts'
+import { createStageService, type StageService } from '../../src/stage/service.ts'
+import type { Links } from '../../src/swarm/links.ts'
+import { MemoryWorld, type MemoryWorldInit } from '../../sim/memory-links.ts'
+import { type ToyModel, toyEngine, toyTokens } from '../../sim/toy-engine.ts'
+
+export const toy: ToyModel = { layers: 6, vocab: 251, hidden: 12, edge: 'f16', contextMax: 1024 }
+export const modelId = 'ab'.repeat(32) as ModelId
+export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, seed: 1 }
+
+/** A peer id that is base58, as all of them are on the wire. */
+export function peerId(name: string): PeerId {
+  return `12D3KooW${name}` as PeerId
+}
+
+/** One id per word: the text of id 7 is ` 7`. */
+export const tokenizer: SessionTokenizer = {
+  encode: text => text.trim().split(/\s+/).filter(Boolean).map(Number),
+  stream: () => ({ push: id => ` ${id}`, end: () => '' })
+}
+
+export function words(ids: readonly number[]): string {
+  return ids.join(' ')
+}
+
+/** An engine that can be watched and hurt. */
+export interface Probe {
+  engine: Engine
+  /** Called before each step; may throw or wait. */
+  beforeRun: (step: Step) => Promise<void> | void
+  steps: Step[]
+}
+
+export interface TestPeer {
+  id: PeerId
+  links: Links
+  stages: StageService
+  probes: Probe[]
+  violations: [PeerId, string, string][]
+}
+
+export class TestWorld {
+  readonly links: MemoryWorld
+  readonly peers = new Map<PeerId, TestPeer>()
+  readonly model: ToyModel
+
+  constructor(init: MemoryWorldInit & { model?: ToyModel } = {}) {
+    this.links = new MemoryWorld(init)
+    this.model = init.model ?? toy
+  }
+
+  /** Adds a peer that serves these layer ranges. */
+  async add(
+    name: string,
+    ranges: readonly Range[],
+    { cacheBytesMax = 1 << 24, retainBytesMax = 1 << 24 }: { cacheBytesMax?: number; retainBytesMax?: number } = {}
+  ): Promise<TestPeer> {
+    const id = peerId(name)
+    const links = this.links.join(id)
+    const violations: TestPeer['violations'] = []
+    const stages = await createStageService({
+      links,
+      retainBytesMax,
+      onViolation: (remote, kind, message) => violations.push([remote, kind, message])
+    })
+    const peer: TestPeer = { id, links, stages, probes: [], violations }
+    for (const { start, end } of ranges) {
+      const inner = toyEngine({ model: this.model, start, end, cacheBytesMax })
+      const probe: Probe = { engine: inner, beforeRun: () => {}, steps: [] }
+      const run = inner.run.bind(inner)
+      inner.run = async (step, options): Promise<StepOutput> => {
+        await probe.beforeRun(step)
+        probe.steps.push(step)
+        return run(step, options)
+      }
+      peer.probes.push(probe)
+      stages.add(inner, {
+        model: modelId,
+        layers: this.model.layers,
+        vocab: this.model.vocab,
+        contextMax: this.model.contextMax
+      })
+    }
+    this.peers.set(id, peer)
+    return peer
+  }
+
+  kill(id: PeerId): void {
+    this.links.kill(id)
+    this.peers.delete(id)
+  }
+
+  /** The first route found over live peers, going through `prefer` where it can. */
+  route(excluded: ReadonlySet<PeerId>): Hop[] {
+    const stages = [...this.peers.values()]
+      .filter(({ id }) => !excluded.has(id))
+      .flatMap(({ id, probes }) => probes.map(({ engine: { start, end } }) => ({ peer: id, start, end })))
+    const walk = (at: number): Hop[] | undefined => {
+      if (at === this.model.layers) return []
+      for (const stage of stages) {
+        if (stage.start !== at) continue
+        const rest = walk(stage.end)
+        if (rest !== undefined) return [stage, ...rest]
+      }
+      return undefined
+    }
+    const route = walk(0)
+    if (route === undefined) throw new NotCoveredError('no live stages cover the model')
+    return route
+  }
+
+  generate(
+    driver: TestPeer,
+    prompt: readonly number[],
+    options: SessionOptions & { eosIds?: number[]; routeOf?: (excluded: ReadonlySet<PeerId>) => Hop[] } = {}
+  ) {
+    const { eosIds = [], routeOf, ...rest } = options
+    const model: SessionModel = {
+      id: modelId,
+      layers: this.model.layers,
+      vocab: this.model.vocab,
+      contextMax: this.model.contextMax,
+      eosIds
+    }
+    return generate(
+      {
+        links: driver.links,
+        stages: driver.stages,
+        tokenizer,
+        model,
+        route: async excluded => (routeOf ?? (e => this.route(e)))(excluded),
+        onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message])
+      },
+      words(prompt),
+      rest
+    )
+  }
+
+  expected(prompt: readonly number[], count: number, sampling: Partial<Sampling> = {}): number[] {
+    return toyTokens(this.model, prompt, { ...greedy, ...sampling }, count)
+  }
+
+  /** Cache bytes in use at live peers' engines, all together. */
+  get cacheBytesUsed(): number {
+    return [...this.peers.values()].flatMap(p => p.probes).reduce((sum, { engine }) => sum + engine.cacheBytesUsed, 0)
+  }
+
+  get sessions(): number {
+    return [...this.peers.values()].reduce((sum, { stages }) => sum + stages.stats.sessions, 0)
+  }
+
+  async stop(): Promise<void> {
+    for (const { stages } of this.peers.values()) await stages.stop()
+  }
+}
+
+export async function collect(events: AsyncIterable<GenerationEvent>): Promise<GenerationEvent[]> {
+  const all: GenerationEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+export function prompt(length: number, vocab = toy.vocab): number[] {
+  return Array.from({ length }, (_, i) => (i * 7 + 3) % vocab)
+}
