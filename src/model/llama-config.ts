@@ -29,7 +29,7 @@ const schema = z.looseObject({
   mlp_bias: z.boolean().nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   sliding_window: z.int().nullish(),
-  quantization_config: z.unknown(),
+  quantization_config: z.unknown().optional(),
   partial_rotary_factor: z.number().nullish(),
   rope_interleaved: z.boolean().nullish(),
   bos_token_id: ids,
@@ -54,7 +54,9 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     throw new ImportError(`${file}: ${what}`)
   }
   // The architecture comes first: another one's config may lack fields, and its name is the real reason.
-  const named = z.looseObject({ architectures: z.unknown(), model_type: z.unknown() }).safeParse(json)
+  const named = z
+    .looseObject({ architectures: z.unknown().optional(), model_type: z.unknown().optional() })
+    .safeParse(json)
   if (!named.success) return refuse('it must be a JSON object')
   const { architectures, model_type } = named.data
   const architecture = Array.isArray(architectures) ? String(architectures[0]) : undefined
@@ -92,7 +94,7 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     const type = scaling?.rope_type ?? scaling?.type ?? 'default'
     if (type !== 'default') refuse(`${field} of type ${String(type)} cannot be computed, only unscaled rotation`)
   }
-  const partial = c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1
+  const partial: unknown = c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1
   if (partial !== 1) refuse(`partial_rotary_factor ${String(partial)} cannot be computed: whole heads are rotated here`)
   const heads = c.num_attention_heads
   const kvHeads = c.num_key_value_heads ?? heads

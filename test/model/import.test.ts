@@ -1,0 +1,324 @@
+import { execFile } from 'node:child_process'
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type ImportInit, importModel } from '../../src/model/import.ts'
+import type { WeightType } from '../../src/model/manifest.ts'
+import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import { type TinyInit, type TinyTensor, tinyConfig, writeTiny, writeZeros } from './hugging-face.ts'
+import { readShard } from './reference.ts'
+
+let dir: string
+let source: string
+let store: ModelStore
+
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  source = path.join(dir, 'source')
+  store = await openStore({ own: path.join(dir, 'store') })
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+const signal = AbortSignal.timeout(60_000)
+
+function importTiny(init: Partial<ImportInit> = {}): Promise<StoredModel> {
+  return importModel({ source, store, name: 'tiny', weights: 'f32', signal, ...init })
+}
+
+async function stored(): Promise<string[]> {
+  const names = await readdir(path.join(dir, 'store', 'shards')).catch(() => [])
+  return [...names, ...(await readdir(path.join(dir, 'store', 'manifests')).catch(() => []))]
+}
+
+/** Compares every stored tensor with the checkpoint's; quantised ones within half a step of their block. */
+function expectSame(model: StoredModel, tensors: Map<string, TinyTensor>): void {
+  const { config, weights } = model.manifest
+  const near = (actual: ArrayLike<number>, wanted: Float32Array): void => {
+    expect(actual.length).toBe(wanted.length)
+    const bound = weights === 'f32' ? 0 : weights === 'q8' ? 0.5 / 127 + 1e-6 : 1 / 8 + 1e-6
+    for (let i = 0; i < wanted.length; i++) expect(Math.abs(actual[i]! - wanted[i]!)).toBeLessThanOrEqual(bound)
+  }
+  const values = (name: string): Float32Array => tensors.get(`${name}.weight`)!.values
+  near(readShard(model, 0).matrices.get('embedding')!.values, values('model.embed_tokens'))
+  for (let layer = 0; layer < config.layers; layer++) {
+    const { matrices, vectors } = readShard(model, layer + 1)
+    const prefix = `model.layers.${layer}`
+    expect(vectors.get('norm1')).toEqual(values(`${prefix}.input_layernorm`))
+    expect(vectors.get('norm2')).toEqual(values(`${prefix}.post_attention_layernorm`))
+    const attention = ['q', 'k', 'v'].flatMap(name => [...values(`${prefix}.self_attn.${name}_proj`)])
+    near(matrices.get('qkv')!.values, Float32Array.from(attention))
+    near(matrices.get('o')!.values, values(`${prefix}.self_attn.o_proj`))
+    for (const name of ['gate', 'up', 'down']) near(matrices.get(name)!.values, values(`${prefix}.mlp.${name}_proj`))
+  }
+  const head = readShard(model, config.layers + 1)
+  expect(head.vectors.get('norm')).toEqual(values('model.norm'))
+  if (config.tiedEmbeddings) expect(head.matrices.size).toBe(0)
+  else near(head.matrices.get('output')!.values, values('lm_head'))
+}
+
+describe('a directory', () => {
+  const cases: [string, WeightType, TinyInit][] = [
+    ['F32 as f32', 'f32', {}],
+    ['F16 as f32', 'f32', { type: 'F16' }],
+    ['BF16 as q8', 'q8', { type: 'BF16' }],
+    ['F32 as q4, a short last block', 'q4', {}],
+    ['several files with an index', 'q8', { files: 3 }],
+    ['tied embeddings', 'f32', { config: { tie_word_embeddings: true } }],
+    ['no grouping of heads, one layer', 'f32', { config: { num_key_value_heads: 4, num_hidden_layers: 1 } }]
+  ]
+  for (const [name, weights, init] of cases) {
+    test(`${name} comes back as it was`, async () => {
+      const tensors = await writeTiny(source, init)
+      const model = await importTiny({ weights })
+      expectSame(model, tensors)
+      await store.verify(model, { signal })
+      expect((await store.resolve('tiny')).id).toBe(model.id)
+    })
+  }
+
+  test('gives its settings to the manifest', async () => {
+    await writeTiny(source)
+    const { manifest } = await importTiny({ edge: 'bf16', licence: 'MIT' })
+    expect(manifest).toMatchObject({
+      edge: 'bf16',
+      bosId: 1,
+      eosIds: [2, 5],
+      chatTemplate: '{{ messages }}',
+      licence: 'MIT',
+      source: 'source',
+      config: { contextMax: 64, ropeTheta: 50000, normEpsilon: 1e-5, kvHeads: 2, headDim: 6, tiedEmbeddings: false }
+    })
+  })
+
+  test('is tied when it has no output matrix, and when it says so while storing one', async () => {
+    await writeTiny(source, { edit: tensors => tensors.delete('lm_head.weight') })
+    expect((await importTiny()).manifest.config.tiedEmbeddings).toBe(true)
+    const other = path.join(dir, 'other')
+    await writeTiny(other, {
+      config: { tie_word_embeddings: true },
+      edit: tensors => tensors.set('lm_head.weight', tensors.get('model.embed_tokens.weight')!)
+    })
+    expect((await importTiny({ source: other, name: 'other' })).manifest.config.tiedEmbeddings).toBe(true)
+  })
+
+  test('imported again under another name shares every shard; the same name again is the same model', async () => {
+    await writeTiny(source)
+    const first = await importTiny()
+    const before = (await stored()).length
+    expect((await importTiny()).id).toBe(first.id)
+    const again = await importTiny({ name: 'again' })
+    expect(again.id).not.toBe(first.id)
+    expect((await stored()).length).toBe(before + 1)
+    await store.remove(again)
+    await store.verify(first, { signal })
+  })
+
+  test('does not take the name of another model', async () => {
+    await writeTiny(source)
+    const first = await importTiny()
+    const files = (await stored()).sort()
+    await writeTiny(source, { seed: 2 })
+    const sentence = `the name tiny belongs to another model, ${first.id.slice(0, 12)}: choose another name, or remove that model first`
+    await expect(importTiny()).rejects.toThrow(sentence)
+    await expect(importTiny({ weights: 'q8' })).rejects.toThrow(sentence)
+    expect((await stored()).sort()).toEqual(files)
+  })
+
+  test('leaves nothing when it is aborted half-way', async () => {
+    await writeTiny(source)
+    const abort = new AbortController()
+    const aborted = importTiny({
+      signal: abort.signal,
+      onProgress: ({ shard }) => {
+        if (shard === 'layer 0') abort.abort(new Error('enough'))
+      }
+    })
+    await expect(aborted).rejects.toThrow('enough')
+    expect(await stored()).toEqual([])
+    expectSame(await importTiny(), await writeTiny(source))
+  })
+})
+
+describe('refuses', () => {
+  const refused: [string, Record<string, unknown>, string][] = [
+    [
+      'another architecture',
+      { architectures: ['MistralForCausalLM'], model_type: 'mistral' },
+      'the architecture MistralForCausalLM cannot be imported, only LlamaForCausalLM'
+    ],
+    ['a model type that differs', { model_type: 'granite' }, 'the model type granite cannot be imported, only llama'],
+    [
+      'scaled rotation',
+      { rope_scaling: { rope_type: 'llama3', factor: 8 } },
+      'rope_scaling of type llama3 cannot be computed, only unscaled rotation'
+    ],
+    ['partial rotation', { partial_rotary_factor: 0.5 }, 'partial_rotary_factor 0.5 cannot be computed'],
+    ['biases', { attention_bias: true }, 'attention_bias true cannot be computed'],
+    ['feed-forward biases', { mlp_bias: true }, 'mlp_bias true cannot be computed'],
+    ['another activation', { hidden_act: 'gelu' }, 'hidden_act gelu cannot be computed, only silu'],
+    ['quantised weights', { quantization_config: { quant_method: 'gptq' } }, 'quantised (quantization_config: gptq)'],
+    ['an odd head', { num_attention_heads: 8, num_key_value_heads: 8 }, 'head_dim 3 is odd'],
+    ['heads that do not divide', { num_attention_heads: 4, num_key_value_heads: 3 }, 'is no multiple of'],
+    ['a missing dimension', { hidden_size: undefined }, 'hidden_size']
+  ]
+  for (const [what, config, sentence] of refused) {
+    test(`${what} by name`, async () => {
+      await writeTiny(source)
+      await writeFile(path.join(source, 'config.json'), JSON.stringify({ ...tinyConfig, ...config }))
+      await expect(importTiny()).rejects.toMatchObject({ name: 'ImportError', exitCode: 3 })
+      await expect(importTiny()).rejects.toThrow(sentence)
+      await expect(importTiny()).rejects.toThrow(path.join(source, 'config.json'))
+      expect(await stored()).toEqual([])
+    })
+  }
+
+  const edits: [string, (tensors: Map<string, TinyTensor>) => void, string][] = [
+    [
+      'an unknown tensor',
+      tensors => tensors.set('model.layers.0.self_attn.q_proj.bias', { shape: [1], values: new Float32Array(1) }),
+      'has a tensor model.layers.0.self_attn.q_proj.bias that a llama of this config does not have'
+    ],
+    [
+      'a missing tensor',
+      tensors => tensors.delete('model.layers.1.mlp.up_proj.weight'),
+      'has no tensor model.layers.1.mlp.up_proj.weight'
+    ],
+    [
+      'a wrong shape',
+      tensors => tensors.set('model.norm.weight', { shape: [2], values: new Float32Array(2) }),
+      'tensor model.norm.weight has the shape [2], the config needs [24]'
+    ],
+    [
+      'another element type',
+      tensors => Object.assign(tensors.get('model.norm.weight')!, { dtype: 'F8_E4M3' }),
+      'tensor model.norm.weight has the type F8_E4M3; F32, F16 and BF16 can be imported'
+    ],
+    [
+      'weights that are no numbers',
+      tensors => tensors.get('model.layers.1.self_attn.k_proj.weight')!.values.fill(Number.NaN, 30, 31),
+      'the k weights of layer 1 hold NaN at [1, 6]: the checkpoint is damaged'
+    ]
+  ]
+  for (const [what, edit, sentence] of edits) {
+    test(`${what} by name`, async () => {
+      await writeTiny(source, { edit })
+      await expect(importTiny()).rejects.toMatchObject({ name: 'ImportError' })
+      await expect(importTiny()).rejects.toThrow(sentence)
+      expect(await stored()).toEqual([])
+    })
+  }
+
+  test('a truncated file, with both sizes', async () => {
+    await writeTiny(source)
+    const file = path.join(source, 'model.safetensors')
+    const { size } = await stat(file)
+    await truncate(file, size - 5)
+    await expect(importTiny()).rejects.toThrow(
+      `${file} is truncated: it has ${size - 5} bytes, its tensors end at ${size}`
+    )
+    await truncate(file, 20)
+    await expect(importTiny()).rejects.toThrow(`${file} is truncated: it has 20 bytes, its header alone ends at`)
+    await truncate(file, 3)
+    await expect(importTiny()).rejects.toThrow(`${file} is truncated: it has 3 bytes`)
+    await rm(file)
+    await expect(importTiny()).rejects.toThrow(`there is no ${file}`)
+  })
+
+  test('a malformed header: length, JSON, sizes, overlaps, bytes after the end', async () => {
+    await writeTiny(source)
+    const file = path.join(source, 'model.safetensors')
+    const good = await readFile(file)
+    const withHeader = (header: string, data = 8): Uint8Array => {
+      const bytes = new Uint8Array(8 + header.length + data)
+      new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true)
+      bytes.set(new TextEncoder().encode(header), 8)
+      return bytes
+    }
+    const entry = (from: number, to: number): string => `{"dtype":"F32","shape":[1],"data_offsets":[${from},${to}]}`
+    const cases: [Uint8Array, string][] = [
+      [new Uint8Array(16).fill(255), 'is no safetensors file: its header would have'],
+      [withHeader('not json'), 'its header is not JSON'],
+      [withHeader('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'), 'has a malformed header: a.shape.0'],
+      [withHeader(`{"a":${entry(0, 8)}}`), 'tensor a has 8 bytes, its shape [1] in F32 needs 4'],
+      [withHeader(`{"a":${entry(0, 4)},"b":${entry(2, 6)}}`), 'the tensors a and b overlap'],
+      [withHeader(`{"a":${entry(0, 4)}}`), 'but its tensors end at']
+    ]
+    for (const [bytes, sentence] of cases) {
+      await writeFile(file, bytes)
+      await expect(importTiny()).rejects.toThrow(sentence)
+    }
+    await writeFile(file, good)
+    await appendFile(file, 'x')
+    await expect(importTiny()).rejects.toThrow(`has ${good.length + 1} bytes, but its tensors end at ${good.length}`)
+  })
+
+  test('an index that names a missing file, a wrong one, or one elsewhere', async () => {
+    await writeTiny(source, { files: 2 })
+    const indexFile = path.join(source, 'model.safetensors.index.json')
+    const index = JSON.parse(await readFile(indexFile, 'utf8')) as { weight_map: Record<string, string> }
+    const change = (file: string): Promise<void> =>
+      writeFile(indexFile, JSON.stringify({ weight_map: { ...index.weight_map, 'model.norm.weight': file } }))
+    await change('gone.safetensors')
+    await expect(importTiny()).rejects.toThrow('names gone.safetensors, but that file is not there')
+    await change('../elsewhere.safetensors')
+    await expect(importTiny()).rejects.toThrow('names "../elsewhere.safetensors", which is no safetensors file')
+    const files = Object.values(index.weight_map)
+    await change(files.find(file => file !== index.weight_map['model.norm.weight'])!)
+    await expect(importTiny()).rejects.toThrow('says that model.norm.weight is in')
+  })
+
+  test('a missing directory, config or tokenizer, and what is not JSON', async () => {
+    await expect(importTiny()).rejects.toThrow(`there is no directory ${source}`)
+    await writeTiny(source)
+    await expect(importTiny({ source: path.join(source, 'config.json') })).rejects.toThrow('is no directory')
+    await expect(importTiny({ name: 'a/b' })).rejects.toThrow("a model's name has 1-64 letters")
+    await writeFile(path.join(source, 'generation_config.json'), '{')
+    await expect(importTiny()).rejects.toThrow('generation_config.json is not JSON')
+    await writeTiny(source)
+    await rm(path.join(source, 'tokenizer.json'))
+    await expect(importTiny()).rejects.toThrow(`there is no ${path.join(source, 'tokenizer.json')}`)
+    await writeFile(path.join(source, 'tokenizer.json'), '[]')
+    await expect(importTiny()).rejects.toThrow('tokenizer.json cannot be used')
+    await rm(path.join(source, 'config.json'))
+    await expect(importTiny()).rejects.toThrow(`there is no ${path.join(source, 'config.json')}`)
+  })
+
+  test('a tokenizer with more ids than the embedding has rows', async () => {
+    await writeTiny(source, { config: { vocab_size: 200 } })
+    await expect(importTiny()).rejects.toThrow('has ids up to 263, but the embedding has 200 rows (vocab_size)')
+  })
+
+  test('what no manifest can hold, before anything is written', async () => {
+    await writeTiny(source)
+    await writeFile(path.join(source, 'tokenizer_config.json'), JSON.stringify({ chat_template: 'x'.repeat(70_000) }))
+    await expect(importTiny()).rejects.toMatchObject({ name: 'ImportError' })
+    await expect(importTiny()).rejects.toThrow('chatTemplate')
+    expect(await stored()).toEqual([])
+  })
+})
+
+test('memory does not grow with the model', async () => {
+  // What an import holds at its peak must not follow the weights, which are 88 MB more as float32.
+  const [few, many] = [2, 16]
+  const shape = { hidden_size: 512, intermediate_size: 1024 }
+  const model = path.join(import.meta.dirname, '..', '..', 'src', 'model')
+  const grownBytes = (many - few) * (2.5 * 512 * 512 + 3 * 512 * 1024) * 4
+  const peak = async (layers: number): Promise<number> => {
+    const folder = path.join(dir, `layers-${layers}`)
+    await writeZeros(folder, { ...shape, num_hidden_layers: layers })
+    // The peak of this program alone (VmHWM): what getrusage gives begins at the peak of the process that forked it.
+    const program = `
+      import { readFileSync } from 'node:fs'
+      import { importModel } from ${JSON.stringify(path.join(model, 'import.ts'))}
+      import { openStore } from ${JSON.stringify(path.join(model, 'store.ts'))}
+      const store = await openStore({ own: ${JSON.stringify(path.join(folder, 'store'))} })
+      await importModel({ source: ${JSON.stringify(folder)}, store, name: 'm', weights: 'q8', signal: AbortSignal.timeout(50000) })
+      console.log(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program])
+    return Number(stdout) * 1024
+  }
+  const [small, large] = [await peak(few), await peak(many)]
+  expect(large - small).toBeLessThan(grownBytes / 2)
+})

@@ -1,0 +1,151 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  blocksPerRow,
+  decodeBF16,
+  decodeF16,
+  firstNonFinite,
+  quantise4,
+  quantise8,
+  transpose
+} from '../../src/model/quantise.ts'
+
+/** Rows of finite float32 over many magnitudes, with lengths that do and do not fill the last block. */
+const matrices = fc
+  .record({
+    inputs: fc.integer({ min: 1, max: 70 }),
+    count: fc.integer({ min: 1, max: 3 }),
+    exponent: fc.integer({ min: -149, max: 120 })
+  })
+  .chain(({ inputs, count, exponent }) =>
+    fc
+      .array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: inputs * count, maxLength: inputs * count })
+      .map(values => ({ inputs, rows: Float32Array.from(values, value => value * 2 ** exponent) }))
+  )
+
+/** What the layout says a block means, read weight by weight. */
+function weightAt(bits: 4 | 8, q: Uint8Array, s: Float32Array, inputs: number, row: number, i: number): number {
+  const block = row * blocksPerRow(inputs) + Math.floor(i / 32)
+  if (bits === 8) return (q[block * 32 + (i % 32)]! - 128) * s[block]!
+  const pair = q[block * 16 + Math.floor((i % 32) / 2)]!
+  return ((i % 2 === 0 ? pair & 15 : pair >> 4) - 8) * s[block]!
+}
+
+for (const bits of [8, 4] as const) {
+  describe(`${bits} bits`, () => {
+    const width = bits === 8 ? 32 : 16
+    const quantise = bits === 8 ? quantise8 : quantise4
+
+    test('every weight is within half a step of what it was, and padding is zero', () => {
+      fc.assert(
+        fc.property(matrices, ({ inputs, rows }) => {
+          const count = rows.length / inputs
+          const blocks = blocksPerRow(inputs)
+          const q = new Uint8Array(count * blocks * width).fill(77)
+          const s = new Float32Array(count * blocks).fill(Number.NaN)
+          quantise(rows, inputs, q, s)
+          for (let row = 0; row < count; row++) {
+            for (let i = 0; i < blocks * 32; i++) {
+              const actual = weightAt(bits, q, s, inputs, row, i)
+              if (i >= inputs) {
+                expect(actual).toBeCloseTo(0, 50)
+                continue
+              }
+              const wanted = rows[row * inputs + i]!
+              const step = Math.abs(s[row * blocks + Math.floor(i / 32)]!)
+              // The 4-bit range is -8…7: a weight as large as the largest, of the other sign, is cut by up to a
+              // step. In the subnormals the scale itself is rounded, by up to 2^-150 for each of its levels.
+              const cut = bits === 4 && Math.abs(wanted) > 7.5 * step * (1 - 1e-6)
+              const bound = (cut ? 1 : 0.5) * step * (1 + 1e-5) + 128 * 2 ** -149
+              expect(Math.abs(actual - wanted)).toBeLessThanOrEqual(bound)
+            }
+          }
+        })
+      )
+    })
+
+    test('levels written out come back exactly', () => {
+      fc.assert(
+        fc.property(
+          fc.array(fc.integer({ min: bits === 8 ? -127 : -8, max: bits === 8 ? 127 : 7 }), {
+            minLength: 64,
+            maxLength: 64
+          }),
+          fc.integer({ min: -20, max: 20 }),
+          (levels, exponent) => {
+            // With the outermost level present the scale is the power of two that the levels were made with.
+            levels[3] = levels[40] = bits === 8 ? 127 : -8
+            const rows = Float32Array.from(levels, level => level * 2 ** exponent)
+            const q = new Uint8Array(2 * width)
+            const s = new Float32Array(2)
+            quantise(rows, 64, q, s)
+            expect([...s]).toEqual([2 ** exponent, 2 ** exponent])
+            expect(Array.from(rows, (_, i) => weightAt(bits, q, s, 64, 0, i))).toEqual([...rows])
+          }
+        )
+      )
+    })
+
+    test('a buffer of the wrong size is a defect', () => {
+      expect(() => quantise(new Float32Array(32), 32, new Uint8Array(width - 1), new Float32Array(1))).toThrow(
+        'do not fill'
+      )
+    })
+  })
+}
+
+test('4 bits: low nibble first, and the weight of largest magnitude is -8 with a scale of its sign', () => {
+  const rows = new Float32Array(32)
+  rows[0] = 4
+  rows[1] = -2
+  const q = new Uint8Array(16)
+  const s = new Float32Array(1)
+  quantise4(rows, 32, q, s)
+  expect(s[0]).toBe(-0.5)
+  expect(q[0]).toBe(0 | (12 << 4))
+  expect(q[1]).toBe(8 | (8 << 4))
+})
+
+test('transposing moves [r, i] to [i, r]', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 70 }), (count, inputs) => {
+      const rows = Float32Array.from({ length: count * inputs }, (_, n) => n)
+      const to = new Float32Array(rows.length)
+      transpose(rows, inputs, to)
+      for (let n = 0; n < rows.length; n++) {
+        expect(to[(n % inputs) * count + Math.floor(n / inputs)]).toBe(n)
+      }
+    }),
+    { numRuns: 20 }
+  )
+})
+
+test('every float16 decodes as the platform decodes it', () => {
+  const bits = Uint16Array.from({ length: 65536 }, (_, n) => n)
+  const decoded = new Float32Array(65536)
+  decodeF16(bits, decoded)
+  // Float16Array is in Node 24 and later only.
+  const Half = (globalThis as { Float16Array?: new (buffer: ArrayBuffer) => ArrayLike<number> }).Float16Array
+  if (Half !== undefined) expect(Array.from(decoded)).toEqual(Array.from(new Half(bits.buffer)))
+  expect([0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000, 0x7c00].map(n => decoded[n])).toEqual([
+    1,
+    -2,
+    65504,
+    2 ** -24,
+    -0,
+    Number.POSITIVE_INFINITY
+  ])
+  expect(decoded[0x7e00]).toBeNaN()
+})
+
+test('bfloat16 is the upper half of a float32', () => {
+  const decoded = new Float32Array(4)
+  decodeBF16(Uint16Array.of(0x3f80, 0xc040, 0x7f80, 0x0001), decoded)
+  expect([...decoded]).toEqual([1, -3, Number.POSITIVE_INFINITY, 2 ** -133])
+})
+
+test('finds what is not finite', () => {
+  expect(firstNonFinite(Float32Array.of(1, -0, 3.4e38))).toBe(-1)
+  expect(firstNonFinite(Float32Array.of(1, Number.NaN, 2))).toBe(1)
+  expect(firstNonFinite(Float32Array.of(1, 2, Number.NEGATIVE_INFINITY))).toBe(2)
+})

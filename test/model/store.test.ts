@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto'
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { importModel } from '../../src/model/import.ts'
+import { encodeManifest, modelId } from '../../src/model/manifest.ts'
+import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import { writeTiny } from './hugging-face.ts'
+
+const signal = AbortSignal.timeout(60_000)
+let dir: string
+let own: string
+let store: ModelStore
+let model: StoredModel
+
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  own = path.join(dir, 'own')
+  await writeTiny(path.join(dir, 'source'))
+  store = await openStore({ own })
+  model = await importModel({ source: path.join(dir, 'source'), store, name: 'tiny', weights: 'q8', signal })
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+const shardFile = (index: number, folder = own): string =>
+  path.join(folder, 'shards', model.manifest.shards[index]!.sha256)
+
+async function flipByte(file: string, offset: number): Promise<string> {
+  const handle = await open(file, 'r+')
+  const byte = new Uint8Array(1)
+  await handle.read(byte, 0, 1, offset)
+  byte[0]! ^= 1
+  await handle.write(byte, 0, 1, offset)
+  await handle.close()
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex')
+}
+
+describe('resolve', () => {
+  test('takes a name, an id, or the beginning of an id', async () => {
+    for (const key of ['tiny', model.id, model.id.slice(0, 6)]) expect((await store.resolve(key)).id).toBe(model.id)
+    await expect(store.resolve(model.id.slice(0, 5))).rejects.toThrow('no model')
+  })
+
+  test('says what there is', async () => {
+    await expect(store.resolve('huge')).rejects.toMatchObject({ name: 'UnknownModelError' })
+    await expect(store.resolve('huge')).rejects.toThrow(`no model 'huge': there are tiny (${model.id.slice(0, 12)})`)
+    const empty = await openStore({ own: path.join(dir, 'nothing') })
+    await expect(empty.resolve('huge')).rejects.toThrow("no model 'huge': there is no model here")
+  })
+
+  test('asks for an id where two models have the name', async () => {
+    await writeTiny(path.join(dir, 'source'), { seed: 2 })
+    const shipped = path.join(dir, 'shipped')
+    const other = await importModel({
+      source: path.join(dir, 'source'),
+      store: await openStore({ own: shipped }),
+      name: 'tiny',
+      weights: 'q8',
+      signal
+    })
+    const both = await openStore({ own, shipped: [shipped] })
+    await expect(both.resolve('tiny')).rejects.toThrow("'tiny' is more than one model: tiny (")
+    expect((await both.resolve(other.id.slice(0, 8))).shipped).toBe(true)
+  })
+})
+
+describe('a manifest', () => {
+  test('of a newer format is named, and hides no other model', async () => {
+    const newer = path.join(own, 'manifests', `${'a'.repeat(64)}.json`)
+    await writeFile(newer, JSON.stringify({ ...model.manifest, format: 2 }))
+    const broken: string[] = []
+    expect(await store.list({ onBroken: err => broken.push(err.message) })).toHaveLength(1)
+    expect(broken).toEqual([`${newer} has manifest format 2, made by a newer Skein; this one reads format 1`])
+    await expect(store.resolve('other')).rejects.toThrow('made by a newer Skein')
+  })
+
+  test('that was changed is not used under its old id', async () => {
+    await writeFile(
+      path.join(own, 'manifests', `${model.id}.json`),
+      encodeManifest({ ...model.manifest, name: 'changed' })
+    )
+    await expect(store.resolve(model.id)).rejects.toThrow('was changed: the digest of what it holds is')
+  })
+
+  test('that is not JSON or too large is named', async () => {
+    await writeFile(path.join(own, 'manifests', 'x.json'), '{')
+    await writeFile(path.join(own, 'manifests', 'y.json'), new Uint8Array((1 << 20) + 1))
+    const broken: string[] = []
+    await store.list({ onBroken: err => broken.push(err.message) })
+    expect(broken.join('\n')).toMatch(
+      /x\.json is no manifest: it is not JSON\n.*y\.json is no manifest: it has 1048577/
+    )
+  })
+})
+
+describe('verify', () => {
+  test('names a shard with one flipped byte, and both digests', async () => {
+    const file = shardFile(2)
+    const actual = await flipByte(file, 5000)
+    const sentence = `the layer 1 shard of tiny is damaged: ${file} has the SHA-256 ${actual}, the manifest says ${model.manifest.shards[2]!.sha256}`
+    await expect(store.verify(model, { signal })).rejects.toThrow(sentence)
+    await expect(store.verifiedStage(model, 1, 2, { signal })).rejects.toMatchObject({
+      name: 'CorruptShardError',
+      message: sentence
+    })
+    await store.verifiedStage(model, 0, 1, { signal })
+  })
+
+  test('names a shard of another size, and a missing one', async () => {
+    const { bytes, sha256 } = model.manifest.shards[0]!
+    await truncate(shardFile(0), bytes - 1)
+    await expect(store.verify(model, { signal })).rejects.toThrow(
+      `the embedding shard of tiny is damaged: ${shardFile(0)} has ${bytes - 1} bytes, the manifest says ${bytes}`
+    )
+    await rm(shardFile(0))
+    await expect(store.verify(model, { signal })).rejects.toThrow(
+      `the embedding shard of tiny is missing: there is no file ${sha256} in ${path.join(own, 'shards')}`
+    )
+    expect((await store.held(model)).map(shard => shard.layer ?? shard.role)).toEqual([0, 1, 'head'])
+  })
+
+  test('sees a change after a shard was verified', async () => {
+    await store.verifiedStage(model, 0, 2, { signal })
+    await flipByte(shardFile(1), 0)
+    await expect(store.verifiedStage(model, 0, 2, { signal })).rejects.toThrow('the layer 0 shard of tiny is damaged')
+  })
+
+  test('names a damaged tokenizer', async () => {
+    await flipByte(path.join(own, 'shards', model.manifest.tokenizer.sha256), 3)
+    await expect(store.tokenizerBytes(model)).rejects.toThrow('the tokenizer of tiny is damaged')
+    await expect(store.verify(model, { signal })).rejects.toThrow('the tokenizer of tiny is damaged')
+  })
+
+  test('ends with the signal', async () => {
+    await expect(store.verify(model, { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop')
+  })
+})
+
+describe('a stage', () => {
+  test('has the embedding at its start, the head at its end', async () => {
+    const roles = async (start: number, end: number): Promise<unknown[]> =>
+      (await store.verifiedStage(model, start, end, { signal })).shards.map(shard => shard.layer ?? shard.role)
+    expect(await roles(0, 1)).toEqual(['embedding', 0])
+    expect(await roles(1, 2)).toEqual([1, 'head'])
+    expect(await roles(0, 2)).toEqual(['embedding', 0, 1, 'head'])
+  })
+
+  test('maps one folder, also when its shards are spread over two', async () => {
+    const shipped = path.join(dir, 'shipped')
+    await cp(own, shipped, { recursive: true })
+    await rm(shardFile(1))
+    await rm(shardFile(3, shipped))
+    const both = await openStore({ own, shipped: [shipped] })
+    expect(await both.held(model)).toHaveLength(4)
+    expect((await both.verifiedStage(model, 0, 1, { signal })).folder).toBe(path.join(shipped, 'shards'))
+    const { folder } = await both.verifiedStage(model, 0, 2, { signal })
+    expect(folder).toBe(path.join(own, 'shards'))
+    expect((await stat(shardFile(1))).ino).toBe((await stat(shardFile(1, shipped))).ino)
+    await expect(both.remove({ ...model, shipped: true })).rejects.toThrow('ships with the package')
+  })
+})
+
+describe('writing', () => {
+  test('gives a file its name only when it is whole, and clears what a dead process left', async () => {
+    const shards = path.join(own, 'shards')
+    const before = await readdir(shards)
+    const file = await store.create(10)
+    await file.write(new Uint8Array(10), 0)
+    const dead = path.join(shards, '.writing-4194304999-abc')
+    await writeFile(dead, 'half')
+    await openStore({ own })
+    const names = await readdir(shards)
+    // The one being written by this process stays.
+    expect(names.filter(name => name.startsWith('.writing-'))).toHaveLength(1)
+    expect(names).toHaveLength(before.length + 1)
+    await expect(file.finish({ signal, expected: model.manifest.shards[0]!.sha256 })).rejects.toThrow(
+      'received bytes have the SHA-256'
+    )
+    await file.discard()
+    expect((await readdir(shards)).sort()).toEqual(before.sort())
+  })
+
+  test('replaces a damaged shard', async () => {
+    await flipByte(shardFile(1), 7)
+    await importModel({ source: path.join(dir, 'source'), store, name: 'tiny', weights: 'q8', signal })
+    await store.verify(model, { signal })
+  })
+
+  test('remove takes the files that no other model lists', async () => {
+    const other = await importModel({ source: path.join(dir, 'source'), store, name: 'other', weights: 'q4', signal })
+    await store.remove(model)
+    expect((await store.list()).map(({ id }) => id)).toEqual([other.id])
+    await store.verify(other, { signal })
+    await store.remove(other)
+    expect(await readdir(path.join(own, 'shards'))).toEqual([])
+  })
+
+  test('does not make a model known whose files are not there', async () => {
+    await rm(shardFile(1))
+    const changed = { ...model.manifest, name: 'changed' }
+    await expect(store.putManifest(changed)).rejects.toThrow('changed: the layer 0 shard')
+    await mkdir(path.join(dir, 'nothing'), { recursive: true })
+    await expect(store.resolve(modelId(changed))).rejects.toThrow('no model')
+  })
+})

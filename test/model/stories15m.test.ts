@@ -1,0 +1,21 @@
+import path from 'node:path'
+import { expect, test } from 'vitest'
+import { openStore } from '../../src/model/store.ts'
+import { loadTokenizer } from '../../src/model/tokenizer.ts'
+import { generateGreedy } from './reference.ts'
+
+const shipped = path.join(import.meta.dirname, '..', '..', 'models', 'stories15m')
+const known =
+  ', there was a little girl named Lily. She loved to play outside in the sunshine. One day, she saw a big, red ball in the sky. It was the sun! She thought it was so pretty.'
+
+test('the model that ships is whole and continues as is known of it', async () => {
+  const store = await openStore({ own: shipped })
+  const model = await store.resolve('stories15m')
+  await store.verify(model, { signal: AbortSignal.timeout(30_000) })
+  expect(model.manifest).toMatchObject({ weights: 'q8', edge: 'f16', bosId: 1, eosIds: [1, 2], licence: 'MIT' })
+  const tokenizer = loadTokenizer(await store.tokenizerBytes(model), model.manifest)
+  const prompt = tokenizer.encode('Once upon a time')
+  const ids = generateGreedy(model, prompt, 47)
+  const stream = tokenizer.stream(prompt)
+  expect([...ids.map(id => stream.push(id)), stream.end()].join('')).toBe(known)
+})
