@@ -1,0 +1,138 @@
+/** Decode speed of one engine with the whole model, against llama.cpp on the same weights. */
+import path from 'node:path'
+import type { SessionId } from '../../src/base/ids.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { exportGguf } from './llama-gguf.ts'
+import type { Llama } from './llama.ts'
+import type { BenchModel } from './models.ts'
+import { figure, median, type Row } from './report.ts'
+
+export interface DecodeInit {
+  readonly model: BenchModel
+  readonly llama: Llama | undefined
+  /** A folder for the GGUF file. */
+  readonly scratch: string
+  readonly threads: number
+  /** Tokens in the cache before the first that is timed. */
+  readonly context: number
+  /** Tokens timed in a round. */
+  readonly tokens: number
+  readonly rounds: number
+  readonly signal: AbortSignal
+}
+
+/** Something that generates: both engines look the same to the bench. */
+interface Decoder {
+  prefill(ids: readonly number[]): Promise<number>
+  decode(id: number): Promise<number>
+  readonly samplerMs?: number
+}
+
+/** Rounds of both engines by turns; the first round of each warms up and does not count. */
+export async function benchDecode(init: DecodeInit): Promise<Row[]> {
+  const { model, llama, threads, context, tokens, rounds, signal } = init
+  const { manifest } = model.stored
+  const { layers, vocab } = manifest.config
+  const engine = await createOnnxEngine({
+    manifest,
+    shardDirectory: model.shardDirectory,
+    start: 0,
+    end: layers,
+    cacheBytesMax: 1 << 30,
+    threads,
+    signal
+  })
+  const file = path.join(init.scratch, `${manifest.name}.gguf`)
+  if (llama !== undefined) exportGguf(manifest, model.shardDirectory, file)
+  const other = await llama?.load(file, { threads, contextMax: context + tokens })
+  // Any ids do for timing; the prompt's must not repeat, or caches of the processor would see few rows of the embedding.
+  const prompt = Array.from({ length: context }, (_, i) => 3 + ((i * 7919) % (vocab - 3)))
+  try {
+    const ours: number[] = []
+    const theirs: number[] = []
+    const unsampled: number[] = []
+    let agree = 0
+    for (let round = -1; round < rounds; round++) {
+      signal.throwIfAborted()
+      const mine = await decodeRound(engineDecoder(engine, context + tokens, signal), prompt, tokens)
+      const others = other === undefined ? undefined : await decodeRound(other, prompt, tokens)
+      const differ = mine.ids.findIndex((id, i) => id !== others?.ids[i])
+      agree = differ < 0 ? mine.ids.length : differ
+      if (round < 0) continue
+      ours.push(mine.tokensPerSecond)
+      if (others === undefined) continue
+      theirs.push(others.tokensPerSecond)
+      unsampled.push(others.unsampledPerSecond)
+    }
+    const how = `${threads} thread${threads === 1 ? '' : 's'}, context ${context}–${context + tokens}`
+    const row = (what: string, unit: string, values: number[], more: Partial<Row> = {}): Row => ({
+      part: 'engine',
+      what: `${model.label}: ${what}`,
+      unit,
+      figure: figure(values),
+      how,
+      ...more
+    })
+    const rows = [row('engine decode', 'tokens/s', ours)]
+    if (theirs.length > 0) {
+      rows.push(row('llama.cpp decode', 'tokens/s', theirs))
+      rows.push(row('llama.cpp decode without its sampler', 'tokens/s', unsampled))
+      const ratios = (others: number[]): number[] => ours.map((mine, i) => mine / others[i]!)
+      const how = `by rounds, both greedy; the first ${agree} of ${tokens + 1} ids agree`
+      rows.push(row('engine / llama.cpp', '', ratios(theirs), { aim: '≥ 0.65', how }))
+      const harder = 'by rounds; the sampler counts on our side only'
+      rows.push(row('engine / llama.cpp without its sampler', '', ratios(unsampled), { aim: '≥ 0.65', how: harder }))
+    }
+    return rows
+  } finally {
+    await engine.close()
+    await other?.close()
+  }
+}
+
+async function decodeRound(
+  decoder: Decoder,
+  prompt: readonly number[],
+  tokens: number
+): Promise<{ tokensPerSecond: number; unsampledPerSecond: number; ids: number[] }> {
+  let id = await decoder.prefill(prompt)
+  const ids = [id]
+  const times: number[] = []
+  const unsampled: number[] = []
+  for (let i = 0; i < tokens; i++) {
+    const began = performance.now()
+    id = await decoder.decode(id)
+    const ms = performance.now() - began
+    times.push(ms)
+    unsampled.push(ms - (decoder.samplerMs ?? 0))
+    ids.push(id)
+  }
+  // The median token of the round: another process that takes the core for a while does not move it.
+  return { tokensPerSecond: 1000 / median(times), unsampledPerSecond: 1000 / median(unsampled), ids }
+}
+
+let sessions = 0
+
+function engineDecoder(engine: Engine, tokensMax: number, signal: AbortSignal): Decoder {
+  const session = (sessions++).toString(16).padStart(32, '0') as SessionId
+  let position = 0
+  const step = async (ids: readonly number[]): Promise<number> => {
+    const input = { kind: 'ids', ids: Int32Array.from(ids) } as const
+    const out = await engine.run({ session, position, tokens: ids.length, input, sample: true }, { signal })
+    if (out.kind !== 'token') throw new TypeError(`a whole model gives tokens, not ${out.kind}`)
+    position += ids.length
+    return out.id
+  }
+  return {
+    async prefill(ids) {
+      await engine.open(session, { tokensMax, sampling: { temperature: 0, topK: 0, topP: 1, seed: 0 } })
+      return step(ids)
+    },
+    async decode(id) {
+      const next = await step([id])
+      if (position === tokensMax) await engine.free(session)
+      return next
+    }
+  }
+}

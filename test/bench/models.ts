@@ -1,0 +1,101 @@
+/** The two models of the bench: the one that ships, and random weights in the shape of SmolLM2-135M. */
+import path from 'node:path'
+import { type SourceTensor, type WeightSource, writeModel } from '../../src/model/import-writer.ts'
+import type { ModelConfig, WeightType } from '../../src/model/manifest.ts'
+import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+
+export const root = path.resolve(import.meta.dirname, '../..')
+
+export interface BenchModel {
+  /** As the table calls it. */
+  readonly label: string
+  readonly stored: StoredModel
+  /** A folder with all of its shards. */
+  readonly shardDirectory: string
+  /** Bytes of all of its shards. */
+  readonly weightBytes: number
+}
+
+/** huggingface.co/HuggingFaceTB/SmolLM2-135M, `config.json`; the context is cut to what the bench needs. */
+const smolShape: ModelConfig = {
+  layers: 30,
+  hidden: 576,
+  intermediate: 1536,
+  heads: 9,
+  kvHeads: 3,
+  headDim: 64,
+  vocab: 49152,
+  contextMax: 2048,
+  ropeTheta: 100_000,
+  normEpsilon: 1e-5,
+  tiedEmbeddings: true
+}
+
+/** @param own a folder for what the bench makes; it holds what a peer's `store` would. */
+export async function openBenchStore(own: string): Promise<ModelStore> {
+  return openStore({ own, shipped: [path.join(root, 'models/stories15m')] })
+}
+
+export async function shippedModel(store: ModelStore): Promise<BenchModel> {
+  return benchModel(store, 'stories15m q8', await store.resolve('stories15m'))
+}
+
+/**
+ * Writes a random model of the SmolLM2-135M shape: 113 (q8) or 77 MB (q4). It has the shipped model's tokenizer,
+ * whose ids are all below its vocabulary, and no end of text, so that every answer is as long as asked for.
+ */
+export async function smolModel(store: ModelStore, weights: WeightType, signal: AbortSignal): Promise<BenchModel> {
+  const shipped = await store.resolve('stories15m')
+  const stored = await writeModel({
+    store,
+    description: {
+      name: `smol135m-shape-${weights}`,
+      config: smolShape,
+      weights,
+      edge: 'f16',
+      bosId: 1,
+      eosIds: [],
+      tokenizer: await store.tokenizerBytes(shipped),
+      chatTemplate: null,
+      licence: 'none',
+      source: 'random weights, seed 1'
+    },
+    source: randomWeights(1),
+    signal
+  })
+  return benchModel(store, `135M shape ${weights}`, stored)
+}
+
+async function benchModel(store: ModelStore, label: string, stored: StoredModel): Promise<BenchModel> {
+  return {
+    label,
+    stored,
+    shardDirectory: await store.shardDirectory(stored),
+    weightBytes: stored.manifest.shards.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+}
+
+/** Matrices that keep the size of what passes them, norms near 1: a value depends on its place and the seed alone. */
+function randomWeights(seed: number): WeightSource {
+  const residual = new Set<SourceTensor>(['o', 'down'])
+  return {
+    async read(tensor, layer, row, into) {
+      const isNorm = tensor.startsWith('norm')
+      // Uniform in [-a, a) has the variance a² / 3. What is added to the residual is small, as in trained models.
+      const inputs = tensor === 'down' ? smolShape.intermediate : smolShape.hidden
+      const size = isNorm ? 0.2 : tensor === 'embedding' ? 0.1 : (residual.has(tensor) ? 0.5 : 1.7) / Math.sqrt(inputs)
+      let state = hash(`${seed} ${tensor} ${layer} ${row}`)
+      for (let i = 0; i < into.length; i++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+        into[i] = (state / 2 ** 31 - 1) * size + (isNorm ? 1 : 0)
+      }
+    }
+  }
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): number {
+  let h = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return h >>> 0
+}
