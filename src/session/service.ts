@@ -346,33 +346,36 @@ class Driver {
     const routing = new AbortController()
     this.#routing = routing
     const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(routeWaitMs)])
+    let event: SessionEvent
     try {
-      const route = await this.#parts.route(excluded, { signal })
-      if (this.#routing === routing) this.#feed({ kind: 'routed', route })
+      event = { kind: 'routed', route: await this.#parts.route(excluded, { signal }) }
     } catch (error) {
-      if (this.#routing === routing) this.#feed({ kind: 'unroutable', error: error as Error })
+      event = { kind: 'unroutable', error: error as Error }
     }
+    if (this.#routing === routing) this.#feed(event)
   }
 
   async #connect(epoch: number, peer: PeerId): Promise<void> {
     const head: Head = { epoch, controller: new AbortController(), channel: undefined }
     this.#head = head
     const signal = AbortSignal.any([head.controller.signal, AbortSignal.timeout(stageOpenMs)])
+    let channel: Channel
     try {
-      const channel = await this.#parts.links.open(peer, stageProtocol, { signal })
-      if (this.#head !== head) {
-        await channel.close()
-        return
-      }
-      head.channel = channel
-      this.#feed({ kind: 'connected', epoch })
-      channel.receive({
-        onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
-        onClose: error => this.#feed({ kind: 'head-lost', epoch, message: error?.message ?? 'it closed the stream' })
-      })
+      channel = await this.#parts.links.open(peer, stageProtocol, { signal })
     } catch (error) {
       this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message })
+      return
     }
+    if (this.#head !== head) {
+      await channel.close()
+      return
+    }
+    head.channel = channel
+    this.#feed({ kind: 'connected', epoch })
+    channel.receive({
+      onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
+      onClose: error => this.#feed({ kind: 'head-lost', epoch, message: error?.message ?? 'it closed the stream' })
+    })
   }
 }
 

@@ -234,21 +234,23 @@ class Service implements StageService {
     const controller = new AbortController()
     this.#connecting.set(link, controller)
     const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(stageOpenMs)])
+    let channel: Channel
     try {
-      const channel = await this.#links.open(peer, stageProtocol, { signal })
-      if (controller.signal.aborted) {
-        await channel.close()
-        return
-      }
-      // The decider's Open must be the first frame out, so it is told before anything can come in.
-      this.#channels.set(link, channel)
-      this.#feed({ kind: 'connected', link })
-      this.#attach(link, channel)
+      channel = await this.#links.open(peer, stageProtocol, { signal })
     } catch (error) {
       this.#feed({ kind: 'closed', link, message: (error as Error).message })
+      return
     } finally {
       this.#connecting.delete(link)
     }
+    if (controller.signal.aborted) {
+      await channel.close()
+      return
+    }
+    // The decider's Open must be the first frame out, so it is told before anything can come in.
+    this.#channels.set(link, channel)
+    this.#feed({ kind: 'connected', link })
+    this.#attach(link, channel)
   }
 
   #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {

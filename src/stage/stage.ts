@@ -538,7 +538,7 @@ export class Stages {
     const length = Math.min(seat.length, seat.keep)
     seat.length = length
     seat.retained?.truncate(length)
-    seat.replayEnd = length
+    seat.replayEnd = seat.isTail ? 0 : length
     seat.skipBelow = Number.POSITIVE_INFINITY
     seat.computedEnd = 0
     if (seat.keep > 0) this.#sendUp(seat, { kind: 'ack', epoch: seat.epoch, length, steps: 0, tokens: 0 })
