@@ -264,15 +264,21 @@ export class StreamChannel extends BaseChannel {
 /** One end of a channel from a peer to itself. Frames are handed over as they are, not copied. */
 class MemoryChannel extends BaseChannel {
   readonly #frameBytesMax: number
-  readonly #onOversized: (error: ProtocolError) => void
+  readonly #onEnd: () => void
   other!: MemoryChannel
   /** Bytes that this end sent and the other has not received yet. */
   inFlightBytes = 0
 
-  constructor(remote: PeerId, frameBytesMax: number, onViolation: (error: ProtocolError) => void) {
+  constructor(remote: PeerId, frameBytesMax: number, onEnd: () => void) {
     super(remote)
     this.#frameBytesMax = frameBytesMax
-    this.#onOversized = onViolation
+    this.#onEnd = onEnd
+  }
+
+  protected override end(error: Error | undefined): boolean {
+    const first = super.end(error)
+    if (first) this.#onEnd()
+    return first
   }
 
   send(frame: Uint8Array): boolean {
@@ -290,7 +296,6 @@ class MemoryChannel extends BaseChannel {
         const error = new ProtocolError(
           `a frame is ${frame.byteLength} bytes long, the limit is ${other.#frameBytesMax}`
         )
-        other.#onOversized(error)
         other.abort(error)
         return
       }
@@ -331,13 +336,17 @@ class MemoryChannel extends BaseChannel {
   }
 }
 
-/** Two ends of a channel from `self` to itself: what one sends, the other receives in a later turn of the loop. */
+/**
+ * Two ends of a channel from `self` to itself: what one sends, the other receives in a later turn of the loop.
+ *
+ * @param init.onEnd called once, when the second end has ended.
+ */
 export function memoryChannels(
   self: PeerId,
-  { frameBytesMax, onViolation = () => {} }: { frameBytesMax: number; onViolation?: (error: ProtocolError) => void }
+  { frameBytesMax, onEnd = () => {} }: { frameBytesMax: number; onEnd?: () => void }
 ): [Channel, Channel] {
-  const a = new MemoryChannel(self, frameBytesMax, onViolation)
-  const b = new MemoryChannel(self, frameBytesMax, onViolation)
+  const a = new MemoryChannel(self, frameBytesMax, () => {})
+  const b = new MemoryChannel(self, frameBytesMax, onEnd)
   a.other = b
   b.other = a
   return [a, b]

@@ -120,8 +120,8 @@ function countedNoise(init: NoiseInit, onRefused: () => void) {
  * queries the DHT). The streams of a closed muxer are told so anyway.
  */
 function steadyYamux(init: Parameters<typeof yamux>[0]) {
-  return (components: Parameters<ReturnType<typeof yamux>>[0]): StreamMuxerFactory => {
-    const factory = yamux(init)(components)
+  return (): StreamMuxerFactory => {
+    const factory = yamux(init)()
     const create = factory.createStreamMuxer.bind(factory)
     factory.createStreamMuxer = connection => {
       const muxer = create(connection) as ReturnType<typeof create> & { send(data: Uint8Array): boolean }
@@ -319,24 +319,29 @@ export class Host implements Links {
   #accept(protocol: string, stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
     const handled = this.#handled.get(protocol)
-    const key = `${protocol} ${peer}`
-    const open = this.#inbound.get(key) ?? 0
-    if (handled === undefined || this.#stopped || open >= handled.inboundMax) {
-      if (handled !== undefined && !this.#stopped) this.#init.onViolation?.(peer, 'too many channels')
-      stream.abort(new ProtocolError(`${peer} has ${open} channels of ${protocol} open, no more are allowed`))
+    const release = this.#stopped ? undefined : this.#admit(protocol, peer)
+    if (handled === undefined || release === undefined) {
+      stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol}`))
       return
     }
-    this.#inbound.set(key, open + 1)
-    stream.addEventListener(
-      'close',
-      () => {
-        const left = (this.#inbound.get(key) ?? 1) - 1
-        if (left === 0) this.#inbound.delete(key)
-        else this.#inbound.set(key, left)
-      },
-      { once: true }
-    )
+    stream.addEventListener('close', release, { once: true })
     handled.handler(this.#channel(stream, peer, handled.frameBytesMax))
+  }
+
+  /** Counts an inbound channel, and returns what takes it off the count; undefined when there are enough. */
+  #admit(protocol: string, peer: PeerId): (() => void) | undefined {
+    const key = `${protocol} ${peer}`
+    const open = this.#inbound.get(key) ?? 0
+    if (open >= (this.#handled.get(protocol)?.inboundMax ?? 0)) {
+      this.#init.onViolation?.(peer, 'too many channels')
+      return undefined
+    }
+    this.#inbound.set(key, open + 1)
+    return () => {
+      const left = (this.#inbound.get(key) ?? 1) - 1
+      if (left === 0) this.#inbound.delete(key)
+      else this.#inbound.set(key, left)
+    }
   }
 
   #channel(stream: Stream, peer: PeerId, frameBytesMax: number): Channel {
@@ -353,8 +358,10 @@ export class Host implements Links {
 
   #openToSelf(protocol: string, frameBytesMax: number): Channel {
     const handled = this.#handled.get(protocol)
+    const release = handled === undefined ? undefined : this.#admit(protocol, this.self)
     if (handled === undefined) throw new PeerLostError(this.self, `this peer does not speak ${protocol}`)
-    const [near, far] = memoryChannels(this.self, { frameBytesMax })
+    if (release === undefined) throw new PeerLostError(this.self, `this peer has enough channels of ${protocol}`)
+    const [near, far] = memoryChannels(this.self, { frameBytesMax, onEnd: release })
     // As from a stranger: the handler runs in its own turn.
     setImmediate(() => handled.handler(far))
     return near
