@@ -37,7 +37,7 @@ const doers = [
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/store\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
-  /^src\/swarm\/(host|channel|identity|swarm-file|discovery[^/]*)\.ts$/,
+  /^src\/swarm\/(host|channel|dialer|discovery-[^/]*|identity|hardware|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/peer\.ts$/,
   /^src\/(cli|api)\//
 ]

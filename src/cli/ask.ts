@@ -1,0 +1,92 @@
+/** `skein ask`: a prompt through the running peer, its answer as it comes. */
+import { Buffer } from 'node:buffer'
+import { addAbortSignal } from 'node:stream'
+import { type GenerationEvent, InvalidOptionError } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { askGenerate } from './control-client.ts'
+import { describeFailure } from './failure.ts'
+import { controlRequestBytesMax } from './limits.ts'
+import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
+
+export interface AskFlags {
+  readonly data: string
+  readonly model?: string
+  readonly maxTokens: number
+  readonly temperature: number
+  readonly topP: number
+  readonly topK: number
+  readonly seed: number
+  readonly json?: boolean
+}
+
+/**
+ * Prints the answer's text to stdout, a summary to stderr if a person is there to read it; with `--json`
+ * the events, one a line, a failure as the last of them.
+ *
+ * @throws what {@link askGenerate} throws, after it was told to whoever reads the JSON.
+ */
+export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
+  const text = prompt === '-' ? await readPrompt(signal) : prompt
+  const { model, maxTokens, temperature, topP, topK, seed } = flags
+  const options = { ...(model === undefined ? {} : { model }), maxTokens, temperature, topP, topK, seed }
+  const show = flags.json ? sayJson : showEvent()
+  let open = false
+  try {
+    for await (const event of askGenerate(flags.data, text, options, { signal })) {
+      if (event.event === 'token') open = true
+      if (event.event === 'done') open = false
+      show(event)
+    }
+  } catch (err) {
+    if (flags.json) {
+      const { name, message, text: sofar } = describeFailure(err)
+      sayJson({ event: 'error', name, message, ...(sofar === undefined ? {} : { text: sofar }) })
+    } else if (open) {
+      // What was told stays readable; the complaint gets a line of its own.
+      say()
+    }
+    throw err
+  }
+}
+
+/** Shows events to a person: the text on stdout, all else on stderr and only if that is a terminal. */
+export function showEvent(): (event: GenerationEvent) => void {
+  const aside = (line: string): void => {
+    if (process.stderr.isTTY) note(paint('dim', line, process.stderr))
+  }
+  let route = ''
+  return event => {
+    if (event.event === 'route') {
+      route = event.hops.map(hop => `${shortPeer(hop.peer)} ${layers(hop)}`).join(' → ')
+    } else if (event.event === 'token') {
+      write(event.text)
+    } else if (event.event === 'lost') {
+      aside(`\n[lost ${shortPeer(event.peer)}: ${event.reason}]`)
+    } else if (event.event === 'recovered') {
+      aside(`[recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed]`)
+    } else if (event.event === 'done') {
+      say()
+      const { timing, ids, stop } = event
+      aside(
+        `${ids.length} tokens, ${timing.tokensPerSecond.toFixed(1)} tokens/s, first after ${formatMs(timing.firstTokenMs)}` +
+          `${stop === 'length' ? ' (stopped at --max-tokens)' : ''} · ${route}`
+      )
+    }
+  }
+}
+
+/** The prompt from stdin, without the line end that editors and `echo` add. */
+async function readPrompt(signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of addAbortSignal(signal, process.stdin)) {
+    chunks.push(chunk as Buffer)
+    bytes += (chunk as Buffer).length
+    if (bytes > controlRequestBytesMax) {
+      throw new InvalidOptionError(`the prompt on stdin is longer than ${controlRequestBytesMax} bytes`)
+    }
+  }
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
+}

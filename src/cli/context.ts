@@ -1,0 +1,7 @@
+/** What every command gets beside its flags. */
+export interface CommandContext {
+  /** Aborted with `InterruptedError` by Ctrl-C, with `OutputClosedError` when nobody reads stdout any more. */
+  readonly signal: AbortSignal
+  /** Aborted by Ctrl-C alone: for what goes on although nobody reads. */
+  readonly interrupted: AbortSignal
+}

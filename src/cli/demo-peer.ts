@@ -1,0 +1,91 @@
+/** A peer of the demo: a `skein up` in a process of its own, which never outlives the demo. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { PeerNotRunningError } from '../index.ts'
+import { demoComplaintBytesMax, stopMs } from './limits.ts'
+
+export interface DemoPeerInit {
+  readonly dataDir: string
+  readonly swarm: string
+  readonly model: string
+  readonly memoryBytes: number
+}
+
+/** A line that `skein up --json` printed. */
+export interface UpEvent {
+  readonly event: string
+  readonly [detail: string]: unknown
+}
+
+export class DemoPeer {
+  readonly dataDir: string
+  readonly memoryBytes: number
+  readonly #child: ChildProcess
+  readonly #ended: Promise<void>
+  #complaint = ''
+  #hasEnded = false
+
+  /** Starts the process. It listens on loopback alone and stops when its stdin closes, whatever ends the demo. */
+  constructor(init: DemoPeerInit, onEvent: (event: UpEvent) => void) {
+    this.dataDir = init.dataDir
+    this.memoryBytes = init.memoryBytes
+    const bin = new URL('bin/skein.js', import.meta.resolve('skein/package.json'))
+    const args = [
+      ...['up', '--data', init.dataDir, '--swarm', init.swarm, '--model', init.model],
+      ...['--memory', String(init.memoryBytes), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns'],
+      ...['--threads', '1', '--json', '--stop-with-stdin']
+    ]
+    // A process group of its own: Ctrl-C reaches the demo alone, which stops its peers in order.
+    this.#child = spawn(process.execPath, [fileURLToPath(bin), ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true
+    })
+    this.#child.stdin?.on('error', () => {})
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#complaint = (this.#complaint + text).slice(-demoComplaintBytesMax)
+    })
+    createInterface({ input: this.#child.stdout! }).on('line', line => {
+      const event = readEvent(line)
+      if (event !== undefined) onEvent(event)
+    })
+    this.#ended = new Promise(resolve => {
+      this.#child.once('error', err => {
+        this.#complaint = err.message
+      })
+      this.#child.once('close', () => {
+        this.#hasEnded = true
+        resolve()
+      })
+    })
+  }
+
+  /** @throws {PeerNotRunningError} with its last words when the process has ended by itself. */
+  assertRunning(): void {
+    if (!this.#hasEnded) return
+    const words =
+      this.#complaint
+        .trim()
+        .split('\n')
+        .at(-1)
+        ?.replace(/^skein: /, '') || 'it said nothing'
+    throw new PeerNotRunningError(`a peer of the demo ended: ${words}`)
+  }
+
+  /** Lets it say goodbye; ends it when that takes too long. Safe to call twice. */
+  async stop(): Promise<void> {
+    this.#child.stdin?.end()
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopMs)
+    await this.#ended
+    clearTimeout(timer)
+  }
+}
+
+function readEvent(line: string): UpEvent | undefined {
+  try {
+    const json: unknown = JSON.parse(line)
+    return typeof json === 'object' && json !== null && 'event' in json ? (json as UpEvent) : undefined
+  } catch {
+    return undefined
+  }
+}

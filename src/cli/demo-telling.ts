@@ -1,0 +1,150 @@
+/** How the demo is told. */
+import {
+  type Answer,
+  formatBytes,
+  type GenerationEvent,
+  type HopReport,
+  type PeerId,
+  type Range,
+  type Status
+} from '../index.ts'
+import { formatMs, layers, paint, say, sayJson, shortPeer, table, write } from './output.ts'
+
+/** How the demo is told: to a person or as JSON lines. */
+export interface Telling {
+  begin(demo: { prompt: string; model: string; layers: number; budgets: readonly number[]; wholeBytes: number }): void
+  step(label: string, event: { readonly event: string }): void
+  covered(seen: Status, ms: number): void
+  answering(event: GenerationEvent): void
+  answered(answer: Answer): void
+  alone(): void
+  end(peers: number, answer: Answer, alone: Answer, identical: boolean): void
+}
+
+/** For programs: one object a line, `demo` the last. */
+export const jsonTelling: Telling = {
+  begin: facts => sayJson({ event: 'begin', ...facts }),
+  step: (label, event) => sayJson({ ...event, event: 'peer', what: event.event, label }),
+  covered: (seen, ms) => sayJson({ event: 'covered', ms, peers: seen.peers.map(({ id, stages }) => ({ id, stages })) }),
+  answering: event => sayJson(event),
+  answered: () => {},
+  alone: () => {},
+  end: (peers, answer, alone, identical) =>
+    sayJson({
+      event: 'demo',
+      peers,
+      hops: answer.hops.length,
+      identical,
+      text: answer.text,
+      tokens: answer.ids.length,
+      stop: answer.stop,
+      timing: answer.timing,
+      bytesPerToken: answer.bytesPerToken,
+      perHop: answer.hops.map(perStep),
+      onePiece: { ids: alone.ids, timing: alone.timing },
+      ids: answer.ids
+    })
+}
+
+/** For a person who watches. The text begins with the prompt, so that it reads as one story. */
+export const personTelling = (prompt: string): Telling => ({
+  begin({ model, layers: count, budgets, wholeBytes }) {
+    const shares = budgets.map(formatBytes).join(', ')
+    say(`${paint('bold', model)} has ${count} layers and needs ${formatBytes(wholeBytes)} to run.`)
+    say(
+      `Starting ${budgets.length} ${budgets.length === 1 ? 'peer' : 'peers, each too small for all of it'}: ${shares}.`
+    )
+    say()
+  },
+  step() {},
+  covered(seen, ms) {
+    say(`They found one another and cover every layer after ${formatMs(ms)}:`)
+    say()
+    const [model] = seen.models
+    for (const { id, stages, self, budgetBytes, usedBytes } of [...seen.peers].sort(
+      (a, b) => firstLayer(a) - firstLayer(b)
+    )) {
+      const bar = Array.from({ length: model?.layers ?? 0 }, (_, layer) =>
+        stages.some(stage => stage.serving && stage.start <= layer && layer < stage.end) ? '█' : '·'
+      ).join('')
+      const used = usedBytes === null ? '' : `, uses ${formatBytes(usedBytes)}`
+      const what = stages.map(layers).join(', ') || 'nothing'
+      say(
+        `  ${shortPeer(id)}  ${paint('cyan', bar)}  ${what} (${formatBytes(budgetBytes)}${used})${self ? '  ← asked' : ''}`
+      )
+    }
+    say()
+  },
+  answering(event) {
+    if (event.event === 'route') {
+      say(`  ${drawRoute(event.hops)}\n`)
+      write(prompt)
+    }
+    if (event.event === 'token') write(paint('bold', event.text))
+    else if (event.event === 'lost') say(`\n[lost ${shortPeer(event.peer)}: ${event.reason}]`)
+    else if (event.event === 'recovered') say(`[recovered in ${formatMs(event.ms)}]`)
+    else if (event.event === 'done') say('\n')
+  },
+  answered({ ids, timing, bytesPerToken, hops, stop }) {
+    const speed = `${timing.tokensPerSecond.toFixed(1)} tokens/s`
+    const ended = stop === 'eos' ? 'the story ended' : 'stopped at --max-tokens'
+    say(
+      `${ids.length} tokens (${ended}), first after ${formatMs(timing.firstTokenMs)}, ${speed}, ${Math.round(bytesPerToken)} bytes a token`
+    )
+    say()
+    const rows = hops.map(hop => {
+      const { computeMs, queueMs, bytesIn, bytesOut } = perStep(hop)
+      return [
+        shortPeer(hop.peer),
+        layers(hop),
+        `${computeMs.toFixed(2)} ms`,
+        `${queueMs.toFixed(2)} ms`,
+        `${Math.round(bytesIn)} B`,
+        `${Math.round(bytesOut)} B`
+      ]
+    })
+    for (const line of table([['per step', '', 'computing', 'waiting', 'bytes in', 'bytes out'], ...rows]))
+      say(`  ${line}`)
+    say()
+  },
+  alone: () => say('Now the same prompt in one piece, by a single peer that can hold all of it …'),
+  end(peers, _answer, alone, identical) {
+    const by = peers === 1 ? 'one peer' : `${peers} peers`
+    const speed = `${alone.timing.tokensPerSecond.toFixed(1)} tokens/s`
+    if (identical)
+      say(
+        `${paint('green', 'identical')}: all ${alone.ids.length} tokens are the same by ${by} and in one piece (${speed}).`
+      )
+    else say(`${paint('red', 'NOT identical')}: in one piece (${speed}) it reads:\n${alone.text}`)
+  }
+})
+
+function drawRoute(hops: readonly ({ readonly peer: PeerId } & Range)[]): string {
+  return ['prompt', ...hops.map(hop => `[${shortPeer(hop.peer)} ${layers(hop)}]`), 'token'].join(' → ')
+}
+
+function firstLayer({ stages }: { readonly stages: readonly Range[] }): number {
+  return Math.min(Number.MAX_SAFE_INTEGER, ...stages.map(({ start }) => start))
+}
+
+/** A hop's share of one step, on average over the answer (the prompt's steps included). */
+function perStep({ peer, start, end, steps, computeMs, queueMs, bytesIn, bytesOut }: HopReport): {
+  readonly peer: PeerId
+  readonly start: number
+  readonly end: number
+  readonly computeMs: number
+  readonly queueMs: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+} {
+  const n = Math.max(1, steps)
+  return {
+    peer,
+    start,
+    end,
+    computeMs: computeMs / n,
+    queueMs: queueMs / n,
+    bytesIn: bytesIn / n,
+    bytesOut: bytesOut / n
+  }
+}

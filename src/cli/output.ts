@@ -1,0 +1,61 @@
+/** What a person or a program reads: lines, colours, names made short. */
+import type { WriteStream } from 'node:tty'
+import { styleText } from 'node:util'
+import type { PeerId, Range } from '../index.ts'
+import { encodeLine } from './control.ts'
+
+/** Writes to stdout as it comes. Once nobody reads it any more, writing does nothing. */
+export function write(text: string): void {
+  if (process.stdout.writable) process.stdout.write(text)
+}
+
+/** Writes one line to stdout. */
+export function say(line = ''): void {
+  write(`${line}\n`)
+}
+
+/** Writes one JSON object as a line to stdout. */
+export function sayJson(object: object): void {
+  write(encodeLine(object))
+}
+
+/** Writes one line to stderr. */
+export function note(line: string): void {
+  if (process.stderr.writable) process.stderr.write(`${line}\n`)
+}
+
+type Style = Parameters<typeof styleText>[0]
+
+/** Colours text where the stream shows colours: on a terminal, unless NO_COLOR says otherwise. */
+export function paint(style: Style, text: string, stream: WriteStream | NodeJS.WriteStream = process.stdout): string {
+  return stream.isTTY && !process.env.NO_COLOR ? styleText(style, text, { validateStream: false }) : text
+}
+
+/** A peer id as people tell them apart: its last eight characters (all Ed25519 ids begin alike). */
+export function shortPeer(id: PeerId): string {
+  return `…${id.slice(-8)}`
+}
+
+/** `layer 3` or `layers 0-2`: half-open, as the flag `--layers` takes it. */
+export function layers({ start, end }: Range): string {
+  return end === start + 1 ? `layer ${start}` : `layers ${start}-${end}`
+}
+
+/** Milliseconds for a person. */
+export function formatMs(ms: number): string {
+  return ms < 9.95 ? `${ms.toFixed(1)} ms` : ms < 9950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+}
+
+/** Columns padded to equal width, two spaces between them. Cells must not be painted: padding counts characters. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = []
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
+  }
+  return rows.map(row =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd()
+  )
+}

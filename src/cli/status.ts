@@ -1,0 +1,79 @@
+/** `skein status`: the swarm as one peer sees it. */
+import { formatBytes, type ModelStatus, type PeerStatus, type Status } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { askStatus } from './control-client.ts'
+import { formatMs, layers, paint, say, sayJson, shortPeer, table } from './output.ts'
+
+export interface StatusFlags {
+  readonly data: string
+  readonly json?: boolean
+}
+
+/** Prints the status as tables, or as one JSON object. @throws what {@link askStatus} throws. */
+export async function status(flags: StatusFlags, { signal }: CommandContext): Promise<void> {
+  const seen = await askStatus(flags.data, { signal })
+  if (flags.json) sayJson(seen)
+  else for (const line of describeStatus(seen)) say(line)
+}
+
+/** The lines that a person reads. */
+export function describeStatus(seen: Status): string[] {
+  const violations = Object.entries(seen.violations).filter(([, count]) => count > 0)
+  return [
+    paint('bold', `swarm ${seen.swarm}: ${seen.peers.length} ${seen.peers.length === 1 ? 'peer' : 'peers'}`),
+    '',
+    ...table([
+      ['peer', '', 'cores', 'memory', 'budget', 'used', 'serves', 'ms per token', 'sessions'],
+      ...seen.peers.map(peer => describePeer(peer, seen))
+    ]),
+    '',
+    ...seen.models.flatMap(describeModel),
+    ...(seen.models.length === 0 ? ['no model is known here'] : []),
+    '',
+    ...seen.discovery.map(({ way, state }) => `discovery by ${way}: ${state}`),
+    ...(violations.length === 0
+      ? []
+      : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
+  ]
+}
+
+function describePeer(peer: PeerStatus, seen: Status): string[] {
+  const { hardware, stages, timings, battery } = peer
+  const nameOf = (id: string): string => seen.models.find(model => model.id === id)?.name ?? id.slice(0, 12)
+  const serves = stages.map(stage => `${nameOf(stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`)
+  return [
+    shortPeer(peer.id),
+    peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`,
+    `${hardware.cores} ${hardware.architecture}`,
+    formatBytes(hardware.memoryBytes),
+    formatBytes(peer.budgetBytes),
+    peer.usedBytes === null ? '-' : formatBytes(peer.usedBytes),
+    serves.join(', ') || 'nothing',
+    timings.map(({ visitMs, layerMs }) => `${visitMs.toFixed(2)} + ${layerMs.toFixed(2)} a layer`).join(', ') || '-',
+    `${peer.sessions}${battery === null ? '' : `, battery ${Math.round(battery.level * 100)} %`}`
+  ]
+}
+
+function describeModel({ name, layers: count, coverage, missing }: ModelStatus): string[] {
+  const gaps = coverage.filter(times => times === 0).length
+  const least = Math.min(...coverage)
+  const verdict =
+    coverage.length === 0 || gaps > 0
+      ? `${gaps} of ${count} layers are covered by nobody`
+      : `every layer is covered${least > 1 ? ` at least ${least} times` : ''}`
+  const lines = [`${name}  ${coverageBar(coverage)}  ${verdict}`]
+  if (missing !== null) {
+    const where = missing.layers.map(layers).join(', ')
+    lines.push(
+      `  ${formatBytes(missing.bytes)} of budget are missing for ${where}: start another peer, or raise --memory`
+    )
+  }
+  return lines
+}
+
+/** One cell per layer: how many stages serve it, `·` for none and `+` for more than nine. */
+export function coverageBar(coverage: readonly number[]): string {
+  return coverage
+    .map(times => (times === 0 ? paint('red', '·') : paint('green', times > 9 ? '+' : String(times))))
+    .join('')
+}

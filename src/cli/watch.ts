@@ -1,0 +1,85 @@
+/** What happens to a running peer, as lines for a person or events for a program. */
+import type { ModelId, Peer, PeerId, StageStatus, Status } from '../index.ts'
+import { watchMs } from './limits.ts'
+import { layers, shortPeer } from './output.ts'
+
+/** Says that something happened: as a line for a person, or as an event with its details. */
+export type Tell = (event: string, line: string, details?: object) => void
+
+/** Tells what happens to a peer, beginning with what has happened before. Returns how to stop. */
+export function watch(peer: Peer, tell: Tell): () => void {
+  const known = new Set<string>()
+  const loading = new Set<string>()
+  const serving = new Set<string>()
+  const covered = new Set<ModelId>()
+  const discovery = new Map<string, string>()
+  const nameOf = (status: Status, id: ModelId): string =>
+    status.models.find(model => model.id === id)?.name ?? id.slice(0, 12)
+  const keyOf = ({ model, start, end }: StageStatus): string => `${model} ${start}-${end}`
+
+  // The events say when, the status says what: whatever both tell is told once.
+  const look = (): void => {
+    const status = peer.status()
+    for (const { way, state } of status.discovery) {
+      if (discovery.get(way) === state) continue
+      discovery.set(way, state)
+      tell('discovery', `discovery by ${way}: ${state}`, { way, state })
+    }
+    for (const { id, self, stages } of status.peers) {
+      if (!self && !known.has(id)) {
+        known.add(id)
+        tell('found', `found ${shortPeer(id)}`, { peer: id })
+      }
+      if (!self) continue
+      for (const stage of stages) {
+        const key = keyOf(stage)
+        const told = stage.serving ? serving : loading
+        if (told.has(key)) continue
+        told.add(key)
+        const verb = stage.serving ? 'serving' : 'loading'
+        tell(verb, `${verb} ${layers(stage)} of ${nameOf(status, stage.model)}`, stageDetails(stage))
+      }
+    }
+    for (const { id, name, coverage } of status.models) {
+      const isCovered = coverage.length > 0 && coverage.every(count => count > 0)
+      if (isCovered === covered.has(id)) continue
+      if (isCovered) {
+        covered.add(id)
+        tell('covered', `${name}: every layer is covered`, { model: id, coverage })
+      } else {
+        covered.delete(id)
+        tell('uncovered', `${name}: no longer every layer is covered`, { model: id, coverage })
+      }
+    }
+  }
+  const onLeave = ({ detail }: CustomEvent<{ readonly peer: PeerId }>): void => {
+    known.delete(detail.peer)
+    tell('lost', `lost ${shortPeer(detail.peer)}`, { peer: detail.peer })
+  }
+  const onDown = ({ detail }: CustomEvent<StageStatus>): void => {
+    serving.delete(keyOf(detail))
+    loading.delete(keyOf(detail))
+    tell('released', `released ${layers(detail)}`, stageDetails(detail))
+  }
+  const onWarning = ({ detail }: CustomEvent<{ readonly message: string }>): void => {
+    tell('warning', `warning: ${detail.message}`, { message: detail.message })
+  }
+  const looks = ['peer:join', 'stage:up', 'model:covered', 'model:uncovered'] as const
+  for (const type of looks) peer.addEventListener(type, look)
+  peer.addEventListener('peer:leave', onLeave)
+  peer.addEventListener('stage:down', onDown)
+  peer.addEventListener('warning', onWarning)
+  const timer = setInterval(look, watchMs)
+  look()
+  return () => {
+    clearInterval(timer)
+    for (const type of looks) peer.removeEventListener(type, look)
+    peer.removeEventListener('peer:leave', onLeave)
+    peer.removeEventListener('stage:down', onDown)
+    peer.removeEventListener('warning', onWarning)
+  }
+}
+
+function stageDetails({ model, start, end }: StageStatus): object {
+  return { model, start, end }
+}
