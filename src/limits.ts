@@ -162,7 +162,7 @@ export const batteryWeakRatio = 0.15
 export const batteryWeakIdleRatio = 0.2
 /** Peers that one search for a tiling weighs at most; more are first sorted by what they can hold. Two 24-bit sets. */
 export const tilingPeersMax = 48
-/** Steps of one search for a tiling: about 10 ms. Up to 8 peers it is exact within it; above it is a beam search. */
+/** Partial tilings extended in one search, some 10-20 ms: exact to about 8 peers, a beam search above. */
 export const tilingWorkMax = 300_000
 /** Partial tilings kept for one border of layers, however small the swarm: every set of 9 peers. */
 export const tilingBeamMax = 512

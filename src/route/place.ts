@@ -5,6 +5,7 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import { batteryWeakIdleRatio, batteryWeakRatio, moveMarginRatio, placementCopies, tilingPeersMax } from '../limits.ts'
+import { stageMs } from './cost.ts'
 import { coverageOf, isRoutable, usefulRanges } from './coverage.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { bestTiling, fewestHops, furthestEnds, plainTiling } from './tiling.ts'
@@ -124,6 +125,14 @@ function primaryTiling(
   const fixed = tilers.map(tiler => (tiler.loaded.length > 0 ? { ...tiler, only: tiler.loaded } : tiler))
   const kept = anyLoaded ? fullTiling(model, fixed, 'speed') : undefined
   if (kept !== undefined) {
+    // While a model is still being made whole, idle peers fill the gaps and nobody moves.
+    if (
+      !isRoutable(
+        views.flatMap(view => view.stages.filter(stage => stage.serving)),
+        model
+      )
+    )
+      return kept
     const moved = fullTiling(model, tilers, 'speed')
     if (moved === undefined || !wins(moved, kept, policy)) return kept
     const stages = new Map<PeerId, Range>()
@@ -143,12 +152,10 @@ function primaryTiling(
   return partial!
 }
 
-/** Fewer weak peers; or no more hops and no more time, and one of them clearly less. */
+/** Fewer weak peers; or no more hops, and clearly less time: a saved hop counts by its price in time. */
 function wins(moved: Tiling, kept: Tiling, policy: PlacePolicy): boolean {
   if (moved.weak !== kept.weak) return moved.weak < kept.weak
-  if (moved.hops > kept.hops) return false
-  if (moved.hops < kept.hops && moved.timeUs <= kept.timeUs) return true
-  return moved.timeUs <= kept.timeUs * (1 - policy.moveMarginRatio)
+  return moved.hops <= kept.hops && moved.timeUs <= kept.timeUs * (1 - policy.moveMarginRatio)
 }
 
 /** The best tiling without gaps, or undefined. The fewest hops are found first: they guide the search. */
@@ -173,19 +180,7 @@ function fullTiling(model: ModelShape, tilers: readonly Tiler[], order: 'speed' 
 /** At most as many peers as one search weighs: those that serve the shortest way now, then those that hold most. */
 function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler[] {
   if (tilers.length <= tilingPeersMax) return tilers
-  const chosen = new Set<Tiler>()
-  let at = 0
-  while (at < model.layers) {
-    let best: { tiler: Tiler; end: number } | undefined
-    for (const tiler of tilers) {
-      for (const stage of tiler.only ?? tiler.loaded) {
-        if (stage.start === at && stage.end > (best?.end ?? at)) best = { tiler, end: stage.end }
-      }
-    }
-    if (best === undefined) break
-    chosen.add(best.tiler)
-    at = best.end
-  }
+  const chosen = new Set(loadedWay(tilers, model))
   const reach = new Map(
     tilers.map(tiler => [
       tiler,
@@ -205,6 +200,35 @@ function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler
   const stride = Math.max(1, Math.ceil(others.length / (tilingPeersMax - chosen.size)))
   for (let index = 0; index < others.length && chosen.size < tilingPeersMax; index += stride) chosen.add(others[index]!)
   return tilers.filter(tiler => chosen.has(tiler))
+}
+
+/** The tilers of the shortest, then fastest way over stages that are loaded; none when they leave a gap. */
+function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
+  interface Way {
+    readonly weak: number
+    readonly hops: number
+    readonly ms: number
+    readonly tilers: Tiler[]
+  }
+  const ways: (Way | undefined)[] = [{ weak: 0, hops: 0, ms: 0, tilers: [] }]
+  const stages = tilers
+    .flatMap(tiler => (tiler.only ?? tiler.loaded).map(stage => ({ tiler, ...stage })))
+    .sort((a, b) => a.start - b.start)
+  for (const { tiler, start, end } of stages) {
+    const way = ways[start]
+    if (way === undefined) continue
+    const made: Way = {
+      weak: way.weak + (tiler.weak ? 1 : 0),
+      hops: way.hops + 1,
+      ms: way.ms + stageMs(tiler.view, end - start),
+      tilers: [...way.tilers, tiler]
+    }
+    const known = ways[end]
+    if (known === undefined || (made.weak - known.weak || made.hops - known.hops || made.ms - known.ms) < 0) {
+      ways[end] = made
+    }
+  }
+  return ways[model.layers]?.tilers ?? []
 }
 
 /** Peers that are left keep a stage that lies on some whole route of planned and loaded stages. */
@@ -249,7 +273,7 @@ function coverAgain(
     if (only !== null) continue
     const coverage = coverageOf(planned(), model)
     const least = (stage: Range) => Math.min(...coverage.slice(stage.start, stage.end))
-    const choice = distinct(planned())
+    const choice = usefulRanges(distinct(planned()), model)
       .filter(stage => canHold(view, model, stage))
       .sort((a, b) => least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start)[0]
     if (choice !== undefined) stages.set(view.peer, choice)

@@ -176,14 +176,19 @@ class Tables {
     return more || one < other
   }
 
-  /** Whether the unused peers could take what is left in `hops` hops, if borders and ends were no matter. */
-  canFinish(low: number, high: number, at: number, hops: number): boolean {
+  /**
+   * Whether the unused peers, `weak` weak ones at most, could take what is left in `hops` hops if borders and
+   * ends were no matter.
+   */
+  canFinish({ low, high, at }: { low: number; high: number; at: number }, hops: number, weak: number): boolean {
     let left = this.layers - at
     let hopsLeft = hops
+    let weakLeft = weak
     for (const { index, layers } of this.reaches) {
       if (left <= 0) return true
       if (hopsLeft <= 0) return false
-      if (uses({ low, high }, index)) continue
+      if (index < half ? (low & (1 << index)) !== 0 : (high & (1 << (index - half))) !== 0) continue
+      if (this.#tilers[index]!.weak && weakLeft-- <= 0) continue
       left -= layers
       hopsLeft--
     }
@@ -211,7 +216,7 @@ export function fewestHops(
     (_, index) => tilers.filter((_, other) => other !== index && tables.holdsAllOf(other, index)).length
   )
   for (let hops = 1; hops <= tilers.length; hops++) {
-    if (!tables.canFinish(0, 0, 0, hops)) continue
+    if (!tables.canFinish({ low: 0, high: 0, at: 0 }, hops, weakMax)) continue
     const found = tilingOf(hops, model, tilers, tables, weakMax, index => betters[index]! < hops)
     if (found !== undefined) return found
   }
@@ -243,7 +248,7 @@ function tilingOf(
   const limit = admittedTilers.length <= 16 ? hopSetsMax : hopSetsLargeMax
   let level: Reach[] = [{ at: 0, low: 0, high: 0, weak: 0, tiler: -1, before: null }]
   for (let hop = 1; hop <= hops; hop++) {
-    // Per set of peers, and per stretch between starts of fixed ranges, only the furthest border counts.
+    // Per set of peers, and per stretch up to and with a start of a fixed range, only the furthest border counts.
     const next = new Map<number, Reach>()
     for (const reach of level) {
       for (const tiler of admittedTilers) {
@@ -262,9 +267,9 @@ function tilingOf(
           if (at <= reach.at || at > furthest) continue
           const made: Reach = { at, low, high, weak, tiler, before: reach }
           if (at === model.layers) return orderOf(made)
-          if (!tables.canFinish(low, high, at, hops - hop)) continue
+          if (!tables.canFinish(made, hops - hop, weakMax - weak)) continue
           let stretch = 0
-          while (stretch < anchors.length && anchors[stretch]! <= at) stretch++
+          while (stretch < anchors.length && anchors[stretch]! < at) stretch++
           const key = setOf(made) * (anchors.length + 1) + stretch
           const known = next.get(key)
           if (known === undefined || known.at < at) next.set(key, made)
@@ -369,12 +374,13 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
         const twin = tables.twins[tiler]!
         if (twin >= 0 && !uses(label, twin)) continue
         const { weak, loaded } = tilers[tiler]!
-        if (weak && label.weak >= weakMax) continue
+        const weakLeft = weakMax - label.weak - (weak ? 1 : 0)
+        if (weakLeft < 0) continue
         const low = tiler < half ? label.low | (1 << tiler) : label.low
         const high = tiler < half ? label.high : label.high | (1 << (tiler - half))
         for (const end of tables.ends[tiler]![at]!) {
           // Ends come furthest first: where one leaves too much, the shorter ones do too.
-          if (!bridged && !tables.canFinish(low, high, end, hopsMax - label.hops - 1)) break
+          if (!bridged && !tables.canFinish({ low, high, at: end }, hopsMax - label.hops - 1, weakLeft)) break
           const isLoaded = loaded.some(range => range.start === at && range.end === end)
           borders[end]!.add({
             at: end,
@@ -403,11 +409,7 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
 }
 
 /** The tiling of {@link fewestHops} with its costs: what is used when the beam of {@link bestTiling} finds none. */
-export function plainTiling(
-  model: ModelShape,
-  tilers: readonly Tiler[],
-  order: TilerOrder
-): Tiling {
+export function plainTiling(model: ModelShape, tilers: readonly Tiler[], order: TilerOrder): Tiling {
   const hopUs = Math.round(hopMs(model) * 1000)
   const tiles: Tile[] = []
   let weak = 0

@@ -149,13 +149,19 @@ describe('place, over time', () => {
 
   it('moves them for a large one, where both stages fit meanwhile', () => {
     const held = { holdsHead: false }
-    const roomy = [serving(7, 0, 0, 2, { layerMs: 0.1, ...held }), serving(6, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })]
+    const roomy = [
+      serving(7, 0, 0, 2, { layerMs: 0.1, ...held }),
+      serving(6, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })
+    ]
     expect(show(place(roomy, shape).stages)).toEqual(['p000 0-5', 'p001 5-6'])
   })
 
   it('does not move them where service would pause meanwhile', () => {
     const held = { holdsHead: false }
-    const tight = [serving(5, 0, 0, 2, { layerMs: 0.1, ...held }), serving(4, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })]
+    const tight = [
+      serving(5, 0, 0, 2, { layerMs: 0.1, ...held }),
+      serving(4, 1, 2, 6, { layerMs: 4, holdsEmbedding: false })
+    ]
     expect(show(place(tight, shape).stages)).toEqual(['p000 0-2', 'p001 2-6'])
   })
 
@@ -190,7 +196,7 @@ describe('place, by property', () => {
           if (view.pinned !== null) expect(range).toEqual(canHold(view, shape, view.pinned) ? view.pinned : null)
         }
       }),
-      { numRuns: 400 }
+      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -201,12 +207,11 @@ describe('place, by property', () => {
         const ranges = [...stages.values()].filter(range => range !== null)
         expect(isRoutable(ranges, shape)).toBe(missing === null)
         if (missing !== null) return
-        const pins = peers.map(view => view.pinned)
-        const free = ranges.filter(range => !pins.some(pin => pin?.start === range.start && pin.end === range.end))
+        const free = peers.flatMap(view => (view.pinned === null ? (stages.get(view.peer) ?? []) : []))
         expect(usefulRanges(ranges, shape)).toEqual(expect.arrayContaining(free))
         expect(Math.min(...coverage)).toBeGreaterThan(0)
       }),
-      { numRuns: 400 }
+      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -220,7 +225,7 @@ describe('place, by property', () => {
           expect(place(shuffled, shape)).toEqual(place(peers, shape))
         }
       ),
-      { numRuns: 200 }
+      { numRuns: 200 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -235,7 +240,7 @@ describe('place, by property', () => {
         expect({ weak: planned.weak, hops: planned.hops }).toEqual({ weak: best.weak, hops: best.hops })
         expect(planned.ms).toBeLessThan(best.ms * 1.0001 + 0.01)
       }),
-      { numRuns: 400 }
+      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -245,7 +250,7 @@ describe('place, by property', () => {
         const { missing } = place(peers, shape)
         expect(missing?.bytes ?? 0).toBe(bruteMissing(peers, shape))
       }),
-      { numRuns: 300 }
+      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -263,7 +268,7 @@ describe('place, by property', () => {
         const after = place([...loaded, ...helpers], shape)
         expect(after.missing).toBeNull()
       }),
-      { numRuns: 300 }
+      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -274,13 +279,15 @@ describe('place, by property', () => {
         const loaded = peers.map(view => withStages(view, plan.stages))
         expect(show(place(loaded, shape).stages)).toEqual(show(plan.stages))
       }),
-      { numRuns: 400 }
+      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
     )
   })
 
   it('stays as it is while a plan is being carried out, one peer at a time', () => {
     fc.assert(
-      fc.property(worlds(8, 6), ([shape, peers]) => {
+      fc.property(worlds(8, 6), ([shape, some]) => {
+        // Among equally fast peers one that has loaded may take the part of one that has not.
+        const peers = some.map((view, index) => ({ ...view, layerMs: view.layerMs + 0.013 * 2 ** index }))
         const plan = place(peers, shape)
         if (plan.missing !== null) return
         let now = peers
@@ -294,7 +301,7 @@ describe('place, by property', () => {
           }
         }
       }),
-      { numRuns: 300 }
+      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
     )
   })
 
@@ -314,7 +321,7 @@ describe('place, by property', () => {
         const had = loaded.filter(view => view.stages.length > 0)
         for (const view of had) expect(after.stages.get(view.peer)).toEqual(plan.stages.get(view.peer))
       }),
-      { numRuns: 300 }
+      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
     )
   })
 })

@@ -1,0 +1,188 @@
+/**
+ * Routing: which stages answer one session. Stages run whole, so a route is a chain of serving stages that
+ * lie end to end over [0, L): fewest hops first, then one numeric class, then least predicted time.
+ */
+import type { PeerId, Range } from '../base/ids.ts'
+import { formatBytes } from '../base/units.ts'
+import type { Links } from './cost.ts'
+import { hiddenMs, stageMs, turnMs } from './cost.ts'
+import { coverage, isRoutable, rangesWhere } from './coverage.ts'
+import { place } from './place.ts'
+import type { Hop, ModelShape, PeerView } from './view.ts'
+
+/** What the chooser knows beyond the announced views. */
+export interface RouteOptions {
+  /** The driver: the sampled token comes back to it, and the next step starts there. */
+  readonly from: PeerId
+  /** Peers that must not be on the route: lost, or blamed by this session. */
+  readonly excluded?: ReadonlySet<PeerId>
+  /**
+   * The chooser's own running sessions per peer. They count at once, on top of what peers announce: a router
+   * that waits for announcements sends a whole burst the same way (Parallax, pull request 344).
+   */
+  readonly inflight?: ReadonlyMap<PeerId, number>
+  readonly links?: Links
+  /** Class that the session began with: routes of it win over others (promise P3). */
+  readonly numericClass?: string
+}
+
+interface Way {
+  readonly view: PeerView
+  readonly range: Range
+  readonly hops: number
+  /** Pairs of neighbours, the session's class before the first, whose classes differ. */
+  readonly mixed: number
+  readonly ms: number
+  readonly before: Way | null
+}
+
+/** Fewest hops, fewest changes of class, least time; then the driver as head. The rest follows the order of ids. */
+function better(a: Way, b: Way, from: PeerId): boolean {
+  if (a.hops !== b.hops) return a.hops < b.hops
+  if (a.mixed !== b.mixed) return a.mixed < b.mixed
+  // Sums in another order differ in their last digits; that is no preference.
+  if (Math.abs(a.ms - b.ms) > 1e-6) return a.ms < b.ms
+  return headOf(a) === from && headOf(b) !== from
+}
+
+function headOf(way: Way): PeerId {
+  let first = way
+  while (first.before !== null) first = first.before
+  return first.view.peer
+}
+
+function passes(way: Way | null, peer: PeerId): boolean {
+  for (let step = way; step !== null; step = step.before) if (step.view.peer === peer) return true
+  return false
+}
+
+/** Time of one visit with the sessions that share the peer: each waits for the others once a token. */
+function loadedStageMs(view: PeerView, range: Range, inflight: ReadonlyMap<PeerId, number> | undefined): number {
+  const sessions = view.sessions + (inflight?.get(view.peer) ?? 0)
+  return stageMs(view, range.end - range.start) * (1 + sessions)
+}
+
+/** The best chain of serving stages, or undefined when none covers the model. No peer is on it twice. */
+export function findRoute(peers: readonly PeerView[], model: ModelShape, options: RouteOptions): Hop[] | undefined {
+  const { from, excluded, inflight, links } = options
+  const stages = peers
+    .filter(view => excluded?.has(view.peer) !== true)
+    .flatMap(view => view.stages.filter(stage => stage.serving).map(stage => ({ view, range: stage })))
+    .filter(({ range }) => range.start >= 0 && range.start < range.end && range.end <= model.layers)
+    .sort((a, b) => a.range.start - b.range.start || (a.view.peer < b.view.peer ? -1 : 1) || a.range.end - b.range.end)
+  // One best way per class of the whole route, and one over all: a cheaper mixture must not hide a pure way.
+  const classes = [...new Set(stages.map(({ view }) => view.numericClass))].sort()
+  const ways = [null, ...classes].flatMap(only => {
+    const way = bestWay(
+      stages.filter(({ view }) => only === null || view.numericClass === only),
+      model
+    )
+    return way === undefined ? [] : [way]
+  })
+  let best: Way | undefined
+  for (const way of ways) if (best === undefined || better(way, best, from)) best = way
+  if (best === undefined) return undefined
+  const hops: Hop[] = []
+  for (let way: Way | null = best; way !== null; way = way.before) {
+    hops.push({ peer: way.view.peer, start: way.range.start, end: way.range.end })
+  }
+  return hops.reverse()
+
+  function bestWay(list: readonly { view: PeerView; range: Range }[], shape: ModelShape): Way | undefined {
+    /** [layers + 1] the best way to each stage that ends at a border: what comes next depends on its peer. */
+    const ending: Way[][] = Array.from({ length: shape.layers + 1 }, () => [])
+    for (const { view, range } of list) {
+      const own = loadedStageMs(view, range, inflight)
+      const ms = range.end === shape.layers ? own + turnMs(view.peer, from, links) : own
+      let best: Way | undefined
+      if (range.start === 0) {
+        const mixed = options.numericClass === undefined || options.numericClass === view.numericClass ? 0 : 1
+        best = { view, range, hops: 1, mixed, ms: ms + turnMs(from, view.peer, links), before: null }
+      }
+      for (const before of ending[range.start]!) {
+        if (passes(before, view.peer)) continue
+        const way: Way = {
+          view,
+          range,
+          hops: before.hops + 1,
+          mixed: before.mixed + (before.view.numericClass === view.numericClass ? 0 : 1),
+          ms: before.ms + ms + hiddenMs(before.view.peer, view.peer, shape, links),
+          before
+        }
+        if (best === undefined || better(way, best, from)) best = way
+      }
+      if (best !== undefined) ending[range.end]!.push(best)
+    }
+    let best: Way | undefined
+    for (const way of ending[shape.layers]!) if (best === undefined || better(way, best, from)) best = way
+    return best
+  }
+}
+
+/** Why there is no route. */
+export interface NoRoute {
+  /** Layers that nobody serves; empty when the stages there are do not lie end to end. */
+  readonly layers: readonly Range[]
+  /** One sentence without a full stop. */
+  readonly reason: string
+}
+
+/** Says why {@link findRoute} finds nothing, or null when it does find a route. */
+export function explainNoRoute(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  excluded: ReadonlySet<PeerId> = new Set()
+): NoRoute | null {
+  const present = peers.filter(view => !excluded.has(view.peer))
+  const serving = present.flatMap(view => view.stages.filter(stage => stage.serving))
+  if (isRoutable(serving, model) && findRoute(present, model, { from: '' as PeerId }) !== undefined) return null
+  const counts = coverage(present, model)
+  const layers = rangesWhere(model.layers, layer => counts[layer] === 0)
+  if (layers.length === 0) {
+    return {
+      layers,
+      reason: 'every layer is served, but the stages do not meet end to end yet: placement is moving them'
+    }
+  }
+  const unserved = `${formatLayers(layers)} ${isOne(layers) ? 'is' : 'are'} served by nobody`
+  const unheld = rangesWhere(
+    model.layers,
+    layer => !present.some(view => view.held.some(held => held.start <= layer && layer < held.end))
+  )
+  if (unheld.length > 0) {
+    return { layers, reason: `${unserved}: no peer has the shards of ${formatLayers(unheld)}` }
+  }
+  for (const [part, held] of [
+    ['embedding', present.some(view => view.holdsEmbedding)],
+    ['head', present.some(view => view.holdsHead)]
+  ] as const) {
+    if (!held) return { layers, reason: `${unserved}: no peer has the shard of the ${part}` }
+  }
+  const { missing } = place(present, model)
+  if (missing !== null) {
+    const budget = present.reduce((sum, view) => sum + view.budgetBytes, 0)
+    const who = present.length === 1 ? 'the one peer gives' : `the ${present.length} peers give`
+    const wanted = formatLayers(missing.layers)
+    return {
+      layers,
+      reason:
+        `${unserved}: the budgets lack ${formatBytes(missing.bytes)} for ${wanted} ` +
+        `(${who} ${formatBytes(budget)} together)`
+    }
+  }
+  const loading = present.filter(view => view.stages.some(stage => !stage.serving)).length
+  if (loading > 0)
+    return { layers, reason: `${unserved} yet: ${loading} ${loading === 1 ? 'peer is' : 'peers are'} loading` }
+  return { layers, reason: `${unserved} yet: the budgets suffice, and peers are about to load` }
+}
+
+/** Layers as people count them, both ends included: `layer 3`, `layers 0–1 and 4–5`. */
+export function formatLayers(ranges: readonly Range[]): string {
+  const parts = ranges.map(({ start, end }) => (end - start === 1 ? `${start}` : `${start}–${end - 1}`))
+  const list = parts.length < 2 ? parts.join() : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`
+  return `${isOne(ranges) ? 'layer' : 'layers'} ${list}`
+}
+
+function isOne(ranges: readonly Range[]): boolean {
+  return ranges.length === 1 && ranges[0]!.end - ranges[0]!.start === 1
+}
