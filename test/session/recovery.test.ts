@@ -4,7 +4,7 @@ import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
 import { SessionFailedError } from '../../src/errors.ts'
 import { orphanGraceMs, routeWaitMs, stageCloseMs } from '../../src/limits.ts'
-import type { GenerationEvent } from '../../src/peer.ts'
+import type { GenerationEvent } from '../../src/session/generation.ts'
 import { collect, peerId, prompt, TestWorld } from './world.ts'
 
 // Virtual time: links, engines and deadlines all wait on fake timers, so hours pass in milliseconds.

@@ -2,7 +2,7 @@
 import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
 import { NotCoveredError } from '../../src/errors.ts'
-import type { GenerationEvent } from '../../src/peer.ts'
+import type { GenerationEvent } from '../../src/session/generation.ts'
 import type { Hop } from '../../src/route/view.ts'
 import { generate, type SessionModel, type SessionOptions, type SessionTokenizer } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'

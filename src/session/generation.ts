@@ -1,0 +1,60 @@
+/** An answer as the one who asked sees it: tokens and events while it is generated, a summary at the end. */
+import type { PeerId } from '../base/ids.ts'
+import type { Hop } from '../route/view.ts'
+
+/** One generated token. */
+export interface Token {
+  readonly id: number
+  /** What it adds to the text; empty while a character is incomplete. */
+  readonly text: string
+  /** Its index in the sequence, the prompt included. */
+  readonly position: number
+  /** Since the token before it, or since the request for the first, in ms. */
+  readonly ms: number
+}
+
+/** What one hop did for one answer. */
+export interface HopReport extends Hop {
+  readonly steps: number
+  readonly tokens: number
+  /** Time in the engine, in ms. */
+  readonly computeMs: number
+  /** Time that steps waited for the engine, in ms. */
+  readonly queueMs: number
+  /** Bytes of frames that came in and went on to the next hop. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
+export interface Answer {
+  readonly text: string
+  readonly promptIds: readonly number[]
+  readonly ids: readonly number[]
+  readonly stop: 'length' | 'eos'
+  readonly timing: { readonly firstTokenMs: number; readonly totalMs: number; readonly tokensPerSecond: number }
+  /** Bytes that the route's hops sent to one another and to the driver, per generated token, of the whole answer. */
+  readonly bytesPerToken: number
+  readonly hops: readonly HopReport[]
+}
+
+/** What happens while an answer is generated. Later versions add kinds; these stay. */
+export type GenerationEvent =
+  | { readonly event: 'route'; readonly hops: readonly Hop[] }
+  | ({ readonly event: 'token' } & Token)
+  | { readonly event: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  | {
+      readonly event: 'recovered'
+      readonly ms: number
+      readonly replayedTokens: number
+      readonly route: readonly Hop[]
+    }
+  | ({ readonly event: 'done' } & Answer)
+
+/**
+ * An answer in the making. Iterate it for tokens, or `events()` for everything; either starts it, once.
+ * `answer` settles when it ends. @throws {SessionFailedError} and the errors of routing.
+ */
+export interface Generation extends AsyncIterable<Token> {
+  events(): AsyncIterable<GenerationEvent>
+  readonly answer: Promise<Answer>
+}
