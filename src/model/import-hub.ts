@@ -48,11 +48,14 @@ export interface HubModel {
   readonly dir: string
   /** The commit that the files are of, where the hub names it; else the revision that was asked for. */
   readonly revision: string
+  /** `owner/name@revision`: what a manifest should give as the model's source. */
+  readonly origin: string
   readonly files: readonly string[]
 }
 
 /**
- * Fetches `config.json`, the tokenizer's files, `generation_config.json` and the safetensors files.
+ * Fetches `config.json`, the tokenizer's files, `generation_config.json`, the model card (it names the licence) and
+ * the safetensors files.
  *
  * @throws {InvalidOptionError} when repo, endpoint or token are malformed
  * @throws {DownloadError} when the hub cannot be reached, refuses, lacks a needed file, or sends something else
@@ -70,7 +73,7 @@ export async function fetchFromHub(init: HubInit): Promise<HubModel> {
   }
   await get('config.json', importJsonBytesMax, true)
   await get('tokenizer.json', tokenizerBytesMax, true)
-  for (const name of ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja']) {
+  for (const name of ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'README.md']) {
     await get(name, importJsonBytesMax, false)
   }
   const index = 'model.safetensors.index.json'
@@ -86,7 +89,7 @@ export async function fetchFromHub(init: HubInit): Promise<HubModel> {
   } else {
     await get('model.safetensors', Number.MAX_SAFE_INTEGER, true)
   }
-  return { dir: init.dir, revision: hub.revision, files }
+  return { dir: init.dir, revision: hub.revision, origin: `${init.repo}@${hub.revision}`, files }
 }
 
 /** Folder beside the files that keeps what is needed to continue: parts, and the ETag that each is of. */

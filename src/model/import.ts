@@ -25,7 +25,7 @@ export interface ImportInit {
   readonly weights: WeightType
   /** @default 'f16' */
   readonly edge?: EdgeType
-  /** Licence as the manifest should give it. @default 'unknown' */
+  /** Licence as the manifest should give it. @default what the model card (README.md) says, else 'unknown' */
   readonly licence?: string
   /** Where the model is from, as the manifest should give it. @default the folder's name */
   readonly origin?: string
@@ -82,7 +82,7 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
         eosIds: settings.eosIds,
         tokenizer,
         chatTemplate: settings.chatTemplate,
-        licence: init.licence ?? 'unknown',
+        licence: init.licence ?? (await cardLicence(source)) ?? 'unknown',
         source: init.origin ?? path.basename(path.resolve(source))
       },
       source: checkpoint,
@@ -152,6 +152,14 @@ async function readSettings(source: string, name: string, bytes: Uint8Array, lla
     chatTemplate,
     size: tokenizer.size
   }
+}
+
+/** `license:` in the front matter of the model card; undefined when there is none. */
+async function cardLicence(source: string): Promise<string | undefined> {
+  const card = await readWhole(path.join(source, 'README.md'), importJsonBytesMax)
+  if (card === undefined) return undefined
+  const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(new TextDecoder().decode(card))?.[1]
+  return /^license:[ \t]*['"]?([\w.+-]{1,64})['"]?[ \t]*\r?$/m.exec(frontMatter ?? '')?.[1]
 }
 
 function listed(value: number | number[] | null | undefined): number[] {

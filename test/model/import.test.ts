@@ -92,6 +92,14 @@ describe('a directory', () => {
     })
   })
 
+  test('names its licence on its card', async () => {
+    await writeTiny(source)
+    await writeFile(path.join(source, 'README.md'), '---\ntags: [x]\nlicense: apache-2.0\n---\nlicense: not this\n')
+    expect((await importTiny()).manifest.licence).toBe('apache-2.0')
+    await writeFile(path.join(source, 'README.md'), 'license: nor this\n')
+    expect((await importTiny({ name: 'other' })).manifest.licence).toBe('unknown')
+  })
+
   test('is tied when it has no output matrix, and when it says so while storing one', async () => {
     await writeTiny(source, { edit: tensors => tensors.delete('lm_head.weight') })
     expect((await importTiny()).manifest.config.tiedEmbeddings).toBe(true)
