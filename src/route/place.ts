@@ -67,6 +67,7 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
   const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
   keepLoaded(rest, stages, model)
   if (gaps.length === 0) {
+    releaseSurplus(rest, stages, model, policy)
     coverAgain(tilers, stages, model, policy)
     // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
     for (const { view, loaded, weak } of rest) {
@@ -242,6 +243,26 @@ function keepLoaded(rest: readonly Tiler[], stages: Map<PeerId, Range | null>, m
   }
 }
 
+/** While some layer lacks copies, stages whose layers all have more than enough are free to move there. */
+function releaseSurplus(
+  rest: readonly Tiler[],
+  stages: Map<PeerId, Range | null>,
+  model: ModelShape,
+  policy: PlacePolicy
+): void {
+  const coverage = coverageOf(
+    [...stages.values()].filter(stage => stage !== null),
+    model
+  )
+  if (Math.min(...coverage) >= policy.copies) return
+  for (const { view } of rest) {
+    const stage = stages.get(view.peer) ?? null
+    if (stage === null || coverage.slice(stage.start, stage.end).some(copies => copies <= policy.copies)) continue
+    stages.set(view.peer, null)
+    for (let layer = stage.start; layer < stage.end; layer++) coverage[layer]!--
+  }
+}
+
 /**
  * Peers that are left cover layers again, the least covered first. Their stages must meet the borders of
  * others to be of use, so a search tiles [0, L) with new stages where they can and planned ones elsewhere;
@@ -268,7 +289,9 @@ function coverAgain(
     if (again === undefined || again.tiles.every(tile => tile.view === null)) break
   }
   // Large peers first: the small ones have less choice, but the large spans have fewer takers.
-  const left = idle().sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
+  const left = idle()
+    .filter(({ loaded }) => loaded.length === 0)
+    .sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
   for (const { view, only } of left) {
     if (only !== null) continue
     const coverage = coverageOf(planned(), model)

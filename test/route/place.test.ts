@@ -308,8 +308,12 @@ describe('place, by property', () => {
   it('moves nobody for a newcomer that is small and slow', () => {
     fc.assert(
       fc.property(worlds(7, 5), ([shape, some]) => {
-        // A weak battery is a reason to move.
-        const peers = some.map(view => ({ ...view, battery: null }))
+        // A weak battery is a reason to move. Of equally fast peers another may count as the spare one.
+        const peers = some.map((view, index) => ({
+          ...view,
+          battery: null,
+          layerMs: view.layerMs + 0.013 * 2 ** index
+        }))
         const plan = place(peers, shape)
         if (plan.missing !== null) return
         const loaded = peers.map(view => withStages(view, plan.stages))

@@ -1,0 +1,241 @@
+/**
+ * The planner turns one peer's views over time into what this peer loads and unloads. It lets views settle
+ * before it acts on a plan, loads one stage at a time, makes the new stage before it breaks the old one
+ * where the budget holds both, and never breaks what somebody still needs.
+ */
+import type { PeerId, Range } from '../base/ids.ts'
+import {
+  batteryWeakIdleRatio,
+  batteryWeakRatio,
+  planAloneMs,
+  planDrainMs,
+  planRetryMaxMs,
+  planRetryMs,
+  planSettleMaxMs,
+  planSettleMs
+} from '../limits.ts'
+import { isRoutable } from './coverage.ts'
+import type { PlacePolicy, Plan } from './place.ts'
+import { defaultPolicy, place } from './place.ts'
+import type { ModelShape, PeerView } from './view.ts'
+import { canHold, sameRange, stageBytes } from './view.ts'
+
+export type PlannerEvent =
+  /** What this peer sees now, itself included; its own stages are taken from the events below instead. */
+  | { readonly kind: 'view'; readonly peers: readonly PeerView[]; readonly model: ModelShape }
+  | { readonly kind: 'loaded'; readonly range: Range }
+  | { readonly kind: 'loadFailed'; readonly range: Range; readonly message: string }
+  | { readonly kind: 'unloaded'; readonly range: Range }
+  /** How many sessions run on an own stage. */
+  | { readonly kind: 'sessions'; readonly range: Range; readonly count: number }
+  | { readonly kind: 'tick' }
+
+export type PlannerEffect =
+  | { readonly kind: 'load'; readonly range: Range }
+  | { readonly kind: 'unload'; readonly range: Range }
+  /** Send a `tick` then; a later wake does not cancel an earlier one. */
+  | { readonly kind: 'wake'; readonly atMs: number }
+
+/** One stage of this peer. */
+export interface OwnStage {
+  readonly range: Range
+  readonly state: 'loading' | 'serving' | 'unloading'
+  readonly sessions: number
+}
+
+interface Own extends OwnStage {
+  /** When its sessions no longer hold it, once it is wanted gone. */
+  readonly leaveAtMs: number | null
+}
+
+interface Failure {
+  readonly count: number
+  readonly message: string
+  readonly retryAtMs: number
+}
+
+export class Planner {
+  readonly #self: PeerId
+  readonly #policy: PlacePolicy
+  readonly #startedAtMs: number
+  #view: { readonly peers: readonly PeerView[]; readonly model: ModelShape } | null = null
+  /** What placement reads of the view, except this peer's stages and measured speeds, which always vary a little. */
+  #content = ''
+  #changedAtMs = 0
+  /** Since when a change waits to be acted on. */
+  #pendingSinceMs: number | null = null
+  #seenOthers = false
+  readonly #own = new Map<string, Own>()
+  /** At most one per range that was tried; cleared when the view changes the plan. */
+  readonly #failures = new Map<string, Failure>()
+  #plan: Plan | null = null
+
+  constructor(self: PeerId, nowMs: number, policy: PlacePolicy = defaultPolicy) {
+    this.#self = self
+    this.#startedAtMs = nowMs
+    this.#policy = policy
+  }
+
+  /** The latest plan that this peer follows, or null before the first. */
+  get plan(): Plan | null {
+    return this.#plan
+  }
+
+  get stages(): readonly OwnStage[] {
+    return [...this.#own.values()].map(({ range, state, sessions }) => ({ range, state, sessions }))
+  }
+
+  /** Why the planned stage does not load, or null. */
+  get failure(): { readonly range: Range; readonly message: string } | null {
+    const target = this.#plan?.stages.get(this.#self) ?? null
+    const failure = target === null ? undefined : this.#failures.get(keyOf(target))
+    return target === null || failure === undefined ? null : { range: target, message: failure.message }
+  }
+
+  handle(event: PlannerEvent, nowMs: number): PlannerEffect[] {
+    this.#note(event, nowMs)
+    return this.#decide(nowMs)
+  }
+
+  #note(event: PlannerEvent, nowMs: number): void {
+    if (event.kind === 'view') {
+      const content = this.#contentOf(event.peers, event.model)
+      this.#view = { peers: event.peers, model: event.model }
+      this.#plan = null
+      if (event.peers.some(view => view.peer !== this.#self)) this.#seenOthers = true
+      if (content === this.#content) return
+      this.#content = content
+      this.#changedAtMs = nowMs
+      this.#pendingSinceMs ??= nowMs
+      return
+    }
+    if (event.kind === 'tick') return
+    const key = keyOf(event.range)
+    const own = this.#own.get(key)
+    if (event.kind === 'sessions') {
+      if (own !== undefined) this.#own.set(key, { ...own, sessions: event.count })
+      return
+    }
+    this.#plan = null
+    if (event.kind === 'loaded') {
+      this.#failures.delete(key)
+      this.#own.set(key, { range: event.range, state: 'serving', sessions: 0, leaveAtMs: null })
+    } else {
+      this.#own.delete(key)
+      if (event.kind === 'loadFailed') {
+        const count = (this.#failures.get(key)?.count ?? 0) + 1
+        const retryAtMs = nowMs + Math.min(planRetryMaxMs, planRetryMs * 2 ** (count - 1))
+        // Other ranges have had their turn: only what failed last is remembered.
+        this.#failures.clear()
+        this.#failures.set(key, { count, message: event.message, retryAtMs })
+      }
+    }
+  }
+
+  #decide(nowMs: number): PlannerEffect[] {
+    if (this.#view === null) return []
+    const { model } = this.#view
+    const self = this.#view.peers.find(view => view.peer === this.#self)
+    if (self === undefined) return []
+    const own = [...this.#own.values()]
+    // One thing at a time: its end is an event.
+    if (own.some(stage => stage.state !== 'serving')) return []
+    const dueAtMs = this.#dueAtMs(self, model)
+    if (nowMs < dueAtMs) return [{ kind: 'wake', atMs: dueAtMs }]
+    this.#pendingSinceMs = null
+
+    const peers = this.#peers()
+    this.#plan ??= place(peers, model, this.#policy)
+    const target = this.#plan.stages.get(this.#self) ?? null
+    const others = own.filter(stage => target === null || !sameRange(stage.range, target))
+    if (target !== null && others.length === own.length) {
+      const failure = this.#failures.get(keyOf(target))
+      if (failure !== undefined && nowMs < failure.retryAtMs) return [{ kind: 'wake', atMs: failure.retryAtMs }]
+      const bytes = [target, ...own.map(stage => stage.range)].reduce((sum, range) => sum + stageBytes(model, range), 0)
+      if (bytes <= self.budgetBytes) {
+        this.#own.set(keyOf(target), { range: target, state: 'loading', sessions: 0, leaveAtMs: null })
+        return [{ kind: 'load', range: target }]
+      }
+    }
+    const effects: PlannerEffect[] = []
+    for (const stage of others) {
+      const freeAtMs = this.#freeAtMs(stage, peers, nowMs)
+      if (freeAtMs === null) continue
+      if (freeAtMs <= nowMs) {
+        this.#own.set(keyOf(stage.range), { ...stage, state: 'unloading' })
+        return [{ kind: 'unload', range: stage.range }]
+      }
+      this.#own.set(keyOf(stage.range), { ...stage, leaveAtMs: freeAtMs })
+      effects.push({ kind: 'wake', atMs: freeAtMs })
+    }
+    return effects
+  }
+
+  /** When to act on the latest change: once the view is quiet, and not before others had time to appear. */
+  #dueAtMs(self: PeerView, model: ModelShape): number {
+    const settled =
+      this.#pendingSinceMs === null
+        ? Number.NEGATIVE_INFINITY
+        : Math.min(this.#changedAtMs + planSettleMs, this.#pendingSinceMs + planSettleMaxMs)
+    // What it does then does not depend on others.
+    const whole = { start: 0, end: model.layers }
+    if (!this.#seenOthers && (self.pinned !== null || canHold(self, model, whole))) return Number.NEGATIVE_INFINITY
+    return this.#seenOthers ? settled : Math.max(settled, this.#startedAtMs + planAloneMs)
+  }
+
+  /** The view with this peer's stages as they are now. */
+  #peers(): PeerView[] {
+    const stages = [...this.#own.values()].map(({ range, state }) => ({ ...range, serving: state === 'serving' }))
+    return this.#view!.peers.map(view => (view.peer === this.#self ? { ...view, stages } : view))
+  }
+
+  /**
+   * When an own stage may go: null while somebody needs it, now where nothing serves the model anyway, else
+   * when its sessions have ended or had their time.
+   */
+  #freeAtMs(stage: Own, peers: readonly PeerView[], nowMs: number): number | null {
+    const { model } = this.#view!
+    const serving = (keep: (view: PeerView, range: Range) => boolean): Range[] =>
+      peers.flatMap(view => view.stages.filter(each => each.serving && keep(view, each)))
+    if (
+      !isRoutable(
+        serving(() => true),
+        model
+      )
+    )
+      return nowMs
+    // Peers that are about to break a stage too go first in the order of ids: two must not rely on each other.
+    const leaving = new Set(peers.filter(view => view.peer < this.#self && this.#breaksFirst(view)))
+    const rest = serving((view, range) => {
+      if (leaving.has(view)) return false
+      return view.peer !== this.#self || !sameRange(range, stage.range)
+    })
+    if (!isRoutable(rest, model)) return null
+    return stage.sessions === 0 ? nowMs : (stage.leaveAtMs ?? nowMs + planDrainMs)
+  }
+
+  /** Whether the plan makes a peer drop what it serves before it can load its part. */
+  #breaksFirst(view: PeerView): boolean {
+    const target = this.#plan?.stages.get(view.peer) ?? null
+    if (view.stages.length === 0) return false
+    if (target === null) return true
+    if (view.stages.some(stage => sameRange(stage, target))) return false
+    const bytes = [target, ...view.stages].reduce((sum, range) => sum + stageBytes(this.#view!.model, range), 0)
+    return bytes > view.budgetBytes
+  }
+
+  #contentOf(peers: readonly PeerView[], model: ModelShape): string {
+    const rows = peers.map(view => {
+      const bound = view.stages.length > 0 ? batteryWeakRatio : batteryWeakIdleRatio
+      const stages = view.peer === this.#self ? [] : view.stages.map(stage => [stage.start, stage.end, stage.serving])
+      const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned } = view
+      const weak = view.battery !== null && view.battery < bound
+      return JSON.stringify([peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, weak, stages])
+    })
+    return [model.id, ...rows.sort()].join('\n')
+  }
+}
+
+function keyOf({ start, end }: Range): string {
+  return `${start}-${end}`
+}

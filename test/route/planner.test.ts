@@ -1,0 +1,217 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { planAloneMs, planDrainMs, planRetryMs, planSettleMaxMs, planSettleMs } from '../../src/limits.ts'
+import { place } from '../../src/route/place.ts'
+import { Planner } from '../../src/route/planner.ts'
+import type { ModelShape, PeerView } from '../../src/route/view.ts'
+import { Flock } from './flock.ts'
+import { modelArbitrary, peer, peerId, peersArbitrary, plainModel, stage } from './worlds.ts'
+
+const shape = plainModel(4)
+const me = peerId(1)
+const view = (...peers: PeerView[]) => ({ kind: 'view' as const, peers, model: shape })
+
+describe('the planner, step by step', () => {
+  it('waits for others at the start, but not for long', () => {
+    const planner = new Planner(me, 0)
+    expect(planner.handle(view(peer(1, 2)), 10)).toEqual([{ kind: 'wake', atMs: planAloneMs }])
+    expect(planner.handle({ kind: 'tick' }, planAloneMs)).toEqual([{ kind: 'load', range: { start: 0, end: 2 } }])
+  })
+
+  it('loads the whole model at once when it can', () => {
+    expect(new Planner(me, 0).handle(view(peer(1, 4)), 10)).toEqual([{ kind: 'load', range: { start: 0, end: 4 } }])
+  })
+
+  it('loads pinned layers at once', () => {
+    const pinned = { start: 1, end: 2 }
+    expect(new Planner(me, 0).handle(view(peer(1, 4, { pinned })), 10)).toEqual([{ kind: 'load', range: pinned }])
+  })
+
+  it('lets the view settle, but acts when it never does', () => {
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(0, 2), peer(1, 2)), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs - 1)).toEqual([{ kind: 'wake', atMs: planSettleMs }])
+    let acted = -1
+    for (let nowMs = 100; acted < 0 && nowMs < 10_000; nowMs += 100) {
+      // Each view differs from the one before.
+      const effects = planner.handle(view(peer(0, 2 + (nowMs % 200) / 100), peer(1, 2)), nowMs)
+      if (effects.some(effect => effect.kind === 'load')) acted = nowMs
+    }
+    expect(acted).toBe(planSettleMaxMs)
+  })
+
+  it('does not wait again for what does not matter to placement', () => {
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(0, 2), peer(1, 2)), 0)
+    const later = view(peer(0, 2, { sessions: 3, layerMs: 1.01, battery: 0.9 }), peer(1, 2))
+    expect(planner.handle(later, planSettleMs)[0]).toMatchObject({ kind: 'load' })
+  })
+
+  it('does one thing at a time', () => {
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(0, 2), peer(1, 2)), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toHaveLength(1)
+    expect(planner.handle(view(peer(1, 9)), 5000)).toEqual([])
+    expect(planner.handle({ kind: 'tick' }, 50_000)).toEqual([])
+  })
+
+  it('waits longer after each failure', () => {
+    const planner = new Planner(me, 0)
+    const range = { start: 0, end: 4 }
+    planner.handle(view(peer(1, 4)), 0)
+    const failed = { kind: 'loadFailed' as const, range, message: 'disk full' }
+    expect(planner.handle(failed, 100)).toEqual([{ kind: 'wake', atMs: 100 + planRetryMs }])
+    expect(planner.failure).toEqual({ range, message: 'disk full' })
+    expect(planner.handle({ kind: 'tick' }, 100 + planRetryMs)).toEqual([{ kind: 'load', range }])
+    expect(planner.handle(failed, 2000)).toEqual([{ kind: 'wake', atMs: 2000 + 2 * planRetryMs }])
+    planner.handle({ kind: 'tick' }, 2000 + 2 * planRetryMs)
+    planner.handle({ kind: 'loaded', range }, 9000)
+    expect(planner.failure).toBeNull()
+  })
+
+  /** A planner that serves [0, 2) beside others, and whose plan then becomes the whole model. */
+  function serving(budget: number, others: PeerView[]): Planner {
+    const planner = new Planner(me, 0)
+    const part = { held: [{ start: 0, end: 2 }] }
+    planner.handle(view(peer(1, budget, part), ...others), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range: { start: 0, end: 2 } }])
+    expect(planner.handle({ kind: 'loaded', range: { start: 0, end: 2 } }, 1000)).toEqual([])
+    return planner
+  }
+  const tail = peer(2, 2, { stages: [stage(2, 4)] })
+  const head = peer(3, 2, { stages: [stage(0, 2)] })
+
+  it('makes the new stage before it breaks the old one', () => {
+    const planner = serving(6, [tail])
+    planner.handle(view(peer(1, 6), tail), 2000)
+    expect(planner.handle({ kind: 'tick' }, 2000 + planSettleMs)).toEqual([
+      { kind: 'load', range: { start: 0, end: 4 } }
+    ])
+    expect(planner.handle({ kind: 'loaded', range: { start: 0, end: 4 } }, 3000)).toEqual([
+      { kind: 'unload', range: { start: 0, end: 2 } }
+    ])
+    expect(planner.handle({ kind: 'unloaded', range: { start: 0, end: 2 } }, 3010)).toEqual([])
+    expect(planner.stages).toEqual([{ range: { start: 0, end: 4 }, state: 'serving', sessions: 0 }])
+  })
+
+  it('keeps the old stage where both do not fit and nobody else serves its layers', () => {
+    const planner = serving(4, [tail])
+    planner.handle(view(peer(1, 4), tail), 2000)
+    expect(planner.handle({ kind: 'tick' }, 2000 + planSettleMs)).toEqual([])
+  })
+
+  it('breaks it first where others serve its layers', () => {
+    const planner = serving(4, [tail, head])
+    planner.handle(view(peer(1, 4), tail, head), 2000)
+    expect(planner.handle({ kind: 'tick' }, 2000 + planSettleMs)).toEqual([
+      { kind: 'unload', range: { start: 0, end: 2 } }
+    ])
+    expect(planner.handle({ kind: 'unloaded', range: { start: 0, end: 2 } }, 3000)).toEqual([
+      { kind: 'load', range: { start: 0, end: 4 } }
+    ])
+  })
+
+  it('lets running sessions end, up to a deadline', () => {
+    const range = { start: 0, end: 2 }
+    const planner = serving(4, [tail, head])
+    planner.handle({ kind: 'sessions', range, count: 1 }, 1500)
+    planner.handle(view(peer(1, 4), tail, head), 2000)
+    const sinceMs = 2000 + planSettleMs
+    expect(planner.handle({ kind: 'tick' }, sinceMs)).toEqual([{ kind: 'wake', atMs: sinceMs + planDrainMs }])
+    expect(planner.handle({ kind: 'tick' }, sinceMs + 9000)).toEqual([{ kind: 'wake', atMs: sinceMs + planDrainMs }])
+    const ended = serving(4, [tail, head])
+    ended.handle({ kind: 'sessions', range, count: 1 }, 1500)
+    ended.handle(view(peer(1, 4), tail, head), 2000)
+    ended.handle({ kind: 'tick' }, sinceMs)
+    expect(ended.handle({ kind: 'sessions', range, count: 0 }, 5000)).toEqual([{ kind: 'unload', range }])
+    expect(planner.handle({ kind: 'tick' }, sinceMs + planDrainMs)).toEqual([{ kind: 'unload', range }])
+  })
+})
+
+describe('planners together', () => {
+  const settled = 60_000
+
+  function expectSettled(flock: Flock, model: ModelShape): void {
+    const views = flock.views()
+    const plan = place(views, model)
+    expect(flock.isWhole()).toBe(plan.missing === null)
+    // Everyone has what the plan of the true view says, and nobody has moved for a while.
+    for (const member of views) {
+      const target = plan.stages.get(member.peer) ?? null
+      if (target !== null) expect(member.stages).toContainEqual({ ...target, serving: true })
+    }
+    expect(flock.lastMoveMs).toBeLessThan(flock.nowMs - 10_000)
+  }
+
+  it('three peers that start at once share the model, each loading once', () => {
+    const model = plainModel(6)
+    const flock = new Flock({ model, seed: 1 })
+    for (let index = 0; index < 3; index++) flock.join(peer(index, 2), 0)
+    flock.run(settled)
+    expectSettled(flock, model)
+    expect(flock.loads).toHaveLength(3)
+    expect(flock.unloads).toHaveLength(0)
+  })
+
+  it('a peer that comes 10 s late completes the model without moving the others', () => {
+    const model = plainModel(6)
+    const flock = new Flock({ model, seed: 2 })
+    flock.join(peer(0, 2), 0)
+    flock.join(peer(1, 2), 0)
+    flock.join(peer(2, 2), 10_000)
+    flock.run(settled)
+    expectSettled(flock, model)
+    expect(flock.loads).toHaveLength(3)
+  })
+
+  const world = modelArbitrary(8).chain(model =>
+    fc.record({
+      model: fc.constant(model),
+      peers: peersArbitrary(model, 7, 2),
+      seed: fc.nat(1e6),
+      together: fc.boolean(),
+      starts: fc.array(fc.nat(15_000), { minLength: 7, maxLength: 7 })
+    })
+  )
+
+  it('converge for random swarms, started together or one by one, without a pause', () => {
+    fc.assert(
+      fc.property(world, ({ model, peers, seed, together, starts }) => {
+        const flock = new Flock({ model, seed })
+        for (const [index, member] of peers.entries()) flock.join(member, together ? 0 : starts[index]!)
+        flock.run(settled)
+        expectSettled(flock, model)
+        expect(flock.pauses).toEqual([])
+      }),
+      { numRuns: 150 * Number(process.env.RUNS ?? 1) }
+    )
+  })
+
+  it('converge after peers have left, and when loads fail now and then', () => {
+    fc.assert(
+      fc.property(world, fc.array(fc.nat(6), { maxLength: 3 }), ({ model, peers, seed, starts }, leavers) => {
+        const flock = new Flock({ model, seed, failures: 0.2 })
+        for (const [index, member] of peers.entries()) flock.join(member, starts[index]! / 10)
+        for (const [index, leaver] of [...new Set(leavers)].entries()) {
+          const member = peers[leaver]
+          if (member !== undefined) flock.leave(member.peer, 20_000 + index * 700)
+        }
+        flock.run(3 * settled)
+        expectSettled(flock, model)
+      }),
+      { numRuns: 150 * Number(process.env.RUNS ?? 1) }
+    )
+  })
+
+  it('converge in few moves', () => {
+    fc.assert(
+      fc.property(world, ({ model, peers, seed, starts }) => {
+        const flock = new Flock({ model, seed })
+        for (const [index, member] of peers.entries()) flock.join(member, starts[index]!)
+        flock.run(settled)
+        expect(flock.loads.length).toBeLessThanOrEqual(3 * peers.length)
+      }),
+      { numRuns: 100 * Number(process.env.RUNS ?? 1) }
+    )
+  })
+})
