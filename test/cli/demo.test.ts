@@ -1,0 +1,61 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Skein } from './skein.ts'
+
+let folder = ''
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'skein-demo-test-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Processes whose command line names this test's folder: whatever the demo has started. */
+function processes(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter(pid => pid > 0 && existsSync(`/proc/${pid}/cmdline`))
+    .filter(pid => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(folder)
+      } catch {
+        return false
+      }
+    })
+}
+
+describe('skein demo', () => {
+  it('answers by three peers as one peer does, and leaves nothing behind', async () => {
+    const demo = new Skein(['demo', '--max-tokens', '24', '--json'], { env: { TMPDIR: folder } })
+    const { code, stderr } = await demo.ended
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const events = demo.events
+    expect(events.at(-1)).toMatchObject({ event: 'demo', peers: 3, hops: 3, identical: true, tokens: 24 })
+    expect(events.at(-1)?.text).toContain('there was a little girl')
+    const { budgets, wholeBytes } = events.find(({ event }) => event === 'begin') as unknown as {
+      budgets: number[]
+      wholeBytes: number
+    }
+    expect(budgets).toHaveLength(3)
+    for (const budget of budgets) expect(budget).toBeLessThan(wholeBytes)
+    expect(readdirSync(folder)).toEqual([])
+    expect(processes()).toEqual([])
+  }, 90_000)
+
+  it.each(['SIGINT', 'SIGKILL'] as const)(
+    'leaves no process behind on %s',
+    async signal => {
+      const demo = new Skein(['demo', '--json'], { env: { TMPDIR: folder } })
+      await demo.event('peer')
+      expect(processes().length).toBeGreaterThan(0)
+      const ended = await demo.end(signal)
+      if (signal === 'SIGINT') {
+        expect(ended).toMatchObject({ code: 130, stderr: '' })
+        expect(readdirSync(folder)).toEqual([])
+      }
+      await expect.poll(processes, { timeout: 15_000, interval: 100 }).toEqual([])
+    },
+    60_000
+  )
+})

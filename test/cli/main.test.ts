@@ -1,0 +1,135 @@
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { expectFailure, skein } from './skein.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const bin = join(root, 'bin', 'skein.js')
+let folder = ''
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'skein-cli-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('skein', () => {
+  it('shows its version, its help, and what its exit codes mean', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    expect(await skein(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n` })
+    const { code, stdout } = await skein(['--help'])
+    expect(code).toBe(0)
+    for (const word of ['init', 'up', 'ask', 'status', 'model', 'demo', 'Exit codes', '130'])
+      expect(stdout).toContain(word)
+    expect((await skein(['up', '--help'])).stdout).toMatch(/0-2 is layers 0 and\s+1/)
+    expect((await skein(['up', '--help'])).stdout).not.toContain('stop-with-stdin')
+    expect(await skein([])).toMatchObject({ code: 2, stdout: '' })
+    expect(await skein(['model'])).toMatchObject({ code: 2, stdout: '' })
+  })
+
+  it.each<[string[], string | RegExp]>([
+    [['fly'], "unknown command 'fly'"],
+    [['model', 'fly'], "unknown command 'fly'"],
+    [['--fly'], "unknown option '--fly'"],
+    [['up', '--swarm', 's', '--fly'], "unknown option '--fly'"],
+    [['up'], "required option '--swarm <file>'"],
+    [['ask'], "missing required argument 'prompt'"],
+    [['ask', 'a', 'b'], 'too many arguments'],
+    [['ask', 'a', '--max-tokens', '0'], '--max-tokens takes a whole number'],
+    [['ask', 'a', '--max-tokens', 'ten'], '--max-tokens takes a whole number'],
+    [['ask', 'a', '--temperature', '-1'], '--temperature takes a number from 0 to 100'],
+    [['ask', 'a', '--top-p', '0'], '--top-p takes a number above 0 and at most 1'],
+    [['ask', 'a', '--seed', '1.5'], '--seed takes a whole number'],
+    [['ask', 'a', '--data', ''], '--data must not be empty'],
+    [['up', '--swarm', 's', '--memory', 'lots'], '--memory takes a size such as 64MB'],
+    [['up', '--swarm', 's', '--layers', '2-0'], '--layers takes a range such as 0-2'],
+    [['up', '--swarm', 's', '--listen', '4001'], '--listen takes a TCP multiaddr'],
+    [['up', '--swarm', 's', '--bootstrap', '/ip4/1.2.3.4/tcp/0'], '--bootstrap takes a TCP multiaddr'],
+    [['up', '--swarm', 's', '--threads', '0'], '--threads takes a whole number from 1 to 256'],
+    [['model', 'import', 'x'], "required option '--name <name>'"],
+    [['model', 'import', 'x', '--name', 'n', '--dtype', 'q2'], '--dtype is one of f32, q8, q4'],
+    [['model', 'import', 'x', '--name', 'n', '--edge', 'f64'], '--edge is one of f16, bf16, f32'],
+    [['demo', '--peers', '0'], '--peers takes a whole number from 1 to 16'],
+    [['demo', '--peers', '99'], '--peers takes a whole number from 1 to 16']
+  ])('refuses %j', async (args, sentence) => {
+    await expectFailure(skein(args), 2, sentence)
+  })
+
+  it('says when no peer is running', async () => {
+    const dir = join(folder, 'nobody')
+    const sentence = `no peer is running on ${dir}: start one with skein up --data ${dir} --swarm FILE`
+    await expectFailure(skein(['ask', 'x', '--data', dir]), 4, sentence)
+    await expectFailure(skein(['status', '--data', dir]), 4, sentence)
+    await expectFailure(skein(['status'], { env: { SKEIN_DATA: dir } }), 4, sentence)
+    const xdg = await skein(['status'], { env: { XDG_DATA_HOME: folder } })
+    expect(xdg.stderr).toContain(`no peer is running on ${join(folder, 'skein')}:`)
+  })
+
+  it('tells a program about its failure as well', async () => {
+    const { code, stdout, stderr } = await skein(['ask', 'x', '--json', '--data', join(folder, 'nobody')])
+    expect(code).toBe(4)
+    const last = JSON.parse(stdout.trim().split('\n').at(-1)!)
+    expect(last).toEqual({
+      event: 'error',
+      name: 'PeerNotRunningError',
+      message: expect.stringContaining('no peer is running')
+    })
+    expect(stderr).toContain(last.message)
+  })
+
+  it('ends quietly when nobody reads its output', async () => {
+    const child = spawn(process.execPath, [bin, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.destroy()
+    let stderr = ''
+    child.stderr.setEncoding('utf8').on('data', text => {
+      stderr += text
+    })
+    expect(await new Promise(resolve => child.once('close', resolve))).toBe(0)
+    expect(stderr).toBe('')
+  })
+
+  it('tells an old Node what is needed, and a fresh clone how to build', async () => {
+    const pretend = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } })"
+    const old = promisify(execFile)(process.execPath, [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(pretend)}`,
+      bin
+    ])
+    await expect(old).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^skein: Skein needs Node\.js 22\.12 or newer, but this is 20\.20\.2: .*npx skein.*\n$/
+      )
+    })
+    const clone = join(folder, 'clone', 'bin')
+    await promisify(execFile)('mkdir', ['-p', clone])
+    writeFileSync(join(clone, 'skein.mjs'), readFileSync(bin))
+    await expect(promisify(execFile)(process.execPath, [join(clone, 'skein.mjs')])).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^skein: Skein is not built yet: run `npm ci`.*\n$/)
+    })
+  })
+})
+
+describe('skein init', () => {
+  it('makes a swarm that only its owner can read, once, and never shows the secret', async () => {
+    const file = join(folder, 'swarm.json')
+    const made = await skein(['init', file, '--name', 'alpha'])
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    const bytes = readFileSync(file, 'utf8')
+    const swarm = JSON.parse(bytes)
+    expect(swarm).toMatchObject({ format: 1, name: 'alpha' })
+    expect(Buffer.from(swarm.secret, 'base64url')).toHaveLength(32)
+    expect(made.stdout).not.toContain(swarm.secret)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+
+    const again = await skein(['init', file])
+    expect(again.code).toBeGreaterThan(1)
+    expect(again.stderr).toContain(file)
+    expect(readFileSync(file, 'utf8')).toBe(bytes)
+    expect(existsSync(`${file}.tmp`)).toBe(false)
+  })
+})

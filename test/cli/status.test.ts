@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest'
+import { formatMs, layers, table } from '../../src/cli/output.ts'
+import { coverageBar, describeStatus } from '../../src/cli/status.ts'
+import type { ModelId, ModelStatus, PeerId, PeerStatus, Status } from '../../src/index.ts'
+
+const model = 'f'.repeat(64) as ModelId
+const peer = (id: string, more: Partial<PeerStatus> = {}): PeerStatus => ({
+  id: `12D3KooW${id}` as PeerId,
+  self: false,
+  addresses: [],
+  hardware: { cores: 4, memoryBytes: 8e9, architecture: 'arm64', platform: 'linux', cpu: 'Cortex-A72' },
+  budgetBytes: 64e6,
+  usedBytes: null,
+  stages: [],
+  sessions: 0,
+  timings: [],
+  battery: null,
+  ageMs: 1500,
+  ...more
+})
+const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial<Status> = {}): Status => ({
+  self: peers[0]!.id,
+  swarm: 'alpha',
+  peers,
+  models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, ...models }],
+  discovery: [{ way: 'mdns', state: 'no multicast route' }],
+  violations: {},
+  ...more
+})
+
+describe('a status for a person', () => {
+  it('says who serves what, and what nobody serves', () => {
+    const text = describeStatus(
+      status({ missing: { layers: [{ start: 3, end: 4 }], bytes: 12_300_000 } }, [
+        peer('selfself', { self: true, usedBytes: 5e6, stages: [{ model, start: 0, end: 3, serving: true }] }),
+        peer('loadload', {
+          stages: [{ model, start: 2, end: 3, serving: false }],
+          timings: [{ model, visitMs: 0.25, layerMs: 0.5, numericClass: 'x' }],
+          battery: { level: 0.5, charging: false }
+        })
+      ])
+    ).join('\n')
+    expect(text).toContain('swarm alpha: 2 peers')
+    expect(text).toMatch(/…selfself +this one +4 arm64 +8\.0 GB +64\.0 MB +5\.0 MB +stories layers 0-3 /)
+    expect(text).toMatch(
+      /…loadload +1500 ms ago .* stories layer 2 \(loading\) +0\.25 \+ 0\.50 a layer +0, battery 50 %/
+    )
+    expect(text).toContain('stories  112·  1 of 4 layers are covered by nobody')
+    expect(text).toContain('12.3 MB of budget are missing for layer 3: start another peer, or raise --memory')
+    expect(text).toContain('discovery by mdns: no multicast route')
+    expect(text).not.toContain('violations')
+  })
+
+  it('says when all is well, and what other peers did wrong', () => {
+    const well = describeStatus(
+      status({ coverage: [2, 3, 12, 2] }, [peer('selfself', { self: true })], {
+        violations: { 'frame too long': 2, garbage: 0 }
+      })
+    ).join('\n')
+    expect(well).toContain('stories  23+2  every layer is covered at least 2 times')
+    expect(well).toContain('protocol violations by other peers: frame too long 2')
+    expect(well).not.toContain('garbage')
+    expect(well).toContain('swarm alpha: 1 peer\n')
+  })
+})
+
+describe('output', () => {
+  it('draws coverage, pads columns and names layers', () => {
+    expect(coverageBar([0, 1, 9, 10])).toBe('·19+')
+    expect(
+      table([
+        ['a', 'bb', ''],
+        ['ccc', 'd', '']
+      ])
+    ).toEqual(['a    bb', 'ccc  d'])
+    expect(layers({ start: 0, end: 2 })).toBe('layers 0-2')
+    expect(layers({ start: 2, end: 3 })).toBe('layer 2')
+  })
+
+  it.each([
+    [0.44, '0.4 ms'],
+    [9.96, '10 ms'],
+    [640, '640 ms'],
+    [9949, '9949 ms'],
+    [12_345, '12.3 s']
+  ])('writes %d ms as %s', (ms, text) => {
+    expect(formatMs(ms)).toBe(text)
+  })
+})
