@@ -212,6 +212,8 @@ function sessionOptions({ source, threads }: OnnxSpanInit): InferenceSession.Ses
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
+    // Almost every step has shapes of its own; planning memory for each costs a sixth of a decode step.
+    enableMemPattern: false,
     // Fusions would cross layer edges, and then the bits would depend on the cut.
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 3,

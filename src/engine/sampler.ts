@@ -66,7 +66,8 @@ export function sample(logits: Float32Array, sampling: Sampling, position: numbe
       mass += weights[id]!
     }
     if (mass < topP * total && least > 0) continue
-    ids.sort((a, b) => weights[b]! - weights[a]! || a - b)
+    // By logit, not by weight: far below the largest, different logits have the same weight.
+    ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
     const sorted = ids.map(id => weights[id]!)
     return pick(ids, sorted, nucleus(sorted, topP * total), draw)
   }

@@ -162,3 +162,12 @@ export function llama2cModel(file: string, edge: EdgeType): TestModel {
     return out
   })
 }
+
+/** Overwrites the float32 embedding of one token. The file no longer has its digest, which the engine does not check. */
+export function poisonEmbedding({ manifest, shardDirectory }: TestModel, id: number, value: number): void {
+  const file = path.join(shardDirectory, manifest.shards[0]!.sha256)
+  const bytes = new Uint8Array(readFileSync(file))
+  const { hidden } = manifest.config
+  new Float32Array(bytes.buffer, 0, bytes.length / 4).fill(value, id * hidden, (id + 1) * hidden)
+  writeFileSync(file, bytes)
+}

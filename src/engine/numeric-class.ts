@@ -1,0 +1,57 @@
+/**
+ * Processors fall into numeric classes: the same graph gives the same bits on all of one class, and other bits
+ * elsewhere. A stand-in of the same class replays a session exactly (promise P3). The class is the digest of
+ * what a fixed small model computes, so it covers the processor, ONNX Runtime's version and its build. This
+ * file says what is computed; `onnx-measure.ts` computes it.
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import type { ModelConfig, WeightType } from '../model/manifest.ts'
+import { shardName } from '../model/manifest.ts'
+import { syntheticShard } from './synthetic.ts'
+
+/**
+ * Small, but with every operator, grouped heads, a short last block of weights (352 and 100 are no multiples of
+ * 128 and 32), and a matrix product long enough to be cut where kernels cut.
+ */
+export const classConfig: ModelConfig = {
+  layers: 2,
+  hidden: 352,
+  intermediate: 612,
+  heads: 6,
+  kvHeads: 2,
+  headDim: 64,
+  vocab: 100,
+  contextMax: 256,
+  ropeTheta: 10_000,
+  normEpsilon: 1e-5,
+  tiedEmbeddings: false
+}
+/** float16 edges have one operator more than the others. */
+export const classEdge = 'f16'
+/** Tokens of each pass: a whole block, so that the later ones have past keys, then five, then a lone one. */
+export const classPasses = [128, 5, 1] as const
+
+/** The token at a position. */
+export function classToken(position: number): number {
+  return (position * position * 7 + position * 13) % classConfig.vocab
+}
+
+/** The shards' bytes by {@link shardName}. */
+export function classShards(weights: WeightType): Map<string, Uint8Array<ArrayBuffer>> {
+  return new Map([
+    [shardName({ role: 'embedding', layer: null }), syntheticShard(classConfig, weights, 'embedding', 1)],
+    ...Array.from({ length: classConfig.layers }, (_, layer): [string, Uint8Array<ArrayBuffer>] => [
+      shardName({ role: 'layer', layer }),
+      syntheticShard(classConfig, weights, 'layer', 2 + layer)
+    ]),
+    [shardName({ role: 'head', layer: null }), syntheticShard(classConfig, weights, 'head', 99)]
+  ])
+}
+
+/** 16 hex digits of the SHA-256 of all outputs in order, little-endian. */
+export function digestClass(outputs: readonly Float32Array[]): string {
+  const hash = sha256.create()
+  for (const values of outputs) hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  return bytesToHex(hash.digest()).slice(0, 16)
+}

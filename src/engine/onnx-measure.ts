@@ -1,0 +1,130 @@
+/** What this machine's processor shows of itself in its peer's record: its numeric class and its timings. */
+import { Worker } from 'node:worker_threads'
+import type { SessionId } from '../base/ids.ts'
+import { EngineError } from '../errors.ts'
+import { measureTimeoutMs } from '../limits.ts'
+import type { EdgeType, ModelConfig, WeightType } from '../model/manifest.ts'
+import { shardName } from '../model/manifest.ts'
+import { edgeSize, type EngineTimings } from './engine.ts'
+import { startEngine } from './onnx.ts'
+import { syntheticShard } from './synthetic.ts'
+
+export interface MeasureOptions {
+  readonly signal?: AbortSignal
+}
+
+/**
+ * 16 hex digits that are equal on two machines whose engines compute the same bits with these weights. Takes
+ * 0.2 to 0.5 s, most of it to start a thread.
+ * @throws {EngineError} when ONNX Runtime cannot run here, or not within {@link measureTimeoutMs}.
+ * @throws the signal's reason when it aborts.
+ */
+export async function measureNumericClass(weights: WeightType, { signal }: MeasureOptions = {}): Promise<string> {
+  signal?.throwIfAborted()
+  process.env.ORT_DISABLE_TELEMETRY = '1'
+  const file = import.meta.url.endsWith('.ts') ? './onnx-class-worker.ts' : './onnx-class-worker.js'
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: weights })
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const abort = (): void => reject(signal!.reason)
+  const timer = setTimeout(
+    () => reject(new EngineError(`the numeric class of ${weights} took longer than ${measureTimeoutMs} ms`)),
+    measureTimeoutMs
+  )
+  worker.once('message', resolve)
+  worker.once('error', error => reject(new EngineError(`the numeric class of ${weights} failed: ${error}`)))
+  worker.once('exit', code =>
+    reject(new EngineError(`the numeric class of ${weights}: the thread ended (code ${code})`))
+  )
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
+    await worker.terminate()
+  }
+}
+
+export interface TimingsInit extends MeasureOptions {
+  readonly config: ModelConfig
+  readonly weights: WeightType
+  readonly edge: EdgeType
+  /** @default 1, as the engine's */
+  readonly threads?: number
+}
+
+/** Layers of the two spans whose times are compared. */
+const few = 1
+const several = 4
+/** Tokens in the cache when the clock starts, and steps that are timed: a step of four layers takes about 1 ms. */
+const warmTokens = 64
+const steps = 24
+
+/**
+ * Times lone tokens through spans of random layers of the model's dimensions, the way to the thread and back
+ * included. The median of interleaved steps: what else runs here slows both spans alike.
+ * @throws {EngineError} when the layers cannot be made here.
+ * @throws the signal's reason when it aborts.
+ */
+export async function measureTimings({
+  config,
+  weights,
+  edge,
+  threads = 1,
+  signal
+}: TimingsInit): Promise<EngineTimings> {
+  const file = 'layer'
+  const source = { kind: 'memory', files: new Map([[file, syntheticShard(config, weights, 'layer', 1)]]) } as const
+  // Neither the embedding nor the head: a visit is priced by its layers, wherever they lie.
+  const layers = several + 2
+  const shardLocations = new Map(
+    Array.from({ length: several }, (_, i): [string, string] => [shardName({ role: 'layer', layer: 1 + i }), file])
+  )
+  const session = '0'.repeat(32) as SessionId
+  const sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }
+  const tokensMax = Math.min(config.contextMax, warmTokens + steps)
+  const warm = Math.max(1, tokensMax - steps)
+  const row = config.hidden * edgeSize(edge)
+  const input = (tokens: number): { kind: 'hidden'; bytes: Uint8Array } => ({
+    kind: 'hidden',
+    // Neither zero nor large: 0x3c3c is about 1.06 as float16 and 0.0115 as bfloat16 and float32.
+    bytes: new Uint8Array(tokens * row).fill(0x3c)
+  })
+  const spans = await Promise.all(
+    [few, several].map(async count => {
+      const init = {
+        config: { ...config, layers },
+        weights,
+        edge,
+        start: 1,
+        end: 1 + count,
+        shardLocations,
+        source,
+        threads
+      }
+      const engine = await startEngine(init, Number.MAX_SAFE_INTEGER, signal)
+      return { engine, times: [] as number[] }
+    })
+  )
+  try {
+    const options = { signal: signal ?? new AbortController().signal }
+    for (const { engine } of spans) {
+      await engine.open(session, { tokensMax, sampling })
+      await engine.run({ session, position: 0, tokens: warm, input: input(warm), sample: false }, options)
+    }
+    for (let i = 0; i < steps; i++) {
+      for (const { engine, times } of spans) {
+        const position = Math.min(warm + i, tokensMax - 1)
+        const began = performance.now()
+        await engine.run({ session, position, tokens: 1, input: input(1), sample: false }, options)
+        times.push(performance.now() - began)
+      }
+    }
+    const [one, many] = spans.map(({ times }) => times.sort((a, b) => a - b)[steps >> 1]!) as [number, number]
+    // Noise may make the longer span look as fast as the shorter; a layer is never free.
+    const layerMs = Math.max((many - one) / (several - few), many / several / 100)
+    return { visitMs: Math.max(one - few * layerMs, 0), layerMs }
+  } finally {
+    await Promise.all(spans.map(({ engine }) => engine.close()))
+  }
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest'
+import { digestClass } from '../../src/engine/numeric-class.ts'
+import { measureNumericClass, measureTimings } from '../../src/engine/onnx-measure.ts'
+
+describe('the numeric class', () => {
+  it('is the same every time, and another for other weights', async () => {
+    const types = ['f32', 'q8', 'q4'] as const
+    const first = await Promise.all(types.map(weights => measureNumericClass(weights)))
+    for (const digest of first) expect(digest).toMatch(/^[0-9a-f]{16}$/)
+    expect(new Set(first).size).toBe(types.length)
+    expect(await measureNumericClass('q8')).toBe(first[1])
+  })
+
+  it('changes with a single bit', () => {
+    const values = Float32Array.of(1, 2, 3)
+    const other = values.slice()
+    new Uint32Array(other.buffer)[1]! ^= 1
+    expect(digestClass([values])).toBe(digestClass([values.slice()]))
+    expect(digestClass([other])).not.toBe(digestClass([values]))
+  })
+
+  it('ends with its signal', async () => {
+    const abort = new AbortController()
+    const measured = measureNumericClass('f32', { signal: abort.signal })
+    abort.abort(new Error('enough'))
+    await expect(measured).rejects.toThrow('enough')
+  })
+})
+
+describe('timings', () => {
+  const config = {
+    layers: 2,
+    hidden: 64,
+    intermediate: 96,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 16,
+    vocab: 50,
+    contextMax: 128,
+    ropeTheta: 10_000,
+    normEpsilon: 1e-5,
+    tiedEmbeddings: true
+  }
+
+  it.each(['f32', 'q8'] as const)('are positive times of a layer and a visit (%s)', async weights => {
+    const { visitMs, layerMs } = await measureTimings({ config, weights, edge: 'f16' })
+    expect(layerMs).toBeGreaterThan(0)
+    expect(layerMs).toBeLessThan(1000)
+    expect(visitMs).toBeGreaterThanOrEqual(0)
+    expect(visitMs).toBeLessThan(1000)
+  })
+
+  it('work for a context shorter than the measurement', async () => {
+    const short = { ...config, contextMax: 3 }
+    expect((await measureTimings({ config: short, weights: 'q8', edge: 'bf16' })).layerMs).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,131 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { randomAt } from '../../src/base/rng.ts'
+import type { Sampling } from '../../src/engine/engine.ts'
+import { checkSampling, sample } from '../../src/engine/sampler.ts'
+
+const plain: Sampling = { temperature: 1, topP: 1, topK: 0, seed: 1 }
+
+/** How often each id is picked over many positions. */
+function frequencies(logits: Float32Array, sampling: Sampling, draws = 20_000): number[] {
+  const counts = new Array<number>(logits.length).fill(0)
+  for (let position = 0; position < draws; position++) counts[sample(logits, sampling, position)]! += 1 / draws
+  return counts
+}
+
+/** The definition, spelt out: sort everything, cut, renormalise. */
+function expected(logits: Float32Array, { temperature, topK, topP }: Sampling): number[] {
+  const max = Math.max(...logits)
+  const all = [...logits].map((logit, id) => ({ id, weight: Math.exp((logit - max) / temperature) }))
+  all.sort((a, b) => logits[b.id]! - logits[a.id]! || a.id - b.id)
+  const kept = topK > 0 ? all.slice(0, topK) : all
+  const total = kept.reduce((n, { weight }) => n + weight, 0)
+  let sum = 0
+  const cut = kept.findIndex(({ weight }) => {
+    sum += weight
+    return sum >= topP * total
+  })
+  const nucleus = cut < 0 || topP === 1 ? kept : kept.slice(0, cut + 1)
+  const mass = nucleus.reduce((n, { weight }) => n + weight, 0)
+  const out = new Array<number>(logits.length).fill(0)
+  for (const { id, weight } of nucleus) out[id] = weight / mass
+  return out
+}
+
+describe('sample', () => {
+  it.each<[string, number[], Partial<Sampling>, number]>([
+    ['temperature 0 takes the largest', [1, 3, 2], { temperature: 0 }, 1],
+    ['the lowest id wins a tie', [1, 3, 3], { temperature: 0 }, 1],
+    ['all equal', [0, 0, 0], { temperature: 0 }, 0],
+    ['negative logits', [-5, -2, -9], { temperature: 0 }, 1],
+    ['minus zero equals zero', [-0, 0], { temperature: 0 }, 0],
+    ['k 1 takes the largest', [1, 2, 3], { topK: 1 }, 2],
+    ['k 1 takes the lowest id of a tie', [3, 3, 3], { topK: 1, temperature: 9 }, 0],
+    ['a tiny nucleus takes the largest', [1, 2, 3], { topP: 1e-9 }, 2],
+    ['a tiny nucleus takes the lowest id of a tie', [2, 2, 2], { topP: 1e-9 }, 0],
+    ['one token', [5], {}, 0],
+    ['a low temperature takes the largest', [1, 2, 1.5], { temperature: 1e-3 }, 1],
+    ['a tiny temperature does not overflow', [3e38, -3e38, 0], { temperature: 1e-300 }, 0]
+  ])('%s', (_what, logits, sampling, id) => {
+    for (let position = 0; position < 50; position++) {
+      expect(sample(Float32Array.from(logits), { ...plain, ...sampling }, position)).toBe(id)
+    }
+  })
+
+  it.each<[string, Partial<Sampling>]>([
+    ['everything', {}],
+    ['hot', { temperature: 3 }],
+    ['cold', { temperature: 0.5 }],
+    ['the three most likely, of which two tie at the border', { topK: 3 }],
+    ['a nucleus', { topP: 0.8 }],
+    ['a nucleus of the most likely', { topK: 4, topP: 0.75 }],
+    ['more than there are', { topK: 100 }]
+  ])('draws with the right frequencies: %s', (_what, change) => {
+    const logits = Float32Array.of(0.5, 2, -1, 1, 1, 0, -30, 1.5)
+    const sampling = { ...plain, ...change }
+    const want = expected(logits, sampling)
+    for (const [id, frequency] of frequencies(logits, sampling).entries()) {
+      // Five standard deviations of 20,000 draws are below 0.018.
+      expect(Math.abs(frequency - want[id]!), `id ${id}`).toBeLessThan(0.018)
+      if (want[id] === 0) expect(frequency).toBe(0)
+    }
+  })
+
+  it('never leaves the set that sorting everything would give', () => {
+    const logits = fc.array(fc.float({ min: -40, max: 40, noNaN: true, noDefaultInfinity: true }), {
+      minLength: 1,
+      maxLength: 200
+    })
+    const options = fc.record({
+      temperature: fc.constantFrom(0.1, 0.7, 1, 2.5),
+      topP: fc.constantFrom(1, 0.999, 0.9, 0.5, 0.01),
+      topK: fc.constantFrom(0, 1, 2, 5, 40, 199),
+      seed: fc.nat()
+    })
+    fc.assert(
+      fc.property(logits, options, fc.nat(), (list, sampling, position) => {
+        const values = Float32Array.from(list)
+        expect(expected(values, sampling)[sample(values, sampling, position)]).toBeGreaterThan(0)
+      }),
+      { numRuns: 2000 }
+    )
+  })
+
+  it('is a function of seed and position', () => {
+    const logits = Float32Array.from({ length: 1000 }, (_, id) => Math.sin(id))
+    const run = (seed: number): number[] =>
+      Array.from({ length: 20 }, (_, position) => sample(logits, { ...plain, topP: 0.9, seed }, position))
+    expect(run(3)).toEqual(run(3))
+    expect(run(3)).not.toEqual(run(4))
+    // Two equal tokens: the draw itself decides between them.
+    const even = Float32Array.of(0, 0)
+    for (let position = 0; position < 100; position++) {
+      expect(sample(even, { ...plain, seed: 9 }, position)).toBe(randomAt(9, position) < 0.5 ? 0 : 1)
+    }
+  })
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('refuses a logit of %s', bad => {
+    for (const sampling of [plain, { ...plain, temperature: 0 }]) {
+      const error = expect.objectContaining({ name: 'EngineError', message: expect.stringContaining('token 2') })
+      expect(() => sample(Float32Array.of(0, 1, bad, 2), sampling, 0)).toThrow(error)
+    }
+  })
+})
+
+describe('checkSampling', () => {
+  it.each<[Partial<Sampling>, string]>([
+    [{ temperature: -1 }, 'temperature'],
+    [{ temperature: Number.NaN }, 'temperature'],
+    [{ topP: 0 }, 'topP'],
+    [{ topP: 1.01 }, 'topP'],
+    [{ topP: Number.NaN }, 'topP'],
+    [{ topK: -1 }, 'topK'],
+    [{ topK: 1.5 }, 'topK'],
+    [{ seed: -1 }, 'seed'],
+    [{ seed: 2 ** 53 }, 'seed']
+  ])('refuses %j', (change, word) => {
+    expect(() => checkSampling({ ...plain, ...change })).toThrow(
+      expect.objectContaining({ name: 'InvalidStepError', message: expect.stringContaining(word) })
+    )
+  })
+})
