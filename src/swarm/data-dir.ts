@@ -31,14 +31,12 @@ export async function openDataDir(path: string): Promise<DataDirectory> {
   try {
     await lock.open()
   } catch (error) {
-    const text = `${(error as Error).message} ${((error as Error).cause as Error | undefined)?.message ?? ''}`
-    const code = ((error as Error).cause as { code?: string } | undefined)?.code
-    if (code !== 'LEVEL_LOCKED' && !text.includes('lock')) {
-      throw new DataDirectoryError(`${path} cannot be used: ${text.trim()}`)
-    }
-    const pid = await readFile(join(path, 'pid'), 'utf8').catch(() => '')
+    // datastore-level does not say why. A crash leaves no lock, so a live pid beside it is the reason.
+    const pid = await readPid(path)
     throw new DataDirectoryError(
-      `${path} is in use by ${/^\d+$/.test(pid.trim()) ? `process ${pid.trim()}` : 'another process'}: stop it first, or use another directory`
+      pid === undefined
+        ? `${path} cannot be locked: ${(error as Error).message}`
+        : `${path} is in use by process ${pid}: stop it first, or use another directory`
     )
   }
   let open = true
@@ -88,4 +86,16 @@ async function writeFormat(path: string): Promise<void> {
   if ((await readFile(file, 'utf8').catch(() => '')) !== '') return
   await writeFile(`${file}.new`, `${JSON.stringify({ format })}\n`)
   await rename(`${file}.new`, file)
+}
+
+/** The process that says it uses this directory, if it is alive. */
+async function readPid(path: string): Promise<number | undefined> {
+  const pid = Number((await readFile(join(path, 'pid'), 'utf8').catch(() => '')).trim())
+  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
+  try {
+    process.kill(pid, 0)
+    return pid
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM' ? pid : undefined
+  }
 }

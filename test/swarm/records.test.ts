@@ -1,0 +1,543 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
+import type { PeerId } from '../../src/base/ids.ts'
+import {
+  heartbeatMs,
+  publishMs,
+  recordBytesMax,
+  recordMarksMax,
+  recordsBurstMax,
+  recordsTickMs,
+  recordTtlMaxMs,
+  recordTtlMs,
+  silenceMs
+} from '../../src/limits.ts'
+import {
+  encodePayload,
+  encodeRecord,
+  peerBytes,
+  peerFromBytes,
+  peerHint,
+  type RecordContent,
+  readRecord,
+  type Sign,
+  type SwarmRecord
+} from '../../src/swarm/record.ts'
+import { encodeRecordsFrame, Records, type RecordsEffect } from '../../src/swarm/records.ts'
+
+/** Peer ids with keys that are numbers: what they sign is checked by `verify` without any cryptography. */
+function peer(n: number): PeerId {
+  const bytes = new Uint8Array(38)
+  bytes.set([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
+  new DataView(bytes.buffer).setUint32(34, n)
+  return peerFromBytes(bytes)!
+}
+
+/** A toy signature: 64 bytes that depend on signer and data. */
+function toySignature(signer: PeerId, data: Uint8Array): Uint8Array {
+  let hash = 2166136261
+  for (const byte of [...peerBytes(signer), ...data]) hash = Math.imul(hash ^ byte, 16777619) >>> 0
+  const signature = new Uint8Array(64)
+  for (let i = 0; i < 64; i++) signature[i] = (hash >>> (8 * (i % 4))) & 0xff
+  return signature
+}
+const signAs =
+  (signer: PeerId): Sign =>
+  data =>
+    toySignature(signer, data)
+const verify = (signer: PeerId, data: Uint8Array, signature: Uint8Array): boolean =>
+  Buffer.compare(toySignature(signer, data), signature) === 0
+
+const model = 'ab'.repeat(32) as SwarmRecord['models'][number]['model']
+
+const content: RecordContent = {
+  addresses: [Uint8Array.of(4, 127, 0, 0, 1, 6, 0x10, 0x01)],
+  agent: 'test',
+  hardware: { cores: 4, memoryBytes: 8e9, architecture: 'arm64', platform: 'linux', cpu: 'Cortex-A76' },
+  budgetBytes: 64e6,
+  models: [
+    {
+      model,
+      name: 'stories',
+      layers: 6,
+      held: [
+        { start: 0, end: 2 },
+        { start: 3, end: 6 }
+      ],
+      embedding: true,
+      head: false,
+      visitMs: 0.5,
+      layerMs: 0.25,
+      numericClass: 'q8-0123',
+      pinned: { start: 0, end: 2 }
+    }
+  ],
+  stages: [{ model, start: 0, end: 2, serving: true, cacheBytesFree: 1e6 }],
+  load: { sessions: 1, queuedSteps: 2 },
+  battery: { level: 0.5, charging: false }
+}
+
+function record(of: PeerId, seq: number, change: Partial<SwarmRecord> = {}): SwarmRecord {
+  return { ...content, peer: of, seq, ttlMs: recordTtlMs, neighbours: new Set(), ...change }
+}
+
+function signed(of: PeerId, seq: number, change: Partial<SwarmRecord> = {}): Uint8Array {
+  return encodeRecord(record(of, seq, change), signAs(of))
+}
+
+const self = peer(1)
+const [b, c, d] = [peer(2), peer(3), peer(4)]
+
+function decider(seq = 0): Records {
+  return new Records({ self, sign: signAs(self), verify, seq })
+}
+
+const types = (effects: readonly RecordsEffect[]): string[] => effects.map(({ type }) => type)
+const sentTo = (effects: readonly RecordsEffect[]): PeerId[] =>
+  effects.flatMap(effect => (effect.type === 'send' ? [effect.peer] : []))
+const frame = (...values: Uint8Array[]): Uint8Array => encodeRecordsFrame(values)
+const others = (records: Records): PeerId[] =>
+  records
+    .known()
+    .map(known => known.record.peer)
+    .filter(id => id !== self)
+
+describe('a record', () => {
+  it('comes back as it was', () => {
+    const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]) })
+    expect(readRecord(encodeRecord(before, signAs(b))).verified(verify)).toEqual(before)
+    const bare = record(b, 8, { battery: null, models: [], stages: [], addresses: [] })
+    expect(readRecord(encodeRecord(bare, signAs(b))).verified(verify)).toEqual(bare)
+  })
+
+  it('R4: is signed under its own domain: a signature over the bare payload does not count', () => {
+    const payload = encodePayload(record(b, 7)) as Uint8Array<ArrayBuffer>
+    const bare = SignedRecord.encode({ payload, signature: toySignature(b, payload) as Uint8Array<ArrayBuffer> })
+    expect(() => readRecord(bare).verified(verify)).toThrow('signature')
+  })
+
+  it('R4: one flipped bit anywhere is refused, or was in nothing that counts', () => {
+    const value = signed(b, 7)
+    fc.assert(
+      fc.property(fc.nat(value.byteLength - 1), fc.nat(7), (at, bit) => {
+        const bad = value.slice()
+        bad[at]! ^= 1 << bit
+        let read: SwarmRecord
+        try {
+          read = readRecord(bad).verified(verify)
+        } catch (error) {
+          expect((error as Error).name).toBe('ProtocolError')
+          return
+        }
+        expect(read).toEqual(record(b, 7))
+      })
+    )
+  })
+
+  it('P10: any bytes at all are a record or a ProtocolError', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), bytes => {
+        try {
+          readRecord(bytes).verified(() => true)
+        } catch (error) {
+          expect((error as Error).name).toBe('ProtocolError')
+        }
+      })
+    )
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), payload => {
+        const value = SignedRecord.encode({ payload: new Uint8Array(payload), signature: new Uint8Array(64) })
+        try {
+          readRecord(value).verified(() => true)
+        } catch (error) {
+          expect((error as Error).name).toBe('ProtocolError')
+        }
+      })
+    )
+  })
+
+  it.each<[string, Partial<SwarmRecord>]>([
+    ['a ttl over the limit', { ttlMs: recordTtlMaxMs + 1 }],
+    ['control characters', { agent: 'evil\u001b[2J' }],
+    ['a text that is too long', { agent: 'x'.repeat(97) }],
+    ['a battery of 200 %', { battery: { level: 2, charging: false } }],
+    ['a battery that is no number', { battery: { level: Number.NaN, charging: false } }],
+    ['an empty stage', { stages: [{ model, start: 3, end: 3, serving: true, cacheBytesFree: 0 }] }],
+    ['a stage beyond any model', { stages: [{ model, start: 0, end: 5000, serving: true, cacheBytesFree: 0 }] }],
+    ['negative times', { models: [{ ...content.models[0]!, layerMs: -1 }] }],
+    ['times that are no numbers', { models: [{ ...content.models[0]!, visitMs: Number.NaN }] }],
+    ['layers beyond the model', { models: [{ ...content.models[0]!, held: [{ start: 0, end: 7 }] }] }],
+    [
+      'held ranges that overlap',
+      {
+        models: [
+          {
+            ...content.models[0]!,
+            held: [
+              { start: 0, end: 3 },
+              { start: 2, end: 4 }
+            ]
+          }
+        ]
+      }
+    ],
+    ['no layers', { models: [{ ...content.models[0]!, layers: 0, held: [], pinned: null }] }],
+    ['too many addresses', { addresses: Array.from({ length: 17 }, () => Uint8Array.of(4)) }],
+    ['an address that is too long', { addresses: [new Uint8Array(129)] }],
+    ['too many stages', { stages: Array.from({ length: 33 }, () => content.stages[0]!) }],
+    ['too many neighbours', { neighbours: new Set(Array.from({ length: 257 }, (_, i) => i)) }]
+  ])('R5: is refused with %s, although its signature holds', (_name, change) => {
+    expect(() => readRecord(signed(b, 7, change)).verified(verify)).toThrow(
+      expect.objectContaining({ name: 'ProtocolError' })
+    )
+  })
+
+  it('R5: is refused when a digest is short, a size is over 2^53 or it is too long', () => {
+    const seal = (fields: Partial<PeerRecord>): Uint8Array => {
+      const payload = PeerRecord.encode({ ...fields, peer: peerBytes(b) as Uint8Array<ArrayBuffer> })
+      const data = Buffer.concat([Buffer.from('skein-record:'), payload])
+      return SignedRecord.encode({ payload, signature: toySignature(b, data) as Uint8Array<ArrayBuffer> })
+    }
+    const stage = { model: new Uint8Array(31), start: 0, end: 1, serving: true, cacheBytesFree: 0n }
+    expect(readRecord(seal({ seq: 1n })).verified(verify).seq).toBe(1)
+    expect(() => readRecord(seal({ seq: 1n, stages: [stage] })).verified(verify)).toThrow('32')
+    expect(() => readRecord(seal({ seq: 1n, budgetBytes: 2n ** 60n })).verified(verify)).toThrow('2^53')
+    expect(() => readRecord(seal({ seq: 2n ** 60n }))).toThrow('2^53')
+    expect(() => readRecord(new Uint8Array(recordBytesMax + 1))).toThrow('limit')
+    expect(() => readRecord(SignedRecord.encode({ payload: PeerRecord.encode({ peer: new Uint8Array(37) }) }))).toThrow(
+      'peer id'
+    )
+  })
+})
+
+describe('the records decider', () => {
+  it('R3: every announcement has a higher seq, also when the clock goes back or a restart loses nothing', () => {
+    const records = decider(5000)
+    const seqs: number[] = []
+    for (const [i, wallMs] of [100, 9000, 50, 9001].entries()) {
+      const effects = records.handle({ type: 'announce', content: { ...content, budgetBytes: i }, wallMs }, i)
+      for (const effect of effects) if (effect.type === 'persist') seqs.push(effect.seq)
+    }
+    expect(seqs).toEqual([5001, 9000, 9001, 9002])
+  })
+
+  it('announces nothing new when nothing changed', () => {
+    const records = decider()
+    expect(types(records.handle({ type: 'announce', content, wallMs: 1 }, 0))).toEqual([
+      'persist',
+      'join',
+      'record',
+      'publish'
+    ])
+    expect(records.handle({ type: 'announce', content: { ...content }, wallMs: 2 }, 1)).toEqual([])
+  })
+
+  it('R3: a peer that hears a seq of its own that it forgot goes on above it', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 10 }, 0)
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(self, 500)) }, 1)
+    const effects = records.handle({ type: 'tick', wallMs: 20 }, recordsTickMs)
+    expect(effects.find(effect => effect.type === 'persist')).toEqual({ type: 'persist', seq: 501 })
+    expect(sentTo(effects)).toEqual([b])
+  })
+
+  it('R6: a newcomer is told everything that is known, but not its own record', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1), signed(c, 1)) }, 1)
+    const effects = records.handle({ type: 'opened', peer: c }, 2)
+    expect(effects.length).toBe(1)
+    const values = (effects[0] as { frame: Uint8Array }).frame
+    expect(Buffer.compare(values, frame(encodeKnown(records, self), signed(b, 1)))).toBe(0)
+  })
+
+  /** The exact bytes that the decider announced of itself. */
+  function encodeKnown(records: Records, of: PeerId): Uint8Array {
+    return encodeRecord(records.get(of)!, signAs(of))
+  }
+
+  it('R7: a new record goes once to all who do not have it from its origin', () => {
+    const records = decider()
+    for (const neighbour of [b, c, d]) records.handle({ type: 'opened', peer: neighbour }, 0)
+    const direct = signed(b, 1, { neighbours: new Set([peerHint(self), peerHint(c)]) })
+    const effects = records.handle({ type: 'frame', peer: b, frame: frame(direct) }, 1)
+    expect(types(effects)).toEqual(['join', 'record', 'send'])
+    // Not to b, who said it; not to c, whom b reaches itself.
+    expect(sentTo(effects)).toEqual([d])
+    expect(records.handle({ type: 'frame', peer: c, frame: frame(direct) }, 2)).toEqual([])
+  })
+
+  it('R8: an older or equal seq never wins, pushed or from the DHT', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 5)) }, 0)
+    for (const seq of [5, 4, 1]) {
+      const old = signed(b, seq, { budgetBytes: 1 })
+      expect(records.handle({ type: 'frame', peer: b, frame: frame(old) }, 1)).toEqual([])
+      expect(records.handle({ type: 'value', value: old }, 1)).toEqual([])
+    }
+    expect(records.get(b)?.budgetBytes).toBe(content.budgetBytes)
+    expect(records.refusal(b, signed(b, 4))).toContain('older')
+    expect(records.refusal(b, signed(b, 5))).toBeUndefined()
+    expect(records.refusal(b, signed(b, 6))).toBeUndefined()
+  })
+
+  it('R8: a replayed record does not bring back who left or expired', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 2, { ttlMs: 0 })) }, 1)
+    expect(others(records)).toEqual([])
+    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2)).toEqual([])
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3)
+    let nowMs = 3
+    while (others(records).length > 0) {
+      nowMs += recordsTickMs
+      records.handle({ type: 'heard', peer: b, atMs: nowMs }, nowMs)
+      records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
+    }
+    expect(nowMs).toBeGreaterThan(recordTtlMs)
+    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, nowMs)).toEqual([])
+    expect(others(records)).toEqual([])
+    // Alive after all: its next record counts.
+    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 2)) }, nowMs))).toContain('join')
+  })
+
+  it('R8: whatever order records arrive in, the highest seq is what remains', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ seq: fc.integer({ min: 1, max: 12 }), from: fc.constantFrom(b, c), dht: fc.boolean() }), {
+          minLength: 1,
+          maxLength: 30
+        }),
+        arrivals => {
+          const records = decider()
+          records.handle({ type: 'opened', peer: b }, 0)
+          records.handle({ type: 'opened', peer: c }, 0)
+          for (const { seq, from, dht } of arrivals) {
+            const value = signed(d, seq, { budgetBytes: seq })
+            if (dht) records.handle({ type: 'value', value }, 1)
+            else records.handle({ type: 'frame', peer: from, frame: frame(value) }, 1)
+          }
+          const highest = Math.max(...arrivals.map(({ seq }) => seq))
+          expect(records.get(d)?.seq).toBe(highest)
+          expect(records.get(d)?.budgetBytes).toBe(highest)
+        }
+      )
+    )
+  })
+
+  it('R9: a record counts for its ttl from its arrival, whatever the clocks say', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 1e9)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1, { ttlMs: 1000 })) }, 1e9)
+    records.handle({ type: 'tick', wallMs: 0 }, 1e9 + 1000)
+    expect(others(records)).toEqual([c])
+    expect(records.handle({ type: 'tick', wallMs: 0 }, 1e9 + 1001)).toContainEqual({ type: 'leave', peer: c })
+    expect(others(records)).toEqual([])
+  })
+
+  it('R9: announces itself again every third of the ttl', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
+    const seqs = new Set([records.get(self)!.seq])
+    for (let nowMs = 0; nowMs <= recordTtlMs; nowMs += recordsTickMs) {
+      records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
+      seqs.add(records.get(self)!.seq)
+    }
+    expect(seqs.size).toBe(4)
+  })
+
+  it('R10: a goodbye is pushed and published, ends this peer and outlives older records', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ type: 'opened', peer: b }, 0)
+    const effects = records.handle({ type: 'leave', wallMs: 2 }, 1)
+    expect(types(effects)).toEqual(['persist', 'send', 'publish', 'leave'])
+    expect(records.known()).toEqual([])
+    expect(records.handle({ type: 'announce', content: { ...content, budgetBytes: 1 }, wallMs: 3 }, 2)).toEqual([])
+    expect(records.handle({ type: 'leave', wallMs: 4 }, 3)).toEqual([])
+
+    const other = new Records({ self: b, sign: signAs(b), verify, seq: 0 })
+    other.handle({ type: 'opened', peer: self }, 0)
+    const goodbye = effects.find(effect => effect.type === 'send')!
+    other.handle({ type: 'frame', peer: self, frame: frame(signed(self, 1)) }, 0)
+    expect(types(other.handle({ type: 'frame', peer: self, frame: goodbye.frame }, 1))).toEqual(['leave'])
+    expect(other.handle({ type: 'frame', peer: self, frame: frame(signed(self, 1)) }, 2)).toEqual([])
+  })
+
+  it('R11: a heartbeat goes out where nothing else did, and silence ends a neighbour', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'opened', peer: c }, 0)
+    let beats = 0
+    let silentMs: number | undefined
+    for (let nowMs = recordsTickMs; nowMs <= 3 * silenceMs; nowMs += recordsTickMs) {
+      // c speaks, b does not; c's other channels count as much as this one.
+      records.handle({ type: 'heard', peer: c, atMs: nowMs }, nowMs)
+      for (const effect of records.handle({ type: 'tick', wallMs: nowMs }, nowMs)) {
+        if (effect.type === 'send' && effect.peer === c && effect.frame.byteLength === 0) beats++
+        if (effect.type === 'silent') {
+          expect(effect.peer).toBe(b)
+          silentMs ??= nowMs
+        }
+      }
+    }
+    expect(beats).toBe((3 * silenceMs) / heartbeatMs)
+    expect(silentMs).toBe(silenceMs + recordsTickMs)
+  })
+
+  it('R11, P5: a pause of this very process is nobody else’s silence', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'tick', wallMs: 0 }, recordsTickMs)
+    expect(types(records.handle({ type: 'tick', wallMs: 0 }, 60_000))).not.toContain('silent')
+    expect(types(records.handle({ type: 'tick', wallMs: 0 }, 60_000 + recordsTickMs))).not.toContain('silent')
+  })
+
+  it('R12: what a neighbour may not send is counted against it, dropped, and the rest goes on', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    const garbage = records.handle({ type: 'frame', peer: b, frame: Uint8Array.of(0xff, 0xff, 0xff) }, 0)
+    expect(garbage).toMatchObject([{ type: 'violation', peer: b, kind: 'bad records frame' }])
+    const forged = encodeRecord(record(c, 9), signAs(b))
+    const effects = records.handle({ type: 'frame', peer: b, frame: frame(forged, signed(d, 1)) }, 1)
+    expect(effects).toMatchObject([
+      { type: 'violation', peer: b, kind: 'bad record' },
+      { type: 'join', peer: d },
+      { type: 'record', peer: d }
+    ])
+    // The forged seq left no mark: the true record of c still counts.
+    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2))).toContain('join')
+  })
+
+  it('R12: a neighbour that sends too fast is cut to the rate, and forgiven with time', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    const one = frame(signed(c, 1))
+    let violations = 0
+    for (let i = 0; i < recordsBurstMax + 10; i++) {
+      violations += records.handle({ type: 'frame', peer: b, frame: one }, 0).filter(e => e.type === 'violation').length
+    }
+    expect(violations).toBe(10)
+    expect(records.handle({ type: 'frame', peer: b, frame: one }, 1000)).toEqual([])
+  })
+
+  it('a frame from someone without a channel does nothing', () => {
+    expect(decider().handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)).toEqual([])
+  })
+
+  it('a closed channel leaves the record, but not as connected', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
+    expect(records.known()).toMatchObject([{ record: { peer: b }, connected: true }])
+    records.handle({ type: 'closed', peer: b }, 1)
+    expect(records.known()).toMatchObject([{ record: { peer: b }, connected: false }])
+  })
+
+  it('a change of neighbours is announced with the next tick', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ type: 'opened', peer: b }, 1)
+    expect(types(records.handle({ type: 'tick', wallMs: 2 }, recordsTickMs))).toContain('persist')
+    expect(records.get(self)?.neighbours).toEqual(new Set([peerHint(b)]))
+    expect(types(records.handle({ type: 'tick', wallMs: 3 }, 2 * recordsTickMs))).toEqual([])
+  })
+
+  it('R13: the DHT gets the own record seldom, but always the last one', () => {
+    const records = decider()
+    const published: Uint8Array[] = []
+    let nowMs = 0
+    for (; nowMs < 2.2 * publishMs; nowMs += 100) {
+      const event = { type: 'announce' as const, content: { ...content, budgetBytes: nowMs }, wallMs: nowMs }
+      const effects =
+        nowMs < 1.5 * publishMs ? records.handle(event, nowMs) : records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
+      for (const effect of effects) if (effect.type === 'publish') published.push(effect.value)
+    }
+    expect(published.length).toBe(3)
+    expect(readRecord(published.at(-1)!).seq).toBe(records.get(self)!.seq)
+  })
+
+  it('P10: marks of those who left are bounded, those of the living are kept', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 5)) }, 0)
+    let nowMs = 0
+    for (let n = 0; n < recordMarksMax + 10; n++) {
+      nowMs += 10
+      const goodbye = signed(peer(1000 + n), 1, { ttlMs: 0, models: [], stages: [] })
+      records.handle({ type: 'frame', peer: b, frame: frame(goodbye) }, nowMs)
+    }
+    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 4)) }, nowMs)).toEqual([])
+    // The very first of the departed has been forgotten.
+    expect(records.refusal(peer(1000), signed(peer(1000), 0))).toBeUndefined()
+    expect(records.refusal(peer(1000 + recordMarksMax), signed(peer(1000 + recordMarksMax), 0))).toContain('older')
+  })
+
+  it('three deciders that pass frames on agree, whichever frames are lost and however often channels break', () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.nat(99)), stream => {
+        const ids = [self, b, c]
+        const peers = new Map(ids.map(id => [id, new Records({ self: id, sign: signAs(id), verify, seq: 0 })]))
+        const links = new Set<string>()
+        const queue: { from: PeerId; to: PeerId; frame: Uint8Array }[] = []
+        let nowMs = 0
+        const run = (id: PeerId, event: Parameters<Records['handle']>[0]): void => {
+          for (const effect of peers.get(id)!.handle(event, nowMs)) {
+            if (effect.type === 'send') queue.push({ from: id, to: effect.peer, frame: effect.frame })
+            expect(effect.type).not.toBe('violation')
+          }
+        }
+        const flow = (): void => {
+          for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+            if (links.has([next.from, next.to].sort().join())) {
+              run(next.to, { type: 'frame', peer: next.from, frame: next.frame })
+            }
+          }
+        }
+        const draw = (): number => stream.next().value as number
+        for (let step = 0; step < 60; step++) {
+          nowMs += recordsTickMs
+          const x = ids[draw() % 3]!
+          const y = ids[(ids.indexOf(x) + 1) % 3]!
+          const key = [x, y].sort().join()
+          if (draw() < 30) run(x, { type: 'announce', content: { ...content, budgetBytes: step }, wallMs: nowMs })
+          else if (draw() < 50 && !links.has(key)) {
+            links.add(key)
+            run(x, { type: 'opened', peer: y })
+            run(y, { type: 'opened', peer: x })
+          } else if (draw() < 40 && links.delete(key)) {
+            run(x, { type: 'closed', peer: y })
+            run(y, { type: 'closed', peer: x })
+          }
+          if (draw() < 60) flow()
+          for (const id of ids) run(id, { type: 'tick', wallMs: nowMs })
+        }
+        // Then a line a – b – c holds, and everyone says something once more.
+        for (const [x, y] of [
+          [self, b],
+          [b, c]
+        ] as const) {
+          const key = [x, y].sort().join()
+          if (links.has(key)) continue
+          links.add(key)
+          run(x, { type: 'opened', peer: y })
+          run(y, { type: 'opened', peer: x })
+        }
+        flow()
+        for (const [i, id] of ids.entries()) {
+          run(id, { type: 'announce', content: { ...content, budgetBytes: 1000 + i }, wallMs: nowMs })
+        }
+        flow()
+        for (const viewer of peers.values()) {
+          expect(ids.map(id => viewer.get(id)?.budgetBytes)).toEqual([1000, 1001, 1002])
+        }
+      }),
+      { numRuns: 60 }
+    )
+  })
+})
