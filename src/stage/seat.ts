@@ -1,0 +1,484 @@
+/**
+ * One session at one stage: its order of steps, its credit both ways, its cache's length, what it retains and what
+ * it still has to send. Its cache outlives streams: a newer epoch finds it and carries on.
+ */
+import { assert } from '../base/assert.ts'
+import type { PeerId, SessionId } from '../base/ids.ts'
+import type { Sampling } from '../engine/engine.ts'
+import { edgeSize } from '../engine/engine.ts'
+import { outboxStepsMax, retainBlockTokens } from '../limits.ts'
+import { checkStep, type Fault } from './check.ts'
+import { encodeFrame } from './codec.ts'
+import { ReceiveCredit, SendCredit } from './credit.ts'
+import type { LinkId, SeatId, StageEffect, StageFacts } from './event.ts'
+import {
+  type AckFrame,
+  type Frame,
+  framedBytes,
+  type HopStats,
+  type OpenFrame,
+  type RefuseFrame,
+  type RefuseReason,
+  type RouteHop,
+  type StepFrame
+} from './frame.ts'
+import { RetainedStates } from './retain.ts'
+
+/** One stream. */
+export interface Link {
+  readonly id: LinkId
+  readonly remote: PeerId
+  /** `new`: nothing said yet. `up`, `down`: to the previous and next hop. `driver`: from a tail to this driver. */
+  role: 'new' | 'up' | 'down' | 'driver' | 'dead'
+  seat: Seat | undefined
+  /** Of `driver` links. */
+  session: SessionId | undefined
+  epoch: number
+  connected: boolean
+  readonly sinceMs: number
+}
+
+/** Where a seat's effects go. */
+export interface SeatHost {
+  emit(effect: StageEffect): void
+  /** Closes a stream after what is queued on it. */
+  close(link: Link): void
+  /** The seat is free: nothing refers to it any more. */
+  leave(seat: Seat): void
+}
+
+interface QueuedStep {
+  readonly frame: StepFrame
+  readonly arrivedMs: number
+}
+
+/** A computed step that waits for the next hop. */
+type Output =
+  | {
+      readonly kind: 'hidden'
+      readonly position: number
+      readonly tokens: number
+      readonly sample: boolean
+      readonly bytes: Uint8Array
+    }
+  | { readonly kind: 'token'; readonly position: number; readonly id: number }
+
+/**
+ * Where a seat stands. `opening`: the engine is reserving the cache, or a step of the older epoch is still being
+ * computed. `refused`: it has refused and waits for a newer epoch or Close. `closing`: the cache is being freed.
+ */
+type Phase = 'opening' | 'open' | 'refused' | 'closing'
+
+export class Seat {
+  readonly id: SeatId
+  readonly session: SessionId
+  readonly stage: StageFacts
+  readonly driver: PeerId
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  readonly isTail: boolean
+  readonly #host: SeatHost
+  /** undefined at the tail, which sends tokens. */
+  readonly #retained: RetainedStates | undefined
+
+  phase: Phase = 'opening'
+  epoch = 0
+  route: readonly RouteHop[] = []
+  hop = 0
+  up: Link | undefined
+  down: Link | undefined
+  activeMs = 0
+  orphanedMs: number | undefined
+  closingMs = 0
+  /** In `closing`: Closed has not come back from the next hop yet. */
+  waitsForNext = false
+  /** Tokens in the cache that are valid. */
+  length = 0
+
+  #keep = 0
+  #engine: 'opening' | 'open' | 'failed' = 'opening'
+  #running: QueuedStep | undefined
+  #queue: QueuedStep[] = []
+  #received = new ReceiveCredit()
+
+  #outbox: Output[] = []
+  #sent = new SendCredit()
+  /** Length of the next hop's cache when the epoch began; undefined until it has said so. */
+  #nextLength: number | undefined
+  /** True when both lengths are known and the next three fields are set. */
+  #aligned = false
+  /** The next hop already has the states below this position: they are not sent. */
+  #skipBelow = 0
+  /** Retained states [replayAt, replayEnd) are sent before the outbox. */
+  #replayAt = 0
+  #replayEnd = 0
+  /** End of the epoch's last computed step: a step that starts before it is a rollback, not a replay. */
+  #computedEnd = 0
+
+  #freed = false
+  /** The previous hop sent Close and waits for Closed. */
+  #closeAsked = false
+  #hopsAfter: readonly HopStats[] = []
+  readonly #stats = {
+    steps: 0,
+    tokens: 0,
+    computeMs: 0,
+    queueMs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    bytesBack: 0,
+    replayed: 0
+  }
+
+  constructor(id: SeatId, stage: StageFacts, open: OpenFrame, host: SeatHost) {
+    this.id = id
+    this.session = open.session
+    this.stage = stage
+    this.driver = open.driver
+    this.tokensMax = open.tokensMax
+    this.sampling = open.sampling
+    this.isTail = stage.end === stage.layers
+    this.#host = host
+    this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), open.tokensMax)
+  }
+
+  get queued(): number {
+    return this.#queue.length
+  }
+
+  /** Bytes reserved for replay. */
+  get retainedBytes(): number {
+    return this.isTail ? 0 : RetainedStates.bytes(rowBytes(this.stage), this.tokensMax)
+  }
+
+  // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
+  begin({ epoch, keep, route, hop }: OpenFrame, up: Link, down: Link, nowMs: number): void {
+    this.phase = 'opening'
+    this.epoch = epoch
+    this.route = route
+    this.hop = hop
+    this.up = up
+    this.down = down
+    this.activeMs = nowMs
+    this.orphanedMs = undefined
+    this.#keep = keep
+    this.#queue = []
+    this.#received = new ReceiveCredit()
+    this.#outbox = []
+    this.#sent = new SendCredit()
+    // After the tail there is no cache; with keep 0 whatever the next hop holds is void.
+    this.#nextLength = this.isTail || keep === 0 ? 0 : undefined
+    this.#aligned = false
+    if (this.#engine === 'open') this.#becomeOpen()
+  }
+
+  /** The engine has reserved the cache. */
+  engineOpened(length: number): void {
+    this.#engine = 'open'
+    this.length = length
+    if (this.phase === 'opening') this.#becomeOpen()
+  }
+
+  engineFailed(reason: 'no-room' | 'engine', message: string, nowMs: number): void {
+    this.#engine = 'failed'
+    if (this.phase === 'closing') return
+    if (this.phase !== 'refused') this.refuse(reason, message)
+    this.end(nowMs)
+  }
+
+  /** The stream to the next hop is open: tells it what this epoch is, then what there is to compute. */
+  connected(): void {
+    const { session, epoch, route, hop, driver, tokensMax, sampling, stage } = this
+    const keep = this.#keep
+    const { model } = stage
+    this.down!.connected = true
+    this.#sendDown({
+      kind: 'open',
+      session,
+      epoch,
+      model,
+      route,
+      hop: hop + 1,
+      driver,
+      tokensMax,
+      keep,
+      sampling
+    })
+    this.#pump()
+    this.#advance()
+  }
+
+  /** The cache is there and nothing of an older epoch runs: steps may run. */
+  #becomeOpen(): void {
+    if (this.#running !== undefined) return
+    this.phase = 'open'
+    const length = Math.min(this.length, this.#keep)
+    this.length = length
+    this.#retained?.truncate(length)
+    this.#replayEnd = this.isTail ? 0 : length
+    this.#skipBelow = Number.POSITIVE_INFINITY
+    this.#computedEnd = 0
+    if (this.#keep > 0) this.#sendUp({ kind: 'ack', epoch: this.epoch, length, steps: 0, tokens: 0 })
+    this.#align()
+    this.#pump()
+    this.#advance()
+  }
+
+  /**
+   * Compares what this stage has sent with what the next hop has, once both are known. What the next hop lacks is
+   * replayed from what was retained; what it has is not sent again, though it may have to be computed again here.
+   */
+  #align(): void {
+    if (this.#aligned || this.phase !== 'open' || this.#nextLength === undefined) return
+    this.#aligned = true
+    this.#skipBelow = Math.min(this.#skipBelow, this.#nextLength)
+    this.#replayAt = this.#nextLength
+  }
+
+  // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** Counts a frame in. */
+  heard(bytes: number): void {
+    this.#stats.bytesIn += framedBytes(bytes)
+  }
+
+  /** Queues a step. Returns what is wrong with it, if anything is. */
+  step(frame: StepFrame, nowMs: number): Fault | undefined {
+    const fault = checkStep(frame, this.stage, this)
+    if (fault !== undefined) return fault
+    if (!this.#received.arrived(frame.tokens)) {
+      return { violation: 'credit', message: 'more steps came than the credit allows' }
+    }
+    if (this.phase !== 'opening' && this.phase !== 'open') return undefined
+    this.activeMs = nowMs
+    this.#queue.push({ frame, arrivedMs: nowMs })
+    this.#advance()
+    return undefined
+  }
+
+  /** Starts the next step if there is one, none is running, and the next hop keeps up. */
+  #advance(): void {
+    if (this.phase !== 'open' || this.#running !== undefined || this.#outbox.length >= outboxStepsMax) return
+    const step = this.#queue.shift()
+    if (step === undefined) return
+    const { position, tokens, sample, input } = step.frame
+    if (position > this.length) {
+      this.refuse('gap', `the step starts at ${position}, the cache ends at ${this.length}`)
+      return
+    }
+    this.#running = step
+    this.#host.emit({
+      kind: 'compute',
+      seat: this.id,
+      step: { session: this.session, position, tokens, input, sample: sample && this.isTail }
+    })
+  }
+
+  computed(
+    { hidden, token, computeMs }: { hidden: Uint8Array | undefined; token: number | undefined; computeMs: number },
+    nowMs: number
+  ): void {
+    assert(this.#running !== undefined, 'a result needs a step')
+    const { frame, arrivedMs } = this.#running
+    const { position, tokens, sample } = frame
+    this.#running = undefined
+    this.length = position + tokens
+    this.#stats.steps += 1
+    this.#stats.tokens += tokens
+    this.#stats.computeMs += computeMs
+    this.#stats.queueMs += Math.max(0, nowMs - arrivedMs - computeMs)
+    if (this.phase === 'closing') return
+    if (hidden !== undefined) this.#retained?.write(position, hidden)
+    if (this.phase === 'opening') {
+      // A newer epoch came while an older one's step ran: its cache is as good, its output nobody waits for.
+      this.#becomeOpen()
+      return
+    }
+    if (this.phase !== 'open') return
+
+    // What was computed again need not be replayed; after a rollback the next hop's older states are void, too.
+    this.#replayEnd = Math.min(this.#replayEnd, position)
+    if (position < this.#computedEnd) this.#skipBelow = Math.min(this.#skipBelow, position)
+    this.#computedEnd = position + tokens
+    if (hidden !== undefined) this.#outbox.push({ kind: 'hidden', position, tokens, sample, bytes: hidden })
+    else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
+
+    this.#pump()
+    const received = this.#received
+    received.done(tokens)
+    if (received.takeAck()) {
+      const { epoch, length } = this
+      this.#sendUp({ kind: 'ack', epoch, length, steps: received.steps, tokens: received.tokens })
+    }
+    this.#advance()
+  }
+
+  /** A step failed; the cache has `length` tokens. */
+  computeFailed(reason: 'gap' | 'engine' | 'invalid', length: number, message: string): void {
+    this.#running = undefined
+    // The engine may still hold more than what is valid in this epoch.
+    this.length = Math.min(this.length, length)
+    if (this.phase === 'opening') this.#becomeOpen()
+    else if (this.phase === 'open') this.refuse(reason, message)
+  }
+
+  // ── The next hop ────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends what the next hop has credit for: first what it has lost, then what was just computed. */
+  #pump(): void {
+    if (this.phase !== 'open' || this.down?.connected !== true || !this.#aligned) return
+    while (this.#replayAt < this.#replayEnd) {
+      const position = this.#replayAt
+      const border = (Math.floor(position / retainBlockTokens) + 1) * retainBlockTokens
+      const tokens = Math.min(border, this.#replayEnd) - position
+      if (!this.#sent.allows(tokens)) return
+      this.#replayAt += tokens
+      this.#stats.replayed += tokens
+      this.#sendStep(position, tokens, false, this.#retained!.read(position, position + tokens))
+    }
+    for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
+      if (output.kind === 'token') {
+        this.#sendDown({ kind: 'token', epoch: this.epoch, position: output.position, id: output.id })
+      } else {
+        const { position, tokens, sample, bytes } = output
+        const skip = Math.max(0, this.#skipBelow - position)
+        if (skip < tokens) {
+          if (!this.#sent.allows(tokens - skip)) return
+          const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
+          this.#sendStep(position + skip, tokens - skip, sample, rest)
+          this.#skipBelow = 0
+        }
+      }
+      this.#outbox.shift()
+    }
+  }
+
+  #sendStep(position: number, tokens: number, sample: boolean, bytes: Uint8Array): void {
+    this.#sent.sent(tokens)
+    this.#sendDown({ kind: 'step', epoch: this.epoch, position, tokens, sample, input: { kind: 'hidden', bytes } })
+  }
+
+  /** The next hop gives credit, or says for the first time how long its cache is. Returns what is wrong with it. */
+  ack({ epoch, length, steps, tokens }: AckFrame): Fault | undefined {
+    if (epoch !== this.epoch || this.phase === 'closing') return undefined
+    if (this.isTail || !this.#sent.acked(steps, tokens)) {
+      return { violation: 'invalid', message: `an ack of ${steps} steps and ${tokens} tokens that were not sent` }
+    }
+    if (this.#nextLength === undefined) {
+      if (length > this.#keep) {
+        return { violation: 'invalid', message: `a length of ${length} where ${this.#keep} is all that is valid` }
+      }
+      this.#nextLength = length
+      this.#align()
+    }
+    this.#pump()
+    this.#advance()
+    return undefined
+  }
+
+  /** A hop further down cannot go on: the driver must know. Returns what is wrong with the frame. */
+  refusedBelow(frame: RefuseFrame): Fault | undefined {
+    if (frame.hop <= this.hop || frame.hop >= this.route.length) {
+      return { violation: 'invalid', message: `a refusal by hop ${frame.hop} came from behind hop ${this.hop}` }
+    }
+    if (frame.epoch === this.epoch && (this.phase === 'open' || this.phase === 'opening')) this.#refuseWith(frame)
+    return undefined
+  }
+
+  nextLost(message: string): void {
+    const remote = this.isTail ? this.driver : this.route[this.hop + 1]!.peer
+    this.down = undefined
+    if (this.phase === 'closing') this.nextClosed([])
+    else if (this.phase !== 'refused') {
+      const next = this.isTail ? 'the driver' : `hop ${this.hop + 1}`
+      this.refuse('next-lost', `${next} (${remote}) is lost: ${message}`)
+    }
+  }
+
+  // ── Refusing and closing ────────────────────────────────────────────────────────────────────────
+
+  /** This hop cannot go on; its cache stays as it is for a newer epoch. */
+  refuse(reason: RefuseReason, message: string): void {
+    const { epoch, hop, length } = this
+    this.#refuseWith({ kind: 'refuse', epoch, hop, reason, length, message })
+  }
+
+  #refuseWith(frame: RefuseFrame): void {
+    this.#sendUp(frame)
+    this.phase = 'refused'
+    this.#queue = []
+    this.#outbox = []
+  }
+
+  /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
+  askedToClose(nowMs: number): void {
+    this.#closeAsked = true
+    this.end(nowMs)
+  }
+
+  /** Frees the cache here and further down. */
+  end(nowMs: number): void {
+    if (this.phase === 'closing') return
+    this.phase = 'closing'
+    this.closingMs = nowMs
+    this.#queue = []
+    this.#outbox = []
+    if (this.down !== undefined) {
+      if (this.isTail || !this.down.connected) {
+        this.#host.close(this.down)
+        this.down = undefined
+      } else {
+        this.#sendDown({ kind: 'close', epoch: this.epoch })
+        this.waitsForNext = true
+      }
+    }
+    if (this.#engine === 'failed') this.#freed = true
+    else this.#host.emit({ kind: 'free-engine', seat: this.id })
+    this.#leaveIfDone()
+  }
+
+  freed(): void {
+    this.#freed = true
+    this.#leaveIfDone()
+  }
+
+  /** Closed came back from the next hop, or will not come any more. */
+  nextClosed(hops: readonly HopStats[]): void {
+    this.waitsForNext = false
+    this.#hopsAfter = hops.filter(({ hop }) => hop > this.hop)
+    if (this.down !== undefined) this.#host.close(this.down)
+    this.down = undefined
+    this.#leaveIfDone()
+  }
+
+  #leaveIfDone(): void {
+    if (this.phase !== 'closing' || !this.#freed || this.waitsForNext) return
+    this.#host.leave(this)
+    if (this.up === undefined) return
+    if (this.#closeAsked) {
+      this.#sendUp({ kind: 'closed', hops: [{ hop: this.hop, ...this.#stats }, ...this.#hopsAfter] })
+    }
+    this.#host.close(this.up)
+  }
+
+  // ── Frames ──────────────────────────────────────────────────────────────────────────────────────
+
+  #sendUp(frame: Frame): void {
+    if (this.up === undefined) return
+    const bytes = encodeFrame(frame)
+    this.#stats.bytesBack += framedBytes(bytes.length)
+    this.#host.emit({ kind: 'send', link: this.up.id, bytes })
+  }
+
+  #sendDown(frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#stats.bytesOut += framedBytes(bytes.length)
+    this.#host.emit({ kind: 'send', link: this.down!.id, bytes })
+  }
+}
+
+function rowBytes(stage: StageFacts): number {
+  return stage.hidden * edgeSize(stage.edge)
+}
