@@ -71,7 +71,7 @@ export class MdnsDiscovery implements Discovery {
 
   state(): string {
     if (this.#problem !== undefined) return this.#problem
-    if (this.#found.size === 0) return 'multicast works, nobody of this swarm has answered'
+    if (this.#found.size === 0) return 'multicast works, nobody of this swarm has answered yet'
     const { connected } = this.#dialer().stateOf(this.way)
     return `${this.#found.size} found, ${connected} connected`
   }

@@ -73,7 +73,9 @@ describe('the data directory', () => {
     // A process that takes the lock and dies without a word, as a drone that loses power.
     const script = fileURLToPath(new URL('../../src/swarm/data-dir.ts', import.meta.url))
     const code = `const { openDataDir } = await import(${JSON.stringify(script)}); await openDataDir(${JSON.stringify(dir)}); console.log('held'); setInterval(() => {}, 1000)`
-    const child = spawn(process.execPath, ['--experimental-strip-types', '--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--experimental-strip-types', '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     await once(child.stdout, 'data')
     await expect(openDataDir(dir)).rejects.toThrow(`in use by process ${child.pid}`)
     child.kill('SIGKILL')
