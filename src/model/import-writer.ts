@@ -81,7 +81,7 @@ export interface WriteModelInit {
 
 /**
  * Writes the tokenizer, every shard and last the manifest. A run that fails or is aborted removes what it added;
- * a process that is killed leaves whole files that no manifest lists, which the same import later finds in place.
+ * what a process that is killed has added is removed when the store is next opened.
  *
  * @throws {ImportError} when the name belongs to another model or a weight is not finite
  * @throws {InvalidManifestError} when the description is none that a manifest can hold
@@ -126,30 +126,30 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   )
   decodeManifest(encodeManifest(provisional), name)
 
-  const added: ShardId[] = []
+  const addition = await store.begin()
   try {
-    const tokenizer = await store.putBytes(description.tokenizer, { signal })
-    if (tokenizer.added) added.push(tokenizer.sha256)
+    const tokenizer = await addition.putBytes(description.tokenizer, { signal })
     const buffers = new Buffers()
     const shards: ShardEntry[] = []
     for (const { role, layer, bytes } of provisional.shards) {
-      const file = await store.create(bytes)
+      const file = await addition.create(bytes)
       try {
         for (const entry of shardTensors(config, weights, role)) {
           await writeTensor({ file, entry, layer, role, config, source, signal, buffers })
         }
-        const shard = await file.finish({ signal })
-        if (shard.added) added.push(shard.sha256)
-        shards.push({ role, layer, bytes, sha256: shard.sha256 })
+        const { sha256 } = await file.finish({ signal })
+        shards.push({ role, layer, bytes, sha256 })
       } catch (err) {
         await file.discard()
         throw err
       }
       onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
     }
-    return await store.putManifest(manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256 }, shards))
+    const model = await store.putManifest(manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256 }, shards))
+    await addition.commit()
+    return model
   } catch (err) {
-    await store.removeUnlisted(added)
+    await addition.rollBack()
     throw err
   }
 }

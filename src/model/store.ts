@@ -45,8 +45,6 @@ export interface StoredFile {
   readonly path: string
   readonly bytes: number
   readonly sha256: ShardId
-  /** True when the store's own folder had no file of that digest before. */
-  readonly added: boolean
 }
 
 /** A file of the model with what messages call it. */
@@ -57,6 +55,8 @@ interface NamedFile {
 }
 
 const temporaryPrefix = '.writing-'
+/** A list of the files that a running import has added, one digest a line. */
+const journalPrefix = '.importing-'
 
 /**
  * Opens a store. Removes what an interrupted write of a process that is gone has left.
@@ -80,12 +80,18 @@ export class ModelStore {
     this.#folders = [...new Set([this.own, ...shipped.map(folder => path.resolve(folder))])]
   }
 
-  /** Removes temporary files whose writer no longer runs. */
+  /** Removes what processes that no longer run have left: half-written files, and all files of a half-done import. */
   async sweep(): Promise<void> {
     const folder = path.join(this.own, 'shards')
     for (const name of await names(folder)) {
-      const pid = name.startsWith(temporaryPrefix) ? Number(name.slice(temporaryPrefix.length).split('-')[0]) : 0
-      if (pid > 0 && !running(pid)) await rm(path.join(folder, name), { force: true })
+      const prefix = [temporaryPrefix, journalPrefix].find(prefix => name.startsWith(prefix))
+      if (prefix === undefined || running(Number(name.slice(prefix.length).split('-')[0]))) continue
+      const file = path.join(folder, name)
+      if (prefix === journalPrefix) {
+        const digests = (await readFile(file, 'utf8')).split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
+        await this.#removeUnlisted(digests)
+      }
+      await rm(file, { force: true })
     }
   }
 
@@ -236,31 +242,16 @@ export class ModelStore {
     return bytes
   }
 
-  /** Makes a file of known size to be written at any offset; it has no final name until `finish`. */
-  async create(bytes: number): Promise<PendingFile> {
+  /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
+  async begin(): Promise<Addition> {
     await mkdir(path.join(this.own, 'shards'), { recursive: true })
-    const temporary = this.#temporary()
-    const handle = await open(temporary, 'wx+')
-    try {
-      await handle.truncate(bytes)
-    } catch (err) {
-      await handle.close()
-      await rm(temporary, { force: true })
-      throw err
-    }
-    return new PendingFile(handle, temporary, bytes)
-  }
-
-  /** Puts bytes under their digest. */
-  async putBytes(bytes: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredFile> {
-    const file = await this.create(bytes.length)
-    try {
-      await file.write(bytes, 0)
-      return await file.finish({ signal })
-    } catch (err) {
-      await file.discard()
-      throw err
-    }
+    const journal = path.join(this.own, 'shards', `${journalPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+    return new Addition(
+      await open(journal, 'wx'),
+      journal,
+      () => this.#temporary(),
+      digests => this.#removeUnlisted(digests)
+    )
   }
 
   /**
@@ -313,13 +304,26 @@ export class ModelStore {
       throw new InvalidOptionError(`${model.manifest.name} ships with the package and cannot be removed`)
     }
     await rm(path.join(this.own, 'manifests', `${model.id}.json`), { force: true })
-    await this.removeUnlisted(files(model).map(file => file.sha256))
+    await this.#removeUnlisted(files(model).map(file => file.sha256))
   }
 
-  /** Removes those of the given files that no own model lists: what an import that failed has added. */
-  async removeUnlisted(digests: readonly string[]): Promise<void> {
+  /**
+   * Removes those of the given files that no own model lists. Nothing while there is a manifest that cannot be
+   * read: it may be a newer Skein's, and list any of them.
+   */
+  async #removeUnlisted(digests: readonly string[]): Promise<void> {
+    let unreadable = false
+    const models = await this.list({
+      onBroken: () => {
+        unreadable = true
+      }
+    })
+    if (unreadable) return
     const kept = new Set(
-      (await this.list()).filter(other => !other.shipped).flatMap(other => files(other).map(file => file.sha256))
+      models
+        .filter(({ shipped }) => !shipped)
+        .flatMap(files)
+        .map(file => file.sha256)
     )
     for (const sha256 of digests) {
       if (!kept.has(sha256)) await rm(path.join(this.own, 'shards', sha256), { force: true })
@@ -376,17 +380,85 @@ export class ModelStore {
   }
 }
 
+/**
+ * The files of one model on their way in. A journal beside them lists what is new, so that a process that opens
+ * the store later can clear up after one that was killed.
+ */
+export class Addition {
+  readonly #journal: FileHandle
+  readonly #file: string
+  readonly #temporary: () => string
+  readonly #removeUnlisted: (digests: readonly string[]) => Promise<void>
+  readonly #added: string[] = []
+
+  constructor(
+    journal: FileHandle,
+    file: string,
+    temporary: () => string,
+    removeUnlisted: (digests: readonly string[]) => Promise<void>
+  ) {
+    this.#journal = journal
+    this.#file = file
+    this.#temporary = temporary
+    this.#removeUnlisted = removeUnlisted
+  }
+
+  /** Makes a file of known size to be written at any offset; it has no final name until `finish`. */
+  async create(bytes: number): Promise<PendingFile> {
+    const temporary = this.#temporary()
+    const handle = await open(temporary, 'wx+')
+    try {
+      await handle.truncate(bytes)
+    } catch (err) {
+      await handle.close()
+      await rm(temporary, { force: true })
+      throw err
+    }
+    return new PendingFile(handle, temporary, bytes, async sha256 => {
+      // Written before the file gets its name: a journal may list a file that never came, but not miss one.
+      this.#added.push(sha256)
+      await this.#journal.write(`${sha256}\n`)
+    })
+  }
+
+  /** Puts bytes under their digest. */
+  async putBytes(bytes: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredFile> {
+    const file = await this.create(bytes.length)
+    try {
+      await file.write(bytes, 0)
+      return await file.finish({ signal })
+    } catch (err) {
+      await file.discard()
+      throw err
+    }
+  }
+
+  /** Keeps everything: the manifest that lists it has been put. */
+  async commit(): Promise<void> {
+    await this.#journal.close()
+    await rm(this.#file, { force: true })
+  }
+
+  /** Removes what was new, but for what another model has come to list. */
+  async rollBack(): Promise<void> {
+    await this.#removeUnlisted(this.#added)
+    await this.commit()
+  }
+}
+
 /** A file being written. Ends with `finish` or `discard`. */
 export class PendingFile {
   readonly #handle: FileHandle
   readonly #temporary: string
   readonly #bytes: number
+  readonly #onNew: (sha256: ShardId) => Promise<void>
   #open = true
 
-  constructor(handle: FileHandle, temporary: string, bytes: number) {
+  constructor(handle: FileHandle, temporary: string, bytes: number, onNew: (sha256: ShardId) => Promise<void>) {
     this.#handle = handle
     this.#temporary = temporary
     this.#bytes = bytes
+    this.#onNew = onNew
   }
 
   /** Writes bytes at an offset; what is never written is zero. */
@@ -412,9 +484,9 @@ export class PendingFile {
     this.#open = false
     await this.#handle.close()
     const file = path.join(path.dirname(this.#temporary), sha256)
-    const added = (await stat(file).catch(() => undefined)) === undefined
+    if ((await stat(file).catch(() => undefined)) === undefined) await this.#onNew(sha256)
     await rename(this.#temporary, file)
-    return { path: file, bytes: this.#bytes, sha256, added }
+    return { path: file, bytes: this.#bytes, sha256 }
   }
 
   /** Removes the file; nothing after `finish`. */

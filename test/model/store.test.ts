@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { importModel } from '../../src/model/import.ts'
 import { encodeManifest, modelId } from '../../src/model/manifest.ts'
@@ -167,7 +169,8 @@ describe('writing', () => {
   test('gives a file its name only when it is whole, and clears what a dead process left', async () => {
     const shards = path.join(own, 'shards')
     const before = await readdir(shards)
-    const file = await store.create(10)
+    const addition = await store.begin()
+    const file = await addition.create(10)
     await file.write(new Uint8Array(10), 0)
     const dead = path.join(shards, '.writing-4194304999-abc')
     await writeFile(dead, 'half')
@@ -175,12 +178,35 @@ describe('writing', () => {
     const names = await readdir(shards)
     // The one being written by this process stays.
     expect(names.filter(name => name.startsWith('.writing-'))).toHaveLength(1)
-    expect(names).toHaveLength(before.length + 1)
+    expect(names).toHaveLength(before.length + 2)
     await expect(file.finish({ signal, expected: model.manifest.shards[0]!.sha256 })).rejects.toThrow(
       'received bytes have the SHA-256'
     )
     await file.discard()
+    await addition.rollBack()
     expect((await readdir(shards)).sort()).toEqual(before.sort())
+  })
+
+  test('leaves nothing of an import whose process was killed, once the store is opened again', async () => {
+    const src = path.join(import.meta.dirname, '..', '..', 'src', 'model')
+    const before = (await readdir(path.join(own, 'shards'))).sort()
+    const program = `
+      import { importModel } from ${JSON.stringify(path.join(src, 'import.ts'))}
+      import { openStore } from ${JSON.stringify(path.join(src, 'store.ts'))}
+      await importModel({
+        source: ${JSON.stringify(path.join(dir, 'source'))},
+        store: await openStore({ own: ${JSON.stringify(own)} }),
+        name: 'killed',
+        weights: 'q4',
+        signal: AbortSignal.timeout(20000),
+        onProgress: ({ shard }) => { if (shard === 'layer 1') process.kill(process.pid, 'SIGKILL') }
+      })`
+    const args = ['--input-type=module', '-e', program]
+    await expect(promisify(execFile)(process.execPath, args)).rejects.toMatchObject({ signal: 'SIGKILL' })
+    expect((await readdir(path.join(own, 'shards'))).length).toBeGreaterThan(before.length)
+    const again = await openStore({ own })
+    expect((await readdir(path.join(own, 'shards'))).sort()).toEqual(before)
+    await again.verify(await again.resolve('tiny'), { signal })
   })
 
   test('replaces a damaged shard', async () => {
@@ -196,6 +222,14 @@ describe('writing', () => {
     await store.verify(other, { signal })
     await store.remove(other)
     expect(await readdir(path.join(own, 'shards'))).toEqual([])
+  })
+
+  test('remove keeps every file while a manifest cannot be read, for it may list them', async () => {
+    const { length } = await readdir(path.join(own, 'shards'))
+    await writeFile(path.join(own, 'manifests', `${'b'.repeat(64)}.json`), JSON.stringify({ format: 2 }))
+    await store.remove(model)
+    expect(await store.list()).toEqual([])
+    expect(await readdir(path.join(own, 'shards'))).toHaveLength(length)
   })
 
   test('does not make a model known whose files are not there', async () => {

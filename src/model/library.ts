@@ -1,0 +1,74 @@
+/**
+ * The models that one peer can use: those in its data directory, and those that ship with the package.
+ * What `skein model` and programs that embed Skein call.
+ */
+import { readdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { EdgeType, WeightType } from './manifest.ts'
+import { importModel as importInto } from './import.ts'
+import type { ImportProgress } from './import-writer.ts'
+import { type ModelStore, openStore, type StoredModel } from './store.ts'
+
+/** The package's `models/`: two levels up from the source, three from the compiled file. */
+const shippedModels = join(
+  dirname(fileURLToPath(import.meta.url)),
+  import.meta.url.endsWith('.ts') ? '../../models' : '../../../models'
+)
+
+/** Opens the store of a data directory, with the shipped models beside it. Makes nothing until something is put. */
+export async function openLibrary(dataDir: string): Promise<ModelStore> {
+  const entries = await readdir(shippedModels, { withFileTypes: true }).catch(() => [])
+  const shipped = entries.filter(entry => entry.isDirectory()).map(entry => join(shippedModels, entry.name))
+  return openStore({ own: join(dataDir, 'models'), shipped: shipped.sort() })
+}
+
+/** Every usable model, imported ones first. */
+export async function listModels(dataDir: string): Promise<StoredModel[]> {
+  return (await openLibrary(dataDir)).list()
+}
+
+/** @throws {UnknownModelError} when no model, or more than one, has that name or begins with that id. */
+export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
+  return (await openLibrary(dataDir)).resolve(nameOrId)
+}
+
+/**
+ * Reads every file of a model and compares digests.
+ * @throws {UnknownModelError}
+ * @throws {CorruptShardError} that names the shard and both digests.
+ * @throws the signal's reason.
+ */
+export async function verifyModel(
+  dataDir: string,
+  nameOrId: string,
+  { signal }: { signal: AbortSignal }
+): Promise<StoredModel> {
+  const library = await openLibrary(dataDir)
+  const model = await library.resolve(nameOrId)
+  await library.verify(model, { signal })
+  return model
+}
+
+export interface ImportModelInit {
+  /** Folder with `config.json`, `*.safetensors` and `tokenizer.json`. */
+  readonly source: string
+  readonly dataDir: string
+  readonly name: string
+  /** @default 'q8' */
+  readonly weights?: WeightType
+  /** @default 'f16' */
+  readonly edge?: EdgeType
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: ImportProgress) => void
+}
+
+/**
+ * Imports a Hugging Face directory of the llama family, holding no more than a part of one layer in memory.
+ * @throws {ImportError} in one sentence that says what is wrong with which file.
+ * @throws the signal's reason.
+ */
+export async function importModel(init: ImportModelInit): Promise<StoredModel> {
+  const { dataDir, weights = 'q8', signal = new AbortController().signal, ...rest } = init
+  return importInto({ ...rest, weights, signal, store: await openLibrary(dataDir) })
+}
