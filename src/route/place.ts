@@ -6,7 +6,8 @@
 import type { PeerId, Range } from '../base/ids.ts'
 import { batteryWeakIdleRatio, batteryWeakRatio, moveMarginRatio, placementCopies, tilingPeersMax } from '../limits.ts'
 import { stageMs } from './cost.ts'
-import { coverageOf, isRoutable, usefulRanges } from './coverage.ts'
+import { coverageOf, usefulRanges } from './coverage.ts'
+import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { bestTiling, fewestHops, furthestEnds, plainTiling } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
@@ -127,13 +128,7 @@ function primaryTiling(
   const kept = anyLoaded ? fullTiling(model, fixed, 'speed') : undefined
   if (kept !== undefined) {
     // While a model is still being made whole, idle peers fill the gaps and nobody moves.
-    if (
-      !isRoutable(
-        views.flatMap(view => view.stages.filter(stage => stage.serving)),
-        model
-      )
-    )
-      return kept
+    if (!isServed(views, model)) return kept
     const moved = fullTiling(model, tilers, 'speed')
     if (moved === undefined || !wins(moved, kept, policy)) return kept
     const stages = new Map<PeerId, Range>()
@@ -322,7 +317,11 @@ export function isFeasible(
   const serving = new Map<PeerId, readonly Range[]>(
     views.map(view => [view.peer, view.stages.filter(stage => stage.serving).map(range)])
   )
-  const routable = () => isRoutable([...serving.values()].flat(), model)
+  const routable = () =>
+    isServed(
+      views.map(view => ({ ...view, stages: serving.get(view.peer)!.map(stage => ({ ...stage, serving: true })) })),
+      model
+    )
   if (!routable()) return true
   let waiting = views.filter(view => {
     const target = stages.get(view.peer) ?? null

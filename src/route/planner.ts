@@ -14,9 +14,9 @@ import {
   planSettleMaxMs,
   planSettleMs
 } from '../limits.ts'
-import { isRoutable } from './coverage.ts'
 import type { PlacePolicy, Plan } from './place.ts'
 import { defaultPolicy, place } from './place.ts'
+import { isServed } from './route.ts'
 import type { ModelShape, PeerView } from './view.ts'
 import { canHold, sameRange, stageBytes } from './view.ts'
 
@@ -195,33 +195,29 @@ export class Planner {
    */
   #freeAtMs(stage: Own, peers: readonly PeerView[], nowMs: number): number | null {
     const { model } = this.#view!
-    const serving = (keep: (view: PeerView, range: Range) => boolean): Range[] =>
-      peers.flatMap(view => view.stages.filter(each => each.serving && keep(view, each)))
-    if (
-      !isRoutable(
-        serving(() => true),
-        model
-      )
-    )
-      return nowMs
-    // Peers that are about to break a stage too go first in the order of ids: two must not rely on each other.
-    const leaving = new Set(peers.filter(view => view.peer < this.#self && this.#breaksFirst(view)))
-    const rest = serving((view, range) => {
-      if (leaving.has(view)) return false
-      return view.peer !== this.#self || !sameRange(range, stage.range)
-    })
-    if (!isRoutable(rest, model)) return null
+    if (!isServed(peers, model)) return nowMs
+    // Two must not rely on each other: whatever peers of lower ids can drop now counts as gone.
+    let rest = peers
+    for (const view of [...peers].sort((a, b) => (a.peer < b.peer ? -1 : 1))) {
+      if (view.peer >= this.#self) break
+      for (const dropped of this.#droppedBy(view)) {
+        const without = drop(rest, view.peer, dropped)
+        if (isServed(without, model)) rest = without
+      }
+    }
+    if (!isServed(drop(rest, this.#self, stage.range), model)) return null
     return stage.sessions === 0 ? nowMs : (stage.leaveAtMs ?? nowMs + planDrainMs)
   }
 
-  /** Whether the plan makes a peer drop what it serves before it can load its part. */
-  #breaksFirst(view: PeerView): boolean {
+  /** The stages that the plan makes a peer drop, now or before it can load its part. */
+  #droppedBy(view: PeerView): Range[] {
     const target = this.#plan?.stages.get(view.peer) ?? null
-    if (view.stages.length === 0) return false
-    if (target === null) return true
-    if (view.stages.some(stage => sameRange(stage, target))) return false
+    const others = view.stages.filter(stage => target === null || !sameRange(stage, target))
+    if (target === null) return others
+    const own = view.stages.find(stage => sameRange(stage, target))
+    if (own !== undefined) return own.serving ? others : []
     const bytes = [target, ...view.stages].reduce((sum, range) => sum + stageBytes(this.#view!.model, range), 0)
-    return bytes > view.budgetBytes
+    return bytes > view.budgetBytes ? others : []
   }
 
   #contentOf(peers: readonly PeerView[], model: ModelShape): string {
@@ -238,4 +234,11 @@ export class Planner {
 
 function keyOf({ start, end }: Range): string {
   return `${start}-${end}`
+}
+
+/** The views without one stage of one peer. */
+function drop(peers: readonly PeerView[], peer: PeerId, range: Range): readonly PeerView[] {
+  return peers.map(view =>
+    view.peer === peer ? { ...view, stages: view.stages.filter(stage => !sameRange(stage, range)) } : view
+  )
 }

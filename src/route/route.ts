@@ -3,11 +3,8 @@
  * lie end to end over [0, L): fewest hops first, then one numeric class, then least predicted time.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { formatBytes } from '../base/units.ts'
 import type { Links } from './cost.ts'
 import { hiddenMs, stageMs, turnMs } from './cost.ts'
-import { coverage, isRoutable, rangesWhere } from './coverage.ts'
-import { place } from './place.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 /** What the chooser knows beyond the announced views. */
@@ -119,70 +116,7 @@ export function findRoute(peers: readonly PeerView[], model: ModelShape, options
   }
 }
 
-/** Why there is no route. */
-export interface NoRoute {
-  /** Layers that nobody serves; empty when the stages there are do not lie end to end. */
-  readonly layers: readonly Range[]
-  /** One sentence without a full stop. */
-  readonly reason: string
-}
-
-/** Says why {@link findRoute} finds nothing, or null when it does find a route. */
-export function explainNoRoute(
-  peers: readonly PeerView[],
-  model: ModelShape,
-  excluded: ReadonlySet<PeerId> = new Set()
-): NoRoute | null {
-  const present = peers.filter(view => !excluded.has(view.peer))
-  const serving = present.flatMap(view => view.stages.filter(stage => stage.serving))
-  if (isRoutable(serving, model) && findRoute(present, model, { from: '' as PeerId }) !== undefined) return null
-  const counts = coverage(present, model)
-  const layers = rangesWhere(model.layers, layer => counts[layer] === 0)
-  if (layers.length === 0) {
-    return {
-      layers,
-      reason: 'every layer is served, but the stages do not meet end to end yet: placement is moving them'
-    }
-  }
-  const unserved = `${formatLayers(layers)} ${isOne(layers) ? 'is' : 'are'} served by nobody`
-  const unheld = rangesWhere(
-    model.layers,
-    layer => !present.some(view => view.held.some(held => held.start <= layer && layer < held.end))
-  )
-  if (unheld.length > 0) {
-    return { layers, reason: `${unserved}: no peer has the shards of ${formatLayers(unheld)}` }
-  }
-  for (const [part, held] of [
-    ['embedding', present.some(view => view.holdsEmbedding)],
-    ['head', present.some(view => view.holdsHead)]
-  ] as const) {
-    if (!held) return { layers, reason: `${unserved}: no peer has the shard of the ${part}` }
-  }
-  const { missing } = place(present, model)
-  if (missing !== null) {
-    const budget = present.reduce((sum, view) => sum + view.budgetBytes, 0)
-    const who = present.length === 1 ? 'the one peer gives' : `the ${present.length} peers give`
-    const wanted = formatLayers(missing.layers)
-    return {
-      layers,
-      reason:
-        `${unserved}: the budgets lack ${formatBytes(missing.bytes)} for ${wanted} ` +
-        `(${who} ${formatBytes(budget)} together)`
-    }
-  }
-  const loading = present.filter(view => view.stages.some(stage => !stage.serving)).length
-  if (loading > 0)
-    return { layers, reason: `${unserved} yet: ${loading} ${loading === 1 ? 'peer is' : 'peers are'} loading` }
-  return { layers, reason: `${unserved} yet: the budgets suffice, and peers are about to load` }
-}
-
-/** Layers as people count them, both ends included: `layer 3`, `layers 0–1 and 4–5`. */
-export function formatLayers(ranges: readonly Range[]): string {
-  const parts = ranges.map(({ start, end }) => (end - start === 1 ? `${start}` : `${start}–${end - 1}`))
-  const list = parts.length < 2 ? parts.join() : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`
-  return `${isOne(ranges) ? 'layer' : 'layers'} ${list}`
-}
-
-function isOne(ranges: readonly Range[]): boolean {
-  return ranges.length === 1 && ranges[0]!.end - ranges[0]!.start === 1
+/** Whether some route exists: unlike ranges alone, it has no peer twice. */
+export function isServed(peers: readonly PeerView[], model: ModelShape): boolean {
+  return findRoute(peers, model, { from: '' as PeerId }) !== undefined
 }

@@ -6,9 +6,9 @@ import { assert } from '../../src/base/assert.ts'
 import type { PeerId, Range } from '../../src/base/ids.ts'
 import type { Rng } from '../../src/base/rng.ts'
 import { seeded } from '../../src/base/rng.ts'
-import { isRoutable } from '../../src/route/coverage.ts'
 import { Planner } from '../../src/route/planner.ts'
 import type { PlannerEffect, PlannerEvent } from '../../src/route/planner.ts'
+import { isServed } from '../../src/route/route.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import { stageBytes } from '../../src/route/view.ts'
 
@@ -114,8 +114,7 @@ export class Flock {
   }
 
   isWhole(): boolean {
-    const serving = this.views().flatMap(view => view.stages.filter(stage => stage.serving))
-    return isRoutable(serving, this.#model)
+    return isServed(this.views(), this.#model)
   }
 
   #alive(): Member[] {

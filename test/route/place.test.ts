@@ -305,6 +305,27 @@ describe('place, by property', () => {
     )
   })
 
+  it('moves nobody when measured speeds vary by 8 %', () => {
+    const factor = fc.integer({ min: 92, max: 108 }).map(percent => percent / 100)
+    fc.assert(
+      fc.property(worlds(9, 7), fc.array(factor, { minLength: 7, maxLength: 7 }), ([shape, peers], factors) => {
+        const plan = place(peers, shape)
+        if (plan.missing !== null) return
+        const loaded = peers.map((view, index) => ({
+          ...withStages(view, plan.stages),
+          visitMs: view.visitMs * factors[index]!,
+          layerMs: view.layerMs * factors[index]!
+        }))
+        const after = place(loaded, shape)
+        for (const [id, range] of plan.stages) {
+          if (range === null || plan.coverage.slice(range.start, range.end).every(copies => copies > 2)) continue
+          expect(after.stages.get(id)).toEqual(range)
+        }
+      }),
+      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+    )
+  })
+
   it('moves nobody for a newcomer that is small and slow', () => {
     fc.assert(
       fc.property(worlds(7, 5), ([shape, some]) => {
@@ -323,7 +344,12 @@ describe('place, by property', () => {
         if (bruteForce([...peers, joiner], shape)!.hops < bruteForce(peers, shape)!.hops) return
         const after = place([...loaded, joiner], shape)
         const had = loaded.filter(view => view.stages.length > 0)
-        for (const view of had) expect(after.stages.get(view.peer)).toEqual(plan.stages.get(view.peer))
+        for (const view of had) {
+          const { start, end } = plan.stages.get(view.peer)!
+          // Only who is one too many may team up with the newcomer to cover other layers again.
+          if (plan.coverage.slice(start, end).every(copies => copies > 2)) continue
+          expect(after.stages.get(view.peer)).toEqual({ start, end })
+        }
       }),
       { numRuns: 300 * Number(process.env.RUNS ?? 1) }
     )

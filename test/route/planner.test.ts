@@ -4,8 +4,9 @@ import { planAloneMs, planDrainMs, planRetryMs, planSettleMaxMs, planSettleMs } 
 import { place } from '../../src/route/place.ts'
 import { Planner } from '../../src/route/planner.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
+import { stageBytes } from '../../src/route/view.ts'
 import { Flock } from './flock.ts'
-import { modelArbitrary, peer, peerId, peersArbitrary, plainModel, stage } from './worlds.ts'
+import { model, modelArbitrary, peer, peerId, peersArbitrary, plainModel, stage } from './worlds.ts'
 
 const shape = plainModel(4)
 const me = peerId(1)
@@ -131,9 +132,9 @@ describe('the planner, step by step', () => {
 describe('planners together', () => {
   const settled = 60_000
 
-  function expectSettled(flock: Flock, model: ModelShape): void {
+  function expectSettled(flock: Flock, shared: ModelShape): void {
     const views = flock.views()
-    const plan = place(views, model)
+    const plan = place(views, shared)
     expect(flock.isWhole()).toBe(plan.missing === null)
     // Everyone has what the plan of the true view says, and nobody has moved for a while.
     for (const member of views) {
@@ -144,24 +145,56 @@ describe('planners together', () => {
   }
 
   it('three peers that start at once share the model, each loading once', () => {
-    const model = plainModel(6)
-    const flock = new Flock({ model, seed: 1 })
+    const shared = plainModel(6)
+    const flock = new Flock({ model: shared, seed: 1 })
     for (let index = 0; index < 3; index++) flock.join(peer(index, 2), 0)
     flock.run(settled)
-    expectSettled(flock, model)
+    expectSettled(flock, shared)
     expect(flock.loads).toHaveLength(3)
     expect(flock.unloads).toHaveLength(0)
   })
 
   it('a peer that comes 10 s late completes the model without moving the others', () => {
-    const model = plainModel(6)
-    const flock = new Flock({ model, seed: 2 })
+    const shared = plainModel(6)
+    const flock = new Flock({ model: shared, seed: 2 })
     flock.join(peer(0, 2), 0)
     flock.join(peer(1, 2), 0)
     flock.join(peer(2, 2), 10_000)
     flock.run(settled)
-    expectSettled(flock, model)
+    expectSettled(flock, shared)
     expect(flock.loads).toHaveLength(3)
+  })
+
+  it('peers whose budgets hold the model exactly once find that one way, whoever comes late', () => {
+    // As in small real models, the embedding outweighs many layers.
+    for (const tiedEmbeddings of [false, true]) {
+      const ends = { embeddingBytes: 100, headBytes: tiedEmbeddings ? 1 : 101, tiedEmbeddings }
+      const exact = model(6, ends)
+      const budgets = [0, 2, 4].map(start => stageBytes(exact, { start, end: start + 2 }))
+      for (let late = 0; late < 3; late++) {
+        for (let seed = 0; seed < 10; seed++) {
+          const flock = new Flock({ model: exact, seed })
+          for (const [index, budget] of budgets.entries()) {
+            flock.join(peer(index, budget), index === late ? 10_000 : index * 100)
+          }
+          flock.run(settled)
+          expectSettled(flock, exact)
+          expect(flock.isWhole()).toBe(true)
+        }
+      }
+    }
+  })
+
+  it('serve again soon after a peer has left whose layers others can take', () => {
+    const shared = plainModel(6)
+    const flock = new Flock({ model: shared, seed: 3 })
+    for (let index = 0; index < 4; index++) flock.join(peer(index, 3), 0)
+    flock.run(20_000)
+    expect(Math.min(...place(flock.views(), shared).coverage)).toBe(2)
+    flock.leave(peerId(0), 20_000)
+    flock.leave(peerId(1), 20_000)
+    flock.run(20_000 + 1000 + planSettleMaxMs)
+    expect(flock.isWhole()).toBe(true)
   })
 
   const world = modelArbitrary(8).chain(model =>
