@@ -8,11 +8,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchDecode } from './engine.ts'
+import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 
-const parts = ['engine'] as const
+const parts = ['engine', 'load'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -66,7 +67,8 @@ const say = (text: string): void => {
 
 try {
   const where = environment(flags.date ?? new Date().toISOString().slice(0, 10))
-  const store = await openBenchStore(path.join(scratch, 'store'))
+  const folder = path.join(scratch, 'store')
+  const store = await openBenchStore(folder)
   const models: BenchModel[] = [await shippedModel(store)]
   if (!flags.quick) {
     say('making the 135M shape …')
@@ -87,6 +89,12 @@ try {
     }
     await llama?.close()
     Object.assign(where, { nodeLlamaCpp: llama?.version ?? null })
+  }
+  if (wanted.has('load')) {
+    for (const model of models) {
+      say(`load: ${model.label} …`)
+      rows.push(...(await benchLoad({ model, store: folder, rounds, signal })))
+    }
   }
   if (flags.json) console.log(JSON.stringify({ where, rows, skipped }))
   else console.log(table(rows, skipped, where))

@@ -1,0 +1,48 @@
+/** Child of `load.ts`: loads a stage, runs a few steps, says how long it took and what memory it keeps. */
+import { readFileSync } from 'node:fs'
+import type { SessionId } from '../../src/base/ids.ts'
+import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { openBenchStore } from './models.ts'
+
+export interface LoadProcessInit {
+  readonly store: string
+  readonly model: string
+  readonly start: number
+  readonly end: number
+}
+
+const init = JSON.parse(process.argv[2]!) as LoadProcessInit
+const signal = new AbortController().signal
+const store = await openBenchStore(init.store)
+const { manifest, ...stored } = await store.resolve(init.model)
+const shardDirectory = await store.shardDirectory({ manifest, ...stored })
+const before = residentBytes()
+const began = performance.now()
+const { start, end } = init
+const engine = await createOnnxEngine({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, signal })
+const loadMs = performance.now() - began
+
+const session = '0'.repeat(32) as SessionId
+await engine.open(session, { tokensMax: 16, sampling: { temperature: 0, topK: 0, topP: 1, seed: 0 } })
+for (let position = 0; position < 16; position++) {
+  const input =
+    start === 0
+      ? ({ kind: 'ids', ids: Int32Array.of(3 + position) } as const)
+      : ({ kind: 'hidden', bytes: new Uint8Array(engine.hidden * (manifest.edge === 'f32' ? 4 : 2)) } as const)
+  await engine.run({ session, position, tokens: 1, input, sample: end === manifest.config.layers }, { signal })
+}
+const after = residentBytes()
+process.send!({ kind: 'loaded', loadMs, memory: after.kind, bytes: after.bytes - before.bytes })
+await engine.close()
+process.disconnect()
+
+/** Proportional set size where the system tells it: mapped files that others share count in part. */
+function residentBytes(): { kind: 'PSS' | 'RSS'; bytes: number } {
+  globalThis.gc?.()
+  try {
+    const kilobytes = /^Pss:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))![1]
+    return { kind: 'PSS', bytes: Number(kilobytes) * 1024 }
+  } catch {
+    return { kind: 'RSS', bytes: process.memoryUsage.rss() }
+  }
+}

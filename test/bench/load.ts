@@ -1,0 +1,73 @@
+/** How long a stage takes to load, and how much memory it keeps for each byte of its weights. */
+import { stageShards } from '../../src/model/manifest.ts'
+import { BenchChild } from './child.ts'
+import type { LoadProcessInit } from './load-process.ts'
+import type { BenchModel } from './models.ts'
+import { figure, type Row } from './report.ts'
+
+export interface LoadInit {
+  readonly model: BenchModel
+  /** The bench's store folder. */
+  readonly store: string
+  readonly rounds: number
+  readonly signal: AbortSignal
+}
+
+/** Each load has a fresh process; whole model and middle third by turns. */
+export async function benchLoad({ model, store, rounds, signal }: LoadInit): Promise<Row[]> {
+  const { manifest, id } = model.stored
+  const { layers } = manifest.config
+  const third = Math.floor(layers / 3)
+  const spans = [
+    { name: 'whole model', start: 0, end: layers },
+    { name: `layers ${third}–${2 * third}`, start: third, end: 2 * third }
+  ].map(span => ({
+    ...span,
+    weightBytes: stageShards(manifest, span.start, span.end).reduce((sum, { bytes }) => sum + bytes, 0),
+    loadMs: [] as number[],
+    bytes: [] as number[],
+    memory: ''
+  }))
+  for (let round = 0; round < rounds; round++) {
+    for (const span of spans) {
+      signal.throwIfAborted()
+      const init: LoadProcessInit = { store, model: id, start: span.start, end: span.end }
+      const child = new BenchChild('load-process.ts', init)
+      try {
+        const { loadMs, bytes, memory } = await child.next('loaded', { signal })
+        span.loadMs.push(loadMs as number)
+        span.bytes.push(bytes as number)
+        span.memory = memory as string
+      } finally {
+        await child.stop()
+      }
+    }
+  }
+  return spans.flatMap(({ name, weightBytes, loadMs, bytes, memory }): Row[] => {
+    const label = `${model.label}, ${name}`
+    const size = `${(weightBytes / 1e6).toFixed(1)} MB of weights`
+    return [
+      {
+        part: 'load',
+        what: `${label}: load`,
+        unit: 'ms',
+        figure: figure(loadMs),
+        how: `${size}; thread, graph, mapping`
+      },
+      {
+        part: 'load',
+        what: `${label}: memory`,
+        unit: 'MB',
+        figure: figure(bytes.map(value => value / 1e6)),
+        how: `${memory} after 16 steps minus before loading`
+      },
+      {
+        part: 'load',
+        what: `${label}: memory / weights`,
+        unit: '',
+        figure: figure(bytes.map(value => value / weightBytes)),
+        how: 'thread and ONNX Runtime included'
+      }
+    ]
+  })
+}
