@@ -32,6 +32,11 @@ export const measureTimeoutMs = 30_000
 export const residentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
 /** Resident memory of an engine's thread before any weight: 33 MB measured (isolate, code, arena). */
 export const engineThreadBytes = 36 << 20
+/**
+ * Tokens of cache, and of retained hidden states, that placement reserves at every stage: one session of the
+ * model's whole context up to this. What a budget has left over holds more sessions.
+ */
+export const cacheReserveTokens = 2048
 
 // ── Model ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,8 +95,11 @@ export const duplicateGraceMs = 1_000
 export const dhtBucketSize = 20
 export const dhtAlpha = 3
 export const dhtDisjointPaths = 2
-/** How often the table is refreshed around this peer's own id. */
-export const dhtQuerySelfMs = 5_000
+/**
+ * How often the table is refreshed around this peer's own id. Whoever connects enters it at once, so this is for
+ * swarms beyond a full mesh; 5 s cost a third of all idle bytes among 8 peers (10.2 instead of 6.8 kB/s and peer).
+ */
+export const dhtQuerySelfMs = 30_000
 /** A peer that vanished costs a query one dial: kad-dht's default of 5 s is far above a LAN's needs. */
 export const dhtDialMinMs = 800
 export const dhtDialMaxMs = 1_500
@@ -159,6 +167,22 @@ export const linkBytesPerMsDefault = 2_500
 /** What one token's step carries when the model does not say: 4,096 wide in float16, and a header. */
 export const stepBytesDefault = 8_256
 
+// ── Peer ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** The least memory that a peer can be told to give; what a model needs is far more, and said when it is known. */
+export const minBudgetBytes = 1 << 16
+/** How often a changed load is announced: routers count their own sessions at once, and others' need no more. */
+export const loadAnnounceMs = 1_000
+
+// ── Route: service ────────────────────────────────────────────────────────────────────────────────
+
+/** A route that is waited for is looked for again this often, besides at every change: batteries and loads drift. */
+export const routePollMs = 500
+/** A peer whose connection closed stays in the plans this long: a reconnect takes less, and moving stages costs more. */
+export const disconnectedGraceMs = 2_000
+/** Time that an answer waits for more peers where the present budgets cannot cover the model: discovery takes less. */
+export const missingGraceMs = 2_500
+
 // ── Route: placement ──────────────────────────────────────────────────────────────────────────────
 
 /**
@@ -214,8 +238,10 @@ export const recordsTickMs = 250
 export const heartbeatMs = 1_000
 /** A neighbour of which no byte came for this long is disconnected. It must survive bulk transfers on slow links. */
 export const silenceMs = 4_000
-/** Values go to the DHT at most this often: pushes are what makes records fast. */
+/** A changed record goes to the DHT at most this often: pushes are what makes records fast. */
 export const publishMs = 10_000
+/** An unchanged one is put again this often, for peers that joined and holders that left. */
+export const publishRefreshMs = 60_000
 /** One DHT query or one attempt to open a records channel. */
 export const dhtQueryMs = 5_000
 /** A records channel that takes nothing for this long is ended. */

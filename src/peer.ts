@@ -1,9 +1,27 @@
 /** The one place that wires everything together. */
+import { TypedEventEmitter } from '@libp2p/interface'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import type { Sampling } from './engine/engine.ts'
+import { InvalidOptionError, UnknownModelError } from './errors.ts'
+import { loadAnnounceMs, minBudgetBytes } from './limits.ts'
+import { openLibrary } from './model/library.ts'
+import type { ModelStore, StoredModel } from './model/store.ts'
+import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
+import { coverageOf } from './route/coverage.ts'
+import { Routing } from './route/routing-service.ts'
+import { type Hop, type ModelShape, type PeerView, viewOf } from './route/view.ts'
+import { ServedModel } from './served-model.ts'
 import type { Generation } from './session/generation.ts'
+import { generate, type SessionParts } from './session/service.ts'
+import { checkBudget, shapeOf } from './shape.ts'
+import { createStageService, type StageService } from './stage/service.ts'
+import { openDataDir } from './swarm/data-dir.ts'
+import { readHardware } from './swarm/hardware.ts'
+import { createSwarm, type Swarm, type SwarmPeer } from './swarm/service.ts'
+import { readSwarmFile, type SwarmConfig } from './swarm/swarm-file.ts'
 
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from './session/generation.ts'
+export type { SwarmConfig } from './swarm/swarm-file.ts'
 
 /** How to start a peer. */
 export interface PeerInit {
@@ -40,14 +58,8 @@ export interface PeerInit {
    * @default 1
    */
   threads?: number
-}
-
-/** The contents of a swarm file. */
-export interface SwarmConfig {
-  readonly format: 1
-  readonly name: string
-  /** 32 random bytes, base64url. Whoever has it can join: never log it. */
-  readonly secret: string
+  /** Ends the start; a started peer is ended by `stop()`. */
+  signal?: AbortSignal
 }
 
 export interface GenerateOptions extends Partial<Sampling> {
@@ -143,4 +155,301 @@ export interface Peer {
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
   stop(): Promise<void>
+}
+
+/**
+ * Starts a peer. It returns once the peer listens and is known to itself; other peers are found, and stages loaded,
+ * from then on.
+ *
+ * @throws {InvalidOptionError} {BudgetTooSmallError} {InvalidSwarmError} {DataDirectoryError} {UnknownModelError}
+ *   {ListenError} {EngineError}
+ * @throws the signal's reason.
+ */
+export async function createPeer(init: PeerInit): Promise<Peer> {
+  const signal = init.signal ?? new AbortController().signal
+  const { threads = 1, memoryBytes = Math.floor(readHardware().memoryBytes / 2), layers: pinned = null } = init
+  checkInit(memoryBytes, threads)
+  const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
+  /** What has been started, to be ended in reverse. */
+  const ends: (() => Promise<void>)[] = []
+  try {
+    const dataDir = await openDataDir(init.dataDir)
+    ends.push(() => dataDir.close())
+    const store = await openLibrary(dataDir.path)
+    await store.sweep()
+    const model = await chooseModel(store, init.model)
+    const { layers } = model.manifest.config
+    if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
+      throw new InvalidOptionError(
+        `layers ${pinned.start}-${pinned.end} are no range of ${model.manifest.name}, which has layers 0-${layers} (the end is not included)`
+      )
+    }
+    checkBudget(shapeOf(model.manifest), memoryBytes, pinned)
+    const swarm = await createSwarm({
+      dataDir,
+      config,
+      signal,
+      ...(init.listen === undefined ? {} : { listen: init.listen }),
+      ...(init.bootstrap === undefined ? {} : { bootstrap: init.bootstrap }),
+      ...(init.mdns === undefined ? {} : { mdns: init.mdns })
+    })
+    ends.push(() => swarm.stop())
+    const peer = new RunningPeer(swarm, config.name, store)
+    await peer.start({ model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
+    return peer
+  } catch (error) {
+    for (const end of ends.reverse()) await end()
+    throw error
+  }
+}
+
+function checkInit(memoryBytes: number, threads: number): void {
+  if (!(Number.isSafeInteger(memoryBytes) && memoryBytes >= minBudgetBytes)) {
+    throw new InvalidOptionError(
+      `the memory budget must be a whole number of bytes, at least ${minBudgetBytes}, not ${memoryBytes}`
+    )
+  }
+  if (!(Number.isSafeInteger(threads) && threads >= 1)) {
+    throw new InvalidOptionError(`threads must be a positive whole number, not ${threads}`)
+  }
+}
+
+/** The named model; else the only one that was imported; else the only one that ships. */
+async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel> {
+  if (nameOrId !== undefined) return store.resolve(nameOrId)
+  const models = await store.list()
+  const imported = models.filter(({ shipped }) => !shipped)
+  const choice = imported.length > 0 ? imported : models
+  if (choice.length === 1) return choice[0]!
+  const names = choice.map(({ manifest }) => manifest.name).join(', ')
+  throw new UnknownModelError(
+    choice.length === 0 ? 'there is no model here: import one' : `there are several models here, name one: ${names}`
+  )
+}
+
+class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
+  readonly id: PeerId
+  readonly #swarm: Swarm
+  readonly #swarmName: string
+  readonly #store: ModelStore
+  /** Models that have been asked for, with their tokenizers. */
+  readonly #parts = new Map<ModelId, Promise<ModelParts>>()
+  readonly #covered = new Map<ModelId, boolean>()
+  readonly #generating = new AbortController()
+  readonly #routing: Routing
+  #stages!: StageService
+  #served!: ServedModel
+  #announced = ''
+  #stopping: Promise<void> | undefined
+  #ends: (() => Promise<void>)[] = []
+
+  constructor(swarm: Swarm, swarmName: string, store: ModelStore) {
+    super()
+    this.id = swarm.id
+    this.#swarm = swarm
+    this.#swarmName = swarmName
+    this.#store = store
+    this.#routing = new Routing({ self: swarm.id, peers: model => this.#reachable(model) })
+  }
+
+  async start({
+    model,
+    budgetBytes,
+    pinned,
+    threads,
+    signal,
+    ends
+  }: {
+    model: StoredModel
+    budgetBytes: number
+    pinned: Range | null
+    threads: number
+    signal: AbortSignal
+    ends: (() => Promise<void>)[]
+  }): Promise<void> {
+    this.#ends = ends
+    const swarm = this.#swarm
+    const onWarning = (message: string): void => this.#emit('warning', { message })
+    this.#stages = await createStageService({
+      links: swarm.links,
+      retainBytesMax: 0,
+      onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
+    })
+    ends.push(() => this.#stages.stop())
+    this.#served = await ServedModel.start(
+      {
+        store: this.#store,
+        model,
+        swarm,
+        stages: this.#stages,
+        budgetBytes,
+        pinned,
+        threads,
+        onWarning,
+        onStage: ({ cacheBytesFree: _, serving, ...stage }) =>
+          this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving })
+      },
+      { signal }
+    )
+    ends.push(() => this.#served.stop())
+    swarm.addEventListener('record', () => this.#onRecord())
+    swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
+    swarm.addEventListener('leave', ({ detail }) => {
+      this.#emit('peer:leave', detail)
+      this.#onRecord()
+    })
+    swarm.addEventListener('warning', ({ detail }) => this.#emit('warning', detail))
+    swarm.addEventListener('violation', ({ detail }) =>
+      this.#emit('warning', { message: `${detail.peer} broke the protocol (${detail.kind}): ${detail.message}` })
+    )
+    const load = setInterval(() => this.#announceLoad(), loadAnnounceMs).unref()
+    ends.push(async () => clearInterval(load))
+    this.#onRecord()
+  }
+
+  get addresses(): readonly string[] {
+    return this.#swarm.addresses
+  }
+
+  generate(prompt: string, options: GenerateOptions = {}): Generation {
+    const { model, signal, ...rest } = options
+    const ending = this.#generating.signal
+    return generate(() => this.#sessionParts(model), prompt, {
+      ...rest,
+      signal: signal === undefined ? ending : AbortSignal.any([signal, ending])
+    })
+  }
+
+  status(): Status {
+    const records = this.#swarm.records()
+    return {
+      self: this.id,
+      swarm: this.#swarmName,
+      peers: records.map(peer => this.#peerStatus(peer)),
+      models: this.#models(records),
+      discovery: this.#swarm.discovery(),
+      violations: this.#swarm.violations()
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      this.#generating.abort(new Error('the peer is stopping'))
+      for (const end of this.#ends.reverse()) await end()
+    })()
+    return this.#stopping
+  }
+
+  #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+
+  #peerStatus({ record, addresses, ageMs }: SwarmPeer): PeerStatus {
+    const self = record.peer === this.id
+    return {
+      id: record.peer,
+      self,
+      addresses,
+      hardware: record.hardware,
+      budgetBytes: record.budgetBytes,
+      usedBytes: self ? this.#served.usedBytes : null,
+      stages: record.stages.map(({ model, start, end, serving }) => ({ model, start, end, serving })),
+      sessions: record.load.sessions,
+      timings: record.models.map(({ model, visitMs, layerMs, numericClass }) => ({
+        model,
+        visitMs,
+        layerMs,
+        numericClass
+      })),
+      battery: record.battery,
+      ageMs
+    }
+  }
+
+  #models(records: readonly SwarmPeer[]): ModelStatus[] {
+    const offers = new Map(records.flatMap(({ record }) => record.models.map(offer => [offer.model, offer] as const)))
+    return [...offers.values()].map(({ model, name, layers }) => {
+      const serving = records.flatMap(({ record }) =>
+        record.stages.filter(stage => stage.model === model && stage.serving)
+      )
+      return {
+        id: model,
+        name,
+        layers,
+        coverage: coverageOf(serving, { layers }),
+        missing: model === this.#served.shape.id ? this.#served.placement.missing() : null
+      }
+    })
+  }
+
+  #onRecord(): void {
+    this.#served.placement.changed()
+    this.#routing.changed()
+    for (const { id, coverage } of this.#models(this.#swarm.records())) {
+      const covered = coverage.every(count => count > 0)
+      if (covered === (this.#covered.get(id) ?? false)) continue
+      this.#covered.set(id, covered)
+      this.#emit(covered ? 'model:covered' : 'model:uncovered', { model: id })
+    }
+  }
+
+  /** Tells the swarm how busy this peer is, when that has changed. */
+  #announceLoad(): void {
+    const { sessions, queuedSteps } = this.#stages.stats
+    const now = `${sessions} ${queuedSteps}`
+    if (now === this.#announced) return
+    this.#announced = now
+    this.#swarm.announce({ load: { sessions, queuedSteps }, stages: this.#served.offers })
+    this.#served.placement.changed()
+  }
+
+  /** What a session works with; its route counts as in flight until the session ends. */
+  async #sessionParts(nameOrId: string | undefined): Promise<SessionParts> {
+    const model = nameOrId === undefined ? this.#served.stored : await this.#store.resolve(nameOrId)
+    let parts = this.#parts.get(model.id)
+    if (parts === undefined) {
+      parts = this.#loadParts(model)
+      this.#parts.set(model.id, parts)
+      // A tokenizer that could not be read may be there next time.
+      parts.catch(() => this.#parts.delete(model.id))
+    }
+    const { tokenizer, shape } = await parts
+    const { layers, vocab, contextMax } = model.manifest.config
+    let hops: readonly Hop[] = []
+    const release = (): void => {
+      this.#routing.release(hops)
+      hops = []
+    }
+    return {
+      links: this.#swarm.links,
+      stages: this.#stages,
+      tokenizer,
+      model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
+      route: async (excluded, options) => {
+        release()
+        hops = await this.#routing.route(shape, excluded, options)
+        return hops
+      },
+      onEnd: release,
+      onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
+    }
+  }
+
+  async #loadParts(model: StoredModel): Promise<ModelParts> {
+    const tokenizer = loadTokenizer(await this.#store.tokenizerBytes(model), model.manifest)
+    return { tokenizer, shape: shapeOf(model.manifest) }
+  }
+
+  #reachable(model: ModelShape): PeerView[] {
+    return this.#swarm.records().flatMap(({ record, connected }) => {
+      const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
+      return view === undefined ? [] : [view]
+    })
+  }
+}
+
+/** What sessions of one model share. */
+interface ModelParts {
+  readonly tokenizer: ModelTokenizer
+  readonly shape: ModelShape
 }

@@ -18,8 +18,10 @@ const arrows: Record<string, readonly string[]> = {
   swarm: ['protocols', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
-  'peer.ts': ['session', 'route', 'stage', 'engine', 'model', 'swarm', 'protocols', 'base'],
-  'index.ts': ['peer.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  'shape.ts': ['route', 'engine', 'model', 'base'],
+  'served-model.ts': ['shape.ts', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  'peer.ts': ['served-model.ts', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'protocols', 'base'],
+  'index.ts': ['peer.ts', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
   cli: ['index.ts'],
   api: ['index.ts'],
   'errors.ts': ['base'],
@@ -33,12 +35,12 @@ const contracts = ['src/swarm/links.ts']
 
 /** Files that do. All others decide. */
 const doers = [
-  /^src\/[^/]+\/service\.ts$/,
+  /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
-  /^src\/model\/store\.ts$/,
+  /^src\/model\/(store|library)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|channel|dialer|discovery-[^/]*|identity|hardware|data-dir|seq-file|swarm-file)\.ts$/,
-  /^src\/peer\.ts$/,
+  /^src\/(peer|served-model)\.ts$/,
   /^src\/(cli|api)\//
 ]
 

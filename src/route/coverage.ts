@@ -3,7 +3,7 @@ import type { Range } from '../base/ids.ts'
 import type { ModelShape, PeerView } from './view.ts'
 
 /** [layers] how many of the ranges hold each layer. */
-export function coverageOf(ranges: readonly Range[], model: ModelShape): number[] {
+export function coverageOf(ranges: readonly Range[], model: Pick<ModelShape, 'layers'>): number[] {
   const counts = new Array<number>(model.layers).fill(0)
   for (const { start, end } of ranges) {
     for (let layer = Math.max(0, start); layer < Math.min(end, model.layers); layer++) counts[layer]!++

@@ -70,10 +70,10 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
   if (gaps.length === 0) {
     releaseSurplus(rest, stages, model, policy)
     coverAgain(tilers, stages, model, policy)
-    // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
-    for (const { view, loaded, weak } of rest) {
-      if (stages.get(view.peer) === null && !weak) stages.set(view.peer, loaded.at(-1) ?? null)
-    }
+  }
+  // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
+  for (const { view, loaded, weak } of rest) {
+    if (stages.get(view.peer) === null && (!weak || gaps.length > 0)) stages.set(view.peer, loaded.at(-1) ?? null)
   }
   const missing =
     gaps.length === 0 ? null : { layers: gaps, bytes: gaps.reduce((sum, gap) => sum + stageBytes(model, gap), 0) }

@@ -190,17 +190,21 @@ export class Planner {
   }
 
   /**
-   * When an own stage may go: null while somebody needs it, now where nothing serves the model anyway, else
+   * When an own stage may go: null while somebody needs it, now where nothing can serve the model anyway, else
    * when its sessions have ended or had their time.
    */
   #freeAtMs(stage: Own, peers: readonly PeerView[], nowMs: number): number | null {
     const { model } = this.#view!
-    if (!isServed(peers, model)) return nowMs
+    // Stages on their way count here: a view may not yet know that they serve.
+    const soon = peers.map(view => ({ ...view, stages: view.stages.map(each => ({ ...each, serving: true })) }))
+    if (!isServed(soon, model)) return nowMs
     // Two must not rely on each other: whatever peers of lower ids can drop now counts as gone.
+    const self = peers.find(view => view.peer === this.#self)!
+    if (!this.#droppedBy(self, peers).some(range => sameRange(range, stage.range))) return null
     let rest = peers
     for (const view of [...peers].sort((a, b) => (a.peer < b.peer ? -1 : 1))) {
       if (view.peer >= this.#self) break
-      for (const dropped of this.#droppedBy(view)) {
+      for (const dropped of this.#droppedBy(view, peers)) {
         const without = drop(rest, view.peer, dropped)
         if (isServed(without, model)) rest = without
       }
@@ -209,15 +213,25 @@ export class Planner {
     return stage.sessions === 0 ? nowMs : (stage.leaveAtMs ?? nowMs + planDrainMs)
   }
 
-  /** The stages that the plan makes a peer drop, now or before it can load its part. */
-  #droppedBy(view: PeerView): Range[] {
+  /**
+   * The stages that a peer drops by the plan, if nobody needs them: to make room for its part, or because the
+   * plan serves without them. Before it does, even a stage that is not in the plan may be what lets others move.
+   */
+  #droppedBy(view: PeerView, peers: readonly PeerView[]): Range[] {
     const target = this.#plan?.stages.get(view.peer) ?? null
     const others = view.stages.filter(stage => target === null || !sameRange(stage, target))
-    if (target === null) return others
-    const own = view.stages.find(stage => sameRange(stage, target))
-    if (own !== undefined) return own.serving ? others : []
+    if (target === null || others.length < view.stages.length) return this.#planServes(peers) ? others : []
     const bytes = [target, ...view.stages].reduce((sum, range) => sum + stageBytes(this.#view!.model, range), 0)
     return bytes > view.budgetBytes ? others : []
+  }
+
+  /** Whether those stages that the plan asks for and that serve already make a route. */
+  #planServes(peers: readonly PeerView[]): boolean {
+    const planned = peers.map(view => {
+      const target = this.#plan?.stages.get(view.peer) ?? null
+      return { ...view, stages: view.stages.filter(stage => target !== null && sameRange(stage, target)) }
+    })
+    return isServed(planned, this.#view!.model)
   }
 
   #contentOf(peers: readonly PeerView[], model: ModelShape): string {

@@ -1,8 +1,9 @@
 /**
- * What placement and routing see of the swarm: plain data, made by `peer.ts` from live records and
+ * What placement and routing see of the swarm: plain data, made from live records and
  * the manifest. Nothing here knows libp2p, engines or files.
  */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { SwarmRecord } from '../swarm/record.ts'
 
 /** A model's sizes. All bytes are resident bytes: what a stage occupies once loaded, not the file's size. */
 export interface ModelShape {
@@ -83,4 +84,26 @@ export function stageBytes(model: ModelShape, { start, end }: Range): number {
   if (isHead || (isTail && model.tiedEmbeddings)) bytes += model.embeddingBytes
   if (isTail) bytes += model.headBytes
   return bytes
+}
+
+/** One peer's record as placement and routing see it for one model; undefined when it offers nothing of that model. */
+export function viewOf(record: SwarmRecord, model: ModelId): PeerView | undefined {
+  const offer = record.models.find(each => each.model === model)
+  if (offer === undefined) return undefined
+  return {
+    peer: record.peer,
+    budgetBytes: record.budgetBytes,
+    held: offer.held,
+    holdsEmbedding: offer.embedding,
+    holdsHead: offer.head,
+    pinned: offer.pinned,
+    visitMs: offer.visitMs,
+    layerMs: offer.layerMs,
+    numericClass: offer.numericClass,
+    stages: record.stages
+      .filter(stage => stage.model === model)
+      .map(({ start, end, serving }) => ({ start, end, serving })),
+    sessions: record.load.sessions,
+    battery: record.battery === null || record.battery.charging ? null : record.battery.level
+  }
 }

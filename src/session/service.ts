@@ -44,6 +44,8 @@ export interface SessionParts {
    * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
    */
   route: (excluded: ReadonlySet<PeerId>, options: { signal: AbortSignal }) => Promise<readonly Hop[]>
+  /** Called once when the session has ended: its last route is no longer used. */
+  onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
   /** Monotonic time in ms. @default performance.now */
@@ -62,12 +64,16 @@ type Timed = SessionOutput & { readonly atMs: number }
 type Prompt = readonly number[]
 
 /**
- * Answers a prompt. Nothing happens until the result is iterated.
+ * Answers a prompt. Nothing happens until the result is iterated; what it works with is fetched then.
  *
  * Iterating throws {InvalidOptionError} for options out of range, {PromptTooLongError}, {SessionFailedError}, the
  * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
  */
-export function generate(parts: SessionParts, prompt: string, options: SessionOptions = {}): Generation {
+export function generate(
+  source: SessionParts | (() => Promise<SessionParts>),
+  prompt: string,
+  options: SessionOptions = {}
+): Generation {
   let settle: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined
   const answer = new Promise<Answer>((resolve, reject) => {
     settle = { resolve, reject }
@@ -80,7 +86,9 @@ export function generate(parts: SessionParts, prompt: string, options: SessionOp
     if (started) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
     started = true
     let text = ''
+    let parts: SessionParts | undefined
     try {
+      parts = typeof source === 'function' ? await source() : source
       for await (const event of run(parts, prompt, options)) {
         if (event.event === 'token') text += event.text
         if (event.event === 'done') {
@@ -93,6 +101,7 @@ export function generate(parts: SessionParts, prompt: string, options: SessionOp
       settle!.reject(error)
       throw error
     } finally {
+      parts?.onEnd?.()
       // Without effect when the answer is complete or has failed.
       settle!.reject(new SessionFailedError('the answer was not read to its end', text))
     }

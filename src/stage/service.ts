@@ -33,6 +33,8 @@ export interface DriveHandlers {
 export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax'>
 
 export interface StageService {
+  /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
+  retainBytesMax: number
   /** Serves an engine's layers. The engine stays the caller's own. */
   add(engine: Engine, model: StageModel): void
   /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
@@ -95,6 +97,14 @@ class Service implements StageService {
     this.#now = now
     this.#onViolation = onViolation
     this.#decider = new Stages({ self: links.self, retainBytesMax })
+  }
+
+  get retainBytesMax(): number {
+    return this.#decider.retainBytesMax
+  }
+
+  set retainBytesMax(bytes: number) {
+    this.#decider.retainBytesMax = bytes
   }
 
   get stats(): StageService['stats'] {

@@ -24,7 +24,8 @@ export interface StagesInit {
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
   readonly #self: PeerId
-  readonly #retainBytesMax: number
+  /** Budget for what all sessions retain, in bytes. Lowering it takes nothing away from those that are open. */
+  retainBytesMax: number
   readonly #stages = new Map<string, StageFacts>()
   readonly #seats = new Map<SeatId, Seat>()
   readonly #links = new Map<LinkId, Link>()
@@ -37,7 +38,7 @@ export class Stages {
 
   constructor({ self, retainBytesMax }: StagesInit) {
     this.#self = self
-    this.#retainBytesMax = retainBytesMax
+    this.retainBytesMax = retainBytesMax
   }
 
   /** Sessions that hold a cache here. */
@@ -270,7 +271,7 @@ export class Stages {
       return undefined
     }
     const seat = new Seat(id, stage, open, this)
-    const left = this.#retainBytesMax - this.#retainBytes
+    const left = this.retainBytesMax - this.#retainBytes
     if (seat.retainedBytes > left) {
       const message = `keeping what the stage sends needs ${seat.retainedBytes} bytes, ${left} are left`
       this.#turnAway(link, open, 'no-room', message)

@@ -19,7 +19,6 @@ import {
   recordsTickMs,
   redialMinMs
 } from '../limits.ts'
-import type { SwarmConfig } from '../peer.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
@@ -34,7 +33,7 @@ import type { Channel, Links } from './links.ts'
 import { type RecordContent, readRecord, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 import { SeqFile } from './seq-file.ts'
-import { parseSwarm, swarmSecret, swarmTag } from './swarm-file.ts'
+import { parseSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
 
 export const recordsProtocol = '/skein/records/1.0.0'
 
@@ -96,6 +95,11 @@ export interface Swarm {
   reportViolation(peer: PeerId, kind: string, message: string): void
   /** Says in the DHT that this peer holds exactly these shards. Failures are tried again; it never throws. */
   provide(shards: Iterable<ShardId>): Promise<void>
+  /**
+   * A peer's record as the DHT has it, which may be as old as its last publication; it does not count as a sign of
+   * life. Undefined when nobody has one. @throws the signal's reason.
+   */
+  lookup(peer: PeerId, options: { signal: AbortSignal }): Promise<SwarmRecord | undefined>
   /** Live peers that hold a shard, as the DHT finds them, this peer excluded. @throws the signal's reason. */
   findProviders(shard: ShardId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
@@ -330,6 +334,21 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await Promise.all(this.#shards.values())
   }
 
+  async lookup(peer: PeerId, { signal }: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
+    let best: SwarmRecord | undefined
+    try {
+      for await (const event of this.#host.dht.get(dhtKey(peer), { signal })) {
+        if (event.name !== 'VALUE' || this.#records.refusal(peer, event.value) !== undefined) continue
+        const record = readRecord(event.value).verified(verifySignature)
+        if (record.seq >= (best?.seq ?? 0)) best = record
+      }
+    } catch {
+      // kad-dht also throws when nobody has it, or when a holder went away while it was being corrected.
+      signal.throwIfAborted()
+    }
+    return best
+  }
+
   async *findProviders(shard: ShardId, { signal }: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
     const seen = new Set<PeerId>([this.id])
     for await (const event of this.#host.dht.findProviders(shardCid(shard), { signal })) {
@@ -515,7 +534,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     if (this.#publishing) return
     this.#publishing = true
     this.#published = (async () => {
-      const key = new TextEncoder().encode(`/skein/${this.id}`)
+      const key = dhtKey(this.id)
       while (this.#publishNext !== undefined && !this.#abort.signal.aborted) {
         const next = this.#publishNext
         this.#publishNext = undefined
@@ -549,6 +568,11 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       await again
     }
   }
+}
+
+/** Where a peer's record is in the DHT. */
+function dhtKey(peer: PeerId): Uint8Array {
+  return new TextEncoder().encode(`/skein/${peer}`)
 }
 
 /** The index of the record with the highest seq; unreadable ones never win. */

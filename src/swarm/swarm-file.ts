@@ -6,7 +6,22 @@ import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import { InvalidSwarmError } from '../errors.ts'
 import { swarmFileBytesMax } from '../limits.ts'
-import type { SwarmConfig } from '../peer.ts'
+
+/** The contents of a swarm file. */
+export interface SwarmConfig {
+  readonly format: 1
+  readonly name: string
+  /** 32 random bytes, base64url. Whoever has it can join: never log it. */
+  readonly secret: string
+}
+
+/** The contents of a swarm file. */
+export interface SwarmConfig {
+  readonly format: 1
+  readonly name: string
+  /** 32 random bytes, base64url. Whoever has it can join: never log it. */
+  readonly secret: string
+}
 
 const secretBytes = 32
 /** Hex digits of the tag: enough that two swarms in radio range do not share one by chance. */
@@ -82,7 +97,7 @@ export function newSwarm(name: string): SwarmConfig {
  *
  * @throws {InvalidSwarmError}
  */
-export async function createSwarmFile(path: string, name: string): Promise<SwarmConfig> {
+export async function initSwarm(path: string, name = 'swarm'): Promise<SwarmConfig> {
   const config = newSwarm(name)
   try {
     const file = await open(path, 'wx', 0o600)

@@ -9,7 +9,7 @@ import { openDataDir } from '../../src/swarm/data-dir.ts'
 import { readBattery, readHardware } from '../../src/swarm/hardware.ts'
 import { loadIdentity, verifySignature } from '../../src/swarm/identity.ts'
 import { SeqFile } from '../../src/swarm/seq-file.ts'
-import { createSwarmFile, parseSwarm, readSwarmFile, swarmSecret, swarmTag } from '../../src/swarm/swarm-file.ts'
+import { initSwarm, parseSwarm, readSwarmFile, swarmSecret, swarmTag } from '../../src/swarm/swarm-file.ts'
 
 let dir: string
 beforeEach(async () => {
@@ -105,17 +105,17 @@ describe('the data directory', () => {
 describe('a swarm file', () => {
   it('is made with a random secret for its owner only, and read back', async () => {
     const path = join(dir, 'swarm.json')
-    const config = await createSwarmFile(path, 'my flock')
+    const config = await initSwarm(path, 'my flock')
     expect((await stat(path)).mode & 0o777).toBe(0o600)
     expect(await readSwarmFile(path)).toEqual(config)
     expect(swarmSecret(config).byteLength).toBe(32)
-    expect((await createSwarmFile(join(dir, 'other.json'), 'my flock')).secret).not.toBe(config.secret)
+    expect((await initSwarm(join(dir, 'other.json'), 'my flock')).secret).not.toBe(config.secret)
   })
 
   it('is never overwritten', async () => {
     const path = join(dir, 'swarm.json')
-    const config = await createSwarmFile(path, 'one')
-    await expect(createSwarmFile(path, 'two')).rejects.toMatchObject({ name: 'InvalidSwarmError' })
+    const config = await initSwarm(path, 'one')
+    await expect(initSwarm(path, 'two')).rejects.toMatchObject({ name: 'InvalidSwarmError' })
     expect(await readSwarmFile(path)).toEqual(config)
   })
 

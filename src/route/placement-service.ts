@@ -1,0 +1,134 @@
+/**
+ * Follows the plan for one model: feeds the planner with what the swarm announces, and has this peer's stages
+ * loaded and unloaded as it says.
+ */
+import type { PeerId, Range } from '../base/ids.ts'
+import { disconnectedGraceMs } from '../limits.ts'
+import { type Missing, place } from './place.ts'
+import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
+import type { ModelShape, PeerView } from './view.ts'
+
+/** A live peer's view, and whether this peer has a connection with it. */
+export interface SeenPeer {
+  readonly view: PeerView
+  readonly connected: boolean
+}
+
+export interface PlacementInit {
+  readonly self: PeerId
+  readonly model: ModelShape
+  /** The live peers that offer the model, this one included. */
+  readonly peers: () => readonly SeenPeer[]
+  /** Loads a stage of this peer; it serves when the promise resolves. The signal aborts when the peer stops. */
+  readonly load: (range: Range, options: { signal: AbortSignal }) => Promise<void>
+  readonly unload: (range: Range) => Promise<void>
+  /** Sessions that run on this peer's stages. */
+  readonly sessions: () => number
+  readonly onWarning: (message: string) => void
+}
+
+export class Placement {
+  readonly #init: PlacementInit
+  readonly #planner: Planner
+  readonly #abort = new AbortController()
+  readonly #work = new Set<Promise<void>>()
+  readonly #disconnectedSince = new Map<PeerId, number>()
+  #wakeAtMs = Number.POSITIVE_INFINITY
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(init: PlacementInit) {
+    this.#init = init
+    this.#planner = new Planner(init.self, performance.now())
+  }
+
+  /** To be called when a record, a connection or the number of sessions has changed. */
+  changed(): void {
+    if (this.#abort.signal.aborted) return
+    const count = this.#init.sessions()
+    for (const { range, sessions } of this.#planner.stages) {
+      if (sessions !== count) this.#feed({ kind: 'sessions', range, count })
+    }
+    this.#feed({ kind: 'view', peers: this.#present(), model: this.#init.model })
+  }
+
+  /** What the budgets of the present peers lack to cover the model, or null. */
+  missing(): Missing | null {
+    return place(this.#present(), this.#init.model).missing
+  }
+
+  /** Stops planning, aborts a load under way and waits for its end. Stages that are loaded stay the caller's. */
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('the peer is stopping'))
+    clearTimeout(this.#timer)
+    await Promise.allSettled(this.#work)
+  }
+
+  /** Live peers, without those whose connection has been gone for longer than a reconnect takes. */
+  #present(): PeerView[] {
+    const nowMs = performance.now()
+    const peers = this.#init.peers()
+    const ids = new Set(peers.map(({ view }) => view.peer))
+    for (const peer of this.#disconnectedSince.keys()) if (!ids.has(peer)) this.#disconnectedSince.delete(peer)
+    return peers.flatMap(({ view, connected }) => {
+      if (connected || view.peer === this.#init.self) {
+        this.#disconnectedSince.delete(view.peer)
+        return [view]
+      }
+      const since = this.#disconnectedSince.get(view.peer) ?? nowMs
+      this.#disconnectedSince.set(view.peer, since)
+      if (nowMs - since >= disconnectedGraceMs) return []
+      this.#wake(since + disconnectedGraceMs)
+      return [view]
+    })
+  }
+
+  #feed(event: PlannerEvent): void {
+    for (const effect of this.#planner.handle(event, performance.now())) this.#perform(effect)
+  }
+
+  #perform(effect: PlannerEffect): void {
+    if (effect.kind === 'wake') {
+      this.#wake(effect.atMs)
+      return
+    }
+    const { range } = effect
+    const work = effect.kind === 'load' ? this.#load(range) : this.#unload(range)
+    this.#work.add(work)
+    void work.finally(() => this.#work.delete(work))
+  }
+
+  async #load(range: Range): Promise<void> {
+    const { signal } = this.#abort
+    try {
+      await this.#init.load(range, { signal })
+    } catch (error) {
+      if (signal.aborted) return
+      const { message } = error as Error
+      this.#init.onWarning(`layers ${range.start}-${range.end} could not be loaded: ${message}`)
+      this.#feed({ kind: 'loadFailed', range, message })
+      return
+    }
+    if (!signal.aborted) this.#feed({ kind: 'loaded', range })
+  }
+
+  async #unload(range: Range): Promise<void> {
+    await this.#init.unload(range)
+    if (!this.#abort.signal.aborted) this.#feed({ kind: 'unloaded', range })
+  }
+
+  /** One timer for the earliest wake: it looks at everything again. */
+  #wake(atMs: number): void {
+    if (this.#abort.signal.aborted || (this.#timer !== undefined && this.#wakeAtMs <= atMs)) return
+    clearTimeout(this.#timer)
+    this.#wakeAtMs = atMs
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#wakeAtMs = Number.POSITIVE_INFINITY
+        this.changed()
+      },
+      Math.max(0, Math.ceil(atMs - performance.now()))
+    )
+    this.#timer.unref()
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The model that this peer serves: what it holds of it, how fast it is, which stages it has loaded. Joins the model
+ * store, the engines, the stage service and placement.
+ */
+import type { Range } from './base/ids.ts'
+import type { Engine, EngineTimings } from './engine/engine.ts'
+import { createOnnxEngine } from './engine/onnx.ts'
+import { measureNumericClass, measureTimings } from './engine/onnx-measure.ts'
+import { CorruptShardError } from './errors.ts'
+import { type ShardEntry, stageShards } from './model/manifest.ts'
+import type { ModelStore, StoredModel } from './model/store.ts'
+import { Placement } from './route/placement-service.ts'
+import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
+import { shapeOf } from './shape.ts'
+import type { StageService } from './stage/service.ts'
+import type { ModelOffer, StageOffer } from './swarm/record.ts'
+import type { Swarm } from './swarm/service.ts'
+
+export interface ServedModelInit {
+  readonly store: ModelStore
+  readonly model: StoredModel
+  readonly swarm: Swarm
+  readonly stages: StageService
+  readonly budgetBytes: number
+  readonly pinned: Range | null
+  readonly threads: number
+  readonly onWarning: (message: string) => void
+  /** A stage began or ceased to serve. */
+  readonly onStage: (stage: StageOffer) => void
+}
+
+interface LoadedStage {
+  readonly range: Range
+  /** Undefined while it is being loaded. */
+  readonly engine: Engine | undefined
+}
+
+export class ServedModel {
+  readonly shape: ModelShape
+  readonly placement: Placement
+  readonly #init: ServedModelInit
+  readonly #measured: EngineTimings & { readonly numericClass: string }
+  #held: readonly ShardEntry[]
+  #loaded: readonly LoadedStage[] = []
+
+  /**
+   * Measures this machine with the model's dimensions, announces what it holds, and begins to follow the plan.
+   * @throws {EngineError} when the engine cannot run here at all.
+   * @throws the signal's reason.
+   */
+  static async start(init: ServedModelInit, { signal }: { signal: AbortSignal }): Promise<ServedModel> {
+    const { config, weights, edge } = init.model.manifest
+    const numericClass = await measureNumericClass(weights, { signal })
+    const timings = await measureTimings({ config, weights, edge, threads: init.threads, signal })
+    const served = new ServedModel(init, { ...timings, numericClass }, await init.store.held(init.model))
+    served.#announce()
+    await init.swarm.provide(served.#held.map(({ sha256 }) => sha256))
+    served.placement.changed()
+    return served
+  }
+
+  private constructor(
+    init: ServedModelInit,
+    measured: EngineTimings & { readonly numericClass: string },
+    held: readonly ShardEntry[]
+  ) {
+    this.#init = init
+    this.#measured = measured
+    this.#held = held
+    this.shape = shapeOf(init.model.manifest)
+    this.placement = new Placement({
+      self: init.swarm.id,
+      model: this.shape,
+      peers: () =>
+        init.swarm.records().flatMap(({ record, connected }) => {
+          const view = viewOf(record, this.shape.id)
+          return view === undefined ? [] : [{ view, connected }]
+        }),
+      load: (range, options) => this.#load(range, options),
+      unload: range => this.#unload(range),
+      sessions: () => init.stages.stats.sessions,
+      onWarning: init.onWarning
+    })
+  }
+
+  get stored(): StoredModel {
+    return this.#init.model
+  }
+
+  /** Resident bytes of the loaded stages, their reserves included. */
+  get usedBytes(): number {
+    return this.#loaded.reduce((sum, { range }) => sum + stageBytes(this.shape, range), 0)
+  }
+
+  /** What is loaded or being loaded, as the record says it. */
+  get offers(): StageOffer[] {
+    return this.#loaded.map(({ range, engine }) => ({
+      model: this.shape.id,
+      ...range,
+      serving: engine !== undefined,
+      cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
+    }))
+  }
+
+  /** Stops planning, then ends the stages. */
+  async stop(): Promise<void> {
+    await this.placement.stop()
+    for (const { range } of this.#loaded) await this.#unload(range)
+  }
+
+  async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
+    const { store, model, stages, budgetBytes, threads, onStage } = this.#init
+    const { manifest } = model
+    const others = this.usedBytes
+    this.#set([...this.#loaded, { range, engine: undefined }])
+    let engine: Engine
+    try {
+      const { folder } = await store.verifiedStage(model, range.start, range.end, { signal })
+      // Whatever the budget has left beside the weights and the other stages goes to sessions: for their caches,
+      // and for what the stage retains of them, in the proportion of one session's.
+      const cacheBytes = this.shape.cacheBytesPerLayer * (range.end - range.start)
+      const sessionBytes = cacheBytes + this.shape.stageBytes
+      const spareBytes = Math.max(0, budgetBytes - others - stageBytes(this.shape, range))
+      const cacheBytesMax = Math.floor(cacheBytes * (1 + spareBytes / sessionBytes))
+      stages.retainBytesMax = sessionBytes + spareBytes - cacheBytesMax
+      engine = await createOnnxEngine({
+        manifest,
+        shardDirectory: folder,
+        start: range.start,
+        end: range.end,
+        cacheBytesMax,
+        threads,
+        signal
+      })
+    } catch (error) {
+      this.#set(this.#loaded.filter(stage => !sameRange(stage.range, range)))
+      if (error instanceof CorruptShardError) await this.#dropCorrupt(range, signal)
+      throw error
+    }
+    const { layers, vocab, contextMax } = manifest.config
+    stages.add(engine, { model: model.id, layers, vocab, contextMax })
+    this.#set(this.#loaded.map(stage => (sameRange(stage.range, range) ? { range, engine } : stage)))
+    onStage({ model: model.id, ...range, serving: true, cacheBytesFree: engine.cacheBytesMax })
+  }
+
+  async #unload(range: Range): Promise<void> {
+    const stage = this.#loaded.find(each => sameRange(each.range, range))
+    if (stage === undefined) return
+    // Nobody is sent here any more before the stage goes.
+    this.#set(this.#loaded.filter(each => each !== stage))
+    await this.#init.stages.remove(this.shape.id, range)
+    await stage.engine?.close()
+    this.#init.onStage({ model: this.shape.id, ...range, serving: false, cacheBytesFree: 0 })
+  }
+
+  /** Shards whose bytes are wrong are no longer announced, so that placement asks others for their layers. */
+  async #dropCorrupt({ start, end }: Range, signal: AbortSignal): Promise<void> {
+    const { store, model } = this.#init
+    const corrupt = new Set<string>()
+    for (const shard of stageShards(model.manifest, start, end)) {
+      try {
+        await store.verify(model, { shards: [shard], signal })
+      } catch (error) {
+        if (!(error instanceof CorruptShardError)) throw error
+        corrupt.add(shard.sha256)
+      }
+    }
+    this.#held = this.#held.filter(({ sha256 }) => !corrupt.has(sha256))
+    this.#announce()
+  }
+
+  #set(loaded: readonly LoadedStage[]): void {
+    this.#loaded = loaded
+    this.#init.swarm.announce({ stages: this.offers })
+  }
+
+  #announce(): void {
+    const { swarm, budgetBytes, pinned } = this.#init
+    const { name, config } = this.stored.manifest
+    const offer: ModelOffer = {
+      model: this.shape.id,
+      name,
+      layers: config.layers,
+      held: runs(this.#held.flatMap(({ role, layer }) => (role === 'layer' ? [layer!] : []))),
+      embedding: this.#held.some(({ role }) => role === 'embedding'),
+      head: this.#held.some(({ role }) => role === 'head'),
+      ...this.#measured,
+      pinned
+    }
+    swarm.announce({ budgetBytes, models: [offer] })
+  }
+}
+
+/** Ascending numbers as half-open ranges. */
+function runs(numbers: readonly number[]): Range[] {
+  const ranges: { start: number; end: number }[] = []
+  for (const number of numbers) {
+    const last = ranges.at(-1)
+    if (last !== undefined && last.end === number) last.end++
+    else ranges.push({ start: number, end: number + 1 })
+  }
+  return ranges
+}
