@@ -231,6 +231,7 @@ describe('planners together', () => {
         }
         flock.run(3 * settled)
         expectSettled(flock, model)
+        expect(flock.loads.length).toBeLessThanOrEqual(8 * peers.length)
       }),
       { numRuns: 150 * Number(process.env.RUNS ?? 1) }
     )
