@@ -12,8 +12,9 @@ import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
+import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'load'] as const
+const parts = ['engine', 'hops', 'discovery', 'load'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -89,6 +90,16 @@ try {
     }
     await llama?.close()
     Object.assign(where, { nodeLlamaCpp: llama?.version ?? null })
+  }
+  for (const [part, bench] of [
+    ['hops', benchHops],
+    ['discovery', benchDiscovery]
+  ] as const) {
+    if (!wanted.has(part)) continue
+    for (const model of models.filter(({ stored }) => stored.manifest.weights === 'q8')) {
+      say(`${part}: ${model.label} …`)
+      rows.push(...(await bench({ model, store: folder, scratch, rounds, tokens: 72, signal })))
+    }
   }
   if (wanted.has('load')) {
     for (const model of models) {

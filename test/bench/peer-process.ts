@@ -1,0 +1,65 @@
+/** Child of `swarm.ts`: one peer, driven by messages. It uses what `npm run build` made, as any program would. */
+import type { Answer, Generation, PeerInit } from '../../src/index.ts'
+
+export interface PeerProcessInit extends PeerInit {
+  /** Asks as soon as the peer is up, before it has found anyone. */
+  readonly ask?: Ask
+}
+
+export interface Ask {
+  readonly prompt: string
+  readonly maxTokens: number
+}
+
+/** What an `answer` message carries. */
+export interface Answered {
+  /** From the question to the first token, in ms. */
+  readonly firstTokenMs: number
+  /** Time of each further token, in ms. */
+  readonly tokenMs: readonly number[]
+  readonly answer: Answer
+}
+
+// Not a static import: its types would need the build to be there before they can be checked.
+const built = '../../dist/src/index.js'
+const { createPeer } = (await import(built)) as typeof import('../../src/index.ts')
+
+const { ask: first, ...init } = JSON.parse(process.argv[2]!) as PeerProcessInit
+const say = (kind: string, details: object = {}): void => void process.send?.({ kind, ...details })
+
+try {
+  const peer = await createPeer(init)
+  say('up', { id: peer.id })
+  process.on('message', (message: { kind: string } & Partial<Ask>) => {
+    if (message.kind === 'status') say('status', { status: peer.status() })
+    if (message.kind === 'ask') void answer(message as Ask)
+    if (message.kind === 'stop') void stop()
+  })
+  process.once('disconnect', () => void stop())
+  const answer = async ({ prompt, maxTokens }: Ask): Promise<void> => {
+    try {
+      say('answer', await collect(peer.generate(prompt, { maxTokens, temperature: 0, seed: 1 })))
+    } catch (error) {
+      say('failed', { message: `${(error as Error).name}: ${(error as Error).message}` })
+    }
+  }
+  const stop = async (): Promise<void> => {
+    await peer.stop()
+    process.exit()
+  }
+  if (first !== undefined) await answer(first)
+} catch (error) {
+  say('failed', { message: `${(error as Error).name}: ${(error as Error).message}` })
+  process.exitCode = 1
+}
+
+async function collect(generation: Generation): Promise<Answered> {
+  const began = performance.now()
+  const times: number[] = []
+  for await (const _ of generation) times.push(performance.now())
+  return {
+    firstTokenMs: times[0]! - began,
+    tokenMs: times.slice(1).map((ms, i) => ms - times[i]!),
+    answer: await generation.answer
+  }
+}
