@@ -64,16 +64,22 @@ export interface Engine {
   readonly cacheBytesMax: number
 
   /**
-   * Reserves the cache of a session for `tokensMax` tokens. Opening an open session again keeps its cache if
-   * `tokensMax` is the same.
-   * @throws {NoRoomError} when the cache budget cannot hold it.
+   * Reserves the cache of a session for `tokensMax` tokens, in [1, the model's context]. Opening an open session
+   * again keeps its cache (and its first sampling) if `tokensMax` is the same.
+   * @throws {NoRoomError} when the cache budget cannot hold it; the message has the bytes.
+   * @throws {InvalidStepError} when `tokensMax` or `sampling` is out of range, or it is open for another `tokensMax`.
    */
   open(session: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void>
   /**
-   * Runs one step. Steps run in the order of the calls. A step that fails leaves the cache as it was.
+   * Runs one step of 1 to `stepTokensMax` tokens. Calls are served in their order. A refused step leaves the cache
+   * as it was; one that fails while it computes (EngineError) leaves the tokens before its position. The input
+   * stays the caller's.
    * @throws {CacheGapError} when the cache is shorter than `step.position`; carries the cache's length.
    * @throws {ContextFullError} when the step would pass `tokensMax`.
-   * @throws {InvalidStepError} when the input has the wrong kind, size or values (non-finite hidden, unknown id).
+   * @throws {InvalidStepError} when the input has the wrong kind, size or values (non-finite hidden, unknown id), or
+   *   the session is not open.
+   * @throws {EngineError} when numbers overflow, the engine was closed or its thread has ended.
+   * @throws {NoRoomError} when too many calls wait already.
    * @throws the signal's reason when aborted before the step starts; a started step always completes.
    */
   run(step: Step, options: { signal: AbortSignal }): Promise<StepOutput>

@@ -36,19 +36,21 @@ export interface GraphInit {
 export const float16Max = 65504
 
 /**
- * Layers [start, end), with the embedding before them when `start` is 0. With S tokens in the pass, r tokens
- * of the current block already cached, P the past keys (whole blocks, or one fully masked dummy block: never
- * 0, which would end the process inside FusedMatMul), T = attentionBlock, G = heads / kvHeads:
+ * Layers [start, end), with the embedding before them when `start` is 0. With S tokens in the pass, c tokens
+ * in the cache and r of them in the current block, P the past positions (whole blocks, or one fully masked dummy
+ * block: never 0, which would end the process inside FusedMatMul), T = attentionBlock, G = heads / kvHeads:
  *
  * inputs: `ids` i32 [1, S] or `hidden` f32 [1, S, hidden] · `cos`, `sin` f32 [S, 1, 2, headDim / 2], sin with
- * the first half negated · `mask` f32 [1, G·S or 1, T] and `mask_past` f32 [P], 0 or -Infinity · `split` i64
- * [2] = [P, T] · `ones` f32 [P + T, 2] · `pad` f32 [T - r - S, kvHeads, headDim] zeros · per layer `past_k.l`
- * f32 [P, kvHeads, headDim], `past_v.l` f32 [P / T, kvHeads, T, headDim], `tail_k.l`, `tail_v.l` f32
- * [r, kvHeads, headDim] · with `twinRows` also `keep` i64 [1] = [S] and `twin` i32 [rows], the S rows of the
- * pass or the only one twice; then `ids` or `hidden` has that many rows too.
+ * the first half negated · per layer `keys.l` f32 [c, kvHeads, headDim], one row of zeros when c is 0,
+ * `past_v.l` f32 [P / T, kvHeads, T, headDim] and `tail_v.l` f32 [r, kvHeads, headDim] · `mask` f32
+ * [1, G·S or 1, P + T], 0 or -Infinity, over the columns of `front`, the keys, the pass and `back` ·
+ * `front` f32 [kvHeads, G·S, P + T - the others] and `back` f32 [kvHeads, G·S, T - r - S] zeros · `pad` f32
+ * [T - r - S, kvHeads, headDim] zeros · `split` i64 [2] = [P, T] · `ones` f32 [P + T, 1] · with `twinRows` also
+ * `keep` i64 [1] = [S] and `twin` i32 [rows], the S rows of the pass or the only one twice; then `ids` or
+ * `hidden` has that many rows too.
  *
  * outputs: `hidden_out` f32 [1, S, hidden], rounded to the edge type unless it leaves the last layer ·
- * `kv_new` f32 [1, S, layers·2·kvHeads·headDim], each layer's rotated keys and then its values.
+ * `kv_new` f32 [S, layers·2·kvHeads, headDim], each layer's rotated keys and then its values.
  */
 export function buildGraph(init: GraphInit): Uint8Array {
   const { config, start, end, edge } = init
@@ -60,10 +62,11 @@ export function buildGraph(init: GraphInit): Uint8Array {
   const rows = init.twinRows ? 'rows' : 'S'
   const cos = g.input('cos', 'f32', ['S', 1, 2, headDim / 2])
   const sin = g.input('sin', 'f32', ['S', 1, 2, headDim / 2])
-  const mask = g.input('mask', 'f32', [1, 'mask_rows', T])
-  const maskPast = g.input('mask_past', 'f32', ['P'])
+  const mask = g.input('mask', 'f32', [1, 'mask_rows', 'columns'])
+  const front = g.input('front', 'f32', [kvHeads, 'queries', 'before'])
+  const back = g.input('back', 'f32', [kvHeads, 'queries', 'unused'])
   const split = g.input('split', 'i64', [2])
-  const ones = g.input('ones', 'f32', ['keys', 2])
+  const ones = g.input('ones', 'f32', ['columns', 1])
   const pad = g.input('pad', 'f32', ['unused', kvHeads, headDim])
   const keep = init.twinRows ? g.input('keep', 'i64', [1]) : undefined
   const twin = init.twinRows ? g.input('twin', 'i32', [rows]) : undefined
@@ -72,23 +75,26 @@ export function buildGraph(init: GraphInit): Uint8Array {
   // A norm without a residual: the fused operator is the one whose bits agree on every CPU class, and adding
   // zero is exact.
   const zero = g.node('Sub', [x, x])
-  const scale = { f: 1 / Math.sqrt(headDim) }
-  const transposed = { alpha: scale, transB: { i: 1 }, transBatchB: { i: 1 } }
+  const scaled = {
+    alpha: { f: 1 / Math.sqrt(headDim) },
+    transB: { i: 1 },
+    transBatchB: { i: 1 },
+    ...(G === 1 ? { transBatchA: { i: 1 } } : {})
+  }
   const half = { alpha: { f: 0.5 } }
   const fresh: string[] = []
 
   for (let l = start; l < end; l++) {
     const weights = shardWeights(g, init, 'layer', l)
     const product = (name: string, input: string): string => weights.product(name, input)
-    const pastK = g.input(`past_k.${l}`, 'f32', ['P', kvHeads, headDim])
+    const keys = g.input(`keys.${l}`, 'f32', ['c', kvHeads, headDim])
     const pastV = g.input(`past_v.${l}`, 'f32', ['blocks', kvHeads, T, headDim])
-    const tailK = g.input(`tail_k.${l}`, 'f32', ['r', kvHeads, headDim])
     const tailV = g.input(`tail_v.${l}`, 'f32', ['r', kvHeads, headDim])
 
     const n1 = norm(g, x, zero, weights.tensor('norm1'), config)[0]
     let qkv = product('qkv', n1) // [1, rows, (heads + 2·kvHeads)·headDim]
     if (keep !== undefined) qkv = g.node('Slice', [qkv, g.ints(0), keep, g.ints(1)])
-    const [qk, v] = g.nodes('Split', [qkv, g.ints((heads + kvHeads) * headDim, kvHeads * headDim)], 2, {
+    const [qk, vs] = g.nodes('Split', [qkv, g.ints((heads + kvHeads) * headDim, kvHeads * headDim)], 2, {
       axis: { i: 2 }
     }) as [string, string]
 
@@ -98,42 +104,50 @@ export function buildGraph(init: GraphInit): Uint8Array {
     const rotated = g.node('Add', [g.node('Mul', [pairs, cos]), g.node('Mul', [swapped, sin])])
     const [qr, kr] = g.nodes('Split', [rotated, g.ints(heads, kvHeads)], 2, { axis: { i: 1 } }) as [string, string]
 
-    const q = g.node('Reshape', [
-      g.node('Transpose', [g.node('Reshape', [qr, g.ints(-1, kvHeads, G, headDim)])], { perm: { ints: [1, 2, 0, 3] } }),
-      g.ints(kvHeads, -1, headDim)
-    ]) // [kvHeads, G·S, headDim], row g·S + s
+    // The rows of one query group follow one another: row g·S + s of [kvHeads, G·S, headDim]. Without groups the
+    // product reads [S, kvHeads, headDim] in place.
     const perHead = g.ints(-1, kvHeads, headDim)
-    const k = g.node('Concat', [tailK, g.node('Reshape', [kr, perHead]), pad], { axis: { i: 0 } }) // [T, kvHeads, headDim]
-    const vt = g.node('Concat', [tailV, g.node('Reshape', [v, perHead]), pad], { axis: { i: 0 } })
-    fresh.push(g.node('Reshape', [kr, g.ints(1, -1, kvHeads * headDim)]), v)
+    const q =
+      G === 1
+        ? g.node('Reshape', [qr, perHead])
+        : g.node('Reshape', [
+            g.node('Transpose', [g.node('Reshape', [qr, g.ints(-1, kvHeads, G, headDim)])], {
+              perm: { ints: [1, 2, 0, 3] }
+            }),
+            g.ints(kvHeads, -1, headDim)
+          ])
+    const k = g.node('Reshape', [kr, perHead])
+    const v = g.node('Reshape', [vs, perHead])
+    fresh.push(k, v)
 
-    const scores = g.node(
-      'Concat',
-      [
-        g.node('Add', [g.node('FusedMatMul', [q, pastK], transposed), maskPast]),
-        g.node('Add', [g.node('FusedMatMul', [q, k], transposed), mask])
-      ],
-      { axis: { i: 2 } }
-    ) // [kvHeads, G·S, P + T], keys in position order
+    // A score is a product over headDim, which is never cut: where its key comes from cannot change its bits.
+    const scores = g.node('Add', [
+      g.node('Concat', [front, g.node('FusedMatMul', [q, keys], scaled), g.node('FusedMatMul', [q, k], scaled), back], {
+        axis: { i: 2 }
+      }),
+      mask
+    ]) // [kvHeads, G·S, P + T], keys in position order
     const largest = g.node('ReduceMax', [scores, g.ints(-1)], { keepdims: { i: 1 } })
     const e = g.node('Exp', [g.node('Sub', [scores, largest])]) // masked keys become exactly 0
     const [past, current] = g.nodes('Split', [e, split], 2, { axis: { i: 2 } }) as [string, string]
-    // Two columns of ones instead of ReduceSum: its lanes add in an order that differs between CPU classes.
-    const total = g.node('Slice', [g.node('FusedMatMul', [e, ones], half), g.ints(0), g.ints(1), g.ints(2)])
+    // A product with ones instead of ReduceSum: its lanes add in an order that differs between CPU classes.
+    const total = g.node('FusedMatMul', [e, ones], half) // [kvHeads, G·S, 1]
     const blocks = g.node('Transpose', [g.node('Reshape', [past, g.ints(kvHeads, 0, -1, T)])], {
       perm: { ints: [2, 0, 1, 3] }
     }) // [P / T, kvHeads, G·S, T]
     const fromPast = g.node('ReduceSum', [g.node('FusedMatMul', [blocks, pastV], half), g.ints(0)], {
       keepdims: { i: 0 }
     })
-    const fromCurrent = g.node('FusedMatMul', [current, vt], { ...half, transBatchB: { i: 1 } })
+    const block = g.node('Concat', [tailV, v, pad], { axis: { i: 0 } }) // [T, kvHeads, headDim]
+    const fromCurrent = g.node('FusedMatMul', [current, block], { ...half, transBatchB: { i: 1 } })
     const mixed = g.node('Div', [g.node('Add', [fromPast, fromCurrent]), total]) // [kvHeads, G·S, headDim]
-    let attention = g.node('Reshape', [
-      g.node('Transpose', [g.node('Reshape', [mixed, g.ints(kvHeads, G, -1, headDim)])], {
-        perm: { ints: [2, 0, 1, 3] }
-      }),
-      g.ints(1, -1, heads * headDim)
-    ])
+    const perToken =
+      G === 1
+        ? g.node('Transpose', [mixed], { perm: { ints: [1, 0, 2] } })
+        : g.node('Transpose', [g.node('Reshape', [mixed, g.ints(kvHeads, G, -1, headDim)])], {
+            perm: { ints: [2, 0, 1, 3] }
+          })
+    let attention = g.node('Reshape', [perToken, g.ints(1, -1, heads * headDim)])
     if (twin !== undefined) attention = g.node('Gather', [attention, twin], { axis: { i: 1 } })
 
     const [n2, residual] = norm(g, x, product('o', attention), weights.tensor('norm2'), config)
@@ -145,11 +159,8 @@ export function buildGraph(init: GraphInit): Uint8Array {
 
   if (keep !== undefined) x = g.node('Slice', [x, g.ints(0), keep, g.ints(1)])
   g.output('hidden_out', x, 'f32', [1, 'S', hidden])
-  g.output('kv_new', g.node('Concat', fresh, { axis: { i: 2 } }), 'f32', [
-    1,
-    'S',
-    2 * (end - start) * kvHeads * headDim
-  ])
+  const kv = g.node('Concat', fresh, { axis: { i: 1 } })
+  g.output('kv_new', kv, 'f32', ['S', 2 * (end - start) * kvHeads, headDim])
   return g.finish()
 }
 

@@ -36,23 +36,19 @@ export class OnnxSpan {
   readonly #head: InferenceSession | undefined
   readonly #rope: RopeTable
   readonly #cacheFeeds = new WeakMap<SessionCache, CacheFeeds>()
-  /** One dummy block, and the zeros behind the last token: never written. */
-  readonly #zeros: Float32Array
-  /** T zeros, then T times -Infinity: a lone token's mask is a view of it. */
-  readonly #maskRow = new Float32Array(2 * T).fill(Number.NEGATIVE_INFINITY, T)
-  #ones = new Float32Array(0)
+  /** Dummy keys and values, and what fills the current block: never written. */
+  #zeroed = new Float32Array(0)
   readonly #idOne: Tensor
   readonly #hiddenOne: Tensor
   readonly #headFeeds: Feeds
 
   private constructor(init: GraphInit, layers: InferenceSession, head: InferenceSession | undefined) {
-    const { kvHeads, headDim, ropeTheta, hidden } = init.config
+    const { headDim, ropeTheta, hidden } = init.config
     const rows = init.twinRows ? 2 : 1
     this.#init = init
     this.#layers = layers
     this.#head = head
     this.#rope = new RopeTable(headDim, ropeTheta)
-    this.#zeros = new Float32Array(T * kvHeads * headDim)
     this.#idOne = new Tensor('int32', new Int32Array(rows), [1, rows])
     this.#hiddenOne = new Tensor('float32', new Float32Array(rows * hidden), [1, rows, hidden])
     this.#headFeeds = { hidden: new Tensor('float32', new Float32Array(hidden), [1, 1, hidden]) }
@@ -92,20 +88,26 @@ export class OnnxSpan {
     assert(input.length === n * (start === 0 ? 1 : hidden), `a pass of ${n} tokens got ${input.length} inputs`)
 
     const feeds = this.#feedsOf(cache)
+    const row = kvHeads * headDim
+    const c = cache.length
     for (let l = 0; l < end - start; l++) {
       const { keys, valueTail } = cache.layers[l]!
-      const row = kvHeads * headDim
-      const dims = [r, kvHeads, headDim]
-      const from = (cache.length - r) * row
-      feeds[`tail_k.${start + l}`] = new Tensor('float32', keys.subarray(from, from + r * row), dims)
-      feeds[`tail_v.${start + l}`] = new Tensor('float32', valueTail.subarray(0, r * row), dims)
+      // Never no keys at all: a dimension of 0 in FusedMatMul ends the process. The row of zeros is masked.
+      const known = c === 0 ? this.#zeros(row) : keys.subarray(0, c * row)
+      feeds[`keys.${start + l}`] = new Tensor('float32', known, [Math.max(c, 1), kvHeads, headDim])
+      feeds[`tail_v.${start + l}`] = new Tensor('float32', valueTail.subarray(0, r * row), [r, kvHeads, headDim])
     }
+    const P = pastColumns(cache)
     const unused = T - r - n
-    feeds.pad = new Tensor('float32', this.#zeros.subarray(0, unused * kvHeads * headDim), [unused, kvHeads, headDim])
+    const before = P + T - unused - n - Math.max(c, 1)
+    const queries = (heads / kvHeads) * n
+    feeds.front = new Tensor('float32', this.#zeros(kvHeads * queries * before), [kvHeads, queries, before])
+    feeds.back = new Tensor('float32', this.#zeros(kvHeads * queries * unused), [kvHeads, queries, unused])
+    feeds.pad = new Tensor('float32', this.#zeros(unused * row), [unused, kvHeads, headDim])
+    feeds.mask = maskOf(cache, n, heads / kvHeads)
     const rope = [n, 1, 2, headDim / 2]
-    feeds.cos = new Tensor('float32', this.#rope.cos(cache.length, n), rope)
-    feeds.sin = new Tensor('float32', this.#rope.sin(cache.length, n), rope)
-    feeds.mask = n === 1 ? this.#loneMask(r) : manyMask(r, n, heads / kvHeads)
+    feeds.cos = new Tensor('float32', this.#rope.cos(c, n), rope)
+    feeds.sin = new Tensor('float32', this.#rope.sin(c, n), rope)
     if (start === 0) feeds.ids = this.#idTensor(input as Int32Array, n)
     else feeds.hidden = this.#hiddenTensor(input as Float32Array, n)
     if (twinRows) {
@@ -118,7 +120,7 @@ export class OnnxSpan {
     try {
       out = await this.#layers.run(feeds)
     } catch (error) {
-      throw new EngineError(`layers ${start}-${end} failed after ${cache.length} tokens: ${(error as Error).message}`)
+      throw new EngineError(`layers ${start}-${end} failed after ${c} tokens: ${(error as Error).message}`)
     }
     cache.append(out.kv_new!.data as Float32Array, n)
     return out.hidden_out!.data as Float32Array
@@ -153,21 +155,14 @@ export class OnnxSpan {
     const { start, end } = this.#init
     const { kvHeads, headDim } = this.#init.config
     const row = kvHeads * headDim
-    // Never no keys at all: a dimension of 0 in FusedMatMul ends the process.
-    const P = past === 0 ? T : past
+    const P = pastColumns(cache)
     const feeds: Feeds = known?.feeds ?? {}
     for (let l = 0; l < end - start; l++) {
-      const { keys, values } = cache.layers[l]!
-      const k = past === 0 ? this.#zeros : keys.subarray(0, P * row)
-      const v = past === 0 ? this.#zeros : values.subarray(0, P * row)
-      feeds[`past_k.${start + l}`] = new Tensor('float32', k, [P, kvHeads, headDim])
-      feeds[`past_v.${start + l}`] = new Tensor('float32', v, [P / T, kvHeads, T, headDim])
+      const values = past === 0 ? this.#zeros(P * row) : cache.layers[l]!.values.subarray(0, P * row)
+      feeds[`past_v.${start + l}`] = new Tensor('float32', values, [P / T, kvHeads, T, headDim])
     }
-    const masked = past === 0 ? Number.NEGATIVE_INFINITY : 0
-    feeds.mask_past = new Tensor('float32', new Float32Array(P).fill(masked), [P])
     feeds.split = new Tensor('int64', BigInt64Array.of(BigInt(P), BigInt(T)), [2])
-    if (this.#ones.length < 2 * (P + T)) this.#ones = new Float32Array(4 * (P + T)).fill(1)
-    feeds.ones = new Tensor('float32', this.#ones.subarray(0, 2 * (P + T)), [P + T, 2])
+    feeds.ones = new Tensor('float32', new Float32Array(P + T).fill(1), [P + T, 1])
     if (known === undefined) this.#cacheFeeds.set(cache, { past, feeds })
     else known.past = past
     return feeds
@@ -188,18 +183,34 @@ export class OnnxSpan {
     return this.#hiddenOne
   }
 
-  #loneMask(r: number): Tensor {
-    return new Tensor('float32', this.#maskRow.subarray(T - r - 1, 2 * T - r - 1), [1, 1, T])
+  /** n zeros: a view that must not be written. */
+  #zeros(n: number): Float32Array {
+    if (n > this.#zeroed.length) this.#zeroed = new Float32Array(2 * n)
+    return this.#zeroed.subarray(0, n)
   }
 }
 
-/** Row g·n + s lets token s see the r cached tokens of its block, those before it in the pass, and itself. */
-function manyMask(r: number, n: number, groups: number): Tensor {
-  const mask = new Float32Array(groups * n * T)
-  for (let row = 0; row < groups * n; row++) {
-    mask.fill(Number.NEGATIVE_INFINITY, row * T + r + (row % n) + 1, (row + 1) * T)
+/** Columns of whole blocks: at least one, which is then a masked dummy. */
+function pastColumns(cache: SessionCache): number {
+  return Math.max(cache.past, T)
+}
+
+/**
+ * Row g·n + s lets token s see every cached token, those before it in the pass, and itself; a lone token's row
+ * serves all its heads.
+ */
+function maskOf(cache: SessionCache, n: number, groups: number): Tensor {
+  const columns = pastColumns(cache) + T
+  const rows = n === 1 ? 1 : groups * n
+  const mask = new Float32Array(rows * columns)
+  // The columns end with the current block, so its first token is T before the end.
+  const first = columns - T + (cache.length % T)
+  for (let row = 0; row < rows; row++) {
+    const at = row * columns
+    if (cache.past === 0) mask.fill(Number.NEGATIVE_INFINITY, at, at + T)
+    mask.fill(Number.NEGATIVE_INFINITY, at + first + (row % n) + 1, at + columns)
   }
-  return new Tensor('float32', mask, [1, groups * n, T])
+  return new Tensor('float32', mask, [1, rows, columns])
 }
 
 function sessionOptions({ source, threads }: OnnxSpanInit): InferenceSession.SessionOptions {

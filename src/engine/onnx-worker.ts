@@ -37,9 +37,8 @@ try {
 
 async function loadSpan(): Promise<OnnxSpan> {
   const twinRows = init.twinRows ?? (init.weights === 'q4' && (await needsTwinRows()))
-  // Where 4-bit rows differ, two threads also split three rows into two and one; and a product over more than
-  // 128 elements of a head is cut where the thread count says. One thread keeps both exact.
-  const threads = twinRows || config.headDim > attentionBlock ? 1 : init.threads
+  // Where 4-bit rows differ, two threads also split three rows into two and one.
+  const threads = twinRows ? 1 : init.threads
   return OnnxSpan.create({ ...init, twinRows, threads })
 }
 

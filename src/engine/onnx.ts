@@ -8,6 +8,7 @@ import type { SessionId } from '../base/ids.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import {
+  attentionBlock,
   engineCloseTimeoutMs,
   engineLoadTimeoutMs,
   engineQueueMax,
@@ -46,7 +47,8 @@ export interface OnnxEngineInit {
 
 /**
  * Maps the shards of layers [start, end) and starts the thread that computes them.
- * @throws {EngineError} when the range is none of the model's or the files cannot be loaded.
+ * @throws {EngineError} when the range is none of the model's, its heads are wider than {@link attentionBlock}, or
+ *   the files cannot be loaded.
  * @throws the signal's reason when it aborts.
  */
 export async function createOnnxEngine(init: OnnxEngineInit): Promise<Engine> {
@@ -59,6 +61,10 @@ export async function createOnnxEngine(init: OnnxEngineInit): Promise<Engine> {
   }
   if (!(Number.isSafeInteger(threads) && threads >= 1)) {
     throw new EngineError(`threads must be a positive integer, not ${threads}`)
+  }
+  if (config.headDim > attentionBlock) {
+    // Longer products are cut where the number of keys says, and then the bits would depend on it.
+    throw new EngineError(`heads of ${config.headDim} cannot be computed exactly: at most ${attentionBlock} can`)
   }
   const shardLocations = new Map(
     stageShards(manifest, start, end).map(shard => [shardName(shard), shard.sha256 as string])

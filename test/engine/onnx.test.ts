@@ -116,6 +116,11 @@ describe('an ONNX engine', () => {
     await expect(make({ start, end })).rejects.toThrow('no range')
   })
 
+  it('refuses heads wider than an attention block', async () => {
+    const manifest = { ...model.manifest, config: { ...config, headDim: 130 } }
+    await expect(make({ manifest })).rejects.toThrow('heads of 130')
+  })
+
   it('says which layers cannot be loaded', async () => {
     const torn = syntheticModel(config, 'q8', 'f32', 3)
     models.push(torn)
