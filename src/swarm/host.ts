@@ -162,6 +162,8 @@ export class Host implements Links {
   readonly #inbound = new Map<string, number>()
   readonly #channels = new Set<StreamChannel>()
   readonly #connected = new Set<PeerId>()
+  /** Peers with several connections that are being looked after. */
+  readonly #duplicates = new Set<string>()
   readonly #lastHeardMs = new Map<PeerId, number>()
   #stopped = false
 
@@ -375,7 +377,7 @@ export class Host implements Links {
       this.#init.onConnect?.(peer)
     }
     if (this.#node.getConnections(connection.remotePeer).length > 1) {
-      setTimeout(() => this.#closeDuplicates(connection.remotePeer), duplicateGraceMs).unref()
+      this.#watchDuplicates(connection.remotePeer)
     }
   }
 
@@ -388,30 +390,44 @@ export class Host implements Links {
   }
 
   /**
-   * Both ends dialled at once: of several connections both prefer one that the smaller id dialled, the oldest
-   * of them, so that they agree without a word.
+   * Both ends dialled at once. New channels go where channels of ours are already, else to a connection that the
+   * smaller id dialled, the oldest of them, so that both ends choose alike without a word.
    */
   #preferred(connections: readonly Connection[]): Connection | undefined {
-    const open = connections.filter(connection => connection.status === 'open')
-    const bySmallerId = open.filter(
-      ({ direction, remotePeer }) => (direction === 'outbound') === this.self < remotePeer.toString()
-    )
-    const pool = bySmallerId.length > 0 ? bySmallerId : open
-    return pool.reduce<Connection | undefined>(
-      (oldest, next) => (oldest === undefined || next.timeline.open < oldest.timeline.open ? next : oldest),
-      undefined
-    )
+    const rank = (connection: Connection): number =>
+      2 * this.#carries(connection) +
+      ((connection.direction === 'outbound') === this.self < connection.remotePeer.toString() ? 1 : 0)
+    return connections
+      .filter(({ status }) => status === 'open')
+      .toSorted((a, b) => rank(b) - rank(a) || a.timeline.open - b.timeline.open)[0]
   }
 
-  /** Only the smaller id closes, only what carries no channel of ours, or the other end would lose frames. */
+  /** Channels of protocols that are handled here, on one connection. */
+  #carries(connection: Connection): number {
+    return connection.streams.filter(({ protocol }) => this.#handled.has(protocol)).length
+  }
+
+  /** Only the smaller id closes, and only what carries no channel of ours: the other end would lose frames. */
   #closeDuplicates(peer: Libp2pPeerId): void {
-    if (this.#stopped || this.self > peer.toString()) return
+    this.#duplicates.delete(peer.toString())
     const connections = this.#node.getConnections(peer)
-    const preferred = this.#preferred(connections)
-    for (const connection of connections) {
-      if (connection === preferred || connection.streams.some(({ protocol }) => this.#handled.has(protocol))) continue
-      void connection.close().catch(() => connection.abort(new Error('a duplicate')))
+    if (this.#stopped || connections.length < 2) return
+    if (this.self < peer.toString()) {
+      const preferred = this.#preferred(connections)
+      for (const connection of connections) {
+        if (connection === preferred || this.#carries(connection) > 0) continue
+        void connection.close().catch(() => connection.abort(new Error('a duplicate')))
+      }
     }
+    this.#watchDuplicates(peer)
+  }
+
+  /** Looks again until one connection is left. */
+  #watchDuplicates(peer: Libp2pPeerId): void {
+    const key = peer.toString()
+    if (this.#duplicates.has(key)) return
+    this.#duplicates.add(key)
+    setTimeout(() => this.#closeDuplicates(peer), duplicateGraceMs).unref()
   }
 }
 

@@ -8,7 +8,9 @@ import type { PeerId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   heartbeatMs,
+  provideSettleMs,
   publishMs,
+  publishRefreshMs,
   recordBytesMax,
   recordMarksMax,
   recordsBurstMax,
@@ -106,7 +108,8 @@ export class Records {
   #announced: Uint8Array | undefined
   #announcedMs = 0
   #publishedMs = Number.NEGATIVE_INFINITY
-  #publishedSeq = -1
+  /** What was said last is not what the DHT has; a mere repetition does not count. */
+  #unpublished = false
   #tickedMs: number | undefined
   #left = false
 
@@ -183,6 +186,7 @@ export class Records {
     const payload = encodePayload(this.#own(this.#content, 0, recordTtlMs))
     if (this.#announced !== undefined && sameBytes(this.#announced, payload)) return []
     this.#announced = payload
+    this.#unpublished = true
     return this.#announce(recordTtlMs, nowMs, wallMs)
   }
 
@@ -205,13 +209,17 @@ export class Records {
       effects.push({ type: 'record', peer: this.#init.self })
     }
     for (const peer of this.#neighbours.keys()) effects.push(this.#send(peer, [value], nowMs))
-    if (ttlMs === 0 || nowMs - this.#publishedMs >= publishMs) effects.push(this.#publish(value, nowMs))
+    if (ttlMs === 0 || this.#publishDue(nowMs)) effects.push(this.#publish(value, nowMs))
     return effects
+  }
+
+  #publishDue(nowMs: number): boolean {
+    return nowMs - this.#publishedMs >= (this.#unpublished ? publishMs : publishRefreshMs)
   }
 
   #publish(value: Uint8Array, nowMs: number): RecordsEffect {
     this.#publishedMs = nowMs
-    this.#publishedSeq = this.#seq
+    this.#unpublished = false
     return { type: 'publish', value }
   }
 
@@ -228,6 +236,11 @@ export class Records {
 
   #opened(peer: PeerId, nowMs: number): RecordsEffect[] {
     if (peer === this.#init.self) return []
+    if (this.#neighbours.size === 0 && this.#content !== undefined) {
+      // What was published alone was published to nobody; the DHT needs a moment to know who came.
+      this.#unpublished = true
+      this.#publishedMs = Math.min(this.#publishedMs, nowMs - publishMs + provideSettleMs)
+    }
     this.#neighbours.set(peer, {
       lastHeardMs: nowMs,
       lastSentMs: nowMs,
@@ -340,7 +353,7 @@ export class Records {
       if (nowMs - this.#announcedMs >= recordTtlMs / 3) effects.push(...this.#announce(recordTtlMs, nowMs, wallMs))
       else effects.push(...this.#announceIfNew(nowMs, wallMs))
       const own = this.#live.get(this.#init.self)
-      if (own !== undefined && this.#publishedSeq < this.#seq && nowMs - this.#publishedMs >= publishMs) {
+      if (own !== undefined && this.#publishDue(nowMs)) {
         effects.push(this.#publish(own.value, nowMs))
       }
     }

@@ -96,8 +96,8 @@ export interface Swarm {
   /** Says in the DHT that this peer holds exactly these shards. Failures are tried again; it never throws. */
   provide(shards: Iterable<ShardId>): Promise<void>
   /**
-   * A peer's record as the DHT has it, which may be as old as its last publication; it does not count as a sign of
-   * life. Undefined when nobody has one. @throws the signal's reason.
+   * A peer's newest record: its live one, or what the DHT has, which may be long past and is no sign of life.
+   * Undefined when nobody has one. @throws the signal's reason.
    */
   lookup(peer: PeerId, options: { signal: AbortSignal }): Promise<SwarmRecord | undefined>
   /** Live peers that hold a shard, as the DHT finds them, this peer excluded. @throws the signal's reason. */
@@ -335,7 +335,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   }
 
   async lookup(peer: PeerId, { signal }: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
-    let best: SwarmRecord | undefined
+    signal.throwIfAborted()
+    let best = this.#records.get(peer)
+    if (best !== undefined) return best
     try {
       for await (const event of this.#host.dht.get(dhtKey(peer), { signal })) {
         if (event.name !== 'VALUE' || this.#records.refusal(peer, event.value) !== undefined) continue

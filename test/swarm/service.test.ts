@@ -8,7 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ShardId } from '../../src/base/ids.ts'
 import { Host } from '../../src/swarm/host.ts'
-import { identityOf, loadIdentity } from '../../src/swarm/identity.ts'
+import { identityOf, loadIdentity, verifySignature } from '../../src/swarm/identity.ts'
 import { encodeRecord, readRecord } from '../../src/swarm/record.ts'
 import { encodeRecordsFrame } from '../../src/swarm/records.ts'
 import { recordsProtocol, type Swarm } from '../../src/swarm/service.ts'
@@ -41,7 +41,10 @@ describe('a swarm of real peers', () => {
     await until(() => everyone([a, b]), 'two know each other')
     const c = await world.start('c')
     await until(() => everyone([a, b, c]), 'three know each other')
-    expect(a.discovery().find(({ way }) => way === 'neighbours')?.state).toBe('2 on this machine, 2 connected')
+    await until(
+      () => a.discovery().some(({ state }) => state === '2 on this machine, 2 connected'),
+      'the folder of neighbours says so'
+    )
     expect(a.violations()).toEqual({})
   })
 
@@ -118,7 +121,10 @@ describe('a swarm of real peers', () => {
     expect(stranger.records().map(({ record }) => record.peer)).toEqual([stranger.id])
     expect(a.records().some(({ record }) => record.peer === stranger.id)).toBe(false)
     expect(a.discovery().some(({ state }) => state.includes('other swarm or wrong secret'))).toBe(true)
-    expect(stranger.discovery().find(({ way }) => way === 'static')?.state).toContain('another swarm')
+    await until(
+      () => stranger.discovery().some(({ way, state }) => way === 'static' && state.includes('another swarm')),
+      'the stranger is told why'
+    )
     expect(everyone([a, b])).toBe(true)
   })
 
@@ -164,6 +170,31 @@ describe('a swarm of real peers', () => {
     expect(recordOf(a, b)?.record.budgetBytes).toBe(0)
     b.announce({ budgetBytes: 5 })
     await until(() => recordOf(a, b)?.record.budgetBytes === 5, 'the true one goes on')
+    await x.stop()
+  })
+
+  it('R13: a record can be looked up in the DHT, the last one that was published', async () => {
+    const [a, b] = [await world.start('a'), await world.start('b')]
+    await until(() => everyone([a, b]), 'two know each other')
+    const stranger = identityOf(await generateKeyPair('Ed25519')).id
+    expect(await a.lookup(stranger, { signal: signal() })).toBeUndefined()
+    expect((await a.lookup(b.id, { signal: signal() }))?.peer).toBe(b.id)
+    await expect(a.lookup(b.id, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no')
+    // Someone without a records channel has only the DHT.
+    const x = await rogue(world)
+    await x.dial([multiaddr(a.addresses[0]!)], { signal: signal() })
+    let found = 0
+    for (let i = 0; i < 100 && found === 0; i++) {
+      try {
+        for await (const event of x.dht.get(new TextEncoder().encode(`/skein/${b.id}`), { signal: signal() })) {
+          if (event.name === 'VALUE') found = readRecord(event.value).verified(verifySignature).seq
+        }
+      } catch {
+        // Not there yet.
+      }
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    expect(found).toBeGreaterThan(0)
     await x.stop()
   })
 
