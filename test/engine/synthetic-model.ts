@@ -16,7 +16,7 @@ export interface TestModel {
 
 type MakeShard = (role: ShardRole, layer: number | null) => Uint8Array
 
-function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeType, make: MakeShard): TestModel {
+export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeType, make: MakeShard): TestModel {
   const shardDirectory = mkdtempSync(path.join(tmpdir(), 'skein-model-'))
   const order: [ShardRole, number | null][] = [
     ['embedding', null],

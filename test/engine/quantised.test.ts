@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, it } from 'vitest'
+import { SessionCache } from '../../src/engine/cache.ts'
+import { OnnxSpan } from '../../src/engine/onnx-span.ts'
+import { embeddingType, layerMatrices, shardTensors } from '../../src/model/layout.ts'
+import type { ModelConfig, ShardEntry } from '../../src/model/manifest.ts'
+import { shardName } from '../../src/model/manifest.ts'
+import { syntheticModel, type TestModel, writeModel } from './synthetic-model.ts'
+
+/** The float32 model whose weights are what the quantised ones stand for, by the layout's own words. */
+function dequantised({ manifest, shardDirectory }: TestModel): TestModel {
+  const { config, weights, edge } = manifest
+  return writeModel(config, 'f32', edge, (role, layer) => {
+    const shard = manifest.shards.find(s => s.role === role && s.layer === layer) as ShardEntry
+    const bytes = new Uint8Array(readFileSync(path.join(shardDirectory, shard.sha256)))
+    const from = new Map(shardTensors(config, weights, role).map(entry => [entry.name, entry]))
+    const to = shardTensors(config, 'f32', role)
+    const last = to.at(-1)!
+    const out = new Uint8Array(last.offset + last.bytes)
+    for (const { name, offset, bytes: length } of to) {
+      const values = new Float32Array(out.buffer, offset, length / 4)
+      const plain = from.get(name)
+      if (plain !== undefined) {
+        values.set(new Float32Array(bytes.buffer, plain.offset, length / 4))
+        continue
+      }
+      const type = role === 'layer' ? weights : embeddingType(weights)
+      const inputs = layerMatrices(config).find(m => m.name === name)?.inputs ?? config.hidden
+      const outputs = values.length / inputs
+      const q = from.get(`${name}.q`)!
+      const s = from.get(`${name}.s`)!
+      const scales = new Float32Array(bytes.buffer, s.offset, s.bytes / 4)
+      const blocks = Math.ceil(inputs / 32)
+      for (let row = 0; row < outputs; row++) {
+        for (let k = 0; k < inputs; k++) {
+          const at = row * blocks * 32 + k
+          const byte = bytes[q.offset + (type === 'q8' ? at : at >> 1)]!
+          const level = type === 'q8' ? byte - 128 : (k % 2 === 0 ? byte & 15 : byte >> 4) - 8
+          const weight = level * scales[row * blocks + (k >> 5)]!
+          values[name === 'embedding' ? row * inputs + k : k * outputs + row] = weight
+        }
+      }
+    }
+    return out
+  })
+}
+
+async function outputs({
+  manifest,
+  shardDirectory
+}: TestModel): Promise<{ hidden: Float32Array; logits: Float32Array }> {
+  const { config, weights, edge } = manifest
+  const span = await OnnxSpan.create({
+    config,
+    weights,
+    edge,
+    start: 0,
+    end: config.layers,
+    shardLocations: new Map(manifest.shards.map(shard => [shardName(shard), shard.sha256 as string])),
+    source: { kind: 'folder', path: shardDirectory },
+    threads: 1
+  })
+  span.grow(20)
+  const cache = new SessionCache({ layers: config.layers, kvHeads: config.kvHeads, headDim: config.headDim }, 20)
+  const hidden = await span.pass(
+    cache,
+    Int32Array.from({ length: 20 }, (_, i) => i * 3),
+    20
+  )
+  const logits = await span.logits(hidden.subarray(19 * config.hidden))
+  await span.release()
+  return { hidden, logits }
+}
+
+function relativeError(values: Float32Array, want: Float32Array): number {
+  let error = 0
+  let size = 0
+  for (let i = 0; i < want.length; i++) {
+    error += (values[i]! - want[i]!) ** 2
+    size += want[i]! ** 2
+  }
+  return Math.sqrt(error / size)
+}
+
+it.each([
+  ['q8', 64, 96, true],
+  ['q8', 72, 86, false],
+  ['q4', 64, 96, false],
+  ['q4', 40, 172, true]
+] as const)(
+  '%s weights (hidden %d, intermediate %d, tied %s) mean what the layout says',
+  async (weights, hidden, intermediate, tiedEmbeddings) => {
+    const config: ModelConfig = {
+      layers: 2,
+      hidden,
+      intermediate,
+      heads: 4,
+      kvHeads: 2,
+      headDim: 10,
+      vocab: 70,
+      contextMax: 64,
+      ropeTheta: 10_000,
+      normEpsilon: 1e-5,
+      tiedEmbeddings
+    }
+    const model = syntheticModel(config, weights, 'f32', 3)
+    const exact = dequantised(model)
+    try {
+      const seen = await outputs(model)
+      const want = await outputs(exact)
+      // Activations are rounded to 8 bits per block of 32: 1/127 of the block's largest, halved on average.
+      expect(relativeError(seen.hidden, want.hidden)).toBeLessThan(0.03)
+      expect(relativeError(seen.logits, want.logits)).toBeLessThan(0.03)
+    } finally {
+      model.remove()
+      exact.remove()
+    }
+  }
+)
