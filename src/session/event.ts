@@ -2,7 +2,7 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
-import type { HopStats } from '../stage/frame.ts'
+import type { HopStats, RefuseFrame } from '../stage/frame.ts'
 
 export type SessionEvent =
   | { readonly kind: 'start' }
@@ -15,6 +15,7 @@ export type SessionEvent =
   | { readonly kind: 'frame'; readonly epoch: number; readonly bytes: Uint8Array }
   /** From the tail. */
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
+  | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number }
   | { readonly kind: 'cancel' }
   /** Time has passed: deadlines are looked at. */

@@ -270,6 +270,7 @@ class Driver {
     })
     this.#drive = stages.drive(session, {
       onToken: ({ epoch, position, id }) => this.#feed({ kind: 'token', epoch, position, id }),
+      onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch }) => this.#feed({ kind: 'tail-lost', epoch })
     })
     this.#timer = setInterval(() => this.#feed({ kind: 'tick' }), routeRetryMs)

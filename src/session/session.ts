@@ -110,6 +110,14 @@ export class Session {
         if (this.#phase === 'running') this.#lose(0, 'closed')
         else if (this.#phase === 'closing') this.#finish([])
         break
+      case 'tail-refused': {
+        const { refuse } = event
+        if (refuse.epoch !== this.#epoch || this.#phase !== 'running') break
+        const tail = this.#route.length - 1
+        if (refuse.hop === tail) this.#onRefuse(refuse)
+        else this.#violated(tail, 'invalid', `the tail refuses in the name of hop ${refuse.hop}`)
+        break
+      }
       case 'tail-lost':
         if (event.epoch === this.#epoch && this.#phase === 'running') this.#lose(this.#route.length - 1, 'closed')
         break

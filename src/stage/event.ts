@@ -2,6 +2,7 @@
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Sampling, Step } from '../engine/engine.ts'
 import type { EdgeType } from '../model/manifest.ts'
+import type { RefuseFrame, TokenFrame } from './frame.ts'
 
 /** What a stage must know of its model to check what peers send. */
 export interface StageFacts extends Range {
@@ -97,9 +98,9 @@ export type StageEffect =
   | {
       readonly kind: 'deliver'
       readonly session: SessionId
-      readonly epoch: number
-      readonly position: number
-      readonly id: number
+      readonly token: TokenFrame
+      /** Of the frame with its length prefix. */
       readonly bytes: number
     }
+  | { readonly kind: 'tail-refused'; readonly session: SessionId; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly session: SessionId; readonly epoch: number; readonly peer: PeerId }

@@ -407,6 +407,8 @@ export class Seat {
 
   #refuseWith(frame: RefuseFrame): void {
     this.#sendUp(frame)
+    // From the tail the driver is one hop away: it need not wait for the news to travel the whole route back.
+    if (this.isTail && this.down?.connected === true) this.#sendDown(frame)
     this.phase = 'refused'
     this.#queue = []
     this.#outbox = []

@@ -8,7 +8,7 @@ import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError } from '../
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from '../limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
-import { stageProtocol } from './frame.ts'
+import { type RefuseFrame, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
 
 export interface StageServiceInit {
@@ -25,6 +25,8 @@ export interface StageServiceInit {
 export interface DriveHandlers {
   /** `bytes`: of the frame with its length prefix. */
   onToken: (token: { epoch: number; position: number; id: number; bytes: number }) => void
+  /** The tail of that epoch's route cannot go on. */
+  onTailRefused: (refuse: RefuseFrame) => void
   /** The tail of that epoch's route closed its stream, or its connection broke. */
   onTailLost: (lost: { epoch: number; peer: PeerId }) => void
 }
@@ -211,10 +213,13 @@ class Service implements StageService {
         this.#compute(effect.seat, effect.step)
         break
       case 'deliver': {
-        const { session, epoch, position, id, bytes } = effect
-        this.#handlers.get(session)?.onToken({ epoch, position, id, bytes })
+        const { epoch, position, id } = effect.token
+        this.#handlers.get(effect.session)?.onToken({ epoch, position, id, bytes: effect.bytes })
         break
       }
+      case 'tail-refused':
+        this.#handlers.get(effect.session)?.onTailRefused(effect.refuse)
+        break
       case 'connect':
         void this.#connect(effect.link, effect.peer)
         break

@@ -194,10 +194,13 @@ export class Stages {
       return undefined
     }
     if (role === 'driver') {
-      if (frame.kind !== 'token') return unexpected(`a tail sends tokens, not ${frame.kind}`)
-      const { epoch, position, id } = frame
-      if (epoch !== link.epoch) return { violation: 'invalid', message: `a token of another epoch: ${epoch}` }
-      this.emit({ kind: 'deliver', session: link.session!, epoch, position, id, bytes: framedBytes(bytes) })
+      if (frame.kind !== 'token' && frame.kind !== 'refuse') return unexpected(`a tail sends tokens, not ${frame.kind}`)
+      if (frame.epoch !== link.epoch) {
+        return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${link.epoch}` }
+      }
+      const session = link.session!
+      if (frame.kind === 'refuse') this.emit({ kind: 'tail-refused', session, refuse: frame })
+      else this.emit({ kind: 'deliver', session, token: frame, bytes: framedBytes(bytes) })
       return undefined
     }
     if (frame.kind !== 'open') return unexpected(`the first frame must be open, not ${frame.kind}`)

@@ -186,7 +186,7 @@ describe('a hop dies in mid-answer', () => {
         }
         await world.stop()
       }),
-      { numRuns: 150 }
+      { numRuns: 100 }
     )
   })
 })

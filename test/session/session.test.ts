@@ -1,0 +1,310 @@
+/** The session decider by table. Rule numbers are those of `protocols/stage.md`. */
+import { describe, expect, test } from 'vitest'
+import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
+import { NotCoveredError } from '../../src/errors.ts'
+import { excludeMs, recoveriesMax, routeRetryMs, routeWaitMs, stageCloseMs, stepTimeoutMs } from '../../src/limits.ts'
+import type { Hop } from '../../src/route/view.ts'
+import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
+import { Session } from '../../src/session/session.ts'
+import { stopAt } from '../../src/session/stop.ts'
+import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
+import type { Frame, RefuseReason } from '../../src/stage/frame.ts'
+import { prompt } from './world.ts'
+
+const peer = (name: string): PeerId => `12D3KooW${name}` as PeerId
+const route = (...names: string[]): Hop[] => names.map((name, i) => ({ peer: peer(name), start: i, end: i + 1 }))
+
+class Kit {
+  readonly session: Session
+  nowMs = 0
+  effects: SessionEffect[] = []
+
+  constructor(promptIds: readonly number[], { maxTokens = 10, eosIds = [] as number[] } = {}) {
+    this.session = new Session({
+      self: peer('D'),
+      session: '0f'.repeat(16) as SessionId,
+      model: 'cd'.repeat(32) as ModelId,
+      vocab: 300,
+      promptIds,
+      tokensMax: promptIds.length + maxTokens,
+      sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
+      stop: stopAt({ eosIds, maxTokens })
+    })
+  }
+
+  do(...events: SessionEvent[]): this {
+    this.effects = events.flatMap(event => this.session.handle(event, this.nowMs))
+    return this
+  }
+
+  /** Starts and opens an epoch on a route. */
+  on(epoch: number, names: string[]): this {
+    if (epoch === 0) this.do({ kind: 'start' })
+    return this.do({ kind: 'routed', route: route(...names) }, { kind: 'connected', epoch })
+  }
+
+  frame(epoch: number, frame: Frame): this {
+    return this.do({ kind: 'frame', epoch, bytes: encodeFrame(frame) })
+  }
+
+  refuse(epoch: number, hop: number, reason: RefuseReason): this {
+    return this.frame(epoch, { kind: 'refuse', epoch, hop, reason, length: 0, message: 'because' })
+  }
+
+  token(epoch: number, position: number, id: number): this {
+    return this.do({ kind: 'token', epoch, position, id })
+  }
+
+  wait(ms: number): this {
+    this.nowMs += ms
+    return this.do({ kind: 'tick' })
+  }
+
+  get sent(): Frame[] {
+    return this.effects.flatMap(effect => (effect.kind === 'send' ? [decodeFrame(effect.bytes)] : []))
+  }
+
+  /** `[position, end, sample]` of the steps that were just sent. */
+  get steps(): [number, number, boolean][] {
+    return this.sent.flatMap(f =>
+      f.kind === 'step' ? [[f.position, f.position + f.tokens, f.sample] as [number, number, boolean]] : []
+    )
+  }
+
+  get outputs(): SessionOutput[] {
+    return this.effects.flatMap(effect => (effect.kind === 'output' ? [effect.output] : []))
+  }
+
+  /** Whom the session asks to be left out of the route, if it asks for one. */
+  get excluded(): string[] | undefined {
+    const ask = this.effects.find(effect => effect.kind === 'route')
+    return ask && [...ask.excluded].map(id => id.slice(8))
+  }
+}
+
+describe('an undisturbed session', () => {
+  test.each<[number, [number, number, boolean][]]>([
+    [1, [[0, 1, true]]],
+    [128, [[0, 128, true]]],
+    [
+      129,
+      [
+        [0, 128, false],
+        [128, 129, true]
+      ]
+    ],
+    [
+      300,
+      [
+        [0, 128, false],
+        [128, 256, false],
+        [256, 300, true]
+      ]
+    ]
+  ])(
+    'S8, S9: a prompt of %i tokens goes out in steps that end at multiples of 128; the last one samples',
+    (length, steps) => {
+      const kit = new Kit(prompt(length)).on(0, ['A', 'B'])
+      expect(kit.sent[0]).toMatchObject({ kind: 'open', epoch: 0, hop: 0, keep: 0, tokensMax: length + 10 })
+      expect(kit.steps).toEqual(steps)
+    }
+  )
+
+  test('S5: a long prompt waits for credit', () => {
+    const kit = new Kit(prompt(1000)).on(0, ['A'])
+    expect(kit.steps.at(-1)).toEqual([384, 512, false])
+    kit.frame(0, { kind: 'ack', epoch: 0, length: 256, steps: 2, tokens: 256 })
+    expect(kit.steps).toEqual([
+      [512, 640, false],
+      [640, 768, false]
+    ])
+  })
+
+  test('each token is the next step, until the last one: then Close', () => {
+    const kit = new Kit([1, 2], { maxTokens: 2 }).on(0, ['A'])
+    kit.token(0, 2, 50)
+    expect(kit.steps).toEqual([[2, 3, true]])
+    expect(kit.outputs).toEqual([{ kind: 'token', id: 50, position: 2, stop: undefined }])
+    kit.token(0, 3, 51)
+    expect(kit.outputs).toEqual([{ kind: 'token', id: 51, position: 3, stop: 'length' }])
+    expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+    kit.frame(0, { kind: 'closed', hops: [] })
+    expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'stopped', stop: 'length' } }])
+  })
+
+  test('an end-of-sequence token ends it', () => {
+    const kit = new Kit([1, 2], { eosIds: [7] }).on(0, ['A']).token(0, 2, 7)
+    expect(kit.outputs).toEqual([{ kind: 'token', id: 7, position: 2, stop: 'eos' }])
+    expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+  })
+
+  test('S16: Closed that never comes is waited for no longer than its deadline', () => {
+    const kit = new Kit([1, 2], { maxTokens: 1 }).on(0, ['A']).token(0, 2, 50)
+    expect(kit.wait(stageCloseMs - 1).outputs).toEqual([])
+    expect(kit.wait(1).outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'stopped' } }])
+  })
+})
+
+describe('S17: who is charged', () => {
+  const cases: [RefuseReason, number, string[]][] = [
+    ['not-serving', 1, ['B']],
+    ['no-room', 2, ['C']],
+    ['engine', 0, ['A']],
+    ['leaving', 1, ['B']],
+    ['next-lost', 0, ['B']],
+    ['next-lost', 1, ['C']],
+    // The tail's next one is the driver itself.
+    ['next-lost', 2, []],
+    ['invalid', 2, ['B']],
+    ['gap', 1, []],
+    ['stale-epoch', 1, []]
+  ]
+  test.each(cases)('%s by hop %i: %j', (reason, hop, names) => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C']).refuse(0, hop, reason)
+    expect(kit.excluded).toEqual(names)
+    expect(kit.outputs.map(o => (o.kind === 'lost' ? o.peer.slice(8) : ''))).toEqual(names)
+    expect(kit.effects).toContainEqual({ kind: 'hang-up', epoch: 0 })
+    // Once: what else is heard of that epoch says nothing new.
+    expect(kit.do({ kind: 'tail-lost', epoch: 0 }, { kind: 'head-lost', epoch: 0, message: '' }).effects).toEqual([])
+    expect(kit.refuse(0, 1, 'engine').effects).toEqual([])
+  })
+
+  test('a broken stream to the head or from the tail charges that one', () => {
+    const head = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'head-lost', epoch: 0, message: 'reset' })
+    expect(head.excluded).toEqual(['A'])
+    const tail = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'tail-lost', epoch: 0 })
+    expect(tail.excluded).toEqual(['B'])
+  })
+
+  test('S14: a tail may refuse for itself only', () => {
+    const own = { kind: 'refuse', epoch: 0, hop: 1, reason: 'leaving', length: 0, message: '' } as const
+    expect(new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'tail-refused', refuse: own }).excluded).toEqual(['B'])
+    const other = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'tail-refused', refuse: { ...own, hop: 0 } })
+    expect(other.excluded).toEqual(['B'])
+    expect(other.effects).toContainEqual(expect.objectContaining({ kind: 'violation', remote: peer('B') }))
+  })
+
+  test('what the head cannot compute came from here: no route will help', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 0, 'invalid')
+    expect(kit.excluded).toBeUndefined()
+    kit.frame(0, { kind: 'closed', hops: [] })
+    expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'failed' } }])
+  })
+
+  test('S18: nonsense from the head or the tail is a violation, and that peer is left out', () => {
+    const garbage = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'frame', epoch: 0, bytes: Uint8Array.of(255) })
+    expect(garbage.effects).toContainEqual(
+      expect.objectContaining({ kind: 'violation', remote: peer('A'), violation: 'malformed' })
+    )
+    expect(garbage.excluded).toEqual(['A'])
+    const ack = new Kit([1, 2]).on(0, ['A', 'B']).frame(0, { kind: 'ack', epoch: 0, length: 2, steps: 2, tokens: 2 })
+    expect(ack.excluded).toEqual(['A'])
+    for (const [position, id] of [
+      [3, 5],
+      [1, 5],
+      [2, 300]
+    ] as const) {
+      const kit = new Kit([1, 2]).on(0, ['A', 'B']).token(0, position, id)
+      expect(kit.excluded).toEqual(['B'])
+    }
+  })
+
+  test('nobody is left out for ever', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'engine')
+    kit.on(1, ['A', 'C'])
+    kit.nowMs += excludeMs
+    expect(kit.refuse(1, 1, 'engine').excluded).toEqual(['C'])
+  })
+})
+
+describe('a new epoch', () => {
+  /** Two prompt tokens and three generated ones; then hop 1 is lost. */
+  function lost(): Kit {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B'])
+    for (const [i, id] of [50, 51, 52].entries()) kit.token(0, 2 + i, id)
+    return kit.refuse(0, 0, 'next-lost')
+  }
+
+  test("S11: keeps all but the last token, and waits for the head's length before it steps", () => {
+    const kit = lost().on(1, ['A', 'C'])
+    expect(kit.sent).toMatchObject([{ kind: 'open', epoch: 1, keep: 4 }])
+    expect(kit.outputs).toEqual([])
+    kit.frame(1, { kind: 'ack', epoch: 1, length: 4, steps: 0, tokens: 0 })
+    expect(kit.steps).toEqual([[4, 5, true]])
+  })
+
+  test("the driver's tokens are the last resort: a cold head gets them all", () => {
+    const kit = lost().on(1, ['X', 'C']).frame(1, { kind: 'ack', epoch: 1, length: 0, steps: 0, tokens: 0 })
+    expect(kit.steps).toEqual([[0, 5, true]])
+    const [step] = kit.sent
+    expect(step?.kind === 'step' && step.input.kind === 'ids' && [...step.input.ids]).toEqual([1, 2, 50, 51, 52])
+    kit.nowMs += 70
+    kit.token(1, 5, 53)
+    expect(kit.outputs).toEqual([
+      { kind: 'recovered', ms: 70, replayedTokens: 4, route: route('X', 'C') },
+      { kind: 'token', id: 53, position: 5, stop: undefined }
+    ])
+  })
+
+  test('what the older epoch still says is not heard', () => {
+    const kit = lost().on(1, ['A', 'C'])
+    expect(kit.token(0, 5, 99).effects).toEqual([])
+    expect(kit.do({ kind: 'tail-lost', epoch: 0 }).effects).toEqual([])
+    expect(kit.frame(0, { kind: 'ack', epoch: 0, length: 9, steps: 9, tokens: 9 }).effects).toEqual([])
+  })
+
+  test('S11: a head that claims more than is valid is not believed', () => {
+    const kit = lost().on(1, ['A', 'C']).frame(1, { kind: 'ack', epoch: 1, length: 5, steps: 0, tokens: 0 })
+    expect(kit.excluded).toEqual(['B', 'A'])
+  })
+
+  test('a route that never gives a token is not tried for ever', () => {
+    const kit = new Kit([1, 2]).on(0, ['A'])
+    for (let epoch = 0; epoch < recoveriesMax; epoch++) kit.refuse(epoch, 0, 'gap').on(epoch + 1, ['A'])
+    kit.refuse(recoveriesMax, 0, 'gap')
+    expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'failed' } }])
+  })
+
+  test('silence ends an epoch and charges nobody: it is not known who is silent', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B'])
+    expect(kit.wait(stepTimeoutMs - 1).effects).toEqual([])
+    expect(kit.wait(1).excluded).toEqual([])
+  })
+
+  test('no route after a loss: asks again and again, then fails', () => {
+    const error = new NotCoveredError('layers 1-2 are missing')
+    const kit = lost().do({ kind: 'unroutable', error })
+    expect(kit.wait(routeRetryMs).excluded).toEqual(['B'])
+    kit.nowMs += routeWaitMs
+    kit.do({ kind: 'unroutable', error })
+    expect(kit.outputs).toMatchObject([
+      { kind: 'end', outcome: { kind: 'failed', message: expect.stringContaining('layers 1-2 are missing') } }
+    ])
+  })
+
+  test('no route at the start: fails at once with the reason', () => {
+    const error = new NotCoveredError('layers 1-2 are missing')
+    const kit = new Kit([1, 2]).do({ kind: 'start' }, { kind: 'unroutable', error })
+    expect(kit.outputs.at(-1)).toMatchObject({ kind: 'end', outcome: { kind: 'failed', error } })
+  })
+})
+
+describe('cancelling', () => {
+  test.each<[string, (kit: Kit) => Kit]>([
+    ['before there is a route', kit => kit.do({ kind: 'start' })],
+    ['before the head is there', kit => kit.do({ kind: 'start' }, { kind: 'routed', route: route('A') })]
+  ])('%s: ends at once', (_, begin) => {
+    const kit = begin(new Kit([1, 2])).do({ kind: 'cancel' })
+    expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'cancelled' } }])
+    expect(kit.do({ kind: 'routed', route: route('A') }, { kind: 'connected', epoch: 0 }).effects).toEqual([])
+  })
+
+  test('on a route: Close, then the end with Closed', () => {
+    const kit = new Kit([1, 2]).on(0, ['A']).do({ kind: 'cancel' })
+    expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+    expect(kit.do({ kind: 'cancel' }).effects).toEqual([])
+    expect(kit.token(0, 2, 50).effects).toEqual([])
+    kit.frame(0, { kind: 'closed', hops: [] })
+    expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'cancelled' } }])
+  })
+})

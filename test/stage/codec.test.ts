@@ -1,0 +1,362 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { StageFrame } from '../../protocols/stage.ts'
+import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
+import { ProtocolError } from '../../src/errors.ts'
+import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
+import { type Frame, framedBytes, type RefuseReason } from '../../src/stage/frame.ts'
+import { open, step } from './kit.ts'
+
+const u31 = fc.integer({ min: 0, max: 2 ** 31 - 1 })
+const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+const safe = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const amount = fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map(x => x + 0)
+const hex = (length: number) =>
+  fc.uint8Array({ minLength: length, maxLength: length }).map(bytes => Buffer.from(bytes).toString('hex'))
+const id = fc
+  .string({
+    minLength: 1,
+    maxLength: 44,
+    unit: fc.constantFrom(...'23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz')
+  })
+  .map(s => s as PeerId)
+const reasons: RefuseReason[] = [
+  'not-serving',
+  'no-room',
+  'gap',
+  'stale-epoch',
+  'next-lost',
+  'engine',
+  'invalid',
+  'leaving'
+]
+
+const frames: fc.Arbitrary<Frame> = fc.oneof(
+  fc
+    .record({
+      session: hex(16),
+      epoch: u32,
+      model: hex(32),
+      peers: fc.array(id, { minLength: 1, maxLength: 64 }),
+      hop: fc.nat(),
+      driver: id,
+      tokensMax: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+      keep: fc.nat(),
+      temperature: amount,
+      topP: fc.double({ min: 0.001, max: 1, noNaN: true }),
+      topK: u31,
+      seed: safe
+    })
+    .map(
+      ({ session, epoch, model, peers, hop, driver, tokensMax, keep, ...sampling }): Frame => ({
+        kind: 'open',
+        session: session as SessionId,
+        epoch,
+        model: model as ModelId,
+        route: peers.map((peer, i) => ({ peer, start: 3 * i, end: 3 * i + 3 })),
+        hop: hop % (peers.length + 1),
+        driver,
+        tokensMax,
+        keep: keep % tokensMax,
+        sampling
+      })
+    ),
+  fc
+    .record({
+      epoch: u32,
+      position: fc.integer({ min: 0, max: 2 ** 30 }),
+      sample: fc.boolean(),
+      ids: fc.array(u31, { minLength: 1, maxLength: 128 })
+    })
+    .map(
+      ({ ids, ...rest }): Frame => ({
+        kind: 'step',
+        ...rest,
+        tokens: ids.length,
+        input: { kind: 'ids', ids: Int32Array.from(ids) }
+      })
+    ),
+  fc
+    .record({
+      epoch: u32,
+      position: fc.integer({ min: 0, max: 2 ** 30 }),
+      sample: fc.boolean(),
+      tokens: fc.integer({ min: 1, max: 128 }),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 2000 })
+    })
+    .map(({ bytes, ...rest }): Frame => ({ kind: 'step', ...rest, input: { kind: 'hidden', bytes } })),
+  fc.record({ kind: fc.constant('token' as const), epoch: u32, position: u31, id: u32 }),
+  fc.record({ kind: fc.constant('ack' as const), epoch: u32, length: u31, steps: u32, tokens: u32 }),
+  fc.record({
+    kind: fc.constant('refuse' as const),
+    epoch: u32,
+    hop: fc.nat({ max: 63 }),
+    reason: fc.constantFrom(...reasons),
+    length: u31,
+    message: fc.string({ maxLength: 100 })
+  }),
+  fc.record({ kind: fc.constant('close' as const), epoch: u32 }),
+  fc.record({
+    kind: fc.constant('closed' as const),
+    hops: fc.array(
+      fc.record({
+        hop: fc.nat({ max: 63 }),
+        steps: u32,
+        tokens: u32,
+        computeMs: amount,
+        queueMs: amount,
+        bytesIn: safe,
+        bytesOut: safe,
+        bytesBack: safe,
+        replayed: u32
+      }),
+      { maxLength: 64 }
+    )
+  })
+)
+
+/** Frames with bytes as plain arrays, since views of a frame and whole arrays differ in class only. */
+function plain(frame: Frame): unknown {
+  if (frame.kind !== 'step') return frame
+  const { input } = frame
+  return { ...frame, input: input.kind === 'ids' ? [...input.ids] : [...input.bytes] }
+}
+
+test('every frame comes back as it was', () => {
+  fc.assert(
+    fc.property(frames, frame => {
+      expect(plain(decodeFrame(encodeFrame(frame)))).toEqual(plain(frame))
+    }),
+    { numRuns: 500 }
+  )
+})
+
+test('S18: whatever the bytes, the worst is a ProtocolError', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    // Real frames, cut, and with some bytes changed.
+    fc
+      .tuple(frames, fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 5 }), fc.nat())
+      .map(([frame, edits, cut]) => {
+        const out = encodeFrame(frame).slice()
+        for (const [at, value] of edits) out[at % out.length] = value
+        return cut % 3 === 0 ? out.subarray(0, cut % out.length) : out
+      })
+  )
+  let refused = 0
+  fc.assert(
+    fc.property(bytes, input => {
+      try {
+        decodeFrame(input)
+      } catch (error) {
+        expect(error).toBeInstanceOf(ProtocolError)
+        refused++
+      }
+    }),
+    { numRuns: 3000 }
+  )
+  expect(refused).toBeGreaterThan(100)
+})
+
+describe('a frame that no session could mean is refused', () => {
+  const wire = (change: (frame: StageFrame) => void, frame: Frame = open(1)): Uint8Array => {
+    const decoded = StageFrame.decode(encodeFrame(frame))
+    change(decoded)
+    return StageFrame.encode(decoded)
+  }
+  const route = (...spans: [number, number][]) =>
+    wire(f => {
+      f.open!.route = spans.map(([start, end]) => ({ peer: Uint8Array.of(1), start, end }))
+      f.open!.hop = 0
+    })
+  const zeros = (length: number) => new Uint8Array(length)
+
+  test.each<[string, Uint8Array]>([
+    ['nothing', zeros(0)],
+    ['an empty route', route()],
+    ['a route that does not begin at layer 0', route([1, 2])],
+    ['a route with a gap', route([0, 2], [3, 4])],
+    ['a route with an overlap', route([0, 2], [1, 4])],
+    ['a hop without layers', route([0, 0])],
+    ['a hop that ends before it starts', route([0, 2], [2, 1])],
+    ['65 hops', route(...Array.from({ length: 65 }, (_, i): [number, number] => [i, i + 1]))],
+    [
+      'a hop behind the route',
+      wire(f => {
+        f.open!.hop = 4
+      })
+    ],
+    [
+      'a short session id',
+      wire(f => {
+        f.open!.session = zeros(15)
+      })
+    ],
+    [
+      'a long model id',
+      wire(f => {
+        f.open!.model = zeros(33)
+      })
+    ],
+    [
+      'a driver without an id',
+      wire(f => {
+        f.open!.driver = zeros(0)
+      })
+    ],
+    [
+      'an endless driver id',
+      wire(f => {
+        f.open!.driver = zeros(65)
+      })
+    ],
+    [
+      'no tokens',
+      wire(f => {
+        f.open!.tokensMax = 0
+      })
+    ],
+    [
+      'keep beyond tokensMax',
+      wire(f => {
+        f.open!.keep = 400
+      })
+    ],
+    [
+      'a negative temperature',
+      wire(f => {
+        f.open!.sampling!.temperature = -1
+      })
+    ],
+    [
+      'a temperature that is no number',
+      wire(f => {
+        f.open!.sampling!.temperature = Number.NaN
+      })
+    ],
+    [
+      'topP 0',
+      wire(f => {
+        f.open!.sampling!.topP = 0
+      })
+    ],
+    [
+      'topP above 1',
+      wire(f => {
+        f.open!.sampling!.topP = 1.01
+      })
+    ],
+    [
+      'a seed of 64 bits',
+      wire(f => {
+        f.open!.sampling!.seed = 2n ** 63n
+      })
+    ],
+    [
+      'no sampling',
+      wire(f => {
+        f.open!.sampling = undefined
+      })
+    ],
+    [
+      'a step without tokens',
+      wire(f => {
+        f.step!.tokens = 0
+      }, step(0))
+    ],
+    [
+      'a step of 129 tokens',
+      wire(f => {
+        f.step!.tokens = 129
+      }, step(0))
+    ],
+    [
+      'a step beyond 2^31',
+      wire(f => {
+        f.step!.position = 2 ** 31
+      }, step(0))
+    ],
+    [
+      'a step with ids and hidden states',
+      wire(f => {
+        f.step!.ids = [1]
+      }, step(0))
+    ],
+    [
+      'a step with neither',
+      wire(f => {
+        f.step!.hidden = zeros(0)
+      }, step(0))
+    ],
+    [
+      'fewer ids than tokens',
+      wire(
+        f => {
+          f.step!.hidden = zeros(0)
+          f.step!.ids = [1]
+        },
+        step(0, 2)
+      )
+    ],
+    [
+      'a thousand ids',
+      wire(
+        f => {
+          f.step!.hidden = zeros(0)
+          f.step!.ids = Array(1000).fill(1)
+        },
+        step(0, 2)
+      )
+    ],
+    [
+      'times that are no number',
+      wire(
+        f => {
+          f.closed = {
+            hops: [
+              {
+                hop: 0,
+                steps: 0,
+                tokens: 0,
+                computeMs: Number.NaN,
+                queueMs: 0,
+                bytesIn: 0n,
+                bytesOut: 0n,
+                bytesBack: 0n,
+                replayed: 0
+              }
+            ]
+          }
+          f.close = undefined
+        },
+        { kind: 'close', epoch: 1 }
+      )
+    ]
+  ])('%s', (_, bytes) => {
+    expect(() => decodeFrame(bytes)).toThrow(ProtocolError)
+  })
+})
+
+test("text from a peer loses what could move a terminal's cursor", () => {
+  const frame = decodeFrame(
+    encodeFrame({ kind: 'refuse', epoch: 0, hop: 0, reason: 'engine', length: 0, message: 'a\u001b[2Jb\nc' })
+  )
+  expect(frame.kind === 'refuse' && frame.message).toBe('a [2Jb c')
+})
+
+test('a decode step costs at most 20 bytes of frame, its length prefix included', () => {
+  for (const hidden of [288, 576, 4096]) {
+    for (const position of [0, 127, 128, 5000, 100_000]) {
+      const bytes = new Uint8Array(2 * hidden)
+      const frame = encodeFrame({
+        kind: 'step',
+        epoch: 300,
+        position,
+        tokens: 1,
+        sample: true,
+        input: { kind: 'hidden', bytes }
+      })
+      expect(framedBytes(frame.length) - bytes.length).toBeLessThanOrEqual(20)
+    }
+  }
+})

@@ -1,0 +1,86 @@
+/** A stage decider with its frames in typed form, and helpers to drive it by hand. */
+import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
+import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
+import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
+import type { Frame, OpenFrame, StepFrame } from '../../src/stage/frame.ts'
+import { Stages } from '../../src/stage/stage.ts'
+
+export const peer = (name: string): PeerId => `12D3KooW${name}` as PeerId
+export const model = 'cd'.repeat(32) as ModelId
+export const session = '0f'.repeat(16) as SessionId
+export const hidden = 4
+export const rowBytes = 2 * hidden
+
+/** An effect with its frame decoded. */
+export type Seen = Exclude<StageEffect, { kind: 'send' }> | { kind: 'send'; link: LinkId; frame: Frame }
+
+export class Kit {
+  readonly stages: Stages
+  nowMs = 0
+
+  constructor(self: string, init: { retainBytesMax?: number } = {}) {
+    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20 })
+  }
+
+  do(event: StageEvent): Seen[] {
+    return this.stages
+      .handle(event, this.nowMs)
+      .map(effect => (effect.kind === 'send' ? { ...effect, frame: decodeFrame(effect.bytes) } : effect))
+      .map(({ ...effect }) => {
+        if (effect.kind === 'send') delete (effect as { bytes?: unknown }).bytes
+        return effect
+      })
+  }
+
+  frame(link: LinkId, frame: Frame): Seen[] {
+    return this.do({ kind: 'frame', link, bytes: encodeFrame(frame) })
+  }
+
+  /** Lets time pass and looks at the deadlines. */
+  wait(ms: number): Seen[] {
+    this.nowMs += ms
+    return this.do({ kind: 'tick' })
+  }
+
+  computed(seat: SeatId, result: { hidden?: Uint8Array; token?: number } = {}): Seen[] {
+    return this.do({ kind: 'computed', seat, hidden: result.hidden, token: result.token, computeMs: 1 })
+  }
+}
+
+export function facts(start: number, end: number): StageFacts {
+  return { model, layers: 6, hidden, edge: 'f16', vocab: 100, contextMax: 512, start, end }
+}
+
+/** D drives; A, B, C serve two layers each. */
+export function open(hop: number, change: Partial<OpenFrame> = {}): OpenFrame {
+  return {
+    kind: 'open',
+    session,
+    epoch: 0,
+    model,
+    route: [
+      { peer: peer('A'), start: 0, end: 2 },
+      { peer: peer('B'), start: 2, end: 4 },
+      { peer: peer('C'), start: 4, end: 6 }
+    ],
+    hop,
+    driver: peer('D'),
+    tokensMax: 400,
+    keep: 0,
+    sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
+    ...change
+  }
+}
+
+/** Hidden states of tokens [position, position + tokens) that can be told from all others. */
+export function states(position: number, tokens: number): Uint8Array {
+  return Uint8Array.from({ length: tokens * rowBytes }, (_, i) => position + Math.floor(i / rowBytes))
+}
+
+export function step(position: number, tokens = 1, change: Partial<StepFrame> = {}): StepFrame {
+  const input = { kind: 'hidden', bytes: states(position, tokens) } as const
+  return { kind: 'step', epoch: 0, position, tokens, sample: false, input, ...change }
+}
+
+export const idStep = (position: number, ids: number[], change: Partial<StepFrame> = {}): StepFrame =>
+  step(position, ids.length, { input: { kind: 'ids', ids: Int32Array.from(ids) }, ...change })

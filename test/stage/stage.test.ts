@@ -1,0 +1,604 @@
+/** The stage decider by table. Rule numbers are those of `protocols/stage.md`. */
+import { describe, expect, test } from 'vitest'
+import { orphanGraceMs, sessionIdleMs, stageCloseMs, stageOpenMs } from '../../src/limits.ts'
+import { encodeFrame } from '../../src/stage/codec.ts'
+import type { SeatId } from '../../src/stage/event.ts'
+import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
+import { facts, idStep, Kit, model, open, peer, rowBytes, type Seen, session, states, step } from './kit.ts'
+
+const seat: SeatId = `${session}/2-4`
+const tailSeat: SeatId = `${session}/4-6`
+
+/** Peer B, hop 1, with its engine open and its next stream connected (link -1). */
+function middle(change: Partial<OpenFrame> = {}, nextLength?: number): Kit {
+  const kit = new Kit('B')
+  kit.do({ kind: 'add', stage: facts(2, 4) })
+  kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+  kit.frame(1, open(1, change))
+  kit.do({ kind: 'opened', seat, length: 0 })
+  kit.do({ kind: 'connected', link: -1 })
+  if (nextLength !== undefined)
+    kit.frame(-1, { kind: 'ack', epoch: change.epoch ?? 0, length: nextLength, steps: 0, tokens: 0 })
+  return kit
+}
+
+/** Feeds and computes tokens [from, to) one step a block. */
+function feed(kit: Kit, from: number, to: number, epoch = 0, link = 1): Seen[] {
+  const seen: Seen[] = []
+  for (let at = from; at < to; ) {
+    const end = Math.min(to, (Math.floor(at / 128) + 1) * 128)
+    seen.push(...kit.frame(link, step(at, end - at, { epoch })))
+    seen.push(...kit.computed(seat, { hidden: states(at, end - at) }))
+    at = end
+  }
+  return seen
+}
+
+function sent(seen: Seen[], link: number): Frame[] {
+  return seen.flatMap(effect => (effect.kind === 'send' && effect.link === link ? [effect.frame] : []))
+}
+
+/** `[position, position + tokens)` of the steps among frames. */
+function spans(frames: Frame[]): [number, number][] {
+  return frames.flatMap(f => (f.kind === 'step' ? [[f.position, f.position + f.tokens] as [number, number]] : []))
+}
+
+function violations(seen: Seen[]): string[] {
+  return seen.flatMap(effect => (effect.kind === 'violation' ? [`${effect.link} ${effect.violation}`] : []))
+}
+
+describe('opening', () => {
+  test('S4: the engine and the next stream open at once; steps that came before run when the cache is there', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    expect(kit.frame(1, open(1)).map(e => e.kind)).toEqual(['open-engine', 'connect'])
+    expect(kit.frame(1, step(0, 3))).toEqual([])
+    expect(kit.do({ kind: 'opened', seat, length: 0 })).toMatchObject([
+      { kind: 'compute', step: { position: 0, tokens: 3 } }
+    ])
+    expect(kit.computed(seat, { hidden: states(0, 3) })).toEqual([])
+    const frames = sent(kit.do({ kind: 'connected', link: -1 }), -1)
+    expect(frames).toMatchObject([
+      { kind: 'open', hop: 2 },
+      { kind: 'step', position: 0, tokens: 3 }
+    ])
+  })
+
+  test('S9: the tail opens the driver, samples where it is asked to, and sends the token there', () => {
+    const kit = new Kit('C')
+    kit.do({ kind: 'add', stage: facts(4, 6) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    expect(kit.frame(1, open(2))).toContainEqual({ kind: 'connect', link: -1, peer: peer('D') })
+    kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
+    expect(sent(kit.do({ kind: 'connected', link: -1 }), -1)).toMatchObject([{ kind: 'open', hop: 3 }])
+    expect(kit.frame(1, step(0, 2))).toMatchObject([{ kind: 'compute', step: { sample: false } }])
+    expect(kit.computed(tailSeat)).toEqual([])
+    expect(kit.frame(1, step(2, 1, { sample: true }))).toMatchObject([{ kind: 'compute', step: { sample: true } }])
+    expect(sent(kit.computed(tailSeat, { token: 42 }), -1)).toEqual([{ kind: 'token', epoch: 0, position: 3, id: 42 }])
+  })
+
+  test.each<[string, Partial<OpenFrame>, string, string]>([
+    ['another peer than the one before this hop', {}, 'X', 'impostor'],
+    ['a hop that is another peer', { hop: 2 }, 'B', 'invalid'],
+    ['a route that ends before the model does', { route: open(0).route.slice(0, 2) }, 'A', 'invalid'],
+    ['more tokens than the context holds', { tokensMax: 513 }, 'A', 'invalid']
+  ])('S2: aborts an Open with %s', (_, change, remote, violation) => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer(remote) })
+    expect(violations(kit.frame(1, open(1, change)))).toEqual([`1 ${violation}`])
+    expect(kit.stages.busy).toBe(false)
+  })
+
+  test.each<[string, Partial<OpenFrame>]>([
+    ['another model', { model: 'ef'.repeat(32) as typeof model }],
+    [
+      'other layers',
+      {
+        route: [
+          { peer: peer('A'), start: 0, end: 2 },
+          { peer: peer('B'), start: 2, end: 6 }
+        ]
+      }
+    ]
+  ])('S3: refuses %s with NOT_SERVING and closes', (_, change) => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    const seen = kit.frame(1, open(1, change))
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'not-serving', hop: 1 }])
+    expect(seen.at(-1)).toEqual({ kind: 'close', link: 1 })
+    expect(kit.stages.busy).toBe(false)
+  })
+
+  test('S3: refuses with NO_ROOM what it could not retain, and takes it when there is room again', () => {
+    const kit = new Kit('B', { retainBytesMax: 400 * rowBytes })
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.frame(1, open(1))
+    expect(kit.stages.retainBytes).toBe(400 * rowBytes)
+    const other = { session: '1e'.repeat(16) as typeof session, tokensMax: 1 }
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    expect(sent(kit.frame(3, open(1, other)), 3)).toMatchObject([{ reason: 'no-room' }])
+    kit.do({ kind: 'opened', seat, length: 0 })
+    kit.frame(1, { kind: 'close', epoch: 0 })
+    kit.do({ kind: 'freed', seat })
+    kit.do({ kind: 'accepted', link: 5, remote: peer('A') })
+    expect(sent(kit.frame(5, open(1, other)), 5)).toEqual([])
+  })
+
+  test('S3: an engine without room is a refusal that leaves nothing behind', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.frame(1, open(1))
+    const seen = kit.do({ kind: 'open-failed', seat, noRoom: true, message: 'full' })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'no-room', message: 'full' }])
+    expect(seen).toContainEqual({ kind: 'close', link: 1 })
+    expect(seen).toContainEqual({ kind: 'close', link: -1 })
+    expect(kit.stages.busy).toBe(false)
+    expect(kit.stages.retainBytes).toBe(0)
+  })
+})
+
+describe('steps', () => {
+  test("S6: a step beyond the cache is refused with GAP and the cache's length", () => {
+    const kit = middle()
+    feed(kit, 0, 10)
+    expect(sent(kit.frame(1, step(11)), 1)).toMatchObject([{ kind: 'refuse', reason: 'gap', hop: 1, length: 10 }])
+  })
+
+  test('S6, S13: a rollback runs, and everything from its position on is sent', () => {
+    const kit = middle()
+    feed(kit, 0, 10)
+    expect(spans(sent(feed(kit, 6, 8), -1))).toEqual([[6, 8]])
+    expect(sent(kit.frame(1, step(9)), 1)).toMatchObject([{ reason: 'gap', length: 8 }])
+  })
+
+  test('S7: one step at a time, in order', () => {
+    const kit = middle()
+    expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute', step: { position: 0 } }])
+    expect(kit.frame(1, step(1))).toEqual([])
+    expect(kit.frame(1, step(2))).toEqual([])
+    expect(kit.stages.queuedSteps).toBe(2)
+    expect(kit.computed(seat, { hidden: states(0, 1) })).toMatchObject([
+      { kind: 'send', link: -1 },
+      { kind: 'compute', step: { position: 1 } }
+    ])
+  })
+
+  test.each(['engine', 'invalid', 'gap'] as const)(
+    'S7: a failed step is refused (%s); the cache stays for a newer epoch',
+    reason => {
+      const kit = middle()
+      feed(kit, 0, 5)
+      kit.frame(1, step(5))
+      const seen = kit.do({ kind: 'compute-failed', seat, reason, length: 5, message: 'it broke' })
+      expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason, hop: 1, length: 5, message: 'it broke' }])
+      expect(kit.frame(1, step(6))).toEqual([])
+      kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+      expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 5 })), 3)).toMatchObject([{ kind: 'ack', length: 5 }])
+    }
+  )
+
+  test('S5: acks come every half window, not every step', () => {
+    const kit = middle()
+    const acks: Frame[] = []
+    for (let at = 0; at < 64; at++) {
+      kit.frame(1, step(at))
+      acks.push(...sent(kit.computed(seat, { hidden: states(at, 1) }), 1))
+      // The next hop acknowledges at once.
+      kit.frame(-1, { kind: 'ack', epoch: 0, length: at + 1, steps: at + 1, tokens: at + 1 })
+    }
+    expect(acks.map(a => (a.kind === 'ack' ? a.steps : 'x'))).toEqual([8, 16, 24, 32, 40, 48, 56, 64])
+  })
+
+  test('S5: without acks from the next hop sending stops at the window, computing soon after, and both go on with one', () => {
+    const kit = middle()
+    const down: Frame[] = []
+    let computing = 0
+    for (let at = 0; at < 36; at++) {
+      const seen = kit.frame(1, step(at))
+      // The previous hop must not exceed its credit either: it hears acks after 8, 16, … computed steps.
+      if (!seen.some(e => e.kind === 'compute')) break
+      computing++
+      down.push(...sent(kit.computed(seat, { hidden: states(at, 1) }), -1))
+    }
+    expect(spans(down).length).toBe(16)
+    expect(computing).toBe(20)
+    const seen = kit.frame(-1, { kind: 'ack', epoch: 0, length: 8, steps: 8, tokens: 8 })
+    expect(spans(sent(seen, -1)).length).toBe(4)
+    expect(seen.filter(e => e.kind === 'compute').length).toBe(1)
+  })
+
+  test('S5: more steps than the credit allows abort the stream', () => {
+    const kit = middle()
+    const seen: Seen[] = []
+    for (let at = 0; at < 17; at++) seen.push(...kit.frame(1, step(at)))
+    expect(violations(seen)).toEqual(['1 credit'])
+  })
+
+  test.each<[string, Frame]>([
+    ['ids where hidden states belong', idStep(0, [1, 2])],
+    ['too few bytes', step(0, 3, { input: { kind: 'hidden', bytes: states(0, 2) } })],
+    ['too many bytes', step(0, 3, { input: { kind: 'hidden', bytes: states(0, 4) } })],
+    ['an end beyond tokensMax', step(399, 2)],
+    ['another epoch', step(0, 1, { epoch: 1 })]
+  ])('S8: %s', (_, frame) => {
+    const kit = middle()
+    expect(violations(kit.frame(1, frame))).toEqual(['1 invalid'])
+  })
+
+  test('S8: the head takes ids of the vocabulary and nothing else', () => {
+    const head = (): Kit => {
+      const kit = new Kit('A')
+      kit.do({ kind: 'add', stage: facts(0, 2) })
+      kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
+      kit.frame(1, open(0))
+      kit.do({ kind: 'opened', seat: `${session}/0-2`, length: 0 })
+      return kit
+    }
+    expect(head().frame(1, idStep(0, [0, 99]))).toMatchObject([{ kind: 'compute' }])
+    expect(violations(head().frame(1, idStep(0, [0, 100])))).toEqual(['1 invalid'])
+    expect(violations(head().frame(1, step(0)))).toEqual(['1 invalid'])
+  })
+})
+
+describe('S18: frames that have no place', () => {
+  const frames: Frame[] = [
+    open(1),
+    step(0),
+    { kind: 'token', epoch: 0, position: 1, id: 1 },
+    { kind: 'ack', epoch: 0, length: 1, steps: 1, tokens: 1 },
+    { kind: 'refuse', epoch: 0, hop: 1, reason: 'engine', length: 0, message: '' },
+    { kind: 'close', epoch: 0 },
+    { kind: 'closed', hops: [] }
+  ]
+  test.each(frames.filter(f => f.kind !== 'open'))('S1: $kind as the first frame', frame => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    expect(violations(kit.frame(1, frame))).toEqual(['1 unexpected'])
+    expect(kit.stages.busy).toBe(false)
+  })
+  test.each(frames.filter(f => f.kind !== 'step' && f.kind !== 'close'))('$kind on the way down', frame => {
+    expect(violations(middle().frame(1, frame))).toEqual(['1 unexpected'])
+  })
+  test.each(frames)('$kind on the way up', frame => {
+    // An ack of steps that were not sent and a refusal by a hop before it are wrong, too.
+    const seen = middle().frame(-1, frame)
+    expect(violations(seen).length).toBe(1)
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'next-lost', hop: 1 }])
+  })
+  test('garbage ends one stream and no other', () => {
+    const kit = middle()
+    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
+    expect(violations(kit.do({ kind: 'frame', link: 3, bytes: Uint8Array.of(255, 1, 2, 3) }))).toEqual(['3 malformed'])
+    expect(kit.do({ kind: 'frame', link: 3, bytes: encodeFrame(open(1)) })).toEqual([])
+    expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute' }])
+  })
+  test('S1: a stream that says nothing is ended', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    expect(kit.wait(stageOpenMs - 1)).toEqual([])
+    expect(violations(kit.wait(1))).toEqual(['1 silent'])
+  })
+})
+
+describe('a newer epoch', () => {
+  const next = { epoch: 1, keep: 200 }
+
+  test('S10, S11: takes over, keeps the cache, says its length first', () => {
+    const kit = middle()
+    feed(kit, 0, 200)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    const seen = kit.frame(3, open(1, { ...next, keep: 150 }))
+    expect(seen.filter(e => e.kind === 'close')).toEqual([
+      { kind: 'close', link: 1 },
+      { kind: 'close', link: -1 }
+    ])
+    expect(seen.some(e => e.kind === 'open-engine')).toBe(false)
+    expect(sent(seen, 3)).toEqual([{ kind: 'ack', epoch: 1, length: 150, steps: 0, tokens: 0 }])
+    expect(kit.frame(1, step(200))).toEqual([])
+    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([])
+    expect(kit.frame(3, step(150, 1, { epoch: 1 }))).toMatchObject([{ kind: 'compute', step: { position: 150 } }])
+  })
+
+  test('S10: a step of the older epoch that still runs is waited for, and its cache is as good', () => {
+    const kit = middle()
+    feed(kit, 0, 100)
+    kit.frame(1, step(100, 20))
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 110 })), 3)).toEqual([])
+    const seen = kit.computed(seat, { hidden: states(100, 20) })
+    expect(sent(seen, 3)).toMatchObject([{ kind: 'ack', length: 110 }])
+  })
+
+  test.each([0, 1])('S10: epoch %i after epoch 1 is refused as stale, and the session goes on', epoch => {
+    const kit = middle({ epoch: 1 })
+    feed(kit, 0, 5, 1)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    const seen = kit.frame(3, open(1, { epoch }))
+    expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch', length: 5 }])
+    expect(kit.frame(1, step(5, 1, { epoch: 1 }))).toMatchObject([{ kind: 'compute' }])
+  })
+
+  test.each<[string, Partial<OpenFrame>, string]>([
+    ['driver', { driver: peer('E') }, 'impostor'],
+    ['tokensMax', { tokensMax: 401 }, 'invalid'],
+    ['sampling', { sampling: { temperature: 1, topP: 1, topK: 0, seed: 1 } }, 'invalid']
+  ])('S10: another %s is a violation, and the session goes on', (_, change, violation) => {
+    const kit = middle()
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    expect(violations(kit.frame(3, open(1, { epoch: 1, ...change })))).toEqual([`3 ${violation}`])
+    expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute' }])
+  })
+
+  function reopened(nextLength: number | undefined): [Kit, Seen[]] {
+    const kit = middle()
+    feed(kit, 0, 200)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.frame(3, open(1, next))
+    const seen = kit.do({ kind: 'connected', link: -2 })
+    if (nextLength !== undefined) {
+      seen.push(...kit.frame(-2, { kind: 'ack', epoch: 1, length: nextLength, steps: 0, tokens: 0 }))
+    }
+    return [kit, seen]
+  }
+
+  test.each<[number, [number, number][]]>([
+    [
+      0,
+      [
+        [0, 128],
+        [128, 200]
+      ]
+    ],
+    [
+      100,
+      [
+        [100, 128],
+        [128, 200]
+      ]
+    ],
+    [200, []]
+  ])('S12: a next hop that has %i of 200 gets the rest from what was retained', (length, replayed) => {
+    const [kit, seen] = reopened(length)
+    const frames = sent(seen, -2)
+    expect(spans(frames)).toEqual(replayed)
+    for (const frame of frames) {
+      if (frame.kind !== 'step' || frame.input.kind !== 'hidden') continue
+      expect(frame.sample).toBe(false)
+      expect(new Uint8Array(frame.input.bytes)).toEqual(states(frame.position, frame.tokens))
+    }
+    const after = feed(kit, 200, 201, 1, 3)
+    expect(spans(sent(after, -2))).toEqual([[200, 201]])
+  })
+
+  test('S11: nothing is sent before the next hop has said what it has', () => {
+    const [kit, seen] = reopened(undefined)
+    seen.push(...feed(kit, 200, 201, 1, 3))
+    expect(spans(sent(seen, -2))).toEqual([])
+    const late = kit.frame(-2, { kind: 'ack', epoch: 1, length: 199, steps: 0, tokens: 0 })
+    expect(spans(sent(late, -2))).toEqual([
+      [199, 200],
+      [200, 201]
+    ])
+  })
+
+  test('S11: a length beyond keep is a violation', () => {
+    const [kit] = reopened(undefined)
+    expect(violations(kit.frame(-2, { kind: 'ack', epoch: 1, length: 201, steps: 0, tokens: 0 }))).toEqual([
+      '-2 invalid'
+    ])
+  })
+
+  test('S13: a stand-in computes what it is sent and passes on only what the next hop lacks', () => {
+    const kit = middle({ epoch: 3, keep: 150 }, 140)
+    const seen = feed(kit, 0, 160, 3)
+    expect(spans(sent(seen, -1))).toEqual([[140, 160]])
+    const frame = sent(seen, -1)[0]!
+    expect(frame.kind === 'step' && frame.input.kind === 'hidden' && new Uint8Array(frame.input.bytes)).toEqual(
+      states(140, 20)
+    )
+  })
+
+  test('S12, S13: what is computed again is not replayed as well', () => {
+    const kit = middle()
+    feed(kit, 0, 200)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.frame(3, open(1, next))
+    kit.do({ kind: 'connected', link: -2 })
+    // The previous hop starts below this cache's end before the next hop has spoken.
+    const seen = feed(kit, 120, 200, 1, 3)
+    seen.push(...kit.frame(-2, { kind: 'ack', epoch: 1, length: 50, steps: 0, tokens: 0 }))
+    expect(spans(sent(seen, -2))).toEqual([
+      [50, 120],
+      [120, 128],
+      [128, 200]
+    ])
+  })
+})
+
+describe('losing and closing', () => {
+  test('S14: a lost next hop is refused upstream, once, and the cache stays', () => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    const seen = kit.do({ kind: 'closed', link: -1, message: 'reset' })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'next-lost', hop: 1, length: 5 }])
+    expect(kit.stages.sessions).toBe(1)
+    kit.frame(1, step(5))
+    expect(kit.wait(1000)).toEqual([])
+  })
+
+  test('S14: so is one that cannot be reached', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.frame(1, open(1))
+    expect(sent(kit.do({ kind: 'closed', link: -1, message: 'refused' }), 1)).toMatchObject([{ reason: 'next-lost' }])
+  })
+
+  test('S14: a refusal from further down travels on as it is', () => {
+    const kit = middle()
+    const refuse: Frame = { kind: 'refuse', epoch: 0, hop: 2, reason: 'engine', length: 7, message: 'broken' }
+    expect(sent(kit.frame(-1, refuse), 1)).toEqual([refuse])
+    expect(kit.frame(1, step(0))).toEqual([])
+  })
+
+  test('S14: the tail tells the driver directly, too', () => {
+    const kit = new Kit('C')
+    kit.do({ kind: 'add', stage: facts(4, 6) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.frame(1, open(2))
+    kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
+    kit.do({ kind: 'connected', link: -1 })
+    const seen = kit.do({ kind: 'remove', model, range: { start: 4, end: 6 } })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'leaving', hop: 2 }])
+    expect(sent(seen, -1)).toEqual(sent(seen, 1))
+    // The driver hears why before the stream ends.
+    expect(seen.findIndex(e => e.kind === 'close' && e.link === -1)).toBeGreaterThan(1)
+  })
+
+  test('S15: an orphan waits for its grace time, then frees itself and all below', () => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    expect(kit.wait(orphanGraceMs - 1)).toEqual([])
+    const seen = kit.wait(1)
+    expect(seen).toContainEqual({ kind: 'free-engine', seat })
+    expect(sent(seen, -1)).toEqual([{ kind: 'close', epoch: 0 }])
+    kit.do({ kind: 'freed', seat })
+    kit.frame(-1, { kind: 'closed', hops: [] })
+    expect(kit.stages.busy).toBe(false)
+    expect(kit.stages.retainBytes).toBe(0)
+  })
+
+  test('S15: a newer epoch within the grace time finds the cache', () => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    kit.do({ kind: 'closed', link: 1, message: 'reset' })
+    kit.wait(orphanGraceMs - 1)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 4 })), 3)).toMatchObject([{ kind: 'ack', length: 4 }])
+    expect(kit.wait(orphanGraceMs)).toEqual([])
+  })
+
+  test('S15: a session that nobody uses is freed although its streams are open', () => {
+    const kit = middle()
+    expect(kit.wait(sessionIdleMs - 1)).toEqual([])
+    expect(kit.wait(1)).toContainEqual({ kind: 'free-engine', seat })
+  })
+
+  test('S16: Close goes down at once; Closed comes up when all is free, own stats first', () => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    const seen = kit.frame(1, { kind: 'close', epoch: 0 })
+    expect(sent(seen, -1)).toEqual([{ kind: 'close', epoch: 0 }])
+    expect(seen).toContainEqual({ kind: 'free-engine', seat })
+    const tail = {
+      hop: 2,
+      steps: 1,
+      tokens: 5,
+      computeMs: 3,
+      queueMs: 0,
+      bytesIn: 9,
+      bytesOut: 8,
+      bytesBack: 7,
+      replayed: 0
+    }
+    expect(kit.frame(-1, { kind: 'closed', hops: [tail] })).toEqual([{ kind: 'close', link: -1 }])
+    const last = kit.do({ kind: 'freed', seat })
+    expect(sent(last, 1)).toMatchObject([
+      { kind: 'closed', hops: [{ hop: 1, steps: 1, tokens: 5, computeMs: 1 }, tail] }
+    ])
+    expect(last.at(-1)).toEqual({ kind: 'close', link: 1 })
+    expect(kit.stages.busy).toBe(false)
+  })
+
+  test('S16: a next hop that does not answer is not waited for longer than its share', () => {
+    const kit = middle()
+    kit.frame(1, { kind: 'close', epoch: 0 })
+    kit.do({ kind: 'freed', seat })
+    expect(kit.wait(stageCloseMs / 2 - 1)).toEqual([])
+    expect(sent(kit.wait(1), 1)).toMatchObject([{ kind: 'closed', hops: [{ hop: 1 }] }])
+  })
+
+  test('S16: Close while a step runs frees after it', () => {
+    const kit = middle()
+    kit.frame(1, step(0))
+    expect(kit.frame(1, { kind: 'close', epoch: 0 })).toContainEqual({ kind: 'free-engine', seat })
+    expect(kit.computed(seat, { hidden: states(0, 1) })).toEqual([])
+    kit.frame(-1, { kind: 'closed', hops: [] })
+    kit.do({ kind: 'freed', seat })
+    expect(kit.stages.busy).toBe(false)
+  })
+
+  test('a stage that is unloaded refuses with LEAVING and frees', () => {
+    const kit = middle()
+    const seen = kit.do({ kind: 'remove', model, range: { start: 2, end: 4 } })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'leaving' }])
+    expect(seen).toContainEqual({ kind: 'free-engine', seat })
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    expect(sent(kit.frame(3, open(1, { epoch: 1 })), 3)).toMatchObject([{ reason: 'not-serving' }])
+  })
+})
+
+describe("the driver's end", () => {
+  const driver = (drives = true): Kit => {
+    const kit = new Kit('D')
+    if (drives) kit.do({ kind: 'drive', session })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('C') })
+    return kit
+  }
+
+  test('S9: tokens of its tail are delivered', () => {
+    const kit = driver()
+    expect(kit.frame(1, open(3))).toEqual([])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([
+      { kind: 'deliver', session, token: { epoch: 0, position: 5, id: 9 } }
+    ])
+    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([
+      { kind: 'tail-lost', session, epoch: 0, peer: peer('C') }
+    ])
+  })
+
+  test('S14: so is a refusal by its tail', () => {
+    const kit = driver()
+    kit.frame(1, open(3))
+    const refuse: Frame = { kind: 'refuse', epoch: 0, hop: 2, reason: 'leaving', length: 5, message: '' }
+    expect(kit.frame(1, refuse)).toEqual([{ kind: 'tail-refused', session, refuse }])
+  })
+
+  test('S3: a session that it does not drive is refused', () => {
+    expect(sent(driver(false).frame(1, open(3)), 1)).toMatchObject([{ kind: 'refuse', reason: 'not-serving' }])
+  })
+
+  test('S2: only the tail of the route may open it', () => {
+    const kit = driver()
+    kit.do({ kind: 'accepted', link: 3, remote: peer('B') })
+    expect(violations(kit.frame(3, open(3)))).toEqual(['3 impostor'])
+  })
+
+  test('S10: a newer tail replaces an older one, whose end is no loss', () => {
+    const kit = driver()
+    kit.frame(1, open(3))
+    kit.do({ kind: 'accepted', link: 3, remote: peer('C') })
+    expect(kit.frame(3, open(3, { epoch: 2 }))).toEqual([{ kind: 'close', link: 1 }])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toEqual([])
+    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([])
+    kit.do({ kind: 'accepted', link: 5, remote: peer('C') })
+    expect(sent(kit.frame(5, open(3, { epoch: 1 })), 5)).toMatchObject([{ reason: 'stale-epoch' }])
+  })
+
+  test('S18: a token of another epoch, or anything but a token, ends the stream', () => {
+    const frames: Frame[] = [{ kind: 'token', epoch: 7, position: 5, id: 9 }, step(0), { kind: 'close', epoch: 0 }]
+    for (const frame of frames) {
+      const kit = driver()
+      kit.frame(1, open(3))
+      const seen = kit.frame(1, frame)
+      expect(violations(seen).length).toBe(1)
+      expect(seen).toContainEqual({ kind: 'tail-lost', session, epoch: 0, peer: peer('C') })
+    }
+  })
+})
