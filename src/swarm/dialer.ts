@@ -68,7 +68,7 @@ export class Dialer {
   /** A way of discovery says where a peer is. The last word of each way counts. */
   offer(peer: PeerId, addresses: readonly string[], way: string): void {
     if (peer === this.#init.self || addresses.length === 0) return
-    this.#offer(peer, peer, addresses, way)
+    this.#offer(peer, peer, addresses, way, true)
   }
 
   /** An address from a person; whoever answers there is meant unless it ends in an id. */
@@ -77,7 +77,7 @@ export class Dialer {
       .getComponents()
       .findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
     if (id === this.#init.self) return
-    this.#offer(id ?? address, id, [address], way)
+    this.#offer(id ?? address, id, [address], way, false)
   }
 
   /** A connection ended: try again soon. */
@@ -102,12 +102,13 @@ export class Dialer {
     }
   }
 
-  #offer(key: string, peer: PeerId | undefined, addresses: readonly string[], way: string): void {
+  /** @param mutual the other end may be told of this peer at the same moment. */
+  #offer(key: string, peer: PeerId | undefined, addresses: readonly string[], way: string, mutual: boolean): void {
+    const firstMs = (): number => performance.now() + (peer !== undefined && mutual ? this.#wait(peer, 0) : 0)
     let candidate = this.#candidates.get(key)
     if (candidate === undefined) {
       if (this.#candidates.size >= candidatesMax && !this.#forgetOne()) return
-      const nextMs = performance.now() + (peer === undefined ? 0 : this.#wait(peer, 0))
-      candidate = { peer, ways: new Map(), failures: 0, nextMs, dialing: false, lastError: undefined }
+      candidate = { peer, ways: new Map(), failures: 0, nextMs: firstMs(), dialing: false, lastError: undefined }
       this.#candidates.set(key, candidate)
     }
     const capped = addresses.slice(0, candidateAddressesMax)
@@ -116,7 +117,7 @@ export class Dialer {
     // Somewhere new is worth an attempt now; the same place again is not.
     if (candidate.failures > 0 && capped.some(address => !known.has(address))) {
       candidate.failures = 0
-      candidate.nextMs = performance.now() + (candidate.peer === undefined ? 0 : this.#wait(candidate.peer, 0))
+      candidate.nextMs = firstMs()
     }
     this.#look()
   }
