@@ -66,9 +66,18 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
 
   const gaps = (primary?.tiles ?? []).filter(tile => tile.view === null).map(range)
   const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
-  keepLoaded(rest, stages, model)
+  const isMoving = isServed(sorted, model) && !isServed(planned(sorted, stages), model)
+  if (isMoving) {
+    // While serving peers move, a stage that is in no plan may be what lets them do so without a pause.
+    for (const { view, loaded } of rest) stages.set(view.peer, loaded.at(-1) ?? null)
+  }
+  keepLoaded(
+    rest.filter(({ view }) => stages.get(view.peer) === null),
+    stages,
+    model
+  )
   if (gaps.length === 0) {
-    releaseSurplus(rest, stages, model, policy)
+    if (!isMoving) releaseSurplus(rest, stages, model, policy)
     coverAgain(tilers, stages, model, policy)
   }
   // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
@@ -89,6 +98,14 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
 
 function range({ start, end }: Range): Range {
   return { start, end }
+}
+
+/** The views with those serving stages only that a plan asks for. */
+export function planned(views: readonly PeerView[], stages: ReadonlyMap<PeerId, Range | null>): PeerView[] {
+  return views.map(view => {
+    const target = stages.get(view.peer) ?? null
+    return { ...view, stages: view.stages.filter(stage => target !== null && sameRange(stage, target)) }
+  })
 }
 
 /** By id, one view per peer, so that every peer breaks ties alike. */
@@ -229,9 +246,9 @@ function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
 
 /** Peers that are left keep a stage that lies on some whole route of planned and loaded stages. */
 function keepLoaded(rest: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
-  const planned = [...stages.values()].filter(stage => stage !== null)
+  const taken = [...stages.values()].filter(stage => stage !== null)
   const loaded = rest.filter(tiler => !tiler.weak).flatMap(tiler => tiler.loaded)
-  const useful = usefulRanges([...planned, ...loaded], model)
+  const useful = usefulRanges([...taken, ...loaded], model)
   for (const { view, loaded: own, weak } of rest) {
     const kept = own.findLast(stage => useful.some(range => sameRange(range, stage)))
     if (kept !== undefined && !weak) stages.set(view.peer, kept)
@@ -270,12 +287,12 @@ function coverAgain(
   policy: PlacePolicy
 ): void {
   const idle = () => tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
-  const planned = () => [...stages.values()].filter(stage => stage !== null)
+  const taken = () => [...stages.values()].filter(stage => stage !== null)
   for (let round = 1; round < policy.copies; round++) {
     const candidates = mostUseful(idle(), model)
-    const coverage = coverageOf(planned(), model)
+    const coverage = coverageOf(taken(), model)
     if (candidates.length === 0 || Math.min(...coverage) >= policy.copies) break
-    const bridges = distinct(planned()).map(stage => ({
+    const bridges = distinct(taken()).map(stage => ({
       ...stage,
       penalty: coverage.slice(stage.start, stage.end).filter(copies => copies < policy.copies).length
     }))
@@ -289,9 +306,9 @@ function coverAgain(
     .sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
   for (const { view, only } of left) {
     if (only !== null) continue
-    const coverage = coverageOf(planned(), model)
+    const coverage = coverageOf(taken(), model)
     const least = (stage: Range) => Math.min(...coverage.slice(stage.start, stage.end))
-    const choice = usefulRanges(distinct(planned()), model)
+    const choice = usefulRanges(distinct(taken()), model)
       .filter(stage => canHold(view, model, stage))
       .sort((a, b) => least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start)[0]
     if (choice !== undefined) stages.set(view.peer, choice)

@@ -15,7 +15,7 @@ import {
   planSettleMs
 } from '../limits.ts'
 import type { PlacePolicy, Plan } from './place.ts'
-import { defaultPolicy, place } from './place.ts'
+import { defaultPolicy, place, planned } from './place.ts'
 import { isServed } from './route.ts'
 import type { ModelShape, PeerView } from './view.ts'
 import { canHold, sameRange, stageBytes } from './view.ts'
@@ -227,11 +227,7 @@ export class Planner {
 
   /** Whether those stages that the plan asks for and that serve already make a route. */
   #planServes(peers: readonly PeerView[]): boolean {
-    const planned = peers.map(view => {
-      const target = this.#plan?.stages.get(view.peer) ?? null
-      return { ...view, stages: view.stages.filter(stage => target !== null && sameRange(stage, target)) }
-    })
-    return isServed(planned, this.#view!.model)
+    return this.#plan !== null && isServed(planned(peers, this.#plan.stages), this.#view!.model)
   }
 
   #contentOf(peers: readonly PeerView[], model: ModelShape): string {

@@ -19,7 +19,8 @@ import {
   plainModel,
   show,
   stage,
-  withStages
+  withStages,
+  runs
 } from './worlds.ts'
 
 /** The best route over planned stages, by weak peers, hops and time. */
@@ -178,7 +179,10 @@ describe('place, over time', () => {
 
   it('takes a serving peer out when its battery runs low and others can', () => {
     const peers = [serving(3, 0, 0, 3, { battery: 0.1 }), serving(3, 1, 3, 6), peer(2, 3)]
-    expect(show(place(peers, shape).stages)).toEqual(['p000 -', 'p001 3-6', 'p002 0-3'])
+    expect(show(place(peers, shape).stages)).toEqual(['p000 0-3', 'p001 3-6', 'p002 0-3'])
+    // It goes once the other one serves.
+    const later = [peers[0]!, peers[1]!, serving(3, 2, 0, 3)]
+    expect(show(place(later, shape).stages)).toEqual(['p000 -', 'p001 3-6', 'p002 0-3'])
   })
 })
 
@@ -197,7 +201,7 @@ describe('place, by property', () => {
           if (view.pinned !== null) expect(range).toEqual(canHold(view, shape, view.pinned) ? view.pinned : null)
         }
       }),
-      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
+      runs(400)
     )
   })
 
@@ -212,7 +216,7 @@ describe('place, by property', () => {
         expect(usefulRanges(ranges, shape)).toEqual(expect.arrayContaining(free))
         expect(Math.min(...coverage)).toBeGreaterThan(0)
       }),
-      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
+      runs(400)
     )
   })
 
@@ -226,7 +230,7 @@ describe('place, by property', () => {
           expect(place(shuffled, shape)).toEqual(place(peers, shape))
         }
       ),
-      { numRuns: 200 * Number(process.env.RUNS ?? 1) }
+      runs(200)
     )
   })
 
@@ -241,7 +245,7 @@ describe('place, by property', () => {
         expect({ weak: planned.weak, hops: planned.hops }).toEqual({ weak: best.weak, hops: best.hops })
         expect(planned.ms).toBeLessThan(best.ms * 1.0001 + 0.01)
       }),
-      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
+      runs(400)
     )
   })
 
@@ -251,7 +255,7 @@ describe('place, by property', () => {
         const { missing } = place(peers, shape)
         expect(missing?.bytes ?? 0).toBe(bruteMissing(peers, shape))
       }),
-      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+      runs(300)
     )
   })
 
@@ -269,7 +273,7 @@ describe('place, by property', () => {
         const after = place([...loaded, ...helpers], shape)
         expect(after.missing).toBeNull()
       }),
-      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+      runs(300)
     )
   })
 
@@ -280,7 +284,7 @@ describe('place, by property', () => {
         const loaded = peers.map(view => withStages(view, plan.stages))
         expect(show(place(loaded, shape).stages)).toEqual(show(plan.stages))
       }),
-      { numRuns: 400 * Number(process.env.RUNS ?? 1) }
+      runs(400)
     )
   })
 
@@ -305,7 +309,7 @@ describe('place, by property', () => {
           }
         }
       }),
-      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+      runs(300)
     )
   })
 
@@ -326,7 +330,7 @@ describe('place, by property', () => {
           expect(after.stages.get(id)).toEqual(range)
         }
       }),
-      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+      runs(300)
     )
   })
 
@@ -355,7 +359,7 @@ describe('place, by property', () => {
           expect(after.stages.get(view.peer)).toEqual({ start, end })
         }
       }),
-      { numRuns: 300 * Number(process.env.RUNS ?? 1) }
+      runs(300)
     )
   })
 })

@@ -6,7 +6,7 @@ import { Planner } from '../../src/route/planner.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import { stageBytes } from '../../src/route/view.ts'
 import { Flock } from './flock.ts'
-import { model, modelArbitrary, peer, peerId, peersArbitrary, plainModel, stage } from './worlds.ts'
+import { model, modelArbitrary, peer, peerId, peersArbitrary, plainModel, stage, runs } from './worlds.ts'
 
 const shape = plainModel(4)
 const me = peerId(1)
@@ -197,6 +197,22 @@ describe('planners together', () => {
     expect(flock.isWhole()).toBe(true)
   })
 
+  it('a spare stage stays while it lets others move', () => {
+    // The fast peer gives up [0, 3) for [0, 5) only while the two spare ones serve what it drops.
+    const layerBytes = [8, 11, 14, 14, 13, 14]
+    const unequal = model(6, { layerBytes, embeddingBytes: 0, headBytes: 1, stageBytes: 5 })
+    const flock = new Flock({ model: unequal, seed: 0 })
+    flock.join(peer(1, 32, { visitMs: 0, layerMs: 0.3 }), 0)
+    flock.join(peer(3, 70, { visitMs: 0, layerMs: 0.1 }), 646)
+    flock.join(peer(5, 35, { visitMs: 0, layerMs: 0.2 }), 954)
+    flock.join(peer(6, 50, { visitMs: 0, layerMs: 1.2 }), 0)
+    flock.run(settled)
+    expectSettled(flock, unequal)
+    expect(flock.pauses).toEqual([])
+    expect(flock.loads.length).toBeLessThan(9)
+    expect(place(flock.views(), unequal).stages.get(peerId(3))).toEqual({ start: 0, end: 5 })
+  })
+
   const world = modelArbitrary(8).chain(model =>
     fc.record({
       model: fc.constant(model),
@@ -216,7 +232,7 @@ describe('planners together', () => {
         expectSettled(flock, model)
         expect(flock.pauses).toEqual([])
       }),
-      { numRuns: 150 * Number(process.env.RUNS ?? 1) }
+      runs(150)
     )
   })
 
@@ -233,7 +249,7 @@ describe('planners together', () => {
         expectSettled(flock, model)
         expect(flock.loads.length).toBeLessThanOrEqual(8 * peers.length)
       }),
-      { numRuns: 150 * Number(process.env.RUNS ?? 1) }
+      runs(150)
     )
   })
 
@@ -245,7 +261,7 @@ describe('planners together', () => {
         flock.run(settled)
         expect(flock.loads.length).toBeLessThanOrEqual(3 * peers.length)
       }),
-      { numRuns: 100 * Number(process.env.RUNS ?? 1) }
+      runs(100)
     )
   })
 })

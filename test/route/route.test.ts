@@ -7,7 +7,7 @@ import type { RouteOptions } from '../../src/route/route.ts'
 import { explainNoRoute, formatLayers } from '../../src/route/explain.ts'
 import { findRoute } from '../../src/route/route.ts'
 import type { Hop, PeerView, StageView } from '../../src/route/view.ts'
-import { model, peer, peerId, plainModel, stage } from './worlds.ts'
+import { model, peer, peerId, plainModel, stage, runs } from './worlds.ts'
 
 const shape = plainModel(4)
 const from = peerId(0)
@@ -170,7 +170,7 @@ describe('findRoute, by property', () => {
         const cost = (hops: readonly Hop[]) => hops.length * 1e6 + routeMs(hops, busy, small, peerId(driver))
         expect(cost(route)).toBeCloseTo(Math.min(...all.map(cost)), 3)
       }),
-      { numRuns: 500 }
+      runs(500)
     )
   })
 

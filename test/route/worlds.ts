@@ -5,6 +5,15 @@ import { hopMs, stageMs } from '../../src/route/cost.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import { canHold, stageBytes } from '../../src/route/view.ts'
 
+/**
+ * How often a property is tried. The cases are the same on every run; `RUNS=20` tries 20 times as many, other
+ * ones each time.
+ */
+export function runs(numRuns: number): fc.Parameters<unknown> {
+  const factor = process.env.RUNS
+  return factor === undefined ? { numRuns, seed: 1 } : { numRuns: numRuns * Number(factor) }
+}
+
 export function peerId(index: number): PeerId {
   return `p${String(index).padStart(3, '0')}` as PeerId
 }
