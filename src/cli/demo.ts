@@ -1,0 +1,146 @@
+/** `skein demo`: several peers on this machine answer with one model that none of them can hold alone. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  type Answer,
+  DeadlineError,
+  formatBytes,
+  type GenerationEvent,
+  initSwarm,
+  listModels,
+  PeerNotRunningError,
+  type Status,
+  splitBudgets,
+  UnknownModelError
+} from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { askGenerate, askStatus } from './control-client.ts'
+import { DemoPeer } from './demo-peer.ts'
+import { describeFailure } from './failure.ts'
+import { demoPollMs, demoReadyMs } from './limits.ts'
+import { jsonTelling, personTelling } from './demo-telling.ts'
+import { sayJson } from './output.ts'
+
+export interface DemoFlags {
+  readonly peers: number
+  readonly prompt: string
+  readonly maxTokens: number
+  readonly json?: boolean
+}
+
+/**
+ * Runs the demo and returns its exit code: 0 when the peers together gave the very tokens that one peer
+ * gives alone, else 1. Whatever happens, its processes and files are gone afterwards.
+ *
+ * @throws {PeerNotRunningError} when one of its peers ends by itself.
+ * @throws {DeadlineError} when not every layer is covered in time; says what is missing.
+ * @throws the errors of answering, and the signal's reason.
+ */
+export async function demo(flags: DemoFlags, { signal }: CommandContext): Promise<number> {
+  const tell = flags.json ? jsonTelling : personTelling(flags.prompt)
+  const folder = await mkdtemp(join(tmpdir(), 'skein-demo-'))
+  const peers: DemoPeer[] = []
+  try {
+    const model = (await listModels(join(folder, 'peer-1'))).find(({ shipped }) => shipped)
+    if (model === undefined) throw new UnknownModelError('the model that ships with Skein is not here: install it anew')
+    const { name, config } = model.manifest
+    const budgets = splitBudgets(model, flags.peers)
+    const [whole] = splitBudgets(model, 1)
+    tell.begin({ prompt: flags.prompt, model: name, layers: config.layers, budgets, wholeBytes: whole! })
+
+    const swarm = join(folder, 'swarm.json')
+    await initSwarm(swarm, 'demo')
+    const start = (label: string, memoryBytes: number, file: string): DemoPeer => {
+      const init = { dataDir: join(folder, label), swarm: file, model: model.id, memoryBytes }
+      const peer = new DemoPeer(init, event => {
+        if (event.event === 'found' || event.event === 'serving') tell.step(label, event)
+      })
+      peers.push(peer)
+      return peer
+    }
+    const together = budgets.map((budget, i) => start(`peer-${i + 1}`, budget, swarm))
+    const startedMs = performance.now()
+    const seen = await untilCovered(together, config.layers, signal)
+    tell.covered(seen, performance.now() - startedMs)
+
+    const answer = await answerThrough(together[0]!, flags, signal, tell.answering)
+    tell.answered(answer)
+    await Promise.all(together.map(peer => peer.stop()))
+
+    // A swarm of its own, so that nothing of the first one can take part.
+    const lone = join(folder, 'alone.json')
+    await initSwarm(lone, 'demo-alone')
+    tell.alone()
+    const one = start('alone', whole!, lone)
+    await untilCovered([one], config.layers, signal)
+    const alone = await answerThrough(one, flags, signal, () => {})
+    const identical = sameIds(answer.ids, alone.ids) && sameIds(answer.promptIds, alone.promptIds)
+    tell.end(flags.peers, answer, alone, identical)
+    return identical ? 0 : 1
+  } catch (err) {
+    if (flags.json && !signal.aborted) {
+      const { name, message } = describeFailure(err)
+      sayJson({ event: 'error', name, message })
+    }
+    throw err
+  } finally {
+    await Promise.all(peers.map(peer => peer.stop()))
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Waits until the first peer sees every layer covered and all the peers there. */
+async function untilCovered(peers: readonly DemoPeer[], layerCount: number, signal: AbortSignal): Promise<Status> {
+  const deadline = AbortSignal.timeout(demoReadyMs)
+  let seen: Status | undefined
+  while (!deadline.aborted) {
+    for (const peer of peers) peer.assertRunning()
+    try {
+      seen = await askStatus(peers[0]!.dataDir, { signal })
+    } catch (err) {
+      // Its control socket is not there yet; whether it ever will be, the deadline decides.
+      if (!(err instanceof PeerNotRunningError)) throw err
+    }
+    const coverage = seen?.models.find(model => model.layers === layerCount)?.coverage ?? []
+    if (seen?.peers.length === peers.length && coverage.length === layerCount && coverage.every(n => n > 0)) return seen
+    await delay(demoPollMs, undefined, { signal }).catch(() => signal.throwIfAborted())
+  }
+  throw new DeadlineError(
+    `not every layer was covered within ${demoReadyMs / 1000} s: ${whatIsMissing(seen, peers.length)}`
+  )
+}
+
+function whatIsMissing(seen: Status | undefined, wanted: number): string {
+  if (seen === undefined) return 'the first peer did not answer'
+  if (seen.peers.length < wanted) {
+    const ways = seen.discovery.map(({ way, state }) => `${way}: ${state}`).join(', ')
+    return `it sees ${seen.peers.length} of ${wanted} peers (${ways})`
+  }
+  const [model] = seen.models
+  if (model === undefined) return 'no peer offers a model'
+  const gaps = model.coverage.flatMap((times, layer) => (times === 0 ? [layer] : []))
+  const bytes = model.missing === null ? '' : `, ${formatBytes(model.missing.bytes)} of budget are missing`
+  return `nobody serves ${gaps.map(layer => `layer ${layer}`).join(', ')}${bytes}`
+}
+
+/** Asks one peer and returns the whole answer. @throws the errors of answering. */
+async function answerThrough(
+  peer: DemoPeer,
+  { prompt, maxTokens }: DemoFlags,
+  signal: AbortSignal,
+  onEvent: (event: GenerationEvent) => void
+): Promise<Answer> {
+  let answer: Answer | undefined
+  for await (const event of askGenerate(peer.dataDir, prompt, { maxTokens, temperature: 0, seed: 1 }, { signal })) {
+    onEvent(event)
+    if (event.event === 'done') answer = event
+  }
+  if (answer === undefined) throw new PeerNotRunningError('the peer ended its answer without its last event')
+  return answer
+}
+
+function sameIds(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i])
+}

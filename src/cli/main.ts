@@ -1,0 +1,216 @@
+/** `skein`: reads the command line, runs one command, and turns its failure into a sentence and an exit code. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Command, CommanderError, Option } from 'commander'
+import type { CommandContext } from './context.ts'
+import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
+import {
+  dataDirectory,
+  decimalNumber,
+  layerRange,
+  oneOf,
+  repeated,
+  size,
+  tcpAddress,
+  wholeNumber,
+  words
+} from './flags.ts'
+import { demoPeersMax, lingerMs } from './limits.ts'
+import { note } from './output.ts'
+
+/** Runs the command line and ends the process with its exit code. `args` are without node and script. */
+export async function run(args: readonly string[]): Promise<void> {
+  process.env.ORT_DISABLE_TELEMETRY = '1'
+  const interrupted = new AbortController()
+  const closed = new AbortController()
+  const interrupt = (name: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => (): void => {
+    const interruption = new InterruptedError(name)
+    // The second one means it: no clean-up.
+    if (interrupted.signal.aborted) process.exit(interruption.exitCode)
+    interrupted.abort(interruption)
+  }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt(name))
+  process.stdout.on('error', () => closed.abort(new OutputClosedError('nobody reads the output')))
+  process.stderr.on('error', () => {})
+  const signal = AbortSignal.any([interrupted.signal, closed.signal])
+  process.exitCode = await main(args, { signal, interrupted: interrupted.signal })
+  // What is still open now (a socket in its last handshake) does not keep the shell waiting.
+  setTimeout(() => process.exit(), lingerMs).unref()
+}
+
+/** Runs one command and returns its exit code. */
+export async function main(args: readonly string[], context: CommandContext): Promise<number> {
+  let code = 0
+  const program = describeProgram(context, result => {
+    code = result
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (err) {
+    // Commander has said it already; help and version are no failure.
+    if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : 2
+    if (context.signal.aborted && err !== context.signal.reason) return describeFailure(context.signal.reason).exitCode
+    const { message, exitCode } = describeFailure(err)
+    if (err instanceof InterruptedError || err instanceof OutputClosedError) return exitCode
+    // A defect shows where it is; an expected failure is one sentence.
+    note(exitCode === 1 && err instanceof Error ? `skein: ${err.stack ?? message}` : `skein: ${message}`)
+    return exitCode
+  }
+}
+
+/** The command line of Skein. Commands are loaded when they are run, so that `--help` is quick. */
+function describeProgram(context: CommandContext, end: (code: number) => void): Command {
+  const program = new Command('skein')
+    .description('Runs one language model across a private swarm of peers: no cloud, no leader.')
+    .version(packageVersion())
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, print) => print(text.replace(/^error: /, 'skein: ')) })
+    .exitOverride()
+    .addHelpText('after', `\n${exitCodes}`)
+  const command = (parent: Command, line: string, text: string): Command => parent.command(line).description(text)
+  const data = (): Option =>
+    new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
+  const json = (text: string): Option => new Option('--json', text)
+  const dataOf = (options: { data?: string }): string => dataDirectory(options.data, process.env)
+
+  command(
+    program,
+    'init <file>',
+    'Make a new private swarm: a random secret and a name, in a file to copy to every peer.'
+  )
+    .option('--name <name>', 'name of the swarm', words('--name'))
+    .action(async (file: string, options: { name?: string }) => {
+      const { init } = await import('./init.ts')
+      await init(file, options)
+    })
+
+  command(program, 'up', 'Start a peer and keep it running until Ctrl-C.')
+    .addOption(data())
+    .requiredOption('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
+    .option(
+      '--model <name>',
+      'model to serve, by name or id (default: the only one in the directory, or the shipped one)',
+      words('--model')
+    )
+    .option(
+      '--memory <size>',
+      'budget for weights and caches, such as 64MB (default: half of the memory)',
+      size('--memory')
+    )
+    .option(
+      '--layers <start-end>',
+      'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included',
+      layerRange('--layers')
+    )
+    .option(
+      '--listen <multiaddr>',
+      'listen here; may be repeated (default: /ip4/0.0.0.0/tcp/0)',
+      repeated(tcpAddress('--listen', 'listen'))
+    )
+    .option(
+      '--bootstrap <multiaddr>',
+      'dial this peer too; may be repeated',
+      repeated(tcpAddress('--bootstrap', 'dial'))
+    )
+    .option('--no-mdns', 'do not look for peers by multicast DNS')
+    .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
+    .addOption(json('print JSON objects, one a line'))
+    // For the demo: a peer whose parent is gone, however it went, must not stay behind.
+    .addOption(new Option('--stop-with-stdin').hideHelp())
+    .action(async options => {
+      const { up } = await import('./up.ts')
+      await up({ ...options, data: dataOf(options) }, context)
+    })
+
+  command(program, 'ask <prompt>', 'Answer a prompt through the running peer; - reads the prompt from stdin.')
+    .addOption(data())
+    .option('--model <name>', 'model to ask, by name or id (default: the one that the peer serves)', words('--model'))
+    .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 60)
+    .option(
+      '--temperature <t>',
+      '0 takes the most likely token',
+      decimalNumber('--temperature', 'from 0 to 100', t => t <= 100),
+      0
+    )
+    .option(
+      '--top-p <p>',
+      'sample from the likeliest tokens that reach this probability',
+      decimalNumber('--top-p', 'above 0 and at most 1', p => p > 0 && p <= 1),
+      1
+    )
+    .option('--top-k <k>', 'sample from the k likeliest tokens; 0 for all', wholeNumber('--top-k', 0, 1 << 24), 0)
+    .option('--seed <n>', 'the same seed gives the same answer', wholeNumber('--seed', 0), 1)
+    .addOption(json('print events as JSON objects, one a line'))
+    .action(async (prompt: string, options) => {
+      const { ask } = await import('./ask.ts')
+      await ask(prompt, { ...options, data: dataOf(options) }, context)
+    })
+
+  command(program, 'status', 'Show the swarm as the running peer sees it: peers, stages, coverage of every layer.')
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async options => {
+      const { status } = await import('./status.ts')
+      await status({ ...options, data: dataOf(options) }, context)
+    })
+
+  const model = command(program, 'model', 'Import, list, show and verify models.')
+  command(
+    model,
+    'import <dir>',
+    'Import a Hugging Face directory of the llama family: config.json, *.safetensors, tokenizer.json.'
+  )
+    .addOption(data())
+    .requiredOption('--name <name>', 'name of the model here', words('--name'))
+    .option('--dtype <type>', 'how weights are stored: f32, q8 or q4', oneOf('--dtype', ['f32', 'q8', 'q4']), 'q8')
+    .option(
+      '--edge <type>',
+      'precision between layers: f16, bf16 or f32',
+      oneOf('--edge', ['f16', 'bf16', 'f32']),
+      'f16'
+    )
+    .addOption(json('print progress and result as JSON objects, one a line'))
+    .action(async (dir: string, options) => {
+      const { modelImport } = await import('./model.ts')
+      await modelImport(dir, { ...options, data: dataOf(options) }, context)
+    })
+  command(model, 'ls', 'List the models that are here.')
+    .addOption(data())
+    .addOption(json('print JSON objects, one a line'))
+    .action(async options => {
+      const { modelLs } = await import('./model.ts')
+      await modelLs({ ...options, data: dataOf(options) })
+    })
+  command(model, 'show <name>', 'Show a model: dimensions, precision, licence, every shard with its digest.')
+    .addOption(data())
+    .addOption(json('print the manifest as one JSON object'))
+    .action(async (name: string, options) => {
+      const { modelShow } = await import('./model.ts')
+      await modelShow(name, { ...options, data: dataOf(options) })
+    })
+  command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
+    .addOption(data())
+    .addOption(json('print JSON objects, one a line'))
+    .action(async (name: string | undefined, options) => {
+      const { modelVerify } = await import('./model.ts')
+      await modelVerify(name, { ...options, data: dataOf(options) }, context)
+    })
+
+  command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')
+    .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)
+    .option('--prompt <text>', 'how the story begins', 'Once upon a time')
+    .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 160)
+    .addOption(json('print JSON objects, one a line; the last one has event "demo"'))
+    .action(async options => {
+      const { demo } = await import('./demo.ts')
+      end(await demo(options, context))
+    })
+  return program
+}
+
+/** The version in package.json, which lies above this file both in `src` and in `dist`. */
+function packageVersion(): string {
+  const file = fileURLToPath(import.meta.resolve('skein/package.json'))
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}

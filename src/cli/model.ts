@@ -1,0 +1,127 @@
+/** `skein model`: what models are in a data directory. */
+import { formatBytes, importModel, listModels, showModel, verifyModel } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { note, paint, say, sayJson, table } from './output.ts'
+
+interface ModelFlags {
+  readonly data: string
+  readonly json?: boolean
+}
+
+export interface ImportFlags extends ModelFlags {
+  readonly name: string
+  readonly dtype: 'f32' | 'q8' | 'q4'
+  readonly edge: 'f16' | 'bf16' | 'f32'
+}
+
+type StoredModel = Awaited<ReturnType<typeof showModel>>
+
+/** Imports a Hugging Face directory. @throws {ImportError} and the signal's reason. */
+export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
+  const isTty = process.stderr.isTTY === true && flags.json !== true
+  const model = await importModel({
+    source,
+    dataDir: flags.data,
+    name: flags.name,
+    weights: flags.dtype,
+    edge: flags.edge,
+    signal,
+    onProgress({ done, total, shard }) {
+      if (flags.json) sayJson({ event: 'progress', done, total, shard })
+      else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)
+    }
+  }).finally(() => {
+    if (isTty) process.stderr.write('\r\x1b[K')
+  })
+  if (flags.json) sayJson({ event: 'imported', ...summary(model) })
+  else say(`imported ${flags.name}: ${describe(model)}, id ${model.id}`)
+}
+
+/** Lists models. */
+export async function modelLs(flags: ModelFlags): Promise<void> {
+  const models = await listModels(flags.data)
+  if (flags.json) {
+    for (const model of models) sayJson(summary(model))
+  } else if (models.length === 0) {
+    note(`there is no model in ${flags.data}: skein model import adds one`)
+  } else {
+    const rows = models.map(model => [
+      model.manifest.name,
+      model.id.slice(0, 12),
+      String(model.manifest.config.layers),
+      model.manifest.weights,
+      model.manifest.edge,
+      formatBytes(totalBytes(model)),
+      model.shipped ? 'shipped with Skein' : ''
+    ])
+    for (const line of table([['name', 'id', 'layers', 'dtype', 'edge', 'size', ''], ...rows])) say(line)
+  }
+}
+
+/** Shows one model. @throws {UnknownModelError} */
+export async function modelShow(name: string, flags: ModelFlags): Promise<void> {
+  const model = await showModel(flags.data, name)
+  const { manifest } = model
+  if (flags.json) {
+    sayJson({ ...summary(model), manifest })
+    return
+  }
+  const { config } = manifest
+  say(paint('bold', manifest.name))
+  const facts: string[][] = [
+    ['id', model.id],
+    ['architecture', manifest.architecture],
+    ['precision', `weights ${manifest.weights}, edges ${manifest.edge}`],
+    ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
+    ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
+    ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
+    ['context', `${config.contextMax} tokens`],
+    ['chat template', manifest.chatTemplate === null ? 'none: it continues text' : 'yes'],
+    ['licence', manifest.licence],
+    ['source', manifest.source]
+  ]
+  for (const line of table(facts)) say(`  ${line}`)
+  say(`  shards (${formatBytes(totalBytes(model))}):`)
+  const rows = manifest.shards.map(shard => [
+    shard.role === 'layer' ? `layer ${shard.layer}` : shard.role,
+    formatBytes(shard.bytes),
+    shard.sha256
+  ])
+  for (const line of table(rows)) say(`    ${line}`)
+}
+
+/** Verifies one model, or all. @throws {CorruptShardError} that names the shard and both digests. */
+export async function modelVerify(
+  name: string | undefined,
+  flags: ModelFlags,
+  { signal }: CommandContext
+): Promise<void> {
+  const ids = name === undefined ? (await listModels(flags.data)).map(({ id }) => id) : [name]
+  for (const id of ids) {
+    const model = await verifyModel(flags.data, id, { signal })
+    if (flags.json) sayJson({ event: 'verified', ...summary(model) })
+    else say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})`)
+  }
+}
+
+function totalBytes({ manifest }: StoredModel): number {
+  return manifest.shards.reduce((sum, shard) => sum + shard.bytes, manifest.tokenizer.bytes)
+}
+
+function describe(model: StoredModel): string {
+  const { config, weights, edge } = model.manifest
+  return `${config.layers} layers, ${weights} with ${edge} edges, ${formatBytes(totalBytes(model))}`
+}
+
+function summary(model: StoredModel): object {
+  const { name, config, weights, edge } = model.manifest
+  return {
+    id: model.id,
+    name,
+    layers: config.layers,
+    dtype: weights,
+    edge,
+    bytes: totalBytes(model),
+    shipped: model.shipped
+  }
+}

@@ -1,0 +1,100 @@
+/** `skein up`: a peer, until it is told to stop. */
+import { createPeer, formatBytes, type Range } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { type ControlServer, serveControl } from './control-server.ts'
+import { InterruptedError } from './failure.ts'
+import { stopMs } from './limits.ts'
+import { note, say, sayJson } from './output.ts'
+import { type Tell, watch } from './watch.ts'
+
+export interface UpFlags {
+  readonly data: string
+  readonly swarm: string
+  readonly model?: string
+  readonly memory?: number
+  readonly layers?: Range
+  readonly listen?: string[]
+  readonly bootstrap?: string[]
+  readonly mdns: boolean
+  readonly threads?: number
+  readonly json?: boolean
+  readonly stopWithStdin?: boolean
+}
+
+/**
+ * Starts a peer, serves its control socket, and prints one line per thing that happens until Ctrl-C or
+ * SIGTERM; then it says goodbye to the swarm and returns.
+ *
+ * @throws what `createPeer` throws, and {@link DataDirectoryError}.
+ */
+export async function up(flags: UpFlags, { interrupted }: CommandContext): Promise<void> {
+  const stopping = new AbortController()
+  const signal = AbortSignal.any([interrupted, stopping.signal])
+  const { stdin } = process
+  if (flags.stopWithStdin) {
+    stdin.once('close', () => stopping.abort(new InterruptedError('SIGTERM'))).on('error', () => {})
+    stdin.resume()
+  }
+  try {
+    await serve(flags, signal)
+  } finally {
+    // An open stdin would keep the process alive.
+    if (flags.stopWithStdin) stdin.destroy()
+  }
+}
+
+/** Runs the peer until the signal. */
+async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
+  const tell: Tell = (event, line, details = {}) => (flags.json ? sayJson({ event, ...details }) : say(line))
+  const peer = await createPeer({
+    dataDir: flags.data,
+    swarm: flags.swarm,
+    mdns: flags.mdns,
+    signal,
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+    ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
+    ...(flags.layers === undefined ? {} : { layers: flags.layers }),
+    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
+    ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
+    ...(flags.threads === undefined ? {} : { threads: flags.threads })
+  })
+  let control: ControlServer | undefined
+  let unwatch = (): void => {}
+  try {
+    control = await serveControl(peer, flags.data)
+    const { swarm, peers } = peer.status()
+    const budgetBytes = peers.find(({ self }) => self)?.budgetBytes ?? 0
+    tell('up', `peer ${peer.id} in swarm ${swarm}, ${formatBytes(budgetBytes)} for weights and caches`, {
+      peer: peer.id,
+      swarm,
+      addresses: peer.addresses,
+      budgetBytes,
+      dataDir: flags.data
+    })
+    if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
+    unwatch = watch(peer, tell)
+    if (!signal.aborted) {
+      await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+    }
+    tell('stopping', 'stopping: saying goodbye (Ctrl-C again to end at once)')
+  } finally {
+    unwatch()
+    await withinMs(stopMs, Promise.all([control?.close(), peer.stop()]), () =>
+      note(`skein: the peer did not stop within ${stopMs / 1000} s and is ended now`)
+    )
+  }
+  tell('stopped', 'stopped')
+}
+
+/** Waits for work at most so long; then says so and goes on without it. */
+async function withinMs(ms: number, work: Promise<unknown>, onLate: () => void): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>(resolve => {
+    timer = setTimeout(() => resolve('late'), ms)
+  })
+  try {
+    if ((await Promise.race([work, late])) === 'late') onLate()
+  } finally {
+    clearTimeout(timer)
+  }
+}
