@@ -213,7 +213,9 @@ class OnnxEngine implements Engine {
     const { session, position, tokens, sample } = step
     this.#check(step)
     // The caller may retain its buffer; the copy is what moves to the thread. It is also aligned.
-    const input = step.input.kind === 'ids' ? step.input.ids.slice() : step.input.bytes.slice()
+    // A copy that is this step's own, since its memory moves to the thread. Not `slice()`: bytes off the network are a
+    // Buffer, whose `slice` is a view, and moving that would take the socket's memory along.
+    const input = step.input.kind === 'ids' ? new Int32Array(step.input.ids) : new Uint8Array(step.input.bytes)
     let state: SessionState | undefined
     const reply = await this.#enqueue(() => {
       state = this.#sessions.get(session)
