@@ -180,6 +180,8 @@ export const loadAnnounceMs = 1_000
 export const routePollMs = 500
 /** A peer whose connection closed stays in the plans this long: a reconnect takes less, and moving stages costs more. */
 export const disconnectedGraceMs = 2_000
+/** A session without a way around a peer that failed it asks that peer again after this, if it is still connected. */
+export const excludedGraceMs = 1_000
 /** Time that an answer waits for more peers where the present budgets cannot cover the model: discovery takes less. */
 export const missingGraceMs = 2_500
 
