@@ -87,6 +87,8 @@ export const channelsOutMax = 1024
 export const connectionsMax = 64
 /** Inbound connections per second and in the making: libp2p's default of 5 refuses a dozen peers that start at once. */
 export const inboundPerSecondMax = 100
+/** Addresses of one peer that an attempt has time for when all of them are silent. */
+export const silentAddressesMax = 5
 /** One dial with its handshake. A LAN answers in ms; silent addresses must not hold up the next attempt. */
 export const dialTimeoutMs = 3_000
 /** Time after which the less preferred of two connections to one peer is closed: both ends see both by then. */
@@ -103,12 +105,15 @@ export const dhtQuerySelfMs = 30_000
 /** A peer that vanished costs a query one dial: kad-dht's default of 5 s is far above a LAN's needs. */
 export const dhtDialMinMs = 800
 export const dhtDialMaxMs = 1_500
-/** A departed peer's provider records disappear after this. Every peer of a swarm must use the same. */
-export const providerTtlMs = 120_000
-/** How often providers are swept; reads do not filter, so it adds to the time above. */
-export const providerSweepMs = 10_000
+/**
+ * Lifetime of provider records; every peer of a swarm must use the same. Who departed is known by its record, so a
+ * short life would only cost bytes: every repetition is a query per shard.
+ */
+export const providerTtlMs = 3_600_000
 /** Remaining lifetime at which this peer provides its shards again. */
-export const providerRepublishMs = 60_000
+export const providerRepublishMs = 1_800_000
+/** How often providers are swept; reads do not filter, so it adds to their lifetime. */
+export const providerSweepMs = 60_000
 /** Addresses of peers are kept this long across restarts (libp2p's default of an hour forgets a parked drone). */
 export const rememberedMs = 30 * 24 * 3_600_000
 
@@ -248,6 +253,8 @@ export const publishRefreshMs = 60_000
 export const dhtQueryMs = 5_000
 /** A records channel that takes nothing for this long is ended. */
 export const congestedMs = 10_000
+/** How often the battery is read. */
+export const batteryMs = 30_000
 /** Time that a stopping peer gives its goodbye. */
 export const goodbyeMs = 500
 /** From the first connection until the DHT has the new peer in its table. */

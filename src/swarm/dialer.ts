@@ -14,7 +14,8 @@ import {
   meshMax,
   recordsTickMs,
   redialMaxMs,
-  redialMinMs
+  redialMinMs,
+  silentAddressesMax
 } from '../limits.ts'
 
 export interface DialerInit {
@@ -150,7 +151,8 @@ export class Dialer {
   async #dial(candidate: Candidate): Promise<void> {
     candidate.dialing = true
     this.#dials++
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(2 * dialTimeoutMs)])
+    const limitMs = silentAddressesMax * dialTimeoutMs
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(limitMs)])
     try {
       const addresses = reachable([...candidate.ways.values()].flat()).map(text => withPeer(text, candidate.peer))
       if (addresses.length === 0) throw new Error('it has no address that can be reached from here')
@@ -178,25 +180,53 @@ function withPeer(text: string, peer: PeerId | undefined): Multiaddr {
   return address.encapsulate(`/p2p/${peer}`)
 }
 
+/** An address of this machine, as `os.networkInterfaces` gives it. */
+export interface OwnAddress {
+  readonly address: string
+  readonly cidr: string | null
+}
+
 /**
- * Without another machine's loopback addresses, which from here lead to this machine: they count only when the
- * peer has one of this machine's own addresses too, or no others.
+ * The addresses of a peer that are worth dialling, the nearest first, since they are tried one after the other: same
+ * machine, same subnet, others. Another machine's loopback addresses are left out, which from here lead to this
+ * machine: they count only when the peer has one of this machine's own addresses too, or no others.
  */
-export function reachable(addresses: readonly string[]): string[] {
-  const unique = [...new Set(addresses)].filter(
-    text => !text.startsWith('/ip4/0.0.0.0/') && !text.startsWith('/ip6/::/')
-  )
+export function reachable(addresses: readonly string[], own: readonly OwnAddress[] = ownAddresses()): string[] {
+  const unique = [...new Set(addresses)].filter(text => !/^\/ip4\/0\.0\.0\.0\/|^\/ip6\/::\//.test(text))
   const host = (text: string): string => text.split('/')[2] ?? ''
   const isLoopback = (text: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(text)
-  const own = new Set(
-    Object.values(networkInterfaces())
-      .flatMap(list => list ?? [])
-      .map(({ address }) => address)
-  )
   const others = unique.filter(text => !isLoopback(text))
-  const sameMachine = others.length === 0 || others.some(text => own.has(host(text)))
-  // Loopback first when it leads there: it never leaves the machine.
-  return sameMachine ? [...unique.filter(isLoopback), ...others] : others
+  const isOwn = (text: string): boolean => own.some(({ address }) => address === host(text))
+  const isNear = (text: string): boolean => own.some(({ cidr }) => cidr !== null && contains(cidr, host(text)))
+  const near = [
+    ...others.filter(text => !isOwn(text) && isNear(text)),
+    // An address that this machine has too is often a bridge of containers that every machine has.
+    ...others.filter(isOwn),
+    ...others.filter(text => !isOwn(text) && !isNear(text))
+  ]
+  const sameMachine = others.length === 0 || others.some(isOwn)
+  return sameMachine ? [...unique.filter(isLoopback), ...near] : near
+}
+
+function ownAddresses(): OwnAddress[] {
+  return Object.values(networkInterfaces())
+    .flatMap(list => list ?? [])
+    .filter(({ internal }) => !internal)
+}
+
+/** True when an IPv4 subnet such as `10.0.0.7/24` holds an address; IPv6 is not looked at. */
+function contains(cidr: string, address: string): boolean {
+  const [network = '', bits = ''] = cidr.split('/')
+  const a = ip4(network)
+  const b = ip4(address)
+  const size = 2 ** (32 - Number(bits))
+  return a !== undefined && b !== undefined && Math.floor(a / size) === Math.floor(b / size)
+}
+
+function ip4(text: string): number | undefined {
+  const parts = text.split('.').map(Number)
+  if (parts.length !== 4 || parts.some(part => !(part >= 0 && part < 256))) return undefined
+  return parts.reduce((value, part) => value * 256 + part, 0)
 }
 
 /** The innermost message of what libp2p throws, which often wraps several. */

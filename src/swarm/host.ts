@@ -97,7 +97,9 @@ function countedNoise(init: NoiseInit, onRefused: () => void) {
           return await secure.apply(inner, args)
         } catch (error) {
           const options = args[1] as { signal?: AbortSignal } | undefined
-          if (options?.signal?.aborted !== true) onRefused()
+          // A member that is not the one expected at that address is not refused for its secret.
+          const member = (error as Error).name === 'UnexpectedPeerError'
+          if (options?.signal?.aborted !== true && !member) onRefused()
           throw error
         }
       }
@@ -196,6 +198,8 @@ export class Host implements Links {
         maxIncomingPendingConnections: inboundPerSecondMax,
         dialTimeout: dialTimeoutMs,
         addressDialTimeout: dialTimeoutMs,
+        // The dialer knows which addresses are near; libp2p's own order puts public ones first.
+        addressSorter: () => 0,
         reconnectRetries: 0
       },
       // Its pings open a stream each and abort a healthy connection when one is slower than their interval;
@@ -203,7 +207,7 @@ export class Host implements Links {
       connectionMonitor: { enabled: false },
       services: {
         identify: identify({ protocolPrefix: 'skein' }),
-        ping: ping(),
+        ping: ping({ protocolPrefix: 'skein' }),
         dht: kadDHT({
           protocol: '/skein/kad/1.0.0',
           // Both default to what suits the public internet: clients only, private addresses removed.
@@ -279,15 +283,22 @@ export class Host implements Links {
     const frameBytesMax = this.#handled.get(protocol)?.frameBytesMax ?? frameBytesDefaultMax
     if (peer === this.self) return this.#openToSelf(protocol, frameBytesMax)
     const id = peerIdFromText(peer)
-    let stream: Stream
-    try {
-      const connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#node.dial(id, { signal }))
-      stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
-    } catch (error) {
-      signal.throwIfAborted()
-      throw new PeerLostError(peer, `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`)
+    const tried = new Set<Connection>()
+    for (;;) {
+      let connection: Connection | undefined
+      try {
+        connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#node.dial(id, { signal }))
+        tried.add(connection)
+        const stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
+        return this.#channel(stream, peer, frameBytesMax)
+      } catch (error) {
+        signal.throwIfAborted()
+        // One of two connections may have been closed under us as a duplicate: the other one counts.
+        const other = this.#preferred(this.#node.getConnections(id))
+        if (connection?.status !== 'open' && other !== undefined && !tried.has(other)) continue
+        throw new PeerLostError(peer, `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`)
+      }
     }
-    return this.#channel(stream, peer, frameBytesMax)
   }
 
   async handle(

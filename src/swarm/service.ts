@@ -10,6 +10,7 @@ import type { PeerId, ShardId } from '../base/ids.ts'
 import { DataDirectoryError } from '../errors.ts'
 import {
   announceDebounceMs,
+  batteryMs,
   candidateAddressesMax,
   congestedMs,
   dhtQueryMs,
@@ -189,6 +190,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #publishNext: Uint8Array | undefined
   #published: Promise<void> = Promise.resolve()
   #refused = 0
+  #batteryReadMs = 0
   #stopping: Promise<void> | undefined
 
   constructor(parts: {
@@ -250,6 +252,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       onDisconnect: peer => this.#onDisconnect(peer),
       onRefused: () => {
         this.#refused++
+        if (this.#refused > 1) return
+        const message = 'a connection was refused: the other end is of another swarm or has a wrong secret'
+        this.#emit('warning', { message })
       },
       onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
     })
@@ -257,7 +262,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await this.#host.handle(recordsProtocol, { inboundMax: 2, frameBytesMax: recordsChannelFrameBytesMax }, channel =>
       this.#attach(channel)
     )
-    this.#content = { ...this.#content, battery: await readBattery() }
+    await this.#readBattery()
     this.#announceNow()
     this.#tick = setInterval(() => this.#onTick(), recordsTickMs).unref()
     this.#ways = [
@@ -381,7 +386,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     if (this.#host === undefined) return
     this.#run({ type: 'leave', wallMs: Date.now() })
     // The goodbye is pushed to neighbours and, as far as time allows, put where strangers would look for it.
-    const deadline = new Promise<void>(resolve => setTimeout(resolve, goodbyeMs))
+    const deadline = pause(goodbyeMs, this.#abort.signal)
     const closed = Promise.all([...this.#channels.values()].map(({ channel }) => channel.close()))
     await Promise.race([Promise.all([closed, this.#published]), deadline])
     this.#abort.abort(new Error('this peer is stopping'))
@@ -439,6 +444,13 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       if (atMs !== undefined) this.#run({ type: 'heard', peer, atMs })
     }
     this.#run({ type: 'tick', wallMs: Date.now() })
+    if (performance.now() - this.#batteryReadMs >= batteryMs) void this.#readBattery()
+  }
+
+  async #readBattery(): Promise<void> {
+    this.#batteryReadMs = performance.now()
+    this.#content = { ...this.#content, battery: await readBattery() }
+    this.#announceSoon()
   }
 
   #announceSoon(): void {
