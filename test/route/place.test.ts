@@ -172,6 +172,15 @@ describe('place, over time', () => {
     expect(show(place(peers, shape).stages)).toEqual(['p000 0-3', 'p001 3-6', 'p002 0-6'])
   })
 
+  it('meets a loaded stage although it could reach further', () => {
+    const peers = [
+      peer(0, 4, { pinned: { start: 1, end: 5 }, stages: [stage(1, 5)] }),
+      serving(2, 1, 4, 6),
+      peer(2, 5, { layerMs: 2 })
+    ]
+    expect(show(place(peers, shape).stages)).toEqual(['p000 1-5', 'p001 4-6', 'p002 0-4'])
+  })
+
   it('counts a stage that is being loaded as there', () => {
     const peers = [peer(0, 3), peer(1, 3, { stages: [stage(0, 3, false)] })]
     expect(show(place(peers, shape).stages)).toEqual(['p000 3-6', 'p001 0-3'])

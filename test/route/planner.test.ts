@@ -112,6 +112,64 @@ describe('the planner, step by step', () => {
     ])
   })
 
+  it('keeps its stage while the one that completes it is on its way', () => {
+    const range = { start: 0, end: 2 }
+    const coming = peer(2, 2, { stages: [stage(2, 4, false)] })
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(1, 2), coming), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range }])
+    planner.handle({ kind: 'loaded', range }, 1000)
+    // Its battery is weak now, so the plan wants another peer in its place, which has not begun yet.
+    const weak = view(peer(1, 2, { battery: 0.05 }), coming, peer(3, 2))
+    planner.handle(weak, 2000)
+    expect(planner.handle({ kind: 'tick' }, 2000 + planSettleMs)).toEqual([])
+    expect(planner.plan?.stages.get(me)).toBeNull()
+  })
+
+  it('does not rely on a peer of lower id that is about to break the same', () => {
+    const range = { start: 0, end: 2 }
+    const ids = [peerId(1), peerId(2)]
+    const effects = ids.map((id, index) => {
+      // Both serve [0, 2) and now got the shards, but not the memory, to hold all of it beside that.
+      const other = (held: PeerView['held']) =>
+        peer(2 - index, 4, { held, stages: [stage(0, 2)], layerMs: index === 0 ? 1.1 : 1 })
+      const own = (held: PeerView['held']) => peer(1 + index, 4, { held, layerMs: index === 0 ? 1 : 1.1 })
+      const planner = new Planner(id, 0)
+      planner.handle(view(own([range]), peer(3, 2, { stages: [stage(2, 4)] })), 0)
+      expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range }])
+      planner.handle({ kind: 'loaded', range }, 1000)
+      const all = [{ start: 0, end: 4 }]
+      planner.handle(view(own(all), other(all), peer(3, 2, { stages: [stage(2, 4)] })), 2000)
+      return planner.handle({ kind: 'tick' }, 2000 + planSettleMs)
+    })
+    expect(effects).toEqual([[{ kind: 'unload', range }], []])
+  })
+
+  it('keeps a surplus stage until the plan serves without it', () => {
+    const sizes = { layerBytes: [10, 9, 14], embeddingBytes: 2, headBytes: 20, tiedEmbeddings: true }
+    const shared = model(3, { ...sizes, cacheBytesPerLayer: 2, stageBytes: 4 })
+    const weak = peer(2, 53, { battery: 0.05, stages: [stage(1, 3)] })
+    const other = peer(3, 42, { stages: [stage(0, 1)] })
+    const seen = (end: number) => ({
+      kind: 'view' as const,
+      model: shared,
+      peers: [peer(1, 47, { held: [{ start: 0, end }] }), weak, other]
+    })
+    const planner = new Planner(me, 0)
+    planner.handle(seen(1), 0)
+    const copy = { start: 0, end: 1 }
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range: copy }])
+    planner.handle({ kind: 'loaded', range: copy }, 1000)
+    planner.handle(seen(2), 2000)
+    const wanted = { start: 0, end: 2 }
+    expect(planner.handle({ kind: 'tick' }, 2000 + planSettleMs)).toEqual([{ kind: 'load', range: wanted }])
+    // The other peer can give up [0, 1) for [2, 3) only while this one serves it.
+    expect(planner.handle({ kind: 'loaded', range: wanted }, 3000)).toEqual([])
+    const moved = { ...seen(2), peers: [seen(2).peers[0]!, weak, peer(3, 42, { stages: [stage(2, 3)] })] }
+    planner.handle(moved, 4000)
+    expect(planner.handle({ kind: 'tick' }, 4000 + planSettleMs)).toEqual([{ kind: 'unload', range: copy }])
+  })
+
   it('lets running sessions end, up to a deadline', () => {
     const range = { start: 0, end: 2 }
     const planner = serving(4, [tail, head])
