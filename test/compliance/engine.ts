@@ -69,7 +69,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
     throw new Error('it should have failed')
   }
 
-  describe(`${name} as an engine`, () => {
+  describe(`${name} as an engine`, { timeout: 120_000 }, () => {
     afterEach(async () => {
       await Promise.all(made.splice(0).map(engine => engine.close()))
     })

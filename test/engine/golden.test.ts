@@ -16,7 +16,7 @@ const checkpoint = path.join(stories260kDirectory, 'stories260K.bin')
 const present = existsSync(checkpoint)
 
 // Skipped where the checkpoint is not beside the repository: it is not part of it.
-describe.skipIf(!present)('stories260K in float32 gives the token ids of llama2.c', () => {
+describe.skipIf(!present)('stories260K in float32 gives the token ids of llama2.c', { timeout: 120_000 }, () => {
   const model = present ? llama2cModel(checkpoint, 'f32') : undefined
   const golden = present
     ? (JSON.parse(readFileSync(path.join(stories260kDirectory, 'golden.json'), 'utf8')) as Golden)
