@@ -73,7 +73,7 @@ describe.each(names)('protocols/%s', name => {
       /^# .+\n\n[^\n#|][^#|]*\n\n\|[^\n]*\|\n\|[-:| ]+\|\n(?:\|[^\n]*\|\n)+/
     )
     const table = markdown.slice(0, markdown.indexOf('\n## ')).toLowerCase()
-    expect(table).toMatch(/\|\s*\**(?:protocol )?id/)
+    expect(table).toMatch(/\|\s*\**(?:protocol|id)\s*\|\s*`\/skein\//)
     expect(table).toContain('revision')
     expect(headings(markdown)).toEqual(sections)
   })

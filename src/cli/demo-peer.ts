@@ -7,6 +7,8 @@ import { demoComplaintBytesMax, stopMs } from './limits.ts'
 
 export interface DemoPeerInit {
   readonly dataDir: string
+  /** Where its temporary files go, among them those by which peers of one machine find each other. */
+  readonly temporaryDir: string
   readonly swarm: string
   readonly model: string
   readonly memoryBytes: number
@@ -39,7 +41,8 @@ export class DemoPeer {
     // A process group of its own: Ctrl-C reaches the demo alone, which stops its peers in order.
     this.#child = spawn(process.execPath, [fileURLToPath(bin), ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true
+      detached: true,
+      env: { ...process.env, TMPDIR: init.temporaryDir }
     })
     this.#child.stdin?.on('error', () => {})
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {

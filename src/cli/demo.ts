@@ -53,7 +53,7 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
     const swarm = join(folder, 'swarm.json')
     await initSwarm(swarm, 'demo')
     const start = (label: string, memoryBytes: number, file: string): DemoPeer => {
-      const init = { dataDir: join(folder, label), swarm: file, model: model.id, memoryBytes }
+      const init = { dataDir: join(folder, label), temporaryDir: folder, swarm: file, model: model.id, memoryBytes }
       const peer = new DemoPeer(init, event => {
         if (event.event === 'found' || event.event === 'serving') tell.step(label, event)
       })
