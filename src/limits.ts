@@ -158,6 +158,8 @@ export const routeWaitMs = 30_000
 export const routeRetryMs = 200
 /** Re-routings in a row without a single new token: above this something else is wrong than lost peers. */
 export const recoveriesMax = 16
+/** So many of them ask for a route without a pause: enough for every hop of a short route to be lost at once. */
+export const recoveriesAtOnce = 4
 /** A peer that failed a session is left out of its routes this long; then it may have come back. */
 export const excludeMs = 10_000
 /** Tokens of an answer when the caller names no limit. */

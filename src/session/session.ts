@@ -13,6 +13,7 @@ import { ProtocolError } from '../errors.ts'
 import {
   attentionBlock,
   excludeMs,
+  recoveriesAtOnce,
   recoveriesMax,
   routeRetryMs,
   routeWaitMs,
@@ -198,7 +199,9 @@ export class Session {
       this.#fail(`${recoveriesMax} routes in a row gave no token; the last one ended with: ${reason}`)
       return
     }
-    this.#askRoute()
+    // The first losses cost no time. After more of them the same route would be tried in a tight circle.
+    if (this.#recoveries <= recoveriesAtOnce) this.#askRoute()
+    else this.#retryMs = this.#nowMs + routeRetryMs
   }
 
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -292,8 +295,8 @@ export class Session {
     }
     switch (reason) {
       case 'next-lost':
-        // The tail's next one is this driver: its stream broke, and nobody is to blame.
-        this.#lose(hop + 1 < this.#route.length ? hop + 1 : undefined, 'closed')
+        // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
+        this.#lose(Math.min(hop + 1, this.#route.length - 1), 'closed')
         break
       case 'gap':
       case 'stale-epoch':

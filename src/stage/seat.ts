@@ -348,7 +348,6 @@ export class Seat {
           if (!this.#sent.allows(tokens - skip)) return
           const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
           this.#sendStep(position + skip, tokens - skip, sample, rest)
-          this.#skipBelow = 0
         }
       }
       this.#outbox.shift()

@@ -191,6 +191,39 @@ describe('a hop dies in mid-answer', () => {
   })
 })
 
+test('links that part and heal between living peers: the same tokens, every cache freed', async () => {
+  const cuts = fc.array(
+    fc.record({
+      afterMs: fc.integer({ min: 0, max: 400 }),
+      forMs: fc.integer({ min: 1, max: 3000 }),
+      a: fc.nat({ max: 6 }),
+      b: fc.nat({ max: 6 })
+    }),
+    { minLength: 1, maxLength: 4 }
+  )
+  await fc.assert(
+    fc.asyncProperty(cuts, fc.integer({ min: 1, max: 300 }), async (all, promptLength) => {
+      const world = await doubled(5)
+      const peers = [...world.peers.keys()]
+      for (const { afterMs, forMs, a, b } of all) {
+        if (a === b) continue
+        setTimeout(() => world.links.cut(peers[a]!, peers[b]!), afterMs)
+        setTimeout(() => world.links.heal(peers[a]!, peers[b]!), afterMs + forMs)
+      }
+      const ids = prompt(promptLength)
+      const generation = world.generate(world.peers.get(peerId('D'))!, ids, { maxTokens: 25 })
+      const events = await settle(collect(generation.events()))
+      expect(tokenIds(events)).toEqual(world.expected(ids, 25))
+      await vi.advanceTimersByTimeAsync(orphanGraceMs + stageCloseMs + 3500)
+      expect(world.cacheBytesUsed).toBe(0)
+      expect(world.links.openEnds).toBe(0)
+      for (const { violations } of world.peers.values()) expect(violations).toEqual([])
+      await world.stop()
+    }),
+    { numRuns: 40 }
+  )
+})
+
 describe('no route', () => {
   test('after a loss without a stand-in the session waits, then fails and keeps its text', async () => {
     const world = new TestWorld({ schedule, delayMs: () => 1 })

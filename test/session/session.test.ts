@@ -2,7 +2,15 @@
 import { describe, expect, test } from 'vitest'
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { NotCoveredError } from '../../src/errors.ts'
-import { excludeMs, recoveriesMax, routeRetryMs, routeWaitMs, stageCloseMs, stepTimeoutMs } from '../../src/limits.ts'
+import {
+  excludeMs,
+  recoveriesAtOnce,
+  recoveriesMax,
+  routeRetryMs,
+  routeWaitMs,
+  stageCloseMs,
+  stepTimeoutMs
+} from '../../src/limits.ts'
 import type { Hop } from '../../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
 import { Session } from '../../src/session/session.ts'
@@ -153,8 +161,8 @@ describe('S17: who is charged', () => {
     ['leaving', 1, ['B']],
     ['next-lost', 0, ['B']],
     ['next-lost', 1, ['C']],
-    // The tail's next one is the driver itself.
-    ['next-lost', 2, []],
+    // The tail's next one is the driver itself: the two cannot reach each other.
+    ['next-lost', 2, ['C']],
     ['invalid', 2, ['B']],
     ['gap', 1, []],
     ['stale-epoch', 1, []]
@@ -260,9 +268,26 @@ describe('a new epoch', () => {
 
   test('a route that never gives a token is not tried for ever', () => {
     const kit = new Kit([1, 2]).on(0, ['A'])
-    for (let epoch = 0; epoch < recoveriesMax; epoch++) kit.refuse(epoch, 0, 'gap').on(epoch + 1, ['A'])
+    for (let epoch = 0; epoch < recoveriesMax; epoch++) {
+      kit.refuse(epoch, 0, 'gap')
+      // At once at first, after a pause later.
+      expect(kit.excluded).toEqual(epoch < recoveriesAtOnce ? [] : undefined)
+      if (epoch >= recoveriesAtOnce) expect(kit.wait(routeRetryMs).excluded).toEqual([])
+      kit.on(epoch + 1, ['A'])
+    }
     kit.refuse(recoveriesMax, 0, 'gap')
     expect(kit.outputs).toMatchObject([{ kind: 'end', outcome: { kind: 'failed' } }])
+  })
+
+  test('losses that cost no more than a pause may come as often as they like', () => {
+    const kit = new Kit([1, 2], { maxTokens: 100 }).on(0, ['A'])
+    for (let epoch = 0; epoch < 2 * recoveriesMax; epoch++) {
+      kit.refuse(epoch, 0, 'gap').on(epoch + 1, ['A'])
+      const length = 1 + epoch
+      kit.frame(epoch + 1, { kind: 'ack', epoch: epoch + 1, length, steps: 0, tokens: 0 })
+      kit.token(epoch + 1, 2 + epoch, 50)
+      expect(kit.outputs.map(o => o.kind)).toEqual(['recovered', 'token'])
+    }
   })
 
   test('silence ends an epoch and charges nobody: it is not known who is silent', () => {

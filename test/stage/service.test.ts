@@ -189,6 +189,49 @@ describe('refusals make the session look elsewhere', () => {
   })
 })
 
+test('S16: a cache is freed after the step that runs in it; a step that has not begun never does', async () => {
+  const { w, a, d } = await world()
+  const { engine } = a.probes[0]!
+  let running = 0
+  let freedWhileRunning = false
+  const aborted: boolean[] = []
+  const { run, free } = engine
+  engine.run = async (step, options) => {
+    running++
+    try {
+      // A step in the engine's queue: it begins when its turn comes, or never when it is aborted before.
+      if (step.position === 12) {
+        await new Promise(resolve => options.signal.addEventListener('abort', resolve, { once: true }))
+        aborted.push(options.signal.aborted)
+        await turns()
+      }
+      return await run(step, options)
+    } finally {
+      running--
+    }
+  }
+  engine.free = session => {
+    freedWhileRunning ||= running > 0
+    return free.call(engine, session)
+  }
+  const controller = new AbortController()
+  const generation = w.generate(d, prompt(10), { maxTokens: 20, signal: controller.signal })
+  const got: number[] = []
+  await expect(
+    (async () => {
+      for await (const token of generation) {
+        got.push(token.id)
+        if (got.length === 3) setTimeout(() => controller.abort(new Error('enough')), 10)
+      }
+    })()
+  ).rejects.toThrow('enough')
+  expect(got.length).toBe(3)
+  expect(aborted).toEqual([true])
+  expect(freedWhileRunning).toBe(false)
+  expect(w.cacheBytesUsed).toBe(0)
+  await w.stop()
+})
+
 test('many sessions share the stages, and each gets its own tokens', async () => {
   const { w, a, b, d } = await world()
   const answers = await Promise.all(

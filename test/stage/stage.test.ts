@@ -314,6 +314,16 @@ describe('a newer epoch', () => {
     expect(sent(seen, 3)).toMatchObject([{ kind: 'ack', length: 110 }])
   })
 
+  test('S11: a step that fails leaves what is valid, though the engine still holds more', () => {
+    const kit = middle()
+    feed(kit, 0, 100)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.frame(3, open(1, { epoch: 1, keep: 60 }))
+    kit.frame(3, step(60, 1, { epoch: 1 }))
+    const seen = kit.do({ kind: 'compute-failed', seat, reason: 'engine', length: 100, message: 'it broke' })
+    expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'engine', length: 60 }])
+  })
+
   test.each([0, 1])('S10: epoch %i after epoch 1 is refused as stale, and the session goes on', epoch => {
     const kit = middle({ epoch: 1 })
     feed(kit, 0, 5, 1)
@@ -401,6 +411,16 @@ describe('a newer epoch', () => {
     expect(frame.kind === 'step' && frame.input.kind === 'hidden' && new Uint8Array(frame.input.bytes)).toEqual(
       states(140, 20)
     )
+  })
+
+  test('S13: a rollback ends the skipping: from its position on everything is sent', () => {
+    const kit = middle({ epoch: 3, keep: 150 }, 140)
+    const seen = feed(kit, 0, 128, 3)
+    seen.push(...feed(kit, 100, 128, 3), ...feed(kit, 128, 150, 3))
+    expect(spans(sent(seen, -1))).toEqual([
+      [100, 128],
+      [128, 150]
+    ])
   })
 
   test('S12, S13: what is computed again is not replayed as well', () => {
