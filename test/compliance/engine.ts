@@ -74,6 +74,19 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       await Promise.all(made.splice(0).map(engine => engine.close()))
     })
 
+    it('leaves the memory of its input to the caller, also when that is a view of a larger Buffer', async () => {
+      const head = await opened(await make(0, 1))
+      const rest = await opened(await make(1, layers))
+      const bytes = await hidden(head, ids(0, prompt, a, false))
+      // As a frame off the network is: a part of the memory that the socket was read into.
+      const read = Buffer.concat([Buffer.alloc(64), bytes, Buffer.alloc(64)])
+      const input = { kind: 'hidden', bytes: read.subarray(64, 64 + bytes.length) } as const
+      const step = { session: a, position: 0, tokens: prompt.length, input, sample: true }
+      const first = await token(rest, step)
+      expect(Buffer.compare(read.subarray(64, 64 + bytes.length), bytes)).toBe(0)
+      expect(await token(rest, step)).toBe(first)
+    })
+
     it('says what it is', async () => {
       const engine = await make(1, 2)
       expect([engine.start, engine.end]).toEqual([1, 2])
