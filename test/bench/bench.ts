@@ -7,14 +7,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { benchDecode } from './engine.ts'
+import { benchCuts, benchDecode } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'hops', 'discovery', 'load'] as const
+const parts = ['engine', 'cuts', 'hops', 'discovery', 'load'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -90,6 +90,12 @@ try {
     }
     await llama?.close()
     Object.assign(where, { nodeLlamaCpp: llama?.version ?? null })
+  }
+  if (wanted.has('cuts')) {
+    for (const model of models) {
+      say(`cuts: ${model.label} …`)
+      rows.push(...(await benchCuts({ model, threads, context: 128, tokens: 64, rounds, signal })))
+    }
   }
   for (const [part, bench] of [
     ['hops', benchHops],

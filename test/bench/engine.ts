@@ -1,7 +1,7 @@
 /** Decode speed of one engine with the whole model, against llama.cpp on the same weights. */
 import path from 'node:path'
 import type { SessionId } from '../../src/base/ids.ts'
-import type { Engine } from '../../src/engine/engine.ts'
+import type { Engine, StepInput } from '../../src/engine/engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx.ts'
 import { exportGguf } from './llama-gguf.ts'
 import type { Llama } from './llama.ts'
@@ -26,7 +26,10 @@ export interface DecodeInit {
 interface Decoder {
   prefill(ids: readonly number[]): Promise<number>
   decode(id: number): Promise<number>
+  /** Of the last token, in ms: time in llama.cpp's sampler. */
   readonly samplerMs?: number
+  /** Of the last token, in ms: time in the engines' threads. */
+  readonly computeMs?: number
 }
 
 /** Rounds of both engines by turns; the first round of each warms up and does not count. */
@@ -55,15 +58,15 @@ export async function benchDecode(init: DecodeInit): Promise<Row[]> {
     let agree = 0
     for (let round = -1; round < rounds; round++) {
       signal.throwIfAborted()
-      const mine = await decodeRound(engineDecoder(engine, context + tokens, signal), prompt, tokens)
+      const mine = await decodeRound(engineDecoder([engine], context + tokens, signal), prompt, tokens)
       const others = other === undefined ? undefined : await decodeRound(other, prompt, tokens)
       const differ = mine.ids.findIndex((id, i) => id !== others?.ids[i])
       agree = differ < 0 ? mine.ids.length : differ
       if (round < 0) continue
-      ours.push(mine.tokensPerSecond)
+      ours.push(1000 / mine.tokenMs)
       if (others === undefined) continue
-      theirs.push(others.tokensPerSecond)
-      unsampled.push(others.unsampledPerSecond)
+      theirs.push(1000 / others.tokenMs)
+      unsampled.push(1000 / others.restMs)
     }
     const how = `${threads} thread${threads === 1 ? '' : 's'}, context ${context}–${context + tokens}`
     const row = (what: string, unit: string, values: number[], more: Partial<Row> = {}): Row => ({
@@ -91,47 +94,119 @@ export async function benchDecode(init: DecodeInit): Promise<Row[]> {
   }
 }
 
+/** One engine and three in a row in this process: what a cut costs before any network. */
+export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Promise<Row[]> {
+  const { model, threads, context, tokens, rounds, signal } = init
+  const { manifest } = model.stored
+  const { layers, vocab } = manifest.config
+  const rows: Engine[][] = []
+  try {
+    for (const count of [1, 3]) {
+      const borders = Array.from({ length: count + 1 }, (_, i) => Math.floor((i * layers) / count))
+      const engines: Engine[] = []
+      rows.push(engines)
+      for (const [i, start] of borders.slice(0, -1).entries()) {
+        const { shardDirectory } = model
+        const end = borders[i + 1]!
+        engines.push(
+          await createOnnxEngine({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, threads, signal })
+        )
+      }
+    }
+    const prompt = Array.from({ length: context }, (_, i) => 3 + ((i * 7919) % (vocab - 3)))
+    const tokenMs: [number[], number[]] = [[], []]
+    const waitMs: [number[], number[]] = [[], []]
+    for (let round = -1; round < rounds; round++) {
+      for (const [i, engines] of rows.entries()) {
+        signal.throwIfAborted()
+        const decoder = engineDecoder(engines, context + tokens, signal)
+        const { tokenMs: whole, restMs } = await decodeRound(decoder, prompt, tokens)
+        if (round < 0) continue
+        tokenMs[i]!.push(whole)
+        waitMs[i]!.push(restMs / engines.length)
+      }
+    }
+    const [one, three] = tokenMs
+    const row = (what: string, unit: string, values: number[], how: string): Row => ({
+      part: 'cuts',
+      what: `${model.label}: ${what}`,
+      unit,
+      figure: figure(values),
+      how
+    })
+    const ratios = one.map((ms, i) => ms / three[i]!)
+    return [
+      row('one engine', 'ms/token', one, 'in one process, no network'),
+      row('three engines in a row', 'ms/token', three, 'in one process, no network'),
+      row('one engine / three engines', '', ratios, 'by rounds: what is left of the speed'),
+      row('to an engine’s thread and back', 'ms', waitMs[0], 'token time − time in the thread'),
+      row('the same, three engines, each', 'ms', waitMs[1], 'token time − time in the thread')
+    ]
+  } finally {
+    for (const engines of rows) for (const engine of engines) await engine.close()
+  }
+}
+
 async function decodeRound(
   decoder: Decoder,
   prompt: readonly number[],
   tokens: number
-): Promise<{ tokensPerSecond: number; unsampledPerSecond: number; ids: number[] }> {
+): Promise<{
+  tokenMs: number
+  /** Without the part that the decoder names. */
+  restMs: number
+  ids: number[]
+}> {
   let id = await decoder.prefill(prompt)
   const ids = [id]
   const times: number[] = []
-  const unsampled: number[] = []
+  const rest: number[] = []
   for (let i = 0; i < tokens; i++) {
     const began = performance.now()
     id = await decoder.decode(id)
     const ms = performance.now() - began
     times.push(ms)
-    unsampled.push(ms - (decoder.samplerMs ?? 0))
+    rest.push(ms - (decoder.samplerMs ?? decoder.computeMs ?? 0))
     ids.push(id)
   }
   // The median token of the round: another process that takes the core for a while does not move it.
-  return { tokensPerSecond: 1000 / median(times), unsampledPerSecond: 1000 / median(unsampled), ids }
+  return { tokenMs: median(times), restMs: median(rest), ids }
 }
 
 let sessions = 0
 
-function engineDecoder(engine: Engine, tokensMax: number, signal: AbortSignal): Decoder {
+function engineDecoder(engines: readonly Engine[], tokensMax: number, signal: AbortSignal): Decoder {
   const session = (sessions++).toString(16).padStart(32, '0') as SessionId
   let position = 0
+  let computeMs = 0
   const step = async (ids: readonly number[]): Promise<number> => {
-    const input = { kind: 'ids', ids: Int32Array.from(ids) } as const
-    const out = await engine.run({ session, position, tokens: ids.length, input, sample: true }, { signal })
-    if (out.kind !== 'token') throw new TypeError(`a whole model gives tokens, not ${out.kind}`)
-    position += ids.length
-    return out.id
+    let input: StepInput = { kind: 'ids', ids: Int32Array.from(ids) }
+    computeMs = 0
+    for (const engine of engines) {
+      const sample = engine === engines.at(-1)
+      const out = await engine.run({ session, position, tokens: ids.length, input, sample }, { signal })
+      computeMs += out.computeMs
+      if (out.kind === 'token') {
+        position += ids.length
+        return out.id
+      }
+      if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
+    }
+    throw new TypeError('the last layer gives a token')
   }
   return {
+    get computeMs() {
+      return computeMs
+    },
     async prefill(ids) {
-      await engine.open(session, { tokensMax, sampling: { temperature: 0, topK: 0, topP: 1, seed: 0 } })
+      for (const engine of engines) {
+        await engine.open(session, { tokensMax, sampling: { temperature: 0, topK: 0, topP: 1, seed: 0 } })
+      }
       return step(ids)
     },
     async decode(id) {
       const next = await step([id])
-      if (position === tokensMax) await engine.free(session)
+      if (position === tokensMax) for (const engine of engines) await engine.free(session)
       return next
     }
   }
