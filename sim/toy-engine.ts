@@ -254,7 +254,7 @@ class ToyEngine implements Engine {
 }
 
 function asWords(bytes: Uint8Array): Uint16Array {
-  return new Uint16Array(bytes.slice().buffer)
+  return new Uint16Array(new Uint8Array(bytes).buffer)
 }
 
 const low = 0x3fff

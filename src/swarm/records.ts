@@ -318,7 +318,7 @@ export class Records {
     if (record.ttlMs === 0) {
       if (this.#live.delete(peer)) effects.push({ type: 'leave', peer })
     } else {
-      this.#live.set(peer, { record, value: value.slice(), receivedMs: nowMs })
+      this.#live.set(peer, { record, value: new Uint8Array(value), receivedMs: nowMs })
       if (before === undefined) effects.push({ type: 'join', peer })
       effects.push({ type: 'record', peer })
     }
