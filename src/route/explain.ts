@@ -62,9 +62,9 @@ export function explainNoRoute(
   return { layers, reason: `${unserved} yet: the budgets suffice, and peers are about to load` }
 }
 
-/** Layers as people count them, both ends included: `layer 3`, `layers 0–1 and 4–5`. */
+/** Layers as flags and tables write them, the end not included: `layer 3`, `layers 0-2 and 4-6`. */
 export function formatLayers(ranges: readonly Range[]): string {
-  const parts = ranges.map(({ start, end }) => (end - start === 1 ? `${start}` : `${start}–${end - 1}`))
+  const parts = ranges.map(({ start, end }) => (end - start === 1 ? `${start}` : `${start}-${end}`))
   const list = parts.length < 2 ? parts.join() : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`
   return `${isOne(ranges) ? 'layer' : 'layers'} ${list}`
 }

@@ -193,7 +193,7 @@ describe('findRoute, by property', () => {
 
 describe('explainNoRoute', () => {
   it.each([
-    ['nobody is there', [], /^layers 0–3 are served by nobody: no peer has the shards of layers 0–3$/],
+    ['nobody is there', [], /^layers 0-4 are served by nobody: no peer has the shards of layers 0-4$/],
     [
       'budgets are short',
       [peer(0, 2, { stages: [stage(0, 2)] }), peer(1, 1, { stages: [stage(2, 3)] })],
@@ -202,7 +202,7 @@ describe('explainNoRoute', () => {
     [
       'shards are missing',
       [peer(0, 9, { held: [{ start: 0, end: 2 }], stages: [stage(0, 2)] })],
-      /^layers 2–3 are served by nobody: no peer has the shards of layers 2–3$/
+      /^layers 2-4 are served by nobody: no peer has the shards of layers 2-4$/
     ],
     ['the head is missing', [peer(0, 9, { holdsHead: false })], /no peer has the shard of the head$/],
     ['it is being loaded', [peer(0, 9, { stages: [stage(0, 4, false)] })], /nobody yet: 1 peer is loading$/],
@@ -230,7 +230,7 @@ describe('explainNoRoute', () => {
         { start: 4, end: 5 },
         { start: 6, end: 9 }
       ])
-    ).toBe('layers 0–1, 4 and 6–8')
+    ).toBe('layers 0-2, 4 and 6-9')
   })
 })
 
