@@ -62,13 +62,12 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   let unwatch = (): void => {}
   try {
     control = await serveControl(peer, flags.data)
-    const { swarm, peers } = peer.status()
-    const budgetBytes = peers.find(({ self }) => self)?.budgetBytes ?? 0
-    tell('up', `peer ${peer.id} in swarm ${swarm}, ${formatBytes(budgetBytes)} for weights and caches`, {
+    const { swarm } = peer.status()
+    const budget = flags.memory === undefined ? '' : `, ${formatBytes(flags.memory)} for weights and caches`
+    tell('up', `peer ${peer.id} in swarm ${swarm}${budget}`, {
       peer: peer.id,
       swarm,
       addresses: peer.addresses,
-      budgetBytes,
       dataDir: flags.data
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
