@@ -3,16 +3,10 @@
  * loaded and unloaded as it says.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { disconnectedGraceMs } from '../limits.ts'
 import { type Missing, place } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
+import { Presence, type SeenPeer } from './presence.ts'
 import type { ModelShape, PeerView } from './view.ts'
-
-/** A live peer's view, and whether this peer has a connection with it. */
-export interface SeenPeer {
-  readonly view: PeerView
-  readonly connected: boolean
-}
 
 export interface PlacementInit {
   readonly self: PeerId
@@ -32,12 +26,13 @@ export class Placement {
   readonly #planner: Planner
   readonly #abort = new AbortController()
   readonly #work = new Set<Promise<void>>()
-  readonly #disconnectedSince = new Map<PeerId, number>()
+  readonly #presence: Presence
   #wakeAtMs = Number.POSITIVE_INFINITY
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(init: PlacementInit) {
     this.#init = init
+    this.#presence = new Presence(init.self)
     this.#planner = new Planner(init.self, performance.now())
   }
 
@@ -63,23 +58,10 @@ export class Placement {
     await Promise.allSettled(this.#work)
   }
 
-  /** Live peers, without those whose connection has been gone for longer than a reconnect takes. */
   #present(): PeerView[] {
-    const nowMs = performance.now()
-    const peers = this.#init.peers()
-    const ids = new Set(peers.map(({ view }) => view.peer))
-    for (const peer of this.#disconnectedSince.keys()) if (!ids.has(peer)) this.#disconnectedSince.delete(peer)
-    return peers.flatMap(({ view, connected }) => {
-      if (connected || view.peer === this.#init.self) {
-        this.#disconnectedSince.delete(view.peer)
-        return [view]
-      }
-      const since = this.#disconnectedSince.get(view.peer) ?? nowMs
-      this.#disconnectedSince.set(view.peer, since)
-      if (nowMs - since >= disconnectedGraceMs) return []
-      this.#wake(since + disconnectedGraceMs)
-      return [view]
-    })
+    const { views, wakeAtMs } = this.#presence.look(this.#init.peers(), performance.now())
+    if (wakeAtMs !== null) this.#wake(wakeAtMs)
+    return views
   }
 
   #feed(event: PlannerEvent): void {

@@ -1,10 +1,8 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
 import type { PeerId } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
-import { excludedGraceMs, missingGraceMs, routePollMs } from '../limits.ts'
-import { explainNoRoute } from './explain.ts'
-import { place } from './place.ts'
-import { findRoute } from './route.ts'
+import { routePollMs } from '../limits.ts'
+import { answerRoute, noRouteSentence } from './asking.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 export interface RoutingInit {
@@ -30,9 +28,7 @@ export class Routing {
   }
 
   /**
-   * Hops for one session, counted as in flight until `release`. Waits while peers load. Where there is no way around
-   * the excluded peers, those that can still be reached are asked again after a moment: a broken connection may have
-   * been all that was wrong with them.
+   * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides.
    * @throws {NotCoveredError} that says what is missing: soon where the present budgets cannot cover the model, else
    *   when the signal aborts before there is a route.
    */
@@ -45,19 +41,14 @@ export class Routing {
     for (;;) {
       const peers = this.#init.peers(model)
       const waitedMs = performance.now() - startMs
-      const options = { from: this.#init.self, inflight: this.#inflight }
-      const hops =
-        findRoute(peers, model, { ...options, excluded }) ??
-        (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
-      if (hops !== undefined) {
-        for (const { peer } of hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
-        return hops
+      const question = { from: this.#init.self, excluded, inflight: this.#inflight, waitedMs }
+      const answer = answerRoute(peers, model, question)
+      if (answer.kind === 'hops') {
+        for (const { peer } of answer.hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
+        return answer.hops
       }
-      const isLacking = waitedMs >= missingGraceMs && place(peers, model).missing !== null
-      if (isLacking || signal.aborted) {
-        const why = explainNoRoute(peers, model, excluded)
-        throw new NotCoveredError(`${model.name} cannot answer: ${why?.reason ?? 'no route was found'}`)
-      }
+      if (answer.kind === 'lacking' || signal.aborted)
+        throw new NotCoveredError(noRouteSentence(peers, model, excluded))
       await this.#nextChange(signal)
     }
   }

@@ -1,0 +1,41 @@
+/** What one look at the swarm answers to a session that asks for a route: hops, patience, or why there are none. */
+import type { PeerId } from '../base/ids.ts'
+import { excludedGraceMs, missingGraceMs } from '../limits.ts'
+import { explainNoRoute } from './explain.ts'
+import { place } from './place.ts'
+import { findRoute } from './route.ts'
+import type { Hop, ModelShape, PeerView } from './view.ts'
+
+export interface RouteQuestion {
+  /** The driver. */
+  readonly from: PeerId
+  readonly excluded: ReadonlySet<PeerId>
+  readonly inflight: ReadonlyMap<PeerId, number>
+  /** How long the session has waited already, in ms. */
+  readonly waitedMs: number
+}
+
+export type RouteAnswer =
+  | { readonly kind: 'hops'; readonly hops: readonly Hop[] }
+  /** Look again at the next change: peers are loading, or others may appear. */
+  | { readonly kind: 'wait' }
+  /** The present budgets cannot cover the model. */
+  | { readonly kind: 'lacking' }
+
+/**
+ * Where there is no way around the excluded peers, those that can still be reached are asked again after a moment: a
+ * broken connection may have been all that was wrong with them.
+ */
+export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
+  const { from, excluded, inflight, waitedMs } = question
+  const hops =
+    findRoute(peers, model, { from, inflight, excluded }) ??
+    (waitedMs >= excludedGraceMs ? findRoute(peers, model, { from, inflight }) : undefined)
+  if (hops !== undefined) return { kind: 'hops', hops }
+  return waitedMs >= missingGraceMs && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }
+}
+
+/** The sentence for a person whose session gets no route. */
+export function noRouteSentence(peers: readonly PeerView[], model: ModelShape, excluded: ReadonlySet<PeerId>): string {
+  return `${model.name} cannot answer: ${explainNoRoute(peers, model, excluded)?.reason ?? 'no route was found'}`
+}

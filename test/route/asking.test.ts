@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest'
+import type { PeerId } from '../../src/base/ids.ts'
+import { disconnectedGraceMs, excludedGraceMs, missingGraceMs } from '../../src/limits.ts'
+import { answerRoute, noRouteSentence } from '../../src/route/asking.ts'
+import { Presence } from '../../src/route/presence.ts'
+import { model, peer, peerId, stage } from './worlds.ts'
+
+const shape = model(4)
+const none = new Set<PeerId>()
+const ask = (peers: Parameters<typeof answerRoute>[0], excluded: ReadonlySet<PeerId>, waitedMs: number) =>
+  answerRoute(peers, shape, { from: peerId(9), excluded, inflight: new Map(), waitedMs })
+
+describe('a question for a route', () => {
+  const only = [peer(0, 100, { stages: [stage(0, 4)] })]
+
+  test('is answered with hops where there are some', () => {
+    expect(ask(only, none, 0)).toEqual({ kind: 'hops', hops: [{ peer: peerId(0), start: 0, end: 4 }] })
+  })
+
+  test('asks an excluded peer again after a moment where there is no way around it', () => {
+    const excluded = new Set([peerId(0)])
+    expect(ask(only, excluded, excludedGraceMs - 1)).toEqual({ kind: 'wait' })
+    expect(ask(only, excluded, excludedGraceMs).kind).toBe('hops')
+  })
+
+  test('waits while peers load, and gives up soon where the budgets cannot suffice', () => {
+    const loading = [peer(0, 100, { stages: [stage(0, 4, false)] })]
+    expect(ask(loading, none, 10 * missingGraceMs)).toEqual({ kind: 'wait' })
+    const small = [peer(0, 20)]
+    expect(ask(small, none, missingGraceMs - 1)).toEqual({ kind: 'wait' })
+    expect(ask(small, none, missingGraceMs)).toEqual({ kind: 'lacking' })
+    expect(noRouteSentence(small, shape, none)).toContain('test cannot answer: ')
+  })
+})
+
+describe('presence', () => {
+  test('a short break of a connection is none', () => {
+    const presence = new Presence(peerId(0))
+    const self = { view: peer(0, 1), connected: true }
+    const other = (connected: boolean) => ({ view: peer(1, 1), connected })
+    const count = (connected: boolean, nowMs: number) => presence.look([self, other(connected)], nowMs).views.length
+    expect(count(true, 0)).toBe(2)
+    expect(presence.look([self, other(false)], 100)).toMatchObject({ wakeAtMs: 100 + disconnectedGraceMs })
+    expect(count(false, 99 + disconnectedGraceMs)).toBe(2)
+    expect(count(false, 100 + disconnectedGraceMs)).toBe(1)
+    expect(count(true, 5000)).toBe(2)
+    expect(count(false, 5100)).toBe(2)
+  })
+})
