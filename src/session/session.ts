@@ -68,6 +68,8 @@ export class Session {
   readonly #excluded = new Map<PeerId, number>()
   /** When the loss happened that the session recovers from now. */
   #lostMs: number | undefined
+  /** Who was lost last and how, for the message when nothing helps. */
+  #lastLoss = ''
   #recoveries = 0
   #replayedTokens = 0
   #retryMs: number | undefined
@@ -108,7 +110,7 @@ export class Session {
       case 'head-lost':
         if (event.epoch !== this.#epoch) break
         this.#connected = false
-        if (this.#phase === 'running') this.#lose(0, 'closed')
+        if (this.#phase === 'running') this.#lose(0, 'closed', event.message)
         else if (this.#phase === 'closing') this.#finish([])
         break
       case 'tail-refused': {
@@ -120,7 +122,8 @@ export class Session {
         break
       }
       case 'tail-lost':
-        if (event.epoch === this.#epoch && this.#phase === 'running') this.#lose(this.#route.length - 1, 'closed')
+        if (event.epoch === this.#epoch && this.#phase === 'running')
+          this.#lose(this.#route.length - 1, 'closed', 'its stream to this peer broke')
         break
       case 'cancel':
         if (this.#phase === 'routing' || this.#phase === 'running') this.#close({ kind: 'cancelled' })
@@ -159,7 +162,7 @@ export class Session {
   #onUnroutable(error: Error): void {
     if (this.#lostMs === undefined) this.#close({ kind: 'failed', message: error.message, error })
     else if (this.#nowMs - this.#lostMs < routeWaitMs) this.#retryMs = this.#nowMs + routeRetryMs
-    else this.#fail(`no route was found within ${routeWaitMs} ms of a loss: ${error.message}`)
+    else this.#fail(`no route was found within ${routeWaitMs} ms of the loss of ${this.#lastLoss}; ${error.message}`)
   }
 
   #onConnected(): void {
@@ -184,9 +187,10 @@ export class Session {
    * A hop cannot go on, or nobody knows which one (`hop` undefined). The peer that failed is charged, nobody else
    * (promise P5), and the session asks for a route without it.
    */
-  #lose(hop: number | undefined, reason: string): void {
+  #lose(hop: number | undefined, reason: string, message: string): void {
     this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
     this.#lostMs ??= this.#nowMs
+    this.#lastLoss = hop === undefined ? message : `hop ${hop} (${this.#route[hop]!.peer}): ${message}`
     if (hop !== undefined) {
       const { peer } = this.#route[hop]!
       this.#excluded.set(peer, this.#nowMs + excludeMs)
@@ -196,7 +200,7 @@ export class Session {
     this.#phase = 'routing'
     this.#connected = false
     if (this.#recoveries > recoveriesMax) {
-      this.#fail(`${recoveriesMax} routes in a row gave no token; the last one ended with: ${reason}`)
+      this.#fail(`${recoveriesMax} routes in a row gave no token; the last loss was ${this.#lastLoss}`)
       return
     }
     // The first losses cost no time. After more of them the same route would be tried in a tight circle.
@@ -296,25 +300,25 @@ export class Session {
     switch (reason) {
       case 'next-lost':
         // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
-        this.#lose(Math.min(hop + 1, this.#route.length - 1), 'closed')
+        this.#lose(Math.min(hop + 1, this.#route.length - 1), 'closed', message)
         break
       case 'gap':
       case 'stale-epoch':
-        this.#lose(undefined, reason)
+        this.#lose(undefined, reason, message)
         break
       case 'invalid':
         // What a hop cannot compute came from the one before it, and the head's input from here.
-        if (hop > 0) this.#lose(hop - 1, reason)
+        if (hop > 0) this.#lose(hop - 1, reason, message)
         else this.#fail(`the head refuses the step: ${message}`)
         break
       default:
-        this.#lose(hop, reason)
+        this.#lose(hop, reason, message)
     }
   }
 
   #violated(hop: number, violation: ViolationKind, message: string): void {
     this.#effects.push({ kind: 'violation', remote: this.#route[hop]!.peer, violation, message })
-    if (this.#phase === 'running') this.#lose(hop, violation)
+    if (this.#phase === 'running') this.#lose(hop, violation, message)
     else this.#finish([])
   }
 
@@ -351,7 +355,8 @@ export class Session {
   #onTick(): void {
     const now = this.#nowMs
     if (this.#phase === 'routing' && this.#retryMs !== undefined && now >= this.#retryMs) this.#askRoute()
-    else if (this.#phase === 'running' && now - this.#progressMs >= stepTimeoutMs) this.#lose(undefined, 'silent')
+    else if (this.#phase === 'running' && now - this.#progressMs >= stepTimeoutMs)
+      this.#lose(undefined, 'silent', `nothing came back for ${stepTimeoutMs} ms`)
     else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
   }
 }

@@ -68,3 +68,83 @@ describe('an answer along a route', () => {
     for (const { violations } of world.peers.values()) expect(violations).toEqual([])
   })
 })
+
+describe('what the caller asks for', () => {
+  async function alone() {
+    const world = new TestWorld()
+    return { world, driver: await world.add('A', [{ start: 0, end: 6 }]) }
+  }
+
+  test('an end-of-sequence token ends the answer and is no part of it', async () => {
+    const { world, driver } = await alone()
+    const ids = prompt(10)
+    const expected = world.expected(ids, 30)
+    const eos = expected[12]!
+    const before = expected.slice(0, expected.indexOf(eos))
+    const generation = world.generate(driver, ids, { maxTokens: 30, eosIds: [eos] })
+    const events = await collect(generation.events())
+    expect(await generation.answer).toMatchObject({
+      ids: before,
+      stop: 'eos',
+      text: before.map(id => ` ${id}`).join('')
+    })
+    expect(events.filter(e => e.event === 'token').map(e => e.id)).toEqual(before)
+    expect(events.at(-1)).toMatchObject({ event: 'done', stop: 'eos' })
+    expect(world.cacheBytesUsed).toBe(0)
+  })
+
+  test('sampling travels with the session: same seed, same tokens, other seed, others', async () => {
+    const { world, driver } = await alone()
+    const ids = prompt(10)
+    for (const seed of [1, 2, Number.MAX_SAFE_INTEGER]) {
+      const sampling = { temperature: 0.7, topP: 0.9, topK: 40, seed }
+      const generation = world.generate(driver, ids, { maxTokens: 12, ...sampling })
+      await collect(generation.events())
+      expect((await generation.answer).ids).toEqual(world.expected(ids, 12, sampling))
+    }
+  })
+
+  test('without a limit the answer ends with the context', async () => {
+    const { world, driver } = await alone()
+    const ids = prompt(1000)
+    const generation = world.generate(driver, ids)
+    await collect(generation.events())
+    expect((await generation.answer).ids).toEqual(world.expected(ids, 24))
+  })
+
+  test.each([
+    ['a prompt as long as the context', prompt(1024), {}, 'PromptTooLongError'],
+    ['an answer that does not fit any more', prompt(1000), { maxTokens: 25 }, 'PromptTooLongError'],
+    ['an empty prompt', [], {}, 'InvalidOptionError'],
+    ['no tokens', prompt(3), { maxTokens: 0 }, 'InvalidOptionError'],
+    ['half a token', prompt(3), { maxTokens: 1.5 }, 'InvalidOptionError'],
+    ['a negative temperature', prompt(3), { temperature: -1 }, 'InvalidOptionError'],
+    ['topP 0', prompt(3), { topP: 0 }, 'InvalidOptionError'],
+    ['a broken topK', prompt(3), { topK: 0.5 }, 'InvalidOptionError'],
+    ['a negative seed', prompt(3), { seed: -1 }, 'InvalidOptionError']
+  ])('%s is refused before anything is sent', async (_, ids, options, name) => {
+    const { world, driver } = await alone()
+    const generation = world.generate(driver, ids, options)
+    await expect(collect(generation.events())).rejects.toMatchObject({ name })
+    await expect(generation.answer).rejects.toMatchObject({ name })
+    expect(driver.probes[0]!.steps).toEqual([])
+  })
+
+  test('nothing runs until it is iterated, and it is iterated once', async () => {
+    const { world, driver } = await alone()
+    const generation = world.generate(driver, prompt(10), { maxTokens: 3 })
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(driver.probes[0]!.steps).toEqual([])
+    for await (const _ of generation);
+    expect((await generation.answer).ids.length).toBe(3)
+    await expect(collect(generation.events())).rejects.toMatchObject({ name: 'InvalidOptionError' })
+    expect((await generation.answer).ids.length).toBe(3)
+  })
+
+  test('a signal that is aborted already is the reason why nothing runs', async () => {
+    const { world, driver } = await alone()
+    const generation = world.generate(driver, prompt(10), { signal: AbortSignal.abort(new Error('too late')) })
+    await expect(collect(generation.events())).rejects.toThrow('too late')
+    expect(driver.probes[0]!.steps).toEqual([])
+  })
+})

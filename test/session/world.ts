@@ -55,14 +55,15 @@ export class TestWorld {
     this.model = init.model ?? toy
   }
 
-  /** Adds a peer that serves these layer ranges. */
+  /** Adds a peer that serves these layer ranges; over links of this world unless it brings its own. */
   async add(
     name: string,
     ranges: readonly Range[],
-    { cacheBytesMax = 1 << 24, retainBytesMax = 1 << 24 }: { cacheBytesMax?: number; retainBytesMax?: number } = {}
+    init: { cacheBytesMax?: number; retainBytesMax?: number; links?: Links } = {}
   ): Promise<TestPeer> {
-    const id = peerId(name)
-    const links = this.links.join(id)
+    const { cacheBytesMax = 1 << 24, retainBytesMax = 1 << 24 } = init
+    const links = init.links ?? this.links.join(peerId(name))
+    const id = links.self
     const violations: TestPeer['violations'] = []
     const stages = await createStageService({
       links,

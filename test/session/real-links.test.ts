@@ -1,0 +1,78 @@
+/** The same deciders over real libp2p connections on loopback, and the toy oracle to judge them. */
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { multiaddr } from '@multiformats/multiaddr'
+import { afterEach, expect, test } from 'vitest'
+import { Host } from '../../src/swarm/host.ts'
+import { identityOf } from '../../src/swarm/identity.ts'
+import { collect, prompt, TestWorld } from './world.ts'
+
+const hosts: Host[] = []
+afterEach(async () => {
+  await Promise.all(hosts.splice(0).map(host => host.stop()))
+})
+
+/** Hosts that are all connected to one another, serving these ranges. */
+async function mesh(ranges: readonly [number, number][]): Promise<TestWorld> {
+  const world = new TestWorld()
+  for (const [start, end] of ranges) {
+    const identity = identityOf(await generateKeyPair('Ed25519'))
+    const secret = new Uint8Array(32).fill(7)
+    const host = await Host.start({ identity, secret, listen: ['/ip4/127.0.0.1/tcp/0'], agent: 'test' })
+    for (const other of hosts) {
+      await host.dial(
+        other.addresses.map(a => multiaddr(a)),
+        { signal: AbortSignal.timeout(5000) }
+      )
+    }
+    hosts.push(host)
+    await world.add('', [{ start, end }], { links: host })
+  }
+  return world
+}
+
+test("three peers over libp2p answer with the oracle's tokens, from any of them", async () => {
+  const world = await mesh([
+    [0, 2],
+    [2, 4],
+    [4, 6]
+  ])
+  for (const driver of world.peers.values()) {
+    const ids = prompt(300)
+    const generation = world.generate(driver, ids, { maxTokens: 40 })
+    for await (const _ of generation);
+    const answer = await generation.answer
+    expect(answer.ids).toEqual(world.expected(ids, 40))
+    expect(answer.hops.map(hop => hop.tokens)).toEqual([339, 339, 339])
+    expect(world.cacheBytesUsed).toBe(0)
+  }
+  await world.stop()
+})
+
+test('a peer that stops in mid-answer is replaced; every other one goes on', async () => {
+  const world = await mesh([
+    [0, 2],
+    [2, 4],
+    [4, 6],
+    [2, 4]
+  ])
+  const [driver, , , standIn] = [...world.peers.values()]
+  const victim = hosts[1]!
+  const ids = prompt(200)
+  const generation = world.generate(driver!, ids, { maxTokens: 60 })
+  const reading = collect(generation.events())
+  // Stops a running peer without a word, at some token.
+  const { engine } = world.peers.get(victim.self)!.probes[0]!
+  const run = engine.run.bind(engine)
+  engine.run = (step, options) => {
+    if (step.position === 220) void victim.stop()
+    return run(step, options)
+  }
+  const events = await reading
+  expect(events.at(-1)).toMatchObject({ event: 'done', ids: world.expected(ids, 60) })
+  expect(events.filter(e => e.event === 'lost')).toEqual([
+    { event: 'lost', peer: victim.self, hop: 1, reason: 'closed' }
+  ])
+  expect(events.filter(e => e.event === 'recovered').length).toBe(1)
+  expect(standIn!.probes[0]!.steps.length).toBeGreaterThan(0)
+  await world.stop()
+})
