@@ -27,6 +27,15 @@ export interface ToyModel {
   readonly hidden: number
   readonly edge: EdgeType
   readonly contextMax: number
+  /** Width of one layer's keys, for what a cache is said to take. @default hidden */
+  readonly kvWidth?: number
+}
+
+/** The engine for those who have no time to wait: virtual time passes between calls, not in them. */
+export interface InstantEngine extends Engine {
+  openNow(session: SessionId, options: { tokensMax: number; sampling: Sampling }): void
+  runNow(step: Step): StepOutput
+  freeNow(session: SessionId): void
 }
 
 export interface ToyEngineInit {
@@ -101,11 +110,11 @@ interface ToySession {
 /** Words of a row: layer, position, and the hash before this token and after it (4 words each). */
 const wordsNeeded = 10
 
-export function toyEngine(init: ToyEngineInit): Engine {
+export function toyEngine(init: ToyEngineInit): InstantEngine {
   return new ToyEngine(init)
 }
 
-class ToyEngine implements Engine {
+class ToyEngine implements InstantEngine {
   readonly start: number
   readonly end: number
   readonly hidden: number
@@ -141,14 +150,27 @@ class ToyEngine implements Engine {
   }
 
   cacheBytes(tokensMax: number): number {
-    return cacheBytes({ layers: this.end - this.start, kvHeads: 1, headDim: this.hidden }, tokensMax)
+    return cacheBytes({ layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden }, tokensMax)
   }
 
   length(session: SessionId): number | undefined {
     return this.#sessions.get(session)?.chain.length
   }
 
-  async open(session: SessionId, { tokensMax, sampling }: { tokensMax: number; sampling: Sampling }): Promise<void> {
+  async open(session: SessionId, options: { tokensMax: number; sampling: Sampling }): Promise<void> {
+    this.openNow(session, options)
+  }
+
+  async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
+    signal.throwIfAborted()
+    return this.runNow(step)
+  }
+
+  async free(session: SessionId): Promise<void> {
+    this.freeNow(session)
+  }
+
+  openNow(session: SessionId, { tokensMax, sampling }: { tokensMax: number; sampling: Sampling }): void {
     this.#refuseClosed()
     const { contextMax } = this.#model
     if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > contextMax) {
@@ -166,8 +188,7 @@ class ToyEngine implements Engine {
     this.#sessions.set(session, { tokensMax, sampling, chain: [] })
   }
 
-  async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
-    signal.throwIfAborted()
+  runNow(step: Step): StepOutput {
     this.#refuseClosed()
     const { session, position, tokens } = step
     const state = this.#sessions.get(session)
@@ -191,7 +212,7 @@ class ToyEngine implements Engine {
     return { kind: 'token', id: tokenAfter(this.#model, chain.at(-1)!, sampling, position + tokens), computeMs }
   }
 
-  async free(session: SessionId): Promise<void> {
+  freeNow(session: SessionId): void {
     const state = this.#sessions.get(session)
     if (state === undefined) return
     this.#sessions.delete(session)

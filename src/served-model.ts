@@ -11,7 +11,7 @@ import { type ShardEntry, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { Placement } from './route/placement-service.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
-import { shapeOf } from './shape.ts'
+import { sessionShare, shapeOf } from './shape.ts'
 import type { StageService } from './stage/service.ts'
 import type { ModelOffer, StageOffer } from './swarm/record.ts'
 import type { Swarm } from './swarm/service.ts'
@@ -116,13 +116,8 @@ export class ServedModel {
     let engine: Engine
     try {
       const { folder } = await store.verifiedStage(model, range.start, range.end, { signal })
-      // Whatever the budget has left beside the weights and the other stages goes to sessions: for their caches,
-      // and for what the stage retains of them, in the proportion of one session's.
-      const cacheBytes = this.shape.cacheBytesPerLayer * (range.end - range.start)
-      const sessionBytes = cacheBytes + this.shape.stageBytes
-      const spareBytes = Math.max(0, budgetBytes - others - stageBytes(this.shape, range))
-      const cacheBytesMax = Math.floor(cacheBytes * (1 + spareBytes / sessionBytes))
-      stages.retainBytesMax = sessionBytes + spareBytes - cacheBytesMax
+      const { cacheBytesMax, retainBytesMax } = sessionShare(this.shape, range, budgetBytes - others)
+      stages.retainBytesMax = retainBytesMax
       engine = await createOnnxEngine({
         manifest,
         shardDirectory: folder,

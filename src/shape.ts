@@ -6,6 +6,7 @@ import { type Manifest, modelId } from './model/manifest.ts'
 import { type ModelShape, stageBytes } from './route/view.ts'
 import { BudgetTooSmallError } from './errors.ts'
 import { formatBytes } from './base/units.ts'
+import type { Range } from './base/ids.ts'
 
 /** Resident bytes of a model's parts, with room for one session of the usual length at every stage. */
 export function shapeOf(manifest: Manifest): ModelShape {
@@ -29,6 +30,22 @@ export function shapeOf(manifest: Manifest): ModelShape {
 /** What a stage keeps of one session to replay it to a stand-in: [tokens, hidden] in the edge type (promise P4). */
 export function retainedBytes({ config, edge }: Manifest, tokens: number): number {
   return tokens * config.hidden * edgeSize(edge)
+}
+
+/**
+ * What a stage may keep of sessions where `leftBytes` of the budget are left for it: weights first, and the rest for
+ * caches and for what is retained of them, in the proportion of one session's.
+ */
+export function sessionShare(
+  shape: ModelShape,
+  range: Range,
+  leftBytes: number
+): { readonly cacheBytesMax: number; readonly retainBytesMax: number } {
+  const cacheBytes = shape.cacheBytesPerLayer * (range.end - range.start)
+  const sessionBytes = cacheBytes + shape.stageBytes
+  const spareBytes = Math.max(0, leftBytes - stageBytes(shape, range))
+  const cacheBytesMax = Math.floor(cacheBytes * (1 + spareBytes / sessionBytes))
+  return { cacheBytesMax, retainBytesMax: sessionBytes + spareBytes - cacheBytesMax }
 }
 
 /** Memory budgets, in bytes, for so many peers that need one another: together they hold the model exactly once. */

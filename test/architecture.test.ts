@@ -27,7 +27,7 @@ const arrows: Record<string, readonly string[]> = {
   'errors.ts': ['base'],
   'limits.ts': ['base'],
   protocols: [],
-  sim: ['protocols', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base']
+  sim: ['shape.ts', 'protocols', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base']
 }
 
 /** The contract of links, without libp2p in it: whoever talks to peers talks through it. */

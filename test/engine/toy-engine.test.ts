@@ -8,7 +8,7 @@ const session = sessionId(1)
 const prompt = [3, 1, 4, 1, 5, 9, 2, 6]
 
 async function three(): Promise<[Engine, Engine, Engine]> {
-  const engines = [
+  const engines: Engine[] = [
     [0, 2],
     [2, 3],
     [3, 6]
