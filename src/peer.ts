@@ -217,13 +217,16 @@ function checkInit(memoryBytes: number, threads: number): void {
 /** The named model; else the only one that was imported; else the only one that ships. */
 async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel> {
   if (nameOrId !== undefined) return store.resolve(nameOrId)
-  const models = await store.list()
+  const broken: string[] = []
+  const models = await store.list({ onBroken: ({ message }) => broken.push(message) })
   const imported = models.filter(({ shipped }) => !shipped)
   const choice = imported.length > 0 ? imported : models
   if (choice.length === 1) return choice[0]!
   const names = choice.map(({ manifest }) => manifest.name).join(', ')
   throw new UnknownModelError(
-    choice.length === 0 ? 'there is no model here: import one' : `there are several models here, name one: ${names}`
+    choice.length === 0
+      ? ['there is no usable model here: import one', ...broken].join('; ')
+      : `there are several models here, name one: ${names}`
   )
 }
 

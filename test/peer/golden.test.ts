@@ -1,0 +1,56 @@
+/**
+ * The whole library, as a program embeds it: real peers over real libp2p answer what llama2.c answers, on one
+ * peer, on two and on three.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createPeer, type Peer, type Range, type SwarmConfig } from '../../src/index.ts'
+import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { goldenCases, makeStories260k, stories260kAbsent } from '../model/stories260k.ts'
+
+const peers: Peer[] = []
+const folders: string[] = []
+
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map(peer => peer.stop()))
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+/** A peer that serves these layers of stories260K in float32, beside whichever are running already. */
+async function start(swarm: SwarmConfig, layers: Range): Promise<Peer> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'skein-golden-'))
+  folders.push(dataDir)
+  await makeStories260k(join(dataDir, 'models'), { weights: 'f32', edge: 'f32' })
+  const peer = await createPeer({
+    dataDir,
+    swarm,
+    layers,
+    memoryBytes: 64e6,
+    mdns: false,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    bootstrap: peers.flatMap(({ addresses }) => [...addresses])
+  })
+  peers.push(peer)
+  return peer
+}
+
+describe.skipIf(stories260kAbsent)('peers that share stories260K in float32', { timeout: 120_000 }, () => {
+  it.each([[[0, 5]], [[0, 2, 5]], [[0, 1, 3, 5]]])("give llama2.c's tokens when cut at %j", async cuts => {
+    const swarm = newSwarm('golden')
+    for (const [i, end] of cuts.slice(1).entries()) await start(swarm, { start: cuts[i]!, end })
+    for (const [i, { prompt, prompt_ids, generated_ids, generated_text }] of goldenCases().entries()) {
+      // Each prompt through another peer: it does not matter who is asked.
+      const answer = peers[i % peers.length]!.generate(prompt, { maxTokens: generated_ids.length })
+      let text = ''
+      for await (const token of answer) text += token.text
+      const { ids, promptIds, stop, hops } = await answer.answer
+      expect(promptIds).toEqual(prompt_ids)
+      expect(ids).toEqual(generated_ids)
+      expect(text).toBe(generated_text)
+      expect(stop).toBe('length')
+      expect(hops.map(({ start, end }) => [start, end])).toEqual(cuts.slice(1).map((end, j) => [cuts[j], end]))
+    }
+  })
+})
