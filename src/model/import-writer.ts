@@ -121,8 +121,14 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   // does, on a manifest whose digests are still to come.
   const none = '0'.repeat(64) as ShardId
   const provisional = manifestOf(
-    { bytes: description.tokenizer.length, sha256: none },
-    roles.map(({ role, layer }) => ({ role, layer, bytes: shardBytes(config, weights, role), sha256: none }))
+    { bytes: description.tokenizer.length, sha256: none, chunks: none },
+    roles.map(({ role, layer }) => ({
+      role,
+      layer,
+      bytes: shardBytes(config, weights, role),
+      sha256: none,
+      chunks: none
+    }))
   )
   decodeManifest(encodeManifest(provisional), name)
 
@@ -137,15 +143,17 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
         for (const entry of shardTensors(config, weights, role)) {
           await writeTensor({ file, entry, layer, role, config, source, signal, buffers })
         }
-        const { sha256 } = await file.finish({ signal })
-        shards.push({ role, layer, bytes, sha256 })
+        const { sha256, chunks } = await file.finish({ signal })
+        shards.push({ role, layer, bytes, sha256, chunks })
       } catch (err) {
         await file.discard()
         throw err
       }
       onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
     }
-    const model = await store.putManifest(manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256 }, shards))
+    const model = await store.putManifest(
+      manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256, chunks: tokenizer.chunks }, shards)
+    )
     await addition.commit()
     return model
   } catch (err) {

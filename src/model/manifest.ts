@@ -39,12 +39,16 @@ export interface ShardEntry {
   readonly layer: number | null
   readonly bytes: number
   readonly sha256: ShardId
+  /** Digest of its chunk list (`chunks.ts`). */
+  readonly chunks: string
 }
 
 /** A file that is not a shard: the tokenizer. */
 export interface FileEntry {
   readonly bytes: number
   readonly sha256: string
+  /** Digest of its chunk list (`chunks.ts`). */
+  readonly chunks: string
 }
 
 export interface Manifest {
@@ -72,6 +76,7 @@ const digest = z
   .string()
   .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
   .transform(hex => hex as ShardId)
+const chunks = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
 const size = z.int().positive()
 const index = z.int().nonnegative()
 
@@ -99,7 +104,7 @@ const schema = z
     edge: z.enum(['f32', 'f16', 'bf16']),
     bosId: index.nullable(),
     eosIds: z.array(index).max(64),
-    tokenizer: z.strictObject({ bytes: size, sha256: digest }),
+    tokenizer: z.strictObject({ bytes: size, sha256: digest, chunks }),
     chatTemplate: z
       .string()
       .max(1 << 16)
@@ -112,7 +117,8 @@ const schema = z
           role: z.enum(['embedding', 'layer', 'head']),
           layer: index.nullable(),
           bytes: size,
-          sha256: digest
+          sha256: digest,
+          chunks
         })
       )
       .max(1026)

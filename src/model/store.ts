@@ -2,7 +2,8 @@
  * Models on this machine, addressed by content (promise P9). A store folder holds
  *
  * - `manifests/<model id>.json`: canonical manifest bytes, whose digest is the file's name;
- * - `shards/<sha256>`: shards and tokenizers, each under its own digest, so equal ones are kept once.
+ * - `shards/<sha256>`: shards and tokenizers, each under its own digest, so equal ones are kept once;
+ * - `shards/.partial-<sha256>`: what has come of a file that is fetched from peers. It survives restarts.
  *
  * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
@@ -13,7 +14,8 @@ import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { CorruptShardError, ImportError, InvalidOptionError, UnknownModelError } from '../errors.ts'
 import { InvalidManifestError } from '../errors.ts'
-import { manifestBytesMax, verifyChunkBytes } from '../limits.ts'
+import { chunkBytes, manifestBytesMax, verifyChunkBytes } from '../limits.ts'
+import { ChunkSet, chunkCount, chunkLength, digestBytes, digestOf, sameBytes } from './chunks.ts'
 import {
   decodeManifest,
   encodeManifest,
@@ -45,6 +47,8 @@ export interface StoredFile {
   readonly path: string
   readonly bytes: number
   readonly sha256: ShardId
+  /** Digest of its chunk list (`chunks.ts`). */
+  readonly chunks: string
 }
 
 /** A file of the model with what messages call it. */
@@ -52,11 +56,13 @@ interface NamedFile {
   readonly label: string
   readonly bytes: number
   readonly sha256: string
+  readonly chunks: string
 }
 
 const temporaryPrefix = '.writing-'
 /** A list of the files that a running import has added, one digest a line. */
 const journalPrefix = '.importing-'
+const partialPrefix = '.partial-'
 
 /**
  * Opens a store. Removes what an interrupted write of a process that is gone has left.
@@ -80,7 +86,10 @@ export class ModelStore {
     this.#folders = [...new Set([this.own, ...shipped.map(folder => path.resolve(folder))])]
   }
 
-  /** Removes what processes that no longer run have left: half-written files, and all files of a half-done import. */
+  /**
+   * Removes what processes that no longer run have left: half-written files, all files of a half-done import, and
+   * what had come of files that no model here lists any more.
+   */
   async sweep(): Promise<void> {
     const folder = path.join(this.own, 'shards')
     for (const name of await names(folder)) {
@@ -93,6 +102,8 @@ export class ModelStore {
       }
       await rm(file, { force: true })
     }
+    const partial = (await names(folder)).filter(name => name.startsWith(partialPrefix))
+    await this.#removeUnlisted(partial.map(name => name.slice(partialPrefix.length)))
   }
 
   /**
@@ -242,6 +253,64 @@ export class ModelStore {
     return bytes
   }
 
+  /**
+   * Opens what has come of a file, or begins it: with the bytes of a damaged file of that digest where there is one,
+   * as most of its chunks are right. One process at a time writes it.
+   */
+  async openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<PartialFile> {
+    const shards = path.join(this.own, 'shards')
+    await mkdir(shards, { recursive: true })
+    const partial = path.join(shards, `${partialPrefix}${file.sha256}`)
+    if ((await stat(partial).catch(() => undefined)) === undefined) {
+      // Copied, not renamed: an engine may have the damaged file mapped.
+      const damaged = await this.#find(file)
+      if (damaged !== undefined) await copyFile(damaged, partial)
+    }
+    // Opening for appending makes the file, but writes at an offset need it open for updating.
+    await (await open(partial, 'a')).close()
+    const handle = await open(partial, 'r+')
+    await handle.truncate(file.bytes)
+    return new PartialFile(handle, partial, path.join(shards, file.sha256), file)
+  }
+
+  /**
+   * Reads one chunk of a file that is here.
+   *
+   * @returns undefined when the file is not here with that size
+   */
+  async readChunk(
+    file: { readonly bytes: number; readonly sha256: string },
+    chunk: number
+  ): Promise<Uint8Array | undefined> {
+    const found = await this.#find(file)
+    if (found === undefined) return undefined
+    const handle = await open(found, 'r')
+    try {
+      return await readFully(handle, chunk * chunkBytes, chunkLength(file.bytes, chunk))
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /**
+   * The digests of a file's chunks, one after another. `undefined` when the file is not here with that size.
+   *
+   * @throws the signal's reason when aborted
+   */
+  async chunkList(
+    file: { readonly bytes: number; readonly sha256: string },
+    { signal }: { signal: AbortSignal }
+  ): Promise<Uint8Array | undefined> {
+    const found = await this.#find(file)
+    if (found === undefined) return undefined
+    const handle = await open(found, 'r')
+    try {
+      return (await digests(handle, signal)).list
+    } finally {
+      await handle.close()
+    }
+  }
+
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
   async begin(): Promise<Addition> {
     await mkdir(path.join(this.own, 'shards'), { recursive: true })
@@ -257,17 +326,22 @@ export class ModelStore {
   /**
    * Makes a model known: its manifest is written last, when all its files are here.
    *
+   * @param partial true for a model that comes from peers: whatever is missing is fetched when it is needed, and the
+   *   name, which others chose, may belong to another model too
    * @throws {ImportError} when the name belongs to another model, or a file is missing
    */
-  async putManifest(manifest: Manifest): Promise<StoredModel> {
+  async putManifest(manifest: Manifest, { partial = false }: { partial?: boolean } = {}): Promise<StoredModel> {
     const id = modelId(manifest)
-    await this.nameIsFree(manifest.name, other => other.id === id)
     const model: StoredModel = { id, manifest, folder: this.own, shipped: false }
-    for (const file of [...manifest.shards.map(namedShard), namedTokenizer(model)]) {
-      if (!(await hasSize(path.join(this.own, 'shards', file.sha256), file))) {
-        throw new ImportError(`${manifest.name}: the ${file.label} (${file.sha256}) is gone from ${this.own}`)
+    if (!partial) {
+      await this.nameIsFree(manifest.name, other => other.id === id)
+      for (const file of files(model)) {
+        if (!(await hasSize(path.join(this.own, 'shards', file.sha256), file))) {
+          throw new ImportError(`${manifest.name}: the ${file.label} (${file.sha256}) is gone from ${this.own}`)
+        }
       }
     }
+    await mkdir(path.join(this.own, 'shards'), { recursive: true })
     await syncFolder(path.join(this.own, 'shards'))
     const folder = path.join(this.own, 'manifests')
     await mkdir(folder, { recursive: true })
@@ -326,7 +400,9 @@ export class ModelStore {
         .map(file => file.sha256)
     )
     for (const sha256 of digests) {
-      if (!kept.has(sha256)) await rm(path.join(this.own, 'shards', sha256), { force: true })
+      if (kept.has(sha256)) continue
+      await rm(path.join(this.own, 'shards', sha256), { force: true })
+      await rm(path.join(this.own, 'shards', `${partialPrefix}${sha256}`), { force: true })
     }
   }
 
@@ -476,7 +552,7 @@ export class PendingFile {
    * @throws {CorruptShardError} when `expected` is given and not met
    */
   async finish({ signal, expected }: { signal: AbortSignal; expected?: ShardId }): Promise<StoredFile> {
-    const sha256 = (await digest(this.#handle, signal)) as ShardId
+    const { sha256, list } = await digests(this.#handle, signal)
     if (expected !== undefined && sha256 !== expected) {
       throw new CorruptShardError(`received bytes have the SHA-256 ${sha256}, the manifest says ${expected}`)
     }
@@ -486,7 +562,7 @@ export class PendingFile {
     const file = path.join(path.dirname(this.#temporary), sha256)
     if ((await stat(file).catch(() => undefined)) === undefined) await this.#onNew(sha256)
     await rename(this.#temporary, file)
-    return { path: file, bytes: this.#bytes, sha256 }
+    return { path: file, bytes: this.#bytes, sha256, chunks: createHash('sha256').update(list).digest('hex') }
   }
 
   /** Removes the file; nothing after `finish`. */
@@ -499,8 +575,74 @@ export class PendingFile {
   }
 }
 
+/** A file that comes in chunks, in any order. Ends with `finish` or `close`; after `close` it can be opened again. */
+export class PartialFile {
+  readonly #handle: FileHandle
+  readonly #partial: string
+  readonly #final: string
+  readonly #file: { readonly bytes: number; readonly sha256: string }
+
+  constructor(
+    handle: FileHandle,
+    partial: string,
+    final: string,
+    file: { readonly bytes: number; readonly sha256: string }
+  ) {
+    this.#handle = handle
+    this.#partial = partial
+    this.#final = final
+    this.#file = file
+  }
+
+  /** Which chunks have the digest that the list gives: reads the file whole, so that no other record can be wrong. */
+  async scan(list: Uint8Array, { signal }: { signal: AbortSignal }): Promise<ChunkSet> {
+    const set = new ChunkSet(chunkCount(this.#file.bytes))
+    const found = await digests(this.#handle, signal)
+    for (let chunk = 0; chunk < set.chunks; chunk++) {
+      if (sameBytes(digestOf(found.list, chunk), digestOf(list, chunk))) set.add(chunk)
+    }
+    return set
+  }
+
+  async read(chunk: number): Promise<Uint8Array> {
+    return readFully(this.#handle, chunk * chunkBytes, chunkLength(this.#file.bytes, chunk))
+  }
+
+  async write(chunk: number, bytes: Uint8Array): Promise<void> {
+    const offset = chunk * chunkBytes
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
+      done += bytesWritten
+    }
+  }
+
+  /**
+   * Reads it back for its digest, syncs it and gives it its name, in the place of a damaged file of that name.
+   *
+   * @throws {CorruptShardError} when the digest is another: then the manifest contradicts itself
+   */
+  async finish({ signal }: { signal: AbortSignal }): Promise<void> {
+    const sha256 = await digest(this.#handle, signal)
+    if (sha256 !== this.#file.sha256) {
+      throw new CorruptShardError(
+        `every chunk of ${this.#file.sha256} has its digest, but the whole has ${sha256}: the manifest contradicts itself`
+      )
+    }
+    await this.#handle.sync()
+    await this.#handle.close()
+    await rename(this.#partial, this.#final)
+    await syncFolder(path.dirname(this.#final))
+  }
+
+  /** Keeps what has come. */
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+}
+
 function namedShard(shard: ShardEntry): NamedFile {
-  return { label: `${shardName(shard)} shard`, bytes: shard.bytes, sha256: shard.sha256 }
+  const { bytes, sha256, chunks } = shard
+  return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
 }
 
 function namedTokenizer({ manifest }: StoredModel): NamedFile {
@@ -528,6 +670,37 @@ async function digest(handle: FileHandle, signal: AbortSignal): Promise<string> 
     hash.update(chunk.subarray(0, bytesRead))
     offset += bytesRead
   }
+}
+
+/** SHA-256 of a whole file and of each of its chunks, one digest after another, in one reading. */
+async function digests(handle: FileHandle, signal: AbortSignal): Promise<{ sha256: ShardId; list: Uint8Array }> {
+  const whole = createHash('sha256')
+  const { size } = await handle.stat()
+  const count = chunkCount(size)
+  const list = new Uint8Array(count * digestBytes)
+  const buffer = new Uint8Array(chunkBytes)
+  for (let chunk = 0; chunk < count; chunk++) {
+    signal.throwIfAborted()
+    const bytes = await readFully(handle, chunk * chunkBytes, chunkLength(size, chunk), buffer)
+    whole.update(bytes)
+    list.set(createHash('sha256').update(bytes).digest(), chunk * digestBytes)
+  }
+  return { sha256: whole.digest('hex') as ShardId, list }
+}
+
+/** Reads exactly so many bytes. @throws when the file ends before. */
+async function readFully(
+  handle: FileHandle,
+  offset: number,
+  bytes: number,
+  into: Uint8Array = new Uint8Array(bytes)
+): Promise<Uint8Array> {
+  for (let done = 0; done < bytes; ) {
+    const { bytesRead } = await handle.read(into, done, bytes - done, offset + done)
+    if (bytesRead === 0) throw new CorruptShardError(`a file ended at ${offset + done} while it was read`)
+    done += bytesRead
+  }
+  return into.subarray(0, bytes)
 }
 
 /** Names in a folder; none when the folder is not there. */

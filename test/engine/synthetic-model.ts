@@ -27,7 +27,8 @@ export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeT
     const bytes = make(role, layer)
     const sha256 = createHash('sha256').update(bytes).digest('hex') as ShardId
     writeFileSync(path.join(shardDirectory, sha256), bytes)
-    return { role, layer, bytes: bytes.length, sha256 }
+    // The engine reads neither digest.
+    return { role, layer, bytes: bytes.length, sha256, chunks: '0'.repeat(64) }
   })
   const manifest: Manifest = {
     format: 1,
@@ -38,7 +39,7 @@ export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeT
     edge,
     bosId: null,
     eosIds: [],
-    tokenizer: { bytes: 1, sha256: '0'.repeat(64) },
+    tokenizer: { bytes: 1, sha256: '0'.repeat(64), chunks: '0'.repeat(64) },
     chatTemplate: null,
     licence: '',
     source: '',
