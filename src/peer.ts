@@ -7,6 +7,7 @@ import { loadAnnounceMs, minBudgetBytes } from './limits.ts'
 import { openLibrary } from './model/library.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
+import { ClassPin } from './route/class-pin.ts'
 import { coverageOf } from './route/coverage.ts'
 import { Routing } from './route/routing-service.ts'
 import { type Hop, type ModelShape, type PeerView, viewOf } from './route/view.ts'
@@ -105,6 +106,8 @@ export interface PeerStatus {
   readonly battery: { readonly level: number; readonly charging: boolean } | null
   /** Age of its record, in ms; 0 for this peer. */
   readonly ageMs: number
+  /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
+  readonly connected: boolean
 }
 
 export interface ModelStatus {
@@ -347,7 +350,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
 
-  #peerStatus({ record, addresses, ageMs }: SwarmPeer): PeerStatus {
+  #peerStatus({ record, addresses, ageMs, connected }: SwarmPeer): PeerStatus {
     const self = record.peer === this.id
     return {
       id: record.peer,
@@ -365,7 +368,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         numericClass
       })),
       battery: record.battery,
-      ageMs
+      ageMs,
+      connected: self || connected
     }
   }
 
@@ -419,6 +423,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const { tokenizer, shape } = await parts
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
+    const pin = new ClassPin()
     const release = (): void => {
       this.#routing.release(hops)
       hops = []
@@ -430,9 +435,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {
         release()
-        hops = await this.#routing.route(shape, excluded, options)
+        hops = await this.#routing.route(shape, excluded, { ...options, pin })
         return hops
       },
+      isExact: () => pin.exact,
       onEnd: release,
       onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
     }

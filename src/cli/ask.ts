@@ -54,6 +54,8 @@ export function showEvent(): (event: GenerationEvent) => void {
   const aside = (line: string): void => {
     if (process.stderr.isTTY) note(paint('dim', line, process.stderr))
   }
+  /** News that counts even where stderr is a file: on a terminal it must not continue a line of the text. */
+  const news = (line: string): void => note(process.stderr.isTTY ? paint('dim', `\n${line}`, process.stderr) : line)
   let route = ''
   return event => {
     if (event.event === 'route') {
@@ -61,9 +63,10 @@ export function showEvent(): (event: GenerationEvent) => void {
     } else if (event.event === 'token') {
       write(event.text)
     } else if (event.event === 'lost') {
-      aside(`\n[lost ${shortPeer(event.peer)}: ${event.reason}]`)
+      news(`lost ${shortPeer(event.peer)} (${event.reason}) at hop ${event.hop}; going on without it`)
     } else if (event.event === 'recovered') {
-      aside(`[recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed]`)
+      const rounding = event.exact ? '' : '; the stand-in rounds differently, so the answer may differ from here on'
+      news(`recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed${rounding}`)
     } else if (event.event === 'done') {
       say()
       const { timing, ids, stop } = event

@@ -13,6 +13,8 @@ export interface RouteQuestion {
   readonly inflight: ReadonlyMap<PeerId, number>
   /** How long the session has waited already, in ms. */
   readonly waitedMs: number
+  /** [layers] the numeric classes that the session began with; undefined before its first route. */
+  readonly layerClasses?: readonly string[]
 }
 
 export type RouteAnswer =
@@ -27,10 +29,10 @@ export type RouteAnswer =
  * broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
-  const { from, excluded, inflight, waitedMs } = question
+  const { excluded, waitedMs, ...options } = question
   const hops =
-    findRoute(peers, model, { from, inflight, excluded }) ??
-    (waitedMs >= excludedGraceMs ? findRoute(peers, model, { from, inflight }) : undefined)
+    findRoute(peers, model, { ...options, excluded }) ??
+    (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }
   return waitedMs >= missingGraceMs && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }
 }

@@ -21,6 +21,11 @@ export interface RouteOptions {
   readonly links?: Links
   /** Class that the session began with: routes of it win over others (promise P3). */
   readonly numericClass?: string
+  /**
+   * [layers] class of each layer on the session's first route. A route that keeps them all wins over any other, however
+   * many hops it has: only it continues the answer bit by bit. Where there is none, the usual order counts.
+   */
+  readonly layerClasses?: readonly string[]
 }
 
 interface Way {
@@ -69,14 +74,16 @@ export function findRoute(peers: readonly PeerView[], model: ModelShape, options
     .sort((a, b) => a.range.start - b.range.start || (a.view.peer < b.view.peer ? -1 : 1) || a.range.end - b.range.end)
   // One best way per class of the whole route, and one over all: a cheaper mixture must not hide a pure way.
   const classes = [...new Set(stages.map(({ view }) => view.numericClass))].sort()
-  const ways = [null, ...classes].flatMap(only => {
+  const { layerClasses } = options
+  const exact = layerClasses && bestWay(stages.filter(keepsClasses(layerClasses)), model)
+  const ways = (exact === undefined ? [null, ...classes] : []).flatMap(only => {
     const way = bestWay(
       stages.filter(({ view }) => only === null || view.numericClass === only),
       model
     )
     return way === undefined ? [] : [way]
   })
-  let best: Way | undefined
+  let best: Way | undefined = exact
   for (const way of ways) if (best === undefined || better(way, best, from)) best = way
   if (best === undefined) return undefined
   const hops: Hop[] = []
@@ -114,6 +121,11 @@ export function findRoute(peers: readonly PeerView[], model: ModelShape, options
     for (const way of ending[shape.layers]!) if (best === undefined || better(way, best, from)) best = way
     return best
   }
+}
+
+function keepsClasses(layerClasses: readonly string[]): (stage: { view: PeerView; range: Range }) => boolean {
+  return ({ view, range: { start, end } }) =>
+    layerClasses.slice(start, end).every(numericClass => numericClass === view.numericClass)
 }
 
 /** Whether some route exists: unlike ranges alone, it has no peer twice. */

@@ -3,6 +3,7 @@ import type { PeerId } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from '../limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
+import type { ClassPin } from './class-pin.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 export interface RoutingInit {
@@ -28,22 +29,30 @@ export class Routing {
   }
 
   /**
-   * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides.
+   * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides. The
+   * session's `pin` makes stand-ins of its first numeric classes come first, and is told what the route has.
    * @throws {NotCoveredError} that says what is missing: soon where the present budgets cannot cover the model, else
    *   when the signal aborts before there is a route.
    */
   async route(
     model: ModelShape,
     excluded: ReadonlySet<PeerId>,
-    { signal }: { signal: AbortSignal }
+    { signal, pin }: { signal: AbortSignal; pin?: ClassPin }
   ): Promise<readonly Hop[]> {
     const startMs = performance.now()
     for (;;) {
       const peers = this.#init.peers(model)
       const waitedMs = performance.now() - startMs
-      const question = { from: this.#init.self, excluded, inflight: this.#inflight, waitedMs }
-      const answer = answerRoute(peers, model, question)
+      const layerClasses = pin?.layerClasses
+      const answer = answerRoute(peers, model, {
+        from: this.#init.self,
+        excluded,
+        inflight: this.#inflight,
+        waitedMs,
+        ...(layerClasses === undefined ? {} : { layerClasses })
+      })
       if (answer.kind === 'hops') {
+        pin?.note(answer.hops, peers)
         for (const { peer } of answer.hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
         return answer.hops
       }

@@ -6,7 +6,8 @@ import type { HopStats, RefuseFrame } from '../stage/frame.ts'
 
 export type SessionEvent =
   | { readonly kind: 'start' }
-  | { readonly kind: 'routed'; readonly route: readonly Hop[] }
+  /** `exact`: every layer is computed in the numeric class that the session's first route had there. @default true */
+  | { readonly kind: 'routed'; readonly route: readonly Hop[]; readonly exact?: boolean }
   | { readonly kind: 'unroutable'; readonly error: Error }
   /** The stream to the head is open, or it could not be opened, or it broke. */
   | { readonly kind: 'connected'; readonly epoch: number }
@@ -43,12 +44,15 @@ export type SessionOutput =
       readonly ms: number
       readonly replayedTokens: number
       readonly route: readonly Hop[]
+      /** False once a route of another numeric class was used: the answer may differ from the undisturbed one. */
+      readonly exact: boolean
     }
   /** The last one. */
   | {
       readonly kind: 'end'
       readonly outcome: SessionOutcome
       readonly route: readonly Hop[]
+      readonly exact: boolean
       /** What the hops of the last route did; those that could not say are missing. */
       readonly hops: readonly HopStats[]
       /** Bytes of frames that the driver sent, of all epochs. */

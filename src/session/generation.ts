@@ -34,6 +34,11 @@ export interface Answer {
   readonly timing: { readonly firstTokenMs: number; readonly totalMs: number; readonly tokensPerSecond: number }
   /** Bytes that the route's hops sent to one another and to the driver, per generated token, of the whole answer. */
   readonly bytesPerToken: number
+  /**
+   * False when a route of another numeric class had to be used after a loss: floating point may then have rounded
+   * differently, and the answer may differ from the undisturbed one.
+   */
+  readonly exact: boolean
   readonly hops: readonly HopReport[]
 }
 
@@ -47,6 +52,8 @@ export type GenerationEvent =
       readonly ms: number
       readonly replayedTokens: number
       readonly route: readonly Hop[]
+      /** See {@link Answer.exact}: true means that what follows is the same as without the loss. */
+      readonly exact: boolean
     }
   | ({ readonly event: 'done' } & Answer)
 

@@ -44,6 +44,11 @@ export interface SessionParts {
    * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
    */
   route: (excluded: ReadonlySet<PeerId>, options: { signal: AbortSignal }) => Promise<readonly Hop[]>
+  /**
+   * Whether the route that was given last computes every layer in the numeric class of the first one.
+   * @default always
+   */
+  isExact?: () => boolean
   /** Called once when the session has ended: its last route is no longer used. */
   onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
@@ -191,7 +196,7 @@ async function* detokenize(
       text += piece
       yield { event: 'token', id: output.id, text: piece, position: output.position, ms }
     } else if (output.kind === 'end') {
-      const { outcome, route, hops, bytesSent } = output
+      const { outcome, route, exact, hops, bytesSent } = output
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       if (outcome.stop === 'eos') text += stream!.end()
@@ -209,6 +214,7 @@ async function* detokenize(
           tokensPerSecond: ids.length > 1 ? ((ids.length - 1) * 1000) / (lastMs - firstMs) : 0
         },
         bytesPerToken: ids.length > 0 ? bytes / ids.length : 0,
+        exact,
         hops: hops.flatMap(stats => report(stats, route))
       }
     } else {
@@ -358,7 +364,8 @@ class Driver {
     const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(routeWaitMs)])
     let event: SessionEvent
     try {
-      event = { kind: 'routed', route: await this.#parts.route(excluded, { signal }) }
+      const route = await this.#parts.route(excluded, { signal })
+      event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {
       event = { kind: 'unroutable', error: error as Error }
     }

@@ -55,6 +55,8 @@ export class Session {
   readonly #ids: number[]
   #phase: Phase = 'routing'
   #epoch = -1
+  /** Every route so far had the numeric classes of the first. */
+  #exact = true
   #route: readonly Hop[] = []
   #connected = false
   /** Valid tokens that hops may hold from older epochs. */
@@ -99,7 +101,7 @@ export class Session {
         this.#askRoute()
         break
       case 'routed':
-        if (this.#phase === 'routing') this.#onRouted(event.route)
+        if (this.#phase === 'routing') this.#onRouted(event.route, event.exact ?? true)
         break
       case 'unroutable':
         if (this.#phase === 'routing') this.#onUnroutable(event.error)
@@ -145,10 +147,11 @@ export class Session {
     this.#effects.push({ kind: 'route', excluded: new Set(this.#excluded.keys()) })
   }
 
-  #onRouted(route: readonly Hop[]): void {
+  #onRouted(route: readonly Hop[], exact: boolean): void {
     this.#phase = 'running'
     this.#epoch += 1
     this.#route = route
+    this.#exact &&= exact
     this.#connected = false
     // The last token is computed again in any case: its sample may be what was lost.
     this.#keep = this.#epoch === 0 ? 0 : this.#ids.length - 1
@@ -248,8 +251,16 @@ export class Session {
     if (this.#lostMs !== undefined) {
       const ms = this.#nowMs - this.#lostMs
       this.#lostMs = undefined
-      const output = { kind: 'recovered', ms, replayedTokens: this.#replayedTokens, route: this.#route } as const
-      this.#effects.push({ kind: 'output', output })
+      this.#effects.push({
+        kind: 'output',
+        output: {
+          kind: 'recovered',
+          ms,
+          replayedTokens: this.#replayedTokens,
+          route: this.#route,
+          exact: this.#exact
+        }
+      })
     }
     this.#ids.push(id)
     const stop = this.#init.stop(id, this.#ids.length - this.#init.promptIds.length)
@@ -346,6 +357,7 @@ export class Session {
         kind: 'end',
         outcome: this.#outcome!,
         route: this.#route,
+        exact: this.#exact,
         hops,
         bytesSent: this.#bytesSent
       }

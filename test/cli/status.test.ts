@@ -16,6 +16,7 @@ const peer = (id: string, more: Partial<PeerStatus> = {}): PeerStatus => ({
   timings: [],
   battery: null,
   ageMs: 1500,
+  connected: true,
   ...more
 })
 const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial<Status> = {}): Status => ({

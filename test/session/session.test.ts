@@ -249,9 +249,22 @@ describe('a new epoch', () => {
     kit.nowMs += 70
     kit.token(1, 5, 53)
     expect(kit.outputs).toEqual([
-      { kind: 'recovered', ms: 70, replayedTokens: 4, route: route('X', 'C') },
+      { kind: 'recovered', ms: 70, replayedTokens: 4, route: route('X', 'C'), exact: true },
       { kind: 'token', id: 53, position: 5, stop: undefined }
     ])
+  })
+
+  test('P3: a route of another numeric class is said, and stays said when the old class is back', () => {
+    const kit = lost()
+    kit.do({ kind: 'routed', route: route('A', 'C'), exact: false }, { kind: 'connected', epoch: 1 })
+    kit.frame(1, { kind: 'ack', epoch: 1, length: 4, steps: 0, tokens: 0 }).token(1, 5, 53)
+    expect(kit.outputs[0]).toMatchObject({ kind: 'recovered', exact: false })
+    kit.refuse(1, 0, 'next-lost')
+    kit.do({ kind: 'routed', route: route('A', 'B'), exact: true }, { kind: 'connected', epoch: 2 })
+    kit.frame(2, { kind: 'ack', epoch: 2, length: 5, steps: 0, tokens: 0 }).token(2, 6, 54)
+    expect(kit.outputs[0]).toMatchObject({ kind: 'recovered', exact: false })
+    kit.do({ kind: 'cancel' }, { kind: 'head-lost', epoch: 2, message: 'gone' })
+    expect(kit.outputs).toMatchObject([{ kind: 'end', exact: false }])
   })
 
   test('what the older epoch still says is not heard', () => {
