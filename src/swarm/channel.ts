@@ -262,23 +262,15 @@ export class StreamChannel extends BaseChannel {
 }
 
 /** One end of a channel from a peer to itself. Frames are handed over as they are, not copied. */
-class MemoryChannel extends BaseChannel {
+export class MemoryChannel extends BaseChannel {
   readonly #frameBytesMax: number
-  readonly #onEnd: () => void
   other!: MemoryChannel
   /** Bytes that this end sent and the other has not received yet. */
   inFlightBytes = 0
 
-  constructor(remote: PeerId, frameBytesMax: number, onEnd: () => void) {
+  constructor(remote: PeerId, frameBytesMax: number) {
     super(remote)
     this.#frameBytesMax = frameBytesMax
-    this.#onEnd = onEnd
-  }
-
-  protected override end(error: Error | undefined): boolean {
-    const first = super.end(error)
-    if (first) this.#onEnd()
-    return first
   }
 
   send(frame: Uint8Array): boolean {
@@ -336,17 +328,13 @@ class MemoryChannel extends BaseChannel {
   }
 }
 
-/**
- * Two ends of a channel from `self` to itself: what one sends, the other receives in a later turn of the loop.
- *
- * @param init.onEnd called once, when the second end has ended.
- */
+/** Two ends of a channel from `self` to itself: what one sends, the other receives in a later turn of the loop. */
 export function memoryChannels(
   self: PeerId,
-  { frameBytesMax, onEnd = () => {} }: { frameBytesMax: number; onEnd?: () => void }
-): [Channel, Channel] {
-  const a = new MemoryChannel(self, frameBytesMax, () => {})
-  const b = new MemoryChannel(self, frameBytesMax, onEnd)
+  { frameBytesMax }: { frameBytesMax: number }
+): [MemoryChannel, MemoryChannel] {
+  const a = new MemoryChannel(self, frameBytesMax)
+  const b = new MemoryChannel(self, frameBytesMax)
   a.other = b
   b.other = a
   return [a, b]

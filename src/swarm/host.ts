@@ -160,8 +160,8 @@ export class Host implements Links {
   readonly #init: HostInit
   readonly #node: Libp2p<Services>
   readonly #handled = new Map<string, Handled>()
-  /** Open inbound channels per protocol and peer. */
-  readonly #inbound = new Map<string, number>()
+  /** Inbound channels per peer and protocol. */
+  readonly #inbound = new Map<string, Set<{ readonly closed: boolean }>>()
   readonly #channels = new Set<StreamChannel>()
   readonly #connected = new Set<PeerId>()
   /** Peers with several connections that are being looked after. */
@@ -332,49 +332,52 @@ export class Host implements Links {
   #accept(protocol: string, stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
     const handled = this.#handled.get(protocol)
-    const release = this.#stopped ? undefined : this.#admit(protocol, peer)
-    if (handled === undefined || release === undefined) {
+    if (handled === undefined || this.#stopped || this.#isFull(protocol, peer)) {
       stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol}`))
       return
     }
-    stream.addEventListener('close', release, { once: true })
-    handled.handler(this.#channel(stream, peer, handled.frameBytesMax))
+    const channel = this.#channel(stream, peer, handled.frameBytesMax)
+    this.#inboundOf(protocol, peer).add(channel)
+    handled.handler(channel)
   }
 
-  /** Counts an inbound channel, and returns what takes it off the count; undefined when there are enough. */
-  #admit(protocol: string, peer: PeerId): (() => void) | undefined {
-    const key = `${protocol} ${peer}`
-    const open = this.#inbound.get(key) ?? 0
-    if (open >= (this.#handled.get(protocol)?.inboundMax ?? 0)) {
-      this.#init.onViolation?.(peer, 'too many channels')
-      return undefined
-    }
-    this.#inbound.set(key, open + 1)
-    return () => {
-      const left = (this.#inbound.get(key) ?? 1) - 1
-      if (left === 0) this.#inbound.delete(key)
-      else this.#inbound.set(key, left)
-    }
+  /** Inbound channels of a protocol and peer that have not ended. */
+  #inboundOf(protocol: string, peer: PeerId): Set<{ readonly closed: boolean }> {
+    const key = `${peer} ${protocol}`
+    const channels = this.#inbound.get(key) ?? new Set()
+    this.#inbound.set(key, channels)
+    for (const channel of channels) if (channel.closed) channels.delete(channel)
+    return channels
   }
 
-  #channel(stream: Stream, peer: PeerId, frameBytesMax: number): Channel {
+  #isFull(protocol: string, peer: PeerId): boolean {
+    if (this.#inboundOf(protocol, peer).size < (this.#handled.get(protocol)?.inboundMax ?? 0)) return false
+    this.#init.onViolation?.(peer, 'too many channels')
+    return true
+  }
+
+  #channel(stream: Stream, peer: PeerId, frameBytesMax: number): StreamChannel {
     const channel = new StreamChannel(stream, {
       remote: peer,
       frameBytesMax,
       onActivity: () => this.#lastHeardMs.set(peer, performance.now()),
       onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
     })
-    this.#channels.add(channel)
-    stream.addEventListener('close', () => this.#channels.delete(channel), { once: true })
+    if (!channel.closed) {
+      this.#channels.add(channel)
+      stream.addEventListener('close', () => this.#channels.delete(channel), { once: true })
+    }
     return channel
   }
 
   #openToSelf(protocol: string, frameBytesMax: number): Channel {
     const handled = this.#handled.get(protocol)
-    const release = handled === undefined ? undefined : this.#admit(protocol, this.self)
     if (handled === undefined) throw new PeerLostError(this.self, `this peer does not speak ${protocol}`)
-    if (release === undefined) throw new PeerLostError(this.self, `this peer has enough channels of ${protocol}`)
-    const [near, far] = memoryChannels(this.self, { frameBytesMax, onEnd: release })
+    if (this.#isFull(protocol, this.self)) {
+      throw new PeerLostError(this.self, `this peer has enough channels of ${protocol} to itself`)
+    }
+    const [near, far] = memoryChannels(this.self, { frameBytesMax })
+    this.#inboundOf(protocol, this.self).add(far)
     // As from a stranger: the handler runs in its own turn.
     setImmediate(() => handled.handler(far))
     return near
@@ -397,6 +400,7 @@ export class Host implements Links {
     if (this.#node.getConnections(connection.remotePeer).length > 0 || !this.#connected.has(peer)) return
     this.#connected.delete(peer)
     this.#lastHeardMs.delete(peer)
+    for (const protocol of this.#handled.keys()) this.#inbound.delete(`${peer} ${protocol}`)
     this.#init.onDisconnect?.(peer)
   }
 

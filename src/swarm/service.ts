@@ -177,9 +177,12 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #undo: (() => Promise<void>)[]
   readonly #records: Records
   readonly #channels = new Map<PeerId, RecordsChannel>()
+  /** Peers to which a channel is being opened. */
+  readonly #opening = new Set<PeerId>()
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
-  readonly #shards = new Map<ShardId, Promise<void>>()
+  readonly #shards = new Set<ShardId>()
+  #providing: Promise<void> = Promise.resolve()
   #host!: Host
   #dialer!: Dialer
   #ways: Discovery[] = []
@@ -328,15 +331,14 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   async provide(shards: Iterable<ShardId>): Promise<void> {
     const wanted = new Set(shards)
-    const dropped = [...this.#shards.keys()].filter(shard => !wanted.has(shard))
+    const dropped = [...this.#shards].filter(shard => !wanted.has(shard))
     for (const shard of dropped) {
       this.#shards.delete(shard)
       await this.#host.dht.cancelReprovide(shardCid(shard)).catch(() => {})
     }
-    for (const shard of wanted) {
-      if (!this.#shards.has(shard)) this.#shards.set(shard, this.#provideOne(shard))
-    }
-    await Promise.all(this.#shards.values())
+    const added = [...wanted].filter(shard => !this.#shards.has(shard))
+    for (const shard of added) this.#shards.add(shard)
+    await this.#provideAll(added)
   }
 
   async lookup(peer: PeerId, { signal }: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
@@ -480,17 +482,24 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#dialer.lost(peer)
   }
 
-  async #openRecords(peer: PeerId): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      if (this.#abort.signal.aborted || !this.#host.connectedPeers.has(peer) || this.#channels.has(peer)) return
-      try {
-        const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-        this.#attach(await this.#host.open(peer, recordsProtocol, { signal }))
-        return
-      } catch {
-        // It may be about to go, or not yet ready: as long as it is connected, try again, less and less often.
-        await pause(Math.min(redialMinMs * 2 ** attempt, dhtQueryMs), this.#abort.signal)
+  /** Opens the channel unless there is one, again and again while the peer is connected, less and less often. */
+  async #openRecords(peer: PeerId, afterMs = 0): Promise<void> {
+    if (this.#opening.has(peer)) return
+    this.#opening.add(peer)
+    try {
+      for (let waitMs = afterMs; ; waitMs = Math.min(2 * waitMs || redialMinMs, dhtQueryMs)) {
+        await pause(waitMs, this.#abort.signal)
+        if (this.#abort.signal.aborted || !this.#host.connectedPeers.has(peer) || this.#channels.has(peer)) return
+        try {
+          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+          this.#attach(await this.#host.open(peer, recordsProtocol, { signal }))
+          // It may have ended already; then the next round tries again.
+        } catch {
+          // It may be about to go, or not yet ready.
+        }
       }
+    } finally {
+      this.#opening.delete(peer)
     }
   }
 
@@ -508,7 +517,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         this.#channels.delete(peer)
         this.#run({ type: 'closed', peer })
         this.#emit('record', { peer })
-        if (this.id < peer && !this.#abort.signal.aborted) void this.#openRecords(peer)
+        // Not at once: an end that refuses every channel would be asked for the next without a pause.
+        if (this.id < peer) void this.#openRecords(peer, redialMinMs)
       }
     })
     if (this.#channels.get(peer) !== entry) return
@@ -563,24 +573,26 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     })()
   }
 
-  async #provideOne(shard: ShardId): Promise<void> {
-    try {
-      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-      for await (const _event of this.#host.dht.provide(shardCid(shard), { signal }));
-    } catch {
-      // kad-dht provides again by itself, and so does the first connection.
-    }
+  /** One shard after the other: each is a query to many peers, and a swarm that starts does this everywhere at once. */
+  #provideAll(shards: readonly ShardId[]): Promise<void> {
+    this.#providing = this.#providing.then(async () => {
+      for (const shard of shards) {
+        if (this.#abort.signal.aborted || !this.#shards.has(shard)) continue
+        try {
+          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+          for await (const _event of this.#host.dht.provide(shardCid(shard), { signal }));
+        } catch {
+          // kad-dht provides again by itself, and so does the first connection.
+        }
+      }
+    })
+    return this.#providing
   }
 
   /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */
   async #provideAgain(): Promise<void> {
     await pause(provideSettleMs, this.#abort.signal)
-    for (const shard of [...this.#shards.keys()]) {
-      if (this.#abort.signal.aborted || !this.#shards.has(shard)) continue
-      const again = this.#provideOne(shard)
-      this.#shards.set(shard, again)
-      await again
-    }
+    await this.#provideAll([...this.#shards])
   }
 }
 
