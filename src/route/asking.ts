@@ -30,7 +30,12 @@ export type RouteAnswer =
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
   const { excluded, waitedMs, ...options } = question
+  const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
   const hops =
+    // Who is about to go gets no new session where there is a way around it.
+    (leaving.length > 0
+      ? findRoute(peers, model, { ...options, excluded: new Set([...excluded, ...leaving]) })
+      : undefined) ??
     findRoute(peers, model, { ...options, excluded }) ??
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }

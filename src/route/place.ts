@@ -116,6 +116,7 @@ function sortedPeers(peers: readonly PeerView[]): PeerView[] {
 
 /** A peer as the search sees it, or null when it can hold nothing. */
 function tilerOf(view: PeerView, model: ModelShape): Tiler | null {
+  if (view.leaving === true) return null
   if (view.pinned !== null && !canHold(view, model, view.pinned)) return null
   // A stage that a smaller budget no longer allows does not count as loaded.
   const loaded = view.stages.filter(stage => canHold(view, model, stage)).map(range)

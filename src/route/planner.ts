@@ -236,7 +236,7 @@ export class Planner {
       const stages = view.peer === this.#self ? [] : view.stages.map(stage => [stage.start, stage.end, stage.serving])
       const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned } = view
       const weak = view.battery !== null && view.battery < bound
-      return JSON.stringify([peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, weak, stages])
+      return JSON.stringify([peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, weak, view.leaving, stages])
     })
     return [model.id, ...rows.sort()].join('\n')
   }

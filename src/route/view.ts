@@ -50,6 +50,8 @@ export interface PeerView {
   readonly sessions: number
   /** 0..1, or null when it runs on mains or does not know. */
   readonly battery: number | null
+  /** It is about to go: no plan counts on it, though its stages serve until they are gone. */
+  readonly leaving?: boolean
 }
 
 /** One stage in a route. */
@@ -104,6 +106,7 @@ export function viewOf(record: SwarmRecord, model: ModelId): PeerView | undefine
       .filter(stage => stage.model === model)
       .map(({ start, end, serving }) => ({ start, end, serving })),
     sessions: record.load.sessions,
-    battery: record.battery === null || record.battery.charging ? null : record.battery.level
+    battery: record.battery === null || record.battery.charging ? null : record.battery.level,
+    leaving: record.leaving
   }
 }

@@ -65,6 +65,8 @@ export interface RecordContent {
   readonly load: { readonly sessions: number; readonly queuedSteps: number }
   /** Null when it runs on mains or does not know. */
   readonly battery: { readonly level: number; readonly charging: boolean } | null
+  /** It is about to go: plans do without it, while its stages serve until others hold their layers. */
+  readonly leaving: boolean
 }
 
 /** A record that has been checked. */
@@ -150,7 +152,8 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     })),
     load: { ...record.load },
     ...(record.battery === null ? {} : { battery: { ...record.battery } }),
-    neighbours
+    neighbours,
+    leaving: record.leaving
   })
 }
 
@@ -262,6 +265,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     stages,
     load: { sessions: load?.sessions ?? 0, queuedSteps: load?.queuedSteps ?? 0 },
     battery: battery === undefined ? null : { level: battery.level, charging: battery.charging },
+    leaving: fields.leaving,
     neighbours
   }
 }

@@ -70,7 +70,7 @@ export interface SwarmPeer {
 }
 
 /** What this peer announces and may change; the rest it knows itself. */
-export type Announcement = Partial<Pick<RecordContent, 'budgetBytes' | 'models' | 'stages' | 'load'>>
+export type Announcement = Partial<Pick<RecordContent, 'budgetBytes' | 'models' | 'stages' | 'load' | 'leaving'>>
 
 export interface SwarmEvents {
   /** A peer's first live record was accepted; its record expired or it said goodbye. */
@@ -229,7 +229,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       models: [],
       stages: [],
       load: { sessions: 0, queuedSteps: 0 },
-      battery: null
+      battery: null,
+      leaving: false
     }
   }
 
@@ -299,7 +300,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   records(): readonly SwarmPeer[] {
     const nowMs = performance.now()
     return this.#records.known().map(({ record, receivedMs, connected }) => ({
-      record,
+      // What this peer is about to announce of itself is known here already.
+      record: record.peer === this.id ? { ...record, ...this.#content } : record,
       addresses: textAddresses(record.addresses),
       ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
       connected

@@ -13,7 +13,9 @@ import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import { stageBytes } from '../../src/route/view.ts'
 
 interface Member {
-  readonly fixed: PeerView
+  fixed: PeerView
+  /** Members hear only of those on their side. */
+  side: number
   readonly planner: Planner
   /** What it believes of everyone, by id, with the announcement's number. */
   readonly seen: Map<PeerId, { readonly number: number; readonly view: PeerView }>
@@ -78,7 +80,7 @@ export class Flock {
   join(view: PeerView, atMs: number): void {
     this.at(atMs, () => {
       const planner = new Planner(view.peer, this.nowMs)
-      const member: Member = { fixed: view, planner, seen: new Map(), number: 0, alive: true }
+      const member: Member = { fixed: view, planner, seen: new Map(), number: 0, alive: true, side: 0 }
       this.members.set(view.peer, member)
       this.#announce(member)
       for (const other of this.#alive()) {
@@ -100,6 +102,46 @@ export class Flock {
         })
       }
     })
+  }
+
+  /** Announces that it is about to go; its stages serve on. */
+  depart(peer: PeerId, atMs: number): void {
+    this.at(atMs, () => {
+      const member = this.members.get(peer)!
+      member.fixed = { ...member.fixed, leaving: true }
+      this.#announce(member)
+    })
+  }
+
+  /** Parts the swarm: each peer goes on with those of its own side, and loses the others after its own time. */
+  split(sideOf: (peer: PeerId) => number, atMs: number): void {
+    this.at(atMs, () => {
+      this.#whole = false
+      for (const member of this.#alive()) member.side = sideOf(member.fixed.peer)
+      for (const member of this.#alive()) {
+        this.at(this.nowMs + 200 + this.#random() * 2000, () => {
+          for (const peer of member.seen.keys())
+            if (this.members.get(peer)?.side !== member.side) member.seen.delete(peer)
+          this.#look(member)
+        })
+      }
+    })
+  }
+
+  /** All hear of all again. */
+  merge(atMs: number): void {
+    this.at(atMs, () => {
+      for (const member of this.#alive()) member.side = 0
+      for (const member of this.#alive()) this.#announce(member)
+    })
+  }
+
+  /** Whether the peers of one side serve every layer. */
+  isSideWhole(side: number): boolean {
+    const views = this.#alive()
+      .filter(member => member.side === side)
+      .map(member => this.#viewOf(member))
+    return isServed(views, this.#model)
   }
 
   send(peer: PeerId, event: PlannerEvent): PlannerEffect[] {
@@ -140,7 +182,7 @@ export class Flock {
     const { number } = from
     const view = this.#viewOf(from)
     this.at(this.nowMs + this.#random() * (this.#init.delayMaxMs ?? 300), () => {
-      if (!to.alive || (to.seen.get(view.peer)?.number ?? 0) >= number) return
+      if (!to.alive || from.side !== to.side || (to.seen.get(view.peer)?.number ?? 0) >= number) return
       to.seen.set(view.peer, { number, view })
       this.#look(to)
     })

@@ -75,7 +75,8 @@ const content: RecordContent = {
   ],
   stages: [{ model, start: 0, end: 2, serving: true, cacheBytesFree: 1e6 }],
   load: { sessions: 1, queuedSteps: 2 },
-  battery: { level: 0.5, charging: false }
+  battery: { level: 0.5, charging: false },
+  leaving: true
 }
 
 function record(of: PeerId, seq: number, change: Partial<SwarmRecord> = {}): SwarmRecord {
@@ -109,6 +110,16 @@ describe('a record', () => {
     expect(readRecord(encodeRecord(before, signAs(b))).verified(verify)).toEqual(before)
     const bare = record(b, 8, { battery: null, models: [], stages: [], addresses: [] })
     expect(readRecord(encodeRecord(bare, signAs(b))).verified(verify)).toEqual(bare)
+  })
+
+  it('R14: says whether its peer is leaving, and a later one may take it back', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    const leaving = (): boolean | undefined => records.get(b)?.leaving
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1, { leaving: true })) }, 0)
+    expect(leaving()).toBe(true)
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 2, { leaving: false })) }, 1)
+    expect(leaving()).toBe(false)
   })
 
   it('R4: is signed under its own domain: a signature over the bare payload does not count', () => {
