@@ -292,6 +292,22 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
           await fourth.channel.close()
         })
 
+        it('channels that are aborted at once leave their places free', async () => {
+          const { open, inbound } = await serve({ inboundMax: 2 })
+          for (let i = 0; i < 10; i++) {
+            const hasty = await open().catch(() => undefined)
+            hasty?.abort(new Error('changed my mind'))
+          }
+          await aWhile()
+          const before = inbound.length
+          const near = watch(await open())
+          await until(() => inbound.length === before + 1, 'the channel arrives')
+          const far = watch(inbound.at(-1)!)
+          near.channel.send(Uint8Array.of(1))
+          await until(() => far.frames.length === 1, 'it works')
+          await near.channel.close()
+        })
+
         it('open() throws PeerLostError for a protocol that is not, or no longer, spoken', async () => {
           const { protocol, open } = await serve()
           await expect(pair.a.open(target().self, '/skein/never/1.0.0', { signal: signal() })).rejects.toMatchObject({
