@@ -150,6 +150,18 @@ export class SessionFailedError extends SkeinError {
   }
 }
 
+/** Thrown when nobody reachable keeps a session of that name under that key. */
+export class UnknownSessionError extends SkeinError {
+  override readonly name = 'UnknownSessionError'
+  readonly exitCode = 4
+}
+
+/** Thrown when a session key's file is missing, unreadable or not 32 bytes long, or exists where one is to be made. */
+export class InvalidKeyError extends SkeinError {
+  override readonly name = 'InvalidKeyError'
+  readonly exitCode = 3
+}
+
 /** Thrown when a wait passed its deadline; the message says what was waited for and how long. */
 export class DeadlineError extends SkeinError {
   override readonly name = 'DeadlineError'
