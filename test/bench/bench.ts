@@ -78,41 +78,36 @@ try {
   }
   const rounds = flags.quick ? 3 : 7
 
-  if (wanted.has('engine')) {
-    const llama = await findLlama(flags.llama ?? process.env.SKEIN_LLAMA)
-    if (llama === undefined) {
-      skipped.push({ part: 'llama.cpp', reason: `node-llama-cpp is not installed: ${howToInstall}` })
-    }
-    for (const model of models) {
-      say(`engine: ${model.label} …`)
-      const init = { model, llama, scratch, threads, context: 128, tokens: 64, rounds, signal }
-      rows.push(...(await benchDecode(init)))
-    }
-    await llama?.close()
-    Object.assign(where, { nodeLlamaCpp: llama?.version ?? null })
+  const llama = wanted.has('engine') ? await findLlama(flags.llama ?? process.env.SKEIN_LLAMA) : undefined
+  if (wanted.has('engine') && llama === undefined) {
+    skipped.push({ part: 'llama.cpp', reason: `node-llama-cpp is not installed: ${howToInstall}` })
   }
-  if (wanted.has('cuts')) {
-    for (const model of models) {
-      say(`cuts: ${model.label} …`)
-      rows.push(...(await benchCuts({ model, threads, context: 128, tokens: 64, rounds, signal })))
-    }
+  if (llama !== undefined) where.nodeLlamaCpp = llama.version
+
+  const decoding = { threads, context: 128, tokens: 64, rounds, signal }
+  const swarm = { store: folder, scratch, rounds, tokens: 72, signal }
+  const benches: Record<Part, (model: BenchModel) => Promise<Row[]>> = {
+    engine: model => benchDecode({ model, llama, scratch, ...decoding }),
+    cuts: model => benchCuts({ model, ...decoding }),
+    hops: model => benchHops({ model, ...swarm }),
+    discovery: model => benchDiscovery({ model, ...swarm }),
+    load: model => benchLoad({ model, store: folder, rounds, signal })
   }
-  for (const [part, bench] of [
-    ['hops', benchHops],
-    ['discovery', benchDiscovery]
-  ] as const) {
+  for (const part of parts) {
     if (!wanted.has(part)) continue
-    for (const model of models.filter(({ stored }) => stored.manifest.weights === 'q8')) {
-      say(`${part}: ${model.label} …`)
-      rows.push(...(await bench({ model, store: folder, scratch, rounds, tokens: 72, signal })))
-    }
-  }
-  if (wanted.has('load')) {
     for (const model of models) {
-      say(`load: ${model.label} …`)
-      rows.push(...(await benchLoad({ model, store: folder, rounds, signal })))
+      say(`${part}: ${model.label} …`)
+      try {
+        rows.push(...(await benches[part](model)))
+      } catch (error) {
+        // What else there is to measure is worth having; what failed is said in the report and by the exit code.
+        if (signal.aborted) throw error
+        skipped.push({ part: `${part} of ${model.label}`, reason: (error as Error).message })
+        process.exitCode = 1
+      }
     }
   }
+  await llama?.close()
   if (flags.json) console.log(JSON.stringify({ where, rows, skipped }))
   else console.log(table(rows, skipped, where))
 } catch (error) {

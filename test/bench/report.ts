@@ -38,6 +38,8 @@ export interface Environment {
   readonly node: string
   readonly onnxruntime: string
   readonly skein: string
+  /** Absent when nothing was compared with it. */
+  nodeLlamaCpp?: string
   /** Load average over the minute before the bench, when 0 is an idle machine. */
   readonly load: number
 }
@@ -69,8 +71,7 @@ export function environment(
     node: process.version,
     onnxruntime: installedVersion('onnxruntime-node'),
     skein: versionOf(new URL('../../package.json', import.meta.url)),
-    load: os.loadavg()[0]!,
-    ...versions
+    load: os.loadavg()[0]!
   }
 }
 
@@ -97,7 +98,7 @@ export function table(rows: readonly Row[], skipped: readonly Skipped[], where: 
   const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`
   return [
     `${where.date}: ${where.cpu}, ${where.cores} cores, ${where.memory}, ${where.platform}, Node ${where.node}, ` +
-      `onnxruntime-node ${where.onnxruntime}, Skein ${where.skein}, load at the start ${where.load.toFixed(1)}`,
+      `onnxruntime-node ${where.onnxruntime}, ${where.nodeLlamaCpp === undefined ? '' : `node-llama-cpp ${where.nodeLlamaCpp}, `}Skein ${where.skein}, load at the start ${where.load.toFixed(1)}`,
     '',
     line(header),
     line(widths.map(width => '-'.repeat(width))),
