@@ -262,6 +262,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       },
       onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
     })
+    // Others may connect while libp2p is still starting, as they do when a peer comes back to its old port.
+    for (const peer of this.#host.connectedPeers) this.#onConnect(peer)
     this.#host.node.addEventListener('self:peer:update', () => this.#announceSoon())
     await this.#host.handle(recordsProtocol, { inboundMax: 2, frameBytesMax: recordsChannelFrameBytesMax }, channel =>
       this.#attach(channel)
@@ -476,6 +478,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   // ── Records channels: one per pair, opened by the smaller id ────────────────────────────────────
 
   #onConnect(peer: PeerId): void {
+    if (this.#host === undefined) return
     if (this.id < peer) void this.#openRecords(peer)
     if (this.#host.connectedPeers.size === 1) void this.#provideAgain()
   }
