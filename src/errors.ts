@@ -39,6 +39,12 @@ export class ImportError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when no live peer holds what is missing here of a model: its manifest, its tokenizer or a shard. */
+export class NotHeldError extends SkeinError {
+  override readonly name = 'NotHeldError'
+  readonly exitCode = 4
+}
+
 /** Thrown when a model's files cannot be fetched from the hub: no network, refused, changed, or cut short. */
 export class DownloadError extends SkeinError {
   override readonly name = 'DownloadError'

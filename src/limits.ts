@@ -75,10 +75,10 @@ export const supplyChunksMax = 32_768
 export const supplyFrameBytesMax = (1 << 20) + 4096
 /** Streams that one peer may hold open here: one, and one that it has not yet seen the end of. */
 export const supplyStreamsPerPeerMax = 2
-/** Requests that wait on one stream: the largest window in the smallest ranges, with room. */
-export const supplyRequestsMax = 256
 /** Files of which one stream is told new chunks: two models of the largest kind. */
 export const supplyWatchesMax = 2_100
+/** Requests that wait on one stream: one of each kind per file, and the largest window in the smallest ranges twice. */
+export const supplyRequestsMax = 4_600
 /** Time to open a stream, and for an answer to a question that needs no bulk. */
 export const supplyOpenMs = 5_000
 /** A source's stream that is not needed for this long is closed. */
@@ -116,6 +116,8 @@ export const supplyRetryMaxMs = 30_000
 export const supplyAskAgainMs = 2_000
 /** A fetch without anybody who has what is missing fails after this: sources that restart are back by then. */
 export const supplyNobodyMs = 10_000
+/** A fetch for which nothing came this long fails, whatever sources say that they have. */
+export const supplyStallMs = 120_000
 /** How often deadlines of fetches are looked at. */
 export const supplyTickMs = 100
 /** Chunk lists kept in memory for serving, in bytes; any can be made again from its file. */
@@ -209,6 +211,11 @@ export const stageCloseMs = 2_000
 export const stageTickMs = 250
 /** Characters of the sentence in a Refuse; it is shown to a person, never parsed. */
 export const refuseMessageCharsMax = 300
+
+/** A stand-in that is fed counts as ready when no more than this is missing: one step of it takes some ms. */
+export const feedLagTokens = 4
+/** Time that a leaving peer keeps a cache without upstream: its session has moved on, or tries it once more at once. */
+export const orphanLeavingMs = 1_000
 
 // ── Session ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -371,6 +378,41 @@ export const provideSettleMs = 1_500
 export const announceDebounceMs = 30
 /** Copies of each layer that placement aims at before idle peers simply copy stages: one loss leaves a stand-in. */
 export const placementCopies = 2
+
+// ── Swarm: liveness ───────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A peer that has sent nothing to another for this long sends a beat: between peers that share a session or a
+ * transfer, and between all others. Measured on loopback, both ends of an idle link together: see `test/bench/alive.ts`.
+ */
+export const beatFastMs = 150
+export const beatSlowMs = 1_000
+/** How often silence is looked at while any link beats fast or is in doubt, and while none is. */
+export const aliveTickMs = 50
+export const aliveTickSlowMs = 250
+/** A beat that is late by this much puts its peer in doubt: it is asked, and asked again this often. */
+export const aliveDoubtMs = 100
+/**
+ * A peer whose next byte is late by this much is silent, on a link that has never been late by a third of it. On two
+ * cores under eight spinning processes beats 250 ms apart came 292 ms apart at most.
+ */
+export const aliveLateMs = 500
+/** The same before a link has shown anything: eight round trips. */
+export const aliveLateFirstMs = 1_000
+export const aliveSamplesMin = 8
+/** A link is given three times the longest delay it has shown, which is forgotten by half in this time. */
+export const aliveLateFactor = 3
+export const aliveMemoryMs = 60_000
+/** No link is given longer, whatever it has shown. */
+export const silenceMaxMs = 10_000
+/** Until the first frame of a peer: it may still be starting. */
+export const aliveOpeningMs = 4_000
+/** How often a round trip is measured where nothing is in doubt. */
+export const alivePingMs = 5_000
+/** Peers that are asked as well when one is in doubt, to tell its silence from the own isolation. */
+export const aliveWitnessesMax = 3
+/** An alive frame: three numbers. */
+export const aliveFrameBytesMax = 64
 
 // ── Swarm: discovery ──────────────────────────────────────────────────────────────────────────────
 

@@ -15,12 +15,13 @@ const arrows: Record<string, readonly string[]> = {
   model: ['base'],
   engine: ['model', 'base'],
   stage: ['engine', 'model', 'protocols', 'base'],
+  supply: ['model', 'protocols', 'base'],
   swarm: ['protocols', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
   'shape.ts': ['route', 'engine', 'model', 'base'],
-  'served-model.ts': ['shape.ts', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
-  'peer.ts': ['served-model.ts', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'protocols', 'base'],
+  'served-model.ts': ['shape.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
+  'peer.ts': ['served-model.ts', 'shape.ts', 'session', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'protocols', 'base'],
   'index.ts': ['peer.ts', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
   cli: ['index.ts'],
   api: ['index.ts'],
@@ -152,7 +153,7 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
   }
   const isSurface = room === 'cli' || room === 'api'
   if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
-  if (contracts.includes(target) && ['stage', 'session', 'peer.ts', 'sim'].includes(room)) {
+  if (contracts.includes(target) && ['stage', 'session', 'supply', 'peer.ts', 'sim'].includes(room)) {
     if (!typeOnly) say(`${target} is a contract: import its types only`)
     return
   }

@@ -1,0 +1,189 @@
+/**
+ * Weights from peers: what of a model is not here is fetched from those who have it, and what is here, is given to
+ * those who ask (protocols/shards.md).
+ */
+import { hash } from 'node:crypto'
+import type { ModelId, PeerId } from '../base/ids.ts'
+import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } from '../errors.ts'
+import { manifestBytesMax, supplyOpenMs } from '../limits.ts'
+import { decodeManifest, type FileEntry, type Manifest } from '../model/manifest.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Links } from '../swarm/links.ts'
+import { decodeAnswer, encodeFrame } from './codec.ts'
+import type { FetchProgress } from './fetch.ts'
+import { Fetching } from './fetch-service.ts'
+import { type AnswerFrame, type FileId, shardsProtocol } from './frame.ts'
+import { Pace } from './pace.ts'
+import { Serving } from './serve-service.ts'
+
+export interface SupplyInit {
+  readonly links: Links
+  readonly store: ModelStore
+  /** Whether sessions run on this peer now: then bulk goes slowly. */
+  readonly live: () => boolean
+  /** Called once for every stream that a peer broke by breaking the protocol or by sending wrong bytes. */
+  readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+}
+
+export interface FetchOptions {
+  /** Peers that may have it, the likeliest first; asked again at every {@link Supply.changed}. */
+  readonly peers: () => readonly PeerId[]
+  readonly signal: AbortSignal
+}
+
+export interface Supply {
+  /**
+   * Brings files into the store, whole and right. What has come stays there however it ends: the next call goes on.
+   *
+   * @throws {NotHeldError} when no peer has what is missing; {CorruptShardError} when the manifest contradicts itself
+   * @throws the file system's error, or the signal's reason
+   */
+  fetch(files: readonly FileEntry[], options: FetchOptions): Promise<void>
+  /**
+   * Makes a model known here: its manifest and its tokenizer come from peers, its shards when they are needed.
+   *
+   * @throws as {@link fetch}
+   */
+  learn(model: ModelId, options: FetchOptions): Promise<StoredModel>
+  /** How far files have come, those together that are being fetched; undefined when none is. */
+  progress(files: readonly FileEntry[]): FetchProgress | undefined
+  /** Peers or their records have changed. */
+  changed(): void
+  /** A file here turned out to be damaged. */
+  forget(file: FileId): void
+  stop(): Promise<void>
+}
+
+/** Starts to give what the store has. */
+export async function createSupply(init: SupplyInit): Promise<Supply> {
+  const supply = new Service(init)
+  await supply.start()
+  return supply
+}
+
+class Service implements Supply {
+  readonly #init: SupplyInit
+  readonly #serving: Serving
+  readonly #fetching: Fetching
+
+  constructor(init: SupplyInit) {
+    this.#init = init
+    const { links, store, live, onViolation } = init
+    const pace = new Pace(live)
+    this.#serving = new Serving({ links, store, pace, onViolation, coming: file => this.#fetching.coming(file) })
+    this.#fetching = new Fetching({
+      links,
+      store,
+      pace,
+      onViolation,
+      onChunk: (file, chunk) => this.#serving.announce(file, chunk),
+      onFile: file => this.#serving.forget(file)
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.#serving.start()
+  }
+
+  async fetch(files: readonly FileEntry[], options: FetchOptions): Promise<void> {
+    const each = await Promise.allSettled(files.map(file => this.#fetching.fetch(file, options)))
+    for (const result of each) if (result.status === 'rejected') throw result.reason
+  }
+
+  async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<StoredModel> {
+    const { store } = this.#init
+    const manifest = await this.#manifest(model, { peers, signal })
+    const stored: StoredModel = { id: model, manifest, folder: store.own, shipped: false }
+    try {
+      await store.tokenizerBytes(stored)
+    } catch (error) {
+      if (!(error instanceof CorruptShardError)) throw error
+      await this.#fetching.fetch(manifest.tokenizer, { peers, signal })
+    }
+    const put = await store.putManifest(manifest, { partial: true })
+    this.#serving.know(put)
+    return put
+  }
+
+  progress(files: readonly FileEntry[]): FetchProgress | undefined {
+    const each = files.flatMap(({ sha256 }) => this.#fetching.progress(sha256) ?? [])
+    if (each.length === 0) return undefined
+    return {
+      bytes: each.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytesTotal: each.reduce((sum, { bytesTotal }) => sum + bytesTotal, 0),
+      peers: Math.max(...each.map(({ peers }) => peers))
+    }
+  }
+
+  changed(): void {
+    this.#fetching.changed()
+  }
+
+  forget(file: FileId): void {
+    this.#serving.forget(file)
+  }
+
+  async stop(): Promise<void> {
+    await this.#fetching.stop()
+    await this.#serving.stop()
+  }
+
+  /** Asks one peer after another. */
+  async #manifest(model: ModelId, { peers, signal }: FetchOptions): Promise<Manifest> {
+    const said: string[] = []
+    for (const peer of peers()) {
+      signal.throwIfAborted()
+      try {
+        const answer = await this.#ask(peer, model, signal)
+        if (answer.kind === 'refuse') {
+          said.push(`${peer.slice(-8)} does not have it`)
+          continue
+        }
+        if (answer.kind !== 'manifest' || answer.model !== model || answer.json.length > manifestBytesMax) {
+          throw new ProtocolError('it answers something else than a manifest that was asked for')
+        }
+        const sent = hash('sha256', answer.json, 'hex')
+        if (sent !== model) {
+          throw new ProtocolError(`it sent the manifest of ${sent.slice(0, 12)} for ${model.slice(0, 12)}`)
+        }
+        return decodeManifest(answer.json, `the manifest of ${model.slice(0, 12)}`)
+      } catch (error) {
+        signal.throwIfAborted()
+        // The bytes are what the id says: nobody else has others.
+        if (error instanceof InvalidManifestError) throw error
+        if (error instanceof ProtocolError) {
+          this.#init.onViolation(peer, 'wrong bytes', `${peer}: ${error.message}`)
+        }
+        said.push((error as Error).message)
+      }
+    }
+    const why = said.length === 0 ? 'nobody offers it' : said.join('; ')
+    throw new NotHeldError(`the manifest of ${model.slice(0, 12)} could not be fetched: ${why}`)
+  }
+
+  /** One question on a stream of its own. */
+  async #ask(peer: PeerId, model: ModelId, signal: AbortSignal): Promise<AnswerFrame> {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(supplyOpenMs)])
+    const channel = await this.#init.links.open(peer, shardsProtocol, { signal: limited })
+    try {
+      const { promise, resolve, reject } = Promise.withResolvers<AnswerFrame>()
+      limited.addEventListener('abort', () => reject(new NotHeldError(`${peer} did not answer in time`)), {
+        once: true
+      })
+      channel.receive({
+        onFrame: bytes => {
+          try {
+            resolve(decodeAnswer(bytes))
+          } catch (error) {
+            reject(error)
+          }
+        },
+        onClose: error => reject(error ?? new NotHeldError(`${peer} closed its stream without an answer`))
+      })
+      channel.send(encodeFrame({ kind: 'manifest-request', model }))
+      return await promise
+    } finally {
+      void channel.close()
+    }
+  }
+}
