@@ -57,10 +57,7 @@ export function figure(values: readonly number[]): Figure {
 }
 
 /** @param date as the report should give it */
-export function environment(
-  date: string,
-  versions: Record<string, string> = {}
-): Environment & Record<string, unknown> {
+export function environment(date: string): Environment {
   const [cpu] = os.cpus()
   return {
     date,
