@@ -18,7 +18,12 @@ export type SessionEvent =
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number }
-  | { readonly kind: 'cancel' }
+  /** Peers that have announced that they are about to go; comes again while there are any. */
+  | { readonly kind: 'leaving'; readonly peers: ReadonlySet<PeerId> }
+  /** The answer to `detour`. */
+  | { readonly kind: 'detoured'; readonly route: readonly Hop[] | undefined; readonly exact: boolean }
+  /** `message`: why, where it was not the one who asked. */
+  | { readonly kind: 'cancel'; readonly message?: string }
   /** Time has passed: deadlines are looked at. */
   | { readonly kind: 'tick' }
 
@@ -33,8 +38,14 @@ export type SessionOutcome =
 
 /** What a session tells the one who asked. */
 export type SessionOutput =
-  /** The first one: what is sent along the route. */
-  | { readonly kind: 'prompt'; readonly ids: readonly number[] }
+  /** The first one: what is sent along the route. `answered`: what was there already of an answer that is resumed. */
+  | {
+      readonly kind: 'prompt'
+      readonly ids: readonly number[]
+      readonly answered: readonly number[] | undefined
+      /** False when that may differ from the undisturbed answer. */
+      readonly exact: boolean
+    }
   /** The first route. */
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
   | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
@@ -62,6 +73,8 @@ export type SessionOutput =
 export type SessionEffect =
   /** Asks for a route without the excluded peers, then reports `routed` or `unroutable`. */
   | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId> }
+  /** Asks for a route around the peers that are leaving, for a session that runs along `route`; never waits. */
+  | { readonly kind: 'detour'; readonly route: readonly Hop[]; readonly excluded: ReadonlySet<PeerId> }
   /** Opens the stream to the head of this epoch's route. */
   | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }
   | { readonly kind: 'send'; readonly epoch: number; readonly bytes: Uint8Array }

@@ -44,6 +44,8 @@ export interface Answer {
 
 /** What happens while an answer is generated. Later versions add kinds; these stay. */
 export type GenerationEvent =
+  /** First of all, when a session is resumed: what was there already. `text` may lack an incomplete last character. */
+  | { readonly event: 'resumed'; readonly tokens: number; readonly text: string }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
   | ({ readonly event: 'token' } & Token)
   | { readonly event: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
@@ -55,6 +57,8 @@ export type GenerationEvent =
       /** See {@link Answer.exact}: true means that what follows is the same as without the loss. */
       readonly exact: boolean
     }
+  /** A problem that does not end the answer, in one sentence: the session is kept by fewer peers than it should. */
+  | { readonly event: 'warning'; readonly message: string }
   | ({ readonly event: 'done' } & Answer)
 
 /**

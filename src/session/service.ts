@@ -12,7 +12,7 @@ import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Channel, Links } from '../swarm/links.ts'
-import type { SessionEffect, SessionEvent, SessionOutput } from './event.ts'
+import type { SessionEffect, SessionEvent, SessionOutput, Stop } from './event.ts'
 import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
 import { Session } from './session.ts'
 import { stopAt } from './stop.ts'
@@ -49,6 +49,15 @@ export interface SessionParts {
    * @default always
    */
   isExact?: () => boolean
+  /** Peers that have announced that they are about to go. @default none */
+  leaving?: () => ReadonlySet<PeerId>
+  /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
+  detour?: (
+    route: readonly Hop[],
+    excluded: ReadonlySet<PeerId>
+  ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
+  /** Keeps the session with other peers from its first route on. @default nobody does */
+  keep?: SessionKeep
   /** Called once when the session has ended: its last route is no longer used. */
   onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
@@ -57,16 +66,64 @@ export interface SessionParts {
   now?: () => number
 }
 
+/** What has to be known to go on with a session elsewhere. */
+export interface SessionContent {
+  readonly promptIds: readonly number[]
+  /** Tokens of the answer so far. */
+  readonly ids: readonly number[]
+  /** False when some of them may differ from the undisturbed answer (see `Answer.exact`). */
+  readonly exact: boolean
+  readonly sampling: Sampling
+  /** Tokens of the whole answer at most. */
+  readonly maxTokens: number
+}
+
+/** Begins to keep a session. `onWarning`: what goes wrong ends nothing. */
+export type SessionKeep = (content: SessionContent, onWarning: (message: string) => void) => SessionKeeper
+
+/** Takes what happens to a session that is kept. None of it waits. */
+export interface SessionKeeper {
+  token(id: number): void
+  /** From here on tokens may differ from the undisturbed answer. */
+  inexact(): void
+  /** `stop` is undefined when the answer was broken off. Only the first call counts. */
+  end(stop: Stop | undefined): void
+}
+
 export interface SessionOptions extends Partial<Sampling> {
   /** Tokens to generate at most. @default 256, or what the context leaves */
   maxTokens?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
+  /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */
+  ending?: AbortSignal
 }
 
 /** A session's output with the time at which it happened: later stages of the pipe may be slow. */
-type Timed = SessionOutput & { readonly atMs: number }
-type Prompt = readonly number[]
+type Timed = (SessionOutput | { readonly kind: 'warning'; readonly message: string }) & { readonly atMs: number }
+
+/** An answer that was begun before. */
+export interface Begun {
+  readonly promptIds: readonly number[]
+  /** Tokens of the answer that are there. */
+  readonly ids: readonly number[]
+  readonly exact: boolean
+  /** Why it has ended, when it has. */
+  readonly stop: Stop | undefined
+}
+
+/** What a session begins with: a prompt alone, or an answer that was begun before. */
+interface Sequence {
+  readonly promptIds: readonly number[]
+  readonly begun: Begun | undefined
+}
+
+/** What a session that is resumed needs; `options` hold the sampling that it began with. */
+export interface Resumption {
+  readonly parts: SessionParts
+  readonly begun: Begun
+  readonly options: SessionOptions
+}
 
 /**
  * Answers a prompt. Nothing happens until the result is iterated; what it works with is fetched then.
@@ -79,6 +136,31 @@ export function generate(
   prompt: string,
   options: SessionOptions = {}
 ): Generation {
+  return answering(async () => ({
+    parts: typeof source === 'function' ? await source() : source,
+    prompt,
+    options
+  }))
+}
+
+/**
+ * Goes on with an answer that was begun before, as {@link generate} would have: the randomness of a token depends on its
+ * position alone (promise P3). `maxTokens` counts the whole answer. The first event is `resumed`.
+ */
+export function resume(source: () => Promise<Resumption>): Generation {
+  return answering(async () => {
+    const { begun, ...rest } = await source()
+    return { ...rest, prompt: begun }
+  })
+}
+
+interface Question {
+  readonly parts: SessionParts
+  readonly prompt: string | Begun
+  readonly options: SessionOptions
+}
+
+function answering(source: () => Promise<Question>): Generation {
   let settle: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined
   const answer = new Promise<Answer>((resolve, reject) => {
     settle = { resolve, reject }
@@ -93,9 +175,10 @@ export function generate(
     let text = ''
     let parts: SessionParts | undefined
     try {
-      parts = typeof source === 'function' ? await source() : source
-      for await (const event of run(parts, prompt, options)) {
-        if (event.event === 'token') text += event.text
+      const question = await source()
+      parts = question.parts
+      for await (const event of run(question)) {
+        if (event.event === 'token' || event.event === 'resumed') text += event.text
         if (event.event === 'done') {
           const { event: _, ...rest } = event
           settle!.resolve(rest)
@@ -121,19 +204,27 @@ export function generate(
   return { events, answer, [Symbol.asyncIterator]: tokens }
 }
 
-function run(parts: SessionParts, prompt: string, options: SessionOptions): AsyncIterable<GenerationEvent> {
+function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEvent> {
   const startMs = (parts.now ?? (() => performance.now()))()
   return pipe(
     [prompt],
     source => tokenize(source, parts),
     source => along(source, parts, options),
     source => until(source),
+    source => keep(source, parts, options),
     source => detokenize(source, parts, startMs, options)
   )
 }
 
-async function* tokenize(source: Iterable<string>, { tokenizer, model }: SessionParts): AsyncGenerator<Prompt> {
+async function* tokenize(
+  source: Iterable<string | Begun>,
+  { tokenizer, model }: SessionParts
+): AsyncGenerator<Sequence> {
   for (const text of source) {
+    if (typeof text !== 'string') {
+      yield { promptIds: text.promptIds, begun: text }
+      continue
+    }
     const ids = tokenizer.encode(text)
     if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
     if (ids.length >= model.contextMax) {
@@ -141,7 +232,7 @@ async function* tokenize(source: Iterable<string>, { tokenizer, model }: Session
         `the prompt has ${ids.length} tokens, and the model's context of ${model.contextMax} must hold its answer too`
       )
     }
-    yield ids
+    yield { promptIds: ids, begun: undefined }
   }
 }
 
@@ -155,17 +246,59 @@ async function* until(source: AsyncIterable<Timed>): AsyncGenerator<Timed> {
 
 /** Runs a prompt along routes of stages; yields what happens, and `end` last. */
 async function* along(
-  source: AsyncIterable<Prompt>,
+  source: AsyncIterable<Sequence>,
   parts: SessionParts,
   options: SessionOptions
 ): AsyncGenerator<Timed> {
-  for await (const promptIds of source) {
-    const driver = new Driver(parts, promptIds, options)
+  for await (const sequence of source) {
+    const { promptIds, begun } = sequence
+    const { maxTokens } = settings(options, promptIds.length, parts.model.contextMax)
+    const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
+    if (begun !== undefined && stop !== undefined) {
+      const { ids: answered, exact } = begun
+      const atMs = (parts.now ?? (() => performance.now()))()
+      yield { kind: 'prompt', ids: promptIds, answered, exact, atMs }
+      yield { kind: 'end', outcome: { kind: 'stopped', stop }, route: [], exact, hops: [], bytesSent: 0, atMs }
+      continue
+    }
+    const driver = new Driver(parts, sequence, options)
     try {
       yield* driver.outputs()
     } finally {
       await driver.stop()
     }
+  }
+}
+
+/** Tells whoever keeps the session what happens, if anyone does, and passes it on. Nothing here waits for a keeper. */
+async function* keep(
+  source: AsyncIterable<Timed>,
+  { keep, model }: SessionParts,
+  options: SessionOptions
+): AsyncGenerator<Timed> {
+  let asked: (SessionOutput & { kind: 'prompt' }) | undefined
+  let keeper: SessionKeeper | undefined
+  const warnings: string[] = []
+  try {
+    for await (const output of source) {
+      if (output.kind === 'prompt') {
+        asked = output
+      } else if (output.kind === 'route' && keep !== undefined) {
+        const { ids: promptIds, answered: ids = [], exact } = asked!
+        const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+        keeper = keep({ promptIds, ids, exact, sampling, maxTokens }, message => warnings.push(message))
+      } else if (output.kind === 'token') {
+        keeper?.token(output.id)
+      } else if (output.kind === 'recovered') {
+        if (!output.exact) keeper?.inexact()
+      } else if (output.kind === 'end') {
+        keeper?.end(output.outcome.kind === 'stopped' ? output.outcome.stop : undefined)
+      }
+      for (const message of warnings.splice(0)) yield { kind: 'warning', message, atMs: output.atMs }
+      yield output
+    }
+  } finally {
+    keeper?.end(undefined)
   }
 }
 
@@ -177,8 +310,10 @@ async function* detokenize(
   { signal }: SessionOptions
 ): AsyncGenerator<GenerationEvent> {
   let stream: ReturnType<SessionTokenizer['stream']> | undefined
-  let promptIds: Prompt = []
+  let promptIds: readonly number[] = []
   const ids: number[] = []
+  /** How many of them were there before. */
+  let before = 0
   let text = ''
   let firstMs = startMs
   let lastMs = startMs
@@ -186,10 +321,15 @@ async function* detokenize(
     if (output.kind === 'prompt') {
       promptIds = output.ids
       stream = tokenizer.stream(promptIds)
+      if (output.answered === undefined) continue
+      ids.push(...output.answered)
+      before = ids.length
+      for (const id of ids) text += stream.push(id)
+      yield { event: 'resumed', tokens: before, text }
     } else if (output.kind === 'token') {
       const ms = output.atMs - lastMs
       lastMs = output.atMs
-      if (ids.length === 0) firstMs = output.atMs
+      if (ids.length === before) firstMs = output.atMs
       ids.push(output.id)
       // With the last token goes whatever an incomplete character left.
       const piece = stream!.push(output.id) + (output.stop === 'length' ? stream!.end() : '')
@@ -199,7 +339,8 @@ async function* detokenize(
       const { outcome, route, exact, hops, bytesSent } = output
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
-      if (outcome.stop === 'eos') text += stream!.end()
+      const fresh = ids.length - before
+      if (outcome.stop === 'eos' || fresh === 0) text += stream!.end()
       const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
       yield {
         event: 'done',
@@ -211,9 +352,9 @@ async function* detokenize(
           firstTokenMs: firstMs - startMs,
           totalMs: lastMs - startMs,
           // Between the first and the last token: the prompt's share is in firstTokenMs.
-          tokensPerSecond: ids.length > 1 ? ((ids.length - 1) * 1000) / (lastMs - firstMs) : 0
+          tokensPerSecond: fresh > 1 ? ((fresh - 1) * 1000) / (lastMs - firstMs) : 0
         },
-        bytesPerToken: ids.length > 0 ? bytes / ids.length : 0,
+        bytesPerToken: fresh > 0 ? bytes / fresh : 0,
         exact,
         hops: hops.flatMap(stats => report(stats, route))
       }
@@ -249,27 +390,33 @@ class Driver {
   readonly #timer: ReturnType<typeof setInterval>
   readonly #events: SessionEvent[] = []
   #draining = false
-  #head: Head | undefined
+  /** Streams to heads by epoch: of the route, and of one that is being prepared. */
+  readonly #heads = new Map<number, Head>()
   #routing: AbortController | undefined
   /** Outputs that nobody has read yet; no more than tokens fit the context, and some losses. */
   #outputs: Timed[] = []
   #wake: (() => void) | undefined
   #ended = false
   readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
+  readonly #ending: AbortSignal | undefined
+  readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
 
-  constructor(parts: SessionParts, promptIds: Prompt, options: SessionOptions) {
+  constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
     const session = randomSession()
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
     this.#signal = options.signal
+    this.#ending = options.ending
     this.#session = new Session({
       self: links.self,
       session,
       model: model.id,
       vocab: model.vocab,
       promptIds,
+      answered: begun?.ids,
+      exact: begun?.exact,
       tokensMax: promptIds.length + maxTokens,
       sampling,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
@@ -279,14 +426,16 @@ class Driver {
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch }) => this.#feed({ kind: 'tail-lost', epoch })
     })
-    this.#timer = setInterval(() => this.#feed({ kind: 'tick' }), routeRetryMs)
+    this.#timer = setInterval(() => this.#tick(), routeRetryMs)
     this.#timer.unref()
   }
 
   async *outputs(): AsyncGenerator<Timed> {
     this.#signal?.throwIfAborted()
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#ending?.addEventListener('abort', this.#onEnding, { once: true })
     this.#feed({ kind: 'start' })
+    if (this.#ending?.aborted === true) this.#onEnding()
     while (true) {
       const outputs = this.#outputs
       this.#outputs = []
@@ -309,8 +458,15 @@ class Driver {
     }
     clearInterval(this.#timer)
     this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#ending?.removeEventListener('abort', this.#onEnding)
     this.#routing?.abort(new Error('the session has ended'))
     this.#drive.stop()
+  }
+
+  #tick(): void {
+    this.#feed({ kind: 'tick' })
+    const peers = this.#parts.leaving?.()
+    if (peers !== undefined && peers.size > 0) this.#feed({ kind: 'leaving', peers })
   }
 
   /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */
@@ -330,7 +486,7 @@ class Driver {
   #do(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'send':
-        if (this.#head?.epoch === effect.epoch) this.#head.channel?.send(effect.bytes)
+        this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
         this.#outputs.push({ ...effect.output, atMs: this.#now() })
@@ -340,18 +496,25 @@ class Driver {
       case 'route':
         void this.#route(effect.excluded)
         break
+      case 'detour': {
+        const found = this.#parts.detour?.(effect.route, effect.excluded)
+        this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
+        break
+      }
       case 'connect':
         void this.#connect(effect.epoch, effect.peer)
         break
       case 'hang-up': {
-        const head = this.#head
-        this.#head = undefined
+        const head = this.#heads.get(effect.epoch)
+        this.#heads.delete(effect.epoch)
         head?.controller.abort(new Error('the stream is no longer needed'))
         void head?.channel?.close()
         break
       }
       case 'violation':
-        this.#head?.channel?.abort(new ProtocolError(effect.message))
+        for (const { channel } of this.#heads.values()) {
+          if (channel?.remote === effect.remote) channel.abort(new ProtocolError(effect.message))
+        }
         this.#parts.onViolation?.(effect.remote, effect.violation, effect.message)
         break
     }
@@ -374,7 +537,7 @@ class Driver {
 
   async #connect(epoch: number, peer: PeerId): Promise<void> {
     const head: Head = { epoch, controller: new AbortController(), channel: undefined }
-    this.#head = head
+    this.#heads.set(epoch, head)
     const signal = AbortSignal.any([head.controller.signal, AbortSignal.timeout(stageOpenMs)])
     let channel: Channel
     try {
@@ -383,7 +546,7 @@ class Driver {
       this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message })
       return
     }
-    if (this.#head !== head) {
+    if (this.#heads.get(epoch) !== head) {
       await channel.close()
       return
     }

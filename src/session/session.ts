@@ -12,6 +12,8 @@ import type { Sampling } from '../engine/engine.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   attentionBlock,
+  detourMs,
+  detourRetryMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
@@ -24,7 +26,16 @@ import type { Hop } from '../route/view.ts'
 import { decodeFrame, encodeFrame } from '../stage/codec.ts'
 import { SendCredit } from '../stage/credit.ts'
 import type { ViolationKind } from '../stage/event.ts'
-import { type AckFrame, type Frame, framedBytes, type HopStats, type RefuseFrame } from '../stage/frame.ts'
+import { Feed } from '../stage/feed.ts'
+import {
+  type AckFrame,
+  type Frame,
+  framedBytes,
+  type HopStats,
+  type PreparedFrame,
+  type RefuseFrame
+} from '../stage/frame.ts'
+import { Detour, type Stretch } from './detour.ts'
 import type { SessionEffect, SessionEvent, SessionOutcome, Stop } from './event.ts'
 
 export interface SessionInit {
@@ -34,6 +45,10 @@ export interface SessionInit {
   readonly vocab: number
   /** One id or more. */
   readonly promptIds: readonly number[]
+  /** Tokens of the answer that are there already, when a session is resumed. @default none */
+  readonly answered?: readonly number[] | undefined
+  /** False when some of these may differ from the undisturbed answer. @default true */
+  readonly exact?: boolean | undefined
   /** Cache that every hop reserves: the prompt and the longest answer. */
   readonly tokensMax: number
   readonly sampling: Sampling
@@ -55,6 +70,8 @@ export class Session {
   readonly #ids: number[]
   #phase: Phase = 'routing'
   #epoch = -1
+  /** The highest epoch of any stream, those of preparations included. */
+  #lastEpoch = -1
   /** Every route so far had the numeric classes of the first. */
   #exact = true
   #route: readonly Hop[] = []
@@ -78,13 +95,22 @@ export class Session {
   #closingMs = 0
   #outcome: SessionOutcome | undefined
   #bytesSent = 0
+  /** A way around peers that are leaving, in preparation. */
+  #detour: Detour | undefined
+  /** What this driver feeds to the head of that way; undefined when the head stays. */
+  #feed: Feed | undefined
+  #feedConnected = false
+  #leaving: ReadonlySet<PeerId> = new Set()
+  /** Not before then is another way looked for. */
+  #detourAtMs = 0
   #effects: SessionEffect[] = []
   #nowMs = 0
 
   constructor(init: SessionInit) {
-    assert(init.promptIds.length > 0 && init.promptIds.length < init.tokensMax, 'a prompt leaves room for a token')
     this.#init = init
-    this.#ids = [...init.promptIds]
+    this.#ids = [...init.promptIds, ...(init.answered ?? [])]
+    this.#exact = init.exact ?? true
+    assert(init.promptIds.length > 0 && this.#ids.length < init.tokensMax, 'a prompt leaves room for a token')
   }
 
   handle(event: SessionEvent, nowMs: number): SessionEffect[] {
@@ -95,10 +121,10 @@ export class Session {
         break
       case 'frame':
         if (event.epoch === this.#epoch) this.#onFrame(event.bytes)
+        else if (event.epoch === this.#feed?.prepare.next) this.#onFeedFrame(event.bytes)
         break
       case 'start':
-        this.#effects.push({ kind: 'output', output: { kind: 'prompt', ids: this.#init.promptIds } })
-        this.#askRoute()
+        this.#start()
         break
       case 'routed':
         if (this.#phase === 'routing') this.#onRouted(event.route, event.exact ?? true)
@@ -108,8 +134,10 @@ export class Session {
         break
       case 'connected':
         if (event.epoch === this.#epoch && this.#phase === 'running') this.#onConnected()
+        else if (event.epoch === this.#feed?.prepare.next) this.#onFeedConnected()
         break
       case 'head-lost':
+        if (event.epoch === this.#feed?.prepare.next) this.#detourFailed(event.epoch)
         if (event.epoch !== this.#epoch) break
         this.#connected = false
         if (this.#phase === 'running') this.#lose(0, 'closed', event.message)
@@ -127,8 +155,17 @@ export class Session {
         if (event.epoch === this.#epoch && this.#phase === 'running')
           this.#lose(this.#route.length - 1, 'closed', 'its stream to this peer broke')
         break
+      case 'leaving':
+        this.#leaving = event.peers
+        this.#considerDetour()
+        break
+      case 'detoured':
+        if (event.route !== undefined) this.#onDetoured(event.route, event.exact)
+        break
       case 'cancel':
-        if (this.#phase === 'routing' || this.#phase === 'running') this.#close({ kind: 'cancelled' })
+        if (this.#phase !== 'routing' && this.#phase !== 'running') break
+        if (event.message === undefined) this.#close({ kind: 'cancelled' })
+        else this.#fail(event.message)
         break
       case 'tick':
         this.#onTick()
@@ -139,26 +176,38 @@ export class Session {
     return effects
   }
 
+  #start(): void {
+    const { promptIds, answered } = this.#init
+    this.#effects.push({ kind: 'output', output: { kind: 'prompt', ids: promptIds, answered, exact: this.#exact } })
+    this.#askRoute()
+  }
+
   // ── Routes ──────────────────────────────────────────────────────────────────────────────────────
 
   #askRoute(): void {
     this.#retryMs = undefined
-    for (const [peer, untilMs] of this.#excluded) if (untilMs <= this.#nowMs) this.#excluded.delete(peer)
+    this.#forgetExcluded()
     this.#effects.push({ kind: 'route', excluded: new Set(this.#excluded.keys()) })
+  }
+
+  #forgetExcluded(): void {
+    for (const [peer, untilMs] of this.#excluded) if (untilMs <= this.#nowMs) this.#excluded.delete(peer)
   }
 
   #onRouted(route: readonly Hop[], exact: boolean): void {
     this.#phase = 'running'
-    this.#epoch += 1
+    const isFirst = this.#epoch < 0
+    this.#lastEpoch += 1
+    this.#epoch = this.#lastEpoch
     this.#route = route
     this.#exact &&= exact
     this.#connected = false
     // The last token is computed again in any case: its sample may be what was lost.
-    this.#keep = this.#epoch === 0 ? 0 : this.#ids.length - 1
+    this.#keep = isFirst ? 0 : this.#ids.length - 1
     this.#cursor = this.#keep === 0 ? 0 : undefined
     this.#credit = new SendCredit()
     this.#progressMs = this.#nowMs
-    if (this.#epoch === 0) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
+    if (isFirst) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
     this.#effects.push({ kind: 'connect', epoch: this.#epoch, peer: route[0]!.peer })
   }
 
@@ -191,6 +240,7 @@ export class Session {
    * (promise P5), and the session asks for a route without it.
    */
   #lose(hop: number | undefined, reason: string, message: string): void {
+    this.#dropDetour()
     this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
     this.#lostMs ??= this.#nowMs
     this.#lastLoss = hop === undefined ? message : `hop ${hop} (${this.#route[hop]!.peer}): ${message}`
@@ -209,6 +259,133 @@ export class Session {
     // The first losses cost no time. After more of them the same route would be tried in a tight circle.
     if (this.#recoveries <= recoveriesAtOnce) this.#askRoute()
     else this.#retryMs = this.#nowMs + routeRetryMs
+  }
+
+  // ── Detours ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Looks for a way around peers on the route that are about to go, one at a time. */
+  #considerDetour(): void {
+    if (this.#phase !== 'running' || !this.#connected || this.#cursor === undefined) return
+    if (this.#detour !== undefined || this.#nowMs < this.#detourAtMs) return
+    // Where the driver goes itself, a way around its own stage gains nothing.
+    if (!this.#route.some(({ peer }) => peer !== this.#init.self && this.#leaving.has(peer))) return
+    this.#forgetExcluded()
+    this.#effects.push({ kind: 'detour', route: this.#route, excluded: new Set(this.#excluded.keys()) })
+  }
+
+  /** Has every hop of the new route that lacks the session's cache rebuild it while this epoch goes on. */
+  #onDetoured(route: readonly Hop[], exact: boolean): void {
+    if (this.#phase !== 'running' || !this.#connected || this.#detour !== undefined) return
+    const detour = new Detour({
+      route,
+      old: this.#route,
+      leaving: this.#leaving,
+      exact,
+      epoch: this.#lastEpoch,
+      nowMs: this.#nowMs
+    })
+    if (detour.left.length === 0) return
+    this.#detour = detour
+    this.#lastEpoch += detour.stretches.length
+    const epoch = this.#epoch
+    const keep = this.#ids.length - 1
+    for (const stretch of detour.stretches) {
+      const hop = detour.feederOf(stretch)
+      const prepare = { kind: 'prepare', epoch, hop: hop ?? 0, route, ...stretch, keep } as const
+      if (hop !== undefined) {
+        this.#send(prepare)
+        continue
+      }
+      this.#feed = new Feed(prepare)
+      this.#feedConnected = false
+      this.#effects.push({ kind: 'connect', epoch: stretch.next, peer: route[0]!.peer })
+    }
+  }
+
+  #onFeedConnected(): void {
+    const { next: epoch, route, to: prepare, keep } = this.#feed!.prepare
+    const { self, session, model, tokensMax, sampling } = this.#init
+    this.#feedConnected = true
+    const open = {
+      kind: 'open',
+      session,
+      epoch,
+      model,
+      route,
+      hop: 0,
+      driver: self,
+      tokensMax,
+      keep,
+      sampling
+    } as const
+    this.#send({ ...open, prepare }, epoch)
+    this.#pumpFeed()
+  }
+
+  /** Sends the new head what the old one has had. */
+  #pumpFeed(): void {
+    const feed = this.#feed
+    if (feed === undefined || !this.#feedConnected) return
+    const epoch = feed.prepare.next
+    const end = this.#ids.length - 1
+    for (let step = feed.next(end); step !== undefined; step = feed.next(end)) {
+      const { position, tokens } = step
+      const ids = Int32Array.from(this.#ids.slice(position, position + tokens))
+      this.#send({ kind: 'step', epoch, position, tokens, sample: false, input: { kind: 'ids', ids } }, epoch)
+    }
+  }
+
+  #onFeedFrame(bytes: Uint8Array): void {
+    const feed = this.#feed!
+    const { next } = feed.prepare
+    let fault: { readonly violation: ViolationKind; readonly message: string } | undefined
+    try {
+      const frame = decodeFrame(bytes)
+      if (frame.kind === 'refuse') this.#detourFailed(next)
+      else if (frame.kind !== 'ack') {
+        fault = { violation: 'unexpected', message: `${frame.kind} has no place on the way up` }
+      } else if (frame.epoch !== next || !feed.acked(frame)) {
+        fault = { violation: 'invalid', message: `an ack of ${frame.steps} steps and ${frame.tokens} tokens` }
+      } else {
+        this.#pumpFeed()
+        if (feed.takePrepared(this.#ids.length - 1)) this.#detour?.caughtUp(this.#detour.stretchOf(next)!)
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      fault = { violation: 'malformed', message: error.message }
+    }
+    if (fault === undefined) return
+    this.#effects.push({ kind: 'violation', remote: feed.prepare.route[0]!.peer, ...fault })
+    this.#detourFailed(next)
+  }
+
+  /** A stretch cannot be prepared: another way is looked for, after a moment, without its first hop. */
+  #detourFailed(next: number): void {
+    const stretch: Stretch | undefined = this.#detour?.stretchOf(next)
+    if (stretch === undefined) return
+    this.#excluded.set(this.#detour!.route[stretch.from]!.peer, this.#nowMs + excludeMs)
+    this.#dropDetour()
+  }
+
+  /** What was prepared stays where it is for a while: the next route may use it. */
+  #dropDetour(): void {
+    if (this.#detour === undefined) return
+    if (this.#feed !== undefined) this.#effects.push({ kind: 'hang-up', epoch: this.#feed.prepare.next })
+    this.#detour = undefined
+    this.#feed = undefined
+    this.#detourAtMs = this.#nowMs + detourRetryMs
+  }
+
+  /** Between two tokens: the next step takes the new route, whose hops have all but the last few tokens. */
+  #cutOver(detour: Detour): void {
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    this.#lostMs = this.#nowMs
+    this.#lastLoss = detour.left.map(({ peer, hop }) => `hop ${hop} (${peer}), which left`).join(' and ')
+    for (const { peer, hop } of detour.left) {
+      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: 'left' } })
+    }
+    this.#dropDetour()
+    this.#onRouted(detour.route, detour.exact)
   }
 
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -235,10 +412,10 @@ export class Session {
     }
   }
 
-  #send(frame: Frame): void {
+  #send(frame: Frame, epoch = this.#epoch): void {
     const bytes = encodeFrame(frame)
     this.#bytesSent += framedBytes(bytes.length)
-    this.#effects.push({ kind: 'send', epoch: this.#epoch, bytes })
+    this.#effects.push({ kind: 'send', epoch, bytes })
   }
 
   #onToken(position: number, id: number): void {
@@ -265,8 +442,11 @@ export class Session {
     this.#ids.push(id)
     const stop = this.#init.stop(id, this.#ids.length - this.#init.promptIds.length)
     // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
-    if (stop === undefined) this.#pump()
+    const detour = this.#detour?.isReady === true ? this.#detour : undefined
+    if (stop === undefined && detour === undefined) this.#pump()
+    this.#pumpFeed()
     this.#effects.push({ kind: 'output', output: { kind: 'token', id, position, stop } })
+    if (stop === undefined && detour !== undefined) this.#cutOver(detour)
     if (stop !== undefined) this.#close({ kind: 'stopped', stop })
   }
 
@@ -284,6 +464,7 @@ export class Session {
     } else if (this.#phase === 'running') {
       if (frame.kind === 'ack') this.#onAck(frame)
       else if (frame.kind === 'refuse') this.#onRefuse(frame)
+      else if (frame.kind === 'prepared') this.#onPrepared(frame)
       else this.#violated(0, 'unexpected', `${frame.kind} has no place on the way up`)
     }
   }
@@ -300,6 +481,13 @@ export class Session {
       this.#replayedTokens = this.#keep - ack.length
     }
     this.#pump()
+  }
+
+  #onPrepared({ epoch, next, failed }: PreparedFrame): void {
+    const stretch = epoch === this.#epoch ? this.#detour?.stretchOf(next) : undefined
+    if (stretch === undefined) return
+    if (failed) this.#detourFailed(next)
+    else this.#detour!.caughtUp(stretch)
   }
 
   #onRefuse({ epoch, hop, reason, message }: RefuseFrame): void {
@@ -322,6 +510,9 @@ export class Session {
         if (hop > 0) this.#lose(hop - 1, reason, message)
         else this.#fail(`the head refuses the step: ${message}`)
         break
+      case 'leaving':
+        this.#lose(hop, 'left', message)
+        break
       default:
         this.#lose(hop, reason, message)
     }
@@ -341,6 +532,11 @@ export class Session {
 
   #close(outcome: SessionOutcome): void {
     const running = this.#phase === 'running' && this.#connected
+    if (this.#feed !== undefined && this.#feedConnected) {
+      const epoch = this.#feed.prepare.next
+      this.#send({ kind: 'close', epoch }, epoch)
+    }
+    this.#dropDetour()
     this.#phase = 'closing'
     this.#outcome = outcome
     this.#closingMs = this.#nowMs
@@ -366,6 +562,11 @@ export class Session {
 
   #onTick(): void {
     const now = this.#nowMs
+    if (this.#detour !== undefined && now - this.#detour.sinceMs >= detourMs) {
+      const slow = this.#detour.waiting
+      if (slow === undefined) this.#dropDetour()
+      else this.#detourFailed(slow.next)
+    }
     if (this.#phase === 'routing' && this.#retryMs !== undefined && now >= this.#retryMs) this.#askRoute()
     else if (this.#phase === 'running' && now - this.#progressMs >= stepTimeoutMs)
       this.#lose(undefined, 'silent', `nothing came back for ${stepTimeoutMs} ms`)
