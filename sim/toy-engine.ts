@@ -150,7 +150,10 @@ class ToyEngine implements InstantEngine {
   }
 
   cacheBytes(tokensMax: number): number {
-    return cacheBytes({ layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden }, tokensMax)
+    return cacheBytes(
+      { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden },
+      tokensMax
+    )
   }
 
   length(session: SessionId): number | undefined {

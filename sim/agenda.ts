@@ -1,0 +1,77 @@
+/** Virtual time: what happens when, in an order that one seed decides. */
+
+/** Something that will happen. */
+export interface Appointment {
+  readonly atMs: number
+  readonly order: number
+  /** Undefined once it was cancelled. */
+  act: (() => void) | undefined
+}
+
+/** A heap of appointments; those of equal time happen in the order in which they were made. */
+export class Agenda {
+  /** Virtual ms since the world began. */
+  nowMs = 0
+  /** Appointments kept so far: what a world costs. */
+  events = 0
+  #heap: Appointment[] = []
+  #order = 0
+
+  get length(): number {
+    return this.#heap.length
+  }
+
+  at(atMs: number, act: () => void): Appointment {
+    const entry: Appointment = { atMs: Math.max(atMs, this.nowMs), order: this.#order++, act }
+    const heap = this.#heap
+    let child = heap.length
+    heap.push(entry)
+    while (child > 0) {
+      const parent = (child - 1) >> 1
+      if (!before(entry, heap[parent]!)) break
+      heap[child] = heap[parent]!
+      child = parent
+    }
+    heap[child] = entry
+    return entry
+  }
+
+  after(delayMs: number, act: () => void): Appointment {
+    return this.at(this.nowMs + delayMs, act)
+  }
+
+  /** Lets time pass up to `untilMs`, what is due then included, or until `stop` says so. */
+  run(untilMs: number, stop: () => boolean = () => false): void {
+    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
+      const next = this.#pop()
+      if (next.act === undefined) continue
+      this.nowMs = next.atMs
+      this.events++
+      next.act()
+      if (stop()) return
+    }
+    this.nowMs = untilMs
+  }
+
+  #pop(): Appointment {
+    const heap = this.#heap
+    const first = heap[0]!
+    const last = heap.pop()!
+    if (heap.length === 0) return first
+    let parent = 0
+    for (;;) {
+      let child = 2 * parent + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
+      if (!before(heap[child]!, last)) break
+      heap[parent] = heap[child]!
+      parent = child
+    }
+    heap[parent] = last
+    return first
+  }
+}
+
+function before(a: Appointment, b: Appointment): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
+}

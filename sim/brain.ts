@@ -1,0 +1,646 @@
+/**
+ * One life of a peer's process: the production deciders of stages, sessions, placement and records, driven as their
+ * services drive them, in virtual time. What it knows is lost with it; its shards and its seq stay on the disk.
+ */
+import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
+import type { Step } from '../src/engine/engine.ts'
+import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
+import { announceDebounceMs, loadAnnounceMs, stageOpenMs, stageTickMs } from '../src/limits.ts'
+import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
+import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
+import { Presence } from '../src/route/presence.ts'
+import { type Hop, type ModelShape, type PeerView, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
+import type { SessionOutput } from '../src/session/event.ts'
+import { sessionShare } from '../src/shape.ts'
+import { decodeFrame } from '../src/stage/codec.ts'
+import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
+import { stageProtocol } from '../src/stage/frame.ts'
+import { Stages } from '../src/stage/stage.ts'
+import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
+import type { KnownRecord } from '../src/swarm/records.ts'
+import { HearsayMembership, type Membership, RecordsMembership } from './membership.ts'
+import type { Promises } from './promises.ts'
+import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
+import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
+import type { Channel } from './wire.ts'
+
+export const recordsProtocol = '/skein/records/1.0.0'
+
+/** What one life needs of its peer and its world. */
+export interface BrainHost {
+  readonly self: PeerId
+  readonly name: string
+  readonly life: number
+  readonly shape: ModelShape
+  readonly toy: ToyModel
+  readonly promises: Promises
+  readonly usesRecords: boolean
+  readonly seq: number
+  /** Monotonic, on this peer's own clock. */
+  readonly nowMs: () => number
+  readonly wallMs: () => number
+  /** Runs a task of this life; not before the peer is awake, and never once this life is over. */
+  readonly after: (delayMs: number, task: () => void) => void
+  readonly heardMs: (peer: PeerId) => number | undefined
+  readonly openChannel: SessionHost['openChannel']
+  readonly disconnect: (peer: PeerId, message: string) => void
+  readonly persist: (seq: number) => void
+  /** How long a step takes now: it counts as work of the processor. */
+  readonly computeMs: (layers: number, tokens: number) => number
+  readonly loadMs: (bytes: number) => number
+  readonly battery: () => RecordContent['battery']
+  readonly facts: {
+    readonly budgetBytes: number
+    readonly held: readonly Range[]
+    readonly embedding: boolean
+    readonly head: boolean
+    readonly visitMs: number
+    readonly layerMs: number
+    readonly numericClass: string
+    readonly cores: number
+  }
+  /** What real hidden states would add to a frame of this length. */
+  readonly wireBytes: (frame: Uint8Array) => number
+  readonly lie: () => 'corrupt' | 'garble' | undefined
+  readonly moved: (what: string, range: Range) => void
+  readonly told: (run: SessionRun, output: SessionOutput) => void
+  readonly accused: (by: 'stage' | 'session' | 'records', peer: PeerId, kind: string, message: string) => void
+}
+
+/** A session's cache in an engine, while the decider holds its seat. */
+interface Place {
+  readonly loaded: Loaded
+  readonly session: SessionId
+  isRunning: boolean
+  isEnding: boolean
+  onIdle: (() => void) | undefined
+}
+
+interface Loaded {
+  readonly range: Range
+  /** Undefined while it loads. */
+  engine: InstantEngine | undefined
+  /** When its thread is done with what it was given. */
+  busyUntilMs: number
+  places: number
+  onEmpty: (() => void) | undefined
+}
+
+/** What an Open said, for the checks. */
+interface Opened {
+  readonly session: SessionId
+  readonly epoch: number
+  readonly keep: number
+}
+
+const views = new WeakMap<SwarmRecord, { view: PeerView | undefined; key: string }>()
+
+export class Brain {
+  readonly #host: BrainHost
+  readonly #stages: Stages
+  readonly #planner: Planner
+  readonly #presence: Presence
+  readonly #membership: Membership
+  readonly #channels = new Map<LinkId, Channel>()
+  readonly #opening = new Map<LinkId, { cancel(): void }>()
+  readonly #opened = new Map<LinkId, Opened>()
+  readonly #seatOpened = new Map<SeatId, Opened>()
+  readonly #places = new Map<SeatId, Place>()
+  readonly #inflight = new Map<PeerId, number>()
+  readonly sessions = new Map<SessionId, SessionRun>()
+  #loaded: Loaded[] = []
+  readonly #events: StageEvent[] = []
+  #draining = false
+  #isTicking = false
+  #nextLink = 1
+  #announced = ''
+  #announcing = false
+  #looking = false
+  #viewKey = ''
+  #wakeAtMs = Number.POSITIVE_INFINITY
+  #isLeaving = false
+
+  constructor(host: BrainHost) {
+    this.#host = host
+    this.#stages = new Stages({ self: host.self, retainBytesMax: 0 })
+    this.#planner = new Planner(host.self, host.nowMs())
+    this.#presence = new Presence(host.self)
+    const membershipHost = {
+      self: host.self,
+      nowMs: host.nowMs,
+      wallMs: host.wallMs,
+      heardMs: host.heardMs,
+      after: host.after,
+      changed: () => this.#changed(),
+      disconnect: host.disconnect,
+      violation: (peer: PeerId, kind: string, message: string) => host.accused('records', peer, kind, message),
+      persist: host.persist
+    }
+    this.#membership = host.usesRecords
+      ? new RecordsMembership(membershipHost, host.seq)
+      : new HearsayMembership(membershipHost, host.seq)
+    this.announce()
+    const load = (): void => {
+      const now = `${this.#stages.sessions} ${this.#stages.queuedSteps}`
+      if (now !== this.#announced) {
+        this.#announced = now
+        this.announceSoon()
+        this.#sessionsChanged()
+      }
+      host.after(loadAnnounceMs, load)
+    }
+    host.after(loadAnnounceMs, load)
+  }
+
+  get planner(): Planner {
+    return this.#planner
+  }
+
+  get stages(): Stages {
+    return this.#stages
+  }
+
+  get loaded(): readonly Loaded[] {
+    return this.#loaded
+  }
+
+  get cacheBytesUsed(): number {
+    return this.#loaded.reduce((sum, { engine }) => sum + (engine?.cacheBytesUsed ?? 0), 0)
+  }
+
+  known(): readonly KnownRecord[] {
+    return this.#membership.known()
+  }
+
+  isConnected(peer: PeerId): boolean {
+    return this.#membership.isConnected(peer)
+  }
+
+  serves(range: Range): boolean {
+    return this.#loaded.some(each => each.engine !== undefined && sameRange(each.range, range))
+  }
+
+  /** Says goodbye; the caller ends this life a moment later. */
+  leave(): void {
+    this.#isLeaving = true
+    for (const { range } of [...this.#loaded]) {
+      this.#feed({ kind: 'remove', model: this.#host.shape.id, range })
+    }
+    this.#membership.leave()
+  }
+
+  // ── Records ─────────────────────────────────────────────────────────────────────────────────────
+
+  announceSoon(): void {
+    if (this.#announcing) return
+    this.#announcing = true
+    this.#host.after(announceDebounceMs, () => {
+      this.#announcing = false
+      this.announce()
+    })
+  }
+
+  announce(): void {
+    if (this.#isLeaving) return
+    const { facts, shape } = this.#host
+    const content: RecordContent = {
+      addresses: [],
+      agent: 'sim',
+      hardware: { cores: facts.cores, memoryBytes: facts.budgetBytes, architecture: 'x64', platform: 'sim', cpu: '' },
+      budgetBytes: facts.budgetBytes,
+      models: [
+        {
+          model: shape.id,
+          name: shape.name,
+          layers: shape.layers,
+          held: facts.held,
+          embedding: facts.embedding,
+          head: facts.head,
+          visitMs: facts.visitMs,
+          layerMs: facts.layerMs,
+          numericClass: facts.numericClass,
+          pinned: null
+        }
+      ],
+      stages: this.#offers(),
+      load: { sessions: this.#stages.sessions, queuedSteps: this.#stages.queuedSteps },
+      battery: this.#host.battery(),
+      leaving: this.#isLeaving
+    }
+    this.#membership.announce(content)
+  }
+
+  #offers(): StageOffer[] {
+    return this.#loaded.map(({ range, engine }) => ({
+      model: this.#host.shape.id,
+      ...range,
+      serving: engine !== undefined,
+      cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
+    }))
+  }
+
+  /** A record or a connection has changed: placement and whoever waits for a route look again, once for a burst. */
+  #changed(): void {
+    if (this.#looking) return
+    this.#looking = true
+    this.#host.after(5, () => {
+      this.#looking = false
+      this.#look()
+    })
+  }
+
+  #look(): void {
+    const seen = this.#membership.known().flatMap(({ record, connected }) => {
+      const entry = this.#viewOf(record)
+      return entry.view === undefined ? [] : [{ view: entry.view, connected, key: entry.key }]
+    })
+    const { views: present, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
+    if (wakeAtMs !== null) this.#wake(wakeAtMs)
+    const keyOfPeer = new Map(seen.map(({ view, key }) => [view.peer, key]))
+    const key = present.map(view => keyOfPeer.get(view.peer)).join('\n')
+    // The same view again would only cost the planner another search.
+    if (key !== this.#viewKey) {
+      this.#viewKey = key
+      this.#plan({ kind: 'view', peers: present, model: this.#host.shape })
+    }
+    for (const run of [...this.sessions.values()]) run.changed()
+  }
+
+  #viewOf(record: SwarmRecord): { view: PeerView | undefined; key: string } {
+    let entry = views.get(record)
+    if (entry === undefined) {
+      const view = viewOf(record, this.#host.shape.id)
+      // Loads and charges change all the time; what placement makes of them is in its own bounds.
+      const battery = view?.battery == null ? null : Math.round(view.battery * 100)
+      entry = { view, key: JSON.stringify({ ...view, sessions: 0, battery }) }
+      views.set(record, entry)
+    }
+    return entry
+  }
+
+  accept(channel: Channel): void {
+    if (channel.protocol === recordsProtocol) {
+      this.#membership.opened(channel)
+      return
+    }
+    if (channel.protocol !== stageProtocol) throw new Error(`nobody handles ${channel.protocol} here`)
+    const link = this.#nextLink++
+    this.#feed({ kind: 'accepted', link, remote: channel.remote })
+    this.#attach(link, channel)
+  }
+
+  openedRecords(channel: Channel): void {
+    this.#membership.opened(channel)
+  }
+
+  // ── Placement ───────────────────────────────────────────────────────────────────────────────────
+
+  #plan(event: PlannerEvent): void {
+    for (const effect of this.#planner.handle(event, this.#host.nowMs())) this.#doPlan(effect)
+  }
+
+  #doPlan(effect: PlannerEffect): void {
+    if (effect.kind === 'wake') this.#wake(effect.atMs)
+    else if (effect.kind === 'load') this.#load(effect.range)
+    else if (effect.kind === 'unload') this.#unload(effect.range)
+    else throw new Error(`the simulator does not know what a planner means by ${(effect as { kind: string }).kind}`)
+  }
+
+  #wake(atMs: number): void {
+    const nowMs = this.#host.nowMs()
+    if (this.#wakeAtMs <= atMs && this.#wakeAtMs > nowMs) return
+    this.#wakeAtMs = atMs
+    this.#host.after(Math.max(0, atMs - nowMs) + 0.01, () => {
+      if (this.#wakeAtMs !== atMs) return
+      this.#wakeAtMs = Number.POSITIVE_INFINITY
+      this.#look()
+      this.#plan({ kind: 'tick' })
+    })
+  }
+
+  #sessionsChanged(): void {
+    const count = this.#stages.sessions
+    for (const { range, sessions } of this.#planner.stages) {
+      if (sessions !== count) this.#plan({ kind: 'sessions', range, count })
+    }
+  }
+
+  #load(range: Range): void {
+    const { shape, facts } = this.#host
+    const loaded: Loaded = { range, engine: undefined, busyUntilMs: 0, places: 0, onEmpty: undefined }
+    const others = this.#loaded.reduce((sum, each) => sum + stageBytes(shape, each.range), 0)
+    this.#loaded = [...this.#loaded, loaded]
+    this.#host.moved('loads', range)
+    this.announceSoon()
+    this.#checkBudget()
+    this.#host.after(this.#host.loadMs(stageBytes(shape, range)), () => {
+      if (!this.#loaded.includes(loaded)) return
+      const { cacheBytesMax, retainBytesMax } = sessionShare(shape, range, facts.budgetBytes - others)
+      this.#stages.retainBytesMax = retainBytesMax
+      const { start, end } = range
+      loaded.engine = toyEngine({ model: this.#host.toy, start, end, cacheBytesMax })
+      const { layers, vocab, contextMax, hidden, edge } = this.#host.toy
+      const stage: StageFacts = { model: shape.id, layers, hidden, edge, vocab, contextMax, start, end }
+      this.#feed({ kind: 'add', stage })
+      this.#host.moved('serves', range)
+      this.announceSoon()
+      this.#plan({ kind: 'loaded', range })
+    })
+  }
+
+  #unload(range: Range): void {
+    const loaded = this.#loaded.find(each => sameRange(each.range, range))
+    if (loaded === undefined) return
+    this.#loaded = this.#loaded.filter(each => each !== loaded)
+    this.#host.moved('unloads', range)
+    this.announceSoon()
+    const done = (): void => this.#host.after(1, () => this.#plan({ kind: 'unloaded', range }))
+    this.#feed({ kind: 'remove', model: this.#host.shape.id, range })
+    if (loaded.places === 0) done()
+    else loaded.onEmpty = done
+  }
+
+  #checkBudget(): void {
+    const { shape, facts, promises, name } = this.#host
+    const weights = this.#loaded.reduce((sum, { range }) => {
+      const reserve = shape.stageBytes + shape.cacheBytesPerLayer * (range.end - range.start)
+      return sum + stageBytes(shape, range) - reserve
+    }, 0)
+    promises.budget(name, weights + this.cacheBytesUsed + this.#stages.retainBytes, facts.budgetBytes)
+  }
+
+  // ── Stages ──────────────────────────────────────────────────────────────────────────────────────
+
+  #attach(link: LinkId, channel: Channel): void {
+    this.#channels.set(link, channel)
+    channel.handlers = {
+      onFrame: bytes => {
+        if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
+        this.#feed({ kind: 'frame', link, bytes })
+      },
+      onClose: message => {
+        this.#channels.delete(link)
+        this.#opened.delete(link)
+        this.#feed({ kind: 'closed', link, message: message ?? 'it closed the stream' })
+      }
+    }
+  }
+
+  /** Remembers what an Open says, for the checks of steps. */
+  #noteOpen(link: LinkId, bytes: Uint8Array): void {
+    try {
+      const frame = decodeFrame(bytes)
+      if (frame.kind === 'open') {
+        const opened = { session: frame.session, epoch: frame.epoch, keep: frame.keep }
+        this.#opened.set(link, opened)
+        const hop = frame.route[frame.hop]
+        if (hop === undefined) return
+        const seat = `${frame.session}/${hop.start}-${hop.end}`
+        const before = this.#seatOpened.get(seat)
+        if (before === undefined || before.epoch < opened.epoch) this.#seatOpened.set(seat, opened)
+      }
+    } catch {
+      // The decider says what is wrong with it.
+    }
+  }
+
+  #feed(event: StageEvent): void {
+    this.#events.push(event)
+    if (this.#draining) return
+    this.#draining = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#stages.handle(next, this.#host.nowMs())) this.#do(effect)
+      }
+    } finally {
+      this.#draining = false
+    }
+    const { sessions, queuedSteps, retainBytes, retainBytesMax } = this.#stages
+    this.#host.promises.queues(
+      this.#host.name,
+      sessions,
+      queuedSteps,
+      retainBytes,
+      Math.max(retainBytes, retainBytesMax)
+    )
+    if (this.#stages.busy && !this.#isTicking) {
+      this.#isTicking = true
+      const tick = (): void => {
+        this.#feed({ kind: 'tick' })
+        if (this.#stages.busy) this.#host.after(stageTickMs, tick)
+        else this.#isTicking = false
+      }
+      this.#host.after(stageTickMs, tick)
+    }
+  }
+
+  #do(effect: StageEffect): void {
+    const { name } = this.#host
+    const promises: Promises = this.#host.promises
+    switch (effect.kind) {
+      case 'send': {
+        const channel = this.#channels.get(effect.link)
+        if (channel === undefined) promises.broken('ghost', `${name} sends on link ${effect.link}, which is gone`)
+        const bytes = this.#host.lie() === 'garble' ? garbled(effect.bytes) : effect.bytes
+        channel.send(bytes, this.#host.wireBytes(bytes))
+        break
+      }
+      case 'compute':
+        this.#compute(effect.seat, effect.step)
+        break
+      case 'deliver': {
+        const { epoch, position, id } = effect.token
+        this.sessions.get(effect.session)?.feed({ kind: 'token', epoch, position, id })
+        break
+      }
+      case 'tail-refused':
+        this.sessions.get(effect.session)?.feed({ kind: 'tail-refused', refuse: effect.refuse })
+        break
+      case 'tail-lost':
+        this.sessions.get(effect.session)?.feed({ kind: 'tail-lost', epoch: effect.epoch })
+        break
+      case 'connect':
+        this.#connect(effect.link, effect.peer)
+        break
+      case 'close':
+        this.#opening.get(effect.link)?.cancel()
+        this.#opening.delete(effect.link)
+        this.#channels.get(effect.link)?.close()
+        this.#channels.delete(effect.link)
+        this.#opened.delete(effect.link)
+        break
+      case 'violation':
+        this.#channels.get(effect.link)?.abort()
+        this.#channels.delete(effect.link)
+        this.#opened.delete(effect.link)
+        this.#host.accused('stage', effect.remote, effect.violation, effect.message)
+        break
+      case 'open-engine':
+        this.#open(effect)
+        break
+      case 'free-engine':
+        this.#free(effect.seat)
+        break
+      default:
+        throw new Error(`the simulator does not know what a stage means by ${(effect as { kind: string }).kind}`)
+    }
+  }
+
+  #connect(link: LinkId, peer: PeerId): void {
+    const opening = this.#host.openChannel(peer, stageProtocol, (channel, message) => {
+      if (!this.#opening.delete(link)) {
+        channel?.close()
+        return
+      }
+      if (channel === undefined) {
+        this.#feed({ kind: 'closed', link, message })
+        return
+      }
+      this.#channels.set(link, channel)
+      this.#feed({ kind: 'connected', link })
+      if (channel.isOpen) this.#attach(link, channel)
+    })
+    this.#opening.set(link, opening)
+    this.#host.after(stageOpenMs, () => {
+      if (!this.#opening.delete(link)) return
+      opening.cancel()
+      this.#feed({ kind: 'closed', link, message: `no stream within ${stageOpenMs} ms` })
+    })
+  }
+
+  #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
+    const loaded = this.#loaded.find(each => sameRange(each.range, stage))!
+    const engine = loaded.engine!
+    try {
+      engine.openNow(session, { tokensMax, sampling })
+    } catch (error) {
+      const noRoom = error instanceof NoRoomError
+      const { message } = error as Error
+      this.#host.after(0.1, () => this.#feed({ kind: 'open-failed', seat, noRoom, message }))
+      return
+    }
+    loaded.places++
+    const place: Place = { loaded, session, isRunning: true, isEnding: false, onIdle: undefined }
+    this.#places.set(seat, place)
+    this.#checkBudget()
+    this.#host.after(0.2, () => {
+      this.#idle(place)
+      this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 })
+    })
+  }
+
+  #idle(place: Place): void {
+    place.isRunning = false
+    place.onIdle?.()
+  }
+
+  #compute(seat: SeatId, step: Step): void {
+    const { name, self } = this.#host
+    const promises: Promises = this.#host.promises
+    const place = this.#places.get(seat)
+    if (place === undefined) promises.broken('ghost', `${name} computes for seat ${seat}, which is free`)
+    const { loaded, session } = place
+    const engine = loaded.engine!
+    const opened = this.#seatOpened.get(seat)
+    if (opened !== undefined) {
+      promises.step(self, loaded.range.start, opened.epoch, opened.keep, engine.length(session) ?? 0, step)
+    }
+    place.isRunning = true
+    const nowMs = this.#host.nowMs()
+    const computeMs = this.#host.computeMs(loaded.range.end - loaded.range.start, step.tokens)
+    loaded.busyUntilMs = Math.max(nowMs, loaded.busyUntilMs) + computeMs
+    const lie = this.#host.lie()
+    if (lie === 'corrupt') promises.taint(session)
+    this.#host.after(loaded.busyUntilMs - nowMs, () => {
+      let event: StageEvent
+      try {
+        // Like the real thread it takes steps in order, and none that has not started when the session ends.
+        if (place.isEnding) throw new InvalidStepError('the session has ended')
+        const output = engine.runNow(step)
+        const hidden = output.kind === 'hidden' ? output.bytes : undefined
+        if (hidden !== undefined && lie === 'corrupt') hidden[4] = hidden[4]! ^ 1
+        const id = output.kind === 'token' ? output.id : undefined
+        const token = id !== undefined && lie === 'corrupt' ? (id + 1) % this.#host.toy.vocab : id
+        event = { kind: 'computed', seat, hidden, token, computeMs }
+      } catch (error) {
+        const reason = error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine'
+        const { message } = error as Error
+        event = { kind: 'compute-failed', seat, reason, length: engine.length(session) ?? 0, message }
+      }
+      this.#idle(place)
+      this.#feed(event)
+    })
+  }
+
+  #free(seat: SeatId): void {
+    const place = this.#places.get(seat)
+    if (place === undefined) {
+      this.#feed({ kind: 'freed', seat })
+      return
+    }
+    place.isEnding = true
+    const free = (): void => {
+      // What was computed at the very end is told first, as a promise's next turn would.
+      this.#host.after(0, () => {
+        place.loaded.engine!.freeNow(place.session)
+        this.#places.delete(seat)
+        this.#seatOpened.delete(seat)
+        place.loaded.places--
+        this.#feed({ kind: 'freed', seat })
+        if (place.loaded.places === 0) place.loaded.onEmpty?.()
+      })
+    }
+    if (place.isRunning) place.onIdle = free
+    else free()
+  }
+
+  // ── Sessions ────────────────────────────────────────────────────────────────────────────────────
+
+  ask(ask: SessionAsk): SessionRun {
+    const host: SessionHost = {
+      self: this.#host.self,
+      nowMs: this.#host.nowMs,
+      after: this.#host.after,
+      openChannel: this.#host.openChannel,
+      stages: event => this.#feed(event),
+      ask: (excluded, waitedMs) =>
+        answerRoute(this.#reachable(), this.#host.shape, {
+          from: this.#host.self,
+          excluded,
+          inflight: this.#inflight,
+          waitedMs
+        }),
+      inflight: (hops, by) => this.#count(hops, by),
+      noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
+      output: (run, output) => {
+        if (output.kind === 'end') this.sessions.delete(run.ask.session)
+        this.#host.told(run, output)
+      },
+      violation: (peer, kind, message) => this.#host.accused('session', peer, kind, message)
+    }
+    const run = new SessionRun(host, ask)
+    this.sessions.set(ask.session, run)
+    run.start()
+    return run
+  }
+
+  #count(hops: readonly Hop[], by: 1 | -1): void {
+    for (const { peer } of hops) {
+      const count = (this.#inflight.get(peer) ?? 0) + by
+      if (count > 0) this.#inflight.set(peer, count)
+      else this.#inflight.delete(peer)
+    }
+  }
+
+  #reachable(): PeerView[] {
+    return this.#membership.known().flatMap(({ record, connected }) => {
+      const view = connected || record.peer === this.#host.self ? this.#viewOf(record).view : undefined
+      return view === undefined ? [] : [view]
+    })
+  }
+}
+
+/** Wrong bytes: a frame of its length that says something else. */
+function garbled(bytes: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => (i % 3 === 0 ? byte ^ 0x5a : byte))
+}

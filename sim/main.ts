@@ -1,0 +1,238 @@
+/** `npm run sim`: one story, or many random worlds until a promise is broken. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { BrokenPromise } from './promises.ts'
+import { drawScenario } from './random-world.ts'
+import { parseScenario, type Scenario, ScenarioError } from './scenario.ts'
+import type { Summary } from './stats.ts'
+import { World } from './world.ts'
+
+const usage = `Usage: npm run sim -- [options]
+
+  --scenario NAME|FILE  tell one story; NAME is one of --list, FILE a scenario of your own
+  --seed N              the number that decides everything (default 1)
+  --seeds N             live through N random worlds, from --seed on; stop at the first broken promise
+  --peers N             so many peers in all, in the scenario's proportions
+  --minutes M           so many virtual minutes
+  --report FILE         write the story as a page with pictures, and its numbers beside it as .json and .csv
+  --quiet               do not tell the story
+  --json                end with one JSON object
+  --list                what scenarios there are
+
+Exit codes: 0 all promises held and the scenario's watch was content, 1 a promise was broken, 2 the command or the
+scenario is wrong, 3 the watch was not content.`
+
+class UsageError extends Error {}
+
+const here = dirname(fileURLToPath(import.meta.url))
+/** Beside the sources, or where the compiled code finds them. */
+const folder = [join(here, 'scenarios'), join(here, '../../sim/scenarios')].find(path => existsSync(path))!
+
+function readScenario(name: string): Scenario {
+  const known = join(folder, `${name}.json`)
+  const path = existsSync(known) ? known : resolve(name)
+  if (!existsSync(path)) {
+    throw new UsageError(`there is no scenario ${name}: ${names().join(', ')}, or a file`)
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new ScenarioError(`${name} is no scenario: it is no JSON: ${(error as Error).message}`)
+  }
+  return parseScenario(value, name, file => readFileSync(resolve(dirname(path), file), 'utf8'))
+}
+
+function names(): string[] {
+  return readdirSync(folder)
+    .filter(file => file.endsWith('.json'))
+    .map(file => file.slice(0, -5))
+    .sort()
+}
+
+/** The same scenario with another number of peers, shared out as before. */
+function resized(scenario: Scenario, peers: number): Scenario {
+  const before = scenario.peers.reduce((sum, { count }) => sum + count, 0)
+  let left = peers
+  const groups = scenario.peers.map((group, i) => {
+    const rest = scenario.peers.length - 1 - i
+    const count = rest === 0 ? left : Math.max(1, Math.min(left - rest, Math.round((group.count * peers) / before)))
+    left -= count
+    return { ...group, count }
+  })
+  // The same density of peers in the air.
+  const grow = Math.sqrt(peers / before)
+  const area = { widthM: scenario.area.widthM * grow, heightM: scenario.area.heightM * grow }
+  return { ...scenario, peers: groups, area }
+}
+
+function whole(text: string | undefined, name: string, low: number): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < low) {
+    throw new UsageError(`--${name} must be a whole number from ${low}, not ${text}`)
+  }
+  return value
+}
+
+/** What the scenario watches for and did not get. */
+export function discontent({ watch }: Scenario, summary: Summary): string[] {
+  const found: string[] = []
+  const asked = summary.prompts - summary.driversLost
+  const ratio = asked === 0 ? 1 : summary.answered / asked
+  if (watch.answeredRatioMin !== undefined && ratio < watch.answeredRatioMin) {
+    found.push(`${(100 * ratio).toFixed(1)} % of the prompts were answered, not ${100 * watch.answeredRatioMin} %`)
+  }
+  if (watch.pauseP99MsMax !== undefined && summary.pauseMs.p99 > watch.pauseP99MsMax) {
+    found.push(`the 99th percentile of pauses is ${summary.pauseMs.p99} ms, not ${watch.pauseP99MsMax} ms`)
+  }
+  if (watch.coveredRatioMin !== undefined && summary.coveredRatio < watch.coveredRatioMin) {
+    found.push(
+      `the model was covered ${100 * summary.coveredRatio} % of the time, not ${100 * watch.coveredRatioMin} %`
+    )
+  }
+  return found
+}
+
+function tell(summary: Summary): string {
+  const { pauseMs, firstTokenMs } = summary
+  const losses = Object.entries(summary.losses).map(([reason, count]) => `${count} ${reason}`)
+  return [
+    `${summary.answered} of ${summary.prompts} prompts answered, ${summary.failed} failed, ${summary.driversLost} lost with their drivers`,
+    `${summary.tokens} tokens, ${summary.tokensPerSecond} per second and answer; first token after ${firstTokenMs.p50} ms (p50), ${firstTokenMs.p99} ms (p99)`,
+    `${summary.faults} faults; hops lost: ${losses.join(', ') || 'none'}; pauses ${pauseMs.p50} ms (p50), ${pauseMs.p99} ms (p99), ${pauseMs.max} ms (max) over ${summary.recoveries}`,
+    `covered ${(100 * summary.coveredRatio).toFixed(0)} % of the time; ${summary.loads} stages loaded; ${summary.bytesPerToken} bytes and ${summary.joulesPerToken} J per token`,
+    `${summary.checks} checks of promises, none broken; trace ${summary.trace}`
+  ].join('\n')
+}
+
+export async function main(args: string[], print: (line: string) => void): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      scenario: { type: 'string' },
+      seed: { type: 'string' },
+      seeds: { type: 'string' },
+      peers: { type: 'string' },
+      minutes: { type: 'string' },
+      report: { type: 'string' },
+      quiet: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false }
+    }
+  })
+  if (values.help) {
+    print(usage)
+    return 0
+  }
+  if (values.list) {
+    for (const name of names()) print(`${name.padEnd(16)} ${readScenario(name).about}`)
+    return 0
+  }
+  const seed = whole(values.seed, 'seed', 0) ?? 1
+  const seeds = whole(values.seeds, 'seeds', 1)
+  if (seeds !== undefined) return many(seed, seeds, values.json, print)
+
+  let scenario: Scenario
+  let again: string
+  if (values.scenario === undefined) {
+    if (values.seed === undefined) throw new UsageError(usage)
+    scenario = drawScenario(seed)
+    again = `npm run sim -- --seed ${seed}`
+  } else {
+    scenario = readScenario(values.scenario)
+    again = `npm run sim -- --scenario ${values.scenario} --seed ${seed}`
+  }
+  const peers = whole(values.peers, 'peers', scenario.peers.length)
+  if (peers !== undefined) {
+    scenario = resized(scenario, peers)
+    again += ` --peers ${peers}`
+  }
+  if (values.minutes !== undefined) {
+    const minutes = Number(values.minutes)
+    if (!(minutes > 0)) throw new UsageError(`--minutes must be above 0, not ${values.minutes}`)
+    scenario = { ...scenario, minutes }
+    again += ` --minutes ${values.minutes}`
+  }
+  const world = new World({
+    scenario,
+    seed,
+    keepsSamples: values.report !== undefined,
+    ...(values.quiet ? {} : { onLine: print })
+  })
+  let summary: Summary
+  try {
+    summary = world.run()
+  } catch (error) {
+    if (!(error instanceof BrokenPromise)) throw error
+    print(`broken: ${error.message}`)
+    if (values.json) print(JSON.stringify({ event: 'broken', promise: error.promise, atMs: error.atMs, seed }))
+    print(again)
+    return 1
+  }
+  if (values.report !== undefined) {
+    const { writeReport } = await import('./report.ts')
+    for (const [path, text] of writeReport(world, summary, values.report)) writeFileSync(path, text)
+  }
+  const wrong = discontent(scenario, summary)
+  if (!values.quiet || !values.json) print(tell(summary))
+  for (const line of wrong) print(`not content: ${line}`)
+  if (values.json) print(JSON.stringify(summary))
+  return wrong.length === 0 ? 0 : 3
+}
+
+/** Random worlds one after the other. */
+function many(first: number, count: number, json: boolean, print: (line: string) => void): number {
+  const startedMs = performance.now()
+  const sum: Record<string, number> = {}
+  for (let seed = first; seed < first + count; seed++) {
+    let summary: Summary
+    try {
+      summary = new World({ scenario: drawScenario(seed), seed }).run()
+    } catch (error) {
+      const broken = error instanceof BrokenPromise
+      print(broken ? `broken: ${error.message}` : `the world of seed ${seed} threw: ${(error as Error).stack}`)
+      if (json) print(JSON.stringify({ event: 'broken', seed, promise: broken ? error.promise : 'crash' }))
+      print(`npm run sim -- --seed ${seed}`)
+      return 1
+    }
+    for (const key of [
+      'prompts',
+      'answered',
+      'failed',
+      'tokens',
+      'recoveries',
+      'faults',
+      'checks',
+      'events'
+    ] as const) {
+      sum[key] = (sum[key] ?? 0) + summary[key]
+    }
+    sum.virtualS = (sum.virtualS ?? 0) + summary.virtualMs / 1000
+    if ((seed - first + 1) % 500 === 0) print(`${seed - first + 1} worlds`)
+  }
+  const seconds = Math.round((performance.now() - startedMs) / 100) / 10
+  print(`${count} random worlds from seed ${first}: no promise broken in ${sum.checks} checks, ${seconds} s`)
+  print(
+    `${sum.faults} faults, ${sum.prompts} prompts, ${sum.answered} answered, ${sum.failed} failed, ${sum.recoveries} recoveries, ${Math.round(sum.virtualS ?? 0)} virtual seconds`
+  )
+  if (json) print(JSON.stringify({ event: 'worlds', first, count, broken: 0, ...sum }))
+  return 0
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    process.exitCode = await main(process.argv.slice(2), line => console.log(line))
+  } catch (error) {
+    const isExpected =
+      error instanceof UsageError ||
+      error instanceof ScenarioError ||
+      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
+    if (!isExpected) throw error
+    console.error((error as Error).message)
+    process.exitCode = 2
+  }
+}

@@ -1,0 +1,149 @@
+/** What must hold at every moment of every world. The first one that is broken ends the world. */
+import type { PeerId, SessionId } from '../src/base/ids.ts'
+import type { Sampling, Step } from '../src/engine/engine.ts'
+import { creditStepsMax, stageSessionsMax } from '../src/limits.ts'
+import { type ToyModel, toyTokens } from './toy-engine.ts'
+
+export type PromiseName =
+  /** A token is not what the model says. */
+  | 'wrong-token'
+  /** One step was computed by two peers, or twice, or by a hop that had it already. */
+  | 'two-owners'
+  | 'budget'
+  | 'queue'
+  /** A peer that did nothing wrong was charged. */
+  | 'blame'
+  /** Something was done in the name of what is gone. */
+  | 'ghost'
+  /** A decider asserted, or threw. */
+  | 'crash'
+  /** After everything is healed: a session that does not end, a placement that does not rest, a cache that stays. */
+  | 'stuck-session'
+  | 'restless'
+  | 'leak'
+  | 'uncovered'
+
+export class BrokenPromise extends Error {
+  override readonly name = 'BrokenPromise'
+  readonly promise: PromiseName
+  readonly atMs: number
+  constructor(promise: PromiseName, atMs: number, message: string) {
+    super(`${promise} at ${(atMs / 1000).toFixed(3)} s: ${message}`)
+    this.promise = promise
+    this.atMs = atMs
+  }
+}
+
+/** What the oracle knows of one session. */
+interface Told {
+  readonly prompt: readonly number[]
+  readonly sampling: Sampling
+  readonly want: readonly number[]
+  got: number
+  /** It went through a peer that lies: its tokens say nothing about the others. */
+  isTainted: boolean
+}
+
+/** One seat's work in one epoch. */
+interface Work {
+  peer: PeerId
+  next: number
+}
+
+export class Promises {
+  readonly #model: ToyModel
+  readonly #nowMs: () => number
+  readonly #sessions = new Map<SessionId, Told>()
+  /** `session epoch layer` → who computes there. */
+  readonly #work = new Map<string, Work>()
+  readonly #keysOf = new Map<SessionId, string[]>()
+  /** Checks made, to show that there were some. */
+  checks = 0
+
+  constructor(model: ToyModel, nowMs: () => number) {
+    this.#model = model
+    this.#nowMs = nowMs
+  }
+
+  broken(promise: PromiseName, message: string): never {
+    throw new BrokenPromise(promise, this.#nowMs(), message)
+  }
+
+  began(session: SessionId, prompt: readonly number[], sampling: Sampling, tokensMax: number): void {
+    const want = toyTokens(this.#model, prompt, sampling, tokensMax)
+    this.#sessions.set(session, { prompt, sampling, want, got: 0, isTainted: false })
+  }
+
+  taint(session: SessionId): void {
+    const told = this.#sessions.get(session)
+    if (told !== undefined) told.isTainted = true
+  }
+
+  isTainted(session: SessionId): boolean {
+    return this.#sessions.get(session)?.isTainted === true
+  }
+
+  token(session: SessionId, position: number, id: number): void {
+    const told = this.#sessions.get(session)
+    this.checks++
+    if (told === undefined) this.broken('ghost', `a token of session ${short(session)}, which has ended`)
+    const index = told.got++
+    if (position !== told.prompt.length + index) {
+      this.broken('wrong-token', `session ${short(session)} tells token ${position}, not ${told.prompt.length + index}`)
+    }
+    if (!told.isTainted && told.want[index] !== id) {
+      this.broken('wrong-token', `session ${short(session)}, position ${position}: ${id}, not ${told.want[index]}`)
+    }
+  }
+
+  ended(session: SessionId): void {
+    this.#sessions.delete(session)
+    for (const key of this.#keysOf.get(session) ?? []) this.#work.delete(key)
+    this.#keysOf.delete(session)
+  }
+
+  /** A stage is told to compute. `length`: of its cache, `keep`: what of it is valid in this epoch. */
+  step(peer: PeerId, start: number, epoch: number, keep: number, length: number, step: Step): void {
+    const { session, position, tokens } = step
+    // Of a session whose driver is gone only the ends are seen.
+    if (!this.#sessions.has(session)) return
+    this.checks++
+    const key = `${session} ${epoch} ${start}`
+    const work = this.#work.get(key)
+    const at = `session ${short(session)}, epoch ${epoch}, layer ${start}`
+    if (work === undefined) {
+      const want = Math.min(length, keep)
+      if (position !== want) {
+        this.broken('two-owners', `${at}: the first step starts at ${position}, and ${want} tokens are there`)
+      }
+      this.#work.set(key, { peer, next: position + tokens })
+      const keys = this.#keysOf.get(session)
+      if (keys === undefined) this.#keysOf.set(session, [key])
+      else keys.push(key)
+      return
+    }
+    if (work.peer !== peer) this.broken('two-owners', `${at}: ${peer} computes what ${work.peer} does`)
+    if (position !== work.next) {
+      this.broken('two-owners', `${at}: a step at ${position} follows one that ended at ${work.next}`)
+    }
+    work.next = position + tokens
+  }
+
+  budget(name: string, usedBytes: number, budgetBytes: number): void {
+    this.checks++
+    // Rounding of shares may differ by a byte or so.
+    if (usedBytes <= budgetBytes + 16) return
+    this.broken('budget', `${name} uses ${Math.ceil(usedBytes)} of ${budgetBytes} bytes`)
+  }
+
+  queues(name: string, sessions: number, queuedSteps: number, retainBytes: number, retainBytesMax: number): void {
+    this.checks++
+    if (sessions > stageSessionsMax) this.broken('queue', `${name} serves ${sessions} sessions`)
+    if (queuedSteps > sessions * creditStepsMax) this.broken('queue', `${name} has ${queuedSteps} steps queued`)
+    if (retainBytes > retainBytesMax) this.broken('budget', `${name} retains ${retainBytes} of ${retainBytesMax} bytes`)
+  }
+}
+
+function short(session: SessionId): string {
+  return session.slice(0, 8)
+}

@@ -1,0 +1,80 @@
+/** A world drawn from a seed: a few peers of any kind, a link of any kind, and everything that can go wrong. */
+import { Chance } from './chance.ts'
+import { type FaultKind, parseScenario, type Scenario, type ScenarioFile } from './scenario.ts'
+
+/** Every fault that leaves tokens right; those whose hidden states lie come in few worlds, since their sessions tell nothing. */
+const kinds: readonly FaultKind[] = [
+  'crash',
+  'crash',
+  'power',
+  'restart',
+  'restart',
+  'restart',
+  'freeze',
+  'slow',
+  'partition',
+  'cut',
+  'skew',
+  'stop'
+]
+
+export function drawScenario(seed: number): Scenario {
+  const chance = new Chance(seed).fork('scenario')
+  const layers = chance.whole(3, 12)
+  const layerMB = 10
+  const contextTokens = chance.pick([96, 200, 400])
+  const cacheBytesPerToken = chance.pick([2048, 8192, 40_000])
+  const perLayerMB = layerMB + (2.5 * contextTokens * cacheBytesPerToken) / 1e6
+  const count = chance.whole(2, 7)
+  // From just once to some three times the model, shared out unevenly.
+  const factor = chance.between(1.1, 3.2)
+  const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
+  const sum = shares.reduce((total, share) => total + share, 0)
+  const peers = shares.map((share, i) => ({
+    name: `p${i}`,
+    count: 1,
+    // A peer with a single session's room for everything refuses sooner.
+    memoryMB: Math.max(1.2 * perLayerMB, (layers * perLayerMB * factor * share) / sum) + chance.pick([0, 0.5, 20]),
+    cores: chance.whole(1, 8),
+    visitMs: chance.between(0.1, 5),
+    layerMs: chance.between(0.2, 6),
+    numericClass: chance.happens(0.2) ? 'arm' : 'x64',
+    loadMBps: chance.pick([20, 100, 1000]),
+    startS: [0, chance.pick([0.1, 2, 10])] as [number, number],
+    motion: { kind: 'hover' as const }
+  }))
+  const isLossy = chance.happens(0.3)
+  const lies: FaultKind[] = chance.happens(0.12) ? ['garble'] : chance.happens(0.08) ? ['corrupt'] : []
+  const calm = chance.happens(0.1)
+  const file: ScenarioFile = {
+    name: `random ${seed}`,
+    minutes: chance.between(0.5, 1.2),
+    healS: 100,
+    model: { layers, layerMB, cacheBytesPerToken, contextTokens, stepBytes: chance.pick([256, 2048, 8192]) },
+    peers,
+    radio: {
+      rateMbps: chance.pick([5, 20, 100, 1000]),
+      delayMs: chance.pick([0.2, 2, 10, 40]),
+      jitterMs: chance.pick([0, 1, 20]),
+      loss: isLossy ? chance.between(0, 0.03) : 0,
+      shared: chance.happens(0.3)
+    },
+    workload: peers.map(({ name }) => ({
+      from: name,
+      perMinute: chance.between(2, 12),
+      promptTokens: [1, Math.floor(contextTokens / 2)] as [number, number],
+      answerTokens: [1, Math.floor(contextTokens / 3)] as [number, number],
+      fromS: 2,
+      temperature: chance.pick([0, 0.8])
+    }))
+  }
+  if (!calm) {
+    file.chaos = {
+      perMinute: chance.between(2, 30),
+      kinds: [...kinds, ...lies],
+      fromS: chance.between(1, 10),
+      forS: [0.3, chance.pick([2, 8, 20])]
+    }
+  }
+  return parseScenario(file, `the world of seed ${seed}`)
+}

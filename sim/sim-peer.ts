@@ -1,0 +1,182 @@
+/** A peer as a thing: a host with a processor, a radio, a disk, a battery and clocks, on which a process may run. */
+import type { PeerId } from '../src/base/ids.ts'
+import type { RecordContent } from '../src/swarm/record.ts'
+import type { Agenda } from './agenda.ts'
+import { Brain, type BrainHost } from './brain.ts'
+import type { Chance } from './chance.ts'
+import type { Motion } from './motion.ts'
+import type { PeerGroup } from './scenario.ts'
+import type { Channel, Station } from './wire.ts'
+
+export interface SimPeerInit {
+  readonly id: PeerId
+  readonly index: number
+  readonly name: string
+  readonly group: PeerGroup
+  readonly motion: Motion
+  readonly agenda: Agenda
+  readonly chance: Chance
+  /** Level of its battery when the world begins. */
+  readonly level: number
+}
+
+/** The parts of a brain's host that the world gives; the peer adds its own. */
+export type WorldOfBrain = Pick<
+  BrainHost,
+  | 'shape'
+  | 'toy'
+  | 'promises'
+  | 'usesRecords'
+  | 'wireBytes'
+  | 'facts'
+  | 'openChannel'
+  | 'disconnect'
+  | 'moved'
+  | 'told'
+  | 'accused'
+> & { readonly heardAtMs: (peer: PeerId) => number | undefined }
+
+export class SimPeer implements Station {
+  readonly id: PeerId
+  readonly index: number
+  readonly name: string
+  readonly group: PeerGroup
+  readonly motion: Motion
+  readonly chance: Chance
+  readonly #agenda: Agenda
+  brain: Brain | undefined
+  life = 0
+  #lives = 0
+  /** Its host has power. */
+  isOn = true
+  isFrozen = false
+  readonly #backlog: (() => void)[] = []
+  slowFactor = 1
+  /** How the peer lies, if it does. */
+  lie: 'corrupt' | 'garble' | undefined
+  /** Of the wall's clock, in ms. */
+  skewMs: number
+  /** Rates of quartzes differ by some 50 ppm. */
+  readonly #drift: number
+  #bootMs = 0
+  /** A monotonic clock begins at any value. */
+  #clockBase = 0
+  #seq = 0
+  joules: number
+  isCharging = false
+  /** ms of computing and of radio that the battery has paid for. */
+  computeMs = 0
+  paidComputeMs = 0
+  paidRadioMs = 0
+  paidAtMs = 0
+  usedJoules = 0
+  /** When it last was other than healthy: what it failed then it may be charged for. */
+  sickUntilMs = Number.NEGATIVE_INFINITY
+  onConnected: (peer: PeerId) => void = () => {}
+  onDisconnected: (peer: PeerId) => void = () => {}
+
+  constructor(init: SimPeerInit) {
+    this.id = init.id
+    this.index = init.index
+    this.name = init.name
+    this.group = init.group
+    this.motion = init.motion
+    this.chance = init.chance
+    this.#agenda = init.agenda
+    this.skewMs = init.chance.between(-5_000, 5_000)
+    this.#drift = init.chance.between(-5e-5, 5e-5)
+    this.joules = (init.group.batteryWh ?? 0) * 3600 * init.level
+  }
+
+  /** 0 to 1, or null on mains. */
+  get level(): number | null {
+    return this.group.batteryWh === undefined ? null : Math.max(0, this.joules / (this.group.batteryWh * 3600))
+  }
+
+  get battery(): RecordContent['battery'] {
+    const { level } = this
+    return level === null ? null : { level: Math.min(1, Math.round(level * 100) / 100), charging: this.isCharging }
+  }
+
+  /** Its own monotonic clock. */
+  nowMs(): number {
+    return this.#clockBase + (this.#agenda.nowMs - this.#bootMs) * (1 + this.#drift)
+  }
+
+  /** Its process starts; it finds its shards and its seq where they were. */
+  boot(world: WorldOfBrain): void {
+    this.life = ++this.#lives
+    this.#bootMs = this.#agenda.nowMs
+    this.#clockBase = this.chance.between(0, 1e7)
+    this.isFrozen = false
+    this.#backlog.length = 0
+    const { life } = this
+    this.brain = new Brain({
+      ...world,
+      self: this.id,
+      name: this.name,
+      life,
+      seq: this.#seq,
+      nowMs: () => this.nowMs(),
+      // The year 2026, so that seqs look as they do.
+      wallMs: () => 1.77e12 + this.#agenda.nowMs + this.skewMs,
+      after: (delayMs, task) => {
+        this.#agenda.after(delayMs / (1 + this.#drift), () => this.enter(life, task))
+      },
+      heardMs: peer => {
+        const atMs = world.heardAtMs(peer)
+        return atMs === undefined ? undefined : this.#clockBase + (atMs - this.#bootMs) * (1 + this.#drift)
+      },
+      persist: seq => {
+        this.#seq = seq
+      },
+      computeMs: (layers, tokens) => {
+        const { visitMs, layerMs, prefillRatio } = this.group
+        const ratio = tokens > 1 ? prefillRatio : 1
+        const ms = (visitMs + layers * layerMs * Math.max(1, tokens * ratio)) * this.slowFactor
+        this.computeMs += ms
+        return ms * this.chance.between(0.95, 1.1)
+      },
+      loadMs: bytes => 50 + bytes / (this.group.loadMBps * 1000),
+      battery: () => this.battery,
+      lie: () => this.lie
+    })
+  }
+
+  /** Its process is gone. */
+  end(): void {
+    this.life = 0
+    this.brain = undefined
+    this.isFrozen = false
+    this.#backlog.length = 0
+  }
+
+  enter(life: number, task: () => void): void {
+    if (this.life !== life) return
+    if (this.isFrozen) this.#backlog.push(task)
+    else task()
+  }
+
+  freeze(): void {
+    this.isFrozen = true
+  }
+
+  /** Awake again: everything that should have happened happens now, in order. */
+  thaw(): void {
+    this.isFrozen = false
+    const { life } = this
+    while (this.#backlog.length > 0 && !this.isFrozen && this.life === life) this.#backlog.shift()!()
+  }
+
+  connected(peer: PeerId): void {
+    this.onConnected(peer)
+  }
+
+  disconnected(peer: PeerId): void {
+    this.onDisconnected(peer)
+  }
+
+  accept(channel: Channel): void {
+    this.brain?.accept(channel)
+  }
+}

@@ -1,0 +1,218 @@
+/** Counts what happens in a world, and sums it up. */
+import type { Range } from '../src/base/ids.ts'
+
+export interface Sample {
+  readonly atMs: number
+  /** Copies of the least covered layer. */
+  readonly covered: number
+  readonly up: number
+  /** Since the last sample. */
+  readonly tokens: number
+  readonly losses: number
+  readonly pauseMaxMs: number
+  readonly coverage: readonly number[]
+  readonly peers: readonly {
+    readonly x: number
+    readonly y: number
+    readonly state: 'up' | 'down' | 'frozen' | 'charging'
+    readonly level: number | null
+    readonly stage: Range | null
+  }[]
+  readonly joules: number
+}
+
+export interface Summary {
+  readonly event: 'simulated'
+  readonly scenario: string
+  readonly seed: number
+  readonly peers: number
+  readonly virtualMs: number
+  readonly events: number
+  readonly checks: number
+  readonly prompts: number
+  readonly answered: number
+  readonly failed: number
+  /** Their drivers died. */
+  readonly driversLost: number
+  /** Nobody was there to ask. */
+  readonly unasked: number
+  /** Through peers that lie about hidden states: nobody can tell. */
+  readonly tainted: number
+  readonly tokens: number
+  /** Between the first and last token of answers that ended. */
+  readonly tokensPerSecond: number
+  readonly firstTokenMs: Quantiles
+  readonly losses: Readonly<Record<string, number>>
+  readonly recoveries: number
+  readonly pauseMs: Quantiles
+  readonly faults: number
+  readonly violations: number
+  readonly loads: number
+  readonly flatBatteries: number
+  /** Share of samples in which every layer was served. */
+  readonly coveredRatio: number
+  readonly bytesPerToken: number
+  readonly wireBytes: number
+  readonly joules: number
+  readonly joulesPerToken: number
+  readonly levelMin: number | null
+  /** Of the whole story: the same seed gives the same. */
+  readonly trace: string
+}
+
+export interface Quantiles {
+  readonly p50: number
+  readonly p95: number
+  readonly p99: number
+  readonly max: number
+}
+
+export function quantiles(values: readonly number[]): Quantiles {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (q: number): number =>
+    sorted.length === 0 ? 0 : round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!)
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) }
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+interface Asked {
+  readonly atMs: number
+  firstMs: number | undefined
+  lastMs: number
+  tokens: number
+}
+
+export class Stats {
+  faults = 0
+  violations = 0
+  loads = 0
+  flat = 0
+  driversLost = 0
+  unasked = 0
+  readonly #asked = new Map<number, Asked>()
+  readonly #outcomes: Record<string, number> = {}
+  readonly #losses: Record<string, number> = {}
+  readonly #pauses: number[] = []
+  readonly #firsts: number[] = []
+  #prompts = 0
+  #tokens = 0
+  #tainted = 0
+  #decodeTokens = 0
+  #decodeMs = 0
+  #samples = 0
+  #covered = 0
+  #sinceTokens = 0
+  #sinceLosses = 0
+  #sincePause = 0
+
+  asked(number: number, atMs: number): void {
+    this.#prompts++
+    this.#asked.set(number, { atMs, firstMs: undefined, lastMs: atMs, tokens: 0 })
+  }
+
+  token(number: number, atMs: number): void {
+    this.#tokens++
+    this.#sinceTokens++
+    const asked = this.#asked.get(number)
+    if (asked === undefined) return
+    if (asked.firstMs === undefined) {
+      asked.firstMs = atMs
+      this.#firsts.push(atMs - asked.atMs)
+    }
+    asked.lastMs = atMs
+    asked.tokens++
+  }
+
+  lost(reason: string): void {
+    this.#losses[reason] = (this.#losses[reason] ?? 0) + 1
+    this.#sinceLosses++
+  }
+
+  recovered(ms: number): void {
+    this.#pauses.push(ms)
+    this.#sincePause = Math.max(this.#sincePause, ms)
+  }
+
+  ended(number: number, _atMs: number, outcome: string, isTainted: boolean): void {
+    this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1
+    if (isTainted) this.#tainted++
+    const asked = this.#asked.get(number)
+    this.#asked.delete(number)
+    if (asked?.firstMs === undefined || asked.tokens < 2) return
+    this.#decodeTokens += asked.tokens - 1
+    this.#decodeMs += asked.lastMs - asked.firstMs
+  }
+
+  sample(
+    atMs: number,
+    covered: number,
+    up: number
+  ): Pick<Sample, 'atMs' | 'covered' | 'up' | 'tokens' | 'losses' | 'pauseMaxMs'> {
+    this.#samples++
+    if (covered > 0) this.#covered++
+    const sample = {
+      atMs: Math.round(atMs),
+      covered,
+      up,
+      tokens: this.#sinceTokens,
+      losses: this.#sinceLosses,
+      pauseMaxMs: round(this.#sincePause)
+    }
+    this.#sinceTokens = 0
+    this.#sinceLosses = 0
+    this.#sincePause = 0
+    return sample
+  }
+
+  /** `wallMs` is left out of the summary: it is the only thing that a seed does not decide. */
+  summary(world: {
+    scenario: string
+    seed: number
+    peers: number
+    virtualMs: number
+    wallMs: number
+    events: number
+    checks: number
+    trace: string
+    wireBytes: number
+    joules: number
+    levels: readonly number[]
+  }): Summary {
+    const tokens = this.#tokens
+    return {
+      event: 'simulated',
+      scenario: world.scenario,
+      seed: world.seed,
+      peers: world.peers,
+      virtualMs: world.virtualMs,
+      events: world.events,
+      checks: world.checks,
+      prompts: this.#prompts,
+      answered: this.#outcomes.stopped ?? 0,
+      failed: this.#outcomes.failed ?? 0,
+      driversLost: this.driversLost,
+      unasked: this.unasked,
+      tainted: this.#tainted,
+      tokens,
+      tokensPerSecond: this.#decodeMs > 0 ? round((1000 * this.#decodeTokens) / this.#decodeMs) : 0,
+      firstTokenMs: quantiles(this.#firsts),
+      losses: { ...this.#losses },
+      recoveries: this.#pauses.length,
+      pauseMs: quantiles(this.#pauses),
+      faults: this.faults,
+      violations: this.violations,
+      loads: this.loads,
+      flatBatteries: this.flat,
+      coveredRatio: this.#samples > 0 ? round(this.#covered / this.#samples) : 0,
+      bytesPerToken: tokens > 0 ? Math.round(world.wireBytes / tokens) : 0,
+      wireBytes: world.wireBytes,
+      joules: Math.round(world.joules),
+      joulesPerToken: tokens > 0 ? round(world.joules / tokens) : 0,
+      levelMin: world.levels.length > 0 ? round(Math.min(...world.levels)) : null,
+      trace: world.trace
+    }
+  }
+}

@@ -1,0 +1,404 @@
+/**
+ * Connections over the radio, as TCP makes them: what is sent arrives in order and once, late when packets are lost,
+ * not at all while there is no way, and a reset tells the sender when the other end has no such connection. A peer
+ * that vanished is simply silent.
+ */
+import type { PeerId } from '../src/base/ids.ts'
+import { dialTimeoutMs } from '../src/limits.ts'
+import type { Agenda } from './agenda.ts'
+import type { Chance } from './chance.ts'
+import type { Radio } from './radio.ts'
+
+/** Who is connected: one life of a peer's process, on a host that may outlive it. */
+export interface Station {
+  readonly id: PeerId
+  readonly index: number
+  /** Counts the lives of its process; 0 while there is none. */
+  readonly life: number
+  readonly isFrozen: boolean
+  /** Has its process do something: now, or when it is awake again, or never when this life ends before. */
+  enter(life: number, task: () => void): void
+  connected(peer: PeerId): void
+  disconnected(peer: PeerId): void
+  accept(channel: Channel): void
+}
+
+export type StationOf = (peer: PeerId) => Station | undefined
+
+interface Held {
+  readonly bytes: number
+  readonly task: () => void
+}
+
+/** One end of a connection. */
+interface End {
+  readonly station: Station
+  readonly life: number
+  other: End
+  open: boolean
+  readonly channels: Set<Channel>
+  /** When what was sent last arrives: nothing overtakes. */
+  lastMs: number
+  /** What found no way, in order, and since when. */
+  readonly held: Held[]
+  heldSinceMs: number
+  isFlushing: boolean
+  /** When the process last read bytes of the other end. */
+  heardMs: number
+}
+
+export interface ChannelHandlers {
+  readonly onFrame: (frame: Uint8Array) => void
+  readonly onClose: (message: string | undefined) => void
+}
+
+/** One end of a channel of frames. */
+export class Channel {
+  readonly protocol: string
+  readonly self: PeerId
+  readonly remote: PeerId
+  other!: Channel
+  handlers: ChannelHandlers | undefined
+  /** Undefined on a channel from a peer to itself. */
+  readonly #end: End | undefined
+  readonly #wire: Wire
+  #open = true
+
+  constructor(wire: Wire, end: End | undefined, protocol: string, self: PeerId, remote: PeerId) {
+    this.#wire = wire
+    this.#end = end
+    this.protocol = protocol
+    this.self = self
+    this.remote = remote
+    end?.channels.add(this)
+  }
+
+  get isOpen(): boolean {
+    return this.#open
+  }
+
+  /** @param wireBytes what the frame would weigh with real hidden states. */
+  send(frame: Uint8Array, wireBytes = frame.length): void {
+    if (!this.#open) return
+    this.#wire.carry(this.#end, this, wireBytes + 12, () => {
+      const { other } = this
+      if (other.#open) other.handlers?.onFrame(frame)
+    })
+  }
+
+  /** Lets what was sent arrive, then closes both ends. */
+  close(): void {
+    if (!this.#open) return
+    this.#wire.carry(this.#end, this, 12, () => this.other.end(undefined))
+    this.#quit()
+  }
+
+  abort(): void {
+    if (!this.#open) return
+    this.#wire.carry(this.#end, this, 12, () => this.other.end(`${this.self} reset the channel`))
+    this.#quit()
+  }
+
+  /** This end closes and is told. */
+  end(message: string | undefined): void {
+    if (!this.#open) return
+    this.#quit()
+    this.handlers?.onClose(message)
+  }
+
+  #quit(): void {
+    this.#open = false
+    this.#end?.channels.delete(this)
+  }
+}
+
+const handshakeRounds = 3
+const handshakeBytes = 600
+
+export class Wire {
+  readonly #agenda: Agenda
+  readonly #radio: Radio
+  readonly #chance: Chance
+  readonly #stationOf: StationOf
+  /** Told when something found no way. */
+  readonly #onTrouble: (from: number, to: number) => void
+  readonly #degrees = new Map<PeerId, number>()
+  readonly #ends = new Map<string, End>()
+  readonly #waiting = new Set<End>()
+  /** Bytes that went from a station to another, by `from to`. */
+  readonly bytes = new Map<string, number>()
+
+  constructor(
+    agenda: Agenda,
+    radio: Radio,
+    chance: Chance,
+    stationOf: StationOf,
+    onTrouble: (from: number, to: number) => void
+  ) {
+    this.#onTrouble = onTrouble
+    this.#agenda = agenda
+    this.#radio = radio
+    this.#chance = chance
+    this.#stationOf = stationOf
+  }
+
+  isConnected(a: PeerId, b: PeerId): boolean {
+    return this.#ends.get(`${a} ${b}`)?.open === true
+  }
+
+  /** Connections of a peer. */
+  degree(peer: PeerId): number {
+    return this.#degrees.get(peer) ?? 0
+  }
+
+  #count(end: End, by: 1 | -1): void {
+    this.#degrees.set(end.station.id, this.degree(end.station.id) + by)
+  }
+
+  heardMs(self: PeerId, peer: PeerId): number | undefined {
+    return this.#ends.get(`${self} ${peer}`)?.heardMs
+  }
+
+  /** Dials; `done` hears whether there is a connection now. */
+  dial(from: Station, to: PeerId, done: (isConnected: boolean) => void): void {
+    const { life } = from
+    const finish = (isConnected: boolean, afterMs: number): void => {
+      this.#agenda.after(afterMs, () => from.enter(life, () => done(isConnected)))
+    }
+    if (this.isConnected(from.id, to)) {
+      finish(true, 0)
+      return
+    }
+    const target = this.#stationOf(to)
+    const out = target === undefined ? undefined : this.#radio.path(from.index, target.index)
+    const back = target === undefined ? undefined : this.#radio.path(target.index, from.index)
+    if (target === undefined || out === undefined || back === undefined) {
+      finish(false, dialTimeoutMs)
+      return
+    }
+    if (target.life === 0) {
+      finish(false, out.delayMs + back.delayMs)
+      return
+    }
+    const theirs = target.life
+    let atMs = this.#agenda.nowMs
+    for (let round = 0; round < handshakeRounds; round++) {
+      atMs = this.#radio.arrival(from.index, out, handshakeBytes, atMs, this.#chance)
+      atMs = this.#radio.arrival(target.index, back, handshakeBytes, atMs, this.#chance)
+    }
+    if (atMs - this.#agenda.nowMs > dialTimeoutMs) {
+      finish(false, dialTimeoutMs)
+      return
+    }
+    this.#agenda.at(atMs, () => {
+      if (from.life !== life || target.life !== theirs || from.isFrozen || target.isFrozen) {
+        return finish(false, dialTimeoutMs)
+      }
+      if (!this.#radio.joins(from.index, target.index)) {
+        finish(false, dialTimeoutMs)
+        return
+      }
+      if (!this.isConnected(from.id, to) || !this.isConnected(to, from.id)) this.#join(from, target)
+      done(true)
+    })
+  }
+
+  #join(a: Station, b: Station): void {
+    // What either end still held of an older connection is replaced by this one.
+    this.#lose(this.#ends.get(`${a.id} ${b.id}`), 'replaced by a newer connection')
+    this.#lose(this.#ends.get(`${b.id} ${a.id}`), 'replaced by a newer connection')
+    const make = (station: Station): End => ({
+      station,
+      life: station.life,
+      other: undefined as unknown as End,
+      open: true,
+      channels: new Set(),
+      lastMs: 0,
+      held: [],
+      heldSinceMs: 0,
+      isFlushing: false,
+      heardMs: this.#agenda.nowMs
+    })
+    const [near, far] = [make(a), make(b)]
+    near.other = far
+    far.other = near
+    this.#count(near, 1)
+    this.#count(far, 1)
+    this.#ends.set(`${a.id} ${b.id}`, near)
+    this.#ends.set(`${b.id} ${a.id}`, far)
+    a.connected(b.id)
+    b.connected(a.id)
+  }
+
+  /** Ends a connection at this end; the other end hears of it if there is a way. */
+  disconnect(self: PeerId, peer: PeerId, message: string): void {
+    const end = this.#ends.get(`${self} ${peer}`)
+    if (end === undefined || !end.open) return
+    this.carry(end, undefined, 40, () => this.#lose(end.other, 'the connection was closed'))
+    this.#lose(end, message)
+  }
+
+  /**
+   * A process is gone. Where its host answers, the other ends hear of it at once; else they hear nothing.
+   * `says` is false when even the host is gone.
+   */
+  vanish(station: PeerId, says: boolean): void {
+    for (const [key, end] of this.#ends) {
+      if (!key.startsWith(`${station} `)) continue
+      this.#ends.delete(key)
+      if (!end.open) continue
+      end.open = false
+      this.#count(end, -1)
+      this.#waiting.delete(end)
+      for (const channel of [...end.channels]) {
+        channel.handlers = undefined
+        channel.end(undefined)
+      }
+      if (says) this.#reset(end.other)
+    }
+  }
+
+  /** Opens a channel, over a connection that may have to be made first. */
+  open(
+    from: Station,
+    to: PeerId,
+    protocol: string,
+    done: (channel: Channel | undefined, message: string) => void
+  ): { cancel(): void } {
+    const { life } = from
+    let isCancelled = false
+    const settle = (channel: Channel | undefined, message: string): void => {
+      if (isCancelled) channel?.close()
+      else done(channel, message)
+      isCancelled = true
+    }
+    const fail = (message: string): void => from.enter(life, () => settle(undefined, message))
+    if (to === from.id) {
+      const near = new Channel(this, undefined, protocol, to, to)
+      const far = new Channel(this, undefined, protocol, to, to)
+      near.other = far
+      far.other = near
+      this.#agenda.after(0, () =>
+        from.enter(life, () => {
+          from.accept(far)
+          settle(near, '')
+        })
+      )
+    } else {
+      this.dial(from, to, isConnected => {
+        const end = this.#ends.get(`${from.id} ${to}`)
+        if (!isConnected || end === undefined || !end.open) return fail(`${to} cannot be reached`)
+        const near = new Channel(this, end, protocol, from.id, to)
+        near.handlers = { onFrame: () => {}, onClose: message => settle(undefined, message ?? `${to} closed it`) }
+        this.carry(end, near, 60, () => {
+          const far = new Channel(this, end.other, protocol, to, from.id)
+          near.other = far
+          far.other = near
+          this.carry(end.other, far, 60, () => {
+            if (!near.isOpen) return
+            near.handlers = undefined
+            settle(near, '')
+          })
+          end.other.station.accept(far)
+        })
+      })
+    }
+    return {
+      cancel: () => {
+        isCancelled = true
+      }
+    }
+  }
+
+  /** Has a task done at the other end when so many bytes have arrived there. */
+  carry(end: End | undefined, channel: Channel | undefined, bytes: number, task: () => void): void {
+    if (end === undefined) {
+      const station = this.#stationOf(channel!.self)
+      if (station === undefined) return
+      const { life } = station
+      this.#agenda.after(0, () => station.enter(life, task))
+      return
+    }
+    if (!end.open) return
+    const key = `${end.station.index} ${end.other.station.index}`
+    this.bytes.set(key, (this.bytes.get(key) ?? 0) + bytes)
+    if (end.held.length > 0 || end.isFlushing) {
+      end.held.push({ bytes, task })
+      return
+    }
+    this.#send(end, { bytes, task })
+  }
+
+  /** The air has changed: what was held may find a way, after the pause that TCP has grown to meanwhile. */
+  changed(): void {
+    for (const end of [...this.#waiting]) {
+      if (end.isFlushing || this.#radio.path(end.station.index, end.other.station.index) === undefined) continue
+      end.isFlushing = true
+      const pauseMs = this.#chance.between(0, Math.min(30_000, this.#agenda.nowMs - end.heldSinceMs))
+      this.#agenda.after(pauseMs, () => {
+        end.isFlushing = false
+        const held = end.held.splice(0)
+        this.#waiting.delete(end)
+        for (const each of held) {
+          if (end.held.length > 0) end.held.push(each)
+          else this.#send(end, each)
+        }
+      })
+    }
+  }
+
+  #send(end: End, held: Held): void {
+    const { other } = end
+    const path = this.#radio.path(end.station.index, other.station.index)
+    if (path === undefined) {
+      this.#hold(end, held)
+      return
+    }
+    const atMs = Math.max(
+      end.lastMs,
+      this.#radio.arrival(end.station.index, path, held.bytes, this.#agenda.nowMs, this.#chance)
+    )
+    end.lastMs = atMs
+    this.#agenda.at(atMs, () => {
+      if (end.held.length > 0 || this.#radio.path(end.station.index, other.station.index) === undefined) {
+        return this.#hold(end, held)
+      }
+      if (!other.open || other.station.life !== other.life) return this.#reset(end)
+      other.station.enter(other.life, () => {
+        if (!other.open) return
+        other.heardMs = this.#agenda.nowMs
+        held.task()
+      })
+    })
+  }
+
+  #hold(end: End, held: Held): void {
+    // Both closing frames may be under way: what a closed end still sends is a courtesy.
+    if (!end.open) return
+    this.#onTrouble(end.station.index, end.other.station.index)
+    if (end.held.length === 0) end.heldSinceMs = this.#agenda.nowMs
+    end.held.push(held)
+    this.#waiting.add(end)
+  }
+
+  /** The other host knows no such connection and says so. */
+  #reset(end: End): void {
+    const path = this.#radio.path(end.other.station.index, end.station.index)
+    if (path === undefined || !end.open) return
+    this.#agenda.after(path.delayMs, () =>
+      end.station.enter(end.life, () => this.#lose(end, 'the connection was reset'))
+    )
+  }
+
+  #lose(end: End | undefined, message: string): void {
+    if (end === undefined || !end.open) return
+    end.open = false
+    this.#count(end, -1)
+    this.#waiting.delete(end)
+    end.held.length = 0
+    const key = `${end.station.id} ${end.other.station.id}`
+    if (this.#ends.get(key) === end) this.#ends.delete(key)
+    for (const channel of [...end.channels]) channel.end(message)
+    end.station.disconnected(end.other.station.id)
+  }
+}

@@ -1,0 +1,806 @@
+/** A world in one thread: peers, air, prompts and faults of one scenario, decided by one seed. */
+import { AssertionError } from '../src/base/assert.ts'
+import type { ModelId, PeerId, Range, SessionId } from '../src/base/ids.ts'
+import { edgeSize } from '../src/engine/engine.ts'
+import { goodbyeMs, meshMax, redialMaxMs, redialMinMs } from '../src/limits.ts'
+import { coverage } from '../src/route/coverage.ts'
+import { place } from '../src/route/place.ts'
+import { isServed } from '../src/route/route.ts'
+import type { ModelShape, PeerView } from '../src/route/view.ts'
+import type { SessionOutput } from '../src/session/event.ts'
+import { Agenda } from './agenda.ts'
+import { recordsProtocol } from './brain.ts'
+import { drawModelId, drawPeerId, drawSessionId } from './cast.ts'
+import { Chance, hashText } from './chance.ts'
+import { cacheBytes } from '../src/engine/cache.ts'
+import { motionOf } from './motion.ts'
+import { BrokenPromise, Promises } from './promises.ts'
+import { Radio } from './radio.ts'
+import type { FaultKind, Scenario, WorkloadSpec } from './scenario.ts'
+import type { SessionRun } from './session-run.ts'
+import { SimPeer, type WorldOfBrain } from './sim-peer.ts'
+import { type Sample, Stats, type Summary } from './stats.ts'
+import type { ToyModel } from './toy-engine.ts'
+import { Wire } from './wire.ts'
+
+export interface WorldInit {
+  readonly scenario: Scenario
+  readonly seed: number
+  /** Told every line of the story. */
+  readonly onLine?: (line: string) => void
+  /** Peers above which records are handed over as objects. @default 96 */
+  readonly recordsPeersMax?: number
+  /** Keeps samples for a report. @default false */
+  readonly keepsSamples?: boolean
+}
+
+/** Tokens of cache that placement reserves at every stage, as the real shapes do, within the context. */
+const reserveTokensMax = 2048
+/** A fault may be noticed, and charged for, this long after it is over. */
+const aftermathMs = 20_000
+/** First byte of a frame that is a Step: field 2, length-delimited. */
+const stepTag = 0x12
+
+interface Dialing {
+  failures: number
+  nextMs: number
+  isDialing: boolean
+  isOpening: boolean
+}
+
+export class World {
+  readonly scenario: Scenario
+  readonly agenda = new Agenda()
+  readonly peers: SimPeer[] = []
+  readonly stats: Stats
+  readonly promises: Promises
+  readonly shape: ModelShape
+  readonly radio: Radio
+  readonly wire: Wire
+  readonly samples: Sample[] = []
+  readonly #seed: number
+  readonly #toy: ToyModel
+  readonly #chance: Chance
+  readonly #byId = new Map<PeerId, SimPeer>()
+  readonly #dials = new Map<number, Dialing>()
+  readonly #onLine: ((line: string) => void) | undefined
+  readonly #usesRecords: boolean
+  readonly #keepsSamples: boolean
+  /** Sessions that are open, with the life of the peer that drives them. */
+  readonly #open = new Map<SessionId, { readonly run: SessionRun; readonly driver: SimPeer; readonly number: number }>()
+  /** Pairs of peers and when their link last failed either of them. */
+  readonly #linkTrouble = new Map<string, number>()
+  #sessions = 0
+  #trace = 0x811c9dc5
+  #lastMoveMs = 0
+  #isHealed = false
+  #partitions = 0
+
+  constructor({ scenario, seed, onLine, recordsPeersMax = 96, keepsSamples = false }: WorldInit) {
+    this.scenario = scenario
+    this.#seed = seed
+    this.#onLine = onLine
+    this.#keepsSamples = keepsSamples
+    this.#chance = new Chance(seed)
+    const { model } = scenario
+    this.#toy = {
+      layers: model.layers,
+      vocab: 32_003,
+      hidden: 12,
+      edge: 'f16',
+      contextMax: model.contextTokens,
+      // Keys and values of one token take twice the width in float32.
+      kvWidth: Math.max(1, Math.round(model.cacheBytesPerToken / 8))
+    }
+    this.shape = shapeOf(scenario, this.#toy, drawModelId(this.#chance.fork('model')))
+    this.promises = new Promises(this.#toy, () => this.agenda.nowMs)
+    this.stats = new Stats()
+
+    const cast = this.#chance.fork('cast')
+    const names: string[] = []
+    for (const group of scenario.peers) {
+      for (let i = 0; i < group.count; i++) {
+        const name = `${group.name}-${i}`
+        names.push(name)
+        const chance = cast.fork(name)
+        const peer = new SimPeer({
+          id: drawPeerId(chance),
+          index: this.peers.length,
+          name,
+          group,
+          agenda: this.agenda,
+          chance,
+          level: chance.between(...group.batteryLevel),
+          motion: motionOf(group.motion, {
+            index: i,
+            count: group.count,
+            area: scenario.area,
+            chance: chance.fork('motion')
+          })
+        })
+        this.peers.push(peer)
+        this.#byId.set(peer.id, peer)
+      }
+    }
+    this.#usesRecords = this.peers.length <= recordsPeersMax
+    const indexOf = (name: string): number => names.indexOf(name)
+    this.radio = new Radio(
+      scenario.radio,
+      this.peers.map(peer => ({ motion: peer.motion, isOn: () => peer.isOn })),
+      scenario.radio.oneWay.map(([from, to]) => [indexOf(from), indexOf(to)] as const)
+    )
+    this.wire = new Wire(
+      this.agenda,
+      this.radio,
+      this.#chance.fork('wire'),
+      id => this.#byId.get(id),
+      (a, b) => this.#noteTrouble(a, b)
+    )
+    for (const peer of this.peers) {
+      peer.onConnected = other => this.#onConnected(peer, other)
+      peer.onDisconnected = other => this.#noteTrouble(peer.index, this.#byId.get(other)!.index)
+      this.agenda.at(1000 * peer.chance.between(...peer.group.startS), () => this.boot(peer))
+    }
+    this.#every(this.peers.length > 96 ? 1000 : 250, () => this.#meet())
+    this.#every(1000, () => this.#moveAll())
+    this.#every(1000 * scenario.watch.sampleS, () => this.#sample())
+    this.#planWorkload()
+    this.#planFaults()
+  }
+
+  get nowMs(): number {
+    return this.agenda.nowMs
+  }
+
+  /**
+   * Lives through the scenario, then heals a core and waits for rest.
+   * @throws {BrokenPromise}
+   */
+  run(): Summary {
+    const startedMs = performance.now()
+    const endMs = this.scenario.minutes * 60_000
+    try {
+      this.agenda.run(endMs)
+      this.heal()
+      this.agenda.run(endMs + this.scenario.healS * 1000)
+      this.#checkRest()
+    } catch (error) {
+      if (error instanceof AssertionError) throw new BrokenPromise('crash', this.nowMs, error.stack ?? error.message)
+      throw error
+    }
+    this.say(`the end: ${this.agenda.events} events`)
+    return this.summary(performance.now() - startedMs)
+  }
+
+  summary(wallMs: number): Summary {
+    return this.stats.summary({
+      scenario: this.scenario.name,
+      seed: this.#seed,
+      peers: this.peers.length,
+      virtualMs: this.nowMs,
+      wallMs,
+      events: this.agenda.events,
+      checks: this.promises.checks,
+      trace: (this.#trace >>> 0).toString(16).padStart(8, '0'),
+      wireBytes: [...this.wire.bytes.values()].reduce((sum, bytes) => sum + bytes, 0),
+      joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0),
+      levels: this.peers.flatMap(peer => (peer.level === null ? [] : [peer.level]))
+    })
+  }
+
+  /** One line of the story. Its hash is what one seed decides. */
+  say(text: string): void {
+    const line = `${(this.nowMs / 1000).toFixed(3).padStart(9)} ${text}`
+    this.#trace = hashText(line, this.#trace)
+    this.#onLine?.(line)
+  }
+
+  // ── Peers ───────────────────────────────────────────────────────────────────────────────────────
+
+  boot(peer: SimPeer): void {
+    if (peer.life !== 0) return
+    if (peer.level !== null && peer.level <= 0) return
+    peer.isOn = true
+    this.radio.changed()
+    const { group } = peer
+    const { layers } = this.shape
+    const [start, end] = group.holds ?? [0, layers]
+    const held: Range[] = [{ start, end: Math.min(end, layers) }]
+    const world: WorldOfBrain = {
+      shape: this.shape,
+      toy: this.#toy,
+      promises: this.promises,
+      usesRecords: this.#usesRecords,
+      facts: {
+        budgetBytes: Math.floor(group.memoryMB * 1e6),
+        held,
+        embedding: true,
+        head: true,
+        visitMs: group.visitMs,
+        layerMs: group.layerMs,
+        numericClass: group.numericClass,
+        cores: group.cores
+      },
+      wireBytes: frame => this.#wireBytes(frame),
+      heardAtMs: other => this.wire.heardMs(peer.id, other),
+      openChannel: (to, protocol, done) => this.wire.open(peer, to, protocol, done),
+      disconnect: (other, message) => {
+        this.say(`${peer.name} hangs up on ${this.#nameOf(other)}: ${message}`)
+        this.#checkSilence(peer, other)
+        this.wire.disconnect(peer.id, other, message)
+      },
+      moved: (what, range) => {
+        this.#lastMoveMs = this.nowMs
+        this.say(`${peer.name} ${what} layers ${range.start}-${range.end}`)
+        if (what === 'loads') this.stats.loads++
+        if (what === 'unloads') peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + aftermathMs)
+      },
+      told: (run, output) => this.#onOutput(peer, run, output),
+      accused: (by, other, kind, message) => this.#onAccused(peer, by, other, kind, message)
+    }
+    this.say(`${peer.name} starts`)
+    peer.sickUntilMs = this.nowMs + aftermathMs
+    peer.boot(world)
+  }
+
+  /** Its process ends; `says` whether its host is there to say so. */
+  crash(peer: SimPeer, says: boolean): void {
+    if (peer.life === 0) {
+      if (!says) this.#powerOff(peer)
+      return
+    }
+    this.say(`${peer.name} ${says ? 'crashes' : 'loses power'}`)
+    for (const [session, { driver }] of [...this.#open]) {
+      if (driver !== peer) continue
+      this.#open.delete(session)
+      this.promises.ended(session)
+      this.stats.driversLost++
+    }
+    peer.end()
+    this.wire.vanish(peer.id, says)
+    if (!says) this.#powerOff(peer)
+  }
+
+  /** Leaves with a goodbye. */
+  stop(peer: SimPeer): void {
+    if (peer.life === 0 || peer.isFrozen) return
+    const { life } = peer
+    this.say(`${peer.name} says goodbye`)
+    peer.sickUntilMs = Number.POSITIVE_INFINITY
+    peer.brain!.leave()
+    this.agenda.after(goodbyeMs, () => {
+      if (peer.life === life) this.crash(peer, true)
+    })
+  }
+
+  #powerOff(peer: SimPeer): void {
+    peer.isOn = false
+    this.radio.changed()
+  }
+
+  #nameOf(peer: PeerId): string {
+    return this.#byId.get(peer)?.name ?? peer
+  }
+
+  // ── Meeting ─────────────────────────────────────────────────────────────────────────────────────
+
+  #every(ms: number, act: () => void): void {
+    const again = (): void => {
+      act()
+      this.agenda.after(ms, again)
+    }
+    this.agenda.after(ms, again)
+  }
+
+  /** Peers in range find and dial one another, as discovery and the dialer have them do. */
+  #meet(): void {
+    const { peers, wire, nowMs } = this
+    for (const peer of peers) {
+      if (peer.life === 0 || peer.isFrozen) continue
+      for (const index of this.radio.neighbours(peer.index)) {
+        const other = peers[index]!
+        if (other.life === 0) continue
+        const near = wire.isConnected(peer.id, other.id)
+        if (near) {
+          if (peer.id < other.id && !peer.brain!.isConnected(other.id)) this.#openRecords(peer, other)
+          continue
+        }
+        // The smaller id dials; the other one where the first believes to be connected still.
+        if (peer.id > other.id && !wire.isConnected(other.id, peer.id)) continue
+        if (wire.degree(peer.id) >= meshMax || wire.degree(other.id) >= meshMax) continue
+        const dialing = this.#dialing(peer, other)
+        if (dialing.isDialing || dialing.nextMs > nowMs) continue
+        dialing.isDialing = true
+        wire.dial(peer, other.id, isConnected => {
+          dialing.isDialing = false
+          if (isConnected) {
+            dialing.failures = 0
+            dialing.nextMs = this.nowMs + redialMinMs
+            return
+          }
+          dialing.failures++
+          const ms = Math.min(redialMaxMs, redialMinMs * 2 ** (dialing.failures - 1))
+          dialing.nextMs = this.nowMs + ms * this.#chance.between(0.75, 1.25)
+        })
+      }
+    }
+  }
+
+  #dialing(a: SimPeer, b: SimPeer): Dialing {
+    const key = a.index * this.peers.length + b.index
+    let dialing = this.#dials.get(key)
+    if (dialing === undefined || (dialing.isDialing && dialing.nextMs < this.nowMs - 20_000)) {
+      dialing = { failures: 0, nextMs: this.nowMs + this.#chance.between(50, 600), isDialing: false, isOpening: false }
+      this.#dials.set(key, dialing)
+    }
+    return dialing
+  }
+
+  #onConnected(peer: SimPeer, other: PeerId): void {
+    const far = this.#byId.get(other)!
+    if (peer.id < other) this.#openRecords(peer, far)
+  }
+
+  #openRecords(peer: SimPeer, other: SimPeer): void {
+    const dialing = this.#dialing(peer, other)
+    const { life } = peer
+    if (dialing.isOpening) return
+    dialing.isOpening = true
+    this.agenda.after(5_000, () => {
+      dialing.isOpening = false
+    })
+    this.wire.open(peer, other.id, recordsProtocol, channel => {
+      dialing.isOpening = false
+      if (channel === undefined || peer.life !== life) return
+      peer.brain!.openedRecords(channel)
+    })
+  }
+
+  #noteTrouble(a: number, b: number): void {
+    this.#linkTrouble.set(a < b ? `${a} ${b}` : `${b} ${a}`, this.nowMs)
+  }
+
+  #hadTrouble(a: SimPeer, b: SimPeer): boolean {
+    if (a === b) return false
+    if (!this.radio.joins(a.index, b.index)) return true
+    const key = a.index < b.index ? `${a.index} ${b.index}` : `${b.index} ${a.index}`
+    if (this.nowMs - (this.#linkTrouble.get(key) ?? Number.NEGATIVE_INFINITY) < aftermathMs) return true
+    return this.radio.path(a.index, b.index)!.loss > 0.06
+  }
+
+  // ── Motion and energy ───────────────────────────────────────────────────────────────────────────
+
+  #moveAll(): void {
+    if (!this.#isHealed) this.radio.move(this.nowMs)
+    this.wire.changed()
+    for (const peer of this.peers) this.#drain(peer)
+  }
+
+  #drain(peer: SimPeer): void {
+    const { group } = peer
+    const { watts, recharge } = group
+    const busyMs = this.radio.busyMs[peer.index]!
+    const ms = this.nowMs - peer.paidAtMs
+    const isRunning = peer.life !== 0
+    const joules =
+      ((peer.isOn ? watts.idle * ms : 0) +
+        (isRunning ? watts.motion * ms : 0) +
+        watts.compute * (peer.computeMs - peer.paidComputeMs) +
+        watts.radio * (busyMs - peer.paidRadioMs)) /
+      1000
+    peer.paidAtMs = this.nowMs
+    peer.paidComputeMs = peer.computeMs
+    peer.paidRadioMs = busyMs
+    peer.usedJoules += joules
+    if (group.batteryWh === undefined || this.#isHealed) return
+    const full = group.batteryWh * 3600
+    if (peer.isCharging) peer.joules = Math.min(full, peer.joules + ((recharge?.watts ?? 0) * ms) / 1000)
+    else peer.joules -= joules
+    const level = peer.level!
+    if (recharge !== undefined && isRunning && level < recharge.below) {
+      this.stop(peer)
+      this.agenda.after(goodbyeMs + recharge.flightS * 1000, () => {
+        peer.isCharging = true
+      })
+    } else if (recharge !== undefined && peer.isCharging && level >= recharge.above) {
+      peer.isCharging = false
+      this.agenda.after(recharge.flightS * 1000, () => this.boot(peer))
+    } else if (level <= 0 && peer.isOn && !peer.isCharging) {
+      this.say(`${peer.name} has a flat battery`)
+      this.stats.flat++
+      this.crash(peer, false)
+    }
+    if (isRunning) peer.brain?.announceSoon()
+  }
+
+  #wireBytes(frame: Uint8Array): number {
+    // Only steps with hidden states weigh more than they do here.
+    const row = this.#toy.hidden * edgeSize(this.#toy.edge)
+    if (frame[0] !== stepTag || frame.length < row + 8) return frame.length
+    return frame.length + Math.floor(frame.length / row) * (this.scenario.model.stepBytes - row)
+  }
+
+  // ── Prompts ─────────────────────────────────────────────────────────────────────────────────────
+
+  #planWorkload(): void {
+    const endMs = this.scenario.minutes * 60_000
+    for (const [i, work] of this.scenario.workload.entries()) {
+      const chance = this.#chance.fork(`workload ${i}`)
+      let atMs = work.fromS * 1000
+      for (;;) {
+        atMs += chance.wait(work.perMinute / 60_000)
+        if (atMs >= Math.min(endMs, work.untilS * 1000)) break
+        this.agenda.at(atMs, () => this.#prompt(work, chance))
+      }
+    }
+  }
+
+  #prompt({ from, promptTokens, answerTokens, temperature }: Omit<WorkloadSpec, 'perMinute'>, chance: Chance): void {
+    const able = this.#named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen)
+    const length = chance.whole(...promptTokens)
+    const answer = chance.whole(...answerTokens)
+    if (able.length === 0) {
+      this.stats.unasked++
+      return
+    }
+    this.prompt(chance.pick(able), Math.max(1, length), Math.max(1, answer), temperature, chance)
+  }
+
+  /** A peer asks something. */
+  prompt(driver: SimPeer, promptTokens: number, answerTokens: number, temperature: number, chance: Chance): SessionRun {
+    const room = this.#toy.contextMax
+    const length = Math.min(promptTokens, room - 2)
+    const count = Math.min(answerTokens, room - length)
+    const session = drawSessionId(chance)
+    const promptIds = Array.from({ length }, () => chance.whole(0, this.#toy.vocab - 1))
+    const sampling = { temperature, topP: 1, topK: 0, seed: chance.whole(0, 1e9) }
+    const number = ++this.#sessions
+    this.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
+    this.promises.began(session, promptIds, sampling, count)
+    this.stats.asked(number, this.nowMs)
+    const run = driver.brain!.ask({
+      session,
+      model: { id: this.shape.id, vocab: this.#toy.vocab },
+      promptIds,
+      answerTokens: count,
+      sampling
+    })
+    if (!run.isEnded) this.#open.set(session, { run, driver, number })
+    return run
+  }
+
+  #onOutput(driver: SimPeer, run: SessionRun, output: SessionOutput): void {
+    const { session } = run.ask
+    const number = this.#open.get(session)?.number ?? this.#sessions
+    switch (output.kind) {
+      case 'token':
+        this.promises.token(session, output.position, output.id)
+        this.stats.token(number, this.nowMs)
+        break
+      case 'lost':
+        this.say(`${number} loses hop ${output.hop}, ${this.#nameOf(output.peer)}: ${output.reason}`)
+        this.#checkBlame(driver, run, output.peer, output.hop, output.reason)
+        this.stats.lost(output.reason)
+        break
+      case 'recovered':
+        this.say(`${number} recovers after ${output.ms.toFixed(0)} ms, ${output.replayedTokens} tokens replayed`)
+        this.stats.recovered(output.ms)
+        break
+      case 'end': {
+        const { outcome } = output
+        const how = outcome.kind === 'failed' ? `fails: ${outcome.message}` : outcome.kind
+        this.say(`${number} ${how}`)
+        this.stats.ended(number, this.nowMs, outcome.kind, this.promises.isTainted(session))
+        this.promises.ended(session)
+        this.#open.delete(session)
+        break
+      }
+      default:
+        break
+    }
+  }
+
+  // ── Blame ───────────────────────────────────────────────────────────────────────────────────────
+
+  #isHealthy(peer: SimPeer): boolean {
+    return (
+      peer.life !== 0 &&
+      peer.isOn &&
+      !peer.isFrozen &&
+      peer.slowFactor === 1 &&
+      peer.lie === undefined &&
+      peer.sickUntilMs < this.nowMs
+    )
+  }
+
+  /** A session charges a peer: something must have been wrong with it, or with a link of its. */
+  #checkBlame(driver: SimPeer, run: SessionRun, id: PeerId, hop: number, reason: string): void {
+    const peer = this.#byId.get(id)!
+    const neighbours = [run.hops[hop - 1]?.peer, run.hops[hop + 1]?.peer].map(each =>
+      each === undefined ? driver : this.#byId.get(each)!
+    )
+    this.promises.checks++
+    if (!this.#isHealthy(peer)) return
+    if ([driver, ...neighbours].some(other => this.#hadTrouble(peer, other))) return
+    // Full caches and stages that are not there are facts of a healthy peer, not faults.
+    if (reason === 'no-room' || reason === 'not-serving' || reason === 'leaving') return
+    this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
+  }
+
+  #checkSilence(peer: SimPeer, other: PeerId): void {
+    const far = this.#byId.get(other)!
+    this.promises.checks++
+    if (!this.#isHealthy(far) || !this.#isHealthy(peer) || this.#hadTrouble(peer, far)) return
+    this.promises.broken('blame', `${peer.name} takes ${far.name} for silent, which is healthy`)
+  }
+
+  #onAccused(peer: SimPeer, by: string, other: PeerId, kind: string, message: string): void {
+    const far = this.#byId.get(other)!
+    this.say(`${peer.name} finds that ${far.name} breaks the protocol of ${by}s (${kind}): ${message}`)
+    this.stats.violations++
+    this.promises.checks++
+    if (far.lie !== undefined || far.sickUntilMs === Number.POSITIVE_INFINITY) return
+    this.promises.broken('blame', `${peer.name} says that ${far.name}, which is honest, broke the protocol: ${message}`)
+  }
+
+  // ── Faults ──────────────────────────────────────────────────────────────────────────────────────
+
+  #named(names: readonly string[]): SimPeer[] {
+    return this.peers.filter(peer => names.includes(peer.name) || names.includes(peer.group.name))
+  }
+
+  #planFaults(): void {
+    const chance = this.#chance.fork('faults')
+    for (const spec of this.scenario.faults) {
+      this.agenda.at(spec.atS * 1000, () => {
+        const named = this.#named(spec.who)
+        const who = spec.any ? [chance.pick(named)] : named
+        this.fault(spec.kind, who, {
+          forMs: spec.forS === undefined ? undefined : spec.forS * 1000,
+          factor: spec.factor,
+          ms: spec.ms
+        })
+      })
+    }
+    const { chaos } = this.scenario
+    if (chaos === undefined) return
+    const untilMs = Math.min(this.scenario.minutes * 60, chaos.untilS) * 1000
+    const able = chaos.who === undefined ? this.peers : this.#named(chaos.who)
+    let atMs = chaos.fromS * 1000
+    for (;;) {
+      atMs += chance.wait(chaos.perMinute / 60_000)
+      if (atMs >= untilMs) break
+      this.agenda.at(atMs, () => {
+        const kind = chance.pick(chaos.kinds)
+        const forMs = 1000 * chance.between(...chaos.forS)
+        const count = kind === 'partition' ? chance.whole(1, Math.max(1, able.length - 1)) : kind === 'cut' ? 2 : 1
+        const who = [...able]
+        while (who.length > count) who.splice(Math.floor(chance.next() * who.length), 1)
+        const candidates = kind === 'restart' ? this.peers.filter(peer => peer.life === 0) : who
+        if (candidates.length === 0) return
+        this.fault(kind, kind === 'restart' ? [chance.pick(candidates)] : candidates, {
+          forMs,
+          factor: chance.between(2, 20),
+          ms: chance.between(-3.6e6, 3.6e6)
+        })
+      })
+    }
+  }
+
+  fault(
+    kind: FaultKind,
+    who: readonly SimPeer[],
+    { forMs, factor, ms }: { forMs: number | undefined; factor: number; ms: number }
+  ): void {
+    if (this.#isHealed) return
+    this.stats.faults++
+    const sick = (peer: SimPeer, lengthMs = 0): void => {
+      peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + lengthMs + aftermathMs)
+    }
+    const later = (act: () => void): void => {
+      if (forMs !== undefined) this.agenda.after(forMs, () => (this.#isHealed ? undefined : act()))
+    }
+    if (kind === 'partition') {
+      this.say(`${who.map(peer => peer.name).join(', ')} part from the others`)
+      const sides = this.peers.map(peer => (who.includes(peer) ? 1 : 0))
+      this.radio.part(sides)
+      const number = ++this.#partitions
+      later(() => {
+        if (number !== this.#partitions) return
+        this.say('all are together again')
+        this.radio.part(undefined)
+        for (const a of this.peers)
+          for (const b of this.peers) if (a.index < b.index) this.#noteTrouble(a.index, b.index)
+        this.wire.changed()
+      })
+      return
+    }
+    if (kind === 'cut') {
+      const [a, b] = who
+      if (a === undefined || b === undefined) return
+      this.say(`${a.name} and ${b.name} do not hear one another`)
+      this.radio.cut(a.index, b.index, true)
+      later(() => {
+        this.radio.cut(a.index, b.index, false)
+        this.#noteTrouble(a.index, b.index)
+        this.wire.changed()
+      })
+      return
+    }
+    for (const peer of who) {
+      switch (kind) {
+        case 'crash':
+          this.crash(peer, true)
+          break
+        case 'power':
+          this.crash(peer, false)
+          break
+        case 'stop':
+          this.stop(peer)
+          break
+        case 'restart':
+          this.boot(peer)
+          break
+        case 'freeze': {
+          if (peer.life === 0) break
+          const { life } = peer
+          this.say(`${peer.name} freezes`)
+          sick(peer, forMs ?? 0)
+          peer.freeze()
+          later(() => {
+            if (peer.life !== life || !peer.isFrozen) return
+            this.say(`${peer.name} thaws`)
+            peer.thaw()
+          })
+          break
+        }
+        case 'slow':
+          this.say(`${peer.name} slows down ${factor.toFixed(1)} times`)
+          sick(peer, forMs ?? 0)
+          peer.slowFactor = factor
+          later(() => {
+            peer.slowFactor = 1
+          })
+          break
+        case 'skew':
+          this.say(`the clock of ${peer.name} jumps by ${(ms / 1000).toFixed(0)} s`)
+          peer.skewMs += ms
+          break
+        case 'corrupt':
+        case 'garble':
+          this.say(`${peer.name} begins to lie: ${kind}`)
+          peer.lie = kind
+          later(() => {
+            if (peer.lie !== kind) return
+            // What it said is still on its way.
+            this.agenda.after(aftermathMs, () => {
+              if (peer.lie === kind) peer.lie = undefined
+            })
+          })
+          break
+      }
+    }
+  }
+
+  // ── Rest ────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Ends all faults and gives power to those who are needed to cover the model. */
+  heal(): void {
+    this.say('everything is healed')
+    this.#isHealed = true
+    this.radio.heal()
+    for (const a of this.peers) {
+      a.slowFactor = 1
+      a.sickUntilMs = Math.max(a.sickUntilMs, this.nowMs + aftermathMs)
+      if (a.isFrozen) a.thaw()
+    }
+    // Lies that are on their way may arrive late.
+    this.agenda.after(aftermathMs, () => {
+      for (const peer of this.peers) peer.lie = undefined
+    })
+    const chance = this.#chance.fork('heal')
+    const isAll = chance.happens(0.5)
+    for (const peer of this.peers) {
+      if (peer.life !== 0) continue
+      if (!isAll && place(this.#views(), this.shape).missing === null) break
+      peer.isCharging = false
+      peer.joules = Math.max(peer.joules, 0.8 * (peer.group.batteryWh ?? 0) * 3600)
+      peer.sickUntilMs = 0
+      this.boot(peer)
+    }
+    this.wire.changed()
+    const probeMs = Math.min(45_000, this.scenario.healS * 500)
+    this.agenda.after(probeMs, () => {
+      const able = this.peers.filter(peer => peer.life !== 0)
+      if (able.length > 0) this.prompt(chance.pick(able), 20, 10, 0, chance)
+    })
+  }
+
+  /** Everybody alive, as placement sees them, whoever knows whom. */
+  #views(): PeerView[] {
+    return this.peers.flatMap(peer => {
+      const { brain, group } = peer
+      if (brain === undefined) return []
+      const [start, end] = group.holds ?? [0, this.shape.layers]
+      return [
+        {
+          peer: peer.id,
+          budgetBytes: Math.floor(group.memoryMB * 1e6),
+          held: [{ start, end: Math.min(end, this.shape.layers) }],
+          holdsEmbedding: true,
+          holdsHead: true,
+          pinned: null,
+          visitMs: group.visitMs,
+          layerMs: group.layerMs,
+          numericClass: group.numericClass,
+          stages: brain.loaded.map(({ range, engine }) => ({ ...range, serving: engine !== undefined })),
+          sessions: 0,
+          battery: peer.level
+        }
+      ]
+    })
+  }
+
+  /** After the healing: all sessions have ended, placement rests, nothing is left in any cache. */
+  #checkRest(): void {
+    const { promises, nowMs } = this
+    const [first] = this.#open.values()
+    if (first !== undefined) {
+      promises.broken('stuck-session', `${this.#open.size} sessions are open still, ${first.number} among them`)
+    }
+    if (nowMs - this.#lastMoveMs < Math.min(10_000, this.scenario.healS * 200)) {
+      promises.broken('restless', `placement moved ${((nowMs - this.#lastMoveMs) / 1000).toFixed(1)} s ago`)
+    }
+    const views = this.#views()
+    if (place(views, this.shape).missing === null && !isServed(views, this.shape)) {
+      promises.broken('uncovered', `the budgets suffice, and layers are served by ${coverage(views, this.shape)}`)
+    }
+    for (const { brain, name } of this.peers) {
+      if (brain === undefined) continue
+      if (brain.stages.sessions > 0) promises.broken('leak', `${name} still has ${brain.stages.sessions} sessions`)
+      if (brain.cacheBytesUsed > 0) promises.broken('leak', `${name} still has ${brain.cacheBytesUsed} bytes of caches`)
+      if (brain.stages.retainBytes > 0)
+        promises.broken('leak', `${name} still retains ${brain.stages.retainBytes} bytes`)
+    }
+    promises.checks += 4
+  }
+
+  // ── Watching ────────────────────────────────────────────────────────────────────────────────────
+
+  #sample(): void {
+    const views = this.#views()
+    const serving = coverage(views, this.shape)
+    const least = Math.min(...serving)
+    const sample = this.stats.sample(this.nowMs, least, this.peers.filter(peer => peer.life !== 0).length)
+    if (!this.#keepsSamples) return
+    this.samples.push({
+      ...sample,
+      coverage: serving,
+      peers: this.peers.map(peer => ({
+        x: Math.round(this.radio.positions[peer.index]!.x),
+        y: Math.round(this.radio.positions[peer.index]!.y),
+        state: peer.life === 0 ? (peer.isCharging ? 'charging' : 'down') : peer.isFrozen ? 'frozen' : 'up',
+        level: peer.level,
+        stage: peer.brain?.loaded.find(({ engine }) => engine !== undefined)?.range ?? null
+      })),
+      joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0)
+    })
+  }
+}
+
+/** A model's sizes as placement sees them. */
+function shapeOf({ model }: Scenario, toy: ToyModel, id: ModelId): ModelShape {
+  const tokens = Math.min(model.contextTokens, reserveTokensMax)
+  return {
+    id,
+    name: 'the model',
+    layers: model.layers,
+    layerBytes: new Array<number>(model.layers).fill(Math.round(model.layerMB * 1e6)),
+    embeddingBytes: Math.round(model.embeddingMB * 1e6),
+    headBytes: Math.round(model.headMB * 1e6),
+    tiedEmbeddings: model.tied,
+    cacheBytesPerLayer: cacheBytes({ layers: 1, kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden }, tokens),
+    stageBytes: tokens * toy.hidden * edgeSize(toy.edge),
+    stepBytes: model.stepBytes
+  }
+}
