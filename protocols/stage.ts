@@ -11,6 +11,8 @@ export interface StageFrame {
   refuse?: Refuse
   close?: Close
   closed?: Closed
+  prepare?: Prepare
+  prepared?: Prepared
 }
 
 export namespace StageFrame {
@@ -25,7 +27,31 @@ export namespace StageFrame {
 
         obj = { ...obj }
 
+        if (obj.prepared != null) {
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.prepare != null) {
+          obj.prepared = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
         if (obj.closed != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.close = undefined
           obj.refuse = undefined
           obj.ack = undefined
@@ -35,6 +61,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.refuse = undefined
           obj.ack = undefined
@@ -44,6 +72,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
           obj.ack = undefined
@@ -53,6 +83,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
           obj.refuse = undefined
@@ -62,6 +94,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
           obj.refuse = undefined
@@ -71,6 +105,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
           obj.refuse = undefined
@@ -80,6 +116,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          obj.prepared = undefined
+          obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
           obj.refuse = undefined
@@ -121,6 +159,16 @@ export namespace StageFrame {
         if (obj.closed != null) {
           w.uint32(58)
           Closed.codec().encode(obj.closed, w)
+        }
+
+        if (obj.prepare != null) {
+          w.uint32(66)
+          Prepare.codec().encode(obj.prepare, w)
+        }
+
+        if (obj.prepared != null) {
+          w.uint32(74)
+          Prepared.codec().encode(obj.prepared, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -177,6 +225,18 @@ export namespace StageFrame {
               })
               break
             }
+            case 8: {
+              obj.prepare = Prepare.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.prepare
+              })
+              break
+            }
+            case 9: {
+              obj.prepared = Prepared.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.prepared
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -184,7 +244,31 @@ export namespace StageFrame {
           }
         }
 
+        if (obj.prepared != null) {
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.prepare != null) {
+          delete obj.prepared
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
         if (obj.closed != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.close
           delete obj.refuse
           delete obj.ack
@@ -194,6 +278,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.refuse
           delete obj.ack
@@ -203,6 +289,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.close
           delete obj.ack
@@ -212,6 +300,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.close
           delete obj.refuse
@@ -221,6 +311,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.close
           delete obj.refuse
@@ -230,6 +322,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.close
           delete obj.refuse
@@ -239,6 +333,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          delete obj.prepared
+          delete obj.prepare
           delete obj.closed
           delete obj.close
           delete obj.refuse
@@ -300,6 +396,20 @@ export namespace StageFrame {
             case 7: {
               yield * Closed.codec().stream(reader, reader.uint32(), `${prefix}.closed`, {
                 limits: opts.limits?.closed
+              })
+
+              break
+            }
+            case 8: {
+              yield * Prepare.codec().stream(reader, reader.uint32(), `${prefix}.prepare`, {
+                limits: opts.limits?.prepare
+              })
+
+              break
+            }
+            case 9: {
+              yield * Prepared.codec().stream(reader, reader.uint32(), `${prefix}.prepared`, {
+                limits: opts.limits?.prepared
               })
 
               break
@@ -386,6 +496,11 @@ export namespace StageFrame {
 
   export interface StageFrameOpenKeepFieldEvent {
     field: '$.open.keep'
+    value: number
+  }
+
+  export interface StageFrameOpenPrepareFieldEvent {
+    field: '$.open.prepare'
     value: number
   }
 
@@ -539,6 +654,74 @@ export namespace StageFrame {
     index: number
   }
 
+  export interface StageFramePrepareEpochFieldEvent {
+    field: '$.prepare.epoch'
+    value: number
+  }
+
+  export interface StageFramePrepareHopFieldEvent {
+    field: '$.prepare.hop'
+    value: number
+  }
+
+  export interface StageFramePrepareNextFieldEvent {
+    field: '$.prepare.next'
+    value: number
+  }
+
+  export interface StageFramePrepareRoutePeerFieldEvent {
+    field: '$.prepare.route[].peer'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface StageFramePrepareRouteStartFieldEvent {
+    field: '$.prepare.route[].start'
+    value: number
+    index: number
+  }
+
+  export interface StageFramePrepareRouteEndFieldEvent {
+    field: '$.prepare.route[].end'
+    value: number
+    index: number
+  }
+
+  export interface StageFramePrepareFromFieldEvent {
+    field: '$.prepare.from'
+    value: number
+  }
+
+  export interface StageFramePrepareToFieldEvent {
+    field: '$.prepare.to'
+    value: number
+  }
+
+  export interface StageFramePrepareKeepFieldEvent {
+    field: '$.prepare.keep'
+    value: number
+  }
+
+  export interface StageFramePreparedEpochFieldEvent {
+    field: '$.prepared.epoch'
+    value: number
+  }
+
+  export interface StageFramePreparedNextFieldEvent {
+    field: '$.prepared.next'
+    value: number
+  }
+
+  export interface StageFramePreparedFailedFieldEvent {
+    field: '$.prepared.failed'
+    value: boolean
+  }
+
+  export interface StageFramePreparedMessageFieldEvent {
+    field: '$.prepared.message'
+    value: string
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -547,7 +730,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameOpenPrepareFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareNextFieldEvent | StageFramePrepareRoutePeerFieldEvent | StageFramePrepareRouteStartFieldEvent | StageFramePrepareRouteEndFieldEvent | StageFramePrepareFromFieldEvent | StageFramePrepareToFieldEvent | StageFramePrepareKeepFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -562,6 +745,7 @@ export interface Open {
   tokensMax: number
   sampling?: Sampling
   keep: number
+  prepare: number
 }
 
 export namespace Open {
@@ -621,6 +805,11 @@ export namespace Open {
           w.uint32(obj.keep)
         }
 
+        if ((obj.prepare != null && obj.prepare !== 0)) {
+          w.uint32(80)
+          w.uint32(obj.prepare)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -633,7 +822,8 @@ export namespace Open {
           hop: 0,
           driver: uint8ArrayAlloc(0),
           tokensMax: 0,
-          keep: 0
+          keep: 0,
+          prepare: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -684,6 +874,10 @@ export namespace Open {
             }
             case 9: {
               obj.keep = reader.uint32()
+              break
+            }
+            case 10: {
+              obj.prepare = reader.uint32()
               break
             }
             default: {
@@ -779,6 +973,13 @@ export namespace Open {
               }
               break
             }
+            case 10: {
+              yield {
+                field: `${prefix}.prepare`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -864,6 +1065,11 @@ export namespace Open {
     value: number
   }
 
+  export interface OpenPrepareFieldEvent {
+    field: '$.prepare'
+    value: number
+  }
+
   export function encode (obj: Partial<Open>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Open.codec())
   }
@@ -872,7 +1078,7 @@ export namespace Open {
     return decodeMessage(buf, Open.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent | OpenKeepFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent | OpenKeepFieldEvent | OpenPrepareFieldEvent> {
     return streamMessage(buf, Open.codec(), opts)
   }
 }
@@ -2417,5 +2623,426 @@ export namespace HopStats {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent | HopStatsBytesBackFieldEvent | HopStatsReplayedFieldEvent> {
     return streamMessage(buf, HopStats.codec(), opts)
+  }
+}
+
+export interface Prepare {
+  epoch: number
+  hop: number
+  next: number
+  route: Hop[]
+  from: number
+  to: number
+  keep: number
+}
+
+export namespace Prepare {
+  let _codec: Codec<Prepare>
+
+  export const codec = (): Codec<Prepare> => {
+    if (_codec == null) {
+      _codec = message<Prepare>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.next != null && obj.next !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.next)
+        }
+
+        if (obj.route != null && obj.route.length > 0) {
+          for (const value of obj.route) {
+            w.uint32(34)
+            Hop.codec().encode(value, w)
+          }
+        }
+
+        if ((obj.from != null && obj.from !== 0)) {
+          w.uint32(40)
+          w.uint32(obj.from)
+        }
+
+        if ((obj.to != null && obj.to !== 0)) {
+          w.uint32(48)
+          w.uint32(obj.to)
+        }
+
+        if ((obj.keep != null && obj.keep !== 0)) {
+          w.uint32(56)
+          w.uint32(obj.keep)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          hop: 0,
+          next: 0,
+          route: [],
+          from: 0,
+          to: 0,
+          keep: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.next = reader.uint32()
+              break
+            }
+            case 4: {
+              if (opts.limits?.route != null && obj.route.length === opts.limits.route) {
+                throw new MaxLengthError('Decode error - repeated field "route" had too many elements')
+              }
+
+              obj.route.push(Hop.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.route$
+              }))
+              break
+            }
+            case 5: {
+              obj.from = reader.uint32()
+              break
+            }
+            case 6: {
+              obj.to = reader.uint32()
+              break
+            }
+            case 7: {
+              obj.keep = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          route: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.next`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              if (opts.limits?.route != null && obj.route === opts.limits.route) {
+                throw new MaxLengthError('Streaming decode error - repeated field "route" had too many elements')
+              }
+
+              for (const evt of Hop.codec().stream(reader, reader.uint32(), `${prefix}.route[]`, {
+                limits: opts.limits?.route$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.route
+                }
+              }
+
+              obj.route++
+
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.from`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.to`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.keep`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface PrepareEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface PrepareHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface PrepareNextFieldEvent {
+    field: '$.next'
+    value: number
+  }
+
+  export interface PrepareRoutePeerFieldEvent {
+    field: '$.route[].peer'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface PrepareRouteStartFieldEvent {
+    field: '$.route[].start'
+    value: number
+    index: number
+  }
+
+  export interface PrepareRouteEndFieldEvent {
+    field: '$.route[].end'
+    value: number
+    index: number
+  }
+
+  export interface PrepareFromFieldEvent {
+    field: '$.from'
+    value: number
+  }
+
+  export interface PrepareToFieldEvent {
+    field: '$.to'
+    value: number
+  }
+
+  export interface PrepareKeepFieldEvent {
+    field: '$.keep'
+    value: number
+  }
+
+  export function encode (obj: Partial<Prepare>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Prepare.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepare>): Prepare {
+    return decodeMessage(buf, Prepare.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepare>): Generator<PrepareEpochFieldEvent | PrepareHopFieldEvent | PrepareNextFieldEvent | PrepareRoutePeerFieldEvent | PrepareRouteStartFieldEvent | PrepareRouteEndFieldEvent | PrepareFromFieldEvent | PrepareToFieldEvent | PrepareKeepFieldEvent> {
+    return streamMessage(buf, Prepare.codec(), opts)
+  }
+}
+
+export interface Prepared {
+  epoch: number
+  next: number
+  failed: boolean
+  message: string
+}
+
+export namespace Prepared {
+  let _codec: Codec<Prepared>
+
+  export const codec = (): Codec<Prepared> => {
+    if (_codec == null) {
+      _codec = message<Prepared>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.next != null && obj.next !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.next)
+        }
+
+        if ((obj.failed != null && obj.failed !== false)) {
+          w.uint32(24)
+          w.bool(obj.failed)
+        }
+
+        if ((obj.message != null && obj.message !== '')) {
+          w.uint32(34)
+          w.string(obj.message)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          next: 0,
+          failed: false,
+          message: ''
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.next = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.failed = reader.bool()
+              break
+            }
+            case 4: {
+              obj.message = reader.string()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.next`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.failed`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.message`,
+                value: reader.string()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface PreparedEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface PreparedNextFieldEvent {
+    field: '$.next'
+    value: number
+  }
+
+  export interface PreparedFailedFieldEvent {
+    field: '$.failed'
+    value: boolean
+  }
+
+  export interface PreparedMessageFieldEvent {
+    field: '$.message'
+    value: string
+  }
+
+  export function encode (obj: Partial<Prepared>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Prepared.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepared>): Prepared {
+    return decodeMessage(buf, Prepared.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepared>): Generator<PreparedEpochFieldEvent | PreparedNextFieldEvent | PreparedFailedFieldEvent | PreparedMessageFieldEvent> {
+    return streamMessage(buf, Prepared.codec(), opts)
   }
 }

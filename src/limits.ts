@@ -229,6 +229,10 @@ export const routeRetryMs = 200
 export const recoveriesMax = 16
 /** So many of them ask for a route without a pause: enough for every hop of a short route to be lost at once. */
 export const recoveriesAtOnce = 4
+/** A way around a leaving peer must be ready within this; it says itself how long it stays. */
+export const detourMs = 30_000
+/** Pause before another one is tried. */
+export const detourRetryMs = 500
 /** A peer that failed a session is left out of its routes this long; then it may have come back. */
 export const excludeMs = 10_000
 /** Tokens of an answer when the caller names no limit. */
@@ -376,6 +380,8 @@ export const goodbyeMs = 500
 export const provideSettleMs = 1_500
 /** Changes of the own record within this time become one. */
 export const announceDebounceMs = 30
+/** A byte that must be fetched counts so much more than one that is read from disk: links are slower than disks. */
+export const fetchWeight = 8
 /** Copies of each layer that placement aims at before idle peers simply copy stages: one loss leaves a stand-in. */
 export const placementCopies = 2
 
@@ -391,7 +397,7 @@ export const beatSlowMs = 1_000
 export const aliveTickMs = 50
 export const aliveTickSlowMs = 250
 /** A beat that is late by this much puts its peer in doubt: it is asked, and asked again this often. */
-export const aliveDoubtMs = 100
+export const aliveDoubtMs = 50
 /**
  * A peer whose next byte is late by this much is silent, on a link that has never been late by a third of it. On two
  * cores under eight spinning processes beats 250 ms apart came 292 ms apart at most.
@@ -401,8 +407,8 @@ export const aliveLateMs = 500
 export const aliveLateFirstMs = 1_000
 export const aliveSamplesMin = 8
 /** A link is given three times the longest delay it has shown, which is forgotten by half in this time. */
-export const aliveLateFactor = 3
-export const aliveMemoryMs = 60_000
+export const aliveLateFactor = 4
+export const aliveMemoryMs = 120_000
 /** No link is given longer, whatever it has shown. */
 export const silenceMaxMs = 10_000
 /** Until the first frame of a peer: it may still be starting. */

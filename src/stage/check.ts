@@ -2,7 +2,7 @@
 import type { PeerId } from '../base/ids.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
-import type { OpenFrame, StepFrame } from './frame.ts'
+import type { OpenFrame, PrepareFrame, StepFrame } from './frame.ts'
 
 /** What is wrong with a frame. */
 export interface Fault {
@@ -36,6 +36,19 @@ export function checkOpenForStage(open: OpenFrame, stage: StageFacts): Fault | u
       violation: 'invalid',
       message: `the session wants ${open.tokensMax} tokens, the model's context holds ${stage.contextMax}`
     }
+  }
+  return undefined
+}
+
+/** Checks a Prepare at the hop that it is for: its route must go on from this very stage. */
+export function checkPrepare(prepare: PrepareFrame, self: PeerId, stage: StageFacts): Fault | undefined {
+  const { route, from } = prepare
+  const { peer, start, end } = route[from - 1]!
+  if (peer !== self || start !== stage.start || end !== stage.end) {
+    return invalid(`hop ${from - 1} of the route to prepare is layers ${start}-${end} of ${peer}, not this stage`)
+  }
+  if (route.at(-1)!.end !== stage.layers) {
+    return invalid(`the route to prepare ends at layer ${route.at(-1)!.end}, the model has ${stage.layers}`)
   }
   return undefined
 }

@@ -32,7 +32,12 @@ const reasonNames = new Map<Reason, RefuseReason>(
 const none = new Uint8Array(0)
 
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
-const limits = { open: { route: hopsMax }, step: { ids: attentionBlock }, closed: { hops: hopsMax } }
+const limits = {
+  open: { route: hopsMax },
+  step: { ids: attentionBlock },
+  closed: { hops: hopsMax },
+  prepare: { route: hopsMax }
+}
 
 /** Encodes one frame. The result is the caller's own. */
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -60,11 +65,12 @@ function toWire(frame: Frame): StageFrame {
           session: fromHex(frame.session),
           epoch: frame.epoch,
           model: fromHex(frame.model),
-          route: frame.route.map(({ peer, start, end }) => ({ peer: fromPeer(peer), start, end })),
+          route: frame.route.map(fromHop),
           hop: frame.hop,
           driver: fromPeer(frame.driver),
           tokensMax: frame.tokensMax,
           keep: frame.keep,
+          prepare: frame.prepare ?? 0,
           sampling: { ...frame.sampling, seed: BigInt(frame.sampling.seed) }
         }
       }
@@ -91,6 +97,14 @@ function toWire(frame: Frame): StageFrame {
           }))
         }
       }
+    case 'prepare': {
+      const { epoch, hop, next, route, from, to, keep } = frame
+      return { prepare: { epoch, hop, next, route: route.map(fromHop), from, to, keep } }
+    }
+    case 'prepared': {
+      const { epoch, next, failed, message } = frame
+      return { prepared: { epoch, next, failed, message: message.slice(0, refuseMessageCharsMax) } }
+    }
     default:
       return unreachable(frame)
   }
@@ -155,7 +169,21 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       })
     }
   }
-  throw new ProtocolError('a stage frame holds none of open, step, token, ack, refuse, close, closed')
+  if (wire.prepare != null) {
+    const { epoch, hop, next, from, to, keep } = wire.prepare
+    check(next > epoch, 'a preparation has a higher epoch', next)
+    check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
+    check(from >= 1 && from < to && to <= wire.prepare.route.length, 'the hops to feed lie in the route', from)
+    check(keep < positionMax, 'keep is below 2^31', keep)
+    return { kind: 'prepare', epoch, hop, next, route: toRoute(wire.prepare.route), from, to, keep }
+  }
+  if (wire.prepared != null) {
+    const { epoch, next, failed, message } = wire.prepared
+    return { kind: 'prepared', epoch, next, failed, message: plain(message) }
+  }
+  throw new ProtocolError(
+    'a stage frame holds none of open, step, token, ack, refuse, close, closed, prepare, prepared'
+  )
 }
 
 function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
@@ -165,12 +193,9 @@ function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
   check(open.hop <= open.route.length, 'the hop lies in the route', open.hop)
   check(open.tokensMax >= 1 && open.tokensMax < positionMax, 'tokensMax is 1 or more', open.tokensMax)
   check(open.keep < open.tokensMax, 'keep is below tokensMax', open.keep)
-  let at = 0
-  const route: RouteHop[] = open.route.map(({ peer, start, end }) => {
-    check(start === at && end > start && end <= layerMax, 'hops follow one another from layer 0', start)
-    at = end
-    return { peer: toPeer(peer), start, end }
-  })
+  check(open.prepare === 0 || open.hop < open.prepare, 'a hop that is prepared lies below prepare', open.prepare)
+  check(open.prepare <= open.route.length, 'prepare lies in the route', open.prepare)
+  const route = toRoute(open.route)
   const { temperature, topP, topK, seed } = open.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0n }
   check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
   check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
@@ -185,8 +210,22 @@ function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
     driver: toPeer(open.driver),
     tokensMax: open.tokensMax,
     keep: open.keep,
+    ...(open.prepare === 0 ? {} : { prepare: open.prepare }),
     sampling: { temperature, topP, topK, seed: count(seed) }
   }
+}
+
+function toRoute(hops: NonNullable<StageFrame['open']>['route']): RouteHop[] {
+  let at = 0
+  return hops.map(({ peer, start, end }) => {
+    check(start === at && end > start && end <= layerMax, 'hops follow one another from layer 0', start)
+    at = end
+    return { peer: toPeer(peer), start, end }
+  })
+}
+
+function fromHop({ peer, start, end }: RouteHop): NonNullable<StageFrame['open']>['route'][number] {
+  return { peer: fromPeer(peer), start, end }
 }
 
 function check(condition: boolean, rule: string, value: number): asserts condition {

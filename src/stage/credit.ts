@@ -58,9 +58,13 @@ export class ReceiveCredit {
     this.tokens += tokens
   }
 
-  /** True, once, when half the window is done: seldom enough to be cheap, soon enough that no sender stalls. */
-  takeAck(): boolean {
-    if (this.steps - this.#stepsAcked < creditStepsMax / 2 && this.tokens - this.#tokensAcked < creditTokensMax / 2) {
+  /**
+   * True, once, when half the window is done: seldom enough to be cheap, soon enough that no sender stalls. With
+   * `atOnce` it is true after every step.
+   */
+  takeAck(atOnce = false): boolean {
+    const half = creditStepsMax / 2
+    if (!atOnce && this.steps - this.#stepsAcked < half && this.tokens - this.#tokensAcked < creditTokensMax / 2) {
       return false
     }
     this.#stepsAcked = this.steps

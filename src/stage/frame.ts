@@ -25,6 +25,8 @@ export interface OpenFrame {
   readonly tokensMax: number
   /** What is cached from older epochs is valid below this position. */
   readonly keep: number
+  /** Given, the hops [hop, prepare) of the route only rebuild their caches, for an epoch to come. */
+  readonly prepare?: number
   readonly sampling: Sampling
 }
 
@@ -110,7 +112,40 @@ export interface ClosedFrame {
   readonly hops: readonly HopStats[]
 }
 
-export type Frame = OpenFrame | StepFrame | TokenFrame | AckFrame | RefuseFrame | CloseFrame | ClosedFrame
+/** A hop shall feed the hops [from, to) of another route while this epoch goes on. */
+export interface PrepareFrame {
+  readonly kind: 'prepare'
+  readonly epoch: number
+  /** The hop of this epoch that feeds: hop `from - 1` of `route`. */
+  readonly hop: number
+  /** Epoch of the preparation. */
+  readonly next: number
+  readonly route: readonly RouteHop[]
+  readonly from: number
+  readonly to: number
+  readonly keep: number
+}
+
+/** The fed hops have caught up, or why they will not. */
+export interface PreparedFrame {
+  readonly kind: 'prepared'
+  readonly epoch: number
+  readonly next: number
+  readonly failed: boolean
+  /** One sentence for a person; empty unless it failed. */
+  readonly message: string
+}
+
+export type Frame =
+  | OpenFrame
+  | StepFrame
+  | TokenFrame
+  | AckFrame
+  | RefuseFrame
+  | CloseFrame
+  | ClosedFrame
+  | PrepareFrame
+  | PreparedFrame
 
 /** Bytes of a frame on its channel: a varint length comes before it. */
 export function framedBytes(bytes: number): number {

@@ -7,16 +7,19 @@ import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { edgeSize } from '../engine/engine.ts'
 import { outboxStepsMax, retainBlockTokens } from '../limits.ts'
-import { checkStep, type Fault } from './check.ts'
+import { checkPrepare, checkStep, type Fault } from './check.ts'
 import { encodeFrame } from './codec.ts'
 import { ReceiveCredit, SendCredit } from './credit.ts'
 import type { LinkId, SeatId, StageEffect, StageFacts } from './event.ts'
+import { Feed } from './feed.ts'
 import {
   type AckFrame,
   type Frame,
   framedBytes,
   type HopStats,
   type OpenFrame,
+  type PreparedFrame,
+  type PrepareFrame,
   type RefuseFrame,
   type RefuseReason,
   type RouteHop,
@@ -28,8 +31,11 @@ import { RetainedStates } from './retain.ts'
 export interface Link {
   readonly id: LinkId
   readonly remote: PeerId
-  /** `new`: nothing said yet. `up`, `down`: to the previous and next hop. `driver`: from a tail to this driver. */
-  role: 'new' | 'up' | 'down' | 'driver' | 'dead'
+  /**
+   * `new`: nothing said yet. `up`, `down`: to the previous and next hop. `feed`: to a stand-in that is being prepared.
+   * `driver`: from a tail to this driver.
+   */
+  role: 'new' | 'up' | 'down' | 'feed' | 'driver' | 'dead'
   seat: Seat | undefined
   /** Of `driver` links. */
   session: SessionId | undefined
@@ -40,7 +46,10 @@ export interface Link {
 
 /** Where a seat's effects go. */
 export interface SeatHost {
+  readonly self: PeerId
   emit(effect: StageEffect): void
+  /** Opens a stream from a seat. */
+  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link
   /** Closes a stream after what is queued on it. */
   close(link: Link): void
   /** The seat is free: nothing refers to it any more. */
@@ -96,6 +105,10 @@ export class Seat {
   length = 0
 
   #keep = 0
+  /** The hops [hop, prepare) only rebuild their caches in this epoch; 0 in any other. */
+  #prepare = 0
+  /** A stand-in that this stage feeds while the epoch goes on, and the stream to it. */
+  #feed: { readonly feed: Feed; readonly link: Link } | undefined
   #engine: 'opening' | 'open' | 'failed' = 'opening'
   #running: QueuedStep | undefined
   #queue: QueuedStep[] = []
@@ -154,7 +167,11 @@ export class Seat {
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
-  begin({ epoch, keep, route, hop }: OpenFrame, up: Link, down: Link, nowMs: number): void {
+  begin({ epoch, keep, route, hop, prepare = 0 }: OpenFrame, up: Link, nowMs: number): void {
+    this.#dropFeed()
+    // The next hop prepares while this one does: one trip through the route before the first step, not two.
+    const next = hop + 1 === route.length ? this.driver : route[hop + 1]!.peer
+    const down = prepare === 0 || hop + 1 < prepare ? this.#host.connect(this, next, 'down') : undefined
     this.phase = 'opening'
     this.epoch = epoch
     this.route = route
@@ -164,6 +181,7 @@ export class Seat {
     this.activeMs = nowMs
     this.orphanedMs = undefined
     this.#keep = keep
+    this.#prepare = prepare
     this.#queue = []
     this.#received = new ReceiveCredit()
     this.#outbox = []
@@ -192,6 +210,7 @@ export class Seat {
   connected(): void {
     const { session, epoch, route, hop, driver, tokensMax, sampling, stage } = this
     const keep = this.#keep
+    const prepare = this.#prepare
     const { model } = stage
     this.down!.connected = true
     this.#sendDown({
@@ -204,7 +223,8 @@ export class Seat {
       driver,
       tokensMax,
       keep,
-      sampling
+      sampling,
+      ...(prepare === 0 ? {} : { prepare })
     })
     this.#pump()
     this.#advance()
@@ -302,13 +322,18 @@ export class Seat {
     this.#replayEnd = Math.min(this.#replayEnd, position)
     if (position < this.#computedEnd) this.#skipBelow = Math.min(this.#skipBelow, position)
     this.#computedEnd = position + tokens
-    if (hidden !== undefined) this.#outbox.push({ kind: 'hidden', position, tokens, sample, bytes: hidden })
+    if (this.#prepare > 0 && this.down === undefined) {
+      // The last hop that is prepared: what it gives stays here until its own epoch.
+    } else if (hidden !== undefined) this.#outbox.push({ kind: 'hidden', position, tokens, sample, bytes: hidden })
     else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
 
     this.#pump()
+    this.#feed?.feed.rollback(position)
+    this.#pumpFeed()
     const received = this.#received
     received.done(tokens)
-    if (received.takeAck()) {
+    // Who feeds must know how far this stage has come.
+    if (received.takeAck(this.#prepare > 0)) {
       const { epoch, length } = this
       this.#sendUp({ kind: 'ack', epoch, length, steps: received.steps, tokens: received.tokens })
     }
@@ -377,6 +402,95 @@ export class Seat {
     return undefined
   }
 
+  // ── Preparing a stand-in ────────────────────────────────────────────────────────────────────────
+
+  /** A hop shall feed a stand-in: this one, or one further down. Returns what is wrong with the frame. */
+  prepare(frame: PrepareFrame): Fault | undefined {
+    if (frame.epoch !== this.epoch || (this.phase !== 'open' && this.phase !== 'opening')) return undefined
+    if (frame.hop !== this.hop) {
+      if (frame.hop < this.hop || frame.hop >= this.route.length || this.isTail) {
+        return { violation: 'invalid', message: `hop ${frame.hop} is to feed a stand-in, but this is hop ${this.hop}` }
+      }
+      if (this.down?.connected === true) this.#sendDown(frame)
+      else this.#prepared(frame, 'the stream to the next hop is not open')
+      return undefined
+    }
+    const fault = checkPrepare(frame, this.#host.self, this.stage)
+    if (fault !== undefined) return fault
+    this.#dropFeed()
+    this.#feed = {
+      feed: new Feed(frame),
+      link: this.#host.connect(this, frame.route[frame.from]!.peer, 'feed')
+    }
+    return undefined
+  }
+
+  /** The stream to the stand-in is open. */
+  feedConnected(): void {
+    if (this.#feed === undefined) return
+    const { link, feed } = this.#feed
+    const { next: epoch, route, from: hop, to: prepare, keep } = feed.prepare
+    const { session, driver, tokensMax, sampling } = this
+    const { model } = this.stage
+    link.connected = true
+    this.#sendFeed({ kind: 'open', session, epoch, model, route, hop, driver, tokensMax, keep, prepare, sampling })
+    this.#pumpFeed()
+  }
+
+  /** A frame from the stand-in. Returns what is wrong with it, if anything is. */
+  feedFrame(frame: Frame): Fault | undefined {
+    if (this.#feed === undefined) return undefined
+    const { feed } = this.#feed
+    if (frame.kind === 'refuse') {
+      this.feedLost(frame.message)
+      return undefined
+    }
+    if (frame.kind !== 'ack') return { violation: 'unexpected', message: `${frame.kind} has no place on the way up` }
+    if (frame.epoch !== feed.prepare.next || !feed.acked(frame)) {
+      return { violation: 'invalid', message: `an ack of ${frame.steps} steps and ${frame.tokens} tokens` }
+    }
+    this.#pumpFeed()
+    if (feed.takePrepared(this.length)) this.#prepared(feed.prepare)
+    return undefined
+  }
+
+  /** The stand-in cannot be prepared. */
+  feedLost(message: string): void {
+    if (this.#feed === undefined) return
+    const { prepare } = this.#feed.feed
+    this.#dropFeed()
+    this.#prepared(prepare, message)
+  }
+
+  /** A hop further down tells the driver how a preparation went. */
+  preparedBelow(frame: PreparedFrame): void {
+    if (frame.epoch === this.epoch && this.phase !== 'closing') this.#sendUp(frame)
+  }
+
+  #prepared({ epoch, next }: PrepareFrame, failure = ''): void {
+    this.#sendUp({ kind: 'prepared', epoch, next, failed: failure !== '', message: failure })
+  }
+
+  #pumpFeed(): void {
+    if (this.#feed?.link.connected !== true) return
+    const { feed } = this.#feed
+    // Only what this epoch has made valid: a cache of an older one may still be cut.
+    if (this.phase !== 'open' && this.phase !== 'refused') return
+    for (let step = feed.next(this.length); step !== undefined; step = feed.next(this.length)) {
+      const { position, tokens } = step
+      const bytes = this.#retained!.read(position, position + tokens)
+      this.#stats.replayed += tokens
+      const input = { kind: 'hidden', bytes } as const
+      this.#sendFeed({ kind: 'step', epoch: feed.prepare.next, position, tokens, sample: false, input })
+    }
+  }
+
+  /** Ends the stream to the stand-in, whose cache waits for a newer epoch. */
+  #dropFeed(): void {
+    if (this.#feed !== undefined) this.#host.close(this.#feed.link)
+    this.#feed = undefined
+  }
+
   /** A hop further down cannot go on: the driver must know. Returns what is wrong with the frame. */
   refusedBelow(frame: RefuseFrame): Fault | undefined {
     if (frame.hop <= this.hop || frame.hop >= this.route.length) {
@@ -426,6 +540,8 @@ export class Seat {
     this.closingMs = nowMs
     this.#queue = []
     this.#outbox = []
+    if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.prepare.next })
+    this.#dropFeed()
     if (this.down !== undefined) {
       if (this.isTail || !this.down.connected) {
         this.#host.close(this.down)
@@ -471,6 +587,12 @@ export class Seat {
     const bytes = encodeFrame(frame)
     this.#stats.bytesBack += framedBytes(bytes.length)
     this.#host.emit({ kind: 'send', link: this.up.id, bytes })
+  }
+
+  #sendFeed(frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#stats.bytesOut += framedBytes(bytes.length)
+    this.#host.emit({ kind: 'send', link: this.#feed!.link.id, bytes })
   }
 
   #sendDown(frame: Frame): void {

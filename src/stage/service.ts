@@ -37,6 +37,8 @@ export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contex
 export interface StageService {
   /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
   retainBytesMax: number
+  /** This peer is about to go: caches whose session has moved on are freed sooner. */
+  leaving: boolean
   /** Serves an engine's layers. The engine stays the caller's own. */
   add(engine: Engine, model: StageModel): void
   /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
@@ -107,6 +109,14 @@ class Service implements StageService {
 
   set retainBytesMax(bytes: number) {
     this.#decider.retainBytesMax = bytes
+  }
+
+  get leaving(): boolean {
+    return this.#decider.leaving
+  }
+
+  set leaving(leaving: boolean) {
+    this.#decider.leaving = leaving
   }
 
   get stats(): StageService['stats'] {

@@ -8,7 +8,14 @@
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
-import { orphanGraceMs, sessionIdleMs, stageCloseMs, stageOpenMs, stageSessionsMax } from '../limits.ts'
+import {
+  orphanGraceMs,
+  orphanLeavingMs,
+  sessionIdleMs,
+  stageCloseMs,
+  stageOpenMs,
+  stageSessionsMax
+} from '../limits.ts'
 import { checkOpen, checkOpenForStage, type Fault } from './check.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
@@ -23,9 +30,11 @@ export interface StagesInit {
 
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
-  readonly #self: PeerId
+  readonly self: PeerId
   /** Budget for what all sessions retain, in bytes. Lowering it takes nothing away from those that are open. */
   retainBytesMax: number
+  /** This peer is about to go: caches whose session has moved on do not hold it up. */
+  leaving = false
   readonly #stages = new Map<string, StageFacts>()
   readonly #seats = new Map<SeatId, Seat>()
   readonly #links = new Map<LinkId, Link>()
@@ -37,7 +46,7 @@ export class Stages {
   #nowMs = 0
 
   constructor({ self, retainBytesMax }: StagesInit) {
-    this.#self = self
+    this.self = self
     this.retainBytesMax = retainBytesMax
   }
 
@@ -81,7 +90,11 @@ export class Stages {
         this.#links.set(event.link, this.#makeLink(event.link, event.remote))
         break
       case 'connected':
-        this.#links.get(event.link)?.seat?.connected()
+        {
+          const link = this.#links.get(event.link)
+          if (link?.role === 'feed') link.seat?.feedConnected()
+          else link?.seat?.connected()
+        }
         break
       case 'closed': {
         const link = this.#links.get(event.link)
@@ -133,6 +146,16 @@ export class Stages {
   // ── For seats ───────────────────────────────────────────────────────────────────────────────────
 
   /** @internal */
+  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link {
+    const link = this.#makeLink(this.#nextLink--, peer)
+    this.#links.set(link.id, link)
+    link.role = role
+    link.seat = seat
+    this.emit({ kind: 'connect', link: link.id, peer })
+    return link
+  }
+
+  /** @internal */
   emit(effect: StageEffect): void {
     this.#effects.push(effect)
   }
@@ -176,11 +199,17 @@ export class Stages {
     if (role === 'up' && seat !== undefined) {
       seat.heard(bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
+      if (frame.kind === 'prepare') return seat.prepare(frame)
       if (frame.kind !== 'close') return unexpected(`${frame.kind} has no place on the way down`)
       seat.askedToClose(this.#nowMs)
       return undefined
     }
+    if (role === 'feed' && seat !== undefined) return seat.feedFrame(frame)
     if (role === 'down' && seat !== undefined) {
+      if (frame.kind === 'prepared' && !seat.isTail) {
+        seat.preparedBelow(frame)
+        return undefined
+      }
       if (frame.kind === 'ack') return seat.ack(frame)
       if (frame.kind === 'refuse' && !seat.isTail) return seat.refusedBelow(frame)
       if (frame.kind === 'refuse') {
@@ -221,6 +250,8 @@ export class Stages {
       seat.orphanedMs = this.#nowMs
     } else if (role === 'down' && seat !== undefined) {
       seat.nextLost(message)
+    } else if (role === 'feed' && seat !== undefined) {
+      seat.feedLost(message)
     }
   }
 
@@ -232,7 +263,7 @@ export class Stages {
   // ── Opening ─────────────────────────────────────────────────────────────────────────────────────
 
   #onOpen(link: Link, open: OpenFrame, bytes: number): Fault | undefined {
-    const fault = checkOpen(open, this.#self, link.remote)
+    const fault = checkOpen(open, this.self, link.remote)
     if (fault !== undefined) return fault
     if (open.hop === open.route.length) {
       this.#onDriverOpen(link, open)
@@ -253,16 +284,9 @@ export class Stages {
     const seat = known === undefined ? this.#seatFor(id, stage, link, open) : this.#takeOver(known, link, open)
     if (seat === undefined) return undefined
 
-    // The next hop prepares while this one does: one trip through the route before the first step, not two.
-    const peer = seat.isTail ? open.driver : open.route[open.hop + 1]!.peer
-    const down = this.#makeLink(this.#nextLink--, peer)
-    this.#links.set(down.id, down)
-    down.role = 'down'
-    down.seat = seat
     link.role = 'up'
     link.seat = seat
-    this.emit({ kind: 'connect', link: down.id, peer })
-    seat.begin(open, link, down, this.#nowMs)
+    seat.begin(open, link, this.#nowMs)
     seat.heard(bytes)
     return undefined
   }
@@ -342,7 +366,10 @@ export class Stages {
         const hops = seat.route.length
         const deadlineMs = (stageCloseMs * (hops - seat.hop)) / (hops + 1)
         if (seat.waitsForNext && now - seat.closingMs >= deadlineMs) seat.nextClosed([])
-      } else if (seat.orphanedMs !== undefined && now - seat.orphanedMs >= orphanGraceMs) {
+      } else if (
+        seat.orphanedMs !== undefined &&
+        now - seat.orphanedMs >= (this.leaving ? orphanLeavingMs : orphanGraceMs)
+      ) {
         seat.end(now)
       } else if (now - seat.activeMs >= sessionIdleMs) {
         seat.end(now)

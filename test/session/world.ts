@@ -3,7 +3,8 @@ import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
-import type { Hop } from '../../src/route/view.ts'
+import { findDetour } from '../../src/route/detour.ts'
+import type { Hop, ModelShape, PeerView } from '../../src/route/view.ts'
 import { generate, type SessionModel, type SessionOptions, type SessionTokenizer } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
@@ -49,6 +50,8 @@ export class TestWorld {
   readonly links: MemoryWorld
   readonly peers = new Map<PeerId, TestPeer>()
   readonly model: ToyModel
+  /** Peers that have announced that they are about to go. */
+  readonly leaving = new Set<PeerId>()
 
   constructor(init: MemoryWorldInit & { model?: ToyModel } = {}) {
     this.links = new MemoryWorld(init)
@@ -90,6 +93,17 @@ export class TestWorld {
     }
     this.peers.set(id, peer)
     return peer
+  }
+
+  /** As a peer's planner does it: its stages go once no session holds them. Resolves when all have gone. */
+  async depart(id: PeerId): Promise<void> {
+    const { stages, probes } = this.peers.get(id)!
+    this.leaving.add(id)
+    stages.leaving = true
+    while (stages.stats.sessions > 0) await new Promise(resolve => setTimeout(resolve, 50))
+    for (const { engine } of probes) await stages.remove(modelId, engine)
+    this.links.kill(id)
+    this.peers.delete(id)
   }
 
   kill(id: PeerId): void {
@@ -136,11 +150,35 @@ export class TestWorld {
         tokenizer,
         model,
         route: async excluded => (routeOf ?? (e => this.route(e)))(excluded),
+        leaving: () => this.leaving,
+        detour: (route, excluded) => this.#detour(route, excluded),
         onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message])
       },
       words(prompt),
       rest
     )
+  }
+
+  #detour(route: readonly Hop[], excluded: ReadonlySet<PeerId>): { route: Hop[]; exact: boolean } | undefined {
+    const views: PeerView[] = [...this.peers.values()].map(({ id, probes }) => ({
+      peer: id,
+      budgetBytes: 0,
+      held: [],
+      holdsEmbedding: true,
+      holdsHead: true,
+      pinned: null,
+      visitMs: 1,
+      layerMs: 1,
+      numericClass: 'toy',
+      stages: probes.map(({ engine: { start, end } }) => ({ start, end, serving: true })),
+      sessions: 0,
+      battery: null,
+      leaving: this.leaving.has(id)
+    }))
+    const { layers } = this.model
+    const shape = { layers, stepBytes: 100 } as ModelShape
+    const found = findDetour(views, shape, { from: '' as PeerId, route, excluded })
+    return found === undefined ? undefined : { route: found, exact: true }
   }
 
   expected(prompt: readonly number[], count: number, sampling: Partial<Sampling> = {}): number[] {

@@ -27,7 +27,13 @@ test('stage.md has the parts of a protocol document, in order', () => {
 test('rules are numbered without a gap, and each one is cited by a test', () => {
   const rules = [...document.matchAll(/^- \*\*S(\d+)\.\*\*/gm)].map(match => Number(match[1]))
   expect(rules).toEqual(rules.map((_, i) => i + 1))
-  const tests = ['stage/stage.test.ts', 'session/session.test.ts', 'session/recovery.test.ts']
+  const tests = [
+    'stage/stage.test.ts',
+    'stage/prepare.test.ts',
+    'session/session.test.ts',
+    'session/recovery.test.ts',
+    'session/detour.test.ts'
+  ]
     .map(name => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8'))
     .join('\n')
   const cited = new Set(
@@ -52,5 +58,7 @@ test('the limits in stage.md are those of limits.ts', () => {
   expect(rows.get('opening a stream')).toBe(`${limits.stageOpenMs / 1000} s`)
   expect(rows.get('Closed from the whole route')).toContain(`${limits.stageCloseMs / 1000} s;`)
   expect(rows.get('cache without upstream')).toBe(`${limits.orphanGraceMs / 1000} s`)
+  expect(rows.get('cache without upstream at a leaving peer')).toBe(`${limits.orphanLeavingMs / 1000} s`)
+  expect(rows.get('lag of a stretch that has caught up')).toBe(`${limits.feedLagTokens} tokens`)
   expect(rows.get('session without a step')).toBe(`${limits.sessionIdleMs / 60_000} min`)
 })

@@ -183,7 +183,7 @@ describe('refusals make the session look elsewhere', () => {
       used = b.probes[0]!.engine.cacheBytesUsed
     }
     expect(used).toBe(0)
-    expect(events.filter(e => e.event === 'lost')).toMatchObject([{ peer: peerId('B'), reason: 'leaving' }])
+    expect(events.filter(e => e.event === 'lost')).toMatchObject([{ peer: peerId('B'), reason: 'left' }])
     expect(events.at(-1)).toMatchObject({ event: 'done', ids: w.expected(prompt(10), 12) })
     await w.stop()
   })
