@@ -2,6 +2,7 @@
 export type { ModelId, PeerId, Range, SessionId, ShardId } from './base/ids.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
+export { makeKeyFile } from './keep/key-file.ts'
 export { type ImportModelInit, importModel, listModels, showModel, verifyModel } from './model/library.ts'
 export type { EdgeType, Manifest, ModelConfig, WeightType } from './model/manifest.ts'
 export type { StoredModel } from './model/store.ts'

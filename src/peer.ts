@@ -2,7 +2,8 @@
 import { TypedEventEmitter } from '@libp2p/interface'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import type { Sampling } from './engine/engine.ts'
-import { InvalidOptionError, UnknownModelError } from './errors.ts'
+import { CorruptShardError, InvalidOptionError, UnknownModelError } from './errors.ts'
+import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
 import { loadAnnounceMs, minBudgetBytes } from './limits.ts'
 import { openLibrary } from './model/library.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
@@ -10,18 +11,23 @@ import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
 import { ClassPin } from './route/class-pin.ts'
 import { coverageOf } from './route/coverage.ts'
 import { Routing } from './route/routing-service.ts'
-import { type Hop, type ModelShape, type PeerView, viewOf } from './route/view.ts'
-import { ServedModel } from './served-model.ts'
+import { type Hop, type ModelShape, type PeerView, viewOf, withObtainable } from './route/view.ts'
+import { Seeker } from './seeker.ts'
+import { ServedModel, type ShardFetch } from './served-model.ts'
 import type { Generation } from './session/generation.ts'
-import { generate, type SessionParts } from './session/service.ts'
+import { generate, resume, type SessionParts } from './session/service.ts'
 import { checkBudget, shapeOf } from './shape.ts'
+import { sourcesOf } from './sources.ts'
 import { createStageService, type StageService } from './stage/service.ts'
+import { createSupply, type Supply } from './supply/service.ts'
 import { openDataDir } from './swarm/data-dir.ts'
 import { readHardware } from './swarm/hardware.ts'
 import { createSwarm, type Swarm, type SwarmPeer } from './swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from './swarm/swarm-file.ts'
 
+export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from './session/generation.ts'
+export type { ShardFetch } from './served-model.ts'
 export type { SwarmConfig } from './swarm/swarm-file.ts'
 
 /** How to start a peer. */
@@ -31,7 +37,7 @@ export interface PeerInit {
   /** The swarm to join: a file made by `skein init`, or its contents. */
   swarm: string | SwarmConfig
   /**
-   * Name or id of the model to serve.
+   * Name or id of the model to serve. What is not in `dataDir` is fetched from peers that have it, once there are some.
    * @default the only model in `dataDir`, or the one that ships when there is none
    */
   model?: string
@@ -69,8 +75,24 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default 256, or what the context leaves
    */
   maxTokens?: number
-  /** Name or id. @default the model that this peer serves */
+  /** Name or id; known here, or offered by a live peer. @default the model that this peer serves */
   model?: string
+  /**
+   * Keep prompt and answer, sealed with a key, on two other peers, so that `resume` can go on with them wherever that
+   * key is. What cannot be kept is an event `warning`, not an error.
+   * @default not kept
+   */
+  session?: SessionInit
+  /** Cancels the answer and frees every cache on its route. */
+  signal?: AbortSignal
+}
+
+export interface ResumeOptions extends Omit<SessionInit, 'name'> {
+  /**
+   * Tokens of the whole answer at most, those that are there included.
+   * @default as it was asked for
+   */
+  maxTokens?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }
@@ -120,11 +142,23 @@ export interface ModelStatus {
   readonly missing: { readonly layers: readonly Range[]; readonly bytes: number } | null
 }
 
+/** Weights on their way from other peers. */
+export interface FetchingStatus {
+  /** Null while only the model's name or the beginning of its id is known. */
+  readonly model: ModelId | null
+  /** What is fetched, or why nothing is: `layers 3-5 from 2 peers`. */
+  readonly state: string
+  readonly bytes: number
+  readonly bytesTotal: number
+}
+
 export interface Status {
   readonly self: PeerId
   readonly swarm: string
   readonly peers: readonly PeerStatus[]
   readonly models: readonly ModelStatus[]
+  /** What this peer fetches from others or waits for, or null. */
+  readonly fetching: FetchingStatus | null
   /** Ways of discovery and what became of each. */
   readonly discovery: readonly { readonly way: string; readonly state: string }[]
   /** Protocol violations by remote peers since the start, by kind. */
@@ -140,6 +174,8 @@ export interface PeerEvents {
   /** A stage of this peer began or ceased to serve. */
   'stage:up': CustomEvent<StageStatus>
   'stage:down': CustomEvent<StageStatus>
+  /** Shards that this peer needs are being fetched from others, and later have come. */
+  'shards:fetch': CustomEvent<ShardFetch>
   /** A model became covered, or is no longer. */
   'model:covered': CustomEvent<{ readonly model: ModelId }>
   'model:uncovered': CustomEvent<{ readonly model: ModelId }>
@@ -154,6 +190,17 @@ export interface Peer {
   status(): Status
   /** Answers a prompt. Nothing runs until the result is iterated. */
   generate(prompt: string, options?: GenerateOptions): Generation
+  /**
+   * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
+   * with. The first event says what was there; the answer is the whole one. It goes on being kept.
+   * Iterating throws {UnknownSessionError} {InvalidKeyError} and what `generate` throws.
+   */
+  resume(name: string, options?: ResumeOptions): Generation
+  /**
+   * Has the peers that keep a session remove it, as far as they are reachable. Returns how many had it.
+   * @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason.
+   */
+  forget(session: KeptSessionName, options?: { signal?: AbortSignal }): Promise<number>
   addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
@@ -181,13 +228,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     const store = await openLibrary(dataDir.path)
     await store.sweep()
     const model = await chooseModel(store, init.model)
-    const { layers } = model.manifest.config
-    if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
-      throw new InvalidOptionError(
-        `layers ${pinned.start}-${pinned.end} are no range of ${model.manifest.name}, which has layers 0-${layers} (the end is not included)`
-      )
-    }
-    checkBudget(shapeOf(model.manifest), memoryBytes, pinned)
+    if (typeof model !== 'string') checkServable(model, memoryBytes, pinned)
     const swarm = await createSwarm({
       dataDir,
       config,
@@ -198,7 +239,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     const peer = new RunningPeer(swarm, config.name, store)
-    await peer.start({ model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
+    await peer.start({ dataDir: dataDir.path, model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
     return peer
   } catch (error) {
     for (const end of ends.reverse()) await end()
@@ -217,13 +258,29 @@ function checkInit(memoryBytes: number, threads: number): void {
   }
 }
 
-/** The named model; else the only one that was imported; else the only one that ships. */
-async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel> {
-  if (nameOrId !== undefined) return store.resolve(nameOrId)
+/** @throws {InvalidOptionError} {BudgetTooSmallError} when a peer cannot serve that part of a model. */
+function checkServable(model: StoredModel, memoryBytes: number, pinned: Range | null): void {
+  const { layers } = model.manifest.config
+  if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
+    throw new InvalidOptionError(
+      `layers ${pinned.start}-${pinned.end} are no range of ${model.manifest.name}, which has layers 0-${layers} (the end is not included)`
+    )
+  }
+  checkBudget(shapeOf(model.manifest), memoryBytes, pinned)
+}
+
+/**
+ * The named model, or its name when it is not here and must come from peers; else the only one that was imported or
+ * fetched; else the only one that ships.
+ */
+async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel | string> {
+  if (nameOrId !== undefined) return (await store.knows(nameOrId)) ? store.resolve(nameOrId) : nameOrId
   const broken: string[] = []
   const models = await store.list({ onBroken: ({ message }) => broken.push(message) })
-  const imported = models.filter(({ shipped }) => !shipped)
-  const choice = imported.length > 0 ? imported : models
+  // A model that this peer only asked others about has no shards here.
+  const held = await Promise.all(models.map(model => store.held(model)))
+  const imported = models.filter(({ shipped }, i) => !shipped && held[i]!.length > 0)
+  const choice = imported.length > 0 ? imported : models.filter(({ shipped }) => shipped)
   if (choice.length === 1) return choice[0]!
   const names = choice.map(({ manifest }) => manifest.name).join(', ')
   throw new UnknownModelError(
@@ -244,7 +301,13 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #generating = new AbortController()
   readonly #routing: Routing
   #stages!: StageService
-  #served!: ServedModel
+  #supply!: Supply
+  #seeker!: Seeker
+  /** Undefined until the model is here. */
+  #served: ServedModel | undefined
+  /** Why it is not here yet. */
+  #seeking: string | undefined
+  #kept!: KeptSessions
   #announced = ''
   #stopping: Promise<void> | undefined
   #ends: (() => Promise<void>)[] = []
@@ -259,6 +322,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   async start({
+    dataDir,
     model,
     budgetBytes,
     pinned,
@@ -266,7 +330,9 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     signal,
     ends
   }: {
-    model: StoredModel
+    dataDir: string
+    /** A name or id: the model has to come from peers. */
+    model: StoredModel | string
     budgetBytes: number
     pinned: Range | null
     threads: number
@@ -282,22 +348,46 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
     })
     ends.push(() => this.#stages.stop())
-    this.#served = await ServedModel.start(
-      {
-        store: this.#store,
-        model,
-        swarm,
-        stages: this.#stages,
-        budgetBytes,
-        pinned,
-        threads,
-        onWarning,
-        onStage: ({ cacheBytesFree: _, serving, ...stage }) =>
-          this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving })
-      },
-      { signal }
-    )
-    ends.push(() => this.#served.stop())
+    this.#kept = await KeptSessions.start({ swarm, dataDir, onWarning })
+    ends.push(() => this.#kept.stop())
+    this.#supply = await createSupply({
+      links: swarm.links,
+      store: this.#store,
+      live: () => this.#stages.stats.sessions > 0,
+      onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
+    })
+    ends.push(() => this.#supply.stop())
+    this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
+    const serve = (model: StoredModel, signal: AbortSignal): Promise<ServedModel> =>
+      ServedModel.start(
+        {
+          store: this.#store,
+          model,
+          swarm,
+          stages: this.#stages,
+          supply: this.#supply,
+          budgetBytes,
+          pinned,
+          threads,
+          onWarning,
+          onStage: ({ cacheBytesFree: _, serving, ...stage }) =>
+            this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
+          onFetch: fetch => this.#emit('shards:fetch', fetch)
+        },
+        { signal }
+      )
+    if (typeof model === 'string') {
+      swarm.announce({ budgetBytes })
+      this.#seeking = `looking for the model '${model}'`
+      const sought = this.#seek(model, async found => {
+        checkServable(found, budgetBytes, pinned)
+        this.#served = await serve(found, this.#generating.signal)
+      })
+      ends.push(() => sought)
+    } else {
+      this.#served = await serve(model, signal)
+    }
+    ends.push(async () => this.#served?.stop())
     swarm.addEventListener('record', () => this.#onRecord())
     swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
     swarm.addEventListener('leave', ({ detail }) => {
@@ -318,12 +408,36 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
-    const { model, signal, ...rest } = options
-    const ending = this.#generating.signal
-    return generate(() => this.#sessionParts(model), prompt, {
+    const { model, signal, session, ...rest } = options
+    return generate(() => this.#sessionParts(model, { session, after: 0, classes: [] }), prompt, {
       ...rest,
-      signal: signal === undefined ? ending : AbortSignal.any([signal, ending])
+      signal: this.#orEnding(signal)
     })
+  }
+
+  resume(name: string, { key, ttlMs, maxTokens, signal: given }: ResumeOptions = {}): Generation {
+    const signal = this.#orEnding(given)
+    const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
+    return resume(async () => {
+      const found = await this.#kept.find(named, { signal })
+      const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
+      const parts = await this.#sessionParts(found.model, { session, after: found.version, classes: found.classes })
+      return {
+        parts,
+        begun: found,
+        options: { ...found.sampling, maxTokens: maxTokens ?? found.maxTokens, signal }
+      }
+    })
+  }
+
+  forget(session: KeptSessionName, { signal }: { signal?: AbortSignal } = {}): Promise<number> {
+    return this.#kept.forget(session, { signal: this.#orEnding(signal) })
+  }
+
+  /** Until the signal, or the end of this peer. */
+  #orEnding(signal: AbortSignal | undefined): AbortSignal {
+    const ending = this.#generating.signal
+    return signal === undefined ? ending : AbortSignal.any([signal, ending])
   }
 
   status(): Status {
@@ -333,6 +447,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       swarm: this.#swarmName,
       peers: records.map(peer => this.#peerStatus(peer)),
       models: this.#models(records),
+      fetching: this.#fetching(),
       discovery: this.#swarm.discovery(),
       violations: this.#swarm.violations()
     }
@@ -358,7 +473,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       addresses,
       hardware: record.hardware,
       budgetBytes: record.budgetBytes,
-      usedBytes: self ? this.#served.usedBytes : null,
+      usedBytes: self ? (this.#served?.usedBytes ?? 0) : null,
       stages: record.stages.map(({ model, start, end, serving }) => ({ model, start, end, serving })),
       sessions: record.load.sessions,
       timings: record.models.map(({ model, visitMs, layerMs, numericClass }) => ({
@@ -384,13 +499,40 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         name,
         layers,
         coverage: coverageOf(serving, { layers }),
-        missing: model === this.#served.shape.id ? this.#served.placement.missing() : null
+        missing: model === this.#served?.shape.id ? this.#served.placement.missing() : null
       }
     })
   }
 
+  #fetching(): FetchingStatus | null {
+    if (this.#served === undefined) {
+      return this.#seeking === undefined ? null : { model: null, state: this.#seeking, bytes: 0, bytesTotal: 0 }
+    }
+    const fetching = this.#served.fetching
+    if (fetching === null) return null
+    const { model, shards, bytes, bytesTotal, peers } = fetching
+    return { model, state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`, bytes, bytesTotal }
+  }
+
+  /** Waits for the model to be offered, learns it from peers and serves it. */
+  async #seek(nameOrId: string, serve: (model: StoredModel) => Promise<void>): Promise<void> {
+    const { signal } = this.#generating
+    const onState = (message: string): void => {
+      this.#seeking = message
+      this.#emit('warning', { message })
+    }
+    try {
+      await serve(await this.#seeker.seek(nameOrId, { signal, onState }))
+      this.#onRecord()
+    } catch (error) {
+      // What it cannot serve it can still ask others about.
+      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${(error as Error).message}`)
+    }
+  }
+
   #onRecord(): void {
-    this.#served.placement.changed()
+    this.#served?.placement.changed()
+    this.#supply.changed()
     this.#routing.changed()
     for (const { id, coverage } of this.#models(this.#swarm.records())) {
       const covered = coverage.every(count => count > 0)
@@ -406,13 +548,20 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const now = `${sessions} ${queuedSteps}`
     if (now === this.#announced) return
     this.#announced = now
-    this.#swarm.announce({ load: { sessions, queuedSteps }, stages: this.#served.offers })
-    this.#served.placement.changed()
+    this.#swarm.announce({ load: { sessions, queuedSteps }, ...(this.#served === undefined ? {} : { stages: this.#served.offers }) })
+    this.#served?.placement.changed()
   }
 
   /** What a session works with; its route counts as in flight until the session ends. */
-  async #sessionParts(nameOrId: string | undefined): Promise<SessionParts> {
-    const model = nameOrId === undefined ? this.#served.stored : await this.#store.resolve(nameOrId)
+  async #sessionParts(
+    nameOrId: string | undefined,
+    kept: { session: SessionInit | undefined; after: number; classes: readonly string[] }
+  ): Promise<SessionParts> {
+    const model =
+      nameOrId === undefined
+        ? this.#served?.stored
+        : await this.#seeker.find(nameOrId, { signal: this.#generating.signal })
+    if (model === undefined) throw new UnknownModelError(`there is no model here to answer with: ${this.#seeking}`)
     let parts = this.#parts.get(model.id)
     if (parts === undefined) {
       parts = this.#loadParts(model)
@@ -423,7 +572,15 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const { tokenizer, shape } = await parts
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
-    const pin = new ClassPin()
+    const pin = new ClassPin(kept.classes)
+    const keep =
+      kept.session === undefined
+        ? undefined
+        : await this.#kept.keep(kept.session, {
+            model: model.id,
+            after: kept.after,
+            classes: () => pin.layerClasses ?? []
+          })
     const release = (): void => {
       this.#routing.release(hops)
       hops = []
@@ -439,21 +596,36 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         return hops
       },
       isExact: () => pin.exact,
+      ...(keep === undefined ? {} : { keep }),
       onEnd: release,
       onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
     }
   }
 
   async #loadParts(model: StoredModel): Promise<ModelParts> {
-    const tokenizer = loadTokenizer(await this.#store.tokenizerBytes(model), model.manifest)
+    const tokenizer = loadTokenizer(await this.#tokenizerBytes(model), model.manifest)
     return { tokenizer, shape: shapeOf(model.manifest) }
   }
 
+  /** A tokenizer that is missing or damaged here is fetched from peers, where one has it. */
+  async #tokenizerBytes(model: StoredModel): Promise<Uint8Array> {
+    try {
+      return await this.#store.tokenizerBytes(model)
+    } catch (error) {
+      const peers = (): PeerId[] => sourcesOf(this.#swarm.records(), this.id, model.id)
+      if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
+      await this.#supply.fetch([model.manifest.tokenizer], { peers, signal: this.#generating.signal })
+      return this.#store.tokenizerBytes(model)
+    }
+  }
+
   #reachable(model: ModelShape): PeerView[] {
-    return this.#swarm.records().flatMap(({ record, connected }) => {
-      const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
-      return view === undefined ? [] : [view]
-    })
+    return withObtainable(
+      this.#swarm.records().flatMap(({ record, connected }) => {
+        const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
+        return view === undefined ? [] : [view]
+      })
+    )
   }
 }
 

@@ -16,13 +16,32 @@ const arrows: Record<string, readonly string[]> = {
   engine: ['model', 'base'],
   stage: ['engine', 'model', 'protocols', 'base'],
   supply: ['model', 'protocols', 'base'],
+  keep: ['protocols', 'base'],
   swarm: ['protocols', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
   'shape.ts': ['route', 'engine', 'model', 'base'],
-  'served-model.ts': ['shape.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
-  'peer.ts': ['served-model.ts', 'shape.ts', 'session', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'protocols', 'base'],
-  'index.ts': ['peer.ts', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  'sources.ts': ['swarm/record', 'base'],
+  'seeker.ts': ['sources.ts', 'supply', 'model', 'swarm', 'base'],
+  'served-model.ts': ['shape.ts', 'sources.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
+  'kept-sessions.ts': ['keep', 'session', 'swarm', 'base'],
+  'peer.ts': [
+    'kept-sessions.ts',
+    'served-model.ts',
+    'seeker.ts',
+    'shape.ts',
+    'sources.ts',
+    'session',
+    'route',
+    'stage',
+    'supply',
+    'engine',
+    'model',
+    'swarm',
+    'protocols',
+    'base'
+  ],
+  'index.ts': ['peer.ts', 'keep', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
   cli: ['index.ts'],
   api: ['index.ts'],
   'errors.ts': ['base'],
@@ -41,7 +60,8 @@ const doers = [
   /^src\/model\/(store|library)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|channel|dialer|discovery-[^/]*|identity|hardware|data-dir|seq-file|swarm-file)\.ts$/,
-  /^src\/(peer|served-model)\.ts$/,
+  /^src\/keep\/(sealing|key-file)\.ts$/,
+  /^src\/(peer|served-model|seeker|kept-sessions)\.ts$/,
   /^src\/(cli|api)\//
 ]
 
@@ -153,7 +173,7 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
   }
   const isSurface = room === 'cli' || room === 'api'
   if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
-  if (contracts.includes(target) && ['stage', 'session', 'supply', 'peer.ts', 'sim'].includes(room)) {
+  if (contracts.includes(target) && ['stage', 'session', 'supply', 'keep', 'peer.ts', 'sim'].includes(room)) {
     if (!typeOnly) say(`${target} is a contract: import its types only`)
     return
   }

@@ -6,8 +6,13 @@ import type { Hop, PeerView } from './view.ts'
 
 export class ClassPin {
   /** [layers] the class that computed each layer first; empty before the first route. */
-  #first: readonly string[] = []
+  #first: readonly string[]
   #exact = true
+
+  /** @param first [layers] those of a session that is resumed; empty for a new one. */
+  constructor(first: readonly string[] = []) {
+    this.#first = first
+  }
 
   /** [layers] the classes that the next route should keep; undefined before the first. */
   get layerClasses(): readonly string[] | undefined {

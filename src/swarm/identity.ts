@@ -1,5 +1,5 @@
 /** Who this peer is: an Ed25519 key in its data directory, made once and kept. */
-import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, hkdfSync, sign, verify } from 'node:crypto'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
@@ -13,6 +13,8 @@ export interface Identity {
   readonly privateKey: Ed25519PrivateKey
   /** Ed25519 over the bytes as they are. The caller separates domains. */
   sign(data: Uint8Array): Uint8Array
+  /** 32 bytes for one purpose, by HKDF-SHA256 of the private key: they tell nothing about it or about one another. */
+  derive(purpose: string): Uint8Array
 }
 
 /**
@@ -74,7 +76,8 @@ export function identityOf(privateKey: Ed25519PrivateKey): Identity {
   return {
     id: peerIdFromPrivateKey(privateKey).toString() as PeerId,
     privateKey,
-    sign: data => new Uint8Array(sign(null, data, key))
+    sign: data => new Uint8Array(sign(null, data, key)),
+    derive: purpose => new Uint8Array(hkdfSync('sha256', privateKey.raw.subarray(0, 32), '', purpose, 32))
   }
 }
 

@@ -1,0 +1,1804 @@
+import { decodeMessage, encodeMessage, enumeration, MaxLengthError, message, streamMessage } from 'protons-runtime'
+import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
+import type { Codec, DecodeOptions } from 'protons-runtime'
+import type { Uint8ArrayList } from 'uint8arraylist'
+
+export interface KeepFrame {
+  put?: Put
+  get?: Get
+  remove?: Remove
+  kept?: Kept
+  entry?: Entry
+  refused?: Refused
+}
+
+export namespace KeepFrame {
+  let _codec: Codec<KeepFrame>
+
+  export const codec = (): Codec<KeepFrame> => {
+    if (_codec == null) {
+      _codec = message<KeepFrame>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        obj = { ...obj }
+
+        if (obj.refused != null) {
+          obj.entry = undefined
+          obj.kept = undefined
+          obj.remove = undefined
+          obj.get = undefined
+          obj.put = undefined
+        }
+
+        if (obj.entry != null) {
+          obj.refused = undefined
+          obj.kept = undefined
+          obj.remove = undefined
+          obj.get = undefined
+          obj.put = undefined
+        }
+
+        if (obj.kept != null) {
+          obj.refused = undefined
+          obj.entry = undefined
+          obj.remove = undefined
+          obj.get = undefined
+          obj.put = undefined
+        }
+
+        if (obj.remove != null) {
+          obj.refused = undefined
+          obj.entry = undefined
+          obj.kept = undefined
+          obj.get = undefined
+          obj.put = undefined
+        }
+
+        if (obj.get != null) {
+          obj.refused = undefined
+          obj.entry = undefined
+          obj.kept = undefined
+          obj.remove = undefined
+          obj.put = undefined
+        }
+
+        if (obj.put != null) {
+          obj.refused = undefined
+          obj.entry = undefined
+          obj.kept = undefined
+          obj.remove = undefined
+          obj.get = undefined
+        }
+
+        if (obj.put != null) {
+          w.uint32(10)
+          Put.codec().encode(obj.put, w)
+        }
+
+        if (obj.get != null) {
+          w.uint32(18)
+          Get.codec().encode(obj.get, w)
+        }
+
+        if (obj.remove != null) {
+          w.uint32(26)
+          Remove.codec().encode(obj.remove, w)
+        }
+
+        if (obj.kept != null) {
+          w.uint32(34)
+          Kept.codec().encode(obj.kept, w)
+        }
+
+        if (obj.entry != null) {
+          w.uint32(42)
+          Entry.codec().encode(obj.entry, w)
+        }
+
+        if (obj.refused != null) {
+          w.uint32(50)
+          Refused.codec().encode(obj.refused, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {}
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.put = Put.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.put
+              })
+              break
+            }
+            case 2: {
+              obj.get = Get.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.get
+              })
+              break
+            }
+            case 3: {
+              obj.remove = Remove.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.remove
+              })
+              break
+            }
+            case 4: {
+              obj.kept = Kept.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.kept
+              })
+              break
+            }
+            case 5: {
+              obj.entry = Entry.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.entry
+              })
+              break
+            }
+            case 6: {
+              obj.refused = Refused.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.refused
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        if (obj.refused != null) {
+          delete obj.entry
+          delete obj.kept
+          delete obj.remove
+          delete obj.get
+          delete obj.put
+        }
+
+        if (obj.entry != null) {
+          delete obj.refused
+          delete obj.kept
+          delete obj.remove
+          delete obj.get
+          delete obj.put
+        }
+
+        if (obj.kept != null) {
+          delete obj.refused
+          delete obj.entry
+          delete obj.remove
+          delete obj.get
+          delete obj.put
+        }
+
+        if (obj.remove != null) {
+          delete obj.refused
+          delete obj.entry
+          delete obj.kept
+          delete obj.get
+          delete obj.put
+        }
+
+        if (obj.get != null) {
+          delete obj.refused
+          delete obj.entry
+          delete obj.kept
+          delete obj.remove
+          delete obj.put
+        }
+
+        if (obj.put != null) {
+          delete obj.refused
+          delete obj.entry
+          delete obj.kept
+          delete obj.remove
+          delete obj.get
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield * Put.codec().stream(reader, reader.uint32(), `${prefix}.put`, {
+                limits: opts.limits?.put
+              })
+
+              break
+            }
+            case 2: {
+              yield * Get.codec().stream(reader, reader.uint32(), `${prefix}.get`, {
+                limits: opts.limits?.get
+              })
+
+              break
+            }
+            case 3: {
+              yield * Remove.codec().stream(reader, reader.uint32(), `${prefix}.remove`, {
+                limits: opts.limits?.remove
+              })
+
+              break
+            }
+            case 4: {
+              yield * Kept.codec().stream(reader, reader.uint32(), `${prefix}.kept`, {
+                limits: opts.limits?.kept
+              })
+
+              break
+            }
+            case 5: {
+              yield * Entry.codec().stream(reader, reader.uint32(), `${prefix}.entry`, {
+                limits: opts.limits?.entry
+              })
+
+              break
+            }
+            case 6: {
+              yield * Refused.codec().stream(reader, reader.uint32(), `${prefix}.refused`, {
+                limits: opts.limits?.refused
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeepFramePutIdFieldEvent {
+    field: '$.put.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeepFramePutBaseFieldEvent {
+    field: '$.put.base'
+    value: bigint
+  }
+
+  export interface KeepFramePutVersionFieldEvent {
+    field: '$.put.version'
+    value: bigint
+  }
+
+  export interface KeepFramePutFromFieldEvent {
+    field: '$.put.from'
+    value: number
+  }
+
+  export interface KeepFramePutPartsFieldEvent {
+    field: '$.put.parts[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeepFramePutTtlMsFieldEvent {
+    field: '$.put.ttlMs'
+    value: number
+  }
+
+  export interface KeepFrameGetIdFieldEvent {
+    field: '$.get.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeepFrameRemoveIdFieldEvent {
+    field: '$.remove.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeepFrameKeptVersionFieldEvent {
+    field: '$.kept.version'
+    value: bigint
+  }
+
+  export interface KeepFrameEntryVersionFieldEvent {
+    field: '$.entry.version'
+    value: bigint
+  }
+
+  export interface KeepFrameEntryPartsFieldEvent {
+    field: '$.entry.parts[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeepFrameEntryLeftMsFieldEvent {
+    field: '$.entry.leftMs'
+    value: number
+  }
+
+  export interface KeepFrameRefusedReasonFieldEvent {
+    field: '$.refused.reason'
+    value: KeepReason
+  }
+
+  export interface KeepFrameRefusedVersionFieldEvent {
+    field: '$.refused.version'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<KeepFrame>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeepFrame.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeepFrame>): KeepFrame {
+    return decodeMessage(buf, KeepFrame.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeepFrame>): Generator<KeepFramePutIdFieldEvent | KeepFramePutBaseFieldEvent | KeepFramePutVersionFieldEvent | KeepFramePutFromFieldEvent | KeepFramePutPartsFieldEvent | KeepFramePutTtlMsFieldEvent | KeepFrameGetIdFieldEvent | KeepFrameRemoveIdFieldEvent | KeepFrameKeptVersionFieldEvent | KeepFrameEntryVersionFieldEvent | KeepFrameEntryPartsFieldEvent | KeepFrameEntryLeftMsFieldEvent | KeepFrameRefusedReasonFieldEvent | KeepFrameRefusedVersionFieldEvent> {
+    return streamMessage(buf, KeepFrame.codec(), opts)
+  }
+}
+
+export interface Put {
+  id: Uint8Array<ArrayBuffer>
+  base: bigint
+  version: bigint
+  from: number
+  parts: Uint8Array<ArrayBuffer>[]
+  ttlMs: number
+}
+
+export namespace Put {
+  let _codec: Codec<Put>
+
+  export const codec = (): Codec<Put> => {
+    if (_codec == null) {
+      _codec = message<Put>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.id != null && obj.id.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.id)
+        }
+
+        if ((obj.base != null && obj.base !== 0n)) {
+          w.uint32(16)
+          w.uint64(obj.base)
+        }
+
+        if ((obj.version != null && obj.version !== 0n)) {
+          w.uint32(24)
+          w.uint64(obj.version)
+        }
+
+        if ((obj.from != null && obj.from !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.from)
+        }
+
+        if (obj.parts != null && obj.parts.length > 0) {
+          for (const value of obj.parts) {
+            w.uint32(42)
+            w.bytes(value)
+          }
+        }
+
+        if ((obj.ttlMs != null && obj.ttlMs !== 0)) {
+          w.uint32(48)
+          w.uint32(obj.ttlMs)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          id: uint8ArrayAlloc(0),
+          base: 0n,
+          version: 0n,
+          from: 0,
+          parts: [],
+          ttlMs: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.id = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.base = reader.uint64()
+              break
+            }
+            case 3: {
+              obj.version = reader.uint64()
+              break
+            }
+            case 4: {
+              obj.from = reader.uint32()
+              break
+            }
+            case 5: {
+              if (opts.limits?.parts != null && obj.parts.length === opts.limits.parts) {
+                throw new MaxLengthError('Decode error - repeated field "parts" had too many elements')
+              }
+
+              obj.parts.push(reader.bytes())
+              break
+            }
+            case 6: {
+              obj.ttlMs = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          parts: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.base`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.version`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.from`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 5: {
+              if (opts.limits?.parts != null && obj.parts === opts.limits.parts) {
+                throw new MaxLengthError('Streaming decode error - repeated field "parts" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.parts[]`,
+                index: obj.parts,
+                value: reader.bytes()
+              }
+
+              obj.parts++
+
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.ttlMs`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface PutIdFieldEvent {
+    field: '$.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PutBaseFieldEvent {
+    field: '$.base'
+    value: bigint
+  }
+
+  export interface PutVersionFieldEvent {
+    field: '$.version'
+    value: bigint
+  }
+
+  export interface PutFromFieldEvent {
+    field: '$.from'
+    value: number
+  }
+
+  export interface PutPartsFieldEvent {
+    field: '$.parts[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PutTtlMsFieldEvent {
+    field: '$.ttlMs'
+    value: number
+  }
+
+  export function encode (obj: Partial<Put>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Put.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Put>): Put {
+    return decodeMessage(buf, Put.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Put>): Generator<PutIdFieldEvent | PutBaseFieldEvent | PutVersionFieldEvent | PutFromFieldEvent | PutPartsFieldEvent | PutTtlMsFieldEvent> {
+    return streamMessage(buf, Put.codec(), opts)
+  }
+}
+
+export interface Get {
+  id: Uint8Array<ArrayBuffer>
+}
+
+export namespace Get {
+  let _codec: Codec<Get>
+
+  export const codec = (): Codec<Get> => {
+    if (_codec == null) {
+      _codec = message<Get>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.id != null && obj.id.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.id)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          id: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.id = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface GetIdFieldEvent {
+    field: '$.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<Get>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Get.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Get>): Get {
+    return decodeMessage(buf, Get.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Get>): Generator<GetIdFieldEvent> {
+    return streamMessage(buf, Get.codec(), opts)
+  }
+}
+
+export interface Remove {
+  id: Uint8Array<ArrayBuffer>
+}
+
+export namespace Remove {
+  let _codec: Codec<Remove>
+
+  export const codec = (): Codec<Remove> => {
+    if (_codec == null) {
+      _codec = message<Remove>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.id != null && obj.id.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.id)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          id: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.id = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RemoveIdFieldEvent {
+    field: '$.id'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<Remove>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Remove.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Remove>): Remove {
+    return decodeMessage(buf, Remove.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Remove>): Generator<RemoveIdFieldEvent> {
+    return streamMessage(buf, Remove.codec(), opts)
+  }
+}
+
+export interface Kept {
+  version: bigint
+}
+
+export namespace Kept {
+  let _codec: Codec<Kept>
+
+  export const codec = (): Codec<Kept> => {
+    if (_codec == null) {
+      _codec = message<Kept>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.version != null && obj.version !== 0n)) {
+          w.uint32(8)
+          w.uint64(obj.version)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          version: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.version = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.version`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptVersionFieldEvent {
+    field: '$.version'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<Kept>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Kept.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Kept>): Kept {
+    return decodeMessage(buf, Kept.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Kept>): Generator<KeptVersionFieldEvent> {
+    return streamMessage(buf, Kept.codec(), opts)
+  }
+}
+
+export interface Entry {
+  version: bigint
+  parts: Uint8Array<ArrayBuffer>[]
+  leftMs: number
+}
+
+export namespace Entry {
+  let _codec: Codec<Entry>
+
+  export const codec = (): Codec<Entry> => {
+    if (_codec == null) {
+      _codec = message<Entry>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.version != null && obj.version !== 0n)) {
+          w.uint32(8)
+          w.uint64(obj.version)
+        }
+
+        if (obj.parts != null && obj.parts.length > 0) {
+          for (const value of obj.parts) {
+            w.uint32(18)
+            w.bytes(value)
+          }
+        }
+
+        if ((obj.leftMs != null && obj.leftMs !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.leftMs)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          version: 0n,
+          parts: [],
+          leftMs: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.version = reader.uint64()
+              break
+            }
+            case 2: {
+              if (opts.limits?.parts != null && obj.parts.length === opts.limits.parts) {
+                throw new MaxLengthError('Decode error - repeated field "parts" had too many elements')
+              }
+
+              obj.parts.push(reader.bytes())
+              break
+            }
+            case 3: {
+              obj.leftMs = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          parts: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.version`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 2: {
+              if (opts.limits?.parts != null && obj.parts === opts.limits.parts) {
+                throw new MaxLengthError('Streaming decode error - repeated field "parts" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.parts[]`,
+                index: obj.parts,
+                value: reader.bytes()
+              }
+
+              obj.parts++
+
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.leftMs`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface EntryVersionFieldEvent {
+    field: '$.version'
+    value: bigint
+  }
+
+  export interface EntryPartsFieldEvent {
+    field: '$.parts[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface EntryLeftMsFieldEvent {
+    field: '$.leftMs'
+    value: number
+  }
+
+  export function encode (obj: Partial<Entry>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Entry.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Entry>): Entry {
+    return decodeMessage(buf, Entry.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Entry>): Generator<EntryVersionFieldEvent | EntryPartsFieldEvent | EntryLeftMsFieldEvent> {
+    return streamMessage(buf, Entry.codec(), opts)
+  }
+}
+
+export enum KeepReason {
+  UNSPECIFIED = 'UNSPECIFIED',
+  UNKNOWN = 'UNKNOWN',
+  GAP = 'GAP',
+  STALE = 'STALE',
+  NO_ROOM = 'NO_ROOM'
+}
+
+enum __KeepReasonValues {
+  UNSPECIFIED = 0,
+  UNKNOWN = 1,
+  GAP = 2,
+  STALE = 3,
+  NO_ROOM = 4
+}
+
+export namespace KeepReason {
+  export const codec = (): Codec<KeepReason> => {
+    return enumeration<KeepReason>(__KeepReasonValues)
+  }
+}
+
+export interface Refused {
+  reason: KeepReason
+  version: bigint
+}
+
+export namespace Refused {
+  let _codec: Codec<Refused>
+
+  export const codec = (): Codec<Refused> => {
+    if (_codec == null) {
+      _codec = message<Refused>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if (obj.reason != null && __KeepReasonValues[obj.reason] !== 0) {
+          w.uint32(8)
+          KeepReason.codec().encode(obj.reason, w)
+        }
+
+        if ((obj.version != null && obj.version !== 0n)) {
+          w.uint32(16)
+          w.uint64(obj.version)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          reason: KeepReason.UNSPECIFIED,
+          version: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.reason = KeepReason.codec().decode(reader)
+              break
+            }
+            case 2: {
+              obj.version = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.reason`,
+                value: KeepReason.codec().decode(reader)
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.version`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface RefusedReasonFieldEvent {
+    field: '$.reason'
+    value: KeepReason
+  }
+
+  export interface RefusedVersionFieldEvent {
+    field: '$.version'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<Refused>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Refused.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Refused>): Refused {
+    return decodeMessage(buf, Refused.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Refused>): Generator<RefusedReasonFieldEvent | RefusedVersionFieldEvent> {
+    return streamMessage(buf, Refused.codec(), opts)
+  }
+}
+
+export interface KeptHead {
+  run: Uint8Array<ArrayBuffer>
+  model: Uint8Array<ArrayBuffer>
+  promptIds: Uint8Array<ArrayBuffer>
+  temperature: number
+  topP: number
+  topK: number
+  seed: bigint
+  maxTokens: number
+  ttlMs: number
+  classes: string[]
+}
+
+export namespace KeptHead {
+  let _codec: Codec<KeptHead>
+
+  export const codec = (): Codec<KeptHead> => {
+    if (_codec == null) {
+      _codec = message<KeptHead>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.run != null && obj.run.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.run)
+        }
+
+        if ((obj.model != null && obj.model.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.model)
+        }
+
+        if ((obj.promptIds != null && obj.promptIds.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.promptIds)
+        }
+
+        if ((obj.temperature != null && obj.temperature !== 0)) {
+          w.uint32(33)
+          w.double(obj.temperature)
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(41)
+          w.double(obj.topP)
+        }
+
+        if ((obj.topK != null && obj.topK !== 0)) {
+          w.uint32(48)
+          w.uint32(obj.topK)
+        }
+
+        if ((obj.seed != null && obj.seed !== 0n)) {
+          w.uint32(56)
+          w.uint64(obj.seed)
+        }
+
+        if ((obj.maxTokens != null && obj.maxTokens !== 0)) {
+          w.uint32(64)
+          w.uint32(obj.maxTokens)
+        }
+
+        if ((obj.ttlMs != null && obj.ttlMs !== 0)) {
+          w.uint32(72)
+          w.uint32(obj.ttlMs)
+        }
+
+        if (obj.classes != null && obj.classes.length > 0) {
+          for (const value of obj.classes) {
+            w.uint32(82)
+            w.string(value)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          run: uint8ArrayAlloc(0),
+          model: uint8ArrayAlloc(0),
+          promptIds: uint8ArrayAlloc(0),
+          temperature: 0,
+          topP: 0,
+          topK: 0,
+          seed: 0n,
+          maxTokens: 0,
+          ttlMs: 0,
+          classes: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.run = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.model = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.promptIds = reader.bytes()
+              break
+            }
+            case 4: {
+              obj.temperature = reader.double()
+              break
+            }
+            case 5: {
+              obj.topP = reader.double()
+              break
+            }
+            case 6: {
+              obj.topK = reader.uint32()
+              break
+            }
+            case 7: {
+              obj.seed = reader.uint64()
+              break
+            }
+            case 8: {
+              obj.maxTokens = reader.uint32()
+              break
+            }
+            case 9: {
+              obj.ttlMs = reader.uint32()
+              break
+            }
+            case 10: {
+              if (opts.limits?.classes != null && obj.classes.length === opts.limits.classes) {
+                throw new MaxLengthError('Decode error - repeated field "classes" had too many elements')
+              }
+
+              obj.classes.push(reader.string())
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          classes: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.run`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.model`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.promptIds`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.temperature`,
+                value: reader.double()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.topK`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.seed`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.maxTokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 9: {
+              yield {
+                field: `${prefix}.ttlMs`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 10: {
+              if (opts.limits?.classes != null && obj.classes === opts.limits.classes) {
+                throw new MaxLengthError('Streaming decode error - repeated field "classes" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.classes[]`,
+                index: obj.classes,
+                value: reader.string()
+              }
+
+              obj.classes++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptHeadRunFieldEvent {
+    field: '$.run'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeptHeadModelFieldEvent {
+    field: '$.model'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeptHeadPromptIdsFieldEvent {
+    field: '$.promptIds'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeptHeadTemperatureFieldEvent {
+    field: '$.temperature'
+    value: number
+  }
+
+  export interface KeptHeadTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export interface KeptHeadTopKFieldEvent {
+    field: '$.topK'
+    value: number
+  }
+
+  export interface KeptHeadSeedFieldEvent {
+    field: '$.seed'
+    value: bigint
+  }
+
+  export interface KeptHeadMaxTokensFieldEvent {
+    field: '$.maxTokens'
+    value: number
+  }
+
+  export interface KeptHeadTtlMsFieldEvent {
+    field: '$.ttlMs'
+    value: number
+  }
+
+  export interface KeptHeadClassesFieldEvent {
+    field: '$.classes[]'
+    index: number
+    value: string
+  }
+
+  export function encode (obj: Partial<KeptHead>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptHead.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): KeptHead {
+    return decodeMessage(buf, KeptHead.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent> {
+    return streamMessage(buf, KeptHead.codec(), opts)
+  }
+}
+
+export interface KeptTokens {
+  start: number
+  ids: Uint8Array<ArrayBuffer>
+  stop: number
+  inexact: boolean
+}
+
+export namespace KeptTokens {
+  let _codec: Codec<KeptTokens>
+
+  export const codec = (): Codec<KeptTokens> => {
+    if (_codec == null) {
+      _codec = message<KeptTokens>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.start != null && obj.start !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.start)
+        }
+
+        if ((obj.ids != null && obj.ids.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.ids)
+        }
+
+        if ((obj.stop != null && obj.stop !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.stop)
+        }
+
+        if ((obj.inexact != null && obj.inexact !== false)) {
+          w.uint32(32)
+          w.bool(obj.inexact)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          start: 0,
+          ids: uint8ArrayAlloc(0),
+          stop: 0,
+          inexact: false
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.start = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.ids = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.stop = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.inexact = reader.bool()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.start`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.ids`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.stop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.inexact`,
+                value: reader.bool()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptTokensStartFieldEvent {
+    field: '$.start'
+    value: number
+  }
+
+  export interface KeptTokensIdsFieldEvent {
+    field: '$.ids'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface KeptTokensStopFieldEvent {
+    field: '$.stop'
+    value: number
+  }
+
+  export interface KeptTokensInexactFieldEvent {
+    field: '$.inexact'
+    value: boolean
+  }
+
+  export function encode (obj: Partial<KeptTokens>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptTokens.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptTokens>): KeptTokens {
+    return decodeMessage(buf, KeptTokens.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptTokens>): Generator<KeptTokensStartFieldEvent | KeptTokensIdsFieldEvent | KeptTokensStopFieldEvent | KeptTokensInexactFieldEvent> {
+    return streamMessage(buf, KeptTokens.codec(), opts)
+  }
+}
+
+export interface ShelfFile {
+  owner: string
+  version: bigint
+  parts: Uint8Array<ArrayBuffer>[]
+  leftMs: number
+  savedMs: bigint
+}
+
+export namespace ShelfFile {
+  let _codec: Codec<ShelfFile>
+
+  export const codec = (): Codec<ShelfFile> => {
+    if (_codec == null) {
+      _codec = message<ShelfFile>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.owner != null && obj.owner !== '')) {
+          w.uint32(10)
+          w.string(obj.owner)
+        }
+
+        if ((obj.version != null && obj.version !== 0n)) {
+          w.uint32(16)
+          w.uint64(obj.version)
+        }
+
+        if (obj.parts != null && obj.parts.length > 0) {
+          for (const value of obj.parts) {
+            w.uint32(26)
+            w.bytes(value)
+          }
+        }
+
+        if ((obj.leftMs != null && obj.leftMs !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.leftMs)
+        }
+
+        if ((obj.savedMs != null && obj.savedMs !== 0n)) {
+          w.uint32(40)
+          w.uint64(obj.savedMs)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          owner: '',
+          version: 0n,
+          parts: [],
+          leftMs: 0,
+          savedMs: 0n
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.owner = reader.string()
+              break
+            }
+            case 2: {
+              obj.version = reader.uint64()
+              break
+            }
+            case 3: {
+              if (opts.limits?.parts != null && obj.parts.length === opts.limits.parts) {
+                throw new MaxLengthError('Decode error - repeated field "parts" had too many elements')
+              }
+
+              obj.parts.push(reader.bytes())
+              break
+            }
+            case 4: {
+              obj.leftMs = reader.uint32()
+              break
+            }
+            case 5: {
+              obj.savedMs = reader.uint64()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          parts: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.owner`,
+                value: reader.string()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.version`,
+                value: reader.uint64()
+              }
+              break
+            }
+            case 3: {
+              if (opts.limits?.parts != null && obj.parts === opts.limits.parts) {
+                throw new MaxLengthError('Streaming decode error - repeated field "parts" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.parts[]`,
+                index: obj.parts,
+                value: reader.bytes()
+              }
+
+              obj.parts++
+
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.leftMs`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.savedMs`,
+                value: reader.uint64()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ShelfFileOwnerFieldEvent {
+    field: '$.owner'
+    value: string
+  }
+
+  export interface ShelfFileVersionFieldEvent {
+    field: '$.version'
+    value: bigint
+  }
+
+  export interface ShelfFilePartsFieldEvent {
+    field: '$.parts[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface ShelfFileLeftMsFieldEvent {
+    field: '$.leftMs'
+    value: number
+  }
+
+  export interface ShelfFileSavedMsFieldEvent {
+    field: '$.savedMs'
+    value: bigint
+  }
+
+  export function encode (obj: Partial<ShelfFile>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, ShelfFile.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShelfFile>): ShelfFile {
+    return decodeMessage(buf, ShelfFile.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShelfFile>): Generator<ShelfFileOwnerFieldEvent | ShelfFileVersionFieldEvent | ShelfFilePartsFieldEvent | ShelfFileLeftMsFieldEvent | ShelfFileSavedMsFieldEvent> {
+    return streamMessage(buf, ShelfFile.codec(), opts)
+  }
+}

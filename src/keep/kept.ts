@@ -1,0 +1,144 @@
+/**
+ * A kept session as those who have its key know it, and the plain bytes of its parts. Pure: `sealing.ts` seals and
+ * opens them. What is authentic is checked all the same: keys are copied, and versions differ.
+ */
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
+import { KeptHead, KeptTokens } from '../../protocols/keep.ts'
+import type { ModelId } from '../base/ids.ts'
+import { ProtocolError } from '../errors.ts'
+import { keepPadBytes, keepTtlMaxMs } from '../limits.ts'
+
+/** Why an answer has ended; undefined while it has not. */
+export type KeptStop = 'eos' | 'length' | undefined
+
+/** What was asked. */
+export interface KeptQuestion {
+  readonly model: ModelId
+  readonly promptIds: readonly number[]
+  readonly sampling: {
+    readonly temperature: number
+    readonly topP: number
+    readonly topK: number
+    readonly seed: number
+  }
+  /** Tokens of the whole answer at most. */
+  readonly maxTokens: number
+  /** How long it is kept after each put. */
+  readonly ttlMs: number
+  /** [layers] the numeric class that computed each layer first. */
+  readonly classes: readonly string[]
+}
+
+/** A session with its answer so far. */
+export interface KeptSession extends KeptQuestion {
+  readonly ids: readonly number[]
+  readonly stop: KeptStop
+  /** False when tokens may differ from the undisturbed answer. */
+  readonly exact: boolean
+}
+
+export interface TokensPart {
+  /** Index in the answer of the first of `ids`. */
+  readonly start: number
+  readonly ids: readonly number[]
+  readonly stop: KeptStop
+  readonly exact: boolean
+}
+
+export const runBytes = 16
+const idMax = 2 ** 31
+const stops: readonly KeptStop[] = [undefined, 'eos', 'length']
+
+/** The bytes of part 0. `run`: {@link runBytes} random bytes, one value per answer. */
+export function packHead(run: Uint8Array, { model, promptIds, sampling, classes, ...rest }: KeptQuestion): Uint8Array {
+  const head = {
+    run: run as Uint8Array<ArrayBuffer>,
+    model: hexToBytes(model) as Uint8Array<ArrayBuffer>,
+    promptIds: packIds(promptIds),
+    ...sampling,
+    seed: BigInt(sampling.seed),
+    classes: [...classes],
+    ...rest
+  }
+  return pad(KeptHead.encode(head))
+}
+
+/** The bytes of a further part. */
+export function packTokens({ start, ids, stop, exact }: TokensPart): Uint8Array {
+  return pad(KeptTokens.encode({ start, ids: packIds(ids), stop: stops.indexOf(stop), inexact: !exact }))
+}
+
+/** @throws {ProtocolError} when the bytes are no head. */
+export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; readonly question: KeptQuestion } {
+  const { run, model, promptIds, temperature, topP, topK, seed, maxTokens, ttlMs, classes } = read(KeptHead, bytes)
+  const ids = unpackIds(promptIds)
+  const holds =
+    run.byteLength === runBytes &&
+    model.byteLength === 32 &&
+    ids.length > 0 &&
+    Number.isFinite(temperature) &&
+    temperature >= 0 &&
+    topP > 0 &&
+    topP <= 1 &&
+    topK < idMax &&
+    seed <= BigInt(Number.MAX_SAFE_INTEGER) &&
+    maxTokens >= 1 &&
+    maxTokens < idMax &&
+    ttlMs >= 1 &&
+    ttlMs <= keepTtlMaxMs
+  if (!holds) throw new ProtocolError('what was kept has values that no session could have')
+  return {
+    run,
+    question: {
+      model: bytesToHex(model) as ModelId,
+      promptIds: ids,
+      sampling: { temperature, topP, topK, seed: Number(seed) },
+      maxTokens,
+      ttlMs,
+      classes
+    }
+  }
+}
+
+/** @throws {ProtocolError} when the bytes are no tokens. */
+export function unpackTokens(bytes: Uint8Array): TokensPart {
+  const { start, ids, stop, inexact } = read(KeptTokens, bytes)
+  if (stop >= stops.length) throw new ProtocolError(`what was kept ended for a reason ${stop} that is none`)
+  return { start, ids: unpackIds(ids), stop: stops[stop], exact: !inexact }
+}
+
+/** Token ids as 4 bytes each, the lowest first. */
+function packIds(ids: readonly number[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(4 * ids.length)
+  const view = new DataView(bytes.buffer)
+  for (const [i, id] of ids.entries()) view.setUint32(4 * i, id, true)
+  return bytes
+}
+
+function unpackIds(bytes: Uint8Array): number[] {
+  if (bytes.byteLength % 4 !== 0) throw new ProtocolError(`${bytes.byteLength} bytes are no token ids`)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const ids: number[] = []
+  for (let at = 0; at < bytes.byteLength; at += 4) ids.push(view.getUint32(at, true))
+  if (ids.some(id => id >= idMax)) throw new ProtocolError('a kept token id is 2^31 or more')
+  return ids
+}
+
+/** The length in 4 bytes, the lowest first, the bytes, and zeros up to a multiple of {@link keepPadBytes}. */
+function pad(bytes: Uint8Array): Uint8Array {
+  const padded = new Uint8Array(Math.ceil((4 + bytes.byteLength) / keepPadBytes) * keepPadBytes)
+  new DataView(padded.buffer).setUint32(0, bytes.byteLength, true)
+  padded.set(bytes, 4)
+  return padded
+}
+
+function read<T>(codec: { decode(bytes: Uint8Array): T }, padded: Uint8Array): T {
+  const length =
+    padded.byteLength < 4 ? -1 : new DataView(padded.buffer, padded.byteOffset, padded.byteLength).getUint32(0, true)
+  if (length < 0 || 4 + length > padded.byteLength) throw new ProtocolError('a kept part is shorter than it says')
+  try {
+    return codec.decode(padded.subarray(4, 4 + length))
+  } catch (error) {
+    throw new ProtocolError(`a kept part cannot be read: ${(error as Error).message}`)
+  }
+}

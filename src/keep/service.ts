@@ -1,0 +1,318 @@
+/**
+ * Keeps sessions with other peers and finds them again: gives `writer.ts` its streams, keys and time. Holds the
+ * keeper's end too (`shelf-service.ts`): every peer keeps for others.
+ */
+import type { PeerId } from '../base/ids.ts'
+import { ProtocolError, UnknownSessionError } from '../errors.ts'
+import { keepAnswerMs, keepFetchMs, keepFlushMs } from '../limits.ts'
+import type { Links } from '../swarm/links.ts'
+import { KeeperLine } from './channel-service.ts'
+import type { KeptQuestion, KeptSession, KeptStop } from './kept.ts'
+import type { EntryAnswer } from './message.ts'
+import { rank } from './rank.ts'
+import { type PartSealer, Sealing } from './sealing.ts'
+import { createShelfService, type ShelfService } from './shelf-service.ts'
+import { Writer, type WriterEffect, type WriterEvent } from './writer.ts'
+
+export interface KeepServiceInit {
+  readonly links: Links
+  /** Where entries of others lie on disk. */
+  readonly folder: string
+  /** Other peers that are connected now: they are asked for sessions. */
+  readonly peers: () => readonly PeerId[]
+  /** Those of them that mean to stay: they may be made keepers. */
+  readonly staying: () => readonly PeerId[]
+  readonly onWarning: (message: string) => void
+  readonly onViolation: (peer: PeerId, message: string) => void
+  /** Monotonic time in ms. @default performance.now */
+  readonly now?: () => number
+  /** ms since 1970, for versions only. @default Date.now */
+  readonly clock?: () => number
+}
+
+/** What is kept by a name, and the key for it: 32 bytes. */
+export interface SessionName {
+  readonly name: string
+  readonly key: Uint8Array
+}
+
+/** A session that was found, and the version that it had. */
+export interface FoundSession extends KeptSession {
+  readonly version: number
+}
+
+/** One session that is kept while it is generated. None of this waits for anything. */
+export interface SessionKeeper {
+  token(id: number): void
+  /** From here on tokens may differ from the undisturbed answer. */
+  inexact(): void
+  /** No further token comes. What is not there yet is sent on for a while. */
+  end(stop: KeptStop): void
+}
+
+/** What there is of a session when it begins to be kept. */
+export interface Begun {
+  readonly question: KeptQuestion
+  readonly ids: readonly number[]
+  /** False when some of them may differ from the undisturbed answer. */
+  readonly exact: boolean
+  /** The version found when the session was resumed; 0 for a new one. */
+  readonly after: number
+}
+
+export interface KeepService {
+  /** What this peer keeps for others. */
+  readonly shelf: Pick<ShelfService, 'entries' | 'bytes'>
+  /**
+   * Keeps a session from now on.
+   *
+   * @param onWarning called for what goes wrong; nothing of it ends the session.
+   */
+  keep(session: SessionName, begun: Begun, onWarning: (message: string) => void): SessionKeeper
+  /**
+   * Asks every reachable peer, this one too; the newest version that opens with the key wins.
+   *
+   * @throws {UnknownSessionError} when nobody has one. @throws the signal's reason.
+   */
+  find(session: SessionName, options: { signal: AbortSignal }): Promise<FoundSession>
+  /** Has every reachable peer remove the session; returns how many had it. @throws the signal's reason. */
+  forget(session: SessionName, options: { signal: AbortSignal }): Promise<number>
+  /** Ends keeping, its own and for others. */
+  stop(): Promise<void>
+}
+
+/** Starts to keep for others, and is ready to have own sessions kept. */
+export async function createKeepService(init: KeepServiceInit): Promise<KeepService> {
+  return new Service(init, await createShelfService(init))
+}
+
+class Service implements KeepService {
+  readonly shelf: ShelfService
+  readonly #init: KeepServiceInit
+  readonly #running = new Set<Running>()
+
+  constructor(init: KeepServiceInit, shelf: ShelfService) {
+    this.#init = init
+    this.shelf = shelf
+  }
+
+  keep(
+    { name, key }: SessionName,
+    { question, ids, exact, after }: Begun,
+    onWarning: (message: string) => void
+  ): SessionKeeper {
+    const sealing = new Sealing(key, name)
+    const running: Running = new Running({
+      service: this.#init,
+      sealing,
+      sealer: sealing.begin(question),
+      writer: new Writer({
+        name,
+        ids,
+        ttlMs: question.ttlMs,
+        version: Math.max((this.#init.clock ?? Date.now)(), after + 1),
+        rank: peers => rank(sealing.tag, peers)
+      }),
+      ids,
+      exact,
+      onWarning,
+      onEnd: () => this.#running.delete(running)
+    })
+    this.#running.add(running)
+    return running
+  }
+
+  async find({ name, key }: SessionName, { signal }: { signal: AbortSignal }): Promise<FoundSession> {
+    const sealing = new Sealing(key, name)
+    const entries: EntryAnswer[] = []
+    const asked = await this.#askAll({ kind: 'get' }, sealing, signal, answer => {
+      if (answer.kind === 'entry') entries.push(answer)
+    })
+    for (const entry of entries.sort((a, b) => b.version - a.version)) {
+      try {
+        return { ...sealing.open(entry), version: entry.version }
+      } catch (error) {
+        // Another keeper may have what this one spoiled or made up.
+        if (!(error instanceof ProtocolError)) throw error
+      }
+    }
+    const others = asked === 1 ? 'no other peer is reachable' : `none of ${asked} reachable peers keeps one`
+    throw new UnknownSessionError(
+      `there is no session ${name} for this key: ${others}; it was never kept, has expired, or was kept with another key`
+    )
+  }
+
+  async forget({ name, key }: SessionName, { signal }: { signal: AbortSignal }): Promise<number> {
+    let removed = 0
+    await this.#askAll({ kind: 'remove' }, new Sealing(key, name), signal, answer => {
+      if (answer.kind === 'kept') removed++
+    })
+    return removed
+  }
+
+  async stop(): Promise<void> {
+    // Whoever has just ended may still have its last tokens on the way.
+    await Promise.all([...this.#running].map(running => running.finish(undefined)))
+    await this.shelf.stop()
+  }
+
+  /** Asks all reachable peers and this one at once. Returns how many. @throws the signal's reason. */
+  async #askAll(
+    { kind }: { kind: 'get' | 'remove' },
+    sealing: Sealing,
+    signal: AbortSignal,
+    onAnswer: (answer: Awaited<ReturnType<KeeperLine['ask']>>) => void
+  ): Promise<number> {
+    signal.throwIfAborted()
+    const { links, peers, onViolation } = this.#init
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(keepFetchMs)])
+    const all = [links.self, ...peers()]
+    await Promise.all(
+      all.map(async peer => {
+        const line = new KeeperLine({ links, peer, onViolation })
+        try {
+          onAnswer(await line.ask({ kind, id: sealing.id(peer) }, { signal: deadline }))
+        } catch {
+          // Who does not answer has nothing to say.
+        } finally {
+          line.close()
+        }
+      })
+    )
+    signal.throwIfAborted()
+    return all.length
+  }
+}
+
+interface RunningInit {
+  readonly service: KeepServiceInit
+  readonly sealing: Sealing
+  readonly sealer: PartSealer
+  readonly writer: Writer
+  readonly ids: readonly number[]
+  readonly exact: boolean
+  readonly onWarning: (message: string) => void
+  readonly onEnd: () => void
+}
+
+/** One session that is kept: does what its writer says. */
+class Running implements SessionKeeper {
+  readonly #init: RunningInit
+  readonly #now: () => number
+  readonly #ids: number[]
+  /** The sealed parts, as they are now. */
+  readonly #parts: Uint8Array[] = []
+  readonly #lines = new Map<PeerId, KeeperLine>()
+  readonly #timer: NodeJS.Timeout
+  readonly #done = Promise.withResolvers<void>()
+  #ending: NodeJS.Timeout | undefined
+  #exact: boolean
+  #over = false
+
+  constructor(init: RunningInit) {
+    this.#init = init
+    this.#now = init.service.now ?? (() => performance.now())
+    this.#ids = [...init.ids]
+    this.#exact = init.exact
+    this.#timer = setInterval(() => this.#look(), keepFlushMs)
+    this.#timer.unref()
+    this.#look()
+  }
+
+  token(id: number): void {
+    if (this.#over) return
+    this.#ids.push(id)
+    this.#feed({ kind: 'token', id })
+  }
+
+  inexact(): void {
+    this.#exact = false
+  }
+
+  end(stop: KeptStop): void {
+    void this.finish(stop)
+  }
+
+  /** Resolves when every keeper has everything, or the time for it has passed. */
+  finish(stop: KeptStop): Promise<void> {
+    if (this.#ending === undefined && !this.#over) {
+      this.#ending = setTimeout(() => this.#close(), keepAnswerMs)
+      this.#ending.unref()
+      this.#feed({ kind: 'end', stop })
+    }
+    return this.#done.promise
+  }
+
+  #look(): void {
+    this.#feed({ kind: 'tick', live: this.#init.service.staying() })
+  }
+
+  #feed(event: WriterEvent): void {
+    if (this.#over) return
+    for (const effect of this.#init.writer.handle(event, this.#now())) this.#do(effect)
+  }
+
+  #do(effect: WriterEffect): void {
+    switch (effect.kind) {
+      case 'seal': {
+        const { index, version, start, end, stop } = effect
+        const { sealer } = this.#init
+        const part = { start, ids: this.#ids.slice(start, end), stop, exact: this.#exact }
+        this.#parts[index] = index === 0 ? sealer.head(version) : sealer.tokens(index, version, part)
+        break
+      }
+      case 'put':
+        void this.#put(effect)
+        break
+      case 'drop':
+        this.#lines.get(effect.peer)?.close()
+        this.#lines.delete(effect.peer)
+        break
+      case 'warning':
+        this.#init.onWarning(effect.message)
+        break
+      case 'settled':
+        this.#close()
+        break
+    }
+  }
+
+  async #put({ peer, base, version, from, end }: WriterEffect & { kind: 'put' }): Promise<void> {
+    const { service, sealing, writer } = this.#init
+    const line =
+      this.#lines.get(peer) ?? new KeeperLine({ links: service.links, peer, onViolation: service.onViolation })
+    this.#lines.set(peer, line)
+    const parts = this.#parts.slice(from, end)
+    let event: WriterEvent
+    try {
+      const answer = await line.ask({
+        kind: 'put',
+        id: sealing.id(peer),
+        base,
+        version,
+        from,
+        parts,
+        ttlMs: writer.ttlMs
+      })
+      event =
+        answer.kind === 'entry'
+          ? { kind: 'failed', peer, message: 'it answers a put with an entry' }
+          : { kind: 'answered', peer, answer }
+    } catch (error) {
+      event = { kind: 'failed', peer, message: (error as Error).message }
+    }
+    // It may be a keeper no more, or again one with another line.
+    if (this.#lines.get(peer) === line) this.#feed(event)
+  }
+
+  #close(): void {
+    if (this.#over) return
+    this.#over = true
+    clearInterval(this.#timer)
+    clearTimeout(this.#ending)
+    for (const line of this.#lines.values()) line.close()
+    this.#lines.clear()
+    this.#init.onEnd()
+    this.#done.resolve()
+  }
+}

@@ -1,0 +1,223 @@
+/** The keeper's end: gives the shelf its streams, its clock and a folder, so that it survives a restart. */
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ShelfFile } from '../../protocols/keep.ts'
+import type { PeerId } from '../base/ids.ts'
+import { ProtocolError } from '../errors.ts'
+import {
+  keepEntriesMax,
+  keepFrameBytesMax,
+  keepIdleMs,
+  keepPartsMax,
+  keepSaveMs,
+  keepStreamsPerPeerMax,
+  keepTickMs,
+  keepTtlMaxMs,
+  keepVersionMax
+} from '../limits.ts'
+import type { Channel, Links } from '../swarm/links.ts'
+import { decodeRequest, encodeAnswer } from './codec.ts'
+import { type EntryId, keepProtocol } from './message.ts'
+import { Shelf, type ShelfEntry } from './shelf.ts'
+
+export interface ShelfServiceInit {
+  readonly links: Links
+  /** Where entries lie on disk, one file each. Made if it does not exist. */
+  readonly folder: string
+  readonly onWarning: (message: string) => void
+  readonly onViolation: (peer: PeerId, message: string) => void
+  /** Monotonic time in ms. @default performance.now */
+  readonly now?: () => number
+  /** ms since 1970. @default Date.now */
+  readonly clock?: () => number
+}
+
+export interface ShelfService {
+  readonly entries: number
+  readonly bytes: number
+  /** Stops to keep for others; what is on the shelf is on disk when it resolves. */
+  stop(): Promise<void>
+}
+
+/** Reads what was kept before, and keeps from now on. A folder that cannot be used costs a warning: memory is left. */
+export async function createShelfService(init: ShelfServiceInit): Promise<ShelfService> {
+  const service = new Service(init)
+  await service.start()
+  return service
+}
+
+class Service implements ShelfService {
+  readonly #init: ShelfServiceInit
+  readonly #now: () => number
+  readonly #clock: () => number
+  readonly #shelf = new Shelf()
+  readonly #channels = new Set<Channel>()
+  /** Entries whose files differ from the shelf. */
+  readonly #changed = new Set<EntryId>()
+  #saving: Promise<void> | undefined
+  #saveTimer: NodeJS.Timeout | undefined
+  #tick: NodeJS.Timeout | undefined
+  #diskFails = false
+
+  constructor(init: ShelfServiceInit) {
+    this.#init = init
+    this.#now = init.now ?? (() => performance.now())
+    this.#clock = init.clock ?? (() => Date.now())
+  }
+
+  async start(): Promise<void> {
+    await this.#restore().catch(error => this.#onDiskError(error))
+    this.#tick = setInterval(() => this.#erased(this.#shelf.expire(this.#now())), keepTickMs).unref()
+    await this.#init.links.handle(
+      keepProtocol,
+      { inboundMax: keepStreamsPerPeerMax, frameBytesMax: keepFrameBytesMax },
+      channel => this.#accept(channel)
+    )
+  }
+
+  get entries(): number {
+    return this.#shelf.size
+  }
+
+  get bytes(): number {
+    return this.#shelf.bytes
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#tick)
+    await this.#init.links.unhandle(keepProtocol)
+    await Promise.all([...this.#channels].map(channel => channel.close()))
+    this.#erased(this.#shelf.expire(this.#now()))
+    clearTimeout(this.#saveTimer)
+    await this.#saving
+    await this.#save()
+  }
+
+  // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
+
+  #accept(channel: Channel): void {
+    const { remote } = channel
+    this.#channels.add(channel)
+    let busy = false
+    let idle: NodeJS.Timeout | undefined
+    const rest = (): void => {
+      clearTimeout(idle)
+      idle = setTimeout(() => void channel.close(), keepIdleMs).unref()
+    }
+    rest()
+    const ready = async (): Promise<void> => {
+      try {
+        await channel.ready({ signal: AbortSignal.timeout(keepIdleMs) })
+        busy = false
+      } catch (error) {
+        channel.abort(error as Error)
+      }
+    }
+    channel.receive({
+      onFrame: bytes => {
+        rest()
+        try {
+          // K2: whoever asks on without reading answers would have them pile up here.
+          if (busy) throw new ProtocolError('a peer asks a keeper again before it has read the answer')
+          const { answer, saved, erased } = this.#shelf.handle(remote, decodeRequest(bytes), this.#now())
+          for (const id of saved) this.#changed.add(id)
+          this.#erased(erased)
+          if (this.#changed.size > 0) this.#saveSoon()
+          if (channel.send(encodeAnswer(answer))) return
+          busy = true
+          void ready()
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
+          this.#init.onViolation(remote, error.message)
+          channel.abort(error)
+        }
+      },
+      onClose: () => {
+        clearTimeout(idle)
+        this.#channels.delete(channel)
+      }
+    })
+  }
+
+  // ── Disk ────────────────────────────────────────────────────────────────────────────────────────
+
+  #erased(ids: readonly EntryId[]): void {
+    for (const id of ids) this.#changed.add(id)
+    if (ids.length > 0) this.#saveSoon()
+  }
+
+  #saveSoon(): void {
+    this.#saveTimer ??= setTimeout(() => {
+      this.#saveTimer = undefined
+      this.#saving = (this.#saving ?? Promise.resolve()).then(() => this.#save())
+    }, keepSaveMs).unref()
+  }
+
+  /** Brings the files of changed entries up to date. What cannot be written is kept in memory all the same. */
+  async #save(): Promise<void> {
+    for (const id of [...this.#changed]) {
+      this.#changed.delete(id)
+      const entry = this.#shelf.entry(id)
+      const path = join(this.#init.folder, id)
+      try {
+        if (entry === undefined) {
+          await rm(path, { force: true })
+        } else {
+          await writeFile(`${path}.new`, this.#encode(entry), { mode: 0o600 })
+          await rename(`${path}.new`, path)
+        }
+      } catch (error) {
+        this.#onDiskError(error as Error)
+      }
+    }
+  }
+
+  #encode(entry: ShelfEntry): Uint8Array {
+    return ShelfFile.encode({
+      owner: entry.owner,
+      version: BigInt(entry.version),
+      parts: entry.parts.map(part => part as Uint8Array<ArrayBuffer>),
+      leftMs: Math.max(1, Math.floor(entry.untilMs - this.#now())),
+      savedMs: BigInt(Math.max(0, this.#clock()))
+    })
+  }
+
+  /** Once: a full disk stays full. */
+  #onDiskError(error: Error): void {
+    if (this.#diskFails) return
+    this.#diskFails = true
+    this.#init.onWarning(`sessions of others are kept in memory only: ${error.message}`)
+  }
+
+  async #restore(): Promise<void> {
+    const { folder } = this.#init
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const found: { name: string; savedMs: number; entry: Omit<ShelfEntry, 'bytes'> }[] = []
+    for (const name of await readdir(folder)) {
+      const read = found.length < keepEntriesMax && /^[0-9a-f]{64}$/.test(name) ? await this.#read(name) : undefined
+      if (read === undefined) await rm(join(folder, name), { force: true, recursive: true })
+      else found.push({ name, ...read })
+    }
+    found.sort((a, b) => a.savedMs - b.savedMs)
+    for (const { entry } of found) this.#erased(this.#shelf.restore(entry, this.#now()))
+  }
+
+  /** One file; undefined when it is none of ours, too large, or past its time. */
+  async #read(name: EntryId): Promise<{ savedMs: number; entry: Omit<ShelfEntry, 'bytes'> } | undefined> {
+    const path = join(this.#init.folder, name)
+    try {
+      const { size } = await stat(path)
+      if (size > keepFrameBytesMax) return undefined
+      const file = ShelfFile.decode(await readFile(path), { limits: { parts: keepPartsMax } })
+      const savedMs = Number(file.savedMs)
+      // A clock that went back, or one without a battery that began anew in 1970, does not make an entry older.
+      const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock() - savedMs)
+      if (leftMs <= 0 || file.version > BigInt(keepVersionMax)) return undefined
+      const { owner, parts } = file
+      const untilMs = this.#now() + leftMs
+      return { savedMs, entry: { id: name, owner: owner as PeerId, version: Number(file.version), parts, untilMs } }
+    } catch {
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Sessions that outlive their driver, as a peer's users name them: checks names, times and keys, and joins the session
+ * to the service that keeps it.
+ */
+import { join } from 'node:path'
+import type { ModelId } from './base/ids.ts'
+import { InvalidKeyError, InvalidOptionError } from './errors.ts'
+import { keyFileBytes, readKeyFile } from './keep/key-file.ts'
+import { createKeepService, type FoundSession, type KeepService, type SessionName } from './keep/service.ts'
+import { keepNameCharsMax, keepTtlDefaultMs, keepTtlMaxMs, keepTtlMinMs } from './limits.ts'
+import type { SessionKeep } from './session/service.ts'
+import { loadIdentity } from './swarm/identity.ts'
+import type { SwarmRecord } from './swarm/record.ts'
+import type { Swarm } from './swarm/service.ts'
+
+/** Which session is kept or resumed. */
+export interface KeptSessionName {
+  /** [1..128] characters. The same name under another key is another session. */
+  name: string
+  /**
+   * 32 bytes, or the path of a file that holds them (`skein key`). Whoever has the key can resume the session.
+   * @default a key that only this peer has, derived from its identity
+   */
+  key?: Uint8Array | string
+}
+
+/** How a session is kept. */
+export interface SessionInit extends KeptSessionName {
+  /**
+   * How long it is kept after its last token, in ms: from a second to a day.
+   * @default an hour
+   */
+  ttlMs?: number
+}
+
+export class KeptSessions {
+  readonly #service: KeepService
+  readonly #deviceKey: Uint8Array
+
+  /** Begins to keep sessions of others, in `keep/` of the data directory. @throws {DataDirectoryError} */
+  static async start(init: {
+    readonly swarm: Swarm
+    readonly dataDir: string
+    readonly onWarning: (message: string) => void
+  }): Promise<KeptSessions> {
+    const { swarm, dataDir, onWarning } = init
+    const identity = await loadIdentity(dataDir)
+    const service = await createKeepService({
+      links: swarm.links,
+      folder: join(dataDir, 'keep'),
+      peers: () => reachable(swarm).map(({ peer }) => peer),
+      staying: () => reachable(swarm).flatMap(({ peer, leaving }) => (leaving ? [] : [peer])),
+      onWarning,
+      onViolation: (peer, message) => swarm.reportViolation(peer, 'bad keep frame', message)
+    })
+    return new KeptSessions(service, identity.derive('skein session key'))
+  }
+
+  private constructor(service: KeepService, deviceKey: Uint8Array) {
+    this.#service = service
+    this.#deviceKey = deviceKey
+  }
+
+  /**
+   * Makes a session kept.
+   *
+   * @param after the version under which it was found when it is resumed; 0 for a new one.
+   * @param classes asked once there is a route: the numeric class of each layer.
+   * @throws {InvalidOptionError} {InvalidKeyError}
+   */
+  async keep(
+    session: SessionInit,
+    { model, after, classes }: { model: ModelId; after: number; classes: () => readonly string[] }
+  ): Promise<SessionKeep> {
+    const { ttlMs = keepTtlDefaultMs } = session
+    if (!(Number.isSafeInteger(ttlMs) && ttlMs >= keepTtlMinMs && ttlMs <= keepTtlMaxMs)) {
+      throw new InvalidOptionError(`a session is kept for ${keepTtlMinMs} to ${keepTtlMaxMs} ms, not ${ttlMs}`)
+    }
+    const named = await this.#named(session)
+    return ({ ids, exact, ...content }, onWarning) => {
+      const question = { ...content, model, ttlMs, classes: classes() }
+      return this.#service.keep(named, { question, ids, exact, after }, onWarning)
+    }
+  }
+
+  /** @throws {InvalidOptionError} {InvalidKeyError} {UnknownSessionError} @throws the signal's reason. */
+  async find(session: KeptSessionName, { signal }: { signal: AbortSignal }): Promise<FoundSession> {
+    return this.#service.find(await this.#named(session), { signal })
+  }
+
+  /** How many peers had it. @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason. */
+  async forget(session: KeptSessionName, { signal }: { signal: AbortSignal }): Promise<number> {
+    return this.#service.forget(await this.#named(session), { signal })
+  }
+
+  stop(): Promise<void> {
+    return this.#service.stop()
+  }
+
+  async #named({ name, key }: KeptSessionName): Promise<SessionName> {
+    if (name === '' || [...name].length > keepNameCharsMax || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) {
+      throw new InvalidOptionError(
+        `the name of a session has 1 to ${keepNameCharsMax} characters, none of them a control character`
+      )
+    }
+    if (key === undefined) return { name, key: this.#deviceKey }
+    if (typeof key === 'string') return { name, key: await readKeyFile(key) }
+    if (key.byteLength !== keyFileBytes) {
+      throw new InvalidKeyError(`a session key has ${keyFileBytes} bytes, not ${key.byteLength}`)
+    }
+    return { name, key }
+  }
+}
+
+/** Records of other peers that are connected. */
+function reachable(swarm: Swarm): SwarmRecord[] {
+  return swarm
+    .records()
+    .filter(({ record, connected }) => connected && record.peer !== swarm.id)
+    .map(({ record }) => record)
+}
