@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { PeerNotRunningError } from '../index.ts'
+import { type PeerId, PeerNotRunningError, type Range } from '../index.ts'
 import { demoComplaintBytesMax, stopMs } from './limits.ts'
 
 export interface DemoPeerInit {
@@ -12,6 +12,8 @@ export interface DemoPeerInit {
   readonly swarm: string
   readonly model: string
   readonly memoryBytes: number
+  /** Serve exactly these layers. */
+  readonly layers?: Range
 }
 
 /** A line that `skein up --json` printed. */
@@ -23,6 +25,9 @@ export interface UpEvent {
 export class DemoPeer {
   readonly dataDir: string
   readonly memoryBytes: number
+  /** Undefined until the process has said who it is. */
+  id: PeerId | undefined
+  readonly #layers: Range | undefined
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
   #complaint = ''
@@ -32,10 +37,12 @@ export class DemoPeer {
   constructor(init: DemoPeerInit, onEvent: (event: UpEvent) => void) {
     this.dataDir = init.dataDir
     this.memoryBytes = init.memoryBytes
+    this.#layers = init.layers
     const bin = new URL('bin/skein.js', import.meta.resolve('skein/package.json'))
     const args = [
       ...['up', '--data', init.dataDir, '--swarm', init.swarm, '--model', init.model],
       ...['--memory', String(init.memoryBytes), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns'],
+      ...(init.layers === undefined ? [] : ['--layers', `${init.layers.start}-${init.layers.end}`]),
       ...['--threads', '1', '--json', '--stop-with-stdin']
     ]
     // A process group of its own: Ctrl-C reaches the demo alone, which stops its peers in order.
@@ -50,7 +57,9 @@ export class DemoPeer {
     })
     createInterface({ input: this.#child.stdout! }).on('line', line => {
       const event = readEvent(line)
-      if (event !== undefined) onEvent(event)
+      if (event === undefined) return
+      if (event.event === 'up') this.id = event.peer as PeerId
+      onEvent(event)
     })
     this.#ended = new Promise(resolve => {
       this.#child.once('error', err => {
@@ -73,6 +82,16 @@ export class DemoPeer {
         .at(-1)
         ?.replace(/^skein: /, '') || 'it said nothing'
     throw new PeerNotRunningError(`a peer of the demo ended: ${words}`)
+  }
+
+  /** Whether it was started for exactly these layers. */
+  serves({ start, end }: Range): boolean {
+    return this.#layers?.start === start && this.#layers.end === end
+  }
+
+  /** Ends it without a word, as when a drone falls out of the sky. */
+  kill(): void {
+    this.#child.kill('SIGKILL')
   }
 
   /** Lets it say goodbye; ends it when that takes too long. Safe to call twice. */

@@ -9,8 +9,10 @@ import {
   formatBytes,
   type GenerationEvent,
   initSwarm,
+  InvalidOptionError,
   listModels,
   PeerNotRunningError,
+  type Range,
   type Status,
   splitBudgets,
   UnknownModelError
@@ -19,26 +21,35 @@ import type { CommandContext } from './context.ts'
 import { askGenerate, askStatus } from './control-client.ts'
 import { DemoPeer } from './demo-peer.ts'
 import { describeFailure } from './failure.ts'
-import { demoPollMs, demoReadyMs } from './limits.ts'
+import { demoKillToken, demoPollMs, demoReadyMs } from './limits.ts'
 import { jsonTelling, personTelling } from './demo-telling.ts'
 import { sayJson } from './output.ts'
+
+type Hop = (GenerationEvent & { event: 'route' })['hops'][number]
 
 export interface DemoFlags {
   readonly peers: number
   readonly prompt: string
   readonly maxTokens: number
+  /** Kill a peer in mid-story, with a stand-in for it loaded. */
+  readonly kill?: boolean
   readonly json?: boolean
 }
 
 /**
  * Runs the demo and returns its exit code: 0 when the peers together gave the very tokens that one peer
- * gives alone, else 1. Whatever happens, its processes and files are gone afterwards.
+ * gives alone, else 1. With `kill` one of them is killed in mid-story and another one goes on in its place. Whatever
+ * happens, its processes and files are gone afterwards.
  *
+ * @throws {InvalidOptionError} for a kill with a single peer.
  * @throws {PeerNotRunningError} when one of its peers ends by itself.
  * @throws {DeadlineError} when not every layer is covered in time; says what is missing.
  * @throws the errors of answering, and the signal's reason.
  */
 export async function demo(flags: DemoFlags, { signal }: CommandContext): Promise<number> {
+  if (flags.kill && flags.peers < 2) {
+    throw new InvalidOptionError('the peer that is asked is not killed: --kill needs 2 peers or more')
+  }
   const tell = flags.json ? jsonTelling : personTelling(flags.prompt)
   const folder = await mkdtemp(join(tmpdir(), 'skein-demo-'))
   const peers: DemoPeer[] = []
@@ -52,8 +63,12 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
 
     const swarm = join(folder, 'swarm.json')
     await initSwarm(swarm, 'demo')
-    const start = (label: string, memoryBytes: number, file: string): DemoPeer => {
-      const init = { dataDir: join(folder, label), temporaryDir: folder, swarm: file, model: model.id, memoryBytes }
+    const start = (label: string, memoryBytes: number, file: string, range?: Range): DemoPeer => {
+      const place = range === undefined ? {} : { layers: range }
+      const init = {
+        ...{ dataDir: join(folder, label), temporaryDir: folder, swarm: file, model: model.id, memoryBytes },
+        ...place
+      }
       const peer = new DemoPeer(init, event => {
         if (event.event === 'found' || event.event === 'serving') tell.step(label, event)
       })
@@ -64,8 +79,18 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
     const startedMs = performance.now()
     const seen = await untilCovered(together, config.layers, signal)
     tell.covered(seen, performance.now() - startedMs)
+    if (flags.kill) {
+      const range = secondAct(seen)
+      tell.standIn(range)
+      together.push(start('stand-in', Math.max(...budgets), swarm, range))
+      await untilCovered(together, config.layers, signal, range)
+    }
 
-    const answer = await answerThrough(together[0]!, flags, signal, tell.answering)
+    const killing = flags.kill ? new Killing(together, tell.killed) : undefined
+    const answer = await answerThrough(together[0]!, flags, signal, event => {
+      killing?.onEvent(event, Math.min(demoKillToken, Math.floor(flags.maxTokens / 2)))
+      tell.answering(event, killing?.pauseMs)
+    })
     tell.answered(answer)
     await Promise.all(together.map(peer => peer.stop()))
 
@@ -77,7 +102,14 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
     await untilCovered([one], config.layers, signal)
     const alone = await answerThrough(one, flags, signal, () => {})
     const identical = sameIds(answer.ids, alone.ids) && sameIds(answer.promptIds, alone.promptIds)
-    tell.end(flags.peers, answer, alone, identical)
+    tell.end({
+      peers: flags.peers,
+      answer,
+      alone,
+      identical,
+      recovered: killing?.recovered ?? 0,
+      pauseMs: killing?.pauseMs
+    })
     return identical ? 0 : 1
   } catch (err) {
     if (flags.json && !signal.aborted) {
@@ -91,8 +123,62 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
   }
 }
 
-/** Waits until the first peer sees every layer covered and all the peers there. */
-async function untilCovered(peers: readonly DemoPeer[], layerCount: number, signal: AbortSignal): Promise<Status> {
+/** The layers that get a stand-in: those of a peer that is not asked, in the middle of the route if there is one. */
+function secondAct(seen: Status): Range {
+  const others = seen.peers
+    .filter(({ self }) => !self)
+    .flatMap(({ stages }) => stages.filter(({ serving }) => serving))
+    .sort((a, b) => a.start - b.start)
+  const { start, end } = others[Math.floor((others.length - 1) / 2)]!
+  return { start, end }
+}
+
+/** Kills a peer of the route that has a stand-in, once the story is under way. */
+class Killing {
+  readonly #peers: readonly DemoPeer[]
+  readonly #onKilled: (victim: Hop) => void
+  #route: readonly Hop[] = []
+  #tokens = 0
+  #killedMs: number | undefined
+  /** From the kill to the next token of the story, in ms. */
+  pauseMs: number | undefined
+  recovered = 0
+
+  constructor(peers: readonly DemoPeer[], onKilled: (victim: Hop) => void) {
+    this.#peers = peers
+    this.#onKilled = onKilled
+  }
+
+  onEvent(event: GenerationEvent, atToken: number): void {
+    if (event.event === 'route') this.#route = event.hops
+    if (event.event === 'token' && ++this.#tokens === atToken) this.#kill()
+    if (event.event === 'recovered') {
+      this.recovered++
+      if (this.#killedMs !== undefined) this.pauseMs ??= performance.now() - this.#killedMs
+    }
+  }
+
+  #kill(): void {
+    const [, ...others] = this.#peers
+    const standIn = others.at(-1)!
+    // The route may lead through either of the two that serve these layers.
+    const victim = this.#route.find(hop => standIn.serves(hop) && others.some(({ id }) => id === hop.peer))
+    if (victim === undefined) return
+    this.#killedMs = performance.now()
+    others.find(({ id }) => id === victim.peer)!.kill()
+    this.#onKilled(victim)
+  }
+}
+
+/** Waits until the first peer sees every layer covered, all the peers there, and `twice` covered twice. */
+async function untilCovered(
+  peers: readonly DemoPeer[],
+  layerCount: number,
+  signal: AbortSignal,
+  twice?: Range
+): Promise<Status> {
+  const isCovered = (times: number, layer: number): boolean =>
+    times > (twice !== undefined && layer >= twice.start && layer < twice.end ? 1 : 0)
   const deadline = AbortSignal.timeout(demoReadyMs)
   let seen: Status | undefined
   while (!deadline.aborted) {
@@ -104,7 +190,7 @@ async function untilCovered(peers: readonly DemoPeer[], layerCount: number, sign
       if (!(err instanceof PeerNotRunningError)) throw err
     }
     const coverage = seen?.models.find(model => model.layers === layerCount)?.coverage ?? []
-    if (seen?.peers.length === peers.length && coverage.length === layerCount && coverage.every(n => n > 0)) return seen
+    if (seen?.peers.length === peers.length && coverage.length === layerCount && coverage.every(isCovered)) return seen
     await delay(demoPollMs, undefined, { signal }).catch(() => signal.throwIfAborted())
   }
   throw new DeadlineError(

@@ -29,6 +29,8 @@ export const lingerMs = 1_000
 export const demoPeersMax = 16
 /** From the first process to the last layer covered. Loading takes a second or two; slow boards take longer. */
 export const demoReadyMs = 120_000
+/** The token of the story after which `demo --kill` kills a peer: well into it, and most of it still to come. */
+export const demoKillToken = 40
 /** How often the demo asks whether everything is covered. */
 export const demoPollMs = 200
 /** How much of a failed process's last words the demo keeps to show. */

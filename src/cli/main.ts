@@ -201,6 +201,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)
     .option('--prompt <text>', 'how the story begins', 'Once upon a time')
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 160)
+    .option('--kill', 'kill a peer in mid-story: another one goes on in its place')
     .addOption(json('print JSON objects, one a line; the last one has event "demo"'))
     .action(async options => {
       const { demo } = await import('./demo.ts')

@@ -43,6 +43,26 @@ describe('skein demo', () => {
     expect(processes()).toEqual([])
   }, 90_000)
 
+  it('kills a peer in mid-story, and the story goes on as if nothing had happened', async () => {
+    const demo = new Skein(['demo', '--kill', '--max-tokens', '60', '--json'], { env: { TMPDIR: folder } })
+    const { code, stderr, stdout } = await demo.ended
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const events = demo.events
+    const asked = (events.find(({ event }) => event === 'covered') as unknown as { peers: { id: string }[] }).peers[0]
+    const killed = events.find(({ event }) => event === 'killed')
+    expect(killed?.peer).not.toBe(asked?.id)
+    expect(events.filter(({ event }) => event === 'lost').map(({ peer }) => peer)).toEqual([killed?.peer])
+    expect(stdout.trimEnd().split('\n').at(-1)).toContain('"identical":true,"recovered":1')
+    expect(events.at(-1)).toMatchObject({ tokens: 60, pauseMs: expect.any(Number) })
+    expect(readdirSync(folder)).toEqual([])
+    expect(processes()).toEqual([])
+  }, 90_000)
+
+  it('does not kill the only peer', async () => {
+    const demo = new Skein(['demo', '--kill', '--peers', '1'], { env: { TMPDIR: folder } })
+    expect(await demo.ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('2 peers') })
+  })
+
   it.each(['SIGINT', 'SIGKILL'] as const)(
     'leaves no process behind on %s',
     async signal => {

@@ -1,0 +1,223 @@
+/**
+ * `npm run churn`: peers are lost in mid-answer, again and again, and every answer must be the undisturbed one.
+ *
+ *   npm run churn -- [--faults N] [--seed S] [--first K] [--layout five|four] [--ways kill,silent,left,…]
+ *                    [--network] [--rtt MS] [--json] [--verbose]
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { pausesOf } from './figures.ts'
+import { insideNetwork, Network, whyNoNetwork } from './network.ts'
+import { hasCommand } from './peer.ts'
+import { planOf, type Way } from './plan.ts'
+import type { AnswerResult, Injection } from './run.ts'
+import type { World as Swarm } from './world.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    faults: { type: 'string', default: '50' },
+    seed: { type: 'string', default: '1' },
+    first: { type: 'string', default: '0' },
+    layout: { type: 'string' },
+    ways: { type: 'string' },
+    network: { type: 'boolean', default: false },
+    rtt: { type: 'string', default: '0' },
+    json: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false }
+  }
+})
+const [faultsMax, seed, first, rttMs] = [flags.faults, flags.seed, flags.first, flags.rtt].map(text => {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  console.error(`churn: ${text} is no whole number`)
+  return process.exit(2)
+}) as [number, number, number, number]
+/** Answers between two layouts, where none is asked for. */
+const layoutAnswers = 30
+
+process.env.ORT_DISABLE_TELEMETRY = '1'
+const say = (line: string): void => void (flags.json ? process.stderr : process.stdout).write(`${line}\n`)
+const sayJson = (object: object): void => void (flags.json && process.stdout.write(`${JSON.stringify(object)}\n`))
+
+/** The command that runs one answer of this run again. */
+function again(index: number, layout: string): string {
+  const more = `${flags.network ? ` --network --rtt ${rttMs}` : ''}${flags.ways === undefined ? '' : ` --ways ${flags.ways}`}`
+  return `npm run churn -- --seed ${seed} --first ${index} --faults 1 --layout ${layout}${more} --verbose`
+}
+
+async function main(): Promise<number> {
+  const network = flags.network || rttMs > 0
+  if (network) {
+    const why = whyNoNetwork(rttMs)
+    if (why !== undefined) {
+      say(`skipped: ${why}`)
+      sayJson({ event: 'skipped', reason: why })
+      return 0
+    }
+    const code = await insideNetwork()
+    if (code !== undefined) return code
+  }
+  const stopping = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      process.once(name, () => process.exit(130))
+      stopping.abort(new Error(`ended by ${name}`))
+    })
+  }
+  const { signal } = stopping
+  // Whatever peers leave in the temporary directory goes with the run.
+  const scratch = mkdtempSync(join(tmpdir(), 'skein-churn-run-'))
+  process.env.TMPDIR = scratch
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+
+  const { layouts, shippedModel, skein, World } = await import('./world.ts')
+  const { Reference, Runner } = await import('./run.ts')
+  const possible: Way[] = ['kill', 'silent', 'left']
+  if (network) possible.push('drop')
+  if (await hasCommand('drain')) possible.push('drain')
+  else say('skein drain is not there yet: no faults of that kind')
+  if (!network) say('packets are dropped with --network only')
+  const asked = flags.ways?.split(',') ?? possible
+  const ways = possible.filter(way => asked.includes(way))
+  if (ways.length === 0) throw new Error(`none of ${asked} can be had here: ${possible} can`)
+
+  const model = await shippedModel(join(scratch, 'alone'))
+  await skein.initSwarm(join(scratch, 'alone.json'), 'churn-alone')
+  const alone = await skein.createPeer({
+    dataDir: join(scratch, 'alone'),
+    swarm: join(scratch, 'alone.json'),
+    memoryBytes: 2 * skein.splitBudgets(model, 1)[0]!,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    mdns: false,
+    signal
+  })
+  const reference = new Reference(alone)
+  const results: AnswerResult[] = []
+  const opened = network ? await Network.open(rttMs) : undefined
+  let world: Swarm | undefined
+  let index = first
+  let layout = layouts[0]!
+  let trouble: string | undefined
+  let leftovers: Awaited<ReturnType<Swarm['leftovers']>> | undefined
+  const startedMs = performance.now()
+  const count = (): number => results.reduce((sum, { injections }) => sum + injections.length, 0)
+  try {
+    for (; count() < faultsMax; index++) {
+      const named = layouts.find(({ name }) => name === flags.layout)
+      if (flags.layout !== undefined && named === undefined) throw new Error(`no layout ${flags.layout}`)
+      layout = named ?? layouts[Math.floor(index / layoutAnswers) % layouts.length]!
+      if (world?.layout !== layout) {
+        await world?.stop()
+        world = undefined
+        say(`layout ${layout.name}: a driver and ${layout.peers} peers, ${layout.hops} hops`)
+        world = await World.start(layout, { signal, ...(opened === undefined ? {} : { network: opened }) })
+      }
+      const plan = planOf(seed, index, ways)
+      const expected = await reference.of(plan, signal)
+      if (flags.verbose) say(`answer ${index}: ${JSON.stringify(plan.faults)}`)
+      const runner = new Runner(world, plan, line => flags.verbose && say(line))
+      const result = await runner.run(expected, signal)
+      results.push(result)
+      const { injections, identical, blamed, failure, tokens, recoveries, tokensPerSecond, exact } = result
+      say(
+        `answer ${index}: ${injections.map(describe).join(', ') || 'no fault'}; ${tokens} tokens, ` +
+          `${tokensPerSecond.toFixed(0)} tokens/s ${identical ? 'identical' : 'DIFFERENT'} (${count()}/${faultsMax})`
+      )
+      sayJson({
+        event: 'answer',
+        index,
+        layout: layout.name,
+        injections,
+        identical,
+        exact,
+        blamed,
+        failure,
+        recoveries
+      })
+      if (failure !== undefined) say(`  failed: ${failure}`)
+      for (const who of blamed) say(`  blamed, though nobody had hurt it: ${who}`)
+      if (!identical || blamed.length > 0) trouble ??= again(index, layout.name)
+      await runner.heal(signal)
+    }
+    leftovers = await world?.leftovers()
+  } catch (error) {
+    say(`churn: ${(error as Error).message}`)
+    trouble ??= again(index, layout.name)
+  } finally {
+    await world?.stop()
+    await alone.stop()
+    opened?.close()
+  }
+  return summarise(results, { trouble, leftovers, minutes: (performance.now() - startedMs) / 60_000 })
+}
+
+function describe({ way, hop, shape, pauseMs, gapMs }: Injection): string {
+  const pause = pauseMs === undefined ? `gap ${gapMs.toFixed(0)} ms` : `${pauseMs.toFixed(0)} ms`
+  return `${way}${shape === 'single' ? '' : ` (${shape})`} at hop ${hop}: ${pause}`
+}
+
+function summarise(
+  results: readonly AnswerResult[],
+  { trouble, leftovers, minutes }: { trouble: string | undefined; leftovers: object | undefined; minutes: number }
+): number {
+  const all = results.flatMap(result => result.injections.map(injection => ({ result, injection })))
+  const pauses = (these: readonly Way[]) =>
+    pausesOf(
+      all.flatMap(({ injection: { way, pauseMs, gapMs } }) => {
+        if (!these.includes(way)) return []
+        // Whoever leaves in order hands over: what counts is how late a token was, not when the route changed.
+        if (way === 'left' || way === 'drain') return [gapMs]
+        return pauseMs === undefined ? [] : [pauseMs]
+      })
+    )
+  const shapes = (shape: string) =>
+    pausesOf(all.flatMap(({ injection }) => (injection.shape === shape ? (injection.pauseMs ?? []) : [])))
+  const recoveries = results.flatMap(result => result.recoveries)
+  const replayed = recoveries.map(({ replayedTokens }) => replayedTokens)
+  const notExact = results.filter(({ exact }) => !exact)
+  const details = {
+    event: 'details',
+    answers: results.length,
+    minutes: Number(minutes.toFixed(1)),
+    tokens: results.reduce((sum, { tokens }) => sum + tokens, 0),
+    recoveries: recoveries.length,
+    replayedTokens: { total: replayed.reduce((sum, n) => sum + n, 0), ...pausesOf(replayed) },
+    noticedToToken: pausesOf(recoveries.map(({ ms }) => ms)),
+    perShape: { single: shapes('single'), pair: shapes('pair'), again: shapes('again') },
+    faultsPerWay: Object.fromEntries(
+      [...new Set(all.map(({ injection }) => injection.way))].map(way => [
+        way,
+        all.filter(({ injection }) => injection.way === way).length
+      ])
+    ),
+    otherClass: { answers: notExact.length, differing: notExact.filter(({ identical }) => !identical).length },
+    ...leftovers
+  }
+  const summary = {
+    event: 'churn',
+    faults: all.length,
+    identical: all.filter(({ result }) => result.identical).length,
+    blamed: results.reduce((sum, { blamed }) => sum + blamed.length, 0),
+    tokensLost: results.reduce((sum, { tokensLost }) => sum + tokensLost, 0),
+    pauseMs: { kill: pauses(['kill']), silent: pauses(['silent', 'drop']), left: pauses(['left', 'drain']) }
+  }
+  sayJson(details)
+  sayJson(summary)
+  if (!flags.json) {
+    console.log(
+      `${summary.faults} faults in ${details.answers} answers and ${details.minutes} minutes: ` +
+        `${summary.identical} identical, ${summary.blamed} blamed, ${summary.tokensLost} tokens lost`
+    )
+    console.log(`  pause, ms: ${JSON.stringify(summary.pauseMs)}`)
+    console.log(`  ${JSON.stringify(details)}`)
+  }
+  if (trouble === undefined) return 0
+  process.stderr.write(`${trouble}\n`)
+  return 1
+}
+
+process.exitCode = await main()
+// Whatever still holds a handle has had its time.
+setTimeout(() => process.exit(), 2000).unref()

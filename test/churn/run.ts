@@ -1,0 +1,259 @@
+/** One answer of the churn suite: asks, hurts the swarm at the planned moments, and says what came of it. */
+import type { GenerationEvent, PeerId } from '../../src/index.ts'
+import type { AnswerPlan, Fault, Way } from './plan.ts'
+import type { ChurnPeer } from './peer.ts'
+import type { World } from './world.ts'
+
+/** Time for one answer, its losses included. */
+const answerMs = 120_000
+
+/** One loss as it went. */
+export interface Injection {
+  readonly way: Way
+  /** Place on the route. */
+  readonly hop: number
+  /** `single`, one of a `pair` that was lost at once, or `again`: in the middle of another's recovery. */
+  readonly shape: 'single' | 'pair' | 'again'
+  readonly atMs: number
+  /** From the fault to the first token of a route without that peer; undefined when the session had no need of one. */
+  pauseMs: number | undefined
+  /** The longest time between two tokens from the fault until the session had recovered, or to its end. */
+  gapMs: number
+}
+
+export interface AnswerResult {
+  readonly plan: AnswerPlan
+  readonly injections: readonly Injection[]
+  readonly identical: boolean
+  readonly exact: boolean
+  /** Tokens of the undisturbed answer that did not come. */
+  readonly tokensLost: number
+  readonly tokens: number
+  /** Losses that the session charged to peers that nobody had hurt. */
+  readonly blamed: readonly string[]
+  readonly recoveries: readonly { readonly ms: number; readonly replayedTokens: number }[]
+  readonly tokensPerSecond: number
+  /** Why there is no answer. */
+  readonly failure: string | undefined
+}
+
+/** Hurts one peer in one way. */
+function hurt(peer: ChurnPeer, way: Way): void {
+  if (way === 'kill') peer.kill()
+  else if (way === 'silent') peer.pause()
+  else if (way === 'drop') peer.init.attachment!.unplug()
+  else if (way === 'left') peer.leave()
+  else peer.drain()
+}
+
+export class Runner {
+  readonly #world: World
+  readonly #plan: AnswerPlan
+  readonly #log: (line: string) => void
+  #route: readonly { readonly peer: PeerId; readonly start: number; readonly end: number }[] = []
+  readonly #injections: Injection[] = []
+  /** Peers that were hurt since the swarm was calm. */
+  readonly #hurt = new Map<PeerId, Way>()
+  /** Losses that wait until the session has noticed one. */
+  #again: Fault[] = []
+  readonly #timers = new Set<NodeJS.Timeout>()
+
+  constructor(world: World, plan: AnswerPlan, log: (line: string) => void) {
+    this.#world = world
+    this.#plan = plan
+    this.#log = log
+  }
+
+  async run(expected: readonly number[], signal: AbortSignal): Promise<AnswerResult> {
+    const { prompt, maxTokens, temperature, topP, seed, faults } = this.#plan
+    const waiting = [...faults]
+    const ids: number[] = []
+    const blamed: string[] = []
+    const recoveries: { ms: number; replayedTokens: number }[] = []
+    let lastMs = performance.now()
+    let failure: string | undefined
+    let exact = true
+    let tokensPerSecond = 0
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(answerMs)])
+    try {
+      const options = { maxTokens, temperature, topP, topK: 0, seed, signal: deadline }
+      for await (const event of this.#world.driver.generate(prompt, options).events()) {
+        const nowMs = performance.now()
+        if (event.event === 'token') {
+          ids.push(event.id)
+          this.#noteGap(nowMs - lastMs, lastMs, nowMs)
+          lastMs = nowMs
+        } else if (event.event === 'lost') {
+          this.#log(`  token ${ids.length}: lost ${event.peer.slice(-6)} at hop ${event.hop}: ${event.reason}`)
+          if (!this.#hurt.has(event.peer)) blamed.push(`${event.peer} at hop ${event.hop}: ${event.reason}`)
+          this.#onLost()
+        } else if (event.event === 'recovered') {
+          this.#log(`  token ${ids.length}: recovered in ${event.ms.toFixed(0)} ms, ${event.replayedTokens} replayed`)
+          recoveries.push({ ms: event.ms, replayedTokens: event.replayedTokens })
+          this.#onRecovered(event, nowMs)
+        } else if (event.event === 'route') {
+          this.#route = event.hops
+        } else if (event.event === 'done') {
+          exact = event.exact
+          tokensPerSecond = event.timing.tokensPerSecond
+        }
+        if (event.event !== 'route' && event.event !== 'token') continue
+        while (waiting[0] !== undefined && waiting[0].atToken <= ids.length) {
+          const fault = waiting.shift()!
+          this.#later(fault.delayMs, () => this.#strike(fault))
+        }
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      failure = `${(error as Error).name}: ${(error as Error).message}`
+    } finally {
+      for (const timer of this.#timers) clearTimeout(timer)
+    }
+    const matching = expected.filter((id, i) => ids[i] === id).length
+    return {
+      plan: this.#plan,
+      injections: this.#injections,
+      identical: failure === undefined && ids.length === expected.length && matching === expected.length,
+      exact,
+      tokensLost: expected.length - matching,
+      tokens: ids.length,
+      blamed,
+      recoveries,
+      tokensPerSecond,
+      failure
+    }
+  }
+
+  /** Brings back whoever was hurt, and waits until every layer is covered twice. */
+  async heal(signal: AbortSignal): Promise<void> {
+    await Promise.all(
+      this.#world.peers.map(async peer => {
+        const way = this.#hurt.get(peer.id)
+        if (way === undefined) return
+        this.#log(`  healing ${peer.init.name} from ${way}`)
+        if (way === 'drop') peer.init.attachment!.plug()
+        else if (way === 'silent') peer.resume()
+        else {
+          await peer.ended()
+          peer.start()
+        }
+      })
+    )
+    await this.#world.calm(signal)
+  }
+
+  #later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      act()
+    }, ms)
+    this.#timers.add(timer)
+  }
+
+  /** Hurts a hop of the present route that can be spared. */
+  #strike(fault: Fault): void {
+    const victims = this.#victims(fault)
+    if (victims.length === 0) {
+      this.#log(`  (nobody on the route can be spared for ${fault.way})`)
+      return
+    }
+    for (const [i, { peer, hop }] of victims.entries()) {
+      this.#hurt.set(peer.id, fault.way)
+      const atMs = performance.now()
+      hurt(peer, fault.way)
+      const shape = victims.length > 1 ? 'pair' : 'single'
+      // A pair is one fault with one pause: its second half only makes it worse.
+      if (i === 0) this.#injections.push({ way: fault.way, hop, shape, atMs, pauseMs: undefined, gapMs: 0 })
+      this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}${i > 0 ? ', too' : ''}`)
+    }
+    if (fault.againMs !== null) this.#again.push(fault)
+  }
+
+  /** The session has noticed: those losses come that are to hit its recovery. */
+  #onLost(): void {
+    const again = this.#again
+    this.#again = []
+    for (const fault of again) {
+      this.#later(fault.againMs!, () => {
+        const [victim] = this.#victims({ ...fault, pair: false })
+        if (victim === undefined) return
+        const { peer, hop } = victim
+        this.#hurt.set(peer.id, fault.way)
+        const atMs = performance.now()
+        hurt(peer, fault.way)
+        this.#injections.push({ way: fault.way, hop, shape: 'again', atMs, pauseMs: undefined, gapMs: 0 })
+        this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}, in the recovery`)
+      })
+    }
+  }
+
+  #onRecovered({ route }: GenerationEvent & { event: 'recovered' }, nowMs: number): void {
+    this.#route = route
+    for (const injection of this.#injections) injection.pauseMs ??= nowMs - injection.atMs
+  }
+
+  /** Counts a pause between two tokens to the losses that it may come from: those that are not recovered from. */
+  #noteGap(ms: number, fromMs: number, nowMs: number): void {
+    for (const injection of this.#injections) {
+      const open = injection.pauseMs === undefined || injection.atMs + injection.pauseMs >= fromMs
+      if (open && injection.atMs <= nowMs) injection.gapMs = Math.max(injection.gapMs, ms)
+    }
+  }
+
+  /** The hop that the plan means among those without whom a route is left, and its neighbour for a pair. */
+  #victims({ hop, pair, way }: Fault): { peer: ChurnPeer; hop: number }[] {
+    const onRoute = this.#route.flatMap((at, i) => {
+      const peer = this.#world.peer(at.peer)
+      return peer === undefined || this.#hurt.has(at.peer) ? [] : [{ peer, hop: i }]
+    })
+    const spared = onRoute.filter(({ peer }) => this.#isCoveredWithout([peer.id]))
+    const first = spared[Math.floor(hop * spared.length)]
+    if (first === undefined) return []
+    if (!pair) return [first]
+    const second = onRoute.find(
+      other => Math.abs(other.hop - first.hop) === 1 && this.#isCoveredWithout([first.peer.id, other.peer.id])
+    )
+    this.#log(second === undefined ? `  (no pair for ${way})` : `  pair for ${way}`)
+    return second === undefined ? [first] : [first, second]
+  }
+
+  #isCoveredWithout(more: readonly PeerId[]): boolean {
+    const gone = new Set([...this.#hurt.keys(), ...more])
+    const ranges = this.#world
+      .stages()
+      .filter(({ peer }) => !gone.has(peer))
+      .map(({ range }) => range)
+    const layers = Math.max(...ranges.map(({ end }) => end), 0)
+    // Stages run whole: they must lie end to end.
+    const reached = new Set([0])
+    for (const { start, end } of [...ranges].sort((a, b) => a.start - b.start)) if (reached.has(start)) reached.add(end)
+    return layers === (this.#world.driver.status().models[0]?.layers ?? 0) && reached.has(layers)
+  }
+}
+
+/** Answers of one peer that holds the whole model, each asked once. */
+export class Reference {
+  readonly #known = new Map<string, Promise<readonly number[]>>()
+  readonly #peer: { generate: World['driver']['generate'] }
+
+  constructor(peer: { generate: World['driver']['generate'] }) {
+    this.#peer = peer
+  }
+
+  async of(
+    { prompt, maxTokens, temperature, topP, seed }: AnswerPlan,
+    signal: AbortSignal
+  ): Promise<readonly number[]> {
+    const key = JSON.stringify([prompt, maxTokens, temperature, topP, seed])
+    let answer = this.#known.get(key)
+    if (answer === undefined) {
+      answer = (async () => {
+        const generation = this.#peer.generate(prompt, { maxTokens, temperature, topP, topK: 0, seed, signal })
+        for await (const _ of generation);
+        return (await generation.answer).ids
+      })()
+      this.#known.set(key, answer)
+    }
+    return answer
+  }
+}

@@ -1,0 +1,165 @@
+/** The swarm that is hurt: peers in processes of their own, and the driver, a peer in this process. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Peer, PeerId, Range, Status } from '../../src/index.ts'
+import type { Network } from './network.ts'
+import { ChurnPeer } from './peer.ts'
+
+// Not a static import: its types would need the build to be there before they can be checked.
+const built = '../../dist/src/index.js'
+export const skein = (await import(built)) as typeof import('../../src/index.ts')
+
+/** How the model is cut. */
+export interface Layout {
+  readonly name: string
+  /** Peers beside the driver. */
+  readonly peers: number
+  /** Hops of a route. */
+  readonly hops: number
+  /** Layers that the driver serves, or undefined where placement decides. */
+  readonly driverLayers?: Range
+}
+
+/** Every layer twice. In `four` the driver serves a layer that no route needs, so that every hop can be lost. */
+export const layouts: readonly Layout[] = [
+  { name: 'five', peers: 5, hops: 3 },
+  { name: 'four', peers: 4, hops: 2, driverLayers: { start: 2, end: 3 } }
+]
+
+/** Time for a hurt swarm to cover every layer twice again. */
+const calmMs = 90_000
+
+export class World {
+  readonly layout: Layout
+  readonly folder: string
+  readonly peers: readonly ChurnPeer[]
+  readonly driver: Peer
+  readonly network: Network | undefined
+
+  private constructor(layout: Layout, folder: string, peers: readonly ChurnPeer[], driver: Peer, network?: Network) {
+    this.layout = layout
+    this.folder = folder
+    this.peers = peers
+    this.driver = driver
+    this.network = network
+  }
+
+  /** Starts everything and waits until every layer is covered twice. */
+  static async start(layout: Layout, options: { network?: Network; signal: AbortSignal }): Promise<World> {
+    const { network, signal } = options
+    const folder = await mkdtemp(join(tmpdir(), 'skein-churn-'))
+    const model = await shippedModel(folder)
+    const memoryBytes = Math.max(...skein.splitBudgets(model, layout.hops))
+    const swarm = join(folder, 'swarm.json')
+    await skein.initSwarm(swarm, 'churn')
+    const peers = Array.from({ length: layout.peers }, (_, i) => {
+      const name = `peer-${i + 1}`
+      const attachment = network?.attach()
+      const init = { name, dataDir: join(folder, name), swarm, memoryBytes }
+      return new ChurnPeer(attachment === undefined ? init : { ...init, attachment })
+    })
+    for (const peer of peers) peer.start()
+    try {
+      const driver = await skein.createPeer({
+        dataDir: join(folder, 'driver'),
+        swarm,
+        memoryBytes,
+        listen: [`/ip4/${network?.driverAddress ?? '127.0.0.1'}/tcp/0`],
+        mdns: false,
+        threads: 1,
+        signal,
+        ...(layout.driverLayers === undefined ? {} : { layers: layout.driverLayers })
+      })
+      const world = new World(layout, folder, peers, driver, network)
+      await world.calm(signal)
+      return world
+    } catch (error) {
+      await Promise.all(peers.map(peer => peer.stop()))
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** The peer with this id, unless it is the driver. */
+  peer(id: PeerId): ChurnPeer | undefined {
+    return this.peers.find(peer => peer.id === id)
+  }
+
+  /**
+   * Waits until every process runs, is connected with every other, loads nothing, and every layer is covered twice.
+   * @throws {Error} that says what is missing.
+   */
+  async calm(signal: AbortSignal): Promise<void> {
+    const deadlineMs = performance.now() + calmMs
+    for (;;) {
+      signal.throwIfAborted()
+      const ended = this.peers.find(peer => !peer.isRunning)
+      if (ended !== undefined) throw new Error(`${ended.init.name} has ended by itself:\n${ended.lastWords}`)
+      const trouble = await this.#trouble()
+      if (trouble === undefined) return
+      if (performance.now() > deadlineMs) {
+        const words = this.peers.map(({ init, lastWords }) => `── ${init.name}\n${lastWords}`).join('\n')
+        throw new Error(`after ${calmMs / 1000} s the swarm has not settled: ${trouble}\n${words}`)
+      }
+      await delay(100, undefined, { signal })
+    }
+  }
+
+  async #trouble(): Promise<string | undefined> {
+    const seen = await Promise.all(this.peers.map(peer => peer.status()))
+    const all: Status[] = [this.driver.status()]
+    for (const [i, status] of seen.entries()) {
+      const peer = this.peers[i]!
+      if (status === undefined) return `${peer.init.name} gives no status`
+      peer.id = status.self
+      all.push(status)
+    }
+    const ids = new Set(all.map(({ self }) => self))
+    for (const { self, peers, models } of all) {
+      const live = peers.filter(({ id, connected }) => ids.has(id) && connected)
+      if (live.length < ids.size) return `${self} is connected with ${live.length - 1} of ${ids.size - 1}`
+      const stages = live.flatMap(peer => peer.stages)
+      if (stages.some(({ serving }) => !serving)) return `${self} sees a stage that is being loaded`
+      const coverage = new Array<number>(models[0]?.layers ?? 0).fill(0)
+      for (const { start, end } of stages) for (let layer = start; layer < end; layer++) coverage[layer]!++
+      if (coverage.length === 0 || coverage.some(count => count < 2)) return `${self} sees layers covered ${coverage}`
+    }
+    return undefined
+  }
+
+  /** The ranges that live peers serve, the driver among them, as the driver knows them. */
+  stages(): { readonly peer: PeerId; readonly range: Range }[] {
+    return this.driver
+      .status()
+      .peers.flatMap(({ id, stages }) =>
+        stages.filter(({ serving }) => serving).map(({ start, end }) => ({ peer: id, range: { start, end } }))
+      )
+  }
+
+  /** Sessions that hold a cache anywhere, and violations that anyone counts: both 0 after a while without questions. */
+  async leftovers(): Promise<{ readonly sessions: number; readonly violations: Readonly<Record<string, number>> }> {
+    const all = [this.driver.status(), ...(await Promise.all(this.peers.map(peer => peer.status())))]
+    const violations: Record<string, number> = {}
+    let sessions = 0
+    for (const status of all) {
+      sessions += status?.peers.find(({ self }) => self)?.sessions ?? 0
+      for (const [kind, count] of Object.entries(status?.violations ?? {})) {
+        violations[kind] = (violations[kind] ?? 0) + count
+      }
+    }
+    return { sessions, violations }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.driver.stop(), ...this.peers.map(peer => peer.stop())])
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+export async function shippedModel(dataDir: string) {
+  const model = (await skein.listModels(dataDir)).find(({ shipped }) => shipped)
+  if (model === undefined) throw new Error('the model that ships with Skein is not here')
+  return model
+}
