@@ -69,6 +69,12 @@ export class PeerNotRunningError extends SkeinError {
   readonly exitCode = 4
 }
 
+/** Thrown when a peer that is about to go is asked for an answer. */
+export class PeerLeavingError extends SkeinError {
+  override readonly name = 'PeerLeavingError'
+  readonly exitCode = 4
+}
+
 /** Thrown when an address cannot be listened on. */
 export class ListenError extends SkeinError {
   override readonly name = 'ListenError'
@@ -134,14 +140,22 @@ export class ProtocolError extends SkeinError {
   readonly exitCode = 5
 }
 
+/**
+ * How a connection was lost. `closed`: it ended or could not be made. `silent`: the peer was silent for too long.
+ * `alone`: so was everybody else, so it may be this peer that is cut off.
+ */
+export type LossReason = 'closed' | 'silent' | 'alone'
+
 /** Thrown when a peer cannot be reached or its connection closed. */
 export class PeerLostError extends SkeinError {
   override readonly name = 'PeerLostError'
   readonly exitCode = 5
   readonly peer: PeerId
-  constructor(peer: PeerId, message: string) {
+  readonly reason: LossReason
+  constructor(peer: PeerId, message: string, reason: LossReason = 'closed') {
     super(message)
     this.peer = peer
+    this.reason = reason
   }
 }
 

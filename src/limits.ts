@@ -298,6 +298,11 @@ export const minBudgetBytes = 1 << 16
 /** How often a changed load is announced: routers count their own sessions at once, and others' need no more. */
 export const loadAnnounceMs = 1_000
 
+/** How long a peer that is told to go waits for others and for sessions: loading a stage takes seconds. */
+export const drainMs = 60_000
+/** How often it looks whether it may. */
+export const drainPollMs = 100
+
 // ── Route: service ────────────────────────────────────────────────────────────────────────────────
 
 /** A route that is waited for is looked for again this often, besides at every change: batteries and loads drift. */
@@ -374,6 +379,11 @@ export const dhtQueryMs = 5_000
 export const congestedMs = 10_000
 /** How often the battery is read. */
 export const batteryMs = 30_000
+/** Charge (0..1) below which a peer hands over what it serves, and from which it serves again. */
+export const batteryLeaveRatio = 0.07
+export const batteryReturnRatio = 0.12
+/** Readings in a row that it takes to believe either. */
+export const batteryLeaveReadings = 2
 /** Time that a stopping peer gives its goodbye. */
 export const goodbyeMs = 500
 /** From the first connection until the DHT has the new peer in its table. */
@@ -396,17 +406,23 @@ export const beatSlowMs = 1_000
 /** How often silence is looked at while any link beats fast or is in doubt, and while none is. */
 export const aliveTickMs = 50
 export const aliveTickSlowMs = 250
-/** A beat that is late by this much puts its peer in doubt: it is asked, and asked again this often. */
+/**
+ * A beat that is late by this much puts its peer in doubt: it is asked, and asked again this often, so that TCP sees
+ * what got lost by what came after it and need not wait for its timeout.
+ */
 export const aliveDoubtMs = 50
 /**
- * A peer whose next byte is late by this much is silent, on a link that has never been late by a third of it. On two
+ * A peer whose next byte is late by this much is silent, on a link that has never been late by a fourth of it. On two
  * cores under eight spinning processes beats 250 ms apart came 292 ms apart at most.
  */
 export const aliveLateMs = 500
 /** The same before a link has shown anything: eight round trips. */
 export const aliveLateFirstMs = 1_000
 export const aliveSamplesMin = 8
-/** A link is given three times the longest delay it has shown, which is forgotten by half in this time. */
+/**
+ * A link is given so many times the longest delay it has shown, which is forgotten by half in this time. With three and
+ * a minute there was one false alarm in 15 modelled hours at 5 % loss and 200 ms jitter; with these none in 60.
+ */
 export const aliveLateFactor = 4
 export const aliveMemoryMs = 120_000
 /** No link is given longer, whatever it has shown. */

@@ -1,10 +1,11 @@
 /** The one place that wires everything together. */
 import { TypedEventEmitter } from '@libp2p/interface'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
+import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from './engine/engine.ts'
-import { CorruptShardError, InvalidOptionError, UnknownModelError } from './errors.ts'
+import { CorruptShardError, InvalidOptionError, PeerLeavingError, UnknownModelError } from './errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
-import { loadAnnounceMs, minBudgetBytes } from './limits.ts'
+import { drainMs, loadAnnounceMs, minBudgetBytes } from './limits.ts'
 import { openLibrary } from './model/library.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
@@ -25,6 +26,7 @@ import { readHardware } from './swarm/hardware.ts'
 import { createSwarm, type Swarm, type SwarmPeer } from './swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from './swarm/swarm-file.ts'
 
+export type { DrainReport } from './departure.ts'
 export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from './session/generation.ts'
 export type { ShardFetch } from './served-model.ts'
@@ -126,6 +128,8 @@ export interface PeerStatus {
     readonly numericClass: string
   }[]
   readonly battery: { readonly level: number; readonly charging: boolean } | null
+  /** It is about to go: its stages serve until others hold their layers. */
+  readonly leaving: boolean
   /** Age of its record, in ms; 0 for this peer. */
   readonly ageMs: number
   /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
@@ -171,6 +175,8 @@ export interface PeerEvents {
   'peer:join': CustomEvent<{ readonly peer: PeerId }>
   /** A peer's record expired, or it said goodbye. */
   'peer:leave': CustomEvent<{ readonly peer: PeerId }>
+  /** A peer, this one included, announced that it is about to go, or that it stays after all. */
+  'peer:leaving': CustomEvent<{ readonly peer: PeerId; readonly leaving: boolean }>
   /** A stage of this peer began or ceased to serve. */
   'stage:up': CustomEvent<StageStatus>
   'stage:down': CustomEvent<StageStatus>
@@ -201,6 +207,13 @@ export interface Peer {
    * @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason.
    */
   forget(session: KeptSessionName, options?: { signal?: AbortSignal }): Promise<number>
+  /**
+   * Announces that this peer goes and has others take over what it serves, while it still does: sessions move on
+   * between two tokens, its own answers are completed, and nothing new is begun here. Returns when nothing needs it any
+   * more, when nobody can take its layers and nothing runs, or at the deadline. `stop` ends it.
+   * @throws the signal's reason; the announcement stands.
+   */
+  drain(options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<DrainReport>
   addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
@@ -308,6 +321,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   /** Why it is not here yet. */
   #seeking: string | undefined
   #kept!: KeptSessions
+  #departure!: Departure
+  /** Own answers under way. */
+  #answering = 0
+  readonly #leaving = new Set<PeerId>()
   #announced = ''
   #stopping: Promise<void> | undefined
   #ends: (() => Promise<void>)[] = []
@@ -388,9 +405,19 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       this.#served = await serve(model, signal)
     }
     ends.push(async () => this.#served?.stop())
+    this.#departure = new Departure({
+      swarm,
+      stages: this.#stages,
+      placement: () => this.#served?.placement,
+      loaded: () => this.#served?.offers ?? [],
+      answering: () => this.#answering,
+      onWarning
+    })
+    swarm.addEventListener('battery', ({ detail }) => this.#departure.onBattery(detail.battery))
     swarm.addEventListener('record', () => this.#onRecord())
     swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
     swarm.addEventListener('leave', ({ detail }) => {
+      this.#leaving.delete(detail.peer)
       this.#emit('peer:leave', detail)
       this.#onRecord()
     })
@@ -411,7 +438,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const { model, signal, session, ...rest } = options
     return generate(() => this.#sessionParts(model, { session, after: 0, classes: [] }), prompt, {
       ...rest,
-      signal: this.#orEnding(signal)
+      ...this.#ending(signal)
     })
   }
 
@@ -425,13 +452,19 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       return {
         parts,
         begun: found,
-        options: { ...found.sampling, maxTokens: maxTokens ?? found.maxTokens, signal }
+        options: { ...found.sampling, maxTokens: maxTokens ?? found.maxTokens, ...this.#ending(given) }
       }
     })
   }
 
   forget(session: KeptSessionName, { signal }: { signal?: AbortSignal } = {}): Promise<number> {
     return this.#kept.forget(session, { signal: this.#orEnding(signal) })
+  }
+
+  /** What ends an answer: the one who asked, or the end of this peer, which keeps the text so far. */
+  #ending(signal: AbortSignal | undefined): { signal?: AbortSignal; ending: AbortSignal } {
+    const ending = this.#generating.signal
+    return signal === undefined ? { ending } : { signal, ending }
   }
 
   /** Until the signal, or the end of this peer. */
@@ -461,6 +494,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#stopping
   }
 
+  drain({ deadlineMs = drainMs, signal }: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<DrainReport> {
+    return this.#departure.drain({ deadlineMs, ...(signal === undefined ? {} : { signal }) })
+  }
+
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
@@ -483,6 +520,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         numericClass
       })),
       battery: record.battery,
+      leaving: record.leaving,
       ageMs,
       connected: self || connected
     }
@@ -534,6 +572,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#served?.placement.changed()
     this.#supply.changed()
     this.#routing.changed()
+    for (const { record } of this.#swarm.records()) {
+      if (record.leaving === this.#leaving.has(record.peer)) continue
+      if (record.leaving) this.#leaving.add(record.peer)
+      else this.#leaving.delete(record.peer)
+      this.#emit('peer:leaving', { peer: record.peer, leaving: record.leaving })
+    }
     for (const { id, coverage } of this.#models(this.#swarm.records())) {
       const covered = coverage.every(count => count > 0)
       if (covered === (this.#covered.get(id) ?? false)) continue
@@ -548,7 +592,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const now = `${sessions} ${queuedSteps}`
     if (now === this.#announced) return
     this.#announced = now
-    this.#swarm.announce({ load: { sessions, queuedSteps }, ...(this.#served === undefined ? {} : { stages: this.#served.offers }) })
+    this.#swarm.announce({
+      load: { sessions, queuedSteps },
+      ...(this.#served === undefined ? {} : { stages: this.#served.offers })
+    })
     this.#served?.placement.changed()
   }
 
@@ -562,6 +609,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         ? this.#served?.stored
         : await this.#seeker.find(nameOrId, { signal: this.#generating.signal })
     if (model === undefined) throw new UnknownModelError(`there is no model here to answer with: ${this.#seeking}`)
+    if (this.#departure.isDraining)
+      throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
     let parts = this.#parts.get(model.id)
     if (parts === undefined) {
       parts = this.#loadParts(model)
@@ -581,6 +630,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
             after: kept.after,
             classes: () => pin.layerClasses ?? []
           })
+    this.#answering++
     const release = (): void => {
       this.#routing.release(hops)
       hops = []
@@ -597,7 +647,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       },
       isExact: () => pin.exact,
       ...(keep === undefined ? {} : { keep }),
-      onEnd: release,
+      leaving: () => this.#leaving,
+      detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
+      onEnd: () => {
+        this.#answering--
+        release()
+      },
       onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
     }
   }

@@ -25,7 +25,9 @@ const arrows: Record<string, readonly string[]> = {
   'seeker.ts': ['sources.ts', 'supply', 'model', 'swarm', 'base'],
   'served-model.ts': ['shape.ts', 'sources.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
   'kept-sessions.ts': ['keep', 'session', 'swarm', 'base'],
+  'departure.ts': ['route', 'stage', 'swarm', 'base'],
   'peer.ts': [
+    'departure.ts',
     'kept-sessions.ts',
     'served-model.ts',
     'seeker.ts',
@@ -41,7 +43,19 @@ const arrows: Record<string, readonly string[]> = {
     'protocols',
     'base'
   ],
-  'index.ts': ['peer.ts', 'keep', 'shape.ts', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  'index.ts': [
+    'peer.ts',
+    'departure.ts',
+    'keep',
+    'shape.ts',
+    'session',
+    'route',
+    'stage',
+    'engine',
+    'model',
+    'swarm',
+    'base'
+  ],
   cli: ['index.ts'],
   api: ['index.ts'],
   'errors.ts': ['base'],
@@ -61,7 +75,7 @@ const doers = [
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|channel|dialer|discovery-[^/]*|identity|hardware|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/(peer|served-model|seeker|kept-sessions)\.ts$/,
+  /^src\/(peer|departure|served-model|seeker|kept-sessions)\.ts$/,
   /^src\/(cli|api)\//
 ]
 

@@ -4,6 +4,7 @@ import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from '../limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
+import { findDetour } from './detour.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 export interface RoutingInit {
@@ -60,6 +61,29 @@ export class Routing {
         throw new NotCoveredError(noRouteSentence(peers, model, excluded))
       await this.#nextChange(signal)
     }
+  }
+
+  /**
+   * Hops around peers that are leaving, for a session on `route`; undefined when there are none now. Nothing is counted:
+   * the session may not come to use them.
+   */
+  detour(
+    model: ModelShape,
+    route: readonly Hop[],
+    { excluded, pin }: { excluded: ReadonlySet<PeerId>; pin: ClassPin }
+  ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
+    const peers = this.#init.peers(model)
+    const { layerClasses } = pin
+    const hops = findDetour(peers, model, {
+      from: this.#init.self,
+      route,
+      excluded,
+      inflight: this.#inflight,
+      ...(layerClasses === undefined ? {} : { layerClasses })
+    })
+    if (hops === undefined) return undefined
+    pin.note(hops, peers)
+    return { route: hops, exact: pin.exact }
   }
 
   /** Ends what `route` counted. */

@@ -80,6 +80,8 @@ export interface SwarmEvents {
   record: CustomEvent<{ readonly peer: PeerId }>
   violation: CustomEvent<{ readonly peer: PeerId; readonly kind: string; readonly message: string }>
   warning: CustomEvent<{ readonly message: string }>
+  /** The battery was read; null where there is none. */
+  battery: CustomEvent<{ readonly battery: RecordContent['battery'] }>
 }
 
 export interface Swarm {
@@ -455,7 +457,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   async #readBattery(): Promise<void> {
     this.#batteryReadMs = performance.now()
-    this.#content = { ...this.#content, battery: await readBattery() }
+    const battery = await readBattery()
+    this.#content = { ...this.#content, battery }
+    this.#emit('battery', { battery })
     this.#announceSoon()
   }
 

@@ -1,0 +1,131 @@
+/**
+ * How a peer goes: it says so, has others take over what it serves, lets sessions move on or end, and reports what
+ * became of it all. A low battery says so, too, and may take it back.
+ */
+import { drainPollMs } from './limits.ts'
+import { coverageOf } from './route/coverage.ts'
+import type { Placement } from './route/placement-service.ts'
+import type { StageService } from './stage/service.ts'
+import { BatteryWatch } from './swarm/battery.ts'
+import type { RecordContent, StageOffer } from './swarm/record.ts'
+import type { Swarm } from './swarm/service.ts'
+
+/** What became of what a peer held when it went. */
+export interface DrainReport {
+  /** Stages whose layers others serve now. */
+  readonly handedOver: readonly StageOffer[]
+  /** Stages with layers that nobody else serves, or not yet. */
+  readonly notTaken: readonly StageOffer[]
+  /** Sessions that ran through its stages when it began, and that still do. */
+  readonly sessions: number
+  readonly sessionsLeft: number
+  /** Answers of its own that are not complete. */
+  readonly answersLeft: number
+  readonly ms: number
+}
+
+export interface DepartureInit {
+  readonly swarm: Swarm
+  readonly stages: StageService
+  /** Undefined while there is no model here. */
+  readonly placement: () => Placement | undefined
+  /** This peer's stages, those that are being loaded included. */
+  readonly loaded: () => readonly StageOffer[]
+  /** Own answers that are under way. */
+  readonly answering: () => number
+  readonly onWarning: (message: string) => void
+}
+
+export class Departure {
+  readonly #init: DepartureInit
+  readonly #battery = new BatteryWatch()
+  #draining = false
+  #low = false
+
+  constructor(init: DepartureInit) {
+    this.#init = init
+  }
+
+  /** It will not come back: nothing new is begun here. */
+  get isDraining(): boolean {
+    return this.#draining
+  }
+
+  /** To be called whenever the battery was read. */
+  onBattery(battery: RecordContent['battery']): void {
+    const low = this.#battery.read(battery)
+    if (low === this.#low) return
+    this.#low = low
+    const percent = battery === null ? '' : ` (${Math.round(battery.level * 100)} %)`
+    this.#init.onWarning(
+      low
+        ? `the battery is low${percent}: others take over what this peer serves`
+        : `the battery has recovered${percent}: this peer serves again`
+    )
+    this.#announce()
+  }
+
+  /**
+   * Announces that this peer goes, and returns when others serve its layers and no session needs it any more, when
+   * nobody can take them and nothing runs here, or at the deadline. It is still running then: `stop` ends it.
+   * @throws the signal's reason; the announcement stands.
+   */
+  async drain({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal }): Promise<DrainReport> {
+    const { stages, placement, loaded, answering } = this.#init
+    const startMs = performance.now()
+    const before = loaded()
+    const sessions = stages.stats.sessions
+    this.#draining = true
+    this.#announce()
+    for (;;) {
+      signal?.throwIfAborted()
+      // Sessions come and go without an event.
+      placement()?.changed()
+      const ms = performance.now() - startMs
+      const idle = answering() === 0 && stages.stats.sessions === 0
+      const settled = loaded().length === 0 || (placement()?.missing() ?? null) !== null
+      if ((idle && settled) || ms >= deadlineMs) {
+        return {
+          handedOver: before.filter(stage => this.#isTaken(stage)),
+          notTaken: before.filter(stage => !this.#isTaken(stage)),
+          sessions,
+          sessionsLeft: stages.stats.sessions,
+          answersLeft: answering(),
+          ms
+        }
+      }
+      await pause(Math.min(drainPollMs, deadlineMs - ms), signal)
+    }
+  }
+
+  /** Whether others serve every layer of a stage. */
+  #isTaken({ model, start, end }: StageOffer): boolean {
+    const { swarm } = this.#init
+    const others = swarm
+      .records()
+      .filter(({ record }) => record.peer !== swarm.id && !record.leaving)
+      .flatMap(({ record }) => record.stages.filter(stage => stage.model === model && stage.serving))
+    return coverageOf(others, { layers: end })
+      .slice(start)
+      .every(copies => copies > 0)
+  }
+
+  #announce(): void {
+    const leaving = this.#draining || this.#low
+    this.#init.stages.leaving = leaving
+    this.#init.swarm.announce({ leaving })
+    this.#init.placement()?.changed()
+  }
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}
