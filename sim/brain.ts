@@ -11,7 +11,7 @@ import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/pla
 import { Presence } from '../src/route/presence.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
-import { sessionShare } from '../src/shape.ts'
+import { shareMemory } from '../src/shape.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
 import { stageProtocol } from '../src/stage/frame.ts'
@@ -326,17 +326,20 @@ export class Brain {
   }
 
   #load(range: Range): void {
-    const { shape, facts } = this.#host
+    const { shape } = this.#host
     const loaded: Loaded = { range, engine: undefined, busyUntilMs: 0, places: 0, onEmpty: undefined }
-    const others = this.#loaded.reduce((sum, each) => sum + stageBytes(shape, each.range), 0)
     this.#loaded = [...this.#loaded, loaded]
+    const cacheBytesMax = this.#share()
+    if (cacheBytesMax === undefined) {
+      this.#loaded = this.#loaded.filter(each => each !== loaded)
+      this.#host.after(1, () => this.#plan({ kind: 'loadFailed', range, message: 'sessions hold the memory' }))
+      return
+    }
     this.#host.moved('loads', range)
     this.announceSoon()
     this.#checkBudget()
     this.#host.after(this.#host.loadMs(stageBytes(shape, range)), () => {
       if (!this.#loaded.includes(loaded)) return
-      const { cacheBytesMax, retainBytesMax } = sessionShare(shape, range, facts.budgetBytes - others)
-      this.#stages.retainBytesMax = retainBytesMax
       const { start, end } = range
       loaded.engine = toyEngine({ model: this.#host.toy, start, end, cacheBytesMax })
       const { layers, vocab, contextMax, hidden, edge } = this.#host.toy
@@ -348,13 +351,29 @@ export class Brain {
     })
   }
 
+  /** As the served model of a real peer does: shares the budget out, and says what the newest stage may take. */
+  #share(): number | undefined {
+    const { shape, facts } = this.#host
+    const stages = this.#loaded.map(({ range, engine }) => ({ range, cacheBytesUsed: engine?.cacheBytesUsed ?? 0 }))
+    const shares = shareMemory(shape, facts.budgetBytes, stages, this.#stages.retainBytes)
+    if (shares === undefined) return undefined
+    for (const [i, { engine }] of this.#loaded.entries()) {
+      if (engine !== undefined) engine.cacheBytesMax = shares.cacheBytesMax[i]!
+    }
+    this.#stages.retainBytesMax = shares.retainBytesMax
+    return shares.cacheBytesMax.at(-1)
+  }
+
   #unload(range: Range): void {
     const loaded = this.#loaded.find(each => sameRange(each.range, range))
     if (loaded === undefined) return
     this.#loaded = this.#loaded.filter(each => each !== loaded)
     this.#host.moved('unloads', range)
     this.announceSoon()
-    const done = (): void => this.#host.after(1, () => this.#plan({ kind: 'unloaded', range }))
+    const done = (): void => {
+      this.#share()
+      this.#host.after(1, () => this.#plan({ kind: 'unloaded', range }))
+    }
     this.#feed({ kind: 'remove', model: this.#host.shape.id, range })
     if (loaded.places === 0) done()
     else loaded.onEmpty = done

@@ -26,6 +26,8 @@ export interface Mast {
 }
 
 const packetBytes = 1400
+/** Connections over which a radio's own queue is shared out. */
+const ownFlows = 3
 
 export class Radio {
   readonly #spec: RadioSpec
@@ -39,7 +41,8 @@ export class Radio {
   #zonesOn = true
   #cellM: number
   #cells = new Map<string, number[]>()
-  readonly #airUntil = new Map<string, number>()
+  /** Per neighbourhood: when everything that waits will have been sent, and until when each station has something. */
+  readonly #air = new Map<string, { untilMs: number; readonly senders: Map<number, number> }>()
   readonly #sendUntil: number[] = []
   #paths = new Map<number, Path | undefined>()
   #nowMs = 0
@@ -144,15 +147,29 @@ export class Radio {
    */
   arrival(from: number, path: Path, bytes: number, nowMs: number, chance: Chance): number {
     const airMs = (bytes / path.bytesPerMs) * path.hops
-    let startMs = nowMs
+    // What else leaves this radio shares it packet by packet: a short frame does not wait for a long one.
+    let waitMs = Math.min(Math.max(0, this.#sendUntil[from]! - nowMs), ownFlows * airMs)
     if (this.#spec.shared) {
       const cells = [...new Set(path.via.map(i => this.#cellOf(this.positions[i]!)))]
-      for (const cell of cells) startMs = Math.max(startMs, this.#airUntil.get(cell) ?? 0)
-      for (const cell of cells) this.#airUntil.set(cell, startMs + airMs)
-    } else {
-      startMs = Math.max(startMs, this.#sendUntil[from]!)
-      this.#sendUntil[from] = startMs + airMs
+      for (const cell of cells) {
+        let air = this.#air.get(cell)
+        if (air === undefined) {
+          air = { untilMs: 0, senders: new Map() }
+          this.#air.set(cell, air)
+        }
+        let others = 0
+        for (const [sender, untilMs] of air.senders) {
+          if (untilMs <= nowMs) air.senders.delete(sender)
+          else if (sender !== from) others++
+        }
+        // Stations take turns, so nobody waits longer than all of them take for as much as this.
+        waitMs = Math.max(waitMs, Math.min(Math.max(0, air.untilMs - nowMs), (others + ownFlows) * airMs))
+        air.untilMs = Math.max(air.untilMs, nowMs) + airMs
+        air.senders.set(from, Math.max(air.senders.get(from) ?? 0, air.untilMs))
+      }
     }
+    this.#sendUntil[from] = Math.max(this.#sendUntil[from]!, nowMs) + airMs
+    const startMs = nowMs + waitMs
     for (const i of path.via) this.busyMs[i]! += airMs
     let atMs = startMs + airMs + path.delayMs + this.#spec.jitterMs * chance.next()
     if (path.loss > 0) {

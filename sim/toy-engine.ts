@@ -149,6 +149,10 @@ class ToyEngine implements InstantEngine {
     return this.#budget.bytesMax
   }
 
+  set cacheBytesMax(bytes: number) {
+    this.#budget.bytesMax = bytes
+  }
+
   cacheBytes(tokensMax: number): number {
     return cacheBytes(
       { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden },

@@ -25,9 +25,12 @@ export interface Station {
 
 export type StationOf = (peer: PeerId) => Station | undefined
 
-interface Held {
+/** Something on its way. */
+interface Parcel {
   readonly bytes: number
   readonly task: () => void
+  /** `held`: it found no way. `here`: it has arrived and waits for those before it. */
+  state: 'flying' | 'held' | 'here'
 }
 
 /** One end of a connection. */
@@ -39,8 +42,10 @@ interface End {
   readonly channels: Set<Channel>
   /** When what was sent last arrives: nothing overtakes. */
   lastMs: number
-  /** What found no way, in order, and since when. */
-  readonly held: Held[]
+  /** What has not been handed over at the other end, in order. */
+  readonly parcels: Parcel[]
+  /** How many of them are held, and since when. */
+  held: number
   heldSinceMs: number
   isFlushing: boolean
   /** When the process last read bytes of the other end. */
@@ -112,6 +117,8 @@ export class Channel {
   }
 }
 
+/** Between two packets of a long frame, at most. */
+const packetMs = 50
 const handshakeRounds = 3
 const handshakeBytes = 600
 
@@ -156,7 +163,16 @@ export class Wire {
   }
 
   heardMs(self: PeerId, peer: PeerId): number | undefined {
-    return this.#ends.get(`${self} ${peer}`)?.heardMs
+    const end = this.#ends.get(`${self} ${peer}`)
+    if (end === undefined) return undefined
+    // A long frame on its way is heard packet by packet.
+    const from = end.other
+    const isArriving =
+      from.lastMs > this.#agenda.nowMs &&
+      from.held === 0 &&
+      from.station.life === from.life &&
+      this.#radio.path(from.station.index, end.station.index) !== undefined
+    return isArriving ? Math.max(end.heardMs, this.#agenda.nowMs - packetMs) : end.heardMs
   }
 
   /** Dials; `done` hears whether there is a connection now. */
@@ -214,7 +230,8 @@ export class Wire {
       open: true,
       channels: new Set(),
       lastMs: 0,
-      held: [],
+      parcels: [],
+      held: 0,
       heldSinceMs: 0,
       isFlushing: false,
       heardMs: this.#agenda.nowMs
@@ -250,6 +267,8 @@ export class Wire {
       end.open = false
       this.#count(end, -1)
       this.#waiting.delete(end)
+      end.parcels.length = 0
+      end.held = 0
       for (const channel of [...end.channels]) {
         channel.handlers = undefined
         channel.end(undefined)
@@ -322,11 +341,10 @@ export class Wire {
     if (!end.open) return
     const key = `${end.station.index} ${end.other.station.index}`
     this.bytes.set(key, (this.bytes.get(key) ?? 0) + bytes)
-    if (end.held.length > 0 || end.isFlushing) {
-      end.held.push({ bytes, task })
-      return
-    }
-    this.#send(end, { bytes, task })
+    const parcel: Parcel = { bytes, task, state: 'flying' }
+    end.parcels.push(parcel)
+    if (end.held > 0 || end.isFlushing) this.#hold(end, parcel)
+    else this.#send(end, parcel)
   }
 
   /** The air has changed: what was held may find a way, after the pause that TCP has grown to meanwhile. */
@@ -337,47 +355,57 @@ export class Wire {
       const pauseMs = this.#chance.between(0, Math.min(30_000, this.#agenda.nowMs - end.heldSinceMs))
       this.#agenda.after(pauseMs, () => {
         end.isFlushing = false
-        const held = end.held.splice(0)
+        end.held = 0
         this.#waiting.delete(end)
-        for (const each of held) {
-          if (end.held.length > 0) end.held.push(each)
-          else this.#send(end, each)
+        for (const parcel of [...end.parcels]) {
+          if (parcel.state !== 'held') continue
+          if (end.held > 0) end.held++
+          else this.#send(end, parcel)
         }
       })
     }
   }
 
-  #send(end: End, held: Held): void {
+  #send(end: End, parcel: Parcel): void {
     const { other } = end
     const path = this.#radio.path(end.station.index, other.station.index)
     if (path === undefined) {
-      this.#hold(end, held)
+      this.#hold(end, parcel)
       return
     }
-    const atMs = Math.max(
-      end.lastMs,
-      this.#radio.arrival(end.station.index, path, held.bytes, this.#agenda.nowMs, this.#chance)
-    )
-    end.lastMs = atMs
-    this.#agenda.at(atMs, () => {
-      if (end.held.length > 0 || this.#radio.path(end.station.index, other.station.index) === undefined) {
-        return this.#hold(end, held)
+    parcel.state = 'flying'
+    const arrivalMs = this.#radio.arrival(end.station.index, path, parcel.bytes, this.#agenda.nowMs, this.#chance)
+    end.lastMs = Math.max(end.lastMs, arrivalMs)
+    this.#agenda.at(end.lastMs, () => {
+      if (this.#radio.path(end.station.index, other.station.index) === undefined) {
+        this.#hold(end, parcel)
+        return
       }
-      if (!other.open || other.station.life !== other.life) return this.#reset(end)
-      other.station.enter(other.life, () => {
-        if (!other.open) return
-        other.heardMs = this.#agenda.nowMs
-        held.task()
-      })
+      if (!other.open || other.station.life !== other.life) {
+        this.#reset(end)
+        return
+      }
+      parcel.state = 'here'
+      // This end may have closed meanwhile: what it said last arrives all the same.
+      if (!end.open) end.parcels.push(parcel)
+      while (end.parcels[0]?.state === 'here') {
+        const { task } = end.parcels.shift()!
+        other.station.enter(other.life, () => {
+          if (!other.open) return
+          other.heardMs = this.#agenda.nowMs
+          task()
+        })
+      }
     })
   }
 
-  #hold(end: End, held: Held): void {
+  #hold(end: End, parcel: Parcel): void {
     // Both closing frames may be under way: what a closed end still sends is a courtesy.
     if (!end.open) return
     this.#onTrouble(end.station.index, end.other.station.index)
-    if (end.held.length === 0) end.heldSinceMs = this.#agenda.nowMs
-    end.held.push(held)
+    if (end.held === 0) end.heldSinceMs = this.#agenda.nowMs
+    end.held++
+    parcel.state = 'held'
     this.#waiting.add(end)
   }
 
@@ -395,7 +423,8 @@ export class Wire {
     end.open = false
     this.#count(end, -1)
     this.#waiting.delete(end)
-    end.held.length = 0
+    end.parcels.length = 0
+    end.held = 0
     const key = `${end.station.id} ${end.other.station.id}`
     if (this.#ends.get(key) === end) this.#ends.delete(key)
     for (const channel of [...end.channels]) channel.end(message)

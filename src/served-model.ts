@@ -6,12 +6,12 @@ import type { Range } from './base/ids.ts'
 import type { Engine, EngineTimings } from './engine/engine.ts'
 import { createOnnxEngine } from './engine/onnx.ts'
 import { measureNumericClass, measureTimings } from './engine/onnx-measure.ts'
-import { CorruptShardError } from './errors.ts'
+import { CorruptShardError, NoRoomError } from './errors.ts'
 import { type ShardEntry, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { Placement } from './route/placement-service.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
-import { sessionShare, shapeOf } from './shape.ts'
+import { shapeOf, shareMemory } from './shape.ts'
 import type { StageService } from './stage/service.ts'
 import type { ModelOffer, StageOffer } from './swarm/record.ts'
 import type { Swarm } from './swarm/service.ts'
@@ -109,15 +109,16 @@ export class ServedModel {
   }
 
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
-    const { store, model, stages, budgetBytes, threads, onStage } = this.#init
+    const { store, model, stages, threads, onStage } = this.#init
     const { manifest } = model
-    const others = this.usedBytes
     this.#set([...this.#loaded, { range, engine: undefined }])
     let engine: Engine
     try {
       const { folder } = await store.verifiedStage(model, range.start, range.end, { signal })
-      const { cacheBytesMax, retainBytesMax } = sessionShare(this.shape, range, budgetBytes - others)
-      stages.retainBytesMax = retainBytesMax
+      const cacheBytesMax = this.#share()
+      if (cacheBytesMax === undefined) {
+        throw new NoRoomError('open sessions hold the memory that it needs beside the stages that serve them')
+      }
       engine = await createOnnxEngine({
         manifest,
         shardDirectory: folder,
@@ -129,6 +130,7 @@ export class ServedModel {
       })
     } catch (error) {
       this.#set(this.#loaded.filter(stage => !sameRange(stage.range, range)))
+      this.#share()
       if (error instanceof CorruptShardError) await this.#dropCorrupt(range, signal)
       throw error
     }
@@ -145,6 +147,7 @@ export class ServedModel {
     this.#set(this.#loaded.filter(each => each !== stage))
     await this.#init.stages.remove(this.shape.id, range)
     await stage.engine?.close()
+    this.#share()
     this.#init.onStage({ model: this.shape.id, ...range, serving: false, cacheBytesFree: 0 })
   }
 
@@ -162,6 +165,22 @@ export class ServedModel {
     }
     this.#held = this.#held.filter(({ sha256 }) => !corrupt.has(sha256))
     this.#announce()
+  }
+
+  /**
+   * Shares the budget out among the stages: what an older one may take for sessions makes way for a new one's weights.
+   * Returns what the newest may take; undefined, and nothing changed, when open sessions hold too much for it now.
+   */
+  #share(): number | undefined {
+    const { stages, budgetBytes } = this.#init
+    const loaded = this.#loaded.map(({ range, engine }) => ({ range, cacheBytesUsed: engine?.cacheBytesUsed ?? 0 }))
+    const shares = shareMemory(this.shape, budgetBytes, loaded, stages.stats.retainBytes)
+    if (shares === undefined) return undefined
+    for (const [i, { engine }] of this.#loaded.entries()) {
+      if (engine !== undefined) engine.cacheBytesMax = shares.cacheBytesMax[i]!
+    }
+    stages.retainBytesMax = shares.retainBytesMax
+    return shares.cacheBytesMax.at(-1)
   }
 
   #set(loaded: readonly LoadedStage[]): void {

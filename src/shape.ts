@@ -32,20 +32,46 @@ export function retainedBytes({ config, edge }: Manifest, tokens: number): numbe
   return tokens * config.hidden * edgeSize(edge)
 }
 
+/** A stage that is loaded or about to be. */
+export interface StageMemory {
+  readonly range: Range
+  /** Bytes of its open sessions' caches. */
+  readonly cacheBytesUsed: number
+}
+
+/** What sessions may take of a peer's budget. */
+export interface MemoryShares {
+  /** [stages] bytes of caches per stage. */
+  readonly cacheBytesMax: readonly number[]
+  /** Bytes of what all stages together retain for replay. */
+  readonly retainBytesMax: number
+}
+
 /**
- * What a stage may keep of sessions where `leftBytes` of the budget are left for it: weights first, and the rest for
- * caches and for what is retained of them, in the proportion of one session's.
+ * Shares a budget out among a peer's stages: weights first, then one session's worth each, and the rest to the last
+ * stage, which is the one that stays where two are there at once, in the proportion of one session's caches and
+ * retained states. Undefined when open sessions hold so much that the stages do not fit beside them now.
  */
-export function sessionShare(
+export function shareMemory(
   shape: ModelShape,
-  range: Range,
-  leftBytes: number
-): { readonly cacheBytesMax: number; readonly retainBytesMax: number } {
-  const cacheBytes = shape.cacheBytesPerLayer * (range.end - range.start)
-  const sessionBytes = cacheBytes + shape.stageBytes
-  const spareBytes = Math.max(0, leftBytes - stageBytes(shape, range))
-  const cacheBytesMax = Math.floor(cacheBytes * (1 + spareBytes / sessionBytes))
-  return { cacheBytesMax, retainBytesMax: sessionBytes + spareBytes - cacheBytesMax }
+  budgetBytes: number,
+  stages: readonly StageMemory[],
+  retainBytesUsed: number
+): MemoryShares | undefined {
+  const reserves = stages.map(({ range }) => shape.cacheBytesPerLayer * (range.end - range.start))
+  const kept = stages.map(({ cacheBytesUsed }, i) => Math.max(cacheBytesUsed, reserves[i]!))
+  const retained = Math.max(retainBytesUsed, shape.stageBytes * stages.length)
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+  const weights =
+    sum(stages.map(({ range }) => stageBytes(shape, range))) - sum(reserves) - shape.stageBytes * stages.length
+  const spareBytes = budgetBytes - weights - sum(kept) - retained
+  if (spareBytes < 0) return undefined
+  const last = reserves.at(-1) ?? 0
+  const toCaches = last === 0 ? 0 : Math.floor(spareBytes * (last / (last + shape.stageBytes)))
+  return {
+    cacheBytesMax: kept.map((bytes, i) => (i === kept.length - 1 ? bytes + toCaches : bytes)),
+    retainBytesMax: Math.floor(retained + spareBytes - toCaches)
+  }
 }
 
 /** Memory budgets, in bytes, for so many peers that need one another: together they hold the model exactly once. */

@@ -112,7 +112,8 @@ export class SessionCache {
 
 /** Counts the bytes of open caches against one bound. */
 export class CacheBudget {
-  readonly bytesMax: number
+  /** Lowering it takes nothing away from those who have reserved. */
+  bytesMax: number
   #used = 0
 
   constructor(bytesMax: number) {

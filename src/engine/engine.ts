@@ -61,7 +61,8 @@ export interface Engine {
   cacheBytes(tokensMax: number): number
   /** Bytes of all open sessions' caches. */
   readonly cacheBytesUsed: number
-  readonly cacheBytesMax: number
+  /** What they may be together. Lowering it takes nothing away from sessions that are open. */
+  cacheBytesMax: number
 
   /**
    * Reserves the cache of a session for `tokensMax` tokens, in [1, the model's context]. Opening an open session

@@ -167,6 +167,10 @@ class OnnxEngine implements Engine {
     return this.#budget.bytesMax
   }
 
+  set cacheBytesMax(bytes: number) {
+    this.#budget.bytesMax = bytes
+  }
+
   cacheBytes(tokensMax: number): number {
     return cacheBytes(this.#shape, tokensMax)
   }
