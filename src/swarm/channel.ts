@@ -110,14 +110,12 @@ abstract class BaseChannel implements Channel {
 export class StreamChannel extends BaseChannel {
   readonly #stream: Stream
   readonly #decoder: FrameDecoder
-  readonly #onActivity: () => void
   readonly #onViolation: (error: ProtocolError) => void
   /** The other end said that it sends no more, rather than the connection having gone away. */
   #remoteFinished = false
   #drainScheduled = false
 
   /**
-   * @param init.onActivity called whenever bytes arrive: any byte is a sign of life.
    * @param init.onViolation called when the other end breaks the framing rules, before the channel is aborted.
    */
   constructor(
@@ -125,17 +123,14 @@ export class StreamChannel extends BaseChannel {
     init: {
       remote: PeerId
       frameBytesMax: number
-      onActivity?: () => void
       onViolation?: (error: ProtocolError) => void
     }
   ) {
     super(init.remote)
     this.#stream = stream
     this.#decoder = new FrameDecoder({ frameBytesMax: init.frameBytesMax })
-    this.#onActivity = init.onActivity ?? (() => {})
     this.#onViolation = init.onViolation ?? (() => {})
     stream.addEventListener('message', ({ data }) => {
-      this.#onActivity()
       if (data instanceof Uint8Array) this.#read(data)
       else for (const chunk of data) this.#read(chunk)
     })

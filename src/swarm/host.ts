@@ -23,7 +23,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { createLibp2p } from 'libp2p'
 import type { PeerId } from '../base/ids.ts'
-import { ListenError, PeerLostError, ProtocolError } from '../errors.ts'
+import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import {
   channelsOutMax,
   connectionsMax,
@@ -46,6 +46,7 @@ import {
 import { memoryChannels, StreamChannel } from './channel.ts'
 import type { Identity } from './identity.ts'
 import type { Channel, Links } from './links.ts'
+import type { LinkTraffic } from './liveness.ts'
 
 /** A libp2p datastore that has been opened; the host does not close it. */
 export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['datastore']>
@@ -71,6 +72,8 @@ export interface HostInit {
   readonly onDisconnect?: (peer: PeerId) => void
   /** Someone could not finish the handshake: another swarm, or a wrong secret. */
   readonly onRefused?: () => void
+  /** The first channel to a peer on which something depends was opened. */
+  readonly onWatch?: () => void
   /** A peer broke the framing rules or opened too many channels. */
   readonly onViolation?: (peer: PeerId, kind: string) => void
 }
@@ -78,7 +81,57 @@ export interface HostInit {
 interface Handled {
   readonly inboundMax: number
   readonly frameBytesMax: number
+  readonly background: boolean
   readonly handler: (channel: Channel) => void
+}
+
+/** One connected peer, counted as it is asked for: nothing is done per frame. */
+class Traffic implements LinkTraffic {
+  readonly peer: PeerId
+  /** Open channels on which something depends. */
+  channels = 0
+  readonly #connections = new Set<Connection>()
+  /** Of connections that are closed. */
+  #closedIn = 0
+  #closedOut = 0
+
+  constructor(peer: PeerId) {
+    this.peer = peer
+  }
+
+  get watched(): boolean {
+    return this.channels > 0
+  }
+
+  get bytesIn(): number {
+    let bytes = this.#closedIn
+    for (const connection of this.#connections) bytes += socketOf(connection)?.bytesRead ?? 0
+    return bytes
+  }
+
+  get bytesOut(): number {
+    let bytes = this.#closedOut
+    for (const connection of this.#connections) bytes += socketOf(connection)?.bytesWritten ?? 0
+    return bytes
+  }
+
+  opened(connection: Connection): void {
+    this.#connections.add(connection)
+  }
+
+  closed(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return
+    this.#closedIn += socketOf(connection)?.bytesRead ?? 0
+    this.#closedOut += socketOf(connection)?.bytesWritten ?? 0
+  }
+}
+
+/**
+ * The TCP socket below a connection. libp2p does not show it, but its own counters are the only ones that grow while a
+ * large frame arrives, and cost nothing.
+ */
+function socketOf(connection: Connection): { readonly bytesRead: number; readonly bytesWritten: number } | undefined {
+  return (connection as { maConn?: { socket?: { bytesRead: number; bytesWritten: number } } }).maConn?.socket
 }
 
 /** The prologue of every handshake in a swarm; whoever does not have the secret cannot compute it. */
@@ -164,9 +217,9 @@ export class Host implements Links {
   readonly #inbound = new Map<string, Set<{ readonly closed: boolean }>>()
   readonly #channels = new Set<StreamChannel>()
   readonly #connected = new Set<PeerId>()
+  readonly #traffic = new Map<PeerId, Traffic>()
   /** Peers with several connections that are being looked after. */
   readonly #duplicates = new Set<string>()
-  readonly #lastHeardMs = new Map<PeerId, number>()
   #stopped = false
 
   private constructor(init: HostInit, node: Libp2p<Services>) {
@@ -203,7 +256,7 @@ export class Host implements Links {
         reconnectRetries: 0
       },
       // Its pings open a stream each and abort a healthy connection when one is slower than their interval;
-      // the heartbeats of /skein/records do this work on a stream that is open anyway.
+      // the beats of /skein/alive do this work on a stream that is open anyway.
       connectionMonitor: { enabled: false },
       services: {
         identify: identify({ protocolPrefix: 'skein' }),
@@ -254,11 +307,6 @@ export class Host implements Links {
     return this.#connected
   }
 
-  /** When bytes of any channel last came from a peer, on `performance.now()`'s clock; undefined if never. */
-  lastHeardMs(peer: PeerId): number | undefined {
-    return this.#lastHeardMs.get(peer)
-  }
-
   /**
    * Connects to a peer at these addresses, or to whoever answers when they carry no id.
    *
@@ -270,10 +318,19 @@ export class Host implements Links {
     return connection.remotePeer.toString() as PeerId
   }
 
-  /** Ends every connection to a peer at once; its channels end with an error. */
-  disconnect(peer: PeerId, reason: string): void {
+  /** Connected peers and what came from them and went to them. */
+  get traffic(): Iterable<LinkTraffic> {
+    return this.#traffic.values()
+  }
+
+  /** Ends every connection to a peer at once; its channels end with an error that says why. */
+  disconnect(peer: PeerId, message: string, reason: LossReason = 'closed'): void {
+    // Before their connection, which would only tell them that it broke.
+    for (const channel of [...this.#channels]) {
+      if (channel.remote === peer) channel.abort(new PeerLostError(peer, message, reason))
+    }
     for (const connection of this.#node.getConnections(peerIdFromString(peer))) {
-      connection.abort(new PeerLostError(peer, reason))
+      connection.abort(new PeerLostError(peer, message, reason))
     }
   }
 
@@ -290,7 +347,7 @@ export class Host implements Links {
         connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#node.dial(id, { signal }))
         tried.add(connection)
         const stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
-        return this.#channel(stream, peer, frameBytesMax)
+        return this.#channel(stream, peer, protocol, frameBytesMax)
       } catch (error) {
         signal.throwIfAborted()
         // One of two connections may have been closed under us as a duplicate: the other one counts.
@@ -303,10 +360,14 @@ export class Host implements Links {
 
   async handle(
     protocol: string,
-    { inboundMax, frameBytesMax }: { inboundMax: number; frameBytesMax: number },
+    {
+      inboundMax,
+      frameBytesMax,
+      background = false
+    }: { inboundMax: number; frameBytesMax: number; background?: boolean },
     handler: (channel: Channel) => void
   ): Promise<void> {
-    this.#handled.set(protocol, { inboundMax, frameBytesMax, handler })
+    this.#handled.set(protocol, { inboundMax, frameBytesMax, background, handler })
     await this.#node.handle(protocol, (stream, connection) => this.#accept(protocol, stream, connection), {
       // Ours is the limit that counts, per peer; this one, per connection, only bounds what it has to look at.
       maxInboundStreams: 2 * inboundMax,
@@ -336,7 +397,7 @@ export class Host implements Links {
       stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol}`))
       return
     }
-    const channel = this.#channel(stream, peer, handled.frameBytesMax)
+    const channel = this.#channel(stream, peer, protocol, handled.frameBytesMax)
     this.#inboundOf(protocol, peer).add(channel)
     handled.handler(channel)
   }
@@ -356,18 +417,27 @@ export class Host implements Links {
     return true
   }
 
-  #channel(stream: Stream, peer: PeerId, frameBytesMax: number): StreamChannel {
+  #channel(stream: Stream, peer: PeerId, protocol: string, frameBytesMax: number): StreamChannel {
     const channel = new StreamChannel(stream, {
       remote: peer,
       frameBytesMax,
-      onActivity: () => this.#lastHeardMs.set(peer, performance.now()),
       onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
     })
     if (!channel.closed) {
       this.#channels.add(channel)
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true })
+      if (this.#handled.get(protocol)?.background !== true) this.#watch(stream, peer)
     }
     return channel
+  }
+
+  /** Something depends on this peer until the stream closes. */
+  #watch(stream: Stream, peer: PeerId): void {
+    const traffic = this.#traffic.get(peer)
+    if (traffic === undefined) return
+    traffic.channels += 1
+    stream.addEventListener('close', () => (traffic.channels -= 1), { once: true })
+    if (traffic.channels === 1) this.#init.onWatch?.()
   }
 
   #openToSelf(protocol: string, frameBytesMax: number): Channel {
@@ -385,7 +455,12 @@ export class Host implements Links {
 
   #opened(connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
-    this.#lastHeardMs.set(peer, performance.now())
+    let traffic = this.#traffic.get(peer)
+    if (traffic === undefined) {
+      traffic = new Traffic(peer)
+      this.#traffic.set(peer, traffic)
+    }
+    traffic.opened(connection)
     if (!this.#connected.has(peer)) {
       this.#connected.add(peer)
       this.#init.onConnect?.(peer)
@@ -397,9 +472,10 @@ export class Host implements Links {
 
   #closed(connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
+    this.#traffic.get(peer)?.closed(connection)
     if (this.#node.getConnections(connection.remotePeer).length > 0 || !this.#connected.has(peer)) return
     this.#connected.delete(peer)
-    this.#lastHeardMs.delete(peer)
+    this.#traffic.delete(peer)
     for (const protocol of this.#handled.keys()) this.#inbound.delete(`${peer} ${protocol}`)
     this.#init.onDisconnect?.(peer)
   }

@@ -41,10 +41,14 @@ export interface Links {
    * @throws the signal's reason.
    */
   open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<Channel>
-  /** Accepts channels of a protocol. At most `inboundMax` per remote peer are open at once; more are aborted. */
+  /**
+   * Accepts channels of a protocol. At most `inboundMax` per remote peer are open at once; more are aborted.
+   * `background`: an open channel of it does not mean that anything depends on its peer, as one of all others does:
+   * silence of a peer with such a channel is noticed sooner.
+   */
   handle(
     protocol: string,
-    options: { inboundMax: number; frameBytesMax: number },
+    options: { inboundMax: number; frameBytesMax: number; background?: boolean },
     handler: (channel: Channel) => void
   ): Promise<void>
   unhandle(protocol: string): Promise<void>

@@ -78,6 +78,11 @@ export interface RecordsInit {
   readonly verify: Verify
   /** The last seq this peer used before it started; 0 for its first start. */
   readonly seq: number
+  /**
+   * Whether to send heartbeats and to end silent neighbours here. False where another protocol does that.
+   * @default true
+   */
+  readonly heartbeats?: boolean
 }
 
 interface Known {
@@ -332,10 +337,11 @@ export class Records {
 
   #tick(nowMs: number, wallMs: number): RecordsEffect[] {
     const effects: RecordsEffect[] = []
+    const { heartbeats = true } = this.#init
     // A pause of this very process (a debugger, a stopped container) is nobody else's silence.
     const pausedMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs - 2 * recordsTickMs
     this.#tickedMs = nowMs
-    for (const [peer, neighbour] of this.#neighbours) {
+    for (const [peer, neighbour] of heartbeats ? this.#neighbours : []) {
       if (pausedMs > 0) neighbour.lastHeardMs += pausedMs
       if (nowMs - neighbour.lastHeardMs > silenceMs) {
         this.#neighbours.delete(peer)

@@ -20,6 +20,7 @@ import {
   recordsTickMs,
   redialMinMs
 } from '../limits.ts'
+import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
@@ -93,6 +94,8 @@ export interface Swarm {
   /** Changes the own record. Changes within {@link announceDebounceMs} travel as one. */
   announce(change: Announcement): void
   discovery(): readonly { readonly way: string; readonly state: string }[]
+  /** The smoothed round trip to a connected peer in ms; undefined until one was measured. */
+  rttMs(peer: PeerId): number | undefined
   violations(): Readonly<Record<string, number>>
   /** Counts a violation of another protocol by a peer. */
   reportViolation(peer: PeerId, kind: string, message: string): void
@@ -186,6 +189,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #shards = new Set<ShardId>()
   #providing: Promise<void> = Promise.resolve()
   #host!: Host
+  #alive: AliveService | undefined
   #dialer!: Dialer
   #ways: Discovery[] = []
   #content: RecordContent
@@ -221,7 +225,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       self: parts.identity.id,
       sign: parts.identity.sign,
       verify: verifySignature,
-      seq: parts.seq
+      seq: parts.seq,
+      heartbeats: false
     })
     this.#content = {
       addresses: [],
@@ -256,6 +261,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       select: (_key, values) => bestRecord(values),
       onConnect: peer => this.#onConnect(peer),
       onDisconnect: peer => this.#onDisconnect(peer),
+      onWatch: () => this.#alive?.watched(),
       onRefused: () => {
         this.#refused++
         if (this.#refused > 1) return
@@ -267,9 +273,21 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     // Others may connect while libp2p is still starting, as they do when a peer comes back to its old port.
     for (const peer of this.#host.connectedPeers) this.#onConnect(peer)
     this.#host.node.addEventListener('self:peer:update', () => this.#announceSoon())
-    await this.#host.handle(recordsProtocol, { inboundMax: 2, frameBytesMax: recordsChannelFrameBytesMax }, channel =>
-      this.#attach(channel)
+    await this.#host.handle(
+      recordsProtocol,
+      { inboundMax: 2, frameBytesMax: recordsChannelFrameBytesMax, background: true },
+      channel => this.#attach(channel)
     )
+    const alive = new AliveService({
+      links: this.#host,
+      traffic: () => this.#host.traffic,
+      isConnected: peer => this.#host.connectedPeers.has(peer),
+      onSilent: (peer, message, reason) => this.#host.disconnect(peer, message, reason),
+      onViolation: (peer, kind, message) => this.reportViolation(peer, kind, message)
+    })
+    await alive.start()
+    this.#alive = alive
+    for (const peer of this.#host.connectedPeers) alive.connected(peer)
     await this.#readBattery()
     this.#announceNow()
     this.#tick = setInterval(() => this.#onTick(), recordsTickMs).unref()
@@ -323,6 +341,10 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     if (refused === 0) return ways
     const who = refused === 1 ? '1 connection' : `${refused} connections`
     return [...ways, { way: 'handshake', state: `${who} refused: other swarm or wrong secret` }]
+  }
+
+  rttMs(peer: PeerId): number | undefined {
+    return this.#alive?.rttMs(peer)
   }
 
   violations(): Readonly<Record<string, number>> {
@@ -389,6 +411,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   async end(): Promise<void> {
     clearTimeout(this.#announceTimer)
     clearInterval(this.#tick)
+    this.#alive?.stop()
     for (const way of this.#ways) await way.stop()
     this.#dialer?.stop()
     if (this.#host === undefined) return
@@ -447,10 +470,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   }
 
   #onTick(): void {
-    for (const peer of this.#channels.keys()) {
-      const atMs = this.#host.lastHeardMs(peer)
-      if (atMs !== undefined) this.#run({ type: 'heard', peer, atMs })
-    }
     this.#run({ type: 'tick', wallMs: Date.now() })
     if (performance.now() - this.#batteryReadMs >= batteryMs) void this.#readBattery()
   }
@@ -483,6 +502,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   #onConnect(peer: PeerId): void {
     if (this.#host === undefined) return
+    this.#alive?.connected(peer)
     if (this.id < peer) void this.#openRecords(peer)
     if (this.#host.connectedPeers.size === 1) void this.#provideAgain()
   }

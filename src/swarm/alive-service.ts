@@ -1,0 +1,140 @@
+/** Watches over connections: gives the decider in `liveness.ts` its channels, counters and time, and does what it says. */
+import type { PeerId } from '../base/ids.ts'
+import type { LossReason } from '../errors.ts'
+import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from '../limits.ts'
+import type { Channel, Links } from './links.ts'
+import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
+
+export const aliveProtocol = '/skein/alive/1.0.0'
+
+export interface AliveServiceInit {
+  readonly links: Links
+  /** All connected peers, this one not among them. */
+  readonly traffic: () => Iterable<LinkTraffic>
+  readonly isConnected: (peer: PeerId) => boolean
+  /** A peer is to be disconnected. */
+  readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
+  readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+}
+
+export class AliveService {
+  readonly #init: AliveServiceInit
+  readonly #liveness = new Liveness()
+  readonly #channels = new Map<PeerId, Channel>()
+  /** Peers to which a channel is being opened. */
+  readonly #opening = new Set<PeerId>()
+  readonly #abort = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(init: AliveServiceInit) {
+    this.#init = init
+  }
+
+  async start(): Promise<void> {
+    const { links } = this.#init
+    await links.handle(aliveProtocol, { inboundMax: 2, frameBytesMax: aliveFrameBytesMax, background: true }, channel =>
+      this.#attach(channel)
+    )
+    this.#tick()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#abort.abort(new Error('this peer is stopping'))
+  }
+
+  /** The smoothed round trip to a peer in ms; undefined until one was measured. */
+  rttMs(peer: PeerId): number | undefined {
+    return this.#liveness.rttMs(peer)
+  }
+
+  /** A peer is connected: its channel is opened by the smaller id. */
+  connected(peer: PeerId): void {
+    if (this.#init.links.self < peer) void this.#open(peer, 0)
+  }
+
+  /** Something has begun to depend on a peer: it is looked at now, and not only at the next slow tick. */
+  watched(): void {
+    // In a turn of its own: whoever opens a channel is in the middle of it.
+    if (this.#timer === undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#tick(), 0).unref()
+  }
+
+  #tick(): void {
+    if (this.#abort.signal.aborted) return
+    this.#run({ type: 'tick', links: this.#init.traffic() })
+    // Not an interval: after a pause of this process several ticks would follow one another at once.
+    this.#timer = setTimeout(() => this.#tick(), this.#liveness.tickMs).unref()
+  }
+
+  #run(event: LivenessEvent): void {
+    for (const effect of this.#liveness.handle(event, performance.now())) {
+      switch (effect.type) {
+        case 'send':
+          this.#channels.get(effect.peer)?.send(effect.frame)
+          break
+        case 'silent': {
+          const ms = Math.round(effect.quietMs)
+          const message = `${effect.peer} has been silent for ${ms} ms${effect.alone ? ', as has everybody else' : ''}`
+          this.#init.onSilent(effect.peer, message, effect.alone ? 'alone' : 'silent')
+          break
+        }
+        case 'violation':
+          this.#init.onViolation(effect.peer, 'bad alive frame', effect.message)
+          break
+      }
+    }
+  }
+
+  /** Opens the channel unless there is one, again and again while the peer is connected, less and less often. */
+  async #open(peer: PeerId, afterMs: number): Promise<void> {
+    if (this.#opening.has(peer)) return
+    this.#opening.add(peer)
+    try {
+      for (let waitMs = afterMs; ; waitMs = Math.min(2 * waitMs || redialMinMs, dhtQueryMs)) {
+        await pause(waitMs, this.#abort.signal)
+        if (this.#abort.signal.aborted || !this.#init.isConnected(peer) || this.#channels.has(peer)) return
+        try {
+          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+          this.#attach(await this.#init.links.open(peer, aliveProtocol, { signal }))
+          return
+        } catch {
+          // It may be about to go, or not yet ready.
+        }
+      }
+    } finally {
+      this.#opening.delete(peer)
+    }
+  }
+
+  #attach(channel: Channel): void {
+    const peer = channel.remote
+    // A second one means that the other end lost the first.
+    const before = this.#channels.get(peer)
+    this.#channels.set(peer, channel)
+    before?.abort(new Error('replaced by a newer channel'))
+    channel.receive({
+      onFrame: frame => this.#run({ type: 'frame', peer, frame }),
+      onClose: () => {
+        if (this.#channels.get(peer) !== channel) return
+        this.#channels.delete(peer)
+        // Not at once: an end that refuses every channel would be asked for the next without a pause.
+        if (this.#init.links.self < peer) void this.#open(peer, redialMinMs)
+      }
+    })
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise(resolve => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}

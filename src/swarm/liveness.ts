@@ -1,0 +1,284 @@
+/**
+ * Who is alive: decides when to send a beat, whom to ask, and who has been silent for too long (protocols/alive.md).
+ * Any byte that comes from a peer is a sign of its life. Pure: `handle(event, nowMs)` returns effects, `nowMs` is a
+ * monotonic clock.
+ *
+ * The limit is not one number. A link that has always been prompt is given half a second; one that was late before
+ * is given four times the longest delay it has shown, and what its round trips and their deviation call for
+ * (RFC 6298), since a lost segment delays all that come after it by one of them.
+ */
+import { Alive } from '../../protocols/alive.ts'
+import type { PeerId } from '../base/ids.ts'
+import {
+  aliveDoubtMs,
+  aliveLateFactor,
+  aliveLateFirstMs,
+  aliveLateMs,
+  aliveMemoryMs,
+  aliveOpeningMs,
+  alivePingMs,
+  aliveSamplesMin,
+  aliveTickMs,
+  aliveTickSlowMs,
+  aliveWitnessesMax,
+  beatFastMs,
+  beatSlowMs,
+  silenceMaxMs
+} from '../limits.ts'
+
+/** A connected peer as its connections show it. The same object may be given again with other numbers. */
+export interface LinkTraffic {
+  readonly peer: PeerId
+  /** Bytes that ever came from it and went to it, on whatever it is connected by, below encryption. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** It shares a session or a transfer with this peer: its silence hurts somebody now. */
+  readonly watched: boolean
+}
+
+export type LivenessEvent =
+  /** Time has passed; `links` are all connected peers. To be sent every {@link Liveness.tickMs}. */
+  | { readonly type: 'tick'; readonly links: Iterable<LinkTraffic> }
+  /** A frame came on a peer's alive channel. */
+  | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
+
+export type LivenessEffect =
+  /** Without a channel to that peer it is dropped. */
+  | { readonly type: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
+  /**
+   * A peer has been silent for too long: end its connections. `alone`: nobody else was heard since, so this peer may
+   * be the one that is cut off.
+   */
+  | { readonly type: 'silent'; readonly peer: PeerId; readonly quietMs: number; readonly alone: boolean }
+  | { readonly type: 'violation'; readonly peer: PeerId; readonly message: string }
+
+interface Link {
+  readonly peer: PeerId
+  /** The tick that listed it last. */
+  listed: number
+  bytesIn: number
+  bytesOut: number
+  watched: boolean
+  /** When it began to be watched. */
+  watchedMs: number
+  heardMs: number
+  sentMs: number
+  askedMs: number
+  answeredMs: number
+  /** How soon it says that it will be heard again, and what it was told. */
+  dueMs: number
+  toldMs: number
+  /** It has spoken on its alive channel. */
+  met: boolean
+  samples: number
+  /** The longest delay beyond what was due, fading. */
+  lateMs: number
+  rttMs: number | undefined
+  rttDeviationMs: number
+  /** It was over its limit at the last tick. */
+  over: boolean
+}
+
+const wrap = 2 ** 32
+
+export class Liveness {
+  readonly #links = new Map<PeerId, Link>()
+  #ticks = 0
+  #tickedMs: number | undefined
+  #fast = false
+  #effects: LivenessEffect[] = []
+
+  /** How soon the next tick is wanted, in ms. */
+  get tickMs(): number {
+    return this.#fast ? aliveTickMs : aliveTickSlowMs
+  }
+
+  /** The smoothed round trip to a peer in ms, queues of both ends included; undefined until one was measured. */
+  rttMs(peer: PeerId): number | undefined {
+    return this.#links.get(peer)?.rttMs
+  }
+
+  handle(event: LivenessEvent, nowMs: number): LivenessEffect[] {
+    if (event.type === 'tick') this.#tick(event.links, nowMs)
+    else this.#frame(event.peer, event.frame, nowMs)
+    const effects = this.#effects
+    if (effects.length > 0) this.#effects = []
+    return effects
+  }
+
+  #tick(traffic: Iterable<LinkTraffic>, nowMs: number): void {
+    const sinceMs = this.#tickedMs === undefined ? this.tickMs : nowMs - this.#tickedMs
+    const beforeMs = this.#tickedMs ?? nowMs
+    // Time in which this process did not run (a blocked loop, a stopped container) is nobody else's silence.
+    const pausedMs = Math.max(0, sinceMs - 2 * this.tickMs)
+    this.#tickedMs = nowMs
+    this.#ticks += 1
+    const fading = 0.5 ** (sinceMs / aliveMemoryMs)
+    for (const entry of traffic) {
+      const link = this.#links.get(entry.peer) ?? this.#add(entry, nowMs)
+      link.listed = this.#ticks
+      link.lateMs *= fading
+      link.heardMs += pausedMs
+      link.watchedMs += pausedMs
+      if (entry.watched !== link.watched) {
+        link.watched = entry.watched
+        link.watchedMs = nowMs
+      }
+      if (entry.bytesIn !== link.bytesIn) {
+        link.bytesIn = entry.bytesIn
+        this.#heard(link, nowMs)
+      }
+      if (entry.bytesOut !== link.bytesOut) {
+        link.bytesOut = entry.bytesOut
+        link.sentMs = Math.max(link.sentMs, beforeMs)
+      }
+    }
+    for (const link of this.#links.values()) if (link.listed !== this.#ticks) this.#links.delete(link.peer)
+    this.#fast = false
+    for (const link of this.#links.values()) {
+      this.#judge(link, nowMs)
+      if (link.watched || link.over || nowMs > dueAt(link)) this.#fast = true
+    }
+    for (const link of this.#links.values()) this.#speak(link, nowMs)
+  }
+
+  #add({ peer, bytesIn, bytesOut, watched }: LinkTraffic, nowMs: number): Link {
+    const link: Link = {
+      peer,
+      listed: this.#ticks,
+      bytesIn,
+      bytesOut,
+      watched,
+      watchedMs: nowMs,
+      heardMs: nowMs,
+      sentMs: nowMs,
+      askedMs: Number.NEGATIVE_INFINITY,
+      answeredMs: Number.NEGATIVE_INFINITY,
+      dueMs: beatSlowMs + aliveTickSlowMs,
+      toldMs: 0,
+      met: false,
+      samples: 0,
+      lateMs: 0,
+      rttMs: undefined,
+      rttDeviationMs: 0,
+      over: false
+    }
+    this.#links.set(peer, link)
+    return link
+  }
+
+  #heard(link: Link, nowMs: number): void {
+    link.lateMs = Math.max(link.lateMs, Math.min(nowMs - dueAt(link), silenceMaxMs))
+    link.samples += 1
+    link.heardMs = nowMs
+    link.over = false
+  }
+
+  /** Asks a peer whose next byte is late, and gives it up after its limit. */
+  #judge(link: Link, nowMs: number): void {
+    const lateMs = nowMs - dueAt(link)
+    if (lateMs < aliveDoubtMs) return
+    if (nowMs - link.askedMs >= aliveDoubtMs) {
+      this.#send(link, nowMs, { ping: stamp(nowMs) })
+      this.#askWitnesses(link, nowMs)
+    }
+    if (lateMs < limitMs(link)) return
+    // Twice, since what has come while this process did not run is read between two ticks and not before the first.
+    if (!link.over) {
+      link.over = true
+      return
+    }
+    this.#links.delete(link.peer)
+    const quietMs = nowMs - link.heardMs
+    this.#effects.push({ type: 'silent', peer: link.peer, quietMs, alone: this.#isAlone(link) })
+  }
+
+  /** Sends a beat where this peer owes one. */
+  #speak(link: Link, nowMs: number): void {
+    const pings = nowMs - link.askedMs >= alivePingMs && nowMs <= dueAt(link)
+    const promised = this.#promiseMs(link)
+    const owed = nowMs - link.sentMs >= (link.watched ? beatFastMs : beatSlowMs) || promised !== link.toldMs
+    if (owed) this.#send(link, nowMs, pings ? { ping: stamp(nowMs) } : {})
+  }
+
+  /** Within what time this peer will send something again: looking takes a tick. */
+  #promiseMs({ watched }: Link): number {
+    return watched ? beatFastMs + aliveTickMs : beatSlowMs + aliveTickSlowMs
+  }
+
+  #askWitnesses(suspect: Link, nowMs: number): void {
+    let asked = 0
+    for (const link of this.#links.values()) {
+      if (asked === aliveWitnessesMax) return
+      if (link === suspect || link.heardMs > dueAt(suspect)) continue
+      asked += 1
+      if (nowMs - link.askedMs >= aliveDoubtMs) this.#send(link, nowMs, { ping: stamp(nowMs) })
+    }
+  }
+
+  #isAlone(suspect: Link): boolean {
+    if (this.#links.size === 0) return false
+    for (const link of this.#links.values()) if (link.heardMs > dueAt(suspect)) return false
+    return true
+  }
+
+  #send(link: Link, nowMs: number, frame: { ping?: number; pong?: number }): void {
+    const dueMs = this.#promiseMs(link)
+    link.toldMs = dueMs
+    link.sentMs = nowMs
+    if (frame.ping !== undefined) link.askedMs = nowMs
+    this.#effects.push({ type: 'send', peer: link.peer, frame: Alive.encode({ dueMs, ...frame }) })
+  }
+
+  #frame(peer: PeerId, bytes: Uint8Array, nowMs: number): void {
+    const link = this.#links.get(peer)
+    if (link === undefined) return
+    let frame: Alive
+    try {
+      frame = Alive.decode(bytes)
+    } catch (error) {
+      this.#effects.push({ type: 'violation', peer, message: (error as Error).message })
+      return
+    }
+    this.#heard(link, nowMs)
+    link.met = true
+    // Nobody is believed who wants to be missed late, or asked all the time.
+    link.dueMs = Math.min(Math.max(frame.dueMs, beatFastMs), beatSlowMs + aliveTickSlowMs)
+    if (frame.pong !== undefined) this.#measured(link, (stamp(nowMs) - frame.pong + wrap) % wrap)
+    if (frame.ping !== undefined && nowMs - link.answeredMs >= aliveDoubtMs / 4) {
+      link.answeredMs = nowMs
+      this.#send(link, nowMs, { pong: frame.ping })
+    }
+  }
+
+  /** RFC 6298, sections 2.2 and 2.3. */
+  #measured(link: Link, rttMs: number): void {
+    if (rttMs > silenceMaxMs) return
+    if (link.rttMs === undefined) {
+      link.rttMs = rttMs
+      link.rttDeviationMs = rttMs / 2
+      return
+    }
+    link.rttDeviationMs += (Math.abs(link.rttMs - rttMs) - link.rttDeviationMs) / 4
+    link.rttMs += (rttMs - link.rttMs) / 8
+  }
+}
+
+/** When something of this peer is due: as it said, or as a watched one must be able to answer. */
+function dueAt({ heardMs, dueMs, watched, watchedMs }: Link): number {
+  const said = heardMs + dueMs
+  return watched ? Math.min(said, Math.max(heardMs, watchedMs) + beatFastMs + aliveTickMs) : said
+}
+
+/** How late a peer may be. */
+function limitMs({ met, samples, lateMs, rttMs = 0, rttDeviationMs }: Link): number {
+  if (!met) return aliveOpeningMs
+  const floorMs = samples < aliveSamplesMin ? aliveLateFirstMs : aliveLateMs
+  const shownMs = Math.max(aliveLateFactor * lateMs, aliveDoubtMs + 3 * (rttMs + 4 * rttDeviationMs))
+  return Math.min(Math.max(floorMs, shownMs), silenceMaxMs)
+}
+
+/** A moment as 32 bits can say it. */
+function stamp(nowMs: number): number {
+  return Math.floor(nowMs) % wrap
+}

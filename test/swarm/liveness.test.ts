@@ -1,0 +1,340 @@
+/** The liveness decider in virtual time. Rule numbers are those of `protocols/alive.md`. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Alive } from '../../protocols/alive.ts'
+import type { PeerId } from '../../src/base/ids.ts'
+import { type Rng, seeded } from '../../src/base/rng.ts'
+import {
+  aliveDoubtMs,
+  aliveLateFirstMs,
+  aliveLateMs,
+  aliveOpeningMs,
+  aliveSamplesMin,
+  aliveTickMs,
+  aliveTickSlowMs,
+  beatFastMs,
+  beatSlowMs,
+  silenceMaxMs
+} from '../../src/limits.ts'
+import { Liveness, type LivenessEffect } from '../../src/swarm/liveness.ts'
+import { Clock, type LinkQuality, TcpModel } from './tcp-model.ts'
+
+const lan: LinkQuality = { delayMs: 0.2, jitterMs: 0.5, loss: 0 }
+const bad: LinkQuality = { delayMs: 5, jitterMs: 200, loss: 0.05 }
+
+interface Verdict {
+  readonly by: string
+  readonly of: string
+  readonly atMs: number
+  readonly alone: boolean
+}
+
+/** Peers in a full mesh over modelled TCP, in virtual time. */
+class Mesh {
+  readonly clock = new Clock()
+  readonly verdicts: Verdict[] = []
+  readonly #rng: Rng
+  readonly #peers = new Map<string, Liveness>()
+  /** `from>to` */
+  readonly #wires = new Map<string, TcpModel>()
+  readonly #stopped = new Map<string, number>()
+  readonly #watched: (a: string, b: string) => boolean
+  frames = 0
+
+  constructor(
+    names: readonly string[],
+    quality: LinkQuality,
+    { seed = 1, watched = () => true }: { seed?: number; watched?: (a: string, b: string) => boolean } = {}
+  ) {
+    this.#rng = seeded(seed)
+    this.#watched = watched
+    for (const from of names) {
+      for (const to of names) {
+        if (from === to) continue
+        const wire = new TcpModel(this.clock, this.#rng, quality, frame => {
+          // A stopped process reads what its kernel kept when it runs again.
+          const resume = (): void => {
+            const untilMs = this.#stopped.get(to) ?? 0
+            if (untilMs > this.clock.nowMs) this.clock.at(untilMs + 1, resume)
+            else
+              this.#do(
+                to,
+                this.#peers.get(to)!.handle({ type: 'frame', peer: from as PeerId, frame }, this.clock.nowMs)
+              )
+          }
+          resume()
+        })
+        this.#wires.set(`${from}>${to}`, wire)
+      }
+    }
+    for (const name of names) {
+      const liveness = new Liveness()
+      this.#peers.set(name, liveness)
+      const others = names.filter(other => other !== name)
+      const tick = (): void => {
+        const { nowMs } = this.clock
+        const untilMs = this.#stopped.get(name) ?? 0
+        // A late timer fires before what has come is read.
+        if (untilMs > nowMs) {
+          if (Number.isFinite(untilMs)) this.clock.at(untilMs, tick)
+          return
+        }
+        const links = others
+          .filter(other => !this.#parted(name, other))
+          .map(other => ({
+            peer: other as PeerId,
+            bytesIn: this.wire(other, name).bytesIn,
+            bytesOut: this.wire(name, other).bytesOut,
+            watched: this.#watched(name, other)
+          }))
+        this.#do(name, liveness.handle({ type: 'tick', links }, nowMs))
+        this.clock.after(liveness.tickMs + this.#rng() * 2, tick)
+      }
+      this.clock.after(this.#rng() * 20, tick)
+    }
+  }
+
+  wire(from: string, to: string): TcpModel {
+    return this.#wires.get(`${from}>${to}`)!
+  }
+
+  /** The process does not run for so long; its kernel does. */
+  stop(name: string, ms: number): void {
+    this.#stopped.set(name, this.clock.nowMs + ms)
+  }
+
+  cut(name: string): void {
+    for (const [way, wire] of this.#wires) if (way.split('>').includes(name)) wire.down = true
+  }
+
+  rttMs(by: string, of: string): number | undefined {
+    return this.#peers.get(by)!.rttMs(of as PeerId)
+  }
+
+  /** The one that gave the other up reset their connection, which the other notices if the reset gets through. */
+  #parted(name: string, other: string): boolean {
+    return this.verdicts.some(
+      ({ by, of }) => (by === name && of === other) || (by === other && of === name && !this.wire(other, name).down)
+    )
+  }
+
+  #do(name: string, effects: LivenessEffect[]): void {
+    for (const effect of effects) {
+      if (effect.type === 'send') {
+        this.frames += 1
+        this.wire(name, effect.peer).send(effect.frame)
+      } else if (effect.type === 'silent') {
+        this.verdicts.push({ by: name, of: effect.peer, atMs: this.clock.nowMs, alone: effect.alone })
+      } else throw new Error(effect.message)
+    }
+  }
+}
+
+describe('A1, A2: beats', () => {
+  test.each([
+    ['watched', true, 1000 / (beatFastMs + aliveTickMs), 1000 / beatFastMs],
+    ['idle', false, 1000 / (beatSlowMs + aliveTickSlowMs), 1000 / beatSlowMs]
+  ])('%s links carry no more than they need', (_, watched, least, most) => {
+    const mesh = new Mesh(['a', 'b'], lan, { watched: () => watched })
+    mesh.clock.run(10_000)
+    mesh.frames = 0
+    mesh.clock.run(70_000)
+    const perSecond = mesh.frames / 60 / 2
+    expect(perSecond).toBeGreaterThan(least * 0.9)
+    // Every round trip that is measured costs a frame more.
+    expect(perSecond).toBeLessThan(most * 1.3)
+    expect(mesh.verdicts).toEqual([])
+  })
+
+  test('who sends anyway sends no beats', () => {
+    const liveness = new Liveness()
+    let frames = 0
+    for (let ms = 0; ms < 10_000; ms += aliveTickMs) {
+      const links = [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: ms, watched: true }]
+      frames += liveness.handle({ type: 'tick', links }, ms).filter(e => e.type === 'send').length
+    }
+    // The first says how soon the next comes; then a round trip would be measured only when a beat is owed.
+    expect(frames).toBeLessThanOrEqual(1)
+  })
+
+  test('A3: a ping is answered with its own value, but not as often as anybody likes', () => {
+    const liveness = new Liveness()
+    const links = [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: false }]
+    liveness.handle({ type: 'tick', links }, 0)
+    const ping = Alive.encode({ dueMs: 1000, ping: 4_000_000_000 })
+    const effects = Array.from({ length: 100 }, () =>
+      liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: ping }, 10)
+    )
+    const sent = effects.flat()
+    expect(sent.length).toBe(1)
+    expect(sent[0]?.type === 'send' && Alive.decode(sent[0].frame).pong).toBe(4_000_000_000)
+  })
+
+  test('A7: what is no frame is a violation, and no reason to stop', () => {
+    const liveness = new Liveness()
+    liveness.handle({ type: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }] }, 0)
+    const effects = liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: Uint8Array.of(255) }, 1)
+    expect(effects).toMatchObject([{ type: 'violation', peer: 'b' }])
+    expect(liveness.handle({ type: 'frame', peer: 'c' as PeerId, frame: Uint8Array.of(255) }, 1)).toEqual([])
+  })
+})
+
+describe('A4: silence', () => {
+  // Two more ticks until it is sure, each of which may be a little late.
+  const limitMs = beatFastMs + aliveTickMs + aliveLateMs + 2 * aliveTickMs + 20
+
+  test('on a LAN a watched peer is missed within a second, whenever it falls silent', () => {
+    const latencies: number[] = []
+    for (let seed = 1; seed <= 200; seed++) {
+      const mesh = new Mesh(['a', 'b', 'c'], lan, { seed })
+      const atMs = 5000 + seed * 7.3
+      mesh.clock.run(atMs)
+      mesh.cut('b')
+      mesh.clock.run(atMs + 3000)
+      expect(mesh.verdicts.filter(v => v.of !== 'b' && v.by !== 'b')).toEqual([])
+      for (const verdict of mesh.verdicts) if (verdict.of === 'b') latencies.push(verdict.atMs - atMs)
+    }
+    expect(latencies.length).toBe(400)
+    expect(Math.max(...latencies)).toBeLessThan(limitMs)
+    expect(Math.max(...latencies)).toBeLessThan(1000)
+  })
+
+  test('one that nobody watches is missed within two', () => {
+    const mesh = new Mesh(['a', 'b', 'c'], lan, { watched: () => false })
+    mesh.clock.run(20_000)
+    mesh.cut('b')
+    mesh.clock.run(30_000)
+    const own = mesh.verdicts.filter(v => v.of === 'b')
+    expect(own.length).toBe(2)
+    for (const { atMs } of own) expect(atMs - 20_000).toBeLessThan(2250)
+  })
+
+  test('one that begins to be watched was silent from then on at most', () => {
+    let watched = false
+    const mesh = new Mesh(['a', 'b'], lan, { watched: () => watched })
+    mesh.clock.run(20_900)
+    watched = true
+    mesh.clock.run(60_000)
+    expect(mesh.verdicts).toEqual([])
+  })
+
+  test('A5: who hears nobody any more blames nobody', () => {
+    const mesh = new Mesh(['a', 'b', 'c', 'd'], lan, { watched: (a, b) => (a < b ? `${a}${b}` : `${b}${a}`) === 'ab' })
+    mesh.clock.run(20_000)
+    mesh.cut('a')
+    mesh.clock.run(25_000)
+    const ofA = mesh.verdicts.filter(v => v.of === 'a')
+    const byA = mesh.verdicts.filter(v => v.by === 'a')
+    expect(ofA.map(v => v.alone)).toEqual([false, false, false])
+    expect(byA.slice(0, 2).map(v => v.alone)).toEqual([true, true])
+    expect(mesh.verdicts.length).toBe(6)
+  })
+
+  test('a peer that never speaks is given the time to start', () => {
+    const liveness = new Liveness()
+    const links = [{ peer: 'b' as PeerId, bytesIn: 5, bytesOut: 0, watched: true }]
+    let silentMs: number | undefined
+    for (let ms = 0; silentMs === undefined; ms += aliveTickMs) {
+      if (liveness.handle({ type: 'tick', links }, ms).some(e => e.type === 'silent')) silentMs = ms
+    }
+    expect(silentMs).toBeGreaterThanOrEqual(aliveOpeningMs)
+    expect(silentMs).toBeLessThan(aliveOpeningMs + 1000)
+  })
+
+  test('whatever a link has shown, its limit has a limit', () => {
+    const liveness = new Liveness()
+    const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
+    const frame = Alive.encode({ dueMs: 1e9, pong: 5 })
+    let ms = 0
+    // It is late by nine seconds, time and again, and lies about everything.
+    for (let i = 0; i < 20; i++) {
+      for (let end = ms + 9000; ms < end; ms += aliveTickMs) liveness.handle({ type: 'tick', links: [link] }, ms)
+      liveness.handle({ type: 'frame', peer: link.peer, frame }, ms)
+    }
+    let silentMs = ms
+    while (!liveness.handle({ type: 'tick', links: [link] }, silentMs).some(e => e.type === 'silent'))
+      silentMs += aliveTickMs
+    expect(silentMs - ms).toBeLessThan(silenceMaxMs + 1500)
+  })
+})
+
+describe('A4: no false alarm', () => {
+  test.each([1, 2, 3])('an hour at 5 % loss and 200 ms jitter evicts nobody (seed %i)', seed => {
+    const mesh = new Mesh(['a', 'b'], bad, { seed })
+    mesh.clock.run(3_600_000)
+    expect(mesh.verdicts).toEqual([])
+    expect(mesh.rttMs('a', 'b')).toBeGreaterThan(100)
+  })
+
+  test('nor does any other mixture of loss, delay and jitter that TCP gets through, from the first moment on', () => {
+    const qualities = fc.record({
+      seed: fc.nat(),
+      delayMs: fc.double({ min: 0, max: 60, noNaN: true }),
+      jitterMs: fc.double({ min: 0, max: 200, noNaN: true }),
+      loss: fc.double({ min: 0, max: 0.05, noNaN: true }),
+      watched: fc.boolean()
+    })
+    fc.assert(
+      fc.property(qualities, ({ seed, watched, ...quality }) => {
+        const mesh = new Mesh(['a', 'b'], quality, { seed, watched: () => watched })
+        mesh.clock.run(300_000)
+        expect(mesh.verdicts).toEqual([])
+      }),
+      { numRuns: 60 }
+    )
+  })
+
+  test('a perfect link that turns bad at once is seldom mistaken while it shows it', () => {
+    let blamed = 0
+    for (let seed = 1; seed <= 100; seed++) {
+      const mesh = new Mesh(['a', 'b'], lan, { seed })
+      mesh.clock.run(30_000)
+      mesh.wire('a', 'b').quality = bad
+      mesh.wire('b', 'a').quality = bad
+      mesh.clock.run(90_000)
+      blamed += mesh.verdicts.length
+    }
+    // A limit below a second cannot know what comes: 5 of 400.
+    expect(blamed).toBeLessThanOrEqual(3)
+  })
+
+  test('A6: a process that did not run for a while blames nobody', () => {
+    const mesh = new Mesh(['a', 'b'], lan, { watched: () => true })
+    mesh.clock.run(10_000)
+    // Below what the others put up with, so that only its own judgement counts.
+    for (let i = 0; i < 20; i++) {
+      mesh.stop('a', 450)
+      mesh.clock.run(mesh.clock.nowMs + 2000)
+    }
+    expect(mesh.verdicts).toEqual([])
+    mesh.stop('a', 20_000)
+    mesh.clock.run(mesh.clock.nowMs + 30_000)
+    expect(mesh.verdicts.map(v => v.by)).toEqual(['b'])
+  })
+
+  test('A6: it forgives what it missed, and goes on to notice a silence that began meanwhile', () => {
+    const liveness = new Liveness()
+    const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
+    let ms = 0
+    const frame = Alive.encode({ dueMs: beatFastMs + aliveTickMs })
+    for (let i = 0; i < 2 * aliveSamplesMin; i++, ms += aliveTickMs) {
+      liveness.handle({ type: 'tick', links: [link] }, ms)
+      liveness.handle({ type: 'frame', peer: link.peer, frame }, ms)
+    }
+    ms += 60_000
+    expect(liveness.handle({ type: 'tick', links: [link] }, ms).map(e => e.type)).not.toContain('silent')
+    const resumedMs = ms
+    while (!liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')) ms += aliveTickMs
+    expect(ms - resumedMs).toBeLessThan(aliveLateFirstMs)
+    expect(ms - resumedMs).toBeGreaterThan(aliveLateMs - aliveDoubtMs)
+  })
+
+  test('bytes of any kind are life: a bulk transfer that delays beats by seconds is one', () => {
+    const liveness = new Liveness()
+    const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
+    for (let ms = 0; ms < 60_000; ms += aliveTickMs) {
+      link.bytesIn += 1400
+      expect(liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')).toBe(false)
+    }
+  })
+})
