@@ -1,9 +1,10 @@
 /** `skein ask`: a prompt through the running peer, its answer as it comes. */
 import { Buffer } from 'node:buffer'
+import { resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
 import { type GenerationEvent, InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { askGenerate } from './control-client.ts'
+import { askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlRequestBytesMax } from './limits.ts'
 import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
@@ -16,7 +17,15 @@ export interface AskFlags {
   readonly topP: number
   readonly topK: number
   readonly seed: number
+  readonly session?: string
+  readonly key?: string
+  /** In ms. */
+  readonly ttl?: number
   readonly json?: boolean
+}
+
+export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'json'> {
+  readonly maxTokens?: number
 }
 
 /**
@@ -27,13 +36,37 @@ export interface AskFlags {
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed } = flags
-  const options = { ...(model === undefined ? {} : { model }), maxTokens, temperature, topP, topK, seed }
+  const { model, maxTokens, temperature, topP, topK, seed, session } = flags
+  const options = {
+    ...(model === undefined ? {} : { model }),
+    maxTokens,
+    temperature,
+    topP,
+    topK,
+    seed,
+    ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
+  }
+  await tell(askGenerate(flags.data, text, options, { signal }), flags)
+}
+
+/** Goes on with a session that is kept: prints what is there, then what comes. The rest is as with {@link ask}. */
+export async function resume(name: string, flags: ResumeFlags, { signal }: CommandContext): Promise<void> {
+  const { maxTokens } = flags
+  const session = { name, ...keeping(flags), ...(maxTokens === undefined ? {} : { maxTokens }) }
+  await tell(askResume(flags.data, session, { signal }), flags)
+}
+
+/** Where the key lies, as a path that means the same to the running peer, and the time. */
+function keeping({ key, ttl }: Pick<AskFlags, 'key' | 'ttl'>): { key?: string; ttlMs?: number } {
+  return { ...(key === undefined ? {} : { key: resolve(key) }), ...(ttl === undefined ? {} : { ttlMs: ttl }) }
+}
+
+async function tell(events: AsyncIterable<GenerationEvent>, flags: Pick<AskFlags, 'json'>): Promise<void> {
   const show = flags.json ? sayJson : showEvent()
   let open = false
   try {
-    for await (const event of askGenerate(flags.data, text, options, { signal })) {
-      if (event.event === 'token') open = true
+    for await (const event of events) {
+      if (event.event === 'token' || event.event === 'resumed') open = true
       if (event.event === 'done') open = false
       show(event)
     }
@@ -60,8 +93,11 @@ export function showEvent(): (event: GenerationEvent) => void {
   return event => {
     if (event.event === 'route') {
       route = event.hops.map(hop => `${shortPeer(hop.peer)} ${layers(hop)}`).join(' → ')
-    } else if (event.event === 'token') {
+    } else if (event.event === 'token' || event.event === 'resumed') {
       write(event.text)
+    } else if (event.event === 'warning') {
+      // Whoever relies on being able to resume must hear that it may not be so, terminal or not.
+      note(`skein: warning: ${event.message}`)
     } else if (event.event === 'lost') {
       news(`lost ${shortPeer(event.peer)} (${event.reason}) at hop ${event.hop}; going on without it`)
     } else if (event.event === 'recovered') {

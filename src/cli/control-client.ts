@@ -3,9 +3,11 @@ import { createConnection, type Socket } from 'node:net'
 import { type GenerationEvent, PeerNotRunningError, SkeinError, type Status } from '../index.ts'
 import {
   type ControlFailure,
+  type ControlForget,
   type ControlOptions,
   type ControlRequest,
   type ControlResponse,
+  type ControlResume,
   controlVersion,
   encodeLine,
   LineReader,
@@ -57,7 +59,37 @@ export async function* askGenerate(
   options: ControlOptions,
   { signal }: { signal: AbortSignal }
 ): AsyncGenerator<GenerationEvent> {
-  const request: ControlRequest = { v: controlVersion, op: 'generate', prompt, options }
+  yield* events(dataDir, { v: controlVersion, op: 'generate', prompt, options }, signal)
+}
+
+/** Has the peer of a data directory go on with a session that is kept; the rest is as with {@link askGenerate}. */
+export async function* askResume(
+  dataDir: string,
+  session: ControlResume,
+  { signal }: { signal: AbortSignal }
+): AsyncGenerator<GenerationEvent> {
+  yield* events(dataDir, { v: controlVersion, op: 'resume', session }, signal)
+}
+
+/**
+ * Has the peer of a data directory see to it that a session is kept no longer. Returns how many peers had it.
+ *
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason.
+ */
+export async function askForget(
+  dataDir: string,
+  session: ControlForget,
+  { signal }: { signal: AbortSignal }
+): Promise<number> {
+  for await (const response of ask(dataDir, { v: controlVersion, op: 'forget', session }, controlStatusMs, signal)) {
+    if (response.kind === 'forgotten') return response.peers
+  }
+  throw endedEarly(dataDir)
+}
+
+async function* events(dataDir: string, request: ControlRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
   for await (const response of ask(dataDir, request, controlSilenceMs, signal)) {
     if (response.kind === 'event') yield response.event
   }

@@ -3,7 +3,16 @@ import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DataDirectoryError, type GenerateOptions, type Peer, PeerNotRunningError } from '../index.ts'
+import {
+  DataDirectoryError,
+  type GenerateOptions,
+  type Generation,
+  type KeptSessionName,
+  type Peer,
+  PeerNotRunningError,
+  type ResumeOptions,
+  type SessionInit
+} from '../index.ts'
 import {
   type ControlRequest,
   type ControlResponse,
@@ -15,6 +24,9 @@ import {
 import { reachable } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
+
+/** What of a peer its control socket hands out. */
+export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget'>
 
 /** A control socket that is served. */
 export interface ControlServer {
@@ -28,7 +40,7 @@ export interface ControlServer {
  *
  * @throws {DataDirectoryError} when a live peer answers on that socket, or it cannot be made.
  */
-export async function serveControl(peer: Pick<Peer, 'status' | 'generate'>, dataDir: string): Promise<ControlServer> {
+export async function serveControl(peer: ControlledPeer, dataDir: string): Promise<ControlServer> {
   if (await reachable(dataDir)) {
     throw new DataDirectoryError(`a peer is already running on ${dataDir}: stop it first, or give --data another one`)
   }
@@ -98,7 +110,7 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Serves one connection: one request, its responses, the end. */
-async function answer(peer: Pick<Peer, 'status' | 'generate'>, socket: Socket, stopped: AbortSignal): Promise<void> {
+async function answer(peer: ControlledPeer, socket: Socket, stopped: AbortSignal): Promise<void> {
   const gone = new AbortController()
   socket.on('error', () => {})
   socket.once('close', () => gone.abort(new Error('the command closed its connection')))
@@ -122,21 +134,43 @@ async function answer(peer: Pick<Peer, 'status' | 'generate'>, socket: Socket, s
 }
 
 async function* respond(
-  peer: Pick<Peer, 'status' | 'generate'>,
+  peer: ControlledPeer,
   request: ControlRequest,
   signal: AbortSignal
 ): AsyncGenerator<ControlResponse> {
   if (request.op === 'status') {
     yield { kind: 'status', status: peer.status() }
+  } else if (request.op === 'forget') {
+    yield { kind: 'forgotten', peers: await peer.forget(given<KeptSessionName>(request.session), { signal }) }
   } else {
-    // A key that was not given must be absent, so that it cannot hide the peer's default.
-    const given = Object.fromEntries(Object.entries(request.options).filter(([, value]) => value !== undefined))
-    const generation = peer.generate(request.prompt, { ...(given as GenerateOptions), signal })
+    const generation = start(peer, request, signal)
     // Its failure arrives through the events; here it must not count as unhandled.
     generation.answer.catch(() => {})
     for await (const event of generation.events()) yield { kind: 'event', event }
   }
   yield { kind: 'end' }
+}
+
+function start(
+  peer: ControlledPeer,
+  request: ControlRequest & { op: 'generate' | 'resume' },
+  signal: AbortSignal
+): Generation {
+  if (request.op === 'resume') {
+    const { name, ...options } = request.session
+    return peer.resume(name, { ...given<ResumeOptions>(options), signal })
+  }
+  const { session, ...options } = request.options
+  return peer.generate(request.prompt, {
+    ...given<GenerateOptions>(options),
+    ...(session === undefined ? {} : { session: given<SessionInit>(session) }),
+    signal
+  })
+}
+
+/** A key that was not given must be absent, so that it cannot hide the peer's default. */
+function given<T>(options: object): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }
 
 /** Thrown when a request is not one of ours; only other versions and other programs send such. */

@@ -16,6 +16,13 @@ export const controlVersion = 1
 
 const envelope = z.looseObject({ v: z.int() })
 
+/** A session's name, and where its key lies: the peer reads it, so that no key crosses the socket. */
+const named = {
+  name: z.string().min(1).max(256),
+  key: z.string().startsWith('/', 'must be an absolute path').max(4096).optional()
+}
+const ttlMs = z.int().positive().optional()
+
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
   z.strictObject({
@@ -28,8 +35,19 @@ const requestSchema = z.discriminatedUnion('op', [
       temperature: z.number().nonnegative().optional(),
       topP: z.number().gt(0).max(1).optional(),
       topK: z.int().nonnegative().optional(),
-      seed: z.int().nonnegative().optional()
+      seed: z.int().nonnegative().optional(),
+      session: z.strictObject({ ...named, ttlMs }).optional()
     })
+  }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('resume'),
+    session: z.strictObject({ ...named, ttlMs, maxTokens: z.int().positive().optional() })
+  }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('forget'),
+    session: z.strictObject(named)
   })
 ])
 
@@ -37,9 +55,14 @@ const requestSchema = z.discriminatedUnion('op', [
 export type ControlRequest = z.infer<typeof requestSchema>
 /** What an answer may be asked with; whatever is left out takes the peer's default. */
 export type ControlOptions = Extract<ControlRequest, { op: 'generate' }>['options']
+/** Which session is to be resumed, and what is to be different. */
+export type ControlResume = Extract<ControlRequest, { op: 'resume' }>['session']
+/** Which session is to be forgotten. */
+export type ControlForget = Extract<ControlRequest, { op: 'forget' }>['session']
 
 const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('status'), status: z.looseObject({ self: z.string() }) }),
+  z.looseObject({ kind: z.literal('forgotten'), peers: z.int().nonnegative() }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
   z.looseObject({
     kind: z.literal('error'),
@@ -64,6 +87,8 @@ export interface ControlFailure {
 /** A response on a control socket. A request ends with `end` or `error`. */
 export type ControlResponse =
   | { readonly kind: 'status'; readonly status: Status }
+  /** How many peers had the session. */
+  | { readonly kind: 'forgotten'; readonly peers: number }
   | { readonly kind: 'event'; readonly event: GenerationEvent }
   | { readonly kind: 'error'; readonly error: ControlFailure }
   | { readonly kind: 'end' }

@@ -39,6 +39,19 @@ export function size(flag: string): (text: string) => number {
   }
 }
 
+/** A time as people write it (`90s`, `30m`, `1h`), in ms, within [minMs, maxMs]. */
+export function duration(flag: string, minMs: number, maxMs: number): (text: string) => number {
+  const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000 }
+  return text => {
+    const [, digits, unit] = /^(\d{1,9})([smh])$/.exec(text) ?? []
+    const ms = Number(digits) * (units[unit ?? ''] ?? Number.NaN)
+    if (ms >= minMs && ms <= maxMs) return ms
+    throw new InvalidOptionError(
+      `${flag} takes a time from ${minMs / 1000}s to ${maxMs / 3_600_000}h such as 90s, 30m or 1h, not '${text}'`
+    )
+  }
+}
+
 /** A half-open range of layers: `0-2` is layers 0 and 1. */
 export function layerRange(flag: string): (text: string) => Range {
   return text => {

@@ -19,6 +19,9 @@ export const controlStatusMs = 15_000
 export const controlSilenceMs = 300_000
 /** Bytes of a Unix socket's path that Linux takes (sun_path is 108 with its final zero). */
 export const socketPathBytesMax = 107
+/** How long a session may be kept: the peer's own bounds, said at the door. */
+export const sessionTtlMinMs = 1_000
+export const sessionTtlMaxMs = 24 * 3_600_000
 /** How often a running peer is looked at for what has no event: stages that load, ways of discovery. */
 export const watchMs = 250
 /** How long a peer may take to say goodbye before the process ends without. */

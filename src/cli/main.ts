@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
+import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import {
   dataDirectory,
   decimalNumber,
+  duration,
   layerRange,
   oneOf,
   repeated,
@@ -15,7 +17,7 @@ import {
   wholeNumber,
   words
 } from './flags.ts'
-import { demoPeersMax, lingerMs } from './limits.ts'
+import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs } from './limits.ts'
 import { note } from './output.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -72,6 +74,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
   const data = (): Option =>
     new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
   const json = (text: string): Option => new Option('--json', text)
+  const key = (): Option =>
+    new Option(
+      '--key <file>',
+      'key of the session, made by skein key; whoever has it can resume (default: one that only the asked peer has, from its identity)'
+    ).argParser(words('--key'))
   const dataOf = (options: { data?: string }): string => dataDirectory(options.data, process.env)
 
   command(
@@ -123,7 +130,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await up({ ...options, data: dataOf(options) }, context)
     })
 
-  command(program, 'ask <prompt>', 'Answer a prompt through the running peer; - reads the prompt from stdin.')
+  command(program, 'ask [prompt]', 'Answer a prompt through the running peer; - reads the prompt from stdin.')
     .addOption(data())
     .option('--model <name>', 'model to ask, by name or id (default: the one that the peer serves)', words('--model'))
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 60)
@@ -141,10 +148,66 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     )
     .option('--top-k <k>', 'sample from the k likeliest tokens; 0 for all', wholeNumber('--top-k', 0, 1 << 24), 0)
     .option('--seed <n>', 'the same seed gives the same answer', wholeNumber('--seed', 0), 1)
+    .option(
+      '--session <name>',
+      'keep prompt and answer under this name, sealed, on two other peers, to resume them if this one dies',
+      words('--session')
+    )
+    .option(
+      '--resume <name>',
+      'go on with a session where it stopped, without a prompt; with --max-tokens the whole answer may have so many',
+      words('--resume')
+    )
+    .addOption(key())
+    .option(
+      '--ttl <time>',
+      'how long the session is kept after its last token, such as 90s, 30m or 1h (default: 1h)',
+      duration('--ttl', sessionTtlMinMs, sessionTtlMaxMs)
+    )
     .addOption(json('print events as JSON objects, one a line'))
-    .action(async (prompt: string, options) => {
-      const { ask } = await import('./ask.ts')
-      await ask(prompt, { ...options, data: dataOf(options) }, context)
+    .action(async (prompt: string | undefined, options, command: Command) => {
+      const { ask, resume } = await import('./ask.ts')
+      const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
+      if (options.resume === undefined) {
+        if (prompt === undefined) command.error("error: missing required argument 'prompt'")
+        const unused = ['key', 'ttl'].find(name => given(name) && options.session === undefined)
+        if (unused !== undefined) throw new InvalidOptionError(`--${unused} goes with --session or --resume`)
+        await ask(prompt, { ...options, data: dataOf(options) }, context)
+        return
+      }
+      if (prompt !== undefined) throw new InvalidOptionError('--resume takes no prompt: the session has its own')
+      const own = {
+        session: 'session',
+        model: 'model',
+        temperature: 'temperature',
+        topP: 'top-p',
+        topK: 'top-k',
+        seed: 'seed'
+      }
+      const clash = Object.entries(own).find(([name]) => given(name))?.[1]
+      if (clash !== undefined) {
+        throw new InvalidOptionError(`--resume takes no --${clash}: a session goes on as it began`)
+      }
+      const { maxTokens, ...rest } = options
+      const more = given('maxTokens') ? { maxTokens } : {}
+      await resume(options.resume, { ...rest, ...more, data: dataOf(options) }, context)
+    })
+
+  command(
+    program,
+    'key <file>',
+    'Make a session key: 32 random bytes, in a file to copy to whoever may resume.'
+  ).action(async (file: string) => {
+    const { makeKey } = await import('./key.ts')
+    await makeKey(file)
+  })
+
+  command(program, 'forget <name>', 'Have the peers that keep a session remove it, as far as they are reachable.')
+    .addOption(data())
+    .addOption(key())
+    .action(async (name: string, options) => {
+      const { forget } = await import('./key.ts')
+      await forget(name, { ...options, data: dataOf(options) }, context)
     })
 
   command(program, 'status', 'Show the swarm as the running peer sees it: peers, stages, coverage of every layer.')

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { controlVersion, encodeLine, LineReader, readRequest, readResponse } from '../../src/cli/control.ts'
-import { askGenerate, askStatus, reachable } from '../../src/cli/control-client.ts'
+import { askForget, askGenerate, askResume, askStatus, reachable } from '../../src/cli/control-client.ts'
 import { type ControlServer, serveControl } from '../../src/cli/control-server.ts'
 import { controlRequestBytesMax } from '../../src/cli/limits.ts'
 import {
@@ -46,7 +46,13 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
         ({
           events: () => script(prompt, options),
           answer: Promise.reject(new Error('unused'))
-        }) as unknown as Generation
+        }) as unknown as Generation,
+      resume: (name, options = {}) =>
+        ({
+          events: () => script(`resume ${name}`, options as GenerateOptions),
+          answer: Promise.reject(new Error('unused'))
+        }) as unknown as Generation,
+      forget: async ({ name, key }) => (name === 'known' && key === '/k' ? 2 : 0)
     },
     dataDir
   )
@@ -101,7 +107,14 @@ describe('messages', () => {
     ['{"v":1,"op":"generate","prompt":"x","options":{"topP":0}}', 'topP'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"temperature":-1}}', 'temperature'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"seed":1.5}}', 'seed'],
-    ['{"v":1,"op":"generate","prompt":"x","options":{"__proto__":{"a":1}}}', '__proto__']
+    ['{"v":1,"op":"generate","prompt":"x","options":{"__proto__":{"a":1}}}', '__proto__'],
+    ['{"v":1,"op":"generate","prompt":"x","options":{"session":"n"}}', 'session'],
+    ['{"v":1,"op":"generate","prompt":"x","options":{"session":{"name":""}}}', 'session.name'],
+    ['{"v":1,"op":"generate","prompt":"x","options":{"session":{"name":"n","ttlMs":0}}}', 'ttlMs'],
+    ['{"v":1,"op":"resume","session":{}}', 'session.name'],
+    ['{"v":1,"op":"resume","session":{"name":"n","key":"relative"}}', 'absolute'],
+    ['{"v":1,"op":"resume","session":{"name":"n","seed":1}}', 'seed'],
+    ['{"v":1,"op":"forget","session":{"name":"n","ttlMs":1}}', 'ttlMs']
   ])('refuse %s', (line, part) => {
     expect((readRequest(line) as { refused: string }).refused).toContain(part)
   })
@@ -132,6 +145,25 @@ describe('the control socket', () => {
     for await (const event of askGenerate(folder, 'Ünce\nupon', options, { signal: signal() })) events.push(event)
     expect(asked).toEqual(['Ünce\nupon', options])
     expect(events).toEqual([token(0, 'ö\n"')])
+  })
+
+  it('hands over which session is kept, resumed and forgotten', async () => {
+    const asked: unknown[] = []
+    await serve(async function* (prompt, { signal: _, ...options }) {
+      asked.push(prompt, options)
+      yield { event: 'resumed', tokens: 1, text: 'x' }
+    })
+    const events: GenerationEvent[] = []
+    const session = { name: 'n', key: '/k', ttlMs: 5000 }
+    for await (const event of askGenerate(folder, 'x', { session }, { signal: signal() })) events.push(event)
+    for await (const event of askResume(folder, { name: 'n' }, { signal: signal() })) events.push(event)
+    const more = { name: 'n', key: '/k', ttlMs: 5000, maxTokens: 9 }
+    for await (const event of askResume(folder, more, { signal: signal() })) events.push(event)
+    const { name: _, ...rest } = more
+    expect(asked).toEqual(['x', { session }, 'resume n', {}, 'resume n', rest])
+    expect(events).toEqual(new Array(3).fill({ event: 'resumed', tokens: 1, text: 'x' }))
+    expect(await askForget(folder, { name: 'known', key: '/k' }, { signal: signal() })).toBe(2)
+    expect(await askForget(folder, { name: 'known' }, { signal: signal() })).toBe(0)
   })
 
   it('carries an error with its name, sentence, exit code and text', async () => {

@@ -45,6 +45,16 @@ describe('skein', () => {
     [['ask', 'a', '--top-p', '0'], '--top-p takes a number above 0 and at most 1'],
     [['ask', 'a', '--seed', '1.5'], '--seed takes a whole number'],
     [['ask', 'a', '--data', ''], '--data must not be empty'],
+    [['ask', 'a', '--ttl', '5x', '--session', 's'], '--ttl takes a time from 1s to 24h'],
+    [['ask', 'a', '--ttl', '25h', '--session', 's'], '--ttl takes a time from 1s to 24h'],
+    [['ask', 'a', '--ttl', '5m'], '--ttl goes with --session or --resume'],
+    [['ask', 'a', '--key', 'k'], '--key goes with --session or --resume'],
+    [['ask', 'a', '--session', ''], '--session must not be empty'],
+    [['ask', 'a', '--resume', 's'], '--resume takes no prompt'],
+    [['ask', '--resume', 's', '--session', 's'], '--resume takes no --session'],
+    [['ask', '--resume', 's', '--seed', '1'], '--resume takes no --seed'],
+    [['ask', '--resume', 's', '--top-p', '0.5'], '--resume takes no --top-p'],
+    [['key'], "missing required argument 'file'"],
     [['up', '--swarm', 's', '--memory', 'lots'], '--memory takes a size such as 64MB'],
     [['up', '--swarm', 's', '--layers', '2-0'], '--layers takes a range such as 0-2'],
     [['up', '--swarm', 's', '--listen', '4001'], '--listen takes a TCP multiaddr'],
@@ -126,6 +136,22 @@ describe('skein', () => {
       code: 2,
       stderr: expect.stringMatching(/^skein: Skein is not built yet: run `npm ci`.*\n$/)
     })
+  })
+})
+
+describe('skein key', () => {
+  it('makes a key that only its owner can read, once, and never shows it', async () => {
+    const file = join(folder, 'session.key')
+    const made = await skein(['key', file])
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    const bytes = readFileSync(file)
+    expect(bytes).toHaveLength(32)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const) {
+      expect(made.stdout).not.toContain(bytes.toString(form))
+    }
+    await expectFailure(skein(['key', file]), 3, 'exists already and is not overwritten')
+    expect(readFileSync(file)).toEqual(bytes)
   })
 })
 

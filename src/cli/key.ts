@@ -1,0 +1,34 @@
+/** `skein key` and `skein forget`: who may resume a session, and that nobody may any more. */
+import { resolve } from 'node:path'
+import { makeKeyFile } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { askForget } from './control-client.ts'
+import { say } from './output.ts'
+
+/**
+ * Makes a session key in a file that only its owner can read. It is never shown.
+ *
+ * @throws {InvalidKeyError} when the file exists: what was kept with the old key would be lost.
+ */
+export async function makeKey(file: string): Promise<void> {
+  await makeKeyFile(file)
+  say(`made a new session key in ${file}: whoever has a copy can resume the sessions that are kept with it`)
+}
+
+/**
+ * Has a session removed from all peers that are reachable.
+ *
+ * @throws what {@link askForget} throws.
+ */
+export async function forget(
+  name: string,
+  { data, key }: { data: string; key?: string },
+  { signal }: CommandContext
+): Promise<void> {
+  const peers = await askForget(data, { name, ...(key === undefined ? {} : { key: resolve(key) }) }, { signal })
+  say(
+    peers === 0
+      ? `no peer that is reachable keeps session ${name} under this key`
+      : `${peers} ${peers === 1 ? 'peer has' : 'peers have'} removed session ${name}`
+  )
+}
