@@ -2,17 +2,19 @@
  * The model that this peer serves: what it holds of it, how fast it is, which stages it has loaded. Joins the model
  * store, the engines, the stage service and placement.
  */
-import type { Range } from './base/ids.ts'
+import type { ModelId, PeerId, Range } from './base/ids.ts'
 import type { Engine, EngineTimings } from './engine/engine.ts'
 import { createOnnxEngine } from './engine/onnx.ts'
 import { measureNumericClass, measureTimings } from './engine/onnx-measure.ts'
 import { CorruptShardError, NoRoomError } from './errors.ts'
-import { type ShardEntry, stageShards } from './model/manifest.ts'
+import { type ShardEntry, shardName, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { Placement } from './route/placement-service.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
 import { shapeOf, shareMemory } from './shape.ts'
+import { sourcesOf } from './sources.ts'
 import type { StageService } from './stage/service.ts'
+import type { Supply } from './supply/service.ts'
 import type { ModelOffer, StageOffer } from './swarm/record.ts'
 import type { Swarm } from './swarm/service.ts'
 
@@ -21,12 +23,37 @@ export interface ServedModelInit {
   readonly model: StoredModel
   readonly swarm: Swarm
   readonly stages: StageService
+  readonly supply: Supply
   readonly budgetBytes: number
   readonly pinned: Range | null
   readonly threads: number
   readonly onWarning: (message: string) => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
+  /** Shards are fetched from other peers, or have come. */
+  readonly onFetch: (fetch: ShardFetch) => void
+}
+
+/** A fetch of shards from other peers. */
+export interface ShardFetch {
+  readonly model: ModelId
+  /** `layer 3`, `layers 3-5, head`. */
+  readonly shards: string
+  readonly bytes: number
+  /** How many peers may have them. */
+  readonly peers: number
+  /** Undefined while it goes on. */
+  readonly tookMs: number | undefined
+}
+
+/** How far a fetch has come. */
+export interface FetchStatus {
+  readonly model: ModelId
+  readonly shards: string
+  readonly bytes: number
+  readonly bytesTotal: number
+  /** Peers that have some of what is missing. */
+  readonly peers: number
 }
 
 interface LoadedStage {
@@ -42,6 +69,7 @@ export class ServedModel {
   readonly #measured: EngineTimings & { readonly numericClass: string }
   #held: readonly ShardEntry[]
   #loaded: readonly LoadedStage[] = []
+  #fetching: readonly ShardEntry[] = []
 
   /**
    * Measures this machine with the model's dimensions, announces what it holds, and begins to follow the plan.
@@ -102,6 +130,12 @@ export class ServedModel {
     }))
   }
 
+  /** The shards that are being fetched from other peers, or null. */
+  get fetching(): FetchStatus | null {
+    const progress = this.#init.supply.progress(this.#fetching)
+    return progress === undefined ? null : { model: this.shape.id, shards: namesOf(this.#fetching), ...progress }
+  }
+
   /** Stops planning, then ends the stages. */
   async stop(): Promise<void> {
     await this.placement.stop()
@@ -109,12 +143,12 @@ export class ServedModel {
   }
 
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
-    const { store, model, stages, threads, onStage } = this.#init
+    const { model, stages, threads, onStage } = this.#init
     const { manifest } = model
     this.#set([...this.#loaded, { range, engine: undefined }])
     let engine: Engine
     try {
-      const { folder } = await store.verifiedStage(model, range.start, range.end, { signal })
+      const folder = await this.#shards(range, signal)
       const cacheBytesMax = this.#share()
       if (cacheBytesMax === undefined) {
         throw new NoRoomError('open sessions hold the memory that it needs beside the stages that serve them')
@@ -131,7 +165,6 @@ export class ServedModel {
     } catch (error) {
       this.#set(this.#loaded.filter(stage => !sameRange(stage.range, range)))
       this.#share()
-      if (error instanceof CorruptShardError) await this.#dropCorrupt(range, signal)
       throw error
     }
     const { layers, vocab, contextMax } = manifest.config
@@ -151,16 +184,65 @@ export class ServedModel {
     this.#init.onStage({ model: this.shape.id, ...range, serving: false, cacheBytesFree: 0 })
   }
 
+  /** The folder with a stage's shards, each verified. What is missing or damaged is fetched from other peers first. */
+  async #shards({ start, end }: Range, signal: AbortSignal): Promise<string> {
+    const { store, model, onWarning } = this.#init
+    const wanted = stageShards(model.manifest, start, end)
+    for (let again = false; ; again = true) {
+      const held = new Set(this.#held.map(({ sha256 }) => sha256))
+      const missing = wanted.filter(({ sha256 }) => !held.has(sha256))
+      if (missing.length > 0) await this.#fetch(missing, signal)
+      try {
+        return (await store.verifiedStage(model, start, end, { signal })).folder
+      } catch (error) {
+        if (!(error instanceof CorruptShardError)) throw error
+        await this.#dropCorrupt(wanted, signal)
+        if (again || this.#sources().length === 0) throw error
+        onWarning(`${error.message}; it is fetched anew`)
+      }
+    }
+  }
+
+  async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
+    const { supply, swarm, onFetch } = this.#init
+    const startMs = performance.now()
+    const fetch = {
+      model: this.shape.id,
+      shards: namesOf(missing),
+      bytes: missing.reduce((sum, { bytes }) => sum + bytes, 0),
+      peers: this.#sources().length
+    }
+    this.#fetching = missing
+    onFetch({ ...fetch, tookMs: undefined })
+    try {
+      await supply.fetch(missing, { peers: () => this.#sources(), signal })
+    } finally {
+      this.#fetching = []
+      // Whatever came is here to stay.
+      this.#held = await this.#init.store.held(this.stored)
+      this.#announce()
+      void swarm.provide(this.#held.map(({ sha256 }) => sha256))
+    }
+    onFetch({ ...fetch, tookMs: performance.now() - startMs })
+  }
+
+  /** Peers that may have shards of this model. */
+  #sources(): PeerId[] {
+    const { swarm } = this.#init
+    return sourcesOf(swarm.records(), swarm.id, this.shape.id)
+  }
+
   /** Shards whose bytes are wrong are no longer announced, so that placement asks others for their layers. */
-  async #dropCorrupt({ start, end }: Range, signal: AbortSignal): Promise<void> {
-    const { store, model } = this.#init
+  async #dropCorrupt(wanted: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
+    const { store, model, supply } = this.#init
     const corrupt = new Set<string>()
-    for (const shard of stageShards(model.manifest, start, end)) {
+    for (const shard of wanted) {
       try {
         await store.verify(model, { shards: [shard], signal })
       } catch (error) {
         if (!(error instanceof CorruptShardError)) throw error
         corrupt.add(shard.sha256)
+        supply.forget(shard.sha256)
       }
     }
     this.#held = this.#held.filter(({ sha256 }) => !corrupt.has(sha256))
@@ -214,4 +296,13 @@ function runs(numbers: readonly number[]): Range[] {
     else ranges.push({ start: number, end: number + 1 })
   }
   return ranges
+}
+
+/** `embedding, layers 0-3, head`, the end not included. */
+function namesOf(shards: readonly ShardEntry[]): string {
+  const names = runs(shards.flatMap(({ role, layer }) => (role === 'layer' ? [layer!] : []))).map(({ start, end }) =>
+    end === start + 1 ? `layer ${start}` : `layers ${start}-${end}`
+  )
+  const others = shards.filter(({ role }) => role !== 'layer').map(shardName)
+  return [...names, ...others].join(', ')
 }

@@ -1,5 +1,5 @@
 /** `skein status`: the swarm as one peer sees it. */
-import { formatBytes, type ModelStatus, type PeerStatus, type Status } from '../index.ts'
+import { type FetchingStatus, formatBytes, type ModelStatus, type PeerStatus, type Status } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askStatus } from './control-client.ts'
 import { formatMs, layers, paint, say, sayJson, shortPeer, table } from './output.ts'
@@ -29,6 +29,7 @@ export function describeStatus(seen: Status): string[] {
     '',
     ...seen.models.flatMap(describeModel),
     ...(seen.models.length === 0 ? ['no model is known here'] : []),
+    ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
     '',
     ...seen.discovery.map(({ way, state }) => `discovery by ${way}: ${state}`),
     ...(violations.length === 0
@@ -52,6 +53,11 @@ function describePeer(peer: PeerStatus, seen: Status): string[] {
     timings.map(({ visitMs, layerMs }) => `${visitMs.toFixed(2)} + ${layerMs.toFixed(2)} a layer`).join(', ') || '-',
     `${peer.sessions}${battery === null ? '' : `, battery ${Math.round(battery.level * 100)} %`}`
   ]
+}
+
+function describeFetching({ state, bytes, bytesTotal }: FetchingStatus): string {
+  if (bytesTotal === 0) return state
+  return `fetching ${state}: ${formatBytes(bytes)} of ${formatBytes(bytesTotal)}`
 }
 
 function describeModel({ name, layers: count, coverage, missing }: ModelStatus): string[] {

@@ -1,7 +1,15 @@
 /** What happens to a running peer, as lines for a person or events for a program. */
-import type { ModelId, Peer, PeerId, StageStatus, Status } from '../index.ts'
+import {
+  formatBytes,
+  type ModelId,
+  type Peer,
+  type PeerId,
+  type ShardFetch,
+  type StageStatus,
+  type Status
+} from '../index.ts'
 import { watchMs } from './limits.ts'
-import { layers, shortPeer } from './output.ts'
+import { formatMs, layers, shortPeer } from './output.ts'
 
 /** Says that something happened: as a line for a person, or as an event with its details. */
 export type Tell = (event: string, line: string, details?: object) => void
@@ -61,6 +69,15 @@ export function watch(peer: Peer, tell: Tell): () => void {
     loading.delete(keyOf(detail))
     tell('released', `released ${layers(detail)}`, stageDetails(detail))
   }
+  const onFetch = ({ detail }: CustomEvent<ShardFetch>): void => {
+    const { model, shards, bytes, peers, tookMs } = detail
+    const what = `${shards} of ${nameOf(peer.status(), model)} (${formatBytes(bytes)})`
+    const line =
+      tookMs === undefined
+        ? `fetching ${what} from ${peers} ${peers === 1 ? 'peer' : 'peers'}`
+        : `fetched ${what} in ${formatMs(tookMs)}`
+    tell(tookMs === undefined ? 'fetching' : 'fetched', line, detail)
+  }
   const onWarning = ({ detail }: CustomEvent<{ readonly message: string }>): void => {
     tell('warning', `warning: ${detail.message}`, { message: detail.message })
   }
@@ -68,6 +85,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
   for (const type of looks) peer.addEventListener(type, look)
   peer.addEventListener('peer:leave', onLeave)
   peer.addEventListener('stage:down', onDown)
+  peer.addEventListener('shards:fetch', onFetch)
   peer.addEventListener('warning', onWarning)
   const timer = setInterval(look, watchMs)
   look()
@@ -76,6 +94,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
     for (const type of looks) peer.removeEventListener(type, look)
     peer.removeEventListener('peer:leave', onLeave)
     peer.removeEventListener('stage:down', onDown)
+    peer.removeEventListener('shards:fetch', onFetch)
     peer.removeEventListener('warning', onWarning)
   }
 }

@@ -9,6 +9,7 @@
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
 import { createHash, randomBytes } from 'node:crypto'
+import type { Stats } from 'node:fs'
 import { type FileHandle, copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
@@ -80,6 +81,8 @@ export class ModelStore {
   readonly #folders: readonly string[]
   /** Digest that a file had when it was last read whole; the key holds what changes when the file does. */
   readonly #digests = new Map<string, string>()
+  /** The same of files that turned out to be damaged: they are not looked for any more. */
+  readonly #damaged = new Map<string, string>()
 
   constructor({ own, shipped = [] }: StoreDirectories) {
     this.own = path.resolve(own)
@@ -152,10 +155,7 @@ export class ModelStore {
   async resolve(nameOrId: string): Promise<StoredModel> {
     const broken: string[] = []
     const models = await this.list({ onBroken: err => broken.push(err.message) })
-    let found = models.filter(({ manifest }) => manifest.name === nameOrId)
-    if (found.length === 0 && /^[0-9a-f]{6,64}$/.test(nameOrId)) {
-      found = models.filter(({ id }) => id.startsWith(nameOrId))
-    }
+    const found = named(models, nameOrId)
     if (found.length === 1) return found[0]!
     const describe = (list: StoredModel[]): string =>
       list.map(({ id, manifest }) => `${manifest.name} (${id.slice(0, 12)})`).join(', ')
@@ -168,6 +168,11 @@ export class ModelStore {
     throw new UnknownModelError(
       [`no model '${nameOrId}': ${have}`, ...broken.map(message => `unusable: ${message}`)].join('; ')
     )
+  }
+
+  /** Whether some model here has that name, id, or beginning of an id. */
+  async knows(nameOrId: string): Promise<boolean> {
+    return named(await this.list(), nameOrId).length > 0
   }
 
   /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */
@@ -223,7 +228,7 @@ export class ModelStore {
    */
   async shardDirectory(model: StoredModel, shards: readonly ShardEntry[] = model.manifest.shards): Promise<string> {
     for (const folder of this.#folders) {
-      const here = await Promise.all(shards.map(shard => hasSize(path.join(folder, 'shards', shard.sha256), shard)))
+      const here = await Promise.all(shards.map(shard => this.#has(path.join(folder, 'shards', shard.sha256), shard)))
       if (here.every(Boolean)) return path.join(folder, 'shards')
     }
     const target = path.join(this.own, 'shards')
@@ -263,8 +268,10 @@ export class ModelStore {
     const partial = path.join(shards, `${partialPrefix}${file.sha256}`)
     if ((await stat(partial).catch(() => undefined)) === undefined) {
       // Copied, not renamed: an engine may have the damaged file mapped.
-      const damaged = await this.#find(file)
-      if (damaged !== undefined) await copyFile(damaged, partial)
+      for (const folder of this.#folders) {
+        const damaged = path.join(folder, 'shards', file.sha256)
+        if (await hasSize(damaged, file)) await copyFile(damaged, partial)
+      }
     }
     // Opening for appending makes the file, but writes at an offset need it open for updating.
     await (await open(partial, 'a')).close()
@@ -409,17 +416,27 @@ export class ModelStore {
   async #find(file: { readonly sha256: string; readonly bytes: number }): Promise<string | undefined> {
     for (const folder of this.#folders) {
       const candidate = path.join(folder, 'shards', file.sha256)
-      if (await hasSize(candidate, file)) return candidate
+      if (await this.#has(candidate, file)) return candidate
     }
     return undefined
   }
 
+  /** Whether a file has that size, and was not found to be damaged as it is. */
+  async #has(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
+    const found = await stat(file).catch(() => undefined)
+    return found?.isFile() === true && found.size === bytes && !this.#damaged.has(stateOf(file, found))
+  }
+
   /** @throws {CorruptShardError} that says whether the file is missing or has another size. */
-  async #missing(model: StoredModel, { label, bytes, sha256 }: NamedFile): Promise<never> {
+  async #missing(model: StoredModel, named: NamedFile): Promise<never> {
+    const { label, bytes, sha256 } = named
     for (const folder of this.#folders) {
       const file = path.join(folder, 'shards', sha256)
-      const { size } = await stat(file).catch(() => ({ size: undefined }))
-      if (size === undefined) continue
+      const found = await stat(file).catch(() => undefined)
+      if (found === undefined) continue
+      const actual = this.#damaged.get(stateOf(file, found))
+      if (actual !== undefined) throw corrupt(model, named, file, actual)
+      const { size } = found
       throw new CorruptShardError(
         `the ${label} of ${model.manifest.name} is damaged: ${file} has ${size} bytes, the manifest says ${bytes}`
       )
@@ -438,13 +455,15 @@ export class ModelStore {
   ): Promise<void> {
     signal.throwIfAborted()
     const found = at ?? (await this.#find(file)) ?? (await this.#missing(model, file))
-    const { size, mtimeMs, ctimeMs, ino } = await stat(found)
-    const key = [found, size, mtimeMs, ctimeMs, ino].join(' ')
+    const key = stateOf(found, await stat(found))
     if (!again && this.#digests.get(key) === file.sha256) return
     const handle = await open(found, 'r')
     try {
       const actual = await digest(handle, signal)
-      if (actual !== file.sha256) throw corrupt(model, file, found, actual)
+      if (actual !== file.sha256) {
+        this.#damaged.set(key, actual)
+        throw corrupt(model, file, found, actual)
+      }
     } finally {
       await handle.close()
     }
@@ -643,6 +662,17 @@ export class PartialFile {
 function namedShard(shard: ShardEntry): NamedFile {
   const { bytes, sha256, chunks } = shard
   return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
+}
+
+function named(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
+  const found = models.filter(({ manifest }) => manifest.name === nameOrId)
+  if (found.length > 0 || !/^[0-9a-f]{6,64}$/.test(nameOrId)) return found
+  return models.filter(({ id }) => id.startsWith(nameOrId))
+}
+
+/** What changes when a file does. */
+function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {
+  return [file, size, mtimeMs, ctimeMs, ino].join(' ')
 }
 
 function namedTokenizer({ manifest }: StoredModel): NamedFile {

@@ -11,7 +11,7 @@ import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { bestTiling, fewestHops, furthestEnds, plainTiling } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, sameRange, stageBytes } from './view.ts'
+import { canHold, heldOnly, sameRange, stageBytes } from './view.ts'
 
 /** What placement weighs. Every peer of a swarm must use the same. */
 export interface PlacePolicy {
@@ -143,7 +143,7 @@ function primaryTiling(
   const tilers = mostUseful(all, model)
   const anyLoaded = tilers.some(tiler => tiler.loaded.length > 0)
   const fixed = tilers.map(tiler => (tiler.loaded.length > 0 ? { ...tiler, only: tiler.loaded } : tiler))
-  const kept = anyLoaded ? fullTiling(model, fixed, 'speed') : undefined
+  const kept = anyLoaded ? soonestTiling(model, fixed, 'speed') : undefined
   if (kept !== undefined) {
     // While a model is still being made whole, idle peers fill the gaps and nobody moves.
     if (!isServed(views, model)) return kept
@@ -153,7 +153,7 @@ function primaryTiling(
     for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
     return isFeasible(views, stages, model) ? moved : kept
   }
-  const covered = fullTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
+  const covered = soonestTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
   if (covered !== undefined) return covered
   const gaps: Bridge[] = []
   for (let start = 0; start < model.layers; start++) {
@@ -170,6 +170,19 @@ function primaryTiling(
 function wins(moved: Tiling, kept: Tiling, policy: PlacePolicy): boolean {
   if (moved.weak !== kept.weak) return moved.weak < kept.weak
   return moved.hops <= kept.hops && moved.timeUs <= kept.timeUs * (1 - policy.moveMarginRatio)
+}
+
+/** A full tiling of what is on disk, where there is one: to fetch shards first would keep everybody waiting. */
+function soonestTiling(model: ModelShape, tilers: readonly Tiler[], order: 'speed' | 'bytes'): Tiling | undefined {
+  const fetching = tilers.some(({ view }) => view.obtainable !== undefined)
+  const onDisk = fetching
+    ? fullTiling(
+        model,
+        tilers.map(tiler => ({ ...tiler, view: heldOnly(tiler.view) })),
+        order
+      )
+    : undefined
+  return onDisk ?? fullTiling(model, tilers, order)
 }
 
 /** The best tiling without gaps, or undefined. The fewest hops are found first: they guide the search. */

@@ -6,7 +6,7 @@ import type { PeerId, Range } from '../base/ids.ts'
 import { type Missing, place } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
-import type { ModelShape, PeerView } from './view.ts'
+import { type ModelShape, type PeerView, withObtainable } from './view.ts'
 
 export interface PlacementInit {
   readonly self: PeerId
@@ -61,7 +61,7 @@ export class Placement {
   #present(): PeerView[] {
     const { views, wakeAtMs } = this.#presence.look(this.#init.peers(), performance.now())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
-    return views
+    return withObtainable(views)
   }
 
   #feed(event: PlannerEvent): void {

@@ -8,10 +8,10 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Range } from '../base/ids.ts'
-import { hopSetsLargeMax, hopSetsMax, tilingBeamMax, tilingPeersMax, tilingWorkMax } from '../limits.ts'
+import { fetchWeight, hopSetsLargeMax, hopSetsMax, tilingBeamMax, tilingPeersMax, tilingWorkMax } from '../limits.ts'
 import { hopMs, stageMs } from './cost.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, sameRange, stageBytes } from './view.ts'
+import { canHold, lacks, sameRange, stageBytes } from './view.ts'
 
 /** A peer as the search sees it. */
 export interface Tiler {
@@ -42,7 +42,7 @@ export interface Tiling {
   readonly weak: number
   readonly hops: number
   readonly timeUs: number
-  /** Resident bytes of stages that are not loaded yet. */
+  /** Resident bytes of stages that are not loaded yet; those of shards to be fetched count {@link fetchWeight} times more. */
   readonly newBytes: number
 }
 
@@ -111,6 +111,8 @@ class Tables {
   /** Most layers that each peer can take, largest first, with its index. */
   readonly reaches: { readonly index: number; readonly layers: number }[]
   readonly #bytesTo: number[]
+  /** [tilers][layers + 1] bytes to be fetched below each layer; undefined for who has all that it can load. */
+  readonly #lackedTo: (readonly number[] | undefined)[]
   readonly #model: ModelShape
   readonly #tilers: readonly Tiler[]
 
@@ -123,6 +125,14 @@ class Tables {
     for (let layer = 0; layer < model.layers; layer++) {
       this.#bytesTo.push(this.#bytesTo[layer]! + model.layerBytes[layer]! + model.cacheBytesPerLayer)
     }
+    this.#lackedTo = tilers.map(({ view }) => {
+      if (view.obtainable === undefined) return undefined
+      const lackedTo = [0]
+      for (const [layer, lacked] of lacks(view, model).entries()) {
+        lackedTo.push(lackedTo[layer]! + (lacked ? model.layerBytes[layer]! : 0))
+      }
+      return lackedTo
+    })
     this.ends = tilers.map(tiler => {
       if (tiler.only !== null) {
         const only = tiler.only.filter(range => canHold(tiler.view, model, range))
@@ -144,6 +154,11 @@ class Tables {
       const { visitMs, layerMs } = tiler.view
       const plain = tiler.only === null && (purpose === 'hops' || tiler.loaded.length === 0)
       const ends = this.ends[index]!.map(list => list.length).join()
+      // Those who differ in what they would have to fetch differ in bytes.
+      if (plain && purpose === 'costs' && tiler.view.obtainable !== undefined) {
+        const { held, holdsEmbedding, holdsHead } = tiler.view
+        return JSON.stringify([visitMs, layerMs, tiler.weak, ends, held, holdsEmbedding, holdsHead])
+      }
       return plain ? `${purpose === 'hops' ? '' : `${visitMs},${layerMs}`};${tiler.weak};${ends}` : null
     })
     this.twins = keys.map((key, index) => (key === null || index === 0 ? -1 : keys.lastIndexOf(key, index - 1)))
@@ -160,6 +175,19 @@ class Tables {
     let bytes = model.stageBytes + this.#bytesTo[end]! - this.#bytesTo[start]!
     if (start === 0 || (end === model.layers && model.tiedEmbeddings)) bytes += model.embeddingBytes
     if (end === model.layers) bytes += model.headBytes
+    return bytes
+  }
+
+  /** Bytes of shards that a peer would have to fetch for a stage. */
+  lackedBytes(tiler: number, start: number, end: number): number {
+    const lackedTo = this.#lackedTo[tiler]
+    if (lackedTo === undefined) return 0
+    const model = this.#model
+    const { holdsEmbedding, holdsHead } = this.#tilers[tiler]!.view
+    let bytes = lackedTo[end]! - lackedTo[start]!
+    if (!holdsEmbedding && (start === 0 || (end === model.layers && model.tiedEmbeddings)))
+      bytes += model.embeddingBytes
+    if (!holdsHead && end === model.layers) bytes += model.headBytes
     return bytes
   }
 
@@ -388,7 +416,9 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
             weak: label.weak + (weak ? 1 : 0),
             hops: label.hops + 1,
             timeUs: label.timeUs + timesUs[tiler]![end - at]!,
-            newBytes: label.newBytes + (isLoaded ? 0 : tables.bytes(at, end)),
+            newBytes:
+              label.newBytes +
+              (isLoaded ? 0 : tables.bytes(at, end) + fetchWeight * tables.lackedBytes(tiler, at, end)),
             low,
             high,
             tiler,

@@ -50,8 +50,18 @@ export interface PeerView {
   readonly sessions: number
   /** 0..1, or null when it runs on mains or does not know. */
   readonly battery: number | null
+  /** What it may fetch from others because somebody present has it on disk (`withObtainable`). @default nothing */
+  readonly obtainable?: Holding
   /** It is about to go: no plan counts on it, though its stages serve until they are gone. */
   readonly leaving?: boolean
+}
+
+/** What is on disk of one model. */
+export interface Holding {
+  /** Layers, in order, not overlapping. */
+  readonly held: readonly Range[]
+  readonly holdsEmbedding: boolean
+  readonly holdsHead: boolean
 }
 
 /** One stage in a route. */
@@ -59,16 +69,46 @@ export interface Hop extends Range {
   readonly peer: PeerId
 }
 
-/** Whether a peer may load [start, end): within its budget, and with every shard it takes on its disk. */
+/** The views, each with what others could give it: one copy of a shard among those present is enough for all. */
+export function withObtainable(views: readonly PeerView[]): PeerView[] {
+  const held: { start: number; end: number }[] = []
+  for (const { start, end } of views.flatMap(view => view.held).sort((a, b) => a.start - b.start)) {
+    const last = held.at(-1)
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end)
+    else held.push({ start, end })
+  }
+  const holdsEmbedding = views.some(view => view.holdsEmbedding)
+  const holdsHead = views.some(view => view.holdsHead)
+  return views.map(view => ({ ...view, obtainable: { held, holdsEmbedding, holdsHead } }))
+}
+
+/** The views as they are without others' shards. */
+export function heldOnly(view: PeerView): PeerView {
+  const { obtainable: _, ...rest } = view
+  return rest
+}
+
+/** [layers] whether a peer would have to fetch each layer. */
+export function lacks(view: PeerView, model: ModelShape): boolean[] {
+  const layers = Array.from({ length: model.layers }, () => true)
+  for (const { start, end } of view.held) layers.fill(false, start, end)
+  return layers
+}
+
+/**
+ * Whether a peer may load [start, end): within its budget, and with every shard it takes on its disk or on that of
+ * somebody who can give it.
+ */
 export function canHold(peer: PeerView, model: ModelShape, range: Range): boolean {
   const { start, end } = range
   if (!(start >= 0 && start < end && end <= model.layers)) return false
   if (stageBytes(model, range) > peer.budgetBytes) return false
+  const { held: ranges, holdsEmbedding, holdsHead } = peer.obtainable ?? peer
   const needsEmbedding = start === 0 || (end === model.layers && model.tiedEmbeddings)
-  if (needsEmbedding && !peer.holdsEmbedding) return false
-  if (end === model.layers && !peer.holdsHead) return false
+  if (needsEmbedding && !holdsEmbedding) return false
+  if (end === model.layers && !holdsHead) return false
   let reached = start
-  for (const held of peer.held) if (held.start <= reached && held.end > reached) reached = held.end
+  for (const held of ranges) if (held.start <= reached && held.end > reached) reached = held.end
   return reached >= end
 }
 

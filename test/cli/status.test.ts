@@ -15,6 +15,7 @@ const peer = (id: string, more: Partial<PeerStatus> = {}): PeerStatus => ({
   sessions: 0,
   timings: [],
   battery: null,
+  leaving: false,
   ageMs: 1500,
   connected: true,
   ...more
@@ -26,6 +27,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, ...models }],
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
   violations: {},
+  fetching: null,
   ...more
 })
 

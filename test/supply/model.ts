@@ -39,7 +39,7 @@ export async function writeRandomModel(
       weights: 'q8',
       edge: 'f16',
       bosId: 1,
-      eosIds: [2],
+      eosIds: [],
       tokenizer,
       chatTemplate: null,
       licence: 'none',
