@@ -20,6 +20,8 @@ export interface Fault {
   readonly pair: boolean
   /** Another hop is lost so long after the session noticed, in ms: in the middle of the recovery. */
   readonly againMs: number | null
+  /** Who was lost comes back as soon as the answer goes on, not only after it. */
+  readonly backSoon: boolean
 }
 
 /** One answer with its losses. */
@@ -84,7 +86,8 @@ export function planOf(seed: number, index: number, ways: readonly Way[]): Answe
       delayMs: rng() * 12,
       hop: rng(),
       pair: shape < 0.15,
-      againMs: shape >= 0.15 && shape < 0.3 ? rng() * 60 : null
+      againMs: shape >= 0.15 && shape < 0.3 ? rng() * 60 : null,
+      backSoon: rng() < 0.5
     }
   }).sort((a, b) => a.atToken - b.atToken)
   return { index, prompt, maxTokens: tokensMax, ...sampling, faults }

@@ -54,6 +54,9 @@ export class Runner {
   readonly #injections: Injection[] = []
   /** Peers that were hurt since the swarm was calm. */
   readonly #hurt = new Map<PeerId, Way>()
+  /** Those of them that are to come back as soon as the session has recovered. */
+  readonly #backSoon = new Set<ChurnPeer>()
+  readonly #healing = new Map<ChurnPeer, Promise<void>>()
   /** Losses that wait until the session has noticed one. */
   #again: Fault[] = []
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -126,20 +129,28 @@ export class Runner {
 
   /** Brings back whoever was hurt, and waits until every layer is covered twice. */
   async heal(signal: AbortSignal): Promise<void> {
-    await Promise.all(
-      this.#world.peers.map(async peer => {
-        const way = this.#hurt.get(peer.id)
-        if (way === undefined) return
-        this.#log(`  healing ${peer.init.name} from ${way}`)
+    const startMs = performance.now()
+    for (const peer of this.#world.peers) this.#heal(peer)
+    await Promise.all(this.#healing.values())
+    await this.#world.calm(signal)
+    this.#log(`  calm after ${(performance.now() - startMs).toFixed(0)} ms`)
+  }
+
+  #heal(peer: ChurnPeer): void {
+    const way = this.#hurt.get(peer.id)
+    if (way === undefined || this.#healing.has(peer)) return
+    this.#log(`  healing ${peer.init.name} from ${way}`)
+    this.#healing.set(
+      peer,
+      (async () => {
         if (way === 'drop') peer.init.attachment!.plug()
         else if (way === 'silent') peer.resume()
         else {
           await peer.ended()
           peer.start()
         }
-      })
+      })()
     )
-    await this.#world.calm(signal)
   }
 
   #later(ms: number, act: () => void): void {
@@ -159,6 +170,7 @@ export class Runner {
     }
     for (const [i, { peer, hop }] of victims.entries()) {
       this.#hurt.set(peer.id, fault.way)
+      if (fault.backSoon) this.#backSoon.add(peer)
       const atMs = performance.now()
       hurt(peer, fault.way)
       const shape = victims.length > 1 ? 'pair' : 'single'
@@ -179,6 +191,7 @@ export class Runner {
         if (victim === undefined) return
         const { peer, hop } = victim
         this.#hurt.set(peer.id, fault.way)
+        if (fault.backSoon) this.#backSoon.add(peer)
         const atMs = performance.now()
         hurt(peer, fault.way)
         this.#injections.push({ way: fault.way, hop, shape: 'again', atMs, pauseMs: undefined, gapMs: 0 })
@@ -190,6 +203,8 @@ export class Runner {
   #onRecovered({ route }: GenerationEvent & { event: 'recovered' }, nowMs: number): void {
     this.#route = route
     for (const injection of this.#injections) injection.pauseMs ??= nowMs - injection.atMs
+    for (const peer of this.#backSoon) this.#heal(peer)
+    this.#backSoon.clear()
   }
 
   /** Counts a pause between two tokens to the losses that it may come from: those that are not recovered from. */
