@@ -1,6 +1,6 @@
 /** The command's end of the control socket. */
 import { createConnection, type Socket } from 'node:net'
-import { type GenerationEvent, PeerNotRunningError, SkeinError, type Status } from '../index.ts'
+import { type DrainReport, type GenerationEvent, PeerNotRunningError, SkeinError, type Status } from '../index.ts'
 import {
   type ControlFailure,
   type ControlForget,
@@ -93,6 +93,20 @@ async function* events(dataDir: string, request: ControlRequest, signal: AbortSi
   for await (const response of ask(dataDir, request, controlSilenceMs, signal)) {
     if (response.kind === 'event') yield response.event
   }
+}
+
+/**
+ * Has the peer of a data directory go, and returns what became of what it held; its process then ends.
+ *
+ * @throws {PeerNotRunningError} when none is running there, or it stops before the end.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason; the peer goes all the same.
+ */
+export async function askDrain(dataDir: string, { signal }: { signal: AbortSignal }): Promise<DrainReport> {
+  for await (const response of ask(dataDir, { v: controlVersion, op: 'drain' }, controlSilenceMs, signal)) {
+    if (response.kind === 'drained') return response.report
+  }
+  throw endedEarly(dataDir)
 }
 
 /** Whether a peer answers on the control socket of a directory. */

@@ -1,10 +1,11 @@
-/** The peer's end of the control socket: answers `status` and `generate` for commands on this machine. */
+/** The peer's end of the control socket: answers `status`, `generate` and more for commands on this machine. */
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   DataDirectoryError,
+  type DrainReport,
   type GenerateOptions,
   type Generation,
   type KeptSessionName,
@@ -26,7 +27,10 @@ import { describeFailure } from './failure.ts'
 import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
 
 /** What of a peer its control socket hands out. */
-export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget'>
+export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget'> & {
+  /** Has the peer go; whoever asked may close the connection meanwhile. */
+  drain(): Promise<DrainReport>
+}
 
 /** A control socket that is served. */
 export interface ControlServer {
@@ -140,6 +144,8 @@ async function* respond(
 ): AsyncGenerator<ControlResponse> {
   if (request.op === 'status') {
     yield { kind: 'status', status: peer.status() }
+  } else if (request.op === 'drain') {
+    yield { kind: 'drained', report: await peer.drain() }
   } else if (request.op === 'forget') {
     yield { kind: 'forgotten', peers: await peer.forget(given<KeptSessionName>(request.session), { signal }) }
   } else {

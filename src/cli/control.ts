@@ -1,5 +1,5 @@
 /**
- * What `skein ask` and `skein status` say to the peer of a data directory, over a Unix socket in that
+ * What `skein ask`, `skein status` and `skein drain` say to the peer of a data directory, over a Unix socket in that
  * directory. One connection carries one request; both ways it is JSON, one object a line. Whoever closes
  * the connection before its end cancels the request. The directory's owner alone can connect.
  */
@@ -8,7 +8,7 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { GenerationEvent, Status } from '../index.ts'
+import type { DrainReport, GenerationEvent, Status } from '../index.ts'
 import { controlRequestBytesMax, socketPathBytesMax } from './limits.ts'
 
 /** Raised when a message changes its meaning; a peer and a command of different versions refuse each other. */
@@ -25,6 +25,7 @@ const ttlMs = z.int().positive().optional()
 
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('drain') }),
   z.strictObject({
     v: z.literal(controlVersion),
     op: z.literal('generate'),
@@ -62,6 +63,7 @@ export type ControlForget = Extract<ControlRequest, { op: 'forget' }>['session']
 
 const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('status'), status: z.looseObject({ self: z.string() }) }),
+  z.looseObject({ kind: z.literal('drained'), report: z.looseObject({ ms: z.number() }) }),
   z.looseObject({ kind: z.literal('forgotten'), peers: z.int().nonnegative() }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
   z.looseObject({
@@ -87,6 +89,7 @@ export interface ControlFailure {
 /** A response on a control socket. A request ends with `end` or `error`. */
 export type ControlResponse =
   | { readonly kind: 'status'; readonly status: Status }
+  | { readonly kind: 'drained'; readonly report: DrainReport }
   /** How many peers had the session. */
   | { readonly kind: 'forgotten'; readonly peers: number }
   | { readonly kind: 'event'; readonly event: GenerationEvent }

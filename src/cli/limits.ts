@@ -24,6 +24,8 @@ export const sessionTtlMinMs = 1_000
 export const sessionTtlMaxMs = 24 * 3_600_000
 /** How often a running peer is looked at for what has no event: stages that load, ways of discovery. */
 export const watchMs = 250
+/** What Ctrl-C or SIGTERM leaves for handing over: whoever stops a service counts to ten before it kills. */
+export const stopDrainMs = 5_000
 /** How long a peer may take to say goodbye before the process ends without. */
 export const stopMs = 10_000
 /** What keeps a process alive after its command has ended is not worth more than this. */

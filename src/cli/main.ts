@@ -92,7 +92,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await init(file, options)
     })
 
-  command(program, 'up', 'Start a peer and keep it running until Ctrl-C.')
+  command(
+    program,
+    'up',
+    'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
+  )
     .addOption(data())
     .requiredOption('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
     .option(
@@ -216,6 +220,18 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .action(async options => {
       const { status } = await import('./status.ts')
       await status({ ...options, data: dataOf(options) }, context)
+    })
+
+  command(
+    program,
+    'drain',
+    'Have the running peer go: others take over its layers while it serves, sessions move on, then it stops.'
+  )
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async options => {
+      const { drain } = await import('./drain.ts')
+      await drain({ ...options, data: dataOf(options) }, context)
     })
 
   const model = command(program, 'model', 'Import, list, show and verify models.')

@@ -44,7 +44,7 @@ function describePeer(peer: PeerStatus, seen: Status): string[] {
   const serves = stages.map(stage => `${nameOf(stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`)
   return [
     shortPeer(peer.id),
-    peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`,
+    `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.leaving ? ', leaving' : ''}`,
     `${hardware.cores} ${hardware.architecture}`,
     formatBytes(hardware.memoryBytes),
     formatBytes(peer.budgetBytes),

@@ -1,9 +1,10 @@
 /** `skein up`: a peer, until it is told to stop. */
-import { createPeer, formatBytes, type Range } from '../index.ts'
+import { createPeer, type DrainReport, formatBytes, type Range } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { type ControlServer, serveControl } from './control-server.ts'
+import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
-import { stopMs } from './limits.ts'
+import { stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
 import { type Tell, watch } from './watch.ts'
 
@@ -23,7 +24,7 @@ export interface UpFlags {
 
 /**
  * Starts a peer, serves its control socket, and prints one line per thing that happens until Ctrl-C or
- * SIGTERM; then it says goodbye to the swarm and returns.
+ * SIGTERM or `skein drain`; then it hands over what it serves, says goodbye to the swarm and returns.
  *
  * @throws what `createPeer` throws, and {@link DataDirectoryError}.
  */
@@ -61,7 +62,23 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   let control: ControlServer | undefined
   let unwatch = (): void => {}
   try {
-    control = await serveControl(peer, flags.data)
+    const drained = Promise.withResolvers<DrainReport>()
+    let draining: Promise<DrainReport> | undefined
+    control = await serveControl(
+      {
+        status: () => peer.status(),
+        generate: (prompt, options) => peer.generate(prompt, options),
+        resume: (name, options) => peer.resume(name, options),
+        forget: (session, options) => peer.forget(session, options),
+        drain: () => {
+          draining ??= peer.drain()
+          // Whoever asked is told before the socket closes.
+          draining.then(report => setImmediate(() => drained.resolve(report)), drained.reject)
+          return draining
+        }
+      },
+      flags.data
+    )
     const { swarm } = peer.status()
     const budget = flags.memory === undefined ? '' : `, ${formatBytes(flags.memory)} for weights and caches`
     tell('up', `peer ${peer.id} in swarm ${swarm}${budget}`, {
@@ -72,10 +89,19 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
     unwatch = watch(peer, tell)
-    if (!signal.aborted) {
-      await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+    const interrupted = new Promise<void>(resolve => {
+      if (signal.aborted) resolve()
+      else signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    const told = await Promise.race([drained.promise, interrupted])
+    if (told === undefined) {
+      tell('stopping', 'stopping: handing over and saying goodbye (Ctrl-C again to end at once)')
+      const report = await Promise.race([drained.promise, peer.drain({ deadlineMs: stopDrainMs })])
+      tell('drained', describeDrain(report), report)
+    } else {
+      tell('drained', describeDrain(told), told)
+      tell('stopping', 'stopping: saying goodbye (Ctrl-C again to end at once)')
     }
-    tell('stopping', 'stopping: saying goodbye (Ctrl-C again to end at once)')
   } finally {
     unwatch()
     await withinMs(stopMs, Promise.all([control?.close(), peer.stop()]), () =>

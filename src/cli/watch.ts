@@ -64,6 +64,11 @@ export function watch(peer: Peer, tell: Tell): () => void {
     known.delete(detail.peer)
     tell('lost', `lost ${shortPeer(detail.peer)}`, { peer: detail.peer })
   }
+  const onLeaving = ({ detail }: CustomEvent<{ readonly peer: PeerId; readonly leaving: boolean }>): void => {
+    const who = detail.peer === peer.id ? 'this peer' : shortPeer(detail.peer)
+    if (detail.leaving) tell('leaving', `${who} is leaving: others take over its layers`, { peer: detail.peer })
+    else tell('staying', `${who} stays after all`, { peer: detail.peer })
+  }
   const onDown = ({ detail }: CustomEvent<StageStatus>): void => {
     serving.delete(keyOf(detail))
     loading.delete(keyOf(detail))
@@ -84,6 +89,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
   const looks = ['peer:join', 'stage:up', 'model:covered', 'model:uncovered'] as const
   for (const type of looks) peer.addEventListener(type, look)
   peer.addEventListener('peer:leave', onLeave)
+  peer.addEventListener('peer:leaving', onLeaving)
   peer.addEventListener('stage:down', onDown)
   peer.addEventListener('shards:fetch', onFetch)
   peer.addEventListener('warning', onWarning)
@@ -93,6 +99,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
     clearInterval(timer)
     for (const type of looks) peer.removeEventListener(type, look)
     peer.removeEventListener('peer:leave', onLeave)
+    peer.removeEventListener('peer:leaving', onLeaving)
     peer.removeEventListener('stage:down', onDown)
     peer.removeEventListener('shards:fetch', onFetch)
     peer.removeEventListener('warning', onWarning)

@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { controlVersion, encodeLine, LineReader, readRequest, readResponse } from '../../src/cli/control.ts'
-import { askForget, askGenerate, askResume, askStatus, reachable } from '../../src/cli/control-client.ts'
+import { askDrain, askForget, askGenerate, askResume, askStatus, reachable } from '../../src/cli/control-client.ts'
 import { type ControlServer, serveControl } from '../../src/cli/control-server.ts'
 import { controlRequestBytesMax } from '../../src/cli/limits.ts'
 import {
+  type DrainReport,
   type GenerateOptions,
   type Generation,
   type GenerationEvent,
@@ -35,6 +36,15 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+const drained: DrainReport = {
+  handedOver: [],
+  notTaken: [],
+  sessions: 2,
+  sessionsLeft: 0,
+  answersLeft: 0,
+  ms: 12
+}
+
 type Script = (prompt: string, options: GenerateOptions) => AsyncIterable<GenerationEvent>
 
 /** Serves scripted answers: what a socket does when answers never end or fail is not up to a real peer. */
@@ -52,7 +62,8 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
           events: () => script(`resume ${name}`, options as GenerateOptions),
           answer: Promise.reject(new Error('unused'))
         }) as unknown as Generation,
-      forget: async ({ name, key }) => (name === 'known' && key === '/k' ? 2 : 0)
+      forget: async ({ name, key }) => (name === 'known' && key === '/k' ? 2 : 0),
+      drain: async () => drained
     },
     dataDir
   )
@@ -162,6 +173,7 @@ describe('the control socket', () => {
     const { name: _, ...rest } = more
     expect(asked).toEqual(['x', { session }, 'resume n', {}, 'resume n', rest])
     expect(events).toEqual(new Array(3).fill({ event: 'resumed', tokens: 1, text: 'x' }))
+    expect(await askDrain(folder, { signal: signal() })).toEqual(drained)
     expect(await askForget(folder, { name: 'known', key: '/k' }, { signal: signal() })).toBe(2)
     expect(await askForget(folder, { name: 'known' }, { signal: signal() })).toBe(0)
   })
