@@ -7,6 +7,8 @@ import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
 import { announceDebounceMs, loadAnnounceMs, stageOpenMs, stageTickMs } from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
+import { findDetour } from '../src/route/detour.ts'
+import { place } from '../src/route/place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
@@ -119,6 +121,7 @@ export class Brain {
   #viewKey = ''
   #wakeAtMs = Number.POSITIVE_INFINITY
   #isLeaving = false
+  #hasLeft = false
 
   constructor(host: BrainHost) {
     this.#host = host
@@ -180,9 +183,39 @@ export class Brain {
     return this.#loaded.some(each => each.engine !== undefined && sameRange(each.range, range))
   }
 
+  /** Announces that it goes: others take over while it still serves. */
+  drain(): void {
+    this.#isLeaving = true
+    this.#stages.leaving = true
+    this.announceSoon()
+    this.#changed()
+  }
+
+  /** Nothing needs it any more, or nobody can take what it has. */
+  get isDrained(): boolean {
+    const isIdle = this.sessions.size === 0 && this.#stages.sessions === 0
+    return isIdle && (this.#loaded.length === 0 || this.#isLacking())
+  }
+
+  #isLacking(): boolean {
+    return place(this.#present(), this.#host.shape).missing !== null
+  }
+
+  #present(): PeerView[] {
+    return this.#presence.look(this.#seen(), this.#host.nowMs()).views
+  }
+
+  #seen(): { readonly view: PeerView; readonly connected: boolean; readonly key: string }[] {
+    return this.#membership.known().flatMap(({ record, connected }) => {
+      const { view, key } = this.#viewOf(record)
+      return view === undefined ? [] : [{ view, connected, key }]
+    })
+  }
+
   /** Says goodbye; the caller ends this life a moment later. */
   leave(): void {
     this.#isLeaving = true
+    this.#hasLeft = true
     for (const { range } of [...this.#loaded]) {
       this.#feed({ kind: 'remove', model: this.#host.shape.id, range })
     }
@@ -201,7 +234,7 @@ export class Brain {
   }
 
   announce(): void {
-    if (this.#isLeaving) return
+    if (this.#hasLeft) return
     const { facts, shape } = this.#host
     const content: RecordContent = {
       addresses: [],
@@ -250,10 +283,7 @@ export class Brain {
   }
 
   #look(): void {
-    const seen = this.#membership.known().flatMap(({ record, connected }) => {
-      const entry = this.#viewOf(record)
-      return entry.view === undefined ? [] : [{ view: entry.view, connected, key: entry.key }]
-    })
+    const seen = this.#seen()
     const { views: present, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
     const keyOfPeer = new Map(seen.map(({ view, key }) => [view.peer, key]))
@@ -622,13 +652,40 @@ export class Brain {
       after: this.#host.after,
       openChannel: this.#host.openChannel,
       stages: event => this.#feed(event),
-      ask: (excluded, waitedMs) =>
-        answerRoute(this.#reachable(), this.#host.shape, {
+      ask: (excluded, waitedMs, pin) => {
+        const peers = this.#reachable()
+        const { layerClasses } = pin
+        const answer = answerRoute(peers, this.#host.shape, {
           from: this.#host.self,
           excluded,
           inflight: this.#inflight,
-          waitedMs
-        }),
+          waitedMs,
+          ...(layerClasses === undefined ? {} : { layerClasses })
+        })
+        if (answer.kind === 'hops') pin.note(answer.hops, peers)
+        return answer
+      },
+      detour: (route, excluded, pin) => {
+        const peers = this.#reachable()
+        const { layerClasses } = pin
+        const hops = findDetour(peers, this.#host.shape, {
+          from: this.#host.self,
+          route,
+          excluded,
+          inflight: this.#inflight,
+          ...(layerClasses === undefined ? {} : { layerClasses })
+        })
+        if (hops === undefined) return undefined
+        pin.note(hops, peers)
+        return { route: hops, exact: pin.exact }
+      },
+      leaving: () =>
+        new Set(
+          this.#membership
+            .known()
+            .filter(({ record }) => record.leaving)
+            .map(({ record }) => record.peer)
+        ),
       inflight: (hops, by) => this.#count(hops, by),
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
       output: (run, output) => {

@@ -15,6 +15,8 @@ const kinds: readonly FaultKind[] = [
   'partition',
   'cut',
   'skew',
+  'drain',
+  'drain',
   'stop'
 ]
 

@@ -123,6 +123,7 @@ const faultKinds = [
   'skew',
   'corrupt',
   'garble',
+  'drain',
   'stop'
 ] as const
 
@@ -133,7 +134,7 @@ const fault = z.strictObject({
    * `restart`: it is started again. `freeze`: it is stopped for `forS`. `slow`: computes `factor` times slower for
    * `forS`. `partition`: the named peers are apart from all others for `forS`. `cut`: two peers do not hear one another
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
-   * `garble`: it sends wrong bytes. `stop`: it leaves with a goodbye.
+   * `garble`: it sends wrong bytes. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
    */
   kind: z.enum(faultKinds),
   /** Peers or groups; one of them is drawn where `any` is set. */

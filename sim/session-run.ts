@@ -3,6 +3,7 @@ import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling } from '../src/engine/engine.ts'
 import { routePollMs, routeRetryMs, routeWaitMs, stageOpenMs } from '../src/limits.ts'
 import type { RouteAnswer } from '../src/route/asking.ts'
+import { ClassPin } from '../src/route/class-pin.ts'
 import type { Hop } from '../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../src/session/event.ts'
 import { Session } from '../src/session/session.ts'
@@ -23,7 +24,14 @@ export interface SessionHost {
   ) => { cancel(): void }
   readonly stages: (event: StageEvent) => void
   /** Counts a found route as in flight. */
-  readonly ask: (excluded: ReadonlySet<PeerId>, waitedMs: number) => RouteAnswer
+  readonly ask: (excluded: ReadonlySet<PeerId>, waitedMs: number, pin: ClassPin) => RouteAnswer
+  readonly detour: (
+    route: readonly Hop[],
+    excluded: ReadonlySet<PeerId>,
+    pin: ClassPin
+  ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
+  /** Peers that have announced that they are about to go. */
+  readonly leaving: () => ReadonlySet<PeerId>
   readonly inflight: (hops: readonly Hop[], by: 1 | -1) => void
   readonly noRoute: (excluded: ReadonlySet<PeerId>) => Error
   readonly output: (run: SessionRun, output: SessionOutput) => void
@@ -38,6 +46,13 @@ export interface SessionAsk {
   readonly sampling: Sampling
 }
 
+/** The stream to the head of one epoch's route; `channel` is there once it is open. */
+interface Head {
+  readonly epoch: number
+  channel: Channel | undefined
+  opening: { cancel(): void } | undefined
+}
+
 interface Question {
   readonly excluded: ReadonlySet<PeerId>
   readonly sinceMs: number
@@ -49,7 +64,9 @@ export class SessionRun {
   readonly #session: Session
   readonly #events: SessionEvent[] = []
   #draining = false
-  #head: { readonly epoch: number; channel: Channel | undefined; readonly opening: { cancel(): void } } | undefined
+  /** By epoch: of the route, and of one that is being prepared. */
+  readonly #heads = new Map<number, Head>()
+  readonly #pin = new ClassPin()
   #question: Question | undefined
   #hops: readonly Hop[] = []
   #ended = false
@@ -83,6 +100,8 @@ export class SessionRun {
     const tick = (): void => {
       if (this.#ended) return
       this.feed({ kind: 'tick' })
+      const peers = this.#host.leaving()
+      if (peers.size > 0) this.feed({ kind: 'leaving', peers })
       this.#host.after(routeRetryMs, tick)
     }
     this.#host.after(routeRetryMs, tick)
@@ -94,13 +113,13 @@ export class SessionRun {
     const question = this.#question
     if (question === undefined) return
     const waitedMs = this.#host.nowMs() - question.sinceMs
-    const answer = this.#host.ask(question.excluded, waitedMs)
+    const answer = this.#host.ask(question.excluded, waitedMs, this.#pin)
     if (answer.kind === 'wait' && waitedMs < routeWaitMs) return
     this.#question = undefined
     if (answer.kind === 'hops') {
       this.#hops = answer.hops
       this.#host.inflight(answer.hops, 1)
-      this.feed({ kind: 'routed', route: answer.hops })
+      this.feed({ kind: 'routed', route: answer.hops, exact: this.#pin.exact })
     } else {
       this.feed({ kind: 'unroutable', error: this.#host.noRoute(question.excluded) })
     }
@@ -122,7 +141,7 @@ export class SessionRun {
   #do(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'send':
-        if (this.#head?.epoch === effect.epoch) this.#head.channel?.send(effect.bytes)
+        this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
         if (effect.output.kind === 'end') this.#end()
@@ -134,15 +153,20 @@ export class SessionRun {
       case 'connect':
         this.#connect(effect.epoch, effect.peer)
         break
+      case 'detour': {
+        const found = this.#host.detour(effect.route, effect.excluded, this.#pin)
+        this.feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
+        break
+      }
       case 'hang-up': {
-        const head = this.#head
-        this.#head = undefined
-        head?.opening.cancel()
+        const head = this.#heads.get(effect.epoch)
+        this.#heads.delete(effect.epoch)
+        head?.opening?.cancel()
         head?.channel?.close()
         break
       }
       case 'violation':
-        this.#head?.channel?.abort()
+        for (const { channel } of this.#heads.values()) if (channel?.remote === effect.remote) channel.abort()
         this.#host.violation(effect.remote, effect.violation, effect.message)
         break
       default:
@@ -164,9 +188,10 @@ export class SessionRun {
   }
 
   #connect(epoch: number, peer: PeerId): void {
-    const opening = this.#host.openChannel(peer, stageProtocol, (channel, message) => {
-      const head = this.#head
-      if (head?.epoch !== epoch) {
+    const head: Head = { epoch, channel: undefined, opening: undefined }
+    this.#heads.set(epoch, head)
+    head.opening = this.#host.openChannel(peer, stageProtocol, (channel, message) => {
+      if (this.#heads.get(epoch) !== head) {
         channel?.close()
         return
       }
@@ -181,10 +206,9 @@ export class SessionRun {
         onClose: reason => this.feed({ kind: 'head-lost', epoch, message: reason ?? 'it closed the stream' })
       }
     })
-    this.#head = { epoch, channel: undefined, opening }
     this.#host.after(stageOpenMs, () => {
-      if (this.#head?.epoch !== epoch || this.#head.channel !== undefined) return
-      opening.cancel()
+      if (this.#heads.get(epoch) !== head || head.channel !== undefined) return
+      head.opening?.cancel()
       this.feed({ kind: 'head-lost', epoch, message: `no stream within ${stageOpenMs} ms` })
     })
   }

@@ -2,7 +2,7 @@
 import { AssertionError } from '../src/base/assert.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../src/base/ids.ts'
 import { edgeSize } from '../src/engine/engine.ts'
-import { goodbyeMs, meshMax, redialMaxMs, redialMinMs } from '../src/limits.ts'
+import { drainMs, drainPollMs, goodbyeMs, meshMax, redialMaxMs, redialMinMs } from '../src/limits.ts'
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
@@ -273,6 +273,21 @@ export class World {
     })
   }
 
+  /** Announces that it goes, has others take over, and leaves when nothing needs it or its time is over. */
+  drain(peer: SimPeer): void {
+    if (peer.life === 0 || peer.isFrozen) return
+    const { life, nowMs } = { life: peer.life, nowMs: this.nowMs }
+    this.say(`${peer.name} is about to go`)
+    peer.sickUntilMs = Number.POSITIVE_INFINITY
+    peer.brain!.drain()
+    const look = (): void => {
+      if (peer.life !== life) return
+      if (peer.brain!.isDrained || this.nowMs - nowMs >= drainMs) this.stop(peer)
+      else this.agenda.after(drainPollMs, look)
+    }
+    this.agenda.after(drainPollMs, look)
+  }
+
   #powerOff(peer: SimPeer): void {
     peer.isOn = false
     this.radio.changed()
@@ -397,11 +412,15 @@ export class World {
     if (peer.isCharging) peer.joules = Math.min(full, peer.joules + ((recharge?.watts ?? 0) * ms) / 1000)
     else peer.joules -= joules
     const level = peer.level!
-    if (recharge !== undefined && isRunning && level < recharge.below) {
-      this.stop(peer)
-      this.agenda.after(goodbyeMs + recharge.flightS * 1000, () => {
-        peer.isCharging = true
-      })
+    if (
+      recharge !== undefined &&
+      isRunning &&
+      level < recharge.below &&
+      peer.sickUntilMs !== Number.POSITIVE_INFINITY
+    ) {
+      this.drain(peer)
+    } else if (recharge !== undefined && !isRunning && peer.isOn && !peer.isCharging && level < recharge.above) {
+      peer.isCharging = true
     } else if (recharge !== undefined && peer.isCharging && level >= recharge.above) {
       peer.isCharging = false
       this.agenda.after(recharge.flightS * 1000, () => this.boot(peer))
@@ -637,6 +656,9 @@ export class World {
           break
         case 'stop':
           this.stop(peer)
+          break
+        case 'drain':
+          this.drain(peer)
           break
         case 'restart':
           this.boot(peer)

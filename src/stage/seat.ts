@@ -33,15 +33,16 @@ export interface Link {
   readonly remote: PeerId
   /**
    * `new`: nothing said yet. `up`, `down`: to the previous and next hop. `feed`: to a stand-in that is being prepared.
-   * `driver`: from a tail to this driver.
+   * `driver`: from a tail to this driver. `lingering`: from a tail that is free to a driver that may not know why yet.
    */
-  role: 'new' | 'up' | 'down' | 'feed' | 'driver' | 'dead'
+  role: 'new' | 'up' | 'down' | 'feed' | 'driver' | 'lingering' | 'dead'
   seat: Seat | undefined
   /** Of `driver` links. */
   session: SessionId | undefined
   epoch: number
   connected: boolean
-  readonly sinceMs: number
+  /** When it came, or began to linger. */
+  sinceMs: number
 }
 
 /** Where a seat's effects go. */
@@ -52,6 +53,8 @@ export interface SeatHost {
   connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link
   /** Closes a stream after what is queued on it. */
   close(link: Link): void
+  /** Leaves a stream to its other end, and closes it after a while. */
+  linger(link: Link): void
   /** The seat is free: nothing refers to it any more. */
   leave(seat: Seat): void
 }
@@ -203,7 +206,8 @@ export class Seat {
     this.#engine = 'failed'
     if (this.phase === 'closing') return
     if (this.phase !== 'refused') this.refuse(reason, message)
-    this.end(nowMs)
+    // What hops further down hold of older epochs is worth keeping for the next one.
+    this.end(nowMs, { keepsBelow: this.#keep > 0 })
   }
 
   /** The stream to the next hop is open: tells it what this epoch is, then what there is to compute. */
@@ -533,8 +537,8 @@ export class Seat {
     this.end(nowMs)
   }
 
-  /** Frees the cache here and further down. */
-  end(nowMs: number): void {
+  /** Frees the cache here and, unless the session may go on with them, further down. */
+  end(nowMs: number, { keepsBelow = false } = {}): void {
     if (this.phase === 'closing') return
     this.phase = 'closing'
     this.closingMs = nowMs
@@ -543,7 +547,11 @@ export class Seat {
     if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.prepare.next })
     this.#dropFeed()
     if (this.down !== undefined) {
-      if (this.isTail || !this.down.connected) {
+      if (this.isTail && this.#closeAsked && this.down.connected) {
+        // Close may be quicker than the refusal that caused it: the driver must not take the tail for lost.
+        this.#host.linger(this.down)
+        this.down = undefined
+      } else if (this.isTail || keepsBelow || !this.down.connected) {
         this.#host.close(this.down)
         this.down = undefined
       } else {

@@ -120,7 +120,7 @@ export class Stages {
         for (const seat of [...this.#seats.values()]) {
           if (seat.stage !== stage || seat.phase === 'closing') continue
           seat.refuse('leaving', 'the stage is being unloaded')
-          seat.end(nowMs)
+          seat.end(nowMs, { keepsBelow: true })
         }
         break
       }
@@ -168,6 +168,13 @@ export class Stages {
   }
 
   /** @internal */
+  linger(link: Link): void {
+    link.role = 'lingering'
+    link.seat = undefined
+    link.sinceMs = this.#nowMs
+  }
+
+  /** @internal */
   leave(seat: Seat): void {
     this.#seats.delete(seat.id)
     this.#retainBytes -= seat.retainedBytes
@@ -204,6 +211,7 @@ export class Stages {
       seat.askedToClose(this.#nowMs)
       return undefined
     }
+    if (role === 'lingering') return undefined
     if (role === 'feed' && seat !== undefined) return seat.feedFrame(frame)
     if (role === 'down' && seat !== undefined) {
       if (frame.kind === 'prepared' && !seat.isTail) {
@@ -357,6 +365,7 @@ export class Stages {
   #onTick(): void {
     const now = this.#nowMs
     for (const link of [...this.#links.values()]) {
+      if (link.role === 'lingering' && now - link.sinceMs >= stageCloseMs) this.close(link)
       if (link.role !== 'new' || now - link.sinceMs < stageOpenMs) continue
       this.#violate(link, { violation: 'silent', message: `no open within ${stageOpenMs} ms` })
     }

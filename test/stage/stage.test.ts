@@ -562,6 +562,28 @@ describe('losing and closing', () => {
     kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, { epoch: 1 })), 3)).toMatchObject([{ reason: 'not-serving' }])
   })
+
+  test('S14: it leaves what is cached further down to the next epoch', () => {
+    const kit = middle()
+    const seen = kit.do({ kind: 'remove', model, range: { start: 2, end: 4 } })
+    expect(sent(seen, -1)).toEqual([])
+    expect(seen).toContainEqual({ kind: 'close', link: -1 })
+  })
+
+  test('S16: the tail leaves its stream to the driver, who may not know yet why it is free', () => {
+    const kit = new Kit('C')
+    kit.do({ kind: 'add', stage: facts(4, 6) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.frame(1, open(2))
+    kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
+    kit.do({ kind: 'connected', link: -1 })
+    const closed = { kind: 'close', link: -1 }
+    expect(kit.frame(1, { kind: 'close', epoch: 0 })).not.toContainEqual(closed)
+    kit.do({ kind: 'freed', seat: tailSeat })
+    expect(kit.wait(stageCloseMs - 1)).not.toContainEqual(closed)
+    expect(kit.wait(1)).toContainEqual(closed)
+    expect(kit.stages.busy).toBe(false)
+  })
 })
 
 describe("the driver's end", () => {
