@@ -217,6 +217,13 @@ export const feedLagTokens = 4
 /** Time that a leaving peer keeps a cache without upstream: its session has moved on, or tries it once more at once. */
 export const orphanLeavingMs = 1_000
 
+// ── Engine: what was measured ─────────────────────────────────────────────────────────────────────
+
+/** Measurements that a data directory keeps: models by threads. */
+export const measuredMax = 32
+/** They are made again after a day: one that was made on a busy machine is not to stand for ever. */
+export const measuredMaxAgeMs = 86_400_000
+
 // ── Session ───────────────────────────────────────────────────────────────────────────────────────
 
 /** Time without an Ack or a Token after which a route counts as stuck. A constant until it adapts to the hops. */

@@ -378,6 +378,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const serve = (model: StoredModel, signal: AbortSignal): Promise<ServedModel> =>
       ServedModel.start(
         {
+          dataDir,
           store: this.#store,
           model,
           swarm,

@@ -2,10 +2,11 @@
  * The model that this peer serves: what it holds of it, how fast it is, which stages it has loaded. Joins the model
  * store, the engines, the stage service and placement.
  */
+import { join } from 'node:path'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import type { Engine, EngineTimings } from './engine/engine.ts'
 import { createOnnxEngine } from './engine/onnx.ts'
-import { measureNumericClass, measureTimings } from './engine/onnx-measure.ts'
+import { measureOnce } from './engine/onnx-measured.ts'
 import { CorruptShardError, NoRoomError } from './errors.ts'
 import { type ShardEntry, shardName, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
@@ -19,6 +20,8 @@ import type { ModelOffer, StageOffer } from './swarm/record.ts'
 import type { Swarm } from './swarm/service.ts'
 
 export interface ServedModelInit {
+  /** Where it keeps what it has measured. */
+  readonly dataDir: string
   readonly store: ModelStore
   readonly model: StoredModel
   readonly swarm: Swarm
@@ -72,17 +75,18 @@ export class ServedModel {
   #fetching: readonly ShardEntry[] = []
 
   /**
-   * Measures this machine with the model's dimensions, announces what it holds, and begins to follow the plan.
+   * Measures this machine with the model's dimensions, unless it has done so before, announces what it holds, and begins to follow the plan.
    * @throws {EngineError} when the engine cannot run here at all.
    * @throws the signal's reason.
    */
   static async start(init: ServedModelInit, { signal }: { signal: AbortSignal }): Promise<ServedModel> {
     const { config, weights, edge } = init.model.manifest
-    const numericClass = await measureNumericClass(weights, { signal })
-    const timings = await measureTimings({ config, weights, edge, threads: init.threads, signal })
-    const served = new ServedModel(init, { ...timings, numericClass }, await init.store.held(init.model))
+    const file = join(init.dataDir, 'measured.json')
+    const measured = await measureOnce(file, { config, weights, edge, threads: init.threads, signal })
+    const served = new ServedModel(init, measured, await init.store.held(init.model))
     served.#announce()
-    await init.swarm.provide(served.#held.map(({ sha256 }) => sha256))
+    // Records say it at once; the DHT is for those who come later, and takes its time.
+    void init.swarm.provide(served.#held.map(({ sha256 }) => sha256))
     served.placement.changed()
     return served
   }
