@@ -4,7 +4,7 @@
  */
 import type { PeerId } from '../base/ids.ts'
 import { ProtocolError, UnknownSessionError } from '../errors.ts'
-import { keepAnswerMs, keepFetchMs, keepFlushMs } from '../limits.ts'
+import { keepAnswerMs, keepEntryBytesMax, keepFetchMs, keepFlushMs } from '../limits.ts'
 import type { Links } from '../swarm/links.ts'
 import { KeeperLine } from './channel-service.ts'
 import type { KeptQuestion, KeptSession, KeptStop } from './kept.ts'
@@ -119,6 +119,7 @@ class Service implements KeepService {
       onEnd: () => this.#running.delete(running)
     })
     this.#running.add(running)
+    running.begin()
     return running
   }
 
@@ -203,7 +204,7 @@ class Running implements SessionKeeper {
   /** The sealed parts, as they are now. */
   readonly #parts: Uint8Array[] = []
   readonly #lines = new Map<PeerId, KeeperLine>()
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout | undefined
   readonly #done = Promise.withResolvers<void>()
   #ending: NodeJS.Timeout | undefined
   #exact: boolean
@@ -214,6 +215,9 @@ class Running implements SessionKeeper {
     this.#now = init.service.now ?? (() => performance.now())
     this.#ids = [...init.ids]
     this.#exact = init.exact
+  }
+
+  begin(): void {
     this.#timer = setInterval(() => this.#look(), keepFlushMs)
     this.#timer.unref()
     this.#look()
@@ -249,7 +253,10 @@ class Running implements SessionKeeper {
 
   #feed(event: WriterEvent): void {
     if (this.#over) return
-    for (const effect of this.#init.writer.handle(event, this.#now())) this.#do(effect)
+    for (const effect of this.#init.writer.handle(event, this.#now())) {
+      this.#do(effect)
+      if (this.#over) return
+    }
   }
 
   #do(effect: WriterEffect): void {
@@ -259,6 +266,11 @@ class Running implements SessionKeeper {
         const { sealer } = this.#init
         const part = { start, ids: this.#ids.slice(start, end), stop, exact: this.#exact }
         this.#parts[index] = index === 0 ? sealer.head(version) : sealer.tokens(index, version, part)
+        const bytes = this.#parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
+        if (bytes <= keepEntryBytesMax) break
+        // Keepers would take it for a violation. What they have stays with them until its time is over.
+        this.#init.onWarning(`the session is too long to be kept: sealed it has over ${keepEntryBytesMax} bytes`)
+        this.#close()
         break
       }
       case 'put':
