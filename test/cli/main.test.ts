@@ -23,7 +23,7 @@ describe('skein', () => {
     expect(await skein(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n` })
     const { code, stdout } = await skein(['--help'])
     expect(code).toBe(0)
-    for (const word of ['init', 'up', 'ask', 'status', 'model', 'demo', 'Exit codes', '130'])
+    for (const word of ['init', 'up', 'ask', 'key', 'forget', 'status', 'model', 'demo', 'Exit codes', '130'])
       expect(stdout).toContain(word)
     expect((await skein(['up', '--help'])).stdout).toMatch(/0-2 is layers 0 and\s+1/)
     expect((await skein(['up', '--help'])).stdout).not.toContain('stop-with-stdin')
