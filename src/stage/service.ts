@@ -280,13 +280,17 @@ class Service implements StageService {
 
   #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
     const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
-    const opening = engine.open(session, { tokensMax, sampling }).then(
-      () => this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 }),
-      (error: Error) => {
-        this.#places.delete(seat)
-        this.#feed({ kind: 'open-failed', seat, noRoom: error instanceof NoRoomError, message: error.message })
-      }
-    )
+    // What is being freed makes room first.
+    const freed = Promise.all(this.#freeing.get(engine) ?? [])
+    const opening = freed
+      .then(() => engine.open(session, { tokensMax, sampling }))
+      .then(
+        () => this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 }),
+        (error: Error) => {
+          this.#places.delete(seat)
+          this.#feed({ kind: 'open-failed', seat, noRoom: error instanceof NoRoomError, message: error.message })
+        }
+      )
     this.#places.set(seat, { engine, session, controller: new AbortController(), opening, running: undefined })
   }
 

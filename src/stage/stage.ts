@@ -11,6 +11,7 @@ import { ProtocolError } from '../errors.ts'
 import {
   orphanGraceMs,
   orphanLeavingMs,
+  orphanYieldMs,
   sessionIdleMs,
   stageCloseMs,
   stageOpenMs,
@@ -104,9 +105,13 @@ export class Stages {
       case 'opened':
         this.#seats.get(event.seat)?.engineOpened(event.length)
         break
-      case 'open-failed':
-        this.#seats.get(event.seat)?.engineFailed(event.noRoom ? 'no-room' : 'engine', event.message, nowMs)
+      case 'open-failed': {
+        const seat = this.#seats.get(event.seat)
+        if (seat === undefined) break
+        if (event.noRoom && seat.phase !== 'closing' && this.#endOrphans(seat.stage) > 0) this.#openEngine(seat)
+        else seat.engineFailed(event.noRoom ? 'no-room' : 'engine', event.message, nowMs)
         break
+      }
       case 'freed':
         this.#seats.get(event.seat)?.freed()
         break
@@ -306,7 +311,8 @@ export class Stages {
       return undefined
     }
     const seat = new Seat(id, stage, open, this)
-    const left = this.retainBytesMax - this.#retainBytes
+    let left = this.retainBytesMax - this.#retainBytes
+    if (seat.retainedBytes > left) left += this.#endOrphans()
     if (seat.retainedBytes > left) {
       const message = `keeping what the stage sends needs ${seat.retainedBytes} bytes, ${left} are left`
       this.#turnAway(link, open, 'no-room', message)
@@ -314,9 +320,27 @@ export class Stages {
     }
     this.#retainBytes += seat.retainedBytes
     this.#seats.set(id, seat)
-    const { session, tokensMax, sampling } = open
-    this.emit({ kind: 'open-engine', seat: id, stage, session, tokensMax, sampling })
+    this.#openEngine(seat)
     return seat
+  }
+
+  #openEngine({ id, stage, session, tokensMax, sampling }: Seat): void {
+    this.emit({ kind: 'open-engine', seat: id, stage, session, tokensMax, sampling })
+  }
+
+  /**
+   * Ends sessions, of one stage or of all, whose previous hop has been gone for longer than a recovery takes: most of
+   * them go on elsewhere. Returns the bytes that they retained, at least 1 when there was one.
+   */
+  #endOrphans(stage?: StageFacts): number {
+    let bytes = 0
+    for (const seat of [...this.#seats.values()]) {
+      if (seat.phase === 'closing' || (stage !== undefined && seat.stage !== stage)) continue
+      if (seat.orphanedMs === undefined || this.#nowMs - seat.orphanedMs < orphanYieldMs) continue
+      bytes += Math.max(1, seat.retainedBytes)
+      seat.end(this.#nowMs)
+    }
+    return bytes
   }
 
   /** The seat, free for a newer epoch; undefined when this one is not newer. */

@@ -1,6 +1,7 @@
 /** The stage decider by table. Rule numbers are those of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
-import { orphanGraceMs, sessionIdleMs, stageCloseMs, stageOpenMs } from '../../src/limits.ts'
+import type { SessionId } from '../../src/base/ids.ts'
+import { orphanGraceMs, orphanYieldMs, sessionIdleMs, stageCloseMs, stageOpenMs } from '../../src/limits.ts'
 import { encodeFrame } from '../../src/stage/codec.ts'
 import type { SeatId } from '../../src/stage/event.ts'
 import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
@@ -502,6 +503,55 @@ describe('losing and closing', () => {
     kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 4 })), 3)).toMatchObject([{ kind: 'ack', length: 4 }])
     expect(kit.wait(orphanGraceMs)).toEqual([])
+  })
+
+  describe('S15: an orphan gives way to a new session', () => {
+    const other = 'aa'.repeat(16) as SessionId
+    const arrives = (kit: Kit) => {
+      kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+      return kit.frame(9, open(1, { session: other }))
+    }
+
+    test('that the engine has no room for', () => {
+      const kit = middle()
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      arrives(kit)
+      const failed = { kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' } as const
+      const seen = kit.do(failed)
+      expect(sent(seen, 9)).toEqual([])
+      // What it frees is freed before the engine is asked again.
+      expect(seen.map(({ kind }) => kind)).toEqual(['send', 'free-engine', 'open-engine'])
+      expect(seen[1]).toEqual({ kind: 'free-engine', seat })
+      // There is nobody else who could give way.
+      expect(sent(kit.do(failed), 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
+    })
+
+    test('that there is no room to retain for', () => {
+      const kit = middle()
+      kit.stages.retainBytesMax = kit.stages.retainBytes
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      expect(arrives(kit).map(({ kind }) => kind)).toContain('open-engine')
+    })
+
+    test('but not while a recovery may still come back to it', () => {
+      const kit = middle()
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.wait(orphanYieldMs - 1)
+      arrives(kit)
+      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      expect(sent(seen, 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
+      expect(seen).not.toContainEqual({ kind: 'free-engine', seat })
+    })
+
+    test('but nobody gives way whose previous hop is there', () => {
+      const kit = middle()
+      kit.wait(orphanYieldMs)
+      arrives(kit)
+      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      expect(sent(seen, 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
+    })
   })
 
   test('S15: a session that nobody uses is freed although its streams are open', () => {
