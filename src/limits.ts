@@ -86,11 +86,11 @@ export const supplyIdleMs = 10_000
 /** Sources at once: each keeps a stream and a window; more do not fill a link any better. */
 export const supplySourcesMax = 8
 /** The least and the most that one range request asks for. On a fast link a range is a chunk. */
-export const supplyRangeMinBytes = 16 << 10
+export const supplyRangeMinBytes = 8 << 10
 /** Ranges are cut to what the source sends in this time, so that other streams of the connection get between them. */
 export const supplyRangeMs = 10
 /** Bytes asked of one source and not yet here: the least keeps a source busy, the most is one Yamux window. */
-export const supplyWindowMinBytes = 32 << 10
+export const supplyWindowMinBytes = 16 << 10
 export const supplyWindowMaxBytes = 2 << 20
 /**
  * Delay that bulk may add on a link (LEDBAT, RFC 6817, allows 100): 2 MB that filled a 1 MB/s link delayed
@@ -231,8 +231,29 @@ export const measuredMaxAgeMs = 86_400_000
 
 // ── Session ───────────────────────────────────────────────────────────────────────────────────────
 
-/** Time without an Ack or a Token after which a route counts as stuck. A constant until it adapts to the hops. */
+/** Time without an Ack or a Token after which a route counts as stuck, before it has shown what it needs. */
 export const stepTimeoutMs = 30_000
+/** And so much more per token that is under way: a weak device reads a prompt at 4 tokens a second. */
+export const stepTokenMs = 250
+/** Tokens between which a route shows what it needs; before that nothing is slow but what is stuck. */
+export const paceTokensMin = 8
+/** A token is late after the mean and so many mean deviations (RFC 6298), but not before this many means, and ms. */
+export const paceDeviations = 4
+export const paceFactor = 2.5
+export const paceLateMs = 500
+/**
+ * A hop is slow when so many tokens in a row took that many means, and so much longer than the mean, because of it; or
+ * when it has one for too long in two answers that follow one another. Two cores that many processes share stall
+ * a step by 100 ms now and then, but seldom six in a row.
+ */
+export const paceStrikes = 6
+export const paceSlowMs = 100
+/** What part of the time that a token takes longer must lie with the hop that is taken for slow. */
+export const paceShare = 0.5
+/** A driver that waits for a late token asks its hops this often. */
+export const askEveryMs = 500
+/** A hop answers no more often than this. */
+export const askMinMs = 20
 /** Time that an answer waits for a route after a loss; then it fails and keeps its text. */
 export const routeWaitMs = 30_000
 /** Pause between two questions for a route while there is none. */

@@ -60,15 +60,15 @@ export class Seeker {
     const quietUntilMs = performance.now() + missingGraceMs
     for (;;) {
       signal.throwIfAborted()
-      try {
-        return await this.find(nameOrId, { signal })
-      } catch (error) {
-        signal.throwIfAborted()
-        const offers = offersOf(this.#init.swarm.records(), nameOrId)
-        if (offers.length > 0) say((error as Error).message)
-        else if (performance.now() >= quietUntilMs) {
-          say(`the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`)
+      if (offersOf(this.#init.swarm.records(), nameOrId).length > 0) {
+        try {
+          return await this.find(nameOrId, { signal })
+        } catch (error) {
+          signal.throwIfAborted()
+          say((error as Error).message)
         }
+      } else if (performance.now() >= quietUntilMs) {
+        say(`the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`)
       }
       await this.#change(signal)
     }

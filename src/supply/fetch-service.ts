@@ -1,6 +1,5 @@
 /** Fetches files from peers into the store: gives the decider in `fetch.ts` its streams, disk and time. */
-import { hash } from 'node:crypto'
-import { randomInt } from 'node:crypto'
+import { hash, randomInt } from 'node:crypto'
 import type { PeerId } from '../base/ids.ts'
 import { seeded } from '../base/rng.ts'
 import { NotHeldError, ProtocolError } from '../errors.ts'
@@ -20,6 +19,8 @@ export interface FetchServiceInit {
   readonly store: ModelStore
   readonly pace: Pace
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** The disk was searched for chunks of a file. */
+  readonly onFound: (file: FileId) => void
   /** A chunk of a file has come. */
   readonly onChunk: (file: FileId, chunk: number) => void
   /** A file has come whole. */
@@ -251,6 +252,7 @@ export class Fetching {
       const have = await coming.partial.scan(list, { signal: coming.ending.signal })
       coming.list = list
       coming.have = have
+      if (have.size > 0) this.#init.onFound(file)
       this.#feed({ kind: 'resumed', file, have })
     } catch (error) {
       coming.settled.reject(error)

@@ -89,6 +89,9 @@ export class Flow {
       this.#quickestBeforeMs = this.#quickestMs
       this.#quickestMs = Number.POSITIVE_INFINITY
       this.#baseSinceMs = nowMs
+      // The window's own queue would become the new measure of quick, and the next one grow on top of it: let it drain.
+      this.#windowBytes = supplyWindowMinBytes
+      this.#starting = true
     }
     this.#quickestMs = Math.min(this.#quickestMs, tookMs)
     const rate = owedBytes / tookMs

@@ -15,7 +15,7 @@ import {
   supplyStreamsPerPeerMax,
   supplyWatchesMax
 } from '../limits.ts'
-import { type ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
+import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
@@ -52,6 +52,8 @@ interface Client {
 /** What the manifests here say of a file. */
 type KnownFile = Pick<FileEntry, 'bytes' | 'chunks'>
 
+const none = new Uint8Array(0)
+
 /** Manifests are read again at most this often for a name that none of them has. */
 const readAgainMs = 1_000
 
@@ -65,6 +67,7 @@ export class Serving {
   readonly #stopping = new AbortController()
   #listsBytes = 0
   #readAtMs = Number.NEGATIVE_INFINITY
+  #reading: Promise<void> | undefined
 
   constructor(init: ServeInit) {
     this.#init = init
@@ -79,6 +82,7 @@ export class Serving {
   }
 
   async stop(): Promise<void> {
+    if (this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('the peer is stopping'))
     await this.#init.links.unhandle(shardsProtocol)
     await Promise.all([...this.#clients].map(({ channel }) => channel.close()))
@@ -96,6 +100,13 @@ export class Serving {
     this.#models.set(model.id, model)
     const { shards, tokenizer } = model.manifest
     for (const { sha256, bytes, chunks } of [...shards, tokenizer]) this.#files.set(sha256, { bytes, chunks })
+  }
+
+  /** The disk was searched for chunks of a file that is being fetched. */
+  found(file: FileId): void {
+    const known = this.#files.get(file)
+    if (known === undefined) return
+    for (const { watches, channel } of this.#clients) if (watches.has(file)) channel.send(this.#state(file, known))
   }
 
   /** What was known of a file's bytes counts no more: it turned out to be damaged, or was fetched anew. */
@@ -175,11 +186,9 @@ export class Serving {
         const whole = (await this.#whole(file, known, signal)) !== undefined
         if (client.watches.size >= supplyWatchesMax) throw new ProtocolError('it watches too many files')
         client.watches.add(file)
-        const have = this.#init.coming(file)?.have
-        if (!whole && have === undefined) return { kind: 'refuse', subject: 'file', file }
         // Sent in the same turn: what comes later is announced after it.
         client.channel.send(
-          encodeFrame({ kind: 'state', file, whole, chunks: whole ? new Uint8Array(0) : have!.bits.slice() })
+          whole ? encodeFrame({ kind: 'state', file, whole, chunks: none }) : this.#state(file, known)
         )
         return undefined
       }
@@ -200,6 +209,11 @@ export class Serving {
         return { kind: 'range', file, chunk, offset, data: bytes.subarray(offset, offset + length) }
       }
     }
+  }
+
+  #state(file: FileId, { bytes }: KnownFile): Uint8Array {
+    const { bits } = this.#init.coming(file)?.have ?? new ChunkSet(chunkCount(bytes))
+    return encodeFrame({ kind: 'state', file, whole: false, chunks: bits.slice() })
   }
 
   /** Waits until bulk may go out, and takes its share. */
@@ -265,12 +279,21 @@ export class Serving {
 
   /** Nothing but what a manifest here lists is ever read for others. */
   async #readManifests(): Promise<void> {
-    const nowMs = performance.now()
-    if (nowMs - this.#readAtMs < readAgainMs) return
-    this.#readAtMs = nowMs
-    const models = await this.#init.store.list()
-    this.#models.clear()
-    this.#files.clear()
-    for (const model of models) this.know(model)
+    if (this.#reading === undefined) {
+      if (performance.now() - this.#readAtMs < readAgainMs) return
+      this.#reading = this.#init.store
+        .list()
+        .then(models => {
+          this.#models.clear()
+          this.#files.clear()
+          for (const model of models) this.know(model)
+        })
+        .finally(() => {
+          this.#readAtMs = performance.now()
+          this.#reading = undefined
+        })
+    }
+    // Those who ask meanwhile wait for the same answer.
+    await this.#reading
   }
 }

@@ -76,6 +76,7 @@ class Service implements Supply {
       store,
       pace,
       onViolation,
+      onFound: file => this.#serving.found(file),
       onChunk: (file, chunk) => this.#serving.announce(file, chunk),
       onFile: file => this.#serving.forget(file)
     })

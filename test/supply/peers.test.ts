@@ -1,21 +1,19 @@
 /** Whole peers on loopback: one has a model, the others come to serve it. */
-import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createPeer, type Peer, type PeerInit } from '../../src/index.ts'
-import type { StoredModel } from '../../src/model/store.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeRandomModel } from './model.ts'
 
 let root: string
-let model: StoredModel
 let peers: Peer[] = []
 const warnings = new Map<Peer, string[]>()
 
 beforeEach(async () => {
   root = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
-  model = await writeRandomModel(path.join(root, 'holder'))
+  await writeRandomModel(path.join(root, 'holder'))
 })
 afterEach(async () => {
   await Promise.all(peers.map(peer => peer.stop()))
@@ -39,7 +37,10 @@ async function start(name: string, init: Partial<PeerInit> = {}): Promise<Peer> 
   peers.push(peer)
   const said: string[] = []
   warnings.set(peer, said)
-  peer.addEventListener('warning', ({ detail }) => { said.push(detail.message); console.log(name, detail.message) })
+  peer.addEventListener('warning', ({ detail }) => {
+    said.push(detail.message)
+    console.log(name, detail.message)
+  })
   peer.addEventListener('shards:fetch', ({ detail }) => console.log(name, JSON.stringify(detail)))
   return peer
 }
