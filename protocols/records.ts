@@ -236,12 +236,12 @@ export namespace SignedRecord {
 
 export interface PeerRecord {
   peer: Uint8Array<ArrayBuffer>
-  seq: bigint
+  seq: number
   ttlMs: number
   addresses: Uint8Array<ArrayBuffer>[]
   agent: string
   hardware?: Hardware
-  budgetBytes: bigint
+  budgetBytes: number
   models: ModelOffer[]
   stages: StageOffer[]
   load?: Load
@@ -265,9 +265,9 @@ export namespace PeerRecord {
           w.bytes(obj.peer)
         }
 
-        if ((obj.seq != null && obj.seq !== 0n)) {
+        if ((obj.seq != null && obj.seq !== 0)) {
           w.uint32(16)
-          w.uint64(obj.seq)
+          w.uint64Number(obj.seq)
         }
 
         if ((obj.ttlMs != null && obj.ttlMs !== 0)) {
@@ -292,9 +292,9 @@ export namespace PeerRecord {
           Hardware.codec().encode(obj.hardware, w)
         }
 
-        if ((obj.budgetBytes != null && obj.budgetBytes !== 0n)) {
+        if ((obj.budgetBytes != null && obj.budgetBytes !== 0)) {
           w.uint32(56)
-          w.uint64(obj.budgetBytes)
+          w.uint64Number(obj.budgetBytes)
         }
 
         if (obj.models != null && obj.models.length > 0) {
@@ -337,11 +337,11 @@ export namespace PeerRecord {
       }, (reader, length, opts = {}) => {
         const obj: any = {
           peer: uint8ArrayAlloc(0),
-          seq: 0n,
+          seq: 0,
           ttlMs: 0,
           addresses: [],
           agent: '',
-          budgetBytes: 0n,
+          budgetBytes: 0,
           models: [],
           stages: [],
           neighbours: uint8ArrayAlloc(0),
@@ -359,7 +359,7 @@ export namespace PeerRecord {
               break
             }
             case 2: {
-              obj.seq = reader.uint64()
+              obj.seq = reader.uint64Number()
               break
             }
             case 3: {
@@ -385,7 +385,7 @@ export namespace PeerRecord {
               break
             }
             case 7: {
-              obj.budgetBytes = reader.uint64()
+              obj.budgetBytes = reader.uint64Number()
               break
             }
             case 8: {
@@ -459,7 +459,7 @@ export namespace PeerRecord {
             case 2: {
               yield {
                 field: `${prefix}.seq`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -502,7 +502,7 @@ export namespace PeerRecord {
             case 7: {
               yield {
                 field: `${prefix}.budgetBytes`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -589,7 +589,7 @@ export namespace PeerRecord {
 
   export interface PeerRecordSeqFieldEvent {
     field: '$.seq'
-    value: bigint
+    value: number
   }
 
   export interface PeerRecordTtlMsFieldEvent {
@@ -615,7 +615,7 @@ export namespace PeerRecord {
 
   export interface PeerRecordHardwareMemoryBytesFieldEvent {
     field: '$.hardware.memoryBytes'
-    value: bigint
+    value: number
   }
 
   export interface PeerRecordHardwareArchitectureFieldEvent {
@@ -635,7 +635,7 @@ export namespace PeerRecord {
 
   export interface PeerRecordBudgetBytesFieldEvent {
     field: '$.budgetBytes'
-    value: bigint
+    value: number
   }
 
   export interface PeerRecordModelsModelFieldEvent {
@@ -736,7 +736,7 @@ export namespace PeerRecord {
 
   export interface PeerRecordStagesCacheBytesFreeFieldEvent {
     field: '$.stages[].cacheBytesFree'
-    value: bigint
+    value: number
     index: number
   }
 
@@ -785,7 +785,7 @@ export namespace PeerRecord {
 
 export interface Hardware {
   cores: number
-  memoryBytes: bigint
+  memoryBytes: number
   architecture: string
   platform: string
   cpu: string
@@ -806,9 +806,9 @@ export namespace Hardware {
           w.uint32(obj.cores)
         }
 
-        if ((obj.memoryBytes != null && obj.memoryBytes !== 0n)) {
+        if ((obj.memoryBytes != null && obj.memoryBytes !== 0)) {
           w.uint32(16)
-          w.uint64(obj.memoryBytes)
+          w.uint64Number(obj.memoryBytes)
         }
 
         if ((obj.architecture != null && obj.architecture !== '')) {
@@ -832,7 +832,7 @@ export namespace Hardware {
       }, (reader, length, opts = {}) => {
         const obj: any = {
           cores: 0,
-          memoryBytes: 0n,
+          memoryBytes: 0,
           architecture: '',
           platform: '',
           cpu: ''
@@ -849,7 +849,7 @@ export namespace Hardware {
               break
             }
             case 2: {
-              obj.memoryBytes = reader.uint64()
+              obj.memoryBytes = reader.uint64Number()
               break
             }
             case 3: {
@@ -889,7 +889,7 @@ export namespace Hardware {
             case 2: {
               yield {
                 field: `${prefix}.memoryBytes`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -933,7 +933,7 @@ export namespace Hardware {
 
   export interface HardwareMemoryBytesFieldEvent {
     field: '$.memoryBytes'
-    value: bigint
+    value: number
   }
 
   export interface HardwareArchitectureFieldEvent {
@@ -1413,7 +1413,7 @@ export interface StageOffer {
   start: number
   end: number
   serving: boolean
-  cacheBytesFree: bigint
+  cacheBytesFree: number
 }
 
 export namespace StageOffer {
@@ -1446,9 +1446,9 @@ export namespace StageOffer {
           w.bool(obj.serving)
         }
 
-        if ((obj.cacheBytesFree != null && obj.cacheBytesFree !== 0n)) {
+        if ((obj.cacheBytesFree != null && obj.cacheBytesFree !== 0)) {
           w.uint32(40)
-          w.uint64(obj.cacheBytesFree)
+          w.uint64Number(obj.cacheBytesFree)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1460,7 +1460,7 @@ export namespace StageOffer {
           start: 0,
           end: 0,
           serving: false,
-          cacheBytesFree: 0n
+          cacheBytesFree: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1486,7 +1486,7 @@ export namespace StageOffer {
               break
             }
             case 5: {
-              obj.cacheBytesFree = reader.uint64()
+              obj.cacheBytesFree = reader.uint64Number()
               break
             }
             default: {
@@ -1535,7 +1535,7 @@ export namespace StageOffer {
             case 5: {
               yield {
                 field: `${prefix}.cacheBytesFree`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1573,7 +1573,7 @@ export namespace StageOffer {
 
   export interface StageOfferCacheBytesFreeFieldEvent {
     field: '$.cacheBytesFree'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<StageOffer>): Uint8Array<ArrayBuffer> {

@@ -16,7 +16,7 @@ import type { SessionOutput } from '../src/session/event.ts'
 import { shareMemory } from '../src/shape.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
-import { stageProtocol } from '../src/stage/frame.ts'
+import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { Stages } from '../src/stage/stage.ts'
 import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
 import type { KnownRecord } from '../src/swarm/records.ts'
@@ -25,6 +25,9 @@ import type { Promises } from './promises.ts'
 import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 import type { Channel } from './wire.ts'
+
+/** First byte of a frame that is a Refuse: field 5, length-delimited. */
+const refuseTag = 0x2a
 
 export const recordsProtocol = '/skein/records/1.0.0'
 
@@ -65,6 +68,7 @@ export interface BrainHost {
   readonly wireBytes: (frame: Uint8Array) => number
   readonly lie: () => 'corrupt' | 'garble' | undefined
   readonly moved: (what: string, range: Range) => void
+  readonly refused: (reason: RefuseReason, message: string) => void
   readonly told: (run: SessionRun, output: SessionOutput) => void
   readonly accused: (by: 'stage' | 'session' | 'records', peer: PeerId, kind: string, message: string) => void
 }
@@ -121,6 +125,8 @@ export class Brain {
   #viewKey = ''
   #wakeAtMs = Number.POSITIVE_INFINITY
   #isLeaving = false
+  /** Peers that have announced that they are about to go. */
+  #leaving: ReadonlySet<PeerId> = new Set()
   #hasLeft = false
 
   constructor(host: BrainHost) {
@@ -284,6 +290,8 @@ export class Brain {
 
   #look(): void {
     const seen = this.#seen()
+    const leaving = seen.flatMap(({ view }) => (view.leaving === true ? [view.peer] : []))
+    if (leaving.length > 0 || this.#leaving.size > 0) this.#leaving = new Set(leaving)
     const { views: present, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
     const keyOfPeer = new Map(seen.map(({ view, key }) => [view.peer, key]))
@@ -490,6 +498,7 @@ export class Brain {
       case 'send': {
         const channel = this.#channels.get(effect.link)
         if (channel === undefined) promises.broken('ghost', `${name} sends on link ${effect.link}, which is gone`)
+        if (effect.bytes[0] === refuseTag) this.#noteRefusal(effect.bytes)
         const bytes = this.#host.lie() === 'garble' ? garbled(effect.bytes) : effect.bytes
         channel.send(bytes, this.#host.wireBytes(bytes))
         break
@@ -533,6 +542,12 @@ export class Brain {
       default:
         throw new Error(`the simulator does not know what a stage means by ${(effect as { kind: string }).kind}`)
     }
+  }
+
+  /** A stage refuses, or passes a refusal on. */
+  #noteRefusal(bytes: Uint8Array): void {
+    const frame = decodeFrame(bytes)
+    if (frame.kind === 'refuse') this.#host.refused(frame.reason, frame.message)
   }
 
   #connect(link: LinkId, peer: PeerId): void {
@@ -679,13 +694,7 @@ export class Brain {
         pin.note(hops, peers)
         return { route: hops, exact: pin.exact }
       },
-      leaving: () =>
-        new Set(
-          this.#membership
-            .known()
-            .filter(({ record }) => record.leaving)
-            .map(({ record }) => record.peer)
-        ),
+      leaving: () => this.#leaving,
       inflight: (hops, by) => this.#count(hops, by),
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
       output: (run, output) => {

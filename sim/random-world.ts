@@ -24,7 +24,7 @@ export function drawScenario(seed: number): Scenario {
   const chance = new Chance(seed).fork('scenario')
   const layers = chance.whole(3, 12)
   const layerMB = 10
-  const contextTokens = chance.pick([96, 200, 400])
+  const contextTokens = chance.pick([96, 200, 400, 2000])
   const cacheBytesPerToken = chance.pick([2048, 8192, 40_000])
   const perLayerMB = layerMB + (2.5 * contextTokens * cacheBytesPerToken) / 1e6
   const count = chance.whole(2, 7)
@@ -56,7 +56,7 @@ export function drawScenario(seed: number): Scenario {
     peers,
     radio: {
       rateMbps: chance.pick([5, 20, 100, 1000]),
-      delayMs: chance.pick([0.2, 2, 10, 40]),
+      delayMs: chance.pick([0.2, 2, 10, 40, 120]),
       jitterMs: chance.pick([0, 1, 20]),
       loss: isLossy ? chance.between(0, 0.03) : 0,
       shared: chance.happens(0.3)

@@ -32,6 +32,7 @@ export type WorldOfBrain = Pick<
   | 'openChannel'
   | 'disconnect'
   | 'moved'
+  | 'refused'
   | 'told'
   | 'accused'
 > & { readonly heardAtMs: (peer: PeerId) => number | undefined }

@@ -74,6 +74,7 @@ export class World {
   #trace = 0x811c9dc5
   #lastMoveMs = 0
   #isHealed = false
+  #hasLied = false
   #partitions = 0
 
   constructor({ scenario, seed, onLine, recordsPeersMax = 96, keepsSamples = false }: WorldInit) {
@@ -235,6 +236,7 @@ export class World {
         if (what === 'loads') this.stats.loads++
         if (what === 'unloads') peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + aftermathMs)
       },
+      refused: (reason, message) => this.#checkRefusal(peer, reason, message),
       told: (run, output) => this.#onOutput(peer, run, output),
       accused: (by, other, kind, message) => this.#onAccused(peer, by, other, kind, message)
     }
@@ -546,6 +548,14 @@ export class World {
     this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
   }
 
+  /** Where nobody lies no step leaves a gap, and every step can be computed. */
+  #checkRefusal(peer: SimPeer, reason: string, message: string): void {
+    this.promises.checks++
+    if (reason !== 'gap' && reason !== 'invalid' && reason !== 'engine') return
+    if (this.#hasLied) return
+    this.promises.broken('two-owners', `${peer.name} says that a step cannot be computed (${reason}): ${message}`)
+  }
+
   #checkSilence(peer: SimPeer, other: PeerId): void {
     const far = this.#byId.get(other)!
     this.promises.checks++
@@ -692,6 +702,7 @@ export class World {
         case 'garble':
           this.say(`${peer.name} begins to lie: ${kind}`)
           peer.lie = kind
+          this.#hasLied = true
           later(() => {
             if (peer.lie !== kind) return
             // What it said is still on its way.

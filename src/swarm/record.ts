@@ -133,12 +133,12 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
   for (const [i, hint] of [...record.neighbours].entries()) view.setUint32(4 * i, hint)
   return PeerRecord.encode({
     peer: owned(peerBytes(record.peer)),
-    seq: BigInt(record.seq),
+    seq: record.seq,
     ttlMs: record.ttlMs,
     addresses: record.addresses.map(owned),
     agent: record.agent,
-    hardware: { ...record.hardware, memoryBytes: BigInt(record.hardware.memoryBytes) },
-    budgetBytes: BigInt(record.budgetBytes),
+    hardware: { ...record.hardware },
+    budgetBytes: record.budgetBytes,
     models: record.models.map(({ model, pinned, held, ...offer }) => ({
       ...offer,
       model: owned(hexToBytes(model)),
@@ -148,7 +148,7 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     stages: record.stages.map(({ model, cacheBytesFree, ...stage }) => ({
       ...stage,
       model: owned(hexToBytes(model)),
-      cacheBytesFree: BigInt(cacheBytesFree)
+      cacheBytesFree
     })),
     load: { ...record.load },
     ...(record.battery === null ? {} : { battery: { ...record.battery } }),
@@ -255,7 +255,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     agent: text(fields.agent, 'agent'),
     hardware: {
       cores: hardware?.cores ?? 0,
-      memoryBytes: whole(hardware?.memoryBytes ?? 0n, 'memoryBytes'),
+      memoryBytes: whole(hardware?.memoryBytes ?? 0, 'memoryBytes'),
       architecture: text(hardware?.architecture ?? '', 'architecture'),
       platform: text(hardware?.platform ?? '', 'platform'),
       cpu: text(hardware?.cpu ?? '', 'cpu')
@@ -270,9 +270,9 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
   }
 }
 
-function whole(value: bigint, name: string): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ProtocolError(`${name} is ${value}, over 2^53 - 1`)
-  return Number(value)
+function whole(value: number, name: string): number {
+  if (!(Number.isSafeInteger(value) && value >= 0)) throw new ProtocolError(`${name} is ${value}, over 2^53 - 1`)
+  return value
 }
 
 function digest(bytes: Uint8Array): ModelId {
