@@ -13,6 +13,8 @@ export interface StageFrame {
   closed?: Closed
   prepare?: Prepare
   prepared?: Prepared
+  ask?: Ask
+  standing?: Standing
 }
 
 export namespace StageFrame {
@@ -27,7 +29,35 @@ export namespace StageFrame {
 
         obj = { ...obj }
 
+        if (obj.standing != null) {
+          obj.ask = undefined
+          obj.prepared = undefined
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.ask != null) {
+          obj.standing = undefined
+          obj.prepared = undefined
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
         if (obj.prepared != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepare = undefined
           obj.closed = undefined
           obj.close = undefined
@@ -39,6 +69,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.closed = undefined
           obj.close = undefined
@@ -50,6 +82,8 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.close = undefined
@@ -61,6 +95,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -72,6 +108,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -83,6 +121,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -94,6 +134,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -105,6 +147,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -116,6 +160,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          obj.standing = undefined
+          obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
           obj.closed = undefined
@@ -169,6 +215,16 @@ export namespace StageFrame {
         if (obj.prepared != null) {
           w.uint32(74)
           Prepared.codec().encode(obj.prepared, w)
+        }
+
+        if (obj.ask != null) {
+          w.uint32(82)
+          Ask.codec().encode(obj.ask, w)
+        }
+
+        if (obj.standing != null) {
+          w.uint32(90)
+          Standing.codec().encode(obj.standing, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -237,6 +293,18 @@ export namespace StageFrame {
               })
               break
             }
+            case 10: {
+              obj.ask = Ask.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.ask
+              })
+              break
+            }
+            case 11: {
+              obj.standing = Standing.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.standing
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -244,7 +312,35 @@ export namespace StageFrame {
           }
         }
 
+        if (obj.standing != null) {
+          delete obj.ask
+          delete obj.prepared
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.ask != null) {
+          delete obj.standing
+          delete obj.prepared
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
         if (obj.prepared != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepare
           delete obj.closed
           delete obj.close
@@ -256,6 +352,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.closed
           delete obj.close
@@ -267,6 +365,8 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.close
@@ -278,6 +378,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -289,6 +391,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -300,6 +404,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -311,6 +417,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -322,6 +430,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -333,6 +443,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          delete obj.standing
+          delete obj.ask
           delete obj.prepared
           delete obj.prepare
           delete obj.closed
@@ -410,6 +522,20 @@ export namespace StageFrame {
             case 9: {
               yield * Prepared.codec().stream(reader, reader.uint32(), `${prefix}.prepared`, {
                 limits: opts.limits?.prepared
+              })
+
+              break
+            }
+            case 10: {
+              yield * Ask.codec().stream(reader, reader.uint32(), `${prefix}.ask`, {
+                limits: opts.limits?.ask
+              })
+
+              break
+            }
+            case 11: {
+              yield * Standing.codec().stream(reader, reader.uint32(), `${prefix}.standing`, {
+                limits: opts.limits?.standing
               })
 
               break
@@ -722,6 +848,61 @@ export namespace StageFrame {
     value: string
   }
 
+  export interface StageFrameAskEpochFieldEvent {
+    field: '$.ask.epoch'
+    value: number
+  }
+
+  export interface StageFrameAskRoundFieldEvent {
+    field: '$.ask.round'
+    value: number
+  }
+
+  export interface StageFrameStandingEpochFieldEvent {
+    field: '$.standing.epoch'
+    value: number
+  }
+
+  export interface StageFrameStandingRoundFieldEvent {
+    field: '$.standing.round'
+    value: number
+  }
+
+  export interface StageFrameStandingHopFieldEvent {
+    field: '$.standing.hop'
+    value: number
+  }
+
+  export interface StageFrameStandingArrivedFieldEvent {
+    field: '$.standing.arrived'
+    value: number
+  }
+
+  export interface StageFrameStandingLengthFieldEvent {
+    field: '$.standing.length'
+    value: number
+  }
+
+  export interface StageFrameStandingBusyMsFieldEvent {
+    field: '$.standing.busyMs'
+    value: number
+  }
+
+  export interface StageFrameStandingStepsFieldEvent {
+    field: '$.standing.steps'
+    value: number
+  }
+
+  export interface StageFrameStandingComputeMsFieldEvent {
+    field: '$.standing.computeMs'
+    value: number
+  }
+
+  export interface StageFrameStandingQueueMsFieldEvent {
+    field: '$.standing.queueMs'
+    value: number
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -730,7 +911,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameOpenPrepareFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareNextFieldEvent | StageFramePrepareRoutePeerFieldEvent | StageFramePrepareRouteStartFieldEvent | StageFramePrepareRouteEndFieldEvent | StageFramePrepareFromFieldEvent | StageFramePrepareToFieldEvent | StageFramePrepareKeepFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameOpenPrepareFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareNextFieldEvent | StageFramePrepareRoutePeerFieldEvent | StageFramePrepareRouteStartFieldEvent | StageFramePrepareRouteEndFieldEvent | StageFramePrepareFromFieldEvent | StageFramePrepareToFieldEvent | StageFramePrepareKeepFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -1901,7 +2082,8 @@ export enum Reason {
   NEXT_LOST = 'NEXT_LOST',
   ENGINE = 'ENGINE',
   INVALID = 'INVALID',
-  LEAVING = 'LEAVING'
+  LEAVING = 'LEAVING',
+  NEXT_SILENT = 'NEXT_SILENT'
 }
 
 enum __ReasonValues {
@@ -1913,7 +2095,8 @@ enum __ReasonValues {
   NEXT_LOST = 5,
   ENGINE = 6,
   INVALID = 7,
-  LEAVING = 8
+  LEAVING = 8,
+  NEXT_SILENT = 9
 }
 
 export namespace Reason {
@@ -3044,5 +3227,390 @@ export namespace Prepared {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepared>): Generator<PreparedEpochFieldEvent | PreparedNextFieldEvent | PreparedFailedFieldEvent | PreparedMessageFieldEvent> {
     return streamMessage(buf, Prepared.codec(), opts)
+  }
+}
+
+export interface Ask {
+  epoch: number
+  round: number
+}
+
+export namespace Ask {
+  let _codec: Codec<Ask>
+
+  export const codec = (): Codec<Ask> => {
+    if (_codec == null) {
+      _codec = message<Ask>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.round != null && obj.round !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.round)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          round: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.round = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.round`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface AskEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface AskRoundFieldEvent {
+    field: '$.round'
+    value: number
+  }
+
+  export function encode (obj: Partial<Ask>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Ask.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Ask {
+    return decodeMessage(buf, Ask.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Ask>): Generator<AskEpochFieldEvent | AskRoundFieldEvent> {
+    return streamMessage(buf, Ask.codec(), opts)
+  }
+}
+
+export interface Standing {
+  epoch: number
+  round: number
+  hop: number
+  arrived: number
+  length: number
+  busyMs: number
+  steps: number
+  computeMs: number
+  queueMs: number
+}
+
+export namespace Standing {
+  let _codec: Codec<Standing>
+
+  export const codec = (): Codec<Standing> => {
+    if (_codec == null) {
+      _codec = message<Standing>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.round != null && obj.round !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.round)
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.arrived != null && obj.arrived !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.arrived)
+        }
+
+        if ((obj.length != null && obj.length !== 0)) {
+          w.uint32(40)
+          w.uint32(obj.length)
+        }
+
+        if ((obj.busyMs != null && obj.busyMs !== 0)) {
+          w.uint32(49)
+          w.double(obj.busyMs)
+        }
+
+        if ((obj.steps != null && obj.steps !== 0)) {
+          w.uint32(56)
+          w.uint32(obj.steps)
+        }
+
+        if ((obj.computeMs != null && obj.computeMs !== 0)) {
+          w.uint32(65)
+          w.double(obj.computeMs)
+        }
+
+        if ((obj.queueMs != null && obj.queueMs !== 0)) {
+          w.uint32(73)
+          w.double(obj.queueMs)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          round: 0,
+          hop: 0,
+          arrived: 0,
+          length: 0,
+          busyMs: 0,
+          steps: 0,
+          computeMs: 0,
+          queueMs: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.round = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.arrived = reader.uint32()
+              break
+            }
+            case 5: {
+              obj.length = reader.uint32()
+              break
+            }
+            case 6: {
+              obj.busyMs = reader.double()
+              break
+            }
+            case 7: {
+              obj.steps = reader.uint32()
+              break
+            }
+            case 8: {
+              obj.computeMs = reader.double()
+              break
+            }
+            case 9: {
+              obj.queueMs = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.round`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.arrived`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.length`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.busyMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.steps`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.computeMs`,
+                value: reader.double()
+              }
+              break
+            }
+            case 9: {
+              yield {
+                field: `${prefix}.queueMs`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface StandingEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface StandingRoundFieldEvent {
+    field: '$.round'
+    value: number
+  }
+
+  export interface StandingHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface StandingArrivedFieldEvent {
+    field: '$.arrived'
+    value: number
+  }
+
+  export interface StandingLengthFieldEvent {
+    field: '$.length'
+    value: number
+  }
+
+  export interface StandingBusyMsFieldEvent {
+    field: '$.busyMs'
+    value: number
+  }
+
+  export interface StandingStepsFieldEvent {
+    field: '$.steps'
+    value: number
+  }
+
+  export interface StandingComputeMsFieldEvent {
+    field: '$.computeMs'
+    value: number
+  }
+
+  export interface StandingQueueMsFieldEvent {
+    field: '$.queueMs'
+    value: number
+  }
+
+  export function encode (obj: Partial<Standing>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Standing.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Standing {
+    return decodeMessage(buf, Standing.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Generator<StandingEpochFieldEvent | StandingRoundFieldEvent | StandingHopFieldEvent | StandingArrivedFieldEvent | StandingLengthFieldEvent | StandingBusyMsFieldEvent | StandingStepsFieldEvent | StandingComputeMsFieldEvent | StandingQueueMsFieldEvent> {
+    return streamMessage(buf, Standing.codec(), opts)
   }
 }

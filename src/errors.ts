@@ -159,6 +159,11 @@ export class PeerLostError extends SkeinError {
   }
 }
 
+/** How a channel that ended with this error was lost. */
+export function lossReason(error: unknown): LossReason {
+  return error instanceof PeerLostError ? error.reason : 'closed'
+}
+
 /** Thrown when an answer cannot be finished; `text` is what was generated until then. */
 export class SessionFailedError extends SkeinError {
   override readonly name = 'SessionFailedError'

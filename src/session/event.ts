@@ -1,5 +1,6 @@
 /** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
 import type { PeerId } from '../base/ids.ts'
+import type { LossReason } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { HopStats, RefuseFrame } from '../stage/frame.ts'
@@ -11,13 +12,13 @@ export type SessionEvent =
   | { readonly kind: 'unroutable'; readonly error: Error }
   /** The stream to the head is open, or it could not be opened, or it broke. */
   | { readonly kind: 'connected'; readonly epoch: number }
-  | { readonly kind: 'head-lost'; readonly epoch: number; readonly message: string }
+  | { readonly kind: 'head-lost'; readonly epoch: number; readonly message: string; readonly reason?: LossReason }
   /** A frame from the head. */
   | { readonly kind: 'frame'; readonly epoch: number; readonly bytes: Uint8Array }
   /** From the tail. */
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
-  | { readonly kind: 'tail-lost'; readonly epoch: number }
+  | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
   /** Peers that have announced that they are about to go; comes again while there are any. */
   | { readonly kind: 'leaving'; readonly peers: ReadonlySet<PeerId> }
   /** The answer to `detour`. */
@@ -49,6 +50,10 @@ export type SessionOutput =
   /** The first route. */
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
   | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
+  /**
+   * A peer is off the route. `reason`: `closed`, `silent`, `slow` or `left`; or what it refused, or the violation of the
+   * protocol that it committed.
+   */
   | { readonly kind: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
   | {
       readonly kind: 'recovered'
@@ -73,7 +78,7 @@ export type SessionOutput =
 export type SessionEffect =
   /** Asks for a route without the excluded peers, then reports `routed` or `unroutable`. */
   | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId> }
-  /** Asks for a route around the peers that are leaving, for a session that runs along `route`; never waits. */
+  /** Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`; never waits. */
   | { readonly kind: 'detour'; readonly route: readonly Hop[]; readonly excluded: ReadonlySet<PeerId> }
   /** Opens the stream to the head of this epoch's route. */
   | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }

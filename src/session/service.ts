@@ -5,7 +5,7 @@
 import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
-import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError } from '../errors.ts'
+import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
 import { answerTokensDefault, routeRetryMs, routeWaitMs, stageOpenMs } from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
@@ -424,7 +424,7 @@ class Driver {
     this.#drive = stages.drive(session, {
       onToken: ({ epoch, position, id }) => this.#feed({ kind: 'token', epoch, position, id }),
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
-      onTailLost: ({ epoch }) => this.#feed({ kind: 'tail-lost', epoch })
+      onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })
     this.#timer = setInterval(() => this.#tick(), routeRetryMs)
     this.#timer.unref()
@@ -543,7 +543,7 @@ class Driver {
     try {
       channel = await this.#parts.links.open(peer, stageProtocol, { signal })
     } catch (error) {
-      this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message })
+      this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message, reason: lossReason(error) })
       return
     }
     if (this.#heads.get(epoch) !== head) {
@@ -554,7 +554,13 @@ class Driver {
     this.#feed({ kind: 'connected', epoch })
     channel.receive({
       onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
-      onClose: error => this.#feed({ kind: 'head-lost', epoch, message: error?.message ?? 'it closed the stream' })
+      onClose: error =>
+        this.#feed({
+          kind: 'head-lost',
+          epoch,
+          message: error?.message ?? 'it closed the stream',
+          reason: lossReason(error)
+        })
     })
   }
 }

@@ -9,8 +9,9 @@
 import { assert } from '../base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
-import { ProtocolError } from '../errors.ts'
+import { type LossReason, ProtocolError } from '../errors.ts'
 import {
+  askEveryMs,
   attentionBlock,
   detourMs,
   detourRetryMs,
@@ -20,7 +21,8 @@ import {
   routeRetryMs,
   routeWaitMs,
   stageCloseMs,
-  stepTimeoutMs
+  stepTimeoutMs,
+  stepTokenMs
 } from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import { decodeFrame, encodeFrame } from '../stage/codec.ts'
@@ -33,10 +35,12 @@ import {
   framedBytes,
   type HopStats,
   type PreparedFrame,
-  type RefuseFrame
+  type RefuseFrame,
+  type StandingFrame
 } from '../stage/frame.ts'
 import { Detour, type Stretch } from './detour.ts'
 import type { SessionEffect, SessionEvent, SessionOutcome, Stop } from './event.ts'
+import { Pace } from './pace.ts'
 
 export interface SessionInit {
   readonly self: PeerId
@@ -101,6 +105,19 @@ export class Session {
   #feed: Feed | undefined
   #feedConnected = false
   #leaving: ReadonlySet<PeerId> = new Set()
+  /** Peers on the route that are slow → until when a way around them is looked for. */
+  readonly #slow = new Map<PeerId, number>()
+  #pace = new Pace(0)
+  /** When the last step of what is known was sent. */
+  #stepMs = 0
+  /** The awaited token is one of those that show what the route needs. */
+  #isLap = false
+  /** A token of this epoch has come. */
+  #hasLapped = false
+  /** This peer ran all the time since that step was sent. */
+  #isFair = true
+  #askedMs = Number.NEGATIVE_INFINITY
+  #tickedMs: number | undefined
   /** Not before then is another way looked for. */
   #detourAtMs = 0
   #effects: SessionEffect[] = []
@@ -140,7 +157,7 @@ export class Session {
         if (event.epoch === this.#feed?.prepare.next) this.#detourFailed(event.epoch)
         if (event.epoch !== this.#epoch) break
         this.#connected = false
-        if (this.#phase === 'running') this.#lose(0, 'closed', event.message)
+        if (this.#phase === 'running') this.#loseLink(0, event.reason, event.message)
         else if (this.#phase === 'closing') this.#finish([])
         break
       case 'tail-refused': {
@@ -153,7 +170,7 @@ export class Session {
       }
       case 'tail-lost':
         if (event.epoch === this.#epoch && this.#phase === 'running')
-          this.#lose(this.#route.length - 1, 'closed', 'its stream to this peer broke')
+          this.#loseLink(this.#route.length - 1, event.reason, 'its stream to this peer broke')
         break
       case 'leaving':
         this.#leaving = event.peers
@@ -207,6 +224,9 @@ export class Session {
     this.#cursor = this.#keep === 0 ? 0 : undefined
     this.#credit = new SendCredit()
     this.#progressMs = this.#nowMs
+    this.#pace = new Pace(route.length)
+    this.#isLap = false
+    this.#hasLapped = false
     if (isFirst) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
     this.#effects.push({ kind: 'connect', epoch: this.#epoch, peer: route[0]!.peer })
   }
@@ -233,6 +253,12 @@ export class Session {
       sampling
     })
     this.#pump()
+  }
+
+  /** This driver's own stream to an end of the route is gone. Who hears nobody any more blames nobody (promise P5). */
+  #loseLink(hop: number, reason: LossReason = 'closed', message: string): void {
+    if (reason === 'alone') this.#lose(undefined, reason, message)
+    else this.#lose(hop, reason, message)
   }
 
   /**
@@ -263,14 +289,19 @@ export class Session {
 
   // ── Detours ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** Looks for a way around peers on the route that are about to go, one at a time. */
+  /** Looks for a way around peers on the route that are about to go or slow, one at a time. */
   #considerDetour(): void {
     if (this.#phase !== 'running' || !this.#connected || this.#cursor === undefined) return
     if (this.#detour !== undefined || this.#nowMs < this.#detourAtMs) return
     // Where the driver goes itself, a way around its own stage gains nothing.
-    if (!this.#route.some(({ peer }) => peer !== this.#init.self && this.#leaving.has(peer))) return
+    if (!this.#route.some(({ peer }) => peer !== this.#init.self && this.#isUnwanted(peer))) return
     this.#forgetExcluded()
-    this.#effects.push({ kind: 'detour', route: this.#route, excluded: new Set(this.#excluded.keys()) })
+    const excluded = new Set([...this.#excluded.keys(), ...this.#slow.keys()])
+    this.#effects.push({ kind: 'detour', route: this.#route, excluded })
+  }
+
+  #isUnwanted(peer: PeerId): boolean {
+    return this.#leaving.has(peer) || this.#slow.has(peer)
   }
 
   /** Has every hop of the new route that lacks the session's cache rebuild it while this epoch goes on. */
@@ -279,7 +310,7 @@ export class Session {
     const detour = new Detour({
       route,
       old: this.#route,
-      leaving: this.#leaving,
+      leaving: new Set([...this.#leaving, ...this.#slow.keys()]),
       exact,
       epoch: this.#lastEpoch,
       nowMs: this.#nowMs
@@ -348,7 +379,10 @@ export class Session {
         fault = { violation: 'invalid', message: `an ack of ${frame.steps} steps and ${frame.tokens} tokens` }
       } else {
         this.#pumpFeed()
-        if (feed.takePrepared(this.#ids.length - 1)) this.#detour?.caughtUp(this.#detour.stretchOf(next)!)
+        if (feed.takePrepared(this.#ids.length - 1)) {
+          this.#detour?.caughtUp(this.#detour.stretchOf(next)!)
+          this.#cutOverIfLate()
+        }
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -380,12 +414,78 @@ export class Session {
   #cutOver(detour: Detour): void {
     this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
     this.#lostMs = this.#nowMs
-    this.#lastLoss = detour.left.map(({ peer, hop }) => `hop ${hop} (${peer}), which left`).join(' and ')
+    this.#lastLoss = detour.left.map(({ peer, hop }) => `hop ${hop} (${peer}), which left or is slow`).join(' and ')
     for (const { peer, hop } of detour.left) {
-      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: 'left' } })
+      const isSlow = this.#slow.delete(peer) && !this.#leaving.has(peer)
+      if (isSlow) this.#excluded.set(peer, this.#nowMs + excludeMs)
+      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: isSlow ? 'slow' : 'left' } })
     }
     this.#dropDetour()
     this.#onRouted(detour.route, detour.exact)
+  }
+
+  /** Where a slow hop keeps the token, the way around it is taken at once: the token is computed there again. */
+  #cutOverIfLate(): void {
+    const detour = this.#detour
+    if (detour?.isReady !== true || !this.#isLate) return
+    if (detour.left.some(({ peer }) => this.#slow.has(peer))) this.#cutOver(detour)
+  }
+
+  // ── Pace ────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The route has needed less for every token so far than it has needed for this one already. */
+  get #isLate(): boolean {
+    const { deadlineMs } = this.#pace
+    return this.#isLap && deadlineMs !== undefined && this.#nowMs - this.#stepMs >= deadlineMs
+  }
+
+  #ask(round: number | undefined): void {
+    if (round === undefined || !this.#connected) return
+    this.#askedMs = this.#nowMs
+    this.#send({ kind: 'ask', epoch: this.#epoch, round })
+  }
+
+  #onStanding(frame: StandingFrame): void {
+    if (frame.epoch !== this.#epoch) return
+    if (frame.hop >= this.#route.length) {
+      this.#violated(0, 'invalid', `hop ${frame.hop} of ${this.#route.length} says how far it has come`)
+      return
+    }
+    const awaited = this.#isLate ? { end: this.#ids.length, ms: this.#nowMs - this.#stepMs } : undefined
+    const slow = this.#pace.standing(frame, awaited)
+    if (slow === undefined) return
+    const { peer } = this.#route[slow]!
+    // This peer's own stage is as slow as this peer is.
+    if (peer === this.#init.self) this.#pace.accept()
+    else if (!this.#slow.has(peer)) this.#slow.set(peer, this.#nowMs + excludeMs)
+    this.#considerDetour()
+  }
+
+  #watchPace(): void {
+    const now = this.#nowMs
+    const pausedMs = this.#tickedMs === undefined ? 0 : now - this.#tickedMs - 2 * routeRetryMs
+    this.#tickedMs = now
+    if (pausedMs > 0) {
+      // Time in which this peer itself did not run is no fault of the route.
+      this.#isFair = false
+      this.#stepMs += pausedMs
+      this.#progressMs += pausedMs
+    }
+    for (const [peer, untilMs] of this.#slow) {
+      if (untilMs > now) continue
+      // There was no way around it: what it needs is what this route needs.
+      this.#slow.delete(peer)
+      if (this.#route.some(hop => hop.peer === peer)) this.#pace.accept()
+    }
+    if (this.#phase !== 'running') return
+    if (this.#isLate && now - this.#askedMs >= askEveryMs) this.#ask(this.#pace.late())
+    if (this.#slow.size > 0) this.#considerDetour()
+    this.#cutOverIfLate()
+  }
+
+  /** Time without an Ack or a Token after which the route counts as stuck: before its first token all may be replayed. */
+  get #stuckMs(): number {
+    return stepTimeoutMs + stepTokenMs * (this.#hasLapped ? 1 : this.#ids.length)
   }
 
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -401,6 +501,9 @@ export class Session {
       if (!this.#credit.allows(tokens)) return
       this.#cursor = end
       this.#credit.sent(tokens)
+      this.#stepMs = this.#nowMs
+      this.#isLap = this.#hasLapped && tokens === 1
+      this.#isFair = true
       this.#send({
         kind: 'step',
         epoch: this.#epoch,
@@ -424,6 +527,9 @@ export class Session {
       return
     }
     this.#progressMs = this.#nowMs
+    const round = this.#isLap ? this.#pace.token(this.#nowMs - this.#stepMs, this.#isFair) : undefined
+    this.#isLap = false
+    this.#hasLapped = true
     this.#recoveries = 0
     if (this.#lostMs !== undefined) {
       const ms = this.#nowMs - this.#lostMs
@@ -444,6 +550,7 @@ export class Session {
     // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
     const detour = this.#detour?.isReady === true ? this.#detour : undefined
     if (stop === undefined && detour === undefined) this.#pump()
+    if (stop === undefined) this.#ask(round)
     this.#pumpFeed()
     this.#effects.push({ kind: 'output', output: { kind: 'token', id, position, stop } })
     if (stop === undefined && detour !== undefined) this.#cutOver(detour)
@@ -465,6 +572,7 @@ export class Session {
       if (frame.kind === 'ack') this.#onAck(frame)
       else if (frame.kind === 'refuse') this.#onRefuse(frame)
       else if (frame.kind === 'prepared') this.#onPrepared(frame)
+      else if (frame.kind === 'standing') this.#onStanding(frame)
       else this.#violated(0, 'unexpected', `${frame.kind} has no place on the way up`)
     }
   }
@@ -487,7 +595,10 @@ export class Session {
     const stretch = epoch === this.#epoch ? this.#detour?.stretchOf(next) : undefined
     if (stretch === undefined) return
     if (failed) this.#detourFailed(next)
-    else this.#detour!.caughtUp(stretch)
+    else {
+      this.#detour!.caughtUp(stretch)
+      this.#cutOverIfLate()
+    }
   }
 
   #onRefuse({ epoch, hop, reason, message }: RefuseFrame): void {
@@ -498,8 +609,9 @@ export class Session {
     }
     switch (reason) {
       case 'next-lost':
+      case 'next-silent':
         // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
-        this.#lose(Math.min(hop + 1, this.#route.length - 1), 'closed', message)
+        this.#lose(Math.min(hop + 1, this.#route.length - 1), reason === 'next-lost' ? 'closed' : 'silent', message)
         break
       case 'gap':
       case 'stale-epoch':
@@ -562,14 +674,15 @@ export class Session {
 
   #onTick(): void {
     const now = this.#nowMs
+    this.#watchPace()
     if (this.#detour !== undefined && now - this.#detour.sinceMs >= detourMs) {
       const slow = this.#detour.waiting
       if (slow === undefined) this.#dropDetour()
       else this.#detourFailed(slow.next)
     }
     if (this.#phase === 'routing' && this.#retryMs !== undefined && now >= this.#retryMs) this.#askRoute()
-    else if (this.#phase === 'running' && now - this.#progressMs >= stepTimeoutMs)
-      this.#lose(undefined, 'silent', `nothing came back for ${stepTimeoutMs} ms`)
+    else if (this.#phase === 'running' && now - this.#progressMs >= this.#stuckMs)
+      this.#lose(this.#pace.suspect, 'slow', `nothing came back for ${this.#stuckMs} ms`)
     else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
   }
 }

@@ -23,7 +23,8 @@ const reasons: Readonly<Record<RefuseReason, Reason>> = {
   'next-lost': Reason.NEXT_LOST,
   engine: Reason.ENGINE,
   invalid: Reason.INVALID,
-  leaving: Reason.LEAVING
+  leaving: Reason.LEAVING,
+  'next-silent': Reason.NEXT_SILENT
 }
 const reasonNames = new Map<Reason, RefuseReason>(
   Object.entries(reasons).map(([name, reason]) => [reason, name as RefuseReason])
@@ -101,6 +102,12 @@ function toWire(frame: Frame): StageFrame {
       const { epoch, hop, next, route, from, to, keep } = frame
       return { prepare: { epoch, hop, next, route: route.map(fromHop), from, to, keep } }
     }
+    case 'ask':
+      return { ask: { epoch: frame.epoch, round: frame.round } }
+    case 'standing': {
+      const { kind: _, ...standing } = frame
+      return { standing }
+    }
     case 'prepared': {
       const { epoch, next, failed, message } = frame
       return { prepared: { epoch, next, failed, message: message.slice(0, refuseMessageCharsMax) } }
@@ -169,6 +176,14 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       })
     }
   }
+  if (wire.ask != null) return { kind: 'ask', epoch: wire.ask.epoch, round: wire.ask.round }
+  if (wire.standing != null) {
+    const { hop, arrived, length, busyMs, computeMs, queueMs } = wire.standing
+    check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
+    check(arrived <= positionMax && length <= positionMax, 'positions are at most 2^31', Math.max(arrived, length))
+    for (const ms of [busyMs, computeMs, queueMs]) check(isAmount(ms), 'times are not negative', ms)
+    return { kind: 'standing', ...wire.standing }
+  }
   if (wire.prepare != null) {
     const { epoch, hop, next, from, to, keep } = wire.prepare
     check(next > epoch, 'a preparation has a higher epoch', next)
@@ -182,7 +197,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     return { kind: 'prepared', epoch, next, failed, message: plain(message) }
   }
   throw new ProtocolError(
-    'a stage frame holds none of open, step, token, ack, refuse, close, closed, prepare, prepared'
+    'a stage frame holds none of open, step, token, ack, refuse, close, closed, prepare, prepared, ask, standing'
   )
 }
 

@@ -1,6 +1,7 @@
 /** What happens to the stages of a peer, and what they want done: the two sides of the decider in `stage.ts`. */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Sampling, Step } from '../engine/engine.ts'
+import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { RefuseFrame, TokenFrame } from './frame.ts'
 
@@ -31,7 +32,7 @@ export type StageEvent =
   | { readonly kind: 'connected'; readonly link: LinkId }
   | { readonly kind: 'frame'; readonly link: LinkId; readonly bytes: Uint8Array }
   /** The stream ended or could not be opened. */
-  | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string }
+  | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string; readonly reason?: LossReason }
   /** The engine holds a cache of `length` tokens for the session. */
   | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
   | { readonly kind: 'open-failed'; readonly seat: SeatId; readonly noRoom: boolean; readonly message: string }
@@ -103,4 +104,10 @@ export type StageEffect =
       readonly bytes: number
     }
   | { readonly kind: 'tail-refused'; readonly session: SessionId; readonly refuse: RefuseFrame }
-  | { readonly kind: 'tail-lost'; readonly session: SessionId; readonly epoch: number; readonly peer: PeerId }
+  | {
+      readonly kind: 'tail-lost'
+      readonly session: SessionId
+      readonly epoch: number
+      readonly peer: PeerId
+      readonly reason: LossReason
+    }

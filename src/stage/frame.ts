@@ -61,7 +61,7 @@ export interface AckFrame {
  * Why a hop cannot go on. `not-serving`: no such stage here. `no-room`: caches or retained states are full.
  * `gap`: the step starts beyond the cache. `stale-epoch`: a newer one is open. `next-lost`: the hop after it is
  * gone. `engine`: its engine failed. `invalid`: what the hop before it sent cannot be computed. `leaving`: the
- * stage is being unloaded.
+ * stage is being unloaded. `next-silent`: nothing came from the hop after it for too long.
  */
 export type RefuseReason =
   | 'not-serving'
@@ -72,6 +72,7 @@ export type RefuseReason =
   | 'engine'
   | 'invalid'
   | 'leaving'
+  | 'next-silent'
 
 export interface RefuseFrame {
   readonly kind: 'refuse'
@@ -136,6 +137,31 @@ export interface PreparedFrame {
   readonly message: string
 }
 
+/** How far has everybody come? */
+export interface AskFrame {
+  readonly kind: 'ask'
+  readonly epoch: number
+  readonly round: number
+}
+
+/** How far one hop has come. */
+export interface StandingFrame {
+  readonly kind: 'standing'
+  readonly epoch: number
+  readonly round: number
+  readonly hop: number
+  /** End of the last step that arrived in this epoch. */
+  readonly arrived: number
+  /** End of its cache. */
+  readonly length: number
+  /** How long the oldest step that is not computed has been there; 0 when there is none. */
+  readonly busyMs: number
+  /** As in {@link HopStats}. */
+  readonly steps: number
+  readonly computeMs: number
+  readonly queueMs: number
+}
+
 export type Frame =
   | OpenFrame
   | StepFrame
@@ -146,6 +172,8 @@ export type Frame =
   | ClosedFrame
   | PrepareFrame
   | PreparedFrame
+  | AskFrame
+  | StandingFrame
 
 /** Bytes of a frame on its channel: a varint length comes before it. */
 export function framedBytes(bytes: number): number {

@@ -6,7 +6,8 @@ import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { edgeSize } from '../engine/engine.ts'
-import { outboxStepsMax, retainBlockTokens } from '../limits.ts'
+import type { LossReason } from '../errors.ts'
+import { askMinMs, outboxStepsMax, retainBlockTokens } from '../limits.ts'
 import { checkPrepare, checkStep, type Fault } from './check.ts'
 import { encodeFrame } from './codec.ts'
 import { ReceiveCredit, SendCredit } from './credit.ts'
@@ -14,6 +15,7 @@ import type { LinkId, SeatId, StageEffect, StageFacts } from './event.ts'
 import { Feed } from './feed.ts'
 import {
   type AckFrame,
+  type AskFrame,
   type Frame,
   framedBytes,
   type HopStats,
@@ -23,6 +25,7 @@ import {
   type RefuseFrame,
   type RefuseReason,
   type RouteHop,
+  type StandingFrame,
   type StepFrame
 } from './frame.ts'
 import { RetainedStates } from './retain.ts'
@@ -130,6 +133,9 @@ export class Seat {
   #replayEnd = 0
   /** End of the epoch's last computed step: a step that starts before it is a rollback, not a replay. */
   #computedEnd = 0
+  /** End of the last step that arrived in this epoch. */
+  #arrivedEnd = 0
+  #askedMs = Number.NEGATIVE_INFINITY
 
   #freed = false
   /** The previous hop sent Close and waits for Closed. */
@@ -187,6 +193,7 @@ export class Seat {
     this.#prepare = prepare
     this.#queue = []
     this.#received = new ReceiveCredit()
+    this.#arrivedEnd = 0
     this.#outbox = []
     this.#sent = new SendCredit()
     // After the tail there is no cache; with keep 0 whatever the next hop holds is void.
@@ -278,6 +285,7 @@ export class Seat {
     if (this.phase !== 'opening' && this.phase !== 'open') return undefined
     this.activeMs = nowMs
     this.#queue.push({ frame, arrivedMs: nowMs })
+    this.#arrivedEnd = frame.position + frame.tokens
     this.#advance()
     return undefined
   }
@@ -406,6 +414,39 @@ export class Seat {
     return undefined
   }
 
+  // ── Saying how far it has come ──────────────────────────────────────────────────────────────────
+
+  /** The driver wants to know how far everybody has come: those further down first, since they are further away. */
+  asked(frame: AskFrame, nowMs: number): void {
+    const { epoch, hop, length } = this
+    if (frame.epoch !== epoch || this.phase === 'closing' || nowMs - this.#askedMs < askMinMs) return
+    this.#askedMs = nowMs
+    if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
+    const oldest = this.#running ?? this.#queue[0]
+    const { steps, computeMs, queueMs } = this.#stats
+    this.#sendUp({
+      kind: 'standing',
+      epoch,
+      round: frame.round,
+      hop,
+      arrived: this.#arrivedEnd,
+      length,
+      busyMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest.arrivedMs),
+      steps,
+      computeMs,
+      queueMs
+    })
+  }
+
+  /** A hop further down says how far it has come. Returns what is wrong with the frame. */
+  standingBelow(frame: StandingFrame): Fault | undefined {
+    if (frame.hop <= this.hop || frame.hop >= this.route.length) {
+      return { violation: 'invalid', message: `hop ${frame.hop} speaks from behind hop ${this.hop}` }
+    }
+    if (frame.epoch === this.epoch && this.phase !== 'closing') this.#sendUp(frame)
+    return undefined
+  }
+
   // ── Preparing a stand-in ────────────────────────────────────────────────────────────────────────
 
   /** A hop shall feed a stand-in: this one, or one further down. Returns what is wrong with the frame. */
@@ -504,13 +545,13 @@ export class Seat {
     return undefined
   }
 
-  nextLost(message: string): void {
+  nextLost(message: string, reason: LossReason = 'closed'): void {
     const remote = this.isTail ? this.driver : this.route[this.hop + 1]!.peer
     this.down = undefined
     if (this.phase === 'closing') this.nextClosed([])
     else if (this.phase !== 'refused') {
       const next = this.isTail ? 'the driver' : `hop ${this.hop + 1}`
-      this.refuse('next-lost', `${next} (${remote}) is lost: ${message}`)
+      this.refuse(reason === 'closed' ? 'next-lost' : 'next-silent', `${next} (${remote}) is lost: ${message}`)
     }
   }
 

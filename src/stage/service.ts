@@ -4,7 +4,7 @@
  */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Engine, Step } from '../engine/engine.ts'
-import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError } from '../errors.ts'
+import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from '../limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
@@ -28,7 +28,7 @@ export interface DriveHandlers {
   /** The tail of that epoch's route cannot go on. */
   onTailRefused: (refuse: RefuseFrame) => void
   /** The tail of that epoch's route closed its stream, or its connection broke. */
-  onTailLost: (lost: { epoch: number; peer: PeerId }) => void
+  onTailLost: (lost: { epoch: number; peer: PeerId; reason: LossReason }) => void
 }
 
 /** The model's part of what a stage must know; the engine knows the rest. */
@@ -180,7 +180,12 @@ class Service implements StageService {
       onFrame: bytes => this.#feed({ kind: 'frame', link, bytes }),
       onClose: error => {
         this.#channels.delete(link)
-        this.#feed({ kind: 'closed', link, message: error?.message ?? 'it closed the stream' })
+        this.#feed({
+          kind: 'closed',
+          link,
+          message: error?.message ?? 'it closed the stream',
+          reason: lossReason(error)
+        })
       }
     })
   }
@@ -250,7 +255,11 @@ class Service implements StageService {
         this.#free(effect.seat)
         break
       case 'tail-lost':
-        this.#handlers.get(effect.session)?.onTailLost({ epoch: effect.epoch, peer: effect.peer })
+        this.#handlers.get(effect.session)?.onTailLost({
+          epoch: effect.epoch,
+          peer: effect.peer,
+          reason: effect.reason
+        })
         break
     }
   }
@@ -263,7 +272,7 @@ class Service implements StageService {
     try {
       channel = await this.#links.open(peer, stageProtocol, { signal })
     } catch (error) {
-      this.#feed({ kind: 'closed', link, message: (error as Error).message })
+      this.#feed({ kind: 'closed', link, message: (error as Error).message, reason: lossReason(error) })
       return
     } finally {
       this.#connecting.delete(link)

@@ -7,7 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
-import { ProtocolError } from '../errors.ts'
+import { type LossReason, ProtocolError } from '../errors.ts'
 import {
   orphanGraceMs,
   orphanLeavingMs,
@@ -99,7 +99,7 @@ export class Stages {
         break
       case 'closed': {
         const link = this.#links.get(event.link)
-        if (link !== undefined) this.#onClosed(link, event.message)
+        if (link !== undefined) this.#onClosed(link, event.message, event.reason)
         break
       }
       case 'opened':
@@ -212,6 +212,10 @@ export class Stages {
       seat.heard(bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
       if (frame.kind === 'prepare') return seat.prepare(frame)
+      if (frame.kind === 'ask') {
+        seat.asked(frame, this.#nowMs)
+        return undefined
+      }
       if (frame.kind !== 'close') return unexpected(`${frame.kind} has no place on the way down`)
       seat.askedToClose(this.#nowMs)
       return undefined
@@ -224,6 +228,7 @@ export class Stages {
         return undefined
       }
       if (frame.kind === 'ack') return seat.ack(frame)
+      if (frame.kind === 'standing' && !seat.isTail) return seat.standingBelow(frame)
       if (frame.kind === 'refuse' && !seat.isTail) return seat.refusedBelow(frame)
       if (frame.kind === 'refuse') {
         // The driver's end turns a tail away when its session has gone: for the tail that is a lost driver.
@@ -249,7 +254,7 @@ export class Stages {
     return this.#onOpen(link, frame, bytes)
   }
 
-  #onClosed(link: Link, message: string): void {
+  #onClosed(link: Link, message: string, reason: LossReason = 'closed'): void {
     const { role, seat } = link
     this.#links.delete(link.id)
     link.role = 'dead'
@@ -257,12 +262,12 @@ export class Stages {
       const driven = this.#driven.get(link.session!)
       if (driven?.link !== link) return
       driven.link = undefined
-      this.emit({ kind: 'tail-lost', session: link.session!, epoch: link.epoch, peer: link.remote })
+      this.emit({ kind: 'tail-lost', session: link.session!, epoch: link.epoch, peer: link.remote, reason })
     } else if (role === 'up' && seat !== undefined) {
       seat.up = undefined
       seat.orphanedMs = this.#nowMs
     } else if (role === 'down' && seat !== undefined) {
-      seat.nextLost(message)
+      seat.nextLost(message, reason)
     } else if (role === 'feed' && seat !== undefined) {
       seat.feedLost(message)
     }

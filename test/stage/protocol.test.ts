@@ -30,6 +30,8 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
   const tests = [
     'stage/stage.test.ts',
     'stage/prepare.test.ts',
+    'stage/standing.test.ts',
+    'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',
     'session/detour.test.ts'

@@ -651,7 +651,7 @@ describe("the driver's end", () => {
       { kind: 'deliver', session, token: { epoch: 0, position: 5, id: 9 } }
     ])
     expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([
-      { kind: 'tail-lost', session, epoch: 0, peer: peer('C') }
+      { kind: 'tail-lost', session, epoch: 0, peer: peer('C'), reason: 'closed' }
     ])
   })
 
@@ -690,7 +690,7 @@ describe("the driver's end", () => {
       kit.frame(1, open(3))
       const seen = kit.frame(1, frame)
       expect(violations(seen).length).toBe(1)
-      expect(seen).toContainEqual({ kind: 'tail-lost', session, epoch: 0, peer: peer('C') })
+      expect(seen).toContainEqual({ kind: 'tail-lost', session, epoch: 0, peer: peer('C'), reason: 'closed' })
     }
   })
 })

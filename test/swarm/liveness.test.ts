@@ -130,7 +130,7 @@ class Mesh {
   }
 }
 
-describe('A1, A2: beats', () => {
+describe('L1, L2: beats', () => {
   test.each([
     ['watched', true, 1000 / (beatFastMs + aliveTickMs), 1000 / beatFastMs],
     ['idle', false, 1000 / (beatSlowMs + aliveTickSlowMs), 1000 / beatSlowMs]
@@ -157,7 +157,7 @@ describe('A1, A2: beats', () => {
     expect(frames).toBeLessThanOrEqual(1)
   })
 
-  test('A3: a ping is answered with its own value, but not as often as anybody likes', () => {
+  test('L3: a ping is answered with its own value, but not as often as anybody likes', () => {
     const liveness = new Liveness()
     const links = [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: false }]
     liveness.handle({ type: 'tick', links }, 0)
@@ -170,7 +170,7 @@ describe('A1, A2: beats', () => {
     expect(sent[0]?.type === 'send' && Alive.decode(sent[0].frame).pong).toBe(4_000_000_000)
   })
 
-  test('A7: what is no frame is a violation, and no reason to stop', () => {
+  test('L7: what is no frame is a violation, and no reason to stop', () => {
     const liveness = new Liveness()
     liveness.handle({ type: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }] }, 0)
     const effects = liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: Uint8Array.of(255) }, 1)
@@ -179,7 +179,7 @@ describe('A1, A2: beats', () => {
   })
 })
 
-describe('A4: silence', () => {
+describe('L4: silence', () => {
   // Two more ticks until it is sure, each of which may be a little late.
   const limitMs = beatFastMs + aliveTickMs + aliveLateMs + 2 * aliveTickMs + 20
 
@@ -218,7 +218,7 @@ describe('A4: silence', () => {
     expect(mesh.verdicts).toEqual([])
   })
 
-  test('A5: who hears nobody any more blames nobody', () => {
+  test('L5: who hears nobody any more blames nobody', () => {
     const mesh = new Mesh(['a', 'b', 'c', 'd'], lan, { watched: (a, b) => (a < b ? `${a}${b}` : `${b}${a}`) === 'ab' })
     mesh.clock.run(20_000)
     mesh.cut('a')
@@ -258,7 +258,7 @@ describe('A4: silence', () => {
   })
 })
 
-describe('A4: no false alarm', () => {
+describe('L4: no false alarm', () => {
   test.each([1, 2, 3])('an hour at 5 % loss and 200 ms jitter evicts nobody (seed %i)', seed => {
     const mesh = new Mesh(['a', 'b'], bad, { seed })
     mesh.clock.run(3_600_000)
@@ -298,7 +298,7 @@ describe('A4: no false alarm', () => {
     expect(blamed).toBeLessThanOrEqual(3)
   })
 
-  test('A6: a process that did not run for a while blames nobody', () => {
+  test('L6: a process that did not run for a while blames nobody', () => {
     const mesh = new Mesh(['a', 'b'], lan, { watched: () => true })
     mesh.clock.run(10_000)
     // Below what the others put up with, so that only its own judgement counts.
@@ -312,7 +312,7 @@ describe('A4: no false alarm', () => {
     expect(mesh.verdicts.map(v => v.by)).toEqual(['b'])
   })
 
-  test('A6: it forgives what it missed, and goes on to notice a silence that began meanwhile', () => {
+  test('L6: it forgives what it missed, and goes on to notice a silence that began meanwhile', () => {
     const liveness = new Liveness()
     const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
     let ms = 0

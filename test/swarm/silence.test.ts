@@ -95,7 +95,7 @@ async function shaped(address: string, bytesPerSecond: number): Promise<string> 
   return address.replace(`/tcp/${parts[4]}/`, `/tcp/${port}/`)
 }
 
-it('A4: a process that is stopped is missed at once by whoever depends on it, and is back when it runs again', async () => {
+it('L4: a process that is stopped is missed at once by whoever depends on it, and is back when it runs again', async () => {
   const { child, id, address } = await start('stopped')
   const other = await start('other')
   const swarm = await world.start('a', { neighbours: false, bootstrap: [address, other.address] })
@@ -120,7 +120,7 @@ it('A4: a process that is stopped is missed at once by whoever depends on it, an
   expect(again.closed).toBeUndefined()
 }, 30_000)
 
-it('A2: bulk over a slow link never makes a healthy peer look dead, in either direction', async () => {
+it('L2: bulk over a slow link never makes a healthy peer look dead, in either direction', async () => {
   const { id, address } = await start('slow')
   const swarm = await world.start('a', { neighbours: false, bootstrap: [await shaped(address, 100_000)] })
   await until(() => connectedCount(swarm) === 1, 'they meet')
@@ -143,7 +143,7 @@ const walls = [
   ['everybody', 'ip link set lo down', 'alone']
 ] as const
 
-it.for(walls)('A4, A5: packets of %s are dropped', { timeout: 30_000 }, async ([, wall, reason], context) => {
+it.for(walls)('L4, L5: packets of %s are dropped', { timeout: 30_000 }, async ([, wall, reason], context) => {
   const before = 'ip link set lo up && ip rule add pref 10 lookup local && ip rule del pref 0'
   try {
     execFileSync('unshare', ['-n', 'sh', '-c', `${before} && ${wall}`], { stdio: 'pipe' })
