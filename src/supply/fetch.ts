@@ -633,13 +633,15 @@ export class Fetch {
     if (oldest === undefined || nowMs < source.restUntilMs) return
     const { lateMs } = source.flow
     if (nowMs - oldest.askedAtMs <= lateMs) return
-    source.restUntilMs = nowMs + lateMs
-    this.#free(source, ({ job, chunk }) =>
+    const isElsewhere = ({ job, chunk }: Assembly): boolean =>
       this.#sourcesOf(job).some(other => {
         const has = other.has.get(job.wanted.file)
         return other !== source && nowMs >= other.restUntilMs && has instanceof ChunkSet && has.has(chunk)
       })
-    )
+    // Where nobody else has them, slow is all there is.
+    if (!source.assemblies.some(isElsewhere)) return
+    source.restUntilMs = nowMs + lateMs
+    this.#free(source, isElsewhere)
   }
 
   #checkNobody(job: Job, nowMs: number): void {

@@ -1,19 +1,21 @@
 /** Whole peers on loopback: one has a model, the others come to serve it. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createPeer, type Peer, type PeerInit } from '../../src/index.ts'
+import { createPeer, type Peer, type PeerInit, type ShardFetch, splitBudgets } from '../../src/index.ts'
+import type { StoredModel } from '../../src/model/store.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeRandomModel } from './model.ts'
 
 let root: string
+let model: StoredModel
 let peers: Peer[] = []
 const warnings = new Map<Peer, string[]>()
 
 beforeEach(async () => {
   root = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
-  await writeRandomModel(path.join(root, 'holder'))
+  model = await writeRandomModel(path.join(root, 'holder'))
 })
 afterEach(async () => {
   await Promise.all(peers.map(peer => peer.stop()))
@@ -37,11 +39,7 @@ async function start(name: string, init: Partial<PeerInit> = {}): Promise<Peer> 
   peers.push(peer)
   const said: string[] = []
   warnings.set(peer, said)
-  peer.addEventListener('warning', ({ detail }) => {
-    said.push(detail.message)
-    console.log(name, detail.message)
-  })
-  peer.addEventListener('shards:fetch', ({ detail }) => console.log(name, JSON.stringify(detail)))
+  peer.addEventListener('warning', ({ detail }) => said.push(detail.message))
   return peer
 }
 
@@ -60,14 +58,98 @@ describe('five peers, one of which holds the model', () => {
   it('all serve it', async () => {
     const holder = await start('holder')
     const others = await Promise.all(['a', 'b', 'c', 'd'].map(name => start(name)))
-    const fetched: unknown[] = []
+    const fetched: ShardFetch[] = []
     for (const peer of others) peer.addEventListener('shards:fetch', ({ detail }) => fetched.push(detail))
-    await expect.poll(() => peers.map(stagesOf), { timeout: 15_000 }).toEqual(peers.map(() => ['0-6']))
+    await expect.poll(() => peers.map(stagesOf), { timeout: 40_000 }).toEqual(peers.map(() => ['0-6']))
     const expected = await answer(holder)
     expect(expected).toHaveLength(8)
     for (const peer of others) expect(await answer(peer)).toEqual(expected)
     expect([...warnings.values()].flat()).toEqual([])
-    for (const peer of peers) expect(peer.status().violations).toEqual({})
-    expect(fetched.length).toBeGreaterThanOrEqual(8)
+    for (const peer of peers) expect(peer.status()).toMatchObject({ violations: {}, fetching: null })
+    const ends = fetched.filter(({ tookMs }) => tookMs !== undefined)
+    expect(ends.map(({ shards }) => shards)).toEqual(Array(4).fill('layers 0-6, embedding, head'))
+  })
+})
+
+describe('a peer without the model', () => {
+  it('serves the part that placement gives it, and serves it again after a restart', async () => {
+    const [half, more] = splitBudgets(model, 2) as [number, number]
+    await start('holder', { memoryBytes: half })
+    let other = await start('a', { memoryBytes: more })
+    await expect.poll(() => peers.flatMap(stagesOf).sort(), { timeout: 20_000 }).toEqual(['0-3', '3-6'])
+    const expected = await answer(other)
+    expect(await answer(peers[0]!)).toEqual(expected)
+    await other.stop()
+    peers.pop()
+    other = await start('a', { memoryBytes: more })
+    let isFetched = false
+    other.addEventListener('shards:fetch', () => {
+      isFetched = true
+    })
+    await expect.poll(() => stagesOf(other), { timeout: 20_000 }).toHaveLength(1)
+    expect(await answer(other)).toEqual(expected)
+    expect(isFetched).toBe(false)
+  })
+
+  it('waits for somebody who has it, and says so', async () => {
+    const other = await start('a')
+    expect(other.status()).toMatchObject({
+      fetching: { model: null, state: "looking for the model 'random'" },
+      models: []
+    })
+    const sentence = "the model 'random' is not here and no live peer offers it: waiting for one that does"
+    await expect.poll(() => warnings.get(other), { timeout: 5_000 }).toEqual([sentence])
+    expect(other.status().fetching?.state).toBe(sentence)
+    await expect(answer(other)).rejects.toMatchObject({ name: 'UnknownModelError' })
+    await start('holder')
+    await expect.poll(() => stagesOf(other), { timeout: 20_000 }).toEqual(['0-6'])
+  })
+
+  it('asks for the beginning of an id where two models have the name', async () => {
+    const second = await writeRandomModel(path.join(root, 'second'), { layers: 2 })
+    await start('holder', { memoryBytes: 64 << 20 })
+    await start('second')
+    const other = await start('a')
+    await expect
+      .poll(() => warnings.get(other), { timeout: 10_000 })
+      .toEqual([
+        expect.stringMatching(/^live peers offer more than one model 'random': .*; give the beginning of an id$/)
+      ])
+    const third = await start('b', { model: second.id.slice(0, 12) })
+    await expect.poll(() => stagesOf(third), { timeout: 20_000 }).toEqual(['0-2'])
+  })
+
+  it('answers with a model that it does not serve, and does not come to serve it (a phone that only asks)', async () => {
+    const holder = await start('holder')
+    await expect.poll(() => stagesOf(holder), { timeout: 10_000 }).toEqual(['0-6'])
+    const phone = await start('phone', { model: 'stories15m' })
+    expect(await answer(phone, { model: 'random' })).toEqual(await answer(holder))
+    await expect(answer(phone, { model: 'nobody-has-it' })).rejects.toThrow("no model 'nobody-has-it'")
+    await phone.stop()
+    peers.pop()
+    const again = await createPeer({
+      dataDir: path.join(root, 'phone'),
+      swarm,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      mdns: false
+    })
+    peers.push(again)
+    expect(again.status().models.map(({ name }) => name)).toContain('stories15m')
+  })
+})
+
+describe('a damaged shard', () => {
+  it('is fetched anew, and the stage serves', async () => {
+    await cp(path.join(root, 'holder', 'models'), path.join(root, 'a', 'models'), { recursive: true })
+    const file = path.join(root, 'a', 'models', 'shards', model.manifest.shards[3]!.sha256)
+    const bytes = await readFile(file)
+    bytes[1000]! ^= 1
+    await writeFile(file, bytes)
+    await start('holder')
+    const other = await start('a')
+    await expect.poll(() => stagesOf(other), { timeout: 20_000 }).toEqual(['0-6'])
+    expect(warnings.get(other)!.join()).toMatch(/the layer 2 shard of random is damaged: .*; it is fetched anew/)
+    expect(await answer(other)).toEqual(await answer(peers[0]!))
+    expect(Buffer.compare(await readFile(file), await readFile(file.replace('/a/', '/holder/')))).toBe(0)
   })
 })
