@@ -5,6 +5,8 @@
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
+import type { LossReason } from '../src/errors.ts'
+import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import { announceDebounceMs, loadAnnounceMs, stageOpenMs, stageTickMs } from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
 import { findDetour } from '../src/route/detour.ts'
@@ -20,6 +22,7 @@ import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { Stages } from '../src/stage/stage.ts'
 import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
 import type { KnownRecord } from '../src/swarm/records.ts'
+import { AliveRun } from './alive.ts'
 import { HearsayMembership, type Membership, RecordsMembership } from './membership.ts'
 import type { Promises } from './promises.ts'
 import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
@@ -30,6 +33,7 @@ import type { Channel } from './wire.ts'
 const refuseTag = 0x2a
 
 export const recordsProtocol = '/skein/records/1.0.0'
+export const aliveProtocol = '/skein/alive/1.0.0'
 
 /** What one life needs of its peer and its world. */
 export interface BrainHost {
@@ -48,7 +52,11 @@ export interface BrainHost {
   readonly after: (delayMs: number, task: () => void) => void
   readonly heardMs: (peer: PeerId) => number | undefined
   readonly openChannel: SessionHost['openChannel']
-  readonly disconnect: (peer: PeerId, message: string) => void
+  readonly disconnect: (peer: PeerId, message: string, reason: LossReason) => void
+  /** What each connection has carried. */
+  readonly traffic: () => readonly LinkTraffic[]
+  /** A step takes so much longer than one token does with nothing before it. */
+  readonly strained: (ms: number) => void
   readonly persist: (seq: number) => void
   /** How long a step takes now: it counts as work of the processor. */
   readonly computeMs: (layers: number, tokens: number) => number
@@ -107,6 +115,7 @@ export class Brain {
   readonly #planner: Planner
   readonly #presence: Presence
   readonly #membership: Membership
+  readonly #alive: AliveRun | undefined
   readonly #channels = new Map<LinkId, Channel>()
   readonly #opening = new Map<LinkId, { cancel(): void }>()
   readonly #opened = new Map<LinkId, Opened>()
@@ -148,6 +157,15 @@ export class Brain {
     this.#membership = host.usesRecords
       ? new RecordsMembership(membershipHost, host.seq)
       : new HearsayMembership(membershipHost, host.seq)
+    if (host.usesRecords) {
+      this.#alive = new AliveRun({
+        nowMs: host.nowMs,
+        after: host.after,
+        traffic: host.traffic,
+        disconnect: host.disconnect,
+        violation: membershipHost.violation
+      })
+    }
     this.announce()
     const load = (): void => {
       const now = `${this.#stages.sessions} ${this.#stages.queuedSteps}`
@@ -321,14 +339,23 @@ export class Brain {
       this.#membership.opened(channel)
       return
     }
+    if (channel.protocol === aliveProtocol) {
+      this.#alive?.opened(channel)
+      return
+    }
     if (channel.protocol !== stageProtocol) throw new Error(`nobody handles ${channel.protocol} here`)
     const link = this.#nextLink++
     this.#feed({ kind: 'accepted', link, remote: channel.remote })
     this.#attach(link, channel)
   }
 
-  openedRecords(channel: Channel): void {
-    this.#membership.opened(channel)
+  /** A channel that this peer opened as the smaller id of two. */
+  opened(channel: Channel): void {
+    this.accept(channel)
+  }
+
+  isBeating(peer: PeerId): boolean {
+    return this.#alive?.isConnected(peer) ?? true
   }
 
   // ── Placement ───────────────────────────────────────────────────────────────────────────────────
@@ -430,15 +457,16 @@ export class Brain {
 
   #attach(link: LinkId, channel: Channel): void {
     this.#channels.set(link, channel)
+    this.#alive?.watched()
     channel.handlers = {
       onFrame: bytes => {
         if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
         this.#feed({ kind: 'frame', link, bytes })
       },
-      onClose: message => {
+      onClose: (message, reason) => {
         this.#channels.delete(link)
         this.#opened.delete(link)
-        this.#feed({ kind: 'closed', link, message: message ?? 'it closed the stream' })
+        this.#feed({ kind: 'closed', link, message: message ?? 'it closed the stream', reason })
       }
     }
   }
@@ -515,7 +543,7 @@ export class Brain {
         this.sessions.get(effect.session)?.feed({ kind: 'tail-refused', refuse: effect.refuse })
         break
       case 'tail-lost':
-        this.sessions.get(effect.session)?.feed({ kind: 'tail-lost', epoch: effect.epoch })
+        this.sessions.get(effect.session)?.feed({ kind: 'tail-lost', epoch: effect.epoch, reason: effect.reason })
         break
       case 'connect':
         this.#connect(effect.link, effect.peer)
@@ -551,13 +579,13 @@ export class Brain {
   }
 
   #connect(link: LinkId, peer: PeerId): void {
-    const opening = this.#host.openChannel(peer, stageProtocol, (channel, message) => {
+    const opening = this.#host.openChannel(peer, stageProtocol, (channel, message, reason = 'closed') => {
       if (!this.#opening.delete(link)) {
         channel?.close()
         return
       }
       if (channel === undefined) {
-        this.#feed({ kind: 'closed', link, message })
+        this.#feed({ kind: 'closed', link, message, reason })
         return
       }
       this.#channels.set(link, channel)
@@ -613,6 +641,9 @@ export class Brain {
     const nowMs = this.#host.nowMs()
     const computeMs = this.#host.computeMs(loaded.range.end - loaded.range.start, step.tokens)
     loaded.busyUntilMs = Math.max(nowMs, loaded.busyUntilMs) + computeMs
+    const { visitMs, layerMs } = this.#host.facts
+    const aloneMs = visitMs + layerMs * (loaded.range.end - loaded.range.start)
+    if (loaded.busyUntilMs - nowMs > 2 * aloneMs) this.#host.strained(loaded.busyUntilMs - nowMs)
     const lie = this.#host.lie()
     if (lie === 'corrupt') promises.taint(session)
     this.#host.after(loaded.busyUntilMs - nowMs, () => {

@@ -4,6 +4,7 @@
  * peers are handed over as they are, with the radio's delay. Neither placement nor routing looks at any others.
  */
 import type { PeerId } from '../src/base/ids.ts'
+import type { LossReason } from '../src/errors.ts'
 import { recordsTickMs, recordTtlMs, silenceMs } from '../src/limits.ts'
 import type { RecordContent, SwarmRecord } from '../src/swarm/record.ts'
 import { type KnownRecord, Records, type RecordsEffect, type RecordsEvent } from '../src/swarm/records.ts'
@@ -19,7 +20,7 @@ export interface MembershipHost {
   readonly heardMs: (peer: PeerId) => number | undefined
   readonly after: (delayMs: number, task: () => void) => void
   readonly changed: () => void
-  readonly disconnect: (peer: PeerId, message: string) => void
+  readonly disconnect: (peer: PeerId, message: string, reason: LossReason) => void
   readonly violation: (peer: PeerId, kind: string, message: string) => void
   readonly persist: (seq: number) => void
 }
@@ -40,12 +41,8 @@ export class RecordsMembership implements Membership {
 
   constructor(host: MembershipHost, seq: number) {
     this.#host = host
-    this.#records = new Records({ self: host.self, sign: signerOf(host.self), verify, seq })
+    this.#records = new Records({ self: host.self, sign: signerOf(host.self), verify, seq, heartbeats: false })
     const tick = (): void => {
-      for (const peer of this.#channels.keys()) {
-        const atMs = host.heardMs(peer)
-        if (atMs !== undefined) this.#run({ type: 'heard', peer, atMs })
-      }
       this.#run({ type: 'tick', wallMs: host.wallMs() })
       host.after(recordsTickMs, tick)
     }
@@ -106,7 +103,7 @@ export class RecordsMembership implements Membership {
         this.#host.violation(effect.peer, effect.kind, effect.message)
         break
       case 'silent':
-        this.#host.disconnect(effect.peer, 'it has been silent for too long')
+        this.#host.disconnect(effect.peer, 'it has been silent for too long', 'silent')
         break
       case 'publish':
         // There is no DHT here: it serves peers that are not connected, and nothing below looks at those.
@@ -131,7 +128,7 @@ export class HearsayMembership implements Membership {
       for (const peer of this.#channels.keys()) {
         const heardMs = host.heardMs(peer) ?? 0
         // A heartbeat a second would be seventy million frames an hour: one every silence's half does here.
-        if (host.nowMs() - heardMs > silenceMs) host.disconnect(peer, 'it has been silent for too long')
+        if (host.nowMs() - heardMs > silenceMs) host.disconnect(peer, 'it has been silent for too long', 'silent')
       }
       for (const channel of [...this.#channels.values()]) channel.send(empty, 40)
       host.after(silenceMs / 2, tick)

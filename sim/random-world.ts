@@ -65,7 +65,7 @@ export function drawScenario(seed: number): Scenario {
       from: name,
       perMinute: chance.between(2, 12),
       promptTokens: [1, Math.floor(contextTokens / 2)] as [number, number],
-      answerTokens: [1, Math.floor(contextTokens / 3)] as [number, number],
+      answerTokens: [1, Math.min(80, Math.floor(contextTokens / 3))] as [number, number],
       fromS: 2,
       temperature: chance.pick([0, 0.8])
     }))

@@ -1,6 +1,7 @@
 /** One session under way: drives the decider in `session.ts` as the real peer's session service does. */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling } from '../src/engine/engine.ts'
+import type { LossReason } from '../src/errors.ts'
 import { routePollMs, routeRetryMs, routeWaitMs, stageOpenMs } from '../src/limits.ts'
 import type { RouteAnswer } from '../src/route/asking.ts'
 import { ClassPin } from '../src/route/class-pin.ts'
@@ -20,7 +21,7 @@ export interface SessionHost {
   readonly openChannel: (
     peer: PeerId,
     protocol: string,
-    done: (channel: Channel | undefined, message: string) => void
+    done: (channel: Channel | undefined, message: string, reason?: LossReason) => void
   ) => { cancel(): void }
   readonly stages: (event: StageEvent) => void
   /** Counts a found route as in flight. */
@@ -70,6 +71,8 @@ export class SessionRun {
   #question: Question | undefined
   #hops: readonly Hop[] = []
   #ended = false
+  /** The route that it uses now, detours included. */
+  route: readonly Hop[] = []
 
   constructor(host: SessionHost, ask: SessionAsk) {
     this.ask = ask
@@ -88,11 +91,6 @@ export class SessionRun {
 
   get isEnded(): boolean {
     return this.#ended
-  }
-
-  /** The route that it uses now. */
-  get hops(): readonly Hop[] {
-    return this.#hops
   }
 
   start(): void {
@@ -119,6 +117,7 @@ export class SessionRun {
     if (answer.kind === 'hops') {
       this.#hops = answer.hops
       this.#host.inflight(answer.hops, 1)
+      this.route = answer.hops
       this.feed({ kind: 'routed', route: answer.hops, exact: this.#pin.exact })
     } else {
       this.feed({ kind: 'unroutable', error: this.#host.noRoute(question.excluded) })
@@ -144,6 +143,7 @@ export class SessionRun {
         this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
+        if (effect.output.kind === 'recovered') this.route = effect.output.route
         if (effect.output.kind === 'end') this.#end()
         this.#host.output(this, effect.output)
         break
@@ -190,20 +190,21 @@ export class SessionRun {
   #connect(epoch: number, peer: PeerId): void {
     const head: Head = { epoch, channel: undefined, opening: undefined }
     this.#heads.set(epoch, head)
-    head.opening = this.#host.openChannel(peer, stageProtocol, (channel, message) => {
+    head.opening = this.#host.openChannel(peer, stageProtocol, (channel, message, lost) => {
       if (this.#heads.get(epoch) !== head) {
         channel?.close()
         return
       }
       if (channel === undefined) {
-        this.feed({ kind: 'head-lost', epoch, message })
+        this.feed({ kind: 'head-lost', epoch, message, reason: lost ?? 'closed' })
         return
       }
       head.channel = channel
       this.feed({ kind: 'connected', epoch })
       channel.handlers = {
         onFrame: bytes => this.feed({ kind: 'frame', epoch, bytes }),
-        onClose: reason => this.feed({ kind: 'head-lost', epoch, message: reason ?? 'it closed the stream' })
+        onClose: (why, reason) =>
+          this.feed({ kind: 'head-lost', epoch, message: why ?? 'it closed the stream', reason })
       }
     })
     this.#host.after(stageOpenMs, () => {

@@ -31,6 +31,8 @@ export type WorldOfBrain = Pick<
   | 'facts'
   | 'openChannel'
   | 'disconnect'
+  | 'traffic'
+  | 'strained'
   | 'moved'
   | 'refused'
   | 'told'
@@ -73,6 +75,8 @@ export class SimPeer implements Station {
   usedJoules = 0
   /** When it last was other than healthy: what it failed then it may be charged for. */
   sickUntilMs = Number.NEGATIVE_INFINITY
+  /** Until then it has more to do than one token needs: it may be called slow. */
+  strainedUntilMs = Number.NEGATIVE_INFINITY
   onConnected: (peer: PeerId) => void = () => {}
   onDisconnected: (peer: PeerId) => void = () => {}
 

@@ -4,9 +4,11 @@
  * that vanished is simply silent.
  */
 import type { PeerId } from '../src/base/ids.ts'
+import type { LossReason } from '../src/errors.ts'
 import { dialTimeoutMs } from '../src/limits.ts'
 import type { Agenda } from './agenda.ts'
 import type { Chance } from './chance.ts'
+import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { Radio } from './radio.ts'
 
 /** Who is connected: one life of a peer's process, on a host that may outlive it. */
@@ -50,11 +52,14 @@ interface End {
   isFlushing: boolean
   /** When the process last read bytes of the other end. */
   heardMs: number
+  /** Bytes that came and went. */
+  bytesIn: number
+  bytesOut: number
 }
 
 export interface ChannelHandlers {
   readonly onFrame: (frame: Uint8Array) => void
-  readonly onClose: (message: string | undefined) => void
+  readonly onClose: (message: string | undefined, reason: LossReason) => void
 }
 
 /** One end of a channel of frames. */
@@ -105,10 +110,10 @@ export class Channel {
   }
 
   /** This end closes and is told. */
-  end(message: string | undefined): void {
+  end(message: string | undefined, reason: LossReason = 'closed'): void {
     if (!this.#open) return
     this.#quit()
-    this.handlers?.onClose(message)
+    this.handlers?.onClose(message, reason)
   }
 
   #quit(): void {
@@ -129,7 +134,8 @@ export class Wire {
   readonly #stationOf: StationOf
   /** Told when something found no way. */
   readonly #onTrouble: (from: number, to: number) => void
-  readonly #degrees = new Map<PeerId, number>()
+  /** Open ends by peer. */
+  readonly #endsOf = new Map<PeerId, Set<End>>()
   readonly #ends = new Map<string, End>()
   readonly #waiting = new Set<End>()
   /** Bytes that went from a station to another, by `from to`. */
@@ -153,26 +159,43 @@ export class Wire {
     return this.#ends.get(`${a} ${b}`)?.open === true
   }
 
-  /** Connections of a peer. */
-  degree(peer: PeerId): number {
-    return this.#degrees.get(peer) ?? 0
+  /** A long frame on its way is heard packet by packet. */
+  #isArriving(end: End): boolean {
+    const from = end.other
+    return (
+      from.lastMs > this.#agenda.nowMs &&
+      from.held === 0 &&
+      from.station.life === from.life &&
+      this.#radio.path(from.station.index, end.station.index) !== undefined
+    )
   }
 
-  #count(end: End, by: 1 | -1): void {
-    this.#degrees.set(end.station.id, this.degree(end.station.id) + by)
+  /** What each connection of a peer has carried so far. `background`: protocols on which nothing depends. */
+  traffic(station: Station, background: ReadonlySet<string>): LinkTraffic[] {
+    const found: LinkTraffic[] = []
+    for (const end of this.#endsOf.get(station.id) ?? []) {
+      if (this.#isArriving(end)) end.bytesIn++
+      const watched = [...end.channels].some(({ protocol }) => !background.has(protocol))
+      found.push({ peer: end.other.station.id, bytesIn: end.bytesIn, bytesOut: end.bytesOut, watched })
+    }
+    return found
+  }
+
+  /** Connections of a peer. */
+  degree(peer: PeerId): number {
+    return this.#endsOf.get(peer)?.size ?? 0
+  }
+
+  #note(end: End): void {
+    const ends = this.#endsOf.get(end.station.id)
+    if (ends === undefined) this.#endsOf.set(end.station.id, new Set([end]))
+    else ends.add(end)
   }
 
   heardMs(self: PeerId, peer: PeerId): number | undefined {
     const end = this.#ends.get(`${self} ${peer}`)
     if (end === undefined) return undefined
-    // A long frame on its way is heard packet by packet.
-    const from = end.other
-    const isArriving =
-      from.lastMs > this.#agenda.nowMs &&
-      from.held === 0 &&
-      from.station.life === from.life &&
-      this.#radio.path(from.station.index, end.station.index) !== undefined
-    return isArriving ? Math.max(end.heardMs, this.#agenda.nowMs - packetMs) : end.heardMs
+    return this.#isArriving(end) ? Math.max(end.heardMs, this.#agenda.nowMs - packetMs) : end.heardMs
   }
 
   /** Dials; `done` hears whether there is a connection now. */
@@ -234,13 +257,15 @@ export class Wire {
       held: 0,
       heldSinceMs: 0,
       isFlushing: false,
-      heardMs: this.#agenda.nowMs
+      heardMs: this.#agenda.nowMs,
+      bytesIn: 0,
+      bytesOut: 0
     })
     const [near, far] = [make(a), make(b)]
     near.other = far
     far.other = near
-    this.#count(near, 1)
-    this.#count(far, 1)
+    this.#note(near)
+    this.#note(far)
     this.#ends.set(`${a.id} ${b.id}`, near)
     this.#ends.set(`${b.id} ${a.id}`, far)
     a.connected(b.id)
@@ -248,11 +273,11 @@ export class Wire {
   }
 
   /** Ends a connection at this end; the other end hears of it if there is a way. */
-  disconnect(self: PeerId, peer: PeerId, message: string): void {
+  disconnect(self: PeerId, peer: PeerId, message: string, reason: LossReason): void {
     const end = this.#ends.get(`${self} ${peer}`)
     if (end === undefined || !end.open) return
     this.carry(end, undefined, 40, () => this.#lose(end.other, 'the connection was closed'))
-    this.#lose(end, message)
+    this.#lose(end, message, reason)
   }
 
   /**
@@ -260,12 +285,11 @@ export class Wire {
    * `says` is false when even the host is gone.
    */
   vanish(station: PeerId, says: boolean): void {
-    for (const [key, end] of this.#ends) {
-      if (!key.startsWith(`${station} `)) continue
-      this.#ends.delete(key)
+    for (const end of [...(this.#endsOf.get(station) ?? [])]) {
+      this.#ends.delete(`${station} ${end.other.station.id}`)
       if (!end.open) continue
       end.open = false
-      this.#count(end, -1)
+      this.#endsOf.get(end.station.id)?.delete(end)
       this.#waiting.delete(end)
       end.parcels.length = 0
       end.held = 0
@@ -282,13 +306,13 @@ export class Wire {
     from: Station,
     to: PeerId,
     protocol: string,
-    done: (channel: Channel | undefined, message: string) => void
+    done: (channel: Channel | undefined, message: string, reason?: LossReason) => void
   ): { cancel(): void } {
     const { life } = from
     let isCancelled = false
-    const settle = (channel: Channel | undefined, message: string): void => {
+    const settle = (channel: Channel | undefined, message: string, reason?: LossReason): void => {
       if (isCancelled) channel?.close()
-      else done(channel, message)
+      else done(channel, message, reason)
       isCancelled = true
     }
     const fail = (message: string): void => from.enter(life, () => settle(undefined, message))
@@ -308,7 +332,10 @@ export class Wire {
         const end = this.#ends.get(`${from.id} ${to}`)
         if (!isConnected || end === undefined || !end.open) return fail(`${to} cannot be reached`)
         const near = new Channel(this, end, protocol, from.id, to)
-        near.handlers = { onFrame: () => {}, onClose: message => settle(undefined, message ?? `${to} closed it`) }
+        near.handlers = {
+          onFrame: () => {},
+          onClose: (message, reason) => settle(undefined, message ?? `${to} closed it`, reason)
+        }
         this.carry(end, near, 60, () => {
           const far = new Channel(this, end.other, protocol, to, from.id)
           near.other = far
@@ -341,6 +368,7 @@ export class Wire {
     if (!end.open) return
     const key = `${end.station.index} ${end.other.station.index}`
     this.bytes.set(key, (this.bytes.get(key) ?? 0) + bytes)
+    end.bytesOut += bytes
     const parcel: Parcel = { bytes, task, state: 'flying' }
     end.parcels.push(parcel)
     if (end.held > 0 || end.isFlushing) this.#hold(end, parcel)
@@ -389,10 +417,11 @@ export class Wire {
       // This end may have closed meanwhile: what it said last arrives all the same.
       if (!end.open) end.parcels.push(parcel)
       while (end.parcels[0]?.state === 'here') {
-        const { task } = end.parcels.shift()!
+        const { task, bytes } = end.parcels.shift()!
         other.station.enter(other.life, () => {
           if (!other.open) return
           other.heardMs = this.#agenda.nowMs
+          other.bytesIn += bytes
           task()
         })
       }
@@ -418,16 +447,16 @@ export class Wire {
     )
   }
 
-  #lose(end: End | undefined, message: string): void {
+  #lose(end: End | undefined, message: string, reason: LossReason = 'closed'): void {
     if (end === undefined || !end.open) return
     end.open = false
-    this.#count(end, -1)
+    this.#endsOf.get(end.station.id)?.delete(end)
     this.#waiting.delete(end)
     end.parcels.length = 0
     end.held = 0
     const key = `${end.station.id} ${end.other.station.id}`
     if (this.#ends.get(key) === end) this.#ends.delete(key)
-    for (const channel of [...end.channels]) channel.end(message)
+    for (const channel of [...end.channels]) channel.end(message, reason)
     end.station.disconnected(end.other.station.id)
   }
 }

@@ -9,7 +9,7 @@ import { isServed } from '../src/route/route.ts'
 import type { ModelShape, PeerView } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
 import { Agenda } from './agenda.ts'
-import { recordsProtocol } from './brain.ts'
+import { aliveProtocol, recordsProtocol } from './brain.ts'
 import { drawModelId, drawPeerId, drawSessionId } from './cast.ts'
 import { Chance, hashText } from './chance.ts'
 import { cacheBytes } from '../src/engine/cache.ts'
@@ -38,6 +38,10 @@ export interface WorldInit {
 const reserveTokensMax = 2048
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
+/** Who had much to do this long ago may still be called slow. */
+const strainMs = 5_000
+/** Protocols on which no session waits. */
+const background: ReadonlySet<string> = new Set([recordsProtocol, aliveProtocol])
 /** First byte of a frame that is a Step: field 2, length-delimited. */
 const stepTag = 0x12
 
@@ -45,7 +49,8 @@ interface Dialing {
   failures: number
   nextMs: number
   isDialing: boolean
-  isOpening: boolean
+  /** Protocols whose channel is being opened. */
+  readonly opening: Set<string>
 }
 
 export class World {
@@ -225,10 +230,14 @@ export class World {
       wireBytes: frame => this.#wireBytes(frame),
       heardAtMs: other => this.wire.heardMs(peer.id, other),
       openChannel: (to, protocol, done) => this.wire.open(peer, to, protocol, done),
-      disconnect: (other, message) => {
+      traffic: () => this.wire.traffic(peer, background),
+      strained: ms => {
+        peer.strainedUntilMs = Math.max(peer.strainedUntilMs, this.nowMs + ms + strainMs)
+      },
+      disconnect: (other, message, reason) => {
         this.say(`${peer.name} hangs up on ${this.#nameOf(other)}: ${message}`)
         this.#checkSilence(peer, other)
-        this.wire.disconnect(peer.id, other, message)
+        this.wire.disconnect(peer.id, other, message, reason)
       },
       moved: (what, range) => {
         this.#lastMoveMs = this.nowMs
@@ -319,7 +328,7 @@ export class World {
         if (other.life === 0) continue
         const near = wire.isConnected(peer.id, other.id)
         if (near) {
-          if (peer.id < other.id && !peer.brain!.isConnected(other.id)) this.#openRecords(peer, other)
+          if (peer.id < other.id) this.#openServices(peer, other)
           continue
         }
         // The smaller id dials; the other one where the first believes to be connected still.
@@ -347,7 +356,12 @@ export class World {
     const key = a.index * this.peers.length + b.index
     let dialing = this.#dials.get(key)
     if (dialing === undefined || (dialing.isDialing && dialing.nextMs < this.nowMs - 20_000)) {
-      dialing = { failures: 0, nextMs: this.nowMs + this.#chance.between(50, 600), isDialing: false, isOpening: false }
+      dialing = {
+        failures: 0,
+        nextMs: this.nowMs + this.#chance.between(50, 600),
+        isDialing: false,
+        opening: new Set()
+      }
       this.#dials.set(key, dialing)
     }
     return dialing
@@ -355,22 +369,27 @@ export class World {
 
   #onConnected(peer: SimPeer, other: PeerId): void {
     const far = this.#byId.get(other)!
-    if (peer.id < other) this.#openRecords(peer, far)
+    if (peer.id < other) this.#openServices(peer, far)
   }
 
-  #openRecords(peer: SimPeer, other: SimPeer): void {
-    const dialing = this.#dialing(peer, other)
-    const { life } = peer
-    if (dialing.isOpening) return
-    dialing.isOpening = true
-    this.agenda.after(5_000, () => {
-      dialing.isOpening = false
-    })
-    this.wire.open(peer, other.id, recordsProtocol, channel => {
-      dialing.isOpening = false
-      if (channel === undefined || peer.life !== life) return
-      peer.brain!.openedRecords(channel)
-    })
+  /** The smaller id opens what both ends speak on, and again when it was lost. */
+  #openServices(peer: SimPeer, other: SimPeer): void {
+    const brain = peer.brain!
+    const open = (protocol: string, isOpen: boolean, opening: Set<string>): void => {
+      if (isOpen || opening.has(protocol)) return
+      const { life } = peer
+      opening.add(protocol)
+      const done = (): void => void opening.delete(protocol)
+      this.agenda.after(5_000, done)
+      this.wire.open(peer, other.id, protocol, channel => {
+        done()
+        if (channel === undefined) return
+        if (peer.life === life) peer.brain!.opened(channel)
+      })
+    }
+    const { opening } = this.#dialing(peer, other)
+    open(recordsProtocol, brain.isConnected(other.id), opening)
+    open(aliveProtocol, brain.isBeating(other.id), opening)
   }
 
   #noteTrouble(a: number, b: number): void {
@@ -537,12 +556,13 @@ export class World {
   /** A session charges a peer: something must have been wrong with it, or with a link of its. */
   #checkBlame(driver: SimPeer, run: SessionRun, id: PeerId, hop: number, reason: string): void {
     const peer = this.#byId.get(id)!
-    const neighbours = [run.hops[hop - 1]?.peer, run.hops[hop + 1]?.peer].map(each =>
+    const neighbours = [run.route[hop - 1]?.peer, run.route[hop + 1]?.peer].map(each =>
       each === undefined ? driver : this.#byId.get(each)!
     )
     this.promises.checks++
     if (!this.#isHealthy(peer)) return
     if ([driver, ...neighbours].some(other => this.#hadTrouble(peer, other))) return
+    if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
     // Full caches and stages that are not there are facts of a healthy peer, not faults.
     if (reason === 'no-room' || reason === 'not-serving' || reason === 'leaving') return
     this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
@@ -569,6 +589,8 @@ export class World {
     this.stats.violations++
     this.promises.checks++
     if (far.lie !== undefined || far.sickUntilMs === Number.POSITIVE_INFINITY) return
+    // A stream on which nothing came is no more than the silence of its peer.
+    if (kind === 'silent' && (!this.#isHealthy(far) || !this.#isHealthy(peer) || this.#hadTrouble(peer, far))) return
     this.promises.broken('blame', `${peer.name} says that ${far.name}, which is honest, broke the protocol: ${message}`)
   }
 
