@@ -7,7 +7,10 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import { measuredMax, measuredMaxAgeMs } from '../limits.ts'
+import { shardName, type WeightType } from '../model/manifest.ts'
 import type { EngineTimings } from './engine.ts'
+import { buildGraph, buildHeadGraph } from './graph.ts'
+import { classConfig, classEdge } from './numeric-class.ts'
 import { measureNumericClass, measureTimings, type TimingsInit } from './onnx-measure.ts'
 
 /** What a peer's record says of its processor. */
@@ -15,7 +18,7 @@ export interface Measured extends EngineTimings {
   readonly numericClass: string
 }
 
-/** Raised when measuring changes, or when the engine's graphs do: what was measured before says nothing then. */
+/** Raised when measuring changes: what was measured before says nothing then. */
 const measuringVersion = 1
 
 const duration = z.number().nonnegative().max(1e9)
@@ -34,7 +37,7 @@ const fileSchema = z.record(z.string().max(64), entry)
  */
 export async function measureOnce(file: string, init: TimingsInit): Promise<Measured> {
   const { config, weights, edge, threads = 1, signal } = init
-  const key = digest([measuringVersion, config, weights, edge, threads, await machine()])
+  const key = digest([measuringVersion, config, weights, edge, threads, graphs(weights), await machine()])
   const known = await read(file)
   const found = known[key]
   const ageMs = Date.now() - (found?.atMs ?? 0)
@@ -63,6 +66,20 @@ async function read(file: string): Promise<z.infer<typeof fileSchema>> {
   } catch {
     return {}
   }
+}
+
+/** What the engine would compute: a change of its graphs may be one of bits, and of speed. */
+function graphs(weights: WeightType): string {
+  const { layers } = classConfig
+  const shards = [
+    { role: 'embedding', layer: null },
+    ...Array.from({ length: layers }, (_, layer) => ({ role: 'layer', layer }) as const),
+    { role: 'head', layer: null }
+  ] as const
+  const shardLocations = new Map(shards.map(shard => [shardName(shard), shardName(shard)]))
+  const init = { config: classConfig, weights, edge: classEdge, start: 0, end: layers, shardLocations } as const
+  const hash = sha256.create().update(buildGraph(init)).update(buildHeadGraph(init))
+  return bytesToHex(hash.digest())
 }
 
 /** What decides bits and speed: the processor with its instruction sets, the engine's version, and Node's. */

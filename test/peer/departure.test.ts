@@ -1,0 +1,104 @@
+/** Peers that leave, as a program that embeds them sees it: the model that ships, real links on loopback. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { createPeer, type Peer, type PeerInit, SessionFailedError, type SwarmConfig } from '../../src/index.ts'
+import { newSwarm } from '../../src/swarm/swarm-file.ts'
+
+const peers: Peer[] = []
+const folders: string[] = []
+
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map(peer => peer.stop()))
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+async function start(swarm: SwarmConfig, init: Partial<PeerInit> = {}): Promise<Peer> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'skein-departure-'))
+  folders.push(dataDir)
+  const peer = await createPeer({
+    dataDir,
+    swarm,
+    memoryBytes: 256e6,
+    mdns: false,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
+    ...init
+  })
+  peers.push(peer)
+  return peer
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise(resolve => setTimeout(resolve, 20))
+}
+
+const serves = (peer: Peer): boolean =>
+  peer.status().peers.some(({ self, stages }) => self && stages[0]?.serving === true)
+const prompt = 'Once upon a time'
+
+it('is known to itself in full as soon as it is there', async () => {
+  const peer = await start(newSwarm('departure'), { memoryBytes: 123e6 })
+  expect(peer.status().peers).toMatchObject([{ self: true, budgetBytes: 123e6, leaving: false }])
+  expect(peer.status().models).toHaveLength(1)
+})
+
+it('completes its own answer, begins no new one, and says that nobody took its layers', async () => {
+  const peer = await start(newSwarm('departure'))
+  await until(() => serves(peer))
+  const leaving: boolean[] = []
+  peer.addEventListener('peer:leaving', ({ detail }) => leaving.push(detail.peer === peer.id && detail.leaving))
+  const ids: number[] = []
+  let drained: ReturnType<Peer['drain']> | undefined
+  for await (const token of peer.generate(prompt, { maxTokens: 60 })) {
+    ids.push(token.id)
+    if (ids.length !== 5) continue
+    drained = peer.drain()
+    await expect(peer.generate(prompt)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      name: 'PeerLeavingError',
+      exitCode: 4
+    })
+  }
+  expect(ids).toHaveLength(60)
+  expect(await drained).toMatchObject({
+    handedOver: [],
+    notTaken: [{ start: 0, end: 6 }],
+    sessions: 1,
+    sessionsLeft: 0,
+    answersLeft: 0
+  })
+  expect(leaving).toEqual([true])
+  expect(peer.status().peers[0]!.leaving).toBe(true)
+})
+
+it('at the deadline its answer fails with the text so far', async () => {
+  const peer = await start(newSwarm('departure'))
+  await until(() => serves(peer))
+  let text = ''
+  const generation = peer.generate(prompt, { maxTokens: 200 })
+  const reading = (async () => {
+    for await (const token of generation) {
+      text += token.text
+      if (token.position !== 10) continue
+      const report = await peer.drain({ deadlineMs: 1 })
+      expect(report.answersLeft).toBe(1)
+      await peer.stop()
+    }
+  })()
+  const error = await reading.catch((e: unknown) => e)
+  expect(error).toBeInstanceOf(SessionFailedError)
+  expect((error as SessionFailedError).message).toBe('the peer is stopping')
+  expect(text.length).toBeGreaterThan(0)
+  expect((error as SessionFailedError).text.startsWith(text)).toBe(true)
+})
+
+it('the signal ends the wait, and the announcement stands', async () => {
+  const swarm = newSwarm('departure')
+  const peer = await start(swarm, { layers: { start: 0, end: 3 } })
+  await start(swarm, { layers: { start: 3, end: 6 } })
+  await until(() => peers.every(each => serves(each) && each.status().peers.length === 2))
+  const signal = AbortSignal.abort(new Error('enough'))
+  await expect(peer.drain({ signal })).rejects.toThrow('enough')
+  await until(() => peers[1]!.status().peers.some(({ self, leaving }) => !self && leaving))
+})
