@@ -202,10 +202,11 @@ export const retainBlockTokens = 128
 /** A cache whose upstream vanished waits this long for a newer epoch: longer than detection plus re-routing takes. */
 export const orphanGraceMs = 15_000
 /**
- * After so long a cache without upstream gives way to a new session that finds no room. A recovery comes back within a
- * tenth of it; what a route was led around stays behind, and kept budgets of one session full for 15 s (churn suite).
+ * After so long a cache without upstream gives way to a new session that finds no room. Most recoveries come back in
+ * less than half of it, a later one costs a replay; what a route was led around, or who was stopped and woken, kept
+ * budgets of one session full for 15 s and still for the next question after 1 s (churn suite).
  */
-export const orphanYieldMs = 1_000
+export const orphanYieldMs = 250
 /** A session that neither steps nor closes is given up: longer than any step, shorter than a forgotten one costs. */
 export const sessionIdleMs = 300_000
 /** Time to open a stream to the next hop, and for a new stream to say what it wants. */

@@ -10,6 +10,8 @@ export interface RouteQuestion {
   /** The driver. */
   readonly from: PeerId
   readonly excluded: ReadonlySet<PeerId>
+  /** Those of the excluded peers that failed so long ago that they are asked before anyone waits. */
+  readonly doubtful?: ReadonlySet<PeerId>
   readonly inflight: ReadonlyMap<PeerId, number>
   /** How long the session has waited already, in ms. */
   readonly waitedMs: number
@@ -25,11 +27,11 @@ export type RouteAnswer =
   | { readonly kind: 'lacking' }
 
 /**
- * Where there is no way around the excluded peers, those that can still be reached are asked again after a moment: a
- * broken connection may have been all that was wrong with them.
+ * Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
+ * failed: a broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
-  const { excluded, waitedMs, ...options } = question
+  const { excluded, doubtful, waitedMs, ...options } = question
   const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
   const hops =
     // Who is about to go gets no new session where there is a way around it.
@@ -37,6 +39,9 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
       ? findRoute(peers, model, { ...options, excluded: new Set([...excluded, ...leaving]) })
       : undefined) ??
     findRoute(peers, model, { ...options, excluded }) ??
+    (doubtful !== undefined && doubtful.size > 0
+      ? findRoute(peers, model, { ...options, excluded: excluded.difference(doubtful) })
+      : undefined) ??
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }
   return waitedMs >= missingGraceMs && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }

@@ -38,7 +38,7 @@ export class Routing {
   async route(
     model: ModelShape,
     excluded: ReadonlySet<PeerId>,
-    { signal, pin }: { signal: AbortSignal; pin?: ClassPin }
+    { signal, pin, doubtful }: { signal: AbortSignal; pin?: ClassPin; doubtful?: ReadonlySet<PeerId> }
   ): Promise<readonly Hop[]> {
     const startMs = performance.now()
     for (;;) {
@@ -50,6 +50,7 @@ export class Routing {
         excluded,
         inflight: this.#inflight,
         waitedMs,
+        ...(doubtful === undefined ? {} : { doubtful }),
         ...(layerClasses === undefined ? {} : { layerClasses })
       })
       if (answer.kind === 'hops') {

@@ -58,6 +58,7 @@ export type SessionOutput =
   | {
       readonly kind: 'recovered'
       readonly ms: number
+      /** Tokens that a hop of the new route had to be sent again before it could go on; the most of any hop. */
       readonly replayedTokens: number
       readonly route: readonly Hop[]
       /** False once a route of another numeric class was used: the answer may differ from the undisturbed one. */
@@ -76,8 +77,11 @@ export type SessionOutput =
     }
 
 export type SessionEffect =
-  /** Asks for a route without the excluded peers, then reports `routed` or `unroutable`. */
-  | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId> }
+  /**
+   * Asks for a route without the excluded peers, then reports `routed` or `unroutable`. Those of them that are
+   * `doubtful` failed a while ago: where there is no way around them, they are asked again at once.
+   */
+  | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId>; readonly doubtful: ReadonlySet<PeerId> }
   /** Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`; never waits. */
   | { readonly kind: 'detour'; readonly route: readonly Hop[]; readonly excluded: ReadonlySet<PeerId> }
   /** Opens the stream to the head of this epoch's route. */

@@ -52,6 +52,7 @@ export type GenerationEvent =
   | {
       readonly event: 'recovered'
       readonly ms: number
+      /** Tokens that a hop of the new route had to be sent again before it could go on; the most of any hop. */
       readonly replayedTokens: number
       readonly route: readonly Hop[]
       /** See {@link Answer.exact}: true means that what follows is the same as without the loss. */

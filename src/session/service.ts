@@ -43,7 +43,10 @@ export interface SessionParts {
    * Hops that cover all layers and avoid the excluded peers.
    * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
    */
-  route: (excluded: ReadonlySet<PeerId>, options: { signal: AbortSignal }) => Promise<readonly Hop[]>
+  route: (
+    excluded: ReadonlySet<PeerId>,
+    options: { signal: AbortSignal; doubtful: ReadonlySet<PeerId> }
+  ) => Promise<readonly Hop[]>
   /**
    * Whether the route that was given last computes every layer in the numeric class of the first one.
    * @default always
@@ -494,7 +497,7 @@ class Driver {
         this.#wake?.()
         break
       case 'route':
-        void this.#route(effect.excluded)
+        void this.#route(effect.excluded, effect.doubtful)
         break
       case 'detour': {
         const found = this.#parts.detour?.(effect.route, effect.excluded)
@@ -520,14 +523,14 @@ class Driver {
     }
   }
 
-  async #route(excluded: ReadonlySet<PeerId>): Promise<void> {
+  async #route(excluded: ReadonlySet<PeerId>, doubtful: ReadonlySet<PeerId>): Promise<void> {
     this.#routing?.abort(new Error('a newer route is asked for'))
     const routing = new AbortController()
     this.#routing = routing
     const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(routeWaitMs)])
     let event: SessionEvent
     try {
-      const route = await this.#parts.route(excluded, { signal })
+      const route = await this.#parts.route(excluded, { signal, doubtful })
       event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {
       event = { kind: 'unroutable', error: error as Error }

@@ -15,6 +15,7 @@ import {
   attentionBlock,
   detourMs,
   detourRetryMs,
+  excludedGraceMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
@@ -95,6 +96,8 @@ export class Session {
   #lastLoss = ''
   #recoveries = 0
   #replayedTokens = 0
+  /** Stages that hold a cache of this session, as far as this driver knows. */
+  readonly #warm = new Set<string>()
   #retryMs: number | undefined
   #closingMs = 0
   #outcome: SessionOutcome | undefined
@@ -204,7 +207,13 @@ export class Session {
   #askRoute(): void {
     this.#retryMs = undefined
     this.#forgetExcluded()
-    this.#effects.push({ kind: 'route', excluded: new Set(this.#excluded.keys()) })
+    const before = this.#nowMs + excludeMs - excludedGraceMs
+    const doubtful = [...this.#excluded].flatMap(([peer, untilMs]) => (untilMs <= before ? [peer] : []))
+    this.#effects.push({
+      kind: 'route',
+      excluded: new Set(this.#excluded.keys()),
+      doubtful: new Set(doubtful)
+    })
   }
 
   #forgetExcluded(): void {
@@ -222,6 +231,8 @@ export class Session {
     // The last token is computed again in any case: its sample may be what was lost.
     this.#keep = isFirst ? 0 : this.#ids.length - 1
     this.#cursor = this.#keep === 0 ? 0 : undefined
+    // The head says itself what it has; of the others only those that were on a route have anything.
+    this.#replayedTokens = route.slice(1).every(hop => this.#warm.has(seatOf(hop))) ? 0 : this.#keep
     this.#credit = new SendCredit()
     this.#progressMs = this.#nowMs
     this.#pace = new Pace(route.length)
@@ -273,6 +284,7 @@ export class Session {
     if (hop !== undefined) {
       const { peer } = this.#route[hop]!
       this.#excluded.set(peer, this.#nowMs + excludeMs)
+      this.#warm.delete(seatOf(this.#route[hop]!))
       this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason } })
     }
     this.#recoveries += 1
@@ -421,6 +433,7 @@ export class Session {
       this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: isSlow ? 'slow' : 'left' } })
     }
     this.#dropDetour()
+    for (const hop of detour.route) this.#warm.add(seatOf(hop))
     this.#onRouted(detour.route, detour.exact)
   }
 
@@ -529,6 +542,7 @@ export class Session {
     this.#progressMs = this.#nowMs
     const round = this.#isLap ? this.#pace.token(this.#nowMs - this.#stepMs, this.#isFair) : undefined
     this.#isLap = false
+    if (!this.#hasLapped) for (const hop of this.#route) this.#warm.add(seatOf(hop))
     this.#hasLapped = true
     this.#recoveries = 0
     if (this.#lostMs !== undefined) {
@@ -586,7 +600,7 @@ export class Session {
     this.#progressMs = this.#nowMs
     if (this.#cursor === undefined) {
       this.#cursor = ack.length
-      this.#replayedTokens = this.#keep - ack.length
+      this.#replayedTokens = Math.max(this.#replayedTokens, this.#keep - ack.length)
     }
     this.#pump()
   }
@@ -685,4 +699,9 @@ export class Session {
       this.#lose(this.#pace.suspect, 'slow', `nothing came back for ${this.#stuckMs} ms`)
     else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
   }
+}
+
+/** One stage of one peer: where a session may have a cache. */
+function seatOf({ peer, start, end }: Hop): string {
+  return `${peer}/${start}-${end}`
 }

@@ -23,6 +23,15 @@ describe('a question for a route', () => {
     expect(ask(only, excluded, excludedGraceMs).kind).toBe('hops')
   })
 
+  test('asks at once whom it has doubted for a while, and still not who failed just now', () => {
+    const [old, fresh] = [peerId(0), peerId(1)]
+    const question = { from: peerId(9), excluded: new Set([old, fresh]), inflight: new Map(), waitedMs: 0 }
+    const both = [...only, peer(1, 100, { stages: [stage(0, 4)], layerMs: 0.1 })]
+    const answer = answerRoute(both, shape, { ...question, doubtful: new Set([old]) })
+    expect(answer).toMatchObject({ kind: 'hops', hops: [{ peer: old }] })
+    expect(answerRoute([both[1]!], shape, { ...question, doubtful: new Set([old]) })).toEqual({ kind: 'wait' })
+  })
+
   test('waits while peers load, and gives up soon where the budgets cannot suffice', () => {
     const loading = [peer(0, 100, { stages: [stage(0, 4, false)] })]
     expect(ask(loading, none, 10 * missingGraceMs)).toEqual({ kind: 'wait' })

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import {
+  excludedGraceMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
@@ -253,6 +254,33 @@ describe('a new epoch', () => {
       { kind: 'recovered', ms: 70, replayedTokens: 4, route: route('X', 'C'), exact: true },
       { kind: 'token', id: 53, position: 5, stop: undefined }
     ])
+  })
+
+  test('who failed a while ago is asked again where there is no way around it, who failed just now is not', () => {
+    const kit = lost()
+    const asked = () => kit.effects.flatMap(e => (e.kind === 'route' ? [[...e.excluded], [...e.doubtful]] : []))
+    expect(asked()).toEqual([[peer('B')], []])
+    kit.on(1, ['A', 'C']).frame(1, { kind: 'ack', epoch: 1, length: 4, steps: 0, tokens: 0 }).token(1, 5, 53)
+    kit.wait(excludedGraceMs).refuse(1, 0, 'next-lost')
+    expect(asked()).toEqual([[peer('B'), peer('C')], [peer('B')]])
+  })
+
+  test('tokens are replayed to whoever was on no route before', () => {
+    const kit = lost()
+    const recovers = (epoch: number, names: string[], length: number) => {
+      kit
+        .on(epoch, names)
+        .frame(epoch, { kind: 'ack', epoch, length, steps: 0, tokens: 0 })
+        .token(epoch, 4 + epoch, 53)
+      return kit.outputs.flatMap(o => (o.kind === 'recovered' ? [o.replayedTokens] : []))
+    }
+    expect(recovers(1, ['A', 'C'], 4)).toEqual([4])
+    // Nobody knows who it was: both may still have their caches.
+    kit.refuse(1, 0, 'gap')
+    expect(recovers(2, ['A', 'C'], 5)).toEqual([0])
+    // What C had is gone with it.
+    kit.refuse(2, 0, 'next-lost')
+    expect(recovers(3, ['A', 'C'], 6)).toEqual([6])
   })
 
   test('P3: a route of another numeric class is said, and stays said when the old class is back', () => {
