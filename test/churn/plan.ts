@@ -10,8 +10,8 @@ export type Way = 'kill' | 'silent' | 'drop' | 'left' | 'drain'
 /** A loss at a random place and time. */
 export interface Fault {
   readonly way: Way
-  /** Tokens of the answer that are there when it happens; 0 is before the first one, in the prompt's pass. */
-  readonly atToken: number
+  /** The share of the answer that is there when it happens; 0 is before the first token, in the prompt's pass. */
+  readonly at: number
   /** And so long after that token, in ms: the middle of a step is as likely as its edges. */
   readonly delayMs: number
   /** Which of the hops that can be lost, in [0, 1). */
@@ -82,13 +82,13 @@ export function planOf(seed: number, index: number, ways: readonly Way[]): Answe
     const shape = rng()
     return {
       way,
-      atToken: Math.floor(rng() * (tokensMax - 20)),
+      at: Math.max(0, rng() * 1.02 - 0.07),
       delayMs: rng() * 12,
       hop: rng(),
       pair: shape < 0.15,
-      againMs: shape >= 0.15 && shape < 0.3 ? rng() * 60 : null,
+      againMs: shape >= 0.15 && shape < 0.3 ? rng() * 25 : null,
       backSoon: rng() < 0.5
     }
-  }).sort((a, b) => a.atToken - b.atToken)
+  }).sort((a, b) => a.at - b.at)
   return { index, prompt, maxTokens: tokensMax, ...sampling, faults }
 }

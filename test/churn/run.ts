@@ -101,7 +101,7 @@ export class Runner {
           tokensPerSecond = event.timing.tokensPerSecond
         }
         if (event.event !== 'route' && event.event !== 'token') continue
-        while (waiting[0] !== undefined && waiting[0].atToken <= ids.length) {
+        while (waiting[0] !== undefined && waiting[0].at * expected.length <= ids.length) {
           const fault = waiting.shift()!
           this.#later(fault.delayMs, () => this.#strike(fault))
         }

@@ -1,0 +1,64 @@
+/** A few dozen losses with a fixed seed, as `npm run churn` does them by the thousand. */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+const file = fileURLToPath(new URL('./churn.ts', import.meta.url))
+
+/** Runs the suite's own command; its children end with it. */
+function churn(
+  args: readonly string[]
+): Promise<{ code: number | null; events: Record<string, unknown>[]; stderr: string }> {
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', text => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  return new Promise(resolve => {
+    child.once('close', code =>
+      resolve({
+        code,
+        events: stdout
+          .split('\n')
+          .filter(Boolean)
+          .map(line => JSON.parse(line) as Record<string, unknown>),
+        stderr
+      })
+    )
+  })
+}
+
+it('two dozen losses change no token and blame nobody', async () => {
+  const faults = 24
+  const { code, events, stderr } = await churn([
+    '--faults',
+    String(faults),
+    '--seed',
+    '3',
+    '--layout',
+    'four',
+    '--json'
+  ])
+  const last = events.at(-1) as
+    | { faults: number; identical: number; blamed: number; tokensLost: number; pauseMs: Record<string, object> }
+    | undefined
+  // What it says is what a person needs who sees this fail: the command at its end repeats the failure.
+  expect({ code, blamed: last?.blamed, tokensLost: last?.tokensLost }, stderr).toEqual({
+    code: 0,
+    blamed: 0,
+    tokensLost: 0
+  })
+  expect(last!.faults).toBeGreaterThanOrEqual(faults)
+  expect(last!.identical).toBe(last!.faults)
+  expect(Object.keys(last!.pauseMs)).toEqual(['kill', 'silent', 'left'])
+  const answers = events.filter(({ event }) => event === 'answer') as unknown as { recoveries: object[] }[]
+  expect(answers.flatMap(({ recoveries }) => recoveries).length).toBeGreaterThan(faults / 2)
+}, 240_000)
+
+it('a number that is none is refused', async () => {
+  expect(await churn(['--faults', 'many'])).toMatchObject({ code: 2, stderr: expect.stringContaining('many') })
+})
