@@ -98,6 +98,9 @@ interface Loaded {
   busyUntilMs: number
   places: number
   onEmpty: (() => void) | undefined
+  /** Caches that are being freed, and what waits for that. */
+  freeing: number
+  readonly onFreed: (() => void)[]
 }
 
 /** What an Open said, for the checks. */
@@ -121,6 +124,8 @@ export class Brain {
   readonly #opened = new Map<LinkId, Opened>()
   readonly #seatOpened = new Map<SeatId, Opened>()
   readonly #places = new Map<SeatId, Place>()
+  /** Seats whose cache is reserved once others are free. */
+  readonly #waitingOpens = new Set<SeatId>()
   readonly #inflight = new Map<PeerId, number>()
   readonly sessions = new Map<SessionId, SessionRun>()
   #loaded: Loaded[] = []
@@ -392,7 +397,15 @@ export class Brain {
 
   #load(range: Range): void {
     const { shape } = this.#host
-    const loaded: Loaded = { range, engine: undefined, busyUntilMs: 0, places: 0, onEmpty: undefined }
+    const loaded: Loaded = {
+      range,
+      engine: undefined,
+      busyUntilMs: 0,
+      places: 0,
+      onEmpty: undefined,
+      freeing: 0,
+      onFreed: []
+    }
     this.#loaded = [...this.#loaded, loaded]
     const cacheBytesMax = this.#share()
     if (cacheBytesMax === undefined) {
@@ -600,8 +613,17 @@ export class Brain {
     })
   }
 
-  #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
+  #open(effect: StageEffect & { kind: 'open-engine' }): void {
+    const { seat, stage, session, tokensMax, sampling } = effect
     const loaded = this.#loaded.find(each => sameRange(each.range, stage))!
+    // What is being freed makes room first.
+    if (loaded.freeing > 0) {
+      this.#waitingOpens.add(seat)
+      loaded.onFreed.push(() => {
+        if (this.#waitingOpens.delete(seat)) this.#open(effect)
+      })
+      return
+    }
     const engine = loaded.engine!
     try {
       engine.openNow(session, { tokensMax, sampling })
@@ -670,10 +692,12 @@ export class Brain {
   #free(seat: SeatId): void {
     const place = this.#places.get(seat)
     if (place === undefined) {
+      this.#waitingOpens.delete(seat)
       this.#feed({ kind: 'freed', seat })
       return
     }
     place.isEnding = true
+    place.loaded.freeing++
     const free = (): void => {
       // What was computed at the very end is told first, as a promise's next turn would.
       this.#host.after(0, () => {
@@ -681,8 +705,10 @@ export class Brain {
         this.#places.delete(seat)
         this.#seatOpened.delete(seat)
         place.loaded.places--
+        place.loaded.freeing--
         this.#feed({ kind: 'freed', seat })
         if (place.loaded.places === 0) place.loaded.onEmpty?.()
+        if (place.loaded.freeing === 0) for (const open of place.loaded.onFreed.splice(0)) open()
       })
     }
     if (place.isRunning) place.onIdle = free

@@ -48,14 +48,22 @@ export function drawScenario(seed: number): Scenario {
   const isLossy = chance.happens(0.3)
   const lies: FaultKind[] = chance.happens(0.12) ? ['garble'] : chance.happens(0.08) ? ['corrupt'] : []
   const calm = chance.happens(0.1)
+  // A radio that is full for minutes shows nothing but that: slow ones get a model that fits them.
+  const rateMbps = chance.pick([5, 20, 100, 1000])
   const file: ScenarioFile = {
     name: `random ${seed}`,
     minutes: chance.between(0.5, 1.2),
-    healS: 100,
-    model: { layers, layerMB, cacheBytesPerToken, contextTokens, stepBytes: chance.pick([256, 2048, 8192]) },
+    healS: 150,
+    model: {
+      layers,
+      layerMB,
+      cacheBytesPerToken,
+      contextTokens,
+      stepBytes: rateMbps < 100 ? 256 : chance.pick([2048, 8192])
+    },
     peers,
     radio: {
-      rateMbps: chance.pick([5, 20, 100, 1000]),
+      rateMbps,
       delayMs: chance.pick([0.2, 2, 10, 40, 120]),
       jitterMs: chance.pick([0, 1, 20]),
       loss: isLossy ? chance.between(0, 0.03) : 0,

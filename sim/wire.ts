@@ -122,6 +122,8 @@ export class Channel {
   }
 }
 
+/** Delay of what is sent, above which a link counts as troubled. */
+const fullMs = 1_000
 /** Between two packets of a long frame, at most. */
 const packetMs = 50
 const handshakeRounds = 3
@@ -404,6 +406,8 @@ export class Wire {
     parcel.state = 'flying'
     const arrivalMs = this.#radio.arrival(end.station.index, path, parcel.bytes, this.#agenda.nowMs, this.#chance)
     end.lastMs = Math.max(end.lastMs, arrivalMs)
+    // Air that is as full as this is no fault of the peer behind it.
+    if (end.lastMs - this.#agenda.nowMs > fullMs) this.#onTrouble(end.station.index, other.station.index)
     this.#agenda.at(end.lastMs, () => {
       if (this.#radio.path(end.station.index, other.station.index) === undefined) {
         this.#hold(end, parcel)

@@ -58,6 +58,8 @@ export interface SeatHost {
   close(link: Link): void
   /** Leaves a stream to its other end, and closes it after a while. */
   linger(link: Link): void
+  /** What the seat retained is gone. */
+  release(seat: Seat): void
   /** The seat is free: nothing refers to it any more. */
   leave(seat: Seat): void
 }
@@ -94,7 +96,7 @@ export class Seat {
   readonly isTail: boolean
   readonly #host: SeatHost
   /** undefined at the tail, which sends tokens. */
-  readonly #retained: RetainedStates | undefined
+  #retained: RetainedStates | undefined
 
   phase: Phase = 'opening'
   epoch = 0
@@ -583,6 +585,9 @@ export class Seat {
     if (this.phase === 'closing') return
     this.phase = 'closing'
     this.closingMs = nowMs
+    // Nobody is replayed to any more: what takes this room next must not wait for Closed.
+    this.#retained = undefined
+    this.#host.release(this)
     this.#queue = []
     this.#outbox = []
     if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.prepare.next })

@@ -180,9 +180,13 @@ export class Stages {
   }
 
   /** @internal */
+  release(seat: Seat): void {
+    this.#retainBytes -= seat.retainedBytes
+  }
+
+  /** @internal */
   leave(seat: Seat): void {
     this.#seats.delete(seat.id)
-    this.#retainBytes -= seat.retainedBytes
   }
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────

@@ -535,6 +535,18 @@ describe('losing and closing', () => {
       expect(arrives(kit).map(({ kind }) => kind)).toContain('open-engine')
     })
 
+    test('and what it retained does not count any more while the rest of it is freed', () => {
+      const kit = middle()
+      const { retainBytes } = kit.stages
+      kit.stages.retainBytesMax = retainBytes
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      arrives(kit)
+      expect(kit.stages.retainBytes).toBe(retainBytes)
+      kit.do({ kind: 'freed', seat })
+      expect(kit.stages.retainBytes).toBe(retainBytes)
+    })
+
     test('but not while a recovery may still come back to it', () => {
       const kit = middle()
       kit.do({ kind: 'closed', link: 1, message: 'reset' })
