@@ -465,6 +465,8 @@ export const silenceMaxMs = 10_000
 export const aliveOpeningMs = 4_000
 /** How often a round trip is measured where nothing is in doubt. */
 export const alivePingMs = 5_000
+/** One dial to a peer that fell silent and has not been heard since, when something is to be opened to it. */
+export const silentDialMs = 500
 /** Peers that are asked as well when one is in doubt, to tell its silence from the own isolation. */
 export const aliveWitnessesMax = 3
 /** An alive frame: three numbers. */

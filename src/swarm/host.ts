@@ -40,7 +40,9 @@ import {
   providerRepublishMs,
   providerSweepMs,
   providerTtlMs,
+  recordsMax,
   rememberedMs,
+  silentDialMs,
   streamWindowBytesMax
 } from '../limits.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
@@ -88,7 +90,7 @@ interface Handled {
 /** One connected peer, counted as it is asked for: nothing is done per frame. */
 class Traffic implements LinkTraffic {
   readonly peer: PeerId
-  /** Open channels on which something depends. */
+  /** Channels on which something depends, open or being opened. */
   channels = 0
   readonly #connections = new Set<Connection>()
   /** Of connections that are closed. */
@@ -218,6 +220,8 @@ export class Host implements Links {
   readonly #channels = new Set<StreamChannel>()
   readonly #connected = new Set<PeerId>()
   readonly #traffic = new Map<PeerId, Traffic>()
+  /** How peers that are not connected any more were lost, where that was not a plain close. */
+  readonly #losses = new Map<PeerId, LossReason>()
   /** Peers with several connections that are being looked after. */
   readonly #duplicates = new Set<string>()
   #stopped = false
@@ -325,6 +329,11 @@ export class Host implements Links {
 
   /** Ends every connection to a peer at once; its channels end with an error that says why. */
   disconnect(peer: PeerId, message: string, reason: LossReason = 'closed'): void {
+    if (reason !== 'closed') {
+      // Bounded by simply starting anew: it only makes a dial shorter.
+      if (this.#losses.size >= recordsMax) this.#losses.clear()
+      this.#losses.set(peer, reason)
+    }
     // Before their connection, which would only tell them that it broke.
     for (const channel of [...this.#channels]) {
       if (channel.remote === peer) channel.abort(new PeerLostError(peer, message, reason))
@@ -340,11 +349,27 @@ export class Host implements Links {
     const frameBytesMax = this.#handled.get(protocol)?.frameBytesMax ?? frameBytesDefaultMax
     if (peer === this.self) return this.#openToSelf(protocol, frameBytesMax)
     const id = peerIdFromText(peer)
+    // Whoever waits for a channel depends on the peer already: a silent one would keep it waiting.
+    const traffic = this.#handled.get(protocol)?.background === true ? undefined : this.#traffic.get(peer)
+    if (traffic !== undefined) this.#depend(traffic)
+    try {
+      return await this.#openTo(id, peer, protocol, { signal, frameBytesMax })
+    } finally {
+      if (traffic !== undefined) traffic.channels -= 1
+    }
+  }
+
+  async #openTo(
+    id: Libp2pPeerId,
+    peer: PeerId,
+    protocol: string,
+    { signal, frameBytesMax }: { signal: AbortSignal; frameBytesMax: number }
+  ): Promise<Channel> {
     const tried = new Set<Connection>()
     for (;;) {
       let connection: Connection | undefined
       try {
-        connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#node.dial(id, { signal }))
+        connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#reach(id, peer, signal))
         tried.add(connection)
         const stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
         return this.#channel(stream, peer, protocol, frameBytesMax)
@@ -353,9 +378,16 @@ export class Host implements Links {
         // One of two connections may have been closed under us as a duplicate: the other one counts.
         const other = this.#preferred(this.#node.getConnections(id))
         if (connection?.status !== 'open' && other !== undefined && !tried.has(other)) continue
-        throw new PeerLostError(peer, `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`)
+        const message = `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`
+        throw new PeerLostError(peer, message, this.#losses.get(peer))
       }
     }
+  }
+
+  /** A connection to a peer that has none. One that fell silent has little time: it has been dialled ever since. */
+  #reach(id: Libp2pPeerId, peer: PeerId, signal: AbortSignal): Promise<Connection> {
+    const limit = this.#losses.has(peer) ? AbortSignal.any([signal, AbortSignal.timeout(silentDialMs)]) : signal
+    return this.#node.dial(id, { signal: limit })
   }
 
   async handle(
@@ -435,8 +467,12 @@ export class Host implements Links {
   #watch(stream: Stream, peer: PeerId): void {
     const traffic = this.#traffic.get(peer)
     if (traffic === undefined) return
-    traffic.channels += 1
+    this.#depend(traffic)
     stream.addEventListener('close', () => (traffic.channels -= 1), { once: true })
+  }
+
+  #depend(traffic: Traffic): void {
+    traffic.channels += 1
     if (traffic.channels === 1) this.#init.onWatch?.()
   }
 
@@ -461,6 +497,7 @@ export class Host implements Links {
       this.#traffic.set(peer, traffic)
     }
     traffic.opened(connection)
+    this.#losses.delete(peer)
     if (!this.#connected.has(peer)) {
       this.#connected.add(peer)
       this.#init.onConnect?.(peer)
