@@ -9,6 +9,7 @@ export const onnxType = { f32: 1, u8: 2, i32: 6, i64: 7, f16: 10, bf16: 16 } as 
 export type OnnxType = keyof typeof onnxType
 
 type Attribute = { readonly i: number } | { readonly f: number } | { readonly ints: readonly number[] }
+export type Attributes = Readonly<Record<string, Attribute>>
 /** A named dimension is one that changes from run to run. */
 type Dimension = number | string
 
@@ -24,17 +25,12 @@ export class GraphWriter {
   }
 
   /** Adds a node with one output and returns its name. */
-  node(type: string, inputs: readonly string[], attributes: Record<string, Attribute> = {}): string {
+  node(type: string, inputs: readonly string[], attributes: Attributes = {}): string {
     return this.nodes(type, inputs, 1, attributes)[0]!
   }
 
   /** Adds a node with several outputs and returns their names. */
-  nodes(
-    type: string,
-    inputs: readonly string[],
-    outputs: number,
-    attributes: Record<string, Attribute> = {}
-  ): readonly string[] {
+  nodes(type: string, inputs: readonly string[], outputs: number, attributes: Attributes = {}): readonly string[] {
     const id = this.#nodes++
     const names = Array.from({ length: outputs }, (_, i) => `${type}_${id}_${i}`)
     this.#add(type, `${type}_${id}`, inputs, names, attributes)
@@ -114,7 +110,7 @@ export class GraphWriter {
     name: string,
     inputs: readonly string[],
     outputs: readonly string[],
-    attributes: Record<string, Attribute>
+    attributes: Attributes
   ): void {
     const node = new Message()
     for (const input of inputs) node.string(1, input)
@@ -136,7 +132,13 @@ export class GraphWriter {
 }
 
 /** Operators of ONNX Runtime's own domain that the graphs use. */
-const contributed = new Set(['MatMulNBits', 'FusedMatMul', 'SkipSimplifiedLayerNormalization'])
+const contributed = new Set([
+  'FusedMatMul',
+  'MatMulNBits',
+  'QuickGelu',
+  'RotaryEmbedding',
+  'SkipSimplifiedLayerNormalization'
+])
 
 function tensorHead(name: string, type: OnnxType, shape: readonly number[]): Message {
   const tensor = new Message()

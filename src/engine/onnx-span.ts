@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import { EngineError } from '../errors.ts'
 import { attentionBlock } from '../limits.ts'
 import type { SessionCache } from './cache.ts'
-import { buildGraph, buildHeadGraph, type GraphInit } from './graph.ts'
+import { buildGraph, buildHeadGraph, type GraphInit, isPortable } from './graph.ts'
 import { RopeTable } from './rope.ts'
 
 const T = attentionBlock
@@ -35,6 +35,8 @@ export class OnnxSpan {
   readonly #layers: InferenceSession
   readonly #head: InferenceSession | undefined
   readonly #rope: RopeTable
+  /** The whole tables, as the graphs of quantised models read them. */
+  #ropeTables: Feeds = {}
   readonly #cacheFeeds = new WeakMap<SessionCache, CacheFeeds>()
   /** Dummy keys and values, and what fills the current block: never written. */
   #zeroed = new Float32Array(0)
@@ -70,7 +72,12 @@ export class OnnxSpan {
 
   /** Makes room for positions below `tokensMax` in the tables that do not depend on the session. */
   grow(tokensMax: number): void {
-    this.#rope.grow(tokensMax)
+    const { heads, kvHeads } = this.#init.config
+    // The operator of quantised models asks for as many rows as there are heads, used or not.
+    this.#rope.grow(Math.max(tokensMax, heads + 2 * kvHeads))
+    const { rows, cos, sin } = this.#rope
+    const half = this.#init.config.headDim / 2
+    this.#ropeTables = { cos: new Tensor('float32', cos, [rows, half]), sin: new Tensor('float32', sin, [rows, half]) }
   }
 
   /**
@@ -105,9 +112,7 @@ export class OnnxSpan {
     feeds.back = new Tensor('float32', this.#zeros(kvHeads * queries * unused), [kvHeads, queries, unused])
     feeds.pad = new Tensor('float32', this.#zeros(unused * row), [unused, kvHeads, headDim])
     feeds.mask = maskOf(cache, n, heads / kvHeads)
-    const rope = [n, 1, 2, headDim / 2]
-    feeds.cos = new Tensor('float32', this.#rope.cos(c, n), rope)
-    feeds.sin = new Tensor('float32', this.#rope.sin(c, n), rope)
+    this.#feedRotation(feeds, c, n)
     if (start === 0) feeds.ids = this.#idTensor(input as Int32Array, n)
     else feeds.hidden = this.#hiddenTensor(input as Float32Array, n)
     if (twinRows) {
@@ -162,10 +167,29 @@ export class OnnxSpan {
       feeds[`past_v.${start + l}`] = new Tensor('float32', values, [P / T, kvHeads, T, headDim])
     }
     feeds.split = new Tensor('int64', BigInt64Array.of(BigInt(P), BigInt(T)), [2])
-    feeds.ones = new Tensor('float32', new Float32Array(P + T).fill(1), [P + T, 1])
+    if (isPortable(this.#init)) feeds.ones = new Tensor('float32', new Float32Array(P + T).fill(1), [P + T, 1])
     if (known === undefined) this.#cacheFeeds.set(cache, { past, feeds })
     else known.past = past
     return feeds
+  }
+
+  /** Positions [position, position + n) of the rotary embedding. */
+  #feedRotation(feeds: Feeds, position: number, n: number): void {
+    const { heads, kvHeads, headDim } = this.#init.config
+    if (isPortable(this.#init)) {
+      const half = headDim / 2
+      const rows = (table: Float32Array): Tensor =>
+        new Tensor('float32', table.subarray(position * half, (position + n) * half), [n, 1, 1, half])
+      feeds.cos = rows(this.#rope.cos)
+      feeds.sin = rows(this.#rope.sin)
+      return
+    }
+    Object.assign(feeds, this.#ropeTables)
+    const width = heads + 2 * kvHeads
+    const turns = new BigInt64Array(n * width)
+    // Values stay at row 0.
+    for (let s = 0; s < n; s++) turns.fill(BigInt(position + s), s * width, s * width + heads + kvHeads)
+    feeds.turns = new Tensor('int64', turns, [n, width])
   }
 
   #idTensor(ids: Int32Array, n: number): Tensor {

@@ -1,6 +1,6 @@
 /**
- * Rotary position embedding (Su et al. 2021) in Hugging Face's half-rotation form, as two tables whose rows
- * the graph takes as views: positions of a pass are contiguous, so no lookup is needed.
+ * Rotary position embedding (Su et al. 2021) in Hugging Face's half-rotation form, as two tables with one row per
+ * position: pair i of a head turns by position·theta^(-2i / headDim). Row 0 turns by nothing.
  */
 export class RopeTable {
   readonly #headDim: number
@@ -17,22 +17,16 @@ export class RopeTable {
   /** Makes the tables reach to position `rows - 1`: as long as the longest open session, not the model's context. */
   grow(rows: number): void {
     if (rows <= this.#rows) return
-    const d = this.#headDim
-    const half = d / 2
-    const cos = new Float32Array(rows * d)
-    const sin = new Float32Array(rows * d)
+    const half = this.#headDim / 2
+    const cos = new Float32Array(rows * half)
+    const sin = new Float32Array(rows * half)
     cos.set(this.#cos)
     sin.set(this.#sin)
     for (let i = 0; i < half; i++) {
-      const frequency = this.#theta ** ((-2 * i) / d)
+      const frequency = this.#theta ** ((-2 * i) / this.#headDim)
       for (let position = this.#rows; position < rows; position++) {
-        const at = position * d + i
-        const c = Math.cos(position * frequency)
-        const s = Math.sin(position * frequency)
-        cos[at] = c
-        cos[at + half] = c
-        sin[at] = -s
-        sin[at + half] = s
+        cos[position * half + i] = Math.cos(position * frequency)
+        sin[position * half + i] = Math.sin(position * frequency)
       }
     }
     this.#rows = rows
@@ -40,13 +34,17 @@ export class RopeTable {
     this.#sin = sin
   }
 
-  /** [n, 1, 2, headDim / 2]: the cosine of each pair, once per half. A view. */
-  cos(position: number, n: number): Float32Array {
-    return this.#cos.subarray(position * this.#headDim, (position + n) * this.#headDim)
+  get rows(): number {
+    return this.#rows
   }
 
-  /** [n, 1, 2, headDim / 2]: minus the sine for the first half, the sine for the second. A view. */
-  sin(position: number, n: number): Float32Array {
-    return this.#sin.subarray(position * this.#headDim, (position + n) * this.#headDim)
+  /** [rows, headDim / 2]: the cosine of each pair. Replaced when the tables grow. */
+  get cos(): Float32Array {
+    return this.#cos
+  }
+
+  /** [rows, headDim / 2]: the sine of each pair. Replaced when the tables grow. */
+  get sin(): Float32Array {
+    return this.#sin
   }
 }

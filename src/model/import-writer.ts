@@ -291,9 +291,14 @@ function plan(name: string, config: ModelConfig): { parts: Part[]; inputs: numbe
       }
     case 'o':
       return one(name, hidden, heads * headDim)
-    case 'gate':
-    case 'up':
-      return one(name, intermediate, hidden)
+    case 'gateUp':
+      return {
+        parts: [
+          { tensor: 'gate', rows: intermediate },
+          { tensor: 'up', rows: intermediate }
+        ],
+        inputs: hidden
+      }
     case 'down':
       return one(name, hidden, intermediate)
     default:

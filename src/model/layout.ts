@@ -32,14 +32,13 @@ interface Matrix {
   readonly outputs: number
 }
 
-/** The matrices of a layer in file order; `qkv` is query, key and value rows stacked. */
+/** The matrices of a layer in file order; `qkv` is query, key and value rows stacked, `gateUp` gate and up rows. */
 export function layerMatrices(config: ModelConfig): Matrix[] {
   const { hidden, intermediate, heads, kvHeads, headDim } = config
   return [
     { name: 'qkv', inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim },
     { name: 'o', inputs: heads * headDim, outputs: hidden },
-    { name: 'gate', inputs: hidden, outputs: intermediate },
-    { name: 'up', inputs: hidden, outputs: intermediate },
+    { name: 'gateUp', inputs: hidden, outputs: 2 * intermediate },
     { name: 'down', inputs: intermediate, outputs: hidden }
   ]
 }

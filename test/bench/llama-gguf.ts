@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { embeddingType, layerMatrices, shardTensors } from '../../src/model/layout.ts'
+import { embeddingType, shardTensors } from '../../src/model/layout.ts'
 import { type Manifest, type ShardRole, shardName } from '../../src/model/manifest.ts'
 import { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts'
 
@@ -85,12 +85,16 @@ export function exportGguf(manifest: Manifest, shardDirectory: string, file: str
         rowsOf(part('qkv', hidden), queries + keys, queries + 2 * keys)
       )
     )
-    const names = { o: 'attn_output', gate: 'ffn_gate', up: 'ffn_up', down: 'ffn_down' } as const
-    for (const { name, inputs, outputs } of layerMatrices(config)) {
-      if (name === 'qkv') continue
-      const theirs = names[name as keyof typeof names]
-      tensors.push(product(`${at}.${theirs}.weight`, outputs, inputs, layerBits, () => part(name, inputs)))
-    }
+    tensors.push(
+      product(`${at}.attn_output.weight`, hidden, queries, layerBits, () => part('o', queries)),
+      product(`${at}.ffn_gate.weight`, intermediate, hidden, layerBits, () =>
+        rowsOf(part('gateUp', hidden), 0, intermediate)
+      ),
+      product(`${at}.ffn_up.weight`, intermediate, hidden, layerBits, () =>
+        rowsOf(part('gateUp', hidden), intermediate, 2 * intermediate)
+      ),
+      product(`${at}.ffn_down.weight`, hidden, intermediate, layerBits, () => part('down', intermediate))
+    )
   }
   writeGguf(file, metadataOf(manifest), tensors)
 }

@@ -111,7 +111,8 @@ it.each([
       const want = await outputs(exact)
       // Activations are rounded to 8 bits per block of 32: 1/127 of the block's largest, halved on average.
       expect(relativeError(seen.hidden, want.hidden)).toBeLessThan(0.03)
-      expect(relativeError(seen.logits, want.logits)).toBeLessThan(0.03)
+      // One row of 70 values, which with some random weights are small: 0.008 to 0.033 over 96 models.
+      expect(relativeError(seen.logits, want.logits)).toBeLessThan(0.045)
     } finally {
       model.remove()
       exact.remove()

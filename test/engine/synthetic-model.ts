@@ -151,7 +151,12 @@ export function llama2cModel(file: string, edge: EdgeType): TestModel {
     const l = layer ?? 0
     const matrices: Record<string, Float32Array> =
       role === 'layer'
-        ? { qkv: join(halves(wq[l]!), halves(wk[l]!), wv[l]!), o: wo[l]!, gate: gate[l]!, up: up[l]!, down: down[l]! }
+        ? {
+            qkv: join(halves(wq[l]!), halves(wk[l]!), wv[l]!),
+            o: wo[l]!,
+            gateUp: join(gate[l]!, up[l]!),
+            down: down[l]!
+          }
         : { output }
     const vectors: Record<string, Float32Array> =
       role === 'layer' ? { norm1: norm1[l]!, norm2: norm2[l]! } : { embedding, norm }

@@ -50,7 +50,9 @@ function expectSame(model: StoredModel, tensors: Map<string, TinyTensor>): void 
     const attention = ['q', 'k', 'v'].flatMap(name => [...values(`${prefix}.self_attn.${name}_proj`)])
     near(matrices.get('qkv')!.values, Float32Array.from(attention))
     near(matrices.get('o')!.values, values(`${prefix}.self_attn.o_proj`))
-    for (const name of ['gate', 'up', 'down']) near(matrices.get(name)!.values, values(`${prefix}.mlp.${name}_proj`))
+    const both = ['gate', 'up'].flatMap(name => [...values(`${prefix}.mlp.${name}_proj`)])
+    near(matrices.get('gateUp')!.values, Float32Array.from(both))
+    near(matrices.get('down')!.values, values(`${prefix}.mlp.down_proj`))
   }
   const head = readShard(model, config.layers + 1)
   expect(head.vectors.get('norm')).toEqual(values('model.norm'))

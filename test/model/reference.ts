@@ -117,8 +117,9 @@ export function generateGreedy(model: StoredModel, prompt: readonly number[], co
       }
       x = add(x, multiply(matrices.get('o')!, attended))
       const normed = norm(x, vectors.get('norm2')!, config.normEpsilon)
-      const gate = multiply(matrices.get('gate')!, normed)
-      const up = multiply(matrices.get('up')!, normed)
+      const both = multiply(matrices.get('gateUp')!, normed)
+      const gate = both.subarray(0, config.intermediate)
+      const up = both.subarray(config.intermediate)
       x = add(
         x,
         multiply(
