@@ -8,11 +8,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { pausesOf } from './figures.ts'
+import { pausesOf, quantile } from './figures.ts'
 import { insideNetwork, Network, whyNoNetwork } from './network.ts'
 import { hasCommand } from './peer.ts'
 import { planOf, type Way } from './plan.ts'
-import type { AnswerResult, Injection } from './run.ts'
+import { type AnswerResult, type Injection, pauseOf } from './results.ts'
 import type { World as Swarm } from './world.ts'
 
 const { values: flags } = parseArgs({
@@ -34,6 +34,8 @@ const [faultsMax, seed, first, rttMs] = [flags.faults, flags.seed, flags.first, 
   console.error(`churn: ${text} is no whole number`)
   return process.exit(2)
 }) as [number, number, number, number]
+/** Swarms that may fail to come back to calm before the run is given up. */
+const collapsesMax = 3
 /** Answers between two layouts, where none is asked for. */
 const layoutAnswers = 30
 
@@ -100,6 +102,7 @@ async function main(): Promise<number> {
   let index = first
   let layout = layouts[0]!
   let trouble: string | undefined
+  let collapses = 0
   let leftovers: Awaited<ReturnType<Swarm['leftovers']>> | undefined
   const startedMs = performance.now()
   const count = (): number => results.reduce((sum, { injections }) => sum + injections.length, 0)
@@ -139,7 +142,18 @@ async function main(): Promise<number> {
       if (failure !== undefined) say(`  failed: ${failure}`)
       for (const who of blamed) say(`  blamed, though nobody had hurt it: ${who}`)
       if (!identical || blamed.length > 0) trouble ??= again(index, layout.name)
-      await runner.heal(signal)
+      try {
+        await runner.heal(signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        say(`  ${(error as Error).message}`)
+        trouble ??= again(index, layout.name)
+        collapses++
+        // One more swarm may do better; more than a few are the same story again.
+        if (collapses > collapsesMax) throw error
+        await world.stop()
+        world = undefined
+      }
     }
     leftovers = await world?.leftovers()
   } catch (error) {
@@ -150,30 +164,39 @@ async function main(): Promise<number> {
     await alone.stop()
     opened?.close()
   }
-  return summarise(results, { trouble, leftovers, minutes: (performance.now() - startedMs) / 60_000 })
+  return summarise(results, { trouble, collapses, leftovers, minutes: (performance.now() - startedMs) / 60_000 })
 }
 
-function describe({ way, hop, shape, pauseMs, gapMs }: Injection): string {
-  const pause = pauseMs === undefined ? `gap ${gapMs.toFixed(0)} ms` : `${pauseMs.toFixed(0)} ms`
+function describe(injection: Injection): string {
+  const { way, hop, shape } = injection
+  const ms = pauseOf(injection)
+  const pause = ms === undefined ? 'unnoticed' : `${ms.toFixed(0)} ms`
   return `${way}${shape === 'single' ? '' : ` (${shape})`} at hop ${hop}: ${pause}`
 }
 
 function summarise(
   results: readonly AnswerResult[],
-  { trouble, leftovers, minutes }: { trouble: string | undefined; leftovers: object | undefined; minutes: number }
+  {
+    trouble,
+    collapses,
+    leftovers,
+    minutes
+  }: { trouble: string | undefined; collapses: number; leftovers: object | undefined; minutes: number }
 ): number {
   const all = results.flatMap(result => result.injections.map(injection => ({ result, injection })))
-  const pauses = (these: readonly Way[]) =>
-    pausesOf(
-      all.flatMap(({ injection: { way, pauseMs, gapMs } }) => {
-        if (!these.includes(way)) return []
-        // Whoever leaves in order hands over: what counts is how late a token was, not when the route changed.
-        if (way === 'left' || way === 'drain') return [gapMs]
-        return pauseMs === undefined ? [] : [pauseMs]
-      })
-    )
-  const shapes = (shape: string) =>
-    pausesOf(all.flatMap(({ injection }) => (injection.shape === shape ? (injection.pauseMs ?? []) : [])))
+  const pausesWhere = (test: (injection: Injection) => boolean): number[] =>
+    all.flatMap(({ injection }) => (test(injection) ? (pauseOf(injection) ?? []) : []))
+  const pauses = (...these: readonly Way[]) => pausesOf(pausesWhere(({ way }) => these.includes(way)))
+  const shapes = (shape: string) => pausesOf(pausesWhere(injection => injection.shape === shape))
+  // What a loss in every hundredth step leaves of the speed with one in every thousandth, from the mean pause.
+  const kills = pausesWhere(({ way }) => way === 'kill')
+  const killMs = kills.reduce((sum, ms) => sum + ms, 0) / kills.length
+  const tokenMs =
+    quantile(
+      results.map(result => result.tokenMs),
+      0.5
+    ) ?? 0
+  const speedKept = kills.length === 0 ? null : (tokenMs + killMs / 1000) / (tokenMs + killMs / 100)
   const recoveries = results.flatMap(result => result.recoveries)
   const replayed = recoveries.map(({ replayedTokens }) => replayedTokens)
   const notExact = results.filter(({ exact }) => !exact)
@@ -192,7 +215,10 @@ function summarise(
         all.filter(({ injection }) => injection.way === way).length
       ])
     ),
+    tokenMs: Number(tokenMs.toFixed(2)),
+    speedAtOneKillIn100Of1000: speedKept === null ? null : Number(speedKept.toFixed(3)),
     otherClass: { answers: notExact.length, differing: notExact.filter(({ identical }) => !identical).length },
+    collapses,
     ...leftovers
   }
   const summary = {
@@ -201,7 +227,7 @@ function summarise(
     identical: all.filter(({ result }) => result.identical).length,
     blamed: results.reduce((sum, { blamed }) => sum + blamed.length, 0),
     tokensLost: results.reduce((sum, { tokensLost }) => sum + tokensLost, 0),
-    pauseMs: { kill: pauses(['kill']), silent: pauses(['silent', 'drop']), left: pauses(['left', 'drain']) }
+    pauseMs: { kill: pauses('kill'), silent: pauses('silent', 'drop'), left: pauses('left', 'drain') }
   }
   sayJson(details)
   sayJson(summary)

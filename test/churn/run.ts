@@ -1,41 +1,13 @@
 /** One answer of the churn suite: asks, hurts the swarm at the planned moments, and says what came of it. */
 import type { GenerationEvent, PeerId } from '../../src/index.ts'
+import { quantile } from './figures.ts'
 import type { AnswerPlan, Fault, Way } from './plan.ts'
+import type { AnswerResult, Injection } from './results.ts'
 import type { ChurnPeer } from './peer.ts'
 import type { World } from './world.ts'
 
 /** Time for one answer, its losses included. */
 const answerMs = 120_000
-
-/** One loss as it went. */
-export interface Injection {
-  readonly way: Way
-  /** Place on the route. */
-  readonly hop: number
-  /** `single`, one of a `pair` that was lost at once, or `again`: in the middle of another's recovery. */
-  readonly shape: 'single' | 'pair' | 'again'
-  readonly atMs: number
-  /** From the fault to the first token of a route without that peer; undefined when the session had no need of one. */
-  pauseMs: number | undefined
-  /** The longest time between two tokens from the fault until the session had recovered, or to its end. */
-  gapMs: number
-}
-
-export interface AnswerResult {
-  readonly plan: AnswerPlan
-  readonly injections: readonly Injection[]
-  readonly identical: boolean
-  readonly exact: boolean
-  /** Tokens of the undisturbed answer that did not come. */
-  readonly tokensLost: number
-  readonly tokens: number
-  /** Losses that the session charged to peers that nobody had hurt. */
-  readonly blamed: readonly string[]
-  readonly recoveries: readonly { readonly ms: number; readonly replayedTokens: number }[]
-  readonly tokensPerSecond: number
-  /** Why there is no answer. */
-  readonly failure: string | undefined
-}
 
 /** Hurts one peer in one way. */
 function hurt(peer: ChurnPeer, way: Way): void {
@@ -72,6 +44,7 @@ export class Runner {
     const waiting = [...faults]
     const ids: number[] = []
     const blamed: string[] = []
+    const gaps: number[] = []
     const recoveries: { ms: number; replayedTokens: number }[] = []
     let lastMs = performance.now()
     let failure: string | undefined
@@ -83,6 +56,7 @@ export class Runner {
       for await (const event of this.#world.driver.generate(prompt, options).events()) {
         const nowMs = performance.now()
         if (event.event === 'token') {
+          if (ids.length > 0) gaps.push(nowMs - lastMs)
           ids.push(event.id)
           this.#noteGap(nowMs - lastMs, lastMs, nowMs)
           lastMs = nowMs
@@ -123,6 +97,7 @@ export class Runner {
       blamed,
       recoveries,
       tokensPerSecond,
+      tokenMs: quantile(gaps, 0.5) ?? 0,
       failure
     }
   }
