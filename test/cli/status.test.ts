@@ -40,10 +40,12 @@ describe('a status for a person', () => {
           stages: [{ model, start: 2, end: 3, serving: false }],
           timings: [{ model, visitMs: 0.25, layerMs: 0.5, numericClass: 'x' }],
           battery: { level: 0.5, charging: false }
-        })
+        }),
+        peer('gonegone', { leaving: true })
       ])
     ).join('\n')
-    expect(text).toContain('swarm alpha: 2 peers')
+    expect(text).toContain('swarm alpha: 3 peers')
+    expect(text).toMatch(/…gonegone +1500 ms ago, leaving /)
     expect(text).toMatch(/…selfself +this one +4 arm64 +8\.0 GB +64\.0 MB +5\.0 MB +stories layers 0-3 /)
     expect(text).toMatch(
       /…loadload +1500 ms ago .* stories layer 2 \(loading\) +0\.25 \+ 0\.50 a layer +0, battery 50 %/

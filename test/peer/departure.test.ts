@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
 import { createPeer, type Peer, type PeerInit, SessionFailedError, type SwarmConfig } from '../../src/index.ts'
+import { Departure } from '../../src/departure.ts'
+import { batteryLeaveReadings } from '../../src/limits.ts'
+import { createStageService } from '../../src/stage/service.ts'
+import { createSwarm } from '../../src/swarm/service.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 const peers: Peer[] = []
@@ -101,4 +105,45 @@ it('the signal ends the wait, and the announcement stands', async () => {
   const signal = AbortSignal.abort(new Error('enough'))
   await expect(peer.drain({ signal })).rejects.toThrow('enough')
   await until(() => peers[1]!.status().peers.some(({ self, leaving }) => !self && leaving))
+})
+
+it('a low battery is announced like a departure, and taken back when it has recovered', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'skein-departure-'))
+  folders.push(dataDir)
+  const swarm = await createSwarm({
+    dataDir,
+    config: newSwarm('departure'),
+    mdns: false,
+    neighbours: false,
+    listen: ['/ip4/127.0.0.1/tcp/0']
+  })
+  try {
+    const stages = await createStageService({ links: swarm.links, retainBytesMax: 0 })
+    const warnings: string[] = []
+    const departure = new Departure({
+      swarm,
+      stages,
+      placement: () => undefined,
+      loaded: () => [],
+      answering: () => 0,
+      onWarning: message => warnings.push(message)
+    })
+    const leaving = (): boolean => swarm.records()[0]!.record.leaving
+    for (let reading = 0; reading < batteryLeaveReadings; reading++) {
+      expect(leaving()).toBe(false)
+      departure.onBattery({ level: 0.03, charging: false })
+    }
+    expect(leaving()).toBe(true)
+    expect(stages.leaving).toBe(true)
+    expect(departure.isDraining).toBe(false)
+    for (let reading = 0; reading < batteryLeaveReadings; reading++) departure.onBattery(null)
+    expect(leaving()).toBe(false)
+    expect(warnings).toEqual([
+      'the battery is low (3 %): others take over what this peer serves',
+      'the battery has recovered: this peer serves again'
+    ])
+    await stages.stop()
+  } finally {
+    await swarm.stop()
+  }
 })
