@@ -88,6 +88,8 @@ interface Place {
   isRunning: boolean
   isEnding: boolean
   onIdle: (() => void) | undefined
+  /** Tokens in its cache that count: the engine drops others only at its next step. */
+  valid: number
 }
 
 interface Loaded {
@@ -124,7 +126,7 @@ export class Brain {
   readonly #opened = new Map<LinkId, Opened>()
   readonly #seatOpened = new Map<SeatId, Opened>()
   readonly #places = new Map<SeatId, Place>()
-  /** Seats whose cache is reserved once others are free. */
+  /** Seats whose cache is reserved once others are free, or that are about to hear that it is not. */
   readonly #waitingOpens = new Set<SeatId>()
   readonly #inflight = new Map<PeerId, number>()
   readonly sessions = new Map<SessionId, SessionRun>()
@@ -495,7 +497,11 @@ export class Brain {
         if (hop === undefined) return
         const seat = `${frame.session}/${hop.start}-${hop.end}`
         const before = this.#seatOpened.get(seat)
-        if (before === undefined || before.epoch < opened.epoch) this.#seatOpened.set(seat, opened)
+        if (before === undefined || before.epoch < opened.epoch) {
+          this.#seatOpened.set(seat, opened)
+          const place = this.#places.get(seat)
+          if (place !== undefined) place.valid = Math.min(place.valid, opened.keep)
+        }
       }
     } catch {
       // The decider says what is wrong with it.
@@ -630,11 +636,14 @@ export class Brain {
     } catch (error) {
       const noRoom = error instanceof NoRoomError
       const { message } = error as Error
-      this.#host.after(0.1, () => this.#feed({ kind: 'open-failed', seat, noRoom, message }))
+      this.#waitingOpens.add(seat)
+      this.#host.after(0.1, () => {
+        if (this.#waitingOpens.delete(seat)) this.#feed({ kind: 'open-failed', seat, noRoom, message })
+      })
       return
     }
     loaded.places++
-    const place: Place = { loaded, session, isRunning: true, isEnding: false, onIdle: undefined }
+    const place: Place = { loaded, session, isRunning: true, isEnding: false, onIdle: undefined, valid: 0 }
     this.#places.set(seat, place)
     this.#checkBudget()
     this.#host.after(0.2, () => {
@@ -657,7 +666,7 @@ export class Brain {
     const engine = loaded.engine!
     const opened = this.#seatOpened.get(seat)
     if (opened !== undefined) {
-      promises.step(self, loaded.range.start, opened.epoch, opened.keep, engine.length(session) ?? 0, step)
+      promises.step(self, loaded.range.start, opened.epoch, opened.keep, place.valid, step)
     }
     place.isRunning = true
     const nowMs = this.#host.nowMs()
@@ -674,6 +683,9 @@ export class Brain {
         // Like the real thread it takes steps in order, and none that has not started when the session ends.
         if (place.isEnding) throw new InvalidStepError('the session has ended')
         const output = engine.runNow(step)
+        const newest = this.#seatOpened.get(seat)
+        place.valid = step.position + step.tokens
+        if (newest !== undefined && newest !== opened) place.valid = Math.min(place.valid, newest.keep)
         const hidden = output.kind === 'hidden' ? output.bytes : undefined
         if (hidden !== undefined && lie === 'corrupt') hidden[4] = hidden[4]! ^ 1
         const id = output.kind === 'token' ? output.id : undefined

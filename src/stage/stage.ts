@@ -108,7 +108,9 @@ export class Stages {
       case 'open-failed': {
         const seat = this.#seats.get(event.seat)
         if (seat === undefined) break
-        if (event.noRoom && seat.phase !== 'closing' && this.#endOrphans(seat.stage) > 0) this.#openEngine(seat)
+        // One that is an orphan itself by now takes nobody's place.
+        const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined
+        if (event.noRoom && isWanted && this.#endOrphans(seat.stage) > 0) this.#openEngine(seat)
         else seat.engineFailed(event.noRoom ? 'no-room' : 'engine', event.message, nowMs)
         break
       }

@@ -547,6 +547,17 @@ describe('losing and closing', () => {
       expect(kit.stages.retainBytes).toBe(retainBytes)
     })
 
+    test('but not to one that has lost its own previous hop meanwhile', () => {
+      const kit = middle()
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      arrives(kit)
+      kit.do({ kind: 'closed', link: 9, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      expect(seen.map(({ kind }) => kind)).not.toContain('open-engine')
+      expect(kit.stages.sessions).toBe(1)
+    })
+
     test('but not while a recovery may still come back to it', () => {
       const kit = middle()
       kit.do({ kind: 'closed', link: 1, message: 'reset' })
