@@ -1,5 +1,8 @@
 /** A few dozen losses with a fixed seed, as `npm run churn` does them by the thousand. */
 import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
@@ -58,6 +61,42 @@ it('two dozen losses change no token and blame nobody', async () => {
   const answers = events.filter(({ event }) => event === 'answer') as unknown as { recoveries: object[] }[]
   expect(answers.flatMap(({ recoveries }) => recoveries).length).toBeGreaterThan(faults / 2)
 }, 240_000)
+
+it('leaves nothing behind when it is interrupted', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'skein-churn-test-'))
+  /** Processes whose command line names the folder: every peer, stopped ones too. */
+  const processes = (): string[] =>
+    readdirSync('/proc').filter(pid => {
+      try {
+        return Number(pid) > 0 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(folder)
+      } catch {
+        return false
+      }
+    })
+  const child = spawn(process.execPath, [file, '--seed', '2', '--layout', 'four', '--ways', 'silent', '--verbose'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: folder }
+  })
+  const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  try {
+    let text = ''
+    // In the middle of an answer, with a peer stopped.
+    await new Promise<void>(resolve => {
+      child.stdout.setEncoding('utf8').on('data', chunk => {
+        text += chunk
+        if (/^ {2}silent peer/m.test(text)) resolve()
+      })
+    })
+    expect(processes().length).toBeGreaterThan(3)
+    child.kill('SIGINT')
+    expect(await ended).not.toBe(0)
+    expect(processes()).toEqual([])
+    expect(readdirSync(folder)).toEqual([])
+  } finally {
+    child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+}, 60_000)
 
 it('a number that is none is refused', async () => {
   expect(await churn(['--faults', 'many'])).toMatchObject({ code: 2, stderr: expect.stringContaining('many') })
