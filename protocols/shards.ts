@@ -14,6 +14,7 @@ export interface ShardsFrame {
   rangeRequest?: RangeRequest
   range?: Range
   refuse?: Refuse
+  coming?: Coming
 }
 
 export namespace ShardsFrame {
@@ -28,7 +29,21 @@ export namespace ShardsFrame {
 
         obj = { ...obj }
 
+        if (obj.coming != null) {
+          obj.refuse = undefined
+          obj.range = undefined
+          obj.rangeRequest = undefined
+          obj.list = undefined
+          obj.listRequest = undefined
+          obj.have = undefined
+          obj.state = undefined
+          obj.watch = undefined
+          obj.manifest = undefined
+          obj.manifestRequest = undefined
+        }
+
         if (obj.refuse != null) {
+          obj.coming = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
           obj.list = undefined
@@ -41,6 +56,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.range != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.rangeRequest = undefined
           obj.list = undefined
@@ -53,6 +69,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.rangeRequest != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.list = undefined
@@ -65,6 +82,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.list != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -77,6 +95,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.listRequest != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -89,6 +108,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.have != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -101,6 +121,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.state != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -113,6 +134,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.watch != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -125,6 +147,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.manifest != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -137,6 +160,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.manifestRequest != null) {
+          obj.coming = undefined
           obj.refuse = undefined
           obj.range = undefined
           obj.rangeRequest = undefined
@@ -196,6 +220,11 @@ export namespace ShardsFrame {
         if (obj.refuse != null) {
           w.uint32(82)
           Refuse.codec().encode(obj.refuse, w)
+        }
+
+        if (obj.coming != null) {
+          w.uint32(90)
+          Coming.codec().encode(obj.coming, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -270,6 +299,12 @@ export namespace ShardsFrame {
               })
               break
             }
+            case 11: {
+              obj.coming = Coming.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.coming
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -277,7 +312,21 @@ export namespace ShardsFrame {
           }
         }
 
+        if (obj.coming != null) {
+          delete obj.refuse
+          delete obj.range
+          delete obj.rangeRequest
+          delete obj.list
+          delete obj.listRequest
+          delete obj.have
+          delete obj.state
+          delete obj.watch
+          delete obj.manifest
+          delete obj.manifestRequest
+        }
+
         if (obj.refuse != null) {
+          delete obj.coming
           delete obj.range
           delete obj.rangeRequest
           delete obj.list
@@ -290,6 +339,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.range != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.rangeRequest
           delete obj.list
@@ -302,6 +352,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.rangeRequest != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.list
@@ -314,6 +365,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.list != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -326,6 +378,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.listRequest != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -338,6 +391,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.have != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -350,6 +404,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.state != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -362,6 +417,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.watch != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -374,6 +430,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.manifest != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -386,6 +443,7 @@ export namespace ShardsFrame {
         }
 
         if (obj.manifestRequest != null) {
+          delete obj.coming
           delete obj.refuse
           delete obj.range
           delete obj.rangeRequest
@@ -471,6 +529,13 @@ export namespace ShardsFrame {
             case 10: {
               yield * Refuse.codec().stream(reader, reader.uint32(), `${prefix}.refuse`, {
                 limits: opts.limits?.refuse
+              })
+
+              break
+            }
+            case 11: {
+              yield * Coming.codec().stream(reader, reader.uint32(), `${prefix}.coming`, {
+                limits: opts.limits?.coming
               })
 
               break
@@ -607,6 +672,16 @@ export namespace ShardsFrame {
     value: number
   }
 
+  export interface ShardsFrameComingFileFieldEvent {
+    field: '$.coming.file'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface ShardsFrameComingChunkFieldEvent {
+    field: '$.coming.chunk'
+    value: number
+  }
+
   export function encode (obj: Partial<ShardsFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, ShardsFrame.codec())
   }
@@ -615,7 +690,7 @@ export namespace ShardsFrame {
     return decodeMessage(buf, ShardsFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent | ShardsFrameComingFileFieldEvent | ShardsFrameComingChunkFieldEvent> {
     return streamMessage(buf, ShardsFrame.codec(), opts)
   }
 }
@@ -1154,6 +1229,118 @@ export namespace Have {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Have>): Generator<HaveFileFieldEvent | HaveChunkFieldEvent> {
     return streamMessage(buf, Have.codec(), opts)
+  }
+}
+
+export interface Coming {
+  file: Uint8Array<ArrayBuffer>
+  chunk: number
+}
+
+export namespace Coming {
+  let _codec: Codec<Coming>
+
+  export const codec = (): Codec<Coming> => {
+    if (_codec == null) {
+      _codec = message<Coming>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.file != null && obj.file.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.file)
+        }
+
+        if ((obj.chunk != null && obj.chunk !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.chunk)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          file: uint8ArrayAlloc(0),
+          chunk: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.file = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.chunk = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.file`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.chunk`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ComingFileFieldEvent {
+    field: '$.file'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface ComingChunkFieldEvent {
+    field: '$.chunk'
+    value: number
+  }
+
+  export function encode (obj: Partial<Coming>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Coming.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Coming>): Coming {
+    return decodeMessage(buf, Coming.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Coming>): Generator<ComingFileFieldEvent | ComingChunkFieldEvent> {
+    return streamMessage(buf, Coming.codec(), opts)
   }
 }
 

@@ -114,6 +114,8 @@ export const supplyRetryMs = 500
 export const supplyRetryMaxMs = 30_000
 /** How often a source that had nothing of a file is asked again. */
 export const supplyAskAgainMs = 2_000
+/** What is coming to another fetcher is left to it for this long at least: some chunks' time on a slow link. */
+export const supplyComingMs = 2_000
 /** A fetch without anybody who has what is missing fails after this: sources that restart are back by then. */
 export const supplyNobodyMs = 10_000
 /** A fetch for which nothing came this long fails, whatever sources say that they have. */
@@ -454,7 +456,7 @@ export const aliveLateMs = 500
 export const aliveLateFirstMs = 1_000
 export const aliveSamplesMin = 8
 /**
- * A link is given so many times the longest delay it has shown, which is forgotten by half in this time. With three and
+ * A link is given so many times the third longest delay it has shown, which is forgotten by half in this time. With three and
  * a minute there was one false alarm in 15 modelled hours at 5 % loss and 200 ms jitter; with these none in 60.
  */
 export const aliveLateFactor = 4

@@ -26,6 +26,8 @@ function toWire(frame: Frame): ShardsFrame {
       return { state: { file: fromHex(frame.file), whole: frame.whole, chunks: owned(frame.chunks) } }
     case 'have':
       return { have: { file: fromHex(frame.file), chunk: frame.chunk } }
+    case 'coming':
+      return { coming: { file: fromHex(frame.file), chunk: frame.chunk } }
     case 'list-request':
       return { listRequest: { file: fromHex(frame.file) } }
     case 'list':
@@ -84,10 +86,11 @@ export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
     check(data.length >= 1 && offset + data.length <= chunkBytes, 'a range lies in its chunk', offset + data.length)
     return { kind: 'range', file: toHex(file), chunk, offset, data }
   }
-  if (wire.have != null) {
-    const { file, chunk } = wire.have
+  const news = wire.have ?? wire.coming
+  if (news != null) {
+    const { file, chunk } = news
     check(chunk < supplyChunksMax, 'a chunk lies below 32,768', chunk)
-    return { kind: 'have', file: toHex(file), chunk }
+    return { kind: wire.have == null ? 'coming' : 'have', file: toHex(file), chunk }
   }
   if (wire.state != null) {
     const { file, whole, chunks } = wire.state

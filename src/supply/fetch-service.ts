@@ -21,6 +21,8 @@ export interface FetchServiceInit {
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** The disk was searched for chunks of a file. */
   readonly onFound: (file: FileId) => void
+  /** A chunk of a file was asked for. */
+  readonly onComing: (file: FileId, chunk: number) => void
   /** A chunk of a file has come. */
   readonly onChunk: (file: FileId, chunk: number) => void
   /** A file has come whole. */
@@ -200,6 +202,9 @@ export class Fetching {
         break
       case 'list':
         void this.#scan(effect.file, effect.list)
+        break
+      case 'coming':
+        this.#init.onComing(effect.file, effect.chunk)
         break
       case 'store':
         this.#store(effect.file, effect.chunk, effect.bytes)

@@ -8,9 +8,11 @@ import type { PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { ProtocolError } from '../errors.ts'
 import {
+  chunkBytes,
   supplyAskAgainMs,
   supplyBufferBytesMax,
   supplyChunksMax,
+  supplyComingMs,
   supplyIdleMs,
   supplyLateMinMs,
   supplyNobodyMs,
@@ -65,6 +67,8 @@ export type FetchEffect =
   | { readonly kind: 'send'; readonly peer: PeerId; readonly frame: RequestFrame }
   /** The chunk list is here and right: what does the disk have? */
   | { readonly kind: 'list'; readonly file: FileId; readonly list: Uint8Array }
+  /** A chunk was asked for: those who watch this peer may leave it alone for now. */
+  | { readonly kind: 'coming'; readonly file: FileId; readonly chunk: number }
   /** A chunk is here and right. */
   | { readonly kind: 'store'; readonly file: FileId; readonly chunk: number; readonly bytes: Uint8Array }
   | { readonly kind: 'done'; readonly file: FileId }
@@ -136,6 +140,8 @@ interface Source {
   /** What it said about each file, or when it was asked or said that it has none. */
   readonly has: Map<FileId, ChunkSet | { readonly askedAtMs: number }>
   readonly lists: Map<FileId, number>
+  /** When it said that a chunk is coming to it. */
+  readonly coming: Map<FileId, Map<number, number>>
   assemblies: Assembly[]
   asked: Asked[]
   /** When it last answered with bytes. */
@@ -309,6 +315,7 @@ export class Fetch {
       for (const assembly of source.assemblies) if (assembly.job === job) this.#kill(assembly)
       source.assemblies = source.assemblies.filter(({ dead }) => !dead)
       source.has.delete(file)
+      source.coming.delete(file)
     }
     // Chunks that are being written are the caller's to wait for.
     for (const [chunk, state] of (job.chunks ?? []).entries()) {
@@ -340,6 +347,15 @@ export class Fetch {
         if (job === undefined || !(has instanceof ChunkSet)) break
         if (frame.chunk >= job.count) throw new ProtocolError(`chunk ${frame.chunk} is beyond the file's ${job.count}`)
         has.add(frame.chunk)
+        source.coming.get(frame.file)?.delete(frame.chunk)
+        break
+      }
+      case 'coming': {
+        const job = this.#jobs.get(frame.file)
+        if (job === undefined) break
+        if (frame.chunk >= job.count) throw new ProtocolError(`chunk ${frame.chunk} is beyond the file's ${job.count}`)
+        const coming = source.coming.get(frame.file) ?? new Map<number, number>()
+        source.coming.set(frame.file, coming.set(frame.chunk, nowMs))
         break
       }
       case 'list':
@@ -445,11 +461,13 @@ export class Fetch {
     job.chunks![chunk] = 'coming'
     job.freeChunks--
     source.assemblies.push(assembly)
+    this.#effects.push({ kind: 'coming', file: job.wanted.file, chunk })
     return assembly
   }
 
   /** The rarest of the free chunks that a source has, of the file that was wanted first. */
-  #rarest(source: Source): Assembly | undefined {
+  #rarest(source: Source, nowMs: number): Assembly | undefined {
+    const freshMs = nowMs - Math.max(supplyComingMs, 2 * this.#chunkMs(source))
     for (const job of this.#jobs.values()) {
       const has = source.has.get(job.wanted.file)
       if (job.chunks === undefined || job.freeChunks === 0 || !(has instanceof ChunkSet)) continue
@@ -457,6 +475,7 @@ export class Fetch {
         const set = other === source ? undefined : other.has.get(job.wanted.file)
         return set instanceof ChunkSet ? [set] : []
       })
+      const coming = this.#sourcesOf(job).flatMap(other => other.coming.get(job.wanted.file) ?? [])
       const first = Math.floor(this.#init.rng() * job.count)
       let best: number | undefined
       let fewest = Number.POSITIVE_INFINITY
@@ -464,6 +483,8 @@ export class Fetch {
       for (let i = 0; i < job.count && looked < rareLookMax && fewest > 0; i++) {
         const chunk = (first + i) % job.count
         if (job.chunks[chunk] !== 'free' || !has.has(chunk)) continue
+        // Another fetcher has just asked for it and will have it to give.
+        if (coming.some(chunks => (chunks.get(chunk) ?? Number.NEGATIVE_INFINITY) > freshMs)) continue
         looked++
         const copies = others.filter(set => set.has(chunk)).length
         if (copies >= fewest) continue
@@ -473,6 +494,11 @@ export class Fetch {
       if (best !== undefined) return this.#assign(source, job, best, 0)
     }
     return undefined
+  }
+
+  /** What a chunk takes from a source, in ms; 0 when nothing came from it yet. */
+  #chunkMs({ flow }: Source): number {
+    return flow.rate === 0 ? 0 : flow.predictedMs(chunkBytes)
   }
 
   /** At the end, a source without work takes over the chunk that would come last, if it is clearly quicker. */
@@ -537,6 +563,7 @@ export class Fetch {
     source.asked = []
     source.has.clear()
     source.lists.clear()
+    source.coming.clear()
     source.flow = new Flow()
     this.#free(source, () => true)
   }
@@ -587,6 +614,7 @@ export class Fetch {
       flow: new Flow(),
       has: new Map(),
       lists: new Map(),
+      coming: new Map(),
       assemblies: [],
       asked: [],
       heardAtMs: nowMs,
@@ -687,7 +715,7 @@ export class Fetch {
     const begun = source.assemblies.find(({ next, buffer }) => next < buffer.length)
     if (begun !== undefined) return begun
     if (nowMs < source.restUntilMs || this.#bufferBytes >= supplyBufferBytesMax) return undefined
-    return this.#rarest(source) ?? this.#steal(source, nowMs)
+    return this.#rarest(source, nowMs) ?? this.#steal(source, nowMs)
   }
 
   #ask(source: Source, assembly: Assembly, nowMs: number): void {

@@ -38,7 +38,7 @@ export type RefuseFrame =
 export type AnswerFrame =
   | { readonly kind: 'manifest'; readonly model: ModelId; readonly json: Uint8Array }
   | { readonly kind: 'state'; readonly file: FileId; readonly whole: boolean; readonly chunks: Uint8Array }
-  | { readonly kind: 'have'; readonly file: FileId; readonly chunk: number }
+  | { readonly kind: 'have' | 'coming'; readonly file: FileId; readonly chunk: number }
   | { readonly kind: 'list'; readonly file: FileId; readonly digests: Uint8Array }
   | {
       readonly kind: 'range'

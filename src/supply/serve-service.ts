@@ -88,10 +88,10 @@ export class Serving {
     await Promise.all([...this.#clients].map(({ channel }) => channel.close()))
   }
 
-  /** Another chunk of a file that is being fetched has come. */
-  announce(file: FileId, chunk: number): void {
-    for (const client of this.#clients) {
-      if (client.watches.has(file)) client.channel.send(encodeFrame({ kind: 'have', file, chunk }))
+  /** Another chunk of a file that is being fetched has come, or will. */
+  announce(kind: 'have' | 'coming', file: FileId, chunk: number): void {
+    for (const { watches, channel } of this.#clients) {
+      if (watches.has(file)) channel.send(encodeFrame({ kind, file, chunk }))
     }
   }
 

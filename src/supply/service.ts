@@ -77,7 +77,8 @@ class Service implements Supply {
       pace,
       onViolation,
       onFound: file => this.#serving.found(file),
-      onChunk: (file, chunk) => this.#serving.announce(file, chunk),
+      onComing: (file, chunk) => this.#serving.announce('coming', file, chunk),
+      onChunk: (file, chunk) => this.#serving.announce('have', file, chunk),
       onFile: file => this.#serving.forget(file)
     })
   }

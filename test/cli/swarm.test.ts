@@ -192,7 +192,6 @@ describe('bad input to a peer', () => {
   it.each<[string, string[], number, RegExp]>([
     ['no swarm file', ['--swarm', 'missing.json'], 3, /missing\.json/],
     ['a swarm file that is none', ['--swarm', 'garbage.json'], 3, /garbage\.json/],
-    ['a model that is not here', ['--model', 'nothing'], 3, /nothing/],
     ['a budget too small', ['--memory', '1kB'], 2, /kB|MB|byte/],
     ['layers that the model has not', ['--layers', '4-9'], 2, /4-9|\[4, 9\)|6 layers/]
   ])('%s', async (_, args, code, sentence) => {
@@ -202,6 +201,16 @@ describe('bad input to a peer', () => {
     const peer = new Skein(['up', '--data', at('bad'), ...swarm, ...loopback, ...paths])
     peers.push(peer)
     await expectFailure(peer, code, sentence)
+  })
+
+  it('a model that nobody has is waited for, and said to be', async () => {
+    const peer = new Skein(['up', '--data', at('bad'), '--swarm', at('swarm.json'), ...loopback, '--model', 'nothing'])
+    peers.push(peer)
+    const { message } = await peer.event('warning')
+    expect(message).toBe("the model 'nothing' is not here and no live peer offers it: waiting for one that does")
+    const { stdout } = await skein(['status', '--data', at('bad')])
+    expect(stdout).toContain(message)
+    expect(await peer.end('SIGINT')).toMatchObject({ code: 0, signal: null, stderr: '' })
   })
 
   it('a directory from a newer version', async () => {

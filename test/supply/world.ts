@@ -204,6 +204,8 @@ class FetchWorld {
         this.#done = true
         this.#failed = effect.message
         break
+      case 'coming':
+        break
       case 'violation':
         this.#violations.push({ peer: effect.peer, violation: effect.violation })
         break

@@ -1,0 +1,136 @@
+/**
+ * How long it takes until all serve a model that one of them has: the holder alone behind a link of 20 Mbit/s and 20 ms
+ * round trip, four others beside one another. The model need cross the link once.
+ *
+ *     npm run build && node test/bench/supply.ts [--mbit 20] [--delay 10] [--layers 24] [--json]
+ *
+ * Needs root (network namespaces) and the link emulator; says so and ends with 0 where it cannot run.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { writeRandomModel } from '../supply/model.ts'
+
+const { values } = parseArgs({
+  options: {
+    mbit: { type: 'string', default: '20' },
+    delay: { type: 'string', default: '10' },
+    layers: { type: 'string', default: '24' },
+    json: { type: 'boolean', default: false }
+  }
+})
+const emulator = path.resolve(import.meta.dirname, '../../../shared/lab/tapdelay.py')
+const [near, far] = [`sk${process.pid}a`, `sk${process.pid}b`]
+const timeoutMs = 180_000
+
+interface Said {
+  readonly kind: string
+  readonly atMs: number
+  readonly message?: string
+  readonly bytes?: number
+}
+
+const unable = existsSync(emulator)
+  ? process.getuid?.() === 0
+    ? undefined
+    : 'it needs root'
+  : 'there is no link emulator'
+if (unable !== undefined) {
+  console.log(`supply: skipped, ${unable}`)
+  process.exit(0)
+}
+
+const root = mkdtempSync(path.join(tmpdir(), 'skein-bench-'))
+const children: ChildProcess[] = []
+const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+
+try {
+  const model = await writeRandomModel(path.join(root, 'holder'), { layers: Number(values.layers) })
+  const { shards, tokenizer } = model.manifest
+  const modelBytes = [...shards, tokenizer].reduce((sum, { bytes }) => sum + bytes, 0)
+  for (const name of [near, far]) ip('netns', 'add', name)
+  const link = spawn('python3', [emulator, near, far, values.delay, values.mbit], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  children.push(link)
+  await new Promise(resolve => link.stdout!.once('data', resolve))
+  for (const [name, address] of [
+    [near, '10.77.0.1'],
+    [far, '10.77.0.2']
+  ] as const) {
+    ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', 'tap0')
+    ip('-n', name, 'link', 'set', 'tap0', 'up')
+    ip('-n', name, 'link', 'set', 'lo', 'up')
+  }
+  const linkMs = (modelBytes * 8) / (Number(values.mbit) * 1_000)
+  const events: (Said & { readonly peer: string })[] = []
+  const swarm = newSwarm('bench')
+  const start = (name: string, namespace: string, address: string, port: number, bootstrap: string[]): void => {
+    const init = {
+      dataDir: path.join(root, name),
+      swarm,
+      model: 'random',
+      listen: [`/ip4/${address}/tcp/${port}`],
+      mdns: false,
+      bootstrap
+    }
+    const file = path.join(import.meta.dirname, 'supply-process.ts')
+    const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, file, JSON.stringify(init)], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' }
+    })
+    children.push(child)
+    child.on('message', (said: Said) => events.push({ ...said, peer: name }))
+    child.once('exit', code => {
+      if (code !== 0) events.push({ kind: 'failed', atMs: Date.now(), peer: name, message: `it ended with ${code}` })
+    })
+  }
+  const until = async (what: string, condition: () => boolean): Promise<void> => {
+    const endMs = performance.now() + timeoutMs
+    while (!condition()) {
+      const failed = events.find(({ kind }) => kind === 'failed')
+      if (failed !== undefined) throw new Error(`${failed.peer}: ${failed.message}`)
+      if (performance.now() > endMs) throw new Error(`${what} did not happen in ${timeoutMs / 1000} s`)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+  const count = (kind: string): number =>
+    new Set(events.filter(each => each.kind === kind).map(({ peer }) => peer)).size
+
+  start('holder', near, '10.77.0.1', 4001, [])
+  await until('the holder serving', () => count('serving') === 1)
+  const startMs = Date.now()
+  const others = ['a', 'b', 'c', 'd']
+  for (const [i, name] of others.entries()) start(name, far, '10.77.0.2', 4002 + i, ['/ip4/10.77.0.1/tcp/4001'])
+  await until('all serving', () => count('serving') === 5)
+  const begunMs = Math.min(...events.filter(({ kind }) => kind === 'fetching').map(({ atMs }) => atMs))
+  const last = (kind: string): number => Math.max(...events.filter(each => each.kind === kind).map(({ atMs }) => atMs))
+  const bytesSent = Number(
+    execFileSync('ip', ['netns', 'exec', near, 'cat', '/sys/class/net/tap0/statistics/tx_bytes'], { encoding: 'utf8' })
+  )
+  const result = {
+    event: 'supply',
+    modelBytes,
+    linkMs: Math.round(linkMs),
+    startedMs: begunMs - startMs,
+    fetchedMs: last('fetched') - begunMs,
+    servingMs: last('serving') - begunMs,
+    overLink: Math.round((100 * (last('fetched') - begunMs)) / linkMs) / 100,
+    bytesOverLink: bytesSent,
+    copiesOverLink: Math.round((100 * bytesSent) / modelBytes) / 100,
+    peersLost: events.filter(({ kind }) => kind === 'left').length,
+    warnings: events.filter(({ kind }) => kind === 'warning').map(({ peer, message }) => `${peer}: ${message}`)
+  }
+  console.log(values.json ? JSON.stringify(result) : result)
+  for (const child of children) if (child.connected) child.send('stop')
+  await Promise.all(
+    children.filter(child => child !== link).map(child => new Promise(resolve => child.once('exit', resolve)))
+  )
+} finally {
+  for (const child of children) child.kill('SIGTERM')
+  for (const name of [near, far]) execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' })
+  rmSync(root, { recursive: true, force: true })
+}
