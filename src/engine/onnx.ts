@@ -116,6 +116,8 @@ interface Job {
   readonly reject: (error: unknown) => void
   /** Set when it was aborted while it waited. */
   gone: boolean
+  /** Until its turn comes. */
+  waits: boolean
   stopListening: () => void
 }
 
@@ -292,12 +294,14 @@ class OnnxEngine implements Engine {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       if (this.#ended !== undefined) return reject(this.#ended)
-      const job: Job = { begin, resolve, reject, gone: false, stopListening: () => {} }
+      const job: Job = { begin, resolve, reject, gone: false, waits: true, stopListening: () => {} }
       if (unasked) return this.#started(job, timeoutMs)
       if (!this.#waiting.push(job)) {
         return reject(new NoRoomError(`${engineQueueMax} requests already wait for layers ${this.#range}`))
       }
-      if (signal !== undefined) {
+      this.#next()
+      // Most steps start at once: nothing can abort them any more.
+      if (signal !== undefined && job.waits) {
         const abort = (): void => {
           job.gone = true
           reject(signal.reason)
@@ -305,7 +309,6 @@ class OnnxEngine implements Engine {
         signal.addEventListener('abort', abort, { once: true })
         job.stopListening = () => signal.removeEventListener('abort', abort)
       }
-      this.#next()
     })
   }
 
@@ -314,6 +317,7 @@ class OnnxEngine implements Engine {
     while (this.#running === undefined) {
       const job = this.#waiting.shift()
       if (job === undefined) return
+      job.waits = false
       job.stopListening()
       if (job.gone) continue
       let request: ThreadRequest | undefined
