@@ -101,7 +101,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .requiredOption('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
     .option(
       '--model <name>',
-      'model to serve, by name or id (default: the only one in the directory, or the shipped one)',
+      'model to serve, by name or id; fetched from peers if it is not here (default: the only one here, or the shipped one)',
       words('--model')
     )
     .option(
