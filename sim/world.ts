@@ -39,7 +39,7 @@ const reserveTokensMax = 2048
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
 /** Who had much to do this long ago may still be called slow. */
-const strainMs = 5_000
+const strainMs = 15_000
 /** Protocols on which no session waits. */
 const background: ReadonlySet<string> = new Set([recordsProtocol, aliveProtocol])
 /** First byte of a frame that is a Step: field 2, length-delimited. */
@@ -564,7 +564,10 @@ export class World {
     if ([driver, ...neighbours].some(other => this.#hadTrouble(peer, other))) return
     if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
     // Full caches and stages that are not there are facts of a healthy peer, not faults.
-    if (reason === 'no-room' || reason === 'not-serving' || reason === 'leaving') return
+    if (reason === 'no-room') return
+    const range = run.route[hop]
+    const isServing = range !== undefined && peer.brain!.serves(range)
+    if ((reason === 'not-serving' || reason === 'left') && !isServing) return
     this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
   }
 

@@ -428,7 +428,9 @@ export class Session {
     this.#lostMs = this.#nowMs
     this.#lastLoss = detour.left.map(({ peer, hop }) => `hop ${hop} (${peer}), which left or is slow`).join(' and ')
     for (const { peer, hop } of detour.left) {
-      const isSlow = this.#slow.delete(peer) && !this.#leaving.has(peer)
+      // The mark of a slow peer may have faded while the way around it was prepared.
+      const isSlow = !this.#leaving.has(peer)
+      this.#slow.delete(peer)
       if (isSlow) this.#excluded.set(peer, this.#nowMs + excludeMs)
       this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: isSlow ? 'slow' : 'left' } })
     }
