@@ -396,6 +396,8 @@ class Driver {
   /** Streams to heads by epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   #routing: AbortController | undefined
+  /** Peers of routes that this session took, and what ends watching them. */
+  readonly #watched = new Map<PeerId, () => void>()
   /** Outputs that nobody has read yet; no more than tokens fit the context, and some losses. */
   #outputs: Timed[] = []
   #wake: (() => void) | undefined
@@ -460,10 +462,23 @@ class Driver {
       })
     }
     clearInterval(this.#timer)
+    for (const end of this.#watched.values()) end()
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#ending?.removeEventListener('abort', this.#onEnding)
     this.#routing?.abort(new Error('the session has ended'))
     this.#drive.stop()
+  }
+
+  /** Two hops may fall silent at once: this peer must not find a way through the second one while it seeks one around the first. */
+  #watch(route: readonly Hop[]): void {
+    const { links } = this.#parts
+    for (const { peer } of route) {
+      if (peer === links.self) continue
+      // Anew each time: a peer that came back has another connection.
+      this.#watched.get(peer)?.()
+      const end = links.watch?.(peer)
+      if (end !== undefined) this.#watched.set(peer, end)
+    }
   }
 
   #tick(): void {
@@ -501,6 +516,7 @@ class Driver {
         break
       case 'detour': {
         const found = this.#parts.detour?.(effect.route, effect.excluded)
+        if (found !== undefined) this.#watch(found.route)
         this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
         break
       }
@@ -531,6 +547,7 @@ class Driver {
     let event: SessionEvent
     try {
       const route = await this.#parts.route(excluded, { signal, doubtful })
+      this.#watch(route)
       event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {
       event = { kind: 'unroutable', error: error as Error }

@@ -91,7 +91,7 @@ interface Handled {
 /** One connected peer, counted as it is asked for: nothing is done per frame. */
 class Traffic implements LinkTraffic {
   readonly peer: PeerId
-  /** Channels on which something depends, open or being opened. */
+  /** Channels on which something depends, open or being opened, and watches. */
   channels = 0
   readonly #connections = new Set<Connection>()
   /** Of connections that are closed. */
@@ -422,6 +422,17 @@ export class Host implements Links {
   async unhandle(protocol: string): Promise<void> {
     this.#handled.delete(protocol)
     await this.#node.unhandle(protocol)
+  }
+
+  watch(peer: PeerId): () => void {
+    const traffic = this.#traffic.get(peer)
+    if (traffic === undefined) return () => {}
+    this.#depend(traffic)
+    let watching = true
+    return () => {
+      if (watching) traffic.channels -= 1
+      watching = false
+    }
   }
 
   /** Ends all channels with an error for both ends, then closes connections and listeners. */

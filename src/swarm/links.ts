@@ -52,4 +52,9 @@ export interface Links {
     handler: (channel: Channel) => void
   ): Promise<void>
   unhandle(protocol: string): Promise<void>
+  /**
+   * Something depends on a peer although no channel to it may be open here: its silence is noticed as soon as that of
+   * one with a channel. Ends with the function returned, or with its connection.
+   */
+  watch?(peer: PeerId): () => void
 }

@@ -4,7 +4,7 @@
  * monotonic clock.
  *
  * The limit is not one number. A link that has always been prompt is given half a second; one that was late before
- * is given four times the longest delay it has shown, and what its round trips and their deviation call for
+ * is given four times the longest delays it has shown, and what its round trips and their deviation call for
  * (RFC 6298), since a lost segment delays all that come after it by one of them.
  */
 import { Alive } from '../../protocols/alive.ts'
@@ -71,10 +71,14 @@ interface Link {
   /** It has spoken on its alive channel. */
   met: boolean
   samples: number
-  /** The longest delay beyond what was due, fading. */
-  lateMs: number
+  /** The three longest delays beyond what was due, the longest first, fading. */
+  late0Ms: number
+  late1Ms: number
+  late2Ms: number
   rttMs: number | undefined
   rttDeviationMs: number
+  /** The last round trip was far out of line, and not counted yet. */
+  strangeRtt: boolean
   /** It was over its limit at the last tick. */
   over: boolean
 }
@@ -117,7 +121,9 @@ export class Liveness {
     for (const entry of traffic) {
       const link = this.#links.get(entry.peer) ?? this.#add(entry, nowMs)
       link.listed = this.#ticks
-      link.lateMs *= fading
+      link.late0Ms *= fading
+      link.late1Ms *= fading
+      link.late2Ms *= fading
       link.heardMs += pausedMs
       link.watchedMs += pausedMs
       if (entry.watched !== link.watched) {
@@ -158,9 +164,12 @@ export class Liveness {
       toldMs: 0,
       met: false,
       samples: 0,
-      lateMs: 0,
+      late0Ms: 0,
+      late1Ms: 0,
+      late2Ms: 0,
       rttMs: undefined,
       rttDeviationMs: 0,
+      strangeRtt: false,
       over: false
     }
     this.#links.set(peer, link)
@@ -168,7 +177,7 @@ export class Liveness {
   }
 
   #heard(link: Link, nowMs: number): void {
-    link.lateMs = Math.max(link.lateMs, Math.min(nowMs - dueAt(link), silenceMaxMs))
+    noteDelay(link, Math.min(nowMs - dueAt(link), silenceMaxMs))
     link.samples += 1
     link.heardMs = nowMs
     link.over = false
@@ -259,6 +268,14 @@ export class Liveness {
       link.rttDeviationMs = rttMs / 2
       return
     }
+    // One alone is a stall of either end, and would weigh for long; two are what the link is like.
+    const isStrange = rttMs > 2 * (link.rttMs + 4 * link.rttDeviationMs) + aliveLateMs / 4
+    const { strangeRtt } = link
+    link.strangeRtt = isStrange
+    if (isStrange && !strangeRtt) {
+      link.askedMs = Number.NEGATIVE_INFINITY
+      return
+    }
     link.rttDeviationMs += (Math.abs(link.rttMs - rttMs) - link.rttDeviationMs) / 4
     link.rttMs += (rttMs - link.rttMs) / 8
   }
@@ -270,11 +287,25 @@ function dueAt({ heardMs, dueMs, watched, watchedMs }: Link): number {
   return watched ? Math.min(said, Math.max(heardMs, watchedMs) + beatFastMs + aliveTickMs) : said
 }
 
-/** How late a peer may be. */
-function limitMs({ met, samples, lateMs, rttMs = 0, rttDeviationMs }: Link): number {
-  if (!met) return aliveOpeningMs
+function noteDelay(link: Link, ms: number): void {
+  if (ms > link.late0Ms) {
+    link.late2Ms = link.late1Ms
+    link.late1Ms = link.late0Ms
+    link.late0Ms = ms
+  } else if (ms > link.late1Ms) {
+    link.late2Ms = link.late1Ms
+    link.late1Ms = ms
+  } else if (ms > link.late2Ms) {
+    link.late2Ms = ms
+  }
+}
+
+/** How late a peer may be. The third longest delay counts: a stall or two, as of a start, are not what a link is like. */
+function limitMs({ met, watched, samples, late2Ms, rttMs = 0, rttDeviationMs }: Link): number {
+  // It may be starting, as long as nothing depends on it yet.
+  if (!met) return watched ? aliveLateFirstMs : aliveOpeningMs
   const floorMs = samples < aliveSamplesMin ? aliveLateFirstMs : aliveLateMs
-  const shownMs = Math.max(aliveLateFactor * lateMs, aliveDoubtMs + 3 * (rttMs + 4 * rttDeviationMs))
+  const shownMs = Math.max(aliveLateFactor * late2Ms, aliveDoubtMs + 3 * (rttMs + 4 * rttDeviationMs))
   return Math.min(Math.max(floorMs, shownMs), silenceMaxMs)
 }
 
