@@ -140,6 +140,7 @@ async function main(): Promise<number> {
         recoveries
       })
       if (failure !== undefined) say(`  failed: ${failure}`)
+      for (const who of result.refusals) say(`  refused: ${who}`)
       for (const who of blamed) say(`  blamed, though nobody had hurt it: ${who}`)
       if (!identical || blamed.length > 0) trouble ??= again(index, layout.name)
       try {
@@ -206,6 +207,7 @@ function summarise(
     minutes: Number(minutes.toFixed(1)),
     tokens: results.reduce((sum, { tokens }) => sum + tokens, 0),
     recoveries: recoveries.length,
+    refusals: results.reduce((sum, { refusals }) => sum + refusals.length, 0),
     replayedTokens: { total: replayed.reduce((sum, n) => sum + n, 0), ...pausesOf(replayed) },
     noticedToToken: pausesOf(recoveries.map(({ ms }) => ms)),
     perShape: { single: shapes('single'), pair: shapes('pair'), again: shapes('again') },

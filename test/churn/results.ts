@@ -23,8 +23,10 @@ export interface AnswerResult {
   /** Tokens of the undisturbed answer that did not come. */
   readonly tokensLost: number
   readonly tokens: number
-  /** Losses that the session charged to peers that nobody had hurt. */
+  /** Losses that the session charged to peers that nobody had hurt and that had not said so themselves. */
   readonly blamed: readonly string[]
+  /** Refusals by peers that nobody had hurt, as for want of room: their own word, not an accusation. */
+  readonly refusals: readonly string[]
   readonly recoveries: readonly { readonly ms: number; readonly replayedTokens: number }[]
   readonly tokensPerSecond: number
   /** Median time between two tokens, in ms; 0 for an answer of one token. */

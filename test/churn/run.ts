@@ -9,6 +9,9 @@ import type { World } from './world.ts'
 /** Time for one answer, its losses included. */
 const answerMs = 120_000
 
+/** Reasons that only the peer itself can give. */
+const ownWords: ReadonlySet<string> = new Set(['no-room', 'not-serving'])
+
 /** Hurts one peer in one way. */
 function hurt(peer: ChurnPeer, way: Way): void {
   if (way === 'kill') peer.kill()
@@ -44,6 +47,7 @@ export class Runner {
     const waiting = [...faults]
     const ids: number[] = []
     const blamed: string[] = []
+    const refusals: string[] = []
     const gaps: number[] = []
     const recoveries: { ms: number; replayedTokens: number }[] = []
     let lastMs = performance.now()
@@ -62,7 +66,8 @@ export class Runner {
           lastMs = nowMs
         } else if (event.event === 'lost') {
           this.#log(`  token ${ids.length}: lost ${event.peer.slice(-6)} at hop ${event.hop}: ${event.reason}`)
-          if (!this.#hurt.has(event.peer)) blamed.push(`${event.peer} at hop ${event.hop}: ${event.reason}`)
+          const list = ownWords.has(event.reason) ? refusals : blamed
+          if (!this.#hurt.has(event.peer)) list.push(`${event.peer} at hop ${event.hop}: ${event.reason}`)
           this.#onLost()
         } else if (event.event === 'recovered') {
           this.#log(`  token ${ids.length}: recovered in ${event.ms.toFixed(0)} ms, ${event.replayedTokens} replayed`)
@@ -95,6 +100,7 @@ export class Runner {
       tokensLost: expected.length - matching,
       tokens: ids.length,
       blamed,
+      refusals,
       recoveries,
       tokensPerSecond,
       tokenMs: quantile(gaps, 0.5) ?? 0,
