@@ -93,10 +93,10 @@ export const supplyRangeMs = 10
 export const supplyWindowMinBytes = 16 << 10
 export const supplyWindowMaxBytes = 2 << 20
 /**
- * Delay that bulk may add on a link (LEDBAT, RFC 6817, allows 100): 2 MB that filled a 1 MB/s link delayed
- * heartbeats by over 700 ms. While sessions run here it is less.
+ * Delay that bulk may add on a link (LEDBAT's, RFC 6817): 2 MB that filled a 1 MB/s link delayed heartbeats by over
+ * 700 ms. While sessions run here it is less.
  */
-export const supplyQueueMs = 50
+export const supplyQueueMs = 100
 export const supplyQueueLiveMs = 15
 /** What this peer sends or asks for in bulk while sessions run on it: 8 Mbit/s, and so many bytes at once. */
 export const supplyLiveBytesPerMs = 1_000
@@ -115,7 +115,7 @@ export const supplyRetryMaxMs = 30_000
 /** How often a source that had nothing of a file is asked again. */
 export const supplyAskAgainMs = 2_000
 /** What is coming to another fetcher is left to it for this long at least: some chunks' time on a slow link. */
-export const supplyComingMs = 2_000
+export const supplyComingMs = 3_000
 /** A fetch without anybody who has what is missing fails after this: sources that restart are back by then. */
 export const supplyNobodyMs = 10_000
 /** A fetch for which nothing came this long fails, whatever sources say that they have. */
@@ -435,7 +435,7 @@ export const placementCopies = 2
 
 /**
  * A peer that has sent nothing to another for this long sends a beat: between peers that share a session or a
- * transfer, and between all others. Measured on loopback, both ends of an idle link together: see `test/bench/alive.ts`.
+ * transfer, and between all others. Measured on loopback, PLACE
  */
 export const beatFastMs = 150
 export const beatSlowMs = 1_000
@@ -465,7 +465,8 @@ export const aliveMemoryMs = 120_000
 export const silenceMaxMs = 10_000
 /** Until the first frame of a peer: it may still be starting. */
 export const aliveOpeningMs = 4_000
-/** How often a round trip is measured where nothing is in doubt. */
+/** How often a round trip is measured where nothing is in doubt: on watched links, and on all others. */
+export const alivePingFastMs = 1_000
 export const alivePingMs = 5_000
 /** One dial to a peer that fell silent and has not been heard since, when something is to be opened to it. */
 export const silentDialMs = 500

@@ -467,7 +467,7 @@ export class Fetch {
 
   /** The rarest of the free chunks that a source has, of the file that was wanted first. */
   #rarest(source: Source, nowMs: number): Assembly | undefined {
-    const freshMs = nowMs - Math.max(supplyComingMs, 2 * this.#chunkMs(source))
+    const freshMs = nowMs - Math.max(supplyComingMs, 4 * this.#chunkMs(source))
     for (const job of this.#jobs.values()) {
       const has = source.has.get(job.wanted.file)
       if (job.chunks === undefined || job.freeChunks === 0 || !(has instanceof ChunkSet)) continue

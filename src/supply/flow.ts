@@ -16,6 +16,8 @@ import {
   supplyWindowMinBytes
 } from '../limits.ts'
 
+/** The quickest of so many answers tells the queue: one that waited for a busy processor tells nothing. */
+const recentAnswers = 4
 /** The quickest answer counts for this long at least, and twice as long at most: links change. */
 const baseMs = 10_000
 
@@ -28,6 +30,7 @@ export class Flow {
   #answerMs = 0
   /** Bytes per ms; 0 before the first answer. */
   #rate = 0
+  #recentMs: number[] = []
   #quickestMs = Number.POSITIVE_INFINITY
   #quickestBeforeMs = Number.POSITIVE_INFINITY
   #baseSinceMs = 0
@@ -98,7 +101,8 @@ export class Flow {
     this.#rate = this.#rate === 0 ? rate : this.#rate + (rate - this.#rate) / 8
     this.#answerMs = this.#answerMs === 0 ? tookMs : this.#answerMs + (tookMs - this.#answerMs) / 8
     const targetMs = live ? supplyQueueLiveMs : supplyQueueMs
-    const queuedMs = tookMs - Math.min(this.#quickestMs, this.#quickestBeforeMs)
+    this.#recentMs = [...this.#recentMs.slice(1 - recentAnswers), tookMs]
+    const queuedMs = Math.min(...this.#recentMs) - Math.min(this.#quickestMs, this.#quickestBeforeMs)
     if (queuedMs > targetMs / 2) this.#starting = false
     if (queuedMs > 2 * targetMs) {
       // Once per answer time, as what is under way was asked for before.

@@ -1,6 +1,7 @@
 /**
  * How long it takes until all serve a model that one of them has: the holder alone behind a link of 20 Mbit/s and 20 ms
- * round trip, four others beside one another. The model need cross the link once.
+ * round trip, four others beside one another. The model need cross the link once, and a plain TCP stream does so before,
+ * on the same machine: what else runs there slows both.
  *
  *     npm run build && node test/bench/supply.ts [--mbit 20] [--delay 10] [--layers 24] [--json]
  *
@@ -25,6 +26,29 @@ const { values } = parseArgs({
 const emulator = path.resolve(import.meta.dirname, '../../../shared/lab/tapdelay.py')
 const [near, far] = [`sk${process.pid}a`, `sk${process.pid}b`]
 const timeoutMs = 180_000
+
+/** Time of a plain TCP stream of so many bytes over the link, in ms. */
+async function plainMs(bytes: number): Promise<number> {
+  const node = (namespace: string, script: string): ChildProcess => {
+    const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    children.push(child)
+    return child
+  }
+  const server = node(
+    near,
+    `require('net').createServer(s => { s.on('error', () => {}); s.end(Buffer.alloc(${bytes})) }).listen(4000, '10.77.0.1', () => console.log('up'))`
+  )
+  await new Promise(resolve => server.stdout!.once('data', resolve))
+  const client = node(
+    far,
+    `const t = performance.now(); require('net').connect(4000, '10.77.0.1').on('data', () => {}).on('end', () => console.log(performance.now() - t))`
+  )
+  const took = await new Promise<string>(resolve => client.stdout!.once('data', data => resolve(String(data))))
+  server.kill('SIGKILL')
+  return Number(took)
+}
 
 interface Said {
   readonly kind: string
@@ -65,7 +89,14 @@ try {
     ip('-n', name, 'link', 'set', 'tap0', 'up')
     ip('-n', name, 'link', 'set', 'lo', 'up')
   }
-  const linkMs = (modelBytes * 8) / (Number(values.mbit) * 1_000)
+  const sentBytes = (): number =>
+    Number(
+      execFileSync('ip', ['netns', 'exec', near, 'cat', '/sys/class/net/tap0/statistics/tx_bytes'], {
+        encoding: 'utf8'
+      })
+    )
+  const linkMs = await plainMs(modelBytes)
+  const bytesBefore = sentBytes()
   const events: (Said & { readonly peer: string })[] = []
   const swarm = newSwarm('bench')
   const start = (name: string, namespace: string, address: string, port: number, bootstrap: string[]): void => {
@@ -108,27 +139,27 @@ try {
   await until('all serving', () => count('serving') === 5)
   const begunMs = Math.min(...events.filter(({ kind }) => kind === 'fetching').map(({ atMs }) => atMs))
   const last = (kind: string): number => Math.max(...events.filter(each => each.kind === kind).map(({ atMs }) => atMs))
-  const bytesSent = Number(
-    execFileSync('ip', ['netns', 'exec', near, 'cat', '/sys/class/net/tap0/statistics/tx_bytes'], { encoding: 'utf8' })
-  )
+  const bytesSent = sentBytes()
   const result = {
     event: 'supply',
     modelBytes,
+    nominalMs: Math.round((modelBytes * 8) / (Number(values.mbit) * 1_000)),
     linkMs: Math.round(linkMs),
     startedMs: begunMs - startMs,
     fetchedMs: last('fetched') - begunMs,
     servingMs: last('serving') - begunMs,
     overLink: Math.round((100 * (last('fetched') - begunMs)) / linkMs) / 100,
-    bytesOverLink: bytesSent,
-    copiesOverLink: Math.round((100 * bytesSent) / modelBytes) / 100,
+    bytesOverLink: bytesSent - bytesBefore,
+    copiesOverLink: Math.round((100 * (bytesSent - bytesBefore)) / modelBytes) / 100,
     peersLost: events.filter(({ kind }) => kind === 'left').length,
     warnings: events.filter(({ kind }) => kind === 'warning').map(({ peer, message }) => `${peer}: ${message}`)
   }
   console.log(values.json ? JSON.stringify(result) : result)
-  for (const child of children) if (child.connected) child.send('stop')
-  await Promise.all(
-    children.filter(child => child !== link).map(child => new Promise(resolve => child.once('exit', resolve)))
+  const stopped = Promise.all(
+    children.filter(child => child.connected).map(child => new Promise(resolve => child.once('exit', resolve)))
   )
+  for (const child of children) if (child.connected) child.send('stop')
+  await stopped
 } finally {
   for (const child of children) child.kill('SIGTERM')
   for (const name of [near, far]) execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' })

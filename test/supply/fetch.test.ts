@@ -32,7 +32,7 @@ describe('a fetch', () => {
     for (const rate of [300, 1_000, 5_000]) {
       const outcome = fetchFrom(file, { a: { rate, delayMs: 2 } })
       expectWhole(outcome)
-      expect(outcome.queuedMs).toBeLessThan(16_384 / rate + 110)
+      expect(outcome.queuedMs).toBeLessThan(16_384 / rate + 170)
     }
   })
 
