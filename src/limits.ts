@@ -435,7 +435,9 @@ export const placementCopies = 2
 
 /**
  * A peer that has sent nothing to another for this long sends a beat: between peers that share a session or a
- * transfer, and between all others. Measured on loopback, PLACE
+ * transfer, and between all others. Measured with 8 peers on two busy cores (`test/bench/alive.ts`), everything that
+ * idle peers do included: 0.2 kB/s of TCP's payload and 0.6 ms/s of a processor per link end, 0.9 kB/s and 1.4 ms/s
+ * when watched. So a full mesh of 32 idle peers costs each of them 6 kB/s and 2 % of a core.
  */
 export const beatFastMs = 150
 export const beatSlowMs = 1_000

@@ -16,6 +16,7 @@ import {
   aliveLateMs,
   aliveMemoryMs,
   aliveOpeningMs,
+  alivePingFastMs,
   alivePingMs,
   aliveSamplesMin,
   aliveTickMs,
@@ -77,6 +78,7 @@ interface Link {
   late2Ms: number
   rttMs: number | undefined
   rttDeviationMs: number
+  rttSamples: number
   /** The last round trip was far out of line, and not counted yet. */
   strangeRtt: boolean
   /** It was over its limit at the last tick. */
@@ -169,6 +171,7 @@ export class Liveness {
       late2Ms: 0,
       rttMs: undefined,
       rttDeviationMs: 0,
+      rttSamples: 0,
       strangeRtt: false,
       over: false
     }
@@ -204,7 +207,8 @@ export class Liveness {
 
   /** Sends a beat where this peer owes one. */
   #speak(link: Link, nowMs: number): void {
-    const pings = nowMs - link.askedMs >= alivePingMs && nowMs <= dueAt(link)
+    const everyMs = link.rttSamples < aliveSamplesMin ? 0 : link.watched ? alivePingFastMs : alivePingMs
+    const pings = nowMs - link.askedMs >= everyMs && nowMs <= dueAt(link)
     const promised = this.#promiseMs(link)
     const owed = nowMs - link.sentMs >= (link.watched ? beatFastMs : beatSlowMs) || promised !== link.toldMs
     if (owed) this.#send(link, nowMs, pings ? { ping: stamp(nowMs) } : {})
@@ -263,7 +267,9 @@ export class Liveness {
   /** RFC 6298, sections 2.2 and 2.3. */
   #measured(link: Link, rttMs: number): void {
     if (rttMs > silenceMaxMs) return
-    if (link.rttMs === undefined) {
+    link.rttSamples += 1
+    // The first ones are measured while much else begins: the best of them shows what the link can do.
+    if (link.rttMs === undefined || (link.rttSamples <= aliveSamplesMin && rttMs < link.rttMs / 2)) {
       link.rttMs = rttMs
       link.rttDeviationMs = rttMs / 2
       return
