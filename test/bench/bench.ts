@@ -2,6 +2,7 @@
 /**
  * `npm run bench`: what Skein costs, by figures that are comparable within one run. What is compared is measured
  * by turns, so that whatever else the machine does meets both sides; nothing here passes or fails.
+ * The script sets GLIBC_TUNABLES as `skein up` does for itself (bin/skein.js), for every engine and for llama.cpp.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
