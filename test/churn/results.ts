@@ -11,8 +11,11 @@ export interface Injection {
   readonly atMs: number
   /** From the fault to the first token of a route without that peer; undefined when the session had no need of one. */
   pauseMs: number | undefined
-  /** The longest time between two tokens from the fault until the session had recovered, or to its end. */
-  gapMs: number
+  /**
+   * The longest time between two tokens from the fault until the session had recovered, or to its end. Of one who left
+   * in order, times in which the session recovered from a sudden loss do not count; undefined where there are no others.
+   */
+  gapMs: number | undefined
 }
 
 export interface AnswerResult {

@@ -156,7 +156,7 @@ export class Runner {
       hurt(peer, fault.way)
       const shape = victims.length > 1 ? 'pair' : 'single'
       // A pair is one fault with one pause: its second half only makes it worse.
-      if (i === 0) this.#injections.push({ way: fault.way, hop, shape, atMs, pauseMs: undefined, gapMs: 0 })
+      if (i === 0) this.#injections.push({ way: fault.way, hop, shape, atMs, pauseMs: undefined, gapMs: undefined })
       this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}${i > 0 ? ', too' : ''}`)
     }
     if (fault.againMs !== null) this.#again.push(fault)
@@ -175,7 +175,7 @@ export class Runner {
         if (fault.backSoon) this.#backSoon.add(peer)
         const atMs = performance.now()
         hurt(peer, fault.way)
-        this.#injections.push({ way: fault.way, hop, shape: 'again', atMs, pauseMs: undefined, gapMs: 0 })
+        this.#injections.push({ way: fault.way, hop, shape: 'again', atMs, pauseMs: undefined, gapMs: undefined })
         this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}, in the recovery`)
       })
     }
@@ -190,9 +190,12 @@ export class Runner {
 
   /** Counts a pause between two tokens to the losses that it may come from: those that are not recovered from. */
   #noteGap(ms: number, fromMs: number, nowMs: number): void {
-    for (const injection of this.#injections) {
-      const open = injection.pauseMs === undefined || injection.atMs + injection.pauseMs >= fromMs
-      if (open && injection.atMs <= nowMs) injection.gapMs = Math.max(injection.gapMs, ms)
+    const open = this.#injections.filter(
+      ({ atMs, pauseMs }) => atMs <= nowMs && (pauseMs === undefined || atMs + pauseMs >= fromMs)
+    )
+    const sudden = open.filter(({ way }) => way !== 'left' && way !== 'drain')
+    for (const injection of sudden.length > 0 ? sudden : open) {
+      injection.gapMs = Math.max(injection.gapMs ?? 0, ms)
     }
   }
 
