@@ -345,6 +345,10 @@ export const drainPollMs = 100
 export const routePollMs = 500
 /** A peer whose connection closed stays in the plans this long: a reconnect takes less, and moving stages costs more. */
 export const disconnectedGraceMs = 2_000
+/** A peer that fell out of the plans this often within this time comes back only after it has stayed this long. */
+export const flapsMax = 3
+export const flapMemoryMs = 60_000
+export const flapHoldMs = 10_000
 /** A session without a way around a peer that failed it asks that peer again after this, if it is still connected. */
 export const excludedGraceMs = 1_000
 /** Time that an answer waits for more peers where the present budgets cannot cover the model: discovery takes less. */

@@ -104,9 +104,9 @@ export class ServedModel {
       self: init.swarm.id,
       model: this.shape,
       peers: () =>
-        init.swarm.records().flatMap(({ record, connected }) => {
+        init.swarm.records().flatMap(({ record, connected, unreachable }) => {
           const view = viewOf(record, this.shape.id)
-          return view === undefined ? [] : [{ view, connected }]
+          return view === undefined ? [] : [{ view, connected, unreachable }]
         }),
       load: (range, options) => this.#load(range, options),
       unload: range => this.#unload(range),

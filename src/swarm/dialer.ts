@@ -23,6 +23,8 @@ export interface DialerInit {
   readonly connected: () => ReadonlySet<PeerId>
   /** @returns who answered. @throws when nobody did. */
   readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
+  /** A peer was dialled in vain, for the first time since it was lost. */
+  readonly onUnreachable?: (peer: PeerId) => void
 }
 
 interface Candidate {
@@ -88,6 +90,14 @@ export class Dialer {
       candidate.failures = 0
       candidate.nextMs = performance.now() + this.#wait(peer, redialMinMs)
     }
+  }
+
+  /** A peer has been dialled in vain since it was last connected. */
+  hasFailed(peer: PeerId): boolean {
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.peer === peer && candidate.failures > 0) return true
+    }
+    return false
   }
 
   stateOf(way: string): WayState {
@@ -163,6 +173,8 @@ export class Dialer {
     } catch (error) {
       candidate.failures++
       candidate.lastError = explain(error)
+      const { peer, failures } = candidate
+      if (peer !== undefined && failures === 1 && !this.#init.connected().has(peer)) this.#init.onUnreachable?.(peer)
       const ms = Math.min(redialMaxMs, redialMinMs * 2 ** (candidate.failures - 1))
       // Spread, so that peers that lost one another at once do not meet at once again and again.
       candidate.nextMs = performance.now() + ms * (0.75 + Math.random() / 2)

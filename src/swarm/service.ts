@@ -68,6 +68,8 @@ export interface SwarmPeer {
   readonly ageMs: number
   /** There is a records channel with it. A route should only use peers that are connected. */
   readonly connected: boolean
+  /** It is not connected, and has been dialled in vain since it was. */
+  readonly unreachable: boolean
 }
 
 /** What this peer announces and may change; the rest it knows itself. */
@@ -247,7 +249,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#dialer = new Dialer({
       self: this.id,
       connected: () => this.#host.connectedPeers,
-      dial: (addresses, options) => this.#host.dial(addresses, options)
+      dial: (addresses, options) => this.#host.dial(addresses, options),
+      onUnreachable: peer => this.#emit('record', { peer })
     })
     const staticWay = new StaticDiscovery(bootstrap, this.#dialer)
     this.#host = await Host.start({
@@ -326,7 +329,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       record: record.peer === this.id ? { ...record, ...this.#content } : record,
       addresses: textAddresses(record.addresses),
       ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
-      connected
+      connected,
+      unreachable: !connected && this.#dialer.hasFailed(record.peer)
     }))
   }
 
