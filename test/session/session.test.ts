@@ -162,6 +162,7 @@ describe('S17: who is charged', () => {
     ['engine', 0, ['A']],
     ['leaving', 1, ['B']],
     ['next-lost', 0, ['B']],
+    ['next-silent', 0, ['B']],
     ['next-lost', 1, ['C']],
     // The tail's next one is the driver itself: the two cannot reach each other.
     ['next-lost', 2, ['C']],
@@ -184,6 +185,21 @@ describe('S17: who is charged', () => {
     expect(head.excluded).toEqual(['A'])
     const tail = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'tail-lost', epoch: 0 })
     expect(tail.excluded).toEqual(['B'])
+  })
+
+  test.each([
+    ['closed', ['A'], ['B'], 'closed'],
+    ['silent', ['A'], ['B'], 'silent'],
+    // This driver hears nobody: it is not known that anybody but itself is cut off.
+    ['alone', [], [], undefined]
+  ] as const)('a connection of its own that is %s', (reason, head, tail, said) => {
+    const first = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'head-lost', epoch: 0, message: '', reason })
+    expect(first.excluded).toEqual(head)
+    const last = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'tail-lost', epoch: 0, reason })
+    expect(last.excluded).toEqual(tail)
+    for (const { outputs } of [first, last]) {
+      expect(outputs.map(output => output.kind === 'lost' && output.reason)).toEqual(said === undefined ? [] : [said])
+    }
   })
 
   test('S14: a tail may refuse for itself only', () => {
