@@ -7,7 +7,14 @@ import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
 import type { LossReason } from '../src/errors.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
-import { announceDebounceMs, loadAnnounceMs, stageOpenMs, stageTickMs } from '../src/limits.ts'
+import {
+  announceDebounceMs,
+  batteryWeakIdleRatio,
+  batteryWeakRatio,
+  loadAnnounceMs,
+  stageOpenMs,
+  stageTickMs
+} from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
 import { findDetour } from '../src/route/detour.ts'
 import { place } from '../src/route/place.ts'
@@ -50,7 +57,7 @@ export interface BrainHost {
   readonly wallMs: () => number
   /** Runs a task of this life; not before the peer is awake, and never once this life is over. */
   readonly after: (delayMs: number, task: () => void) => void
-  readonly heardMs: (peer: PeerId) => number | undefined
+  readonly hears: (peer: PeerId) => boolean
   readonly openChannel: SessionHost['openChannel']
   readonly disconnect: (peer: PeerId, message: string, reason: LossReason) => void
   /** What each connection has carried. */
@@ -112,7 +119,27 @@ interface Opened {
   readonly keep: number
 }
 
-const views = new WeakMap<SwarmRecord, { view: PeerView | undefined; key: string }>()
+/** A record as one model's placement sees it, and a number that is the same for views that placement takes for equal. */
+interface Seen {
+  readonly view: PeerView | undefined
+  readonly key: number
+}
+
+const views = new WeakMap<SwarmRecord, Seen>()
+const viewKeys = new Map<string, number>()
+
+/** Numbers never leave the process, so that sharing them among worlds changes nothing in any of them. */
+function keyOf(text: string): number {
+  let key = viewKeys.get(text)
+  if (key === undefined) {
+    if (viewKeys.size > 200_000) viewKeys.clear()
+    key = ++lastKey
+    viewKeys.set(text, key)
+  }
+  return key
+}
+
+let lastKey = 0
 
 export class Brain {
   readonly #host: BrainHost
@@ -154,7 +181,7 @@ export class Brain {
       self: host.self,
       nowMs: host.nowMs,
       wallMs: host.wallMs,
-      heardMs: host.heardMs,
+      hears: host.hears,
       after: host.after,
       changed: () => this.#changed(),
       disconnect: host.disconnect,
@@ -236,7 +263,7 @@ export class Brain {
     return this.#presence.look(this.#seen(), this.#host.nowMs()).views
   }
 
-  #seen(): { readonly view: PeerView; readonly connected: boolean; readonly key: string }[] {
+  #seen(): { readonly view: PeerView; readonly connected: boolean; readonly key: number }[] {
     return this.#membership.known().flatMap(({ record, connected }) => {
       const { view, key } = this.#viewOf(record)
       return view === undefined ? [] : [{ view, connected, key }]
@@ -319,8 +346,13 @@ export class Brain {
     if (leaving.length > 0 || this.#leaving.size > 0) this.#leaving = new Set(leaving)
     const { views: present, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
-    const keyOfPeer = new Map(seen.map(({ view, key }) => [view.peer, key]))
-    const key = present.map(view => keyOfPeer.get(view.peer)).join('\n')
+    let at = 0
+    let key = ''
+    // Those present are among those seen, in the same order.
+    for (const view of present) {
+      while (seen[at]!.view !== view) at++
+      key += `${seen[at]!.key},`
+    }
     // The same view again would only cost the planner another search.
     if (key !== this.#viewKey) {
       this.#viewKey = key
@@ -329,13 +361,14 @@ export class Brain {
     for (const run of [...this.sessions.values()]) run.changed()
   }
 
-  #viewOf(record: SwarmRecord): { view: PeerView | undefined; key: string } {
+  #viewOf(record: SwarmRecord): Seen {
     let entry = views.get(record)
     if (entry === undefined) {
       const view = viewOf(record, this.#host.shape.id)
       // Loads and charges change all the time; what placement makes of them is in its own bounds.
-      const battery = view?.battery == null ? null : Math.round(view.battery * 100)
-      entry = { view, key: JSON.stringify({ ...view, sessions: 0, battery }) }
+      const charge = view?.battery ?? 1
+      const battery = charge < batteryWeakRatio ? 2 : charge < batteryWeakIdleRatio ? 1 : 0
+      entry = { view, key: keyOf(JSON.stringify({ ...view, sessions: 0, battery })) }
       views.set(record, entry)
     }
     return entry

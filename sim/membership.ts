@@ -5,7 +5,7 @@
  */
 import type { PeerId } from '../src/base/ids.ts'
 import type { LossReason } from '../src/errors.ts'
-import { recordsTickMs, recordTtlMs, silenceMs } from '../src/limits.ts'
+import { recordsTickMs, recordTtlMs } from '../src/limits.ts'
 import type { RecordContent, SwarmRecord } from '../src/swarm/record.ts'
 import { type KnownRecord, Records, type RecordsEffect, type RecordsEvent } from '../src/swarm/records.ts'
 import { signerOf, verify } from './cast.ts'
@@ -16,8 +16,8 @@ export interface MembershipHost {
   readonly self: PeerId
   readonly nowMs: () => number
   readonly wallMs: () => number
-  /** When bytes of a peer were last read, on the peer's clock. */
-  readonly heardMs: (peer: PeerId) => number | undefined
+  /** Whether a beat of a peer would be heard now. */
+  readonly hears: (peer: PeerId) => boolean
   readonly after: (delayMs: number, task: () => void) => void
   readonly changed: () => void
   readonly disconnect: (peer: PeerId, message: string, reason: LossReason) => void
@@ -117,6 +117,8 @@ export class HearsayMembership implements Membership {
   readonly #host: MembershipHost
   readonly #known = new Map<PeerId, { record: SwarmRecord; receivedMs: number }>()
   readonly #channels = new Map<PeerId, Channel>()
+  /** Peers that were silent at the last look. */
+  readonly #silent = new Set<PeerId>()
   #content: RecordContent | undefined
   #seq = 0
   #announced = ''
@@ -125,15 +127,18 @@ export class HearsayMembership implements Membership {
     this.#host = host
     this.#seq = seq
     const tick = (): void => {
-      for (const peer of this.#channels.keys()) {
-        const heardMs = host.heardMs(peer) ?? 0
-        // A heartbeat a second would be seventy million frames an hour: one every silence's half does here.
-        if (host.nowMs() - heardMs > silenceMs) host.disconnect(peer, 'it has been silent for too long', 'silent')
+      // Beats would be seventy million frames an hour; here it is looked at what they would find.
+      for (const peer of [...this.#channels.keys()]) {
+        if (host.hears(peer)) this.#silent.delete(peer)
+        else if (!this.#silent.has(peer)) this.#silent.add(peer)
+        else {
+          this.#silent.delete(peer)
+          host.disconnect(peer, 'it has been silent for too long', 'silent')
+        }
       }
-      for (const channel of [...this.#channels.values()]) channel.send(empty, 40)
-      host.after(silenceMs / 2, tick)
+      host.after(lookMs, tick)
     }
-    host.after(silenceMs / 2, tick)
+    host.after(lookMs, tick)
   }
 
   readonly isConnected = (peer: PeerId): boolean => this.#channels.has(peer)
@@ -214,6 +219,7 @@ export class HearsayMembership implements Membership {
   }
 }
 
-const empty = new Uint8Array(0)
+/** Between two looks; the second silent one in a row ends a connection. */
+const lookMs = 2_000
 /** What a frame stands for: it travels by reference, so nothing needs to be encoded. */
 const notes = new WeakMap<Uint8Array, SwarmRecord>()

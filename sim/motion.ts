@@ -44,14 +44,18 @@ export function motionOf(spec: MotionSpec, place: MotionPlace): Motion {
       }
     }
     case 'lawn-mower': {
-      const strip = area.widthM / count
-      const lanes = Math.max(1, Math.floor(strip / spec.laneM))
+      // Each has a cell of its own, as square as the field allows, and mows it in lanes.
+      const columns = Math.max(1, Math.round(Math.sqrt((count * area.widthM) / area.heightM)))
+      const rows = Math.ceil(count / columns)
+      const [width, height] = [area.widthM / columns, area.heightM / rows]
+      const [left, low] = [width * (index % columns), height * Math.floor(index / columns)]
+      const lanes = Math.max(1, Math.floor(width / spec.laneM))
       const points: [number, number][] = []
       for (let lane = 0; lane < lanes; lane++) {
-        const x = strip * index + (strip * (lane + 0.5)) / lanes
+        const x = left + (width * (lane + 0.5)) / lanes
         const ends: [number, number][] = [
-          [x, 0],
-          [x, area.heightM]
+          [x, low],
+          [x, low + height]
         ]
         points.push(...(lane % 2 === 0 ? ends : ends.reverse()))
       }

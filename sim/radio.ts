@@ -40,9 +40,9 @@ export class Radio {
   #sides: readonly number[] | undefined
   #zonesOn = true
   #cellM: number
-  #cells = new Map<string, number[]>()
+  #cells = new Map<number, number[]>()
   /** Per neighbourhood: when everything that waits will have been sent, and until when each station has something. */
-  readonly #air = new Map<string, { untilMs: number; readonly senders: Map<number, number> }>()
+  readonly #air = new Map<number, { untilMs: number; readonly senders: Map<number, number> }>()
   readonly #sendUntil: number[] = []
   #paths = new Map<number, Path | undefined>()
   #nowMs = 0
@@ -128,17 +128,16 @@ export class Radio {
     const found: number[] = []
     for (let dx = -1; dx <= 1; dx++) {
       for (let dy = -1; dy <= 1; dy++) {
-        for (const other of this.#cells.get(`${cx + dx} ${cy + dy}`) ?? []) if (other !== station) found.push(other)
+        for (const other of this.#cells.get(cellKey(cx + dx, cy + dy)) ?? []) if (other !== station) found.push(other)
       }
     }
     return found
   }
 
-  /** Stations that hear one and are heard by it, over relays too. */
-  neighbours(station: number): number[] {
-    const candidates =
-      this.#spec.relays > 1 ? this.#masts.map((_, i) => i).filter(i => i !== station) : this.near(station)
-    return candidates.filter(other => this.joins(station, other)).sort((a, b) => a - b)
+  /** Stations that may be heard, over relays too, in a fixed order. */
+  candidates(station: number): number[] {
+    if (this.#spec.relays > 1) return this.#masts.map((_, i) => i).filter(i => i !== station)
+    return this.near(station).sort((a, b) => a - b)
   }
 
   /**
@@ -243,9 +242,13 @@ export class Radio {
     }
   }
 
-  #cellOf({ x, y }: Point): string {
-    return `${Math.floor(x / this.#cellM)} ${Math.floor(y / this.#cellM)}`
+  #cellOf({ x, y }: Point): number {
+    return cellKey(Math.floor(x / this.#cellM), Math.floor(y / this.#cellM))
   }
+}
+
+function cellKey(x: number, y: number): number {
+  return x * 2 ** 20 + y
 }
 
 function pairKey(a: number, b: number): string {

@@ -38,7 +38,7 @@ interface ReportData {
 function links(world: World): ReportData['links'] {
   return [...world.wire.bytes]
     .map(([key, bytes]) => {
-      const [from, to] = key.split(' ').map(Number)
+      const [from, to] = [Math.floor(key / world.peers.length), key % world.peers.length]
       return { from: world.peers[from!]!.name, to: world.peers[to!]!.name, bytes }
     })
     .sort((a, b) => b.bytes - a.bytes || (a.from < b.from ? -1 : 1))

@@ -37,7 +37,7 @@ export type WorldOfBrain = Pick<
   | 'refused'
   | 'told'
   | 'accused'
-> & { readonly heardAtMs: (peer: PeerId) => number | undefined }
+> & { readonly hearsPeer: (peer: PeerId) => boolean }
 
 export class SimPeer implements Station {
   readonly id: PeerId
@@ -73,6 +73,8 @@ export class SimPeer implements Station {
   paidRadioMs = 0
   paidAtMs = 0
   usedJoules = 0
+  /** Charge that was announced last. */
+  toldPercent = -1
   /** When it last was other than healthy: what it failed then it may be charged for. */
   sickUntilMs = Number.NEGATIVE_INFINITY
   /** Until then it has more to do than one token needs: it may be called slow. */
@@ -128,10 +130,7 @@ export class SimPeer implements Station {
       after: (delayMs, task) => {
         this.#agenda.after(delayMs / (1 + this.#drift), () => this.enter(life, task))
       },
-      heardMs: peer => {
-        const atMs = world.heardAtMs(peer)
-        return atMs === undefined ? undefined : this.#clockBase + (atMs - this.#bootMs) * (1 + this.#drift)
-      },
+      hears: peer => world.hearsPeer(peer),
       persist: seq => {
         this.#seq = seq
       },

@@ -50,8 +50,6 @@ interface End {
   held: number
   heldSinceMs: number
   isFlushing: boolean
-  /** When the process last read bytes of the other end. */
-  heardMs: number
   /** Bytes that came and went. */
   bytesIn: number
   bytesOut: number
@@ -124,8 +122,6 @@ export class Channel {
 
 /** Delay of what is sent, above which a link counts as troubled. */
 const fullMs = 1_000
-/** Between two packets of a long frame, at most. */
-const packetMs = 50
 const handshakeRounds = 3
 const handshakeBytes = 600
 
@@ -136,21 +132,23 @@ export class Wire {
   readonly #stationOf: StationOf
   /** Told when something found no way. */
   readonly #onTrouble: (from: number, to: number) => void
-  /** Open ends by peer. */
-  readonly #endsOf = new Map<PeerId, Set<End>>()
-  readonly #ends = new Map<string, End>()
+  /** Open ends: of a peer, to a peer. */
+  readonly #endsOf = new Map<PeerId, Map<PeerId, End>>()
   readonly #waiting = new Set<End>()
-  /** Bytes that went from a station to another, by `from to`. */
-  readonly bytes = new Map<string, number>()
+  /** [from · stations + to] bytes that went from a station to another. */
+  readonly bytes = new Map<number, number>()
+  readonly #stations: number
 
   constructor(
     agenda: Agenda,
     radio: Radio,
     chance: Chance,
     stationOf: StationOf,
+    stations: number,
     onTrouble: (from: number, to: number) => void
   ) {
     this.#onTrouble = onTrouble
+    this.#stations = stations
     this.#agenda = agenda
     this.#radio = radio
     this.#chance = chance
@@ -158,7 +156,7 @@ export class Wire {
   }
 
   isConnected(a: PeerId, b: PeerId): boolean {
-    return this.#ends.get(`${a} ${b}`)?.open === true
+    return this.#end(a, b) !== undefined
   }
 
   /** A long frame on its way is heard packet by packet. */
@@ -175,7 +173,7 @@ export class Wire {
   /** What each connection of a peer has carried so far. `background`: protocols on which nothing depends. */
   traffic(station: Station, background: ReadonlySet<string>): LinkTraffic[] {
     const found: LinkTraffic[] = []
-    for (const end of this.#endsOf.get(station.id) ?? []) {
+    for (const end of this.#endsOf.get(station.id)?.values() ?? []) {
       if (this.#isArriving(end)) end.bytesIn++
       const watched = [...end.channels].some(({ protocol }) => !background.has(protocol))
       found.push({ peer: end.other.station.id, bytesIn: end.bytesIn, bytesOut: end.bytesOut, watched })
@@ -188,16 +186,24 @@ export class Wire {
     return this.#endsOf.get(peer)?.size ?? 0
   }
 
-  #note(end: End): void {
-    const ends = this.#endsOf.get(end.station.id)
-    if (ends === undefined) this.#endsOf.set(end.station.id, new Set([end]))
-    else ends.add(end)
+  #end(self: PeerId, peer: PeerId): End | undefined {
+    return this.#endsOf.get(self)?.get(peer)
   }
 
-  heardMs(self: PeerId, peer: PeerId): number | undefined {
-    const end = this.#ends.get(`${self} ${peer}`)
-    if (end === undefined) return undefined
-    return this.#isArriving(end) ? Math.max(end.heardMs, this.#agenda.nowMs - packetMs) : end.heardMs
+  /** Whether a beat of a peer would be heard now: it is awake, there is a way, and it has this connection, too. */
+  hears(self: PeerId, peer: PeerId): boolean {
+    const end = this.#end(self, peer)
+    if (end === undefined) return false
+    const { station, life, open } = end.other
+    if (!open || station.life !== life || station.isFrozen) return false
+    return this.#radio.path(station.index, end.station.index) !== undefined
+  }
+
+  #note(end: End): void {
+    const ends = this.#endsOf.get(end.station.id)
+    const peer = end.other.station.id
+    if (ends === undefined) this.#endsOf.set(end.station.id, new Map([[peer, end]]))
+    else ends.set(peer, end)
   }
 
   /** Dials; `done` hears whether there is a connection now. */
@@ -246,8 +252,8 @@ export class Wire {
 
   #join(a: Station, b: Station): void {
     // What either end still held of an older connection is replaced by this one.
-    this.#lose(this.#ends.get(`${a.id} ${b.id}`), 'replaced by a newer connection')
-    this.#lose(this.#ends.get(`${b.id} ${a.id}`), 'replaced by a newer connection')
+    this.#lose(this.#end(a.id, b.id), 'replaced by a newer connection')
+    this.#lose(this.#end(b.id, a.id), 'replaced by a newer connection')
     const make = (station: Station): End => ({
       station,
       life: station.life,
@@ -259,7 +265,6 @@ export class Wire {
       held: 0,
       heldSinceMs: 0,
       isFlushing: false,
-      heardMs: this.#agenda.nowMs,
       bytesIn: 0,
       bytesOut: 0
     })
@@ -268,15 +273,13 @@ export class Wire {
     far.other = near
     this.#note(near)
     this.#note(far)
-    this.#ends.set(`${a.id} ${b.id}`, near)
-    this.#ends.set(`${b.id} ${a.id}`, far)
     a.connected(b.id)
     b.connected(a.id)
   }
 
   /** Ends a connection at this end; the other end hears of it if there is a way. */
   disconnect(self: PeerId, peer: PeerId, message: string, reason: LossReason): void {
-    const end = this.#ends.get(`${self} ${peer}`)
+    const end = this.#end(self, peer)
     if (end === undefined || !end.open) return
     this.carry(end, undefined, 40, () => this.#lose(end.other, 'the connection was closed'))
     this.#lose(end, message, reason)
@@ -287,11 +290,10 @@ export class Wire {
    * `says` is false when even the host is gone.
    */
   vanish(station: PeerId, says: boolean): void {
-    for (const end of [...(this.#endsOf.get(station) ?? [])]) {
-      this.#ends.delete(`${station} ${end.other.station.id}`)
+    for (const end of [...(this.#endsOf.get(station)?.values() ?? [])]) {
       if (!end.open) continue
       end.open = false
-      this.#endsOf.get(end.station.id)?.delete(end)
+      this.#endsOf.get(station)?.delete(end.other.station.id)
       this.#waiting.delete(end)
       end.parcels.length = 0
       end.held = 0
@@ -331,7 +333,7 @@ export class Wire {
       )
     } else {
       this.dial(from, to, isConnected => {
-        const end = this.#ends.get(`${from.id} ${to}`)
+        const end = this.#end(from.id, to)
         if (!isConnected || end === undefined || !end.open) return fail(`${to} cannot be reached`)
         const near = new Channel(this, end, protocol, from.id, to)
         near.handlers = {
@@ -368,7 +370,7 @@ export class Wire {
       return
     }
     if (!end.open) return
-    const key = `${end.station.index} ${end.other.station.index}`
+    const key = end.station.index * this.#stations + end.other.station.index
     this.bytes.set(key, (this.bytes.get(key) ?? 0) + bytes)
     end.bytesOut += bytes
     const parcel: Parcel = { bytes, task, state: 'flying' }
@@ -424,7 +426,6 @@ export class Wire {
         const { task, bytes } = end.parcels.shift()!
         other.station.enter(other.life, () => {
           if (!other.open) return
-          other.heardMs = this.#agenda.nowMs
           other.bytesIn += bytes
           task()
         })
@@ -454,12 +455,12 @@ export class Wire {
   #lose(end: End | undefined, message: string, reason: LossReason = 'closed'): void {
     if (end === undefined || !end.open) return
     end.open = false
-    this.#endsOf.get(end.station.id)?.delete(end)
+    if (this.#end(end.station.id, end.other.station.id) === end) {
+      this.#endsOf.get(end.station.id)!.delete(end.other.station.id)
+    }
     this.#waiting.delete(end)
     end.parcels.length = 0
     end.held = 0
-    const key = `${end.station.id} ${end.other.station.id}`
-    if (this.#ends.get(key) === end) this.#ends.delete(key)
     for (const channel of [...end.channels]) channel.end(message, reason)
     end.station.disconnected(end.other.station.id)
   }

@@ -74,7 +74,7 @@ export class World {
   /** Sessions that are open, with the life of the peer that drives them. */
   readonly #open = new Map<SessionId, { readonly run: SessionRun; readonly driver: SimPeer; readonly number: number }>()
   /** Pairs of peers and when their link last failed either of them. */
-  readonly #linkTrouble = new Map<string, number>()
+  readonly #linkTrouble = new Map<number, number>()
   #sessions = 0
   #trace = 0x811c9dc5
   #lastMoveMs = 0
@@ -140,6 +140,7 @@ export class World {
       this.radio,
       this.#chance.fork('wire'),
       id => this.#byId.get(id),
+      this.peers.length,
       (a, b) => this.#noteTrouble(a, b)
     )
     for (const peer of this.peers) {
@@ -147,8 +148,9 @@ export class World {
       peer.onDisconnected = other => this.#noteTrouble(peer.index, this.#byId.get(other)!.index)
       this.agenda.at(1000 * peer.chance.between(...peer.group.startS), () => this.boot(peer))
     }
-    this.#every(this.peers.length > 96 ? 1000 : 250, () => this.#meet())
-    this.#every(1000, () => this.#moveAll())
+    const isLarge = this.peers.length > recordsPeersMax
+    this.#every(isLarge ? 2000 : 250, () => this.#meet())
+    this.#every(isLarge ? 2000 : 1000, () => this.#moveAll())
     this.#every(1000 * scenario.watch.sampleS, () => this.#sample())
     this.#planWorkload()
     this.#planFaults()
@@ -228,7 +230,7 @@ export class World {
         cores: group.cores
       },
       wireBytes: frame => this.#wireBytes(frame),
-      heardAtMs: other => this.wire.heardMs(peer.id, other),
+      hearsPeer: other => this.wire.hears(peer.id, other),
       openChannel: (to, protocol, done) => this.wire.open(peer, to, protocol, done),
       traffic: () => this.wire.traffic(peer, background),
       strained: ms => {
@@ -323,7 +325,7 @@ export class World {
     const { peers, wire, nowMs } = this
     for (const peer of peers) {
       if (peer.life === 0 || peer.isFrozen) continue
-      for (const index of this.radio.neighbours(peer.index)) {
+      for (const index of this.radio.candidates(peer.index)) {
         const other = peers[index]!
         if (other.life === 0) continue
         const near = wire.isConnected(peer.id, other.id)
@@ -333,6 +335,7 @@ export class World {
         }
         // The smaller id dials; the other one where the first believes to be connected still.
         if (peer.id > other.id && !wire.isConnected(other.id, peer.id)) continue
+        if (!this.radio.joins(peer.index, index)) continue
         if (wire.degree(peer.id) >= meshMax || wire.degree(other.id) >= meshMax) continue
         const dialing = this.#dialing(peer, other)
         if (dialing.isDialing || dialing.nextMs > nowMs) continue
@@ -393,13 +396,17 @@ export class World {
   }
 
   #noteTrouble(a: number, b: number): void {
-    this.#linkTrouble.set(a < b ? `${a} ${b}` : `${b} ${a}`, this.nowMs)
+    this.#linkTrouble.set(this.#pair(a, b), this.nowMs)
+  }
+
+  #pair(a: number, b: number): number {
+    return Math.min(a, b) * this.peers.length + Math.max(a, b)
   }
 
   #hadTrouble(a: SimPeer, b: SimPeer): boolean {
     if (a === b) return false
     if (!this.radio.joins(a.index, b.index)) return true
-    const key = a.index < b.index ? `${a.index} ${b.index}` : `${b.index} ${a.index}`
+    const key = this.#pair(a.index, b.index)
     if (this.nowMs - (this.#linkTrouble.get(key) ?? Number.NEGATIVE_INFINITY) < aftermathMs) return true
     return this.radio.path(a.index, b.index)!.loss > 0.06
   }
@@ -450,7 +457,10 @@ export class World {
       this.stats.flat++
       this.crash(peer, false)
     }
-    if (isRunning) peer.brain?.announceSoon()
+    if (isRunning && Math.round(100 * level) !== peer.toldPercent) {
+      peer.toldPercent = Math.round(100 * level)
+      peer.brain?.announceSoon()
+    }
   }
 
   #wireBytes(frame: Uint8Array): number {
