@@ -40,3 +40,5 @@ export const demoKillToken = 40
 export const demoPollMs = 200
 /** How much of a failed process's last words the demo keeps to show. */
 export const demoComplaintBytesMax = 4096
+/** `up` gives up a model that neither it nor any peer has after this, unless told to wait: names are mistyped. */
+export const modelSeekMs = 20_000

@@ -124,6 +124,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       'dial this peer too; may be repeated',
       repeated(tcpAddress('--bootstrap', 'dial'))
     )
+    .option('--wait', 'wait for the model as long as it takes, if neither this peer nor another has it yet')
     .option('--no-mdns', 'do not look for peers by multicast DNS')
     .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
     .addOption(json('print JSON objects, one a line'))

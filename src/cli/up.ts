@@ -1,10 +1,11 @@
 /** `skein up`: a peer, until it is told to stop. */
-import { createPeer, type DrainReport, formatBytes, type Range } from '../index.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createPeer, type DrainReport, formatBytes, type Peer, type Range, UnknownModelError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
-import { stopDrainMs, stopMs } from './limits.ts'
+import { modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
 import { type Tell, watch } from './watch.ts'
 
@@ -20,6 +21,7 @@ export interface UpFlags {
   readonly threads?: number
   readonly json?: boolean
   readonly stopWithStdin?: boolean
+  readonly wait?: boolean
 }
 
 /**
@@ -93,7 +95,8 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       if (signal.aborted) resolve()
       else signal.addEventListener('abort', () => resolve(), { once: true })
     })
-    const told = await Promise.race([drained.promise, interrupted])
+    const isWaiting = flags.model === undefined || flags.wait === true
+    const told = await Promise.race([drained.promise, interrupted, ...(isWaiting ? [] : [untilUnknown(peer, signal)])])
     if (told === undefined) {
       tell('stopping', 'stopping: handing over and saying goodbye (Ctrl-C again to end at once)')
       const report = await Promise.race([drained.promise, peer.drain({ deadlineMs: stopDrainMs })])
@@ -109,6 +112,19 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     )
   }
   tell('stopped', 'stopped')
+}
+
+/**
+ * Settles only when a model that is not here has not been found among the peers in time.
+ * @throws {UnknownModelError}
+ */
+async function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
+  await delay(modelSeekMs, undefined, { signal, ref: false }).catch(() => {})
+  const { fetching } = peer.status()
+  if (!signal.aborted && fetching !== null && fetching.model === null) {
+    throw new UnknownModelError(`${fetching.state}; check its name, import it, or wait for it with --wait`)
+  }
+  return new Promise(() => {})
 }
 
 /** Waits for work at most so long; then says so and goes on without it. */

@@ -203,8 +203,17 @@ describe('bad input to a peer', () => {
     await expectFailure(peer, code, sentence)
   })
 
-  it('a model that nobody has is waited for, and said to be', async () => {
+  it('a model that nobody has', async () => {
     const peer = new Skein(['up', '--data', at('bad'), '--swarm', at('swarm.json'), ...loopback, '--model', 'nothing'])
+    peers.push(peer)
+    const { code, stderr } = await peer.ended
+    expect(stderr).toMatch(/^skein: the model 'nothing' is not here and no live peer offers it.*--wait\n$/)
+    expect(code).toBe(3)
+  }, 60_000)
+
+  it('a model that nobody has is waited for when told to, and said to be', async () => {
+    const flags = ['--swarm', at('swarm.json'), ...loopback, '--model', 'nothing', '--wait']
+    const peer = new Skein(['up', '--data', at('bad'), ...flags])
     peers.push(peer)
     const { message } = await peer.event('warning')
     expect(message).toBe("the model 'nothing' is not here and no live peer offers it: waiting for one that does")
