@@ -108,7 +108,22 @@ function tell(summary: Summary): string {
   ].join('\n')
 }
 
+/** Does what the arguments say. Returns the exit code; what is wrong with them is printed. */
 export async function main(args: string[], print: (line: string) => void): Promise<number> {
+  try {
+    return await command(args, print)
+  } catch (error) {
+    const isExpected =
+      error instanceof UsageError ||
+      error instanceof ScenarioError ||
+      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
+    if (!isExpected) throw error
+    print((error as Error).message)
+    return 2
+  }
+}
+
+async function command(args: string[], print: (line: string) => void): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
@@ -224,15 +239,5 @@ function many(first: number, count: number, json: boolean, print: (line: string)
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  try {
-    process.exitCode = await main(process.argv.slice(2), line => console.log(line))
-  } catch (error) {
-    const isExpected =
-      error instanceof UsageError ||
-      error instanceof ScenarioError ||
-      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
-    if (!isExpected) throw error
-    console.error((error as Error).message)
-    process.exitCode = 2
-  }
+  process.exitCode = await main(process.argv.slice(2), line => console.log(line))
 }

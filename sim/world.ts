@@ -566,12 +566,12 @@ export class World {
   /** A session charges a peer: something must have been wrong with it, or with a link of its. */
   #checkBlame(driver: SimPeer, run: SessionRun, id: PeerId, hop: number, reason: string): void {
     const peer = this.#byId.get(id)!
-    const neighbours = [run.route[hop - 1]?.peer, run.route[hop + 1]?.peer].map(each =>
-      each === undefined ? driver : this.#byId.get(each)!
-    )
+    // Who may report a loss: the hop before, or the driver.
+    const before = run.route[hop - 1]?.peer
+    const reporters = before === undefined ? [driver] : [driver, this.#byId.get(before)!]
     this.promises.checks++
     if (!this.#isHealthy(peer)) return
-    if ([driver, ...neighbours].some(other => this.#hadTrouble(peer, other))) return
+    if (reporters.some(other => this.#hadTrouble(peer, other))) return
     if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
     // Full caches and stages that are not there are facts of a healthy peer, not faults.
     if (reason === 'no-room') return

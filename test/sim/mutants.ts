@@ -1,0 +1,209 @@
+/**
+ * Plants a fault in the source of a decider and lives through random worlds until a promise is broken. Nothing on the
+ * disk changes: every mutant is loaded as a set of modules of its own. Run by `mutations.test.ts`, in a process of its
+ * own; `node test/sim/mutants.ts [NAME [SEEDS]]` prints a line
+ * of JSON for each; with SEEDS it looks through so many worlds from seed 1 on.
+ */
+import { readFileSync } from 'node:fs'
+import { registerHooks, stripTypeScriptTypes } from 'node:module'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+export interface Mutant {
+  readonly name: string
+  readonly file: string
+  /** It occurs once in the file. */
+  readonly original: string
+  readonly mutated: string
+  /** Random worlds within which it must be caught: the first one's seed, and how many. */
+  readonly from: number
+  readonly seeds: number
+}
+
+const seat = 'src/stage/seat.ts'
+const session = 'src/session/session.ts'
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'keep what older epochs left beyond keep',
+    file: seat,
+    original: 'const length = Math.min(this.length, this.#keep)',
+    mutated: 'const length = this.length',
+    from: 6,
+    seeds: 25
+  },
+  {
+    name: 'forward the replayed history to a hop that has it',
+    file: seat,
+    original: 'this.#skipBelow = Math.min(this.#skipBelow, this.#nextLength)',
+    mutated: 'this.#skipBelow = 0',
+    from: 10,
+    seeds: 25
+  },
+  {
+    name: 'replay nothing',
+    file: seat,
+    original: 'this.#replayAt = this.#nextLength',
+    mutated: 'this.#replayAt = this.#replayEnd',
+    from: 6,
+    seeds: 25
+  },
+  {
+    name: 'leave a cache in the engine',
+    file: seat,
+    original: "else this.#host.emit({ kind: 'free-engine', seat: this.id })",
+    mutated: 'else this.#freed = true',
+    from: 1,
+    seeds: 25
+  },
+  {
+    name: 'pass the credit',
+    file: 'src/stage/credit.ts',
+    original:
+      'this.#steps - this.#stepsAcked < creditStepsMax && this.#tokens - this.#tokensAcked + tokens <= creditTokensMax',
+    mutated: 'true',
+    from: 4,
+    seeds: 25
+  },
+  {
+    name: 'never free an orphan',
+    file: 'src/stage/stage.ts',
+    original: 'seat.orphanedMs !== undefined &&',
+    mutated: 'false && seat.orphanedMs !== undefined &&',
+    from: 6,
+    seeds: 25
+  },
+  {
+    name: 'take tokens of any epoch',
+    file: session,
+    original: "if (event.epoch === this.#epoch && this.#phase === 'running') this.#onToken",
+    mutated: "if (this.#phase === 'running') this.#onToken",
+    from: 20,
+    seeds: 25
+  },
+  {
+    name: 'keep one token too many',
+    file: session,
+    original: 'this.#keep = isFirst ? 0 : this.#ids.length - 1',
+    mutated: 'this.#keep = isFirst ? 0 : this.#ids.length',
+    from: 9,
+    seeds: 25
+  },
+  {
+    name: 'charge the peer that reports a loss',
+    file: session,
+    original: 'Math.min(hop + 1, this.#route.length - 1)',
+    mutated: 'hop',
+    from: 8,
+    seeds: 25
+  },
+  {
+    name: 'never ask for a route again',
+    file: session,
+    original: 'else this.#retryMs = this.#nowMs + routeRetryMs',
+    mutated: 'else this.#retryMs = undefined',
+    from: 6,
+    seeds: 25
+  },
+  {
+    name: 'accept an old record',
+    file: 'src/swarm/records.ts',
+    original: 'if (seq <= (this.#marks.get(peer) ?? -1)) return []',
+    mutated: '',
+    from: 1,
+    seeds: 25
+  },
+  {
+    name: 'load beside what fills the budget',
+    file: 'src/route/planner.ts',
+    original: 'if (bytes <= self.budgetBytes) {',
+    mutated: 'if (true) {',
+    from: 14,
+    seeds: 25
+  },
+  {
+    name: 'hang up before the refusal has arrived',
+    file: seat,
+    original: 'if (this.isTail && this.#closeAsked && this.down.connected)',
+    mutated: 'if (false)',
+    from: 54,
+    seeds: 25
+  }
+]
+
+/** Sources without types, by path: what most mutants share is stripped once. */
+const stripped = new Map<string, string>()
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Loads the modules below this repository as TypeScript, each mutant's under a query of its own. */
+function install(): void {
+  registerHooks({
+    resolve(specifier, context, next) {
+      const mutant = context.parentURL === undefined ? null : new URL(context.parentURL).searchParams.get('mutant')
+      const resolved = next(specifier, context)
+      if (mutant === null || !resolved.url.startsWith('file:') || resolved.url.includes('/node_modules/'))
+        return resolved
+      const url = new URL(resolved.url)
+      url.searchParams.set('mutant', mutant)
+      return { ...resolved, url: url.href }
+    },
+    load(url, context, next) {
+      if (!url.includes('mutant=')) return next(url, context)
+      const path = fileURLToPath(new URL(url.split('?')[0]!))
+      const number = new URL(url).searchParams.get('mutant')!
+      const mutant = number === 'none' ? undefined : mutants[Number(number)]
+      let source: string
+      if (mutant !== undefined && path === root + mutant.file) {
+        const text = readFileSync(path, 'utf8')
+        if (text.split(mutant.original).length !== 2) {
+          throw new Error(
+            `mutant '${mutant.name}': its text occurs ${text.split(mutant.original).length - 1} times in ${mutant.file}`
+          )
+        }
+        source = stripTypeScriptTypes(
+          text.replace(mutant.original, () => mutant.mutated),
+          { mode: 'transform' }
+        )
+      } else {
+        source = stripped.get(path) ?? stripTypeScriptTypes(readFileSync(path, 'utf8'), { mode: 'transform' })
+        stripped.set(path, source)
+      }
+      return { format: 'module', source, shortCircuit: true }
+    }
+  })
+}
+
+/** What a mutant breaks, and in which world; undefined when it gets through. */
+async function hunt(
+  number: number | 'none',
+  from: number,
+  seeds: number
+): Promise<{ seed: number; broken: string } | undefined> {
+  const load = async (file: string) => import(`${pathToFileURL(root + file).href}?mutant=${number}`)
+  const { World } = (await load('sim/world.ts')) as typeof import('../../sim/world.ts')
+  const { drawScenario } = (await load('sim/random-world.ts')) as typeof import('../../sim/random-world.ts')
+  for (let seed = from; seed < from + seeds; seed++) {
+    try {
+      new World({ scenario: drawScenario(seed), seed }).run()
+    } catch (error) {
+      return { seed, broken: (error as Error).message.split('\n')[0]! }
+    }
+  }
+  return undefined
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  // Stripping types is said to be experimental on every start.
+  process.removeAllListeners('warning')
+  install()
+  const only = process.argv[2]
+  const seedsMax = process.argv[3]
+  for (const [number, mutant] of mutants.entries()) {
+    const { name } = mutant
+    if (only !== undefined && only !== '' && only !== name) continue
+    const from = seedsMax === undefined ? mutant.from : 1
+    const seeds = Number(seedsMax ?? mutant.seeds)
+    const startMs = performance.now()
+    const caught = await hunt(number, from, seeds)
+    console.log(JSON.stringify({ name, from, seeds, ...caught, ms: Math.round(performance.now() - startMs) }))
+  }
+}
