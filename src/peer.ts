@@ -10,7 +10,6 @@ import { openLibrary } from './model/library.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
 import { ClassPin } from './route/class-pin.ts'
-import { coverageOf } from './route/coverage.ts'
 import { Routing } from './route/routing-service.ts'
 import { type Hop, type ModelShape, type PeerView, viewOf, withObtainable } from './route/view.ts'
 import { Seeker } from './seeker.ts'
@@ -20,16 +19,25 @@ import { generate, resume, type SessionParts } from './session/service.ts'
 import { checkBudget, shapeOf } from './shape.ts'
 import { sourcesOf } from './sources.ts'
 import { createStageService, type StageService } from './stage/service.ts'
+import {
+  type FetchingStatus,
+  modelCoverage,
+  modelStatuses,
+  peerStatus,
+  type StageStatus,
+  type Status
+} from './status.ts'
 import { createSupply, type Supply } from './supply/service.ts'
 import { openDataDir } from './swarm/data-dir.ts'
 import { readHardware } from './swarm/hardware.ts'
-import { createSwarm, type Swarm, type SwarmPeer } from './swarm/service.ts'
+import { createSwarm, type Swarm } from './swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from './swarm/swarm-file.ts'
 
 export type { DrainReport } from './departure.ts'
 export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from './session/generation.ts'
 export type { ShardFetch } from './served-model.ts'
+export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
 export type { SwarmConfig } from './swarm/swarm-file.ts'
 
 /** How to start a peer. */
@@ -97,76 +105,6 @@ export interface ResumeOptions extends Omit<SessionInit, 'name'> {
   maxTokens?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
-}
-
-export interface StageStatus extends Range {
-  readonly model: ModelId
-  readonly serving: boolean
-}
-
-export interface PeerStatus {
-  readonly id: PeerId
-  readonly self: boolean
-  readonly addresses: readonly string[]
-  readonly hardware: {
-    readonly cores: number
-    readonly memoryBytes: number
-    readonly architecture: string
-    readonly platform: string
-    readonly cpu: string
-  }
-  readonly budgetBytes: number
-  /** Resident bytes of its stages with their reserves; null for other peers. */
-  readonly usedBytes: number | null
-  readonly stages: readonly StageStatus[]
-  readonly sessions: number
-  /** Measured, per model that it offers. */
-  readonly timings: readonly {
-    readonly model: ModelId
-    readonly visitMs: number
-    readonly layerMs: number
-    readonly numericClass: string
-  }[]
-  readonly battery: { readonly level: number; readonly charging: boolean } | null
-  /** It is about to go: its stages serve until others hold their layers. */
-  readonly leaving: boolean
-  /** Age of its record, in ms; 0 for this peer. */
-  readonly ageMs: number
-  /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
-  readonly connected: boolean
-}
-
-export interface ModelStatus {
-  readonly id: ModelId
-  readonly name: string
-  readonly layers: number
-  /** [layers] how many serving stages hold each layer. */
-  readonly coverage: readonly number[]
-  /** What the budgets lack to cover every layer, or null when they suffice. */
-  readonly missing: { readonly layers: readonly Range[]; readonly bytes: number } | null
-}
-
-/** Weights on their way from other peers. */
-export interface FetchingStatus {
-  /** Null while only the model's name or the beginning of its id is known. */
-  readonly model: ModelId | null
-  /** What is fetched, or why nothing is: `layers 3-5 from 2 peers`. */
-  readonly state: string
-  readonly bytes: number
-  readonly bytesTotal: number
-}
-
-export interface Status {
-  readonly self: PeerId
-  readonly swarm: string
-  readonly peers: readonly PeerStatus[]
-  readonly models: readonly ModelStatus[]
-  /** What this peer fetches from others or waits for, or null. */
-  readonly fetching: FetchingStatus | null
-  /** Ways of discovery and what became of each. */
-  readonly discovery: readonly { readonly way: string; readonly state: string }[]
-  /** Protocol violations by remote peers since the start, by kind. */
-  readonly violations: Readonly<Record<string, number>>
 }
 
 /** Events of a peer, as a typed EventTarget. */
@@ -479,8 +417,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return {
       self: this.id,
       swarm: this.#swarmName,
-      peers: records.map(peer => this.#peerStatus(peer)),
-      models: this.#models(records),
+      peers: records.map(peer =>
+        peerStatus(peer, peer.record.peer === this.id ? (this.#served?.usedBytes ?? 0) : null)
+      ),
+      models: modelStatuses(records, this.#served?.shape.id, () => this.#served!.placement.missing()),
       fetching: this.#fetching(),
       discovery: this.#swarm.discovery(),
       violations: this.#swarm.violations()
@@ -501,46 +441,6 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
-  }
-
-  #peerStatus({ record, addresses, ageMs, connected }: SwarmPeer): PeerStatus {
-    const self = record.peer === this.id
-    return {
-      id: record.peer,
-      self,
-      addresses,
-      hardware: record.hardware,
-      budgetBytes: record.budgetBytes,
-      usedBytes: self ? (this.#served?.usedBytes ?? 0) : null,
-      stages: record.stages.map(({ model, start, end, serving }) => ({ model, start, end, serving })),
-      sessions: record.load.sessions,
-      timings: record.models.map(({ model, visitMs, layerMs, numericClass }) => ({
-        model,
-        visitMs,
-        layerMs,
-        numericClass
-      })),
-      battery: record.battery,
-      leaving: record.leaving,
-      ageMs,
-      connected: self || connected
-    }
-  }
-
-  #models(records: readonly SwarmPeer[]): ModelStatus[] {
-    const offers = new Map(records.flatMap(({ record }) => record.models.map(offer => [offer.model, offer] as const)))
-    return [...offers.values()].map(({ model, name, layers }) => {
-      const serving = records.flatMap(({ record }) =>
-        record.stages.filter(stage => stage.model === model && stage.serving)
-      )
-      return {
-        id: model,
-        name,
-        layers,
-        coverage: coverageOf(serving, { layers }),
-        missing: model === this.#served?.shape.id ? this.#served.placement.missing() : null
-      }
-    })
   }
 
   #fetching(): FetchingStatus | null {
@@ -579,7 +479,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       else this.#leaving.delete(record.peer)
       this.#emit('peer:leaving', { peer: record.peer, leaving: record.leaving })
     }
-    for (const { id, coverage } of this.#models(this.#swarm.records())) {
+    for (const { id, coverage } of modelCoverage(this.#swarm.records())) {
       const covered = coverage.every(count => count > 0)
       if (covered === (this.#covered.get(id) ?? false)) continue
       this.#covered.set(id, covered)

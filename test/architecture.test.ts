@@ -20,6 +20,7 @@ const arrows: Record<string, readonly string[]> = {
   swarm: ['protocols', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
+  'status.ts': ['route', 'swarm/record', 'base'],
   'shape.ts': ['route', 'engine', 'model', 'base'],
   'sources.ts': ['swarm/record', 'base'],
   'seeker.ts': ['sources.ts', 'supply', 'model', 'swarm', 'base'],
@@ -27,6 +28,7 @@ const arrows: Record<string, readonly string[]> = {
   'kept-sessions.ts': ['keep', 'session', 'swarm', 'base'],
   'departure.ts': ['route', 'stage', 'swarm', 'base'],
   'peer.ts': [
+    'status.ts',
     'departure.ts',
     'kept-sessions.ts',
     'served-model.ts',

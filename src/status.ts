@@ -1,0 +1,125 @@
+/** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
+import type { ModelId, PeerId, Range } from './base/ids.ts'
+import { coverageOf } from './route/coverage.ts'
+import type { SwarmRecord } from './swarm/record.ts'
+
+export interface StageStatus extends Range {
+  readonly model: ModelId
+  readonly serving: boolean
+}
+
+export interface PeerStatus {
+  readonly id: PeerId
+  readonly self: boolean
+  readonly addresses: readonly string[]
+  readonly hardware: {
+    readonly cores: number
+    readonly memoryBytes: number
+    readonly architecture: string
+    readonly platform: string
+    readonly cpu: string
+  }
+  readonly budgetBytes: number
+  /** Resident bytes of its stages with their reserves; null for other peers. */
+  readonly usedBytes: number | null
+  readonly stages: readonly StageStatus[]
+  readonly sessions: number
+  /** Measured, per model that it offers. */
+  readonly timings: readonly {
+    readonly model: ModelId
+    readonly visitMs: number
+    readonly layerMs: number
+    readonly numericClass: string
+  }[]
+  readonly battery: { readonly level: number; readonly charging: boolean } | null
+  /** It is about to go: its stages serve until others hold their layers. */
+  readonly leaving: boolean
+  /** Age of its record, in ms; 0 for this peer. */
+  readonly ageMs: number
+  /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
+  readonly connected: boolean
+}
+
+export interface ModelStatus {
+  readonly id: ModelId
+  readonly name: string
+  readonly layers: number
+  /** [layers] how many serving stages hold each layer. */
+  readonly coverage: readonly number[]
+  /** What the budgets lack to cover every layer, or null when they suffice. */
+  readonly missing: { readonly layers: readonly Range[]; readonly bytes: number } | null
+}
+
+/** Weights on their way from other peers. */
+export interface FetchingStatus {
+  /** Null while only the model's name or the beginning of its id is known. */
+  readonly model: ModelId | null
+  /** What is fetched, or why nothing is: `layers 3-5 from 2 peers`. */
+  readonly state: string
+  readonly bytes: number
+  readonly bytesTotal: number
+}
+
+export interface Status {
+  readonly self: PeerId
+  readonly swarm: string
+  readonly peers: readonly PeerStatus[]
+  readonly models: readonly ModelStatus[]
+  /** What this peer fetches from others or waits for, or null. */
+  readonly fetching: FetchingStatus | null
+  /** Ways of discovery and what became of each. */
+  readonly discovery: readonly { readonly way: string; readonly state: string }[]
+  /** Protocol violations by remote peers since the start, by kind. */
+  readonly violations: Readonly<Record<string, number>>
+}
+
+/** A live peer as the swarm service lists it. */
+export interface ListedPeer {
+  readonly record: SwarmRecord
+  readonly addresses: readonly string[]
+  readonly ageMs: number
+  readonly connected: boolean
+}
+
+/** One peer's row. `usedBytes` is null for every peer but this one. */
+export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, usedBytes: number | null): PeerStatus {
+  const self = usedBytes !== null
+  return {
+    id: record.peer,
+    self,
+    addresses,
+    hardware: record.hardware,
+    budgetBytes: record.budgetBytes,
+    usedBytes,
+    stages: record.stages.map(({ model, start, end, serving }) => ({ model, start, end, serving })),
+    sessions: record.load.sessions,
+    timings: record.models.map(({ model, visitMs, layerMs, numericClass }) => ({
+      model,
+      visitMs,
+      layerMs,
+      numericClass
+    })),
+    battery: record.battery,
+    leaving: record.leaving,
+    ageMs,
+    connected: self || connected
+  }
+}
+
+/** Every model that some live peer offers, with how many serving stages hold each of its layers. */
+export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, 'missing'>[] {
+  const offers = new Map(peers.flatMap(({ record }) => record.models.map(offer => [offer.model, offer] as const)))
+  return [...offers.values()].map(({ model, name, layers }) => {
+    const serving = peers.flatMap(({ record }) => record.stages.filter(stage => stage.model === model && stage.serving))
+    return { id: model, name, layers, coverage: coverageOf(serving, { layers }) }
+  })
+}
+
+/** The same with what the budgets lack, which is only known of the model that this peer serves itself. */
+export function modelStatuses(
+  peers: readonly ListedPeer[],
+  served: ModelId | undefined,
+  missing: () => ModelStatus['missing']
+): ModelStatus[] {
+  return modelCoverage(peers).map(model => ({ ...model, missing: model.id === served ? missing() : null }))
+}
