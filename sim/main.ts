@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { BrokenPromise } from './promises.ts'
+import { measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
 import { parseScenario, type Scenario, ScenarioError } from './scenario.ts'
 import type { Summary } from './stats.ts'
@@ -14,6 +15,7 @@ const usage = `Usage: npm run sim -- [options]
   --scenario NAME|FILE  tell one story; NAME is one of --list, FILE a scenario of your own
   --seed N              the number that decides everything (default 1)
   --seeds N             live through N random worlds, from --seed on; stop at the first broken promise
+  --placement N         measure placement on N random swarms against baselines from the literature
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
   --report FILE         write the story as a page with pictures, and its numbers beside it as .json and .csv
@@ -130,6 +132,7 @@ async function command(args: string[], print: (line: string) => void): Promise<n
       scenario: { type: 'string' },
       seed: { type: 'string' },
       seeds: { type: 'string' },
+      placement: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
       report: { type: 'string' },
@@ -149,6 +152,19 @@ async function command(args: string[], print: (line: string) => void): Promise<n
   }
   const seed = whole(values.seed, 'seed', 0) ?? 1
   const seeds = whole(values.seeds, 'seeds', 1)
+  const swarms = whole(values.placement, 'placement', 1)
+  if (swarms !== undefined) {
+    const result = measurePlacing(seed, swarms)
+    const { slower, aboveExactPercent: above, hops } = result
+    print(
+      `${swarms} random swarms: sharing by memory is ${slower.memory} times slower (${slower.memoryAll} with every peer), Petals ${slower.petals} times, the exact least time ${slower.exact} times`
+    )
+    print(
+      `above the exact least time: ${above.p50} % (p50), ${above.p95} % (p95), ${above.max} % (max); ${hops.ours} hops, not ${hops.exact}`
+    )
+    if (values.json) print(JSON.stringify(result))
+    return 0
+  }
   if (seeds !== undefined) return many(seed, seeds, values.json, print)
 
   let scenario: Scenario

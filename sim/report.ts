@@ -46,11 +46,9 @@ function links(world: World): ReportData['links'] {
 }
 
 function csv(samples: readonly Sample[]): string {
-  const rows = samples.map(({ atMs, up, covered, tokens, losses, pauseMaxMs, joules, peers }) => {
-    const levels = peers.flatMap(({ level }) => (level === null ? [] : [level]))
-    const low = levels.length > 0 ? Math.min(...levels).toFixed(3) : ''
-    return [atMs / 1000, up, covered, tokens, losses, pauseMaxMs, Math.round(joules), low].join(',')
-  })
+  const rows = samples.map(({ atMs, up, covered, tokens, losses, pauseMaxMs, joules, levelMin }) =>
+    [atMs / 1000, up, covered, tokens, losses, pauseMaxMs, Math.round(joules), levelMin.toFixed(3)].join(',')
+  )
   return ['seconds,peers_up,least_copies,tokens,losses,pause_ms,joules,least_battery', ...rows, ''].join('\n')
 }
 
@@ -122,8 +120,7 @@ function page(data: ReportData): string {
   const power = (sample: Sample, i: number): number =>
     i === 0 ? 0 : (sample.joules - samples[i - 1]!.joules) / ((sample.atMs - samples[i - 1]!.atMs) / 1000)
   const indexOf = new Map(samples.map((sample, i) => [sample, i]))
-  const least = (sample: Sample): number =>
-    100 * sample.peers.reduce((low, { level }) => (level === null ? low : Math.min(low, level)), 1)
+  const least = ({ levelMin }: Sample): number => 100 * levelMin
   const rows = Object.entries(summary)
     .filter(([key]) => key !== 'event')
     .map(
@@ -139,12 +136,9 @@ function page(data: ReportData): string {
     )
     .join('')
   // The map moves in a thousand frames at most, and in few enough numbers for a page.
-  const frameStride = Math.max(
-    1,
-    Math.ceil((samples.length * peers.length) / 120_000),
-    Math.ceil(samples.length / 1000)
-  )
-  const frames = samples
+  const placed = samples.filter(sample => sample.peers.length > 0)
+  const frameStride = Math.max(1, Math.ceil((placed.length * peers.length) / 120_000), Math.ceil(placed.length / 1000))
+  const frames = placed
     .filter((_, i) => i % frameStride === 0)
     .map(({ atMs, peers: each }) => [
       Math.round(atMs / 1000),

@@ -11,6 +11,9 @@ export interface Sample {
   readonly losses: number
   readonly pauseMaxMs: number
   readonly coverage: readonly number[]
+  /** The lowest charge, 1 where nobody has a battery. */
+  readonly levelMin: number
+  /** Empty in most samples of a long life of many peers. */
   readonly peers: readonly {
     readonly x: number
     readonly y: number

@@ -38,6 +38,8 @@ export interface WorldInit {
 const reserveTokensMax = 2048
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
+/** Rows of peers that are kept for a report: some 30 MB. */
+const rowsMax = 200_000
 /** Who had much to do this long ago may still be called slow. */
 const strainMs = 15_000
 /** Protocols on which no session waits. */
@@ -841,16 +843,21 @@ export class World {
     const least = Math.min(...serving)
     const sample = this.stats.sample(this.nowMs, least, this.peers.filter(peer => peer.life !== 0).length)
     if (!this.#keepsSamples) return
+    const rows = (this.peers.length * this.scenario.minutes * 60) / this.scenario.watch.sampleS
+    const isWhole = this.samples.length % Math.ceil(rows / rowsMax) === 0
     this.samples.push({
       ...sample,
       coverage: serving,
-      peers: this.peers.map(peer => ({
-        x: Math.round(this.radio.positions[peer.index]!.x),
-        y: Math.round(this.radio.positions[peer.index]!.y),
-        state: peer.life === 0 ? (peer.isCharging ? 'charging' : 'down') : peer.isFrozen ? 'frozen' : 'up',
-        level: peer.level,
-        stage: peer.brain?.loaded.find(({ engine }) => engine !== undefined)?.range ?? null
-      })),
+      levelMin: Math.min(1, ...this.peers.map(({ level }) => level ?? 1)),
+      peers: !isWhole
+        ? []
+        : this.peers.map(peer => ({
+            x: Math.round(this.radio.positions[peer.index]!.x),
+            y: Math.round(this.radio.positions[peer.index]!.y),
+            state: peer.life === 0 ? (peer.isCharging ? 'charging' : 'down') : peer.isFrozen ? 'frozen' : 'up',
+            level: peer.level,
+            stage: peer.brain?.loaded.find(({ engine }) => engine !== undefined)?.range ?? null
+          })),
       joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0)
     })
   }
