@@ -57,6 +57,8 @@ export class SimPeer implements Station {
   slowFactor = 1
   /** How the peer lies, if it does. */
   lie: 'corrupt' | 'garble' | undefined
+  /** What it said until then may have been a lie. */
+  liedUntilMs = Number.NEGATIVE_INFINITY
   /** Of the wall's clock, in ms. */
   skewMs: number
   /** Rates of quartzes differ by some 50 ppm. */

@@ -603,7 +603,7 @@ export class World {
     this.say(`${peer.name} finds that ${far.name} breaks the protocol of ${by}s (${kind}): ${message}`)
     this.stats.violations++
     this.promises.checks++
-    if (far.lie !== undefined || far.sickUntilMs === Number.POSITIVE_INFINITY) return
+    if (far.lie !== undefined || far.liedUntilMs >= this.nowMs || far.sickUntilMs === Number.POSITIVE_INFINITY) return
     // A stream on which nothing came is no more than the silence of its peer.
     if (kind === 'silent' && (!this.#isHealthy(far) || !this.#isHealthy(peer) || this.#hadTrouble(peer, far))) return
     this.promises.broken('blame', `${peer.name} says that ${far.name}, which is honest, broke the protocol: ${message}`)
@@ -744,12 +744,19 @@ export class World {
             if (peer.lie !== kind) return
             // What it said is still on its way.
             this.agenda.after(aftermathMs, () => {
-              if (peer.lie === kind) peer.lie = undefined
+              if (peer.lie === kind) this.#repent(peer)
             })
           })
           break
       }
     }
+  }
+
+  /** Lies no more; what it has said is still on its way. */
+  #repent(peer: SimPeer): void {
+    peer.lie = undefined
+    peer.liedUntilMs = this.nowMs + aftermathMs
+    peer.sickUntilMs = Math.max(peer.sickUntilMs, peer.liedUntilMs)
   }
 
   // ── Rest ────────────────────────────────────────────────────────────────────────────────────────
@@ -766,7 +773,7 @@ export class World {
     }
     // Lies that are on their way may arrive late.
     this.agenda.after(aftermathMs, () => {
-      for (const peer of this.peers) peer.lie = undefined
+      for (const peer of this.peers) if (peer.lie !== undefined) this.#repent(peer)
     })
     const chance = this.#chance.fork('heal')
     const isAll = chance.happens(0.5)

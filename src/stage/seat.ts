@@ -330,6 +330,11 @@ export class Seat {
       this.#becomeOpen()
       return
     }
+    if (frame.epoch < this.epoch) {
+      // This epoch was refused before it could begin: what it said of older caches holds for the next one, too.
+      this.length = Math.min(this.length, this.#keep)
+      this.#retained?.truncate(this.length)
+    }
     if (this.phase !== 'open') return
 
     // What was computed again need not be replayed; after a rollback the next hop's older states are void, too.

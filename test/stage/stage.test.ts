@@ -315,6 +315,19 @@ describe('a newer epoch', () => {
     expect(sent(seen, 3)).toMatchObject([{ kind: 'ack', length: 110 }])
   })
 
+  test('S11: keep holds although its epoch was refused while that step still ran', () => {
+    const kit = middle()
+    feed(kit, 0, 100)
+    kit.frame(1, step(100, 20))
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.frame(3, open(1, { epoch: 1, keep: 110 }))
+    kit.do({ kind: 'closed', link: -2, message: 'reset' })
+    kit.computed(seat, { hidden: states(100, 20) })
+    kit.do({ kind: 'accepted', link: 5, remote: peer('A') })
+    const seen = kit.frame(5, open(1, { epoch: 2, keep: 115 }))
+    expect(sent(seen, 5)).toMatchObject([{ kind: 'ack', length: 110 }])
+  })
+
   test('S11: a step that fails leaves what is valid, though the engine still holds more', () => {
     const kit = middle()
     feed(kit, 0, 100)
