@@ -46,6 +46,8 @@ export class Radio {
   readonly #sendUntil: number[] = []
   #paths = new Map<number, Path | undefined>()
   #nowMs = 0
+  /** Until when packets of what was sent last arrive, those apart that are lost and sent again. */
+  flowsUntilMs = 0
   /** ms that each radio has been sending or receiving. */
   readonly busyMs: number[] = []
 
@@ -171,6 +173,7 @@ export class Radio {
     const startMs = nowMs + waitMs
     for (const i of path.via) this.busyMs[i]! += airMs
     let atMs = startMs + airMs + path.delayMs + this.#spec.jitterMs * chance.next()
+    this.flowsUntilMs = atMs
     if (path.loss > 0) {
       const roundMs = 2 * path.delayMs + this.#spec.jitterMs
       let packets = Math.max(1, Math.ceil(bytes / packetBytes))

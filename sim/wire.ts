@@ -44,6 +44,8 @@ interface End {
   readonly channels: Set<Channel>
   /** When what was sent last arrives: nothing overtakes. */
   lastMs: number
+  /** Until when packets of it come in at the other end. */
+  flowsUntilMs: number
   /** What has not been handed over at the other end, in order. */
   readonly parcels: Parcel[]
   /** How many of them are held, and since when. */
@@ -163,7 +165,7 @@ export class Wire {
   #isArriving(end: End): boolean {
     const from = end.other
     return (
-      from.lastMs > this.#agenda.nowMs &&
+      from.flowsUntilMs > this.#agenda.nowMs &&
       from.held === 0 &&
       from.station.life === from.life &&
       this.#radio.path(from.station.index, end.station.index) !== undefined
@@ -261,6 +263,7 @@ export class Wire {
       open: true,
       channels: new Set(),
       lastMs: 0,
+      flowsUntilMs: 0,
       parcels: [],
       held: 0,
       heldSinceMs: 0,
@@ -408,6 +411,7 @@ export class Wire {
     parcel.state = 'flying'
     const arrivalMs = this.#radio.arrival(end.station.index, path, parcel.bytes, this.#agenda.nowMs, this.#chance)
     end.lastMs = Math.max(end.lastMs, arrivalMs)
+    end.flowsUntilMs = Math.max(end.flowsUntilMs, this.#radio.flowsUntilMs)
     // Air that is as full as this is no fault of the peer behind it.
     if (end.lastMs - this.#agenda.nowMs > fullMs) this.#onTrouble(end.station.index, other.station.index)
     this.#agenda.at(end.lastMs, () => {
