@@ -156,7 +156,11 @@ async function main(): Promise<number> {
         world = undefined
       }
     }
-    leftovers = await world?.leftovers()
+    leftovers = await world?.leftovers(signal)
+    if (leftovers !== undefined && leftovers.sessions > 0) {
+      say(`${leftovers.sessions} sessions still hold a cache, though nobody asks anything`)
+      trouble ??= again(first, layout.name)
+    }
   } catch (error) {
     say(`churn: ${(error as Error).message}`)
     trouble ??= again(index, layout.name)
@@ -165,7 +169,15 @@ async function main(): Promise<number> {
     await alone.stop()
     opened?.close()
   }
-  return summarise(results, { trouble, collapses, leftovers, minutes: (performance.now() - startedMs) / 60_000 })
+  const { hidden } = model.manifest.config
+  const rowBytes = hidden * (model.manifest.edge === 'f32' ? 4 : 2)
+  return summarise(results, {
+    trouble,
+    collapses,
+    leftovers,
+    rowBytes,
+    minutes: (performance.now() - startedMs) / 60_000
+  })
 }
 
 function describe(injection: Injection): string {
@@ -181,8 +193,15 @@ function summarise(
     trouble,
     collapses,
     leftovers,
+    rowBytes,
     minutes
-  }: { trouble: string | undefined; collapses: number; leftovers: object | undefined; minutes: number }
+  }: {
+    trouble: string | undefined
+    collapses: number
+    leftovers: object | undefined
+    rowBytes: number
+    minutes: number
+  }
 ): number {
   const all = results.flatMap(result => result.injections.map(injection => ({ result, injection })))
   const pausesWhere = (test: (injection: Injection) => boolean): number[] =>
@@ -209,6 +228,8 @@ function summarise(
     recoveries: recoveries.length,
     refusals: results.reduce((sum, { refusals }) => sum + refusals.length, 0),
     replayedTokens: { total: replayed.reduce((sum, n) => sum + n, 0), ...pausesOf(replayed) },
+    /** Hidden states that went over a link again, at one hop each: the head is sent ids, and several stand-ins more. */
+    replayedBytes: replayed.reduce((sum, n) => sum + n, 0) * rowBytes,
     noticedToToken: pausesOf(recoveries.map(({ ms }) => ms)),
     perShape: { single: shapes('single'), pair: shapes('pair'), again: shapes('again') },
     faultsPerWay: Object.fromEntries(

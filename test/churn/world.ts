@@ -28,6 +28,8 @@ export const layouts: readonly Layout[] = [
   { name: 'four', peers: 4, hops: 2, driverLayers: { start: 2, end: 3 } }
 ]
 
+/** A cache without upstream is kept for 15 s; then it is told on, and announced within a second. */
+const leftoversMs = 25_000
 /** Time for a hurt swarm to cover every layer twice again. */
 const calmMs = 90_000
 
@@ -138,18 +140,26 @@ export class World {
       )
   }
 
-  /** Sessions that hold a cache anywhere, and violations that anyone counts: both 0 after a while without questions. */
-  async leftovers(): Promise<{ readonly sessions: number; readonly violations: Readonly<Record<string, number>> }> {
-    const all = [this.driver.status(), ...(await Promise.all(this.peers.map(peer => peer.status())))]
-    const violations: Record<string, number> = {}
-    let sessions = 0
-    for (const status of all) {
-      sessions += status?.peers.find(({ self }) => self)?.sessions ?? 0
-      for (const [kind, count] of Object.entries(status?.violations ?? {})) {
-        violations[kind] = (violations[kind] ?? 0) + count
+  /**
+   * Sessions that hold a cache anywhere, and violations that anyone counts. Nobody asks any more: what a lost session
+   * left behind is waited for, as long as it may be kept.
+   */
+  async leftovers(
+    signal: AbortSignal
+  ): Promise<{ readonly sessions: number; readonly violations: Readonly<Record<string, number>> }> {
+    const deadlineMs = performance.now() + leftoversMs
+    for (;;) {
+      const all = [this.driver.status(), ...(await Promise.all(this.peers.map(peer => peer.status())))]
+      const sessions = all.reduce((sum, status) => sum + (status?.peers.find(({ self }) => self)?.sessions ?? 0), 0)
+      if (sessions === 0 || performance.now() > deadlineMs) {
+        const violations: Record<string, number> = {}
+        for (const [kind, count] of all.flatMap(status => Object.entries(status?.violations ?? {}))) {
+          violations[kind] = (violations[kind] ?? 0) + count
+        }
+        return { sessions, violations }
       }
+      await delay(250, undefined, { signal })
     }
-    return { sessions, violations }
   }
 
   async stop(): Promise<void> {
