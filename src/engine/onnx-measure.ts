@@ -8,6 +8,7 @@ import { shardTensors } from '../model/layout.ts'
 import { shardName } from '../model/manifest.ts'
 import { edgeSize, type EngineTimings } from './engine.ts'
 import { startEngine } from './onnx.ts'
+import { threadEnd } from './onnx-thread.ts'
 import { syntheticShard } from './synthetic.ts'
 
 export interface MeasureOptions {
@@ -42,7 +43,8 @@ export async function measureNumericClass(weights: WeightType, { signal }: Measu
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)
-    await worker.terminate()
+    // It has one thing to do and ends after it.
+    await threadEnd(worker)
   }
 }
 

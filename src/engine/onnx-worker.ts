@@ -51,6 +51,8 @@ async function serve(request: ThreadRequest): Promise<void> {
     reply = failed(error, session?.cache.length)
   }
   port.postMessage(reply, reply.kind === 'hidden' ? [reply.bytes.buffer as ArrayBuffer] : [])
+  // Nothing else keeps the thread: it ends when its last message is out.
+  if (request.kind === 'close') port.close()
 }
 
 async function answer(request: ThreadRequest): Promise<ThreadReply> {

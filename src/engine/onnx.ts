@@ -20,6 +20,7 @@ import { shardName, stageShards } from '../model/manifest.ts'
 import { CacheBudget, type CacheShape, cacheBytes } from './cache.ts'
 import { type Engine, edgeSize, type Sampling, type Step, type StepOutput } from './engine.ts'
 import type { ThreadInit, ThreadReply, ThreadRequest } from './onnx-messages.ts'
+import { threadEnd } from './onnx-thread.ts'
 import { checkSampling } from './sampler.ts'
 
 export interface OnnxEngineInit {
@@ -98,7 +99,9 @@ export async function startEngine(init: ThreadInit, cacheBytesMax: number, signa
     await engine.loaded(signal)
     return engine
   } catch (error) {
-    await worker.terminate()
+    // It may be in the middle of loading: it closes when that is over.
+    worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
+    await threadEnd(worker)
     throw error
   }
 }
@@ -261,7 +264,7 @@ class OnnxEngine implements Engine {
       await Promise.race([released.catch(() => undefined), late.promise])
       clearTimeout(timer)
     }
-    await this.#worker.terminate()
+    await threadEnd(this.#worker)
     this.#forget()
   }
 
@@ -342,7 +345,9 @@ class OnnxEngine implements Engine {
     this.#running = job
     this.#deadline = setTimeout(() => {
       this.#end(new EngineError(`layers ${this.#range} did not answer within ${timeoutMs} ms`))
-      void this.#worker.terminate()
+      // Whenever it comes back from there, it finds that it is no longer wanted.
+      this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
+      this.#worker.unref()
     }, timeoutMs)
   }
 

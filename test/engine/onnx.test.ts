@@ -57,6 +57,19 @@ function ids(position: number, tokens: number, sample = true): Parameters<Engine
 }
 
 describe('an ONNX engine', () => {
+  it('lets its thread end by itself, whenever its loading is aborted or it is closed in mid-step', async () => {
+    // A thread that is terminated inside ONNX Runtime takes the process with it.
+    for (let ms = 0; ms < 200; ms += 20) {
+      const aborting = AbortSignal.timeout(ms)
+      const loading = make({ signal: aborting })
+      const engine = await loading.catch(() => undefined)
+      const step = engine?.run(ids(0, 250), { signal }).catch(() => undefined)
+      await engine?.close()
+      await step
+      expect(threads.at(-1)?.threadId ?? -1).toBe(-1)
+    }
+  }, 60_000)
+
   it('rejects every pending call when its thread ends, and closes', async () => {
     const engine = await make()
     const calls = [engine.run(ids(0, 200), { signal }), engine.run(ids(200, 1), { signal }), engine.free(sessionId(1))]
