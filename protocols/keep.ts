@@ -1137,7 +1137,7 @@ export interface KeptHead {
   temperature: number
   topP: number
   topK: number
-  seed: bigint
+  seed: number
   maxTokens: number
   ttlMs: number
   classes: string[]
@@ -1183,9 +1183,9 @@ export namespace KeptHead {
           w.uint32(obj.topK)
         }
 
-        if ((obj.seed != null && obj.seed !== 0n)) {
+        if ((obj.seed != null && obj.seed !== 0)) {
           w.uint32(56)
-          w.uint64(obj.seed)
+          w.uint64Number(obj.seed)
         }
 
         if ((obj.maxTokens != null && obj.maxTokens !== 0)) {
@@ -1216,7 +1216,7 @@ export namespace KeptHead {
           temperature: 0,
           topP: 0,
           topK: 0,
-          seed: 0n,
+          seed: 0,
           maxTokens: 0,
           ttlMs: 0,
           classes: []
@@ -1253,7 +1253,7 @@ export namespace KeptHead {
               break
             }
             case 7: {
-              obj.seed = reader.uint64()
+              obj.seed = reader.uint64Number()
               break
             }
             case 8: {
@@ -1336,7 +1336,7 @@ export namespace KeptHead {
             case 7: {
               yield {
                 field: `${prefix}.seed`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1413,7 +1413,7 @@ export namespace KeptHead {
 
   export interface KeptHeadSeedFieldEvent {
     field: '$.seed'
-    value: bigint
+    value: number
   }
 
   export interface KeptHeadMaxTokensFieldEvent {

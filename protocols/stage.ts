@@ -617,7 +617,7 @@ export namespace StageFrame {
 
   export interface StageFrameOpenSamplingSeedFieldEvent {
     field: '$.open.sampling.seed'
-    value: bigint
+    value: number
   }
 
   export interface StageFrameOpenKeepFieldEvent {
@@ -758,19 +758,19 @@ export namespace StageFrame {
 
   export interface StageFrameClosedHopsBytesInFieldEvent {
     field: '$.closed.hops[].bytesIn'
-    value: bigint
+    value: number
     index: number
   }
 
   export interface StageFrameClosedHopsBytesOutFieldEvent {
     field: '$.closed.hops[].bytesOut'
-    value: bigint
+    value: number
     index: number
   }
 
   export interface StageFrameClosedHopsBytesBackFieldEvent {
     field: '$.closed.hops[].bytesBack'
-    value: bigint
+    value: number
     index: number
   }
 
@@ -1238,7 +1238,7 @@ export namespace Open {
 
   export interface OpenSamplingSeedFieldEvent {
     field: '$.sampling.seed'
-    value: bigint
+    value: number
   }
 
   export interface OpenKeepFieldEvent {
@@ -1403,7 +1403,7 @@ export interface Sampling {
   temperature: number
   topP: number
   topK: number
-  seed: bigint
+  seed: number
 }
 
 export namespace Sampling {
@@ -1431,9 +1431,9 @@ export namespace Sampling {
           w.uint32(obj.topK)
         }
 
-        if ((obj.seed != null && obj.seed !== 0n)) {
+        if ((obj.seed != null && obj.seed !== 0)) {
           w.uint32(32)
-          w.uint64(obj.seed)
+          w.uint64Number(obj.seed)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1444,7 +1444,7 @@ export namespace Sampling {
           temperature: 0,
           topP: 0,
           topK: 0,
-          seed: 0n
+          seed: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1466,7 +1466,7 @@ export namespace Sampling {
               break
             }
             case 4: {
-              obj.seed = reader.uint64()
+              obj.seed = reader.uint64Number()
               break
             }
             default: {
@@ -1508,7 +1508,7 @@ export namespace Sampling {
             case 4: {
               yield {
                 field: `${prefix}.seed`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1541,7 +1541,7 @@ export namespace Sampling {
 
   export interface SamplingSeedFieldEvent {
     field: '$.seed'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
@@ -2501,19 +2501,19 @@ export namespace Closed {
 
   export interface ClosedHopsBytesInFieldEvent {
     field: '$.hops[].bytesIn'
-    value: bigint
+    value: number
     index: number
   }
 
   export interface ClosedHopsBytesOutFieldEvent {
     field: '$.hops[].bytesOut'
-    value: bigint
+    value: number
     index: number
   }
 
   export interface ClosedHopsBytesBackFieldEvent {
     field: '$.hops[].bytesBack'
-    value: bigint
+    value: number
     index: number
   }
 
@@ -2542,9 +2542,9 @@ export interface HopStats {
   tokens: number
   computeMs: number
   queueMs: number
-  bytesIn: bigint
-  bytesOut: bigint
-  bytesBack: bigint
+  bytesIn: number
+  bytesOut: number
+  bytesBack: number
   replayed: number
 }
 
@@ -2583,19 +2583,19 @@ export namespace HopStats {
           w.double(obj.queueMs)
         }
 
-        if ((obj.bytesIn != null && obj.bytesIn !== 0n)) {
+        if ((obj.bytesIn != null && obj.bytesIn !== 0)) {
           w.uint32(48)
-          w.uint64(obj.bytesIn)
+          w.uint64Number(obj.bytesIn)
         }
 
-        if ((obj.bytesOut != null && obj.bytesOut !== 0n)) {
+        if ((obj.bytesOut != null && obj.bytesOut !== 0)) {
           w.uint32(56)
-          w.uint64(obj.bytesOut)
+          w.uint64Number(obj.bytesOut)
         }
 
-        if ((obj.bytesBack != null && obj.bytesBack !== 0n)) {
+        if ((obj.bytesBack != null && obj.bytesBack !== 0)) {
           w.uint32(64)
-          w.uint64(obj.bytesBack)
+          w.uint64Number(obj.bytesBack)
         }
 
         if ((obj.replayed != null && obj.replayed !== 0)) {
@@ -2613,9 +2613,9 @@ export namespace HopStats {
           tokens: 0,
           computeMs: 0,
           queueMs: 0,
-          bytesIn: 0n,
-          bytesOut: 0n,
-          bytesBack: 0n,
+          bytesIn: 0,
+          bytesOut: 0,
+          bytesBack: 0,
           replayed: 0
         }
 
@@ -2646,15 +2646,15 @@ export namespace HopStats {
               break
             }
             case 6: {
-              obj.bytesIn = reader.uint64()
+              obj.bytesIn = reader.uint64Number()
               break
             }
             case 7: {
-              obj.bytesOut = reader.uint64()
+              obj.bytesOut = reader.uint64Number()
               break
             }
             case 8: {
-              obj.bytesBack = reader.uint64()
+              obj.bytesBack = reader.uint64Number()
               break
             }
             case 9: {
@@ -2714,21 +2714,21 @@ export namespace HopStats {
             case 6: {
               yield {
                 field: `${prefix}.bytesIn`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
             case 7: {
               yield {
                 field: `${prefix}.bytesOut`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
             case 8: {
               yield {
                 field: `${prefix}.bytesBack`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -2778,17 +2778,17 @@ export namespace HopStats {
 
   export interface HopStatsBytesInFieldEvent {
     field: '$.bytesIn'
-    value: bigint
+    value: number
   }
 
   export interface HopStatsBytesOutFieldEvent {
     field: '$.bytesOut'
-    value: bigint
+    value: number
   }
 
   export interface HopStatsBytesBackFieldEvent {
     field: '$.bytesBack'
-    value: bigint
+    value: number
   }
 
   export interface HopStatsReplayedFieldEvent {

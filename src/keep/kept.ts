@@ -56,7 +56,6 @@ export function packHead(run: Uint8Array, { model, promptIds, sampling, classes,
     model: hexToBytes(model) as Uint8Array<ArrayBuffer>,
     promptIds: packIds(promptIds),
     ...sampling,
-    seed: BigInt(sampling.seed),
     classes: [...classes],
     ...rest
   }
@@ -81,7 +80,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     topP > 0 &&
     topP <= 1 &&
     topK < idMax &&
-    seed <= BigInt(Number.MAX_SAFE_INTEGER) &&
+    Number.isSafeInteger(seed) &&
     maxTokens >= 1 &&
     maxTokens < idMax &&
     ttlMs >= 1 &&
@@ -92,7 +91,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     question: {
       model: bytesToHex(model) as ModelId,
       promptIds: ids,
-      sampling: { temperature, topP, topK, seed: Number(seed) },
+      sampling: { temperature, topP, topK, seed },
       maxTokens,
       ttlMs,
       classes

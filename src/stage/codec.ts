@@ -72,7 +72,7 @@ function toWire(frame: Frame): StageFrame {
           tokensMax: frame.tokensMax,
           keep: frame.keep,
           prepare: frame.prepare ?? 0,
-          sampling: { ...frame.sampling, seed: BigInt(frame.sampling.seed) }
+          sampling: frame.sampling
         }
       }
     case 'refuse':
@@ -90,12 +90,7 @@ function toWire(frame: Frame): StageFrame {
     case 'closed':
       return {
         closed: {
-          hops: frame.hops.map(stats => ({
-            ...stats,
-            bytesIn: BigInt(stats.bytesIn),
-            bytesOut: BigInt(stats.bytesOut),
-            bytesBack: BigInt(stats.bytesBack)
-          }))
+          hops: [...frame.hops]
         }
       }
     case 'prepare': {
@@ -211,7 +206,7 @@ function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
   check(open.prepare === 0 || open.hop < open.prepare, 'a hop that is prepared lies below prepare', open.prepare)
   check(open.prepare <= open.route.length, 'prepare lies in the route', open.prepare)
   const route = toRoute(open.route)
-  const { temperature, topP, topK, seed } = open.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0n }
+  const { temperature, topP, topK, seed } = open.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0 }
   check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
   check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
   check(topK < positionMax, 'topK is below 2^31', topK)
@@ -251,9 +246,9 @@ function isAmount(value: number): boolean {
   return Number.isFinite(value) && value >= 0
 }
 
-function count(value: bigint): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ProtocolError(`${value} is too large for a count or seed`)
-  return Number(value)
+function count(value: number): number {
+  if (!Number.isSafeInteger(value)) throw new ProtocolError(`${value} is too large for a count or seed`)
+  return value
 }
 
 /** Remote text may reach a terminal: control characters become spaces. */
