@@ -7,6 +7,7 @@ import { coverageOf } from './route/coverage.ts'
 import type { Placement } from './route/placement-service.ts'
 import type { StageService } from './stage/service.ts'
 import { BatteryWatch } from './swarm/battery.ts'
+import { pause } from './swarm/pause.ts'
 import type { RecordContent, StageOffer } from './swarm/record.ts'
 import type { Swarm } from './swarm/service.ts'
 
@@ -116,16 +117,4 @@ export class Departure {
     this.#init.swarm.announce({ leaving })
     this.#init.placement()?.changed()
   }
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise(resolve => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal?.addEventListener('abort', done, { once: true })
-  })
 }

@@ -30,8 +30,6 @@ export const measureTimeoutMs = 30_000
  * x64, 2026-11): 1.00, 1.32 and 1.6. An embedding that is only looked up in stays in the page cache and adds none.
  */
 export const residentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
-/** Resident memory of an engine's thread before any weight: 33 MB measured (isolate, code, arena). */
-export const engineThreadBytes = 36 << 20
 /**
  * Tokens of cache, and of retained hidden states, that placement reserves at every stage: one session of the
  * model's whole context up to this. What a budget has left over holds more sessions.

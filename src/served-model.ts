@@ -10,6 +10,7 @@ import { measureOnce } from './engine/onnx-measured.ts'
 import { CorruptShardError, NoRoomError } from './errors.ts'
 import { type ShardEntry, shardName, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
+import { rangesWhere } from './route/coverage.ts'
 import { Placement } from './route/placement-service.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
 import { shapeOf, shareMemory } from './shape.ts'
@@ -137,7 +138,9 @@ export class ServedModel {
   /** The shards that are being fetched from other peers, or null. */
   get fetching(): FetchStatus | null {
     const progress = this.#init.supply.progress(this.#fetching)
-    return progress === undefined ? null : { model: this.shape.id, shards: namesOf(this.#fetching), ...progress }
+    return progress === undefined
+      ? null
+      : { model: this.shape.id, shards: namesOf(this.#fetching, this.shape.layers), ...progress }
   }
 
   /** Stops planning, then ends the stages. */
@@ -212,7 +215,7 @@ export class ServedModel {
     const startMs = performance.now()
     const fetch = {
       model: this.shape.id,
-      shards: namesOf(missing),
+      shards: namesOf(missing, this.shape.layers),
       bytes: missing.reduce((sum, { bytes }) => sum + bytes, 0),
       peers: this.#sources().length
     }
@@ -281,7 +284,7 @@ export class ServedModel {
       model: this.shape.id,
       name,
       layers: config.layers,
-      held: runs(this.#held.flatMap(({ role, layer }) => (role === 'layer' ? [layer!] : []))),
+      held: layersOf(this.#held, config.layers),
       embedding: this.#held.some(({ role }) => role === 'embedding'),
       head: this.#held.some(({ role }) => role === 'head'),
       ...this.#measured,
@@ -291,20 +294,15 @@ export class ServedModel {
   }
 }
 
-/** Ascending numbers as half-open ranges. */
-function runs(numbers: readonly number[]): Range[] {
-  const ranges: { start: number; end: number }[] = []
-  for (const number of numbers) {
-    const last = ranges.at(-1)
-    if (last !== undefined && last.end === number) last.end++
-    else ranges.push({ start: number, end: number + 1 })
-  }
-  return ranges
+/** The layers among the shards. */
+function layersOf(shards: readonly ShardEntry[], layers: number): Range[] {
+  const found = new Set(shards.map(({ layer }) => layer))
+  return rangesWhere(layers, layer => found.has(layer))
 }
 
 /** `embedding, layers 0-3, head`, the end not included. */
-function namesOf(shards: readonly ShardEntry[]): string {
-  const names = runs(shards.flatMap(({ role, layer }) => (role === 'layer' ? [layer!] : []))).map(({ start, end }) =>
+function namesOf(shards: readonly ShardEntry[], layers: number): string {
+  const names = layersOf(shards, layers).map(({ start, end }) =>
     end === start + 1 ? `layer ${start}` : `layers ${start}-${end}`
   )
   const others = shards.filter(({ role }) => role !== 'layer').map(shardName)

@@ -2,6 +2,7 @@
  * Answers one prompt: `pipe(prompt, tokenize, along(route), until(stop), detokenize)` over generators of this
  * process. `along` gives the decider in `session.ts` its streams and time, and does what it says.
  */
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
@@ -587,8 +588,7 @@ class Driver {
 
 /** 128 random bits: whoever does not sit on its route cannot name a session. */
 function randomSession(): SessionId {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('') as SessionId
+  return bytesToHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
 }
 
 /** Checks what the caller asked for and fills in the defaults. */

@@ -2,6 +2,7 @@
  * Bytes to typed frames and back. Everything that can be said about a frame alone is checked here; what
  * depends on the session it belongs to is checked in `check.ts` (promise P10).
  */
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { base58btc } from 'multiformats/bases/base58'
 import { Reason, StageFrame } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
@@ -212,9 +213,9 @@ function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
   check(topK < positionMax, 'topK is below 2^31', topK)
   return {
     kind: 'open',
-    session: toHex(open.session) as SessionId,
+    session: bytesToHex(open.session) as SessionId,
     epoch: open.epoch,
-    model: toHex(open.model) as ModelId,
+    model: bytesToHex(open.model) as ModelId,
     route,
     hop: open.hop,
     driver: toPeer(open.driver),
@@ -257,13 +258,7 @@ function plain(text: string): string {
 }
 
 function fromHex(hex: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
-}
-
-function toHex(bytes: Uint8Array): string {
-  let hex = ''
-  for (const byte of bytes) hex += byte.toString(16).padStart(2, '0')
-  return hex
+  return hexToBytes(hex) as Uint8Array<ArrayBuffer>
 }
 
 function fromPeer(peer: PeerId): Uint8Array<ArrayBuffer> {

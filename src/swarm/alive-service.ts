@@ -4,6 +4,7 @@ import type { LossReason } from '../errors.ts'
 import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from '../limits.ts'
 import type { Channel, Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
+import { pause } from './pause.ts'
 
 export const aliveProtocol = '/skein/alive/1.0.0'
 
@@ -124,17 +125,4 @@ export class AliveService {
       }
     })
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise(resolve => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
 }

@@ -32,6 +32,7 @@ import { readBattery, readHardware } from './hardware.ts'
 import { Host } from './host.ts'
 import { type Identity, loadIdentity, verifySignature } from './identity.ts'
 import type { Channel, Links } from './links.ts'
+import { pause } from './pause.ts'
 import { type RecordContent, readRecord, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 import { SeqFile } from './seq-file.ts'
@@ -665,18 +666,5 @@ function textAddresses(addresses: readonly Uint8Array[]): string[] {
     } catch {
       return []
     }
-  })
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise(resolve => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
   })
 }
