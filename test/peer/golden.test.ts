@@ -40,6 +40,10 @@ describe.skipIf(stories260kAbsent)('peers that share stories260K in float32', { 
   it.each([[[0, 5]], [[0, 2, 5]], [[0, 1, 3, 5]]])("give llama2.c's tokens when cut at %j", async cuts => {
     const swarm = newSwarm('golden')
     for (const [i, end] of cuts.slice(1).entries()) await start(swarm, { start: cuts[i]!, end })
+    for (const peer of peers) {
+      // An answer waits for peers that are still to be found, but not for long: here they may take their time.
+      await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual([1, 1, 1, 1, 1])
+    }
     for (const [i, { prompt, prompt_ids, generated_ids, generated_text }] of goldenCases().entries()) {
       // Each prompt through another peer: it does not matter who is asked.
       const answer = peers[i % peers.length]!.generate(prompt, { maxTokens: generated_ids.length })
