@@ -349,8 +349,14 @@ export const flapMemoryMs = 60_000
 export const flapHoldMs = 10_000
 /** A session without a way around a peer that failed it asks that peer again after this, if it is still connected. */
 export const excludedGraceMs = 1_000
-/** Time that an answer waits for more peers where the present budgets cannot cover the model: discovery takes less. */
+/** Time that an answer waits for more peers where the present budgets cannot cover the model. */
 export const missingGraceMs = 2_500
+/**
+ * While this peer is younger than this, or has met or lost another one more lately, it does not say that the budgets of the
+ * swarm cannot cover a model: more peers may be coming. Finding one another takes some 100 ms, and took over 3 s where
+ * two cores were shared by thirteen busy processes.
+ */
+export const gatheringMs = 10_000
 
 // ── Route: placement ──────────────────────────────────────────────────────────────────────────────
 

@@ -354,9 +354,13 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
     swarm.addEventListener('battery', ({ detail }) => this.#departure.onBattery(detail.battery))
     swarm.addEventListener('record', () => this.#onRecord())
-    swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
+    swarm.addEventListener('join', ({ detail }) => {
+      this.#routing.met()
+      this.#emit('peer:join', detail)
+    })
     swarm.addEventListener('leave', ({ detail }) => {
       this.#leaving.delete(detail.peer)
+      this.#routing.met()
       this.#emit('peer:leave', detail)
       this.#onRecord()
     })

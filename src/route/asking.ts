@@ -1,6 +1,6 @@
 /** What one look at the swarm answers to a session that asks for a route: hops, patience, or why there are none. */
 import type { PeerId } from '../base/ids.ts'
-import { excludedGraceMs, missingGraceMs } from '../limits.ts'
+import { excludedGraceMs, gatheringMs, missingGraceMs } from '../limits.ts'
 import { explainNoRoute } from './explain.ts'
 import { place } from './place.ts'
 import { findRoute } from './route.ts'
@@ -15,6 +15,8 @@ export interface RouteQuestion {
   readonly inflight: ReadonlyMap<PeerId, number>
   /** How long the session has waited already, in ms. */
   readonly waitedMs: number
+  /** How long ago this peer began, or met or lost another one, in ms. @default infinite */
+  readonly settledMs?: number
   /** [layers] the numeric classes that the session began with; undefined before its first route. */
   readonly layerClasses?: readonly string[]
 }
@@ -23,7 +25,7 @@ export type RouteAnswer =
   | { readonly kind: 'hops'; readonly hops: readonly Hop[] }
   /** Look again at the next change: peers are loading, or others may appear. */
   | { readonly kind: 'wait' }
-  /** The present budgets cannot cover the model. */
+  /** The present budgets cannot cover the model, and no more peers have come for a while. */
   | { readonly kind: 'lacking' }
 
 /**
@@ -31,7 +33,7 @@ export type RouteAnswer =
  * failed: a broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
-  const { excluded, doubtful, waitedMs, ...options } = question
+  const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, ...options } = question
   const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
   const hops =
     // Who is about to go gets no new session where there is a way around it.
@@ -44,7 +46,8 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
       : undefined) ??
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }
-  return waitedMs >= missingGraceMs && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }
+  const isSettled = waitedMs >= missingGraceMs && settledMs >= gatheringMs
+  return isSettled && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }
 }
 
 /** The sentence for a person whose session gets no route. */

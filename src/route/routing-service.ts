@@ -18,6 +18,8 @@ export class Routing {
   /** This peer's own sessions per peer on their routes: they count before anyone announces them. */
   readonly #inflight = new Map<PeerId, number>()
   #changed = Promise.withResolvers<void>()
+  /** When this peer began, or last met or lost another one. */
+  #metMs = performance.now()
 
   constructor(init: RoutingInit) {
     this.#init = init
@@ -27,6 +29,12 @@ export class Routing {
   changed(): void {
     this.#changed.resolve()
     this.#changed = Promise.withResolvers<void>()
+  }
+
+  /** To be called when a peer has come or gone: others may be on their way. */
+  met(): void {
+    this.#metMs = performance.now()
+    this.changed()
   }
 
   /**
@@ -43,13 +51,14 @@ export class Routing {
     const startMs = performance.now()
     for (;;) {
       const peers = this.#init.peers(model)
-      const waitedMs = performance.now() - startMs
+      const nowMs = performance.now()
       const layerClasses = pin?.layerClasses
       const answer = answerRoute(peers, model, {
         from: this.#init.self,
         excluded,
         inflight: this.#inflight,
-        waitedMs,
+        waitedMs: nowMs - startMs,
+        settledMs: nowMs - this.#metMs,
         ...(doubtful === undefined ? {} : { doubtful }),
         ...(layerClasses === undefined ? {} : { layerClasses })
       })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { disconnectedGraceMs, excludedGraceMs, missingGraceMs } from '../../src/limits.ts'
+import { disconnectedGraceMs, excludedGraceMs, gatheringMs, missingGraceMs } from '../../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../../src/route/asking.ts'
 import { Presence } from '../../src/route/presence.ts'
 import { model, peer, peerId, stage } from './worlds.ts'
@@ -38,6 +38,10 @@ describe('a question for a route', () => {
     const small = [peer(0, 20)]
     expect(ask(small, none, missingGraceMs - 1)).toEqual({ kind: 'wait' })
     expect(ask(small, none, missingGraceMs)).toEqual({ kind: 'lacking' })
+    const question = { from: peerId(9), excluded: none, inflight: new Map(), waitedMs: missingGraceMs }
+    // More peers may be coming.
+    expect(answerRoute(small, shape, { ...question, settledMs: gatheringMs - 1 })).toEqual({ kind: 'wait' })
+    expect(answerRoute(small, shape, { ...question, settledMs: gatheringMs })).toEqual({ kind: 'lacking' })
     expect(noRouteSentence(small, shape, none)).toContain('test cannot answer: ')
   })
 })
