@@ -1,6 +1,7 @@
 /** Chance from one seed: every part of a world draws from a stream of its own, so that none disturbs another. */
 import type { Rng } from '../src/base/rng.ts'
 import { randomAt } from '../src/base/rng.ts'
+import { ln } from './exact.ts'
 
 /** A hash of a text (FNV-1a, 32 bits). */
 export function hashText(text: string, from = 0x811c9dc5): number {
@@ -74,6 +75,6 @@ export class Chance {
 
   /** A time until the next of events that come `perMs` on average. */
   wait(perMs: number): number {
-    return -Math.log(1 - this.next()) / perMs
+    return -ln(1 - this.next()) / perMs
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { jobsDefault, liveThroughMany } from './crowd.ts'
 import { BrokenPromise } from './promises.ts'
 import { measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
@@ -15,6 +16,7 @@ const usage = `Usage: npm run sim -- [options]
   --scenario NAME|FILE  tell one story; NAME is one of --list, FILE a scenario of your own
   --seed N              the number that decides everything (default 1)
   --seeds N             live through N random worlds, from --seed on; stop at the first broken promise
+  --jobs N              threads for that (default: as many as there are processors); the outcome is the same
   --placement N         measure placement on N random swarms against baselines from the literature
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
@@ -110,10 +112,17 @@ function tell(summary: Summary): string {
   ].join('\n')
 }
 
-/** Does what the arguments say. Returns the exit code; what is wrong with them is printed. */
-export async function main(args: string[], print: (line: string) => void): Promise<number> {
+/**
+ * Does what the arguments say. Returns the exit code; what is wrong with them is printed. `note` hears what no seed
+ * decides: how long it took.
+ */
+export async function main(
+  args: string[],
+  print: (line: string) => void,
+  note: (line: string) => void = () => {}
+): Promise<number> {
   try {
-    return await command(args, print)
+    return await command(args, print, note)
   } catch (error) {
     const isExpected =
       error instanceof UsageError ||
@@ -125,13 +134,14 @@ export async function main(args: string[], print: (line: string) => void): Promi
   }
 }
 
-async function command(args: string[], print: (line: string) => void): Promise<number> {
+async function command(args: string[], print: (line: string) => void, note: (line: string) => void): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
       scenario: { type: 'string' },
       seed: { type: 'string' },
       seeds: { type: 'string' },
+      jobs: { type: 'string' },
       placement: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
@@ -165,7 +175,8 @@ async function command(args: string[], print: (line: string) => void): Promise<n
     if (values.json) print(JSON.stringify(result))
     return 0
   }
-  if (seeds !== undefined) return many(seed, seeds, values.json, print)
+  const jobs = whole(values.jobs, 'jobs', 1) ?? jobsDefault
+  if (seeds !== undefined) return many({ first: seed, count: seeds, jobs, json: values.json }, print, note)
 
   let scenario: Scenario
   let again: string
@@ -215,45 +226,37 @@ async function command(args: string[], print: (line: string) => void): Promise<n
   return wrong.length === 0 ? 0 : 3
 }
 
-/** Random worlds one after the other. */
-function many(first: number, count: number, json: boolean, print: (line: string) => void): number {
+/** Random worlds until a promise is broken. How long it took goes to `note`: everything else is decided by the seeds. */
+async function many(
+  { first, count, jobs, json }: { first: number; count: number; jobs: number; json: boolean },
+  print: (line: string) => void,
+  note: (line: string) => void
+): Promise<number> {
   const startedMs = performance.now()
-  const sum: Record<string, number> = {}
-  for (let seed = first; seed < first + count; seed++) {
-    let summary: Summary
-    try {
-      summary = new World({ scenario: drawScenario(seed), seed }).run()
-    } catch (error) {
-      const broken = error instanceof BrokenPromise
-      print(broken ? `broken: ${error.message}` : `the world of seed ${seed} threw: ${(error as Error).stack}`)
-      if (json) print(JSON.stringify({ event: 'broken', seed, promise: broken ? error.promise : 'crash' }))
-      print(`npm run sim -- --seed ${seed}`)
-      return 1
-    }
-    for (const key of [
-      'prompts',
-      'answered',
-      'failed',
-      'tokens',
-      'recoveries',
-      'faults',
-      'checks',
-      'events'
-    ] as const) {
-      sum[key] = (sum[key] ?? 0) + summary[key]
-    }
-    sum.virtualS = (sum.virtualS ?? 0) + summary.virtualMs / 1000
-    if ((seed - first + 1) % 500 === 0) print(`${seed - first + 1} worlds`)
+  const crowd = await liveThroughMany(first, count, jobs, worlds => {
+    if (worlds % 500 === 0) print(`${worlds} worlds`)
+  })
+  const { counts: sum, trace, worlds, broken } = crowd
+  note(`${worlds} worlds took ${Math.round((performance.now() - startedMs) / 100) / 10} s on ${jobs} threads`)
+  const virtualS = Math.round(sum.virtualMs / 1000)
+  if (broken !== undefined) {
+    print(`broken: ${broken.message}`)
+    if (json) print(JSON.stringify({ event: 'broken', ...broken, worlds }))
+    print(`npm run sim -- --seed ${broken.seed}`)
+    return 1
   }
-  const seconds = Math.round((performance.now() - startedMs) / 100) / 10
-  print(`${count} random worlds from seed ${first}: no promise broken in ${sum.checks} checks, ${seconds} s`)
+  print(`${count} random worlds from seed ${first}: no promise broken in ${sum.checks} checks; trace ${trace}`)
   print(
-    `${sum.faults} faults, ${sum.prompts} prompts, ${sum.answered} answered, ${sum.failed} failed, ${sum.recoveries} recoveries, ${Math.round(sum.virtualS ?? 0)} virtual seconds`
+    `${sum.faults} faults, ${sum.prompts} prompts, ${sum.answered} answered, ${sum.failed} failed, ${sum.recoveries} recoveries, ${virtualS} virtual seconds`
   )
-  if (json) print(JSON.stringify({ event: 'worlds', first, count, broken: 0, ...sum }))
+  if (json) print(JSON.stringify({ event: 'worlds', first, count, broken: 0, ...sum, trace }))
   return 0
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  process.exitCode = await main(process.argv.slice(2), line => console.log(line))
+  process.exitCode = await main(
+    process.argv.slice(2),
+    line => console.log(line),
+    line => console.error(line)
+  )
 }

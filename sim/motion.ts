@@ -1,5 +1,6 @@
 /** How peers move: each motion gives a position for a time that never runs backwards. */
 import type { Chance } from './chance.ts'
+import { distance } from './exact.ts'
 import type { MotionSpec } from './scenario.ts'
 
 export interface Point {
@@ -96,12 +97,12 @@ export function motionOf(spec: MotionSpec, place: MotionPlace): Motion {
 }
 
 function travelMs(from: Point, to: Point, speed: number): number {
-  return Math.max(1, (Math.hypot(to.x - from.x, to.y - from.y) / speed) * 1000)
+  return Math.max(1, (distance(to.x - from.x, to.y - from.y) / speed) * 1000)
 }
 
 /** A way through points, by the metres driven on it. */
 function pathOf(points: readonly (readonly [number, number])[]): { lengthM: number; at: (driven: number) => Point } {
-  const lengths = points.slice(1).map(([x, y], i) => Math.hypot(x - points[i]![0], y - points[i]![1]))
+  const lengths = points.slice(1).map(([x, y], i) => distance(x - points[i]![0], y - points[i]![1]))
   const lengthM = Math.max(
     1e-3,
     lengths.reduce((sum, length) => sum + length, 0)

@@ -3,6 +3,7 @@
  * and losses rise with distance; zones jam; partitions and cuts part peers whatever their distance.
  */
 import type { Chance } from './chance.ts'
+import { distance, power } from './exact.ts'
 import type { Motion, Point } from './motion.ts'
 import type { RadioSpec } from './scenario.ts'
 
@@ -178,7 +179,7 @@ export class Radio {
       const roundMs = 2 * path.delayMs + this.#spec.jitterMs
       let packets = Math.max(1, Math.ceil(bytes / packetBytes))
       let timeoutMs = Math.max(200, 2 * roundMs)
-      while (packets > 0 && chance.happens(1 - (1 - path.loss) ** packets)) {
+      while (packets > 0 && chance.happens(1 - power(1 - path.loss, packets))) {
         const lost = Math.max(1, Math.round(packets * path.loss))
         // Three later packets tell the sender; without them it learns by its timeout.
         if (packets - lost >= 3) atMs += roundMs + path.delayMs
@@ -200,20 +201,20 @@ export class Radio {
     if (this.#cuts.size > 0 && this.#cuts.has(pairKey(from, to))) return undefined
     if (this.#oneWay.size > 0 && this.#oneWay.has(`${from} ${to}`)) return undefined
     const [a, b] = [this.positions[from]!, this.positions[to]!]
-    const q = Math.hypot(a.x - b.x, a.y - b.y) / spec.rangeM
+    const q = distance(a.x - b.x, a.y - b.y) / spec.rangeM
     if (q > 1) return undefined
-    let loss = spec.loss + (spec.edgeLoss - spec.loss) * q ** 4
+    let loss = spec.loss + (spec.edgeLoss - spec.loss) * q * q * q * q
     if (this.#zonesOn) {
       for (const zone of spec.zones) {
         const s = this.#nowMs / 1000
         if (s < zone.fromS || s >= zone.untilS) continue
         const [x, y] = [zone.x + zone.dx * (s - zone.fromS), zone.y + zone.dy * (s - zone.fromS)]
-        const inside = ({ x: px, y: py }: Point): boolean => Math.hypot(px - x, py - y) <= zone.radiusM
+        const inside = ({ x: px, y: py }: Point): boolean => distance(px - x, py - y) <= zone.radiusM
         if (inside(a) || inside(b)) loss += zone.loss
       }
     }
     if (loss >= 0.9) return undefined
-    const bytesPerMs = (spec.rateMbps * 125 * (1 - 0.8 * q * q)) / 1
+    const bytesPerMs = spec.rateMbps * 125 * (1 - 0.8 * q * q)
     return { bytesPerMs, delayMs: spec.delayMs, loss: Math.max(0, loss), hops: 1, via: [from, to] }
   }
 

@@ -6,7 +6,7 @@
 import type { PeerId } from '../src/base/ids.ts'
 import type { LossReason } from '../src/errors.ts'
 import { dialTimeoutMs } from '../src/limits.ts'
-import type { Agenda } from './agenda.ts'
+import type { Agenda, Appointment } from './agenda.ts'
 import type { Chance } from './chance.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { Radio } from './radio.ts'
@@ -33,6 +33,10 @@ interface Parcel {
   readonly task: () => void
   /** `held`: it found no way. `here`: it has arrived and waits for those before it. */
   state: 'flying' | 'held' | 'here'
+  /** While it flies: when it arrives. */
+  arrival: Appointment | undefined
+  /** Some of it has to be sent again. */
+  isLost: boolean
 }
 
 /** One end of a connection. */
@@ -298,8 +302,7 @@ export class Wire {
       end.open = false
       this.#endsOf.get(station)?.delete(end.other.station.id)
       this.#waiting.delete(end)
-      end.parcels.length = 0
-      end.held = 0
+      dropHeld(end)
       for (const channel of [...end.channels]) {
         channel.handlers = undefined
         channel.end(undefined)
@@ -376,7 +379,7 @@ export class Wire {
     const key = end.station.index * this.#stations + end.other.station.index
     this.bytes.set(key, (this.bytes.get(key) ?? 0) + bytes)
     end.bytesOut += bytes
-    const parcel: Parcel = { bytes, task, state: 'flying' }
+    const parcel: Parcel = { bytes, task, state: 'flying', arrival: undefined, isLost: false }
     end.parcels.push(parcel)
     if (end.held > 0 || end.isFlushing) this.#hold(end, parcel)
     else this.#send(end, parcel)
@@ -414,27 +417,48 @@ export class Wire {
     end.flowsUntilMs = Math.max(end.flowsUntilMs, this.#radio.flowsUntilMs)
     // Air that is as full as this is no fault of the peer behind it.
     if (end.lastMs - this.#agenda.nowMs > fullMs) this.#onTrouble(end.station.index, other.station.index)
-    this.#agenda.at(end.lastMs, () => {
-      if (this.#radio.path(end.station.index, other.station.index) === undefined) {
-        this.#hold(end, parcel)
-        return
-      }
-      if (!other.open || other.station.life !== other.life) {
-        this.#reset(end)
-        return
-      }
-      parcel.state = 'here'
-      // This end may have closed meanwhile: what it said last arrives all the same.
-      if (!end.open) end.parcels.push(parcel)
-      while (end.parcels[0]?.state === 'here') {
-        const { task, bytes } = end.parcels.shift()!
-        other.station.enter(other.life, () => {
-          if (!other.open) return
-          other.bytesIn += bytes
-          task()
-        })
-      }
-    })
+    parcel.isLost = arrivalMs > this.#radio.flowsUntilMs
+    parcel.arrival = this.#agenda.at(Math.max(arrivalMs, end.flowsUntilMs), () => this.#arrive(end, parcel))
+  }
+
+  #arrive(end: End, parcel: Parcel): void {
+    const { other } = end
+    parcel.arrival = undefined
+    if (this.#radio.path(end.station.index, other.station.index) === undefined) {
+      this.#hold(end, parcel)
+      return
+    }
+    if (!other.open || other.station.life !== other.life) {
+      this.#reset(end)
+      return
+    }
+    parcel.state = 'here'
+    while (end.parcels[0]?.state === 'here') {
+      const { task, bytes } = end.parcels.shift()!
+      other.station.enter(other.life, () => {
+        if (!other.open) return
+        other.bytesIn += bytes
+        task()
+      })
+    }
+    this.#hasten(end, parcel)
+  }
+
+  /** What arrives behind something that was lost tells the sender, which need not wait for its timeout (RFC 8985). */
+  #hasten(end: End, here: Parcel): void {
+    if (end.parcels[0] === undefined) return
+    const out = this.#radio.path(end.station.index, end.other.station.index)
+    const back = this.#radio.path(end.other.station.index, end.station.index)
+    if (out === undefined || back === undefined) return
+    const soonMs = this.#agenda.nowMs + 1.25 * (back.delayMs + out.delayMs)
+    for (const parcel of end.parcels) {
+      if (parcel === here) return
+      const { arrival } = parcel
+      if (!parcel.isLost || arrival === undefined || arrival.atMs <= soonMs) continue
+      if (this.#chance.happens(out.loss)) continue
+      arrival.act = undefined
+      parcel.arrival = this.#agenda.at(soonMs, () => this.#arrive(end, parcel))
+    }
   }
 
   #hold(end: End, parcel: Parcel): void {
@@ -463,9 +487,15 @@ export class Wire {
       this.#endsOf.get(end.station.id)!.delete(end.other.station.id)
     }
     this.#waiting.delete(end)
-    end.parcels.length = 0
-    end.held = 0
+    dropHeld(end)
     for (const channel of [...end.channels]) channel.end(message, reason)
     end.station.disconnected(end.other.station.id)
   }
+}
+
+/** An end closes: what found no way is lost, what is on its way arrives all the same, and in order. */
+function dropHeld(end: End): void {
+  const flying = end.parcels.filter(({ state }) => state !== 'held')
+  end.parcels.splice(0, end.parcels.length, ...flying)
+  end.held = 0
 }

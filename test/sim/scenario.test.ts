@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { main } from '../../sim/main.ts'
 import { motionOf } from '../../sim/motion.ts'
@@ -104,6 +106,19 @@ describe('npm run sim', () => {
     const path = join(folder, 'broken.json')
     writeFileSync(path, '{')
     expect((await run('--scenario', path)).lines[0]).toContain('it is no JSON')
+  })
+
+  test('lives through worlds on any number of threads with the same bytes of output', () => {
+    const main = fileURLToPath(new URL('../../dist/sim/main.js', import.meta.url))
+    const tell = (jobs: string): { readonly status: number | null; readonly stdout: string } => {
+      const args = [main, '--seeds', '7', '--seed', '40', '--json', '--jobs', jobs]
+      const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      return { status, stdout }
+    }
+    const alone = tell('1')
+    expect(alone.status).toBe(0)
+    expect(JSON.parse(alone.stdout.trim().split('\n').at(-1)!)).toMatchObject({ event: 'worlds', first: 40, count: 7 })
+    expect(tell('3')).toEqual(alone)
   })
 
   test('lives through random worlds', async () => {

@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import type { PeerId } from '../../src/base/ids.ts'
+import { Agenda } from '../../sim/agenda.ts'
+import { Chance } from '../../sim/chance.ts'
+import { Radio } from '../../sim/radio.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import { type Channel, type Station, Wire } from '../../sim/wire.ts'
+
+interface Host extends Station {
+  accepted: Channel | undefined
+}
+
+function host(id: string, index: number): Host {
+  return {
+    id: id as PeerId,
+    index,
+    life: 1,
+    isFrozen: false,
+    accepted: undefined,
+    enter: (_life, task) => task(),
+    connected: () => {},
+    disconnected: () => {},
+    accept(channel) {
+      this.accepted = channel
+    }
+  }
+}
+
+/** Two stations, one stream, so many frames so far apart; when each arrives. */
+function send(loss: number, count: number, everyMs: number): { readonly order: number[]; readonly delays: number[] } {
+  const { radio: spec } = parseScenario(
+    {
+      name: 'two',
+      minutes: 1,
+      model: { layers: 1, layerMB: 1 },
+      peers: [{ name: 'p', count: 2, memoryMB: 9, visitMs: 1, layerMs: 1 }],
+      radio: { loss, edgeLoss: loss, delayMs: 5, jitterMs: 0 }
+    },
+    'here'
+  )
+  const agenda = new Agenda()
+  const hosts = [host('a', 0), host('b', 1)]
+  const radio = new Radio(
+    spec,
+    hosts.map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true })),
+    []
+  )
+  const wire = new Wire(
+    agenda,
+    radio,
+    new Chance(7),
+    id => hosts.find(each => each.id === id),
+    2,
+    () => {}
+  )
+  let channel: Channel | undefined
+  wire.open(hosts[0]!, hosts[1]!.id, 'p', opened => {
+    channel = opened
+  })
+  agenda.run(60_000)
+  const [order, delays]: [number[], number[]] = [[], []]
+  hosts[1]!.accepted!.handlers = {
+    onFrame: frame => {
+      const number = new DataView(frame.buffer).getUint32(0)
+      order.push(number)
+      delays.push(agenda.nowMs - (61_000 + number * everyMs))
+    },
+    onClose: () => {}
+  }
+  for (let number = 0; number < count; number++) {
+    const frame = new Uint8Array(4)
+    new DataView(frame.buffer).setUint32(0, number)
+    agenda.at(61_000 + number * everyMs, () => channel!.send(frame))
+  }
+  agenda.run(600_000)
+  return { order, delays }
+}
+
+test('a stream loses nothing and keeps its order, whatever the radio loses', () => {
+  const { order } = send(0.3, 400, 10)
+  expect(order).toEqual(Array.from({ length: 400 }, (_, i) => i))
+})
+
+test('what comes behind a lost frame has it sent again at once; a lost tail waits for its timeout', () => {
+  // A round trip is 10 ms, the timeout of a sender 200 ms, and twice as long each time.
+  const busy = send(0.2, 400, 10).delays.slice(0, -20)
+  expect(Math.max(...busy)).toBeLessThan(200)
+  const alone = send(0.2, 400, 1000).delays
+  expect(Math.max(...alone)).toBeGreaterThan(200)
+})
