@@ -257,6 +257,10 @@ export const askEveryMs = 500
 export const askMinMs = 20
 /** Time that an answer waits for a route after a loss; then it fails and keeps its text. */
 export const routeWaitMs = 30_000
+/** The longest such time that may be asked for: timers take no more than 2^31 ms, and a day is more than a flight. */
+export const routeWaitMsMax = 24 * 3_600_000
+/** An answer that has waited this long for a route says so, and what is missing: most waits are over sooner. */
+export const waitTellMs = 1_000
 /** Pause between two questions for a route while there is none. */
 export const routeRetryMs = 200
 /** Re-routings in a row without a single new token: above this something else is wrong than lost peers. */

@@ -93,6 +93,12 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default not kept
    */
   session?: SessionInit
+  /**
+   * How long to wait for peers where no route covers all layers, from the start or from a loss, in ms: up to a day. What is
+   * missing is told in `waiting` events, and by the error when the time is over.
+   * @default 30 s after a loss; before the first token, until no more peers are to be expected
+   */
+  waitMs?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }
@@ -103,6 +109,8 @@ export interface ResumeOptions extends Omit<SessionInit, 'name'> {
    * @default as it was asked for
    */
   maxTokens?: number
+  /** As with {@link GenerateOptions.waitMs}. */
+  waitMs?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }
@@ -385,7 +393,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
   }
 
-  resume(name: string, { key, ttlMs, maxTokens, signal: given }: ResumeOptions = {}): Generation {
+  resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
     const signal = this.#orEnding(given)
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
     return resume(async () => {
@@ -395,7 +403,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       return {
         parts,
         begun: found,
-        options: { ...found.sampling, maxTokens: maxTokens ?? found.maxTokens, ...this.#ending(given) }
+        options: {
+          ...found.sampling,
+          maxTokens: maxTokens ?? found.maxTokens,
+          ...(waitMs === undefined ? {} : { waitMs }),
+          ...this.#ending(given)
+        }
       }
     })
   }

@@ -21,10 +21,12 @@ export interface AskFlags {
   readonly key?: string
   /** In ms. */
   readonly ttl?: number
+  /** In ms. */
+  readonly wait?: number
   readonly json?: boolean
 }
 
-export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'json'> {
+export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wait' | 'json'> {
   readonly maxTokens?: number
 }
 
@@ -36,7 +38,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'js
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed, session } = flags
+  const { model, maxTokens, temperature, topP, topK, seed, session, wait } = flags
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
@@ -44,6 +46,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     topP,
     topK,
     seed,
+    ...(wait === undefined ? {} : { waitMs: wait }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   await tell(askGenerate(flags.data, text, options, { signal }), flags)
@@ -51,8 +54,13 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
 
 /** Goes on with a session that is kept: prints what is there, then what comes. The rest is as with {@link ask}. */
 export async function resume(name: string, flags: ResumeFlags, { signal }: CommandContext): Promise<void> {
-  const { maxTokens } = flags
-  const session = { name, ...keeping(flags), ...(maxTokens === undefined ? {} : { maxTokens }) }
+  const { maxTokens, wait } = flags
+  const session = {
+    name,
+    ...keeping(flags),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(wait === undefined ? {} : { waitMs: wait })
+  }
   await tell(askResume(flags.data, session, { signal }), flags)
 }
 
@@ -98,6 +106,9 @@ export function showEvent(): (event: GenerationEvent) => void {
     } else if (event.event === 'warning') {
       // Whoever relies on being able to resume must hear that it may not be so, terminal or not.
       note(`skein: warning: ${event.message}`)
+    } else if (event.event === 'waiting') {
+      // Told wherever it goes: an answer that does not come must not look like a program that hangs.
+      news(`skein: waiting: ${event.message}`)
     } else if (event.event === 'lost') {
       news(`lost ${shortPeer(event.peer)} (${event.reason}) at hop ${event.hop}; going on without it`)
     } else if (event.event === 'recovered') {

@@ -89,8 +89,13 @@ export async function askForget(
   throw endedEarly(dataDir)
 }
 
-async function* events(dataDir: string, request: ControlRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
-  for await (const response of ask(dataDir, request, controlSilenceMs, signal)) {
+async function* events(
+  dataDir: string,
+  request: ControlRequest & { op: 'generate' | 'resume' },
+  signal: AbortSignal
+): AsyncGenerator<GenerationEvent> {
+  const { waitMs = 0 } = request.op === 'generate' ? request.options : request.session
+  for await (const response of ask(dataDir, request, controlSilenceMs + waitMs, signal)) {
     if (response.kind === 'event') yield response.event
   }
 }

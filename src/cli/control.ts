@@ -22,6 +22,7 @@ const named = {
   key: z.string().startsWith('/', 'must be an absolute path').max(4096).optional()
 }
 const ttlMs = z.int().positive().optional()
+const waitMs = z.int().nonnegative().optional()
 
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
@@ -37,13 +38,14 @@ const requestSchema = z.discriminatedUnion('op', [
       topP: z.number().gt(0).max(1).optional(),
       topK: z.int().nonnegative().optional(),
       seed: z.int().nonnegative().optional(),
+      waitMs,
       session: z.strictObject({ ...named, ttlMs }).optional()
     })
   }),
   z.strictObject({
     v: z.literal(controlVersion),
     op: z.literal('resume'),
-    session: z.strictObject({ ...named, ttlMs, maxTokens: z.int().positive().optional() })
+    session: z.strictObject({ ...named, ttlMs, waitMs, maxTokens: z.int().positive().optional() })
   }),
   z.strictObject({
     v: z.literal(controlVersion),

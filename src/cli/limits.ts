@@ -15,13 +15,15 @@ export const controlRequestMs = 10_000
 export const controlDrainMs = 60_000
 /** A status is made from memory; a peer that takes longer than this hangs. */
 export const controlStatusMs = 15_000
-/** Longest silence within an answer. Far above the session's own deadlines, which report better. */
+/** Longest silence within an answer, beside what it was told to wait. Far above the session's own deadlines, which report better. */
 export const controlSilenceMs = 300_000
 /** Bytes of a Unix socket's path that Linux takes (sun_path is 108 with its final zero). */
 export const socketPathBytesMax = 107
 /** How long a session may be kept: the peer's own bounds, said at the door. */
 export const sessionTtlMinMs = 1_000
 export const sessionTtlMaxMs = 24 * 3_600_000
+/** The longest that an answer may be told to wait for a route: the session's own bound, said at the door. */
+export const waitMaxMs = 24 * 3_600_000
 /** How often a running peer is looked at for what has no event: stages that load, ways of discovery. */
 export const watchMs = 250
 /** What Ctrl-C or SIGTERM leaves for handing over: whoever stops a service counts to ten before it kills. */

@@ -17,7 +17,7 @@ import {
   wholeNumber,
   words
 } from './flags.ts'
-import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs } from './limits.ts'
+import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
 import { note } from './output.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -168,6 +168,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       '--ttl <time>',
       'how long the session is kept after its last token, such as 90s, 30m or 1h (default: 1h)',
       duration('--ttl', sessionTtlMinMs, sessionTtlMaxMs)
+    )
+    .option(
+      '--wait <time>',
+      'how long to wait for peers while nobody serves some layers, such as 90s or 10m (default: 30s after a loss)',
+      duration('--wait', 0, waitMaxMs)
     )
     .addOption(json('print events as JSON objects, one a line'))
     .action(async (prompt: string | undefined, options, command: Command) => {

@@ -49,6 +49,8 @@ export type SessionOutput =
     }
   /** The first route. */
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
+  /** There is no route now, and why. */
+  | { readonly kind: 'waiting'; readonly message: string }
   | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
   /**
    * A peer is off the route. `reason`: `closed`, `silent`, `slow` or `left`; or what it refused, or the violation of the

@@ -47,6 +47,8 @@ export type GenerationEvent =
   /** First of all, when a session is resumed: what was there already. `text` may lack an incomplete last character. */
   | { readonly event: 'resumed'; readonly tokens: number; readonly text: string }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
+  /** No route covers all layers now: the answer goes on as soon as one does. `message` says what is missing. */
+  | { readonly event: 'waiting'; readonly message: string }
   | ({ readonly event: 'token' } & Token)
   | { readonly event: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
   | {

@@ -7,7 +7,7 @@ import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
-import { answerTokensDefault, routeRetryMs, routeWaitMs, stageOpenMs } from '../limits.ts'
+import { answerTokensDefault, routeRetryMs, routeWaitMs, routeWaitMsMax, stageOpenMs } from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
@@ -46,7 +46,12 @@ export interface SessionParts {
    */
   route: (
     excluded: ReadonlySet<PeerId>,
-    options: { signal: AbortSignal; doubtful: ReadonlySet<PeerId> }
+    options: {
+      signal: AbortSignal
+      doubtful: ReadonlySet<PeerId>
+      /** Told what is missing when it takes long. */
+      onWait: (message: string) => void
+    }
   ) => Promise<readonly Hop[]>
   /**
    * Whether the route that was given last computes every layer in the numeric class of the first one.
@@ -97,6 +102,11 @@ export interface SessionKeeper {
 export interface SessionOptions extends Partial<Sampling> {
   /** Tokens to generate at most. @default 256, or what the context leaves */
   maxTokens?: number
+  /**
+   * How long to wait for a route, from the start or from a loss, in ms: up to a day.
+   * @default 30 s after a loss; before the first token, until no more peers are to be expected
+   */
+  waitMs?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
   /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */
@@ -403,6 +413,9 @@ class Driver {
   #outputs: Timed[] = []
   #wake: (() => void) | undefined
   #ended = false
+  readonly #waitMs: number | undefined
+  /** What the answer was last said to wait for, until it has a route. */
+  #waitingFor: string | undefined
   readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
   readonly #ending: AbortSignal | undefined
   readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
@@ -411,6 +424,7 @@ class Driver {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
     const session = randomSession()
+    this.#waitMs = options.waitMs
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
     this.#signal = options.signal
@@ -425,6 +439,7 @@ class Driver {
       exact: begun?.exact,
       tokensMax: promptIds.length + maxTokens,
       sampling,
+      waitMs: options.waitMs,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
@@ -544,11 +559,18 @@ class Driver {
     this.#routing?.abort(new Error('a newer route is asked for'))
     const routing = new AbortController()
     this.#routing = routing
-    const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(routeWaitMs)])
+    const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(this.#waitMs ?? routeWaitMs)])
+    const onWait = (message: string): void => {
+      if (this.#routing !== routing || message === this.#waitingFor) return
+      this.#waitingFor = message
+      this.#outputs.push({ kind: 'waiting', message, atMs: this.#now() })
+      this.#wake?.()
+    }
     let event: SessionEvent
     try {
-      const route = await this.#parts.route(excluded, { signal, doubtful })
+      const route = await this.#parts.route(excluded, { signal, doubtful, onWait })
       this.#watch(route)
+      this.#waitingFor = undefined
       event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {
       event = { kind: 'unroutable', error: error as Error }
@@ -593,7 +615,7 @@ function randomSession(): SessionId {
 
 /** Checks what the caller asked for and fills in the defaults. */
 function settings(
-  { maxTokens, temperature = 0, topP = 1, topK = 0, seed = 1 }: SessionOptions,
+  { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1 }: SessionOptions,
   promptTokens: number,
   contextMax: number
 ): Sampling & { readonly maxTokens: number } {
@@ -604,6 +626,10 @@ function settings(
   rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
   rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
   rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
+  rule(
+    waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
+    `waitMs must be a whole number from 0 to ${routeWaitMsMax}, not ${waitMs}`
+  )
   const left = contextMax - promptTokens
   const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
   rule(Number.isSafeInteger(tokens) && tokens >= 1, `maxTokens must be a whole number from 1, not ${tokens}`)

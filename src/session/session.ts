@@ -57,6 +57,11 @@ export interface SessionInit {
   /** Cache that every hop reserves: the prompt and the longest answer. */
   readonly tokensMax: number
   readonly sampling: Sampling
+  /**
+   * Time to wait for a route, from the start or from a loss, in ms.
+   * @default 30 s after a loss; none beyond what the question for a route takes before the first route
+   */
+  readonly waitMs?: number | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
   readonly stop: (id: number, generated: number) => Stop | undefined
 }
@@ -125,6 +130,7 @@ export class Session {
   #detourAtMs = 0
   #effects: SessionEffect[] = []
   #nowMs = 0
+  #startMs = 0
 
   constructor(init: SessionInit) {
     this.#init = init
@@ -144,6 +150,7 @@ export class Session {
         else if (event.epoch === this.#feed?.prepare.next) this.#onFeedFrame(event.bytes)
         break
       case 'start':
+        this.#startMs = nowMs
         this.#start()
         break
       case 'routed':
@@ -243,9 +250,10 @@ export class Session {
   }
 
   #onUnroutable(error: Error): void {
-    if (this.#lostMs === undefined) this.#close({ kind: 'failed', message: error.message, error })
-    else if (this.#nowMs - this.#lostMs < routeWaitMs) this.#retryMs = this.#nowMs + routeRetryMs
-    else this.#fail(`no route was found within ${routeWaitMs} ms of the loss of ${this.#lastLoss}; ${error.message}`)
+    const { waitMs = this.#lostMs === undefined ? 0 : routeWaitMs } = this.#init
+    if (this.#nowMs - (this.#lostMs ?? this.#startMs) < waitMs) this.#retryMs = this.#nowMs + routeRetryMs
+    else if (this.#lostMs === undefined) this.#close({ kind: 'failed', message: error.message, error })
+    else this.#fail(`no route was found within ${waitMs} ms of the loss of ${this.#lastLoss}; ${error.message}`)
   }
 
   #onConnected(): void {

@@ -47,6 +47,7 @@ describe('skein', () => {
     [['ask', 'a', '--data', ''], '--data must not be empty'],
     [['ask', 'a', '--ttl', '5x', '--session', 's'], '--ttl takes a time from 1s to 24h'],
     [['ask', 'a', '--ttl', '25h', '--session', 's'], '--ttl takes a time from 1s to 24h'],
+    [['ask', 'a', '--wait', '5'], '--wait takes a time from 0s to 24h'],
     [['ask', 'a', '--ttl', '5m'], '--ttl goes with --session or --resume'],
     [['ask', 'a', '--key', 'k'], '--key goes with --session or --resume'],
     [['ask', 'a', '--session', ''], '--session must not be empty'],

@@ -157,6 +157,14 @@ describe('three peers that were started by hand', () => {
     await expectFailure(skein(['ask', 'Once upon a time', '--data', at('d')]), 4, /layer/)
     expect((await statusOf('a')).peers).toHaveLength(3)
     expect(stranger.events.filter(({ event }) => event === 'found')).toEqual([])
+    // Told to wait, an answer says what is missing, and goes on as soon as somebody brings it.
+    const patient = new Skein(['ask', 'Once upon a time', '--data', at('d'), '--wait', '2m', '--json'])
+    const { message } = (await patient.event('waiting')) as { message?: string }
+    expect(message).toContain('layers 2-6')
+    const rest = up('f', '2-6', 'other.json')
+    expect(await patient.ended).toMatchObject({ code: 0 })
+    expect(patient.events.at(-1)).toMatchObject({ event: 'done', text: expect.stringContaining(story) })
+    expect(await rest.end('SIGINT')).toMatchObject({ code: 0 })
     expect(await stranger.end('SIGINT')).toMatchObject({ code: 0, signal: null })
   })
 

@@ -29,7 +29,10 @@ class Kit {
   nowMs = 0
   effects: SessionEffect[] = []
 
-  constructor(promptIds: readonly number[], { maxTokens = 10, eosIds = [] as number[] } = {}) {
+  constructor(
+    promptIds: readonly number[],
+    { maxTokens = 10, eosIds = [], waitMs }: { maxTokens?: number; eosIds?: number[]; waitMs?: number } = {}
+  ) {
     this.session = new Session({
       self: peer('D'),
       session: '0f'.repeat(16) as SessionId,
@@ -38,6 +41,7 @@ class Kit {
       promptIds,
       tokensMax: promptIds.length + maxTokens,
       sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
+      waitMs,
       stop: stopAt({ eosIds, maxTokens })
     })
   }
@@ -371,6 +375,21 @@ describe('a new epoch', () => {
     const error = new NotCoveredError('layers 1-2 are missing')
     const kit = new Kit([1, 2]).do({ kind: 'start' }, { kind: 'unroutable', error })
     expect(kit.outputs.at(-1)).toMatchObject({ kind: 'end', outcome: { kind: 'failed', error } })
+  })
+
+  test('told how long to wait, it asks for so long, from the start as after a loss', () => {
+    const error = new NotCoveredError('layers 1-2 are missing')
+    const kit = new Kit([1, 2], { waitMs: 2 * routeWaitMs }).do({ kind: 'start' }, { kind: 'unroutable', error })
+    for (const begin of [() => kit, () => kit.on(0, ['A', 'B']).refuse(0, 1, 'not-serving')]) {
+      const fromMs = begin().nowMs
+      kit.nowMs = fromMs + 2 * routeWaitMs - 2 * routeRetryMs
+      expect(kit.do({ kind: 'unroutable', error }).outputs).toEqual([])
+      expect(kit.wait(routeRetryMs).effects).toMatchObject([{ kind: 'route' }])
+    }
+    kit.nowMs += 2 * routeRetryMs
+    expect(kit.do({ kind: 'unroutable', error }).outputs).toMatchObject([
+      { kind: 'end', outcome: { kind: 'failed', message: expect.stringContaining('within 60000 ms of the loss') } }
+    ])
   })
 })
 
