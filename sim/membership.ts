@@ -41,7 +41,7 @@ export class RecordsMembership implements Membership {
 
   constructor(host: MembershipHost, seq: number) {
     this.#host = host
-    this.#records = new Records({ self: host.self, sign: signerOf(host.self), verify, seq, heartbeats: false })
+    this.#records = new Records({ self: host.self, sign: signerOf(host.self), verify, seq })
     const tick = (): void => {
       this.#run({ type: 'tick', wallMs: host.wallMs() })
       host.after(recordsTickMs, tick)
@@ -101,9 +101,6 @@ export class RecordsMembership implements Membership {
         break
       case 'violation':
         this.#host.violation(effect.peer, effect.kind, effect.message)
-        break
-      case 'silent':
-        this.#host.disconnect(effect.peer, 'it has been silent for too long', 'silent')
         break
       case 'publish':
         // There is no DHT here: it serves peers that are not connected, and nothing below looks at those.

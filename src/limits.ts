@@ -413,10 +413,6 @@ export const recordsPerSecondMax = 256
 export const recordsBurstMax = 2048
 /** The records decider looks at the time this often. */
 export const recordsTickMs = 250
-/** An empty frame goes out on a records channel that was quiet for this long (31 bytes with Yamux and Noise). */
-export const heartbeatMs = 1_000
-/** A neighbour of which no byte came for this long is disconnected. It must survive bulk transfers on slow links. */
-export const silenceMs = 4_000
 /** A changed record goes to the DHT at most this often: pushes are what makes records fast. */
 export const publishMs = 10_000
 /** An unchanged one is put again this often, for peers that joined and holders that left. */

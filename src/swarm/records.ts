@@ -7,7 +7,6 @@ import { RecordsFrame, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
 import {
-  heartbeatMs,
   provideSettleMs,
   publishMs,
   publishRefreshMs,
@@ -17,9 +16,7 @@ import {
   recordsFrameBytesMax,
   recordsMax,
   recordsPerSecondMax,
-  recordsTickMs,
-  recordTtlMs,
-  silenceMs
+  recordTtlMs
 } from '../limits.ts'
 import {
   encodePayload,
@@ -42,8 +39,6 @@ export type RecordsEvent =
   | { readonly type: 'closed'; readonly peer: PeerId }
   /** A frame came on a peer's records channel. */
   | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
-  /** Bytes of a peer came on any channel, at `atMs` on the clock of `nowMs`. */
-  | { readonly type: 'heard'; readonly peer: PeerId; readonly atMs: number }
   /** A value of the DHT passed {@link Records.refusal}. */
   | { readonly type: 'value'; readonly value: Uint8Array }
   | { readonly type: 'tick'; readonly wallMs: number }
@@ -60,8 +55,6 @@ export type RecordsEffect =
   | { readonly type: 'record'; readonly peer: PeerId }
   /** A neighbour sent what the protocol forbids; what it sent was dropped. */
   | { readonly type: 'violation'; readonly peer: PeerId; readonly kind: string; readonly message: string }
-  /** A neighbour has been silent for too long: end its connections. */
-  | { readonly type: 'silent'; readonly peer: PeerId }
 
 /** A live record as the rest of the house sees it. */
 export interface KnownRecord {
@@ -78,11 +71,6 @@ export interface RecordsInit {
   readonly verify: Verify
   /** The last seq this peer used before it started; 0 for its first start. */
   readonly seq: number
-  /**
-   * Whether to send heartbeats and to end silent neighbours here. False where another protocol does that.
-   * @default true
-   */
-  readonly heartbeats?: boolean
 }
 
 interface Known {
@@ -92,8 +80,6 @@ interface Known {
 }
 
 interface Neighbour {
-  lastHeardMs: number
-  lastSentMs: number
   /** Records it may still send, refilled with time. */
   credit: number
   creditAtMs: number
@@ -115,7 +101,6 @@ export class Records {
   #publishedMs = Number.NEGATIVE_INFINITY
   /** What was said last is not what the DHT has; a mere repetition does not count. */
   #unpublished = false
-  #tickedMs: number | undefined
   #left = false
 
   constructor(init: RecordsInit) {
@@ -172,11 +157,6 @@ export class Records {
       case 'closed':
         this.#neighbours.delete(event.peer)
         return []
-      case 'heard': {
-        const neighbour = this.#neighbours.get(event.peer)
-        if (neighbour !== undefined) neighbour.lastHeardMs = Math.max(neighbour.lastHeardMs, event.atMs)
-        return []
-      }
       case 'frame':
         return this.#frame(event.peer, event.frame, nowMs)
       case 'value':
@@ -213,7 +193,7 @@ export class Records {
       if (joined) effects.push({ type: 'join', peer: this.#init.self })
       effects.push({ type: 'record', peer: this.#init.self })
     }
-    for (const peer of this.#neighbours.keys()) effects.push(this.#send(peer, [value], nowMs))
+    for (const peer of this.#neighbours.keys()) effects.push(sending(peer, [value]))
     if (ttlMs === 0 || this.#publishDue(nowMs)) effects.push(this.#publish(value, nowMs))
     return effects
   }
@@ -246,12 +226,7 @@ export class Records {
       this.#unpublished = true
       this.#publishedMs = Math.min(this.#publishedMs, nowMs - publishMs + provideSettleMs)
     }
-    this.#neighbours.set(peer, {
-      lastHeardMs: nowMs,
-      lastSentMs: nowMs,
-      credit: recordsBurstMax,
-      creditAtMs: nowMs
-    })
+    this.#neighbours.set(peer, { credit: recordsBurstMax, creditAtMs: nowMs })
     // Everything known, in frames of bounded size; its own record it has itself.
     const effects: RecordsEffect[] = []
     let batch: Uint8Array[] = []
@@ -259,22 +234,21 @@ export class Records {
     for (const [known, { value }] of this.#live) {
       if (known === peer) continue
       if (bytes + value.byteLength + 8 > recordsFrameBytesMax) {
-        effects.push(this.#send(peer, batch, nowMs))
+        effects.push(sending(peer, batch))
         batch = []
         bytes = 0
       }
       batch.push(value)
       bytes += value.byteLength + 8
     }
-    if (batch.length > 0) effects.push(this.#send(peer, batch, nowMs))
+    if (batch.length > 0) effects.push(sending(peer, batch))
     return effects
   }
 
   #frame(peer: PeerId, frame: Uint8Array, nowMs: number): RecordsEffect[] {
     const neighbour = this.#neighbours.get(peer)
     if (neighbour === undefined) return []
-    neighbour.lastHeardMs = nowMs
-    // A heartbeat.
+    // Nobody sends one today; it says nothing (R11).
     if (frame.byteLength === 0) return []
     let values: Uint8Array[]
     try {
@@ -330,26 +304,13 @@ export class Records {
     // Once to everyone who does not have it from its origin, the sender or the origin being themselves.
     for (const other of this.#neighbours.keys()) {
       if (other === from || other === peer || record.neighbours.has(this.#hint(other))) continue
-      effects.push(this.#send(other, [value], nowMs))
+      effects.push(sending(other, [value]))
     }
     return effects
   }
 
   #tick(nowMs: number, wallMs: number): RecordsEffect[] {
     const effects: RecordsEffect[] = []
-    const { heartbeats = true } = this.#init
-    // A pause of this very process (a debugger, a stopped container) is nobody else's silence.
-    const pausedMs = this.#tickedMs === undefined ? 0 : nowMs - this.#tickedMs - 2 * recordsTickMs
-    this.#tickedMs = nowMs
-    for (const [peer, neighbour] of heartbeats ? this.#neighbours : []) {
-      if (pausedMs > 0) neighbour.lastHeardMs += pausedMs
-      if (nowMs - neighbour.lastHeardMs > silenceMs) {
-        this.#neighbours.delete(peer)
-        effects.push({ type: 'silent', peer })
-      } else if (nowMs - neighbour.lastSentMs >= heartbeatMs) {
-        effects.push(this.#send(peer, [], nowMs))
-      }
-    }
     for (const [peer, { record, receivedMs }] of this.#live) {
       if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue
       this.#live.delete(peer)
@@ -364,12 +325,6 @@ export class Records {
       }
     }
     return effects
-  }
-
-  #send(peer: PeerId, values: readonly Uint8Array[], nowMs: number): RecordsEffect {
-    const neighbour = this.#neighbours.get(peer)
-    if (neighbour !== undefined) neighbour.lastSentMs = nowMs
-    return { type: 'send', peer, frame: encodeRecordsFrame(values) }
   }
 
   #mark(peer: PeerId, seq: number): void {
@@ -395,7 +350,11 @@ export class Records {
   }
 }
 
-/** A frame of records; an empty one is a heartbeat. */
+function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {
+  return { type: 'send', peer, frame: encodeRecordsFrame(values) }
+}
+
+/** A frame of records. */
 export function encodeRecordsFrame(values: readonly Uint8Array[]): Uint8Array {
   return RecordsFrame.encode({ records: values.map(value => SignedRecord.decode(value)) })
 }

@@ -228,8 +228,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       self: parts.identity.id,
       sign: parts.identity.sign,
       verify: verifySignature,
-      seq: parts.seq,
-      heartbeats: false
+      seq: parts.seq
     })
     this.#content = {
       addresses: [],
@@ -459,9 +458,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         break
       case 'violation':
         this.reportViolation(effect.peer, effect.kind, effect.message)
-        break
-      case 'silent':
-        this.#host.disconnect(effect.peer, `${effect.peer} has been silent for too long`)
         break
     }
   }

@@ -20,8 +20,6 @@ it('records.md shows the limits that the code has', () => {
   expect(doc).toContain(`| Runs of held layers per model | ${limits.recordRangesMax} |`)
   expect(doc).toContain(`| ${limits.recordTextMax} characters,`)
   expect(doc).toContain(`| Neighbours | ${limits.recordNeighboursMax} |`)
-  expect(doc).toContain(`sent nothing on a channel for ${limits.heartbeatMs / 1000} s`)
-  expect(doc).toContain(`for ${limits.silenceMs / 1000} s, on any channel`)
   expect(doc).toContain(`every ${limits.publishMs / 1000} s, and else every minute`)
   expect(limits.publishRefreshMs).toBe(60_000)
 })

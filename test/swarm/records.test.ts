@@ -3,15 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import {
-  heartbeatMs,
   publishMs,
   recordBytesMax,
   recordMarksMax,
   recordsBurstMax,
   recordsTickMs,
   recordTtlMaxMs,
-  recordTtlMs,
-  silenceMs
+  recordTtlMs
 } from '../../src/limits.ts'
 import {
   encodePayload,
@@ -322,7 +320,6 @@ describe('the records decider', () => {
     let nowMs = 3
     while (others(records).length > 0) {
       nowMs += recordsTickMs
-      records.handle({ type: 'heard', peer: b, atMs: nowMs }, nowMs)
       records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
     }
     expect(nowMs).toBeGreaterThan(recordTtlMs)
@@ -395,33 +392,17 @@ describe('the records decider', () => {
     expect(other.handle({ type: 'frame', peer: self, frame: frame(signed(self, 1)) }, 2)).toEqual([])
   })
 
-  it('R11: a heartbeat goes out where nothing else did, and silence ends a neighbour', () => {
+  it('R11: an empty frame says nothing, and who is no longer a neighbour is known until its record expires', () => {
     const records = decider()
     records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'opened', peer: c }, 0)
-    let beats = 0
-    let silentMs: number | undefined
-    for (let nowMs = recordsTickMs; nowMs <= 3 * silenceMs; nowMs += recordsTickMs) {
-      // c speaks, b does not; c's other channels count as much as this one.
-      records.handle({ type: 'heard', peer: c, atMs: nowMs }, nowMs)
-      for (const effect of records.handle({ type: 'tick', wallMs: nowMs }, nowMs)) {
-        if (effect.type === 'send' && effect.peer === c && effect.frame.byteLength === 0) beats++
-        if (effect.type === 'silent') {
-          expect(effect.peer).toBe(b)
-          silentMs ??= nowMs
-        }
-      }
-    }
-    expect(beats).toBe((3 * silenceMs) / heartbeatMs)
-    expect(silentMs).toBe(silenceMs + recordsTickMs)
-  })
-
-  it('R11, P5: a pause of this very process is nobody else’s silence', () => {
-    const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'tick', wallMs: 0 }, recordsTickMs)
-    expect(types(records.handle({ type: 'tick', wallMs: 0 }, 60_000))).not.toContain('silent')
-    expect(types(records.handle({ type: 'tick', wallMs: 0 }, 60_000 + recordsTickMs))).not.toContain('silent')
+    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
+    expect(records.handle({ type: 'frame', peer: b, frame: new Uint8Array() }, 1)).toEqual([])
+    expect(records.known()).toMatchObject([{ record: { peer: b }, connected: true }])
+    records.handle({ type: 'closed', peer: b }, 2)
+    records.handle({ type: 'tick', wallMs: 0 }, recordTtlMs)
+    expect(records.known()).toMatchObject([{ record: { peer: b }, connected: false }])
+    records.handle({ type: 'tick', wallMs: 0 }, recordTtlMs + 1)
+    expect(records.known()).toEqual([])
   })
 
   it('R12: what a neighbour may not send is counted against it, dropped, and the rest goes on', () => {
