@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pausesOf, quantile } from './figures.ts'
-import { insideNetwork, Network, whyNoNetwork } from './network.ts'
+import { insideNamespaces } from '../lab/namespaces.ts'
+import { Network, whyNoNetwork } from './network.ts'
 import { hasCommand } from './peer.ts'
 import { planOf, type Way } from './plan.ts'
 import { type AnswerResult, type Injection, pauseOf } from './results.ts'
@@ -52,13 +53,13 @@ function again(index: number, layout: string): string {
 async function main(): Promise<number> {
   const network = flags.network || rttMs > 0
   if (network) {
-    const why = whyNoNetwork(rttMs)
+    const why = whyNoNetwork({ links: rttMs > 0 })
     if (why !== undefined) {
       say(`skipped: ${why}`)
       sayJson({ event: 'skipped', reason: why })
       return 0
     }
-    const code = await insideNetwork()
+    const code = await insideNamespaces()
     if (code !== undefined) return code
   }
   const stopping = new AbortController()
@@ -74,7 +75,7 @@ async function main(): Promise<number> {
   process.env.TMPDIR = scratch
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
-  const { layouts, shippedModel, skein, World } = await import('./world.ts')
+  const { layouts, shippedModel, startAlone, World } = await import('./world.ts')
   const { Reference, Runner } = await import('./run.ts')
   const possible: Way[] = ['kill', 'silent', 'left']
   if (network) possible.push('drop')
@@ -86,18 +87,10 @@ async function main(): Promise<number> {
   if (ways.length === 0) throw new Error(`none of ${asked} can be had here: ${possible} can`)
 
   const model = await shippedModel(join(scratch, 'alone'))
-  await skein.initSwarm(join(scratch, 'alone.json'), 'churn-alone')
-  const alone = await skein.createPeer({
-    dataDir: join(scratch, 'alone'),
-    swarm: join(scratch, 'alone.json'),
-    memoryBytes: 2 * skein.splitBudgets(model, 1)[0]!,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    mdns: false,
-    signal
-  })
+  const alone = await startAlone(scratch, signal)
   const reference = new Reference(alone)
   const results: AnswerResult[] = []
-  const opened = network ? await Network.open(rttMs) : undefined
+  const opened = network ? await Network.open({ driverRttMs: rttMs }) : undefined
   let world: Swarm | undefined
   let index = first
   let layout = layouts[0]!

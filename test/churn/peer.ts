@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { PeerId, Status } from '../../src/index.ts'
@@ -23,6 +24,12 @@ export interface ChurnPeerInit {
   readonly memoryBytes: number
   /** Where it is attached to an emulated network; on loopback without. */
   readonly attachment?: Attachment
+  /** Look for others by multicast DNS too. @default false */
+  readonly mdns?: boolean
+  /** Added to its environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Told each line that it prints, on stdout or stderr. */
+  readonly onLine?: (line: string) => void
 }
 
 export class ChurnPeer {
@@ -50,25 +57,32 @@ export class ChurnPeer {
 
   /** Starts the process; whether it is of use, {@link status} tells. */
   start(): void {
-    const { dataDir, swarm, memoryBytes, attachment } = this.init
+    const { dataDir, swarm, memoryBytes, attachment, mdns = false, env = {}, onLine = () => {} } = this.init
     const listen = attachment === undefined ? '/ip4/127.0.0.1/tcp/0' : `/ip4/${attachment.address}/tcp/0`
     const args = [
       ...[bin, 'up', '--data', dataDir, '--swarm', swarm, '--memory', String(memoryBytes), '--listen', listen],
-      ...['--no-mdns', '--threads', '1', '--json', '--stop-with-stdin']
+      ...(mdns ? [] : ['--no-mdns']),
+      ...['--threads', '1', '--json', '--stop-with-stdin']
     ]
     const [command, ...rest] = [...(attachment?.prefix ?? []), process.execPath, ...args]
     // A process group of its own: Ctrl-C reaches the harness alone.
-    const child = spawn(command!, rest, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+    const child = spawn(command!, rest, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...process.env, ...env }
+    })
     this.#child = child
     this.#stopped = false
     this.#words = []
     running.add(child)
     child.stdin!.on('error', () => {})
-    const listenTo = (text: string): void => {
-      this.#words = [...this.#words, ...text.split('\n').filter(Boolean)].slice(-40)
+    for (const input of [child.stdout!, child.stderr!]) {
+      createInterface({ input }).on('line', line => {
+        if (line === '') return
+        this.#words = [...this.#words, line].slice(-40)
+        onLine(line)
+      })
     }
-    child.stdout!.setEncoding('utf8').on('data', listenTo)
-    child.stderr!.setEncoding('utf8').on('data', listenTo)
     this.#ended = new Promise(resolve => {
       const end = (): void => {
         running.delete(child)

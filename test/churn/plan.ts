@@ -35,7 +35,7 @@ export interface AnswerPlan {
   readonly faults: readonly Fault[]
 }
 
-const prompts = [
+export const prompts = [
   'Once upon a time',
   'The',
   'Tom and his dog went to the lake. The water was cold and',
@@ -49,7 +49,7 @@ const prompts = [
 ] as const
 
 /** Sampling settings that answers are asked with; few, since every one costs a reference. */
-const samplings = [
+export const samplings = [
   { temperature: 0, topP: 1, seed: 1 },
   { temperature: 0, topP: 1, seed: 1 },
   { temperature: 0.8, topP: 0.9, seed: 7 },

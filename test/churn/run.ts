@@ -240,7 +240,7 @@ export class Reference {
   }
 
   async of(
-    { prompt, maxTokens, temperature, topP, seed }: AnswerPlan,
+    { prompt, maxTokens, temperature, topP, seed }: Omit<AnswerPlan, 'index' | 'faults'>,
     signal: AbortSignal
   ): Promise<readonly number[]> {
     const key = JSON.stringify([prompt, maxTokens, temperature, topP, seed])

@@ -33,6 +33,18 @@ const leftoversMs = 25_000
 /** Time for a hurt swarm to cover every layer twice again. */
 const calmMs = 90_000
 
+export interface WorldOptions {
+  /** @default loopback */
+  readonly network?: Network
+  /** Peers look for one another by multicast DNS too. @default false */
+  readonly mdns?: boolean
+  /** Added to the environment of every peer's process. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Told each line that a peer prints. */
+  readonly onLine?: (peer: string, line: string) => void
+  readonly signal: AbortSignal
+}
+
 export class World {
   readonly layout: Layout
   readonly folder: string
@@ -49,19 +61,27 @@ export class World {
   }
 
   /** Starts everything and waits until every layer is covered twice. */
-  static async start(layout: Layout, options: { network?: Network; signal: AbortSignal }): Promise<World> {
-    const { network, signal } = options
+  static async start(layout: Layout, options: WorldOptions): Promise<World> {
+    const { network, signal, mdns = false, env, onLine } = options
     const folder = await mkdtemp(join(tmpdir(), 'skein-churn-'))
     const model = await shippedModel(folder)
     const memoryBytes = Math.max(...skein.splitBudgets(model, layout.hops))
     const swarm = join(folder, 'swarm.json')
     await skein.initSwarm(swarm, 'churn')
-    const peers = Array.from({ length: layout.peers }, (_, i) => {
-      const name = `peer-${i + 1}`
-      const attachment = network?.attach()
-      const init = { name, dataDir: join(folder, name), swarm, memoryBytes }
-      return new ChurnPeer(attachment === undefined ? init : { ...init, attachment })
-    })
+    const peers: ChurnPeer[] = []
+    for (let n = 1; n <= layout.peers; n++) {
+      const name = `peer-${n}`
+      const attachment = await network?.attach()
+      const init = { name, dataDir: join(folder, name), swarm, memoryBytes, mdns }
+      peers.push(
+        new ChurnPeer({
+          ...init,
+          ...(attachment === undefined ? {} : { attachment }),
+          ...(env === undefined ? {} : { env }),
+          ...(onLine === undefined ? {} : { onLine: line => onLine(name, line) })
+        })
+      )
+    }
     for (const peer of peers) peer.start()
     try {
       const driver = await skein.createPeer({
@@ -69,7 +89,7 @@ export class World {
         swarm,
         memoryBytes,
         listen: [`/ip4/${network?.driverAddress ?? '127.0.0.1'}/tcp/0`],
-        mdns: false,
+        mdns,
         threads: 1,
         signal,
         ...(layout.driverLayers === undefined ? {} : { layers: layout.driverLayers })
@@ -166,6 +186,21 @@ export class World {
     await Promise.all([this.driver.stop(), ...this.peers.map(peer => peer.stop())])
     await rm(this.folder, { recursive: true, force: true })
   }
+}
+
+/** A peer that holds the whole model and knows nobody: the answers of which are the undisturbed ones. */
+export async function startAlone(folder: string, signal: AbortSignal): Promise<Peer> {
+  const dataDir = join(folder, 'alone')
+  const model = await shippedModel(dataDir)
+  await skein.initSwarm(join(folder, 'alone.json'), 'churn-alone')
+  return skein.createPeer({
+    dataDir,
+    swarm: join(folder, 'alone.json'),
+    memoryBytes: 2 * skein.splitBudgets(model, 1)[0]!,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    mdns: false,
+    signal
+  })
 }
 
 export async function shippedModel(dataDir: string) {

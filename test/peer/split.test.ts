@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { whyNoNetwork } from '../churn/network.ts'
+import { whyNoNamespaces } from '../lab/namespaces.ts'
 
 const scene = fileURLToPath(new URL('split-scene.ts', import.meta.url))
 const built = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
-const reason = whyNoNetwork(0) ?? (existsSync(built) ? undefined : 'dist is missing: run npm run build')
+const reason = whyNoNamespaces() ?? (existsSync(built) ? undefined : 'dist is missing: run npm run build')
 
 describe.skipIf(reason !== undefined)(
   `a swarm that is parted in two${reason === undefined ? '' : ` (${reason})`}`,
