@@ -100,12 +100,13 @@ async function shareOut(
   jobs: number,
   take: (result: WorldResult) => boolean
 ): Promise<void> {
+  const file = import.meta.url.endsWith('.ts') ? './crowd-worker.ts' : './crowd-worker.js'
   const waiting = new Map<number, WorldResult>()
   let nextToStart = first
   let nextToTake = first
   const end = first + count
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const workers = Array.from({ length: jobs }, () => new Worker(new URL('./crowd-worker.js', import.meta.url)))
+  const workers = Array.from({ length: jobs }, () => new Worker(new URL(file, import.meta.url)))
   try {
     for (const worker of workers) {
       const start = (): void => {
