@@ -3,6 +3,7 @@
  * services drive them, in virtual time. What it knows is lost with it; its shards and its seq stay on the disk.
  */
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
+import type { Rng } from '../src/base/rng.ts'
 import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
 import type { LossReason } from '../src/errors.ts'
@@ -20,20 +21,33 @@ import { findDetour } from '../src/route/detour.ts'
 import { place } from '../src/route/place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
-import { type Hop, type ModelShape, type PeerView, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
+import {
+  type Holding,
+  type Hop,
+  type ModelShape,
+  type PeerView,
+  sameRange,
+  stageBytes,
+  viewOf,
+  withObtainable
+} from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
 import { shareMemory } from '../src/shape.ts'
+import { sourcesOf } from '../src/sources.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
 import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { Stages } from '../src/stage/stage.ts'
+import { shardsProtocol } from '../src/supply/frame.ts'
 import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
 import type { KnownRecord } from '../src/swarm/records.ts'
 import { AliveRun } from './alive.ts'
 import { HearsayMembership, type Membership, RecordsMembership } from './membership.ts'
 import type { Promises } from './promises.ts'
 import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
+import { SupplyRun } from './supply-run.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
+import type { Disk, Weights, WeightsFile } from './weights.ts'
 import type { Channel } from './wire.ts'
 
 /** First byte of a frame that is a Refuse: field 5, length-delimited. */
@@ -71,21 +85,23 @@ export interface BrainHost {
   readonly battery: () => RecordContent['battery']
   readonly facts: {
     readonly budgetBytes: number
-    readonly held: readonly Range[]
-    readonly embedding: boolean
-    readonly head: boolean
     readonly visitMs: number
     readonly layerMs: number
     readonly numericClass: string
     readonly cores: number
   }
+  /** The model's files, and those on this host's disk; undefined where everybody has all of them. */
+  readonly weights: Weights | undefined
+  readonly disk: Disk
+  readonly rng: Rng
+  readonly fetched: (files: readonly WeightsFile[], tookMs: number | undefined, error?: string) => void
   /** What real hidden states would add to a frame of this length. */
   readonly wireBytes: (frame: Uint8Array) => number
   readonly lie: () => 'corrupt' | 'garble' | undefined
   readonly moved: (what: string, range: Range) => void
   readonly refused: (reason: RefuseReason, message: string) => void
   readonly told: (run: SessionRun, output: SessionOutput) => void
-  readonly accused: (by: 'stage' | 'session' | 'records', peer: PeerId, kind: string, message: string) => void
+  readonly accused: (by: 'stage' | 'session' | 'records' | 'shard', peer: PeerId, kind: string, message: string) => void
 }
 
 /** A session's cache in an engine, while the decider holds its seat. */
@@ -148,6 +164,7 @@ export class Brain {
   readonly #presence: Presence
   readonly #membership: Membership
   readonly #alive: AliveRun | undefined
+  readonly #supply: SupplyRun | undefined
   readonly #channels = new Map<LinkId, Channel>()
   readonly #opening = new Map<LinkId, { cancel(): void }>()
   readonly #opened = new Map<LinkId, Opened>()
@@ -200,6 +217,18 @@ export class Brain {
         violation: membershipHost.violation
       })
     }
+    const { weights } = host
+    if (weights !== undefined) {
+      this.#supply = new SupplyRun({
+        ...host,
+        weights,
+        sources: () => sourcesOf(this.#membership.known(), host.self, host.shape.id),
+        live: () => this.#stages.sessions > 0,
+        diskMs: bytes => host.loadMs(bytes) - host.loadMs(0),
+        lies: () => host.lie() === 'garble',
+        violation: (peer, kind, message) => host.accused('shard', peer, kind, message)
+      })
+    }
     this.announce()
     const load = (): void => {
       const now = `${this.#stages.sessions} ${this.#stages.queuedSteps}`
@@ -223,6 +252,11 @@ export class Brain {
 
   get loaded(): readonly Loaded[] {
     return this.#loaded
+  }
+
+  /** Who sent it wrong weights: it takes none from them any more. */
+  get liars(): ReadonlySet<PeerId> {
+    return this.#supply?.liars ?? new Set()
   }
 
   get cacheBytesUsed(): number {
@@ -256,7 +290,12 @@ export class Brain {
   }
 
   #isLacking(): boolean {
-    return place(this.#present(), this.#host.shape).missing !== null
+    return place(this.#obtainable(this.#present()), this.#host.shape).missing !== null
+  }
+
+  /** With what others can give, where somebody lacks something. */
+  #obtainable(views: readonly PeerView[]): readonly PeerView[] {
+    return this.#supply === undefined ? views : withObtainable(views)
   }
 
   #present(): PeerView[] {
@@ -277,6 +316,7 @@ export class Brain {
     for (const { range } of [...this.#loaded]) {
       this.#feed({ kind: 'remove', model: this.#host.shape.id, range })
     }
+    this.#supply?.stop()
     this.#membership.leave()
   }
 
@@ -293,7 +333,12 @@ export class Brain {
 
   announce(): void {
     if (this.#hasLeft) return
-    const { facts, shape } = this.#host
+    const { facts, shape, weights, disk } = this.#host
+    const holding: Holding = weights?.holding(disk.has) ?? {
+      held: [{ start: 0, end: shape.layers }],
+      holdsEmbedding: true,
+      holdsHead: true
+    }
     const content: RecordContent = {
       addresses: [],
       agent: 'sim',
@@ -304,9 +349,9 @@ export class Brain {
           model: shape.id,
           name: shape.name,
           layers: shape.layers,
-          held: facts.held,
-          embedding: facts.embedding,
-          head: facts.head,
+          held: holding.held,
+          embedding: holding.holdsEmbedding,
+          head: holding.holdsHead,
           visitMs: facts.visitMs,
           layerMs: facts.layerMs,
           numericClass: facts.numericClass,
@@ -356,9 +401,10 @@ export class Brain {
     // The same view again would only cost the planner another search.
     if (key !== this.#viewKey) {
       this.#viewKey = key
-      this.#plan({ kind: 'view', peers: present, model: this.#host.shape })
+      this.#plan({ kind: 'view', peers: this.#obtainable(present), model: this.#host.shape })
     }
     for (const run of [...this.sessions.values()]) run.changed()
+    this.#supply?.changed()
   }
 
   #viewOf(record: SwarmRecord): Seen {
@@ -381,6 +427,10 @@ export class Brain {
     }
     if (channel.protocol === aliveProtocol) {
       this.#alive?.opened(channel)
+      return
+    }
+    if (channel.protocol === shardsProtocol && this.#supply !== undefined) {
+      this.#supply.accept(channel)
       return
     }
     if (channel.protocol !== stageProtocol) throw new Error(`nobody handles ${channel.protocol} here`)
@@ -431,7 +481,6 @@ export class Brain {
   }
 
   #load(range: Range): void {
-    const { shape } = this.#host
     const loaded: Loaded = {
       range,
       engine: undefined,
@@ -442,10 +491,41 @@ export class Brain {
       onFreed: []
     }
     this.#loaded = [...this.#loaded, loaded]
+    const missing = this.#host.weights?.of(range).filter(({ file }) => !this.#host.disk.has(file)) ?? []
+    if (missing.length === 0) this.#start(loaded)
+    else this.#fetch(missing, loaded)
+  }
+
+  /** What a stage lacks comes from other peers first. */
+  #fetch(missing: readonly WeightsFile[], loaded: Loaded): void {
+    this.announceSoon()
+    this.#host.fetched(missing, undefined)
+    const startedMs = this.#host.nowMs()
+    this.#supply!.fetch(missing, error => {
+      // Whatever came is here to stay.
+      this.announceSoon()
+      this.#host.fetched(missing, this.#host.nowMs() - startedMs, error)
+      if (!this.#loaded.includes(loaded)) return
+      if (error === undefined) this.#start(loaded)
+      else this.#fail(loaded, error)
+    })
+  }
+
+  #fail(loaded: Loaded, message: string): void {
+    this.#loaded = this.#loaded.filter(each => each !== loaded)
+    this.#host.after(1, () => {
+      this.#share()
+      this.#plan({ kind: 'loadFailed', range: loaded.range, message })
+    })
+  }
+
+  /** Loads what is on the disk. */
+  #start(loaded: Loaded): void {
+    const { shape } = this.#host
+    const { range } = loaded
     const cacheBytesMax = this.#share()
     if (cacheBytesMax === undefined) {
-      this.#loaded = this.#loaded.filter(each => each !== loaded)
-      this.#host.after(1, () => this.#plan({ kind: 'loadFailed', range, message: 'sessions hold the memory' }))
+      this.#fail(loaded, 'sessions hold the memory')
       return
     }
     this.#host.moved('loads', range)

@@ -18,6 +18,7 @@ const counted = [
   'recoveries',
   'faults',
   'violations',
+  'fetches',
   'checks',
   'events'
 ] as const satisfies readonly (keyof Summary)[]

@@ -13,6 +13,8 @@ export type PromiseName =
   | 'queue'
   /** A peer that did nothing wrong was charged. */
   | 'blame'
+  /** Bytes that nobody checked came to a disk, or who sent wrong ones was asked again. */
+  | 'wrong-weights'
   /** Something was done in the name of what is gone. */
   | 'ghost'
   /** A decider asserted, or threw. */

@@ -27,8 +27,6 @@ export interface Mast {
 }
 
 const packetBytes = 1400
-/** Connections over which a radio's own queue is shared out. */
-const ownFlows = 3
 
 export class Radio {
   readonly #spec: RadioSpec
@@ -42,9 +40,8 @@ export class Radio {
   #zonesOn = true
   #cellM: number
   #cells = new Map<number, number[]>()
-  /** Per neighbourhood: when everything that waits will have been sent, and until when each station has something. */
-  readonly #air = new Map<number, { untilMs: number; readonly senders: Map<number, number> }>()
-  readonly #sendUntil: number[] = []
+  /** Per neighbourhood, or per radio where none is shared: until when each flow has something to send. */
+  readonly #air = new Map<number, Map<number, number>>()
   #paths = new Map<number, Path | undefined>()
   #nowMs = 0
   /** Until when packets of what was sent last arrive, those apart that are lost and sent again. */
@@ -57,10 +54,7 @@ export class Radio {
     this.#masts = masts
     this.#cellM = spec.rangeM
     this.#oneWay = new Set(oneWay.map(([from, to]) => `${from} ${to}`))
-    for (const _ of masts) {
-      this.#sendUntil.push(0)
-      this.busyMs.push(0)
-    }
+    for (const _ of masts) this.busyMs.push(0)
     this.move(0)
   }
 
@@ -144,36 +138,30 @@ export class Radio {
   }
 
   /**
-   * When bytes that leave now have arrived: they wait for the air, take their time in it, and are sent again when
-   * lost, as TCP does it: a tail after its timeout, others after a round trip.
+   * When bytes that leave now have arrived: they follow what their flow, one station to another, has to send; flows share
+   * the air alike, packet by packet; and packets are sent again when lost, as TCP does it: a tail after its timeout,
+   * others after a round trip.
    */
   arrival(from: number, path: Path, bytes: number, nowMs: number, chance: Chance): number {
     const airMs = (bytes / path.bytesPerMs) * path.hops
-    // What else leaves this radio shares it packet by packet: a short frame does not wait for a long one.
-    let waitMs = Math.min(Math.max(0, this.#sendUntil[from]! - nowMs), ownFlows * airMs)
-    if (this.#spec.shared) {
-      const cells = [...new Set(path.via.map(i => this.#cellOf(this.positions[i]!)))]
-      for (const cell of cells) {
-        let air = this.#air.get(cell)
-        if (air === undefined) {
-          air = { untilMs: 0, senders: new Map() }
-          this.#air.set(cell, air)
-        }
-        let others = 0
-        for (const [sender, untilMs] of air.senders) {
-          if (untilMs <= nowMs) air.senders.delete(sender)
-          else if (sender !== from) others++
-        }
-        // Stations take turns, so nobody waits longer than all of them take for as much as this.
-        waitMs = Math.max(waitMs, Math.min(Math.max(0, air.untilMs - nowMs), (others + ownFlows) * airMs))
-        air.untilMs = Math.max(air.untilMs, nowMs) + airMs
-        air.senders.set(from, Math.max(air.senders.get(from) ?? 0, air.untilMs))
+    const flow = from * this.#masts.length + path.via.at(-1)!
+    const places = this.#spec.shared ? [...new Set(path.via.map(i => this.#cellOf(this.positions[i]!)))] : [-1 - from]
+    let most = 0
+    let startMs = nowMs
+    for (const place of places) {
+      let flows = this.#air.get(place)
+      if (flows === undefined) {
+        flows = new Map()
+        this.#air.set(place, flows)
       }
+      startMs = Math.max(startMs, flows.get(flow) ?? 0)
+      for (const [other, untilMs] of flows) if (untilMs <= nowMs) flows.delete(other)
+      most = Math.max(most, flows.size - (flows.has(flow) ? 1 : 0))
     }
-    this.#sendUntil[from] = Math.max(this.#sendUntil[from]!, nowMs) + airMs
-    const startMs = nowMs + waitMs
+    const endMs = startMs + airMs * (1 + most)
+    for (const place of places) this.#air.get(place)!.set(flow, endMs)
     for (const i of path.via) this.busyMs[i]! += airMs
-    let atMs = startMs + airMs + path.delayMs + this.#spec.jitterMs * chance.next()
+    let atMs = endMs + path.delayMs + this.#spec.jitterMs * chance.next()
     this.flowsUntilMs = atMs
     if (path.loss > 0) {
       const roundMs = 2 * path.delayMs + this.#spec.jitterMs

@@ -20,10 +20,19 @@ const kinds: readonly FaultKind[] = [
   'stop'
 ]
 
+/** Nothing, everything, or some layers in between. */
+function drawHeld(chance: Chance, layers: number): [number, number] {
+  const start = chance.whole(0, layers - 1)
+  return chance.pick([[0, 0], [0, layers], [start, chance.whole(start + 1, layers)] as [number, number]])
+}
+
 export function drawScenario(seed: number): Scenario {
   const chance = new Chance(seed).fork('scenario')
+  // In some worlds weights come over the radio: few bytes, but real ones.
+  const disks = new Chance(seed).fork('disks')
+  const lacksWeights = disks.happens(0.2)
   const layers = chance.whole(3, 12)
-  const layerMB = 10
+  const layerMB = lacksWeights ? 1 : 10
   const contextTokens = chance.pick([96, 200, 400, 2000])
   const cacheBytesPerToken = chance.pick([2048, 8192, 40_000])
   const perLayerMB = layerMB + (2.5 * contextTokens * cacheBytesPerToken) / 1e6
@@ -43,7 +52,8 @@ export function drawScenario(seed: number): Scenario {
     numericClass: chance.happens(0.2) ? 'arm' : 'x64',
     loadMBps: chance.pick([20, 100, 1000]),
     startS: [0, chance.pick([0.1, 2, 10])] as [number, number],
-    motion: { kind: 'hover' as const }
+    motion: { kind: 'hover' as const },
+    ...(lacksWeights && i > 0 ? { holds: drawHeld(disks, layers) } : {})
   }))
   const isLossy = chance.happens(0.3)
   const lies: FaultKind[] = chance.happens(0.12) ? ['garble'] : chance.happens(0.08) ? ['corrupt'] : []

@@ -49,8 +49,11 @@ const group = z.strictObject({
   numericClass: z.string().default('x64'),
   /** How fast weights come from its disk, checks included. */
   loadMBps: positive.default(400),
-  /** Layers whose shards it has; all of them where nothing is said. */
-  holds: z.tuple([z.number().int().min(0), z.number().int().min(1)]).optional(),
+  /** Layers [start, end) whose shards it has, [0, 0] for none; all where nothing is said. Others come from peers. */
+  holds: z
+    .tuple([z.number().int().min(0), z.number().int().min(0)])
+    .refine(([start, end]) => start <= end, 'the first layer is not above the end')
+    .optional(),
   watts: z
     .strictObject({
       idle: z.number().min(0).default(3),
@@ -112,6 +115,9 @@ const workload = z.strictObject({
   temperature: z.number().min(0).default(0)
 })
 
+/** Of an answer that is under way so many tokens are there. */
+export const ambushToken = 12
+
 const faultKinds = [
   'crash',
   'power',
@@ -140,6 +146,8 @@ const fault = z.strictObject({
   /** Peers or groups; one of them is drawn where `any` is set. */
   who: z.array(z.string()).min(1),
   any: z.boolean().default(false),
+  /** Waits for an answer that is under way, and strikes one of `who` on its route that does not drive it. */
+  inAnswer: z.boolean().default(false),
   forS: seconds.optional(),
   factor: positive.default(5),
   ms: z.number().default(60_000)
@@ -233,6 +241,13 @@ export function parseScenario(value: unknown, source: string, readCsv?: (path: s
   for (const [i, { who }] of scenario.faults.entries()) for (const name of who) known(name, `faults.${i}.who`)
   for (const name of scenario.chaos?.who ?? []) known(name, 'chaos.who')
   for (const [i, pair] of scenario.radio.oneWay.entries()) for (const name of pair) known(name, `radio.oneWay.${i}`)
+  for (const [i, { holds }] of scenario.peers.entries()) {
+    if (holds === undefined || holds[1] <= scenario.model.layers) continue
+    const { layers } = scenario.model
+    throw new ScenarioError(
+      `${source} is no scenario: peers.${i}.holds: the model has ${layers} layers, not ${holds[1]}`
+    )
+  }
   for (const [i, { motion }] of scenario.peers.entries()) {
     if (motion.kind !== 'track' || motion.csv === undefined) continue
     const field = `peers.${i}.motion.csv`

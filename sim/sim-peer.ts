@@ -6,6 +6,7 @@ import { Brain, type BrainHost } from './brain.ts'
 import type { Chance } from './chance.ts'
 import type { Motion } from './motion.ts'
 import type { PeerGroup } from './scenario.ts'
+import { Disk } from './weights.ts'
 import type { Channel, Station } from './wire.ts'
 
 export interface SimPeerInit {
@@ -35,6 +36,8 @@ export type WorldOfBrain = Pick<
   | 'strained'
   | 'moved'
   | 'refused'
+  | 'weights'
+  | 'fetched'
   | 'told'
   | 'accused'
 > & { readonly hearsPeer: (peer: PeerId) => boolean }
@@ -47,6 +50,8 @@ export class SimPeer implements Station {
   readonly motion: Motion
   readonly chance: Chance
   readonly #agenda: Agenda
+  /** What its processes find there, one after the other. */
+  readonly disk = new Disk()
   brain: Brain | undefined
   life = 0
   #lives = 0
@@ -144,6 +149,8 @@ export class SimPeer implements Station {
         return ms * this.chance.between(0.95, 1.1)
       },
       loadMs: bytes => 50 + bytes / (this.group.loadMBps * 1000),
+      disk: this.disk,
+      rng: this.chance.next,
       battery: () => this.battery,
       lie: () => this.lie
     })

@@ -51,6 +51,10 @@ export interface Summary {
   readonly faults: number
   readonly violations: number
   readonly loads: number
+  /** Loads for which weights came from other peers, how long that took, and those for which they did not come. */
+  readonly fetches: number
+  readonly fetchMs: Quantiles
+  readonly fetchesFailed: number
   readonly flatBatteries: number
   /** Share of samples in which every layer was served. */
   readonly coveredRatio: number
@@ -100,6 +104,8 @@ export class Stats {
   readonly #losses: Record<string, number> = {}
   readonly #pauses: number[] = []
   readonly #firsts: number[] = []
+  readonly #fetches: number[] = []
+  #fetchesFailed = 0
   #prompts = 0
   #tokens = 0
   #tainted = 0
@@ -127,6 +133,11 @@ export class Stats {
     }
     asked.lastMs = atMs
     asked.tokens++
+  }
+
+  fetched(ms: number, isWhole: boolean): void {
+    if (isWhole) this.#fetches.push(ms)
+    else this.#fetchesFailed++
   }
 
   lost(reason: string): void {
@@ -208,6 +219,9 @@ export class Stats {
       faults: this.faults,
       violations: this.violations,
       loads: this.loads,
+      fetches: this.#fetches.length,
+      fetchMs: quantiles(this.#fetches),
+      fetchesFailed: this.#fetchesFailed,
       flatBatteries: this.flat,
       coveredRatio: this.#samples > 0 ? round(this.#covered / this.#samples) : 0,
       bytesPerToken: tokens > 0 ? Math.round(world.wireBytes / tokens) : 0,

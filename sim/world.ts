@@ -1,12 +1,12 @@
 /** A world in one thread: peers, air, prompts and faults of one scenario, decided by one seed. */
 import { AssertionError } from '../src/base/assert.ts'
-import type { ModelId, PeerId, Range, SessionId } from '../src/base/ids.ts'
-import { edgeSize } from '../src/engine/engine.ts'
+import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
+import { edgeSize, type Sampling } from '../src/engine/engine.ts'
 import { drainMs, drainPollMs, goodbyeMs, meshMax, redialMaxMs, redialMinMs } from '../src/limits.ts'
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
-import type { ModelShape, PeerView } from '../src/route/view.ts'
+import { type ModelShape, type PeerView, withObtainable } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
 import { Agenda } from './agenda.ts'
 import { aliveProtocol, recordsProtocol } from './brain.ts'
@@ -16,11 +16,12 @@ import { cacheBytes } from '../src/engine/cache.ts'
 import { motionOf } from './motion.ts'
 import { BrokenPromise, Promises } from './promises.ts'
 import { Radio } from './radio.ts'
-import type { FaultKind, Scenario, WorkloadSpec } from './scenario.ts'
+import { ambushToken, type FaultKind, type FaultSpec, type Scenario, type WorkloadSpec } from './scenario.ts'
 import type { SessionRun } from './session-run.ts'
 import { SimPeer, type WorldOfBrain } from './sim-peer.ts'
 import { type Sample, Stats, type Summary } from './stats.ts'
 import type { ToyModel } from './toy-engine.ts'
+import { Weights, type WeightsFile } from './weights.ts'
 import { Wire } from './wire.ts'
 
 export interface WorldInit {
@@ -32,7 +33,33 @@ export interface WorldInit {
   readonly recordsPeersMax?: number
   /** Keeps samples for a report. @default false */
   readonly keepsSamples?: boolean
+  /** Width of a hidden state in float16, where frames shall have the very bytes of a real model's. @default 12 */
+  readonly hidden?: number
+  /** Told what is asked, answered and done to peers, for those who do the same to real ones. */
+  readonly onCourse?: (event: WorldCourse) => void
 }
+
+/** What happens in a world, in its own time. */
+export type WorldCourse =
+  | {
+      readonly kind: 'ask'
+      readonly atMs: number
+      readonly number: number
+      readonly driver: string
+      readonly promptTokens: number
+      readonly answerTokens: number
+      readonly sampling: Sampling
+    }
+  | { readonly kind: 'output'; readonly atMs: number; readonly number: number; readonly output: SessionOutput }
+  | {
+      readonly kind: 'fault'
+      readonly atMs: number
+      readonly fault: FaultKind
+      readonly who: readonly string[]
+      readonly forMs: number | undefined
+      /** It waited for an answer, see `inAnswer` of a scenario. */
+      readonly isAmbush: boolean
+    }
 
 /** Tokens of cache that placement reserves at every stage, as the real shapes do, within the context. */
 const reserveTokensMax = 2048
@@ -62,10 +89,12 @@ export class World {
   readonly stats: Stats
   readonly promises: Promises
   readonly shape: ModelShape
+  /** Undefined where everybody has all of them. */
+  readonly weights: Weights | undefined
   readonly radio: Radio
   readonly wire: Wire
   readonly samples: Sample[] = []
-  readonly #seed: number
+  readonly seed: number
   readonly #toy: ToyModel
   readonly #chance: Chance
   readonly #byId = new Map<PeerId, SimPeer>()
@@ -73,6 +102,9 @@ export class World {
   readonly #onLine: ((line: string) => void) | undefined
   readonly #usesRecords: boolean
   readonly #keepsSamples: boolean
+  readonly #onCourse: ((event: WorldCourse) => void) | undefined
+  /** Faults that wait for an answer. */
+  readonly #ambushes: FaultSpec[] = []
   /** Sessions that are open, with the life of the peer that drives them. */
   readonly #open = new Map<SessionId, { readonly run: SessionRun; readonly driver: SimPeer; readonly number: number }>()
   /** Pairs of peers and when their link last failed either of them. */
@@ -84,23 +116,34 @@ export class World {
   #hasLied = false
   #partitions = 0
 
-  constructor({ scenario, seed, onLine, recordsPeersMax = 96, keepsSamples = false }: WorldInit) {
+  constructor({
+    scenario,
+    seed,
+    onLine,
+    recordsPeersMax = 96,
+    keepsSamples = false,
+    hidden = 12,
+    onCourse
+  }: WorldInit) {
     this.scenario = scenario
-    this.#seed = seed
+    this.seed = seed
     this.#onLine = onLine
+    this.#onCourse = onCourse
     this.#keepsSamples = keepsSamples
     this.#chance = new Chance(seed)
     const { model } = scenario
     this.#toy = {
       layers: model.layers,
       vocab: 32_003,
-      hidden: 12,
+      hidden,
       edge: 'f16',
       contextMax: model.contextTokens,
       // Keys and values of one token take twice the width in float32.
       kvWidth: Math.max(1, Math.round(model.cacheBytesPerToken / 8))
     }
     this.shape = shapeOf(scenario, this.#toy, drawModelId(this.#chance.fork('model')))
+    const isHeld = scenario.peers.every(({ holds }) => holds === undefined)
+    this.weights = isHeld ? undefined : new Weights(this.shape)
     this.promises = new Promises(this.#toy, () => this.agenda.nowMs)
     this.stats = new Stats()
 
@@ -126,6 +169,9 @@ export class World {
             chance: chance.fork('motion')
           })
         })
+        const [start, end] = group.holds ?? [0, model.layers]
+        // Who has an end of the model has what belongs to it.
+        for (const file of end > start ? (this.weights?.of({ start, end }) ?? []) : []) peer.disk.put(file)
         this.peers.push(peer)
         this.#byId.set(peer.id, peer)
       }
@@ -185,7 +231,7 @@ export class World {
   summary(wallMs: number): Summary {
     return this.stats.summary({
       scenario: this.scenario.name,
-      seed: this.#seed,
+      seed: this.seed,
       peers: this.peers.length,
       virtualMs: this.nowMs,
       wallMs,
@@ -213,9 +259,6 @@ export class World {
     peer.isOn = true
     this.radio.changed()
     const { group } = peer
-    const { layers } = this.shape
-    const [start, end] = group.holds ?? [0, layers]
-    const held: Range[] = [{ start, end: Math.min(end, layers) }]
     const world: WorldOfBrain = {
       shape: this.shape,
       toy: this.#toy,
@@ -223,9 +266,6 @@ export class World {
       usesRecords: this.#usesRecords,
       facts: {
         budgetBytes: Math.floor(group.memoryMB * 1e6),
-        held,
-        embedding: true,
-        head: true,
         visitMs: group.visitMs,
         layerMs: group.layerMs,
         numericClass: group.numericClass,
@@ -249,6 +289,8 @@ export class World {
         if (what === 'loads') this.stats.loads++
         if (what === 'unloads') peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + aftermathMs)
       },
+      weights: this.weights,
+      fetched: (files, tookMs, error) => this.#onFetched(peer, files, tookMs, error),
       refused: (reason, message) => this.#checkRefusal(peer, reason, message),
       told: (run, output) => this.#onOutput(peer, run, output),
       accused: (by, other, kind, message) => this.#onAccused(peer, by, other, kind, message)
@@ -510,6 +552,15 @@ export class World {
     this.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
     this.promises.began(session, promptIds, sampling, count)
     this.stats.asked(number, this.nowMs)
+    this.#onCourse?.({
+      kind: 'ask',
+      atMs: this.nowMs,
+      number,
+      driver: driver.name,
+      promptTokens: length,
+      answerTokens: count,
+      sampling
+    })
     const run = driver.brain!.ask({
       session,
       model: { id: this.shape.id, vocab: this.#toy.vocab },
@@ -524,10 +575,12 @@ export class World {
   #onOutput(driver: SimPeer, run: SessionRun, output: SessionOutput): void {
     const { session } = run.ask
     const number = this.#open.get(session)?.number ?? this.#sessions
+    this.#onCourse?.({ kind: 'output', atMs: this.nowMs, number, output })
     switch (output.kind) {
       case 'token':
         this.promises.token(session, output.position, output.id)
         this.stats.token(number, this.nowMs)
+        if (output.position === run.ask.promptIds.length + ambushToken) this.#spring(driver, run)
         break
       case 'lost':
         this.say(`${number} loses hop ${output.hop}, ${this.#nameOf(output.peer)}: ${output.reason}`)
@@ -550,6 +603,18 @@ export class World {
       default:
         break
     }
+  }
+
+  #onFetched(peer: SimPeer, files: readonly WeightsFile[], tookMs: number | undefined, error?: string): void {
+    const what = this.weights!.names(files)
+    if (tookMs === undefined) {
+      this.say(`${peer.name} lacks ${what}`)
+      return
+    }
+    this.stats.fetched(tookMs, error === undefined)
+    this.say(
+      `${peer.name} ${error === undefined ? 'has fetched' : 'did not get'} ${what} after ${tookMs.toFixed(0)} ms`
+    )
   }
 
   // ── Blame ───────────────────────────────────────────────────────────────────────────────────────
@@ -619,6 +684,10 @@ export class World {
     const chance = this.#chance.fork('faults')
     for (const spec of this.scenario.faults) {
       this.agenda.at(spec.atS * 1000, () => {
+        if (spec.inAnswer) {
+          this.#ambushes.push(spec)
+          return
+        }
         const named = this.#named(spec.who)
         const who = spec.any ? [chance.pick(named)] : named
         this.fault(spec.kind, who, {
@@ -653,13 +722,42 @@ export class World {
     }
   }
 
+  /** An answer is under way: what waited for one strikes a hop of its route, not its driver. */
+  #spring(driver: SimPeer, run: SessionRun): void {
+    for (const spec of [...this.#ambushes]) {
+      const named = this.#named(spec.who)
+      const able = run.route.map(({ peer }) => this.#byId.get(peer)!).filter(peer => named.includes(peer))
+      const victim = ambushed(able.filter(peer => peer !== driver))
+      if (victim === undefined) continue
+      this.#ambushes.splice(this.#ambushes.indexOf(spec), 1)
+      const { kind, forS, factor, ms } = spec
+      const forMs = forS === undefined ? undefined : forS * 1000
+      // After what this token causes, as a real fault would come.
+      this.agenda.after(0, () => this.fault(kind, [victim], { forMs, factor, ms, isAmbush: true }))
+      return
+    }
+  }
+
   fault(
     kind: FaultKind,
     who: readonly SimPeer[],
-    { forMs, factor, ms }: { forMs: number | undefined; factor: number; ms: number }
+    {
+      forMs,
+      factor,
+      ms,
+      isAmbush = false
+    }: { forMs: number | undefined; factor: number; ms: number; isAmbush?: boolean }
   ): void {
     if (this.#isHealed) return
     this.stats.faults++
+    this.#onCourse?.({
+      kind: 'fault',
+      atMs: this.nowMs,
+      fault: kind,
+      who: who.map(({ name }) => name),
+      forMs,
+      isAmbush
+    })
     const sick = (peer: SimPeer, lengthMs = 0): void => {
       peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + lengthMs + aftermathMs)
     }
@@ -795,17 +893,17 @@ export class World {
 
   /** Everybody alive, as placement sees them, whoever knows whom. */
   #views(): PeerView[] {
-    return this.peers.flatMap(peer => {
+    const views = this.peers.flatMap((peer): PeerView[] => {
       const { brain, group } = peer
       if (brain === undefined) return []
-      const [start, end] = group.holds ?? [0, this.shape.layers]
+      const holding = this.weights?.holding(peer.disk.has)
       return [
         {
           peer: peer.id,
           budgetBytes: Math.floor(group.memoryMB * 1e6),
-          held: [{ start, end: Math.min(end, this.shape.layers) }],
-          holdsEmbedding: true,
-          holdsHead: true,
+          held: holding?.held ?? [{ start: 0, end: this.shape.layers }],
+          holdsEmbedding: holding?.holdsEmbedding ?? true,
+          holdsHead: holding?.holdsHead ?? true,
           pinned: null,
           visitMs: group.visitMs,
           layerMs: group.layerMs,
@@ -816,6 +914,7 @@ export class World {
         }
       ]
     })
+    return this.weights === undefined ? views : withObtainable(views)
   }
 
   /** After the healing: all sessions have ended, placement rests, nothing is left in any cache. */
@@ -825,11 +924,13 @@ export class World {
     if (first !== undefined) {
       promises.broken('stuck-session', `${this.#open.size} sessions are open still, ${first.number} among them`)
     }
-    if (nowMs - this.#lastMoveMs < Math.min(10_000, this.scenario.healS * 200)) {
+    // Who sent wrong weights is asked no more as long as a process lives, even if nobody else has any.
+    const isDistrustful = this.peers.some(({ brain }) => (brain?.liars.size ?? 0) > 0)
+    if (!isDistrustful && nowMs - this.#lastMoveMs < Math.min(10_000, this.scenario.healS * 200)) {
       promises.broken('restless', `placement moved ${((nowMs - this.#lastMoveMs) / 1000).toFixed(1)} s ago`)
     }
     const views = this.#views()
-    if (place(views, this.shape).missing === null && !isServed(views, this.shape)) {
+    if (!isDistrustful && place(views, this.shape).missing === null && !isServed(views, this.shape)) {
       promises.broken('uncovered', `the budgets suffice, and layers are served by ${coverage(views, this.shape)}`)
     }
     for (const { brain, name } of this.peers) {
@@ -868,6 +969,11 @@ export class World {
       joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0)
     })
   }
+}
+
+/** Whom of those on a route a fault in mid-answer strikes: the one in the middle. */
+export function ambushed<T>(able: readonly T[]): T | undefined {
+  return able[able.length >> 1]
 }
 
 /** A model's sizes as placement sees them. */

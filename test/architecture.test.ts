@@ -63,7 +63,20 @@ const arrows: Record<string, readonly string[]> = {
   'errors.ts': ['base'],
   'limits.ts': ['base'],
   protocols: [],
-  sim: ['shape.ts', 'protocols', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base']
+  sim: [
+    'shape.ts',
+    'sources.ts',
+    'protocols',
+    'session',
+    'route',
+    'stage',
+    'supply',
+    'keep',
+    'engine',
+    'model',
+    'swarm',
+    'base'
+  ]
 }
 
 /** The contract of links, without libp2p in it: whoever talks to peers talks through it. */

@@ -88,3 +88,33 @@ test('what comes behind a lost frame has it sent again at once; a lost tail wait
   const alone = send(0.2, 400, 1000).delays
   expect(Math.max(...alone)).toBeGreaterThan(200)
 })
+
+test('the air carries no more than it can, however much is sent at once', () => {
+  const { radio: spec } = parseScenario(
+    {
+      name: 'two',
+      minutes: 1,
+      model: { layers: 1, layerMB: 1 },
+      peers: [{ name: 'p', count: 3, memoryMB: 9, visitMs: 1, layerMs: 1 }],
+      radio: { rateMbps: 8, delayMs: 1, jitterMs: 0, shared: true }
+    },
+    'here'
+  )
+  const masts = [0, 1, 2].map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true }))
+  const radio = new Radio(spec, masts, [])
+  const chance = new Chance(1)
+  // 8 Mbit/s are 1,000 bytes a millisecond: two flows of 50 frames of 10 kB take a second together.
+  const arrivals: number[] = []
+  for (let i = 0; i < 50; i++) {
+    for (const [from, to] of [
+      [0, 1],
+      [1, 2]
+    ] as const) {
+      arrivals.push(radio.arrival(from, radio.path(from, to)!, 10_000, 0, chance))
+    }
+  }
+  expect(Math.max(...arrivals)).toBeGreaterThan(950)
+  expect(Math.max(...arrivals)).toBeLessThan(1050)
+  // A short frame of a third flow does not wait for all of that.
+  expect(radio.arrival(2, radio.path(2, 0)!, 100, 0, chance)).toBeLessThan(2)
+})
