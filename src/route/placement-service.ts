@@ -6,14 +6,17 @@ import type { PeerId, Range } from '../base/ids.ts'
 import { type Missing, place } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
-import { type ModelShape, type PeerView, withObtainable } from './view.ts'
+import { type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
 
 export interface PlacementInit {
   readonly self: PeerId
   readonly model: ModelShape
   /** The live peers that offer the model, this one included. */
   readonly peers: () => readonly SeenPeer[]
-  /** Loads a stage of this peer; it serves when the promise resolves. The signal aborts when the peer stops. */
+  /**
+   * Loads a stage of this peer; it serves when the promise resolves. The signal aborts when the plan does without it, or
+   * the peer stops.
+   */
   readonly load: (range: Range, options: { signal: AbortSignal }) => Promise<void>
   readonly unload: (range: Range) => Promise<void>
   /** Sessions that run on this peer's stages. */
@@ -27,6 +30,8 @@ export class Placement {
   readonly #abort = new AbortController()
   readonly #work = new Set<Promise<void>>()
   readonly #presence: Presence
+  /** What ends the load under way. */
+  #loading: { readonly range: Range; readonly abort: AbortController } | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -80,20 +85,36 @@ export class Placement {
   }
 
   async #load(range: Range): Promise<void> {
-    const { signal } = this.#abort
+    const { signal: stopping } = this.#abort
+    const abort = new AbortController()
+    const signal = AbortSignal.any([stopping, abort.signal])
+    this.#loading = { range, abort }
     try {
       await this.#init.load(range, { signal })
     } catch (error) {
-      if (signal.aborted) return
+      if (stopping.aborted) return
+      if (abort.signal.aborted) {
+        this.#feed({ kind: 'unloaded', range })
+        return
+      }
       const { message } = error as Error
       this.#init.onWarning(`layers ${range.start}-${range.end} could not be loaded: ${message}`)
       this.#feed({ kind: 'loadFailed', range, message })
       return
+    } finally {
+      this.#loading = undefined
     }
-    if (!signal.aborted) this.#feed({ kind: 'loaded', range })
+    if (stopping.aborted) return
+    // It was there before it heard that nobody wants it.
+    if (abort.signal.aborted) await this.#unload(range)
+    else this.#feed({ kind: 'loaded', range })
   }
 
   async #unload(range: Range): Promise<void> {
+    if (this.#loading !== undefined && sameRange(this.#loading.range, range)) {
+      this.#loading.abort.abort(new Error('the plan does without it'))
+      return
+    }
     await this.#init.unload(range)
     if (!this.#abort.signal.aborted) this.#feed({ kind: 'unloaded', range })
   }

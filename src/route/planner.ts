@@ -1,7 +1,8 @@
 /**
  * The planner turns one peer's views over time into what this peer loads and unloads. It lets views settle
  * before it acts on a plan, loads one stage at a time, makes the new stage before it breaks the old one
- * where the budget holds both, and never breaks what somebody still needs.
+ * where the budget holds both, and never breaks what somebody still needs. A load that the plan has come to
+ * do without is given up: over a slow link it may have minutes to go.
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import {
@@ -32,6 +33,7 @@ export type PlannerEvent =
 
 export type PlannerEffect =
   | { readonly kind: 'load'; readonly range: Range }
+  /** Of a stage that is still being loaded, it ends the loading. Its answer is `unloaded` in either case. */
   | { readonly kind: 'unload'; readonly range: Range }
   /** Send a `tick` then; a later wake does not cancel an earlier one. */
   | { readonly kind: 'wake'; readonly atMs: number }
@@ -116,6 +118,8 @@ export class Planner {
       if (own !== undefined) this.#own.set(key, { ...own, sessions: event.count })
       return
     }
+    // Its load ended just when it was given up: `unloaded` follows.
+    if (event.kind !== 'unloaded' && own?.state !== 'loading') return
     this.#plan = null
     if (event.kind === 'loaded') {
       this.#failures.delete(key)
@@ -139,7 +143,8 @@ export class Planner {
     if (self === undefined) return []
     const own = [...this.#own.values()]
     // One thing at a time: its end is an event.
-    if (own.some(stage => stage.state !== 'serving')) return []
+    const busy = own.find(stage => stage.state !== 'serving')
+    if (busy !== undefined && (busy.state === 'unloading' || this.#pendingSinceMs === null)) return []
     const dueAtMs = this.#dueAtMs(self, model)
     if (nowMs < dueAtMs) return [{ kind: 'wake', atMs: dueAtMs }]
     this.#pendingSinceMs = null
@@ -147,6 +152,11 @@ export class Planner {
     const peers = this.#peers()
     this.#plan ??= place(peers, model, this.#policy)
     const target = this.#plan.stages.get(this.#self) ?? null
+    if (busy !== undefined) {
+      if (target !== null && sameRange(busy.range, target)) return []
+      this.#own.set(keyOf(busy.range), { ...busy, state: 'unloading' })
+      return [{ kind: 'unload', range: busy.range }]
+    }
     const others = own.filter(stage => target === null || !sameRange(stage.range, target))
     if (target !== null && others.length === own.length) {
       const failure = this.#failures.get(keyOf(target))

@@ -17,6 +17,8 @@ interface Member {
   /** Members hear only of those on their side. */
   side: number
   readonly planner: Planner
+  /** Counts loads and unloads. */
+  load: number
   /** What it believes of everyone, by id, with the announcement's number. */
   readonly seen: Map<PeerId, { readonly number: number; readonly view: PeerView }>
   number: number
@@ -80,7 +82,7 @@ export class Flock {
   join(view: PeerView, atMs: number): void {
     this.at(atMs, () => {
       const planner = new Planner(view.peer, this.nowMs)
-      const member: Member = { fixed: view, planner, seen: new Map(), number: 0, alive: true, side: 0 }
+      const member: Member = { fixed: view, planner, load: 0, seen: new Map(), number: 0, alive: true, side: 0 }
       this.members.set(view.peer, member)
       this.#announce(member)
       for (const other of this.#alive()) {
@@ -198,7 +200,7 @@ export class Flock {
     const { peer } = member.fixed
     const later = (delayMs: number, event: PlannerEvent) =>
       this.at(this.nowMs + delayMs, () => {
-        if (!member.alive) return
+        if (!member.alive || (event.kind !== 'unloaded' && member.load !== load)) return
         this.send(peer, event)
         this.#announce(member)
       })
@@ -211,6 +213,8 @@ export class Flock {
     }
     this.lastMoveMs = this.nowMs
     const { range } = effect
+    // A load that is given up does not end later.
+    const load = ++member.load
     if (effect.kind === 'unload') {
       this.unloads.push({ peer, range, atMs: this.nowMs })
       later(5, { kind: 'unloaded', range })

@@ -52,8 +52,34 @@ describe('the planner, step by step', () => {
     const planner = new Planner(me, 0)
     planner.handle(view(peer(0, 2), peer(1, 2)), 0)
     expect(planner.handle({ kind: 'tick' }, planSettleMs)).toHaveLength(1)
-    expect(planner.handle(view(peer(1, 9)), 5000)).toEqual([])
+    planner.handle(view(peer(0, 2), peer(1, 2), peer(2, 2)), 5000)
     expect(planner.handle({ kind: 'tick' }, 50_000)).toEqual([])
+    expect(planner.handle({ kind: 'tick' }, 60_000)).toEqual([])
+  })
+
+  it('gives up a load that the plan has come to do without, once the view is quiet', () => {
+    const part = { start: 0, end: 2 }
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(0, 2), peer(1, 2, { held: [part] })), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range: part }])
+    expect(planner.handle(view(peer(1, 9)), 5000)).toEqual([{ kind: 'wake', atMs: 5000 + planSettleMs }])
+    expect(planner.handle({ kind: 'tick' }, 5000 + planSettleMs)).toEqual([{ kind: 'unload', range: part }])
+    expect(planner.stages).toMatchObject([{ range: part, state: 'unloading' }])
+    // It was there just then: whoever did it unloads it again and says so.
+    expect(planner.handle({ kind: 'loaded', range: part }, 6000)).toEqual([])
+    expect(planner.handle({ kind: 'loadFailed', range: part, message: 'aborted' }, 6000)).toEqual([])
+    expect(planner.failure).toBeNull()
+    expect(planner.handle({ kind: 'unloaded', range: part }, 6001)).toEqual([
+      { kind: 'load', range: { start: 0, end: 4 } }
+    ])
+  })
+
+  it('gives up a load when its peer is about to leave', () => {
+    const planner = new Planner(me, 0)
+    planner.handle(view(peer(0, 4), peer(1, 4)), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toMatchObject([{ kind: 'load' }])
+    planner.handle(view(peer(0, 4), peer(1, 4, { leaving: true })), 5000)
+    expect(planner.handle({ kind: 'tick' }, 5000 + planSettleMs)).toMatchObject([{ kind: 'unload' }])
   })
 
   it('waits longer after each failure', () => {

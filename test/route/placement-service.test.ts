@@ -1,0 +1,45 @@
+/** What placement does to the loads of a peer, with the planner's own waits. */
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Range } from '../../src/base/ids.ts'
+import { Placement } from '../../src/route/placement-service.ts'
+import type { PeerView } from '../../src/route/view.ts'
+import { peer, peerId, plainModel } from './worlds.ts'
+
+let placement: Placement | undefined
+afterEach(() => placement?.stop())
+
+describe('a load under way', () => {
+  it('is ended when the plan does without it, and another one may begin', async () => {
+    const whole = { start: 0, end: 4 }
+    let self: PeerView = peer(1, 4)
+    const begun: { readonly range: Range; readonly signal: AbortSignal }[] = []
+    const warnings: string[] = []
+    const made = new Placement({
+      self: peerId(1),
+      model: plainModel(4),
+      peers: () => [
+        { view: self, connected: true },
+        { view: peer(0, 4), connected: true }
+      ],
+      load: (range, { signal }) =>
+        new Promise((_, reject) => {
+          begun.push({ range, signal })
+          signal.addEventListener('abort', () => reject(signal.reason))
+        }),
+      unload: async () => {},
+      sessions: () => 0,
+      onWarning: message => warnings.push(message)
+    })
+    placement = made
+    made.changed()
+    await expect.poll(() => begun.map(({ range }) => range), { timeout: 30_000 }).toEqual([whole])
+    expect(begun[0]!.signal.aborted).toBe(false)
+    self = { ...self, leaving: true }
+    made.changed()
+    await expect.poll(() => begun[0]!.signal.aborted, { timeout: 30_000 }).toBe(true)
+    self = { ...self, leaving: false }
+    made.changed()
+    await expect.poll(() => begun.map(({ range }) => range), { timeout: 30_000 }).toEqual([whole, whole])
+    expect(warnings).toEqual([])
+  })
+})
