@@ -99,6 +99,8 @@ export const supplyQueueLiveMs = 15
 /** What this peer sends or asks for in bulk while sessions run on it: 8 Mbit/s, and so many bytes at once. */
 export const supplyLiveBytesPerMs = 1_000
 export const supplyLiveBurstBytes = 64 << 10
+/** The same while this peer's processor is being measured: a MB takes it some 10 ms, so this is a tenth of it. */
+export const supplyGentleBytesPerMs = 10_000
 /** Chunks being assembled or written. */
 export const supplyBufferBytesMax = 32 << 20
 /** A range is late after so many times what the source's rate promises, within these bounds; the latter before any. */

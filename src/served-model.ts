@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
-import type { Engine, EngineTimings } from './engine/engine.ts'
+import type { Engine } from './engine/engine.ts'
 import { createOnnxEngine } from './engine/onnx.ts'
-import { measureOnce } from './engine/onnx-measured.ts'
+import { type Measured, measureOnce } from './engine/onnx-measured.ts'
 import { CorruptShardError, NoRoomError } from './errors.ts'
 import { type ShardEntry, shardName, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
@@ -70,7 +70,9 @@ export class ServedModel {
   readonly shape: ModelShape
   readonly placement: Placement
   readonly #init: ServedModelInit
-  readonly #measured: EngineTimings & { readonly numericClass: string }
+  /** What the record says: until this machine is measured, what others are, and no numeric class. */
+  #measured: Measured
+  #measuring: Promise<unknown> = Promise.resolve()
   #held: readonly ShardEntry[]
   #loaded: readonly LoadedStage[] = []
   #fetching: readonly ShardEntry[] = []
@@ -82,25 +84,39 @@ export class ServedModel {
    */
   static async start(init: ServedModelInit, { signal }: { signal: AbortSignal }): Promise<ServedModel> {
     const { config, weights, edge } = init.model.manifest
-    const file = join(init.dataDir, 'measured.json')
-    const measured = await measureOnce(file, { config, weights, edge, threads: init.threads, signal })
-    const served = new ServedModel(init, measured, await init.store.held(init.model))
+    const { dataDir, swarm, supply, threads } = init
+    const served = new ServedModel(init, await init.store.held(init.model))
+    const measuring = supply.gently(() =>
+      measureOnce(join(dataDir, 'measured.json'), { config, weights, edge, threads, signal })
+    )
+    served.#measuring = measuring
+    const follow = (): void => served.placement.changed()
+    // Measuring takes seconds, which the network can use.
+    if (served.#fetchesAnyway) {
+      served.#announce()
+      swarm.addEventListener('record', follow)
+      follow()
+    }
+    try {
+      served.#measured = await measuring
+    } catch (error) {
+      await served.stop()
+      throw error
+    } finally {
+      swarm.removeEventListener('record', follow)
+    }
     served.#announce()
     // Records say it at once; the DHT is for those who come later, and takes its time.
-    void init.swarm.provide(served.#held.map(({ sha256 }) => sha256))
+    void swarm.provide(served.#held.map(({ sha256 }) => sha256))
     served.placement.changed()
     return served
   }
 
-  private constructor(
-    init: ServedModelInit,
-    measured: EngineTimings & { readonly numericClass: string },
-    held: readonly ShardEntry[]
-  ) {
+  private constructor(init: ServedModelInit, held: readonly ShardEntry[]) {
     this.#init = init
-    this.#measured = measured
     this.#held = held
     this.shape = shapeOf(init.model.manifest)
+    this.#measured = supposed(init.swarm, this.shape.id)
     this.placement = new Placement({
       self: init.swarm.id,
       model: this.shape,
@@ -114,6 +130,14 @@ export class ServedModel {
       sessions: () => init.stages.stats.sessions,
       onWarning: init.onWarning
     })
+  }
+
+  /** Whether it lacks shards that it gets whatever its processor turns out to be: all of the model, or what it is told to serve. */
+  get #fetchesAnyway(): boolean {
+    const { pinned, budgetBytes, model } = this.#init
+    const range = pinned ?? { start: 0, end: this.shape.layers }
+    if (stageBytes(this.shape, range) > budgetBytes) return false
+    return this.#missing(stageShards(model.manifest, range.start, range.end)).length > 0 && this.#sources().length > 0
   }
 
   get stored(): StoredModel {
@@ -156,6 +180,8 @@ export class ServedModel {
     let engine: Engine
     try {
       const folder = await this.#shards(range, signal)
+      // Whoever is told that this stage serves must know of which numeric class it is.
+      await unlessAborted(this.#measuring, signal)
       const cacheBytesMax = this.#share()
       if (cacheBytesMax === undefined) {
         throw new NoRoomError('open sessions hold the memory that it needs beside the stages that serve them')
@@ -196,8 +222,7 @@ export class ServedModel {
     const { store, model, onWarning } = this.#init
     const wanted = stageShards(model.manifest, start, end)
     for (let again = false; ; again = true) {
-      const held = new Set(this.#held.map(({ sha256 }) => sha256))
-      const missing = wanted.filter(({ sha256 }) => !held.has(sha256))
+      const missing = this.#missing(wanted)
       if (missing.length > 0) await this.#fetch(missing, signal)
       try {
         return (await store.verifiedStage(model, start, end, { signal })).folder
@@ -208,6 +233,11 @@ export class ServedModel {
         onWarning(`${error.message}; it is fetched anew`)
       }
     }
+  }
+
+  #missing(wanted: readonly ShardEntry[]): ShardEntry[] {
+    const held = new Set(this.#held.map(({ sha256 }) => sha256))
+    return wanted.filter(({ sha256 }) => !held.has(sha256))
   }
 
   async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
@@ -291,6 +321,31 @@ export class ServedModel {
       pinned
     }
     swarm.announce({ budgetBytes, models: [offer] })
+  }
+}
+
+/** Waits for what others wait for, too. @throws the signal's reason */
+async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const abort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Timings that stand for this machine's until those are known: the mean of the others'. */
+function supposed(swarm: Swarm, model: ModelId): Measured {
+  const offers = swarm.records().flatMap(({ record }) => record.models.filter(offer => offer.model === model))
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+  return {
+    visitMs: mean(offers.map(({ visitMs }) => visitMs)),
+    layerMs: mean(offers.map(({ layerMs }) => layerMs)),
+    numericClass: ''
   }
 }
 

@@ -266,18 +266,22 @@ export class ModelStore {
     const shards = path.join(this.own, 'shards')
     await mkdir(shards, { recursive: true })
     const partial = path.join(shards, `${partialPrefix}${file.sha256}`)
-    if ((await stat(partial).catch(() => undefined)) === undefined) {
+    let begun = (await stat(partial).catch(() => undefined)) !== undefined
+    if (!begun) {
       // Copied, not renamed: an engine may have the damaged file mapped.
       for (const folder of this.#folders) {
         const damaged = path.join(folder, 'shards', file.sha256)
-        if (await hasSize(damaged, file)) await copyFile(damaged, partial)
+        if (!(await hasSize(damaged, file))) continue
+        await copyFile(damaged, partial)
+        begun = true
       }
     }
     // Opening for appending makes the file, but writes at an offset need it open for updating.
     await (await open(partial, 'a')).close()
     const handle = await open(partial, 'r+')
     await handle.truncate(file.bytes)
-    return new PartialFile(handle, partial, path.join(shards, file.sha256), file)
+    const final = path.join(shards, file.sha256)
+    return new PartialFile(handle, partial, final, file, begun, state => this.#digests.set(state, file.sha256))
   }
 
   /**
@@ -600,22 +604,30 @@ export class PartialFile {
   readonly #partial: string
   readonly #final: string
   readonly #file: { readonly bytes: number; readonly sha256: string }
+  /** There were bytes of it when it was opened. */
+  readonly #begun: boolean
+  readonly #onVerified: (state: string) => void
 
   constructor(
     handle: FileHandle,
     partial: string,
     final: string,
-    file: { readonly bytes: number; readonly sha256: string }
+    file: { readonly bytes: number; readonly sha256: string },
+    begun: boolean,
+    onVerified: (state: string) => void
   ) {
     this.#handle = handle
     this.#partial = partial
     this.#final = final
     this.#file = file
+    this.#begun = begun
+    this.#onVerified = onVerified
   }
 
   /** Which chunks have the digest that the list gives: reads the file whole, so that no other record can be wrong. */
   async scan(list: Uint8Array, { signal }: { signal: AbortSignal }): Promise<ChunkSet> {
     const set = new ChunkSet(chunkCount(this.#file.bytes))
+    if (!this.#begun) return set
     const found = await digests(this.#handle, signal)
     for (let chunk = 0; chunk < set.chunks; chunk++) {
       if (sameBytes(digestOf(found.list, chunk), digestOf(list, chunk))) set.add(chunk)
@@ -651,6 +663,8 @@ export class PartialFile {
     await this.#handle.close()
     await rename(this.#partial, this.#final)
     await syncFolder(path.dirname(this.#final))
+    // What was just read whole need not be read again before it is used, as long as it does not change.
+    this.#onVerified(stateOf(this.#final, await stat(this.#final)))
   }
 
   /** Keeps what has come. */

@@ -49,6 +49,8 @@ export interface Supply {
   progress(files: readonly FileEntry[]): FetchProgress | undefined
   /** Peers or their records have changed. */
   changed(): void
+  /** Does work that needs the processor to itself: meanwhile bulk takes little of it. @throws what the work throws */
+  gently<T>(work: () => Promise<T>): Promise<T>
   /** A file here turned out to be damaged. */
   forget(file: FileId): void
   stop(): Promise<void>
@@ -65,11 +67,13 @@ class Service implements Supply {
   readonly #init: SupplyInit
   readonly #serving: Serving
   readonly #fetching: Fetching
+  /** Work under way that needs the processor. */
+  #gentle = 0
 
   constructor(init: SupplyInit) {
     this.#init = init
     const { links, store, live, onViolation } = init
-    const pace = new Pace(live)
+    const pace = new Pace(live, () => this.#gentle > 0)
     this.#serving = new Serving({ links, store, pace, onViolation, coming: file => this.#fetching.coming(file) })
     this.#fetching = new Fetching({
       links,
@@ -119,6 +123,15 @@ class Service implements Supply {
 
   changed(): void {
     this.#fetching.changed()
+  }
+
+  async gently<T>(work: () => Promise<T>): Promise<T> {
+    this.#gentle++
+    try {
+      return await work()
+    } finally {
+      this.#gentle--
+    }
   }
 
   forget(file: FileId): void {

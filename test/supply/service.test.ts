@@ -27,7 +27,7 @@ let model: StoredModel
 let members: Member[] = []
 
 beforeEach(async () => {
-  signal = AbortSignal.timeout(50_000)
+  signal = AbortSignal.timeout(110_000)
   world = await World.create()
   model = await writeRandomModel(path.join(world.root, 'holder'))
 })
