@@ -11,7 +11,6 @@ import { parseArgs } from 'node:util'
 import { pausesOf, quantile } from './figures.ts'
 import { insideNamespaces } from '../lab/namespaces.ts'
 import { Network, whyNoNetwork } from './network.ts'
-import { hasCommand } from './peer.ts'
 import { planOf, type Way } from './plan.ts'
 import { type AnswerResult, type Injection, pauseOf } from './results.ts'
 import type { World as Swarm } from './world.ts'
@@ -77,10 +76,7 @@ async function main(): Promise<number> {
 
   const { layouts, shippedModel, startAlone, World } = await import('./world.ts')
   const { Reference, Runner } = await import('./run.ts')
-  const possible: Way[] = ['kill', 'silent', 'left']
-  if (network) possible.push('drop')
-  if (await hasCommand('drain')) possible.push('drain')
-  else say('skein drain is not there yet: no faults of that kind')
+  const possible: Way[] = ['kill', 'silent', 'left', ...(network ? ['drop' as const] : []), 'drain', 'last']
   if (!network) say('packets are dropped with --network only')
   const asked = flags.ways?.split(',') ?? possible
   const ways = possible.filter(way => asked.includes(way))
@@ -200,7 +196,8 @@ function summarise(
   const pausesWhere = (test: (injection: Injection) => boolean): number[] =>
     all.flatMap(({ injection }) => (test(injection) ? (pauseOf(injection) ?? []) : []))
   const pauses = (...these: readonly Way[]) => pausesOf(pausesWhere(({ way }) => these.includes(way)))
-  const shapes = (shape: string) => pausesOf(pausesWhere(injection => injection.shape === shape))
+  const shapes = (shape: string) =>
+    pausesOf(pausesWhere(injection => injection.shape === shape && injection.way !== 'last'))
   // What a loss in every hundredth step leaves of the speed with one in every thousandth, from the mean pause.
   const kills = pausesWhere(({ way }) => way === 'kill')
   const killMs = kills.reduce((sum, ms) => sum + ms, 0) / kills.length
@@ -210,6 +207,7 @@ function summarise(
       0.5
     ) ?? 0
   const speedKept = kills.length === 0 ? null : (tokenMs + killMs / 1000) / (tokenMs + killMs / 100)
+  const last = all.filter(({ injection }) => injection.way === 'last')
   const recoveries = results.flatMap(result => result.recoveries)
   const replayed = recoveries.map(({ replayedTokens }) => replayedTokens)
   const notExact = results.filter(({ exact }) => !exact)
@@ -231,6 +229,13 @@ function summarise(
         all.filter(({ injection }) => injection.way === way).length
       ])
     ),
+    /** Every copy of a layer lost: until placement had made one and the answer went on, and how often that was said. */
+    lastCopy: {
+      faults: last.length,
+      identical: last.filter(({ result }) => result.identical).length,
+      told: last.filter(({ injection }) => injection.told).length,
+      pauseMs: pauses('last')
+    },
     tokenMs: Number(tokenMs.toFixed(2)),
     speedAtOneKillIn100Of1000: speedKept === null ? null : Number(speedKept.toFixed(3)),
     otherClass: { answers: notExact.length, differing: notExact.filter(({ identical }) => !identical).length },

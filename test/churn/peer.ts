@@ -1,11 +1,10 @@
 /** A `skein up` in a process of its own, which is hurt and started again. It never outlives this process. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import type { PeerId, Status } from '../../src/index.ts'
 import type { Attachment } from './network.ts'
 
@@ -44,6 +43,10 @@ export class ChurnPeer {
 
   constructor(init: ChurnPeerInit) {
     this.init = init
+  }
+
+  get #socketPath(): string {
+    return join(this.init.dataDir, 'control.sock')
   }
 
   get isRunning(): boolean {
@@ -116,8 +119,12 @@ export class ChurnPeer {
     this.#child?.kill('SIGTERM')
   }
 
+  /** What `skein drain` asks for: starting that command takes longer than most answers. */
   drain(): void {
-    execFile(process.execPath, [bin, 'drain', '--data', this.init.dataDir], () => {})
+    const socket = createConnection(this.#socketPath)
+    // The peer drains on when its last word cannot be told to anybody; who ends before it has heard is waited for too.
+    socket.once('error', () => {})
+    socket.once('connect', () => socket.write('{"v":1,"op":"drain"}\n')).resume()
   }
 
   /** Waits for the end of a process that was told to end; ends it by its id when it takes too long. */
@@ -135,10 +142,9 @@ export class ChurnPeer {
 
   /** What it sees, or undefined while its control socket is not there or does not answer in time. */
   async status(): Promise<Status | undefined> {
-    const path = join(this.init.dataDir, 'control.sock')
-    if (!this.isRunning || !existsSync(path)) return undefined
+    if (!this.isRunning || !existsSync(this.#socketPath)) return undefined
     return new Promise(resolve => {
-      const socket = createConnection(path)
+      const socket = createConnection(this.#socketPath)
       let text = ''
       const give = (status?: Status): void => {
         socket.destroy()
@@ -159,10 +165,4 @@ export class ChurnPeer {
       })
     })
   }
-}
-
-/** Whether this build of `skein` has a command. */
-export async function hasCommand(name: string): Promise<boolean> {
-  const { stdout } = await promisify(execFile)(process.execPath, [bin, '--help'])
-  return new RegExp(`^  ${name}\\b`, 'm').test(stdout)
 }

@@ -3,9 +3,10 @@ import { seeded } from '../../src/base/rng.ts'
 
 /**
  * A way to lose a peer. `kill`: SIGKILL. `silent`: SIGSTOP, and SIGCONT once the answer has gone on. `drop`: its
- * packets vanish, later they pass again (network namespaces only). `left`: SIGTERM. `drain`: `skein drain`.
+ * packets vanish, later they pass again (network namespaces only). `left`: SIGTERM. `drain`: `skein drain`. `last`:
+ * SIGKILL of every peer that serves some layer, so that there is no stand-in: placement has to make one.
  */
-export type Way = 'kill' | 'silent' | 'drop' | 'left' | 'drain'
+export type Way = 'kill' | 'silent' | 'drop' | 'left' | 'drain' | 'last'
 
 /** A loss at a random place and time. */
 export interface Fault {
@@ -60,7 +61,7 @@ export const samplings = [
 const tokensMax = 130
 
 /** How often each way is drawn. */
-const weights: Readonly<Record<Way, number>> = { kill: 6, silent: 2, drop: 2, left: 2, drain: 2 }
+const weights: Readonly<Record<Way, number>> = { kill: 6, silent: 2, drop: 2, left: 2, drain: 2, last: 1 }
 
 /** The plan of one answer. `ways`: those that can be had here. `only` leaves single losses of these ways. */
 export function planOf(seed: number, index: number, ways: readonly Way[]): AnswerPlan {

@@ -16,6 +16,8 @@ export interface Injection {
    * in order, times in which the session recovered from a sudden loss do not count; undefined where there are no others.
    */
   gapMs: number | undefined
+  /** The session said that it waited for layers, while it had not recovered from this. */
+  told: boolean
 }
 
 export interface AnswerResult {
@@ -26,6 +28,8 @@ export interface AnswerResult {
   /** Tokens of the undisturbed answer that did not come. */
   readonly tokensLost: number
   readonly tokens: number
+  /** From the request to the end, in ms. */
+  readonly ms: number
   /** Losses that the session charged to peers that nobody had hurt and that had not said so themselves. */
   readonly blamed: readonly string[]
   /** Refusals by peers that nobody had hurt, as for want of room: their own word, not an accusation. */

@@ -9,12 +9,15 @@ import type { World } from './world.ts'
 /** Time for one answer, its losses included. */
 const answerMs = 120_000
 
-/** Reasons that only the peer itself can give. */
-const ownWords: ReadonlySet<string> = new Set(['no-room', 'not-serving'])
+/** Time that an answer may wait for layers that nobody serves: peers load them in seconds, many at once on a busy machine. */
+const waitMs = 90_000
+
+/** Reasons that only the peer itself can give; `left` also where placement has it change its stage after a loss. */
+const ownWords: ReadonlySet<string> = new Set(['no-room', 'not-serving', 'left'])
 
 /** Hurts one peer in one way. */
 function hurt(peer: ChurnPeer, way: Way): void {
-  if (way === 'kill') peer.kill()
+  if (way === 'kill' || way === 'last') peer.kill()
   else if (way === 'silent') peer.pause()
   else if (way === 'drop') peer.init.attachment!.unplug()
   else if (way === 'left') peer.leave()
@@ -50,13 +53,14 @@ export class Runner {
     const refusals: string[] = []
     const gaps: number[] = []
     const recoveries: { ms: number; replayedTokens: number }[] = []
-    let lastMs = performance.now()
+    const startMs = performance.now()
+    let lastMs = startMs
     let failure: string | undefined
     let exact = true
     let tokensPerSecond = 0
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(answerMs)])
     try {
-      const options = { maxTokens, temperature, topP, topK: 0, seed, signal: deadline }
+      const options = { maxTokens, temperature, topP, topK: 0, seed, waitMs, signal: deadline }
       for await (const event of this.#world.driver.generate(prompt, options).events()) {
         const nowMs = performance.now()
         if (event.event === 'token') {
@@ -73,6 +77,9 @@ export class Runner {
           this.#log(`  token ${ids.length}: recovered in ${event.ms.toFixed(0)} ms, ${event.replayedTokens} replayed`)
           recoveries.push({ ms: event.ms, replayedTokens: event.replayedTokens })
           this.#onRecovered(event, nowMs)
+        } else if (event.event === 'waiting') {
+          this.#log(`  token ${ids.length}: waiting: ${event.message}`)
+          for (const injection of this.#injections) injection.told ||= injection.pauseMs === undefined
         } else if (event.event === 'route') {
           this.#route = event.hops
         } else if (event.event === 'done') {
@@ -99,6 +106,7 @@ export class Runner {
       exact,
       tokensLost: expected.length - matching,
       tokens: ids.length,
+      ms: performance.now() - startMs,
       blamed,
       refusals,
       recoveries,
@@ -113,7 +121,7 @@ export class Runner {
     const startMs = performance.now()
     for (const peer of this.#world.peers) this.#heal(peer)
     await Promise.all(this.#healing.values())
-    await this.#world.calm(signal)
+    await this.#world.calm(signal, this.#log)
     this.#log(`  calm after ${(performance.now() - startMs).toFixed(0)} ms`)
   }
 
@@ -144,7 +152,7 @@ export class Runner {
 
   /** Hurts a hop of the present route that can be spared. */
   #strike(fault: Fault): void {
-    const victims = this.#victims(fault)
+    const victims = fault.way === 'last' ? this.#holders(fault) : this.#victims(fault)
     if (victims.length === 0) {
       this.#log(`  (nobody on the route can be spared for ${fault.way})`)
       return
@@ -154,12 +162,21 @@ export class Runner {
       if (fault.backSoon) this.#backSoon.add(peer)
       const atMs = performance.now()
       hurt(peer, fault.way)
-      const shape = victims.length > 1 ? 'pair' : 'single'
-      // A pair is one fault with one pause: its second half only makes it worse.
-      if (i === 0) this.#injections.push({ way: fault.way, hop, shape, atMs, pauseMs: undefined, gapMs: undefined })
+      const shape = victims.length > 1 && fault.way !== 'last' ? 'pair' : 'single'
+      // Several are one fault with one pause: the others only make it worse.
+      if (i === 0) this.#inject({ way: fault.way, hop, shape, atMs })
       this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}${i > 0 ? ', too' : ''}`)
     }
-    if (fault.againMs !== null) this.#again.push(fault)
+    if (fault.way !== 'last') {
+      if (fault.againMs !== null) this.#again.push(fault)
+    } else if (fault.backSoon) {
+      // They come back while the session waits; else the others have to do without them.
+      for (const { peer } of victims) this.#heal(peer)
+    }
+  }
+
+  #inject(injection: Pick<Injection, 'way' | 'hop' | 'shape' | 'atMs'>): void {
+    this.#injections.push({ ...injection, pauseMs: undefined, gapMs: undefined, told: false })
   }
 
   /** The session has noticed: those losses come that are to hit its recovery. */
@@ -175,7 +192,7 @@ export class Runner {
         if (fault.backSoon) this.#backSoon.add(peer)
         const atMs = performance.now()
         hurt(peer, fault.way)
-        this.#injections.push({ way: fault.way, hop, shape: 'again', atMs, pauseMs: undefined, gapMs: undefined })
+        this.#inject({ way: fault.way, hop, shape: 'again', atMs })
         this.#log(`  ${fault.way} ${peer.init.name} (${peer.id.slice(-6)}) at hop ${hop}, in the recovery`)
       })
     }
@@ -214,6 +231,30 @@ export class Runner {
     )
     this.#log(second === undefined ? `  (no pair for ${way})` : `  pair for ${way}`)
     return second === undefined ? [first] : [first, second]
+  }
+
+  /**
+   * All peers that serve one layer of the hop that the plan means, that hop's first; nobody where the driver serves it too,
+   * or where those who stay have no room for the model.
+   */
+  #holders({ hop }: Fault): { peer: ChurnPeer; hop: number }[] {
+    const { layout, driver, peers } = this.#world
+    const stages = this.#world.stages()
+    const choices = this.#route.flatMap(({ start, end, peer: first }, i) => {
+      const layers = Array.from({ length: end - start }, (_, n) => start + n)
+      const sets = layers.map(layer => {
+        const holders = stages.filter(({ range }) => range.start <= layer && layer < range.end).map(({ peer }) => peer)
+        return [first, ...holders.filter(peer => peer !== first)]
+      })
+      const set = sets.find(holders => {
+        const staying = peers.filter(({ id }) => !this.#hurt.has(id) && !holders.includes(id)).length
+        const rooms = staying + (layout.driverLayers === undefined ? 1 : 0)
+        return rooms >= layout.hops && !holders.includes(driver.id) && !this.#hurt.has(first)
+      })
+      return set === undefined ? [] : [set.map(id => ({ peer: this.#world.peer(id)!, hop: i }))]
+    })
+    const victims = choices[Math.floor(hop * choices.length)] ?? []
+    return victims.filter(({ peer }) => !this.#hurt.has(peer.id))
   }
 
   #isCoveredWithout(more: readonly PeerId[]): boolean {

@@ -113,40 +113,45 @@ export class World {
    * Waits until every process runs, is connected with every other, loads nothing, and every layer is covered twice.
    * @throws {Error} that says what is missing.
    */
-  async calm(signal: AbortSignal): Promise<void> {
+  async calm(signal: AbortSignal, log: (line: string) => void = () => {}): Promise<void> {
     const deadlineMs = performance.now() + calmMs
+    const startMs = performance.now()
+    let waitedFor = ''
     for (;;) {
       signal.throwIfAborted()
       const ended = this.peers.find(peer => !peer.isRunning)
       if (ended !== undefined) throw new Error(`${ended.init.name} has ended by itself:\n${ended.lastWords}`)
       const trouble = await this.#trouble()
+      if (trouble !== undefined && trouble !== waitedFor) {
+        waitedFor = trouble
+        log(`  ${(performance.now() - startMs).toFixed(0)} ms: ${trouble}`)
+      }
       if (trouble === undefined) return
       if (performance.now() > deadlineMs) {
         const words = this.peers.map(({ init, lastWords }) => `── ${init.name}\n${lastWords}`).join('\n')
         throw new Error(`after ${calmMs / 1000} s the swarm has not settled: ${trouble}\n${words}`)
       }
-      await delay(100, undefined, { signal })
+      await delay(50, undefined, { signal })
     }
   }
 
   async #trouble(): Promise<string | undefined> {
-    const seen = await Promise.all(this.peers.map(peer => peer.status()))
-    const all: Status[] = [this.driver.status()]
-    for (const [i, status] of seen.entries()) {
-      const peer = this.peers[i]!
+    // The driver is asked first: it is here, and every question to the others costs them time to become calm.
+    const driver = this.driver.status()
+    const ids = this.peers.map(({ id }) => id)
+    const trouble = ids.includes('' as PeerId) ? undefined : troubleSeenBy(driver, new Set([driver.self, ...ids]))
+    if (trouble !== undefined) return trouble
+    const all: Status[] = [driver]
+    for (const peer of this.peers) {
+      const status = await peer.status()
       if (status === undefined) return `${peer.init.name} gives no status`
       peer.id = status.self
       all.push(status)
     }
-    const ids = new Set(all.map(({ self }) => self))
-    for (const { self, peers, models } of all) {
-      const live = peers.filter(({ id, connected }) => ids.has(id) && connected)
-      if (live.length < ids.size) return `${self} is connected with ${live.length - 1} of ${ids.size - 1}`
-      const stages = live.flatMap(peer => peer.stages)
-      if (stages.some(({ serving }) => !serving)) return `${self} sees a stage that is being loaded`
-      const coverage = new Array<number>(models[0]?.layers ?? 0).fill(0)
-      for (const { start, end } of stages) for (let layer = start; layer < end; layer++) coverage[layer]!++
-      if (coverage.length === 0 || coverage.some(count => count < 2)) return `${self} sees layers covered ${coverage}`
+    const everybody = new Set(all.map(({ self }) => self))
+    for (const status of all) {
+      const trouble = troubleSeenBy(status, everybody)
+      if (trouble !== undefined) return trouble
     }
     return undefined
   }
@@ -186,6 +191,18 @@ export class World {
     await Promise.all([this.driver.stop(), ...this.peers.map(peer => peer.stop())])
     await rm(this.folder, { recursive: true, force: true })
   }
+}
+
+/** What one peer still misses of a calm swarm, or undefined. */
+function troubleSeenBy({ self, peers, models }: Status, ids: ReadonlySet<PeerId>): string | undefined {
+  const live = peers.filter(({ id, connected }) => ids.has(id) && connected)
+  if (live.length < ids.size) return `${self} is connected with ${live.length - 1} of ${ids.size - 1}`
+  const stages = live.flatMap(peer => peer.stages)
+  if (stages.some(({ serving }) => !serving)) return `${self} sees a stage that is being loaded`
+  const coverage = new Array<number>(models[0]?.layers ?? 0).fill(0)
+  for (const { start, end } of stages) for (let layer = start; layer < end; layer++) coverage[layer]!++
+  const isCovered = coverage.length > 0 && coverage.every(count => count >= 2)
+  return isCovered ? undefined : `${self} sees layers covered ${coverage}`
 }
 
 /** A peer that holds the whole model and knows nobody: the answers of which are the undisturbed ones. */
