@@ -330,6 +330,13 @@ export const linkRttDefaultMs = 4
 export const linkBytesPerMsDefault = 2_500
 /** What one token's step carries when the model does not say: 4,096 wide in float16, and a header. */
 export const stepBytesDefault = 8_256
+/**
+ * What two peers must win in predicted time over one that can answer alone, as a share: one peer needs no network, loses
+ * less often, and predictions are no better than that. Each further hop must win a fifth of the one before it.
+ */
+export const hopMarginRatio = 0.04
+/** All hops together: whatever they save, a route is never predicted to be slower than the fastest by more than this. */
+export const hopsMarginRatio = 0.05
 
 // ── Peer ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -381,6 +388,10 @@ export const tilingPeersMax = 48
 export const tilingWorkMax = 300_000
 /** Partial tilings kept for one border of layers, however small the swarm: every set of 9 peers. */
 export const tilingBeamMax = 512
+/** Ways that the search for the fastest tiling looks on from at one border; it knows which ones are promising. */
+export const fastestBeamMax = 128
+/** Steps of that search, some 20 ns each. */
+export const fastestWorkMax = 120_000
 /** Sets of peers per hop count in the search for the fewest hops: every set of 16 (at most 12,870). */
 export const hopSetsMax = 13_000
 /** The same for more than 16 peers, where only a sample of the sets can be looked at. */

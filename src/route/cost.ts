@@ -4,7 +4,13 @@
  * peer can cost more than ten on a fast one.
  */
 import type { PeerId } from '../base/ids.ts'
-import { linkBytesPerMsDefault, linkRttDefaultMs, stepBytesDefault } from '../limits.ts'
+import {
+  hopMarginRatio,
+  hopsMarginRatio,
+  linkBytesPerMsDefault,
+  linkRttDefaultMs,
+  stepBytesDefault
+} from '../limits.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 /** What is known of the link between two peers. */
@@ -47,6 +53,15 @@ export function turnMs(from: PeerId, to: PeerId, links?: Links): number {
 /** Price of one more hop where links are unknown, in ms: placement must not depend on who computes it. */
 export function hopMs(model: ModelShape): number {
   return linkRttDefaultMs / 2 + (model.stepBytes ?? stepBytesDefault) / linkBytesPerMsDefault
+}
+
+/**
+ * What a predicted time counts with, by the number of hops: 1 for one peer alone, then more, but never as much as
+ * {@link hopsMarginRatio} more. A factor of each way alone, so that whatever else is compared the better of two ways
+ * stays the better one: what a swarm has loaded halfway does not change what it wanted.
+ */
+export function hopWeight(hops: number): number {
+  return 1 + hopsMarginRatio * (1 - (1 - hopMarginRatio / hopsMarginRatio) ** (hops - 1))
 }
 
 /**

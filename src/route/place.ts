@@ -5,11 +5,12 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import { batteryWeakIdleRatio, batteryWeakRatio, moveMarginRatio, placementCopies, tilingPeersMax } from '../limits.ts'
-import { stageMs } from './cost.ts'
+import { hopMs, hopWeight, stageMs } from './cost.ts'
 import { coverageOf, usefulRanges } from './coverage.ts'
+import { fastestTiling } from './fastest.ts'
 import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
-import { bestTiling, fewestHops, furthestEnds, plainTiling } from './tiling.ts'
+import { fewestHops, furthestEnds, leanestTiling, plainTiling } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
 import { canHold, heldOnly, sameRange, stageBytes } from './view.ts'
 
@@ -51,20 +52,17 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
 
   // A person's word is a fact: a pinned peer loads its layers whatever the plan is.
   for (const { view } of tilers) if (view.pinned !== null) stages.set(view.peer, view.pinned)
-  // Who can hold the whole model answers without the network, so it always does, unless it would have to
-  // stop serving a part that somebody needs.
-  const holders = tilers.filter(({ view, only, weak }) => only === null && !weak && canHold(view, model, whole))
-  const ready = holders.filter(({ loaded }) => loaded.length === 0 || loaded.some(range => sameRange(range, whole)))
-  for (const { view } of ready) stages.set(view.peer, whole)
-  const primary = ready.length > 0 ? null : primaryTiling(sorted, tilers, model, policy)
-  for (const tile of primary?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
-  for (const { view } of holders) {
-    if (stages.get(view.peer) !== null) continue
+  const primary = primaryTiling(sorted, tilers, model, policy)
+  for (const tile of primary.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
+  // Who can hold the whole model and is not needed for a part covers it again without the network, unless it would
+  // have to stop serving a part that somebody needs.
+  for (const { view, only, weak } of tilers) {
+    if (only !== null || weak || stages.get(view.peer) !== null || !canHold(view, model, whole)) continue
     const moved = new Map(stages).set(view.peer, whole)
     if (isFeasible(sorted, moved, model)) stages.set(view.peer, whole)
   }
 
-  const gaps = (primary?.tiles ?? []).filter(tile => tile.view === null).map(range)
+  const gaps = primary.tiles.filter(tile => tile.view === null).map(range)
   const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
   const isMoving = isServed(sorted, model) && !isServed(planned(sorted, stages), model)
   if (isMoving) {
@@ -161,15 +159,19 @@ function primaryTiling(
       gaps.push({ start, end, penalty: stageBytes(model, { start, end }) })
     }
   }
-  const partial = bestTiling({ model, tilers, bridges: gaps, order: 'bytes' })
+  const partial = leanestTiling({ model, tilers, bridges: gaps })
   // The gap over all layers is always a tiling.
   return partial!
 }
 
-/** Fewer weak peers; or no more hops, and clearly less time: a saved hop counts by its price in time. */
+/** Fewer weak peers, or clearly less time. */
 function wins(moved: Tiling, kept: Tiling, policy: PlacePolicy): boolean {
   if (moved.weak !== kept.weak) return moved.weak < kept.weak
-  return moved.hops <= kept.hops && moved.timeUs <= kept.timeUs * (1 - policy.moveMarginRatio)
+  return weighedUs(moved) <= weighedUs(kept) * (1 - policy.moveMarginRatio)
+}
+
+function weighedUs({ timeUs, hops }: Tiling): number {
+  return timeUs * hopWeight(hops)
 }
 
 /** A full tiling of what is on disk, where there is one: to fetch shards first would keep everybody waiting. */
@@ -185,26 +187,20 @@ function soonestTiling(model: ModelShape, tilers: readonly Tiler[], order: 'spee
   return onDisk ?? fullTiling(model, tilers, order)
 }
 
-/** The best tiling without gaps, or undefined. The fewest hops are found first: they guide the search. */
+/** The best tiling without gaps and with the fewest weak peers, or undefined. */
 function fullTiling(model: ModelShape, tilers: readonly Tiler[], order: 'speed' | 'bytes'): Tiling | undefined {
-  const any = fewestHops(model, tilers)
-  if (any === undefined) return undefined
-  let weakMax = 0
-  let fewest = any
   const weakPeers = tilers.filter(tiler => tiler.weak).length
-  if (weakPeers > 0) {
-    for (; weakMax < weakPeers; weakMax++) {
-      const found = fewestHops(model, tilers, weakMax)
-      if (found === undefined) continue
-      fewest = found
-      break
-    }
+  for (let weakMax = 0; weakMax <= weakPeers; weakMax++) {
+    const found = order === 'speed' ? fastestTiling(model, tilers, weakMax) : leanestTiling({ model, tilers, weakMax })
+    if (found !== undefined) return found
+    // Where budgets are so tight that the search has left out all that fits, this one finds it.
+    const any = fewestHops(model, tilers, weakMax)
+    if (any !== undefined) return plainTiling(model, tilers, any)
   }
-  const hopsMax = order === 'speed' ? fewest.length : tilers.length
-  return bestTiling({ model, tilers, order, hopsMax, weakMax }) ?? plainTiling(model, tilers, fewest)
+  return undefined
 }
 
-/** At most as many peers as one search weighs: those that serve the shortest way now, then those that hold most. */
+/** At most as many peers as one search weighs: those that serve the fastest way now, those that hold most, the fast. */
 function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler[] {
   if (tilers.length <= tilingPeersMax) return tilers
   const chosen = new Set(loadedWay(tilers, model))
@@ -214,30 +210,33 @@ function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler
       furthestEnds(tiler.view, model).reduce((most, end, start) => Math.max(most, end - start), 0)
     ])
   )
+  const byId = (a: Tiler, b: Tiler): number => (a.view.peer < b.view.peer ? -1 : 1)
+  const largest = [...tilers].sort(
+    (a, b) => Number(a.weak) - Number(b.weak) || reach.get(b)! - reach.get(a)! || byId(a, b)
+  )
+  const perLayerMs = ({ view }: Tiler, layers: number): number => (stageMs(view, layers) + hopMs(model)) / layers
   const ranked = [...tilers].sort(
     (a, b) =>
-      Number(a.weak) - Number(b.weak) ||
-      reach.get(b)! - reach.get(a)! ||
-      a.view.layerMs - b.view.layerMs ||
-      (a.view.peer < b.view.peer ? -1 : 1)
+      Number(a.weak) - Number(b.weak) || perLayerMs(a, reach.get(a)!) - perLayerMs(b, reach.get(b)!) || byId(a, b)
   )
-  // Half of the places go to who holds most, half to an even choice among the rest: shards may be unevenly held.
-  for (const tiler of ranked) if (chosen.size < tilingPeersMax / 2) chosen.add(tiler)
+  // A third of the places goes to who holds most, so that layers are covered; a third to who is fastest; a third to
+  // an even choice among the rest: shards may be unevenly held.
+  for (const tiler of largest) if (chosen.size < tilingPeersMax / 3) chosen.add(tiler)
+  for (const tiler of ranked) if (chosen.size < (tilingPeersMax * 2) / 3) chosen.add(tiler)
   const others = ranked.filter(tiler => !chosen.has(tiler))
   const stride = Math.max(1, Math.ceil(others.length / (tilingPeersMax - chosen.size)))
   for (let index = 0; index < others.length && chosen.size < tilingPeersMax; index += stride) chosen.add(others[index]!)
   return tilers.filter(tiler => chosen.has(tiler))
 }
 
-/** The tilers of the shortest, then fastest way over stages that are loaded; none when they leave a gap. */
+/** The tilers of the fastest way over stages that are loaded; none when they leave a gap. */
 function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
   interface Way {
     readonly weak: number
-    readonly hops: number
     readonly ms: number
     readonly tilers: Tiler[]
   }
-  const ways: (Way | undefined)[] = [{ weak: 0, hops: 0, ms: 0, tilers: [] }]
+  const ways: (Way | undefined)[] = [{ weak: 0, ms: 0, tilers: [] }]
   const stages = tilers
     .flatMap(tiler => (tiler.only ?? tiler.loaded).map(stage => ({ tiler, ...stage })))
     .sort((a, b) => a.start - b.start)
@@ -246,12 +245,11 @@ function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
     if (way === undefined) continue
     const made: Way = {
       weak: way.weak + (tiler.weak ? 1 : 0),
-      hops: way.hops + 1,
-      ms: way.ms + stageMs(tiler.view, end - start),
+      ms: way.ms + stageMs(tiler.view, end - start) + hopMs(model),
       tilers: [...way.tilers, tiler]
     }
     const known = ways[end]
-    if (known === undefined || (made.weak - known.weak || made.hops - known.hops || made.ms - known.ms) < 0) {
+    if (known === undefined || (made.weak - known.weak || made.ms - known.ms) < 0) {
       ways[end] = made
     }
   }
@@ -310,7 +308,7 @@ function coverAgain(
       ...stage,
       penalty: coverage.slice(stage.start, stage.end).filter(copies => copies < policy.copies).length
     }))
-    const again = bestTiling({ model, tilers: candidates, bridges, order: 'bytes' })
+    const again = leanestTiling({ model, tilers: candidates, bridges })
     for (const tile of again?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
     if (again === undefined || again.tiles.every(tile => tile.view === null)) break
   }

@@ -187,7 +187,7 @@ export class Planner {
       this.#pendingSinceMs === null
         ? Number.NEGATIVE_INFINITY
         : Math.min(this.#changedAtMs + planSettleMs, this.#pendingSinceMs + planSettleMaxMs)
-    // What it does then does not depend on others.
+    // It can answer alone until others come; a pinned peer does the same whoever does.
     const whole = { start: 0, end: model.layers }
     if (!this.#seenOthers && (self.pinned !== null || canHold(self, model, whole))) return Number.NEGATIVE_INFINITY
     return this.#seenOthers ? settled : Math.max(settled, this.#startedAtMs + planAloneMs)

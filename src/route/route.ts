@@ -1,10 +1,11 @@
 /**
  * Routing: which stages answer one session. Stages run whole, so a route is a chain of serving stages that
- * lie end to end over [0, L): fewest hops first, then one numeric class, then least predicted time.
+ * lie end to end over [0, L): one numeric class first, then least predicted time. More hops must win by a margin.
  */
 import type { PeerId, Range } from '../base/ids.ts'
+import { hopsMax } from '../limits.ts'
 import type { Links } from './cost.ts'
-import { hiddenMs, stageMs, turnMs } from './cost.ts'
+import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 /** What the chooser knows beyond the announced views. */
@@ -38,12 +39,15 @@ interface Way {
   readonly before: Way | null
 }
 
-/** Fewest hops, fewest changes of class, least time; then the driver as head. The rest follows the order of ids. */
+/**
+ * Fewest changes of class; least time, in which more hops count a little more; then the driver as head. The rest
+ * follows the order of ids.
+ */
 function better(a: Way, b: Way, from: PeerId): boolean {
-  if (a.hops !== b.hops) return a.hops < b.hops
   if (a.mixed !== b.mixed) return a.mixed < b.mixed
+  const [aMs, bMs] = [a.ms * hopWeight(a.hops), b.ms * hopWeight(b.hops)]
   // Sums in another order differ in their last digits; that is no preference.
-  if (Math.abs(a.ms - b.ms) > 1e-6) return a.ms < b.ms
+  if (Math.abs(aMs - bMs) > 1e-6) return aMs < bMs
   return headOf(a) === from && headOf(b) !== from
 }
 
@@ -93,18 +97,21 @@ export function findRoute(peers: readonly PeerView[], model: ModelShape, options
   return hops.reverse()
 
   function bestWay(list: readonly { view: PeerView; range: Range }[], shape: ModelShape): Way | undefined {
-    /** [layers + 1] the best way to each stage that ends at a border: what comes next depends on its peer. */
+    /**
+     * [layers + 1] the best ways to each stage that ends at a border, one per number of hops: what comes next depends on
+     * its peer, and what hops count for is known at the end.
+     */
     const ending: Way[][] = Array.from({ length: shape.layers + 1 }, () => [])
     for (const { view, range } of list) {
       const own = loadedStageMs(view, range, inflight)
       const ms = range.end === shape.layers ? own + turnMs(view.peer, from, links) : own
-      let best: Way | undefined
+      const best: (Way | undefined)[] = []
       if (range.start === 0) {
         const mixed = options.numericClass === undefined || options.numericClass === view.numericClass ? 0 : 1
-        best = { view, range, hops: 1, mixed, ms: ms + turnMs(from, view.peer, links), before: null }
+        best[1] = { view, range, hops: 1, mixed, ms: ms + turnMs(from, view.peer, links), before: null }
       }
       for (const before of ending[range.start]!) {
-        if (passes(before, view.peer)) continue
+        if (before.hops === hopsMax || passes(before, view.peer)) continue
         const way: Way = {
           view,
           range,
@@ -113,9 +120,10 @@ export function findRoute(peers: readonly PeerView[], model: ModelShape, options
           ms: before.ms + ms + hiddenMs(before.view.peer, view.peer, shape, links),
           before
         }
-        if (best === undefined || better(way, best, from)) best = way
+        const known = best[way.hops]
+        if (known === undefined || better(way, known, from)) best[way.hops] = way
       }
-      if (best !== undefined) ending[range.end]!.push(best)
+      for (const way of best) if (way !== undefined) ending[range.end]!.push(way)
     }
     let best: Way | undefined
     for (const way of ending[shape.layers]!) if (best === undefined || better(way, best, from)) best = way

@@ -1,10 +1,11 @@
 /**
- * Search for a tiling: stages of different peers that lie end to end over [0, L). A stage runs as one graph,
- * so a route uses it whole and borders must meet exactly.
+ * Tilings: stages of different peers that lie end to end over [0, L). A stage runs as one graph, so a route uses it
+ * whole and borders must meet exactly. Here are the searches for whether there is one at all, and for the one that loads
+ * the fewest bytes; `fastest.ts` has the one that answers soonest.
  *
- * Up to some 8 peers the search keeps every set of peers at every border and is exact; above, it is a beam
- * search whose width follows from a fixed amount of work, guided by {@link fewestHops}, which is exact for 16.
- * Parallax and EdgeShard solve the same shape by dynamic programming over devices (arXiv 2509.26182, 2405.14371).
+ * Up to some 8 peers the search for the fewest bytes keeps every set of peers at every border and is exact; above, it is
+ * a beam search whose width follows from a fixed amount of work. {@link fewestHops} is exact for 16. Parallax and
+ * EdgeShard solve the same shape by dynamic programming over devices (arXiv 2509.26182, 2405.14371).
  */
 import { assert } from '../base/assert.ts'
 import type { Range } from '../base/ids.ts'
@@ -51,10 +52,6 @@ export interface TilingQuestion {
   /** In a fixed order, which breaks ties: at most `tilingPeersMax`. */
   readonly tilers: readonly Tiler[]
   readonly bridges?: readonly Bridge[]
-  /** After penalty and weak peers: `speed` asks for hops, time, bytes; `bytes` for bytes, hops, time. */
-  readonly order: 'speed' | 'bytes'
-  /** Upper bounds known beforehand; they cut the search. */
-  readonly hopsMax?: number
   readonly weakMax?: number
 }
 
@@ -72,9 +69,10 @@ interface Label {
   readonly before: Label | null
 }
 
-const half = 24
+/** Peers per number of a set: shifts of numbers work on 32 bits. */
+export const half = 24
 
-function uses(label: Pick<Label, 'low' | 'high'>, index: number): boolean {
+export function uses(label: Pick<Label, 'low' | 'high'>, index: number): boolean {
   return index < half ? (label.low & (1 << index)) !== 0 : (label.high & (1 << (index - half))) !== 0
 }
 
@@ -82,12 +80,9 @@ function setOf(label: Pick<Label, 'low' | 'high'>): number {
   return label.high * 2 ** half + label.low
 }
 
-function compare(order: 'speed' | 'bytes', a: Label, b: Label): number {
-  const first = a.penalty - b.penalty || a.weak - b.weak
-  if (first !== 0) return first
-  return order === 'speed'
-    ? a.hops - b.hops || a.timeUs - b.timeUs || a.newBytes - b.newBytes
-    : a.newBytes - b.newBytes || a.hops - b.hops || a.timeUs - b.timeUs
+/** Penalty, weak peers, bytes; then hops and time. */
+function compare(a: Label, b: Label): number {
+  return a.penalty - b.penalty || a.weak - b.weak || a.newBytes - b.newBytes || a.hops - b.hops || a.timeUs - b.timeUs
 }
 
 /** [layers + 1] the furthest end of a stage that starts at each layer; the layer itself where none fits. */
@@ -104,7 +99,7 @@ export function furthestEnds(view: PeerView, model: ModelShape): number[] {
 }
 
 /** The question in tables: what each peer may take from each layer on, and peers that differ in their id only. */
-class Tables {
+export class Tables {
   readonly layers: number
   readonly ends: (readonly number[])[][]
   readonly twins: number[]
@@ -170,7 +165,13 @@ class Tables {
       .sort((a, b) => b.layers - a.layers || a.index - b.index)
   }
 
-  bytes(start: number, end: number): number {
+  /** What a peer must load for a stage; shards to be fetched count {@link fetchWeight} times more. */
+  newBytes(tiler: number, start: number, end: number): number {
+    if (this.#tilers[tiler]!.loaded.some(range => range.start === start && range.end === end)) return 0
+    return this.#bytes(start, end) + fetchWeight * this.#lackedBytes(tiler, start, end)
+  }
+
+  #bytes(start: number, end: number): number {
     const model = this.#model
     let bytes = model.stageBytes + this.#bytesTo[end]! - this.#bytesTo[start]!
     if (start === 0 || (end === model.layers && model.tiedEmbeddings)) bytes += model.embeddingBytes
@@ -179,7 +180,7 @@ class Tables {
   }
 
   /** Bytes of shards that a peer would have to fetch for a stage. */
-  lackedBytes(tiler: number, start: number, end: number): number {
+  #lackedBytes(tiler: number, start: number, end: number): number {
     const lackedTo = this.#lackedTo[tiler]
     if (lackedTo === undefined) return 0
     const model = this.#model
@@ -319,21 +320,19 @@ function orderOf(last: Reach): TilerOrder {
 /** The labels of one border: the best one per set of peers, and of those the `limit` best. */
 class Border {
   readonly #limit: number
-  readonly #order: 'speed' | 'bytes'
   #labels = new Map<number, Label>()
   /** Once the limit was passed, no label as bad as this one is needed. */
   #bound: Label | undefined
 
-  constructor(limit: number, order: 'speed' | 'bytes') {
+  constructor(limit: number) {
     this.#limit = limit
-    this.#order = order
   }
 
   add(label: Label): void {
-    if (this.#bound !== undefined && compare(this.#order, label, this.#bound) >= 0) return
+    if (this.#bound !== undefined && compare(label, this.#bound) >= 0) return
     const key = setOf(label)
     const known = this.#labels.get(key)
-    if (known !== undefined && compare(this.#order, label, known) >= 0) return
+    if (known !== undefined && compare(label, known) >= 0) return
     this.#labels.set(key, label)
     // Sorting at twice the limit costs less than finding the worst for each label that comes.
     if (this.#labels.size >= this.#limit * 2) this.best()
@@ -341,7 +340,7 @@ class Border {
 
   /** Best first. */
   best(): Label[] {
-    const sorted = [...this.#labels.values()].sort((a, b) => compare(this.#order, a, b)).slice(0, this.#limit)
+    const sorted = [...this.#labels.values()].sort((a, b) => compare(a, b)).slice(0, this.#limit)
     if (this.#labels.size > this.#limit) {
       this.#bound = sorted.at(-1)
       this.#labels = new Map(sorted.map(label => [setOf(label), label]))
@@ -350,12 +349,11 @@ class Border {
   }
 }
 
-/** The best tiling that the search finds; undefined when it finds none. */
-export function bestTiling(question: TilingQuestion): Tiling | undefined {
-  const { model, tilers, order } = question
+/** The tiling with the least penalty, weak peers and bytes to load that the search finds; undefined when it finds none. */
+export function leanestTiling(question: TilingQuestion): Tiling | undefined {
+  const { model, tilers } = question
   assert(tilers.length <= tilingPeersMax, 'a search weighs a bounded number of peers')
   const tables = new Tables(model, tilers, 'costs')
-  const hopsMax = question.hopsMax ?? Number.POSITIVE_INFINITY
   const weakMax = question.weakMax ?? tilers.length
   const bridges = Array.from({ length: model.layers }, (_, start) =>
     (question.bridges ?? []).filter(bridge => bridge.start === start)
@@ -369,7 +367,7 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
   const beam = Math.max(8, Math.min(tilingBeamMax, Math.floor(tilingWorkMax / Math.max(1, edges))))
 
   /** [layers + 1] labels that reach each border, one per set of peers. */
-  const borders = Array.from({ length: model.layers + 1 }, () => new Border(beam, order))
+  const borders = Array.from({ length: model.layers + 1 }, () => new Border(beam))
   const first: Label = {
     at: 0,
     penalty: 0,
@@ -396,29 +394,25 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
           before: label
         })
       }
-      if (label.hops >= hopsMax) continue
       for (let tiler = 0; tiler < tilers.length; tiler++) {
         if (uses(label, tiler)) continue
         const twin = tables.twins[tiler]!
         if (twin >= 0 && !uses(label, twin)) continue
-        const { weak, loaded } = tilers[tiler]!
+        const { weak } = tilers[tiler]!
         const weakLeft = weakMax - label.weak - (weak ? 1 : 0)
         if (weakLeft < 0) continue
         const low = tiler < half ? label.low | (1 << tiler) : label.low
         const high = tiler < half ? label.high : label.high | (1 << (tiler - half))
         for (const end of tables.ends[tiler]![at]!) {
           // Ends come furthest first: where one leaves too much, the shorter ones do too.
-          if (!bridged && !tables.canFinish({ low, high, at: end }, hopsMax - label.hops - 1, weakLeft)) break
-          const isLoaded = loaded.some(range => range.start === at && range.end === end)
+          if (!bridged && !tables.canFinish({ low, high, at: end }, tilers.length, weakLeft)) break
           borders[end]!.add({
             at: end,
             penalty: label.penalty,
             weak: label.weak + (weak ? 1 : 0),
             hops: label.hops + 1,
             timeUs: label.timeUs + timesUs[tiler]![end - at]!,
-            newBytes:
-              label.newBytes +
-              (isLoaded ? 0 : tables.bytes(at, end) + fetchWeight * tables.lackedBytes(tiler, at, end)),
+            newBytes: label.newBytes + tables.newBytes(tiler, at, end),
             low,
             high,
             tiler,
@@ -438,7 +432,7 @@ export function bestTiling(question: TilingQuestion): Tiling | undefined {
   return { tiles: tiles.reverse(), penalty, weak, hops, timeUs, newBytes }
 }
 
-/** The tiling of {@link fewestHops} with its costs: what is used when the beam of {@link bestTiling} finds none. */
+/** The tiling of {@link fewestHops} with its costs: what is used when no other search finds one. */
 export function plainTiling(model: ModelShape, tilers: readonly Tiler[], order: TilerOrder): Tiling {
   const hopUs = Math.round(hopMs(model) * 1000)
   const tiles: Tile[] = []

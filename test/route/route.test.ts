@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { routeMs } from '../../src/route/cost.ts'
+import { hopWeight, routeMs } from '../../src/route/cost.ts'
 import { coverage, isRoutable } from '../../src/route/coverage.ts'
 import type { RouteOptions } from '../../src/route/route.ts'
 import { explainNoRoute, formatLayers } from '../../src/route/explain.ts'
@@ -32,9 +32,25 @@ describe('findRoute, by table', () => {
       route: undefined
     },
     {
-      name: 'fewest hops, even when they are slower',
+      name: 'the least time, even with more hops',
       peers: [serves(0, 0, 2), serves(1, 2, 4), serves(2, 0, 4, { layerMs: 50 })],
+      route: '0:0-2 1:2-4'
+    },
+    {
+      // 13.3 ms for two hops, and 13.5 ms (14.3 ms) for the one that answers alone.
+      name: 'one peer alone where two win by less than the margin',
+      peers: [serves(0, 0, 2), serves(1, 2, 4), serves(2, 0, 4, { layerMs: 2.1 })],
       route: '2:0-4'
+    },
+    {
+      name: 'two where they win by more',
+      peers: [serves(0, 0, 2), serves(1, 2, 4), serves(2, 0, 4, { layerMs: 2.3 })],
+      route: '0:0-2 1:2-4'
+    },
+    {
+      name: 'three where the third saves more than its hop costs',
+      peers: [serves(0, 0, 2), serves(1, 2, 4, { layerMs: 20 }), serves(2, 2, 3), serves(3, 3, 4)],
+      route: '0:0-2 2:2-3 3:3-4'
     },
     {
       name: 'the faster of equals',
@@ -145,7 +161,7 @@ describe('findRoute, by property', () => {
     }
   }
 
-  it('tiles the layers with stages that serve, in the fewest hops and the least time', () => {
+  it('tiles the layers with stages that serve, in the least time as hops weigh it', () => {
     fc.assert(
       fc.property(views, fc.nat(8), (peers, driver) => {
         const route = findRoute(peers, small, { from: peerId(driver) })
@@ -167,8 +183,10 @@ describe('findRoute, by property', () => {
           layerMs: view.layerMs * (1 + view.sessions),
           visitMs: view.visitMs * (1 + view.sessions)
         }))
-        const cost = (hops: readonly Hop[]) => hops.length * 1e6 + routeMs(hops, busy, small, peerId(driver))
+        const ms = (hops: readonly Hop[]) => routeMs(hops, busy, small, peerId(driver))
+        const cost = (hops: readonly Hop[]) => ms(hops) * hopWeight(hops.length)
         expect(cost(route)).toBeCloseTo(Math.min(...all.map(cost)), 3)
+        expect(ms(route)).toBeLessThanOrEqual(1.05 * Math.min(...all.map(ms)))
       }),
       runs(500)
     )
@@ -242,6 +260,17 @@ describe('coverage', () => {
 })
 
 describe('cost', () => {
+  it('weighs the first hop more than one with 4 %, each further one less, and all together with less than 5 %', () => {
+    expect(hopWeight(1)).toBe(1)
+    expect(hopWeight(2)).toBeCloseTo(1.04)
+    for (let hops = 2; hops < 12; hops++) {
+      const more = hopWeight(hops + 1) - hopWeight(hops)
+      expect(more).toBeGreaterThan(0)
+      expect(more).toBeLessThan(hopWeight(hops) - hopWeight(hops - 1))
+    }
+    expect(hopWeight(64)).toBeLessThanOrEqual(1.05)
+  })
+
   it('adds visits, layers, links and the way back', () => {
     const hops = [
       { peer: peerId(1), start: 0, end: 1 },

@@ -1,7 +1,7 @@
 /** Small models and peers for tests of placement and routing, random ones among them. */
 import fc from 'fast-check'
 import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
-import { hopMs, stageMs } from '../../src/route/cost.ts'
+import { hopMs, hopWeight, stageMs } from '../../src/route/cost.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import { canHold, stageBytes } from '../../src/route/view.ts'
 
@@ -82,19 +82,22 @@ export interface BruteCost {
   readonly weak: number
   readonly hops: number
   readonly ms: number
+  /** The time as it counts with its hops. */
+  readonly weighedMs: number
+  /** Least time of any tiling with as few weak peers, however many hops it has. */
+  readonly leastMs: number
 }
 
-/** Every tiling with every order of peers; the best by weak peers, hops and time. Weak: a battery below 0.15. */
+/** Every tiling with every order of peers; the best by weak peers and weighed time. Weak: a battery below 0.15. */
 export function bruteForce(peers: readonly PeerView[], shape: ModelShape): BruteCost | undefined {
   let best: BruteCost | undefined
   const walk = (at: number, used: number, weak: number, hops: number, ms: number): void => {
-    if (best !== undefined && (weak > best.weak || (weak === best.weak && hops > best.hops))) return
+    if (best !== undefined && (weak > best.weak || (weak === best.weak && ms >= best.weighedMs))) return
     if (at === shape.layers) {
-      const better =
-        best === undefined ||
-        weak < best.weak ||
-        (weak === best.weak && (hops < best.hops || (hops === best.hops && ms < best.ms)))
-      if (better) best = { weak, hops, ms }
+      const weighedMs = ms * hopWeight(hops)
+      const leastMs = Math.min(ms, best?.weak === weak ? best.leastMs : Number.POSITIVE_INFINITY)
+      const isBetter = best === undefined || weak < best.weak || weighedMs < best.weighedMs
+      best = isBetter ? { weak, hops, ms, weighedMs, leastMs } : { ...best!, leastMs }
       return
     }
     for (const [index, view] of peers.entries()) {
