@@ -37,9 +37,21 @@ export class GraphWriter {
     return names
   }
 
-  /** Gives a value the name of a graph output. */
+  /** Gives a value the name of a graph output. Costs a copy: see {@link outputNode}. */
   output(name: string, value: string, type: OnnxType, shape: readonly Dimension[]): void {
-    this.#add('Identity', `output_${name}`, [value], [name], {})
+    this.outputNode(name, type, shape, 'Identity', [value])
+  }
+
+  /** Adds a node whose one output is the graph output `name`, written where it is handed out from. */
+  outputNode(
+    name: string,
+    type: OnnxType,
+    shape: readonly Dimension[],
+    operator: string,
+    inputs: readonly string[],
+    attributes: Attributes = {}
+  ): void {
+    this.#add(operator, `output_${name}`, inputs, [name], attributes)
     this.#graph.message(12, valueInfo(name, type, shape))
   }
 

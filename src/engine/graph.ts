@@ -15,7 +15,7 @@
  * well (rotary embedding, softmax): ten nodes a layer fewer, and a node costs 1.5 µs whatever it computes.
  */
 import { attentionBlock } from '../limits.ts'
-import { blockSize, embeddingType, layerMatrices, shardTensors } from '../model/layout.ts'
+import { blockSize, embeddingType, layerMatrices, shardTensors, type TensorEntry } from '../model/layout.ts'
 import type { EdgeType, ModelConfig, ShardRole, WeightType } from '../model/manifest.ts'
 import { shardName } from '../model/manifest.ts'
 import { type Attributes, GraphWriter } from './graph-writer.ts'
@@ -34,7 +34,12 @@ export interface GraphInit {
    * differ from those of several (AVX2 without AVX-512). Adds the inputs `keep` and `twin`.
    */
   readonly twinRows?: boolean
+  /** Computes two rows of the output matrix as one where that suits the kernel: see {@link buildHeadGraph}. */
+  readonly pairedHead?: boolean
 }
+
+/** Blocks of a row that ONNX Runtime's AVX-512 kernels for quantised products take at once; the rest one by one. */
+const blocksAtOnce = 4
 
 /** float16's largest finite value: the edge is clipped to it, since an infinity would become NaN for ever. */
 export const float16Max = 65504
@@ -161,27 +166,45 @@ export function buildGraph(init: GraphInit): Uint8Array {
 
   if (keep !== undefined) x = g.node('Slice', [x, g.ints(0), keep, g.ints(1)])
   g.output('hidden_out', x, 'f32', [1, 'S', hidden])
-  const kv = g.node('Concat', fresh, { axis: { i: 1 } })
-  g.output('kv_new', kv, 'f32', ['S', 2 * (end - start) * kvHeads, headDim])
+  const kvShape = ['S', 2 * (end - start) * kvHeads, headDim] as const
+  g.outputNode('kv_new', 'f32', kvShape, 'Concat', fresh, { axis: { i: 1 } })
   return g.finish()
 }
 
 /**
- * Final norm and output matrix of one token: `hidden` f32 [1, 1, hidden] to `logits` f32 [1, 1, vocab]. A graph
- * of its own, so that a step that samples nothing does not pay for it: on a model of 49,152 tokens it costs as
+ * Final norm and output matrix of one token: `hidden` f32 [1, 1, hidden] to `logits` f32, vocab of them in order. A
+ * graph of its own, so that a step that samples nothing does not pay for it: on a model of 49,152 tokens it costs as
  * much as six layers.
+ *
+ * What is left of a row after whole groups of {@link blocksAtOnce} blocks makes ONNX Runtime's kernel wait for memory:
+ * at 576 inputs a third more time than at 640. With `pairedHead` two rows that follow one another are read as one of
+ * twice the length, which has no rest, and the token is computed twice: before as many zeros, for the first rows of all
+ * pairs, and after them, for the second ones. The sums get zeros that change nothing.
  */
 export function buildHeadGraph(init: GraphInit): Uint8Array {
   const { config } = init
   const g = new GraphWriter('head')
   const x = g.input('hidden', 'f32', [1, 1, config.hidden])
   const head = shardWeights(g, init, 'head', null)
-  const n = norm(g, x, g.node('Sub', [x, x]), head.tensor('norm'), config)[0]
-  const logits = config.tiedEmbeddings
-    ? shardWeights(g, init, 'embedding', null).product('embedding', n)
-    : head.product('output', n)
-  g.output('logits', logits, 'f32', [1, 1, config.vocab])
+  const zero = g.node('Sub', [x, x])
+  const n = norm(g, x, zero, head.tensor('norm'), config)[0]
+  const name = config.tiedEmbeddings ? 'embedding' : 'output'
+  const weights = config.tiedEmbeddings ? shardWeights(g, init, 'embedding', null) : head
+  if (isPaired(init)) {
+    const both = g.node('Reshape', [g.node('Concat', [n, zero, zero, n], { axis: { i: 2 } }), g.ints(1, 2, -1)])
+    const halves = weights.pairedProduct(name, both) // [1, 2, vocab / 2], the first rows of all pairs, then the second
+    g.outputNode('logits', 'f32', [1, config.vocab / 2, 2], 'Transpose', [halves], { perm: { ints: [0, 2, 1] } })
+  } else {
+    g.output('logits', weights.product(name, n), 'f32', [1, 1, config.vocab])
+  }
   return g.finish()
+}
+
+function isPaired({ config, weights, pairedHead }: GraphInit): boolean {
+  const { hidden, vocab } = config
+  if (pairedHead !== true || embeddingType(weights) === 'f32' || hidden % blockSize !== 0 || vocab % 2 !== 0)
+    return false
+  return (hidden / blockSize) % blocksAtOnce === blocksAtOnce / 2
 }
 
 /** Whether all common CPU classes compute the same bits: not with products of quantised weights. */
@@ -274,6 +297,8 @@ interface ShardWeights {
   tensor(name: string): string
   /** Multiplies by a matrix of the shard, however it is stored. */
   product(name: string, input: string): string
+  /** Multiplies by a quantised matrix whose rows of whole blocks are taken two by two, as one row each. */
+  pairedProduct(name: string, input: string): string
 }
 
 /** A shard's tensors, each declared when it is first used. */
@@ -285,9 +310,13 @@ function shardWeights(g: GraphWriter, init: GraphInit, role: ShardRole, layer: n
     throw new RangeError(`the graph of layers ${init.start}-${init.end} needs the file of ${shard}`)
   const entries = new Map(shardTensors(config, weights, role).map(entry => [entry.name, entry]))
   const declared = new Set<string>()
-  const tensor = (name: string): string => {
+  const entryOf = (name: string): TensorEntry => {
     const entry = entries.get(name)
     if (entry === undefined) throw new RangeError(`${shard} has no tensor ${name}`)
+    return entry
+  }
+  const tensor = (name: string): string => {
+    const entry = entryOf(name)
     const full = `${shard}.${name}`
     if (!declared.has(name)) {
       declared.add(name)
@@ -309,14 +338,33 @@ function shardWeights(g: GraphWriter, init: GraphInit, role: ShardRole, layer: n
         inputs: config.hidden,
         outputs: config.vocab
       }
-      return g.node('MatMulNBits', [input, tensor(`${name}.q`), tensor(`${name}.s`)], {
-        K: { i: inputs },
-        N: { i: outputs },
-        bits: { i: type === 'q8' ? 8 : 4 },
-        block_size: { i: blockSize },
-        // int8 activations: the exact product is up to 18 times slower at 8 bits.
-        accuracy_level: { i: 4 }
-      })
+      const bits = type === 'q8' ? 8 : 4
+      return g.node(
+        'MatMulNBits',
+        [input, tensor(`${name}.q`), tensor(`${name}.s`)],
+        blockProduct(inputs, outputs, bits)
+      )
+    },
+    pairedProduct: (name, input) => {
+      const [levels, scales] = ['q', 's'].map(part => {
+        const { type, shape, offset, bytes } = entryOf(`${name}.${part}`)
+        const [rows, blocks, ...rest] = shape as [number, number, ...number[]]
+        return g.external(`${shard}.${name}.${part}`, type, [rows / 2, 2 * blocks, ...rest], file, offset, bytes)
+      }) as [string, string]
+      const [rows, blocks] = entryOf(`${name}.s`).shape as [number, number]
+      const attributes = blockProduct(2 * blocks * blockSize, rows / 2, type === 'q8' ? 8 : 4)
+      return g.node('MatMulNBits', [input, levels, scales], attributes)
     }
+  }
+}
+
+function blockProduct(inputs: number, outputs: number, bits: 4 | 8): Attributes {
+  return {
+    K: { i: inputs },
+    N: { i: outputs },
+    bits: { i: bits },
+    block_size: { i: blockSize },
+    // int8 activations: the exact product is up to 18 times slower at 8 bits.
+    accuracy_level: { i: 4 }
   }
 }

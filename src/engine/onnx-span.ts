@@ -22,6 +22,12 @@ export interface OnnxSpanInit extends GraphInit {
   readonly threads: number
 }
 
+/**
+ * Pairing pays where a product waits for memory: 1.24 ms for 1.63 (49,152 rows of 576 at 8 bits, AVX-512). Small ARM
+ * processors wait for the sums, which it doubles.
+ */
+const pairsRows = process.arch === 'x64'
+
 type Feeds = Record<string, Tensor>
 
 /** The tensors of a cache that stay until another block is full. */
@@ -57,7 +63,8 @@ export class OnnxSpan {
   }
 
   /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
-  static async create(init: OnnxSpanInit): Promise<OnnxSpan> {
+  static async create({ pairedHead = pairsRows, ...rest }: OnnxSpanInit): Promise<OnnxSpan> {
+    const init = { ...rest, pairedHead }
     try {
       const layers = await InferenceSession.create(buildGraph(init), sessionOptions(init))
       const head =

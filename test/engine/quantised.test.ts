@@ -46,10 +46,10 @@ function dequantised({ manifest, shardDirectory }: TestModel): TestModel {
   })
 }
 
-async function outputs({
-  manifest,
-  shardDirectory
-}: TestModel): Promise<{ hidden: Float32Array; logits: Float32Array }> {
+async function outputs(
+  { manifest, shardDirectory }: TestModel,
+  pairedHead?: boolean
+): Promise<{ hidden: Float32Array; logits: Float32Array }> {
   const { config, weights, edge } = manifest
   const span = await OnnxSpan.create({
     config,
@@ -59,7 +59,8 @@ async function outputs({
     end: config.layers,
     shardLocations: new Map(manifest.shards.map(shard => [shardName(shard), shard.sha256 as string])),
     source: { kind: 'folder', path: shardDirectory },
-    threads: 1
+    threads: 1,
+    ...(pairedHead === undefined ? {} : { pairedHead })
   })
   span.grow(20)
   const cache = new SessionCache({ layers: config.layers, kvHeads: config.kvHeads, headDim: config.headDim }, 20)
@@ -116,6 +117,42 @@ it.each([
     } finally {
       model.remove()
       exact.remove()
+    }
+  }
+)
+
+it.each([
+  [64, 70, true],
+  [192, 70, false],
+  // One block, whole groups of blocks, and an odd number of rows are not paired.
+  [32, 70, true],
+  [128, 70, true],
+  [64, 71, false]
+])(
+  'pairs rows of the output matrix without changing what they mean (hidden %d, vocab %d, tied %s)',
+  async (hidden, vocab, tiedEmbeddings) => {
+    const config: ModelConfig = {
+      layers: 1,
+      hidden,
+      intermediate: 64,
+      heads: 2,
+      kvHeads: 1,
+      headDim: 16,
+      vocab,
+      contextMax: 64,
+      ropeTheta: 10_000,
+      normEpsilon: 1e-5,
+      tiedEmbeddings
+    }
+    const model = syntheticModel(config, 'q8', 'f32', 3)
+    try {
+      const [plain, paired] = [await outputs(model, false), await outputs(model, true)]
+      expect(paired.hidden).toEqual(plain.hidden)
+      // The same products, added in another order.
+      expect(relativeError(paired.logits, plain.logits)).toBeLessThan(1e-6)
+      expect(paired.logits).toHaveLength(vocab)
+    } finally {
+      model.remove()
     }
   }
 )
