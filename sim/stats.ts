@@ -11,8 +11,10 @@ export interface Sample {
   readonly losses: number
   readonly pauseMaxMs: number
   readonly coverage: readonly number[]
-  /** The lowest charge, 1 where nobody has a battery. */
-  readonly levelMin: number
+  /** Charges of those with a battery: the lowest, the median and the highest; undefined where nobody has one. */
+  readonly levels: readonly [number, number, number] | undefined
+  /** Links that carried most since the last sample, [from, to, bytes]; only of small swarms. */
+  readonly flows: readonly (readonly [number, number, number])[]
   /** Empty in most samples of a long life of many peers. */
   readonly peers: readonly {
     readonly x: number
@@ -85,6 +87,9 @@ function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
+/** More dots than these nobody sees. */
+const recoveredMax = 4_000
+
 interface Asked {
   readonly atMs: number
   firstMs: number | undefined
@@ -99,6 +104,8 @@ export class Stats {
   flat = 0
   driversLost = 0
   unasked = 0
+  /** When answers went on after a loss, and the pause, both in ms; the first few thousand. */
+  readonly recoveredAt: (readonly [number, number])[] = []
   readonly #asked = new Map<number, Asked>()
   readonly #outcomes: Record<string, number> = {}
   readonly #losses: Record<string, number> = {}
@@ -145,7 +152,8 @@ export class Stats {
     this.#sinceLosses++
   }
 
-  recovered(ms: number): void {
+  recovered(atMs: number, ms: number): void {
+    if (this.recoveredAt.length < recoveredMax) this.recoveredAt.push([Math.round(atMs), round(ms)])
     this.#pauses.push(ms)
     this.#sincePause = Math.max(this.#sincePause, ms)
   }

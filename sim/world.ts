@@ -65,8 +65,14 @@ export type WorldCourse =
 const reserveTokensMax = 2048
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
-/** Rows of peers that are kept for a report: some 30 MB. */
-const rowsMax = 200_000
+/** Rows of peers that are kept for a report: some 5 MB of a table. */
+const rowsMax = 120_000
+/** Faults that a report marks. */
+const marksMax = 1_000
+/** Peers among whom a report shows who sends to whom at every moment, the links it shows, and bytes that count. */
+const flowsPeersMax = 64
+const flowsMax = 24
+const flowBytesMin = 3_000
 /** Who had much to do this long ago may still be called slow. */
 const strainMs = 15_000
 /** Protocols on which no session waits. */
@@ -94,6 +100,10 @@ export class World {
   readonly radio: Radio
   readonly wire: Wire
   readonly samples: Sample[] = []
+  /** What went wrong when, for a report. */
+  readonly marks: { readonly atMs: number; readonly text: string }[] = []
+  /** Bytes per link at the last sample. */
+  #carried = new Map<number, number>()
   readonly seed: number
   readonly #toy: ToyModel
   readonly #chance: Chance
@@ -498,6 +508,7 @@ export class World {
       this.agenda.after(recharge.flightS * 1000, () => this.boot(peer))
     } else if (level <= 0 && peer.isOn && !peer.isCharging) {
       this.say(`${peer.name} has a flat battery`)
+      this.#mark(`flat battery: ${peer.name}`)
       this.stats.flat++
       this.crash(peer, false)
     }
@@ -589,7 +600,7 @@ export class World {
         break
       case 'recovered':
         this.say(`${number} recovers after ${output.ms.toFixed(0)} ms, ${output.replayedTokens} tokens replayed`)
-        this.stats.recovered(output.ms)
+        this.stats.recovered(this.nowMs, output.ms)
         break
       case 'end': {
         const { outcome } = output
@@ -750,6 +761,8 @@ export class World {
   ): void {
     if (this.#isHealed) return
     this.stats.faults++
+    const long = forMs === undefined ? '' : ` for ${(forMs / 1000).toFixed(1)} s`
+    this.#mark(`${kind}: ${who.map(({ name }) => name).join(', ')}${long}`)
     this.#onCourse?.({
       kind: 'fault',
       atMs: this.nowMs,
@@ -862,6 +875,7 @@ export class World {
   /** Ends all faults and gives power to those who are needed to cover the model. */
   heal(): void {
     this.say('everything is healed')
+    this.#mark('everything is healed')
     this.#isHealed = true
     this.radio.heal()
     for (const a of this.peers) {
@@ -945,6 +959,28 @@ export class World {
 
   // ── Watching ────────────────────────────────────────────────────────────────────────────────────
 
+  #mark(text: string): void {
+    if (this.#keepsSamples && this.marks.length < marksMax) this.marks.push({ atMs: Math.round(this.nowMs), text })
+  }
+
+  /** Who has sent much to whom since the last sample. */
+  #flows(): [number, number, number][] {
+    const count = this.peers.length
+    if (count > flowsPeersMax) return []
+    const flows: [number, number, number][] = []
+    for (const [key, bytes] of this.wire.bytes) {
+      const since = bytes - (this.#carried.get(key) ?? 0)
+      this.#carried.set(key, bytes)
+      if (since >= flowBytesMin * this.scenario.watch.sampleS) flows.push([Math.floor(key / count), key % count, since])
+    }
+    return flows.sort((a, b) => b[2] - a[2]).slice(0, flowsMax)
+  }
+
+  #levels(): Sample['levels'] {
+    const levels = this.peers.flatMap(({ level }) => (level === null ? [] : [level])).sort((a, b) => a - b)
+    return levels.length === 0 ? undefined : [levels[0]!, levels[levels.length >> 1]!, levels.at(-1)!]
+  }
+
   #sample(): void {
     const views = this.#views()
     const serving = coverage(views, this.shape)
@@ -956,7 +992,8 @@ export class World {
     this.samples.push({
       ...sample,
       coverage: serving,
-      levelMin: Math.min(1, ...this.peers.map(({ level }) => level ?? 1)),
+      levels: this.#levels(),
+      flows: this.#flows(),
       peers: !isWhole
         ? []
         : this.peers.map(peer => ({
