@@ -274,8 +274,9 @@ export class MemoryChannel extends BaseChannel {
     this.bytesSent += bytes
     this.inFlightBytes += bytes
     const other = this.other
-    // Never at once: the receiver may answer, and the sender must not be entered again in the middle of its turn.
-    setImmediate(() => {
+    // Never at once: the receiver may answer, and the sender must not be entered again in the middle of its turn. But
+    // before anything that the sender wakes after it: a step to oneself leaves before its token is shown to anyone.
+    queueMicrotask(() => {
       this.inFlightBytes -= bytes
       if (!this.full()) this.wake()
       if (other.closed) return
@@ -297,7 +298,7 @@ export class MemoryChannel extends BaseChannel {
     this.closing = true
     this.wake()
     const other = this.other
-    // Immediates run in order, so this comes after every frame that was sent before.
+    // After every frame that was sent before, and whatever came of it.
     await new Promise<void>(resolve => {
       setImmediate(() => {
         other.end(undefined)
@@ -323,7 +324,7 @@ export class MemoryChannel extends BaseChannel {
   }
 }
 
-/** Two ends of a channel from `self` to itself: what one sends, the other receives in a later turn of the loop. */
+/** Two ends of a channel from `self` to itself: what one sends, the other receives when the sender's turn is over. */
 export function memoryChannels(
   self: PeerId,
   { frameBytesMax }: { frameBytesMax: number }
