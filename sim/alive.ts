@@ -24,6 +24,10 @@ export class AliveRun {
     this.#tick()
   }
 
+  get suspects(): ReadonlySet<PeerId> {
+    return this.#liveness.suspects
+  }
+
   isConnected(peer: PeerId): boolean {
     return this.#channels.has(peer)
   }

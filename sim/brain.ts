@@ -849,12 +849,13 @@ export class Brain {
       after: this.#host.after,
       openChannel: this.#host.openChannel,
       stages: event => this.#feed(event),
-      ask: (excluded, waitedMs, pin) => {
+      ask: ({ excluded, doubtful }, waitedMs, pin) => {
         const peers = this.#reachable()
         const { layerClasses } = pin
         const answer = answerRoute(peers, this.#host.shape, {
           from: this.#host.self,
           excluded,
+          doubtful,
           inflight: this.#inflight,
           waitedMs,
           ...(layerClasses === undefined ? {} : { layerClasses })
@@ -876,6 +877,8 @@ export class Brain {
         pin.note(hops, peers)
         return { route: hops, exact: pin.exact }
       },
+      suspects: () => this.#alive?.suspects ?? new Set(),
+      hears: peer => this.isConnected(peer) && this.#alive?.suspects.has(peer) !== true,
       leaving: () => this.#leaving,
       inflight: (hops, by) => this.#count(hops, by),
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),

@@ -6,6 +6,7 @@ import { routePollMs, routeRetryMs, routeWaitMs, stageOpenMs } from '../src/limi
 import type { RouteAnswer } from '../src/route/asking.ts'
 import { ClassPin } from '../src/route/class-pin.ts'
 import type { Hop } from '../src/route/view.ts'
+import { type Avoidance, avoiding, avoidingBeside } from '../src/session/avoid.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../src/session/event.ts'
 import { Session } from '../src/session/session.ts'
 import { stageProtocol } from '../src/stage/frame.ts'
@@ -25,12 +26,15 @@ export interface SessionHost {
   ) => { cancel(): void }
   readonly stages: (event: StageEvent) => void
   /** Counts a found route as in flight. */
-  readonly ask: (excluded: ReadonlySet<PeerId>, waitedMs: number, pin: ClassPin) => RouteAnswer
+  readonly ask: (avoidance: Avoidance, waitedMs: number, pin: ClassPin) => RouteAnswer
   readonly detour: (
     route: readonly Hop[],
     excluded: ReadonlySet<PeerId>,
     pin: ClassPin
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
+  /** Peers that do not answer at this moment. */
+  readonly suspects: () => ReadonlySet<PeerId>
+  readonly hears: (peer: PeerId) => boolean
   /** Peers that have announced that they are about to go. */
   readonly leaving: () => ReadonlySet<PeerId>
   readonly inflight: (hops: readonly Hop[], by: 1 | -1) => void
@@ -54,8 +58,7 @@ interface Head {
   opening: { cancel(): void } | undefined
 }
 
-interface Question {
-  readonly excluded: ReadonlySet<PeerId>
+interface Question extends Avoidance {
   readonly sinceMs: number
 }
 
@@ -85,6 +88,7 @@ export class SessionRun {
       promptIds: ask.promptIds,
       tokensMax: ask.promptIds.length + ask.answerTokens,
       sampling: ask.sampling,
+      hears: host.hears,
       stop: stopAt({ eosIds: [], maxTokens: ask.answerTokens })
     })
   }
@@ -111,7 +115,7 @@ export class SessionRun {
     const question = this.#question
     if (question === undefined) return
     const waitedMs = this.#host.nowMs() - question.sinceMs
-    const answer = this.#host.ask(question.excluded, waitedMs, this.#pin)
+    const answer = this.#host.ask(question, waitedMs, this.#pin)
     if (answer.kind === 'wait' && waitedMs < routeWaitMs) return
     this.#question = undefined
     if (answer.kind === 'hops') {
@@ -148,13 +152,15 @@ export class SessionRun {
         this.#host.output(this, effect.output)
         break
       case 'route':
-        this.#askRoute(effect.excluded)
+        this.#askRoute(avoiding(effect, this.#host.suspects()))
         break
       case 'connect':
         this.#connect(effect.epoch, effect.peer)
         break
       case 'detour': {
-        const found = this.#host.detour(effect.route, effect.excluded, this.#pin)
+        const { route } = effect
+        const excluded = avoidingBeside(route, effect.excluded, this.#host.suspects())
+        const found = this.#host.detour(route, excluded, this.#pin)
         this.feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
         break
       }
@@ -174,10 +180,10 @@ export class SessionRun {
     }
   }
 
-  #askRoute(excluded: ReadonlySet<PeerId>): void {
+  #askRoute(avoidance: Avoidance): void {
     this.#host.inflight(this.#hops, -1)
     this.#hops = []
-    const question = { excluded, sinceMs: this.#host.nowMs() }
+    const question = { ...avoidance, sinceMs: this.#host.nowMs() }
     this.#question = question
     const poll = (): void => {
       if (this.#question !== question || this.#ended) return

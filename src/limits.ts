@@ -269,6 +269,18 @@ export const routeRetryMs = 200
 export const recoveriesMax = 16
 /** So many of them ask for a route without a pause: enough for every hop of a short route to be lost at once. */
 export const recoveriesAtOnce = 4
+/**
+ * A session that finds no room tries again after a random half to the whole of this, twice as long each time up to the second:
+ * longer than it takes until the caches that another one has left give way to it.
+ */
+export const roomRetryMs = 600
+export const roomRetryMaxMs = 5_000
+/** Time that a session waits for room at one stage or another; others' answers take seconds. */
+export const roomWaitMs = 60_000
+/** Until a hop of which only its neighbour says that it is lost is known to live: longer than silence takes to be noticed. */
+export const cutSettleMs = 1_500
+/** Times that a route through a cut is asked for anew without its other end: two cuts, both ends of each. */
+export const cutTurnsMax = 4
 /** A way around a leaving peer must be ready within this; it says itself how long it stays. */
 export const detourMs = 30_000
 /** Pause before another one is tried. */
@@ -470,6 +482,11 @@ export const aliveTickSlowMs = 250
  * what got lost by what came after it and need not wait for its timeout.
  */
 export const aliveDoubtMs = 50
+/**
+ * A question that is unanswered for so much longer than its round trip makes a peer suspect: a session that needs a way
+ * around somebody else goes around this one, too, where it can. It is asked for twice in that time.
+ */
+export const aliveSuspectMs = 100
 /**
  * A peer whose next byte is late by this much is silent, on a link that has never been late by a fourth of it. On two
  * cores under eight spinning processes beats 250 ms apart came 292 ms apart at most.

@@ -565,6 +565,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       },
       isExact: () => pin.exact,
       ...(keep === undefined ? {} : { keep }),
+      suspects: () => this.#swarm.suspects(),
+      hears: peer => this.#swarm.hears(peer),
       leaving: () => this.#leaving,
       detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
       onEnd: () => {

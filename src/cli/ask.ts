@@ -111,6 +111,8 @@ export function showEvent(): (event: GenerationEvent) => void {
       news(`skein: waiting: ${event.message}`)
     } else if (event.event === 'lost') {
       news(`lost ${shortPeer(event.peer)} (${event.reason}) at hop ${event.hop}; going on without it`)
+    } else if (event.event === 'cut') {
+      news(`${shortPeer(event.peer)} and ${shortPeer(event.next)} do not hear each other; going another way`)
     } else if (event.event === 'recovered') {
       const rounding = event.exact ? '' : '; the stand-in rounds differently, so the answer may differ from here on'
       news(`recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed${rounding}`)

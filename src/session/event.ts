@@ -57,6 +57,8 @@ export type SessionOutput =
    * protocol that it committed.
    */
   | { readonly kind: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  /** Neighbours on the route do not hear each other, though this driver hears both: another way is taken. */
+  | { readonly kind: 'cut'; readonly peer: PeerId; readonly next: PeerId }
   | {
       readonly kind: 'recovered'
       readonly ms: number

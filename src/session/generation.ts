@@ -51,6 +51,8 @@ export type GenerationEvent =
   | { readonly event: 'waiting'; readonly message: string }
   | ({ readonly event: 'token' } & Token)
   | { readonly event: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  /** Two neighbours on the route do not hear each other, though both are there: the answer goes another way. */
+  | { readonly event: 'cut'; readonly peer: PeerId; readonly next: PeerId }
   | {
       readonly event: 'recovered'
       readonly ms: number

@@ -13,6 +13,7 @@ import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Channel, Links } from '../swarm/links.ts'
+import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { SessionEffect, SessionEvent, SessionOutput, Stop } from './event.ts'
 import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
 import { Session } from './session.ts'
@@ -58,6 +59,10 @@ export interface SessionParts {
    * @default always
    */
   isExact?: () => boolean
+  /** Peers that do not answer at this moment, most of which will (`swarm/liveness.ts`). @default none */
+  suspects?: () => ReadonlySet<PeerId>
+  /** Whether a peer is connected and answers. @default nobody can tell */
+  hears?: (peer: PeerId) => boolean
   /** Peers that have announced that they are about to go. @default none */
   leaving?: () => ReadonlySet<PeerId>
   /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
@@ -387,6 +392,8 @@ function report(
   return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, queueMs, bytesIn, bytesOut }]
 }
 
+const nobody: ReadonlySet<PeerId> = new Set()
+
 /** The stream to the head of one epoch's route; `channel` is there once it is open. */
 interface Head {
   readonly epoch: number
@@ -440,6 +447,7 @@ class Driver {
       tokensMax: promptIds.length + maxTokens,
       sampling,
       waitMs: options.waitMs,
+      hears: parts.hears,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
@@ -528,10 +536,11 @@ class Driver {
         this.#wake?.()
         break
       case 'route':
-        void this.#route(effect.excluded, effect.doubtful)
+        void this.#route(avoiding(effect, this.#suspects()))
         break
       case 'detour': {
-        const found = this.#parts.detour?.(effect.route, effect.excluded)
+        const { route } = effect
+        const found = this.#parts.detour?.(route, avoidingBeside(route, effect.excluded, this.#suspects()))
         if (found !== undefined) this.#watch(found.route)
         this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
         break
@@ -555,7 +564,11 @@ class Driver {
     }
   }
 
-  async #route(excluded: ReadonlySet<PeerId>, doubtful: ReadonlySet<PeerId>): Promise<void> {
+  #suspects(): ReadonlySet<PeerId> {
+    return this.#parts.suspects?.() ?? nobody
+  }
+
+  async #route({ excluded, doubtful }: Avoidance): Promise<void> {
     this.#routing?.abort(new Error('a newer route is asked for'))
     const routing = new AbortController()
     this.#routing = routing

@@ -8,17 +8,23 @@
  */
 import { assert } from '../base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import { randomAt } from '../base/rng.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
   askEveryMs,
   attentionBlock,
+  cutSettleMs,
+  cutTurnsMax,
   detourMs,
   detourRetryMs,
   excludedGraceMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
+  roomRetryMaxMs,
+  roomRetryMs,
+  roomWaitMs,
   routeRetryMs,
   routeWaitMs,
   stageCloseMs,
@@ -62,8 +68,21 @@ export interface SessionInit {
    * @default 30 s after a loss; none beyond what the question for a route takes before the first route
    */
   readonly waitMs?: number | undefined
+  /** Whether this peer hears another one at this moment: it is connected, and answers. @default nobody can tell */
+  readonly hears?: ((peer: PeerId) => boolean) | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
   readonly stop: (id: number, generated: number) => Stop | undefined
+}
+
+/** Two neighbours of a route that did not hear each other. */
+interface Cut {
+  readonly from: PeerId
+  readonly to: PeerId
+  /** Which of the two new routes shall do without, where they can. */
+  avoided: PeerId
+  readonly untilMs: number
+  /** It may still turn out that `to` was lost: at which hop, how, and until when. */
+  pending: { readonly hop: number; readonly reason: string; readonly untilMs: number } | undefined
 }
 
 type Phase =
@@ -95,12 +114,25 @@ export class Session {
   #progressMs = 0
   /** Peers that failed this session → when they may be asked again. */
   readonly #excluded = new Map<PeerId, number>()
+  /** Pairs of neighbours that do not hear each other, as far as the first says; which of them is avoided, and until when. */
+  readonly #cuts: Cut[] = []
+  /** Times that another end of a cut was tried since the last loss. */
+  #turns = 0
+  /** Peers that had no room for this session since it last began to look for some. */
+  readonly #full = new Set<PeerId>()
+  /** Times that it found none anywhere since the last token, and when it began to look. */
+  #roomRounds = 0
+  #roomMs: number | undefined
+  /** The refused epoch's stream to its head is still open: what the route holds is let go, or used by the next one. */
+  #holding = false
   /** When the loss happened that the session recovers from now. */
   #lostMs: number | undefined
   /** Who was lost last and how, for the message when nothing helps. */
   #lastLoss = ''
   #recoveries = 0
   #replayedTokens = 0
+  /** Nothing has been computed that is not quickly computed again. */
+  #isNew = true
   /** Stages that hold a cache of this session, as far as this driver knows. */
   readonly #warm = new Set<string>()
   #retryMs: number | undefined
@@ -216,18 +248,28 @@ export class Session {
     this.#forgetExcluded()
     const before = this.#nowMs + excludeMs - excludedGraceMs
     const doubtful = [...this.#excluded].flatMap(([peer, untilMs]) => (untilMs <= before ? [peer] : []))
+    // Nothing is known to be wrong with these: where there is no way around them, they are asked.
+    const avoided = new Set([...this.#full, ...this.#cuts.map(cut => cut.avoided)]).difference(this.#excluded)
     this.#effects.push({
       kind: 'route',
-      excluded: new Set(this.#excluded.keys()),
-      doubtful: new Set(doubtful)
+      excluded: new Set([...this.#excluded.keys(), ...avoided]),
+      doubtful: new Set([...doubtful, ...avoided])
     })
   }
 
   #forgetExcluded(): void {
     for (const [peer, untilMs] of this.#excluded) if (untilMs <= this.#nowMs) this.#excluded.delete(peer)
+    for (const cut of [...this.#cuts]) if (cut.untilMs <= this.#nowMs) this.#cuts.splice(this.#cuts.indexOf(cut), 1)
   }
 
   #onRouted(route: readonly Hop[], exact: boolean): void {
+    if (this.#turnsFromCut(route) || this.#waitsForRoom(route)) return
+    this.#letGo()
+    this.#begin(route, exact)
+  }
+
+  /** Begins an epoch. */
+  #begin(route: readonly Hop[], exact: boolean): void {
     this.#phase = 'running'
     const isFirst = this.#epoch < 0
     this.#lastEpoch += 1
@@ -274,6 +316,52 @@ export class Session {
     this.#pump()
   }
 
+  /**
+   * The route leads through two neighbours that do not hear each other: where there was no way around the one, there may be
+   * one around the other. True when that is asked for.
+   */
+  #turnsFromCut(route: readonly Hop[]): boolean {
+    const cut = this.#cuts.find(({ from, to }) =>
+      route.some((hop, i) => hop.peer === from && route[i + 1]?.peer === to)
+    )
+    if (cut === undefined || this.#turns >= cutTurnsMax) return false
+    this.#turns += 1
+    cut.avoided = cut.avoided === cut.to ? cut.from : cut.to
+    this.#askRoute()
+    return true
+  }
+
+  /**
+   * There is no way around a peer that has no room. Sessions that each hold a part of what the others need would wait
+   * for one another: this one lets go of what it holds and tries again later, each at another time. True when it does.
+   */
+  #waitsForRoom(route: readonly Hop[]): boolean {
+    if (!route.some(({ peer }) => this.#full.has(peer))) return false
+    this.#full.clear()
+    const waitedMs = this.#nowMs - this.#roomMs!
+    const { waitMs = roomWaitMs } = this.#init
+    if (waitedMs >= waitMs) {
+      this.#fail(`no room was found within ${waitMs} ms; the last refusal was by ${this.#lastLoss}`)
+      return true
+    }
+    this.#letGo({ frees: this.#isNew })
+    if (this.#roomRounds === 0)
+      this.#effects.push({ kind: 'output', output: { kind: 'waiting', message: `no room yet: ${this.#lastLoss}` } })
+    const longestMs = Math.min(roomRetryMs * 2 ** this.#roomRounds, roomRetryMaxMs)
+    const share = randomAt(Number.parseInt(this.#init.session.slice(0, 8), 16), this.#roomRounds)
+    this.#roomRounds += 1
+    this.#retryMs = this.#nowMs + longestMs * (0.5 + share / 2)
+    return true
+  }
+
+  /** Ends the stream of a refused epoch. `frees`: and what the route has reserved. */
+  #letGo({ frees = false } = {}): void {
+    if (!this.#holding) return
+    this.#holding = false
+    if (frees) this.#send({ kind: 'close', epoch: this.#epoch })
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+  }
+
   /** This driver's own stream to an end of the route is gone. Who hears nobody any more blames nobody (promise P5). */
   #loseLink(hop: number, reason: LossReason = 'closed', message: string): void {
     if (reason === 'alone') this.#lose(undefined, reason, message)
@@ -285,19 +373,78 @@ export class Session {
    * (promise P5), and the session asks for a route without it.
    */
   #lose(hop: number | undefined, reason: string, message: string): void {
-    this.#dropDetour()
+    this.#leave(hop, message)
     this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    if (hop !== undefined) this.#charge(this.#route[hop]!.peer, hop, reason)
+    this.#again()
+  }
+
+  /** A hop has no room: no fault of its, and room may come. Until the next route is known this one stays as it is. */
+  #refusedRoom(hop: number, message: string): void {
+    this.#leave(hop, message)
+    const { peer } = this.#route[hop]!
+    this.#full.add(peer)
+    this.#roomMs ??= this.#nowMs
+    this.#holding = true
+    // Once, and not again each time that there still is none.
+    if (this.#roomRounds === 0)
+      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: 'no-room' } })
+    this.#askRoute()
+  }
+
+  /**
+   * Hop `hop` does not hear the next one, but this driver does: they are no neighbours for now, and nobody is charged. If it
+   * was the next one after all, that is known in a moment.
+   */
+  #cut(hop: number, reason: string, message: string): void {
+    this.#leave(hop + 1, message)
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    const [from, to] = [this.#route[hop]!.peer, this.#route[hop + 1]!.peer]
+    const known = this.#cuts.findIndex(cut => cut.from === from && cut.to === to)
+    if (known >= 0) this.#cuts.splice(known, 1)
+    const nowMs = this.#nowMs
+    const pending = { hop: hop + 1, reason, untilMs: nowMs + cutSettleMs }
+    this.#cuts.push({ from, to, avoided: to, untilMs: nowMs + excludeMs, pending })
+    this.#again()
+  }
+
+  /** Charges who turned out to be lost after all; says of the others, after a while, that only the link was. */
+  #settleCuts({ last = false } = {}): void {
+    for (const cut of [...this.#cuts]) {
+      const { pending, from, to } = cut
+      if (pending === undefined) continue
+      if (!this.#hears(to)) {
+        this.#cuts.splice(this.#cuts.indexOf(cut), 1)
+        this.#charge(to, pending.hop, pending.reason)
+      } else if (last || this.#nowMs >= pending.untilMs) {
+        cut.pending = undefined
+        this.#effects.push({ kind: 'output', output: { kind: 'cut', peer: from, next: to } })
+      }
+    }
+  }
+
+  #hears(peer: PeerId): boolean {
+    return peer === this.#init.self || this.#init.hears?.(peer) === true
+  }
+
+  #charge(peer: PeerId, hop: number, reason: string): void {
+    this.#excluded.set(peer, this.#nowMs + excludeMs)
+    this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason } })
+  }
+
+  /** The epoch has ended at this hop, or nobody knows where. */
+  #leave(hop: number | undefined, message: string): void {
+    this.#dropDetour()
     this.#lostMs ??= this.#nowMs
     this.#lastLoss = hop === undefined ? message : `hop ${hop} (${this.#route[hop]!.peer}): ${message}`
-    if (hop !== undefined) {
-      const { peer } = this.#route[hop]!
-      this.#excluded.set(peer, this.#nowMs + excludeMs)
-      this.#warm.delete(seatOf(this.#route[hop]!))
-      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason } })
-    }
-    this.#recoveries += 1
+    if (hop !== undefined) this.#warm.delete(seatOf(this.#route[hop]!))
     this.#phase = 'routing'
     this.#connected = false
+    this.#turns = 0
+  }
+
+  #again(): void {
+    this.#recoveries += 1
     if (this.#recoveries > recoveriesMax) {
       this.#fail(`${recoveriesMax} routes in a row gave no token; the last loss was ${this.#lastLoss}`)
       return
@@ -444,7 +591,7 @@ export class Session {
     }
     this.#dropDetour()
     for (const hop of detour.route) this.#warm.add(seatOf(hop))
-    this.#onRouted(detour.route, detour.exact)
+    this.#begin(detour.route, detour.exact)
   }
 
   /** Where a slow hop keeps the token, the way around it is taken at once: the token is computed there again. */
@@ -555,7 +702,12 @@ export class Session {
     if (!this.#hasLapped) for (const hop of this.#route) this.#warm.add(seatOf(hop))
     this.#hasLapped = true
     this.#recoveries = 0
+    this.#isNew = false
+    this.#full.clear()
+    this.#roomRounds = 0
+    this.#roomMs = undefined
     if (this.#lostMs !== undefined) {
+      this.#settleCuts()
       const ms = this.#nowMs - this.#lostMs
       this.#lostMs = undefined
       this.#effects.push({
@@ -634,8 +786,10 @@ export class Session {
     switch (reason) {
       case 'next-lost':
       case 'next-silent':
-        // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
-        this.#lose(Math.min(hop + 1, this.#route.length - 1), reason === 'next-lost' ? 'closed' : 'silent', message)
+        this.#onNextLost(hop, reason === 'next-lost' ? 'closed' : 'silent', message)
+        break
+      case 'no-room':
+        this.#refusedRoom(hop, message)
         break
       case 'gap':
       case 'stale-epoch':
@@ -654,6 +808,13 @@ export class Session {
     }
   }
 
+  #onNextLost(hop: number, reason: LossReason, message: string): void {
+    const next = this.#route[hop + 1]?.peer
+    if (next !== undefined && this.#hears(next)) this.#cut(hop, reason, message)
+    // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
+    else this.#lose(Math.min(hop + 1, this.#route.length - 1), reason, message)
+  }
+
   #violated(hop: number, violation: ViolationKind, message: string): void {
     this.#effects.push({ kind: 'violation', remote: this.#route[hop]!.peer, violation, message })
     if (this.#phase === 'running') this.#lose(hop, violation, message)
@@ -668,6 +829,7 @@ export class Session {
 
   #close(outcome: SessionOutcome): void {
     const running = this.#phase === 'running' && this.#connected
+    this.#letGo({ frees: true })
     if (this.#feed !== undefined && this.#feedConnected) {
       const epoch = this.#feed.prepare.next
       this.#send({ kind: 'close', epoch }, epoch)
@@ -681,6 +843,7 @@ export class Session {
   }
 
   #finish(hops: readonly HopStats[]): void {
+    this.#settleCuts({ last: true })
     this.#phase = 'ended'
     this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
     this.#effects.push({
@@ -699,6 +862,9 @@ export class Session {
   #onTick(): void {
     const now = this.#nowMs
     this.#watchPace()
+    if (this.#phase === 'running' || this.#phase === 'routing') this.#settleCuts()
+    // No answer has come at once: somebody else may use what is held.
+    if (this.#holding && this.#phase === 'routing') this.#letGo({ frees: this.#isNew })
     if (this.#detour !== undefined && now - this.#detour.sinceMs >= detourMs) {
       const slow = this.#detour.waiting
       if (slow === undefined) this.#dropDetour()

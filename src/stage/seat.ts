@@ -579,6 +579,24 @@ export class Seat {
     this.#outbox = []
   }
 
+  /** The previous hop is gone: the cache waits for a newer epoch. */
+  orphaned(nowMs: number): void {
+    this.up = undefined
+    this.orphanedMs = nowMs
+    // What is under way may still become a token.
+    if (this.#running === undefined && this.#queue.length === 0 && this.#outbox.length === 0) this.letGo()
+  }
+
+  /**
+   * Closes the stream to the next hop, which then knows that its cache waits, too, and may have to give way. The driver's
+   * end is left alone: it would take this tail for lost.
+   */
+  letGo(): void {
+    if (this.isTail || this.down === undefined || this.phase === 'closing') return
+    this.#host.close(this.down)
+    this.down = undefined
+  }
+
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
   askedToClose(nowMs: number): void {
     this.#closeAsked = true

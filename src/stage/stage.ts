@@ -270,8 +270,7 @@ export class Stages {
       driven.link = undefined
       this.emit({ kind: 'tail-lost', session: link.session!, epoch: link.epoch, peer: link.remote, reason })
     } else if (role === 'up' && seat !== undefined) {
-      seat.up = undefined
-      seat.orphanedMs = this.#nowMs
+      seat.orphaned(this.#nowMs)
     } else if (role === 'down' && seat !== undefined) {
       seat.nextLost(message, reason)
     } else if (role === 'feed' && seat !== undefined) {
@@ -417,6 +416,8 @@ export class Stages {
         seat.end(now)
       } else if (now - seat.activeMs >= sessionIdleMs) {
         seat.end(now)
+      } else if (now - (seat.orphanedMs ?? now) >= orphanYieldMs) {
+        seat.letGo()
       }
     }
   }

@@ -49,6 +49,11 @@ export class AliveService {
     return this.#liveness.rttMs(peer)
   }
 
+  /** Peers that left a question unanswered, or fell silent, as of the last look: see {@link Liveness.suspects}. */
+  get suspects(): ReadonlySet<PeerId> {
+    return this.#liveness.suspects
+  }
+
   /** A peer is connected: its channel is opened by the smaller id. */
   connected(peer: PeerId): void {
     if (this.#init.links.self < peer) void this.#open(peer, 0)

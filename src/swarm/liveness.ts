@@ -19,6 +19,7 @@ import {
   alivePingFastMs,
   alivePingMs,
   aliveSamplesMin,
+  aliveSuspectMs,
   aliveTickMs,
   aliveTickSlowMs,
   aliveWitnessesMax,
@@ -65,6 +66,8 @@ interface Link {
   heardMs: number
   sentMs: number
   askedMs: number
+  /** The first question since it was heard last; undefined when there is none. */
+  openMs: number | undefined
   answeredMs: number
   /** How soon it says that it will be heard again, and what it was told. */
   dueMs: number
@@ -92,11 +95,20 @@ export class Liveness {
   #ticks = 0
   #tickedMs: number | undefined
   #fast = false
+  #suspects: ReadonlySet<PeerId> = new Set()
   #effects: LivenessEffect[] = []
 
   /** How soon the next tick is wanted, in ms. */
   get tickMs(): number {
     return this.#fast ? aliveTickMs : aliveTickSlowMs
+  }
+
+  /**
+   * Peers that left a question unanswered for longer than an answer takes, or fell silent, as of the last tick. Nothing is
+   * wrong with most of them, so nobody may be charged; who can do without them for now had better do so.
+   */
+  get suspects(): ReadonlySet<PeerId> {
+    return this.#suspects
   }
 
   /** The smoothed round trip to a peer in ms, queues of both ends included; undefined until one was measured. */
@@ -128,6 +140,7 @@ export class Liveness {
       link.late2Ms *= fading
       link.heardMs += pausedMs
       link.watchedMs += pausedMs
+      if (link.openMs !== undefined) link.openMs += pausedMs
       if (entry.watched !== link.watched) {
         link.watched = entry.watched
         link.watchedMs = nowMs
@@ -143,7 +156,11 @@ export class Liveness {
     }
     for (const link of this.#links.values()) if (link.listed !== this.#ticks) this.#links.delete(link.peer)
     this.#fast = false
+    const suspects = new Set<PeerId>()
+    this.#suspects = suspects
     for (const link of this.#links.values()) {
+      // Before any of them is given up: two that fell silent at once are known together.
+      if (link.openMs !== undefined && nowMs - link.openMs >= answerMs(link)) suspects.add(link.peer)
       this.#judge(link, nowMs)
       if (link.watched || link.over || nowMs > dueAt(link)) this.#fast = true
     }
@@ -161,6 +178,7 @@ export class Liveness {
       heardMs: nowMs,
       sentMs: nowMs,
       askedMs: Number.NEGATIVE_INFINITY,
+      openMs: undefined,
       answeredMs: Number.NEGATIVE_INFINITY,
       dueMs: beatSlowMs + aliveTickSlowMs,
       toldMs: 0,
@@ -183,6 +201,7 @@ export class Liveness {
     noteDelay(link, Math.min(nowMs - dueAt(link), silenceMaxMs))
     link.samples += 1
     link.heardMs = nowMs
+    link.openMs = undefined
     link.over = false
   }
 
@@ -239,7 +258,10 @@ export class Liveness {
     const dueMs = this.#promiseMs(link)
     link.toldMs = dueMs
     link.sentMs = nowMs
-    if (frame.ping !== undefined) link.askedMs = nowMs
+    if (frame.ping !== undefined) {
+      link.askedMs = nowMs
+      link.openMs ??= nowMs
+    }
     this.#effects.push({ type: 'send', peer: link.peer, frame: Alive.encode({ dueMs, ...frame }) })
   }
 
@@ -313,6 +335,11 @@ function limitMs({ met, watched, samples, late2Ms, rttMs = 0, rttDeviationMs }: 
   const floorMs = samples < aliveSamplesMin ? aliveLateFirstMs : aliveLateMs
   const shownMs = Math.max(aliveLateFactor * late2Ms, aliveDoubtMs + 3 * (rttMs + 4 * rttDeviationMs))
   return Math.min(Math.max(floorMs, shownMs), silenceMaxMs)
+}
+
+/** How long an answer may take before its absence says something, though not enough to give anyone up. */
+function answerMs({ rttMs = 0, rttDeviationMs }: Link): number {
+  return Math.min(aliveSuspectMs + 3 * (rttMs + 4 * rttDeviationMs), silenceMaxMs)
 }
 
 /** A moment as 32 bits can say it. */

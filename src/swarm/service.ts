@@ -99,6 +99,10 @@ export interface Swarm {
   discovery(): readonly { readonly way: string; readonly state: string }[]
   /** The smoothed round trip to a connected peer in ms; undefined until one was measured. */
   rttMs(peer: PeerId): number | undefined
+  /** Peers that do not answer at this moment, those included that have just fallen silent. Most of them will. */
+  suspects(): ReadonlySet<PeerId>
+  /** Whether a peer is connected and answers. */
+  hears(peer: PeerId): boolean
   violations(): Readonly<Record<string, number>>
   /** Counts a violation of another protocol by a peer. */
   reportViolation(peer: PeerId, kind: string, message: string): void
@@ -349,6 +353,14 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   rttMs(peer: PeerId): number | undefined {
     return this.#alive?.rttMs(peer)
+  }
+
+  suspects(): ReadonlySet<PeerId> {
+    return this.#alive?.suspects ?? new Set()
+  }
+
+  hears(peer: PeerId): boolean {
+    return this.#host.connectedPeers.has(peer) && !this.suspects().has(peer)
   }
 
   violations(): Readonly<Record<string, number>> {

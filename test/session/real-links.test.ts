@@ -2,6 +2,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, expect, test } from 'vitest'
+import type { PeerId } from '../../src/base/ids.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
 import { collect, prompt, TestWorld } from './world.ts'
@@ -58,7 +59,9 @@ test('a peer that stops in mid-answer is replaced; every other one goes on', asy
   const [driver, , , standIn] = [...world.peers.values()]
   const victim = hosts[1]!
   const ids = prompt(200)
-  const generation = world.generate(driver!, ids, { maxTokens: 60 })
+  // As a peer does it: who has a connection is heard, which the loss of it may be a moment behind.
+  const hears = (peer: PeerId): boolean => hosts[0]!.connectedPeers.has(peer)
+  const generation = world.generate(driver!, ids, { maxTokens: 60, hears })
   const reading = collect(generation.events())
   // Stops a running peer without a word, at some token.
   const { engine } = world.peers.get(victim.self)!.probes[0]!

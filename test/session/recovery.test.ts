@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
-import { SessionFailedError } from '../../src/errors.ts'
+import { NotCoveredError, SessionFailedError } from '../../src/errors.ts'
 import { orphanGraceMs, routeWaitMs, stageCloseMs } from '../../src/limits.ts'
+import type { Hop } from '../../src/route/view.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { collect, peerId, prompt, TestWorld } from './world.ts'
 
@@ -222,6 +223,150 @@ test('links that part and heal between living peers: the same tokens, every cach
     }),
     { numRuns: 40 }
   )
+})
+
+describe('a link between two hops breaks that both live and are heard by the driver', () => {
+  /** All answers' events, with the link between these two cut at token 210. */
+  const answer = async (a: string, b: string, world: TestWorld): Promise<GenerationEvent[]> => {
+    const ids = prompt(200)
+    const generation = world.generate(world.peers.get(peerId('D'))!, ids, { maxTokens: 30 })
+    const events: GenerationEvent[] = []
+    await settle(
+      (async () => {
+        for await (const event of generation.events()) {
+          events.push(event)
+          if (event.event === 'token' && event.position === 210) world.links.cut(peerId(a), peerId(b))
+        }
+      })()
+    )
+    expect(tokenIds(events)).toEqual(world.expected(ids, 30))
+    return events
+  }
+
+  test('P5: another way is taken and nobody is charged; that the link was cut is told', async () => {
+    const world = await doubled()
+    const events = await answer('a0', 'a2', world)
+    expect(events.filter(({ event }) => event === 'lost')).toEqual([])
+    const recovered = events.flatMap(event => (event.event === 'recovered' ? [event] : []))
+    expect(recovered.map(({ route }) => route.map(({ peer }) => peer))).toEqual([['a0', 'b2', 'a4'].map(peerId)])
+    expect(events.filter(({ event }) => event === 'cut')).toEqual([
+      { event: 'cut', peer: peerId('a0'), next: peerId('a2') }
+    ])
+    await world.stop()
+  })
+
+  test('where the hop behind the gap has no stand-in, the one before it has', async () => {
+    const world = await doubled()
+    world.kill(peerId('b2'))
+    const events = await answer('a0', 'a2', world)
+    expect(events.filter(({ event }) => event === 'lost')).toEqual([])
+    const recovered = events.flatMap(event => (event.event === 'recovered' ? [event] : []))
+    expect(recovered.map(({ route }) => route.map(({ peer }) => peer))).toEqual([['b0', 'a2', 'a4'].map(peerId)])
+    await world.stop()
+  })
+})
+
+describe('peers that do not answer at this moment', () => {
+  test('are no part of the way around one that was lost, where there is another', async () => {
+    const world = await doubled()
+    const ids = prompt(20)
+    const generation = world.generate(world.peers.get(peerId('D'))!, ids, { maxTokens: 30 })
+    const events: GenerationEvent[] = []
+    await settle(
+      (async () => {
+        for await (const event of generation.events()) {
+          events.push(event)
+          if (event.event !== 'token' || event.position !== 30) continue
+          // a2 is on the route, and b4 has no stand-in left once a4 is gone.
+          world.suspects.add(peerId('a2')).add(peerId('b4'))
+          world.kill(peerId('a4'))
+        }
+      })()
+    )
+    expect(tokenIds(events)).toEqual(world.expected(ids, 30))
+    expect(events.flatMap(event => (event.event === 'lost' ? [event.peer] : []))).toEqual([peerId('a4')])
+    const recovered = events.flatMap(event => (event.event === 'recovered' ? [event] : []))
+    // One that has no stand-in is asked all the same. (The toy's routing then asks every suspect.)
+    expect(recovered.map(({ route }) => route.at(-1)!.peer)).toEqual([peerId('b4')])
+    await world.stop()
+  })
+
+  test('nor is one of the route that does not answer', async () => {
+    const world = await doubled()
+    const ids = prompt(20)
+    const generation = world.generate(world.peers.get(peerId('D'))!, ids, { maxTokens: 30 })
+    const events: GenerationEvent[] = []
+    await settle(
+      (async () => {
+        for await (const event of generation.events()) {
+          events.push(event)
+          if (event.event !== 'token' || event.position !== 30) continue
+          world.suspects.add(peerId('a2'))
+          world.kill(peerId('a4'))
+        }
+      })()
+    )
+    expect(tokenIds(events)).toEqual(world.expected(ids, 30))
+    const recovered = events.flatMap(event => (event.event === 'recovered' ? [event] : []))
+    expect(recovered.map(({ route }) => route.map(({ peer }) => peer))).toEqual([['a0', 'b2', 'b4'].map(peerId)])
+    expect(events.flatMap(event => (event.event === 'lost' ? [event.peer] : []))).toEqual([peerId('a4')])
+    await world.stop()
+  })
+})
+
+describe('room for one session', () => {
+  test('S15: what a dead driver has left far down a route gives way as soon as what it left at the head', async () => {
+    const world = new TestWorld({ schedule, delayMs: () => 1 })
+    for (const name of ['a0', 'b0']) await world.add(name, [{ start: 0, end: 3 }])
+    const tail = await world.add('c3', [{ start: 3, end: 6 }])
+    const [first, second] = [await world.add('D1', []), await world.add('D2', [])]
+    const ids = prompt(40)
+    const { engine } = tail.probes[0]!
+    engine.cacheBytesMax = engine.cacheBytes(ids.length + 30)
+    tail.probes[0]!.beforeRun = () => new Promise(resolve => setTimeout(resolve, 20))
+    const reading = collect(world.generate(first, ids, { maxTokens: 30 }).events()).catch(() => {})
+    await vi.advanceTimersByTimeAsync(300)
+    expect(tail.stages.stats.sessions).toBe(1)
+    world.kill(first.id)
+    const startMs = performance.now()
+    // By another head: the one that the dead driver used has no reason to look at what it holds.
+    const other = [peerId('b0'), peerId('c3')].map((peer, i) => ({ peer, start: 3 * i, end: 3 * i + 3 }))
+    const generation = world.generate(second, ids, { maxTokens: 30, routeOf: () => other })
+    const events = await settle(collect(generation.events()))
+    expect(tokenIds(events)).toEqual(world.expected(ids, 30))
+    expect(performance.now() - startMs).toBeLessThan(orphanGraceMs / 3)
+    void reading
+    await vi.advanceTimersByTimeAsync(orphanGraceMs + stageCloseMs)
+    expect(world.cacheBytesUsed).toBe(0)
+    await world.stop()
+  })
+
+  test('many answers at once: each gets its turn, whoever holds a part of what it needs', async () => {
+    const world = await doubled()
+    const ids = prompt(40)
+    for (const { probes } of world.peers.values()) {
+      for (const probe of probes) {
+        probe.engine.cacheBytesMax = probe.engine.cacheBytes(ids.length + 12)
+        probe.beforeRun = () => new Promise(resolve => setTimeout(resolve, 5))
+      }
+    }
+    const driver = world.peers.get(peerId('D'))!
+    // Every way through the copies, so that each holds some of what others need.
+    const drawn = seeded(5)
+    const routeOf = (excluded: ReadonlySet<PeerId>): Hop[] =>
+      [0, 2, 4].map(start => {
+        const copies = ['a', 'b'].map(copy => peerId(`${copy}${start}`)).filter(peer => !excluded.has(peer))
+        if (copies.length === 0) throw new NotCoveredError('nobody is left to ask')
+        return { peer: copies[Math.floor(drawn() * copies.length)]!, start, end: start + 2 }
+      })
+    const answers = Array.from({ length: 12 }, () =>
+      collect(world.generate(driver, ids, { maxTokens: 12, routeOf }).events())
+    )
+    for (const events of await settle(Promise.all(answers))) expect(tokenIds(events)).toEqual(world.expected(ids, 12))
+    await vi.advanceTimersByTimeAsync(orphanGraceMs + stageCloseMs)
+    expect(world.cacheBytesUsed).toBe(0)
+    await world.stop()
+  })
 })
 
 describe('no route', () => {

@@ -3,10 +3,15 @@ import { describe, expect, test } from 'vitest'
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import {
+  cutSettleMs,
+  cutTurnsMax,
   excludedGraceMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
+  roomRetryMaxMs,
+  roomRetryMs,
+  roomWaitMs,
   routeRetryMs,
   routeWaitMs,
   stageCloseMs,
@@ -15,7 +20,7 @@ import {
 } from '../../src/limits.ts'
 import type { Hop } from '../../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
-import { Session } from '../../src/session/session.ts'
+import { Session, type SessionInit } from '../../src/session/session.ts'
 import { stopAt } from '../../src/session/stop.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame, RefuseReason } from '../../src/stage/frame.ts'
@@ -31,17 +36,24 @@ class Kit {
 
   constructor(
     promptIds: readonly number[],
-    { maxTokens = 10, eosIds = [], waitMs }: { maxTokens?: number; eosIds?: number[]; waitMs?: number } = {}
+    {
+      maxTokens = 10,
+      eosIds = [],
+      waitMs,
+      hears,
+      session = '0f'.repeat(16) as SessionId
+    }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'session'>> & { maxTokens?: number; eosIds?: number[] } = {}
   ) {
     this.session = new Session({
       self: peer('D'),
-      session: '0f'.repeat(16) as SessionId,
+      session,
       model: 'cd'.repeat(32) as ModelId,
       vocab: 300,
       promptIds,
       tokensMax: promptIds.length + maxTokens,
       sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
       waitMs,
+      hears,
       stop: stopAt({ eosIds, maxTokens })
     })
   }
@@ -87,6 +99,12 @@ class Kit {
 
   get outputs(): SessionOutput[] {
     return this.effects.flatMap(effect => (effect.kind === 'output' ? [effect.output] : []))
+  }
+
+  /** Those of them that it asks all the same where there is no way around them. */
+  get doubtful(): string[] | undefined {
+    const ask = this.effects.find(effect => effect.kind === 'route')
+    return ask && [...ask.doubtful].map(id => id.slice(8))
   }
 
   /** Whom the session asks to be left out of the route, if it asks for one. */
@@ -162,7 +180,6 @@ describe('an undisturbed session', () => {
 describe('S17: who is charged', () => {
   const cases: [RefuseReason, number, string[]][] = [
     ['not-serving', 1, ['B']],
-    ['no-room', 2, ['C']],
     ['engine', 0, ['A']],
     ['leaving', 1, ['B']],
     ['next-lost', 0, ['B']],
@@ -182,6 +199,128 @@ describe('S17: who is charged', () => {
     // Once: what else is heard of that epoch says nothing new.
     expect(kit.do({ kind: 'tail-lost', epoch: 0 }, { kind: 'head-lost', epoch: 0, message: '' }).effects).toEqual([])
     expect(kit.refuse(0, 1, 'engine').effects).toEqual([])
+  })
+
+  describe('a link between two hops that breaks while this driver hears both', () => {
+    const names = ['A', 'B', 'C']
+    const cut = (): [Kit, Set<PeerId>] => {
+      const heard = new Set(names.map(peer))
+      return [new Kit([1, 2], { hears: each => heard.has(each) }).on(0, names), heard]
+    }
+
+    test('charges nobody, and goes around the one or the other', () => {
+      const [kit] = cut()
+      kit.refuse(0, 0, 'next-silent')
+      expect(kit.outputs).toEqual([])
+      expect([kit.excluded, kit.doubtful]).toEqual([['B'], ['B']])
+      // There was no way around B: perhaps there is one around A.
+      kit.do({ kind: 'routed', route: route(...names) })
+      expect([kit.excluded, kit.doubtful]).toEqual([['A'], ['A']])
+      expect(kit.effects.filter(effect => effect.kind === 'connect')).toEqual([])
+      kit.do({ kind: 'routed', route: route('X', 'B', 'C') })
+      expect(kit.effects).toContainEqual({ kind: 'connect', epoch: 1, peer: peer('X') })
+      expect(kit.wait(cutSettleMs).outputs).toEqual([{ kind: 'cut', peer: peer('A'), next: peer('B') }])
+      kit.do({ kind: 'connected', epoch: 1 }, { kind: 'tail-lost', epoch: 1 })
+      expect([kit.excluded, kit.doubtful]).toEqual([['C', 'A'], ['A']])
+      kit.nowMs += excludeMs
+      expect(kit.do({ kind: 'unroutable', error: new Error('none') }).wait(routeRetryMs).excluded).toEqual([])
+    })
+
+    test('and takes the same way again where there is no other', () => {
+      const [kit] = cut()
+      kit.refuse(0, 0, 'next-lost')
+      for (let i = 0; i < cutTurnsMax; i++) kit.do({ kind: 'routed', route: route(...names) })
+      expect(kit.effects.filter(effect => effect.kind === 'connect')).toEqual([])
+      kit.do({ kind: 'routed', route: route(...names) })
+      expect(kit.effects).toContainEqual({ kind: 'connect', epoch: 1, peer: peer('A') })
+    })
+
+    test('is no such thing when the hop turns out to be lost: then it is charged, before the answer goes on', () => {
+      const [kit, heard] = cut()
+      kit
+        .token(0, 2, 50)
+        .refuse(0, 0, 'next-lost')
+        .do({ kind: 'routed', route: route('A', 'X', 'C') })
+      heard.delete(peer('B'))
+      kit.do({ kind: 'connected', epoch: 1 }).frame(1, { kind: 'ack', epoch: 1, length: 2, steps: 0, tokens: 0 })
+      kit.token(1, 3, 51)
+      expect(kit.outputs.slice(0, 2)).toMatchObject([
+        { kind: 'lost', peer: peer('B'), hop: 1, reason: 'closed' },
+        { kind: 'recovered' }
+      ])
+      expect(kit.refuse(1, 2, 'engine').excluded).toEqual(['B', 'C'])
+    })
+  })
+
+  describe('S24: no room at a hop', () => {
+    test('is no fault: others are asked at once, and what the route holds is left to the next one', () => {
+      const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'no-room')
+      expect(kit.outputs).toEqual([{ kind: 'lost', peer: peer('B'), hop: 1, reason: 'no-room' }])
+      expect([kit.excluded, kit.doubtful]).toEqual([['B'], ['B']])
+      kit.do({ kind: 'routed', route: route('A', 'X') })
+      expect(kit.sent).toEqual([])
+      expect(kit.effects).toMatchObject([
+        { kind: 'hang-up', epoch: 0 },
+        { kind: 'connect', epoch: 1 }
+      ])
+    })
+
+    test('anywhere: a session that has nothing to lose frees what it holds, and each tries again at another time', () => {
+      const times = ['0f', '17', '99'].map(byte => {
+        const kit = new Kit([1, 2], { session: byte.repeat(16) as SessionId }).on(0, ['A', 'B'])
+        kit.refuse(0, 1, 'no-room').do({ kind: 'routed', route: route('A', 'B') })
+        expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+        expect(kit.effects.map(({ kind }) => kind)).toEqual(['send', 'hang-up', 'output'])
+        expect(kit.outputs).toMatchObject([{ kind: 'waiting' }])
+        while (kit.excluded === undefined) kit.wait(1)
+        expect([kit.excluded, kit.doubtful]).toEqual([[], []])
+        return kit.nowMs
+      })
+      expect(new Set(times).size).toBe(3)
+      expect(Math.min(...times)).toBeGreaterThanOrEqual(roomRetryMs / 2)
+      expect(Math.max(...times)).toBeLessThanOrEqual(roomRetryMs + 1)
+    })
+
+    test('in mid-answer: what hops hold is left to them, to be used again or given away', () => {
+      const kit = new Kit([1, 2]).on(0, ['A', 'B']).token(0, 2, 50)
+      kit.refuse(0, 1, 'engine').do({ kind: 'routed', route: route('A', 'X') }, { kind: 'connected', epoch: 1 })
+      kit.refuse(1, 1, 'no-room').do({ kind: 'routed', route: route('A', 'X') })
+      expect(kit.sent).toEqual([])
+      expect(kit.effects[0]).toEqual({ kind: 'hang-up', epoch: 1 })
+    })
+
+    test('is waited for, less and less often, and not for ever', () => {
+      const kit = new Kit([1, 2]).on(0, ['A'])
+      let rounds = 0
+      let told = 0
+      for (let epoch = 0; !kit.outputs.some(({ kind }) => kind === 'end'); epoch++) {
+        rounds++
+        kit.refuse(epoch, 0, 'no-room')
+        told += kit.outputs.length
+        kit.do({ kind: 'routed', route: route('A') })
+        if (kit.outputs.some(({ kind }) => kind === 'end')) break
+        while (kit.excluded === undefined) kit.wait(routeRetryMs)
+        kit.do({ kind: 'routed', route: route('A') }, { kind: 'connected', epoch: epoch + 1 })
+      }
+      expect(kit.outputs.at(-1)).toMatchObject({ outcome: { kind: 'failed', message: /no room/ } })
+      expect(kit.nowMs).toBeGreaterThanOrEqual(roomWaitMs)
+      expect(kit.nowMs).toBeLessThan(roomWaitMs + 2 * roomRetryMaxMs)
+      expect(rounds).toBeLessThan((2 * roomWaitMs) / roomRetryMaxMs + 6)
+      // It is told once, however often it is found.
+      expect(told).toBe(1)
+    })
+
+    test('where nobody has an answer at once, nothing is held meanwhile', () => {
+      const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'no-room').wait(routeRetryMs)
+      expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+      expect(kit.effects).toContainEqual({ kind: 'hang-up', epoch: 0 })
+    })
+
+    test('cancelled meanwhile, it frees what it holds', () => {
+      const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'no-room').do({ kind: 'cancel' })
+      expect(kit.sent).toEqual([{ kind: 'close', epoch: 0 }])
+      expect(kit.outputs.at(-1)).toMatchObject({ kind: 'end', outcome: { kind: 'cancelled' } })
+    })
   })
 
   test('a broken stream to the head or from the tail charges that one', () => {

@@ -52,6 +52,8 @@ export class TestWorld {
   readonly model: ToyModel
   /** Peers that have announced that they are about to go. */
   readonly leaving = new Set<PeerId>()
+  /** Peers that do not answer at this moment. */
+  readonly suspects = new Set<PeerId>()
 
   constructor(init: MemoryWorldInit & { model?: ToyModel } = {}) {
     this.links = new MemoryWorld(init)
@@ -133,9 +135,13 @@ export class TestWorld {
   generate(
     driver: TestPeer,
     prompt: readonly number[],
-    options: SessionOptions & { eosIds?: number[]; routeOf?: (excluded: ReadonlySet<PeerId>) => Hop[] } = {}
+    options: SessionOptions & {
+      eosIds?: number[]
+      routeOf?: (excluded: ReadonlySet<PeerId>) => Hop[]
+      hears?: (peer: PeerId) => boolean
+    } = {}
   ) {
-    const { eosIds = [], routeOf, ...rest } = options
+    const { eosIds = [], routeOf, hears = id => this.peers.has(id) && !this.suspects.has(id), ...rest } = options
     const model: SessionModel = {
       id: modelId,
       layers: this.model.layers,
@@ -149,7 +155,17 @@ export class TestWorld {
         stages: driver.stages,
         tokenizer,
         model,
-        route: async excluded => (routeOf ?? (e => this.route(e)))(excluded),
+        route: async (excluded, { doubtful }) => {
+          const ask = routeOf ?? (e => this.route(e))
+          try {
+            return ask(excluded)
+          } catch (error) {
+            if (doubtful.size === 0) throw error
+            return ask(excluded.difference(doubtful))
+          }
+        },
+        suspects: () => this.suspects,
+        hears,
         leaving: () => this.leaving,
         detour: (route, excluded) => this.#detour(route, excluded),
         onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message])

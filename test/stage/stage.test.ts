@@ -494,18 +494,38 @@ describe('losing and closing', () => {
     expect(seen.findIndex(e => e.kind === 'close' && e.link === -1)).toBeGreaterThan(1)
   })
 
-  test('S15: an orphan waits for its grace time, then frees itself and all below', () => {
+  test('S15: an orphan lets the next hop know, waits for its grace time, then frees itself', () => {
     const kit = middle()
     feed(kit, 0, 5)
-    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    // Without Close: the next hop is an orphan then, too, and may have to give way.
+    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([{ kind: 'close', link: -1 }])
     expect(kit.wait(orphanGraceMs - 1)).toEqual([])
-    const seen = kit.wait(1)
-    expect(seen).toContainEqual({ kind: 'free-engine', seat })
-    expect(sent(seen, -1)).toEqual([{ kind: 'close', epoch: 0 }])
+    expect(kit.wait(1)).toEqual([{ kind: 'free-engine', seat }])
     kit.do({ kind: 'freed', seat })
-    kit.frame(-1, { kind: 'closed', hops: [] })
     expect(kit.stages.busy).toBe(false)
     expect(kit.stages.retainBytes).toBe(0)
+  })
+
+  test('S15: an orphan with a step under way lets go of the next hop only when a recovery would be over', () => {
+    const kit = middle()
+    kit.frame(1, step(0))
+    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    // It may still become a token.
+    expect(sent(kit.computed(seat, { hidden: states(0, 1) }), -1)).toMatchObject([{ kind: 'step', position: 0 }])
+    expect(kit.wait(orphanYieldMs - 1)).toEqual([])
+    expect(kit.wait(1)).toEqual([{ kind: 'close', link: -1 }])
+    expect(kit.wait(1)).toEqual([])
+  })
+
+  test('S15: an orphaned tail keeps its stream to the driver, who would take it for lost', () => {
+    const kit = new Kit('C')
+    kit.do({ kind: 'add', stage: facts(4, 6) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.frame(1, open(2))
+    kit.do({ kind: 'connected', link: -1 })
+    kit.do({ kind: 'opened', seat: `${session}/4-6`, length: 0 })
+    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    expect(kit.wait(orphanYieldMs)).toEqual([])
   })
 
   test('S15: a newer epoch within the grace time finds the cache', () => {
@@ -534,8 +554,8 @@ describe('losing and closing', () => {
       const seen = kit.do(failed)
       expect(sent(seen, 9)).toEqual([])
       // What it frees is freed before the engine is asked again.
-      expect(seen.map(({ kind }) => kind)).toEqual(['send', 'free-engine', 'open-engine'])
-      expect(seen[1]).toEqual({ kind: 'free-engine', seat })
+      expect(seen.map(({ kind }) => kind)).toEqual(['free-engine', 'open-engine'])
+      expect(seen[0]).toEqual({ kind: 'free-engine', seat })
       // There is nobody else who could give way.
       expect(sent(kit.do(failed), 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
     })

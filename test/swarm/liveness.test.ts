@@ -10,6 +10,7 @@ import {
   aliveLateMs,
   aliveOpeningMs,
   aliveSamplesMin,
+  aliveSuspectMs,
   aliveTickMs,
   aliveTickSlowMs,
   beatFastMs,
@@ -27,6 +28,8 @@ interface Verdict {
   readonly of: string
   readonly atMs: number
   readonly alone: boolean
+  /** As the one who judges knew them at that moment. */
+  readonly suspects: readonly string[]
 }
 
 /** Peers in a full mesh over modelled TCP, in virtual time. */
@@ -107,6 +110,10 @@ class Mesh {
     for (const [way, wire] of this.#wires) if (way.split('>').includes(name)) wire.down = true
   }
 
+  suspects(by: string): string[] {
+    return [...this.#peers.get(by)!.suspects].sort()
+  }
+
   rttMs(by: string, of: string): number | undefined {
     return this.#peers.get(by)!.rttMs(of as PeerId)
   }
@@ -124,7 +131,8 @@ class Mesh {
         this.frames += 1
         this.wire(name, effect.peer).send(effect.frame)
       } else if (effect.type === 'silent') {
-        this.verdicts.push({ by: name, of: effect.peer, atMs: this.clock.nowMs, alone: effect.alone })
+        const suspects = this.suspects(name)
+        this.verdicts.push({ by: name, of: effect.peer, atMs: this.clock.nowMs, alone: effect.alone, suspects })
       } else throw new Error(effect.message)
     }
   }
@@ -259,6 +267,46 @@ describe('L4: silence', () => {
     while (!liveness.handle({ type: 'tick', links: [link] }, silentMs).some(e => e.type === 'silent'))
       silentMs += aliveTickMs
     expect(silentMs - ms).toBeLessThan(silenceMaxMs + 1500)
+  })
+})
+
+describe('L8: suspects', () => {
+  test('who falls silent is suspect long before it is given up, and two at once are so together', () => {
+    const mesh = new Mesh(['a', 'b', 'c', 'd'], lan)
+    mesh.clock.run(20_000)
+    expect(mesh.suspects('a')).toEqual([])
+    mesh.cut('b')
+    mesh.cut('c')
+    mesh.clock.run(20_000 + beatFastMs + aliveTickMs + 2 * aliveDoubtMs + aliveSuspectMs + 3 * aliveTickMs)
+    expect(mesh.verdicts).toEqual([])
+    expect(mesh.suspects('a')).toEqual(['b', 'c'])
+    mesh.clock.run(22_000)
+    // At the moment of the first verdict the second was known.
+    expect(mesh.verdicts.find(({ by }) => by === 'a')?.suspects).toEqual(['b', 'c'])
+  })
+
+  test('one that nobody watches is asked when another is in doubt: who falls silent with it is suspect in time', () => {
+    const mesh = new Mesh(['a', 'b', 'c'], lan, { watched: (x, y) => [x, y].sort().join('') === 'ab' })
+    mesh.clock.run(20_000)
+    mesh.cut('b')
+    mesh.cut('c')
+    mesh.clock.run(22_000)
+    expect(mesh.verdicts.find(({ by, of }) => by === 'a' && of === 'b')?.suspects).toEqual(['b', 'c'])
+  })
+
+  test('who answers again is suspect no more, and one that did not run suspects nobody', () => {
+    const mesh = new Mesh(['a', 'b', 'c'], lan)
+    mesh.clock.run(20_000)
+    mesh.stop('b', 500)
+    mesh.clock.run(20_450)
+    expect(mesh.suspects('a')).toEqual(['b'])
+    mesh.clock.run(21_000)
+    expect(mesh.suspects('a')).toEqual([])
+    mesh.stop('a', 450)
+    mesh.clock.run(21_460)
+    expect(mesh.suspects('a')).toEqual([])
+    mesh.clock.run(30_000)
+    expect(mesh.verdicts).toEqual([])
   })
 })
 
