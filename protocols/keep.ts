@@ -274,12 +274,12 @@ export namespace KeepFrame {
 
   export interface KeepFramePutBaseFieldEvent {
     field: '$.put.base'
-    value: bigint
+    value: number
   }
 
   export interface KeepFramePutVersionFieldEvent {
     field: '$.put.version'
-    value: bigint
+    value: number
   }
 
   export interface KeepFramePutFromFieldEvent {
@@ -310,12 +310,12 @@ export namespace KeepFrame {
 
   export interface KeepFrameKeptVersionFieldEvent {
     field: '$.kept.version'
-    value: bigint
+    value: number
   }
 
   export interface KeepFrameEntryVersionFieldEvent {
     field: '$.entry.version'
-    value: bigint
+    value: number
   }
 
   export interface KeepFrameEntryPartsFieldEvent {
@@ -336,7 +336,7 @@ export namespace KeepFrame {
 
   export interface KeepFrameRefusedVersionFieldEvent {
     field: '$.refused.version'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<KeepFrame>): Uint8Array<ArrayBuffer> {
@@ -354,8 +354,8 @@ export namespace KeepFrame {
 
 export interface Put {
   id: Uint8Array<ArrayBuffer>
-  base: bigint
-  version: bigint
+  base: number
+  version: number
   from: number
   parts: Uint8Array<ArrayBuffer>[]
   ttlMs: number
@@ -376,14 +376,14 @@ export namespace Put {
           w.bytes(obj.id)
         }
 
-        if ((obj.base != null && obj.base !== 0n)) {
+        if ((obj.base != null && obj.base !== 0)) {
           w.uint32(16)
-          w.uint64(obj.base)
+          w.uint64Number(obj.base)
         }
 
-        if ((obj.version != null && obj.version !== 0n)) {
+        if ((obj.version != null && obj.version !== 0)) {
           w.uint32(24)
-          w.uint64(obj.version)
+          w.uint64Number(obj.version)
         }
 
         if ((obj.from != null && obj.from !== 0)) {
@@ -409,8 +409,8 @@ export namespace Put {
       }, (reader, length, opts = {}) => {
         const obj: any = {
           id: uint8ArrayAlloc(0),
-          base: 0n,
-          version: 0n,
+          base: 0,
+          version: 0,
           from: 0,
           parts: [],
           ttlMs: 0
@@ -427,11 +427,11 @@ export namespace Put {
               break
             }
             case 2: {
-              obj.base = reader.uint64()
+              obj.base = reader.uint64Number()
               break
             }
             case 3: {
-              obj.version = reader.uint64()
+              obj.version = reader.uint64Number()
               break
             }
             case 4: {
@@ -479,14 +479,14 @@ export namespace Put {
             case 2: {
               yield {
                 field: `${prefix}.base`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
             case 3: {
               yield {
                 field: `${prefix}.version`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -538,12 +538,12 @@ export namespace Put {
 
   export interface PutBaseFieldEvent {
     field: '$.base'
-    value: bigint
+    value: number
   }
 
   export interface PutVersionFieldEvent {
     field: '$.version'
-    value: bigint
+    value: number
   }
 
   export interface PutFromFieldEvent {
@@ -754,7 +754,7 @@ export namespace Remove {
 }
 
 export interface Kept {
-  version: bigint
+  version: number
 }
 
 export namespace Kept {
@@ -767,9 +767,9 @@ export namespace Kept {
           w.fork()
         }
 
-        if ((obj.version != null && obj.version !== 0n)) {
+        if ((obj.version != null && obj.version !== 0)) {
           w.uint32(8)
-          w.uint64(obj.version)
+          w.uint64Number(obj.version)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -777,7 +777,7 @@ export namespace Kept {
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          version: 0n
+          version: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -787,7 +787,7 @@ export namespace Kept {
 
           switch (tag >>> 3) {
             case 1: {
-              obj.version = reader.uint64()
+              obj.version = reader.uint64Number()
               break
             }
             default: {
@@ -808,7 +808,7 @@ export namespace Kept {
             case 1: {
               yield {
                 field: `${prefix}.version`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -826,7 +826,7 @@ export namespace Kept {
 
   export interface KeptVersionFieldEvent {
     field: '$.version'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<Kept>): Uint8Array<ArrayBuffer> {
@@ -843,7 +843,7 @@ export namespace Kept {
 }
 
 export interface Entry {
-  version: bigint
+  version: number
   parts: Uint8Array<ArrayBuffer>[]
   leftMs: number
 }
@@ -858,9 +858,9 @@ export namespace Entry {
           w.fork()
         }
 
-        if ((obj.version != null && obj.version !== 0n)) {
+        if ((obj.version != null && obj.version !== 0)) {
           w.uint32(8)
-          w.uint64(obj.version)
+          w.uint64Number(obj.version)
         }
 
         if (obj.parts != null && obj.parts.length > 0) {
@@ -880,7 +880,7 @@ export namespace Entry {
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          version: 0n,
+          version: 0,
           parts: [],
           leftMs: 0
         }
@@ -892,7 +892,7 @@ export namespace Entry {
 
           switch (tag >>> 3) {
             case 1: {
-              obj.version = reader.uint64()
+              obj.version = reader.uint64Number()
               break
             }
             case 2: {
@@ -929,7 +929,7 @@ export namespace Entry {
             case 1: {
               yield {
                 field: `${prefix}.version`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -969,7 +969,7 @@ export namespace Entry {
 
   export interface EntryVersionFieldEvent {
     field: '$.version'
-    value: bigint
+    value: number
   }
 
   export interface EntryPartsFieldEvent {
@@ -1020,7 +1020,7 @@ export namespace KeepReason {
 
 export interface Refused {
   reason: KeepReason
-  version: bigint
+  version: number
 }
 
 export namespace Refused {
@@ -1038,9 +1038,9 @@ export namespace Refused {
           KeepReason.codec().encode(obj.reason, w)
         }
 
-        if ((obj.version != null && obj.version !== 0n)) {
+        if ((obj.version != null && obj.version !== 0)) {
           w.uint32(16)
-          w.uint64(obj.version)
+          w.uint64Number(obj.version)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1049,7 +1049,7 @@ export namespace Refused {
       }, (reader, length, opts = {}) => {
         const obj: any = {
           reason: KeepReason.UNSPECIFIED,
-          version: 0n
+          version: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1063,7 +1063,7 @@ export namespace Refused {
               break
             }
             case 2: {
-              obj.version = reader.uint64()
+              obj.version = reader.uint64Number()
               break
             }
             default: {
@@ -1091,7 +1091,7 @@ export namespace Refused {
             case 2: {
               yield {
                 field: `${prefix}.version`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1114,7 +1114,7 @@ export namespace Refused {
 
   export interface RefusedVersionFieldEvent {
     field: '$.version'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<Refused>): Uint8Array<ArrayBuffer> {
@@ -1605,10 +1605,10 @@ export namespace KeptTokens {
 
 export interface ShelfFile {
   owner: string
-  version: bigint
+  version: number
   parts: Uint8Array<ArrayBuffer>[]
   leftMs: number
-  savedMs: bigint
+  savedMs: number
 }
 
 export namespace ShelfFile {
@@ -1626,9 +1626,9 @@ export namespace ShelfFile {
           w.string(obj.owner)
         }
 
-        if ((obj.version != null && obj.version !== 0n)) {
+        if ((obj.version != null && obj.version !== 0)) {
           w.uint32(16)
-          w.uint64(obj.version)
+          w.uint64Number(obj.version)
         }
 
         if (obj.parts != null && obj.parts.length > 0) {
@@ -1643,9 +1643,9 @@ export namespace ShelfFile {
           w.uint32(obj.leftMs)
         }
 
-        if ((obj.savedMs != null && obj.savedMs !== 0n)) {
+        if ((obj.savedMs != null && obj.savedMs !== 0)) {
           w.uint32(40)
-          w.uint64(obj.savedMs)
+          w.uint64Number(obj.savedMs)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1654,10 +1654,10 @@ export namespace ShelfFile {
       }, (reader, length, opts = {}) => {
         const obj: any = {
           owner: '',
-          version: 0n,
+          version: 0,
           parts: [],
           leftMs: 0,
-          savedMs: 0n
+          savedMs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1671,7 +1671,7 @@ export namespace ShelfFile {
               break
             }
             case 2: {
-              obj.version = reader.uint64()
+              obj.version = reader.uint64Number()
               break
             }
             case 3: {
@@ -1687,7 +1687,7 @@ export namespace ShelfFile {
               break
             }
             case 5: {
-              obj.savedMs = reader.uint64()
+              obj.savedMs = reader.uint64Number()
               break
             }
             default: {
@@ -1719,7 +1719,7 @@ export namespace ShelfFile {
             case 2: {
               yield {
                 field: `${prefix}.version`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1748,7 +1748,7 @@ export namespace ShelfFile {
             case 5: {
               yield {
                 field: `${prefix}.savedMs`,
-                value: reader.uint64()
+                value: reader.uint64Number()
               }
               break
             }
@@ -1771,7 +1771,7 @@ export namespace ShelfFile {
 
   export interface ShelfFileVersionFieldEvent {
     field: '$.version'
-    value: bigint
+    value: number
   }
 
   export interface ShelfFilePartsFieldEvent {
@@ -1787,7 +1787,7 @@ export namespace ShelfFile {
 
   export interface ShelfFileSavedMsFieldEvent {
     field: '$.savedMs'
-    value: bigint
+    value: number
   }
 
   export function encode (obj: Partial<ShelfFile>): Uint8Array<ArrayBuffer> {

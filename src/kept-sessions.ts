@@ -65,7 +65,7 @@ export class KeptSessions {
    * Makes a session kept.
    *
    * @param after the version under which it was found when it is resumed; 0 for a new one.
-   * @param classes asked once there is a route: the numeric class of each layer.
+   * @param classes the numeric class of each layer; none before the first route.
    * @throws {InvalidOptionError} {InvalidKeyError}
    */
   async keep(
@@ -79,7 +79,13 @@ export class KeptSessions {
     const named = await this.#named(session)
     return ({ ids, exact, ...content }, onWarning) => {
       const question = { ...content, model, ttlMs, classes: classes() }
-      return this.#service.keep(named, { question, ids, exact, after }, onWarning)
+      const keeper = this.#service.keep(named, { question, ids, exact, after }, onWarning)
+      return {
+        routed: () => keeper.routed(classes()),
+        token: id => keeper.token(id),
+        inexact: () => keeper.inexact(),
+        end: stop => keeper.end(stop)
+      }
     }
   }
 

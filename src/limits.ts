@@ -331,6 +331,8 @@ export const keepAvoidMs = 10_000
 export const keepFetchMs = 3_000
 /** A changed entry reaches the disk within this; what is lost with it is computed again. */
 export const keepSaveMs = 1_000
+/** How often a driver looks whether the keepers of an answer that has ended are still there. */
+export const keepWatchMs = 1_000
 /** How often a keeper looks for what has expired. */
 export const keepTickMs = 1_000
 

@@ -33,13 +33,13 @@ export function encodeRequest(request: KeepRequest): Uint8Array {
   if (request.kind === 'remove') return KeepFrame.encode({ remove: { id } })
   const { base, version, from, parts, ttlMs } = request
   return KeepFrame.encode({
-    put: { id, base: BigInt(base), version: BigInt(version), from, parts: parts.map(owned), ttlMs }
+    put: { id, base, version, from, parts: parts.map(owned), ttlMs }
   })
 }
 
 /** Encodes one answer. */
 export function encodeAnswer(answer: KeepAnswer): Uint8Array {
-  const version = BigInt(answer.version)
+  const { version } = answer
   if (answer.kind === 'kept') return KeepFrame.encode({ kept: { version } })
   if (answer.kind === 'refused') return KeepFrame.encode({ refused: { reason: reasons[answer.reason], version } })
   return KeepFrame.encode({ entry: { version, parts: answer.parts.map(owned), leftMs: answer.leftMs } })
@@ -94,9 +94,9 @@ function entryId(bytes: Uint8Array): EntryId {
   return bytesToHex(bytes)
 }
 
-function versionOf(value: bigint): number {
-  if (value > BigInt(keepVersionMax)) throw new ProtocolError(`version ${value} is over ${keepVersionMax}`)
-  return Number(value)
+function versionOf(value: number): number {
+  if (value > keepVersionMax) throw new ProtocolError(`version ${value} is over ${keepVersionMax}`)
+  return value
 }
 
 /** Copies, so that what is kept does not hold the buffers that it came in. */

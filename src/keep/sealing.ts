@@ -57,7 +57,8 @@ export class Sealing {
   begin(question: KeptQuestion): PartSealer {
     const run = randomBytes(runBytes)
     return {
-      head: version => this.#seal(0, version, noRun, packHead(run, question)),
+      head: (version, classes = question.classes) =>
+        this.#seal(0, version, noRun, packHead(run, { ...question, classes })),
       tokens: (index, version, part) => this.#seal(index, version, run, packTokens(part))
     }
   }
@@ -129,7 +130,8 @@ export class Sealing {
 
 /** Seals the parts of one answer. The same part sealed twice gives other bytes. */
 export interface PartSealer {
-  head(version: number): Uint8Array
+  /** @param classes where they are known by now, and were not when it began */
+  head(version: number, classes?: readonly string[]): Uint8Array
   tokens(index: number, version: number, part: TokensPart): Uint8Array
 }
 

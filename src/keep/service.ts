@@ -4,7 +4,15 @@
  */
 import type { PeerId } from '../base/ids.ts'
 import { ProtocolError, UnknownSessionError } from '../errors.ts'
-import { keepAnswerMs, keepEntryBytesMax, keepFetchMs, keepFlushMs } from '../limits.ts'
+import {
+  keepAnswerMs,
+  keepEntryBytesMax,
+  keepFetchMs,
+  keepFlushMs,
+  keepPeerBytesMax,
+  keepPeerEntriesMax,
+  keepWatchMs
+} from '../limits.ts'
 import type { Links } from '../swarm/links.ts'
 import { KeeperLine } from './channel-service.ts'
 import type { KeptQuestion, KeptSession, KeptStop } from './kept.ts'
@@ -43,10 +51,15 @@ export interface FoundSession extends KeptSession {
 
 /** One session that is kept while it is generated. None of this waits for anything. */
 export interface SessionKeeper {
+  /** Its first route is there. Only the first call counts. @param classes [layers] the class that computes each layer */
+  routed(classes: readonly string[]): void
   token(id: number): void
   /** From here on tokens may differ from the undisturbed answer. */
   inexact(): void
-  /** No further token comes. What is not there yet is sent on for a while. */
+  /**
+   * No further token comes. What is not there yet is sent on, and keepers that go are replaced, until the session's time
+   * has passed or this peer stops.
+   */
   end(stop: KeptStop): void
 }
 
@@ -64,7 +77,7 @@ export interface KeepService {
   /** What this peer keeps for others. */
   readonly shelf: Pick<ShelfService, 'entries' | 'bytes'>
   /**
-   * Keeps a session from now on.
+   * Keeps a session from now on, in the place of an older one of that name and key that has ended.
    *
    * @param onWarning called for what goes wrong; nothing of it ends the session.
    */
@@ -102,6 +115,7 @@ class Service implements KeepService {
     onWarning: (message: string) => void
   ): SessionKeeper {
     const sealing = new Sealing(key, name)
+    this.#unwatch(sealing)
     const running: Running = new Running({
       service: this.#init,
       sealing,
@@ -111,11 +125,13 @@ class Service implements KeepService {
         ids,
         ttlMs: question.ttlMs,
         version: Math.max((this.#init.clock ?? Date.now)(), after + 1),
+        routed: false,
         rank: peers => rank(sealing.tag, peers)
       }),
       ids,
       exact,
       onWarning,
+      onWatch: () => this.#bound(),
       onEnd: () => this.#running.delete(running)
     })
     this.#running.add(running)
@@ -145,7 +161,9 @@ class Service implements KeepService {
 
   async forget({ name, key }: SessionName, { signal }: { signal: AbortSignal }): Promise<number> {
     let removed = 0
-    await this.#askAll({ kind: 'remove' }, new Sealing(key, name), signal, answer => {
+    const sealing = new Sealing(key, name)
+    this.#unwatch(sealing)
+    await this.#askAll({ kind: 'remove' }, sealing, signal, answer => {
       if (answer.kind === 'kept') removed++
     })
     return removed
@@ -154,7 +172,25 @@ class Service implements KeepService {
   async stop(): Promise<void> {
     // Whoever has just ended may still have its last tokens on the way.
     await Promise.all([...this.#running].map(running => running.finish(undefined)))
+    for (const running of [...this.#running]) running.close()
     await this.shelf.stop()
+  }
+
+  /** What is kept of an answer that has ended is left to its keepers. */
+  #unwatch(sealing: Sealing): void {
+    const self = sealing.id(this.#init.links.self)
+    for (const running of [...this.#running]) if (running.watching && running.id === self) running.close()
+  }
+
+  /** No more is watched over than keepers take of one peer: the oldest goes first. */
+  #bound(): void {
+    const watched = [...this.#running].filter(({ watching }) => watching)
+    let bytes = watched.reduce((sum, each) => sum + each.bytes, 0)
+    for (const [i, oldest] of watched.entries()) {
+      if (watched.length - i <= keepPeerEntriesMax && bytes <= keepPeerBytesMax) break
+      bytes -= oldest.bytes
+      oldest.close()
+    }
   }
 
   /** Asks all reachable peers and this one at once. Returns how many. @throws the signal's reason. */
@@ -193,6 +229,8 @@ interface RunningInit {
   readonly ids: readonly number[]
   readonly exact: boolean
   readonly onWarning: (message: string) => void
+  /** It has ended and is watched over from now on. */
+  readonly onWatch: () => void
   readonly onEnd: () => void
 }
 
@@ -207,8 +245,11 @@ class Running implements SessionKeeper {
   #timer: NodeJS.Timeout | undefined
   readonly #done = Promise.withResolvers<void>()
   #ending: NodeJS.Timeout | undefined
+  #classes: readonly string[] | undefined
   #exact: boolean
   #over = false
+  /** The answer has ended, and every keeper has had all of it. */
+  #watching = false
 
   constructor(init: RunningInit) {
     this.#init = init
@@ -217,10 +258,28 @@ class Running implements SessionKeeper {
     this.#exact = init.exact
   }
 
+  get watching(): boolean {
+    return this.#watching
+  }
+
+  /** What this peer itself would know it by: the same for one name and key. */
+  get id(): string {
+    return this.#init.sealing.id(this.#init.service.links.self)
+  }
+
+  get bytes(): number {
+    return this.#parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  }
+
   begin(): void {
-    this.#timer = setInterval(() => this.#look(), keepFlushMs)
-    this.#timer.unref()
+    this.#every(keepFlushMs)
     this.#look()
+  }
+
+  routed(classes: readonly string[]): void {
+    if (this.#over || this.#classes !== undefined) return
+    this.#classes = classes
+    this.#feed({ kind: 'routed' })
   }
 
   token(id: number): void {
@@ -237,14 +296,31 @@ class Running implements SessionKeeper {
     void this.finish(stop)
   }
 
-  /** Resolves when every keeper has everything, or the time for it has passed. */
+  /** Resolves when every keeper has everything, or the time to wait for it has passed. */
   finish(stop: KeptStop): Promise<void> {
     if (this.#ending === undefined && !this.#over) {
-      this.#ending = setTimeout(() => this.#close(), keepAnswerMs)
+      this.#ending = setTimeout(() => this.#done.resolve(), keepAnswerMs)
       this.#ending.unref()
       this.#feed({ kind: 'end', stop })
     }
     return this.#done.promise
+  }
+
+  /** Leaves it to its keepers. */
+  close(): void {
+    if (this.#over) return
+    this.#over = true
+    clearInterval(this.#timer)
+    clearTimeout(this.#ending)
+    this.#hangUp()
+    this.#init.onEnd()
+    this.#done.resolve()
+  }
+
+  #every(ms: number): void {
+    clearInterval(this.#timer)
+    this.#timer = setInterval(() => this.#look(), ms)
+    this.#timer.unref()
   }
 
   #look(): void {
@@ -265,12 +341,12 @@ class Running implements SessionKeeper {
         const { index, version, start, end, stop } = effect
         const { sealer } = this.#init
         const part = { start, ids: this.#ids.slice(start, end), stop, exact: this.#exact }
-        this.#parts[index] = index === 0 ? sealer.head(version) : sealer.tokens(index, version, part)
-        const bytes = this.#parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
+        this.#parts[index] = index === 0 ? sealer.head(version, this.#classes) : sealer.tokens(index, version, part)
+        const { bytes } = this
         if (bytes <= keepEntryBytesMax) break
         // Keepers would take it for a violation. What they have stays with them until its time is over.
         this.#init.onWarning(`the session is too long to be kept: sealed it has over ${keepEntryBytesMax} bytes`)
-        this.#close()
+        this.close()
         break
       }
       case 'put':
@@ -284,13 +360,21 @@ class Running implements SessionKeeper {
         this.#init.onWarning(effect.message)
         break
       case 'settled':
-        this.#close()
+        this.#done.resolve()
+        this.#hangUp()
+        if (this.#watching) break
+        this.#watching = true
+        this.#every(keepWatchMs)
+        this.#init.onWatch()
+        break
+      case 'over':
+        this.close()
         break
     }
   }
 
-  async #put({ peer, base, version, from, end }: WriterEffect & { kind: 'put' }): Promise<void> {
-    const { service, sealing, writer } = this.#init
+  async #put({ peer, base, version, from, end, ttlMs }: WriterEffect & { kind: 'put' }): Promise<void> {
+    const { service, sealing } = this.#init
     const line =
       this.#lines.get(peer) ?? new KeeperLine({ links: service.links, peer, onViolation: service.onViolation })
     this.#lines.set(peer, line)
@@ -304,7 +388,7 @@ class Running implements SessionKeeper {
         version,
         from,
         parts,
-        ttlMs: writer.ttlMs
+        ttlMs
       })
       event =
         answer.kind === 'entry'
@@ -317,14 +401,8 @@ class Running implements SessionKeeper {
     if (this.#lines.get(peer) === line) this.#feed(event)
   }
 
-  #close(): void {
-    if (this.#over) return
-    this.#over = true
-    clearInterval(this.#timer)
-    clearTimeout(this.#ending)
+  #hangUp(): void {
     for (const line of this.#lines.values()) line.close()
     this.#lines.clear()
-    this.#init.onEnd()
-    this.#done.resolve()
   }
 }

@@ -175,10 +175,10 @@ class Service implements ShelfService {
   #encode(entry: ShelfEntry): Uint8Array {
     return ShelfFile.encode({
       owner: entry.owner,
-      version: BigInt(entry.version),
+      version: entry.version,
       parts: entry.parts.map(part => part as Uint8Array<ArrayBuffer>),
       leftMs: Math.max(1, Math.floor(entry.untilMs - this.#now())),
-      savedMs: BigInt(Math.max(0, this.#clock()))
+      savedMs: Math.max(0, this.#clock())
     })
   }
 
@@ -209,13 +209,13 @@ class Service implements ShelfService {
       const { size } = await stat(path)
       if (size > keepFrameBytesMax) return undefined
       const file = ShelfFile.decode(await readFile(path), { limits: { parts: keepPartsMax } })
-      const savedMs = Number(file.savedMs)
+      const { savedMs } = file
       // A clock that went back, or one without a battery that began anew in 1970, does not make an entry older.
       const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock() - savedMs)
-      if (leftMs <= 0 || file.version > BigInt(keepVersionMax)) return undefined
+      if (leftMs <= 0 || file.version > keepVersionMax) return undefined
       const { owner, parts } = file
       const untilMs = this.#now() + leftMs
-      return { savedMs, entry: { id: name, owner: owner as PeerId, version: Number(file.version), parts, untilMs } }
+      return { savedMs, entry: { id: name, owner: owner as PeerId, version: file.version, parts, untilMs } }
     } catch {
       return undefined
     }

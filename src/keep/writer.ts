@@ -1,7 +1,7 @@
 /**
- * Keeps one session at other peers while it is generated, as a pure decider: what to seal when, whom to send it, whom
- * to take instead. It never makes anything wait: a put is under way at a keeper or not, and whatever happens meanwhile
- * goes with the next one.
+ * Keeps one session at other peers while it is generated, and afterwards as long as it is to be kept, as a pure decider:
+ * what to seal when, whom to send it, whom to take instead. It never makes anything wait: a put is under way at a keeper
+ * or not, and whatever happens meanwhile goes with the next one.
  */
 import type { PeerId } from '../base/ids.ts'
 import { keepAvoidMs, keepersMax, keepFlushMs, keepFlushTokens, keepPartTokens, keepVersionMax } from '../limits.ts'
@@ -16,6 +16,8 @@ export interface WriterInit {
   readonly ttlMs: number
   /** The first version; above all that are known. */
   readonly version: number
+  /** False while it has no route: that others are too few is no news then. @default true */
+  readonly routed?: boolean
   /** Live peers in the order in which they are to keep this session. */
   readonly rank: (live: readonly PeerId[]) => readonly PeerId[]
 }
@@ -23,6 +25,8 @@ export interface WriterInit {
 export type WriterEvent =
   /** The first event, and a look at the time and at who is live: other peers that are connected. */
   | { readonly kind: 'tick'; readonly live: readonly PeerId[] }
+  /** The first route is there: the head says more now. */
+  | { readonly kind: 'routed' }
   | { readonly kind: 'token'; readonly id: number }
   /** No further token comes; `stop` is undefined when the answer was broken off. */
   | { readonly kind: 'end'; readonly stop: KeptStop }
@@ -48,12 +52,16 @@ export type WriterEffect =
       readonly version: number
       readonly from: number
       readonly end: number
+      /** How long it is to be kept from then on. */
+      readonly ttlMs: number
     }
   /** This peer is no keeper any more: its stream can go. */
   | { readonly kind: 'drop'; readonly peer: PeerId }
   | { readonly kind: 'warning'; readonly message: string }
-  /** After the end: every keeper has everything, or there is none. */
+  /** After the end: every keeper has everything, or there is none. Again whenever keepers that went were replaced. */
   | { readonly kind: 'settled' }
+  /** Its time has passed, or nobody wants it any more: no further event matters. */
+  | { readonly kind: 'over' }
 
 interface Keeper {
   /** The version it has; 0 for none, or none that is known. */
@@ -80,9 +88,18 @@ export class Writer {
   #live: readonly PeerId[] = []
   /** How many keepers the last warning spoke of. */
   #told = keepersMax
+  #routed: boolean
   #stop: KeptStop
-  #ended = false
+  /** When the answer ended. */
+  #endMs: number | undefined
+  /** After the end: everybody has everything now; they all had once, so it is only watched over. */
   #settled = false
+  #watching = false
+  /** While it is watched over, before a new keeper is taken: does the other one still have it? */
+  #asking = false
+  /** It has just said so. */
+  #isWanted = false
+  #over = false
   #effects: WriterEffect[] = []
   #nowMs = 0
 
@@ -90,10 +107,7 @@ export class Writer {
     this.#init = init
     this.#ids = [...init.ids]
     this.#version = init.version - 1
-  }
-
-  get ttlMs(): number {
-    return this.#init.ttlMs
+    this.#routed = init.routed ?? true
   }
 
   /** The peers that keep the session, or are about to. */
@@ -103,15 +117,22 @@ export class Writer {
 
   handle(event: WriterEvent, nowMs: number): WriterEffect[] {
     this.#nowMs = nowMs
+    if (this.#over) return []
     switch (event.kind) {
       case 'tick':
         this.#live = event.live
+        if (this.#watching && this.#leftMs() <= 0) this.#finish()
+        break
+      case 'routed':
+        this.#routed = true
+        // From the head on, as if nothing had been sealed.
+        this.#sealed = undefined
         break
       case 'token':
         this.#ids.push(event.id)
         break
       case 'end':
-        this.#ended = true
+        this.#endMs = nowMs
         this.#stop = event.stop
         this.#seal()
         break
@@ -122,9 +143,11 @@ export class Writer {
         if (this.#keepers.has(event.peer)) this.#avoid(event.peer, nowMs + keepAvoidMs)
         break
     }
-    this.#choose()
-    if (this.#due()) this.#seal()
-    this.#send()
+    if (!this.#over) {
+      this.#choose()
+      if (this.#due()) this.#seal()
+      this.#send()
+    }
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -134,16 +157,25 @@ export class Writer {
 
   /** Those that live stay; empty places are filled in the order of rank. */
   #choose(): void {
-    if (this.#settled) return
     for (const peer of [...this.#keepers.keys()]) if (!this.#live.includes(peer)) this.#drop(peer)
     for (const [peer, untilMs] of this.#avoided) if (untilMs <= this.#nowMs) this.#avoided.delete(peer)
-    if (this.#keepers.size < keepersMax) {
+    if (this.#keepers.size === 0) this.#asking = false
+    if (this.#keepers.size < keepersMax && !this.#asking) {
       const free = this.#live.filter(peer => !this.#keepers.has(peer) && !this.#avoided.has(peer))
-      for (const peer of this.#init.rank(free).slice(0, keepersMax - this.#keepers.size)) {
-        this.#keepers.set(peer, { held: 0, accepted: false, outdone: false, underWay: undefined })
+      const chosen = this.#init.rank(free).slice(0, keepersMax - this.#keepers.size)
+      if (chosen.length > 0 && this.#watching && this.#keepers.size > 0 && !this.#isWanted) {
+        // Whoever has the key may have had it removed meanwhile: then it must not come back.
+        this.#asking = true
+        this.#seal()
+      } else {
+        for (const peer of chosen) {
+          this.#keepers.set(peer, { held: 0, accepted: false, outdone: false, underWay: undefined })
+        }
       }
     }
+    this.#isWanted = false
     const { size } = this.#keepers
+    if (!this.#routed || this.#watching) return
     if (size !== this.#told && size < keepersMax) {
       const where = size === 0 ? 'by no other peer' : `by ${size} other peer only, not ${keepersMax}`
       this.#warn(`session ${this.#init.name} is kept ${where}: no more are reachable that can keep it`)
@@ -169,6 +201,11 @@ export class Writer {
     if (answer.kind === 'kept') {
       keeper.held = version
       keeper.accepted = true
+      this.#isWanted = this.#asking
+      this.#asking = false
+    } else if (this.#asking && (answer.reason === 'gap' || answer.reason === 'stale')) {
+      // It was removed, or somebody else has gone on with it.
+      this.#finish()
     } else if (answer.reason === 'gap' && keeper.held > 0) {
       // It lost what it had, as after a restart: everything is sent again.
       keeper.held = 0
@@ -195,7 +232,7 @@ export class Writer {
 
   /** Whether there is enough to say. An entry that nothing is added to is put again long before it expires. */
   #due(): boolean {
-    if (this.#ended || this.#keepers.size === 0) return false
+    if (this.#endMs !== undefined || this.#keepers.size === 0) return false
     if (this.#sealed === undefined) return true
     const quietMs = this.#nowMs - this.#sealedMs
     const fresh = this.#ids.length - this.#sealed
@@ -232,13 +269,25 @@ export class Writer {
         keeper.underWay = this.#version
         const from = keeper.held === 0 ? 0 : this.#parts.findIndex(version => version > keeper.held)
         const base = from === 0 ? 0 : keeper.held
-        this.#effects.push({ kind: 'put', peer, base, version: this.#version, from, end: this.#parts.length })
+        const ttlMs = Math.max(1, Math.ceil(this.#leftMs()))
+        this.#effects.push({ kind: 'put', peer, base, version: this.#version, from, end: this.#parts.length, ttlMs })
       }
     }
+    if (this.#endMs === undefined) return
     const settled = [...this.#keepers.values()].every(({ held }) => held === this.#version)
-    if (!this.#ended || this.#settled || !settled) return
-    this.#settled = true
-    this.#effects.push({ kind: 'settled' })
+    if (settled && !this.#settled) this.#effects.push({ kind: 'settled' })
+    this.#settled = settled
+    this.#watching ||= settled
+  }
+
+  /** How long it is still to be kept: after the end no longer than was asked for. */
+  #leftMs(): number {
+    return this.#init.ttlMs - (this.#nowMs - (this.#endMs ?? this.#nowMs))
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#effects.push({ kind: 'over' })
   }
 
   #warn(message: string): void {

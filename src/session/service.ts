@@ -70,7 +70,7 @@ export interface SessionParts {
     route: readonly Hop[],
     excluded: ReadonlySet<PeerId>
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
-  /** Keeps the session with other peers from its first route on. @default nobody does */
+  /** Keeps the session with other peers from the moment it is asked. @default nobody does */
   keep?: SessionKeep
   /** Called once when the session has ended: its last route is no longer used. */
   onEnd?: () => void
@@ -97,6 +97,8 @@ export type SessionKeep = (content: SessionContent, onWarning: (message: string)
 
 /** Takes what happens to a session that is kept. None of it waits. */
 export interface SessionKeeper {
+  /** There is a route. Only the first call counts. */
+  routed(): void
   token(id: number): void
   /** From here on tokens may differ from the undisturbed answer. */
   inexact(): void
@@ -295,17 +297,22 @@ async function* keep(
   { keep, model }: SessionParts,
   options: SessionOptions
 ): AsyncGenerator<Timed> {
-  let asked: (SessionOutput & { kind: 'prompt' }) | undefined
   let keeper: SessionKeeper | undefined
   const warnings: string[] = []
   try {
     for await (const output of source) {
       if (output.kind === 'prompt') {
-        asked = output
-      } else if (output.kind === 'route' && keep !== undefined) {
-        const { ids: promptIds, answered: ids = [], exact } = asked!
-        const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
-        keeper = keep({ promptIds, ids, exact, sampling, maxTokens }, message => warnings.push(message))
+        if (keep !== undefined) {
+          // Before there is a route, which may take long: the prompt at least is then not lost with this peer.
+          const { ids: promptIds, answered: ids = [], exact } = output
+          const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+          keeper = keep({ promptIds, ids, exact, sampling, maxTokens }, message => warnings.push(message))
+        }
+        yield output
+        continue
+      }
+      if (output.kind === 'route') {
+        keeper?.routed()
       } else if (output.kind === 'token') {
         keeper?.token(output.id)
       } else if (output.kind === 'recovered') {

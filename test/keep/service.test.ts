@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest'
 import { encodeRequest } from '../../src/keep/codec.ts'
 import { keepProtocol, type PutRequest } from '../../src/keep/message.ts'
 import { Sealing } from '../../src/keep/sealing.ts'
-import { keepEntryBytesMax, keepFlushMs, keepPartTokens } from '../../src/limits.ts'
+import { keepEntryBytesMax, keepFlushMs, keepPartTokens, keepWatchMs } from '../../src/limits.ts'
 import { Kit, type KitPeer, key, otherKey, peer, question, until } from './kit.ts'
 
 let kit: Kit
@@ -105,11 +105,51 @@ test('K13: another takes the place of a keeper that is gone, and nobody is told'
   expect(warnings).toEqual([])
 })
 
+test('K12: the prompt is kept before there is a route', async () => {
+  const [driver, other] = await four()
+  const unrouted = { ...begun, question: { ...question, classes: [] } }
+  const keeper = driver.keep.keep(named, unrouted, () => {})
+  const find = () => other.keep.find(named, { signal: signal() })
+  await until(() => holders().length === 2, 'two keepers')
+  expect(await find()).toMatchObject({ promptIds: question.promptIds, ids: [], classes: [], stop: undefined })
+  keeper.routed(['x', 'y'])
+  await until(async () => (await find()).classes.length === 2, 'the classes are there')
+  keeper.token(5)
+  kit.kill(driver.id)
+  expect((await find()).classes).toEqual(['x', 'y'])
+  keeper.end(undefined)
+})
+
+test('K13: another takes the place of a keeper that goes after the end, as long as the driver lives', async () => {
+  const [driver] = await four()
+  await keepWhole(driver, 300)
+  const [first, second] = holders()
+  kit.kill(first!.id)
+  await until(() => holders().length === 2, 'two keepers again')
+  kit.kill(second!.id)
+  await until(() => holders().length === 1, 'the last one has it')
+  const [last] = [...kit.peers.values()].filter(({ id }) => id !== driver.id)
+  expect(last!.keep.shelf.entries).toBe(1)
+  expect(await last!.keep.find(named, { signal: signal() })).toMatchObject({ ids: numbers(300), stop: 'length' })
+})
+
+test('K9, K13: what was forgotten is not put again by the driver whose answer it was', async () => {
+  const [driver, other] = await four()
+  await keepWhole(driver, 5)
+  const [first] = holders()
+  expect(await other.keep.forget(named, { signal: signal() })).toBe(2)
+  kit.kill(first!.id)
+  // Whoever is left refuses what the driver puts to it: only then does it know.
+  await new Promise(resolve => setTimeout(resolve, 3 * keepWatchMs))
+  expect(holders()).toEqual([])
+})
+
 test('K13: says how many keep it where others are too few, and keeps it all the same', async () => {
   kit = await Kit.create()
   const driver = await kit.add('A')
   const warnings: string[] = []
   const keeper = driver.keep.keep(named, begun, message => warnings.push(message))
+  keeper.routed(question.classes)
   expect(warnings).toEqual(['session story is kept by no other peer: no more are reachable that can keep it'])
   for (const id of numbers(10)) keeper.token(id)
   const late = await kit.add('B')
@@ -217,6 +257,7 @@ test('K1: a keeper that answers what it was not asked, or nonsense, is a violati
   kit.peers.set(peer('X'), { ...driver, id: peer('X'), keep: good.keep })
   const warnings: string[] = []
   const keeper = driver.keep.keep(named, begun, message => warnings.push(message))
+  keeper.routed(question.classes)
   await until(() => driver.violations.length > 0, 'it is counted')
   await until(() => good.keep.shelf.entries === 1, 'the other one keeps it')
   expect(warnings.at(-1)).toContain('by 1 other peer only')
@@ -257,8 +298,10 @@ test('K14: keepers see neither text nor tokens nor names nor keys, on disk as in
   await until(() => holders().length === 2, 'two keepers')
   const sizes = new Set<number>()
   for (const { folder } of holders()) {
-    await until(async () => (await readdir(folder)).length === 1, 'it is on disk')
-    const [file] = await readdir(folder)
+    // Under its own name: until then it is being written.
+    const whole = async () => (await readdir(folder)).filter(name => !name.endsWith('.new'))
+    await until(async () => (await whole()).length === 1, 'it is on disk')
+    const [file] = await whole()
     const bytes = await readFile(join(folder, file!))
     for (const secret of [
       ...ids.map(le32),

@@ -17,9 +17,9 @@ class Desk {
   live: PeerId[]
   effects: WriterEffect[] = []
 
-  constructor(live: PeerId[], { ids = [] as number[], version = 100 } = {}) {
+  constructor(live: PeerId[], { ids = [] as number[], version = 100, routed = true } = {}) {
     this.live = live
-    this.writer = new Writer({ name: 'n', ids, ttlMs, version, rank: peers => [...peers].sort() })
+    this.writer = new Writer({ name: 'n', ids, ttlMs, version, routed, rank: peers => [...peers].sort() })
   }
 
   do(...events: WriterEvent[]): this {
@@ -81,6 +81,18 @@ describe('a session that is kept', () => {
     ])
     desk.kept(A, B).tokens(keepFlushTokens)
     expect(desk.seals).toEqual([[1, 102, 0, 3 + keepFlushTokens]])
+  })
+
+  test('K12: the prompt goes out before there is a route, and all of it anew with the first one', () => {
+    const desk = new Desk([A], { routed: false }).tick()
+    expect(desk.seals).toEqual([[0, 100, 0, 0]])
+    expect(desk.puts).toEqual([[A, 0, 100, 0, 1]])
+    // That one keeper is too few is no news while there is no answer.
+    expect(desk.warnings).toEqual([])
+    desk.do({ kind: 'routed' })
+    expect(desk.seals).toEqual([[0, 101, 0, 0]])
+    expect(desk.warnings).toHaveLength(1)
+    expect(desk.kept(A).puts).toEqual([[A, 0, 101, 0, 1]])
   })
 
   test('seals nothing but the last part again', () => {
@@ -194,6 +206,50 @@ describe('a session that is kept', () => {
     expect(desk.kept(A).effects).toEqual([])
     expect(desk.kept(B).effects).toEqual([{ kind: 'settled' }])
     expect(new Desk([]).tick().do({ kind: 'end', stop: undefined }).effects.at(-1)).toEqual({ kind: 'settled' })
+  })
+
+  /** A session of three tokens that has ended, and that two keepers have. */
+  function ended(live: PeerId[]): Desk {
+    return new Desk(live).tick().kept(A, B).tokens(3).do({ kind: 'end', stop: 'eos' }).kept(A, B)
+  }
+
+  test('K13: after the end another takes the place of who leaves, once the other one says that it has it still', () => {
+    const desk = ended([A, B, C])
+    desk.live = [B, C]
+    desk.tick(10_000)
+    expect(desk.effects).toContainEqual({ kind: 'drop', peer: A })
+    expect(desk.puts).toEqual([[B, 101, 102, 1, 2]])
+    desk.kept(B)
+    expect(desk.puts).toEqual([[C, 0, 102, 0, 2]])
+    // No longer than was asked for, counted from the end.
+    expect(desk.effects).toContainEqual(expect.objectContaining({ kind: 'put', peer: C, ttlMs: ttlMs - 10_000 }))
+    expect(desk.kept(C).effects).toEqual([{ kind: 'settled' }])
+    expect(desk.writer.keepers).toEqual([B, C])
+    expect(desk.tick(1000).effects).toEqual([])
+  })
+
+  test.each(['gap', 'stale'] as const)('K13: what was removed or resumed meanwhile does not come back (%s)', reason => {
+    const desk = ended([A, B, C])
+    desk.live = [B, C]
+    expect(desk.tick().puts).toEqual([[B, 101, 102, 1, 2]])
+    expect(desk.refused(B, reason, 900).effects).toEqual([{ kind: 'over' }])
+    desk.live = [C]
+    expect(desk.tick().effects).toEqual([])
+  })
+
+  test('K13: after the end two others take the place of both', () => {
+    const desk = ended([A, B])
+    desk.live = [C]
+    expect(desk.tick().puts).toEqual([[C, 0, 101, 0, 2]])
+    expect(desk.kept(C).effects).toEqual([{ kind: 'settled' }])
+  })
+
+  test('is over when its time has passed', () => {
+    const desk = ended([A, B])
+    expect(desk.tick(ttlMs - 1).effects).toEqual([])
+    expect(desk.tick(1).effects).toEqual([{ kind: 'over' }])
+    desk.live = [C]
+    expect(desk.tick().effects).toEqual([])
   })
 
   test('whatever comes and goes: no put is ever refused for a gap by a keeper with a memory, and in the end two have all', () => {

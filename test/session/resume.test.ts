@@ -73,13 +73,14 @@ describe('a session that is resumed', () => {
 })
 
 describe('a session that is kept', () => {
-  test('tells its keeper everything from its first route on, and shows what goes wrong', async () => {
+  test('tells its keeper everything from the moment it is asked, and shows what goes wrong', async () => {
     const { world: peers, parts } = await world()
     const told: unknown[] = []
     const keep = (content: SessionContent, onWarning: (message: string) => void) => {
       told.push(content)
       onWarning('too few')
       return {
+        routed: () => void told.push('routed'),
         token: (id: number) => void told.push(id),
         inexact: () => void told.push('inexact'),
         end: (stop: unknown) => void told.push(stop)
@@ -93,13 +94,18 @@ describe('a session that is kept', () => {
     expect(events.slice(0, 3).map(({ event }) => event)).toEqual(['resumed', 'warning', 'route'])
     expect(events[1]).toEqual({ event: 'warning', message: 'too few' })
     const content = { promptIds, ids: expected.slice(0, 2), exact: true, sampling: greedy, maxTokens: 12 }
-    expect(told).toEqual([content, ...expected.slice(2), 'length', undefined])
+    expect(told).toEqual([content, 'routed', ...expected.slice(2), 'length', undefined])
   })
 
   test('hears that it was broken off', async () => {
     const { parts } = await world()
     const ends: unknown[] = []
-    const keep = () => ({ token: () => {}, inexact: () => {}, end: (stop: unknown) => void ends.push(stop) })
+    const keep = () => ({
+      routed: () => {},
+      token: () => {},
+      inexact: () => {},
+      end: (stop: unknown) => void ends.push(stop)
+    })
     const begun = { promptIds: prompt(5), ids: [], exact: true, stop: undefined }
     for await (const _ of resume(async () => ({ parts: { ...parts, keep }, begun, options: greedy }))) break
     expect(ends).toEqual([undefined])
