@@ -79,8 +79,11 @@ export interface BrainHost {
   /** A step takes so much longer than one token does with nothing before it. */
   readonly strained: (ms: number) => void
   readonly persist: (seq: number) => void
-  /** How long a step takes now: it counts as work of the processor. */
-  readonly computeMs: (layers: number, tokens: number) => number
+  /**
+   * How long a step takes now: it counts as work of the processor. `headLayers`: what the model's head weighs, in
+   * layers, where the step samples.
+   */
+  readonly computeMs: (layers: number, tokens: number, headLayers: number) => number
   readonly loadMs: (bytes: number) => number
   readonly battery: () => RecordContent['battery']
   readonly facts: {
@@ -783,10 +786,12 @@ export class Brain {
     }
     place.isRunning = true
     const nowMs = this.#host.nowMs()
-    const computeMs = this.#host.computeMs(loaded.range.end - loaded.range.start, step.tokens)
+    const layers = loaded.range.end - loaded.range.start
+    const headLayers = step.sample ? headWeight(this.#host.shape) : 0
+    const computeMs = this.#host.computeMs(layers, step.tokens, headLayers)
     loaded.busyUntilMs = Math.max(nowMs, loaded.busyUntilMs) + computeMs
     const { visitMs, layerMs } = this.#host.facts
-    const aloneMs = visitMs + layerMs * (loaded.range.end - loaded.range.start)
+    const aloneMs = visitMs + layerMs * (layers + headLayers)
     if (loaded.busyUntilMs - nowMs > 2 * aloneMs) this.#host.strained(loaded.busyUntilMs - nowMs)
     const lie = this.#host.lie()
     if (lie === 'corrupt') promises.taint(session)
@@ -908,6 +913,15 @@ export class Brain {
       return view === undefined ? [] : [view]
     })
   }
+}
+
+/**
+ * What a tail reads for each token that it samples, as so many layers: an engine takes as long as it reads weights.
+ * What peers announce prices layers alone.
+ */
+function headWeight({ layers, layerBytes, headBytes, embeddingBytes, tiedEmbeddings }: ModelShape): number {
+  const bytes = headBytes + (tiedEmbeddings ? embeddingBytes : 0)
+  return (bytes * layers) / layerBytes.reduce((sum, each) => sum + each, 0)
 }
 
 /** Wrong bytes: a frame of its length that says something else. */

@@ -39,6 +39,10 @@ export function drawScenario(seed: number): Scenario {
   const count = chance.whole(2, 7)
   // From just once to some three times the model, shared out unevenly.
   const factor = chance.between(1.1, 3.2)
+  // Software that takes no time at all lets things happen at the same moment; one that takes long lets others in between.
+  const software = new Chance(seed).fork('software')
+  const frameMs = software.pick([0, 0.3, 2])
+  const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
   const sum = shares.reduce((total, share) => total + share, 0)
   const peers = shares.map((share, i) => ({
@@ -49,6 +53,8 @@ export function drawScenario(seed: number): Scenario {
     cores: chance.whole(1, 8),
     visitMs: chance.between(0.1, 5),
     layerMs: chance.between(0.2, 6),
+    frameMs,
+    openMs,
     numericClass: chance.happens(0.2) ? 'arm' : 'x64',
     loadMBps: chance.pick([20, 100, 1000]),
     startS: [0, chance.pick([0.1, 2, 10])] as [number, number],

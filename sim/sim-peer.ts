@@ -102,6 +102,14 @@ export class SimPeer implements Station {
     this.joules = (init.group.batteryWh ?? 0) * 3600 * init.level
   }
 
+  get frameMs(): number {
+    return this.group.frameMs
+  }
+
+  get openMs(): number {
+    return this.group.openMs
+  }
+
   /** 0 to 1, or null on mains. */
   get level(): number | null {
     return this.group.batteryWh === undefined ? null : Math.max(0, this.joules / (this.group.batteryWh * 3600))
@@ -141,10 +149,11 @@ export class SimPeer implements Station {
       persist: seq => {
         this.#seq = seq
       },
-      computeMs: (layers, tokens) => {
+      computeMs: (layers, tokens, headLayers) => {
         const { visitMs, layerMs, prefillRatio } = this.group
-        const ratio = tokens > 1 ? prefillRatio : 1
-        const ms = (visitMs + layers * layerMs * Math.max(1, tokens * ratio)) * this.slowFactor
+        // The first token of a pass reads the weights; those with it only compute.
+        const perLayer = layerMs * (1 + (tokens - 1) * prefillRatio)
+        const ms = (visitMs + layers * perLayer + headLayers * layerMs) * this.slowFactor
         this.computeMs += ms
         return ms * this.chance.between(0.95, 1.1)
       },

@@ -18,6 +18,10 @@ export interface Station {
   /** Counts the lives of its process; 0 while there is none. */
   readonly life: number
   readonly isFrozen: boolean
+  /** What its software takes for a frame. */
+  readonly frameMs: number
+  /** What it takes to open a stream, beyond that. */
+  readonly openMs: number
   /** Has its process do something: now, or when it is awake again, or never when this life ends before. */
   enter(life: number, task: () => void): void
   connected(peer: PeerId): void
@@ -94,7 +98,7 @@ export class Channel {
   /** @param wireBytes what the frame would weigh with real hidden states. */
   send(frame: Uint8Array, wireBytes = frame.length): void {
     if (!this.#open) return
-    this.#wire.carry(this.#end, this, wireBytes + 12, () => {
+    this.#wire.carry(this.#end, this, wireBytes + envelopeBytes, () => {
       const { other } = this
       if (other.#open) other.handlers?.onFrame(frame)
     })
@@ -128,6 +132,10 @@ export class Channel {
 
 /** Delay of what is sent, above which a link counts as troubled. */
 const fullMs = 1_000
+/** From the end of a process until its host closes its connections: its memory is cleared away first. Measured: 15 to 35. */
+const exitMs = 20
+/** What Yamux (12) and Noise (18) add to a frame. */
+const envelopeBytes = 30
 const handshakeRounds = 3
 const handshakeBytes = 600
 
@@ -307,7 +315,7 @@ export class Wire {
         channel.handlers = undefined
         channel.end(undefined)
       }
-      if (says) this.#reset(end.other)
+      if (says) this.#reset(end.other, exitMs)
     }
   }
 
@@ -346,17 +354,21 @@ export class Wire {
           onFrame: () => {},
           onClose: (message, reason) => settle(undefined, message ?? `${to} closed it`, reason)
         }
-        this.carry(end, near, 60, () => {
-          const far = new Channel(this, end.other, protocol, to, from.id)
-          near.other = far
-          far.other = near
-          this.carry(end.other, far, 60, () => {
-            if (!near.isOpen) return
-            near.handlers = undefined
-            settle(near, '')
+        const ask = (): void => {
+          if (!near.isOpen) return
+          this.carry(end, near, 60, () => {
+            const far = new Channel(this, end.other, protocol, to, from.id)
+            near.other = far
+            far.other = near
+            this.carry(end.other, far, 60, () => {
+              if (!near.isOpen) return
+              near.handlers = undefined
+              settle(near, '')
+            })
+            end.other.station.accept(far)
           })
-          end.other.station.accept(far)
-        })
+        }
+        this.#agenda.after(from.openMs, () => from.enter(life, ask))
       })
     }
     return {
@@ -418,7 +430,10 @@ export class Wire {
     // Air that is as full as this is no fault of the peer behind it.
     if (end.lastMs - this.#agenda.nowMs > fullMs) this.#onTrouble(end.station.index, other.station.index)
     parcel.isLost = arrivalMs > this.#radio.flowsUntilMs
-    parcel.arrival = this.#agenda.at(Math.max(arrivalMs, end.flowsUntilMs), () => this.#arrive(end, parcel))
+    // Half of it at either end; the same for all frames, so that none overtakes another.
+    const softwareMs = (end.station.frameMs + other.station.frameMs) / 2
+    const hereMs = Math.max(arrivalMs, end.flowsUntilMs) + softwareMs
+    parcel.arrival = this.#agenda.at(hereMs, () => this.#arrive(end, parcel))
   }
 
   #arrive(end: End, parcel: Parcel): void {
@@ -472,10 +487,10 @@ export class Wire {
   }
 
   /** The other host knows no such connection and says so. */
-  #reset(end: End): void {
+  #reset(end: End, afterMs = 0): void {
     const path = this.#radio.path(end.other.station.index, end.station.index)
     if (path === undefined || !end.open) return
-    this.#agenda.after(path.delayMs, () =>
+    this.#agenda.after(afterMs + path.delayMs, () =>
       end.station.enter(end.life, () => this.#lose(end, 'the connection was reset'))
     )
   }

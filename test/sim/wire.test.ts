@@ -16,6 +16,8 @@ function host(id: string, index: number): Host {
     index,
     life: 1,
     isFrozen: false,
+    frameMs: 0,
+    openMs: 0,
     accepted: undefined,
     enter: (_life, task) => task(),
     connected: () => {},
@@ -117,4 +119,38 @@ test('the air carries no more than it can, however much is sent at once', () => 
   expect(Math.max(...arrivals)).toBeLessThan(1050)
   // A short frame of a third flow does not wait for all of that.
   expect(radio.arrival(2, radio.path(2, 0)!, 100, 0, chance)).toBeLessThan(2)
+})
+
+test('a host closes the connections of a process that ended once it has cleared it away', () => {
+  const { radio: spec } = parseScenario(
+    {
+      name: 'two',
+      minutes: 1,
+      model: { layers: 1, layerMB: 1 },
+      peers: [{ name: 'p', count: 2, memoryMB: 9, visitMs: 1, layerMs: 1 }],
+      radio: { delayMs: 5, jitterMs: 0 }
+    },
+    'here'
+  )
+  const agenda = new Agenda()
+  const hosts = [host('a', 0), host('b', 1)]
+  const masts = hosts.map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true }))
+  const wire = new Wire(
+    agenda,
+    new Radio(spec, masts, []),
+    new Chance(7),
+    id => hosts.find(each => each.id === id),
+    2,
+    () => {}
+  )
+  let closedMs: number | undefined
+  wire.open(hosts[0]!, hosts[1]!.id, 'p', opened => {
+    opened!.handlers = { onFrame: () => {}, onClose: () => void (closedMs = agenda.nowMs) }
+  })
+  agenda.run(1_000)
+  wire.vanish(hosts[1]!.id, true)
+  agenda.run(2_000)
+  // The clearing, and the way.
+  expect(closedMs).toBeGreaterThanOrEqual(1_000 + 15 + 5)
+  expect(closedMs).toBeLessThan(1_100)
 })
