@@ -1,5 +1,5 @@
 /** `npm run sim`: one story, or many random worlds until a promise is broken. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -7,7 +7,7 @@ import { jobsDefault, liveThroughMany } from './crowd.ts'
 import { BrokenPromise } from './promises.ts'
 import { measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
-import { parseScenario, type Scenario, ScenarioError } from './scenario.ts'
+import { checkNames, parseScenario, type Scenario, ScenarioError } from './scenario.ts'
 import type { Summary } from './stats.ts'
 import { World } from './world.ts'
 
@@ -40,11 +40,18 @@ function readScenario(name: string): Scenario {
   if (!existsSync(path)) {
     throw new UsageError(`there is no scenario ${name}: ${names().join(', ')}, or a file`)
   }
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new ScenarioError(`${name} is no scenario: it cannot be read (${(error as { code?: string }).code})`)
+  }
   let value: unknown
   try {
-    value = JSON.parse(readFileSync(path, 'utf8'))
+    value = JSON.parse(text)
   } catch (error) {
-    throw new ScenarioError(`${name} is no scenario: it is no JSON: ${(error as Error).message}`)
+    const message = (error as Error).message.replace(/[^\x20-\x7e]/g, '?')
+    throw new ScenarioError(`${name} is no scenario: it is no JSON: ${message}`)
   }
   return parseScenario(value, name, file => readFileSync(resolve(dirname(path), file), 'utf8'))
 }
@@ -79,6 +86,16 @@ function whole(text: string | undefined, name: string, low: number): number | un
     throw new UsageError(`--${name} must be a whole number from ${low}, not ${text}`)
   }
   return value
+}
+
+/** Before anything is lived through: whether the report can be written afterwards. */
+function checkFolder(path: string): void {
+  const folder = dirname(resolve(path))
+  try {
+    accessSync(folder, constants.W_OK)
+  } catch {
+    throw new UsageError(`--report: nothing can be written to ${folder}`)
+  }
 }
 
 /** What the scenario watches for and did not get. */
@@ -191,14 +208,18 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   const peers = whole(values.peers, 'peers', scenario.peers.length)
   if (peers !== undefined) {
     scenario = resized(scenario, peers)
+    checkNames(scenario, `${values.scenario ?? 'the world'} with --peers ${peers}`)
     again += ` --peers ${peers}`
   }
   if (values.minutes !== undefined) {
     const minutes = Number(values.minutes)
-    if (!(minutes > 0)) throw new UsageError(`--minutes must be above 0, not ${values.minutes}`)
+    if (!(minutes > 0 && minutes <= 50_000)) {
+      throw new UsageError(`--minutes must be above 0 and at most 50,000, not ${values.minutes}`)
+    }
     scenario = { ...scenario, minutes }
     again += ` --minutes ${values.minutes}`
   }
+  if (values.report !== undefined) checkFolder(values.report)
   const world = new World({
     scenario,
     seed,

@@ -81,7 +81,7 @@ export function motionOf(spec: MotionSpec, place: MotionPlace): Motion {
       }
     }
     case 'track': {
-      const { points } = spec
+      const points = spec.points ?? [[0, 0, 0]]
       return atMs => {
         const s = atMs / 1000
         const next = points.findIndex(([time]) => time > s)

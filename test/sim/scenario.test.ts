@@ -26,6 +26,10 @@ const small: ScenarioFile = {
   workload: [{ from: 'p', perMinute: 20 }]
 }
 
+function withMotion(motion: unknown): (file: ScenarioFile) => unknown {
+  return file => ({ ...file, peers: [{ ...file.peers[0], motion }] })
+}
+
 describe('a scenario', () => {
   test.each<[string, (file: ScenarioFile) => unknown]>([
     ['peers.0.layerMs', file => ({ ...file, peers: [{ ...file.peers[0], layerMs: 0 }] })],
@@ -38,8 +42,57 @@ describe('a scenario', () => {
       'faults.0.who: there is no peer or group p-3',
       file => ({ ...file, faults: [{ atS: 1, kind: 'crash', who: ['p-3'] }] })
     ],
-    ['two groups are called p', file => ({ ...file, peers: [file.peers[0], file.peers[0]] })],
-    ['peers.0.motion.kind', file => ({ ...file, peers: [{ ...file.peers[0], motion: { kind: 'teleport' } }] })]
+    ['two groups or peers are called p', file => ({ ...file, peers: [file.peers[0], file.peers[0]] })],
+    ['peers.0.motion.kind: a motion is one of hover', withMotion({ kind: 'teleport' })],
+    ['the file: Invalid input: expected object', () => [1, 2]],
+    ['the file: Invalid input: expected object', () => null],
+    ['name: Invalid input', file => ({ ...file, name: 7 })],
+    ['minutes', file => ({ ...file, minutes: -1 })],
+    ['minutes', file => ({ ...file, minutes: Number.NaN })],
+    ['minutes', file => ({ ...file, minutes: Number.POSITIVE_INFINITY })],
+    ['model: Invalid input', ({ model: _, ...file }) => file],
+    ['peers.0.memoryMB', file => ({ ...file, peers: [{ ...file.peers[0], memoryMB: '60' }] })],
+    ['peers.0.count', file => ({ ...file, peers: [{ ...file.peers[0], count: 1.5 }] })],
+    ['peers.0.watts', file => ({ ...file, peers: [{ ...file.peers[0], watts: { hover: 3 } }] })],
+    ['peers.0.batteryLevel', file => ({ ...file, peers: [{ ...file.peers[0], batteryLevel: [0.9, 0.1] }] })],
+    [
+      'peers.0.recharge: below is less than above',
+      file => ({ ...file, peers: [{ ...file.peers[0], recharge: { below: 0.9, above: 0.3, watts: 9 } }] })
+    ],
+    ['peers.0.holds: the model has 4 layers', file => ({ ...file, peers: [{ ...file.peers[0], holds: [0, 9] }] })],
+    ['peers.0.motion.points', withMotion({ kind: 'patrol', points: [[0, 0]], speed: 2 })],
+    [
+      'peers.0.motion.speed',
+      withMotion({
+        kind: 'convoy',
+        points: [
+          [0, 0],
+          [1, 1]
+        ],
+        speed: 0,
+        gapM: 1
+      })
+    ],
+    ['peers.0.motion: a track has either csv or points', withMotion({ kind: 'track' })],
+    ['peers.0.motion.csv: no file can be read here', withMotion({ kind: 'track', csv: 'a.csv' })],
+    ['radio.loss', file => ({ ...file, radio: { loss: 1.5 } })],
+    ['radio.oneWay.0: there is no peer p', file => ({ ...file, radio: { oneWay: [['p', 'p-1']] } })],
+    [
+      'radio.zones.0.untilS',
+      file => ({ ...file, radio: { zones: [{ x: 0, y: 0, radiusM: 1, loss: 1, fromS: 9, untilS: 3 }] } })
+    ],
+    ['workload.0.perMinute', file => ({ ...file, workload: [{ from: 'p', perMinute: 1e9 }] })],
+    ['workload.0.untilS', file => ({ ...file, workload: [{ from: 'p', perMinute: 1, fromS: 9, untilS: 8 }] })],
+    [
+      'faults.0.who: a cut is between two peers, and these are 3',
+      file => ({ ...file, faults: [{ atS: 1, kind: 'cut', who: ['p'] }] })
+    ],
+    ['chaos.kinds', file => ({ ...file, chaos: { perMinute: 1, kinds: [] } })],
+    ['watch', file => ({ ...file, watch: { happiness: 1 } })],
+    [
+      'two groups or peers are called p-1',
+      file => ({ ...file, peers: [file.peers[0], { ...file.peers[0], name: 'p-1' }] })
+    ]
   ])('that is wrong is refused by the name of its field: %s', (field, change) => {
     expect(() => parseScenario(change(small), 'a file')).toThrow(expect.objectContaining({ name: 'ScenarioError' }))
     expect(() => parseScenario(change(small), 'a file')).toThrow(field)
@@ -57,7 +110,21 @@ describe('a scenario', () => {
       { x: 100, y: 25 },
       { x: 100, y: 50 }
     ])
-    expect(() => parseTrack('0,0,0\n0,1,1', 'track.csv')).toThrow('line 2')
+    expect(() => parseTrack('0,0,0\n0,1,1', 'track.csv')).toThrow('line 2: time must grow')
+  })
+
+  test.each([
+    ['', 'has no line'],
+    ['seconds,x,y\n', 'has no line'],
+    ['0,0', 'line 1: a line is seconds,x,y, not 0,0'],
+    ['0,north,3', 'line 1'],
+    ['s,x,y\n\n1,2,', 'line 3'],
+    ['-5,0,0', 'line 1: time begins at 0'],
+    ['0,0,0\n\u0000\u0007\uFFFD', 'line 2: a line is seconds,x,y, not ???'],
+    ['0,0,Infinity', 'line 1']
+  ])('refuses the track %j', (text, message) => {
+    expect(() => parseTrack(text, 'track.csv')).toThrow(message)
+    expect(() => parseTrack(text, 'track.csv')).toThrow(expect.objectContaining({ name: 'ScenarioError' }))
   })
 })
 
@@ -103,9 +170,44 @@ describe('npm run sim', () => {
       lines: ['--seeds must be a whole number from 1, not many']
     })
     expect((await run('--fly')).code).toBe(2)
+    expect((await run('--jobs', '0')).lines).toEqual(['--jobs must be a whole number from 1, not 0'])
+    expect((await run('--scenario', 'convoy', '--minutes', 'soon')).code).toBe(2)
+    expect(await run('--scenario', 'convoy', '--peers', '3')).toEqual({
+      code: 2,
+      lines: ['convoy with --peers 3 is no scenario: faults.0.who: there is no peer or group truck-3']
+    })
+    // Before an hour is lived through, not after it.
+    const nowhere = join(folder, 'nowhere', 'out.html')
+    expect(await run('--scenario', 'convoy', '--report', nowhere)).toEqual({
+      code: 2,
+      lines: [`--report: nothing can be written to ${join(folder, 'nowhere')}`]
+    })
+  })
+
+  test.each<[string, string | Uint8Array, string]>([
+    ['no JSON', '{', 'is no scenario: it is no JSON'],
+    ['an empty file', '', 'it is no JSON'],
+    ['binary', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 0, 1, 2, 0xff), 'it is no JSON'],
+    ['NaN', '{"name": "n", "minutes": NaN}', 'it is no JSON'],
+    ['a number', '7', 'the file: Invalid input: expected object'],
+    [
+      'a track that is absent',
+      JSON.stringify({ ...small, peers: [{ ...small.peers[0], motion: { kind: 'track', csv: 'absent.csv' } }] }),
+      'peers.0.motion.csv: absent.csv cannot be read (ENOENT)'
+    ]
+  ])('refuses %s in one sentence', async (_, content, message) => {
     const path = join(folder, 'broken.json')
-    writeFileSync(path, '{')
-    expect((await run('--scenario', path)).lines[0]).toContain('it is no JSON')
+    writeFileSync(path, content)
+    const { code, lines } = await run('--scenario', path)
+    expect(code).toBe(2)
+    expect(lines.length).toBe(1)
+    expect(lines[0]).toContain(message)
+    expect(lines[0]).toMatch(/^[\x20-\x7e]*$/)
+  })
+
+  test('refuses a folder', async () => {
+    const { code, lines } = await run('--scenario', folder)
+    expect({ code, lines }).toEqual({ code: 2, lines: [`${folder} is no scenario: it cannot be read (EISDIR)`] })
   })
 
   test('lives through worlds on any number of threads with the same bytes of output', () => {
