@@ -10,34 +10,51 @@ const seconds = z.number().min(0)
 const span = z
   .tuple([z.number().min(0), z.number().min(0)])
   .refine(([low, high]) => low <= high, 'the first number is not above the second')
+/** Numbers of tokens, both included. */
+const tokens = z
+  .tuple([z.number().int().min(1), z.number().int().min(1)])
+  .refine(([low, high]) => low <= high, 'the first number is not above the second')
 const points = z.array(z.tuple([z.number(), z.number()])).min(2)
+/** Events come by chance; more of them than these are no scenario but a mistake, and would not fit into memory. */
+const perMinute = positive.max(60_000)
 
-const motion = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('hover'),
-    x: z.number().optional(),
-    y: z.number().optional(),
-    spreadM: z.number().min(0).optional()
-  }),
-  z.strictObject({ kind: z.literal('patrol'), points, speed: positive }),
-  z.strictObject({ kind: z.literal('convoy'), points, speed: positive, gapM: z.number().min(0) }),
-  z.strictObject({ kind: z.literal('lawn-mower'), speed: positive, laneM: positive }),
-  z.strictObject({ kind: z.literal('random-waypoint'), speed: span, pauseS: seconds.default(0) }),
-  z.strictObject({
-    kind: z.literal('track'),
-    /** `seconds,x,y` per line; a heading line is skipped. A file's path is relative to the scenario. */
-    csv: z.string().optional(),
-    points: z
-      .array(z.tuple([seconds, z.number(), z.number()]))
-      .min(1)
-      .default([[0, 0, 0]])
-  })
-])
+const motionKinds = ['hover', 'patrol', 'convoy', 'lawn-mower', 'random-waypoint', 'track']
+
+const motion = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('hover'),
+      x: z.number().optional(),
+      y: z.number().optional(),
+      spreadM: z.number().min(0).optional()
+    }),
+    z.strictObject({ kind: z.literal('patrol'), points, speed: positive }),
+    z.strictObject({ kind: z.literal('convoy'), points, speed: positive, gapM: z.number().min(0) }),
+    z.strictObject({ kind: z.literal('lawn-mower'), speed: positive, laneM: positive }),
+    z.strictObject({ kind: z.literal('random-waypoint'), speed: span, pauseS: seconds.default(0) }),
+    z
+      .strictObject({
+        kind: z.literal('track'),
+        /** `seconds,x,y` per line; a heading line is skipped. A file's path is relative to the scenario. */
+        csv: z.string().optional(),
+        points: z
+          .array(z.tuple([seconds, z.number(), z.number()]))
+          .min(1)
+          .optional()
+      })
+      .refine(
+        ({ csv, points: given }) => (csv === undefined) !== (given === undefined),
+        'a track has either csv or points'
+      )
+  ],
+  { error: `a motion is one of ${motionKinds.join(', ')}` }
+)
 
 const group = z.strictObject({
   /** Peers are called `name-0`, `name-1`, … */
   name: z.string().regex(/^[a-z][a-z0-9-]*$/),
-  count: z.number().int().min(1),
+  count: z.number().int().min(1).max(20_000),
   cores: z.number().int().min(1).default(4),
   /** Budget for weights and caches. */
   memoryMB: positive,
@@ -71,9 +88,15 @@ const group = z.strictObject({
     .prefault({}),
   /** Energy of a full battery; mains where nothing is said. */
   batteryWh: positive.optional(),
-  batteryLevel: span.default([1, 1]),
+  batteryLevel: z
+    .tuple([share, share])
+    .refine(([low, high]) => low <= high, 'the first number is not above the second')
+    .default([1, 1]),
   /** Flies home below a charge, says goodbye, and comes back when it is full enough. */
-  recharge: z.strictObject({ below: share, above: share, watts: positive, flightS: seconds.default(20) }).optional(),
+  recharge: z
+    .strictObject({ below: share, above: share, watts: positive, flightS: seconds.default(20) })
+    .refine(({ below, above }) => below < above, 'below is less than above')
+    .optional(),
   motion: motion.default({ kind: 'hover' }),
   /** When its peers start, drawn for each. */
   startS: span.default([0, 1])
@@ -114,9 +137,9 @@ const radio = z.strictObject({
 const workload = z.strictObject({
   /** A peer or a group. */
   from: z.string(),
-  perMinute: positive,
-  promptTokens: span.default([20, 60]),
-  answerTokens: span.default([20, 60]),
+  perMinute,
+  promptTokens: tokens.default([20, 60]),
+  answerTokens: tokens.default([20, 60]),
   fromS: seconds.default(5),
   untilS: seconds.default(1e9),
   temperature: z.number().min(0).default(0)
@@ -163,7 +186,7 @@ const fault = z.strictObject({
 const schema = z.strictObject({
   name: z.string().min(1),
   about: z.string().default(''),
-  minutes: positive,
+  minutes: positive.max(50_000),
   /** How long the world has to come to rest once everything is healed. */
   healS: seconds.default(90),
   area: z.strictObject({ widthM: positive, heightM: positive }).default({ widthM: 100, heightM: 100 }),
@@ -186,7 +209,7 @@ const schema = z.strictObject({
   /** Faults by chance, besides. */
   chaos: z
     .strictObject({
-      perMinute: positive,
+      perMinute,
       kinds: z.array(z.enum(faultKinds)).min(1),
       who: z.array(z.string()).optional(),
       fromS: seconds.default(10),
@@ -203,7 +226,7 @@ const schema = z.strictObject({
       /** Of the time, the model must have been covered. */
       coveredRatioMin: share.optional(),
       /** Every how many seconds a sample is taken for the report. */
-      sampleS: positive.default(1)
+      sampleS: z.number().min(0.05).default(1)
     })
     .prefault({})
 })
@@ -234,20 +257,7 @@ export function parseScenario(value: unknown, source: string, readCsv?: (path: s
     throw new ScenarioError(`${source} is no scenario: ${lines.join('; ')}`)
   }
   const scenario = result.data
-  const names = new Set<string>()
-  for (const { name, count } of scenario.peers) {
-    if (names.has(name)) throw new ScenarioError(`${source} is no scenario: peers: two groups are called ${name}`)
-    names.add(name)
-    for (let i = 0; i < count; i++) names.add(`${name}-${i}`)
-  }
-  const known = (name: string, field: string): void => {
-    if (names.has(name)) return
-    throw new ScenarioError(`${source} is no scenario: ${field}: there is no peer or group ${name}`)
-  }
-  for (const [i, { from }] of scenario.workload.entries()) known(from, `workload.${i}.from`)
-  for (const [i, { who }] of scenario.faults.entries()) for (const name of who) known(name, `faults.${i}.who`)
-  for (const name of scenario.chaos?.who ?? []) known(name, 'chaos.who')
-  for (const [i, pair] of scenario.radio.oneWay.entries()) for (const name of pair) known(name, `radio.oneWay.${i}`)
+  checkNames(scenario, source)
   for (const [i, { holds }] of scenario.peers.entries()) {
     if (holds === undefined || holds[1] <= scenario.model.layers) continue
     const { layers } = scenario.model
@@ -259,27 +269,89 @@ export function parseScenario(value: unknown, source: string, readCsv?: (path: s
     if (motion.kind !== 'track' || motion.csv === undefined) continue
     const field = `peers.${i}.motion.csv`
     if (readCsv === undefined) throw new ScenarioError(`${source} is no scenario: ${field}: no file can be read here`)
-    motion.points = parseTrack(readCsv(motion.csv), `${source}: ${field}`)
+    let text: string
+    try {
+      text = readCsv(motion.csv)
+    } catch (error) {
+      throw new ScenarioError(
+        `${source} is no scenario: ${field}: ${motion.csv} cannot be read (${(error as { code?: string }).code ?? error})`
+      )
+    }
+    motion.points = parseTrack(text, `${source} is no scenario: ${field}: ${motion.csv}`)
   }
   return scenario
 }
 
-/** `seconds,x,y` per line. @throws {ScenarioError} */
+/**
+ * Whether everybody who is named is there.
+ * @throws {ScenarioError} naming the field.
+ */
+export function checkNames(scenario: Scenario, source: string): void {
+  const wrong = (field: string, message: string): never => {
+    throw new ScenarioError(`${source} is no scenario: ${field}: ${message}`)
+  }
+  const peers = new Set<string>()
+  const names = new Set<string>()
+  for (const [i, { name, count }] of scenario.peers.entries()) {
+    const all = [name, ...Array.from({ length: count }, (_, each) => `${name}-${each}`)]
+    const twice = all.find(each => names.has(each))
+    if (twice !== undefined) wrong(`peers.${i}.name`, `two groups or peers are called ${twice}`)
+    for (const each of all) names.add(each)
+    for (const each of all.slice(1)) peers.add(each)
+  }
+  const known = (name: string, field: string): void => {
+    if (!names.has(name)) wrong(field, `there is no peer or group ${name}`)
+  }
+  for (const [i, { from, fromS, untilS }] of scenario.workload.entries()) {
+    known(from, `workload.${i}.from`)
+    if (untilS <= fromS) wrong(`workload.${i}.untilS`, `it ends at ${untilS} s, before it begins at ${fromS} s`)
+  }
+  for (const [i, { who, kind, any }] of scenario.faults.entries()) {
+    for (const name of who) known(name, `faults.${i}.who`)
+    const struck = new Set(
+      scenario.peers.flatMap(({ name, count }) =>
+        Array.from({ length: count }, (_, each) => `${name}-${each}`).filter(
+          each => who.includes(each) || who.includes(name)
+        )
+      )
+    )
+    if (kind === 'cut' && (struck.size !== 2 || any)) {
+      wrong(`faults.${i}.who`, `a cut is between two peers, and these are ${any ? 1 : struck.size}`)
+    }
+  }
+  for (const name of scenario.chaos?.who ?? []) known(name, 'chaos.who')
+  for (const [i, pair] of scenario.radio.oneWay.entries()) {
+    for (const name of pair) if (!peers.has(name)) wrong(`radio.oneWay.${i}`, `there is no peer ${name}`)
+  }
+  for (const [i, { fromS, untilS }] of scenario.radio.zones.entries()) {
+    if (untilS <= fromS) wrong(`radio.zones.${i}.untilS`, `it ends at ${untilS} s, before it begins at ${fromS} s`)
+  }
+}
+
+/** `seconds,x,y` per line; the first may be a heading. @throws {ScenarioError} */
 export function parseTrack(text: string, source: string): [number, number, number][] {
-  const rows = text.split(/\r?\n/).filter(line => line.trim() !== '')
   const found: [number, number, number][] = []
-  for (const [i, line] of rows.entries()) {
-    const cells = line.split(',').map(Number)
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '') continue
+    const words = line.split(',').map(word => word.trim())
+    const cells = words.map(word => (word === '' ? Number.NaN : Number(word)))
     if (cells.length === 3 && cells.every(Number.isFinite)) {
       const [s, x, y] = cells as [number, number, number]
+      if (s < 0) throw new ScenarioError(`${source}, line ${i + 1}: time begins at 0, not at ${s}`)
       if (found.length > 0 && s <= found.at(-1)![0]) {
         throw new ScenarioError(`${source}, line ${i + 1}: time must grow, but ${s} follows ${found.at(-1)![0]}`)
       }
       found.push([s, x, y])
-    } else if (i > 0) {
-      throw new ScenarioError(`${source}, line ${i + 1}: a line is seconds,x,y, not ${line}`)
+    } else if (i > 0 || cells.some(Number.isFinite)) {
+      throw new ScenarioError(`${source}, line ${i + 1}: a line is seconds,x,y, not ${printable(line)}`)
     }
   }
   if (found.length === 0) throw new ScenarioError(`${source} has no line of seconds,x,y`)
   return found
+}
+
+/** The beginning of a text as a terminal can show it. */
+export function printable(text: string): string {
+  const shown = text.slice(0, 60).replace(/[^\x20-\x7e]/g, '?')
+  return shown.length < text.length ? `${shown}…` : shown
 }
