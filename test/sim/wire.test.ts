@@ -145,7 +145,12 @@ test('a host closes the connections of a process that ended once it has cleared 
   )
   let closedMs: number | undefined
   wire.open(hosts[0]!, hosts[1]!.id, 'p', opened => {
-    opened!.handlers = { onFrame: () => {}, onClose: () => void (closedMs = agenda.nowMs) }
+    opened!.handlers = {
+      onFrame: () => {},
+      onClose: () => {
+        closedMs = agenda.nowMs
+      }
+    }
   })
   agenda.run(1_000)
   wire.vanish(hosts[1]!.id, true)
