@@ -652,6 +652,11 @@ export namespace ShardsFrame {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface ShardsFrameRangeLiveFieldEvent {
+    field: '$.range.live'
+    value: boolean
+  }
+
   export interface ShardsFrameRefuseSubjectFieldEvent {
     field: '$.refuse.subject'
     value: Subject
@@ -690,7 +695,7 @@ export namespace ShardsFrame {
     return decodeMessage(buf, ShardsFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent | ShardsFrameComingFileFieldEvent | ShardsFrameComingChunkFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRangeLiveFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent | ShardsFrameComingFileFieldEvent | ShardsFrameComingChunkFieldEvent> {
     return streamMessage(buf, ShardsFrame.codec(), opts)
   }
 }
@@ -1708,6 +1713,7 @@ export interface Range {
   chunk: number
   offset: number
   data: Uint8Array<ArrayBuffer>
+  live: boolean
 }
 
 export namespace Range {
@@ -1740,6 +1746,11 @@ export namespace Range {
           w.bytes(obj.data)
         }
 
+        if ((obj.live != null && obj.live !== false)) {
+          w.uint32(40)
+          w.bool(obj.live)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1748,7 +1759,8 @@ export namespace Range {
           file: uint8ArrayAlloc(0),
           chunk: 0,
           offset: 0,
-          data: uint8ArrayAlloc(0)
+          data: uint8ArrayAlloc(0),
+          live: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1771,6 +1783,10 @@ export namespace Range {
             }
             case 4: {
               obj.data = reader.bytes()
+              break
+            }
+            case 5: {
+              obj.live = reader.bool()
               break
             }
             default: {
@@ -1816,6 +1832,13 @@ export namespace Range {
               }
               break
             }
+            case 5: {
+              yield {
+                field: `${prefix}.live`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1848,6 +1871,11 @@ export namespace Range {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface RangeLiveFieldEvent {
+    field: '$.live'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Range>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Range.codec())
   }
@@ -1856,7 +1884,7 @@ export namespace Range {
     return decodeMessage(buf, Range.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Range>): Generator<RangeFileFieldEvent | RangeChunkFieldEvent | RangeOffsetFieldEvent | RangeDataFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Range>): Generator<RangeFileFieldEvent | RangeChunkFieldEvent | RangeOffsetFieldEvent | RangeDataFieldEvent | RangeLiveFieldEvent> {
     return streamMessage(buf, Range.codec(), opts)
   }
 }

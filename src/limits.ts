@@ -85,6 +85,8 @@ export const supplyIdleMs = 10_000
 export const supplySourcesMax = 8
 /** The least and the most that one range request asks for. On a fast link a range is a chunk. */
 export const supplyRangeMinBytes = 8 << 10
+/** The same, and the least window, while sessions run at either end: 6.5 ms of a link of 5 Mbit/s. */
+export const supplyRangeLiveMinBytes = 4 << 10
 /** Ranges are cut to what the source sends in this time, so that other streams of the connection get between them. */
 export const supplyRangeMs = 10
 /** Bytes asked of one source and not yet here: the least keeps a source busy, the most is one Yamux window. */

@@ -37,8 +37,8 @@ function toWire(frame: Frame): ShardsFrame {
       return { rangeRequest: { file: fromHex(file), chunk, offset, length } }
     }
     case 'range': {
-      const { file, chunk, offset, data } = frame
-      return { range: { file: fromHex(file), chunk, offset, data: owned(data) } }
+      const { file, chunk, offset, data, live = false } = frame
+      return { range: { file: fromHex(file), chunk, offset, data: owned(data), live } }
     }
     case 'refuse':
       switch (frame.subject) {
@@ -81,10 +81,10 @@ export function decodeRequest(bytes: Uint8Array): RequestFrame {
 export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
   const wire = read(bytes)
   if (wire.range != null) {
-    const { file, chunk, offset, data } = wire.range
+    const { file, chunk, offset, data, live } = wire.range
     check(chunk < supplyChunksMax, 'a chunk lies below 32,768', chunk)
     check(data.length >= 1 && offset + data.length <= chunkBytes, 'a range lies in its chunk', offset + data.length)
-    return { kind: 'range', file: toHex(file), chunk, offset, data }
+    return { kind: 'range', file: toHex(file), chunk, offset, data, live }
   }
   const news = wire.have ?? wire.coming
   if (news != null) {

@@ -410,7 +410,8 @@ export class Fetch {
     source.heardAtMs = nowMs
     assembly.job.heardAtMs = nowMs
     source.flow.asked(range.length)
-    source.flow.answered(range.length, { askedAtMs, owedBytes, live: this.#init.pace.live }, nowMs)
+    const live = frame.live === true || this.#init.pace.live
+    source.flow.answered(range.length, { askedAtMs, owedBytes, live }, nowMs)
     source.failures = 0
     if (assembly.dead) return
     assembly.buffer.set(frame.data, range.offset)

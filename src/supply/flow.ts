@@ -10,6 +10,7 @@ import {
   supplyLateMinMs,
   supplyQueueLiveMs,
   supplyQueueMs,
+  supplyRangeLiveMinBytes,
   supplyRangeMinBytes,
   supplyRangeMs,
   supplyWindowMaxBytes,
@@ -24,6 +25,8 @@ const baseMs = 10_000
 export class Flow {
   #windowBytes = supplyWindowMinBytes
   #starting = true
+  /** Sessions run at one of the two ends. */
+  #live = false
   /** Asked for and not answered. */
   #owedBytes = 0
   /** Mean time from request to answer; 0 before the first. */
@@ -57,7 +60,8 @@ export class Flow {
   /** Bytes that the next request should ask for at most. */
   get rangeBytes(): number {
     const bytes = Math.min(this.#rate * supplyRangeMs, this.#windowBytes / 4)
-    return Math.min(chunkBytes, Math.max(supplyRangeMinBytes, Math.floor(bytes / 4096) * 4096))
+    const least = this.#live ? supplyRangeLiveMinBytes : supplyRangeMinBytes
+    return Math.min(chunkBytes, Math.max(least, Math.floor(bytes / 4096) * 4096))
   }
 
   /** How long bytes asked for now will take, behind what is owed, in ms. Infinite before the first answer. */
@@ -87,13 +91,16 @@ export class Flow {
     nowMs: number
   ): void {
     this.#owedBytes -= bytes
+    this.#live = live
+    // Several fetchers share a source's link: where it is slow, the least of each must be little.
+    const least = live ? supplyRangeLiveMinBytes : supplyWindowMinBytes
     const tookMs = Math.max(0.05, nowMs - askedAtMs)
     if (nowMs - this.#baseSinceMs > baseMs) {
       this.#quickestBeforeMs = this.#quickestMs
       this.#quickestMs = Number.POSITIVE_INFINITY
       this.#baseSinceMs = nowMs
       // The window's own queue would become the new measure of quick, and the next one grow on top of it: let it drain.
-      this.#windowBytes = supplyWindowMinBytes
+      this.#windowBytes = least
       this.#starting = true
     }
     this.#quickestMs = Math.min(this.#quickestMs, tookMs)
@@ -104,7 +111,7 @@ export class Flow {
     this.#recentMs = [...this.#recentMs.slice(1 - recentAnswers), tookMs]
     const queuedMs = Math.min(...this.#recentMs) - Math.min(this.#quickestMs, this.#quickestBeforeMs)
     if (queuedMs > targetMs / 2) this.#starting = false
-    if (queuedMs > 2 * targetMs) {
+    if (queuedMs > (live ? targetMs : 2 * targetMs)) {
       // Once per answer time, as what is under way was asked for before.
       if (askedAtMs >= this.#shrunkAtMs) {
         this.#windowBytes *= 0.7
@@ -114,6 +121,6 @@ export class Flow {
       const room = (targetMs - queuedMs) / targetMs
       this.#windowBytes += this.#starting ? bytes : (room * 4 * supplyRangeMinBytes * bytes) / this.#windowBytes
     }
-    this.#windowBytes = Math.min(supplyWindowMaxBytes, Math.max(supplyWindowMinBytes, this.#windowBytes))
+    this.#windowBytes = Math.min(supplyWindowMaxBytes, Math.max(least, this.#windowBytes))
   }
 }

@@ -46,6 +46,8 @@ export type AnswerFrame =
       readonly chunk: number
       readonly offset: number
       readonly data: Uint8Array
+      /** Sessions run at the source. @default false */
+      readonly live?: boolean
     }
   | RefuseFrame
 

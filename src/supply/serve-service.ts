@@ -206,7 +206,8 @@ export class Serving {
           return { kind: 'refuse', subject: 'range', file, chunk, offset }
         }
         await this.#paced(length, signal)
-        return { kind: 'range', file, chunk, offset, data: bytes.subarray(offset, offset + length) }
+        const { live } = this.#init.pace
+        return { kind: 'range', file, chunk, offset, data: bytes.subarray(offset, offset + length), live }
       }
     }
   }
