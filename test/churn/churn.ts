@@ -34,8 +34,10 @@ const [faultsMax, seed, first, rttMs] = [flags.faults, flags.seed, flags.first, 
   console.error(`churn: ${text} is no whole number`)
   return process.exit(2)
 }) as [number, number, number, number]
-/** Swarms that may fail to come back to calm before the run is given up. */
-const collapsesMax = 3
+/** Swarms that may fail to start or to come back to calm before the run is given up. */
+const collapsesMax = 5
+/** Time for a swarm to end. */
+const endMs = 60_000
 /** Answers between two layouts, where none is asked for. */
 const layoutAnswers = 30
 
@@ -76,6 +78,8 @@ async function main(): Promise<number> {
 
   const { layouts, shippedModel, startAlone, World } = await import('./world.ts')
   const { Reference, Runner } = await import('./run.ts')
+  const { tellingVerdicts, watchVerdicts } = await import('./verdicts.ts')
+  if (flags.verbose) await watchVerdicts(verdict => sayTrouble('driver', JSON.stringify(verdict)))
   const possible: Way[] = ['kill', 'silent', 'left', ...(network ? ['drop' as const] : []), 'drain', 'last']
   if (!network) say('packets are dropped with --network only')
   const asked = flags.ways?.split(',') ?? possible
@@ -94,45 +98,44 @@ async function main(): Promise<number> {
   let collapses = 0
   let leftovers: Awaited<ReturnType<Swarm['leftovers']>> | undefined
   const startedMs = performance.now()
+  const endWorld = async (): Promise<void> => {
+    const ending = world?.stop()
+    world = undefined
+    if (!(await within(endMs, ending))) say(`  the swarm did not end within ${endMs / 1000} s`)
+  }
   const count = (): number => results.reduce((sum, { injections }) => sum + injections.length, 0)
+  const named = layouts.find(({ name }) => name === flags.layout)
+  if (flags.layout !== undefined && named === undefined) throw new Error(`no layout ${flags.layout}`)
+  // The driver lives in this process: a defect of it is counted and shown, and ends no run of an hour.
+  let defects = 0
+  const onDefect = (error: unknown): void => {
+    defects++
+    say(`  DEFECT: ${error instanceof Error ? error.stack : error}`)
+    trouble ??= again(index, layout.name)
+  }
+  process.on('uncaughtException', onDefect).on('unhandledRejection', onDefect)
   try {
-    for (; count() < faultsMax; index++) {
-      const named = layouts.find(({ name }) => name === flags.layout)
-      if (flags.layout !== undefined && named === undefined) throw new Error(`no layout ${flags.layout}`)
+    while (count() < faultsMax) {
       layout = named ?? layouts[Math.floor(index / layoutAnswers) % layouts.length]!
-      if (world?.layout !== layout) {
-        await world?.stop()
-        world = undefined
-        say(`layout ${layout.name}: a driver and ${layout.peers} peers, ${layout.hops} hops`)
-        world = await World.start(layout, { signal, ...(opened === undefined ? {} : { network: opened }) })
-      }
-      const plan = planOf(seed, index, ways)
-      const expected = await reference.of(plan, signal)
-      if (flags.verbose) say(`answer ${index}: ${JSON.stringify(plan.faults)}`)
-      const runner = new Runner(world, plan, line => flags.verbose && say(line))
-      const result = await runner.run(expected, signal)
-      results.push(result)
-      const { injections, identical, blamed, failure, tokens, recoveries, tokensPerSecond, exact } = result
-      say(
-        `answer ${index}: ${injections.map(describe).join(', ') || 'no fault'}; ${tokens} tokens, ` +
-          `${tokensPerSecond.toFixed(0)} tokens/s ${identical ? 'identical' : 'DIFFERENT'} (${count()}/${faultsMax})`
-      )
-      sayJson({
-        event: 'answer',
-        index,
-        layout: layout.name,
-        injections,
-        identical,
-        exact,
-        blamed,
-        failure,
-        recoveries
-      })
-      if (failure !== undefined) say(`  failed: ${failure}`)
-      for (const who of result.refusals) say(`  refused: ${who}`)
-      for (const who of blamed) say(`  blamed, though nobody had hurt it: ${who}`)
-      if (!identical || blamed.length > 0) trouble ??= again(index, layout.name)
       try {
+        if (world?.layout !== layout) {
+          await endWorld()
+          say(`layout ${layout.name}: a driver and ${layout.peers} peers, ${layout.hops} hops`)
+          world = await World.start(layout, {
+            signal,
+            ...(opened === undefined ? {} : { network: opened }),
+            // Who was found silent by whom, for those who look into a failure: it costs every start some ms.
+            ...(flags.verbose ? { env: tellingVerdicts, onLine: sayTrouble } : {})
+          })
+        }
+        const plan = planOf(seed, index, ways)
+        const expected = await reference.of(plan, signal)
+        if (flags.verbose) say(`answer ${index}: ${JSON.stringify(plan.faults)}`)
+        const runner = new Runner(world, plan, line => flags.verbose && say(line))
+        const result = await runner.run(expected, signal)
+        results.push(result)
+        tell(result, layout.name, `${count()}/${faultsMax}`)
+        if (!result.identical || result.blamed.length > 0) trouble ??= again(index, layout.name)
         await runner.heal(signal)
       } catch (error) {
         signal.throwIfAborted()
@@ -141,9 +144,9 @@ async function main(): Promise<number> {
         collapses++
         // One more swarm may do better; more than a few are the same story again.
         if (collapses > collapsesMax) throw error
-        await world.stop()
-        world = undefined
+        await endWorld()
       }
+      index++
     }
     leftovers = await world?.leftovers(signal)
     if (leftovers !== undefined && leftovers.sessions > 0) {
@@ -153,20 +156,54 @@ async function main(): Promise<number> {
   } catch (error) {
     say(`churn: ${(error as Error).message}`)
     trouble ??= again(index, layout.name)
-  } finally {
-    await world?.stop()
-    await alone.stop()
-    opened?.close()
   }
+  await endWorld()
+  await within(endMs, alone.stop())
+  opened?.close()
   const { hidden } = model.manifest.config
   const rowBytes = hidden * (model.manifest.edge === 'f32' ? 4 : 2)
   return summarise(results, {
     trouble,
     collapses,
+    defects,
     leftovers,
     rowBytes,
     minutes: (performance.now() - startedMs) / 60_000
   })
+}
+
+/** Says what a peer prints about others, if it is no good news. */
+function sayTrouble(peer: string, line: string): void {
+  if (/"event":"(verdict|warning)"/.test(line)) say(`    ${peer}: ${line}`)
+}
+
+/** Whether this work, if any, ends within that time; what it throws is said. */
+async function within(ms: number, work: Promise<void> | undefined): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>(resolve => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  const done = (work ?? Promise.resolve()).catch((error: Error) => say(`  ${error.message}`)).then(() => true)
+  const isInTime = await Promise.race([done, late])
+  clearTimeout(timer)
+  return isInTime
+}
+
+/** What came of one answer. */
+function tell(
+  { plan, injections, identical, exact, blamed, refusals, failure, tokens, recoveries, tokensPerSecond }: AnswerResult,
+  layout: string,
+  progress: string
+): void {
+  const { index } = plan
+  say(
+    `answer ${index}: ${injections.map(describe).join(', ') || 'no fault'}; ${tokens} tokens, ` +
+      `${tokensPerSecond.toFixed(0)} tokens/s ${identical ? 'identical' : 'DIFFERENT'} (${progress})`
+  )
+  sayJson({ event: 'answer', index, layout, injections, identical, exact, blamed, failure, recoveries })
+  if (failure !== undefined) say(`  failed: ${failure}`)
+  for (const who of refusals) say(`  refused: ${who}`)
+  for (const who of blamed) say(`  blamed, though nobody had hurt it: ${who}`)
 }
 
 function describe(injection: Injection): string {
@@ -181,12 +218,14 @@ function summarise(
   {
     trouble,
     collapses,
+    defects,
     leftovers,
     rowBytes,
     minutes
   }: {
     trouble: string | undefined
     collapses: number
+    defects: number
     leftovers: object | undefined
     rowBytes: number
     minutes: number
@@ -240,6 +279,7 @@ function summarise(
     speedAtOneKillIn100Of1000: speedKept === null ? null : Number(speedKept.toFixed(3)),
     otherClass: { answers: notExact.length, differing: notExact.filter(({ identical }) => !identical).length },
     collapses,
+    defects,
     ...leftovers
   }
   const summary = {

@@ -148,7 +148,7 @@ async function main(): Promise<number> {
 
   const { layouts, startAlone, World } = await import('./world.ts')
   const { Reference } = await import('./run.ts')
-  const { watchVerdicts } = await import('./verdicts.ts')
+  const { tellingVerdicts, watchVerdicts } = await import('./verdicts.ts')
   const network = await Network.open({
     everyLink: { delayMs, jitterMs, lossPercent, mbitPerS, reorder: flags.reorder, seed }
   })
@@ -185,10 +185,7 @@ async function main(): Promise<number> {
     world = await World.start(layout, {
       network,
       mdns: true,
-      env: {
-        SKEIN_TELL_VERDICTS: '1',
-        NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import ${new URL('./verdicts.ts', import.meta.url)}`
-      },
+      env: tellingVerdicts,
       onLine: (peer, line) => witness.line(peer, line),
       signal
     })

@@ -6,8 +6,8 @@ import type { AnswerResult, Injection } from './results.ts'
 import type { ChurnPeer } from './peer.ts'
 import type { World } from './world.ts'
 
-/** Time for one answer, its losses included. */
-const answerMs = 120_000
+/** Time for one answer, its losses included: seconds, and minutes where forty processes want each core. */
+const answerMs = 600_000
 
 /** Time that an answer may wait for layers that nobody serves: peers load them in seconds, many at once on a busy machine. */
 const waitMs = 90_000

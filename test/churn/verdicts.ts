@@ -36,6 +36,12 @@ export async function watchVerdicts(tell: (verdict: Verdict) => void): Promise<v
   }
 }
 
+/** What makes a peer's process tell its verdicts. */
+export const tellingVerdicts: Readonly<Record<string, string>> = {
+  SKEIN_TELL_VERDICTS: '1',
+  NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import ${import.meta.url}`
+}
+
 if (process.env.SKEIN_TELL_VERDICTS !== undefined) {
   await watchVerdicts(verdict => process.stderr.write(`${JSON.stringify(verdict)}\n`))
 }

@@ -30,8 +30,8 @@ export const layouts: readonly Layout[] = [
 
 /** A cache without upstream is kept for 15 s; then it is told on, and announced within a second. */
 const leftoversMs = 25_000
-/** Time for a hurt swarm to cover every layer twice again. */
-const calmMs = 90_000
+/** Time for a hurt swarm to cover every layer twice again: seconds, and half a minute under a load of forty. */
+const calmMs = 180_000
 
 export interface WorldOptions {
   /** @default loopback */
