@@ -353,6 +353,19 @@ export const stepBytesDefault = 8_256
 export const hopMarginRatio = 0.04
 /** All hops together: whatever they save, a route is never predicted to be slower than the fastest by more than this. */
 export const hopsMarginRatio = 0.05
+/**
+ * How much slower than the fastest a plan or a route may be predicted to be so that the first battery to be flat lasts
+ * longer.
+ */
+export const flightSlackRatio = 0.1
+/** A longer flight is looked for in steps of this ratio: gauges of batteries are no better. */
+export const flightStepRatio = 1.05
+/** What a plan must lengthen the flight by, as a factor, before it moves serving peers. */
+export const flightMoveRatio = 1.3
+/** Watts of a board that waits, and what computing and the radio add (Orin Nano class: 1.5 W idle, 9 to 25 W busy). */
+export const flightIdleWatts = 3
+export const flightComputeWatts = 12
+export const flightRadioWatts = 2
 
 // ── Peer ──────────────────────────────────────────────────────────────────────────────────────────
 

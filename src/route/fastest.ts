@@ -43,22 +43,36 @@ interface Taker {
 /** Sums in another order differ in their last digits, and nothing is decided by less than this. */
 const slackUs = 1
 
-/** The tiling with the least weighed time that the search finds, with at most `weakMax` weak peers; undefined when it finds none. */
+export interface FastestOptions {
+  /** @default no bound */
+  readonly weakMax?: number
+  /** Nothing is looked for that is weighed to take longer, in µs. @default no bound */
+  readonly atMostUs?: number
+  /** Whether any tiling within `atMostUs` will do. @default false */
+  readonly any?: boolean
+}
+
+/** The tiling with the least weighed time that the search finds; undefined when it finds none. */
 export function fastestTiling(
   model: ModelShape,
   tilers: readonly Tiler[],
-  weakMax = tilers.length
+  { weakMax = tilers.length, atMostUs = Number.POSITIVE_INFINITY, any = false }: FastestOptions = {}
 ): Tiling | undefined {
   assert(tilers.length <= tilingPeersMax, 'a search weighs a bounded number of peers')
-  const search = new Search(model, tilers, weakMax)
+  const search = new Search(model, tilers, weakMax, atMostUs)
   // The first looks are narrow: what they find tells the last one what to leave out.
   search.look('few', 1)
-  search.look('few', 4)
-  search.look('all', fastestBeamMax)
+  if (!any || !search.hasFound) search.look('few', 4)
+  if (!any) search.look('all', fastestBeamMax)
   return search.tiling()
 }
 
-export class Search {
+/** The time of a tiling as its hops weigh it, in µs. */
+export function weighedUs({ timeUs, hops }: Pick<Tiling, 'timeUs' | 'hops'>): number {
+  return timeUs * hopWeight(hops)
+}
+
+class Search {
   readonly #model: ModelShape
   readonly #tilers: readonly Tiler[]
   readonly #weakMax: number
@@ -82,10 +96,12 @@ export class Search {
   readonly #gainsUs: readonly number[]
   /** Lower bound of all tilings; infinite where the peers cannot take all layers. */
   readonly #leastUs: number
+  readonly #atMostUs: number
   #best: Way | undefined
   #isExact = false
 
-  constructor(model: ModelShape, tilers: readonly Tiler[], weakMax: number) {
+  constructor(model: ModelShape, tilers: readonly Tiler[], weakMax: number, atMostUs: number) {
+    this.#atMostUs = atMostUs
     this.#model = model
     this.#tilers = tilers
     this.#weakMax = weakMax
@@ -151,6 +167,15 @@ export class Search {
       left > 0 ? Number.POSITIVE_INFINITY : this.#gainsUs.reduce((sum, gain) => sum + gain, layers * this.#worthUs)
   }
 
+  get hasFound(): boolean {
+    return this.#best !== undefined
+  }
+
+  /** What a tiling must not be slower than. */
+  get #mostUs(): number {
+    return (this.#best?.bound ?? this.#atMostUs) + slackUs
+  }
+
   /**
    * @param ends `few`: where peers may take any number of layers, all but one of a stretch take all they can. Where
    *   layers weigh the same no other choice is better: of two that could take more, the slower one gives to the faster.
@@ -179,8 +204,7 @@ export class Search {
       const ways: Way[] = []
       for (const way of borders[at]!.values()) {
         way.bound = this.#bound(way)
-        if (this.#best === undefined ? way.bound < Number.POSITIVE_INFINITY : way.bound <= this.#best.bound + slackUs)
-          ways.push(way)
+        if (way.bound < Number.POSITIVE_INFINITY && way.bound <= this.#mostUs) ways.push(way)
       }
       borders[at]!.clear()
       ways.sort((a, b) => a.bound - b.bound || a.newBytes - b.newBytes || a.high - b.high || a.low - b.low)
@@ -197,7 +221,8 @@ export class Search {
       work -= spent
     }
     for (const way of borders[layers]!.values()) {
-      way.bound = way.timeUs * hopWeight(way.hops)
+      way.bound = weighedUs(way)
+      if (way.bound > this.#mostUs) continue
       const best = this.#best
       if (best === undefined || isBetter(way, best)) this.#best = way
     }
@@ -206,7 +231,7 @@ export class Search {
 
   #extend(way: Way, borders: readonly Map<number, Way>[], takesAll: boolean): number {
     const { at } = way
-    const most = this.#best === undefined ? Number.POSITIVE_INFINITY : this.#best.bound + slackUs
+    const mostUs = this.#mostUs
     let work = 0
     for (const index of this.#starters[at]!) {
       if (uses(way, index)) continue
@@ -227,7 +252,7 @@ export class Search {
         work++
         const hops = way.hops + 1
         const regretUs = way.regretUs + times[end - at]! - (end - at) * this.#worthUs - this.#gainsUs[index]!
-        if ((this.#leastUs + regretUs) * hopWeight(hops) > most) continue
+        if ((this.#leastUs + regretUs) * hopWeight(hops) > mostUs) continue
         const timeUs = way.timeUs + times[end - at]!
         const mask = this.#masks[end]!
         const key = (high & mask.high) * 2 ** half + (low & mask.low) + Math.min(hops, 31) * 2 ** (2 * half)

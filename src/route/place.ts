@@ -4,10 +4,18 @@
  * for a clear win, then covers layers a second time with the peers that are left.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { batteryWeakIdleRatio, batteryWeakRatio, moveMarginRatio, placementCopies, tilingPeersMax } from '../limits.ts'
-import { hopMs, hopWeight, stageMs } from './cost.ts'
+import {
+  batteryWeakIdleRatio,
+  batteryWeakRatio,
+  flightMoveRatio,
+  moveMarginRatio,
+  placementCopies,
+  tilingPeersMax
+} from '../limits.ts'
+import { hopMs, stageMs } from './cost.ts'
 import { coverageOf, usefulRanges } from './coverage.ts'
-import { fastestTiling } from './fastest.ts'
+import { fastestTiling, weighedUs } from './fastest.ts'
+import { longestTiling, tilingFlight } from './lasting.ts'
 import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { fewestHops, furthestEnds, leanestTiling, plainTiling } from './tiling.ts'
@@ -18,11 +26,13 @@ import { canHold, heldOnly, sameRange, stageBytes } from './view.ts'
 export interface PlacePolicy {
   /** Predicted time per token that a plan must win, as a share, before it moves serving peers. */
   readonly moveMarginRatio: number
+  /** What a plan must lengthen the flight by, as a factor, before it moves them for that. */
+  readonly flightMoveRatio: number
   /** How often to cover each layer where budgets allow, before peers that are left simply copy stages. */
   readonly copies: number
 }
 
-export const defaultPolicy: PlacePolicy = { moveMarginRatio, copies: placementCopies }
+export const defaultPolicy: PlacePolicy = { moveMarginRatio, flightMoveRatio, copies: placementCopies }
 
 /** What the budgets lack. */
 export interface Missing {
@@ -145,14 +155,14 @@ function primaryTiling(
   if (kept !== undefined) {
     // While a model is still being made whole, idle peers fill the gaps and nobody moves.
     if (!isServed(views, model)) return kept
-    const moved = fullTiling(model, tilers, 'speed')
-    if (moved === undefined || !wins(moved, kept, policy)) return kept
+    const moved = betterTiling(model, tilers, kept, policy)
+    if (moved === undefined) return kept
     const stages = new Map<PeerId, Range>()
     for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
     return isFeasible(views, stages, model) ? moved : kept
   }
   const covered = soonestTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
-  if (covered !== undefined) return covered
+  if (covered !== undefined) return anyLoaded ? covered : longestTiling(model, tilers, covered)
   const gaps: Bridge[] = []
   for (let start = 0; start < model.layers; start++) {
     for (let end = start + 1; end <= model.layers; end++) {
@@ -164,14 +174,29 @@ function primaryTiling(
   return partial!
 }
 
-/** Fewer weak peers, or clearly less time. */
-function wins(moved: Tiling, kept: Tiling, policy: PlacePolicy): boolean {
-  if (moved.weak !== kept.weak) return moved.weak < kept.weak
-  return weighedUs(moved) <= weighedUs(kept) * (1 - policy.moveMarginRatio)
-}
-
-function weighedUs({ timeUs, hops }: Tiling): number {
-  return timeUs * hopWeight(hops)
+/**
+ * A tiling that moves serving peers and is worth it: fewer weak peers, clearly less time, or clearly longer flight and
+ * nearly the least time; undefined where there is none.
+ */
+function betterTiling(
+  model: ModelShape,
+  tilers: readonly Tiler[],
+  kept: Tiling,
+  { moveMarginRatio, flightMoveRatio }: PlacePolicy
+): Tiling | undefined {
+  const flies = tilers.some(({ view, weak }) => view.battery !== null && !weak)
+  // Nothing slower than this is of use, unless it is for the flight's sake.
+  const atMostUs = weighedUs(kept) * (1 - moveMarginRatio)
+  const moved = fullTiling(model, tilers, 'speed', kept.weak > 0 || flies ? undefined : atMostUs)
+  if (moved === undefined) return undefined
+  if (moved.weak < kept.weak || (moved.weak === kept.weak && weighedUs(moved) <= atMostUs)) {
+    return longestTiling(model, tilers, moved)
+  }
+  if (!flies || moved.weak !== kept.weak) return undefined
+  const tokenMs = moved.timeUs / 1000
+  const least = tilingFlight(kept, tokenMs, model) * flightMoveRatio
+  const longer = longestTiling(model, tilers, moved, least)
+  return tilingFlight(longer, tokenMs, model) >= least && Number.isFinite(least) ? longer : undefined
 }
 
 /** A full tiling of what is on disk, where there is one: to fetch shards first would keep everybody waiting. */
@@ -187,12 +212,24 @@ function soonestTiling(model: ModelShape, tilers: readonly Tiler[], order: 'spee
   return onDisk ?? fullTiling(model, tilers, order)
 }
 
-/** The best tiling without gaps and with the fewest weak peers, or undefined. */
-function fullTiling(model: ModelShape, tilers: readonly Tiler[], order: 'speed' | 'bytes'): Tiling | undefined {
+/**
+ * The best tiling without gaps and with the fewest weak peers, or undefined.
+ *
+ * @param atMostUs none that is slower, as hops weigh it, is looked for.
+ */
+function fullTiling(
+  model: ModelShape,
+  tilers: readonly Tiler[],
+  order: 'speed' | 'bytes',
+  atMostUs?: number
+): Tiling | undefined {
   const weakPeers = tilers.filter(tiler => tiler.weak).length
   for (let weakMax = 0; weakMax <= weakPeers; weakMax++) {
-    const found = order === 'speed' ? fastestTiling(model, tilers, weakMax) : leanestTiling({ model, tilers, weakMax })
-    if (found !== undefined) return found
+    const found =
+      order === 'speed'
+        ? fastestTiling(model, tilers, { weakMax, ...(atMostUs === undefined ? {} : { atMostUs }) })
+        : leanestTiling({ model, tilers, weakMax })
+    if (found !== undefined || atMostUs !== undefined) return found
     // Where budgets are so tight that the search has left out all that fits, this one finds it.
     const any = fewestHops(model, tilers, weakMax)
     if (any !== undefined) return plainTiling(model, tilers, any)

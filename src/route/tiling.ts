@@ -22,6 +22,8 @@ export interface Tiler {
   /** Stages that it has or is loading: they cost no bytes. */
   readonly loaded: readonly Range[]
   readonly weak: boolean
+  /** Layers that it takes at most, whatever it can hold. @default as many as it can hold */
+  readonly layersMax?: number
 }
 
 /** A way over layers that takes no peer: a gap, or a stage that another plan already has. */
@@ -129,8 +131,11 @@ export class Tables {
       return lackedTo
     })
     this.ends = tilers.map(tiler => {
+      const { layersMax = model.layers } = tiler
       if (tiler.only !== null) {
-        const only = tiler.only.filter(range => canHold(tiler.view, model, range))
+        const only = tiler.only.filter(
+          range => canHold(tiler.view, model, range) && range.end - range.start <= layersMax
+        )
         return Array.from({ length: model.layers }, (_, start) =>
           only
             .filter(range => range.start === start)
@@ -141,7 +146,7 @@ export class Tables {
       const furthest = furthestEnds(tiler.view, model)
       return Array.from({ length: model.layers }, (_, start) => {
         const ends: number[] = []
-        for (let end = furthest[start]!; end > start; end--) ends.push(end)
+        for (let end = Math.min(furthest[start]!, start + layersMax); end > start; end--) ends.push(end)
         return ends
       })
     })

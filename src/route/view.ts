@@ -3,7 +3,8 @@
  * the manifest. Nothing here knows libp2p, engines or files.
  */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
-import type { SwarmRecord } from '../swarm/record.ts'
+import { meshMax } from '../limits.ts'
+import { peerHint, type SwarmRecord } from '../swarm/record.ts'
 
 /** A model's sizes. All bytes are resident bytes: what a stage occupies once loaded, not the file's size. */
 export interface ModelShape {
@@ -52,8 +53,16 @@ export interface PeerView {
   readonly battery: number | null
   /** What it may fetch from others because somebody present has it on disk (`withObtainable`). @default nothing */
   readonly obtainable?: Holding
+  /** Whom it is connected with, where it has said so of all of them. @default nobody knows */
+  readonly contacts?: Contacts
   /** It is about to go: no plan counts on it, though its stages serve until they are gone. */
   readonly leaving?: boolean
+}
+
+/** A peer's connections as records have them: by short hints of ids. */
+export interface Contacts {
+  readonly hint: number
+  readonly others: ReadonlySet<number>
 }
 
 /** What is on disk of one model. */
@@ -112,6 +121,11 @@ export function canHold(peer: PeerView, model: ModelShape, range: Range): boolea
   return reached >= end
 }
 
+/** Whether two peers are known not to be connected: both say with whom they are, and neither names the other. */
+export function areApart({ contacts: a }: PeerView, { contacts: b }: PeerView): boolean {
+  return a !== undefined && b !== undefined && !a.others.has(b.hint) && !b.others.has(a.hint)
+}
+
 /** Whether two ranges are the same layers. */
 export function sameRange(a: Range, b: Range): boolean {
   return a.start === b.start && a.end === b.end
@@ -147,6 +161,10 @@ export function viewOf(record: SwarmRecord, model: ModelId): PeerView | undefine
       .map(({ start, end, serving }) => ({ start, end, serving })),
     sessions: record.load.sessions,
     battery: record.battery === null || record.battery.charging ? null : record.battery.level,
-    leaving: record.leaving
+    leaving: record.leaving,
+    // Who has as many connections as it makes may reach others all the same; who names none has not said.
+    ...(record.neighbours.size === 0 || record.neighbours.size >= meshMax
+      ? {}
+      : { contacts: { hint: peerHint(record.peer), others: record.neighbours } })
   }
 }

@@ -277,8 +277,10 @@ describe('place, by property', () => {
         if (best === undefined) return
         const planned = bestPlanned(peers, stages, shape)!
         expect(planned.weak).toBe(best.weak)
-        expect(planned.weighedMs).toBeLessThan(best.weighedMs * 1.0001 + 0.01)
-        expect(planned.ms).toBeLessThan(best.leastMs * 1.05 + 0.01)
+        // Where batteries are among them, some time goes into a longer flight.
+        const slack = peers.some(view => view.battery !== null) ? 1.1 : 1
+        expect(planned.weighedMs).toBeLessThan(best.weighedMs * slack * 1.0001 + 0.01)
+        expect(planned.ms).toBeLessThan(best.leastMs * slack * 1.05 + 0.01)
       }),
       runs(400)
     )
@@ -401,8 +403,8 @@ describe('place, by property', () => {
 
 describe('place, at size', () => {
   it.each([
-    { count: 16, layersMin: 10, layersMax: 60, budgetMax: 9, swarms: 40, aboveMax: 1.0001 },
-    { count: 32, layersMin: 80, layersMax: 80, budgetMax: 24, swarms: 6, aboveMax: 1.005 }
+    { count: 16, layersMin: 10, layersMax: 60, budgetMax: 9, swarms: 12, aboveMax: 1.0001 },
+    { count: 32, layersMin: 80, layersMax: 80, budgetMax: 24, swarms: 3, aboveMax: 1.005 }
   ])('answers as soon as the exact solution on $count unequal peers', ({ count, swarms, aboveMax, ...sizes }) => {
     // Without ends or held shards the order of peers does not matter, and the least time is known.
     for (let seed = 0; seed < swarms; seed++) {

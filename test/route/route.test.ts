@@ -100,6 +100,33 @@ describe('findRoute, by table', () => {
       route: '1:0-2 2:2-4'
     },
     {
+      name: 'around neighbours that do not reach each other, even when it is slower',
+      peers: [
+        serves(0, 0, 2, { contacts: { hint: 0, others: new Set([2]) } }),
+        serves(1, 2, 4, { contacts: { hint: 1, others: new Set([2]) } }),
+        serves(2, 2, 4, { contacts: { hint: 2, others: new Set([0, 1]) }, layerMs: 20 })
+      ],
+      route: '0:0-2 2:2-4'
+    },
+    {
+      name: 'through them where there is nothing else',
+      peers: [
+        serves(0, 0, 2, { contacts: { hint: 0, others: new Set([2]) } }),
+        serves(1, 2, 4, { contacts: { hint: 1, others: new Set([2]) } })
+      ],
+      route: '0:0-2 1:2-4'
+    },
+    {
+      name: 'neighbours of which one does not say, or of which one names the other, may reach each other',
+      peers: [
+        serves(0, 0, 1, { contacts: { hint: 0, others: new Set([9]) } }),
+        serves(1, 1, 3),
+        serves(2, 3, 4, { contacts: { hint: 2, others: new Set([9]) } }),
+        serves(3, 1, 3, { contacts: { hint: 3, others: new Set([0, 2]) }, layerMs: 20 })
+      ],
+      route: '0:0-1 1:1-3 2:3-4'
+    },
+    {
       name: 'the class that the session began with',
       peers: [serves(1, 0, 4, { numericClass: 'a' }), serves(2, 0, 4, { numericClass: 'b', layerMs: 9 })],
       options: { numericClass: 'b' },
