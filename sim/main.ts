@@ -20,13 +20,14 @@ const usage = `Usage: npm run sim -- [options]
   --placement N         measure placement on N random swarms against baselines from the literature
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
+  --live                have real peers live the scenario too, and compare what was simulated with what was measured
   --report FILE         write the story as a page with pictures, and its numbers beside it as .json and .csv
   --quiet               do not tell the story
   --json                end with one JSON object
   --list                what scenarios there are
 
 Exit codes: 0 all promises held and the scenario's watch was content, 1 a promise was broken, 2 the command or the
-scenario is wrong, 3 the watch was not content.`
+scenario is wrong, 3 the watch was not content; with --live also 4 real peers could not live it here, 130 interrupted.`
 
 class UsageError extends Error {}
 
@@ -162,6 +163,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
       placement: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
+      live: { type: 'boolean', default: false },
       report: { type: 'string' },
       quiet: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -197,6 +199,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
 
   let scenario: Scenario
   let again: string
+  if (values.live && values.scenario === undefined) throw new UsageError('--live needs a --scenario')
   if (values.scenario === undefined) {
     if (values.seed === undefined) throw new UsageError(usage)
     scenario = drawScenario(seed)
@@ -220,6 +223,12 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     again += ` --minutes ${values.minutes}`
   }
   if (values.report !== undefined) checkFolder(values.report)
+  if (values.live) {
+    if (values.report !== undefined) throw new UsageError('--live has no --report: its table is all it tells')
+    const { commandLive } = await import('./live-command.ts')
+    return commandLive({ scenario, seed, quiet: values.quiet, json: values.json, print })
+  }
+  const startedMs = performance.now()
   const world = new World({
     scenario,
     seed,
@@ -240,6 +249,9 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     const { writeReport } = await import('./report.ts')
     for (const [path, text] of writeReport(world, summary, values.report)) writeFileSync(path, text)
   }
+  const took = ((performance.now() - startedMs) / 1000).toFixed(1)
+  const megabytes = Math.round(process.resourceUsage().maxRSS / 1024)
+  note(`${Math.round(summary.virtualMs / 1000)} virtual seconds took ${took} s and ${megabytes} MB at most`)
   const wrong = discontent(scenario, summary)
   if (!values.quiet || !values.json) print(tell(summary))
   for (const line of wrong) print(`not content: ${line}`)
