@@ -190,6 +190,7 @@ export class Brain {
   #isLeaving = false
   /** Peers that have announced that they are about to go. */
   #leaving: ReadonlySet<PeerId> = new Set()
+  #going: readonly Range[] = []
   #hasLeft = false
 
   constructor(host: BrainHost) {
@@ -274,7 +275,9 @@ export class Brain {
     return this.#membership.isConnected(peer)
   }
 
+  /** Whether a stage serves, and is not about to go. */
   serves(range: Range): boolean {
+    if (this.#going.some(each => sameRange(each, range))) return false
     return this.#loaded.some(each => each.engine !== undefined && sameRange(each.range, range))
   }
 
@@ -373,7 +376,7 @@ export class Brain {
     return this.#loaded.map(({ range, engine }) => ({
       model: this.#host.shape.id,
       ...range,
-      serving: engine !== undefined,
+      serving: engine !== undefined && !this.#going.some(each => sameRange(each, range)),
       cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
     }))
   }
@@ -454,7 +457,13 @@ export class Brain {
   // ── Placement ───────────────────────────────────────────────────────────────────────────────────
 
   #plan(event: PlannerEvent): void {
-    for (const effect of this.#planner.handle(event, this.#host.nowMs())) this.#doPlan(effect)
+    const effects = this.#planner.handle(event, this.#host.nowMs())
+    const { going } = this.#planner
+    if (going.length !== this.#going.length || !going.every((range, i) => sameRange(range, this.#going[i]!))) {
+      this.#going = going
+      this.announceSoon()
+    }
+    for (const effect of effects) this.#doPlan(effect)
   }
 
   #doPlan(effect: PlannerEffect): void {
@@ -884,7 +893,7 @@ export class Brain {
       },
       suspects: () => this.#alive?.suspects ?? new Set(),
       hears: peer => this.isConnected(peer) && this.#alive?.suspects.has(peer) !== true,
-      leaving: () => this.#leaving,
+      leaving: route => this.#leavingOn(route),
       inflight: (hops, by) => this.#count(hops, by),
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
       output: (run, output) => {
@@ -897,6 +906,13 @@ export class Brain {
     this.sessions.set(ask.session, run)
     run.start()
     return run
+  }
+
+  /** As the real peer's: those that announce that they go, and those of the route whose stage on it is going. */
+  #leavingOn(route: readonly Hop[]): ReadonlySet<PeerId> {
+    const views = new Map(this.#reachable().map(view => [view.peer, view]))
+    const going = route.filter(hop => views.get(hop.peer)?.stages.find(each => sameRange(each, hop))?.serving === false)
+    return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])
   }
 
   #count(hops: readonly Hop[], by: 1 | -1): void {

@@ -35,8 +35,8 @@ export interface SessionHost {
   /** Peers that do not answer at this moment. */
   readonly suspects: () => ReadonlySet<PeerId>
   readonly hears: (peer: PeerId) => boolean
-  /** Peers that have announced that they are about to go. */
-  readonly leaving: () => ReadonlySet<PeerId>
+  /** Peers that are about to go, and those of a route whose stage on it is. */
+  readonly leaving: (route: readonly Hop[]) => ReadonlySet<PeerId>
   readonly inflight: (hops: readonly Hop[], by: 1 | -1) => void
   readonly noRoute: (excluded: ReadonlySet<PeerId>) => Error
   readonly output: (run: SessionRun, output: SessionOutput) => void
@@ -102,8 +102,8 @@ export class SessionRun {
     const tick = (): void => {
       if (this.#ended) return
       this.feed({ kind: 'tick' })
-      const peers = this.#host.leaving()
-      if (peers.size > 0) this.feed({ kind: 'leaving', peers })
+      const peers = this.#host.leaving(this.#session.route)
+      if (peers.size > 0 || this.#session.leaving.size > 0) this.feed({ kind: 'leaving', peers })
       this.#host.after(routeRetryMs, tick)
     }
     this.#host.after(routeRetryMs, tick)

@@ -11,7 +11,7 @@ import type { ModelStore, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
 import { ClassPin } from './route/class-pin.ts'
 import { Routing } from './route/routing-service.ts'
-import { type Hop, type ModelShape, type PeerView, viewOf, withObtainable } from './route/view.ts'
+import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from './route/view.ts'
 import { Seeker } from './seeker.ts'
 import { ServedModel, type ShardFetch } from './served-model.ts'
 import type { Generation } from './session/generation.ts'
@@ -567,7 +567,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       ...(keep === undefined ? {} : { keep }),
       suspects: () => this.#swarm.suspects(),
       hears: peer => this.#swarm.hears(peer),
-      leaving: () => this.#leaving,
+      leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
       onEnd: () => {
         this.#answering--
@@ -575,6 +575,16 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       },
       onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
     }
+  }
+
+  /** Peers that are about to go, and those of a route whose stage on it is. */
+  #leavingOn(route: readonly Hop[], model: ModelId): ReadonlySet<PeerId> {
+    const records = new Map(this.#swarm.records().map(({ record }) => [record.peer, record]))
+    const going = route.filter(hop => {
+      const stage = records.get(hop.peer)?.stages.find(each => each.model === model && sameRange(each, hop))
+      return stage?.serving === false
+    })
+    return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])
   }
 
   async #loadParts(model: StoredModel): Promise<ModelParts> {

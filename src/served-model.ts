@@ -76,6 +76,8 @@ export class ServedModel {
   #held: readonly ShardEntry[]
   #loaded: readonly LoadedStage[] = []
   #fetching: readonly ShardEntry[] = []
+  /** Stages that placement drops once no session needs them: they are announced as if they did not serve. */
+  #going: readonly Range[] = []
 
   /**
    * Measures this machine with the model's dimensions, unless it has done so before, announces what it holds, and begins to follow the plan.
@@ -128,6 +130,10 @@ export class ServedModel {
       load: (range, options) => this.#load(range, options),
       unload: range => this.#unload(range),
       sessions: () => init.stages.stats.sessions,
+      onGoing: ranges => {
+        this.#going = ranges
+        init.swarm.announce({ stages: this.offers })
+      },
       onWarning: init.onWarning
     })
   }
@@ -154,7 +160,8 @@ export class ServedModel {
     return this.#loaded.map(({ range, engine }) => ({
       model: this.shape.id,
       ...range,
-      serving: engine !== undefined,
+      // No new session comes then, and those that run through it look for a way around it while it still serves them.
+      serving: engine !== undefined && !this.#going.some(each => sameRange(each, range)),
       cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
     }))
   }

@@ -21,6 +21,8 @@ export interface PlacementInit {
   readonly unload: (range: Range) => Promise<void>
   /** Sessions that run on this peer's stages. */
   readonly sessions: () => number
+  /** These stages are about to go, and no others: sessions that run through them had better move on. @default nobody is told */
+  readonly onGoing?: (ranges: readonly Range[]) => void
   readonly onWarning: (message: string) => void
 }
 
@@ -32,6 +34,7 @@ export class Placement {
   readonly #presence: Presence
   /** What ends the load under way. */
   #loading: { readonly range: Range; readonly abort: AbortController } | undefined
+  #going = ''
   #wakeAtMs = Number.POSITIVE_INFINITY
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -70,7 +73,14 @@ export class Placement {
   }
 
   #feed(event: PlannerEvent): void {
-    for (const effect of this.#planner.handle(event, performance.now())) this.#perform(effect)
+    const effects = this.#planner.handle(event, performance.now())
+    const { going } = this.#planner
+    const now = going.map(({ start, end }) => `${start}-${end}`).join()
+    if (now !== this.#going) {
+      this.#going = now
+      this.#init.onGoing?.(going)
+    }
+    for (const effect of effects) this.#perform(effect)
   }
 
   #perform(effect: PlannerEffect): void {

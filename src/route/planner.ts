@@ -87,6 +87,13 @@ export class Planner {
     return [...this.#own.values()].map(({ range, state, sessions }) => ({ range, state, sessions }))
   }
 
+  /** Own stages that go as soon as no session needs them any more, or their time is over. */
+  get going(): readonly Range[] {
+    // Of a peer that is about to go everybody knows it.
+    if (this.#view?.peers.find(view => view.peer === this.#self)?.leaving === true) return []
+    return [...this.#own.values()].flatMap(({ range, leaveAtMs }) => (leaveAtMs === null ? [] : [range]))
+  }
+
   /** Why the planned stage does not load, or null. */
   get failure(): { readonly range: Range; readonly message: string } | null {
     const target = this.#plan?.stages.get(this.#self) ?? null
@@ -168,9 +175,13 @@ export class Planner {
       }
     }
     const effects: PlannerEffect[] = []
+    for (const stage of own) if (!others.includes(stage)) this.#stay(stage)
     for (const stage of others) {
       const freeAtMs = this.#freeAtMs(stage, peers, nowMs)
-      if (freeAtMs === null) continue
+      if (freeAtMs === null) {
+        this.#stay(stage)
+        continue
+      }
       if (freeAtMs <= nowMs) {
         this.#own.set(keyOf(stage.range), { ...stage, state: 'unloading' })
         return [{ kind: 'unload', range: stage.range }]
@@ -179,6 +190,11 @@ export class Planner {
       effects.push({ kind: 'wake', atMs: freeAtMs })
     }
     return effects
+  }
+
+  /** A stage that was to go is needed after all. */
+  #stay(stage: Own): void {
+    if (stage.leaveAtMs !== null) this.#own.set(keyOf(stage.range), { ...stage, leaveAtMs: null })
   }
 
   /** When to act on the latest change: once the view is quiet, and not before others had time to appear. */

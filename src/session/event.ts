@@ -19,7 +19,7 @@ export type SessionEvent =
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
-  /** Peers that have announced that they are about to go; comes again while there are any. */
+  /** Peers that are about to go, or whose stage on the route is; comes again while there are any, and once without. */
   | { readonly kind: 'leaving'; readonly peers: ReadonlySet<PeerId> }
   /** The answer to `detour`. */
   | { readonly kind: 'detoured'; readonly route: readonly Hop[] | undefined; readonly exact: boolean }

@@ -63,8 +63,8 @@ export interface SessionParts {
   suspects?: () => ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. @default nobody can tell */
   hears?: (peer: PeerId) => boolean
-  /** Peers that have announced that they are about to go. @default none */
-  leaving?: () => ReadonlySet<PeerId>
+  /** Peers that are about to go, and those of a route whose stage on it is. @default none */
+  leaving?: (route: readonly Hop[]) => ReadonlySet<PeerId>
   /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
   detour?: (
     route: readonly Hop[],
@@ -514,8 +514,9 @@ class Driver {
 
   #tick(): void {
     this.#feed({ kind: 'tick' })
-    const peers = this.#parts.leaving?.()
-    if (peers !== undefined && peers.size > 0) this.#feed({ kind: 'leaving', peers })
+    const peers = this.#parts.leaving?.(this.#session.route) ?? nobody
+    // That they stay after all must be known, too.
+    if (peers.size > 0 || this.#session.leaving.size > 0) this.#feed({ kind: 'leaving', peers })
   }
 
   /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */

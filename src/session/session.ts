@@ -171,6 +171,16 @@ export class Session {
     assert(init.promptIds.length > 0 && this.#ids.length < init.tokensMax, 'a prompt leaves room for a token')
   }
 
+  /** The last one; empty before the first. */
+  get route(): readonly Hop[] {
+    return this.#route
+  }
+
+  /** As it was told last. */
+  get leaving(): ReadonlySet<PeerId> {
+    return this.#leaving
+  }
+
   handle(event: SessionEvent, nowMs: number): SessionEffect[] {
     this.#nowMs = nowMs
     switch (event.kind) {
@@ -463,7 +473,7 @@ export class Session {
     // Where the driver goes itself, a way around its own stage gains nothing.
     if (!this.#route.some(({ peer }) => peer !== this.#init.self && this.#isUnwanted(peer))) return
     this.#forgetExcluded()
-    const excluded = new Set([...this.#excluded.keys(), ...this.#slow.keys()])
+    const excluded = new Set([...this.#excluded.keys(), ...this.#slow.keys(), ...this.#leaving])
     this.#effects.push({ kind: 'detour', route: this.#route, excluded })
   }
 

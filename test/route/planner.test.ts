@@ -204,12 +204,34 @@ describe('the planner, step by step', () => {
     const sinceMs = 2000 + planSettleMs
     expect(planner.handle({ kind: 'tick' }, sinceMs)).toEqual([{ kind: 'wake', atMs: sinceMs + planDrainMs }])
     expect(planner.handle({ kind: 'tick' }, sinceMs + 9000)).toEqual([{ kind: 'wake', atMs: sinceMs + planDrainMs }])
+    expect(planner.going).toEqual([range])
     const ended = serving(4, [tail, head])
     ended.handle({ kind: 'sessions', range, count: 1 }, 1500)
     ended.handle(view(peer(1, 4), tail, head), 2000)
     ended.handle({ kind: 'tick' }, sinceMs)
     expect(ended.handle({ kind: 'sessions', range, count: 0 }, 5000)).toEqual([{ kind: 'unload', range }])
     expect(planner.handle({ kind: 'tick' }, sinceMs + planDrainMs)).toEqual([{ kind: 'unload', range }])
+  })
+
+  it('says which stage is to go, and that it stays when it is needed after all, with all its time', () => {
+    const range = { start: 0, end: 2 }
+    const planner = serving(4, [tail, head])
+    expect(planner.going).toEqual([])
+    planner.handle({ kind: 'sessions', range, count: 1 }, 1500)
+    planner.handle(view(peer(1, 4), tail, head), 2000)
+    const sinceMs = 2000 + planSettleMs
+    planner.handle({ kind: 'tick' }, sinceMs)
+    expect(planner.going).toEqual([range])
+    planner.handle(view(peer(1, 4), tail), sinceMs + 1000)
+    planner.handle({ kind: 'tick' }, sinceMs + 1000 + planSettleMs)
+    expect(planner.going).toEqual([])
+    planner.handle(view(peer(1, 4), tail, head), sinceMs + 5000)
+    const againMs = sinceMs + 5000 + planSettleMs
+    expect(planner.handle({ kind: 'tick' }, againMs)).toEqual([{ kind: 'wake', atMs: againMs + planDrainMs }])
+    expect(planner.going).toEqual([range])
+    // Of a peer that is about to go, everybody knows it.
+    planner.handle(view(peer(1, 4, { leaving: true }), tail, head), againMs + 1000)
+    expect(planner.going).toEqual([])
   })
 })
 

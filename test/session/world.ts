@@ -52,6 +52,8 @@ export class TestWorld {
   readonly model: ToyModel
   /** Peers that have announced that they are about to go. */
   readonly leaving = new Set<PeerId>()
+  /** Peers that stay, but whose stages placement is about to drop. */
+  readonly dropping = new Set<PeerId>()
   /** Peers that do not answer at this moment. */
   readonly suspects = new Set<PeerId>()
 
@@ -166,7 +168,7 @@ export class TestWorld {
         },
         suspects: () => this.suspects,
         hears,
-        leaving: () => this.leaving,
+        leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),
         detour: (route, excluded) => this.#detour(route, excluded),
         onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message])
       },
@@ -186,7 +188,7 @@ export class TestWorld {
       visitMs: 1,
       layerMs: 1,
       numericClass: 'toy',
-      stages: probes.map(({ engine: { start, end } }) => ({ start, end, serving: true })),
+      stages: probes.map(({ engine: { start, end } }) => ({ start, end, serving: !this.dropping.has(id) })),
       sessions: 0,
       battery: null,
       leaving: this.leaving.has(id)
