@@ -45,16 +45,20 @@ export interface LiveBudgets {
 
 /**
  * Each peer gives as large a share of the real model as the scenario has it give of its own, with every budget as much
- * larger as it takes to cover a real model whose embedding and head weigh more. Undefined when that cannot be.
+ * larger as it takes to cover a real model whose embedding and head weigh more, below the whole where it was below it.
+ * Undefined when that cannot be.
  * @param shape of the scenario's model, `real` of the real one.
  */
 export function liveBudgets(scenario: Scenario, shape: ModelShape, real: ModelShape): LiveBudgets | undefined {
   const whole = (model: ModelShape): number => stageBytes(model, { start: 0, end: model.layers })
   const leastBytes = Math.min(...real.layerBytes.map((_, layer) => stageBytes(real, { start: layer, end: layer + 1 })))
   for (let factor = 1; factor < 8; factor *= 1.05) {
-    const bytes = scenario.peers.map(({ memoryMB }) =>
-      Math.max(leastBytes, Math.ceil(((memoryMB * 1e6) / whole(shape)) * whole(real) * factor))
-    )
+    const bytes = scenario.peers.map(({ memoryMB }) => {
+      const share = (memoryMB * 1e6) / whole(shape)
+      // Who cannot hold the scenario's model alone shall not hold the real one alone.
+      const mostBytes = share < 1 ? whole(real) - 1 : Number.POSITIVE_INFINITY
+      return Math.min(mostBytes, Math.max(leastBytes, Math.ceil(share * whole(real) * factor)))
+    })
     const views = scenario.peers.flatMap((group, i) =>
       Array.from({ length: group.count }, (_, n) => viewOfGroup(`${group.name}-${n}`, bytes[i]!, real))
     )

@@ -7,6 +7,7 @@ import type { LiveSummary } from '../../sim/live.ts'
 import { type CourseEvent, figuresOf, isOff, renderTable, tableOf } from '../../sim/live-course.ts'
 import { airHeader, readAirHeader } from '../../sim/live-header.ts'
 import { readLiveModel, storyOf } from '../../sim/live-model.ts'
+import { stageBytes } from '../../src/route/view.ts'
 import { builtFile, packageFolder } from '../../sim/live-peer.ts'
 import { liveBudgets, whyNotLive } from '../../sim/live-plan.ts'
 import { main } from '../../sim/main.ts'
@@ -86,7 +87,10 @@ describe('its parts', () => {
       {
         ...small,
         model: { layers: 22, layerMB: 44 },
-        peers: [{ name: 'p', count: 4, memoryMB: 500, visitMs: 1, layerMs: 1 }],
+        peers: [
+          { name: 'big', count: 1, memoryMB: 700, visitMs: 1, layerMs: 1 },
+          { name: 'p', count: 3, memoryMB: 420, visitMs: 1, layerMs: 1 }
+        ],
         workload: []
       },
       'here'
@@ -95,6 +99,8 @@ describe('its parts', () => {
     const budgets = liveBudgets(scenario, cast.shape, shape)!
     expect(budgets.factor).toBeGreaterThan(1)
     expect(budgets.bytes[0]).toBeGreaterThan(shape.embeddingBytes)
+    const { layers } = shape
+    expect(budgets.bytes[0]).toBeLessThan(stageBytes(shape, { start: 0, end: layers }))
     expect(whyNotLive(scenario)).toBeUndefined()
   })
 
