@@ -4,11 +4,14 @@ import { linkSync, mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Status, SwarmConfig } from '../../src/index.ts'
-import { splitBudgets } from '../../src/shape.ts'
 import { BenchChild } from './child.ts'
 import type { BenchModel } from './models.ts'
 import type { Answered, Ask, PeerProcessInit } from './peer-process.ts'
 import { figure, median, type Row } from './report.ts'
+
+// As `npm run build` made it, like the peers: Node does not take the types off the generated protocols that it imports.
+const built = '../../dist/src/shape.js'
+const { splitBudgets } = (await import(built)) as typeof import('../../src/shape.ts')
 
 export interface SwarmInit {
   readonly model: BenchModel
