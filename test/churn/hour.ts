@@ -167,12 +167,15 @@ async function main(): Promise<number> {
   let world: Swarm | undefined
   let trouble: string | undefined
   let startedMs = performance.now()
+  let atStart = 0
   const report = (): object => ({
     minutes: Number(((performance.now() - startedMs) / 60_000).toFixed(1)),
     answers,
     identical,
     tokens,
-    evictions: witness.verdicts.length,
+    evictions: witness.verdicts.length - atStart,
+    /** Before everybody had found everybody, and every layer was there twice. */
+    evictionsAtStart: atStart,
     evictionsAlone: witness.verdicts.filter(({ alone }) => alone).length,
     disconnected: witness.disconnected,
     left: witness.left,
@@ -193,6 +196,7 @@ async function main(): Promise<number> {
       `a driver and ${layout.peers} peers found one another in ${((performance.now() - startMs) / 1000).toFixed(1)} s`
     )
     startedMs = performance.now()
+    atStart = witness.verdicts.length
     const endMs = startedMs + minutes * 60_000
     let reportAtMs = startedMs + reportMs
     const looking = setInterval(() => {
