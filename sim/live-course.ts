@@ -22,14 +22,20 @@ export interface HopCourse {
   readonly bytesOut: number
 }
 
-/** A simulated world's events in these words, up to its healing. */
+/** A simulated world's answers in these words: those that were asked for up to its end, however long they took. */
 export function simulatedCourse(events: readonly WorldCourse[], endMs: number): CourseEvent[] {
+  const asked = new Set<number>()
   return events.flatMap((event): CourseEvent[] => {
-    if (event.atMs > endMs) return []
-    const { kind } = event
-    if (kind === 'ask') return [{ kind, atMs: event.atMs, number: event.number }]
-    if (kind !== 'output') return []
-    const { atMs, number, output } = event
+    const { kind, atMs } = event
+    if (kind === 'fault') return []
+    const { number } = event
+    if (kind === 'ask') {
+      if (atMs > endMs) return []
+      asked.add(number)
+      return [{ kind, atMs, number }]
+    }
+    if (!asked.has(number)) return []
+    const { output } = event
     if (output.kind === 'token') return [{ kind: 'token', atMs, number }]
     if (output.kind === 'lost') return [{ kind: 'lost', number, reason: output.reason }]
     if (output.kind !== 'end') return []

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { LiveSummary } from '../../sim/live.ts'
-import { type CourseEvent, figuresOf, isOff, renderTable, tableOf } from '../../sim/live-course.ts'
+import { type CourseEvent, figuresOf, isOff, renderTable, simulatedCourse, tableOf } from '../../sim/live-course.ts'
 import { airHeader, readAirHeader } from '../../sim/live-header.ts'
 import { readLiveModel, storyOf } from '../../sim/live-model.ts'
 import { stageBytes } from '../../src/route/view.ts'
@@ -12,10 +12,12 @@ import { builtFile, packageFolder } from '../../sim/live-peer.ts'
 import { liveBudgets, whyNotLive } from '../../sim/live-plan.ts'
 import { main } from '../../sim/main.ts'
 import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
-import { World } from '../../sim/world.ts'
+import { World, type WorldCourse } from '../../sim/world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-sim-live-'))
 afterAll(() => rmSync(folder, { recursive: true }))
+
+const sampling = { temperature: 0, topP: 1, topK: 0, seed: 1 }
 
 const small: ScenarioFile = {
   name: 'small',
@@ -117,6 +119,28 @@ describe('its parts', () => {
     expect(readAirHeader(airHeader(3, 40_001))).toEqual({ station: 3, port: 40_001 })
     expect(readAirHeader(new Uint8Array(8))).toBeUndefined()
     expect(readAirHeader(new Uint8Array(3))).toBeUndefined()
+  })
+
+  test('take an answer that was begun before the end to its own end', () => {
+    const end = {
+      kind: 'end',
+      outcome: { kind: 'stopped', stop: 'length' },
+      route: [],
+      exact: true,
+      hops: [],
+      bytesSent: 7
+    } as const
+    const ask = { kind: 'ask', driver: 'a', promptTokens: 1, answerTokens: 1, sampling } as const
+    const events: WorldCourse[] = [
+      { ...ask, atMs: 90, number: 1 },
+      { ...ask, atMs: 110, number: 2 },
+      { kind: 'output', atMs: 120, number: 1, output: end },
+      { kind: 'output', atMs: 120, number: 2, output: end }
+    ]
+    expect(simulatedCourse(events, 100)).toEqual([
+      { kind: 'ask', atMs: 90, number: 1 },
+      { kind: 'end', number: 1, outcome: 'answered', hops: [], bytes: 7 }
+    ])
   })
 
   test('make the table of what happened', () => {
