@@ -786,8 +786,8 @@ export class World {
         if (number !== this.#partitions) return
         this.say('all are together again')
         this.radio.part(undefined)
-        for (const a of this.peers)
-          for (const b of this.peers) if (a.index < b.index) this.#noteTrouble(a.index, b.index)
+        // Only those who were apart may still say that they heard nothing.
+        for (const a of who) for (const b of this.peers) if (!who.includes(b)) this.#noteTrouble(a.index, b.index)
         this.wire.changed()
       })
       return

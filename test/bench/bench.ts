@@ -13,9 +13,10 @@ import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
+import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'hops', 'discovery', 'load'] as const
+const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'sim'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -92,7 +93,9 @@ try {
     cuts: model => benchCuts({ model, ...decoding }),
     hops: model => benchHops({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
-    load: model => benchLoad({ model, store: folder, rounds, signal })
+    load: model => benchLoad({ model, store: folder, rounds, signal }),
+    // It needs no model's weights.
+    sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))
   }
   for (const part of parts) {
     if (!wanted.has(part)) continue

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { registerHooks, stripTypeScriptTypes } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { Storm } from './storms.ts'
 
 export interface Mutant {
   readonly name: string
@@ -14,7 +15,9 @@ export interface Mutant {
   /** It occurs once in the file. */
   readonly original: string
   readonly mutated: string
-  /** Random worlds within which it must be caught: the first one's seed, and how many. */
+  /** Where it shows: in random worlds unless said, else in those of `storms.ts`. */
+  readonly storm?: Storm
+  /** Worlds within which it must be caught: the first one's seed, and how many. */
   readonly from: number
   readonly seeds: number
 }
@@ -101,8 +104,9 @@ export const mutants: readonly Mutant[] = [
     file: session,
     original: 'else this.#retryMs = this.#nowMs + routeRetryMs',
     mutated: 'else this.#retryMs = undefined',
-    from: 6,
-    seeds: 25
+    storm: 'crowded',
+    from: 1,
+    seeds: 10
   },
   {
     name: 'accept an old record',
@@ -121,12 +125,67 @@ export const mutants: readonly Mutant[] = [
     seeds: 25
   },
   {
-    name: 'hang up before the refusal has arrived',
-    file: seat,
-    original: 'if (this.isTail && this.#closeAsked && this.down.connected)',
-    mutated: 'if (false)',
-    from: 54,
-    seeds: 25
+    name: 'let an older epoch take the seat',
+    file: 'src/stage/stage.ts',
+    original: "if (open.epoch <= seat.epoch || seat.phase === 'closing') {",
+    mutated: "if (open.epoch === seat.epoch || seat.phase === 'closing') {",
+    storm: 'late-open',
+    from: 4,
+    seeds: 20
+  },
+  {
+    name: 'share memory out without regard to open caches',
+    file: 'src/shape.ts',
+    original: 'Math.max(cacheBytesUsed, reserves[i]!)',
+    mutated: 'reserves[i]!',
+    storm: 'full-caches',
+    from: 4,
+    seeds: 20
+  },
+  {
+    name: 'let an orphan take the place of an orphan',
+    file: 'src/stage/stage.ts',
+    original: "const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined",
+    mutated: "const isWanted = seat.phase !== 'closing'",
+    storm: 'orphanage',
+    from: 3,
+    seeds: 12
+  },
+  {
+    name: 'believe every chunk',
+    file: 'src/supply/fetch.ts',
+    original: 'if (sameBytes(this.#init.sha256(buffer), digestOf(job.list!, chunk))) {',
+    mutated: 'if (true) {',
+    storm: 'lying-source',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'ask a liar again',
+    file: 'src/supply/fetch.ts',
+    original: 'this.#liars.has(peer) || open >= supplySourcesMax',
+    mutated: 'open >= supplySourcesMax',
+    storm: 'lying-source',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'take a whole file without its last chunk',
+    file: 'src/supply/fetch.ts',
+    original: 'if (job.hereChunks < job.count) return',
+    mutated: 'if (job.hereChunks < job.count - 1) return',
+    storm: 'lying-source',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'pass the limit of sessions',
+    file: 'src/stage/stage.ts',
+    original: 'if (this.#seats.size >= stageSessionsMax) {',
+    mutated: 'if (false) {',
+    storm: 'crush',
+    from: 1,
+    seeds: 3
   }
 ]
 
@@ -176,14 +235,17 @@ function install(): void {
 async function hunt(
   number: number | 'none',
   from: number,
-  seeds: number
+  seeds: number,
+  storm?: Storm
 ): Promise<{ seed: number; broken: string } | undefined> {
   const load = async (file: string) => import(`${pathToFileURL(root + file).href}?mutant=${number}`)
   const { World } = (await load('sim/world.ts')) as typeof import('../../sim/world.ts')
   const { drawScenario } = (await load('sim/random-world.ts')) as typeof import('../../sim/random-world.ts')
+  const { drawStorm } = (await load('test/sim/storms.ts')) as typeof import('./storms.ts')
+  const draw = (seed: number) => (storm === undefined ? drawScenario(seed) : drawStorm(storm, seed))
   for (let seed = from; seed < from + seeds; seed++) {
     try {
-      new World({ scenario: drawScenario(seed), seed }).run()
+      new World({ scenario: draw(seed), seed }).run()
     } catch (error) {
       return { seed, broken: (error as Error).message.split('\n')[0]! }
     }
@@ -196,14 +258,22 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   process.removeAllListeners('warning')
   install()
   const only = process.argv[2]
+  if (only === '--sound') {
+    // Without a fault in it: worlds of storms keep their promises, too.
+    for (const storm of new Set(mutants.flatMap(mutant => mutant.storm ?? []))) {
+      console.log(JSON.stringify({ storm, ...(await hunt('none', 1, Number(process.argv[3] ?? 1), storm)) }))
+    }
+    process.exit()
+  }
   const seedsMax = process.argv[3]
+  const fromSeed = Number(process.argv[4] ?? 1)
   for (const [number, mutant] of mutants.entries()) {
     const { name } = mutant
     if (only !== undefined && only !== '' && only !== name) continue
-    const from = seedsMax === undefined ? mutant.from : 1
+    const from = seedsMax === undefined ? mutant.from : fromSeed
     const seeds = Number(seedsMax ?? mutant.seeds)
     const startMs = performance.now()
-    const caught = await hunt(number, from, seeds)
+    const caught = await hunt(number, from, seeds, mutant.storm)
     console.log(JSON.stringify({ name, from, seeds, ...caught, ms: Math.round(performance.now() - startMs) }))
   }
 }

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { mutants } from './mutants.ts'
@@ -11,6 +12,25 @@ interface Caught {
   readonly seed?: number
   readonly broken?: string
 }
+
+test.each(mutants.map(mutant => [mutant.name, mutant] as const))('is planted where it says: %s', (_, mutant) => {
+  const text = readFileSync(new URL(`../../${mutant.file}`, import.meta.url), 'utf8')
+  // A decider that was rewritten needs its fault rewritten, too.
+  expect(text.split(mutant.original).length - 1).toBe(1)
+  expect(mutant.mutated).not.toBe(mutant.original)
+})
+
+test('worlds in which one thing goes wrong all the time keep their promises', () => {
+  const script = fileURLToPath(new URL('./mutants.ts', import.meta.url))
+  const { stdout, stderr } = spawnSync(process.execPath, [script, '--sound', '1'], { encoding: 'utf8' })
+  expect(stderr).toBe('')
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as { storm: string; broken?: string })
+  expect(lines.length).toBe(new Set(mutants.flatMap(({ storm }) => storm ?? [])).size)
+  expect(lines.filter(({ broken }) => broken !== undefined)).toEqual([])
+})
 
 test('every planted fault breaks a promise within the stated worlds', () => {
   const script = fileURLToPath(new URL('./mutants.ts', import.meta.url))

@@ -1,0 +1,118 @@
+/**
+ * Worlds in which one thing goes wrong all the time: for faults that random worlds meet too seldom for a test.
+ */
+import { Chance } from '../../sim/chance.ts'
+import { parseScenario, type Scenario, type ScenarioFile } from '../../sim/scenario.ts'
+
+export type Storm = 'late-open' | 'full-caches' | 'crowded' | 'orphanage' | 'lying-source' | 'crush'
+
+const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
+  /**
+   * Heads freeze when sessions begin: the Open that one was given goes on to the tail when it wakes, after the Open of the
+   * route that was taken instead. Embeddings that only heads can hold say who is which.
+   */
+  'late-open': chance => ({
+    name: 'late opens',
+    minutes: 2.5,
+    healS: 100,
+    model: { layers: 4, layerMB: 10, embeddingMB: 60, contextTokens: 96 },
+    peers: [
+      { name: 'driver', count: 1, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'head', count: 1, memoryMB: 84, visitMs: 0.5, layerMs: 0.5 },
+      { name: 'spare', count: 1, memoryMB: 84, visitMs: 1, layerMs: 2 },
+      { name: 'tail', count: 1, memoryMB: 24, visitMs: 0.5, layerMs: 0.5 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(12, 30), jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 70, promptTokens: [2, 6], answerTokens: [30, 60], fromS: 12 }],
+    chaos: { perMinute: 14, kinds: ['freeze'], who: ['head', 'spare'], fromS: 15, forS: [0.9, 2] }
+  }),
+  /** Sessions hold all the room there is while stages come and go, one beside the other. */
+  'full-caches': chance => ({
+    name: 'full caches',
+    minutes: 2,
+    healS: 150,
+    model: { layers: 5, layerMB: 2, cacheBytesPerToken: 40_000, contextTokens: 200 },
+    peers: Array.from({ length: 5 }, (_, i) => ({
+      name: `p${i}`,
+      count: 1,
+      memoryMB: chance.between(42, 49),
+      visitMs: chance.between(1, 3),
+      layerMs: chance.between(1, 4)
+    })),
+    radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
+    workload: [0, 1, 2, 3, 4].map(i => ({
+      from: `p${i}`,
+      perMinute: 16,
+      promptTokens: [60, 100] as [number, number],
+      answerTokens: [60, 100] as [number, number],
+      fromS: 4
+    })),
+    chaos: { perMinute: 20, kinds: ['crash', 'power', 'restart', 'restart'], fromS: 8, forS: [1, 5] }
+  }),
+  /** Far more sessions than caches, slow processors, and neighbours that are cut off. */
+  crowded: chance => ({
+    name: 'crowded',
+    minutes: 2.5,
+    healS: 200,
+    model: { layers: 6, layerMB: 4, cacheBytesPerToken: 40_000, contextTokens: 200 },
+    peers: [
+      { name: 'p', count: 4, memoryMB: chance.between(46, 70), visitMs: 4, layerMs: 12, prefillRatio: 1 },
+      { name: 'q', count: 3, memoryMB: 1, visitMs: 4, layerMs: 6 }
+    ],
+    radio: { rateMbps: 100, delayMs: 5, jitterMs: 1 },
+    workload: [
+      { from: 'p', perMinute: 40, promptTokens: [60, 100], answerTokens: [20, 60], fromS: 4 },
+      { from: 'q', perMinute: 60, promptTokens: [60, 100], answerTokens: [20, 60], fromS: 4 }
+    ],
+    chaos: {
+      perMinute: 40,
+      kinds: ['cut', 'partition', 'slow', 'crash', 'restart', 'restart'],
+      fromS: 8,
+      forS: [2, 15]
+    }
+  }),
+  /**
+   * Room for a session or two, passes of seconds, and drivers that vanish: who waits for a cache while a long pass of
+   * another ends is an orphan itself by then.
+   */
+  orphanage: chance => ({
+    name: 'orphanage',
+    minutes: 3,
+    healS: 200,
+    model: { layers: 4, layerMB: 4, cacheBytesPerToken: 40_000, contextTokens: 200 },
+    peers: [
+      { name: 'p', count: 2, memoryMB: chance.between(26, 44), visitMs: 4, layerMs: 20, prefillRatio: 1 },
+      { name: 'q', count: 6, memoryMB: 1, visitMs: 4, layerMs: 6 }
+    ],
+    radio: { rateMbps: 100, delayMs: 5, jitterMs: 1 },
+    workload: [{ from: 'q', perMinute: 90, promptTokens: [80, 100], answerTokens: [10, 40], fromS: 4 }],
+    chaos: { perMinute: 40, kinds: ['partition'], who: ['q'], fromS: 8, forS: [1, 4] }
+  }),
+  /** Disks are empty, and some of those who have weights give wrong ones. */
+  'lying-source': () => ({
+    name: 'a source that lies',
+    minutes: 0.8,
+    healS: 60,
+    model: { layers: 6, layerMB: 1, embeddingMB: 0.5, headMB: 0.5 },
+    peers: [
+      { name: 'source', count: 3, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'drone', count: 2, memoryMB: 60, visitMs: 1, layerMs: 1, holds: [0, 0] }
+    ],
+    radio: { rateMbps: 20, delayMs: 2, jitterMs: 1 },
+    workload: [],
+    faults: [{ atS: 0.5, kind: 'garble', who: ['source-1'], forS: 30 }]
+  }),
+  /** More sessions at once than a peer takes. */
+  crush: () => ({
+    name: 'crush',
+    minutes: 0.3,
+    healS: 110,
+    model: { layers: 2, layerMB: 1, cacheBytesPerToken: 48, contextTokens: 64 },
+    peers: [{ name: 'p', count: 1, memoryMB: 400, visitMs: 10, layerMs: 5 }],
+    workload: [{ from: 'p', perMinute: 9000, promptTokens: [2, 4], answerTokens: [2, 3], fromS: 6, untilS: 10 }]
+  })
+}
+
+export function drawStorm(storm: Storm, seed: number): Scenario {
+  return parseScenario(storms[storm](new Chance(seed).fork(storm)), `the ${storm} of seed ${seed}`)
+}
