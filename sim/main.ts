@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { jobsDefault, liveThroughMany } from './crowd.ts'
 import { BrokenPromise } from './promises.ts'
-import { measurePlacing } from './placing.ts'
+import { measureConverging } from './converging.ts'
+import { flyingKinds, measureFlying } from './flying.ts'
+import { measureLarge, measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
 import { checkNames, parseScenario, type Scenario, ScenarioError } from './scenario.ts'
 import type { Summary } from './stats.ts'
@@ -18,6 +20,7 @@ const usage = `Usage: npm run sim -- [options]
   --seeds N             live through N random worlds, from --seed on; stop at the first broken promise
   --jobs N              threads for that (default: as many as there are processors); the outcome is the same
   --placement N         measure placement on N random swarms against baselines from the literature
+  --converging N        change N random swarms, each in three ways, and measure when placement rests
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
   --live                have real peers live the scenario too, and compare what was simulated with what was measured
@@ -161,6 +164,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
       seeds: { type: 'string' },
       jobs: { type: 'string' },
       placement: { type: 'string' },
+      converging: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
       live: { type: 'boolean', default: false },
@@ -184,13 +188,38 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   const swarms = whole(values.placement, 'placement', 1)
   if (swarms !== undefined) {
     const result = measurePlacing(seed, swarms)
-    const { slower, aboveExactPercent: above, hops } = result
+    const { slower, aboveExactPercent: above, hops, twice } = result
     print(
       `${swarms} random swarms: sharing by memory is ${slower.memory} times slower (${slower.memoryAll} with every peer), Petals ${slower.petals} times, the exact least time ${slower.exact} times`
     )
     print(
       `above the exact least time: ${above.p50} % (p50), ${above.p95} % (p95), ${above.max} % (max); ${hops.ours} hops, not ${hops.exact}`
     )
+    print(`covered twice in ${twice.planned} of the ${twice.able} swarms whose budgets suffice`)
+    const flying = flyingKinds.map(kind => measureFlying(seed, swarms, kind))
+    for (const { kind, longer, longerAny, slowerPercent } of flying) {
+      print(
+        `batteries ${kind}: the first one that serves lasts ${longer.memory} times longer than with shares by memory (any one ${longerAny.memory} times), at ${slowerPercent.p95} % (p95), ${slowerPercent.max} % (max) more than the least time`
+      )
+    }
+    const large = measureLarge(seed, Math.min(swarms, 40), () => {
+      const { user, system } = process.cpuUsage()
+      return (user + system) / 1000
+    })
+    print(
+      `32 peers and 80 layers: planned in ${large.planMs.p50} ms (p50), ${large.planMs.max} ms (max) of the processor, ${large.aboveExactPercent.max} % (max) above the exact least time`
+    )
+    if (values.json) print(JSON.stringify({ ...result, flying, large }))
+    return 0
+  }
+  const converging = whole(values.converging, 'converging', 1)
+  if (converging !== undefined) {
+    const result = measureConverging(seed, converging)
+    for (const [change, { swarms, moved, seconds, movesMax }] of Object.entries(result.changes)) {
+      print(
+        `a peer ${change}: ${moved} of ${swarms} swarms moved, for the last time after ${seconds.p50} s (p50), ${seconds.p95} s (p95), ${seconds.max} s (max); ${movesMax} moves at most`
+      )
+    }
     if (values.json) print(JSON.stringify(result))
     return 0
   }

@@ -3,7 +3,7 @@ import type { ModelId, PeerId } from '../src/base/ids.ts'
 import { place } from '../src/route/place.ts'
 import { findRoute } from '../src/route/route.ts'
 import type { ModelShape, PeerView } from '../src/route/view.ts'
-import { bruteForceMs, byMemory, chainMs, halda, petals, type Visit } from './baselines.ts'
+import { bruteForceMs, byMemory, capacity, chainMs, halda, petals, type Visit } from './baselines.ts'
 import { Chance } from './chance.ts'
 
 export interface PlacingSummary {
@@ -21,6 +21,17 @@ export interface PlacingSummary {
   readonly disagreed: number
   /** Hops of ours and of the exact least time, means. */
   readonly hops: { readonly ours: number; readonly exact: number }
+  /** Swarms whose budgets hold every layer twice, and those of them for which the plan does. */
+  readonly twice: { readonly able: number; readonly planned: number }
+}
+
+/** Swarms of 32 peers and models of 80 layers. */
+export interface LargeSummary {
+  readonly event: 'placing-large'
+  readonly swarms: number
+  readonly aboveExactPercent: { readonly p50: number; readonly p95: number; readonly max: number }
+  /** Of the processor, for one plan. */
+  readonly planMs: { readonly p50: number; readonly p95: number; readonly max: number }
 }
 
 /** A model of equal layers of 10 MB whose embedding and head weigh nothing, so that every layer is like any other. */
@@ -59,8 +70,8 @@ export function drawPeers(chance: Chance, count: number, shape: ModelShape): Pee
   }))
 }
 
-/** ms per token of the route that placement leads to, and its hops. */
-function ours(peers: readonly PeerView[], shape: ModelShape): { ms: number; hops: number } | undefined {
+/** The route that placement leads to. */
+export function ourChain(peers: readonly PeerView[], shape: ModelShape): Visit[] | undefined {
   const { stages } = place(peers, shape)
   const placed = peers.map(view => {
     const range = stages.get(view.peer) ?? null
@@ -68,12 +79,45 @@ function ours(peers: readonly PeerView[], shape: ModelShape): { ms: number; hops
   })
   const hops = findRoute(placed, shape, { from: '' as PeerId })
   if (hops === undefined) return undefined
-  const chain: Visit[] = hops.map(({ peer, start, end }) => ({
-    view: peers.find(each => each.peer === peer)!,
-    start,
-    end
-  }))
-  return { ms: chainMs(chain, shape), hops: hops.length }
+  return hops.map(({ peer, start, end }) => ({ view: peers.find(each => each.peer === peer)!, start, end }))
+}
+
+/** Its ms per token and hops. */
+function ours(peers: readonly PeerView[], shape: ModelShape): { ms: number; hops: number } | undefined {
+  const chain = ourChain(peers, shape)
+  return chain === undefined ? undefined : { ms: chainMs(chain, shape), hops: chain.length }
+}
+
+/** Quantiles of a list, rounded. */
+export function quantilesOf(values: readonly number[]): { p50: number; p95: number; max: number } {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (q: number): number => round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0)
+  return { p50: at(0.5), p95: at(0.95), max: at(1) }
+}
+
+/** @param processorMs time that the processor has spent on this process so far, in ms. */
+export function measureLarge(seed: number, swarms: number, processorMs: () => number): LargeSummary {
+  const chance = new Chance(seed).fork('placing large')
+  const shape = plainShape(80)
+  const above: number[] = []
+  const planMs: number[] = []
+  // The first plans are slower: nothing is compiled yet.
+  const warmUp = 5
+  while (above.length < swarms + warmUp) {
+    const peers = drawPeers(chance, 32, shape)
+    const exact = halda(peers, shape)
+    if (exact === undefined) continue
+    const startMs = processorMs()
+    place(peers, shape)
+    planMs.push(processorMs() - startMs)
+    above.push(100 * (ours(peers, shape)!.ms / chainMs(exact, shape) - 1))
+  }
+  return {
+    event: 'placing-large',
+    swarms,
+    aboveExactPercent: quantilesOf(above.slice(warmUp)),
+    planMs: quantilesOf(planMs.slice(warmUp))
+  }
 }
 
 export function measurePlacing(seed: number, swarms: number): PlacingSummary {
@@ -82,6 +126,7 @@ export function measurePlacing(seed: number, swarms: number): PlacingSummary {
   const without: Record<string, number> = {}
   const above: number[] = []
   const hops = { ours: 0, exact: 0 }
+  const twice = { able: 0, planned: 0 }
   let [measured, bruteForced, disagreed] = [0, 0, 0]
   while (measured < swarms) {
     const shape = plainShape(chance.whole(8, 40))
@@ -106,13 +151,15 @@ export function measurePlacing(seed: number, swarms: number): PlacingSummary {
       else logs[name]!.push(Math.log(chainMs(chain, shape) / own.ms))
     }
     above.push(100 * (own.ms / chainMs(exact, shape) - 1))
+    if (peers.reduce((sum, view) => sum + capacity(view, shape), 0) >= 2 * shape.layers) {
+      twice.able++
+      if (Math.min(...place(peers, shape).coverage) >= 2) twice.planned++
+    }
     hops.ours += own.hops
     hops.exact += exact.length
   }
   const mean = (list: readonly number[]): number =>
     round(Math.exp(list.reduce((sum, value) => sum + value, 0) / Math.max(1, list.length)))
-  above.sort((a, b) => a - b)
-  const at = (q: number): number => round(above[Math.min(above.length - 1, Math.floor(q * above.length))] ?? 0)
   return {
     event: 'placing',
     seed,
@@ -124,13 +171,14 @@ export function measurePlacing(seed: number, swarms: number): PlacingSummary {
       exact: mean(logs.exact!)
     },
     without,
-    aboveExactPercent: { p50: at(0.5), p95: at(0.95), max: at(1) },
+    aboveExactPercent: quantilesOf(above),
     bruteForced,
     disagreed,
-    hops: { ours: round(hops.ours / swarms), exact: round(hops.exact / swarms) }
+    hops: { ours: round(hops.ours / swarms), exact: round(hops.exact / swarms) },
+    twice
   }
 }
 
-function round(value: number): number {
+export function round(value: number): number {
   return Math.round(value * 1000) / 1000
 }
