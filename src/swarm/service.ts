@@ -190,7 +190,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #records: Records
   readonly #channels = new Map<PeerId, RecordsChannel>()
   /** Peers to which a channel is being opened. */
-  readonly #opening = new Set<PeerId>()
+  readonly #opening = new Map<PeerId, AbortController>()
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
   readonly #shards = new Set<ShardId>()
@@ -524,24 +524,31 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#dialer.lost(peer)
   }
 
-  /** Opens the channel unless there is one, again and again while the peer is connected, less and less often. */
+  /**
+   * Opens the channel unless there is one, again and again while the peer is connected, less and less often. A new
+   * connection begins anew: what was tried on the last one, of a process that was about to go, says nothing about it.
+   */
   async #openRecords(peer: PeerId, afterMs = 0): Promise<void> {
-    if (this.#opening.has(peer)) return
-    this.#opening.add(peer)
+    const attempt = new AbortController()
+    this.#opening.get(peer)?.abort(new Error('begun anew'))
+    this.#opening.set(peer, attempt)
+    const ended = AbortSignal.any([this.#abort.signal, attempt.signal])
     try {
       for (let waitMs = afterMs; ; waitMs = Math.min(2 * waitMs || redialMinMs, dhtQueryMs)) {
-        await pause(waitMs, this.#abort.signal)
-        if (this.#abort.signal.aborted || !this.#host.connectedPeers.has(peer) || this.#channels.has(peer)) return
+        await pause(waitMs, ended)
+        if (ended.aborted || !this.#host.connectedPeers.has(peer) || this.#channels.has(peer)) return
         try {
-          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-          this.#attach(await this.#host.open(peer, recordsProtocol, { signal }))
+          const signal = AbortSignal.any([ended, AbortSignal.timeout(dhtQueryMs)])
+          const channel = await this.#host.open(peer, recordsProtocol, { signal })
+          if (ended.aborted) channel.abort(new Error('begun anew'))
+          else this.#attach(channel)
           // It may have ended already; then the next round tries again.
         } catch {
           // It may be about to go, or not yet ready.
         }
       }
     } finally {
-      this.#opening.delete(peer)
+      if (this.#opening.get(peer) === attempt) this.#opening.delete(peer)
     }
   }
 
@@ -560,7 +567,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         this.#run({ type: 'closed', peer })
         this.#emit('record', { peer })
         // Not at once: an end that refuses every channel would be asked for the next without a pause.
-        if (this.id < peer) void this.#openRecords(peer, redialMinMs)
+        if (this.id < peer && !this.#opening.has(peer)) void this.#openRecords(peer, redialMinMs)
       }
     })
     if (this.#channels.get(peer) !== entry) return

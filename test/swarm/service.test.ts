@@ -29,8 +29,9 @@ const everyone = (swarms: readonly Swarm[]): boolean =>
 const recordOf = (viewer: Swarm, of: Swarm) => viewer.records().find(({ record }) => record.peer === of.id)
 
 /** A member of the swarm that speaks whatever a test wants: a host without the service. */
-async function rogue(of: World): Promise<Host> {
-  const identity = identityOf(await generateKeyPair('Ed25519'))
+async function rogue(of: World, isWanted: (id: string) => boolean = () => true): Promise<Host> {
+  let identity = identityOf(await generateKeyPair('Ed25519'))
+  while (!isWanted(identity.id)) identity = identityOf(await generateKeyPair('Ed25519'))
   return Host.start({ identity, secret: swarmSecret(of.config), listen: ['/ip4/127.0.0.1/tcp/0'], agent: 'rogue' })
 }
 
@@ -143,6 +144,28 @@ describe('a swarm of real peers', () => {
     expect(again.discovery()).toContainEqual({ way: 'remembered', state: '1 remembered, 1 connected' })
     expect(recordOf(again, again)!.record.seq).toBeGreaterThan(seq)
   })
+
+  it('who comes back is spoken to at once, however often its last connection refused', async () => {
+    const a = await world.start('a', { neighbours: false })
+    // The smaller id opens the channel.
+    const x = await rogue(world, id => id > a.id)
+    const askedMs: number[] = []
+    await x.handle(recordsProtocol, { inboundMax: 8, frameBytesMax: 1 << 20 }, channel => {
+      askedMs.push(performance.now())
+      channel.abort(new Error('not now'))
+    })
+    const address = [multiaddr(a.addresses[0]!)]
+    await x.dial(address, { signal: signal() })
+    // At once, and after 0.5, 1, 2 and 4 s: by then the next would come after 5 s.
+    await until(() => askedMs.length === 5, 'it is asked less and less often', 30_000)
+    x.disconnect(a.id, 'test')
+    await until(() => !x.connectedPeers.has(a.id), 'it is gone')
+    await x.dial(address, { signal: signal() })
+    await until(() => askedMs.length === 8, 'it is asked again', 30_000)
+    // Compared with what the waits were before: loaded machines delay all of them.
+    expect(askedMs[7]! - askedMs[5]!).toBeLessThan(askedMs[4]! - askedMs[3]!)
+    await x.stop()
+  }, 60_000)
 
   it('R8: an older record never wins, not through the DHT either', async () => {
     const [a, b] = [await world.start('a'), await world.start('b')]
