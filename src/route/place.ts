@@ -151,18 +151,21 @@ function primaryTiling(
   const tilers = mostUseful(all, model)
   const anyLoaded = tilers.some(tiler => tiler.loaded.length > 0)
   const fixed = tilers.map(tiler => (tiler.loaded.length > 0 ? { ...tiler, only: tiler.loaded } : tiler))
-  const kept = anyLoaded ? soonestTiling(model, fixed, 'speed') : undefined
-  if (kept !== undefined) {
-    // While a model is still being made whole, idle peers fill the gaps and nobody moves.
-    if (!isServed(views, model)) return kept
-    const moved = betterTiling(model, tilers, kept, policy)
-    if (moved === undefined) return kept
+  // Where what is loaded leaves a gap that nobody idle can fill, somebody loaded must move: those with the least to load.
+  const least =
+    (anyLoaded ? soonestTiling(model, fixed, 'speed') : undefined) ??
+    soonestTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
+  if (least !== undefined) {
+    if (!anyLoaded) return longestTiling(model, tilers, least)
+    // While a model is still being made whole, nobody moves for more than that.
+    if (!isServed(views, model)) return least
+    // It is asked in both cases: who has dropped its stage to make room must find the same plan as before it did.
+    const moved = betterTiling(model, tilers, least, policy)
+    if (moved === undefined) return least
     const stages = new Map<PeerId, Range>()
     for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
-    return isFeasible(views, stages, model) ? moved : kept
+    return isFeasible(views, stages, model) ? moved : least
   }
-  const covered = soonestTiling(model, tilers, anyLoaded ? 'bytes' : 'speed')
-  if (covered !== undefined) return anyLoaded ? covered : longestTiling(model, tilers, covered)
   const gaps: Bridge[] = []
   for (let start = 0; start < model.layers; start++) {
     for (let end = start + 1; end <= model.layers; end++) {

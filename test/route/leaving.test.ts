@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { place } from '../../src/route/place.ts'
 import { isServed } from '../../src/route/route.ts'
+import { sameRange } from '../../src/route/view.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import { Flock } from './flock.ts'
 import { modelArbitrary, peer, peerId, peersArbitrary, plainModel, runs, stage } from './worlds.ts'
@@ -28,6 +29,41 @@ describe('placement and a peer that is leaving', () => {
     expect(plan.coverage).toEqual([1, 1, 1, 1])
     expect(isServed(peers, shape)).toBe(true)
     expect(place(peers.slice(0, 2), shape).missing).toEqual({ layers: [{ start: 2, end: 4 }], bytes: 2 })
+  })
+
+  it('is the same plan before and after a peer has dropped its stage to make room', () => {
+    // Layers that a peer holds, visitMs, layerMs, and what it serves; the second one leaves. For [20, 23) the sixth had
+    // the least to load, but it must drop [9, 14) first; then the plan was another one, and wanted [9, 14) again.
+    const rows = [
+      [13, 1.5, 10.5, 7, 20],
+      [3, 1.4, 1.2, 20, 23],
+      [2, 1.7, 2, 23, 25],
+      [3, 4.1, 3.1, 0, 3],
+      [3, 3.3, 7.9, 0, 3],
+      [5, 4.2, 1.1, 9, 14],
+      [5, 0.7, 2.8, 14, 19],
+      [10, 2.1, 7.1, 19, 20],
+      [4, 1, 1.1, 3, 7],
+      [2, 1.6, 1.4, 7, 9]
+    ] as const
+    const shape = { ...plainModel(25), stepBytes: 2068 }
+    const views = rows.map(([budget, visitMs, layerMs, start, end], index) =>
+      peer(index, budget, { visitMs, layerMs, stages: [stage(start, end)], leaving: index === 1 })
+    )
+    const before = place(views, shape)
+    expect(isServed(views, shape)).toBe(true)
+    for (const view of views) {
+      const range = before.stages.get(view.peer)!
+      const [own] = view.stages
+      const isStaying = range === null || sameRange(range, own!)
+      if (isStaying || range.end - range.start + own!.end - own!.start <= view.budgetBytes) continue
+      const after = place(
+        views.map(other => (other === view ? { ...view, stages: [] } : other)),
+        shape
+      )
+      expect(after.stages.get(view.peer)).toEqual(range)
+    }
+    expect(before.missing).toBeNull()
   })
 
   it('an idle peer loads its layers before it drops them', () => {
