@@ -43,7 +43,10 @@ export class Feed {
     return { position, tokens }
   }
 
-  /** The feeding stage has computed from here anew: what follows is sent again. */
+  /**
+   * The feeding stage has computed from here anew in its epoch: what follows is sent again. A step that only brings the
+   * stage to where the stand-in is already is none (rule S13).
+   */
   rollback(position: number): void {
     this.#at = Math.min(this.#at, position)
     this.#done = Math.min(this.#done, position)

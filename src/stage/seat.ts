@@ -339,7 +339,10 @@ export class Seat {
 
     // What was computed again need not be replayed; after a rollback the next hop's older states are void, too.
     this.#replayEnd = Math.min(this.#replayEnd, position)
-    if (position < this.#computedEnd) this.#skipBelow = Math.min(this.#skipBelow, position)
+    if (position < this.#computedEnd) {
+      this.#skipBelow = Math.min(this.#skipBelow, position)
+      this.#feed?.feed.rollback(position)
+    }
     this.#computedEnd = position + tokens
     if (this.#prepare > 0 && this.down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
@@ -347,7 +350,6 @@ export class Seat {
     else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
 
     this.#pump()
-    this.#feed?.feed.rollback(position)
     this.#pumpFeed()
     const received = this.#received
     received.done(tokens)

@@ -59,6 +59,25 @@ describe('a stage that feeds a stand-in', () => {
     expect(ack(11, 2, 11)).toEqual([])
   })
 
+  test('S13, S19: a stand-in that has more than this stage has computed is not sent it again', () => {
+    const kit = head()
+    const far = { ...prepare, keep: 14 }
+    kit.frame(1, far)
+    kit.do({ kind: 'connected', link: -2 })
+    const toStandIn = (from: number, ids: number[]) => {
+      kit.frame(1, idStep(from, ids))
+      return kit.computed(seat, { hidden: states(from, ids.length) }).filter(each => 'link' in each && each.link === -2)
+    }
+    // It has been on this session's route before, and this stage, which is new there, still computes the prompt.
+    kit.frame(-2, { kind: 'ack', epoch: 1, length: 13, steps: 0, tokens: 0 })
+    expect(toStandIn(10, [1, 2])).toEqual([])
+    // The step reaches beyond what is there, and only the rest of it is new.
+    expect(toStandIn(12, [3, 4, 5])).toEqual([{ kind: 'send', link: -2, frame: step(13, 2, { epoch: 1 }) }])
+    expect(toStandIn(15, [6])).toEqual([{ kind: 'send', link: -2, frame: step(15, 1, { epoch: 1 }) }])
+    // A rollback makes void what the stand-in was fed, too.
+    expect(toStandIn(14, [7])).toEqual([{ kind: 'send', link: -2, frame: step(14, 1, { epoch: 1 }) }])
+  })
+
   test.each([
     [
       'refuses',
