@@ -1,7 +1,7 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
 import type { PeerId } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
-import { routePollMs, waitTellMs } from '../limits.ts'
+import { routePollMs } from '../limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
 import { findDetour } from './detour.ts'
@@ -40,7 +40,7 @@ export class Routing {
   /**
    * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides. The
    * session's `pin` makes stand-ins of its first numeric classes come first, and is told what the route has. `onWait` is
-   * told what is missing when the wait is long, and again when that may have changed.
+   * told what is missing whenever there is no route yet, and again when that may have changed.
    * @throws {NotCoveredError} that says what is missing: soon where the present budgets cannot cover the model, else
    *   when the signal aborts before there is a route.
    */
@@ -80,7 +80,7 @@ export class Routing {
       }
       if (answer.kind === 'lacking' || signal.aborted)
         throw new NotCoveredError(noRouteSentence(peers, model, excluded))
-      if (nowMs - startMs >= waitTellMs) onWait?.(noRouteSentence(peers, model, excluded))
+      onWait?.(noRouteSentence(peers, model, excluded))
       await this.#nextChange(signal)
     }
   }

@@ -7,7 +7,7 @@ import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
-import { answerTokensDefault, routeRetryMs, routeWaitMs, routeWaitMsMax, stageOpenMs } from '../limits.ts'
+import { answerTokensDefault, routeRetryMs, routeWaitMs, routeWaitMsMax, stageOpenMs, waitTellMs } from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
@@ -50,7 +50,7 @@ export interface SessionParts {
     options: {
       signal: AbortSignal
       doubtful: ReadonlySet<PeerId>
-      /** Told what is missing when it takes long. */
+      /** Told what is missing whenever there is no route yet. */
       onWait: (message: string) => void
     }
   ) => Promise<readonly Hop[]>
@@ -428,7 +428,9 @@ class Driver {
   #wake: (() => void) | undefined
   #ended = false
   readonly #waitMs: number | undefined
-  /** What the answer was last said to wait for, until it has a route. */
+  /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
+  #waitingSinceMs: number | undefined
+  /** What it was last said to wait for. */
   #waitingFor: string | undefined
   readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
   readonly #ending: AbortSignal | undefined
@@ -541,6 +543,10 @@ class Driver {
       case 'output':
         this.#outputs.push({ ...effect.output, atMs: this.#now() })
         if (effect.output.kind === 'end') this.#ended = true
+        if (effect.output.kind === 'token') {
+          this.#waitingSinceMs = undefined
+          this.#waitingFor = undefined
+        }
         this.#wake?.()
         break
       case 'route':
@@ -581,17 +587,20 @@ class Driver {
     const routing = new AbortController()
     this.#routing = routing
     const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(this.#waitMs ?? routeWaitMs)])
+    // Several routes may fail before one gets the answer on: whoever waits for it counts from the first.
+    this.#waitingSinceMs ??= this.#now()
+    const sinceMs = this.#waitingSinceMs
     const onWait = (message: string): void => {
-      if (this.#routing !== routing || message === this.#waitingFor) return
+      const atMs = this.#now()
+      if (this.#routing !== routing || message === this.#waitingFor || atMs - sinceMs < waitTellMs) return
       this.#waitingFor = message
-      this.#outputs.push({ kind: 'waiting', message, atMs: this.#now() })
+      this.#outputs.push({ kind: 'waiting', message, atMs })
       this.#wake?.()
     }
     let event: SessionEvent
     try {
       const route = await this.#parts.route(excluded, { signal, doubtful, onWait })
       this.#watch(route)
-      this.#waitingFor = undefined
       event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {
       event = { kind: 'unroutable', error: error as Error }

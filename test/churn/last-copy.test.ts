@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Peer, SessionFailedError } from '../../src/index.ts'
+import { waitTellMs } from '../../src/limits.ts'
 import type { AnswerPlan } from './plan.ts'
 import { Reference, Runner } from './run.ts'
 import { layouts, startAlone, World } from './world.ts'
@@ -43,13 +44,18 @@ afterAll(async () => {
 it('the answer waits until placement has made another copy, says so, and has the same tokens', async () => {
   const runner = new Runner(world, plan, line => void story.push(line))
   const result = await runner.run(expected, signal)
+  // First, since the next test needs everybody, whatever this one finds.
+  await runner.heal(signal)
   const what = story.join('\n')
   expect(result, what).toMatchObject({ identical: true, exact: true, tokensLost: 0, blamed: [], failure: undefined })
   const [injection] = result.injections
-  expect(injection, what).toMatchObject({ way: 'last', told: true })
+  expect(injection, what).toMatchObject({ way: 'last' })
   expect(injection!.pauseMs, what).toBeGreaterThan(0)
-  expect(what).toMatch(/waiting: .*layers? \d/)
-  await runner.heal(signal)
+  // A wait that is over within a second or so needs no words; another copy may be there as soon as that.
+  if (injection!.pauseMs! > 2 * waitTellMs) {
+    expect(injection, what).toMatchObject({ told: true })
+    expect(what).toMatch(/waiting: .*layers? \d/)
+  }
 })
 
 it('where nobody has room for the layers it fails at its deadline, says which they are, and keeps the text', async () => {

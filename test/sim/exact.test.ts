@@ -21,7 +21,7 @@ test('logarithms, powers and distances are those of mathematics', () => {
 test('nothing that engines compute as they like decides what happens in a world', () => {
   const folder = fileURLToPath(new URL('../../sim/', import.meta.url))
   // These compare and draw: no world is made of what they say.
-  const apart = new Set(['placing.ts', 'baselines.ts', 'live.ts'])
+  const apart = new Set(['placing.ts', 'flying.ts', 'converging.ts', 'baselines.ts', 'live.ts'])
   const files = readdirSync(folder).filter(
     file => file.endsWith('.ts') && !apart.has(file) && !file.startsWith('live') && !file.startsWith('report')
   )
