@@ -18,10 +18,12 @@ import {
   aliveOpeningMs,
   alivePingFastMs,
   alivePingMs,
+  aliveRttFactor,
   aliveSamplesMin,
   aliveSuspectMs,
   aliveTickMs,
   aliveTickSlowMs,
+  aliveUnmeasuredMs,
   aliveWitnessesMax,
   beatFastMs,
   beatSlowMs,
@@ -329,11 +331,13 @@ function noteDelay(link: Link, ms: number): void {
 }
 
 /** How late a peer may be. The third longest delay counts: a stall or two, as of a start, are not what a link is like. */
-function limitMs({ met, watched, samples, late2Ms, rttMs = 0, rttDeviationMs }: Link): number {
+function limitMs({ met, watched, samples, late2Ms, rttMs, rttDeviationMs }: Link): number {
   // It may be starting, as long as nothing depends on it yet.
-  if (!met) return watched ? aliveLateFirstMs : aliveOpeningMs
+  if (!met && !watched) return aliveOpeningMs
+  if (rttMs === undefined) return aliveUnmeasuredMs
   const floorMs = samples < aliveSamplesMin ? aliveLateFirstMs : aliveLateMs
-  const shownMs = Math.max(aliveLateFactor * late2Ms, aliveDoubtMs + 3 * (rttMs + 4 * rttDeviationMs))
+  const roundMs = aliveDoubtMs + aliveRttFactor * (rttMs + 4 * rttDeviationMs)
+  const shownMs = Math.max(aliveLateFactor * late2Ms, roundMs)
   return Math.min(Math.max(floorMs, shownMs), silenceMaxMs)
 }
 
