@@ -20,36 +20,43 @@ export function tilingFlight({ tiles }: Tiling, tokenMs: number, model: ModelSha
 
 /**
  * The tiling that lasts longest, `fastest` itself where none lasts longer within {@link flightSlackRatio} of its time.
- * All are compared at the workload that the fastest one could just do.
+ * All are compared at the workload that the fastest one could just do. Which one it is does not depend on what is loaded,
+ * nor on which of equally fast ones `fastest` is, as long as it finds any: who follows it halfway finds it again.
  *
- * @param least flight that it must have to be of use: above it is looked first. @default that of the fastest
+ * @param least flight that it must have to be of use, give or take a step. @default that of the fastest
  */
-export function longestTiling(model: ModelShape, tilers: readonly Tiler[], fastest: Tiling, least?: number): Tiling {
+export function longestTiling(model: ModelShape, tilers: readonly Tiler[], fastest: Tiling, least = 0): Tiling {
   const batteries = tilers.filter(({ view }) => view.battery !== null)
   const tokenMs = fastest.timeUs / 1000
-  let low = tilingFlight(fastest, tokenMs, model)
-  if (batteries.length === 0 || low === Number.POSITIVE_INFINITY) return fastest
+  const own = tilingFlight(fastest, tokenMs, model)
+  if (batteries.length === 0 || own === Number.POSITIVE_INFINITY) return fastest
   const atMostUs = weighedUs(fastest) * (1 + flightSlackRatio)
-  let best = fastest
-  /** Whether some tiling lasts so long; it is the best one so far then. */
-  const lasts = (flight: number): boolean => {
+  /** A tiling that lasts so long. */
+  const lasting = (flight: number): Tiling | undefined => {
     const bounded = tilers.flatMap(tiler => {
-      if (tiler.view.battery === null) return [tiler]
+      // What is loaded breaks ties in the search, and any tiling will do: it would be another one after every load.
+      const fresh = { ...tiler, loaded: [] }
+      if (tiler.view.battery === null) return [fresh]
       const layersMax = layersLasting(tiler.view, flight, tokenMs, model)
-      return layersMax === 0 ? [] : [{ ...tiler, layersMax }]
+      return layersMax === 0 ? [] : [{ ...fresh, layersMax }]
     })
-    const found = fastestTiling(model, bounded, { weakMax: fastest.weak, atMostUs, any: true })
-    if (found === undefined) return false
-    best = found
-    low = tilingFlight(found, tokenMs, model)
-    return true
+    return fastestTiling(model, bounded, { weakMax: fastest.weak, atMostUs, any: true })
   }
-  if (least !== undefined && least > low && !lasts(least)) return fastest
-  if (lasts(Number.POSITIVE_INFINITY)) return best
-  let high = Math.max(...batteries.map(({ view }) => flightOf(view, 1, tokenMs, model))) * flightStepRatio
-  while (high > low * flightStepRatio) {
-    const middle = Math.sqrt(low * high)
-    if (!lasts(middle)) high = middle
+  // All questions are for powers of the step, so that those who begin from different flights ask the same.
+  const above = (flight: number): number =>
+    Math.floor(Math.log(Math.max(flight, Number.EPSILON)) / Math.log(flightStepRatio)) + 1
+  const first = above(Math.max(own, least))
+  let best = lasting(flightStepRatio ** first)
+  if (best === undefined && least > own) return fastest
+  const endless = lasting(Number.POSITIVE_INFINITY)
+  if (endless !== undefined) return endless
+  let low = best === undefined ? first - 1 : first
+  let high = Math.max(first, above(Math.max(...batteries.map(({ view }) => flightOf(view, 1, tokenMs, model)))))
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    const found = lasting(flightStepRatio ** middle)
+    if (found === undefined) high = middle
+    else [low, best] = [middle, found]
   }
-  return best
+  return best ?? fastest
 }

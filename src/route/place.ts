@@ -85,8 +85,11 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
     model
   )
   if (gaps.length === 0) {
-    if (!isMoving) releaseSurplus(rest, stages, model, policy)
-    coverAgain(tilers, stages, model, policy)
+    // Whoever is idle goes first: else a loaded peer would move where an idle one could go, the idle one take its place,
+    // and the next plan see it the other way round.
+    coverLacking(tilers, stages, model, policy)
+    if (!isMoving && releaseSurplus(rest, stages, model, policy)) coverLacking(tilers, stages, model, policy)
+    copyLeast(tilers, stages, model)
   }
   // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
   for (const { view, loaded, weak } of rest) {
@@ -160,11 +163,13 @@ function primaryTiling(
     // While a model is still being made whole, nobody moves for more than that.
     if (!isServed(views, model)) return least
     // It is asked in both cases: who has dropped its stage to make room must find the same plan as before it did.
-    const moved = betterTiling(model, tilers, least, policy)
+    const faster = fasterTiling(model, tilers, least, policy)
+    const moved = faster ?? longerTiling(model, tilers, least, policy)
     if (moved === undefined) return least
     const stages = new Map<PeerId, Range>()
     for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
-    return isFeasible(views, stages, model) ? moved : least
+    // For a longer flight nobody drops a stage first: the flight of what is left would be another, and the plan with it.
+    return isFeasible(views, stages, model, faster === undefined) ? moved : least
   }
   const gaps: Bridge[] = []
   for (let start = 0; start < model.layers; start++) {
@@ -177,28 +182,33 @@ function primaryTiling(
   return partial!
 }
 
-/**
- * A tiling that moves serving peers and is worth it: fewer weak peers, clearly less time, or clearly longer flight and
- * nearly the least time; undefined where there is none.
- */
-function betterTiling(
+/** A tiling that moves serving peers and is worth it: fewer weak peers or clearly less time. */
+function fasterTiling(
   model: ModelShape,
   tilers: readonly Tiler[],
   kept: Tiling,
-  { moveMarginRatio, flightMoveRatio }: PlacePolicy
+  { moveMarginRatio }: PlacePolicy
 ): Tiling | undefined {
-  const flies = tilers.some(({ view, weak }) => view.battery !== null && !weak)
-  // Nothing slower than this is of use, unless it is for the flight's sake.
+  // Nothing slower than this is of use, unless it has fewer weak peers.
   const atMostUs = weighedUs(kept) * (1 - moveMarginRatio)
-  const moved = fullTiling(model, tilers, 'speed', kept.weak > 0 || flies ? undefined : atMostUs)
-  if (moved === undefined) return undefined
-  if (moved.weak < kept.weak || (moved.weak === kept.weak && weighedUs(moved) <= atMostUs)) {
-    return longestTiling(model, tilers, moved)
-  }
-  if (!flies || moved.weak !== kept.weak) return undefined
-  const tokenMs = moved.timeUs / 1000
+  const moved = fullTiling(model, tilers, 'speed', kept.weak > 0 ? undefined : atMostUs)
+  if (moved === undefined || moved.weak > kept.weak) return undefined
+  return moved.weak < kept.weak || weighedUs(moved) <= atMostUs ? longestTiling(model, tilers, moved) : undefined
+}
+
+/** A tiling that moves serving peers and is worth it: a clearly longer flight and nearly the least time. */
+function longerTiling(
+  model: ModelShape,
+  tilers: readonly Tiler[],
+  kept: Tiling,
+  { flightMoveRatio }: PlacePolicy
+): Tiling | undefined {
+  if (!tilers.some(({ view, weak }) => view.battery !== null && !weak)) return undefined
+  const fastest = fullTiling(model, tilers, 'speed')
+  if (fastest === undefined || fastest.weak !== kept.weak) return undefined
+  const tokenMs = fastest.timeUs / 1000
   const least = tilingFlight(kept, tokenMs, model) * flightMoveRatio
-  const longer = longestTiling(model, tilers, moved, least)
+  const longer = longestTiling(model, tilers, fastest, least)
   return tilingFlight(longer, tokenMs, model) >= least && Number.isFinite(least) ? longer : undefined
 }
 
@@ -307,41 +317,42 @@ function keepLoaded(rest: readonly Tiler[], stages: Map<PeerId, Range | null>, m
   }
 }
 
-/** While some layer lacks copies, stages whose layers all have more than enough are free to move there. */
+/** While some layer lacks copies, stages whose layers all have more than enough are free to move there. Says if some are. */
 function releaseSurplus(
   rest: readonly Tiler[],
   stages: Map<PeerId, Range | null>,
   model: ModelShape,
   policy: PlacePolicy
-): void {
+): boolean {
   const coverage = coverageOf(
     [...stages.values()].filter(stage => stage !== null),
     model
   )
-  if (Math.min(...coverage) >= policy.copies) return
+  let released = false
+  if (Math.min(...coverage) >= policy.copies) return released
   for (const { view } of rest) {
     const stage = stages.get(view.peer) ?? null
     if (stage === null || coverage.slice(stage.start, stage.end).some(copies => copies <= policy.copies)) continue
     stages.set(view.peer, null)
+    released = true
     for (let layer = stage.start; layer < stage.end; layer++) coverage[layer]!--
   }
+  return released
 }
 
 /**
- * Peers that are left cover layers again, the least covered first. Their stages must meet the borders of
- * others to be of use, so a search tiles [0, L) with new stages where they can and planned ones elsewhere;
- * whoever is left then copies the planned stage that is covered least.
+ * Idle peers cover layers again that lack copies. Their stages must meet the borders of others to be of use, so a search
+ * tiles [0, L) with new stages where they can and planned ones elsewhere.
  */
-function coverAgain(
+function coverLacking(
   tilers: readonly Tiler[],
   stages: Map<PeerId, Range | null>,
   model: ModelShape,
   policy: PlacePolicy
 ): void {
-  const idle = () => tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
   const taken = () => [...stages.values()].filter(stage => stage !== null)
   for (let round = 1; round < policy.copies; round++) {
-    const candidates = mostUseful(idle(), model)
+    const candidates = mostUseful(idleOf(tilers, stages), model)
     const coverage = coverageOf(taken(), model)
     if (candidates.length === 0 || Math.min(...coverage) >= policy.copies) break
     const bridges = distinct(taken()).map(stage => ({
@@ -352,8 +363,17 @@ function coverAgain(
     for (const tile of again?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
     if (again === undefined || again.tiles.every(tile => tile.view === null)) break
   }
+}
+
+function idleOf(tilers: readonly Tiler[], stages: ReadonlyMap<PeerId, Range | null>): Tiler[] {
+  return tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
+}
+
+/** Whoever has nothing then copies the planned stage that is covered least. */
+function copyLeast(tilers: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
+  const taken = () => [...stages.values()].filter(stage => stage !== null)
   // Large peers first: the small ones have less choice, but the large spans have fewer takers.
-  const left = idle()
+  const left = idleOf(tilers, stages)
     .filter(({ loaded }) => loaded.length === 0)
     .sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
   for (const { view, only } of left) {
@@ -377,11 +397,14 @@ function distinct(ranges: readonly Range[]): Range[] {
  * Whether the plan can be reached from what serves now without a pause: each peer loads beside its old
  * stage where its budget holds both, and drops the old one first only while others serve every layer.
  * True where nothing serves the whole model anyway.
+ *
+ * @param isBeside whether it must be reached without dropping anything first
  */
 export function isFeasible(
   views: readonly PeerView[],
   stages: ReadonlyMap<PeerId, Range | null>,
-  model: ModelShape
+  model: ModelShape,
+  isBeside = false
 ): boolean {
   const serving = new Map<PeerId, readonly Range[]>(
     views.map(view => [view.peer, view.stages.filter(stage => stage.serving).map(range)])
@@ -406,6 +429,7 @@ export function isFeasible(
         serving.set(view.peer, [...old, target])
         continue
       }
+      if (isBeside) return false
       serving.set(view.peer, [])
       if (routable()) {
         serving.set(view.peer, [target])

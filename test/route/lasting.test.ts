@@ -73,6 +73,35 @@ describe('placement on batteries', () => {
     )
   })
 
+  it('finds the same whatever is loaded, and whichever of equally fast ones it begins with', () => {
+    const peers = fc.array(
+      fc.record({
+        battery: fc.integer({ min: 20, max: 100 }).map(percent => percent / 100),
+        start: fc.nat(5),
+        layers: fc.integer({ min: 0, max: 3 })
+      }),
+      { minLength: 3, maxLength: 7 }
+    )
+    fc.assert(
+      fc.property(peers, list => {
+        const tilers = list.map(({ battery, start, layers }, index) => ({
+          view: peer(index, 3, { battery, layerMs: 10 }),
+          only: null,
+          loaded: layers === 0 ? [] : [{ start, end: Math.min(6, start + layers) }],
+          weak: false
+        }))
+        const fresh = tilers.map(tiler => ({ ...tiler, loaded: [] }))
+        const [one, other] = [fastestTiling(shape, tilers)!, fastestTiling(shape, fresh)!]
+        const [longer, again] = [longestTiling(shape, tilers, one), longestTiling(shape, fresh, other)]
+        // Where one begins with what nothing lasts longer than by a step, there is nothing to find.
+        if (longer === one || again === other) return
+        const tiles = ({ tiles }: typeof one) => tiles.map(({ view, start, end }) => [view?.peer, start, end])
+        expect(tiles(longer)).toEqual(tiles(again))
+      }),
+      runs(300)
+    )
+  })
+
   it('moves layers off a battery for a clearly longer flight only, and not back', () => {
     const serving = (one: number, other: number): PeerView[] => [
       peer(0, 7, { battery: one, layerMs: 10, stages: [stage(0, 4)] }),
