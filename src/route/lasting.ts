@@ -3,7 +3,7 @@
  * last so long bounds how many layers its peer may take, so each question for a longer flight is one for a tiling within
  * those bounds; the answer is found by halving.
  */
-import { flightSlackRatio, flightStepRatio } from '../limits.ts'
+import { flightIdleWatts, flightSlackRatio, flightStepRatio } from '../limits.ts'
 import { flightOf, layersLasting } from './energy.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'
 import type { Tiler, Tiling } from './tiling.ts'
@@ -17,6 +17,16 @@ export function tilingFlight({ tiles }: Tiling, tokenMs: number, model: ModelSha
     )
   )
 }
+
+/**
+ * The flights that are asked for, a step apart: from less than what a hundredth of a battery gives to more than a full one.
+ * By products alone, which are the same on every machine.
+ */
+const flights: readonly number[] = (() => {
+  const all = [0.0001]
+  while (all.at(-1)! <= 1 / flightIdleWatts) all.push(all.at(-1)! * flightStepRatio)
+  return all
+})()
 
 /**
  * The tiling that lasts longest, `fastest` itself where none lasts longer within {@link flightSlackRatio} of its time.
@@ -42,11 +52,11 @@ export function longestTiling(model: ModelShape, tilers: readonly Tiler[], faste
     })
     return fastestTiling(model, bounded, { weakMax: fastest.weak, atMostUs, any: true })
   }
-  // All questions are for powers of the step, so that those who begin from different flights ask the same.
-  const above = (flight: number): number =>
-    Math.floor(Math.log(Math.max(flight, Number.EPSILON)) / Math.log(flightStepRatio)) + 1
+  // All questions are for the same flights, so that those who begin from different ones ask the same.
+  const above = (flight: number): number => flights.findIndex(each => each > flight)
   const first = above(Math.max(own, least))
-  let best = lasting(flightStepRatio ** first)
+  if (first === -1) return lasting(Number.POSITIVE_INFINITY) ?? fastest
+  let best = lasting(flights[first]!)
   if (best === undefined && least > own) return fastest
   const endless = lasting(Number.POSITIVE_INFINITY)
   if (endless !== undefined) return endless
@@ -54,7 +64,7 @@ export function longestTiling(model: ModelShape, tilers: readonly Tiler[], faste
   let high = Math.max(first, above(Math.max(...batteries.map(({ view }) => flightOf(view, 1, tokenMs, model)))))
   while (high - low > 1) {
     const middle = (low + high) >> 1
-    const found = lasting(flightStepRatio ** middle)
+    const found = lasting(flights[middle]!)
     if (found === undefined) high = middle
     else [low, best] = [middle, found]
   }
