@@ -232,7 +232,10 @@ export class Liveness {
     const pings = nowMs - link.askedMs >= everyMs && nowMs <= dueAt(link)
     const promised = this.#promiseMs(link)
     const owed = nowMs - link.sentMs >= (link.watched ? beatFastMs : beatSlowMs) || promised !== link.toldMs
-    if (owed) this.#send(link, nowMs, pings ? { ping: stamp(nowMs) } : {})
+    // A link that is busy from its first moment on owes no beats, and would not be measured: what was asked before its alive
+    // channel was open has been dropped.
+    const isUnmeasured = link.rttMs === undefined && nowMs - link.askedMs >= beatFastMs
+    if (owed || (pings && isUnmeasured)) this.#send(link, nowMs, pings ? { ping: stamp(nowMs) } : {})
   }
 
   /** Within what time this peer will send something again: looking takes a tick. */

@@ -160,10 +160,16 @@ describe('L1, L2: beats', () => {
     let frames = 0
     for (let ms = 0; ms < 10_000; ms += aliveTickMs) {
       const links = [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: ms, watched: true }]
-      frames += liveness.handle({ type: 'tick', links }, ms).filter(e => e.type === 'send').length
+      for (const effect of liveness.handle({ type: 'tick', links }, ms)) {
+        if (effect.type !== 'send') continue
+        frames += 1
+        const { ping, dueMs } = Alive.decode(effect.frame)
+        if (ping === undefined) continue
+        liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
+      }
     }
-    // The first says how soon the next comes; then a round trip would be measured only when a beat is owed.
-    expect(frames).toBeLessThanOrEqual(1)
+    // The first says how soon the next comes, and asks; then a round trip is measured only when a beat is owed.
+    expect(frames).toBeLessThanOrEqual(2)
   })
 
   test('L3: a ping is answered with its own value, but not as often as anybody likes', () => {
@@ -252,6 +258,35 @@ describe('L4: silence', () => {
     }
     expect(silentMs).toBeGreaterThanOrEqual(limitMs)
     expect(silentMs).toBeLessThan(limitMs + beatSlowMs + 2 * aliveTickSlowMs)
+  })
+
+  test('a link that is busy from its first moment on is measured all the same, and missed as soon as any', () => {
+    const liveness = new Liveness()
+    const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
+    let pings = 0
+    let ms = 0
+    const run = (untilMs: number, answers: boolean): void => {
+      for (; ms < untilMs; ms += aliveTickMs) {
+        link.bytesIn += 600
+        link.bytesOut += 600
+        for (const effect of liveness.handle({ type: 'tick', links: [link] }, ms)) {
+          const { ping, dueMs } = effect.type === 'send' ? Alive.decode(effect.frame) : {}
+          if (ping === undefined) continue
+          pings += 1
+          if (answers)
+            liveness.handle({ type: 'frame', peer: link.peer, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
+        }
+      }
+    }
+    // What is asked before its alive channel is open goes nowhere.
+    run(1_000, false)
+    expect(pings).toBeGreaterThanOrEqual(5)
+    expect(liveness.rttMs(link.peer)).toBeUndefined()
+    run(2_000, true)
+    expect(liveness.rttMs(link.peer)).toBeLessThan(aliveTickMs)
+    const fromMs = ms
+    while (!liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')) ms += aliveTickMs
+    expect(ms - fromMs).toBeLessThan(1_000)
   })
 
   test('whatever a link has shown, its limit has a limit', () => {
