@@ -189,6 +189,11 @@ export const rememberedMs = 30 * 24 * 3_600_000
 
 /** Hops of a route at most; each adds a fixed price, and 64 peers are more than one token should pass. */
 export const hopsMax = 64
+/**
+ * Ways to one stage, by as many hops, that a search for a route keeps because they differ in who may not come again: peers
+ * that move serve two stages for a while, a few at a time. A way that is not kept costs a route only if all kept ones fail.
+ */
+export const routeVariantsMax = 8
 /** One step of 128 tokens at hidden 16,384 in float32 is 8 MiB; the rest is headroom for an Open or a Refuse. */
 export const stageFrameBytesMax = (8 << 20) + 4096
 /** Streams that one peer may hold open at our stages: two per session where it is both upstream and driver. */

@@ -74,10 +74,12 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
 
   const gaps = primary.tiles.filter(tile => tile.view === null).map(range)
   const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
-  const isMoving = isServed(sorted, model) && !isServed(planned(sorted, stages), model)
+  const isMoving = !isServed(planned(sorted, stages), model)
   if (isMoving) {
-    // While serving peers move, a stage that is in no plan may be what lets them do so without a pause.
-    for (const { view, loaded } of rest) stages.set(view.peer, loaded.at(-1) ?? null)
+    // While serving peers move, a stage that is in no plan may be what lets them do so without a pause; and while a model
+    // is still being made whole, whoever is not needed for that would move with each change of the way that it is done.
+    const isWhole = isServed(sorted, model)
+    for (const { view, loaded, weak } of rest) if (isWhole || !weak) stages.set(view.peer, loaded.at(-1) ?? null)
   }
   keepLoaded(
     rest.filter(({ view }) => stages.get(view.peer) === null),

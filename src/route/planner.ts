@@ -71,6 +71,8 @@ export class Planner {
   /** At most one per range that was tried; cleared when the view changes the plan. */
   readonly #failures = new Map<string, Failure>()
   #plan: Plan | null = null
+  /** The plan that a stage of this peer is unloaded for, and what was seen then. */
+  #begun: { readonly plan: Plan; readonly content: string } | null = null
 
   constructor(self: PeerId, nowMs: number, policy: PlacePolicy = defaultPolicy) {
     this.#self = self
@@ -157,12 +159,15 @@ export class Planner {
     this.#pendingSinceMs = null
 
     const peers = this.#peers()
+    // Without the stage it has dropped for a plan, this peer would find another one, in which others keep what they are
+    // about to drop for the same plan. If all seen is as it was, it goes on with the one that it has begun.
+    if (this.#begun?.content === this.#content) this.#plan = this.#begun.plan
+    this.#begun = null
     this.#plan ??= place(peers, model, this.#policy)
     const target = this.#plan.stages.get(this.#self) ?? null
     if (busy !== undefined) {
       if (target !== null && sameRange(busy.range, target)) return []
-      this.#own.set(keyOf(busy.range), { ...busy, state: 'unloading' })
-      return [{ kind: 'unload', range: busy.range }]
+      return this.#unload(busy)
     }
     const others = own.filter(stage => target === null || !sameRange(stage.range, target))
     if (target !== null && others.length === own.length) {
@@ -182,14 +187,19 @@ export class Planner {
         this.#stay(stage)
         continue
       }
-      if (freeAtMs <= nowMs) {
-        this.#own.set(keyOf(stage.range), { ...stage, state: 'unloading' })
-        return [{ kind: 'unload', range: stage.range }]
-      }
+      if (freeAtMs <= nowMs) return this.#unload(stage)
       this.#own.set(keyOf(stage.range), { ...stage, leaveAtMs: freeAtMs })
       effects.push({ kind: 'wake', atMs: freeAtMs })
     }
     return effects
+  }
+
+  #unload(stage: Own): PlannerEffect[] {
+    const target = this.#plan?.stages.get(this.#self) ?? null
+    const isForAnother = target !== null && !this.#own.has(keyOf(target))
+    this.#begun = isForAnother ? { plan: this.#plan!, content: this.#content } : null
+    this.#own.set(keyOf(stage.range), { ...stage, state: 'unloading' })
+    return [{ kind: 'unload', range: stage.range }]
   }
 
   /** A stage that was to go is needed after all. */

@@ -4,7 +4,7 @@
  * hops must win by a margin.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { flightSlackRatio, hopsMax } from '../limits.ts'
+import { flightSlackRatio, hopsMax, routeVariantsMax } from '../limits.ts'
 import type { Links } from './cost.ts'
 import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import { flightOf } from './energy.ts'
@@ -147,21 +147,46 @@ function waysOf(last: Way): Way[] {
   return ways.reverse()
 }
 
+/** Peers of several stages, which routes may use once: where the last stage of each starts. */
+function lastStartsOfTwice(list: readonly ServingStage[]): ReadonlyMap<PeerId, number> {
+  const starts = new Map<PeerId, number>()
+  const twice = new Map<PeerId, number>()
+  for (const { view, range } of list) {
+    const last = Math.max(range.start, starts.get(view.peer) ?? 0)
+    if (starts.has(view.peer)) twice.set(view.peer, last)
+    starts.set(view.peer, last)
+  }
+  return twice
+}
+
+/** The peers on a way that a route could otherwise come to again. */
+function spentOf(way: Way, again: ReadonlyMap<PeerId, number>): string {
+  if (again.size === 0) return ''
+  const spent: PeerId[] = []
+  for (let step: Way | null = way; step !== null; step = step.before) {
+    if ((again.get(step.view.peer) ?? -1) >= way.range.end) spent.push(step.view.peer)
+  }
+  return spent.sort().join()
+}
+
 /** The best way over these stages, whatever their classes. */
 function bestWay(list: readonly ServingStage[], shape: ModelShape, options: RouteOptions): Way | undefined {
   const { from, inflight, links } = options
   /**
    * [layers + 1] the best ways to each stage that ends at a border, one per number of hops: what comes next depends on
-   * its peer, and what hops count for is known at the end.
+   * its peer, and what hops count for is known at the end. A few more where ways differ in who may not come again.
    */
   const ending: Way[][] = Array.from({ length: shape.layers + 1 }, () => [])
+  const again = lastStartsOfTwice(list)
   for (const { view, range } of list) {
     const own = loadedStageMs(view, range, inflight)
     const ms = range.end === shape.layers ? own + turnMs(view.peer, from, links) : own
-    const best: (Way | undefined)[] = []
+    /** [hops] by the peers of several stages that a way has passed and that have one further on. */
+    const best: Map<string, Way>[] = []
     if (range.start === 0) {
       const mixed = options.numericClass === undefined || options.numericClass === view.numericClass ? 0 : 1
-      best[1] = { view, range, hops: 1, apart: 0, mixed, ms: ms + turnMs(from, view.peer, links), before: null }
+      const way = { view, range, hops: 1, apart: 0, mixed, ms: ms + turnMs(from, view.peer, links), before: null }
+      best[1] = new Map([[spentOf(way, again), way]])
     }
     for (const before of ending[range.start]!) {
       if (before.hops === hopsMax || passes(before, view.peer)) continue
@@ -174,10 +199,18 @@ function bestWay(list: readonly ServingStage[], shape: ModelShape, options: Rout
         ms: before.ms + ms + hiddenMs(before.view.peer, view.peer, shape, links),
         before
       }
-      const known = best[way.hops]
-      if (known === undefined || better(way, known, from)) best[way.hops] = way
+      const ways = best[way.hops] ?? new Map<string, Way>()
+      best[way.hops] = ways
+      const spent = spentOf(way, again)
+      const known = ways.get(spent)
+      if (known !== undefined && !better(way, known, from)) continue
+      ways.set(spent, way)
+      if (ways.size <= routeVariantsMax) continue
+      let [worst] = ways
+      for (const each of ways) if (better(worst![1], each[1], from)) worst = each
+      ways.delete(worst![0])
     }
-    for (const way of best) if (way !== undefined) ending[range.end]!.push(way)
+    for (const ways of best) if (ways !== undefined) ending[range.end]!.push(...ways.values())
   }
   let best: Way | undefined
   for (const way of ending[shape.layers]!) if (best === undefined || better(way, best, from)) best = way

@@ -138,6 +138,30 @@ describe('the planner, step by step', () => {
     ])
   })
 
+  it('goes on with the plan that it made room for, although without its stage it would find another', () => {
+    // What it has begun to drop a stage for, others have begun too: each would else take its part of what all drop.
+    const nine = plainModel(9)
+    const others = (...stages: PeerView['stages']) => [
+      peer(2, 5, { visitMs: 2.9, layerMs: 3.1, stages: [stage(0, 4)] }),
+      peer(3, 5, { visitMs: 1.4, layerMs: 5.6, stages: [stage(4, 9)] }),
+      peer(4, 7, { visitMs: 0.5, layerMs: 1.1, stages })
+    ]
+    const own = peer(1, 6, { visitMs: 5, layerMs: 0.8 })
+    const seen = (...stages: PeerView['stages']) =>
+      ({ kind: 'view', peers: [own, ...others(...stages)], model: nine }) as const
+    const planner = new Planner(me, 0)
+    planner.handle(seen(stage(2, 9, false)), 0)
+    expect(planner.handle({ kind: 'tick' }, planSettleMs)).toEqual([{ kind: 'load', range: { start: 0, end: 2 } }])
+    planner.handle(seen(stage(0, 4, false)), 5000)
+    const gone = { start: 0, end: 2 }
+    expect(planner.handle({ kind: 'tick' }, 5000 + planSettleMs)).toEqual([{ kind: 'unload', range: gone }])
+    const wanted = planner.plan!.stages.get(me)
+    expect(place(seen(stage(0, 4, false)).peers, nine).stages.get(me)).not.toEqual(wanted)
+    // The view comes again, with what does not matter to placement.
+    planner.handle(seen(stage(0, 4, false)), 6000)
+    expect(planner.handle({ kind: 'unloaded', range: gone }, 6001)).toEqual([{ kind: 'load', range: wanted }])
+  })
+
   it('keeps its stage while the one that completes it is on its way', () => {
     const range = { start: 0, end: 2 }
     const coming = peer(2, 2, { stages: [stage(2, 4, false)] })

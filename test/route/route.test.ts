@@ -25,6 +25,11 @@ describe('findRoute, by table', () => {
     { name: 'nobody serves', peers: [peer(0, 100)], route: undefined },
     { name: 'one stage', peers: [serves(1, 0, 4)], route: '1:0-4' },
     { name: 'a chain', peers: [serves(2, 3, 4), serves(0, 0, 1), serves(1, 1, 3)], route: '0:0-1 1:1-3 2:3-4' },
+    {
+      name: 'a peer of two stages, the first as good as that of another peer',
+      peers: [peer(1, 100, { stages: [stage(0, 1), stage(2, 4)] }), serves(2, 0, 1), serves(3, 1, 2)],
+      route: '2:0-1 3:1-2 1:2-4'
+    },
     { name: 'stages that overlap do not meet', peers: [serves(0, 0, 3), serves(1, 2, 4)], route: undefined },
     {
       name: 'a stage that is being loaded does not serve',

@@ -20,16 +20,20 @@ function step(peers: readonly PeerView[], model: ModelShape, self: PeerId): Peer
   const others = view.stages.filter(each => target === null || !sameRange(each, target))
   const become = (own: PeerView['stages']) => peers.map(each => (each === view ? { ...each, stages: own } : each))
   const isNew = target !== null && others.length === view.stages.length
-  if (isNew) {
-    const bytes = [target, ...view.stages].reduce((sum, each) => sum + stageBytes(model, each), 0)
-    if (bytes <= view.budgetBytes) return become([...view.stages, stage(target.start, target.end)])
-  }
   if (!isNew && isServed(peers, model) && !isServed(planned(peers, stages), model)) return undefined
+  const fits = (own: PeerView['stages']) =>
+    isNew && [target, ...own].reduce((sum, each) => sum + stageBytes(model, each), 0) <= view.budgetBytes
+  let own = view.stages
   for (const old of others) {
-    const without = become(view.stages.filter(each => each !== old))
-    if (!isServed(peers, model) || isServed(without, model)) return without
+    if (fits(own)) break
+    const left = own.filter(each => each !== old)
+    if (isServed(peers, model) && !isServed(become(left), model)) continue
+    own = left
+    // What is in no plan goes one by one; for a plan that it has begun to make room for, a peer goes on.
+    if (!isNew) break
   }
-  return undefined
+  if (fits(own)) return become([...own, stage(target!.start, target!.end)])
+  return own === view.stages ? undefined : become(own)
 }
 
 /** The steps that `movers` take in turn until all rest, and what they did last. */
@@ -132,8 +136,7 @@ describe('a peer that follows placement', () => {
   ] as const)('rests within a few steps among peers that are %s', (_, worlds, times) => {
     fc.assert(
       fc.property(worlds, ([model, peers]) => {
-        // What serves nobody yet needs the steps of others too.
-        for (const { peer } of isServed(peers, model) ? peers : []) {
+        for (const { peer } of peers) {
           const alone = follow(peers, model, [peer])
           expect(alone.rests, alone.path.join(' → ')).toBe(true)
         }
