@@ -130,8 +130,8 @@ export const mutants: readonly Mutant[] = [
     original: "if (open.epoch <= seat.epoch || seat.phase === 'closing') {",
     mutated: "if (open.epoch === seat.epoch || seat.phase === 'closing') {",
     storm: 'late-open',
-    from: 4,
-    seeds: 20
+    from: 20,
+    seeds: 40
   },
   {
     name: 'share memory out without regard to open caches',
@@ -148,8 +148,8 @@ export const mutants: readonly Mutant[] = [
     original: "const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined",
     mutated: "const isWanted = seat.phase !== 'closing'",
     storm: 'orphanage',
-    from: 3,
-    seeds: 12
+    from: 1,
+    seeds: 40
   },
   {
     name: 'believe every chunk',
