@@ -530,10 +530,11 @@ export const aliveMemoryMs = 120_000
  */
 export const aliveRttFactor = 5
 /**
- * Before its first round trip nothing is known of a link. Where processes run, it is measured within milliseconds of the
- * connection; over 200 ms of jitter and 5 % loss, with everything else that a start sends, 1.9 s were too short once.
+ * Before its first round trip nothing is known of a link. Most are measured within milliseconds of the connection. Once, over
+ * 200 ms of jitter and 5 % loss and at a load of 29, a healthy one was quiet for 1.9 s; but with 3 s here a tenth of all silent
+ * losses in `npm run churn` cost 3.3 s, so this is what a silent loss may cost.
  */
-export const aliveUnmeasuredMs = 3_000
+export const aliveUnmeasuredMs = 1_500
 /** No link is given longer, whatever it has shown. */
 export const silenceMaxMs = 10_000
 /** Until the first frame of a peer: it may still be starting. */
