@@ -40,7 +40,8 @@ export class Routing {
   /**
    * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides. The
    * session's `pin` makes stand-ins of its first numeric classes come first, and is told what the route has. `onWait` is
-   * told what is missing whenever there is no route yet, and again when that may have changed.
+   * called whenever there is no route yet, and again when that may have changed; what it is given says what is missing,
+   * and plans a placement to find out.
    * @throws {NotCoveredError} that says what is missing: soon where the present budgets cannot cover the model, else
    *   when the signal aborts before there is a route.
    */
@@ -56,7 +57,7 @@ export class Routing {
       signal: AbortSignal
       pin?: ClassPin
       doubtful?: ReadonlySet<PeerId>
-      onWait?: (message: string) => void
+      onWait?: (explain: () => string) => void
     }
   ): Promise<readonly Hop[]> {
     const startMs = performance.now()
@@ -80,7 +81,7 @@ export class Routing {
       }
       if (answer.kind === 'lacking' || signal.aborted)
         throw new NotCoveredError(noRouteSentence(peers, model, excluded))
-      onWait?.(noRouteSentence(peers, model, excluded))
+      onWait?.(() => noRouteSentence(peers, model, excluded))
       await this.#nextChange(signal)
     }
   }

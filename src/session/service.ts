@@ -50,8 +50,8 @@ export interface SessionParts {
     options: {
       signal: AbortSignal
       doubtful: ReadonlySet<PeerId>
-      /** Told what is missing whenever there is no route yet. */
-      onWait: (message: string) => void
+      /** Called whenever there is no route yet; `explain` says what is missing, which takes time to find out. */
+      onWait: (explain: () => string) => void
     }
   ) => Promise<readonly Hop[]>
   /**
@@ -590,9 +590,11 @@ class Driver {
     // Several routes may fail before one gets the answer on: whoever waits for it counts from the first.
     this.#waitingSinceMs ??= this.#now()
     const sinceMs = this.#waitingSinceMs
-    const onWait = (message: string): void => {
+    const onWait = (explain: () => string): void => {
       const atMs = this.#now()
-      if (this.#routing !== routing || message === this.#waitingFor || atMs - sinceMs < waitTellMs) return
+      if (this.#routing !== routing || atMs - sinceMs < waitTellMs) return
+      const message = explain()
+      if (message === this.#waitingFor) return
       this.#waitingFor = message
       this.#outputs.push({ kind: 'waiting', message, atMs })
       this.#wake?.()
