@@ -4,13 +4,11 @@
  *   npm run churn -- [--faults N] [--seed S] [--first K] [--layout five|four] [--ways kill,silent,left,…]
  *                    [--network] [--rtt MS] [--json] [--verbose]
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { beginRun, inNamespaces, runCommand, telling } from './command.ts'
 import { pausesOf, quantile } from './figures.ts'
-import { insideNamespaces } from '../lab/namespaces.ts'
-import { Network, whyNoNetwork } from './network.ts'
+import { Network } from './network.ts'
 import { planOf, type Way } from './plan.ts'
 import { type AnswerResult, type Injection, pauseOf } from './results.ts'
 import type { World as Swarm } from './world.ts'
@@ -41,9 +39,8 @@ const endMs = 60_000
 /** Answers between two layouts, where none is asked for. */
 const layoutAnswers = 30
 
-process.env.ORT_DISABLE_TELEMETRY = '1'
-const say = (line: string): void => void (flags.json ? process.stderr : process.stdout).write(`${line}\n`)
-const sayJson = (object: object): void => void (flags.json && process.stdout.write(`${JSON.stringify(object)}\n`))
+const out = telling(flags.json)
+const { say, sayJson } = out
 
 /** The command that runs one answer of this run again. */
 function again(index: number, layout: string): string {
@@ -54,27 +51,10 @@ function again(index: number, layout: string): string {
 async function main(): Promise<number> {
   const network = flags.network || rttMs > 0
   if (network) {
-    const why = whyNoNetwork({ links: rttMs > 0 })
-    if (why !== undefined) {
-      say(`skipped: ${why}`)
-      sayJson({ event: 'skipped', reason: why })
-      return 0
-    }
-    const code = await insideNamespaces()
+    const code = await inNamespaces(out, { links: rttMs > 0 })
     if (code !== undefined) return code
   }
-  const stopping = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => {
-      process.once(name, () => process.exit(130))
-      stopping.abort(new Error(`ended by ${name}`))
-    })
-  }
-  const { signal } = stopping
-  // Whatever peers leave in the temporary directory goes with the run.
-  const scratch = mkdtempSync(join(tmpdir(), 'skein-churn-run-'))
-  process.env.TMPDIR = scratch
-  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  const { signal, scratch } = beginRun('skein-churn-run-')
 
   const { layouts, shippedModel, startAlone, World } = await import('./world.ts')
   const { Reference, Runner } = await import('./run.ts')
@@ -305,6 +285,4 @@ function summarise(
   return 1
 }
 
-process.exitCode = await main()
-// Whatever still holds a handle has had its time.
-setTimeout(() => process.exit(), 2000).unref()
+await runCommand(main)

@@ -8,15 +8,13 @@
  *
  * The last line of `--json` is `{"event":"hour",…}`; exit code 0 says that nobody was evicted and every answer the same.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { loadavg } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { seeded } from '../../src/base/rng.ts'
-import { insideNamespaces } from '../lab/namespaces.ts'
+import { beginRun, inNamespaces, runCommand, telling } from './command.ts'
 import { pausesOf } from './figures.ts'
-import { Network, whyNoNetwork } from './network.ts'
+import { Network } from './network.ts'
 import { prompts, samplings } from './plan.ts'
 import type { Verdict } from './verdicts.ts'
 import type { World as Swarm } from './world.ts'
@@ -62,9 +60,8 @@ const longRestEvery = 8
 const lookMs = 500
 const reportMs = 60_000
 
-process.env.ORT_DISABLE_TELEMETRY = '1'
-const say = (line: string): void => void (flags.json ? process.stderr : process.stdout).write(`${line}\n`)
-const sayJson = (object: object): void => void (flags.json && process.stdout.write(`${JSON.stringify(object)}\n`))
+const out = telling(flags.json)
+const { say, sayJson } = out
 
 /** What was seen beside the answers. Everybody lives all the time: each of these is wrong. */
 class Witness {
@@ -126,25 +123,9 @@ async function sees(witness: Witness, { peers, driver }: Swarm): Promise<boolean
 }
 
 async function main(): Promise<number> {
-  const why = whyNoNetwork({ links: true })
-  if (why !== undefined) {
-    say(`skipped: ${why}`)
-    sayJson({ event: 'skipped', reason: why })
-    return 0
-  }
-  const code = await insideNamespaces()
+  const code = await inNamespaces(out, { links: true })
   if (code !== undefined) return code
-  const stopping = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => {
-      process.once(name, () => process.exit(130))
-      stopping.abort(new Error(`ended by ${name}`))
-    })
-  }
-  const { signal } = stopping
-  const scratch = mkdtempSync(join(tmpdir(), 'skein-hour-'))
-  process.env.TMPDIR = scratch
-  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  const { signal, scratch } = beginRun('skein-hour-')
 
   const { layouts, startAlone, World } = await import('./world.ts')
   const { Reference } = await import('./run.ts')
@@ -284,6 +265,4 @@ async function main(): Promise<number> {
   return isGood ? 0 : 1
 }
 
-process.exitCode = await main()
-// Whatever still holds a handle has had its time.
-setTimeout(() => process.exit(), 2000).unref()
+await runCommand(main)

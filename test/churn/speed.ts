@@ -7,11 +7,10 @@
  *
  * One block is ten answers of each kind. The last line of `--json` is `{"event":"speed",…}`.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { seeded } from '../../src/base/rng.ts'
+import { beginRun, runCommand, telling } from './command.ts'
 import { pausesOf, quantile } from './figures.ts'
 import type { AnswerPlan, Fault } from './plan.ts'
 
@@ -35,8 +34,7 @@ const answersPerBlock = 10
 /** What the rarer losses leave of the speed must be at least so much of what the commoner ones leave. */
 const aim = 0.7
 
-process.env.ORT_DISABLE_TELEMETRY = '1'
-const say = (line: string): void => void (flags.json ? process.stderr : process.stdout).write(`${line}\n`)
+const { say, sayJson } = telling(flags.json)
 
 /** Tokens and time of one kind of answers. */
 class Pace {
@@ -54,17 +52,7 @@ class Pace {
 }
 
 async function main(): Promise<number> {
-  const stopping = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => {
-      process.once(name, () => process.exit(130))
-      stopping.abort(new Error(`ended by ${name}`))
-    })
-  }
-  const { signal } = stopping
-  const scratch = mkdtempSync(join(tmpdir(), 'skein-speed-'))
-  process.env.TMPDIR = scratch
-  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  const { signal, scratch } = beginRun('skein-speed-')
   const { layouts, startAlone, World } = await import('./world.ts')
   const { Reference, Runner } = await import('./run.ts')
   const alone = await startAlone(scratch, signal)
@@ -137,8 +125,8 @@ async function main(): Promise<number> {
     answerMs: { withLoss: pausesOf(lossy), without: pausesOf(whole) },
     pauseMs: pausesOf(pauses)
   }
-  if (flags.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
-  else console.log(JSON.stringify(summary, null, 2))
+  sayJson(summary)
+  if (!flags.json) console.log(JSON.stringify(summary, null, 2))
   return ratio >= aim && identical === answers ? 0 : 1
 
   /** A plan that gives all its tokens, and what it gives undisturbed. */
@@ -177,6 +165,4 @@ function medianRatio(lossy: readonly number[], whole: readonly number[]): number
   return Number((rare / withLoss).toFixed(3))
 }
 
-process.exitCode = await main()
-// Whatever still holds a handle has had its time.
-setTimeout(() => process.exit(), 2000).unref()
+await runCommand(main)
