@@ -59,6 +59,12 @@ export type DiscoveryComponents = Parameters<
   NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['peerDiscovery']>[number]
 >[0]
 
+/**
+ * `refused`: what the other end sent was not made with this swarm's secret. `unfinished`: it hung up, which the end that
+ * dialled does when it refuses, and any end does whose link or time is too short.
+ */
+export type HandshakeFailure = 'refused' | 'unfinished'
+
 export interface HostInit {
   readonly identity: Identity
   /** The swarm's 32 random bytes. */
@@ -73,8 +79,7 @@ export interface HostInit {
   /** The first connection to a peer is there, or its last one is gone. */
   readonly onConnect?: (peer: PeerId) => void
   readonly onDisconnect?: (peer: PeerId) => void
-  /** Someone could not finish the handshake: another swarm, or a wrong secret. */
-  readonly onRefused?: () => void
+  readonly onHandshakeFailed?: (how: HandshakeFailure) => void
   /** The first channel to a peer on which something depends was opened. */
   readonly onWatch?: () => void
   /** A peer broke the framing rules or opened too many channels. */
@@ -142,8 +147,8 @@ function prologue(secret: Uint8Array): Uint8Array {
   return sha256(new Uint8Array([...new TextEncoder().encode('skein prologue'), ...secret]))
 }
 
-/** Noise that tells when a handshake fails. The responder only sees the initiator hang up, so any failure counts. */
-function countedNoise(init: NoiseInit, onRefused: () => void) {
+/** Noise that tells when a handshake fails, and of which kind the failure was. */
+function countedNoise(init: NoiseInit, onFailed: (how: HandshakeFailure) => void) {
   return (components: Parameters<ReturnType<typeof noise>>[0]): ConnectionEncrypter => {
     const inner = noise(init)(components)
     const counted =
@@ -156,7 +161,10 @@ function countedNoise(init: NoiseInit, onRefused: () => void) {
           const options = args[1] as { signal?: AbortSignal } | undefined
           // A member that is not the one expected at that address is not refused for its secret.
           const member = (error as Error).name === 'UnexpectedPeerError'
-          if (options?.signal?.aborted !== true && !member) onRefused()
+          if (options?.signal?.aborted !== true && !member) {
+            const isRefused = (error as { code?: string }).code === 'ERR_INVALID_CRYPTO_EXCHANGE'
+            onFailed(isRefused ? 'refused' : 'unfinished')
+          }
           throw error
         }
       }
@@ -286,7 +294,9 @@ export class Host implements Links {
       nodeInfo: { name: 'skein', userAgent: init.agent },
       addresses: { listen: listen.map(address => address.toString()) },
       transports: [tcp()],
-      connectionEncrypters: [countedNoise({ prologueBytes: prologue(init.secret) }, () => init.onRefused?.())],
+      connectionEncrypters: [
+        countedNoise({ prologueBytes: prologue(init.secret) }, how => init.onHandshakeFailed?.(how))
+      ],
       streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
       peerDiscovery: [...(init.discovery ?? [])],
       ...(init.datastore === undefined ? {} : { datastore: init.datastore }),

@@ -29,7 +29,7 @@ import { NeighboursDiscovery } from './discovery-neighbours.ts'
 import { RememberedDiscovery } from './discovery-remembered.ts'
 import { StaticDiscovery } from './discovery-static.ts'
 import { readBattery, readHardware } from './hardware.ts'
-import { Host } from './host.ts'
+import { type HandshakeFailure, Host } from './host.ts'
 import { type Identity, loadIdentity, verifySignature } from './identity.ts'
 import type { Channel, Links } from './links.ts'
 import { pause } from './pause.ts'
@@ -121,6 +121,13 @@ export interface Swarm {
   stop(): Promise<void>
 }
 
+/** What is said of the first handshake of each kind that fails. */
+const handshakeWarnings: Readonly<Record<HandshakeFailure, string>> = {
+  refused: 'a connection was refused: the other end is of another swarm or has a wrong secret',
+  unfinished:
+    'a connection ended in the middle of its handshake: the other end is of another swarm, has a wrong secret, or gave up'
+}
+
 /**
  * Starts a peer's part in a swarm and returns once it listens; others are found from then on.
  *
@@ -205,7 +212,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #publishing = false
   #publishNext: Uint8Array | undefined
   #published: Promise<void> = Promise.resolve()
-  #refused = 0
+  readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
   #batteryReadMs = 0
   #stopping: Promise<void> | undefined
 
@@ -269,11 +276,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       onConnect: peer => this.#onConnect(peer),
       onDisconnect: peer => this.#onDisconnect(peer),
       onWatch: () => this.#alive?.watched(),
-      onRefused: () => {
-        this.#refused++
-        if (this.#refused > 1) return
-        const message = 'a connection was refused: the other end is of another swarm or has a wrong secret'
-        this.#emit('warning', { message })
+      onHandshakeFailed: how => {
+        const isFirst = ++this.#handshakes[how] === 1
+        if (isFirst) this.#emit('warning', { message: handshakeWarnings[how] })
       },
       onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
     })
@@ -345,10 +350,12 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   discovery(): readonly { readonly way: string; readonly state: string }[] {
     const ways = this.#ways.map(({ way, state }, i) => ({ way, state: state.call(this.#ways[i]) }))
-    const refused = this.#refused
-    if (refused === 0) return ways
-    const who = refused === 1 ? '1 connection' : `${refused} connections`
-    return [...ways, { way: 'handshake', state: `${who} refused: other swarm or wrong secret` }]
+    const { refused, unfinished } = this.#handshakes
+    const states = [
+      ...(refused === 0 ? [] : [`${refused} refused: other swarm or wrong secret`]),
+      ...(unfinished === 0 ? [] : [`${unfinished} ended half-way: other swarm or wrong secret, or a bad link`])
+    ]
+    return [...ways, ...states.map(state => ({ way: 'handshake', state }))]
   }
 
   rttMs(peer: PeerId): number | undefined {
@@ -365,7 +372,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   violations(): Readonly<Record<string, number>> {
     const counts = Object.fromEntries(this.#violations)
-    return this.#refused === 0 ? counts : { ...counts, 'refused handshake': this.#refused }
+    for (const [how, count] of Object.entries(this.#handshakes)) if (count > 0) counts[`${how} handshake`] = count
+    return counts
   }
 
   reportViolation(peer: PeerId, kind: string, message: string): void {

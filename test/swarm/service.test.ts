@@ -116,7 +116,8 @@ describe('a swarm of real peers', () => {
     await until(() => everyone([a, b]), 'two know each other')
     const stranger = await world.start('x', { config: newSwarm('test'), bootstrap: [...a.addresses, ...b.addresses] })
     await until(
-      () => (stranger.violations()['refused handshake'] ?? 0) >= 2 && (a.violations()['refused handshake'] ?? 0) >= 1,
+      () =>
+        (stranger.violations()['refused handshake'] ?? 0) >= 2 && (a.violations()['unfinished handshake'] ?? 0) >= 1,
       'handshakes are refused'
     )
     expect(stranger.records().map(({ record }) => record.peer)).toEqual([stranger.id])
