@@ -40,6 +40,8 @@ interface Coming {
   have: ChunkSet | undefined
   /** The last write to the file: it is closed after it. */
   writing: Promise<void>
+  /** All of it is here, and is being looked at: nothing more of it is wanted. */
+  isWhole: boolean
 }
 
 export class Fetching {
@@ -115,7 +117,9 @@ export class Fetching {
 
   /** Peers or what they hold may have changed. */
   changed(): void {
-    for (const { entry, peers } of this.#coming.values()) {
+    for (const { entry, peers, isWhole } of this.#coming.values()) {
+      // The decider has forgotten it, and would fetch it once more.
+      if (isWhole) continue
       const { sha256: file, bytes, chunks } = entry
       this.#feed({ kind: 'want', wanted: { file, bytes, chunks }, peers: peers() })
     }
@@ -141,7 +145,8 @@ export class Fetching {
       ending: new AbortController(),
       list: undefined,
       have: undefined,
-      writing: Promise.resolve()
+      writing: Promise.resolve(),
+      isWhole: false
     }
     const { settled, ending } = coming
     ending.signal.addEventListener('abort', () => settled.reject(ending.signal.reason))
@@ -210,7 +215,7 @@ export class Fetching {
         this.#store(effect.file, effect.chunk, effect.bytes)
         break
       case 'done':
-        this.#coming.get(effect.file)?.settled.resolve()
+        this.#whole(effect.file)
         break
       case 'failed':
         this.#coming.get(effect.file)?.settled.reject(new NotHeldError(effect.message))
@@ -225,6 +230,13 @@ export class Fetching {
         this.#wake.unref()
         break
     }
+  }
+
+  #whole(file: FileId): void {
+    const coming = this.#coming.get(file)
+    if (coming === undefined) return
+    coming.isWhole = true
+    coming.settled.resolve()
   }
 
   async #open(peer: PeerId): Promise<void> {

@@ -6,14 +6,16 @@
  *
  *     npm run build && node test/bench/supply.ts [--mbit 20] [--delay 10] [--layers 24] [--json]
  *
- * Needs root (network namespaces) and the link emulator; says so and ends with 0 where it cannot run.
+ * In network namespaces of its own; says so and ends with 0 where it cannot run.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { LinkEmulator, whyNoLinks } from '../lab/link.ts'
+import { addNamespace, insideNamespaces, ip, whyNoNamespaces } from '../lab/namespaces.ts'
 import { writeRandomModel } from '../supply/model.ts'
 
 const { values } = parseArgs({
@@ -24,8 +26,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false }
   }
 })
-const emulator = path.resolve(import.meta.dirname, '../../../shared/lab/tapdelay.py')
-const [near, far] = [`sk${process.pid}a`, `sk${process.pid}b`]
+const [near, far] = ['near', 'far']
 const timeoutMs = 180_000
 
 /** Time of a plain TCP stream of so many bytes over the link, in ms. */
@@ -58,37 +59,30 @@ interface Said {
   readonly bytes?: number
 }
 
-const unable = existsSync(emulator)
-  ? process.getuid?.() === 0
-    ? undefined
-    : 'it needs root'
-  : 'there is no link emulator'
+const unable = whyNoNamespaces() ?? whyNoLinks()
 if (unable !== undefined) {
   console.log(`supply: skipped, ${unable}`)
   process.exit(0)
 }
+const code = await insideNamespaces()
+if (code !== undefined) process.exit(code)
 
 const root = mkdtempSync(path.join(tmpdir(), 'skein-bench-'))
 const children: ChildProcess[] = []
-const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+const link = new LinkEmulator({ delayMs: Number(values.delay), mbitPerS: Number(values.mbit) })
 
 try {
   const model = await writeRandomModel(path.join(root, 'holder'), { layers: Number(values.layers) })
   const { shards, tokenizer } = model.manifest
   const modelBytes = [...shards, tokenizer].reduce((sum, { bytes }) => sum + bytes, 0)
-  for (const name of [near, far]) ip('netns', 'add', name)
-  const link = spawn('python3', [emulator, near, far, values.delay, values.mbit], {
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  children.push(link)
-  await new Promise(resolve => link.stdout!.once('data', resolve))
   for (const [name, address] of [
     [near, '10.77.0.1'],
     [far, '10.77.0.2']
   ] as const) {
-    ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', 'tap0')
-    ip('-n', name, 'link', 'set', 'tap0', 'up')
-    ip('-n', name, 'link', 'set', 'lo', 'up')
+    addNamespace(name)
+    await link.port(name)
+    ip(`-n ${name} addr add ${address}/24 dev tap0`)
+    ip(`-n ${name} link set tap0 up`)
   }
   const sentBytes = (): number =>
     Number(
@@ -141,6 +135,7 @@ try {
   const begunMs = Math.min(...events.filter(({ kind }) => kind === 'fetching').map(({ atMs }) => atMs))
   const last = (kind: string): number => Math.max(...events.filter(each => each.kind === kind).map(({ atMs }) => atMs))
   const bytesSent = sentBytes()
+  const { full } = await link.counts()
   const linkAfterMs = await plainMs(modelBytes)
   const linkMs = (linkBeforeMs + linkAfterMs) / 2
   const result = {
@@ -155,6 +150,8 @@ try {
     servingOverLink: Math.round((100 * (last('serving') - startMs)) / linkMs) / 100,
     bytesOverLink: bytesSent - bytesBefore,
     copiesOverLink: Math.round((100 * (bytesSent - bytesBefore)) / modelBytes) / 100,
+    /** Frames of all that crossed the link so far that its queue had no room for: TCP sends them again. */
+    framesDropped: full,
     peersLost: events.filter(({ kind }) => kind === 'left').length,
     warnings: events.filter(({ kind }) => kind === 'warning').map(({ peer, message }) => `${peer}: ${message}`)
   }
@@ -166,6 +163,6 @@ try {
   await stopped
 } finally {
   for (const child of children) child.kill('SIGTERM')
-  for (const name of [near, far]) execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' })
+  link.close()
   rmSync(root, { recursive: true, force: true })
 }

@@ -101,6 +101,25 @@ describe('a model that one peer has', () => {
     await Promise.all([expectWhole(a), expectWhole(b)])
   })
 
+  it('is not fetched once more when its sources change while the last of it is written', async () => {
+    const [holder, other] = [await join('holder'), await join('other')]
+    await connect(holder, other)
+    const known = await other.supply.learn(model.id, { peers: () => [holder.swarm.id], signal })
+    const files = known.manifest.shards
+    const done = other.supply.fetch(files, { peers: () => [holder.swarm.id], signal })
+    let isDone = false
+    done.finally(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      other.supply.changed()
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    await done
+    expect(other.supply.progress(files)).toBeUndefined()
+    await expectWhole(other)
+  })
+
   it('is refused in a sentence where nobody has it', async () => {
     const [a, b] = [await join('a'), await join('b')]
     await connect(a, b)
