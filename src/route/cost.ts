@@ -61,8 +61,13 @@ export function hopMs(model: ModelShape): number {
  * stays the better one: what a swarm has loaded halfway does not change what it wanted.
  */
 export function hopWeight(hops: number): number {
-  return 1 + hopsMarginRatio * (1 - (1 - hopMarginRatio / hopsMarginRatio) ** (hops - 1))
+  // By products, which are the same on every machine where powers are not, and each once: planning asks for thousands.
+  while (hopShares.length < hops) hopShares.push(hopShares.at(-1)! * (1 - hopMarginRatio / hopsMarginRatio))
+  return 1 + hopsMarginRatio * (1 - (hopShares[hops - 1] ?? 1))
 }
+
+/** The part of {@link hopsMarginRatio} that is left to win, by the number of hops less one. */
+const hopShares = [1]
 
 /**
  * One token along a route, from the tail's sample back to it: stages, links between them, and the turn

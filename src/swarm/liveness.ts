@@ -98,6 +98,8 @@ export class Liveness {
   #tickedMs: number | undefined
   #fast = false
   #suspects: ReadonlySet<PeerId> = new Set()
+  /** The last verdict found nobody else who was heard, and nobody was since. */
+  #wasAlone = false
   #effects: LivenessEffect[] = []
 
   /** How soon the next tick is wanted, in ms. */
@@ -133,7 +135,8 @@ export class Liveness {
     const pausedMs = Math.max(0, sinceMs - 2 * this.tickMs)
     this.#tickedMs = nowMs
     this.#ticks += 1
-    const fading = 0.5 ** (sinceMs / aliveMemoryMs)
+    // Half of it is left after about `aliveMemoryMs`. By a division: powers are not the same on every machine.
+    const fading = 1 / (1 + (Math.LN2 * sinceMs) / aliveMemoryMs)
     for (const entry of traffic) {
       const link = this.#links.get(entry.peer) ?? this.#add(entry, nowMs)
       link.listed = this.#ticks
@@ -203,6 +206,7 @@ export class Liveness {
     noteDelay(link, Math.min(nowMs - dueAt(link), silenceMaxMs))
     link.samples += 1
     link.heardMs = nowMs
+    this.#wasAlone = false
     link.openMs = undefined
     link.over = false
   }
@@ -223,7 +227,8 @@ export class Liveness {
     }
     this.#links.delete(link.peer)
     const quietMs = nowMs - link.heardMs
-    this.#effects.push({ type: 'silent', peer: link.peer, quietMs, alone: this.#isAlone(link) })
+    this.#wasAlone = this.#isAlone(link)
+    this.#effects.push({ type: 'silent', peer: link.peer, quietMs, alone: this.#wasAlone })
   }
 
   /** Sends a beat where this peer owes one. */
@@ -254,7 +259,8 @@ export class Liveness {
   }
 
   #isAlone(suspect: Link): boolean {
-    if (this.#links.size === 0) return false
+    // With nobody left to compare with it is what it was for the one before; of two peers nobody can tell.
+    if (this.#links.size === 0) return this.#wasAlone
     for (const link of this.#links.values()) if (link.heardMs > dueAt(suspect)) return false
     return true
   }
