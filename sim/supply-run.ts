@@ -1,16 +1,15 @@
 /**
  * Weights from peers: drives the deciders of `src/supply` as their services do, on a disk and a radio that are modelled.
- * What is given to others is answered here, since the real source decides nothing but what its disk has.
  */
 import type { PeerId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
-import { ProtocolError } from '../src/errors.ts'
-import { supplyOpenMs, supplyRequestsMax, supplyTickMs, supplyWatchesMax } from '../src/limits.ts'
+import { supplyOpenMs, supplyTickMs } from '../src/limits.ts'
 import { ChunkSet, chunkCount, chunkLength, sameBytes } from '../src/model/chunks.ts'
-import { decodeRequest, encodeFrame } from '../src/supply/codec.ts'
+import { encodeFrame } from '../src/supply/codec.ts'
 import { Fetch, type FetchEffect, type FetchEvent } from '../src/supply/fetch.ts'
-import { type FileId, type RequestFrame, shardsProtocol } from '../src/supply/frame.ts'
+import { type AnswerFrame, type FileId, type RequestFrame, shardsProtocol } from '../src/supply/frame.ts'
 import { Pace } from '../src/supply/pace.ts'
+import { type ClientId, type Found, Serve, type ServeEffect, type ServeEvent } from '../src/supply/serve.ts'
 import type { Promises } from './promises.ts'
 import { chunkOf, type Disk, sha256, type Weights, type WeightsFile } from './weights.ts'
 import type { Channel } from './wire.ts'
@@ -38,34 +37,31 @@ export interface SupplyHost {
   readonly violation: (peer: PeerId, kind: string, message: string) => void
 }
 
-interface Client {
-  readonly channel: Channel
-  readonly queue: RequestFrame[]
-  readonly watches: Set<FileId>
-  isAnswering: boolean
-  /** The chunk that was read last: ranges of one chunk follow one another. */
-  last: { readonly file: FileId; readonly chunk: number; readonly bytes: Uint8Array } | undefined
-}
-
 export class SupplyRun {
   readonly #host: SupplyHost
   readonly #fetch: Fetch
-  readonly #pace: Pace
+  readonly #serve: Serve
   readonly #channels = new Map<PeerId, Channel>()
-  readonly #clients = new Set<Client>()
+  readonly #clients = new Map<ClientId, Channel>()
   readonly #wanted = new Map<FileId, { readonly file: WeightsFile; readonly done: (error?: string) => void }>()
   /** Files that are being fetched and whose chunk list is here: what has come of them is given on. */
   readonly #coming = new Set<FileId>()
   readonly #events: FetchEvent[] = []
+  readonly #serveEvents: ServeEvent[] = []
   /** Who sent wrong bytes, or broke the protocol. */
   readonly liars = new Set<PeerId>()
   #isDraining = false
+  #isServing = false
   #isTicking = false
+  #accepted = 0
+  /** When the next tick of what waits to be given comes. */
+  #serveAtMs = Number.POSITIVE_INFINITY
 
   constructor(host: SupplyHost) {
     this.#host = host
-    this.#pace = new Pace(host.live)
-    this.#fetch = new Fetch({ rng: host.rng, pace: this.#pace, sha256 })
+    const pace = new Pace(host.live)
+    this.#fetch = new Fetch({ rng: host.rng, pace, sha256 })
+    this.#serve = new Serve(pace)
   }
 
   /** Brings files to the disk. `done` hears why some did not come; what has come stays. */
@@ -149,13 +145,13 @@ export class SupplyRun {
         this.#host.after(readMs, () => {
           if (!this.#wanted.has(file.file)) return
           this.#coming.add(file.file)
-          if (have.size > 0) this.#tellState(file)
+          if (have.size > 0) this.#toServe({ kind: 'searched', file: file.file, chunks: have.bits.slice() })
           this.#feed({ kind: 'resumed', file: file.file, have: new ChunkSet(have.chunks, have.bits.slice()) })
         })
         break
       }
       case 'coming':
-        this.#announce('coming', effect.file, effect.chunk)
+        this.#toServe({ kind: 'coming', file: effect.file, chunk: effect.chunk })
         break
       case 'store': {
         const { file: id, chunk, bytes } = effect
@@ -166,7 +162,7 @@ export class SupplyRun {
         }
         this.#host.after(this.#host.diskMs(bytes.length), () => {
           disk.write(file, chunk)
-          this.#announce('have', id, chunk)
+          this.#toServe({ kind: 'have', file: id, chunk })
           this.#feed({ kind: 'stored', file: id, chunk })
         })
         break
@@ -237,120 +233,99 @@ export class SupplyRun {
   // ── Giving ──────────────────────────────────────────────────────────────────────────────────────
 
   accept(channel: Channel): void {
-    const client: Client = { channel, queue: [], watches: new Set(), isAnswering: false, last: undefined }
-    this.#clients.add(client)
+    const client = ++this.#accepted
+    this.#clients.set(client, channel)
     channel.handlers = {
-      onFrame: bytes => {
-        try {
-          client.queue.push(decodeRequest(bytes))
-          if (client.queue.length > supplyRequestsMax) throw new ProtocolError('it asks for too much at once')
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error
-          channel.abort()
-          this.#clients.delete(client)
-          this.#host.violation(channel.remote, 'bad shards frame', error.message)
-          return
-        }
-        this.#answer(client)
-      },
+      onFrame: bytes => this.#toServe({ kind: 'frame', client, bytes }),
       onClose: () => {
         this.#clients.delete(client)
-        client.queue.length = 0
+        this.#toServe({ kind: 'closed', client })
       }
     }
+    this.#toServe({ kind: 'accepted', client, peer: channel.remote })
   }
 
-  #announce(kind: 'have' | 'coming', file: FileId, chunk: number): void {
-    for (const { watches, channel } of this.#clients) {
-      if (watches.has(file)) channel.send(encodeFrame({ kind, file, chunk }))
+  #toServe(event: ServeEvent): void {
+    this.#serveEvents.push(event)
+    if (this.#isServing) return
+    this.#isServing = true
+    try {
+      for (let next = this.#serveEvents.shift(); next !== undefined; next = this.#serveEvents.shift()) {
+        for (const effect of this.#serve.handle(next, this.#host.nowMs())) this.#doServe(effect)
+      }
+    } finally {
+      this.#isServing = false
     }
   }
 
-  #tellState(file: WeightsFile): void {
-    for (const client of this.#clients) if (client.watches.has(file.file)) this.#sendState(client, file)
+  #doServe(effect: ServeEffect): void {
+    switch (effect.kind) {
+      case 'find':
+        this.#find(effect.client, effect.request)
+        break
+      case 'answer':
+      case 'tell':
+        this.#clients.get(effect.client)?.send(encodeFrame(this.#host.lies() ? lieOf(effect.frame) : effect.frame))
+        if (effect.kind === 'answer') this.#toServe({ kind: 'ready', client: effect.client })
+        break
+      case 'violation':
+        this.#clients.get(effect.client)?.abort()
+        this.#clients.delete(effect.client)
+        this.#host.violation(effect.peer, effect.violation, effect.message)
+        break
+      case 'wake': {
+        const { nowMs, after } = this.#host
+        if (this.#serveAtMs <= effect.atMs) break
+        this.#serveAtMs = effect.atMs
+        after(Math.max(1, effect.atMs - nowMs()), () => {
+          if (this.#serveAtMs === effect.atMs) this.#serveAtMs = Number.POSITIVE_INFINITY
+          this.#toServe({ kind: 'tick' })
+        })
+        break
+      }
+      default:
+        throw new Error(`the simulator does not know what serving means by ${(effect as { kind: string }).kind}`)
+    }
   }
 
-  #sendState({ channel }: Client, file: WeightsFile): void {
-    const chunks = this.#host.disk.chunks(file)
-    const whole = chunks.size === chunks.chunks
+  #find(client: ClientId, request: RequestFrame): void {
+    const { weights, disk, after, diskMs } = this.#host
+    const tell = (found: Found | undefined): void => this.#toServe({ kind: 'found', client, found })
+    const file = request.kind === 'manifest-request' ? undefined : weights.get(request.file)
+    if (file === undefined) {
+      tell(undefined)
+      return
+    }
+    const chunks = disk.chunks(file)
     // Of a file that nobody fetches here a part is not given: the real store does not look into it either.
-    const bits = this.#coming.has(file.file) ? chunks.bits.slice() : new Uint8Array(chunks.bits.length)
-    channel.send(encodeFrame({ kind: 'state', file: file.file, whole, chunks: whole ? new Uint8Array(0) : bits }))
-  }
-
-  /** Answers a stream's requests one after another. */
-  #answer(client: Client): void {
-    if (client.isAnswering) return
-    const request = client.queue.shift()
-    if (request === undefined) return
-    client.isAnswering = true
-    const next = (): void => {
-      client.isAnswering = false
-      if (client.channel.isOpen) this.#answer(client)
-    }
-    if (request.kind === 'range-request') this.#giveRange(client, request, next)
-    else {
-      this.#giveWord(client, request)
-      next()
-    }
-  }
-
-  #giveWord(client: Client, request: Exclude<RequestFrame, { readonly kind: 'range-request' }>): void {
-    const { channel } = client
-    const { weights, disk } = this.#host
-    if (request.kind === 'manifest-request') {
-      channel.send(encodeFrame({ kind: 'refuse', subject: 'manifest', model: request.model }))
-      return
-    }
-    const file = weights.get(request.file)
-    if (request.kind === 'watch') {
-      if (file === undefined) {
-        channel.send(encodeFrame({ kind: 'refuse', subject: 'file', file: request.file }))
-        return
+    const isGiven = disk.has(file.file) || this.#coming.has(file.file)
+    switch (request.kind) {
+      case 'watch': {
+        const bits = isGiven ? chunks.bits.slice() : new Uint8Array(chunks.bits.length)
+        tell({ kind: 'state', whole: disk.has(file.file), chunks: bits })
+        break
       }
-      if (client.watches.size < supplyWatchesMax) client.watches.add(request.file)
-      this.#sendState(client, file)
-      return
-    }
-    const isHere = file !== undefined && (disk.has(file.file) || this.#coming.has(file.file))
-    channel.send(
-      isHere
-        ? encodeFrame({ kind: 'list', file: file.file, digests: file.list })
-        : encodeFrame({ kind: 'refuse', subject: 'list', file: request.file })
-    )
-  }
-
-  #giveRange(client: Client, request: RequestFrame & { readonly kind: 'range-request' }, next: () => void): void {
-    const { weights, disk, after, diskMs, nowMs } = this.#host
-    const { file: id, chunk, offset, length } = request
-    const file = weights.get(id)
-    const isHere =
-      file !== undefined &&
-      chunk < chunkCount(file.bytes) &&
-      disk.chunks(file).has(chunk) &&
-      (disk.has(id) || this.#coming.has(id)) &&
-      offset + length <= chunkLength(file.bytes, chunk)
-    if (!isHere) {
-      client.channel.send(encodeFrame({ kind: 'refuse', subject: 'range', file: id, chunk, offset }))
-      next()
-      return
-    }
-    const isRead = client.last?.file === id && client.last.chunk === chunk
-    const bytes = isRead ? client.last!.bytes : chunkOf(file, chunk)
-    client.last = { file: id, chunk, bytes }
-    const give = (): void => {
-      const waitMs = this.#pace.waitMs(nowMs())
-      if (waitMs > 0) {
-        after(Math.min(waitMs, supplyOpenMs), give)
-        return
+      case 'list-request':
+        tell(isGiven ? { kind: 'list', digests: file.list } : undefined)
+        break
+      case 'range-request': {
+        const { chunk } = request
+        if (!isGiven || chunk >= chunkCount(file.bytes) || !chunks.has(chunk)) {
+          tell(undefined)
+          break
+        }
+        const bytes = chunkOf(file, chunk)
+        after(diskMs(bytes.length), () => tell({ kind: 'chunk', bytes }))
+        break
       }
-      this.#pace.take(length, nowMs())
-      const data = bytes.slice(offset, offset + length)
-      if (this.#host.lies()) data[length >> 1]! ^= 0x5a
-      client.channel.send(encodeFrame({ kind: 'range', file: id, chunk, offset, data }))
-      next()
     }
-    if (isRead) give()
-    else after(diskMs(bytes.length), give)
   }
+}
+
+/** The same with one byte wrong, where it carries bytes. */
+function lieOf(frame: AnswerFrame): AnswerFrame {
+  if (frame.kind !== 'range') return frame
+  const data = frame.data.slice()
+  data[data.length >> 1]! ^= 0x5a
+  return { ...frame, data }
 }

@@ -1,27 +1,20 @@
 /**
- * Gives others what the store has, chunk by chunk. What goes out was checked against the chunk list first, so a peer
- * with a failing disk says that it does not have a chunk, and is not taken for a liar.
+ * Gives others what the store has, chunk by chunk: gives `serve.ts` its streams, files and time. What goes out was
+ * checked against the chunk list first, so a peer with a failing disk says that it does not have a chunk, and is not
+ * taken for a liar.
  */
 import { hash } from 'node:crypto'
 import type { ModelId, PeerId } from '../base/ids.ts'
-import { BoundedQueue } from '../base/queue.ts'
 import { ProtocolError } from '../errors.ts'
-import {
-  supplyFrameBytesMax,
-  supplyListsBytesMax,
-  supplyOpenMs,
-  supplyRequestsMax,
-  supplySilentMs,
-  supplyStreamsPerPeerMax,
-  supplyWatchesMax
-} from '../limits.ts'
+import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from '../limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
-import { decodeRequest, encodeFrame } from './codec.ts'
-import { type AnswerFrame, type FileId, type RequestFrame, shardsProtocol } from './frame.ts'
+import { encodeFrame } from './codec.ts'
+import { type FileId, type RequestFrame, shardsProtocol } from './frame.ts'
 import type { Pace } from './pace.ts'
+import { type ClientId, type Found, Serve, type ServeEffect, type ServeEvent } from './serve.ts'
 
 /** A file that is being fetched: what has come of it can be given on. */
 export interface ComingFile {
@@ -41,25 +34,19 @@ export interface ServeInit {
 
 interface Client {
   readonly channel: Channel
-  readonly queue: BoundedQueue<RequestFrame>
-  readonly watches: Set<FileId>
   readonly closed: AbortController
-  answering: boolean
-  /** The chunk that was read last: ranges of one chunk follow one another. */
-  last: { readonly file: FileId; readonly chunk: number; readonly bytes: Uint8Array } | undefined
 }
 
 /** What the manifests here say of a file. */
 type KnownFile = Pick<FileEntry, 'bytes' | 'chunks'>
-
-const none = new Uint8Array(0)
 
 /** Manifests are read again at most this often for a name that none of them has. */
 const readAgainMs = 1_000
 
 export class Serving {
   readonly #init: ServeInit
-  readonly #clients = new Set<Client>()
+  readonly #decider: Serve
+  readonly #clients = new Map<ClientId, Client>()
   readonly #models = new Map<ModelId, StoredModel>()
   readonly #files = new Map<FileId, KnownFile>()
   /** Chunk lists that equal the manifest's digest, the last used at the end. */
@@ -68,9 +55,14 @@ export class Serving {
   #listsBytes = 0
   #readAtMs = Number.NEGATIVE_INFINITY
   #reading: Promise<void> | undefined
+  #accepted = 0
+  readonly #events: ServeEvent[] = []
+  #draining = false
+  #wake: ReturnType<typeof setTimeout> | undefined
 
   constructor(init: ServeInit) {
     this.#init = init
+    this.#decider = new Serve(init.pace)
   }
 
   async start(): Promise<void> {
@@ -84,15 +76,14 @@ export class Serving {
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('the peer is stopping'))
+    clearTimeout(this.#wake)
     await this.#init.links.unhandle(shardsProtocol)
-    await Promise.all([...this.#clients].map(({ channel }) => channel.close()))
+    await Promise.all([...this.#clients.values()].map(({ channel }) => channel.close()))
   }
 
   /** Another chunk of a file that is being fetched has come, or will. */
   announce(kind: 'have' | 'coming', file: FileId, chunk: number): void {
-    for (const { watches, channel } of this.#clients) {
-      if (watches.has(file)) channel.send(encodeFrame({ kind, file, chunk }))
-    }
+    this.#feed({ kind, file, chunk })
   }
 
   /** A model whose files may be given to others. Those whose manifest is in the store are found without this. */
@@ -105,135 +96,125 @@ export class Serving {
   /** The disk was searched for chunks of a file that is being fetched. */
   found(file: FileId): void {
     const known = this.#files.get(file)
-    if (known === undefined) return
-    for (const { watches, channel } of this.#clients) if (watches.has(file)) channel.send(this.#state(file, known))
+    if (known !== undefined) this.#feed({ kind: 'searched', file, chunks: this.#coming(file, known) })
   }
 
   /** What was known of a file's bytes counts no more: it turned out to be damaged, or was fetched anew. */
   forget(file: FileId): void {
     this.#listsBytes -= this.#lists.get(file)?.length ?? 0
     this.#lists.delete(file)
-    for (const client of this.#clients) if (client.last?.file === file) client.last = undefined
+    this.#feed({ kind: 'forget', file })
   }
 
   #accept(channel: Channel): void {
-    const client: Client = {
-      channel,
-      queue: new BoundedQueue(supplyRequestsMax),
-      watches: new Set(),
-      closed: new AbortController(),
-      answering: false,
-      last: undefined
-    }
-    this.#clients.add(client)
+    const client = ++this.#accepted
+    const closed = new AbortController()
+    this.#clients.set(client, { channel, closed })
+    this.#feed({ kind: 'accepted', client, peer: channel.remote })
     channel.receive({
-      onFrame: bytes => {
-        try {
-          if (!client.queue.push(decodeRequest(bytes))) throw new ProtocolError('too many requests wait for answers')
-          void this.#answerAll(client)
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error
-          this.#violation(client, error)
-        }
-      },
+      onFrame: bytes => this.#feed({ kind: 'frame', client, bytes }),
       onClose: () => {
         this.#clients.delete(client)
-        client.closed.abort(new Error('the stream is closed'))
-        client.queue.clear()
+        closed.abort(new Error('the stream is closed'))
+        this.#feed({ kind: 'closed', client })
       }
     })
   }
 
-  #violation({ channel }: Client, error: ProtocolError): void {
-    this.#init.onViolation(channel.remote, 'bad shards frame', `${channel.remote}: ${error.message}`)
-    channel.abort(error)
-  }
-
-  /** Answers a stream's requests one after another, so that a reader that is slow holds up itself alone. */
-  async #answerAll(client: Client): Promise<void> {
-    if (client.answering) return
-    client.answering = true
-    const ended = AbortSignal.any([client.closed.signal, this.#stopping.signal])
+  /** One event after another: what an effect causes at once waits its turn. */
+  #feed(event: ServeEvent): void {
+    this.#events.push(event)
+    if (this.#draining) return
+    this.#draining = true
     try {
-      for (let next = client.queue.shift(); next !== undefined; next = client.queue.shift()) {
-        const answer = await this.#answer(client, next, ended)
-        ended.throwIfAborted()
-        if (answer === undefined || client.channel.send(encodeFrame(answer))) continue
-        await client.channel.ready({ signal: AbortSignal.any([ended, AbortSignal.timeout(supplySilentMs)]) })
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#decider.handle(next, performance.now())) this.#do(effect)
       }
-    } catch (error) {
-      if (ended.aborted) return
-      if (error instanceof ProtocolError) this.#violation(client, error)
-      else client.channel.abort(error as Error)
     } finally {
-      client.answering = false
+      this.#draining = false
     }
   }
 
-  /** The answer, or undefined when it was sent already. */
-  async #answer(client: Client, request: RequestFrame, signal: AbortSignal): Promise<AnswerFrame | undefined> {
+  #do(effect: ServeEffect): void {
+    if (effect.kind === 'wake') {
+      clearTimeout(this.#wake)
+      if (this.#stopping.signal.aborted) return
+      this.#wake = setTimeout(() => this.#feed({ kind: 'tick' }), Math.max(1, effect.atMs - performance.now()))
+      this.#wake.unref()
+      return
+    }
+    const client = this.#clients.get(effect.client)
+    switch (effect.kind) {
+      case 'find':
+        if (client !== undefined) void this.#find(effect.client, client, effect.request)
+        break
+      case 'answer':
+        if (client === undefined) break
+        if (client.channel.send(encodeFrame(effect.frame))) this.#feed({ kind: 'ready', client: effect.client })
+        else void this.#ready(effect.client, client)
+        break
+      case 'tell':
+        client?.channel.send(encodeFrame(effect.frame))
+        break
+      case 'violation':
+        this.#init.onViolation(effect.peer, effect.violation, `${effect.peer}: ${effect.message}`)
+        client?.channel.abort(new ProtocolError(effect.message))
+        break
+    }
+  }
+
+  async #ready(id: ClientId, { channel, closed }: Client): Promise<void> {
+    try {
+      await channel.ready({ signal: AbortSignal.any([closed.signal, AbortSignal.timeout(supplySilentMs)]) })
+      this.#feed({ kind: 'ready', client: id })
+    } catch (error) {
+      // A reader that takes nothing any more; where the stream is closed, this does nothing.
+      channel.abort(error as Error)
+    }
+  }
+
+  async #find(id: ClientId, { channel, closed }: Client, request: RequestFrame): Promise<void> {
+    try {
+      const found = await this.#search(request, AbortSignal.any([closed.signal, this.#stopping.signal]))
+      this.#feed({ kind: 'found', client: id, found: typeof found === 'function' ? found() : found })
+    } catch (error) {
+      channel.abort(error as Error)
+    }
+  }
+
+  /** What there is, or how it is looked up in the turn in which it is told. */
+  async #search(request: RequestFrame, signal: AbortSignal): Promise<Found | (() => Found) | undefined> {
+    if (request.kind === 'manifest-request') {
+      const stored = await this.#model(request.model)
+      return stored && { kind: 'manifest', json: encodeManifest(stored.manifest) }
+    }
+    const { file } = request
+    const known = await this.#file(file)
+    if (known === undefined) return undefined
     switch (request.kind) {
-      case 'manifest-request': {
-        const { model } = request
-        const stored = await this.#model(model)
-        if (stored === undefined) return { kind: 'refuse', subject: 'manifest', model }
-        return { kind: 'manifest', model, json: encodeManifest(stored.manifest) }
-      }
       case 'watch': {
-        const { file } = request
-        const known = await this.#file(file)
-        if (known === undefined) return { kind: 'refuse', subject: 'file', file }
         const whole = (await this.#whole(file, known, signal)) !== undefined
-        if (client.watches.size >= supplyWatchesMax) throw new ProtocolError('it watches too many files')
-        client.watches.add(file)
-        // Sent in the same turn: what comes later is announced after it.
-        client.channel.send(
-          whole ? encodeFrame({ kind: 'state', file, whole, chunks: none }) : this.#state(file, known)
-        )
-        return undefined
+        return () => ({ kind: 'state', whole, chunks: this.#coming(file, known) })
       }
       case 'list-request': {
-        const { file } = request
-        const known = await this.#file(file)
-        const list = known && (this.#init.coming(file)?.list ?? (await this.#whole(file, known, signal)))
-        if (list === undefined) return { kind: 'refuse', subject: 'list', file }
-        return { kind: 'list', file, digests: list }
+        const digests = this.#init.coming(file)?.list ?? (await this.#whole(file, known, signal))
+        return digests && { kind: 'list', digests }
       }
       case 'range-request': {
-        const { file, chunk, offset, length } = request
-        const bytes = await this.#chunk(client, file, chunk, signal)
-        if (bytes === undefined || offset + length > bytes.length) {
-          return { kind: 'refuse', subject: 'range', file, chunk, offset }
-        }
-        await this.#paced(length, signal)
-        const { live } = this.#init.pace
-        return { kind: 'range', file, chunk, offset, data: bytes.subarray(offset, offset + length), live }
+        const bytes = await this.#chunk(file, known, request.chunk, signal)
+        return bytes && { kind: 'chunk', bytes }
       }
     }
   }
 
-  #state(file: FileId, { bytes }: KnownFile): Uint8Array {
-    const { bits } = this.#init.coming(file)?.have ?? new ChunkSet(chunkCount(bytes))
-    return encodeFrame({ kind: 'state', file, whole: false, chunks: bits.slice() })
-  }
-
-  /** Waits until bulk may go out, and takes its share. */
-  async #paced(bytes: number, signal: AbortSignal): Promise<void> {
-    const { pace } = this.#init
-    for (;;) {
-      signal.throwIfAborted()
-      const waitMs = pace.waitMs(performance.now())
-      if (waitMs === 0) break
-      await new Promise(resolve => setTimeout(resolve, Math.min(waitMs, supplyOpenMs)))
-    }
-    pace.take(bytes, performance.now())
+  /** [chunks / 8] what has come of a file that is being fetched; nothing of others. */
+  #coming(file: FileId, { bytes }: KnownFile): Uint8Array {
+    return (this.#init.coming(file)?.have ?? new ChunkSet(chunkCount(bytes))).bits.slice()
   }
 
   /** A chunk that has the digest that its list gives, or undefined. */
-  async #chunk(client: Client, file: FileId, chunk: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    if (client.last?.file === file && client.last.chunk === chunk) return client.last.bytes
-    const known = await this.#file(file)
-    if (known === undefined || chunk >= chunkCount(known.bytes)) return undefined
+  async #chunk(file: FileId, known: KnownFile, chunk: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    if (chunk >= chunkCount(known.bytes)) return undefined
     const coming = this.#init.coming(file)
     const list = coming?.list ?? (await this.#whole(file, known, signal))
     if (list === undefined) return undefined
@@ -245,7 +226,6 @@ export class Serving {
       this.forget(file)
       return undefined
     }
-    client.last = { file, chunk, bytes }
     return bytes
   }
 
