@@ -88,7 +88,7 @@ const doers = [
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/(store|library)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
-  /^src\/swarm\/(host|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file)\.ts$/,
+  /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/(peer|departure|served-model|seeker|kept-sessions)\.ts$/,
   /^src\/(cli|api)\//

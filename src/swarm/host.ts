@@ -2,26 +2,20 @@
  * One libp2p host: TCP, Noise with the swarm's secret as prologue, Yamux, identify, ping and our own Kademlia.
  * It is how this peer reaches others (`Links`); what is said is up to the protocols.
  */
-import { type NoiseInit, noise } from '@chainsafe/libp2p-noise'
-import { yamux } from '@chainsafe/libp2p-yamux'
 import { type Identify, identify } from '@libp2p/identify'
 import type {
   ComponentLogger,
   Connection,
-  ConnectionEncrypter,
   Libp2p,
-  MessageStream,
   PeerDiscovery,
   PeerId as Libp2pPeerId,
-  Stream,
-  StreamMuxerFactory
+  Stream
 } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper, type SelectFn, type ValidateFn } from '@libp2p/kad-dht'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { sha256 } from '@noble/hashes/sha2.js'
 import { createLibp2p } from 'libp2p'
 import type { PeerId } from '../base/ids.ts'
 import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
@@ -50,6 +44,8 @@ import { memoryChannels, StreamChannel } from './channel.ts'
 import type { Identity } from './identity.ts'
 import type { Channel, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
+import { type HandshakeFailure, swarmNoise } from './noise.ts'
+import { steadyYamux } from './yamux.ts'
 
 /** A libp2p datastore that has been opened; the host does not close it. */
 export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['datastore']>
@@ -58,12 +54,6 @@ export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp
 export type DiscoveryComponents = Parameters<
   NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['peerDiscovery']>[number]
 >[0]
-
-/**
- * `refused`: what the other end sent was not made with this swarm's secret. `unfinished`: it hung up, which the end that
- * dialled does when it refuses, and any end does whose link or time is too short.
- */
-export type HandshakeFailure = 'refused' | 'unfinished'
 
 export interface HostInit {
   readonly identity: Identity
@@ -142,111 +132,6 @@ function socketOf(connection: Connection): { readonly bytesRead: number; readonl
   return (connection as { maConn?: { socket?: { bytesRead: number; bytesWritten: number } } }).maConn?.socket
 }
 
-/** The prologue of every handshake in a swarm; whoever does not have the secret cannot compute it. */
-function prologue(secret: Uint8Array): Uint8Array {
-  return sha256(new Uint8Array([...new TextEncoder().encode('skein prologue'), ...secret]))
-}
-
-/** Noise that tells when a handshake fails, and of which kind the failure was. */
-function countedNoise(init: NoiseInit, onFailed: (how: HandshakeFailure) => void) {
-  return (components: Parameters<ReturnType<typeof noise>>[0]): ConnectionEncrypter => {
-    const inner = noise(init)(components)
-    const counted =
-      <A extends unknown[], R>(secure: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        joinWrites(args[0] as MessageStream)
-        try {
-          return await secure.apply(inner, args)
-        } catch (error) {
-          const options = args[1] as { signal?: AbortSignal } | undefined
-          // A member that is not the one expected at that address is not refused for its secret.
-          const member = (error as Error).name === 'UnexpectedPeerError'
-          if (options?.signal?.aborted !== true && !member) {
-            const isRefused = (error as { code?: string }).code === 'ERR_INVALID_CRYPTO_EXCHANGE'
-            onFailed(isRefused ? 'refused' : 'unfinished')
-          }
-          throw error
-        }
-      }
-    const secureInbound = counted(inner.secureInbound)
-    const secureOutbound = counted(inner.secureOutbound)
-    return new Proxy(inner, {
-      get(target, key) {
-        if (key === 'secureInbound') return secureInbound
-        if (key === 'secureOutbound') return secureOutbound
-        return Reflect.get(target, key)
-      }
-    })
-  }
-}
-
-/**
- * Gives the socket each message in one piece. Noise hands over a length of two bytes and a ciphertext, and
- * @libp2p/tcp 11 writes each part of a list by itself: two system calls and two packets, for which the receiver
- * wakes twice.
- */
-function joinWrites(connection: MessageStream): void {
-  const send = connection.send.bind(connection)
-  connection.send = data => send(data.subarray())
-}
-
-/** What {@link rareWindowUpdates} has to know of a stream of @chainsafe/libp2p-yamux 8.0. */
-interface YamuxStream {
-  /** 0 and 2 until the opening flags are sent, 5 while reading is paused. */
-  readonly state: number
-  readonly recvWindow: number
-  readonly recvWindowCapacity: number
-  sendWindowUpdate(): void
-}
-
-/**
- * Grants a sender more only when half of its window is used up, as other implementations of Yamux do. Left alone,
- * @chainsafe/libp2p-yamux 8.0 answers every frame of data with one of its own, however small: a step of 600 bytes costs
- * its receiver a second cipher and system call before anything else gets its turn, and wakes its sender for nothing.
- */
-function rareWindowUpdates(muxer: object): void {
-  const owner = muxer as { _newStream?: (...args: unknown[]) => YamuxStream }
-  const create = owner._newStream?.bind(muxer)
-  if (create === undefined) return
-  owner._newStream = (...args) => {
-    const stream = create(...args)
-    const update = stream.sendWindowUpdate.bind(stream)
-    stream.sendWindowUpdate = () => {
-      const isOpening = stream.state === 0 || stream.state === 2
-      if (isOpening || 2 * stream.recvWindowCapacity <= stream.recvWindow) update()
-    }
-    return stream
-  }
-}
-
-/**
- * Yamux that survives a connection which closes while a stream is being opened. The muxer of
- * @chainsafe/libp2p-yamux 8.0 sends the opening frame in a microtask of its own, where `send` on a closed
- * connection throws and nobody catches: the process would end (reproduced by stopping a peer while its neighbour
- * queries the DHT). The streams of a closed muxer are told so anyway.
- */
-function steadyYamux(init: Parameters<typeof yamux>[0]) {
-  return (): StreamMuxerFactory => {
-    const factory = yamux(init)()
-    const create = factory.createStreamMuxer.bind(factory)
-    factory.createStreamMuxer = connection => {
-      const muxer = create(connection) as ReturnType<typeof create> & { send(data: Uint8Array): boolean }
-      rareWindowUpdates(muxer)
-      const send = muxer.send.bind(muxer)
-      muxer.send = data => {
-        try {
-          return send(data)
-        } catch (error) {
-          if ((error as Error).name === 'StreamStateError') return false
-          throw error
-        }
-      }
-      return muxer
-    }
-    return factory
-  }
-}
-
 /** libp2p logs through `debug` to stderr only when asked; ours is silent and costs nothing. */
 const silent: ComponentLogger = (() => {
   const log = Object.assign(() => {}, {
@@ -294,9 +179,7 @@ export class Host implements Links {
       nodeInfo: { name: 'skein', userAgent: init.agent },
       addresses: { listen: listen.map(address => address.toString()) },
       transports: [tcp()],
-      connectionEncrypters: [
-        countedNoise({ prologueBytes: prologue(init.secret) }, how => init.onHandshakeFailed?.(how))
-      ],
+      connectionEncrypters: [swarmNoise(init.secret, how => init.onHandshakeFailed?.(how))],
       streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
       peerDiscovery: [...(init.discovery ?? [])],
       ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
