@@ -127,7 +127,9 @@ async function readSettings(source: string, name: string, bytes: Uint8Array, lla
   try {
     tokenizer = loadTokenizer(bytes, { name, bosId: null, eosIds: [] })
   } catch (err) {
-    throw new ImportError(`${tokenizerFile} cannot be used: ${(err as Error).message}`)
+    // It speaks of the model by name; who imports looks for the file.
+    const reason = err instanceof InvalidManifestError && err.cause instanceof Error ? err.cause : (err as Error)
+    throw new ImportError(`${tokenizerFile} cannot be used: ${reason.message}`)
   }
   const settings = await optional(path.join(source, 'tokenizer_config.json'), tokenizerConfigSchema)
   const generation = await optional(path.join(source, 'generation_config.json'), generationConfigSchema)
@@ -282,10 +284,12 @@ class Checkpoint implements WeightSource {
   }
 }
 
-/** Fills `into` from an offset. @throws {ImportError} when the file ends before */
+/** Fills `into` from an offset. @throws {ImportError} when the file ends before or cannot be read */
 async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file: string): Promise<void> {
   for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done)
+    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done).catch(err => {
+      throw unreadable(file, err)
+    })
     if (bytesRead === 0) {
       throw new ImportError(
         `${file} is truncated: it ends at ${offset + done}, ${offset + into.length} bytes are needed`

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { ImportError } from '../errors.ts'
+import { attentionBlock } from '../limits.ts'
 import type { SourceTensor } from './import-writer.ts'
 import type { ModelConfig } from './manifest.ts'
 
@@ -70,8 +71,12 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!
-    return refuse(`${issue.path.map(String).join('.') || 'it'}: ${issue.message}`)
+    const { path, message } = parsed.error.issues[0]!
+    const [field] = path
+    if (path.length === 1 && (json as Record<PropertyKey, unknown>)[field!] === undefined) {
+      return refuse(`it has no ${String(field)}`)
+    }
+    return refuse(`${path.map(String).join('.') || 'it'}: ${message}`)
   }
   const c = parsed.data
   if (c.quantization_config !== undefined && c.quantization_config !== null) {
@@ -93,6 +98,13 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
   ] as const) {
     const type = scaling?.rope_type ?? scaling?.type ?? 'default'
     if (type !== 'default') refuse(`${field} of type ${String(type)} cannot be computed, only unscaled rotation`)
+    const isNamed = (scaling?.rope_type ?? scaling?.type ?? null) !== null
+    const factor = scaling?.factor ?? 1
+    if (!isNamed && factor !== 1) {
+      refuse(
+        `${field} has the factor ${String(factor)} of a type that is not named: only unscaled rotation is computed`
+      )
+    }
   }
   const partial: unknown = c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1
   if (partial !== 1) refuse(`partial_rotary_factor ${String(partial)} cannot be computed: whole heads are rotated here`)
@@ -106,6 +118,10 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     refuse(`hidden_size ${c.hidden_size} is no multiple of num_attention_heads ${heads}, and there is no head_dim`)
   }
   if (headDim % 2 !== 0) refuse(`head_dim ${headDim} is odd: rotation turns pairs`)
+  // The engine refuses wider ones when it loads them: that is too late, on every peer, for who imports.
+  if (headDim > attentionBlock) {
+    refuse(`head_dim ${headDim} cannot be computed exactly: heads are at most ${attentionBlock} wide here`)
+  }
   const theta = c.rope_theta ?? c.rope_parameters?.rope_theta ?? 10000
   if (typeof theta !== 'number' || !(theta > 0)) return refuse(`rope_theta must be a positive number`)
   return {

@@ -71,7 +71,7 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number, file: string):
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     throw new ImportError(
-      `${file} has a malformed header: ${issue.path.map(String).join('.') || 'it'} ${issue.message}`
+      `${file} has a malformed header: ${issue.path.map(String).join('.') || 'it'}: ${issue.message}`
     )
   }
   const start = 8 + bytes.length

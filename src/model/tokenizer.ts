@@ -25,7 +25,8 @@ export function loadTokenizer(
     if (json === null || typeof json !== 'object') throw new TypeError('it is no JSON object')
     tokenizer = new Tokenizer(json, {})
   } catch (err) {
-    throw new InvalidManifestError(`the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`)
+    const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
+    throw new InvalidManifestError(message, { cause: err })
   }
   return new ModelTokenizer(tokenizer, manifest)
 }

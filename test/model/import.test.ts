@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -169,9 +169,19 @@ describe('refuses', () => {
     ['feed-forward biases', { mlp_bias: true }, 'mlp_bias true cannot be computed'],
     ['another activation', { hidden_act: 'gelu' }, 'hidden_act gelu cannot be computed, only silu'],
     ['quantised weights', { quantization_config: { quant_method: 'gptq' } }, 'quantised (quantization_config: gptq)'],
+    [
+      'scaled rotation that names no type',
+      { rope_scaling: { factor: 2 } },
+      'rope_scaling has the factor 2 of a type that is not named'
+    ],
+    [
+      'a head that is too wide',
+      { head_dim: 130 },
+      'head_dim 130 cannot be computed exactly: heads are at most 128 wide'
+    ],
     ['an odd head', { num_attention_heads: 8, num_key_value_heads: 8 }, 'head_dim 3 is odd'],
     ['heads that do not divide', { num_attention_heads: 4, num_key_value_heads: 3 }, 'is no multiple of'],
-    ['a missing dimension', { hidden_size: undefined }, 'hidden_size']
+    ['a missing dimension', { hidden_size: undefined }, 'it has no hidden_size']
   ]
   for (const [what, config, sentence] of refused) {
     test(`${what} by name`, async () => {
@@ -234,6 +244,8 @@ describe('refuses', () => {
     await expect(importTiny()).rejects.toThrow(`${file} is truncated: it has 3 bytes`)
     await rm(file)
     await expect(importTiny()).rejects.toThrow(`there is no ${file}`)
+    await mkdir(file)
+    await expect(importTiny()).rejects.toThrow(`${file} cannot be read: EISDIR`)
   })
 
   test('a malformed header: length, JSON, sizes, overlaps, bytes after the end', async () => {
@@ -290,7 +302,7 @@ describe('refuses', () => {
     await rm(path.join(source, 'tokenizer.json'))
     await expect(importTiny()).rejects.toThrow(`there is no ${path.join(source, 'tokenizer.json')}`)
     await writeFile(path.join(source, 'tokenizer.json'), '[]')
-    await expect(importTiny()).rejects.toThrow('tokenizer.json cannot be used')
+    await expect(importTiny()).rejects.toThrow('tokenizer.json cannot be used: Tokenizer must be a valid object')
     await rm(path.join(source, 'config.json'))
     await expect(importTiny()).rejects.toThrow(`there is no ${path.join(source, 'config.json')}`)
   })
