@@ -1,10 +1,20 @@
 /** `npm run sim`: one story, or many random worlds until a promise is broken. */
-import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
+import { dirname, extname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { jobsDefault, liveThroughMany } from './crowd.ts'
 import { BrokenPromise } from './promises.ts'
+import { reportPaths } from './report-paths.ts'
 import { measureConverging } from './converging.ts'
 import { flyingKinds, measureFlying } from './flying.ts'
 import { measureLarge, measurePlacing } from './placing.ts'
@@ -34,17 +44,20 @@ scenario is wrong, 3 the watch was not content; with --live also 4 real peers co
 
 class UsageError extends Error {}
 
-const here = dirname(fileURLToPath(import.meta.url))
+const file = fileURLToPath(import.meta.url)
+const here = dirname(file)
 /** Beside the sources, or where the compiled code finds them. */
 const folder = [join(here, 'scenarios'), join(here, '../../sim/scenarios')].find(path => existsSync(path))!
 
-function readScenario(name: string): Scenario {
+/** @param files gets every file that was read for it */
+function readScenario(name: string, files: string[] = []): Scenario {
   const known = join(folder, `${name}.json`)
   const path = existsSync(known) ? known : resolve(name)
   if (!existsSync(path)) {
     throw new UsageError(`there is no scenario ${name}: ${names().join(', ')}, or a file`)
   }
   let text: string
+  files.push(path)
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
@@ -52,12 +65,17 @@ function readScenario(name: string): Scenario {
   }
   let value: unknown
   try {
-    value = JSON.parse(text)
+    // Some editors begin a file with a mark of its byte order.
+    value = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch (error) {
     const message = (error as Error).message.replace(/[^\x20-\x7e]/g, '?')
     throw new ScenarioError(`${name} is no scenario: it is no JSON: ${message}`)
   }
-  return parseScenario(value, name, file => readFileSync(resolve(dirname(path), file), 'utf8'))
+  return parseScenario(value, name, file => {
+    const track = resolve(dirname(path), file)
+    files.push(track)
+    return readFileSync(track, 'utf8')
+  })
 }
 
 function names(): string[] {
@@ -93,13 +111,37 @@ function whole(text: string | undefined, name: string, low: number): number | un
 }
 
 /** Before anything is lived through: whether the report can be written afterwards. */
-function checkFolder(path: string): void {
+function checkReport(path: string, inputs: readonly string[]): void {
+  const extension = extname(path)
+  if (extension !== '.html' && extension !== '.htm') {
+    throw new UsageError(`--report must name a page, as in story.html, not ${path === '' ? 'nothing' : path}`)
+  }
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new UsageError(`--report: ${path} is a folder, not a page`)
+  }
   const folder = dirname(resolve(path))
   try {
     accessSync(folder, constants.W_OK)
   } catch {
     throw new UsageError(`--report: nothing can be written to ${folder}`)
   }
+  const read = new Set(inputs.map(input => realpathSync(input)))
+  const lost = reportPaths(path).find(each => existsSync(each) && read.has(realpathSync(each)))
+  if (lost !== undefined) {
+    throw new UsageError(`--report: ${lost} would be written over, and the scenario is read from it: say another name`)
+  }
+}
+
+/** What would be ignored is refused: who says it believes that it was done. */
+function checkTogether(values: Readonly<Record<string, unknown>>): void {
+  const isSaid = (name: string): boolean => values[name] !== undefined && values[name] !== false
+  const [crowd, other] = ['seeds', 'placement', 'converging'].filter(isSaid)
+  if (other !== undefined) throw new UsageError(`--${crowd} and --${other} are two runs: say one of them`)
+  const stray = ['scenario', 'peers', 'minutes', 'live', 'report'].find(isSaid)
+  if (crowd !== undefined && stray !== undefined) {
+    throw new UsageError(`--${crowd} draws its own worlds and has no --${stray}`)
+  }
+  if (crowd !== 'seeds' && isSaid('jobs')) throw new UsageError('--jobs is for --seeds: everything else has one thread')
 }
 
 /** What the scenario watches for and did not get. */
@@ -107,28 +149,36 @@ export function discontent({ watch }: Scenario, summary: Summary): string[] {
   const found: string[] = []
   const asked = summary.prompts - summary.driversLost
   const ratio = asked === 0 ? 1 : summary.answered / asked
-  if (watch.answeredRatioMin !== undefined && ratio < watch.answeredRatioMin) {
-    found.push(`${(100 * ratio).toFixed(1)} % of the prompts were answered, not ${100 * watch.answeredRatioMin} %`)
+  if (watch.answeredRatioMin !== undefined && asked === 0) {
+    found.push('no prompt was asked whose driver stayed, and some were to be answered')
   }
-  if (watch.pauseP99MsMax !== undefined && summary.pauseMs.p99 > watch.pauseP99MsMax) {
-    found.push(`the 99th percentile of pauses is ${summary.pauseMs.p99} ms, not ${watch.pauseP99MsMax} ms`)
+  if (watch.answeredRatioMin !== undefined && ratio < watch.answeredRatioMin) {
+    found.push(`${percent(ratio)} % of the prompts were answered, not ${percent(watch.answeredRatioMin)} %`)
+  }
+  if (watch.pauseP99MsMax !== undefined && (summary.pauseMs?.p99 ?? 0) > watch.pauseP99MsMax) {
+    found.push(`the 99th percentile of pauses is ${summary.pauseMs?.p99} ms, not ${watch.pauseP99MsMax} ms`)
   }
   if (watch.coveredRatioMin !== undefined && summary.coveredRatio < watch.coveredRatioMin) {
     found.push(
-      `the model was covered ${100 * summary.coveredRatio} % of the time, not ${100 * watch.coveredRatioMin} %`
+      `the model was covered ${percent(summary.coveredRatio)} % of the time, not ${percent(watch.coveredRatioMin)} %`
     )
   }
   return found
 }
 
+/** Rounded down, so that only the whole is 100. */
+function percent(share: number): number {
+  return Math.floor(share * 1e4 + 1e-6) / 100
+}
+
 function tell(summary: Summary): string {
-  const { pauseMs, firstTokenMs } = summary
+  const { pauseMs, firstTokenMs, unasked, tainted, cuts } = summary
   const losses = Object.entries(summary.losses).map(([reason, count]) => `${count} ${reason}`)
   return [
-    `${summary.answered} of ${summary.prompts} prompts answered, ${summary.failed} failed, ${summary.driversLost} lost with their drivers`,
-    `${summary.tokens} tokens, ${summary.tokensPerSecond} per second and answer; first token after ${firstTokenMs.p50} ms (p50), ${firstTokenMs.p99} ms (p99)`,
-    `${summary.faults} faults; hops lost: ${losses.join(', ') || 'none'}; pauses ${pauseMs.p50} ms (p50), ${pauseMs.p99} ms (p99), ${pauseMs.max} ms (max) over ${summary.recoveries}`,
-    `covered ${(100 * summary.coveredRatio).toFixed(0)} % of the time; ${summary.loads} stages loaded; ${summary.bytesPerToken} bytes and ${summary.joulesPerToken} J per token`,
+    `${summary.answered} of ${summary.prompts} prompts answered, ${summary.failed} failed, ${summary.driversLost} lost with their drivers${unasked === 0 ? '' : `; ${unasked} not asked, since nobody was up`}${tainted === 0 ? '' : `; ${tainted} went through a liar and were not checked`}`,
+    `${summary.tokens} tokens, ${summary.tokensPerSecond ?? 'none'} per second and answer; ${firstTokenMs === null ? 'no first token' : `first token after ${firstTokenMs.p50} ms (p50), ${firstTokenMs.p99} ms (p99)`}`,
+    `${summary.faults} faults; hops lost: ${losses.join(', ') || 'none'}${cuts === 0 ? '' : `; ${cuts} links between hops`}; ${pauseMs === null ? 'no pauses' : `pauses ${pauseMs.p50} ms (p50), ${pauseMs.p99} ms (p99), ${pauseMs.max} ms (max) over ${summary.recoveries}`}`,
+    `covered ${percent(summary.coveredRatio)} % of the time; ${summary.loads} stages loaded; ${summary.tokens === 0 ? `${summary.wireBytes} bytes and ${summary.joules} J in all` : `${summary.bytesPerToken} bytes and ${summary.joulesPerToken} J per token`}`,
     `${summary.checks} checks of promises, none broken; trace ${summary.trace}`
   ].join('\n')
 }
@@ -185,6 +235,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   }
   const seed = whole(values.seed, 'seed', 0) ?? 1
   const seeds = whole(values.seeds, 'seeds', 1)
+  checkTogether(values)
   const swarms = whole(values.placement, 'placement', 1)
   if (swarms !== undefined) {
     const result = measurePlacing(seed, swarms)
@@ -224,9 +275,13 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     return 0
   }
   const jobs = whole(values.jobs, 'jobs', 1) ?? jobsDefault
+  if (seeds !== undefined && seed + seeds - 1 > Number.MAX_SAFE_INTEGER) {
+    throw new UsageError(`--seed ${seed} leaves no room for ${seeds} seeds: the last one is ${Number.MAX_SAFE_INTEGER}`)
+  }
   if (seeds !== undefined) return many({ first: seed, count: seeds, jobs, json: values.json }, print, note)
 
   let scenario: Scenario
+  const files: string[] = []
   let again: string
   if (values.live && values.scenario === undefined) throw new UsageError('--live needs a --scenario')
   if (values.scenario === undefined) {
@@ -234,7 +289,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     scenario = drawScenario(seed)
     again = `npm run sim -- --seed ${seed}`
   } else {
-    scenario = readScenario(values.scenario)
+    scenario = readScenario(values.scenario, files)
     again = `npm run sim -- --scenario ${values.scenario} --seed ${seed}`
   }
   const peers = whole(values.peers, 'peers', scenario.peers.length)
@@ -251,7 +306,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     scenario = { ...scenario, minutes }
     again += ` --minutes ${values.minutes}`
   }
-  if (values.report !== undefined) checkFolder(values.report)
+  if (values.report !== undefined) checkReport(values.report, files)
   if (values.live) {
     if (values.report !== undefined) throw new UsageError('--live has no --report: its table is all it tells')
     const { commandLive } = await import('./live-command.ts')
@@ -274,10 +329,6 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     print(again)
     return 1
   }
-  if (values.report !== undefined) {
-    const { writeReport } = await import('./report.ts')
-    for (const [path, text] of writeReport(world, summary, values.report)) writeFileSync(path, text)
-  }
   const took = ((performance.now() - startedMs) / 1000).toFixed(1)
   const megabytes = Math.round(process.resourceUsage().maxRSS / 1024)
   note(`${Math.round(summary.virtualMs / 1000)} virtual seconds took ${took} s and ${megabytes} MB at most`)
@@ -285,7 +336,20 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   if (!values.quiet || !values.json) print(tell(summary))
   for (const line of wrong) print(`not content: ${line}`)
   if (values.json) print(JSON.stringify(summary))
+  // Last, so that a full disk takes nothing else away.
+  if (values.report !== undefined) {
+    const { writeReport } = await import('./report.ts')
+    for (const [path, text] of writeReport(world, summary, values.report)) writeReportFile(path, text)
+  }
   return wrong.length === 0 ? 0 : 3
+}
+
+function writeReportFile(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    throw new UsageError(`--report: ${path} cannot be written (${(error as { code?: string }).code})`)
+  }
 }
 
 /** Random worlds until a promise is broken. How long it took goes to `note`: everything else is decided by the seeds. */
@@ -315,7 +379,14 @@ async function many(
   return 0
 }
 
-if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+/** Whether this is what node was started with: by its name with or without an end, and by whatever links lead here. */
+function isStarted([, path = '']: readonly string[]): boolean {
+  return [path, `${path}.js`].some(
+    each => statSync(each, { throwIfNoEntry: false })?.isFile() === true && realpathSync(each) === file
+  )
+}
+
+if (isStarted(process.argv)) {
   process.exitCode = await main(
     process.argv.slice(2),
     line => console.log(line),

@@ -54,7 +54,7 @@ export function page(data: ReportData): string {
   const level = (which: 0 | 1 | 2): number[] => samples.map(({ levels }) => 100 * (levels?.[which] ?? 0))
   const { pauseMs } = summary
   const pauseNote =
-    summary.recoveries === 0
+    pauseMs === null
       ? ''
       : `p50 ${figure(pauseMs.p50)} ms, p99 ${figure(pauseMs.p99)} ms, longest ${figure(pauseMs.max)} ms`
   const title = `${scenario.name}, seed ${summary.seed}`
@@ -146,17 +146,20 @@ function tiles({ summary }: ReportData): string {
   const asked = summary.prompts - summary.driversLost
   const list: [string, string][] = [
     [asked === 0 ? '–' : `${figure((100 * summary.answered) / asked)} %`, `${summary.answered} of ${asked} answered`],
-    [figure(summary.tokensPerSecond), 'tokens/s in an answer'],
-    [`${figure(firstTokenMs.p50)} ms`, `first token; p99 ${figure(firstTokenMs.p99)} ms`],
+    [summary.tokensPerSecond === null ? '–' : figure(summary.tokensPerSecond), 'tokens/s in an answer'],
     [
-      summary.recoveries === 0 ? '–' : `${figure(pauseMs.p50)} ms`,
-      summary.recoveries === 0
+      firstTokenMs === null ? '–' : `${figure(firstTokenMs.p50)} ms`,
+      firstTokenMs === null ? 'first token: none came' : `first token; p99 ${figure(firstTokenMs.p99)} ms`
+    ],
+    [
+      pauseMs === null ? '–' : `${figure(pauseMs.p50)} ms`,
+      pauseMs === null
         ? 'pause: no answer was interrupted'
         : `pause; p99 ${figure(pauseMs.p99)} ms, ${summary.recoveries} of them`
     ],
     [`${figure(100 * summary.coveredRatio)} %`, 'of the time every layer was served'],
-    [bytesText(summary.bytesPerToken), 'over the air per token'],
-    [`${figure(summary.joulesPerToken)} J`, 'per token, flight included'],
+    [summary.bytesPerToken === null ? '–' : bytesText(summary.bytesPerToken), 'over the air per token'],
+    [summary.joulesPerToken === null ? '–' : `${figure(summary.joulesPerToken)} J`, 'per token, flight included'],
     [
       figure(summary.faults),
       `faults; ${Object.values(summary.losses).reduce((sum, count) => sum + count, 0)} hops lost`
@@ -165,7 +168,7 @@ function tiles({ summary }: ReportData): string {
   if (summary.levelMin !== null) {
     list.push([`${figure(100 * summary.levelMin)} %`, `lowest battery at the end; ${summary.flatBatteries} went flat`])
   }
-  if (summary.fetches + summary.fetchesFailed > 0) {
+  if (summary.fetchMs !== null) {
     list.push([`${figure(summary.fetchMs.p50 / 1000)} s`, `to fetch weights, ${summary.fetches} times`])
   }
   return list

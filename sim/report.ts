@@ -1,7 +1,7 @@
 /** The story of a world as one page with pictures, and its numbers as JSON and CSV beside it. */
-import { extname } from 'node:path'
 import type { ReportData } from './report-data.ts'
 import { page } from './report-page.ts'
+import { reportPaths } from './report-paths.ts'
 import type { Sample, Summary } from './stats.ts'
 import type { World } from './world.ts'
 
@@ -14,7 +14,6 @@ const linksMax = 20_000
  * kept (`rowsMax` in `world.ts`).
  */
 export function writeReport(world: World, summary: Summary, path: string): [string, string][] {
-  const base = path.slice(0, path.length - extname(path).length)
   const { scenario, peers, samples, marks, stats } = world
   const data: ReportData = {
     summary,
@@ -35,13 +34,8 @@ export function writeReport(world: World, summary: Summary, path: string): [stri
     marks,
     samples
   }
-  return [
-    [path, page(data)],
-    [`${base}.json`, JSON.stringify(data)],
-    [`${base}.csv`, samplesCsv(samples)],
-    [`${base}-peers.csv`, peersCsv(data)],
-    [`${base}-links.csv`, linksCsv(data)]
-  ]
+  const texts = [page(data), JSON.stringify(data), samplesCsv(samples), peersCsv(data), linksCsv(data)]
+  return reportPaths(path).map((each, i) => [each, texts[i]!])
 }
 
 function samplesCsv(samples: readonly Sample[]): string {
@@ -49,7 +43,8 @@ function samplesCsv(samples: readonly Sample[]): string {
     const charges = levels?.map(level => level.toFixed(3)) ?? ['', '', '']
     return [atMs / 1000, up, covered, tokens, losses, pauseMaxMs, Math.round(joules), ...charges].join(',')
   })
-  const head = 'seconds,peers_up,least_copies,tokens,losses,pause_ms,joules,least_battery,median_battery,most_battery'
+  const head =
+    'seconds,peers_up,least_copies,tokens,losses,longest_pause_ms,joules_so_far,least_battery,median_battery,most_battery'
   return [head, ...rows, ''].join('\n')
 }
 

@@ -4,17 +4,22 @@
  */
 import { z } from 'zod'
 
-const positive = z.number().positive()
+/** Nothing in a world is larger than this, in any unit; beyond it sizes and times would no longer be exact. */
+const numberMax = 1e9
+const finite = z.number().min(-numberMax).max(numberMax)
+const amount = z.number().min(0).max(numberMax)
+const positive = z.number().positive().max(numberMax)
+/** A terabyte: all budgets and weights together are still whole numbers of bytes. */
+const megabytesMax = 1e6
+const megabytes = positive.max(megabytesMax)
 const share = z.number().min(0).max(1)
-const seconds = z.number().min(0)
-const span = z
-  .tuple([z.number().min(0), z.number().min(0)])
-  .refine(([low, high]) => low <= high, 'the first number is not above the second')
+const seconds = amount
+const span = z.tuple([amount, amount]).refine(([low, high]) => low <= high, 'the first number is not above the second')
 /** Numbers of tokens, both included. */
 const tokens = z
-  .tuple([z.number().int().min(1), z.number().int().min(1)])
+  .tuple([z.number().int().min(1).max(numberMax), z.number().int().min(1).max(numberMax)])
   .refine(([low, high]) => low <= high, 'the first number is not above the second')
-const points = z.array(z.tuple([z.number(), z.number()])).min(2)
+const points = z.array(z.tuple([finite, finite])).min(2)
 /** Events come by chance; more of them than these are no scenario but a mistake, and would not fit into memory. */
 const perMinute = positive.max(60_000)
 
@@ -23,14 +28,19 @@ const motionKinds = ['hover', 'patrol', 'convoy', 'lawn-mower', 'random-waypoint
 const motion = z.discriminatedUnion(
   'kind',
   [
-    z.strictObject({
-      kind: z.literal('hover'),
-      x: z.number().optional(),
-      y: z.number().optional(),
-      spreadM: z.number().min(0).optional()
-    }),
+    z
+      .strictObject({
+        kind: z.literal('hover'),
+        x: finite.optional(),
+        y: finite.optional(),
+        spreadM: amount.optional()
+      })
+      .refine(
+        ({ x, y, spreadM }) => (x === undefined) === (y === undefined) && (spreadM === undefined || x !== undefined),
+        'x and y come together, and spreadM with them'
+      ),
     z.strictObject({ kind: z.literal('patrol'), points, speed: positive }),
-    z.strictObject({ kind: z.literal('convoy'), points, speed: positive, gapM: z.number().min(0) }),
+    z.strictObject({ kind: z.literal('convoy'), points, speed: positive, gapM: amount }),
     z.strictObject({ kind: z.literal('lawn-mower'), speed: positive, laneM: positive }),
     z.strictObject({ kind: z.literal('random-waypoint'), speed: span, pauseS: seconds.default(0) }),
     z
@@ -39,7 +49,7 @@ const motion = z.discriminatedUnion(
         /** `seconds,x,y` per line; a heading line is skipped. A file's path is relative to the scenario. */
         csv: z.string().optional(),
         points: z
-          .array(z.tuple([seconds, z.number(), z.number()]))
+          .array(z.tuple([seconds, finite, finite]))
           .min(1)
           .optional()
       })
@@ -55,11 +65,11 @@ const group = z.strictObject({
   /** Peers are called `name-0`, `name-1`, … */
   name: z.string().regex(/^[a-z][a-z0-9-]*$/),
   count: z.number().int().min(1).max(20_000),
-  cores: z.number().int().min(1).default(4),
+  cores: z.number().int().min(1).max(1024).default(4),
   /** Budget for weights and caches. */
-  memoryMB: positive,
+  memoryMB: megabytes,
   /** One visit of n layers takes `visitMs + n · layerMs` per token. */
-  visitMs: z.number().min(0),
+  visitMs: amount,
   layerMs: positive,
   /**
    * In one pass every token after the first costs this share of one that comes alone. 0.19 was measured for the model
@@ -67,10 +77,10 @@ const group = z.strictObject({
    */
   prefillRatio: share.default(0.2),
   /** What libp2p and the ends of a channel take for one frame: encrypting, waking, decrypting, decoding. Measured: 0.26 to 0.34. */
-  frameMs: z.number().min(0).default(0.3),
+  frameMs: amount.default(0.3),
   /** What the one who opens a stream takes for it beyond its frames: code that is rarely run. Measured: 1.8 to 2.4. */
-  openMs: z.number().min(0).default(2),
-  numericClass: z.string().default('x64'),
+  openMs: amount.default(2),
+  numericClass: z.string().min(1).default('x64'),
   /** How fast weights come from its disk, checks included. */
   loadMBps: positive.default(400),
   /** Layers [start, end) whose shards it has, [0, 0] for none; all where nothing is said. Others come from peers. */
@@ -80,10 +90,10 @@ const group = z.strictObject({
     .optional(),
   watts: z
     .strictObject({
-      idle: z.number().min(0).default(3),
-      compute: z.number().min(0).default(12),
-      radio: z.number().min(0).default(2),
-      motion: z.number().min(0).default(0)
+      idle: amount.default(3),
+      compute: amount.default(12),
+      radio: amount.default(2),
+      motion: amount.default(0)
     })
     .prefault({}),
   /** Energy of a full battery; mains where nothing is said. */
@@ -103,16 +113,16 @@ const group = z.strictObject({
 })
 
 const zone = z.strictObject({
-  x: z.number(),
-  y: z.number(),
+  x: finite,
+  y: finite,
   radiusM: positive,
   fromS: seconds.default(0),
   untilS: seconds.default(1e9),
   /** Added to the loss of every link with an end in the zone; 1 is silence. */
   loss: share,
   /** Motion of the zone's centre, metres per second. */
-  dx: z.number().default(0),
-  dy: z.number().default(0)
+  dx: finite.default(0),
+  dy: finite.default(0)
 })
 
 const radio = z.strictObject({
@@ -120,8 +130,8 @@ const radio = z.strictObject({
   rangeM: positive.default(1e6),
   /** At close range; at the edge a fifth of it. */
   rateMbps: positive.default(1000),
-  delayMs: z.number().min(0).default(0.3),
-  jitterMs: z.number().min(0).default(0.1),
+  delayMs: amount.default(0.3),
+  jitterMs: amount.default(0.1),
   /** Of packets of 1,400 bytes: close by, and at the edge of the range. */
   loss: share.default(0),
   edgeLoss: share.default(0),
@@ -163,6 +173,9 @@ const faultKinds = [
   'stop'
 ] as const
 
+/** Faults that end by themselves, after `forS`. */
+const lasting: ReadonlySet<FaultKind> = new Set(['freeze', 'slow', 'partition', 'cut', 'corrupt', 'garble'])
+
 const fault = z.strictObject({
   atS: seconds,
   /**
@@ -171,6 +184,7 @@ const fault = z.strictObject({
    * `forS`. `partition`: the named peers are apart from all others for `forS`. `cut`: two peers do not hear one another
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
    * `garble`: it sends wrong bytes. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
+   * What lasts and has no `forS` lasts until the scenario's end; of two that overlap on one peer the later one counts.
    */
   kind: z.enum(faultKinds),
   /** Peers or groups; one of them is drawn where `any` is set. */
@@ -179,8 +193,10 @@ const fault = z.strictObject({
   /** Waits for an answer that is under way, and strikes one of `who` on its route that does not drive it. */
   inAnswer: z.boolean().default(false),
   forS: seconds.optional(),
-  factor: positive.default(5),
-  ms: z.number().default(60_000)
+  /** Of `slow`; 5 where nothing is said. */
+  factor: positive.optional(),
+  /** Of `skew`; a minute where nothing is said. */
+  ms: finite.optional()
 })
 
 const schema = z.strictObject({
@@ -188,19 +204,19 @@ const schema = z.strictObject({
   about: z.string().default(''),
   minutes: positive.max(50_000),
   /** How long the world has to come to rest once everything is healed. */
-  healS: seconds.default(90),
+  healS: seconds.max(86_400).default(90),
   area: z.strictObject({ widthM: positive, heightM: positive }).default({ widthM: 100, heightM: 100 }),
   model: z.strictObject({
     layers: z.number().int().min(1).max(512),
-    layerMB: positive,
-    embeddingMB: z.number().min(0).default(0),
-    headMB: z.number().min(0).default(0),
+    layerMB: megabytes,
+    embeddingMB: amount.max(megabytesMax).default(0),
+    headMB: amount.max(megabytesMax).default(0),
     tied: z.boolean().default(false),
     /** Of one hidden state between two hops. */
-    stepBytes: z.number().int().min(32).default(8_192),
+    stepBytes: z.number().int().min(32).max(1e8).default(8_192),
     /** Of one layer's cache. */
-    cacheBytesPerToken: z.number().int().min(48).default(2_048),
-    contextTokens: z.number().int().min(8).default(2_048)
+    cacheBytesPerToken: z.number().int().min(48).max(1e8).default(2_048),
+    contextTokens: z.number().int().min(8).max(1e6).default(2_048)
   }),
   peers: z.array(group).min(1),
   radio: radio.prefault({}),
@@ -219,14 +235,14 @@ const schema = z.strictObject({
     .optional(),
   watch: z
     .strictObject({
-      /** Of the prompts, so many must have been answered in full. */
+      /** Of the prompts whose drivers stayed, so many must have been answered in full; and there must be some. */
       answeredRatioMin: share.optional(),
       /** The 99th percentile of pauses after a loss. */
       pauseP99MsMax: positive.optional(),
       /** Of the time, the model must have been covered. */
       coveredRatioMin: share.optional(),
       /** Every how many seconds a sample is taken for the report. */
-      sampleS: z.number().min(0.05).default(1)
+      sampleS: amount.min(0.05).default(1)
     })
     .prefault({})
 })
@@ -237,7 +253,7 @@ export type ScenarioFile = z.input<typeof schema>
 export type PeerGroup = Scenario['peers'][number]
 export type MotionSpec = PeerGroup['motion']
 export type FaultSpec = Scenario['faults'][number]
-export type FaultKind = FaultSpec['kind']
+export type FaultKind = (typeof faultKinds)[number]
 export type WorkloadSpec = Scenario['workload'][number]
 export type RadioSpec = Scenario['radio']
 
@@ -258,6 +274,7 @@ export function parseScenario(value: unknown, source: string, readCsv?: (path: s
   }
   const scenario = result.data
   checkNames(scenario, source)
+  checkSense(scenario, source)
   for (const [i, { holds }] of scenario.peers.entries()) {
     if (holds === undefined || holds[1] <= scenario.model.layers) continue
     const { layers } = scenario.model
@@ -325,6 +342,57 @@ export function checkNames(scenario: Scenario, source: string): void {
   }
   for (const [i, { fromS, untilS }] of scenario.radio.zones.entries()) {
     if (untilS <= fromS) wrong(`radio.zones.${i}.untilS`, `it ends at ${untilS} s, before it begins at ${fromS} s`)
+  }
+}
+
+/**
+ * Whether everything that is said comes to anything: what would be ignored is refused, since its author believes in it.
+ * @throws {ScenarioError} naming the field.
+ */
+function checkSense({ minutes, model, peers, workload, faults, chaos }: Scenario, source: string): void {
+  const wrong = (field: string, message: string): never => {
+    throw new ScenarioError(`${source} is no scenario: ${field}: ${message}`)
+  }
+  const endS = minutes * 60
+  const begins = (atS: number, field: string): void => {
+    if (atS >= endS) wrong(field, `it begins at ${atS} s, and the scenario ends at ${endS} s`)
+  }
+  for (const [i, { recharge, batteryWh }] of peers.entries()) {
+    if (recharge !== undefined && batteryWh === undefined) wrong(`peers.${i}.recharge`, 'it needs batteryWh')
+  }
+  for (const [i, { fromS, promptTokens, answerTokens }] of workload.entries()) {
+    begins(fromS, `workload.${i}.fromS`)
+    const tokens = promptTokens[1] + answerTokens[1]
+    if (tokens <= model.contextTokens) continue
+    wrong(
+      `workload.${i}`,
+      `prompts of up to ${promptTokens[1]} and answers of up to ${answerTokens[1]} tokens are ${tokens}, and model.contextTokens is ${model.contextTokens}`
+    )
+  }
+  const count = peers.reduce((sum, group) => sum + group.count, 0)
+  for (const [i, { atS, kind, who, any, inAnswer, forS, factor, ms }] of faults.entries()) {
+    begins(atS, `faults.${i}.atS`)
+    if (forS !== undefined && !lasting.has(kind)) {
+      wrong(`faults.${i}.forS`, `${kind} does not end by itself: ${[...lasting].join(', ')} do`)
+    }
+    if (factor !== undefined && kind !== 'slow') wrong(`faults.${i}.factor`, `it belongs to slow, not to ${kind}`)
+    if (ms !== undefined && kind !== 'skew') wrong(`faults.${i}.ms`, `it belongs to skew, not to ${kind}`)
+    if (inAnswer && (kind === 'cut' || kind === 'restart')) {
+      wrong(`faults.${i}.inAnswer`, `it strikes one peer that is at work, which ${kind} cannot`)
+    }
+    if (inAnswer && any) wrong(`faults.${i}.any`, 'with inAnswer the route says which one it is')
+    const named = peers.reduce((sum, group) => {
+      const each = Array.from({ length: group.count }, (_, n) => `${group.name}-${n}`)
+      return sum + (who.includes(group.name) ? group.count : each.filter(name => who.includes(name)).length)
+    }, 0)
+    if (kind === 'partition' && named === count && !any && !inAnswer) {
+      wrong(`faults.${i}.who`, 'all peers are named, and nobody is left to be apart from')
+    }
+  }
+  if (chaos === undefined) return
+  begins(chaos.fromS, 'chaos.fromS')
+  if (chaos.untilS <= chaos.fromS) {
+    wrong('chaos.untilS', `it ends at ${chaos.untilS} s, before it begins at ${chaos.fromS} s`)
   }
 }
 

@@ -31,9 +31,11 @@ export interface Summary {
   readonly scenario: string
   readonly seed: number
   readonly peers: number
+  /** All of it, `healing.ms` included. */
   readonly virtualMs: number
   readonly events: number
   readonly checks: number
+  /** Asked by the workload: the one that is asked after the healing, to see that it works, is in no figure but `healing`. */
   readonly prompts: number
   readonly answered: number
   readonly failed: number
@@ -43,30 +45,55 @@ export interface Summary {
   readonly unasked: number
   /** Through peers that lie about hidden states: nobody can tell. */
   readonly tainted: number
+  /** Until the healing began, as are `wireBytes`, `joules` and what is told per token. */
   readonly tokens: number
-  /** Between the first and last token of answers that ended. */
-  readonly tokensPerSecond: number
-  readonly firstTokenMs: Quantiles
+  /** Between the first and last token of answers that ended; null where none had two. */
+  readonly tokensPerSecond: number | null
+  /** From the question; null where no token came. */
+  readonly firstTokenMs: Quantiles | null
+  /** Hops that left a route, by reason. */
   readonly losses: Readonly<Record<string, number>>
+  /** Links between two hops that broke while both went on: nobody is charged. */
+  readonly cuts: number
+  /**
+   * Answers that went on after a pause, with its length: after a hop or a link was lost, at a planned change of the route, or
+   * after this driver heard nobody. One pause may follow several losses, or none that anybody is charged with.
+   */
   readonly recoveries: number
-  readonly pauseMs: Quantiles
+  /** Of the recoveries; null where there was none. */
+  readonly pauseMs: Quantiles | null
+  /** That were done, whether or not they changed anything; flat batteries apart. */
   readonly faults: number
+  /** Times that a peer said of another that it broke a protocol. */
   readonly violations: number
+  /** Stages that began to load. */
   readonly loads: number
   /** Loads for which weights came from other peers, how long that took, and those for which they did not come. */
   readonly fetches: number
-  readonly fetchMs: Quantiles
+  readonly fetchMs: Quantiles | null
   readonly fetchesFailed: number
   readonly flatBatteries: number
-  /** Share of samples in which every layer was served. */
+  /** Share of the samples until the healing in which every layer was served, the start included. */
   readonly coveredRatio: number
-  readonly bytesPerToken: number
+  /** All that went over the air, beats, records and weights included, by the tokens. */
+  readonly bytesPerToken: number | null
   readonly wireBytes: number
+  /** Of all peers, motion included. */
   readonly joules: number
-  readonly joulesPerToken: number
+  readonly joulesPerToken: number | null
+  /** The lowest charge of a battery when the healing began, 0 to 1; null where nobody has one. */
   readonly levelMin: number | null
+  /** What the time after the scenario's minutes took, in which faults end and all comes to rest. The files of a report count it in. */
+  readonly healing: Spent & { readonly ms: number }
   /** Of the whole story: the same seed gives the same. */
   readonly trace: string
+}
+
+/** What was told and what it took. */
+export interface Spent {
+  readonly tokens: number
+  readonly wireBytes: number
+  readonly joules: number
 }
 
 export interface Quantiles {
@@ -81,6 +108,11 @@ export function quantiles(values: readonly number[]): Quantiles {
   const at = (q: number): number =>
     sorted.length === 0 ? 0 : round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!)
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) }
+}
+
+/** Of nothing there are none: 0 ms would be a figure. */
+function someQuantiles(values: readonly number[]): Quantiles | null {
+  return values.length === 0 ? null : quantiles(values)
 }
 
 function round(value: number): number {
@@ -104,6 +136,7 @@ export class Stats {
   flat = 0
   driversLost = 0
   unasked = 0
+  cuts = 0
   /** When answers went on after a loss, and the pause, both in ms; the first few thousand. */
   readonly recoveredAt: (readonly [number, number])[] = []
   readonly #asked = new Map<number, Asked>()
@@ -120,6 +153,8 @@ export class Stats {
   #decodeMs = 0
   #samples = 0
   #covered = 0
+  /** Until the healing began. */
+  #spent: (Spent & { readonly atMs: number; readonly levels: readonly number[] }) | undefined
   #sinceTokens = 0
   #sinceLosses = 0
   #sincePause = 0
@@ -159,13 +194,20 @@ export class Stats {
   }
 
   ended(number: number, _atMs: number, outcome: string, isTainted: boolean): void {
+    const asked = this.#asked.get(number)
+    // The probe after the healing says nothing about the scenario.
+    if (asked === undefined) return
+    this.#asked.delete(number)
     this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1
     if (isTainted) this.#tainted++
-    const asked = this.#asked.get(number)
-    this.#asked.delete(number)
-    if (asked?.firstMs === undefined || asked.tokens < 2) return
+    if (asked.firstMs === undefined || asked.tokens < 2) return
     this.#decodeTokens += asked.tokens - 1
     this.#decodeMs += asked.lastMs - asked.firstMs
+  }
+
+  /** The scenario's minutes are over. */
+  healed(now: Omit<Spent, 'tokens'> & { readonly atMs: number; readonly levels: readonly number[] }): void {
+    this.#spent = { ...now, tokens: this.#tokens }
   }
 
   sample(
@@ -173,8 +215,10 @@ export class Stats {
     covered: number,
     up: number
   ): Pick<Sample, 'atMs' | 'covered' | 'up' | 'tokens' | 'losses' | 'pauseMaxMs'> {
-    this.#samples++
-    if (covered > 0) this.#covered++
+    if (this.#spent === undefined) {
+      this.#samples++
+      if (covered > 0) this.#covered++
+    }
     const sample = {
       atMs: Math.round(atMs),
       covered,
@@ -203,7 +247,15 @@ export class Stats {
     joules: number
     levels: readonly number[]
   }): Summary {
-    const tokens = this.#tokens
+    const spent = this.#spent ?? {
+      atMs: world.virtualMs,
+      tokens: this.#tokens,
+      wireBytes: world.wireBytes,
+      joules: world.joules,
+      levels: world.levels
+    }
+    const { tokens, wireBytes, levels } = spent
+    const joules = Math.round(spent.joules)
     return {
       event: 'simulated',
       scenario: world.scenario,
@@ -219,24 +271,31 @@ export class Stats {
       unasked: this.unasked,
       tainted: this.#tainted,
       tokens,
-      tokensPerSecond: this.#decodeMs > 0 ? round((1000 * this.#decodeTokens) / this.#decodeMs) : 0,
-      firstTokenMs: quantiles(this.#firsts),
+      tokensPerSecond: this.#decodeMs > 0 ? round((1000 * this.#decodeTokens) / this.#decodeMs) : null,
+      firstTokenMs: someQuantiles(this.#firsts),
       losses: { ...this.#losses },
+      cuts: this.cuts,
       recoveries: this.#pauses.length,
-      pauseMs: quantiles(this.#pauses),
+      pauseMs: someQuantiles(this.#pauses),
       faults: this.faults,
       violations: this.violations,
       loads: this.loads,
       fetches: this.#fetches.length,
-      fetchMs: quantiles(this.#fetches),
+      fetchMs: someQuantiles(this.#fetches),
       fetchesFailed: this.#fetchesFailed,
       flatBatteries: this.flat,
-      coveredRatio: this.#samples > 0 ? round(this.#covered / this.#samples) : 0,
-      bytesPerToken: tokens > 0 ? Math.round(world.wireBytes / tokens) : 0,
-      wireBytes: world.wireBytes,
-      joules: Math.round(world.joules),
-      joulesPerToken: tokens > 0 ? round(world.joules / tokens) : 0,
-      levelMin: world.levels.length > 0 ? round(Math.min(...world.levels)) : null,
+      coveredRatio: this.#samples > 0 ? Math.round((1e4 * this.#covered) / this.#samples) / 1e4 : 0,
+      bytesPerToken: tokens > 0 ? Math.round(wireBytes / tokens) : null,
+      wireBytes,
+      joules,
+      joulesPerToken: tokens > 0 ? round(spent.joules / tokens) : null,
+      levelMin: levels.length > 0 ? round(Math.min(...levels)) : null,
+      healing: {
+        ms: Math.round(world.virtualMs - spent.atMs),
+        tokens: this.#tokens - tokens,
+        wireBytes: world.wireBytes - wireBytes,
+        joules: Math.round(world.joules) - joules
+      },
       trace: world.trace
     }
   }

@@ -63,6 +63,9 @@ export type WorldCourse =
 
 /** Tokens of cache that placement reserves at every stage, as the real shapes do, within the context. */
 const reserveTokensMax = 2048
+/** What faults do that do not say how much: see `scenario.ts`. */
+const slowFactorDefault = 5
+const skewMsDefault = 60_000
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
 /** Rows of peers that are kept for a report: some 5 MB of a table. */
@@ -124,7 +127,8 @@ export class World {
   #lastMoveMs = 0
   #isHealed = false
   #hasLied = false
-  #partitions = 0
+  /** By kind and peer: how many faults that last there have been. */
+  readonly #spells = new Map<string, number>()
 
   constructor({
     scenario,
@@ -248,9 +252,9 @@ export class World {
       events: this.agenda.events,
       checks: this.promises.checks,
       trace: (this.#trace >>> 0).toString(16).padStart(8, '0'),
-      wireBytes: [...this.wire.bytes.values()].reduce((sum, bytes) => sum + bytes, 0),
-      joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0),
-      levels: this.peers.flatMap(peer => (peer.level === null ? [] : [peer.level]))
+      wireBytes: this.#wireBytesSoFar(),
+      joules: this.#joulesSoFar(),
+      levels: this.#chargesNow()
     })
   }
 
@@ -473,18 +477,39 @@ export class World {
     for (const peer of this.peers) this.#drain(peer)
   }
 
+  #wireBytesSoFar(): number {
+    return [...this.wire.bytes.values()].reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  /** Of those that have a battery. */
+  #chargesNow(): number[] {
+    return this.peers.flatMap(({ level }) => (level === null ? [] : [level]))
+  }
+
+  #joulesSoFar(): number {
+    return this.peers.reduce((sum, peer) => sum + peer.usedJoules + this.#unpaidJoules(peer), 0)
+  }
+
+  /** What a peer has used since it was looked at last. */
+  #unpaidJoules(peer: SimPeer): number {
+    const { watts } = peer.group
+    const ms = this.nowMs - peer.paidAtMs
+    return (
+      ((peer.isOn ? watts.idle * ms : 0) +
+        (peer.life !== 0 ? watts.motion * ms : 0) +
+        watts.compute * (peer.computeMs - peer.paidComputeMs) +
+        watts.radio * (this.radio.busyMs[peer.index]! - peer.paidRadioMs)) /
+      1000
+    )
+  }
+
   #drain(peer: SimPeer): void {
     const { group } = peer
-    const { watts, recharge } = group
+    const { recharge } = group
     const busyMs = this.radio.busyMs[peer.index]!
     const ms = this.nowMs - peer.paidAtMs
     const isRunning = peer.life !== 0
-    const joules =
-      ((peer.isOn ? watts.idle * ms : 0) +
-        (isRunning ? watts.motion * ms : 0) +
-        watts.compute * (peer.computeMs - peer.paidComputeMs) +
-        watts.radio * (busyMs - peer.paidRadioMs)) /
-      1000
+    const joules = this.#unpaidJoules(peer)
     peer.paidAtMs = this.nowMs
     peer.paidComputeMs = peer.computeMs
     peer.paidRadioMs = busyMs
@@ -551,8 +576,15 @@ export class World {
     this.prompt(chance.pick(able), Math.max(1, length), Math.max(1, answer), temperature, chance)
   }
 
-  /** A peer asks something. */
-  prompt(driver: SimPeer, promptTokens: number, answerTokens: number, temperature: number, chance: Chance): SessionRun {
+  /** A peer asks something. @param isProbe only to see that an answer comes: no figure counts it */
+  prompt(
+    driver: SimPeer,
+    promptTokens: number,
+    answerTokens: number,
+    temperature: number,
+    chance: Chance,
+    isProbe = false
+  ): SessionRun {
     const room = this.#toy.contextMax
     const length = Math.min(promptTokens, room - 2)
     const count = Math.min(answerTokens, room - length)
@@ -562,7 +594,7 @@ export class World {
     const number = ++this.#sessions
     this.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
     this.promises.began(session, promptIds, sampling, count)
-    this.stats.asked(number, this.nowMs)
+    if (!isProbe) this.stats.asked(number, this.nowMs)
     this.#onCourse?.({
       kind: 'ask',
       atMs: this.nowMs,
@@ -611,6 +643,10 @@ export class World {
         this.#open.delete(session)
         break
       }
+      case 'cut':
+        this.say(`${number} loses the link from ${this.#nameOf(output.peer)} to ${this.#nameOf(output.next)}`)
+        this.stats.cuts++
+        break
       default:
         break
     }
@@ -703,8 +739,8 @@ export class World {
         const who = spec.any ? [chance.pick(named)] : named
         this.fault(spec.kind, who, {
           forMs: spec.forS === undefined ? undefined : spec.forS * 1000,
-          factor: spec.factor,
-          ms: spec.ms
+          factor: spec.factor ?? slowFactorDefault,
+          ms: spec.ms ?? skewMsDefault
         })
       })
     }
@@ -741,7 +777,7 @@ export class World {
       const victim = ambushed(able.filter(peer => peer !== driver))
       if (victim === undefined) continue
       this.#ambushes.splice(this.#ambushes.indexOf(spec), 1)
-      const { kind, forS, factor, ms } = spec
+      const { kind, forS, factor = slowFactorDefault, ms = skewMsDefault } = spec
       const forMs = forS === undefined ? undefined : forS * 1000
       // After what this token causes, as a real fault would come.
       this.agenda.after(0, () => this.fault(kind, [victim], { forMs, factor, ms, isAmbush: true }))
@@ -774,16 +810,21 @@ export class World {
     const sick = (peer: SimPeer, lengthMs = 0): void => {
       peer.sickUntilMs = Math.max(peer.sickUntilMs, this.nowMs + lengthMs + aftermathMs)
     }
-    const later = (act: () => void): void => {
-      if (forMs !== undefined) this.agenda.after(forMs, () => (this.#isHealed ? undefined : act()))
+    /** When it is over, unless another one of its kind has followed it there. */
+    const later = (act: () => void, where = ''): void => {
+      const spell = `${kind} ${where}`
+      const number = (this.#spells.get(spell) ?? 0) + 1
+      this.#spells.set(spell, number)
+      if (forMs === undefined) return
+      this.agenda.after(forMs, () => {
+        if (!this.#isHealed && this.#spells.get(spell) === number) act()
+      })
     }
     if (kind === 'partition') {
       this.say(`${who.map(peer => peer.name).join(', ')} part from the others`)
       const sides = this.peers.map(peer => (who.includes(peer) ? 1 : 0))
       this.radio.part(sides)
-      const number = ++this.#partitions
       later(() => {
-        if (number !== this.#partitions) return
         this.say('all are together again')
         this.radio.part(undefined)
         // Only those who were apart may still say that they heard nothing.
@@ -801,7 +842,7 @@ export class World {
         this.radio.cut(a.index, b.index, false)
         this.#noteTrouble(a.index, b.index)
         this.wire.changed()
-      })
+      }, `${this.stats.faults}`)
       return
     }
     for (const peer of who) {
@@ -831,7 +872,7 @@ export class World {
             if (peer.life !== life || !peer.isFrozen) return
             this.say(`${peer.name} thaws`)
             peer.thaw()
-          })
+          }, peer.name)
           break
         }
         case 'slow':
@@ -840,7 +881,7 @@ export class World {
           peer.slowFactor = factor
           later(() => {
             peer.slowFactor = 1
-          })
+          }, peer.name)
           break
         case 'skew':
           this.say(`the clock of ${peer.name} jumps by ${(ms / 1000).toFixed(0)} s`)
@@ -857,7 +898,7 @@ export class World {
             this.agenda.after(aftermathMs, () => {
               if (peer.lie === kind) this.#repent(peer)
             })
-          })
+          }, peer.name)
           break
       }
     }
@@ -874,9 +915,18 @@ export class World {
 
   /** Ends all faults and gives power to those who are needed to cover the model. */
   heal(): void {
+    for (const { kind, who } of this.#ambushes) {
+      this.say(`${kind} waited for an answer through ${who.join(', ')}, and none came`)
+    }
     this.say('everything is healed')
     this.#mark('everything is healed')
     this.#isHealed = true
+    this.stats.healed({
+      atMs: this.nowMs,
+      wireBytes: this.#wireBytesSoFar(),
+      joules: this.#joulesSoFar(),
+      levels: this.#chargesNow()
+    })
     this.radio.heal()
     for (const a of this.peers) {
       a.slowFactor = 1
@@ -901,7 +951,7 @@ export class World {
     const probeMs = Math.min(45_000, this.scenario.healS * 500)
     this.agenda.after(probeMs, () => {
       const able = this.peers.filter(peer => peer.life !== 0)
-      if (able.length > 0) this.prompt(chance.pick(able), 20, 10, 0, chance)
+      if (able.length > 0) this.prompt(chance.pick(able), 20, 10, 0, chance, true)
     })
   }
 
@@ -977,7 +1027,7 @@ export class World {
   }
 
   #levels(): Sample['levels'] {
-    const levels = this.peers.flatMap(({ level }) => (level === null ? [] : [level])).sort((a, b) => a - b)
+    const levels = this.#chargesNow().sort((a, b) => a - b)
     return levels.length === 0 ? undefined : [levels[0]!, levels[levels.length >> 1]!, levels.at(-1)!]
   }
 
@@ -1003,7 +1053,7 @@ export class World {
             level: peer.level,
             stage: peer.brain?.loaded.find(({ engine }) => engine !== undefined)?.range ?? null
           })),
-      joules: this.peers.reduce((sum, peer) => sum + peer.usedJoules, 0)
+      joules: this.#joulesSoFar()
     })
   }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,6 +24,10 @@ const small: ScenarioFile = {
   model: { layers: 4, layerMB: 10 },
   peers: [{ name: 'p', count: 3, memoryMB: 60, visitMs: 1, layerMs: 1, loadMBps: 1000 }],
   workload: [{ from: 'p', perMinute: 20 }]
+}
+
+function withFault(fault: object): (file: ScenarioFile) => unknown {
+  return file => ({ ...file, faults: [{ atS: 10, kind: 'crash', who: ['p-0'], ...fault }] })
 }
 
 function withMotion(motion: unknown): (file: ScenarioFile) => unknown {
@@ -87,6 +91,31 @@ describe('a scenario', () => {
       'faults.0.who: a cut is between two peers, and these are 3',
       file => ({ ...file, faults: [{ atS: 1, kind: 'cut', who: ['p'] }] })
     ],
+    ['faults.0.atS: it begins at 40 s, and the scenario ends at 30 s', withFault({ atS: 40 })],
+    ['faults.0.forS: crash does not end by itself: freeze, slow', withFault({ forS: 3 })],
+    ['faults.0.factor: it belongs to slow, not to freeze', withFault({ kind: 'freeze', factor: 3 })],
+    ['faults.0.ms: it belongs to skew, not to crash', withFault({ ms: 3 })],
+    ['faults.0.inAnswer', withFault({ kind: 'cut', who: ['p-0', 'p-1'], inAnswer: true })],
+    ['faults.0.any: with inAnswer the route says', withFault({ who: ['p'], inAnswer: true, any: true })],
+    ['faults.0.who: all peers are named', withFault({ kind: 'partition', who: ['p-0', 'p-1', 'p-2'] })],
+    [
+      'workload.0.fromS: it begins at 50 s, and the scenario ends at 30 s',
+      file => ({ ...file, workload: [{ from: 'p', perMinute: 1, fromS: 50 }] })
+    ],
+    [
+      'workload.0: prompts of up to 60 and answers of up to 60 tokens are 120, and model.contextTokens is 100',
+      file => ({ ...file, model: { ...file.model, contextTokens: 100 } })
+    ],
+    ['chaos.fromS', file => ({ ...file, chaos: { perMinute: 1, kinds: ['crash'], fromS: 30 } })],
+    ['chaos.untilS', file => ({ ...file, chaos: { perMinute: 1, kinds: ['crash'], fromS: 20, untilS: 20 } })],
+    [
+      'peers.0.recharge: it needs batteryWh',
+      file => ({ ...file, peers: [{ ...file.peers[0], recharge: { below: 0.2, above: 0.8, watts: 9 } }] })
+    ],
+    ['peers.0.motion: x and y come together', withMotion({ kind: 'hover', x: 4 })],
+    ['peers.0.motion: x and y come together', withMotion({ kind: 'hover', spreadM: 4 })],
+    ['peers.0.memoryMB', file => ({ ...file, peers: [{ ...file.peers[0], memoryMB: 1e300 }] })],
+    ['radio.delayMs', file => ({ ...file, radio: { delayMs: 1e300 } })],
     ['chaos.kinds', file => ({ ...file, chaos: { perMinute: 1, kinds: [] } })],
     ['watch', file => ({ ...file, watch: { happiness: 1 } })],
     [
@@ -163,6 +192,71 @@ describe('npm run sim', () => {
     expect(lines.at(-1)).toContain('not content: the model was covered')
   })
 
+  test('is not content when nothing was asked that could be answered', async () => {
+    const path = join(folder, 'mute.json')
+    writeFileSync(path, JSON.stringify({ ...small, workload: [], watch: { answeredRatioMin: 0.1 } }))
+    const { code, lines } = await run('--scenario', path, '--quiet')
+    expect(code).toBe(3)
+    expect(lines.at(-1)).toContain('not content: no prompt was asked')
+  })
+
+  test('reads a file that begins with a mark of its byte order', async () => {
+    const path = join(folder, 'bom.json')
+    writeFileSync(path, `\uFEFF${JSON.stringify({ ...small, minutes: 0.2 })}`)
+    expect((await run('--scenario', path, '--quiet')).code).toBe(0)
+  })
+
+  test('refuses what it would ignore', async () => {
+    expect(await run('--scenario', 'convoy', '--seeds', '3')).toEqual({
+      code: 2,
+      lines: ['--seeds draws its own worlds and has no --scenario']
+    })
+    expect((await run('--converging', '3', '--minutes', '2')).code).toBe(2)
+    expect((await run('--seeds', '3', '--placement', '2')).code).toBe(2)
+    expect((await run('--seed', '3', '--jobs', '2')).code).toBe(2)
+    // Numbers end before these seeds do, and a loop over them would not.
+    const last = String(Number.MAX_SAFE_INTEGER)
+    expect((await run('--seeds', '3', '--seed', last)).lines[0]).toContain(`leaves no room for 3 seeds`)
+  })
+
+  test('writes no report over what it reads, nor over itself', async () => {
+    const path = join(folder, 'mine.json')
+    writeFileSync(path, JSON.stringify(small))
+    const { code, lines } = await run('--scenario', path, '--report', join(folder, 'mine.html'))
+    expect({ code, lines }).toEqual({
+      code: 2,
+      lines: [`--report: ${path} would be written over, and the scenario is read from it: say another name`]
+    })
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(small)
+    expect((await run('--scenario', path, '--report', join(folder, 'page.json'))).lines).toEqual([
+      `--report must name a page, as in story.html, not ${join(folder, 'page.json')}`
+    ])
+    expect((await run('--scenario', path, '--report', '')).code).toBe(2)
+    mkdirSync(join(folder, 'room.html'))
+    expect((await run('--scenario', path, '--report', join(folder, 'room.html'))).lines).toEqual([
+      `--report: ${join(folder, 'room.html')} is a folder, not a page`
+    ])
+  })
+
+  test('has told its story before a report cannot be written', async () => {
+    const path = join(folder, 'short.json')
+    writeFileSync(path, JSON.stringify({ ...small, minutes: 0.2 }))
+    mkdirSync(join(folder, 'tale-links.csv'))
+    const { code, lines } = await run('--scenario', path, '--quiet', '--report', join(folder, 'tale.html'))
+    expect(code).toBe(2)
+    expect(lines.at(-1)).toBe(`--report: ${join(folder, 'tale-links.csv')} cannot be written (EISDIR)`)
+    expect(lines.some(line => line.includes('none broken; trace'))).toBe(true)
+  })
+
+  test('starts by whatever name it is called', () => {
+    const main = fileURLToPath(new URL('../../dist/sim/main.js', import.meta.url))
+    const link = join(folder, 'linked')
+    symlinkSync(join(main, '..'), link)
+    for (const path of [main.slice(0, -3), join(link, 'main.js')]) {
+      expect(spawnSync(process.execPath, [path, '--list'], { encoding: 'utf8' }).stdout).toContain('convoy')
+    }
+  })
+
   test('says what is wrong with the command', async () => {
     expect(await run('--scenario', 'atlantis')).toMatchObject({ code: 2 })
     expect(await run('--seeds', 'many')).toEqual({
@@ -170,7 +264,7 @@ describe('npm run sim', () => {
       lines: ['--seeds must be a whole number from 1, not many']
     })
     expect((await run('--fly')).code).toBe(2)
-    expect((await run('--jobs', '0')).lines).toEqual(['--jobs must be a whole number from 1, not 0'])
+    expect((await run('--seeds', '2', '--jobs', '0')).lines).toEqual(['--jobs must be a whole number from 1, not 0'])
     expect((await run('--scenario', 'convoy', '--minutes', 'soon')).code).toBe(2)
     expect(await run('--scenario', 'convoy', '--peers', '3')).toEqual({
       code: 2,
