@@ -192,6 +192,8 @@ export class Brain {
   #leaving: ReadonlySet<PeerId> = new Set()
   #going: readonly Range[] = []
   #hasLeft = false
+  /** Bytes that its stages retained at the last look. */
+  #retained = 0
 
   constructor(host: BrainHost) {
     this.#host = host
@@ -265,6 +267,16 @@ export class Brain {
 
   get cacheBytesUsed(): number {
     return this.#loaded.reduce((sum, { engine }) => sum + (engine?.cacheBytesUsed ?? 0), 0)
+  }
+
+  /** Whether a session has a cache at a stage here. */
+  hasCache(session: SessionId, { start, end }: Range): boolean {
+    return this.#places.has(`${session}/${start}-${end}`)
+  }
+
+  /** Computing that its stages still have before them. */
+  get backlogMs(): number {
+    return Math.max(0, ...this.#loaded.map(({ busyUntilMs }) => busyUntilMs - this.#host.nowMs()))
   }
 
   known(): readonly KnownRecord[] {
@@ -645,13 +657,10 @@ export class Brain {
       this.#draining = false
     }
     const { sessions, queuedSteps, retainBytes, retainBytesMax } = this.#stages
-    this.#host.promises.queues(
-      this.#host.name,
-      sessions,
-      queuedSteps,
-      retainBytes,
-      Math.max(retainBytes, retainBytesMax)
-    )
+    // A limit that has become lower takes nothing away, but nothing may come to what is above it.
+    const retainAllowed = Math.max(this.#retained, retainBytesMax)
+    this.#host.promises.queues(this.#host.name, sessions, queuedSteps, retainBytes, retainAllowed)
+    this.#retained = retainBytes
     if (this.#stages.busy && !this.#isTicking) {
       this.#isTicking = true
       const tick = (): void => {
@@ -900,7 +909,9 @@ export class Brain {
         if (output.kind === 'end') this.sessions.delete(run.ask.session)
         this.#host.told(run, output)
       },
-      violation: (peer, kind, message) => this.#host.accused('session', peer, kind, message)
+      violation: (peer, kind, message) => this.#host.accused('session', peer, kind, message),
+      uncharged: (peer, message) =>
+        this.#host.promises.broken('blame', `${this.#host.name} goes on with ${peer}, which lies: ${message}`)
     }
     const run = new SessionRun(host, ask)
     this.sessions.set(ask.session, run)

@@ -13,6 +13,7 @@ const counted = [
   'prompts',
   'answered',
   'failed',
+  'cancelled',
   'driversLost',
   'tokens',
   'recoveries',

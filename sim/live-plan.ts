@@ -22,7 +22,7 @@ const liveFaults: ReadonlySet<FaultKind> = new Set([
 ])
 
 /** Why a scenario cannot be lived by real peers, in one sentence, or undefined. */
-export function whyNotLive({ name, peers, faults, chaos }: Scenario): string | undefined {
+export function whyNotLive({ name, peers, workload, faults, chaos }: Scenario): string | undefined {
   const count = peers.reduce((sum, group) => sum + group.count, 0)
   if (count > livePeersMax) {
     return `${name} has ${count} peers, and a live run is for ${livePeersMax} at most: say --peers ${livePeersMax} or fewer`
@@ -33,6 +33,9 @@ export function whyNotLive({ name, peers, faults, chaos }: Scenario): string | u
   }
   if (peers.some(({ recharge }) => recharge !== undefined)) {
     return `${name} has peers that fly home to recharge, and real peers here have no batteries`
+  }
+  if (workload.some(({ cancelRatio }) => cancelRatio > 0)) {
+    return `${name} has prompts that are given up (cancelRatio), and real peers here answer all`
   }
   return undefined
 }

@@ -147,7 +147,7 @@ function checkTogether(values: Readonly<Record<string, unknown>>): void {
 /** What the scenario watches for and did not get. */
 export function discontent({ watch }: Scenario, summary: Summary): string[] {
   const found: string[] = []
-  const asked = summary.prompts - summary.driversLost
+  const asked = summary.prompts - summary.driversLost - summary.cancelled
   const ratio = asked === 0 ? 1 : summary.answered / asked
   if (watch.answeredRatioMin !== undefined && asked === 0) {
     found.push('no prompt was asked whose driver stayed, and some were to be answered')
@@ -175,7 +175,7 @@ function tell(summary: Summary): string {
   const { pauseMs, firstTokenMs, unasked, tainted, cuts } = summary
   const losses = Object.entries(summary.losses).map(([reason, count]) => `${count} ${reason}`)
   return [
-    `${summary.answered} of ${summary.prompts} prompts answered, ${summary.failed} failed, ${summary.driversLost} lost with their drivers${unasked === 0 ? '' : `; ${unasked} not asked, since nobody was up`}${tainted === 0 ? '' : `; ${tainted} went through a liar and were not checked`}`,
+    `${summary.answered} of ${summary.prompts} prompts answered, ${summary.failed} failed, ${summary.driversLost} lost with their drivers${summary.cancelled === 0 ? '' : `, ${summary.cancelled} given up`}${unasked === 0 ? '' : `; ${unasked} not asked, since nobody was up`}${tainted === 0 ? '' : `; ${tainted} went through a liar and were not checked`}`,
     `${summary.tokens} tokens, ${summary.tokensPerSecond ?? 'none'} per second and answer; ${firstTokenMs === null ? 'no first token' : `first token after ${firstTokenMs.p50} ms (p50), ${firstTokenMs.p99} ms (p99)`}`,
     `${summary.faults} faults; hops lost: ${losses.join(', ') || 'none'}${cuts === 0 ? '' : `; ${cuts} links between hops`}; ${pauseMs === null ? 'no pauses' : `pauses ${pauseMs.p50} ms (p50), ${pauseMs.p99} ms (p99), ${pauseMs.max} ms (max) over ${summary.recoveries}`}`,
     `covered ${percent(summary.coveredRatio)} % of the time; ${summary.loads} stages loaded; ${summary.tokens === 0 ? `${summary.wireBytes} bytes and ${summary.joules} J in all` : `${summary.bytesPerToken} bytes and ${summary.joulesPerToken} J per token`}`,
@@ -373,7 +373,7 @@ async function many(
   }
   print(`${count} random worlds from seed ${first}: no promise broken in ${sum.checks} checks; trace ${trace}`)
   print(
-    `${sum.faults} faults, ${sum.prompts} prompts, ${sum.answered} answered, ${sum.failed} failed, ${sum.recoveries} recoveries, ${virtualS} virtual seconds`
+    `${sum.faults} faults, ${sum.prompts} prompts, ${sum.answered} answered, ${sum.failed} failed, ${sum.cancelled} given up, ${sum.recoveries} recoveries, ${virtualS} virtual seconds`
   )
   if (json) print(JSON.stringify({ event: 'worlds', first, count, broken: 0, ...sum, trace }))
   return 0

@@ -17,9 +17,14 @@ export type PromiseName =
   | 'wrong-weights'
   /** Something was done in the name of what is gone. */
   | 'ghost'
+  /** An answer is called exact that was computed in more than one numeric class. */
+  | 'inexact'
   /** A decider asserted, or threw. */
   | 'crash'
-  /** After everything is healed: a session that does not end, a placement that does not rest, a cache that stays. */
+  /**
+   * After everything is healed: a session that does not end, a placement that does not rest, a cache that stays. A cache
+   * that stays after an answer is a leak before that, too, where nothing was wrong.
+   */
   | 'stuck-session'
   | 'restless'
   | 'leak'

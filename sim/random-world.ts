@@ -41,6 +41,9 @@ export function drawScenario(seed: number): Scenario {
   const factor = chance.between(1.1, 3.2)
   // Software that takes no time at all lets things happen at the same moment; one that takes long lets others in between.
   const software = new Chance(seed).fork('software')
+  // In some worlds people lose patience.
+  const patience = new Chance(seed).fork('patience')
+  const cancelRatio = patience.happens(0.25) ? 0.3 : 0
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -91,7 +94,8 @@ export function drawScenario(seed: number): Scenario {
       promptTokens: [1, Math.floor(contextTokens / 2)] as [number, number],
       answerTokens: [1, Math.min(80, Math.floor(contextTokens / 3))] as [number, number],
       fromS: 2,
-      temperature: chance.pick([0, 0.8])
+      temperature: chance.pick([0, 0.8]),
+      cancelRatio
     }))
   }
   if (!calm) {

@@ -143,7 +143,7 @@ function script(value: unknown): string {
 
 function tiles({ summary }: ReportData): string {
   const { pauseMs, firstTokenMs } = summary
-  const asked = summary.prompts - summary.driversLost
+  const asked = summary.prompts - summary.driversLost - summary.cancelled
   const list: [string, string][] = [
     [asked === 0 ? '–' : `${figure((100 * summary.answered) / asked)} %`, `${summary.answered} of ${asked} answered`],
     [summary.tokensPerSecond === null ? '–' : figure(summary.tokensPerSecond), 'tokens/s in an answer'],

@@ -152,7 +152,9 @@ const workload = z.strictObject({
   answerTokens: tokens.default([20, 60]),
   fromS: seconds.default(5),
   untilS: seconds.default(1e9),
-  temperature: z.number().min(0).default(0)
+  temperature: amount.default(0),
+  /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
+  cancelRatio: share.default(0)
 })
 
 /** Of an answer that is under way so many tokens are there. */

@@ -41,6 +41,8 @@ export interface SessionHost {
   readonly noRoute: (excluded: ReadonlySet<PeerId>) => Error
   readonly output: (run: SessionRun, output: SessionOutput) => void
   readonly violation: (peer: PeerId, kind: string, message: string) => void
+  /** A peer broke the protocol, and the session does not charge it. */
+  readonly uncharged: (peer: PeerId, message: string) => void
 }
 
 export interface SessionAsk {
@@ -71,6 +73,7 @@ export class SessionRun {
   /** By epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   readonly #pin = new ClassPin()
+  #isCancelled = false
   #question: Question | undefined
   #hops: readonly Hop[] = []
   #ended = false
@@ -95,6 +98,15 @@ export class SessionRun {
 
   get isEnded(): boolean {
     return this.#ended
+  }
+
+  /** Who asked gives up. Returns whether a route was open, all of which is to be told. */
+  cancel(): boolean {
+    if (this.#ended || this.#isCancelled) return false
+    this.#isCancelled = true
+    const isOpen = this.#question === undefined && [...this.#heads.values()].some(({ channel }) => channel?.isOpen)
+    this.feed({ kind: 'cancel' })
+    return isOpen
   }
 
   start(): void {
@@ -134,10 +146,25 @@ export class SessionRun {
     this.#draining = true
     try {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#session.handle(next, this.#host.nowMs())) this.#do(effect)
+        const effects = this.#session.handle(next, this.#host.nowMs())
+        this.#checkCharges(effects)
+        for (const effect of effects) this.#do(effect)
       }
     } finally {
       this.#draining = false
+    }
+  }
+
+  /** Who breaks the protocol is off the route at once. Of who is only being prepared nobody says that it is lost. */
+  #checkCharges(effects: readonly SessionEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind !== 'violation' || this.#heads.size > 1) continue
+      const isCharged = effects.some(
+        each =>
+          each.kind === 'output' &&
+          (each.output.kind === 'end' || (each.output.kind === 'lost' && each.output.peer === effect.remote))
+      )
+      if (!isCharged) this.#host.uncharged(effect.remote, effect.message)
     }
   }
 

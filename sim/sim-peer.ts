@@ -54,6 +54,8 @@ export class SimPeer implements Station {
   readonly disk = new Disk()
   brain: Brain | undefined
   life = 0
+  /** When its last process ended. */
+  endedMs = 0
   #lives = 0
   /** Its host has power. */
   isOn = true
@@ -168,6 +170,7 @@ export class SimPeer implements Station {
   /** Its process is gone. */
   end(): void {
     this.life = 0
+    this.endedMs = this.#agenda.nowMs
     this.brain = undefined
     this.isFrozen = false
     this.#backlog.length = 0

@@ -37,8 +37,11 @@ export interface Summary {
   readonly checks: number
   /** Asked by the workload: the one that is asked after the healing, to see that it works, is in no figure but `healing`. */
   readonly prompts: number
+  /** In full. `prompts` is `answered` + `failed` + `cancelled` + `driversLost`. */
   readonly answered: number
   readonly failed: number
+  /** Who asked gave up. */
+  readonly cancelled: number
   /** Their drivers died. */
   readonly driversLost: number
   /** Nobody was there to ask. */
@@ -267,6 +270,7 @@ export class Stats {
       prompts: this.#prompts,
       answered: this.#outcomes.stopped ?? 0,
       failed: this.#outcomes.failed ?? 0,
+      cancelled: this.#outcomes.cancelled ?? 0,
       driversLost: this.driversLost,
       unasked: this.unasked,
       tainted: this.#tainted,

@@ -2,11 +2,11 @@
 import { AssertionError } from '../src/base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import { edgeSize, type Sampling } from '../src/engine/engine.ts'
-import { drainMs, drainPollMs, goodbyeMs, meshMax, redialMaxMs, redialMinMs } from '../src/limits.ts'
+import { drainMs, drainPollMs, goodbyeMs, meshMax, recordTtlMs, redialMaxMs, redialMinMs } from '../src/limits.ts'
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
-import { type ModelShape, type PeerView, withObtainable } from '../src/route/view.ts'
+import { type Hop, type ModelShape, type PeerView, withObtainable } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
 import { Agenda } from './agenda.ts'
 import { aliveProtocol, recordsProtocol } from './brain.ts'
@@ -68,6 +68,13 @@ const slowFactorDefault = 5
 const skewMsDefault = 60_000
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
+/**
+ * An answer that has ended is told to its whole route, each hop of which waits so long for the next (`stageCloseMs`); only
+ * caches of which nobody hears anything more stay for longer (`orphanGraceMs`).
+ */
+const cachesFreeMs = 10_000
+/** Whoever was gone for so long is known to nobody: its records expire, and so do those that were passed on last. */
+const forgottenMs = 4 * recordTtlMs
 /** Rows of peers that are kept for a report: some 5 MB of a table. */
 const rowsMax = 120_000
 /** Faults that a report marks. */
@@ -120,6 +127,9 @@ export class World {
   readonly #ambushes: FaultSpec[] = []
   /** Sessions that are open, with the life of the peer that drives them. */
   readonly #open = new Map<SessionId, { readonly run: SessionRun; readonly driver: SimPeer; readonly number: number }>()
+  /** Of sessions that are open: the classes of their first route, and after how many tokens some are given up. */
+  readonly #classes = new Map<SessionId, readonly string[]>()
+  readonly #impatient = new WeakMap<SessionRun, number>()
   /** Pairs of peers and when their link last failed either of them. */
   readonly #linkTrouble = new Map<number, number>()
   #sessions = 0
@@ -324,6 +334,7 @@ export class World {
     for (const [session, { driver }] of [...this.#open]) {
       if (driver !== peer) continue
       this.#open.delete(session)
+      this.#classes.delete(session)
       this.promises.ended(session)
       this.stats.driversLost++
     }
@@ -565,7 +576,7 @@ export class World {
     }
   }
 
-  #prompt({ from, promptTokens, answerTokens, temperature }: Omit<WorkloadSpec, 'perMinute'>, chance: Chance): void {
+  #prompt({ from, promptTokens, answerTokens, temperature, cancelRatio }: WorkloadSpec, chance: Chance): void {
     const able = this.#named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -573,7 +584,25 @@ export class World {
       this.stats.unasked++
       return
     }
-    this.prompt(chance.pick(able), Math.max(1, length), Math.max(1, answer), temperature, chance)
+    const run = this.prompt(chance.pick(able), Math.max(1, length), Math.max(1, answer), temperature, chance)
+    if (cancelRatio > 0) this.#losePatience(run, cancelRatio)
+  }
+
+  /** Some of those who ask give up: while they wait for the first token, or at one that they see. */
+  #losePatience(run: SessionRun, ratio: number): void {
+    const chance = this.#chance.fork(`patience ${run.ask.session}`)
+    if (!chance.happens(ratio)) return
+    const tokens = chance.whole(0, run.ask.answerTokens - 1)
+    if (tokens > 0) this.#impatient.set(run, tokens)
+    else this.agenda.after(chance.between(0, 1_000), () => this.#cancel(run))
+  }
+
+  #cancel(run: SessionRun): void {
+    const open = this.#open.get(run.ask.session)
+    if (open?.run !== run || open.driver.isFrozen) return
+    this.say(`${open.driver.name} gives ${open.number} up`)
+    const { route } = run
+    if (run.cancel()) this.#watchCaches(open.driver, run, route)
   }
 
   /** A peer asks something. @param isProbe only to see that an answer comes: no figure counts it */
@@ -623,6 +652,9 @@ export class World {
       case 'token':
         this.promises.token(session, output.position, output.id)
         this.stats.token(number, this.nowMs)
+        if (output.position + 1 - run.ask.promptIds.length === this.#impatient.get(run)) {
+          this.agenda.after(0, () => this.#cancel(run))
+        }
         if (output.position === run.ask.promptIds.length + ambushToken) this.#spring(driver, run)
         break
       case 'lost':
@@ -630,7 +662,11 @@ export class World {
         this.#checkBlame(driver, run, output.peer, output.hop, output.reason)
         this.stats.lost(output.reason)
         break
+      case 'route':
+        this.#classes.set(session, this.#classesOf(output.hops))
+        break
       case 'recovered':
+        this.#checkExact(driver, session, output)
         this.say(`${number} recovers after ${output.ms.toFixed(0)} ms, ${output.replayedTokens} tokens replayed`)
         this.stats.recovered(this.nowMs, output.ms)
         break
@@ -639,8 +675,12 @@ export class World {
         const how = outcome.kind === 'failed' ? `fails: ${outcome.message}` : outcome.kind
         this.say(`${number} ${how}`)
         this.stats.ended(number, this.nowMs, outcome.kind, this.promises.isTainted(session))
+        this.#checkExact(driver, session, output)
+        if (outcome.kind === 'stopped') this.#watchCaches(driver, run, output.route)
         this.promises.ended(session)
         this.#open.delete(session)
+        this.#classes.delete(session)
+        this.#impatient.delete(run)
         break
       }
       case 'cut':
@@ -650,6 +690,55 @@ export class World {
       default:
         break
     }
+  }
+
+  /** The numeric class that computes each layer. */
+  #classesOf(route: readonly Hop[]): string[] {
+    return route.flatMap(({ peer, start, end }) =>
+      new Array<string>(end - start).fill(this.#byId.get(peer)!.group.numericClass)
+    )
+  }
+
+  /** A session that calls its answer exact has had every layer computed in one class alone (promise P3). */
+  #checkExact(
+    driver: SimPeer,
+    session: SessionId,
+    { route, exact }: { readonly route: readonly Hop[]; readonly exact: boolean }
+  ): void {
+    this.promises.checks++
+    const first = this.#classes.get(session)
+    if (!exact || first === undefined) return
+    const layer = this.#classesOf(route).findIndex((numericClass, at) => numericClass !== first[at])
+    if (layer < 0) return
+    this.promises.broken(
+      'inexact',
+      `${driver.name} calls an answer exact whose layer ${layer} was computed as ${first[layer]} first, and now otherwise`
+    )
+  }
+
+  /** An answer is over: where nothing is wrong its caches are free long before anybody would give them up for lost. */
+  #watchCaches(driver: SimPeer, { ask: { session } }: SessionRun, route: readonly Hop[]): void {
+    const hops = route.map(hop => ({ hop, peer: this.#byId.get(hop.peer)! }))
+    const all = [driver, ...hops.map(({ peer }) => peer)]
+    const lives = all.map(({ life }) => life)
+    // A cache is not freed under a step that is being computed.
+    if (all.some(({ brain }) => (brain?.backlogMs ?? 0) > cachesFreeMs / 4)) return
+    this.agenda.after(cachesFreeMs, () => {
+      const isCalm = all.every(
+        (peer, i) =>
+          peer.life === lives[i] &&
+          this.#isHealthy(peer) &&
+          all.every(other => !this.#hadTrouble(peer, other))
+      )
+      if (!isCalm) return
+      this.promises.checks++
+      const left = hops.find(({ hop, peer }) => peer.brain?.hasCache(session, hop) === true)
+      if (left === undefined) return
+      this.promises.broken(
+        'leak',
+        `${left.peer.name} keeps the cache of an answer that ended ${cachesFreeMs / 1000} s ago`
+      )
+    })
   }
 
   #onFetched(peer: SimPeer, files: readonly WeightsFile[], tookMs: number | undefined, error?: string): void {
@@ -1003,8 +1092,14 @@ export class World {
       if (brain.cacheBytesUsed > 0) promises.broken('leak', `${name} still has ${brain.cacheBytesUsed} bytes of caches`)
       if (brain.stages.retainBytes > 0)
         promises.broken('leak', `${name} still retains ${brain.stages.retainBytes} bytes`)
+      for (const { record } of brain.known()) {
+        const far = this.#byId.get(record.peer)!
+        if (far.life !== 0 || nowMs - far.endedMs < forgottenMs) continue
+        const goneS = ((nowMs - far.endedMs) / 1000).toFixed(0)
+        promises.broken('leak', `${name} still knows ${far.name}, which has been gone for ${goneS} s`)
+      }
     }
-    promises.checks += 4
+    promises.checks += 5
   }
 
   // ── Watching ────────────────────────────────────────────────────────────────────────────────────

@@ -179,6 +179,47 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
+    name: 'remember the dead',
+    file: 'src/swarm/records.ts',
+    original: 'if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue',
+    mutated: 'continue',
+    from: 16,
+    seeds: 25
+  },
+  {
+    name: 'go on with who breaks the protocol',
+    file: session,
+    original: "if (this.#phase === 'running') this.#lose(hop, violation, message)",
+    mutated: "if (this.#phase === 'running') this.#lose(undefined, violation, message)",
+    from: 11,
+    seeds: 25
+  },
+  {
+    name: 'call every answer exact',
+    file: 'src/route/class-pin.ts',
+    original: 'this.#exact = classes.every((numericClass, layer) => numericClass === this.#first[layer])',
+    mutated: 'this.#exact = true',
+    from: 4,
+    seeds: 25
+  },
+  {
+    name: 'retain more than there is room for',
+    file: 'src/stage/stage.ts',
+    original: 'let left = this.retainBytesMax - this.#retainBytes',
+    mutated: 'let left = Number.POSITIVE_INFINITY',
+    from: 6,
+    seeds: 25
+  },
+  {
+    name: 'leave caches of an answer that is given up',
+    file: session,
+    original: "if (running) this.#send({ kind: 'close', epoch: this.#epoch })",
+    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({ kind: 'close', epoch: this.#epoch })",
+    storm: 'impatient',
+    from: 1,
+    seeds: 2
+  },
+  {
     name: 'pass the limit of sessions',
     file: 'src/stage/stage.ts',
     original: 'if (this.#seats.size >= stageSessionsMax) {',

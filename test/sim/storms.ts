@@ -4,7 +4,7 @@
 import { Chance } from '../../sim/chance.ts'
 import { parseScenario, type Scenario, type ScenarioFile } from '../../sim/scenario.ts'
 
-export type Storm = 'late-open' | 'full-caches' | 'crowded' | 'orphanage' | 'lying-source' | 'crush'
+export type Storm = 'late-open' | 'full-caches' | 'crowded' | 'orphanage' | 'lying-source' | 'crush' | 'impatient'
 
 const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
   /**
@@ -101,6 +101,15 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     radio: { rateMbps: 20, delayMs: 2, jitterMs: 1 },
     workload: [],
     faults: [{ atS: 0.5, kind: 'garble', who: ['source-1'], forS: 30 }]
+  }),
+  /** Nothing is wrong, but people give up in mid-answer: what is left of their sessions is seen well. */
+  impatient: () => ({
+    name: 'impatient',
+    minutes: 1,
+    healS: 60,
+    model: { layers: 4, layerMB: 10 },
+    peers: [{ name: 'p', count: 3, memoryMB: 40, visitMs: 1, layerMs: 20 }],
+    workload: [{ from: 'p', perMinute: 20, cancelRatio: 0.5, fromS: 25 }]
   }),
   /** More sessions at once than a peer takes. */
   crush: () => ({

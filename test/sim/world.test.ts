@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { drawScenario } from '../../sim/random-world.ts'
+import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
+import type { Summary } from '../../sim/stats.ts'
 import { World } from '../../sim/world.ts'
 
 /** Everything that a world says, and its summary. */
@@ -9,11 +11,110 @@ function live(seed: number): { readonly lines: readonly string[]; readonly summa
   return { lines, summary: JSON.stringify(world.run()) }
 }
 
+const small: ScenarioFile = {
+  name: 'small',
+  minutes: 1,
+  healS: 60,
+  model: { layers: 4, layerMB: 10 },
+  peers: [{ name: 'p', count: 3, memoryMB: 60, visitMs: 1, layerMs: 1, startS: [0, 0] }]
+}
+
+function worldOf(file: ScenarioFile): { readonly world: World; readonly lines: string[] } {
+  const lines: string[] = []
+  return {
+    world: new World({ scenario: parseScenario(file, 'here'), seed: 1, onLine: line => lines.push(line) }),
+    lines
+  }
+}
+
+function tell(file: ScenarioFile): { readonly summary: Summary; readonly lines: string[] } {
+  const { world, lines } = worldOf(file)
+  return { summary: world.run(), lines }
+}
+
 describe('a world', () => {
   test('is decided by its seed: the same bytes of output, twice', () => {
     const [once, again, other] = [live(3), live(3), live(4)]
     expect(once.lines.length).toBeGreaterThan(50)
     expect(again).toEqual(once)
     expect(other.summary).not.toEqual(once.summary)
+  })
+
+  test('has later faults of a kind take the place of earlier ones', () => {
+    const { world } = worldOf({
+      ...small,
+      faults: [
+        { atS: 10, kind: 'slow', who: ['p-0'], factor: 3, forS: 10 },
+        { atS: 15, kind: 'slow', who: ['p-0'], factor: 9, forS: 20 },
+        { atS: 11, kind: 'freeze', who: ['p-1'], forS: 5 },
+        { atS: 13, kind: 'freeze', who: ['p-1'], forS: 9 }
+      ]
+    })
+    const [slow, frozen] = [world.peers[0]!, world.peers[1]!]
+    const at = (seconds: number): [number, boolean] => {
+      world.agenda.run(1000 * seconds)
+      return [slow.slowFactor, frozen.isFrozen]
+    }
+    expect([at(12), at(16), at(21), at(23), at(36)]).toEqual([
+      [3, true],
+      [9, true],
+      [9, true],
+      [9, false],
+      [1, false]
+    ])
+  })
+})
+
+describe('the summary of a world', () => {
+  test('is of the scenario and not of what comes after it', () => {
+    const { summary } = tell({
+      ...small,
+      peers: [{ ...small.peers[0]!, watts: { idle: 2, motion: 10, compute: 0, radio: 0 } }]
+    })
+    // The probe after the healing is nobody's prompt, and neither is its energy.
+    expect(summary).toMatchObject({
+      prompts: 0,
+      answered: 0,
+      tokens: 0,
+      joules: 3 * 12 * 60,
+      firstTokenMs: null,
+      pauseMs: null,
+      tokensPerSecond: null,
+      bytesPerToken: null,
+      joulesPerToken: null,
+      healing: { ms: 60_000, tokens: 10, joules: 3 * 12 * 60 }
+    })
+  })
+
+  test('has of batteries what they had when all was healed, before anybody charged them', () => {
+    const { summary } = tell({
+      ...small,
+      peers: [...small.peers, { ...small.peers[0]!, name: 'drone', count: 1, batteryWh: 0.01, watts: { motion: 50 } }]
+    })
+    expect(summary).toMatchObject({ flatBatteries: 1, levelMin: 0 })
+  })
+
+  test('adds up: every prompt has one end, and what was told is in the story', () => {
+    const { summary, lines } = tell({
+      ...small,
+      workload: [{ from: 'p', perMinute: 60, cancelRatio: 0.4 }],
+      faults: [
+        { atS: 20, kind: 'crash', who: ['p-0'] },
+        { atS: 30, kind: 'restart', who: ['p-0'] }
+      ]
+    })
+    const healing = lines.findIndex(line => line.includes('everything is healed'))
+    const asked = lines.slice(0, healing).filter(line => line.includes(' asks '))
+    expect(summary.prompts).toBe(asked.length)
+    expect(summary.answered + summary.failed + summary.cancelled + summary.driversLost).toBe(summary.prompts)
+    expect(summary.cancelled).toBeGreaterThan(5)
+    expect(lines.filter(line => line.includes(' gives ')).length).toBe(summary.cancelled)
+    expect(Math.abs(summary.joulesPerToken! - summary.joules / summary.tokens)).toBeLessThan(0.01)
+  })
+
+  test('says of a fault that waited for an answer in vain that it did', () => {
+    const { summary, lines } = tell({ ...small, faults: [{ atS: 20, kind: 'crash', who: ['p'], inAnswer: true }] })
+    expect(summary.faults).toBe(0)
+    expect(lines.filter(line => line.includes('crash waited for an answer through p, and none came')).length).toBe(1)
   })
 })
