@@ -230,7 +230,8 @@ function checkServable(model: StoredModel, memoryBytes: number, pinned: Range | 
 
 /**
  * The named model, or its name when it is not here and must come from peers; else the only one that was imported or
- * fetched; else the only one that ships.
+ * fetched; else the only one that ships. While a manifest here cannot be read it has to be named: that may be the one
+ * that this peer is meant to serve, and another in its place would be no help to the swarm and look like it.
  */
 async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel | string> {
   if (nameOrId !== undefined) return (await store.knows(nameOrId)) ? store.resolve(nameOrId) : nameOrId
@@ -240,13 +241,15 @@ async function chooseModel(store: ModelStore, nameOrId: string | undefined): Pro
   const held = await Promise.all(models.map(model => store.held(model)))
   const imported = models.filter(({ shipped }, i) => !shipped && held[i]!.length > 0)
   const choice = imported.length > 0 ? imported : models.filter(({ shipped }) => shipped)
-  if (choice.length === 1) return choice[0]!
+  if (choice.length === 1 && broken.length === 0) return choice[0]!
   const names = choice.map(({ manifest }) => manifest.name).join(', ')
-  throw new UnknownModelError(
+  const which =
     choice.length === 0
-      ? ['there is no usable model here: import one', ...broken].join('; ')
-      : `there are several models here, name one: ${names}`
-  )
+      ? 'there is no usable model here: import one'
+      : choice.length === 1
+        ? `it is not clear which model to serve, name it: ${names} can be used`
+        : `there are several models here, name one: ${names}`
+  throw new UnknownModelError([which, ...broken.map(message => `unusable: ${message}`)].join('; '))
 }
 
 class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {

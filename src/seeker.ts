@@ -68,7 +68,9 @@ export class Seeker {
           say((error as Error).message)
         }
       } else if (performance.now() >= quietUntilMs) {
-        say(`the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`)
+        const sentence = `the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`
+        // It may be here after all, behind a manifest that was damaged.
+        say([sentence, ...(await this.#init.store.unusable())].join('; '))
       }
       await this.#change(signal)
     }

@@ -1,5 +1,5 @@
 /** `skein model`: what models are in a data directory. */
-import { formatBytes, importModel, listModels, showModel, verifyModel } from '../index.ts'
+import { formatBytes, InvalidManifestError, importModel, listModels, showModel, verifyModel } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { note, paint, say, sayJson, table } from './output.ts'
 
@@ -37,9 +37,10 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
   else say(`imported ${flags.name}: ${describe(model)}, id ${model.id}`)
 }
 
-/** Lists models. */
+/** Lists models; of those that are here and cannot be used, says why. */
 export async function modelLs(flags: ModelFlags): Promise<void> {
-  const models = await listModels(flags.data)
+  const broken: string[] = []
+  const models = await listModels(flags.data, { onBroken: ({ message }) => broken.push(message) })
   if (flags.json) {
     for (const model of models) sayJson(summary(model))
   } else if (models.length === 0) {
@@ -56,6 +57,7 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
     ])
     for (const line of table([['name', 'id', 'layers', 'dtype', 'edge', 'size', ''], ...rows])) say(line)
   }
+  for (const message of broken) note(`skein: warning: unusable: ${message}`)
 }
 
 /** Shows one model. @throws {UnknownModelError} */
@@ -90,18 +92,26 @@ export async function modelShow(name: string, flags: ModelFlags): Promise<void> 
   for (const line of table(rows)) say(`    ${line}`)
 }
 
-/** Verifies one model, or all. @throws {CorruptShardError} that names the shard and both digests. */
+/**
+ * Verifies one model, or all.
+ *
+ * @throws {CorruptShardError} that names the shard and both digests.
+ * @throws {InvalidManifestError} that names, of all, the manifests that cannot be used.
+ */
 export async function modelVerify(
   name: string | undefined,
   flags: ModelFlags,
   { signal }: CommandContext
 ): Promise<void> {
-  const ids = name === undefined ? (await listModels(flags.data)).map(({ id }) => id) : [name]
+  const broken: string[] = []
+  const onBroken = ({ message }: Error): void => void broken.push(message)
+  const ids = name === undefined ? (await listModels(flags.data, { onBroken })).map(({ id }) => id) : [name]
   for (const id of ids) {
     const model = await verifyModel(flags.data, id, { signal })
     if (flags.json) sayJson({ event: 'verified', ...summary(model) })
     else say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})`)
   }
+  if (broken.length > 0) throw new InvalidManifestError(`what cannot be used was not verified: ${broken.join('; ')}`)
 }
 
 function totalBytes({ manifest }: StoredModel): number {

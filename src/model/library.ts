@@ -5,6 +5,7 @@
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import type { EdgeType, WeightType } from './manifest.ts'
 import { importModel as importInto } from './import.ts'
 import type { ImportProgress } from './import-writer.ts'
@@ -16,21 +17,44 @@ const shippedModels = join(
   import.meta.url.endsWith('.ts') ? '../../models' : '../../../models'
 )
 
-/** Opens the store of a data directory, with the shipped models beside it. Makes nothing until something is put. */
+/**
+ * Opens the store of a data directory, with the shipped models beside it. Makes nothing until something is put.
+ *
+ * @throws {DataDirectoryError} when the file system does not let it, here and in all below
+ */
 export async function openLibrary(dataDir: string): Promise<ModelStore> {
   const entries = await readdir(shippedModels, { withFileTypes: true }).catch(() => [])
   const shipped = entries.filter(entry => entry.isDirectory()).map(entry => join(shippedModels, entry.name))
-  return openStore({ own: join(dataDir, 'models'), shipped: shipped.sort() })
+  return within(dataDir, () => openStore({ own: join(dataDir, 'models'), shipped: shipped.sort() }))
 }
 
-/** Every usable model, imported ones first. */
-export async function listModels(dataDir: string): Promise<StoredModel[]> {
-  return (await openLibrary(dataDir)).list()
+/** A folder without permission or a full disk is where this peer is, and no defect of ours. */
+async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException | null)?.syscall !== 'string') throw error
+    throw new DataDirectoryError(`the models in ${dataDir} cannot be used: ${(error as Error).message}`)
+  }
+}
+
+/**
+ * Every usable model, imported ones first.
+ *
+ * @param options.onBroken told of each manifest that cannot be used
+ */
+export async function listModels(
+  dataDir: string,
+  options: { readonly onBroken?: (error: InvalidManifestError) => void } = {}
+): Promise<StoredModel[]> {
+  const library = await openLibrary(dataDir)
+  return within(dataDir, () => library.list(options))
 }
 
 /** @throws {UnknownModelError} when no model, or more than one, has that name or begins with that id. */
 export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
-  return (await openLibrary(dataDir)).resolve(nameOrId)
+  const library = await openLibrary(dataDir)
+  return within(dataDir, () => library.resolve(nameOrId))
 }
 
 /**
@@ -45,9 +69,11 @@ export async function verifyModel(
   { signal }: { signal: AbortSignal }
 ): Promise<StoredModel> {
   const library = await openLibrary(dataDir)
-  const model = await library.resolve(nameOrId)
-  await library.verify(model, { signal })
-  return model
+  return within(dataDir, async () => {
+    const model = await library.resolve(nameOrId)
+    await library.verify(model, { signal })
+    return model
+  })
 }
 
 export interface ImportModelInit {
@@ -70,5 +96,6 @@ export interface ImportModelInit {
  */
 export async function importModel(init: ImportModelInit): Promise<StoredModel> {
   const { dataDir, weights = 'q8', signal = new AbortController().signal, ...rest } = init
-  return importInto({ ...rest, weights, signal, store: await openLibrary(dataDir) })
+  const store = await openLibrary(dataDir)
+  return within(dataDir, () => importInto({ ...rest, weights, signal, store }))
 }

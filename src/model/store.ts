@@ -170,6 +170,13 @@ export class ModelStore {
     )
   }
 
+  /** Why manifests here cannot be used, one sentence each. */
+  async unusable(): Promise<string[]> {
+    const sentences: string[] = []
+    await this.list({ onBroken: ({ message }) => sentences.push(`unusable: ${message}`) })
+    return sentences
+  }
+
   /** Whether some model here has that name, id, or beginning of an id. */
   async knows(nameOrId: string): Promise<boolean> {
     return named(await this.list(), nameOrId).length > 0

@@ -1,9 +1,19 @@
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tinyConfig, writeTiny } from '../model/hugging-face.ts'
-import { expectFailure, skein } from './skein.ts'
+import { expectFailure, Skein, skein } from './skein.ts'
 
 let folder = ''
 let source = ''
@@ -64,6 +74,41 @@ describe('skein model', () => {
     expect(verify.code).toBe(0)
     expect(verify.stdout).toMatch(/^tiny: every file has the digest/m)
     expect(verify.stdout).toMatch(/^stories15m: every file has the digest/m)
+  })
+
+  it('names a manifest that cannot be read, and calls nothing whole that it hides', async () => {
+    const broken = join(folder, 'broken')
+    await skein(['model', 'import', source, '--data', broken, '--name', 'tiny'])
+    const [manifest] = globSync(`${broken}/models/manifests/*.json`)
+    writeFileSync(manifest!, '{')
+    const ls = await skein(['model', 'ls', '--data', broken])
+    expect(ls).toMatchObject({
+      code: 0,
+      stderr: `skein: warning: unusable: ${manifest} is no manifest: it is not JSON\n`
+    })
+    expect(ls.stdout).toContain('stories15m')
+    const verify = await skein(['model', 'verify', '--data', broken])
+    expect(verify).toMatchObject({ code: 3, stderr: expect.stringContaining(`${manifest} is no manifest`) })
+    // A peer that would otherwise serve the model that ships, and nobody would know why.
+    const swarm = join(folder, 'swarm.json')
+    await skein(['init', swarm])
+    const up = ['up', '--data', broken, '--swarm', swarm, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns']
+    await expectFailure(new Skein(up), 3, `name it: stories15m can be used; unusable: ${manifest} is no manifest`)
+  })
+
+  it('says in one sentence what the file system refuses', async () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, '')
+    const sentence = `the models in ${file} cannot be used: ENOTDIR`
+    await expectFailure(skein(['model', 'ls', '--data', file]), 3, sentence)
+    await expectFailure(skein(['model', 'verify', '--data', file]), 3, sentence)
+    await expectFailure(skein(['model', 'import', source, '--name', 'tiny', '--data', file]), 3, sentence)
+    // A folder that is there and cannot hold what is to come: full, without permission, or as here a link to nothing.
+    const full = join(folder, 'full')
+    mkdirSync(join(full, 'models'), { recursive: true })
+    symlinkSync(join(folder, 'nowhere'), join(full, 'models', 'shards'))
+    const run = skein(['model', 'import', source, '--name', 'tiny', '--data', full])
+    await expectFailure(run, 3, `the models in ${full} cannot be used: E`)
   })
 
   it('names a shard with a flipped bit and both digests', async () => {
