@@ -22,6 +22,8 @@ import { stopAt } from './stop.ts'
 /** Text to ids and back, as a session needs it. */
 export interface SessionTokenizer {
   encode(text: string): readonly number[]
+  /** How many ids a text has at least, without encoding it. */
+  idsMin(text: string): number
   /** Turns the ids that follow a prompt into text as they come: `push` returns what an id completes, `end` what is left. */
   stream(promptIds: readonly number[]): { push(id: number): string; end(): string }
 }
@@ -246,15 +248,20 @@ async function* tokenize(
       yield { promptIds: text.promptIds, begun: text }
       continue
     }
+    // Told before it is encoded: that keeps this peer from answering, for seconds where the text is very long.
+    const idsMin = tokenizer.idsMin(text)
+    if (idsMin >= model.contextMax) throw tooLong(`at least ${idsMin} tokens`, model)
     const ids = tokenizer.encode(text)
     if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
-    if (ids.length >= model.contextMax) {
-      throw new PromptTooLongError(
-        `the prompt has ${ids.length} tokens, and the model's context of ${model.contextMax} must hold its answer too`
-      )
-    }
+    if (ids.length >= model.contextMax) throw tooLong(`${ids.length} tokens`, model)
     yield { promptIds: ids, begun: undefined }
   }
+}
+
+function tooLong(tokens: string, { contextMax }: SessionModel): PromptTooLongError {
+  return new PromptTooLongError(
+    `the prompt has ${tokens}, and the model's context of ${contextMax} must hold its answer too`
+  )
 }
 
 /** Passes on what happens until the answer stops; the token that says so is no part of it. */

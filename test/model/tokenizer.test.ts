@@ -44,6 +44,24 @@ describe('encode', () => {
     expect(byteLevel().encode('hello')).toEqual([256, 259, 111 - 33 + 33])
   })
 
+  test('is never shorter than was told without it', () => {
+    for (const tokenizer of [stories, byteLevel()]) {
+      expect(tokenizer.idsMin('')).toBe(0)
+      // The longest token of llama's vocabulary is 16 spaces, and 16 letters.
+      expect(tokenizer.idsMin('x'.repeat(1 << 20))).toBeGreaterThanOrEqual(1 << 16)
+      const texts = fc.oneof(
+        fc.string({ unit: 'grapheme', maxLength: 40 }),
+        fc.constantFrom('he', ' he', 'straightforward')
+      )
+      fc.assert(
+        fc.property(fc.array(texts), parts => {
+          const text = parts.join('')
+          expect(tokenizer.idsMin(text)).toBeLessThanOrEqual(tokenizer.encode(text).length)
+        })
+      )
+    }
+  })
+
   test('falls back to bytes', () => {
     expect(stories.encode('a😀')).toEqual([1, 263, ...[0xf0, 0x9f, 0x98, 0x80].map(byte => firstByte + byte)])
   })

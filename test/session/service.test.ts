@@ -114,6 +114,8 @@ describe('what the caller asks for', () => {
 
   test.each([
     ['a prompt as long as the context', prompt(1024), {}, 'PromptTooLongError'],
+    // One id, if it were encoded, which takes seconds with such texts.
+    ['a text that no context holds', ['7'.repeat(16 * 1024)], {}, 'PromptTooLongError'],
     ['an answer that does not fit any more', prompt(1000), { maxTokens: 25 }, 'PromptTooLongError'],
     ['an empty prompt', [], {}, 'InvalidOptionError'],
     ['no tokens', prompt(3), { maxTokens: 0 }, 'InvalidOptionError'],
@@ -124,7 +126,7 @@ describe('what the caller asks for', () => {
     ['a negative seed', prompt(3), { seed: -1 }, 'InvalidOptionError']
   ])('%s is refused before anything is sent', async (_, ids, options, name) => {
     const { world, driver } = await alone()
-    const generation = world.generate(driver, ids, options)
+    const generation = world.generate(driver, ids as number[], options)
     await expect(collect(generation.events())).rejects.toMatchObject({ name })
     await expect(generation.answer).rejects.toMatchObject({ name })
     expect(driver.probes[0]!.steps).toEqual([])
