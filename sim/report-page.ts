@@ -64,7 +64,7 @@ export function page(data: ReportData): string {
 <style>${style}</style></head><body>
 <h1>${htmlText(scenario.name)}</h1>
 <p>${htmlText(scenario.about)}</p>
-<p class="dim">Seed ${summary.seed} · ${figure(peers.length)} peers · ${layers} layers · ${figure(summary.virtualMs / 60_000)} virtual minutes · ${figure(summary.checks)} checks of promises, none broken · trace ${summary.trace}</p>
+<p class="dim">Seed ${summary.seed} · ${figure(peers.length)} peers · ${layers} layers · ${figure((summary.virtualMs - summary.healing.ms) / 60_000)} virtual minutes, and ${figure(summary.healing.ms / 60_000)} to heal · ${figure(summary.checks)} checks of promises, none broken · trace ${summary.trace}</p>
 <div class="tiles">${tiles(data)}</div>
 <figure><figcaption>Where everybody is <small id="legend"></small></figcaption><canvas id="map" width="1800" height="${mapHeight(data)}"></canvas>
 <div class="player"><button id="play" type="button">Play</button><input id="slider" type="range" min="0" max="1000" value="0" aria-label="time"><output id="time"></output></div></figure>
@@ -166,7 +166,10 @@ function tiles({ summary }: ReportData): string {
     ]
   ]
   if (summary.levelMin !== null) {
-    list.push([`${figure(100 * summary.levelMin)} %`, `lowest battery at the end; ${summary.flatBatteries} went flat`])
+    list.push([
+      `${figure(100 * summary.levelMin)} %`,
+      `lowest battery before the healing; ${summary.flatBatteries} went flat`
+    ])
   }
   if (summary.fetchMs !== null) {
     list.push([`${figure(summary.fetchMs.p50 / 1000)} s`, `to fetch weights, ${summary.fetches} times`])

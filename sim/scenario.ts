@@ -407,6 +407,11 @@ export function parseTrack(text: string, source: string): [number, number, numbe
     const cells = words.map(word => (word === '' ? Number.NaN : Number(word)))
     if (cells.length === 3 && cells.every(Number.isFinite)) {
       const [s, x, y] = cells as [number, number, number]
+      if (cells.some(cell => Math.abs(cell) > numberMax)) {
+        throw new ScenarioError(
+          `${source}, line ${i + 1}: nothing is beyond ${numberMax}, and this is ${printable(line)}`
+        )
+      }
       if (s < 0) throw new ScenarioError(`${source}, line ${i + 1}: time begins at 0, not at ${s}`)
       if (found.length > 0 && s <= found.at(-1)![0]) {
         throw new ScenarioError(`${source}, line ${i + 1}: time must grow, but ${s} follows ${found.at(-1)![0]}`)

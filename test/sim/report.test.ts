@@ -108,6 +108,7 @@ describe('a report', () => {
       expect(html).toContain(title)
     }
     expect(html).toContain('Batteries')
+    expect(html).toContain('1 virtual minutes, and 0.83 to heal')
     expect(html).toContain('power: drone-0')
     expect(html).toContain('post-0 → ')
     expect(html).not.toContain('a </script>')

@@ -150,7 +150,8 @@ describe('a scenario', () => {
     ['s,x,y\n\n1,2,', 'line 3'],
     ['-5,0,0', 'line 1: time begins at 0'],
     ['0,0,0\n\u0000\u0007\uFFFD', 'line 2: a line is seconds,x,y, not ???'],
-    ['0,0,Infinity', 'line 1']
+    ['0,0,Infinity', 'line 1'],
+    ['0,1e300,0', 'line 1: nothing is beyond 1000000000']
   ])('refuses the track %j', (text, message) => {
     expect(() => parseTrack(text, 'track.csv')).toThrow(message)
     expect(() => parseTrack(text, 'track.csv')).toThrow(expect.objectContaining({ name: 'ScenarioError' }))
