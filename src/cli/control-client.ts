@@ -196,11 +196,16 @@ async function connect(dataDir: string, signal: AbortSignal): Promise<Connected>
     // No directory, no socket in it, or nobody behind the socket: the same thing to a person.
     if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
       throw new PeerNotRunningError(
-        `no peer is running on ${dataDir}: start one with skein up --data ${dataDir} --swarm FILE`
+        `no peer is running on ${dataDir}: start one with skein up --data ${shellWord(dataDir)} --swarm FILE`
       )
     }
     throw new PeerNotRunningError(`the peer on ${dataDir} cannot be reached: ${message}`)
   }
+}
+
+/** As a shell takes it: what is shown is copied. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 function endedEarly(dataDir: string): PeerNotRunningError {

@@ -1,5 +1,12 @@
 /** `skein status`: the swarm as one peer sees it. */
-import { type FetchingStatus, formatBytes, type ModelStatus, type PeerStatus, type Status } from '../index.ts'
+import {
+  type FetchingStatus,
+  formatBytes,
+  type ModelStatus,
+  type PeerStatus,
+  type Range,
+  type Status
+} from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askStatus } from './control-client.ts'
 import { formatMs, layers, paint, say, sayJson, shortPeer, table } from './output.ts'
@@ -27,7 +34,7 @@ export function describeStatus(seen: Status): string[] {
       ...seen.peers.map(peer => describePeer(peer, seen))
     ]),
     '',
-    ...seen.models.flatMap(describeModel),
+    ...seen.models.flatMap(model => describeModel(model, seen.peers)),
     ...(seen.models.length === 0 ? ['no model is known here'] : []),
     ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
     '',
@@ -44,7 +51,7 @@ function describePeer(peer: PeerStatus, seen: Status): string[] {
   const serves = stages.map(stage => `${nameOf(stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`)
   return [
     shortPeer(peer.id),
-    `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.leaving ? ', leaving' : ''}`,
+    `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.connected ? '' : ', not connected'}${peer.leaving ? ', leaving' : ''}`,
     `${hardware.cores} ${hardware.architecture}`,
     formatBytes(hardware.memoryBytes),
     formatBytes(peer.budgetBytes),
@@ -60,14 +67,19 @@ function describeFetching({ state, bytes, bytesTotal }: FetchingStatus): string 
   return `fetching ${state}: ${formatBytes(bytes)} of ${formatBytes(bytesTotal)}`
 }
 
-function describeModel({ name, layers: count, coverage, missing }: ModelStatus): string[] {
+function describeModel(model: ModelStatus, peers: readonly PeerStatus[]): string[] {
+  const { name, layers: count, coverage, missing } = model
   const gaps = coverage.filter(times => times === 0).length
-  const least = Math.min(...coverage)
+  // A record lives on for half a minute after its peer is gone: what it serves is no comfort until then.
+  const within = connectedCoverage(model, peers)
+  const out = stretches(within.map((times, layer) => times === 0 && coverage[layer]! > 0))
+  const least = Math.min(...within)
   const verdict =
     coverage.length === 0 || gaps > 0
       ? `${gaps} of ${count} layers are covered by nobody`
       : `every layer is covered${least > 1 ? ` at least ${least} times` : ''}`
-  const lines = [`${name}  ${coverageBar(coverage)}  ${verdict}`]
+  const beyond = out.length === 0 ? '' : `, ${out.map(layers).join(', ')} only by peers that are not connected`
+  const lines = [`${name}  ${coverageBar(coverage)}  ${verdict}${beyond}`]
   if (missing !== null) {
     const where = missing.layers.map(layers).join(', ')
     lines.push(
@@ -75,6 +87,20 @@ function describeModel({ name, layers: count, coverage, missing }: ModelStatus):
     )
   }
   return lines
+}
+
+/** [layers] how many serving stages hold each layer on peers that can be reached from here. */
+function connectedCoverage({ id, coverage }: ModelStatus, peers: readonly PeerStatus[]): number[] {
+  const stages = peers.filter(({ connected }) => connected).flatMap(peer => peer.stages)
+  const serving = stages.filter(stage => stage.model === id && stage.serving)
+  return coverage.map((_, layer) => serving.filter(({ start, end }) => start <= layer && layer < end).length)
+}
+
+/** The half-open stretches in which a list is true. */
+function stretches(list: readonly boolean[]): Range[] {
+  const starts = list.flatMap((is, i) => (is && list[i - 1] !== true ? [i] : []))
+  const ends = list.flatMap((is, i) => (is && list[i + 1] !== true ? [i + 1] : []))
+  return starts.map((start, i) => ({ start, end: ends[i]! }))
 }
 
 /** One cell per layer: how many stages serve it, `·` for none and `+` for more than nine. */

@@ -90,6 +90,9 @@ describe('skein', () => {
     await expectFailure(skein(['ask', 'x', '--data', dir]), 4, sentence)
     await expectFailure(skein(['status', '--data', dir]), 4, sentence)
     await expectFailure(skein(['status'], { env: { SKEIN_DATA: dir } }), 4, sentence)
+    const spaced = join(folder, "d'ora nord")
+    const quoted = `skein up --data '${folder}/d'\\''ora nord' --swarm FILE`
+    await expectFailure(skein(['status', '--data', spaced]), 4, quoted)
     const xdg = await skein(['status'], { env: { XDG_DATA_HOME: folder } })
     expect(xdg.stderr).toContain(`no peer is running on ${join(folder, 'skein')}:`)
   })

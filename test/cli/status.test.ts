@@ -56,16 +56,32 @@ describe('a status for a person', () => {
     expect(text).not.toContain('violations')
   })
 
+  it('says which peers it has no connection with, and does not count on them', () => {
+    const serving = (start: number, end: number) => [{ model, start, end, serving: true }]
+    const text = describeStatus(
+      status({ coverage: [2, 2, 1, 2] }, [
+        peer('selfself', { self: true, stages: serving(0, 2) }),
+        peer('nearnear', { stages: serving(3, 4) }),
+        // Its process was killed: its record is known for half a minute more.
+        peer('deaddead', { connected: false, stages: serving(0, 4) })
+      ])
+    ).join('\n')
+    expect(text).toMatch(/…deaddead +1500 ms ago, not connected /)
+    expect(text).toContain('2212  every layer is covered, layer 2 only by peers that are not connected')
+  })
+
   it('says when all is well, and what other peers did wrong', () => {
+    const stages = [{ model, start: 0, end: 4, serving: true }]
     const well = describeStatus(
-      status({ coverage: [2, 3, 12, 2] }, [peer('selfself', { self: true })], {
+      status({ coverage: [2, 3, 12, 2] }, [peer('selfself', { self: true, stages }), peer('nearnear', { stages })], {
         violations: { 'frame too long': 2, garbage: 0 }
       })
     ).join('\n')
     expect(well).toContain('stories  23+2  every layer is covered at least 2 times')
     expect(well).toContain('protocol violations by other peers: frame too long 2')
     expect(well).not.toContain('garbage')
-    expect(well).toContain('swarm alpha: 1 peer\n')
+    expect(well).toContain('swarm alpha: 2 peers\n')
+    expect(describeStatus(status({}, [peer('selfself', { self: true })]))[0]).toBe('swarm alpha: 1 peer')
   })
 })
 
