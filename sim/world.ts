@@ -726,9 +726,7 @@ export class World {
     this.agenda.after(cachesFreeMs, () => {
       const isCalm = all.every(
         (peer, i) =>
-          peer.life === lives[i] &&
-          this.#isHealthy(peer) &&
-          all.every(other => !this.#hadTrouble(peer, other))
+          peer.life === lives[i] && this.#isHealthy(peer) && all.every(other => !this.#hadTrouble(peer, other))
       )
       if (!isCalm) return
       this.promises.checks++
@@ -774,7 +772,10 @@ export class World {
     const reporters = before === undefined ? [driver] : [driver, this.#byId.get(before)!]
     this.promises.checks++
     if (!this.#isHealthy(peer)) return
-    if (reporters.some(other => this.#hadTrouble(peer, other))) return
+    // A hop before that does not hear it says something of the link, not of who is on it, as long as the driver hears it.
+    const isHeard =
+      (reason === 'closed' || reason === 'silent') && driver !== peer && this.wire.isConnected(driver.id, id)
+    if ((isHeard ? [driver] : reporters).some(other => this.#hadTrouble(peer, other))) return
     if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
     // Full caches and stages that are not there are facts of a healthy peer, not faults.
     if (reason === 'no-room') return

@@ -179,6 +179,14 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
+    name: 'charge who is heard',
+    file: session,
+    original: 'if (!this.#hears(to)) {',
+    mutated: 'if (true) {',
+    from: 195,
+    seeds: 25
+  },
+  {
     name: 'remember the dead',
     file: 'src/swarm/records.ts',
     original: 'if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue',
