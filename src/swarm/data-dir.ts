@@ -1,6 +1,6 @@
 /** The directory of everything one peer keeps: its format, and the lock that only one running peer can hold. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { LevelDatastore } from 'datastore-level'
 import { DataDirectoryError } from '../errors.ts'
 
@@ -22,11 +22,17 @@ export interface DataDirectory {
  */
 export async function openDataDir(path: string): Promise<DataDirectory> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeFolder(resolve(path))
   } catch (error) {
     throw new DataDirectoryError(`${path} cannot be made: ${(error as Error).message}`)
   }
   await checkFormat(path)
+  try {
+    // The lock would fail as well, but not say why.
+    await access(path, constants.W_OK)
+  } catch (error) {
+    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+  }
   const lock = new LevelDatastore(join(path, 'lock'))
   try {
     await lock.open()
@@ -54,6 +60,28 @@ export async function openDataDir(path: string): Promise<DataDirectory> {
     throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
   }
   return { path, close }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive `mkdir` tries for ever, at full speed, where the folder above
+ * is there and still says ENOENT: under /proc, or where an automounter finds no disk.
+ */
+async function makeFolder(path: string): Promise<void> {
+  const make = (): Promise<unknown> => mkdir(path, { mode: 0o700 })
+  try {
+    await make().catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT' || dirname(path) === path) throw error
+      await makeFolder(dirname(path))
+      await make()
+    })
+  } catch (error) {
+    // It may have been there, or have come meanwhile.
+    if (!(await isFolder(path))) throw error
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true
 }
 
 async function checkFormat(path: string): Promise<void> {

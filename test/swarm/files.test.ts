@@ -96,6 +96,19 @@ describe('the data directory', () => {
     await expect(openDataDir(dir)).rejects.toMatchObject({ name: 'DataDirectoryError' })
   })
 
+  it.skipIf(process.platform !== 'linux')('where none can be made is refused, not tried for ever', async () => {
+    // What is there and says that it is not: /proc, as an automounter without its disk.
+    for (const path of ['/proc/skein', '/proc/skein/deep']) {
+      await expect(openDataDir(path)).rejects.toThrow(`${path} cannot be made: ENOENT`)
+    }
+  })
+
+  it.skipIf(process.getuid?.() === 0)('that cannot be written is refused as such', async () => {
+    await chmod(dir, 0o500)
+    await expect(openDataDir(dir)).rejects.toThrow(`${dir} cannot be written: EACCES`)
+    await chmod(dir, 0o700)
+  })
+
   it('that is a file is refused', async () => {
     await writeFile(join(dir, 'file'), '')
     await expect(openDataDir(join(dir, 'file'))).rejects.toMatchObject({ name: 'DataDirectoryError' })
