@@ -6,7 +6,7 @@
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { ImportError, InvalidManifestError } from '../errors.ts'
+import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import { importJsonBytesMax, tokenizerBytesMax } from '../limits.ts'
 import { type ImportProgress, type WeightSource, writeModel } from './import-writer.ts'
 import { checkpointTensors, isIgnoredTensor, type LlamaConfig, parseLlamaConfig } from './llama-config.ts'
@@ -39,12 +39,13 @@ export interface ImportInit {
  *
  * @throws {ImportError} when a file is missing, truncated or malformed, when the model is of a kind that cannot be
  *   computed exactly, or when the name belongs to another model
+ * @throws {InvalidOptionError} when the name is none
  * @throws the signal's reason when aborted
  */
 export async function importModel(init: ImportInit): Promise<StoredModel> {
   const { source, store, name, weights, edge = 'f16', signal, onProgress } = init
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-    throw new ImportError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
+    throw new InvalidOptionError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
   }
   const folder = await stat(source).catch(() => undefined)
   if (folder === undefined) throw new ImportError(`there is no directory ${source}`)

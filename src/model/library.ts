@@ -92,6 +92,7 @@ export interface ImportModelInit {
 /**
  * Imports a Hugging Face directory of the llama family, holding no more than a part of one layer in memory.
  * @throws {ImportError} in one sentence that says what is wrong with which file.
+ * @throws {InvalidOptionError} when the name is none.
  * @throws the signal's reason.
  */
 export async function importModel(init: ImportModelInit): Promise<StoredModel> {
