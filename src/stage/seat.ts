@@ -142,6 +142,8 @@ export class Seat {
   #freed = false
   /** The previous hop sent Close and waits for Closed. */
   #closeAsked = false
+  /** The driver has been told why this tail ends. */
+  #farewell = false
   #hopsAfter: readonly HopStats[] = []
   readonly #stats = {
     steps: 0,
@@ -599,6 +601,19 @@ export class Seat {
     this.down = undefined
   }
 
+  /**
+   * Ends for a new session. A driver that has not noticed yet that the hop before is gone would take this tail for lost.
+   */
+  giveWay(nowMs: number): void {
+    if (this.isTail && this.down?.connected === true) {
+      const { epoch, hop } = this
+      const message = 'it waited without its previous hop, and gave way to a new session'
+      this.#sendDown({ kind: 'refuse', epoch, hop, reason: 'no-room', length: 0, message })
+      this.#farewell = true
+    }
+    this.end(nowMs)
+  }
+
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
   askedToClose(nowMs: number): void {
     this.#closeAsked = true
@@ -618,8 +633,8 @@ export class Seat {
     if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.prepare.next })
     this.#dropFeed()
     if (this.down !== undefined) {
-      if (this.isTail && this.#closeAsked && this.down.connected) {
-        // Close may be quicker than the refusal that caused it: the driver must not take the tail for lost.
+      if (this.isTail && (this.#closeAsked || this.#farewell) && this.down.connected) {
+        // A close may be quicker than the refusal before it: the driver must not take the tail for lost.
         this.#host.linger(this.down)
         this.down = undefined
       } else if (this.isTail || keepsBelow || !this.down.connected) {

@@ -348,7 +348,7 @@ export class Stages {
       if (seat.phase === 'closing' || (stage !== undefined && seat.stage !== stage)) continue
       if (seat.orphanedMs === undefined || this.#nowMs - seat.orphanedMs < orphanYieldMs) continue
       bytes += Math.max(1, seat.retainedBytes)
-      seat.end(this.#nowMs)
+      seat.giveWay(this.#nowMs)
     }
     return bytes
   }

@@ -560,6 +560,24 @@ describe('losing and closing', () => {
       expect(sent(kit.do(failed), 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
     })
 
+    test('and a tail says so to its driver, who would take it for lost', () => {
+      const kit = new Kit('C')
+      kit.do({ kind: 'add', stage: facts(4, 6) })
+      kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+      kit.frame(1, open(2))
+      kit.do({ kind: 'connected', link: -1 })
+      kit.do({ kind: 'opened', seat: `${session}/4-6`, length: 0 })
+      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      kit.do({ kind: 'accepted', link: 9, remote: peer('B') })
+      kit.frame(9, open(2, { session: other }))
+      const seen = kit.do({ kind: 'open-failed', seat: `${other}/4-6`, noRoom: true, message: 'full' })
+      expect(sent(seen, -1)).toMatchObject([{ kind: 'refuse', hop: 2, reason: 'no-room', length: 0 }])
+      // A close may be quicker than what was sent before it.
+      expect(seen).not.toContainEqual({ kind: 'close', link: -1 })
+      expect(kit.wait(stageCloseMs)).toContainEqual({ kind: 'close', link: -1 })
+    })
+
     test('that there is no room to retain for', () => {
       const kit = middle()
       kit.stages.retainBytesMax = kit.stages.retainBytes
