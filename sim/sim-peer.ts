@@ -86,6 +86,8 @@ export class SimPeer implements Station {
   toldPercent = -1
   /** When it last was other than healthy: what it failed then it may be charged for. */
   sickUntilMs = Number.NEGATIVE_INFINITY
+  /** When it last came to itself after a freeze. */
+  thawedMs = Number.NEGATIVE_INFINITY
   /** Until then it has more to do than one token needs: it may be called slow. */
   strainedUntilMs = Number.NEGATIVE_INFINITY
   onConnected: (peer: PeerId) => void = () => {}
@@ -189,6 +191,7 @@ export class SimPeer implements Station {
   /** Awake again: everything that should have happened happens now, in order. */
   thaw(): void {
     this.isFrozen = false
+    this.thawedMs = this.#agenda.nowMs
     const { life } = this
     while (this.#backlog.length > 0 && !this.isFrozen && this.life === life) this.#backlog.shift()!()
   }

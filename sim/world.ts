@@ -773,8 +773,10 @@ export class World {
     this.promises.checks++
     if (!this.#isHealthy(peer)) return
     // A hop before that does not hear it says something of the link, not of who is on it, as long as the driver hears it.
-    const isHeard =
-      (reason === 'closed' || reason === 'silent') && driver !== peer && this.wire.isConnected(driver.id, id)
+    const isOfLink = reason === 'closed' || reason === 'silent'
+    // A driver that was frozen finds what others have closed meanwhile.
+    if (isOfLink && this.nowMs - driver.thawedMs < aftermathMs) return
+    const isHeard = isOfLink && driver !== peer && this.wire.isConnected(driver.id, id)
     if ((isHeard ? [driver] : reporters).some(other => this.#hadTrouble(peer, other))) return
     if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
     // Full caches and stages that are not there are facts of a healthy peer, not faults.
