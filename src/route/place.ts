@@ -90,7 +90,10 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
     // Whoever is idle goes first: else a loaded peer would move where an idle one could go, the idle one take its place,
     // and the next plan see it the other way round.
     coverLacking(tilers, stages, model, policy)
-    if (!isMoving && releaseSurplus(rest, stages, model, policy)) coverLacking(tilers, stages, model, policy)
+    if (!isMoving) {
+      if (releaseSurplus(rest, stages, model, policy)) coverLacking(tilers, stages, model, policy)
+      coverAnew(rest, tilers, stages, model, policy)
+    }
     copyLeast(tilers, stages, model)
   }
   // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
@@ -365,6 +368,31 @@ function coverLacking(
     for (const tile of again?.tiles ?? []) if (tile.view !== null) stages.set(tile.view.peer, range(tile))
     if (again === undefined || again.tiles.every(tile => tile.view === null)) break
   }
+}
+
+/**
+ * Where some layer still lacks copies, those who are left give up the stages that they have if others in their place leave
+ * fewer layers without: a second way of other borders than the first one's can end short of the model's end, with nobody
+ * free to go on. Fewer each time, so this comes to rest.
+ */
+function coverAnew(
+  rest: readonly Tiler[],
+  tilers: readonly Tiler[],
+  stages: Map<PeerId, Range | null>,
+  model: ModelShape,
+  policy: PlacePolicy
+): void {
+  const lacking = (plan: ReadonlyMap<PeerId, Range | null>): number => {
+    const planned = [...plan.values()].filter(stage => stage !== null)
+    return coverageOf(planned, model).reduce((sum, copies) => sum + Math.max(0, policy.copies - copies), 0)
+  }
+  const before = lacking(stages)
+  if (before === 0) return
+  const anew = new Map(stages)
+  for (const { view, weak } of rest) if (!weak) anew.set(view.peer, null)
+  coverLacking(tilers, anew, model, policy)
+  if (lacking(anew) >= before) return
+  for (const { view } of rest) stages.set(view.peer, anew.get(view.peer)!)
 }
 
 function idleOf(tilers: readonly Tiler[], stages: ReadonlyMap<PeerId, Range | null>): Tiler[] {
