@@ -583,7 +583,11 @@ export class Brain {
 
   #unload(range: Range): void {
     const loaded = this.#loaded.find(each => sameRange(each.range, range))
-    if (loaded === undefined) return
+    if (loaded === undefined) {
+      // Its load has just failed, and the word of that is on its way.
+      this.#host.after(1, () => this.#plan({ kind: 'unloaded', range }))
+      return
+    }
     this.#loaded = this.#loaded.filter(each => each !== loaded)
     this.#host.moved('unloads', range)
     this.announceSoon()
