@@ -189,10 +189,10 @@ export class ModelStore {
   }
 
   /**
-   * Reads files whole and compares their digests with the manifest's.
+   * Reads files whole and compares their digests with the manifest's; what is here is looked at before what is not.
    *
    * @param shards @default every shard, and the tokenizer
-   * @throws {CorruptShardError} that names the shard, its file, and both digests or sizes
+   * @throws {CorruptShardError} that names the shard, its file, and both digests or sizes; or all that are missing
    * @throws the signal's reason when aborted
    */
   async verify(
@@ -201,7 +201,17 @@ export class ModelStore {
   ): Promise<void> {
     const files = (shards ?? model.manifest.shards).map(namedShard)
     if (shards === undefined) files.push(namedTokenizer(model))
-    for (const file of files) await this.#verified(model, file, { signal, again: true })
+    const absent: NamedFile[] = []
+    for (const file of files) {
+      if (await this.#isAbsent(file)) absent.push(file)
+      else await this.#verified(model, file, { signal, again: true })
+    }
+    if (absent.length === 1) await this.#missing(model, absent[0]!)
+    if (absent.length === 0) return
+    const names = absent.map(({ label }) => label.replace(/ shard$/, '')).join(', ')
+    throw new CorruptShardError(
+      `${absent.length} of ${files.length} files of ${model.manifest.name} are missing, the others are right: ${names} (a peer that serves a part of a model needs no more than that part)`
+    )
   }
 
   /**
@@ -436,6 +446,14 @@ export class ModelStore {
   async #has(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
     const found = await stat(file).catch(() => undefined)
     return found?.isFile() === true && found.size === bytes && !this.#damaged.has(stateOf(file, found))
+  }
+
+  /** Whether nothing here has that file's name, of whatever size. */
+  async #isAbsent({ sha256 }: NamedFile): Promise<boolean> {
+    const found = await Promise.all(
+      this.#folders.map(folder => stat(path.join(folder, 'shards', sha256)).catch(() => undefined))
+    )
+    return found.every(each => each === undefined)
   }
 
   /** @throws {CorruptShardError} that says whether the file is missing or has another size. */

@@ -124,6 +124,16 @@ describe('verify', () => {
     expect((await store.held(model)).map(shard => shard.layer ?? shard.role)).toEqual([0, 1, 'head'])
   })
 
+  test('looks at all that a peer has of a part before it names what it lacks', async () => {
+    await rm(shardFile(0))
+    await rm(shardFile(2))
+    await expect(store.verify(model, { signal })).rejects.toThrow(
+      '2 of 5 files of tiny are missing, the others are right: embedding, layer 1'
+    )
+    await flipByte(shardFile(3), 0)
+    await expect(store.verify(model, { signal })).rejects.toThrow('the head shard of tiny is damaged')
+  })
+
   test('sees a change after a shard was verified', async () => {
     await store.verifiedStage(model, 0, 2, { signal })
     await flipByte(shardFile(1), 0)
