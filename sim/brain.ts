@@ -160,6 +160,9 @@ function keyOf(text: string): number {
 
 let lastKey = 0
 
+/** A session hears this late at most that a stage of its route stays after all: an announcement, a flight, and its own next look. */
+const stayHeardMs = 1_000
+
 export class Brain {
   readonly #host: BrainHost
   readonly #stages: Stages
@@ -191,6 +194,8 @@ export class Brain {
   /** Peers that have announced that they are about to go. */
   #leaving: ReadonlySet<PeerId> = new Set()
   #going: readonly Range[] = []
+  /** Stages that were about to go and stay after all, and since when, by this peer's clock. */
+  #stayed: readonly { readonly range: Range; readonly sinceMs: number }[] = []
   #hasLeft = false
   /** Bytes that its stages retained at the last look. */
   #retained = 0
@@ -287,9 +292,12 @@ export class Brain {
     return this.#membership.isConnected(peer)
   }
 
-  /** Whether a stage serves, and is not about to go. */
+  /** Whether a stage serves, and is not about to go as far as others can know. */
   serves(range: Range): boolean {
-    if (this.#going.some(each => sameRange(each, range))) return false
+    const isHeard = this.#stayed.every(
+      each => !sameRange(each.range, range) || this.#host.nowMs() - each.sinceMs > stayHeardMs
+    )
+    if (!isHeard || this.#going.some(each => sameRange(each, range))) return false
     return this.#loaded.some(each => each.engine !== undefined && sameRange(each.range, range))
   }
 
@@ -472,6 +480,12 @@ export class Brain {
     const effects = this.#planner.handle(event, this.#host.nowMs())
     const { going } = this.#planner
     if (going.length !== this.#going.length || !going.every((range, i) => sameRange(range, this.#going[i]!))) {
+      const sinceMs = this.#host.nowMs()
+      const stayed = this.#going.filter(range => !going.some(each => sameRange(each, range)))
+      this.#stayed = [
+        ...this.#stayed.filter(each => sinceMs - each.sinceMs <= stayHeardMs),
+        ...stayed.map(range => ({ range, sinceMs }))
+      ]
       this.#going = going
       this.announceSoon()
     }
