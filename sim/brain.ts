@@ -4,6 +4,7 @@
  */
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
+import { Turns } from '../src/base/turns.ts'
 import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
 import type { LossReason } from '../src/errors.ts'
@@ -181,8 +182,9 @@ export class Brain {
   readonly #inflight = new Map<PeerId, number>()
   readonly sessions = new Map<SessionId, SessionRun>()
   #loaded: Loaded[] = []
-  readonly #events: StageEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<StageEvent>(event => {
+    for (const effect of this.#stages.handle(event, this.#host.nowMs())) this.#do(effect)
+  })
   #isTicking = false
   #nextLink = 1
   #announced = ''
@@ -664,16 +666,7 @@ export class Brain {
   }
 
   #feed(event: StageEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#stages.handle(next, this.#host.nowMs())) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    if (!this.#turns.give(event)) return
     const { sessions, queuedSteps, retainBytes, retainBytesMax } = this.#stages
     // A limit that has become lower takes nothing away, but nothing may come to what is above it.
     const retainAllowed = Math.max(this.#retained, retainBytesMax)

@@ -1,5 +1,6 @@
 /** One session under way: drives the decider in `session.ts` as the real peer's session service does. */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
+import { Turns } from '../src/base/turns.ts'
 import type { Sampling } from '../src/engine/engine.ts'
 import type { LossReason } from '../src/errors.ts'
 import { routePollMs, routeRetryMs, routeWaitMs, stageOpenMs } from '../src/limits.ts'
@@ -68,8 +69,11 @@ export class SessionRun {
   readonly ask: SessionAsk
   readonly #host: SessionHost
   readonly #session: Session
-  readonly #events: SessionEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<SessionEvent>(event => {
+    const effects = this.#session.handle(event, this.#host.nowMs())
+    this.#checkCharges(effects)
+    for (const effect of effects) this.#do(effect)
+  })
   /** By epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   readonly #pin = new ClassPin()
@@ -141,18 +145,7 @@ export class SessionRun {
   }
 
   feed(event: SessionEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        const effects = this.#session.handle(next, this.#host.nowMs())
-        this.#checkCharges(effects)
-        for (const effect of effects) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    this.#turns.give(event)
   }
 
   /** Who breaks the protocol is off the route at once. Of who is only being prepared nobody says that it is lost. */

@@ -3,6 +3,7 @@
  */
 import type { PeerId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
+import { Turns } from '../src/base/turns.ts'
 import { supplyOpenMs, supplyTickMs } from '../src/limits.ts'
 import { ChunkSet, chunkCount, chunkLength, sameBytes } from '../src/model/chunks.ts'
 import { encodeFrame } from '../src/supply/codec.ts'
@@ -46,12 +47,14 @@ export class SupplyRun {
   readonly #wanted = new Map<FileId, { readonly file: WeightsFile; readonly done: (error?: string) => void }>()
   /** Files that are being fetched and whose chunk list is here: what has come of them is given on. */
   readonly #coming = new Set<FileId>()
-  readonly #events: FetchEvent[] = []
-  readonly #serveEvents: ServeEvent[] = []
+  readonly #turns = new Turns<FetchEvent>(event => {
+    for (const effect of this.#fetch.handle(event, this.#host.nowMs())) this.#do(effect)
+  })
+  readonly #serveTurns = new Turns<ServeEvent>(event => {
+    for (const effect of this.#serve.handle(event, this.#host.nowMs())) this.#doServe(effect)
+  })
   /** Who sent wrong bytes, or broke the protocol. */
   readonly liars = new Set<PeerId>()
-  #isDraining = false
-  #isServing = false
   #isTicking = false
   #accepted = 0
   /** When the next tick of what waits to be given comes. */
@@ -98,16 +101,7 @@ export class SupplyRun {
   // ── Fetching ────────────────────────────────────────────────────────────────────────────────────
 
   #feed(event: FetchEvent): void {
-    this.#events.push(event)
-    if (this.#isDraining) return
-    this.#isDraining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#fetch.handle(next, this.#host.nowMs())) this.#do(effect)
-      }
-    } finally {
-      this.#isDraining = false
-    }
+    if (!this.#turns.give(event)) return
     if (this.#isTicking || !this.#fetch.busy) return
     this.#isTicking = true
     const tick = (): void => {
@@ -246,16 +240,7 @@ export class SupplyRun {
   }
 
   #toServe(event: ServeEvent): void {
-    this.#serveEvents.push(event)
-    if (this.#isServing) return
-    this.#isServing = true
-    try {
-      for (let next = this.#serveEvents.shift(); next !== undefined; next = this.#serveEvents.shift()) {
-        for (const effect of this.#serve.handle(next, this.#host.nowMs())) this.#doServe(effect)
-      }
-    } finally {
-      this.#isServing = false
-    }
+    this.#serveTurns.give(event)
   }
 
   #doServe(effect: ServeEffect): void {

@@ -5,6 +5,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import { Turns } from '../base/turns.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
 import { answerTokensDefault, routeRetryMs, routeWaitMs, routeWaitMsMax, stageOpenMs, waitTellMs } from '../limits.ts'
@@ -423,8 +424,9 @@ class Driver {
   readonly #signal: AbortSignal | undefined
   readonly #drive: { stop(): void }
   readonly #timer: ReturnType<typeof setInterval>
-  readonly #events: SessionEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<SessionEvent>(event => {
+    for (const effect of this.#session.handle(event, this.#now())) this.#do(effect)
+  })
   /** Streams to heads by epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   #routing: AbortController | undefined
@@ -530,16 +532,7 @@ class Driver {
 
   /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */
   #feed(event: SessionEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#session.handle(next, this.#now())) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    this.#turns.give(event)
   }
 
   #do(effect: SessionEffect): void {

@@ -3,6 +3,7 @@
  * says. One of few files here that do things.
  */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import { Turns } from '../base/turns.ts'
 import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from '../limits.ts'
@@ -90,8 +91,9 @@ class Service implements StageService {
   /** Streams that are being opened. */
   readonly #connecting = new Map<LinkId, AbortController>()
   readonly #handlers = new Map<SessionId, DriveHandlers>()
-  readonly #events: StageEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<StageEvent>(event => {
+    for (const effect of this.#decider.handle(event, this.#now())) this.#do(effect)
+  })
   #nextLink = 1
   #timer: ReturnType<typeof setInterval> | undefined
   #stopped = false
@@ -195,16 +197,7 @@ class Service implements StageService {
    * at once) waits its turn, so that effects are always done in order.
    */
   #feed(event: StageEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#decider.handle(next, this.#now())) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    if (!this.#turns.give(event)) return
     if (this.#timer === undefined && this.#decider.busy && !this.#stopped) {
       this.#timer = setInterval(() => this.#tick(), stageTickMs)
       this.#timer.unref()

@@ -2,6 +2,7 @@
 import { hash, randomInt } from 'node:crypto'
 import type { PeerId } from '../base/ids.ts'
 import { seeded } from '../base/rng.ts'
+import { Turns } from '../base/turns.ts'
 import { NotHeldError, ProtocolError } from '../errors.ts'
 import { supplyOpenMs, supplyTickMs } from '../limits.ts'
 import type { ChunkSet } from '../model/chunks.ts'
@@ -52,8 +53,9 @@ export class Fetching {
   readonly #waiting = new Map<FileId, { callers: number; readonly done: Promise<void> }>()
   readonly #channels = new Map<PeerId, Channel>()
   readonly #stopping = new AbortController()
-  readonly #events: FetchEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<FetchEvent>(event => {
+    for (const effect of this.#decider.handle(event, performance.now())) this.#do(effect)
+  })
   #tick: ReturnType<typeof setInterval> | undefined
   #wake: ReturnType<typeof setTimeout> | undefined
 
@@ -169,16 +171,7 @@ export class Fetching {
 
   /** One event after another: what an effect causes at once waits its turn. */
   #feed(event: FetchEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#decider.handle(next, performance.now())) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    if (!this.#turns.give(event)) return
     if (this.#tick === undefined && this.#decider.busy && !this.#stopping.signal.aborted) {
       this.#tick = setInterval(() => this.#onTick(), supplyTickMs)
       this.#tick.unref()

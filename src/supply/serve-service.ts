@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import type { ModelId, PeerId } from '../base/ids.ts'
+import { Turns } from '../base/turns.ts'
 import { ProtocolError } from '../errors.ts'
 import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from '../limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
@@ -56,8 +57,9 @@ export class Serving {
   #readAtMs = Number.NEGATIVE_INFINITY
   #reading: Promise<void> | undefined
   #accepted = 0
-  readonly #events: ServeEvent[] = []
-  #draining = false
+  readonly #turns = new Turns<ServeEvent>(event => {
+    for (const effect of this.#decider.handle(event, performance.now())) this.#do(effect)
+  })
   #wake: ReturnType<typeof setTimeout> | undefined
 
   constructor(init: ServeInit) {
@@ -123,16 +125,7 @@ export class Serving {
 
   /** One event after another: what an effect causes at once waits its turn. */
   #feed(event: ServeEvent): void {
-    this.#events.push(event)
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#decider.handle(next, performance.now())) this.#do(effect)
-      }
-    } finally {
-      this.#draining = false
-    }
+    this.#turns.give(event)
   }
 
   #do(effect: ServeEffect): void {
