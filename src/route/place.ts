@@ -104,10 +104,7 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
     gaps.length === 0 ? null : { layers: gaps, bytes: gaps.reduce((sum, gap) => sum + stageBytes(model, gap), 0) }
   return {
     stages,
-    coverage: coverageOf(
-      [...stages.values()].filter(stage => stage !== null),
-      model
-    ),
+    coverage: coverageOf(taken(stages), model),
     missing
   }
 }
@@ -313,9 +310,8 @@ function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
 
 /** Peers that are left keep a stage that lies on some whole route of planned and loaded stages. */
 function keepLoaded(rest: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
-  const taken = [...stages.values()].filter(stage => stage !== null)
   const loaded = rest.filter(tiler => !tiler.weak).flatMap(tiler => tiler.loaded)
-  const useful = usefulRanges([...taken, ...loaded], model)
+  const useful = usefulRanges([...taken(stages), ...loaded], model)
   for (const { view, loaded: own, weak } of rest) {
     const kept = own.findLast(stage => useful.some(range => sameRange(range, stage)))
     if (kept !== undefined && !weak) stages.set(view.peer, kept)
@@ -329,10 +325,7 @@ function releaseSurplus(
   model: ModelShape,
   policy: PlacePolicy
 ): boolean {
-  const coverage = coverageOf(
-    [...stages.values()].filter(stage => stage !== null),
-    model
-  )
+  const coverage = coverageOf(taken(stages), model)
   let released = false
   if (Math.min(...coverage) >= policy.copies) return released
   for (const { view } of rest) {
@@ -355,12 +348,11 @@ function coverLacking(
   model: ModelShape,
   policy: PlacePolicy
 ): void {
-  const taken = () => [...stages.values()].filter(stage => stage !== null)
   for (let round = 1; round < policy.copies; round++) {
     const candidates = mostUseful(idleOf(tilers, stages), model)
-    const coverage = coverageOf(taken(), model)
+    const coverage = coverageOf(taken(stages), model)
     if (candidates.length === 0 || Math.min(...coverage) >= policy.copies) break
-    const bridges = distinct(taken()).map(stage => ({
+    const bridges = distinct(taken(stages)).map(stage => ({
       ...stage,
       penalty: coverage.slice(stage.start, stage.end).filter(copies => copies < policy.copies).length
     }))
@@ -383,8 +375,7 @@ function coverAnew(
   policy: PlacePolicy
 ): void {
   const lacking = (plan: ReadonlyMap<PeerId, Range | null>): number => {
-    const planned = [...plan.values()].filter(stage => stage !== null)
-    return coverageOf(planned, model).reduce((sum, copies) => sum + Math.max(0, policy.copies - copies), 0)
+    return coverageOf(taken(plan), model).reduce((sum, copies) => sum + Math.max(0, policy.copies - copies), 0)
   }
   const before = lacking(stages)
   if (before === 0) return
@@ -395,22 +386,26 @@ function coverAnew(
   for (const { view } of rest) stages.set(view.peer, anew.get(view.peer)!)
 }
 
+/** The stages of a plan. */
+function taken(stages: ReadonlyMap<PeerId, Range | null>): Range[] {
+  return [...stages.values()].filter(stage => stage !== null)
+}
+
 function idleOf(tilers: readonly Tiler[], stages: ReadonlyMap<PeerId, Range | null>): Tiler[] {
   return tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
 }
 
 /** Whoever has nothing then copies the planned stage that is covered least. */
 function copyLeast(tilers: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
-  const taken = () => [...stages.values()].filter(stage => stage !== null)
   // Large peers first: the small ones have less choice, but the large spans have fewer takers.
   const left = idleOf(tilers, stages)
     .filter(({ loaded }) => loaded.length === 0)
     .sort((a, b) => b.view.budgetBytes - a.view.budgetBytes || (a.view.peer < b.view.peer ? -1 : 1))
   for (const { view, only } of left) {
     if (only !== null) continue
-    const coverage = coverageOf(taken(), model)
+    const coverage = coverageOf(taken(stages), model)
     const least = (stage: Range) => Math.min(...coverage.slice(stage.start, stage.end))
-    const choice = usefulRanges(distinct(taken()), model)
+    const choice = usefulRanges(distinct(taken(stages)), model)
       .filter(stage => canHold(view, model, stage))
       .sort((a, b) => least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start)[0]
     if (choice !== undefined) stages.set(view.peer, choice)
