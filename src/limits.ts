@@ -44,8 +44,14 @@ export const manifestBytesMax = 1 << 20
 export const tokenizerBytesMax = 64 << 20
 /** `config.json` and its siblings: a few kB; a safetensors index names every tensor, some 100 bytes each. */
 export const importJsonBytesMax = 16 << 20
-/** A safetensors header: the format's own bound (safetensors, `MAX_HEADER_SIZE`). */
-export const safetensorsHeaderBytesMax = 100_000_000
+/** Layers of a model: eight times those of the largest llama. */
+export const modelLayersMax = 1024
+/** Tensors of one safetensors file, or of an index: a llama of so many layers has 10 each, and 3. */
+export const safetensorsTensorsMax = 10 * modelLayersMax + 16
+/** A safetensors header: 1.5 kB for each of so many tensors, of which 120 bytes are usual. The format allows 100 MB. */
+export const safetensorsHeaderBytesMax = 16 << 20
+/** Files that one index names, each of which stays open: the largest models have 200. */
+export const safetensorsFilesMax = 512
 /** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */
 export const importChunkBytes = 16 << 20
 /** A request to the hub until its headers are there, and the longest pause within a body. */
@@ -56,6 +62,8 @@ export const hubAttemptsMax = 5
 export const hubRetryDelayMs = 1000
 /** The hub redirects twice: to the renamed repository and to its storage. */
 export const hubRedirectsMax = 5
+/** The ETag of a file, which is kept beside it: a digest in hex, elsewhere any short text. */
+export const hubTagBytesMax = 4096
 /** Read buffer of a verification: larger ones are not faster (SHA-256 takes 1-2 ms per MiB). */
 export const verifyChunkBytes = 1 << 20
 
@@ -236,6 +244,8 @@ export const orphanLeavingMs = 1_000
 
 /** Measurements that a data directory keeps: models by threads. */
 export const measuredMax = 32
+/** The file that keeps them: some 200 bytes each. */
+export const measuredBytesMax = 64 << 10
 /** They are made again after a day: one that was made on a busy machine is not to stand for ever. */
 export const measuredMaxAgeMs = 86_400_000
 

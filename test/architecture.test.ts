@@ -84,6 +84,7 @@ const contracts = ['src/swarm/links.ts']
 
 /** Files that do. All others decide. */
 const doers = [
+  /^src\/base\/plain-file\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/(store|library)\.ts$/,

@@ -6,7 +6,8 @@ import { dirname } from 'node:path'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
-import { measuredMax, measuredMaxAgeMs } from '../limits.ts'
+import { readPlainText } from '../base/plain-file.ts'
+import { measuredBytesMax, measuredMax, measuredMaxAgeMs } from '../limits.ts'
 import { shardName, type WeightType } from '../model/manifest.ts'
 import type { EngineTimings } from './engine.ts'
 import { buildGraph, buildHeadGraph } from './graph.ts'
@@ -62,7 +63,7 @@ export async function measureOnce(file: string, init: TimingsInit): Promise<Meas
 
 async function read(file: string): Promise<z.infer<typeof fileSchema>> {
   try {
-    return fileSchema.parse(JSON.parse(await readFile(file, 'utf8')))
+    return fileSchema.parse(JSON.parse(await readPlainText(file, measuredBytesMax)))
   } catch {
     return {}
   }

@@ -1,6 +1,7 @@
 /** A session key in a file: whoever has a copy can resume the sessions that were kept with it. */
 import { randomBytes } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { openPlainFile } from '../base/plain-file.ts'
 import { InvalidKeyError } from '../errors.ts'
 
 /** Bytes of a session key. */
@@ -36,7 +37,7 @@ export async function readKeyFile(path: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(keyFileBytes + 1)
   let length = 0
   try {
-    const file = await open(path)
+    const { handle: file } = await openPlainFile(path)
     try {
       for (let read = -1; read !== 0 && length < bytes.byteLength; length += read) {
         read = (await file.read(bytes, length, bytes.byteLength - length)).bytesRead

@@ -1,8 +1,9 @@
 /** The keeper's end: gives the shelf its streams, its clock and a folder, so that it survives a restart. */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ShelfFile } from '../../protocols/keep.ts'
 import type { PeerId } from '../base/ids.ts'
+import { readPlainFile } from '../base/plain-file.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   keepEntriesMax,
@@ -206,9 +207,7 @@ class Service implements ShelfService {
   async #read(name: EntryId): Promise<{ savedMs: number; entry: Omit<ShelfEntry, 'bytes'> } | undefined> {
     const path = join(this.#init.folder, name)
     try {
-      const { size } = await stat(path)
-      if (size > keepFrameBytesMax) return undefined
-      const file = ShelfFile.decode(await readFile(path), { limits: { parts: keepPartsMax } })
+      const file = ShelfFile.decode(await readPlainFile(path, keepFrameBytesMax), { limits: { parts: keepPartsMax } })
       const { savedMs } = file
       // A clock that went back, or one without a battery that began anew in 1970, does not make an entry older.
       const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock() - savedMs)

@@ -5,15 +5,17 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { readPlainText } from '../base/plain-file.ts'
 import { DownloadError, InvalidOptionError } from '../errors.ts'
 import {
   hubAttemptsMax,
   hubRedirectsMax,
   hubRetryDelayMs,
   hubStallTimeoutMs,
+  hubTagBytesMax,
   importJsonBytesMax,
   tokenizerBytesMax
 } from '../limits.ts'
@@ -81,7 +83,7 @@ export async function fetchFromHub(init: HubInit): Promise<HubModel> {
     const indexFile = path.join(init.dir, index)
     let json: unknown
     try {
-      json = JSON.parse(await readFile(indexFile, 'utf8'))
+      json = JSON.parse(await readPlainText(indexFile, importJsonBytesMax))
     } catch {
       throw new DownloadError(`${hub.label(index)} is not JSON`)
     }
@@ -144,7 +146,7 @@ class Hub {
     const final = path.join(dir, name)
     const part = path.join(dir, sidecars, `${name}.part`)
     const tag = path.join(dir, sidecars, `${name}.etag`)
-    const same = (await readFile(tag, 'utf8').catch(() => '')) === etag
+    const same = (await readPlainText(tag, hubTagBytesMax).catch(() => '')) === etag
     if (same && (await size(final)) === bytes && (await hasContent(final, bytes, etag))) return true
     if (!same) {
       // What is there is of another version: nothing of it can be continued.
@@ -324,7 +326,8 @@ function commitOf(response: Response): string | undefined {
 }
 
 async function size(file: string): Promise<number | undefined> {
-  return (await stat(file).catch(() => undefined))?.size
+  const found = await stat(file).catch(() => undefined)
+  return found?.isFile() === true ? found.size : undefined
 }
 
 /**

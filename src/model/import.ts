@@ -3,11 +3,12 @@
  * `tokenizer_config.json` and `generation_config.json`. Everything that can be refused is refused before the
  * first weight is read.
  */
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
+import { type FileHandle, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
-import { importJsonBytesMax, tokenizerBytesMax } from '../limits.ts'
+import { importJsonBytesMax, safetensorsFilesMax, tokenizerBytesMax } from '../limits.ts'
 import { type ImportProgress, type WeightSource, writeModel } from './import-writer.ts'
 import { checkpointTensors, isIgnoredTensor, type LlamaConfig, parseLlamaConfig } from './llama-config.ts'
 import type { EdgeType, ModelConfig, WeightType } from './manifest.ts'
@@ -197,7 +198,11 @@ class Checkpoint implements WeightSource {
       const index = await readJson(indexFile)
       if (index !== undefined) {
         const map = parseIndex(index, indexFile)
-        for (const file of new Set(map.values())) await checkpoint.#add(path.join(source, file), indexFile)
+        const files = new Set(map.values())
+        if (files.size > safetensorsFilesMax) {
+          throw new ImportError(`${indexFile} names ${files.size} files, at most ${safetensorsFilesMax} are read`)
+        }
+        for (const file of files) await checkpoint.#add(path.join(source, file), indexFile)
         for (const [name, file] of map) {
           const place = checkpoint.#tensors.get(name)
           if (place?.file !== path.join(source, file)) {
@@ -216,8 +221,9 @@ class Checkpoint implements WeightSource {
 
   async #add(file: string, index: string | undefined): Promise<void> {
     let handle: FileHandle
+    let size: number
     try {
-      handle = await open(file, 'r')
+      ;({ handle, size } = await openPlainFile(file))
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw unreadable(file, err)
       throw new ImportError(
@@ -227,7 +233,6 @@ class Checkpoint implements WeightSource {
       )
     }
     this.#handles.push(handle)
-    const { size } = await handle.stat()
     const first = new Uint8Array(8)
     await readAt(handle, first.subarray(0, Math.min(8, size)), 0, file)
     const header = new Uint8Array(headerBytes(first, size, file))
@@ -303,12 +308,9 @@ async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file
 /** A small file whole; undefined when it is not there. @throws {ImportError} when it is too large or unreadable */
 async function readWhole(file: string, bytesMax: number): Promise<Uint8Array | undefined> {
   try {
-    const { size } = await stat(file)
-    if (size > bytesMax) throw new ImportError(`${file} has ${size} bytes, more than ${bytesMax}`)
-    return await readFile(file)
+    return await readPlainFile(file, bytesMax)
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    if (err instanceof ImportError) throw err
     throw unreadable(file, err)
   }
 }
@@ -318,8 +320,9 @@ async function readJson(file: string): Promise<unknown> {
   if (bytes === undefined) return undefined
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
-  } catch (err) {
-    throw new ImportError(`${file} is not JSON: ${(err as Error).message}`)
+  } catch {
+    // The parser's own sentence shows how the file begins: it may be one that nobody should see.
+    throw new ImportError(`${file} is not JSON`)
   }
 }
 

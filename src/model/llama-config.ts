@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { ImportError } from '../errors.ts'
 import { attentionBlock } from '../limits.ts'
 import type { SourceTensor } from './import-writer.ts'
-import type { ModelConfig } from './manifest.ts'
+import { dimensionsMax, type ModelConfig } from './manifest.ts'
 
 const ids = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish()
 
@@ -37,6 +37,18 @@ const schema = z.looseObject({
   eos_token_id: ids
 })
 
+/** The largest that each dimension may be, by its name in the file. */
+const fieldsMax = {
+  num_hidden_layers: dimensionsMax.layers,
+  hidden_size: dimensionsMax.hidden,
+  intermediate_size: dimensionsMax.intermediate,
+  num_attention_heads: dimensionsMax.heads,
+  num_key_value_heads: dimensionsMax.kvHeads,
+  head_dim: dimensionsMax.headDim,
+  vocab_size: dimensionsMax.vocab,
+  max_position_embeddings: dimensionsMax.contextMax
+} as const
+
 export interface LlamaConfig {
   /** `tiedEmbeddings` as the file has it; a checkpoint without an output matrix is tied whatever it says. */
   readonly config: ModelConfig
@@ -60,14 +72,14 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     .safeParse(json)
   if (!named.success) return refuse('it must be a JSON object')
   const { architectures, model_type } = named.data
-  const architecture = Array.isArray(architectures) ? String(architectures[0]) : undefined
+  const architecture = Array.isArray(architectures) ? shown(architectures[0]) : undefined
   if (architecture !== undefined ? architecture !== 'LlamaForCausalLM' : model_type !== 'llama') {
     return refuse(
-      `the architecture ${architecture ?? String(model_type ?? 'is not given; it')} cannot be imported, only LlamaForCausalLM`
+      `the architecture ${architecture ?? shown(model_type ?? 'is not given; it')} cannot be imported, only LlamaForCausalLM`
     )
   }
   if (model_type !== undefined && model_type !== null && model_type !== 'llama') {
-    return refuse(`the model type ${String(model_type)} cannot be imported, only llama`)
+    return refuse(`the model type ${shown(model_type)} cannot be imported, only llama`)
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success) {
@@ -79,12 +91,17 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     return refuse(`${path.map(String).join('.') || 'it'}: ${message}`)
   }
   const c = parsed.data
+  // Before anything is counted up to one of them.
+  for (const [field, bound] of Object.entries(fieldsMax)) {
+    const value = c[field as keyof typeof fieldsMax] ?? 0
+    if (value > bound) refuse(`${field} is ${value}, at most ${bound} can be imported`)
+  }
   if (c.quantization_config !== undefined && c.quantization_config !== null) {
     const method = (c.quantization_config as { quant_method?: unknown }).quant_method ?? 'unknown'
-    refuse(`the checkpoint is quantised (quantization_config: ${String(method)}); import the original weights`)
+    refuse(`the checkpoint is quantised (quantization_config: ${shown(method)}); import the original weights`)
   }
   if (c.hidden_act !== undefined && c.hidden_act !== null && c.hidden_act !== 'silu') {
-    refuse(`hidden_act ${c.hidden_act} cannot be computed, only silu`)
+    refuse(`hidden_act ${shown(c.hidden_act)} cannot be computed, only silu`)
   }
   if (c.attention_bias === true) refuse('attention_bias true cannot be computed: attention has no biases here')
   if (c.mlp_bias === true) refuse('mlp_bias true cannot be computed: the feed-forward part has no biases here')
@@ -97,17 +114,15 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     ['rope_parameters', c.rope_parameters]
   ] as const) {
     const type = scaling?.rope_type ?? scaling?.type ?? 'default'
-    if (type !== 'default') refuse(`${field} of type ${String(type)} cannot be computed, only unscaled rotation`)
+    if (type !== 'default') refuse(`${field} of type ${shown(type)} cannot be computed, only unscaled rotation`)
     const isNamed = (scaling?.rope_type ?? scaling?.type ?? null) !== null
     const factor = scaling?.factor ?? 1
     if (!isNamed && factor !== 1) {
-      refuse(
-        `${field} has the factor ${String(factor)} of a type that is not named: only unscaled rotation is computed`
-      )
+      refuse(`${field} has the factor ${shown(factor)} of a type that is not named: only unscaled rotation is computed`)
     }
   }
   const partial: unknown = c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1
-  if (partial !== 1) refuse(`partial_rotary_factor ${String(partial)} cannot be computed: whole heads are rotated here`)
+  if (partial !== 1) refuse(`partial_rotary_factor ${shown(partial)} cannot be computed: whole heads are rotated here`)
   const heads = c.num_attention_heads
   const kvHeads = c.num_key_value_heads ?? heads
   if (heads % kvHeads !== 0) {
@@ -141,6 +156,12 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     bosId: idList(c.bos_token_id)[0] ?? null,
     eosIds: idList(c.eos_token_id)
   }
+}
+
+/** A value of the file in a message, at most so much of it. */
+function shown(value: unknown): string {
+  const text = String(value)
+  return text.length > 64 ? `${text.slice(0, 64)}…` : text
 }
 
 function idList(value: number | number[] | null | undefined): number[] {

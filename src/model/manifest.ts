@@ -7,6 +7,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { InvalidManifestError } from '../errors.ts'
+import { modelLayersMax, tokenizerBytesMax } from '../limits.ts'
 import { shardBytes } from './layout.ts'
 
 /** How weights are stored: float32, or 8- or 4-bit blocks of 32 along the input dimension. */
@@ -78,6 +79,17 @@ const digest = z
   .transform(hex => hex as ShardId)
 const chunks = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
 const size = z.int().positive()
+/** The largest dimensions that a manifest may have. */
+export const dimensionsMax = {
+  layers: modelLayersMax,
+  hidden: 65536,
+  intermediate: 1 << 20,
+  heads: 1024,
+  kvHeads: 1024,
+  headDim: 1024,
+  vocab: 1 << 24,
+  contextMax: 1 << 24
+} as const satisfies Partial<Record<keyof ModelConfig, number>>
 const index = z.int().nonnegative()
 
 const schema = z
@@ -88,14 +100,14 @@ const schema = z
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1-64 letters, digits, dots, dashes or underscores'),
     architecture: z.literal('llama'),
     config: z.strictObject({
-      layers: size.max(1024),
-      hidden: size.max(65536),
-      intermediate: size.max(1 << 20),
-      heads: size.max(1024),
-      kvHeads: size.max(1024),
-      headDim: size.max(1024),
-      vocab: size.max(1 << 24),
-      contextMax: size.max(1 << 24),
+      layers: size.max(dimensionsMax.layers),
+      hidden: size.max(dimensionsMax.hidden),
+      intermediate: size.max(dimensionsMax.intermediate),
+      heads: size.max(dimensionsMax.heads),
+      kvHeads: size.max(dimensionsMax.kvHeads),
+      headDim: size.max(dimensionsMax.headDim),
+      vocab: size.max(dimensionsMax.vocab),
+      contextMax: size.max(dimensionsMax.contextMax),
       ropeTheta: z.number().positive(),
       normEpsilon: z.number().positive(),
       tiedEmbeddings: z.boolean()
@@ -104,7 +116,7 @@ const schema = z
     edge: z.enum(['f32', 'f16', 'bf16']),
     bosId: index.nullable(),
     eosIds: z.array(index).max(64),
-    tokenizer: z.strictObject({ bytes: size, sha256: digest, chunks }),
+    tokenizer: z.strictObject({ bytes: size.max(tokenizerBytesMax), sha256: digest, chunks }),
     chatTemplate: z
       .string()
       .max(1 << 16)
@@ -121,7 +133,7 @@ const schema = z
           chunks
         })
       )
-      .max(1026)
+      .max(modelLayersMax + 2)
   })
   .refine(m => m.config.heads % m.config.kvHeads === 0, 'config.heads must be a multiple of config.kvHeads')
   .refine(m => m.config.headDim % 2 === 0, 'config.headDim must be even: rotary embedding turns pairs')

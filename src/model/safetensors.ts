@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { ImportError } from '../errors.ts'
-import { safetensorsHeaderBytesMax } from '../limits.ts'
+import { safetensorsHeaderBytesMax, safetensorsTensorsMax } from '../limits.ts'
 
 /** Element types that an import can read. */
 export type SafetensorsType = 'F32' | 'F16' | 'BF16'
@@ -32,7 +32,7 @@ const header = z.record(
  * Length of the header, from the first 8 bytes of a file.
  *
  * @param fileBytes size of the file
- * @throws {ImportError} when the file is too short for it, or it passes the format's bound
+ * @throws {ImportError} when the file is too short for it, or it passes our bound
  */
 export function headerBytes(first: Uint8Array, fileBytes: number, file: string): number {
   if (fileBytes < 8 || first.length < 8) {
@@ -41,7 +41,7 @@ export function headerBytes(first: Uint8Array, fileBytes: number, file: string):
   const length = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true))
   if (length > safetensorsHeaderBytesMax) {
     throw new ImportError(
-      `${file} is no safetensors file: its header would have ${length} bytes, at most ${safetensorsHeaderBytesMax} are allowed`
+      `${file} is no safetensors file that can be imported: its header would have ${length} bytes, at most ${safetensorsHeaderBytesMax} are read`
     )
   }
   if (8 + length > fileBytes) {
@@ -66,7 +66,14 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number, file: string):
   } catch {
     throw new ImportError(`${file} is no safetensors file: its header is not JSON`)
   }
-  if (json !== null && typeof json === 'object') delete (json as Record<string, unknown>).__metadata__
+  if (json !== null && typeof json === 'object') {
+    delete (json as Record<string, unknown>).__metadata__
+    // Before each of them is checked: that takes 40 µs.
+    const count = Object.keys(json).length
+    if (count > safetensorsTensorsMax) {
+      throw new ImportError(`${file} names ${count} tensors, at most ${safetensorsTensorsMax} are read`)
+    }
+  }
   const parsed = header.safeParse(json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
@@ -124,7 +131,7 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 /**
  * Which file holds which tensor, from `model.safetensors.index.json`.
  *
- * @throws {ImportError} when it is malformed or names a file outside its own folder
+ * @throws {ImportError} when it is malformed, names too many tensors, or a file outside its own folder
  */
 export function parseIndex(json: unknown, file: string): Map<string, string> {
   const parsed = indexSchema.safeParse(json)
@@ -132,6 +139,9 @@ export function parseIndex(json: unknown, file: string): Map<string, string> {
     throw new ImportError(`${file} is no safetensors index: its weight_map must give each tensor's file`)
   }
   const map = new Map(Object.entries(parsed.data.weight_map))
+  if (map.size > safetensorsTensorsMax) {
+    throw new ImportError(`${file} names ${map.size} tensors, at most ${safetensorsTensorsMax} are read`)
+  }
   for (const name of map.values()) {
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/.test(name)) {
       throw new ImportError(`${file} names ${JSON.stringify(name)}, which is no safetensors file in its folder`)

@@ -13,6 +13,7 @@ import type { Stats } from 'node:fs'
 import { type FileHandle, copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
+import { readPlainFile } from '../base/plain-file.ts'
 import { CorruptShardError, ImportError, InvalidOptionError, UnknownModelError } from '../errors.ts'
 import { InvalidManifestError } from '../errors.ts'
 import { chunkBytes, manifestBytesMax, verifyChunkBytes } from '../limits.ts'
@@ -123,6 +124,8 @@ export class ModelStore {
           const model = await this.#read(folder, name)
           if (!models.has(model.id)) models.set(model.id, model)
         } catch (err) {
+          // One that was removed meanwhile is none that is here.
+          if ((err as NodeJS.ErrnoException).code === 'ENOENT') continue
           if (!(err instanceof InvalidManifestError)) throw err
           onBroken?.(err)
         }
@@ -135,11 +138,7 @@ export class ModelStore {
 
   async #read(folder: string, name: string): Promise<StoredModel> {
     const file = path.join(folder, 'manifests', name)
-    const { size } = await stat(file)
-    if (size > manifestBytesMax) {
-      throw new InvalidManifestError(`${file} is no manifest: it has ${size} bytes, more than ${manifestBytesMax}`)
-    }
-    const manifest = decodeManifest(await readFile(file), file)
+    const manifest = decodeManifest(await manifestBytes(file), file)
     const id = modelId(manifest)
     if (name !== `${id}.json`) {
       throw new InvalidManifestError(`${file} was changed: the digest of what it holds is ${id}`)
@@ -695,6 +694,16 @@ export class PartialFile {
   /** Keeps what has come. */
   async close(): Promise<void> {
     await this.#handle.close()
+  }
+}
+
+/** @throws {InvalidManifestError} when it cannot be one; the file system's error when it cannot be read */
+async function manifestBytes(file: string): Promise<Uint8Array> {
+  try {
+    return await readPlainFile(file, manifestBytesMax)
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== undefined) throw err
+    throw new InvalidManifestError(`${file} is no manifest: ${(err as Error).message}`)
   }
 }
 

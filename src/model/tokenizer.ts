@@ -21,14 +21,24 @@ export function loadTokenizer(
 ): ModelTokenizer {
   let tokenizer: Tokenizer
   try {
-    const json: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    if (json === null || typeof json !== 'object') throw new TypeError('it is no JSON object')
-    tokenizer = new Tokenizer(json, {})
+    tokenizer = new Tokenizer(parsed(bytes), {})
   } catch (err) {
     const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
     throw new InvalidManifestError(message, { cause: err })
   }
   return new ModelTokenizer(tokenizer, manifest)
+}
+
+/** @throws {TypeError} with a sentence of ours: the parser's own shows how bytes begin that may be no tokenizer. */
+function parsed(bytes: Uint8Array): object {
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    throw new TypeError('it is not JSON')
+  }
+  if (json === null || typeof json !== 'object') throw new TypeError('it is no JSON object')
+  return json
 }
 
 export class ModelTokenizer {

@@ -1,9 +1,10 @@
 /** The file that makes a peer a member of a swarm: a name and 32 random bytes. */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
+import { readPlainText } from '../base/plain-file.ts'
 import { InvalidSwarmError } from '../errors.ts'
 import { swarmFileBytesMax } from '../limits.ts'
 
@@ -59,17 +60,12 @@ export function parseSwarm(json: unknown, from: string): SwarmConfig {
   throw new InvalidSwarmError(`${from} is no valid swarm file: ${issue.path.join('.') || 'it'} ${what}`)
 }
 
-/** @throws {InvalidSwarmError} when the file is missing, unreadable or malformed. */
+/** @throws {InvalidSwarmError} when the file is missing, unreadable, too large or malformed. */
 export async function readSwarmFile(path: string): Promise<SwarmConfig> {
   let text: string
   try {
-    const { size } = await stat(path)
-    if (size > swarmFileBytesMax) {
-      throw new InvalidSwarmError(`${path} is no swarm file: it has ${size} bytes, the limit is ${swarmFileBytesMax}`)
-    }
-    text = await readFile(path, 'utf8')
+    text = await readPlainText(path, swarmFileBytesMax)
   } catch (error) {
-    if (error instanceof InvalidSwarmError) throw error
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     throw new InvalidSwarmError(
       missing

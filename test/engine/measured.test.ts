@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -48,6 +49,17 @@ test.each(['', 'no JSON', '[]', '{"a":{"atMs":1}}', '{"a":{"atMs":1,"visitMs":-1
     expect(Object.keys(kept())).toEqual([key])
   }
 )
+
+test('a FIFO in the place of the file, or one without end, costs a measurement', async () => {
+  await measureOnce(file, init)
+  const [key] = Object.keys(kept())
+  for (const make of [() => execFileSync('mkfifo', [file]), () => symlinkSync('/dev/zero', file)]) {
+    rmSync(file)
+    make()
+    await measureOnce(file, init)
+    expect(Object.keys(kept())).toEqual([key])
+  }
+})
 
 test('without a place to keep it nothing is lost but time', async () => {
   writeFileSync(join(folder, 'blocked'), '')

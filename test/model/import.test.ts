@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -181,7 +181,17 @@ describe('refuses', () => {
     ],
     ['an odd head', { num_attention_heads: 8, num_key_value_heads: 8 }, 'head_dim 3 is odd'],
     ['heads that do not divide', { num_attention_heads: 4, num_key_value_heads: 3 }, 'is no multiple of'],
-    ['a missing dimension', { hidden_size: undefined }, 'it has no hidden_size']
+    ['a missing dimension', { hidden_size: undefined }, 'it has no hidden_size'],
+    [
+      'more layers than any model has',
+      { num_hidden_layers: 1_000_000_000 },
+      'num_hidden_layers is 1000000000, at most 1024 can be imported'
+    ],
+    [
+      'a name that is a book',
+      { architectures: ['x'.repeat(1_000_000)] },
+      `the architecture ${'x'.repeat(64)}… cannot be imported`
+    ]
   ]
   for (const [what, config, sentence] of refused) {
     test(`${what} by name`, async () => {
@@ -245,7 +255,7 @@ describe('refuses', () => {
     await rm(file)
     await expect(importTiny()).rejects.toThrow(`there is no ${file}`)
     await mkdir(file)
-    await expect(importTiny()).rejects.toThrow(`${file} cannot be read: EISDIR`)
+    await expect(importTiny()).rejects.toThrow(`${file} cannot be read: it is a directory, not a regular file`)
   })
 
   test('a malformed header: length, JSON, sizes, overlaps, bytes after the end', async () => {
@@ -260,7 +270,11 @@ describe('refuses', () => {
     }
     const entry = (from: number, to: number): string => `{"dtype":"F32","shape":[1],"data_offsets":[${from},${to}]}`
     const cases: [Uint8Array, string][] = [
-      [new Uint8Array(16).fill(255), 'is no safetensors file: its header would have'],
+      [new Uint8Array(16).fill(255), 'is no safetensors file that can be imported: its header would have'],
+      [
+        withHeader(`{${Array.from({ length: 12_000 }, (_, i) => `"t${i}":{}`).join()}}`),
+        'names 12000 tensors, at most 10256 are read'
+      ],
       [withHeader('not json'), 'its header is not JSON'],
       [withHeader('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'), 'has a malformed header: a.shape.0'],
       [withHeader(`{"a":${entry(0, 8)}}`), 'tensor a has 8 bytes, its shape [1] in F32 needs 4'],
@@ -274,6 +288,51 @@ describe('refuses', () => {
     await writeFile(file, good)
     await appendFile(file, 'x')
     await expect(importTiny()).rejects.toThrow(`has ${good.length + 1} bytes, but its tensors end at ${good.length}`)
+  })
+
+  test.each(['config.json', 'tokenizer.json', 'tokenizer_config.json', 'README.md', 'model.safetensors'])(
+    '%s where it is a FIFO or a device, at once',
+    async name => {
+      await writeTiny(source)
+      const file = path.join(source, name)
+      await rm(file, { force: true })
+      await promisify(execFile)('mkfifo', [file])
+      await expect(importTiny()).rejects.toMatchObject({
+        name: 'ImportError',
+        message: `${file} cannot be read: it is a FIFO, not a regular file`
+      })
+      await rm(file)
+      await symlink('/dev/zero', file)
+      await expect(importTiny()).rejects.toThrow(`${file} cannot be read: it is a device, not a regular file`)
+      expect(await stored()).toEqual([])
+    }
+  )
+
+  test.each(['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors.index.json'])(
+    '%s that is no JSON, without a word of what is in it',
+    async name => {
+      await writeTiny(source)
+      await writeFile(path.join(source, name), 'root:*:20256:0:99999:7:::')
+      const failed = importTiny()
+      await expect(failed).rejects.toThrow(/not JSON/)
+      await expect(failed).rejects.not.toThrow(/root|20256/)
+    }
+  )
+
+  test('an index of more files or tensors than any model has', async () => {
+    await writeTiny(source)
+    const indexFile = path.join(source, 'model.safetensors.index.json')
+    const write = (tensors: number, file: (i: number) => string): Promise<void> =>
+      writeFile(
+        indexFile,
+        JSON.stringify({
+          weight_map: Object.fromEntries(Array.from({ length: tensors }, (_, i) => [`t${i}`, file(i)]))
+        })
+      )
+    await write(600, i => `f${i}.safetensors`)
+    await expect(importTiny()).rejects.toThrow(`${indexFile} names 600 files, at most 512 are read`)
+    await write(12_000, () => 'model.safetensors')
+    await expect(importTiny()).rejects.toThrow(`${indexFile} names 12000 tensors, at most 10256 are read`)
   })
 
   test('an index that names a missing file, a wrong one, or one elsewhere', async () => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -157,10 +157,21 @@ describe('a swarm file', () => {
   it('that is missing, too large or no JSON is refused', async () => {
     await expect(readSwarmFile(join(dir, 'none'))).rejects.toThrow('skein init')
     await writeFile(join(dir, 'large'), ' '.repeat(5000))
-    await expect(readSwarmFile(join(dir, 'large'))).rejects.toThrow('limit')
+    await expect(readSwarmFile(join(dir, 'large'))).rejects.toThrow('it has 5000 bytes, and at most 4096 are taken')
     await writeFile(join(dir, 'text'), 'secret')
     await expect(readSwarmFile(join(dir, 'text'))).rejects.toThrow('not JSON')
+    await expect(readSwarmFile(join(dir, 'text'))).rejects.not.toThrow('secret')
     await expect(readSwarmFile(dir)).rejects.toMatchObject({ name: 'InvalidSwarmError' })
+  })
+
+  it('that is a FIFO or a device is refused at once', async () => {
+    const path = join(dir, 'fifo')
+    execFileSync('mkfifo', [path])
+    await expect(readSwarmFile(path)).rejects.toMatchObject({
+      name: 'InvalidSwarmError',
+      message: `${path} cannot be read: it is a FIFO, not a regular file`
+    })
+    await expect(readSwarmFile('/dev/zero')).rejects.toThrow('it is a device')
   })
 
   it('has a tag that depends on the secret alone', () => {
