@@ -174,9 +174,16 @@ export class SessionRun {
       case 'route':
         this.#askRoute(avoiding(effect, this.#host.suspects()))
         break
-      case 'connect':
+      case 'connect': {
+        const { route } = this.#session
+        if (route !== this.#hops) {
+          this.#host.inflight(route, 1)
+          this.#host.inflight(this.#hops, -1)
+          this.#hops = route
+        }
         this.#connect(effect.epoch, effect.peer)
         break
+      }
       case 'detour': {
         const { route } = effect
         const excluded = avoidingBeside(route, effect.excluded, this.#host.suspects())

@@ -76,7 +76,7 @@ export class Routing {
       })
       if (answer.kind === 'hops') {
         pin?.note(answer.hops, peers)
-        for (const { peer } of answer.hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
+        this.#count(answer.hops)
         return answer.hops
       }
       if (answer.kind === 'lacking' || signal.aborted)
@@ -88,7 +88,7 @@ export class Routing {
 
   /**
    * Hops around peers that are leaving, for a session on `route`; undefined when there are none now. Nothing is counted:
-   * the session may not come to use them.
+   * the session may not come to use them; when it does, `moved` counts them.
    */
   detour(
     model: ModelShape,
@@ -109,13 +109,23 @@ export class Routing {
     return { route: hops, exact: pin.exact }
   }
 
-  /** Ends what `route` counted. */
+  /** A session has left a route that is counted for another one, which it found by `detour`. */
+  moved(from: readonly Hop[], to: readonly Hop[]): void {
+    this.#count(to)
+    this.release(from)
+  }
+
+  /** Ends what `route` or `moved` counted. */
   release(hops: readonly Hop[]): void {
     for (const { peer } of hops) {
       const count = (this.#inflight.get(peer) ?? 0) - 1
       if (count > 0) this.#inflight.set(peer, count)
       else this.#inflight.delete(peer)
     }
+  }
+
+  #count(hops: readonly Hop[]): void {
+    for (const { peer } of hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
   }
 
   /** Resolves at the next change, after a while, or when the signal aborts. */

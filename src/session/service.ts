@@ -73,6 +73,8 @@ export interface SessionParts {
     route: readonly Hop[],
     excluded: ReadonlySet<PeerId>
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
+  /** Called when the session begins on a route: the one that was given last, or one that `detour` gave. */
+  onRoute?: (route: readonly Hop[]) => void
   /** Keeps the session with other peers from the moment it is asked. @default nobody does */
   keep?: SessionKeep
   /** Called once when the session has ended: its last route is no longer used. */
@@ -560,6 +562,7 @@ class Driver {
         break
       }
       case 'connect':
+        this.#parts.onRoute?.(this.#session.route)
         void this.#connect(effect.epoch, effect.peer)
         break
       case 'hang-up': {

@@ -78,6 +78,9 @@ describe('a hop leaves in mid-answer', () => {
         })()
       )
       expect(tokenIds(events)).toEqual(flock.expected(ids, 60))
+      // Whoever counts sessions per route hears of the change.
+      const [recovered] = events.filter(({ event }) => event === 'recovered')
+      expect(recovered).toMatchObject({ route: flock.routes.at(-1) })
       expect(events.filter(event => event.event === 'lost')).toEqual(
         leavers.map(name => ({ event: 'lost', peer: peerId(name), hop: Number(name[1]) / 2 - 1, reason: 'left' }))
       )

@@ -57,6 +57,8 @@ export class TestWorld {
   readonly dropping = new Set<PeerId>()
   /** Peers that do not answer at this moment. */
   readonly suspects = new Set<PeerId>()
+  /** Routes that sessions began on, in order. */
+  readonly routes: (readonly Hop[])[] = []
 
   constructor(init: MemoryWorldInit & { model?: ToyModel } = {}) {
     this.links = new MemoryWorld(init)
@@ -168,6 +170,7 @@ export class TestWorld {
           }
         },
         suspects: () => this.suspects,
+        onRoute: route => this.routes.push(route),
         hears,
         leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),
         detour: (route, excluded) => this.#detour(route, excluded),
