@@ -1,5 +1,7 @@
 /** The one place that wires everything together. */
 import { TypedEventEmitter } from '@libp2p/interface'
+import { unlessAborted } from './base/abort.ts'
+import { type End, endAll } from './base/ends.ts'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from './engine/engine.ts'
@@ -180,7 +182,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   checkInit(memoryBytes, threads)
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
-  const ends: (() => Promise<void>)[] = []
+  const ends: End[] = []
   try {
     const dataDir = await openDataDir(init.dataDir)
     ends.push(() => dataDir.close())
@@ -201,7 +203,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     await peer.start({ dataDir: dataDir.path, model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
     return peer
   } catch (error) {
-    for (const end of ends.reverse()) await end()
+    // Why it did not start is what counts.
+    await endAll(ends).catch(() => {})
     throw error
   }
 }
@@ -276,7 +279,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #leaving = new Set<PeerId>()
   #announced = ''
   #stopping: Promise<void> | undefined
-  #ends: (() => Promise<void>)[] = []
+  #ends: End[] = []
 
   constructor(swarm: Swarm, swarmName: string, store: ModelStore) {
     super()
@@ -303,7 +306,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     pinned: Range | null
     threads: number
     signal: AbortSignal
-    ends: (() => Promise<void>)[]
+    ends: End[]
   }): Promise<void> {
     this.#ends = ends
     const swarm = this.#swarm
@@ -390,10 +393,11 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
     const { model, signal, session, ...rest } = options
-    return generate(() => this.#sessionParts(model, { session, after: 0, classes: [] }), prompt, {
-      ...rest,
-      ...this.#ending(signal)
-    })
+    return generate(
+      () => this.#sessionParts(model, { session, after: 0, classes: [] }, this.#orEnding(signal)),
+      prompt,
+      { ...rest, ...this.#ending(signal) }
+    )
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
@@ -402,7 +406,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return resume(async () => {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
-      const parts = await this.#sessionParts(found.model, { session, after: found.version, classes: found.classes })
+      const kept = { session, after: found.version, classes: found.classes }
+      const parts = await this.#sessionParts(found.model, kept, signal)
       return {
         parts,
         begun: found,
@@ -450,7 +455,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   stop(): Promise<void> {
     this.#stopping ??= (async () => {
       this.#generating.abort(new Error('the peer is stopping'))
-      for (const end of this.#ends.reverse()) await end()
+      await endAll(this.#ends)
     })()
     return this.#stopping
   }
@@ -520,15 +525,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#served?.placement.changed()
   }
 
-  /** What a session works with; its route counts as in flight until the session ends. */
+  /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
   async #sessionParts(
     nameOrId: string | undefined,
-    kept: { session: SessionInit | undefined; after: number; classes: readonly string[] }
+    kept: { session: SessionInit | undefined; after: number; classes: readonly string[] },
+    signal: AbortSignal
   ): Promise<SessionParts> {
-    const model =
-      nameOrId === undefined
-        ? this.#served?.stored
-        : await this.#seeker.find(nameOrId, { signal: this.#generating.signal })
+    signal.throwIfAborted()
+    const model = nameOrId === undefined ? this.#served?.stored : await this.#seeker.find(nameOrId, { signal })
     if (model === undefined) throw new UnknownModelError(`there is no model here to answer with: ${this.#seeking}`)
     if (this.#departure.isDraining)
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
@@ -539,7 +543,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       // A tokenizer that could not be read may be there next time.
       parts.catch(() => this.#parts.delete(model.id))
     }
-    const { tokenizer, shape } = await parts
+    // Others may wait for the same tokenizer: it comes, whoever gives up.
+    const { tokenizer, shape } = await unlessAborted(parts, signal)
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
     const pin = new ClassPin(kept.classes)
@@ -567,6 +572,11 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         return hops
       },
       isExact: () => pin.exact,
+      onRoute: route => {
+        if (route === hops) return
+        this.#routing.moved(hops, route)
+        hops = route
+      },
       ...(keep === undefined ? {} : { keep }),
       suspects: () => this.#swarm.suspects(),
       hears: peer => this.#swarm.hears(peer),

@@ -3,6 +3,8 @@
  * store, the engines, the stage service and placement.
  */
 import { join } from 'node:path'
+import { unlessAborted } from './base/abort.ts'
+import { type End, endAll } from './base/ends.ts'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import type { Engine } from './engine/engine.ts'
 import { createOnnxEngine } from './engine/onnx.ts'
@@ -176,8 +178,15 @@ export class ServedModel {
 
   /** Stops planning, then ends the stages. */
   async stop(): Promise<void> {
-    await this.placement.stop()
-    for (const { range } of this.#loaded) await this.#unload(range)
+    const unloadAll = (): Promise<void> =>
+      endAll(
+        this.#loaded.map(
+          ({ range }): End =>
+            async () =>
+              this.#unload(range)
+        )
+      )
+    await endAll([unloadAll, () => this.placement.stop()])
   }
 
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
@@ -328,19 +337,6 @@ export class ServedModel {
       pinned
     }
     swarm.announce({ budgetBytes, models: [offer] })
-  }
-}
-
-/** Waits for what others wait for, too. @throws the signal's reason */
-async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  const aborted = Promise.withResolvers<never>()
-  const abort = (): void => aborted.reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -3,6 +3,7 @@
  * those who ask (protocols/shards.md).
  */
 import { hash } from 'node:crypto'
+import { endAll } from '../base/ends.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } from '../errors.ts'
 import { manifestBytesMax, supplyOpenMs } from '../limits.ts'
@@ -139,8 +140,7 @@ class Service implements Supply {
   }
 
   async stop(): Promise<void> {
-    await this.#fetching.stop()
-    await this.#serving.stop()
+    await endAll([() => this.#serving.stop(), () => this.#fetching.stop()])
   }
 
   /** Asks one peer after another. */

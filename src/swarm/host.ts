@@ -17,6 +17,7 @@ import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { endAll } from '../base/ends.ts'
 import type { PeerId } from '../base/ids.ts'
 import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import {
@@ -223,7 +224,8 @@ export class Host implements Links {
     try {
       await node.start()
     } catch (error) {
-      await node.stop()
+      // Why it did not start is what counts.
+      await endAll([async () => node.stop()]).catch(() => {})
       throw listenError(listen, error)
     }
     return host

@@ -6,6 +6,7 @@ import { hexToBytes } from '@noble/hashes/utils.js'
 import { LevelDatastore } from 'datastore-level'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
+import { type End, endAll } from '../base/ends.ts'
 import type { PeerId, ShardId } from '../base/ids.ts'
 import { DataDirectoryError } from '../errors.ts'
 import {
@@ -138,7 +139,7 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
   const { signal } = init
   signal?.throwIfAborted()
   const config = parseSwarm(init.config, 'the swarm')
-  const undo: (() => Promise<void>)[] = []
+  const undo: End[] = []
   try {
     let dataDir: DataDirectory
     if (typeof init.dataDir === 'string') {
@@ -162,7 +163,8 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     signal?.throwIfAborted()
     return service
   } catch (error) {
-    for (const step of undo.reverse()) await step()
+    // Why it did not start is what counts.
+    await endAll(undo).catch(() => {})
     throw error
   }
 }
@@ -194,7 +196,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #secret: Uint8Array
   readonly #tag: string
   readonly #seqFile: SeqFile
-  readonly #undo: (() => Promise<void>)[]
+  readonly #undo: End[]
   readonly #records: Records
   readonly #channels = new Map<PeerId, RecordsChannel>()
   /** Peers to which a channel is being opened. */
@@ -225,7 +227,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     tag: string
     seqFile: SeqFile
     seq: number
-    undo: (() => Promise<void>)[]
+    undo: End[]
   }) {
     super()
     this.id = parts.identity.id
@@ -426,9 +428,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   }
 
   stop(): Promise<void> {
-    this.#stopping ??= (async () => {
-      for (const step of this.#undo.reverse()) await step()
-    })()
+    this.#stopping ??= endAll(this.#undo)
     return this.#stopping
   }
 
@@ -437,8 +437,15 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     clearTimeout(this.#announceTimer)
     clearInterval(this.#tick)
     this.#alive?.stop()
-    for (const way of this.#ways) await way.stop()
-    this.#dialer?.stop()
+    await endAll([
+      () => this.#leave(),
+      async () => this.#dialer?.stop(),
+      ...this.#ways.map(way => async () => way.stop())
+    ])
+  }
+
+  /** Says goodbye and closes the host, if there is one by now. */
+  async #leave(): Promise<void> {
     if (this.#host === undefined) return
     this.#run({ type: 'leave', wallMs: Date.now() })
     // The goodbye is pushed to neighbours and, as far as time allows, put where strangers would look for it.

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createPeer, type Peer, type PeerInit, type ShardFetch, splitBudgets } from '../../src/index.ts'
+import type { ModelId } from '../../src/base/ids.ts'
+import { supplyOpenMs } from '../../src/limits.ts'
 import type { StoredModel } from '../../src/model/store.ts'
+import { shardsProtocol } from '../../src/supply/frame.ts'
+import { createSwarm } from '../../src/swarm/service.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeRandomModel } from './model.ts'
 
@@ -77,6 +81,53 @@ describe('five peers, one of which holds the model', () => {
     for (const peer of peers) expect(peer.status()).toMatchObject({ violations: {}, fetching: null })
     const begun = fetched.filter(({ tookMs }) => tookMs === undefined)
     expect(begun.filter(({ shards }) => shards === 'layers 0-6, embedding, head')).toHaveLength(4)
+  })
+})
+
+describe('who asks about a model that is not here', () => {
+  it('and gives up is told so at once, though the peer that offers it never answers', async () => {
+    await start('holder')
+    const mute = await createSwarm({
+      dataDir: path.join(root, 'mute'),
+      config: swarm,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      mdns: false,
+      neighbours: false,
+      bootstrap: [...peers[0]!.addresses]
+    })
+    const asked = Promise.withResolvers<void>()
+    await mute.links.handle(shardsProtocol, { inboundMax: 9, frameBytesMax: 1 << 20 }, channel =>
+      channel.receive({ onFrame: () => asked.resolve(), onClose: () => {} })
+    )
+    const offer = {
+      model: 'ab'.repeat(32) as ModelId,
+      name: 'elsewhere',
+      layers: 6,
+      held: [{ start: 0, end: 6 }],
+      embedding: true,
+      head: true,
+      visitMs: 1,
+      layerMs: 1,
+      numericClass: '',
+      pinned: null
+    }
+    mute.announce({ models: [offer] })
+    try {
+      const models = (): string[] => peers[0]!.status().models.map(({ name }) => name)
+      await expect.poll(models, patience).toContain('elsewhere')
+      const controller = new AbortController()
+      const events = peers[0]!.generate('x', { model: 'elsewhere', signal: controller.signal }).events()
+      const failed = expect(events[Symbol.asyncIterator]().next()).rejects.toThrow('enough of it')
+      await asked.promise
+      const startMs = performance.now()
+      controller.abort(new Error('enough of it'))
+      await failed
+      expect(performance.now() - startMs).toBeLessThan(supplyOpenMs / 2)
+      const before = peers[0]!.generate('x', { model: 'elsewhere', signal: controller.signal })
+      await expect(before.events()[Symbol.asyncIterator]().next()).rejects.toThrow('enough of it')
+    } finally {
+      await mute.stop()
+    }
   })
 })
 
