@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, enumeration, MaxLengthError, message, streamMessage } from 'protons-runtime'
+import { decodeMessage, encodeMessage, MaxLengthError, message, streamMessage } from 'protons-runtime'
 import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
 import type { Codec, DecodeOptions } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -331,7 +331,7 @@ export namespace KeepFrame {
 
   export interface KeepFrameRefusedReasonFieldEvent {
     field: '$.refused.reason'
-    value: KeepReason
+    value: number
   }
 
   export interface KeepFrameRefusedVersionFieldEvent {
@@ -996,30 +996,8 @@ export namespace Entry {
   }
 }
 
-export enum KeepReason {
-  UNSPECIFIED = 'UNSPECIFIED',
-  UNKNOWN = 'UNKNOWN',
-  GAP = 'GAP',
-  STALE = 'STALE',
-  NO_ROOM = 'NO_ROOM'
-}
-
-enum __KeepReasonValues {
-  UNSPECIFIED = 0,
-  UNKNOWN = 1,
-  GAP = 2,
-  STALE = 3,
-  NO_ROOM = 4
-}
-
-export namespace KeepReason {
-  export const codec = (): Codec<KeepReason> => {
-    return enumeration<KeepReason>(__KeepReasonValues)
-  }
-}
-
 export interface Refused {
-  reason: KeepReason
+  reason: number
   version: number
 }
 
@@ -1033,9 +1011,9 @@ export namespace Refused {
           w.fork()
         }
 
-        if (obj.reason != null && __KeepReasonValues[obj.reason] !== 0) {
+        if ((obj.reason != null && obj.reason !== 0)) {
           w.uint32(8)
-          KeepReason.codec().encode(obj.reason, w)
+          w.uint32(obj.reason)
         }
 
         if ((obj.version != null && obj.version !== 0)) {
@@ -1048,7 +1026,7 @@ export namespace Refused {
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          reason: KeepReason.UNSPECIFIED,
+          reason: 0,
           version: 0
         }
 
@@ -1059,7 +1037,7 @@ export namespace Refused {
 
           switch (tag >>> 3) {
             case 1: {
-              obj.reason = KeepReason.codec().decode(reader)
+              obj.reason = reader.uint32()
               break
             }
             case 2: {
@@ -1084,7 +1062,7 @@ export namespace Refused {
             case 1: {
               yield {
                 field: `${prefix}.reason`,
-                value: KeepReason.codec().decode(reader)
+                value: reader.uint32()
               }
               break
             }
@@ -1109,7 +1087,7 @@ export namespace Refused {
 
   export interface RefusedReasonFieldEvent {
     field: '$.reason'
-    value: KeepReason
+    value: number
   }
 
   export interface RefusedVersionFieldEvent {

@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, enumeration, message, streamMessage } from 'protons-runtime'
+import { decodeMessage, encodeMessage, message, streamMessage } from 'protons-runtime'
 import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
 import type { Codec, DecodeOptions } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -659,7 +659,7 @@ export namespace ShardsFrame {
 
   export interface ShardsFrameRefuseSubjectFieldEvent {
     field: '$.refuse.subject'
-    value: Subject
+    value: number
   }
 
   export interface ShardsFrameRefuseIdFieldEvent {
@@ -1889,30 +1889,8 @@ export namespace Range {
   }
 }
 
-export enum Subject {
-  NOTHING = 'NOTHING',
-  MANIFEST = 'MANIFEST',
-  FILE = 'FILE',
-  LIST = 'LIST',
-  RANGE = 'RANGE'
-}
-
-enum __SubjectValues {
-  NOTHING = 0,
-  MANIFEST = 1,
-  FILE = 2,
-  LIST = 3,
-  RANGE = 4
-}
-
-export namespace Subject {
-  export const codec = (): Codec<Subject> => {
-    return enumeration<Subject>(__SubjectValues)
-  }
-}
-
 export interface Refuse {
-  subject: Subject
+  subject: number
   id: Uint8Array<ArrayBuffer>
   chunk: number
   offset: number
@@ -1928,9 +1906,9 @@ export namespace Refuse {
           w.fork()
         }
 
-        if (obj.subject != null && __SubjectValues[obj.subject] !== 0) {
+        if ((obj.subject != null && obj.subject !== 0)) {
           w.uint32(8)
-          Subject.codec().encode(obj.subject, w)
+          w.uint32(obj.subject)
         }
 
         if ((obj.id != null && obj.id.byteLength > 0)) {
@@ -1953,7 +1931,7 @@ export namespace Refuse {
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          subject: Subject.NOTHING,
+          subject: 0,
           id: uint8ArrayAlloc(0),
           chunk: 0,
           offset: 0
@@ -1966,7 +1944,7 @@ export namespace Refuse {
 
           switch (tag >>> 3) {
             case 1: {
-              obj.subject = Subject.codec().decode(reader)
+              obj.subject = reader.uint32()
               break
             }
             case 2: {
@@ -1999,7 +1977,7 @@ export namespace Refuse {
             case 1: {
               yield {
                 field: `${prefix}.subject`,
-                value: Subject.codec().decode(reader)
+                value: reader.uint32()
               }
               break
             }
@@ -2038,7 +2016,7 @@ export namespace Refuse {
 
   export interface RefuseSubjectFieldEvent {
     field: '$.subject'
-    value: Subject
+    value: number
   }
 
   export interface RefuseIdFieldEvent {

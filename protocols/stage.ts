@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, enumeration, MaxLengthError, message, streamMessage } from 'protons-runtime'
+import { decodeMessage, encodeMessage, MaxLengthError, message, streamMessage } from 'protons-runtime'
 import { alloc as uint8ArrayAlloc } from 'uint8arrays/alloc'
 import type { Codec, DecodeOptions } from 'protons-runtime'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -708,7 +708,7 @@ export namespace StageFrame {
 
   export interface StageFrameRefuseReasonFieldEvent {
     field: '$.refuse.reason'
-    value: Reason
+    value: number
   }
 
   export interface StageFrameRefuseLengthFieldEvent {
@@ -2073,42 +2073,10 @@ export namespace Ack {
   }
 }
 
-export enum Reason {
-  UNSPECIFIED = 'UNSPECIFIED',
-  NOT_SERVING = 'NOT_SERVING',
-  NO_ROOM = 'NO_ROOM',
-  GAP = 'GAP',
-  STALE_EPOCH = 'STALE_EPOCH',
-  NEXT_LOST = 'NEXT_LOST',
-  ENGINE = 'ENGINE',
-  INVALID = 'INVALID',
-  LEAVING = 'LEAVING',
-  NEXT_SILENT = 'NEXT_SILENT'
-}
-
-enum __ReasonValues {
-  UNSPECIFIED = 0,
-  NOT_SERVING = 1,
-  NO_ROOM = 2,
-  GAP = 3,
-  STALE_EPOCH = 4,
-  NEXT_LOST = 5,
-  ENGINE = 6,
-  INVALID = 7,
-  LEAVING = 8,
-  NEXT_SILENT = 9
-}
-
-export namespace Reason {
-  export const codec = (): Codec<Reason> => {
-    return enumeration<Reason>(__ReasonValues)
-  }
-}
-
 export interface Refuse {
   epoch: number
   hop: number
-  reason: Reason
+  reason: number
   length: number
   message: string
 }
@@ -2133,9 +2101,9 @@ export namespace Refuse {
           w.uint32(obj.hop)
         }
 
-        if (obj.reason != null && __ReasonValues[obj.reason] !== 0) {
+        if ((obj.reason != null && obj.reason !== 0)) {
           w.uint32(24)
-          Reason.codec().encode(obj.reason, w)
+          w.uint32(obj.reason)
         }
 
         if ((obj.length != null && obj.length !== 0)) {
@@ -2155,7 +2123,7 @@ export namespace Refuse {
         const obj: any = {
           epoch: 0,
           hop: 0,
-          reason: Reason.UNSPECIFIED,
+          reason: 0,
           length: 0,
           message: ''
         }
@@ -2175,7 +2143,7 @@ export namespace Refuse {
               break
             }
             case 3: {
-              obj.reason = Reason.codec().decode(reader)
+              obj.reason = reader.uint32()
               break
             }
             case 4: {
@@ -2218,7 +2186,7 @@ export namespace Refuse {
             case 3: {
               yield {
                 field: `${prefix}.reason`,
-                value: Reason.codec().decode(reader)
+                value: reader.uint32()
               }
               break
             }
@@ -2260,7 +2228,7 @@ export namespace Refuse {
 
   export interface RefuseReasonFieldEvent {
     field: '$.reason'
-    value: Reason
+    value: number
   }
 
   export interface RefuseLengthFieldEvent {

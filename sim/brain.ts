@@ -54,8 +54,8 @@ import type { Channel } from './wire.ts'
 /** First byte of a frame that is a Refuse: field 5, length-delimited. */
 const refuseTag = 0x2a
 
-export const recordsProtocol = '/skein/records/1.0.0'
-export const aliveProtocol = '/skein/alive/1.0.0'
+export const recordsProtocol = '/skein/records'
+export const aliveProtocol = '/skein/alive'
 
 /** What one life needs of its peer and its world. */
 export interface BrainHost {
@@ -457,11 +457,11 @@ export class Brain {
       this.#alive?.opened(channel)
       return
     }
-    if (channel.protocol === shardsProtocol && this.#supply !== undefined) {
+    if (channel.protocol === shardsProtocol.name && this.#supply !== undefined) {
       this.#supply.accept(channel)
       return
     }
-    if (channel.protocol !== stageProtocol) throw new Error(`nobody handles ${channel.protocol} here`)
+    if (channel.protocol !== stageProtocol.name) throw new Error(`nobody handles ${channel.protocol} here`)
     const link = this.#nextLink++
     this.#feed({ kind: 'accepted', link, remote: channel.remote })
     this.#attach(link, channel)
@@ -647,7 +647,7 @@ export class Brain {
   #noteOpen(link: LinkId, bytes: Uint8Array): void {
     try {
       const frame = decodeFrame(bytes)
-      if (frame.kind === 'open') {
+      if (frame?.kind === 'open') {
         const opened = { session: frame.session, epoch: frame.epoch, keep: frame.keep }
         this.#opened.set(link, opened)
         const hop = frame.route[frame.hop]
@@ -739,11 +739,11 @@ export class Brain {
   /** A stage refuses, or passes a refusal on. */
   #noteRefusal(bytes: Uint8Array): void {
     const frame = decodeFrame(bytes)
-    if (frame.kind === 'refuse') this.#host.refused(frame.reason, frame.message)
+    if (frame?.kind === 'refuse') this.#host.refused(frame.reason, frame.message)
   }
 
   #connect(link: LinkId, peer: PeerId): void {
-    const opening = this.#host.openChannel(peer, stageProtocol, (channel, message, reason = 'closed') => {
+    const opening = this.#host.openChannel(peer, stageProtocol.name, (channel, message, reason = 'closed') => {
       if (!this.#opening.delete(link)) {
         channel?.close()
         return

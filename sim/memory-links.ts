@@ -5,6 +5,7 @@
  */
 import { assert } from '../src/base/assert.ts'
 import type { PeerId } from '../src/base/ids.ts'
+import type { Protocol } from '../src/base/protocol.ts'
 import { PeerLostError, ProtocolError } from '../src/errors.ts'
 import type { Channel, Links } from '../src/swarm/links.ts'
 
@@ -22,7 +23,8 @@ export interface MemoryWorldInit {
 
 type Handlers = Parameters<Channel['receive']>[0]
 
-interface Protocol {
+interface Handled {
+  readonly revisions: readonly string[]
   readonly inboundMax: number
   readonly frameBytesMax: number
   readonly handler: (channel: Channel) => void
@@ -112,7 +114,8 @@ export class MemoryWorld {
 class MemoryLinks implements Links {
   readonly self: PeerId
   readonly #world: MemoryWorld
-  readonly #protocols = new Map<string, Protocol>()
+  /** By name. */
+  readonly #protocols = new Map<string, Handled>()
   /** [protocol, remote] → inbound channels that are open. */
   readonly #inbound = new Map<string, number>()
 
@@ -121,7 +124,7 @@ class MemoryLinks implements Links {
     this.self = self
   }
 
-  open(peer: PeerId, protocol: string, { signal }: { signal: AbortSignal }): Promise<Channel> {
+  open(peer: PeerId, protocol: Protocol, { signal }: { signal: AbortSignal }): Promise<Channel> {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason)
       if (signal.aborted) {
@@ -135,12 +138,18 @@ class MemoryLinks implements Links {
         if (signal.aborted) return
         const accept = this.#world.find(this.self, peer)?.accept(protocol)
         if (accept === undefined) {
-          reject(new PeerLostError(peer, `${peer} cannot be reached or does not speak ${protocol}`))
+          reject(new PeerLostError(peer, `${peer} cannot be reached or does not speak ${protocol.name}`))
           return
         }
-        const frameBytesMax = this.#protocols.get(protocol)?.frameBytesMax ?? frameBytesDefaultMax
-        const near = new MemoryChannel(this.#world, this.self, peer, frameBytesMax)
-        const far = new MemoryChannel(this.#world, peer, this.self, accept.frameBytesMax)
+        const frameBytesMax = this.#protocols.get(protocol.name)?.frameBytesMax ?? frameBytesDefaultMax
+        const { revision } = accept
+        const near = new MemoryChannel(this.#world, { self: this.self, remote: peer, revision, frameBytesMax })
+        const far = new MemoryChannel(this.#world, {
+          self: peer,
+          remote: this.self,
+          revision,
+          frameBytesMax: accept.frameBytesMax
+        })
         near.join(far)
         far.join(near)
         resolve(near)
@@ -150,22 +159,27 @@ class MemoryLinks implements Links {
   }
 
   async handle(
-    protocol: string,
+    { name, revisions }: Protocol,
     { inboundMax, frameBytesMax }: { inboundMax: number; frameBytesMax: number },
     handler: (channel: Channel) => void
   ): Promise<void> {
-    this.#protocols.set(protocol, { inboundMax, frameBytesMax, handler })
+    this.#protocols.set(name, { revisions, inboundMax, frameBytesMax, handler })
   }
 
-  async unhandle(protocol: string): Promise<void> {
-    this.#protocols.delete(protocol)
+  async unhandle({ name }: Protocol): Promise<void> {
+    this.#protocols.delete(name)
   }
 
   /** @internal */
-  accept(name: string): { frameBytesMax: number; take: (channel: MemoryChannel) => void } | undefined {
+  accept({
+    name,
+    revisions
+  }: Protocol): { revision: string; frameBytesMax: number; take: (channel: MemoryChannel) => void } | undefined {
     const protocol = this.#protocols.get(name)
-    if (protocol === undefined) return undefined
+    const revision = revisions.find(each => protocol?.revisions.includes(each))
+    if (protocol === undefined || revision === undefined) return undefined
     return {
+      revision,
       frameBytesMax: protocol.frameBytesMax,
       take: channel => {
         const key = `${name} ${channel.remote}`
@@ -187,6 +201,7 @@ class MemoryLinks implements Links {
 class MemoryChannel implements Channel {
   readonly self: PeerId
   readonly remote: PeerId
+  readonly revision: string
   bytesSent = 0
   bytesReceived = 0
   /** @internal Called once when this end is no longer open. */
@@ -202,11 +217,12 @@ class MemoryChannel implements Channel {
   #flying = 0
   readonly #waiting = new Set<() => void>()
 
-  constructor(world: MemoryWorld, self: PeerId, remote: PeerId, frameBytesMax: number) {
+  constructor(world: MemoryWorld, init: { self: PeerId; remote: PeerId; revision: string; frameBytesMax: number }) {
     this.#world = world
-    this.self = self
-    this.remote = remote
-    this.#frameBytesMax = frameBytesMax
+    this.self = init.self
+    this.remote = init.remote
+    this.revision = init.revision
+    this.#frameBytesMax = init.frameBytesMax
     world.track(this, true)
   }
 

@@ -223,7 +223,7 @@ export class SessionRun {
   #connect(epoch: number, peer: PeerId): void {
     const head: Head = { epoch, channel: undefined, opening: undefined }
     this.#heads.set(epoch, head)
-    head.opening = this.#host.openChannel(peer, stageProtocol, (channel, message, lost) => {
+    head.opening = this.#host.openChannel(peer, stageProtocol.name, (channel, message, lost) => {
       if (this.#heads.get(epoch) !== head) {
         channel?.close()
         return

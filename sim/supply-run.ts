@@ -193,7 +193,7 @@ export class SupplyRun {
 
   #open(peer: PeerId): void {
     let isSettled = false
-    const opening = this.#host.openChannel(peer, shardsProtocol, channel => {
+    const opening = this.#host.openChannel(peer, shardsProtocol.name, channel => {
       if (isSettled) {
         channel?.close()
         return

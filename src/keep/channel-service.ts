@@ -75,8 +75,10 @@ export class KeeperLine {
 
   #onFrame(channel: Channel, bytes: Uint8Array): void {
     try {
+      const answer = decodeAnswer(bytes)
+      if (answer === undefined) return
       if (this.#waiting === undefined) throw new ProtocolError('a keeper answers what it was not asked')
-      this.#waiting.resolve(decodeAnswer(bytes))
+      this.#waiting.resolve(answer)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#onViolation(this.#peer, error.message)

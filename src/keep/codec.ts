@@ -3,7 +3,7 @@
  * checked here (promise P10).
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { KeepFrame, KeepReason as WireReason } from '../../protocols/keep.ts'
+import { KeepFrame } from '../../protocols/keep.ts'
 import { ProtocolError } from '../errors.ts'
 import { keepEntryBytesMax, keepPartsMax, keepTtlMaxMs, keepVersionMax } from '../limits.ts'
 import type { EntryId, KeepAnswer, KeepReason, KeepRequest } from './message.ts'
@@ -11,13 +11,9 @@ import type { EntryId, KeepAnswer, KeepReason, KeepRequest } from './message.ts'
 const idBytes = 32
 const limits = { put: { parts: keepPartsMax }, entry: { parts: keepPartsMax } }
 
-const reasons: Readonly<Record<KeepReason, WireReason>> = {
-  unknown: WireReason.UNKNOWN,
-  gap: WireReason.GAP,
-  stale: WireReason.STALE,
-  'no-room': WireReason.NO_ROOM
-}
-const reasonNames = new Map<WireReason, KeepReason>(
+/** Reasons as numbers, as `protocols/keep.proto` lists them. */
+const reasons: Readonly<Record<KeepReason, number>> = { unknown: 1, gap: 2, stale: 3, 'no-room': 4 }
+const reasonNames = new Map<number, KeepReason>(
   Object.entries(reasons).map(([name, reason]) => [reason, name as KeepReason])
 )
 
@@ -45,11 +41,16 @@ export function encodeAnswer(answer: KeepAnswer): Uint8Array {
   return KeepFrame.encode({ entry: { version, parts: answer.parts.map(owned), leftMs: answer.leftMs } })
 }
 
-/** @throws {ProtocolError} when the bytes are no request, or cross a limit. */
-export function decodeRequest(bytes: Uint8Array): KeepRequest {
-  const { put, get, remove } = decode(bytes)
+/**
+ * Undefined for a kind of frame that is not known here: a later revision has it, and it is ignored (K3).
+ * @throws {ProtocolError} when the bytes are no request, or cross a limit.
+ */
+export function decodeRequest(bytes: Uint8Array): KeepRequest | undefined {
+  const frame = decode(bytes)
+  const { put, get, remove } = frame
   if (get !== undefined) return { kind: 'get', id: entryId(get.id) }
   if (remove !== undefined) return { kind: 'remove', id: entryId(remove.id) }
+  if (isUnknown(frame, bytes)) return undefined
   if (put === undefined) throw new ProtocolError('a frame to a keeper is no request')
   const base = versionOf(put.base)
   const version = versionOf(put.version)
@@ -66,19 +67,29 @@ export function decodeRequest(bytes: Uint8Array): KeepRequest {
   return { kind: 'put', id: entryId(put.id), base, version, from, parts: partsOf(put.parts), ttlMs }
 }
 
-/** @throws {ProtocolError} when the bytes are no answer, or cross a limit. */
-export function decodeAnswer(bytes: Uint8Array): KeepAnswer {
-  const { kept, entry, refused } = decode(bytes)
+/**
+ * Undefined for a kind of frame that is not known here: a later revision has it, and it is ignored (K3).
+ * @throws {ProtocolError} when the bytes are no answer, or cross a limit.
+ */
+export function decodeAnswer(bytes: Uint8Array): KeepAnswer | undefined {
+  const frame = decode(bytes)
+  const { kept, entry, refused } = frame
   if (kept !== undefined) return { kind: 'kept', version: versionOf(kept.version) }
   if (entry !== undefined) {
     if (entry.parts.length === 0) throw new ProtocolError('an entry has no parts')
     const leftMs = Math.min(entry.leftMs, keepTtlMaxMs)
     return { kind: 'entry', version: versionOf(entry.version), parts: partsOf(entry.parts), leftMs }
   }
+  if (isUnknown(frame, bytes)) return undefined
   if (refused === undefined) throw new ProtocolError('a frame from a keeper is no answer')
-  const reason = reasonNames.get(refused.reason)
-  if (reason === undefined) throw new ProtocolError('a keeper refuses without a reason')
+  // A reason of a later revision counts as no room: another keeper may have some.
+  const reason = reasonNames.get(refused.reason) ?? 'no-room'
   return { kind: 'refused', reason, version: versionOf(refused.version) }
+}
+
+/** A frame, and none of those of this revision. */
+function isUnknown(frame: KeepFrame, bytes: Uint8Array): boolean {
+  return bytes.length > 0 && Object.values(frame).every(each => each == null)
 }
 
 function decode(bytes: Uint8Array): KeepFrame {

@@ -1,7 +1,8 @@
 /** The typed form of what travels in /skein/keep/1.0.0, as `codec.ts` reads and writes it. */
+import type { Protocol } from '../base/protocol.ts'
 
-/** The protocol's name on the wire. */
-export const keepProtocol = '/skein/keep/1.0.0'
+/** The protocol, and the revisions of it that are spoken here. */
+export const keepProtocol: Protocol = { name: '/skein/keep', revisions: ['1.0.0'] }
 
 /** An entry as its keeper knows it: 64 lower-case hex digits that say nothing about name or key. */
 export type EntryId = string

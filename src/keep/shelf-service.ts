@@ -120,7 +120,9 @@ class Service implements ShelfService {
         try {
           // K2: whoever asks on without reading answers would have them pile up here.
           if (busy) throw new ProtocolError('a peer asks a keeper again before it has read the answer')
-          const { answer, saved, erased } = this.#shelf.handle(remote, decodeRequest(bytes), this.#now())
+          const request = decodeRequest(bytes)
+          if (request === undefined) return
+          const { answer, saved, erased } = this.#shelf.handle(remote, request, this.#now())
           for (const id of saved) this.#changed.add(id)
           this.#erased(erased)
           if (this.#changed.size > 0) this.#saveSoon()

@@ -549,6 +549,7 @@ export class Session {
     let fault: { readonly violation: ViolationKind; readonly message: string } | undefined
     try {
       const frame = decodeFrame(bytes)
+      if (frame === undefined) return
       if (frame.kind === 'refuse') this.#detourFailed(next)
       else if (frame.kind !== 'ack') {
         fault = { violation: 'unexpected', message: `${frame.kind} has no place on the way up` }
@@ -744,7 +745,7 @@ export class Session {
   }
 
   #onFrame(bytes: Uint8Array): void {
-    let frame: Frame
+    let frame: Frame | undefined
     try {
       frame = decodeFrame(bytes)
     } catch (error) {
@@ -752,6 +753,7 @@ export class Session {
       this.#violated(0, 'malformed', error.message)
       return
     }
+    if (frame === undefined) return
     if (this.#phase === 'closing') {
       if (frame.kind === 'closed') this.#finish(frame.hops)
     } else if (this.#phase === 'running') {

@@ -4,7 +4,7 @@
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { base58btc } from 'multiformats/bases/base58'
-import { Reason, StageFrame } from '../../protocols/stage.ts'
+import { StageFrame } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
@@ -16,18 +16,19 @@ const positionMax = 2 ** 31
 const layerMax = 65_536
 const peerBytesMax = 64
 
-const reasons: Readonly<Record<RefuseReason, Reason>> = {
-  'not-serving': Reason.NOT_SERVING,
-  'no-room': Reason.NO_ROOM,
-  gap: Reason.GAP,
-  'stale-epoch': Reason.STALE_EPOCH,
-  'next-lost': Reason.NEXT_LOST,
-  engine: Reason.ENGINE,
-  invalid: Reason.INVALID,
-  leaving: Reason.LEAVING,
-  'next-silent': Reason.NEXT_SILENT
+/** Reasons as numbers, as `protocols/stage.proto` lists them. */
+const reasons: Readonly<Record<RefuseReason, number>> = {
+  'not-serving': 1,
+  'no-room': 2,
+  gap: 3,
+  'stale-epoch': 4,
+  'next-lost': 5,
+  engine: 6,
+  invalid: 7,
+  leaving: 8,
+  'next-silent': 9
 }
-const reasonNames = new Map<Reason, RefuseReason>(
+const reasonNames = new Map<number, RefuseReason>(
   Object.entries(reasons).map(([name, reason]) => [reason, name as RefuseReason])
 )
 
@@ -114,11 +115,12 @@ function toWire(frame: Frame): StageFrame {
 }
 
 /**
- * Decodes and checks one frame. Hidden states are a view of `bytes`, not a copy.
+ * Decodes and checks one frame. Hidden states are a view of `bytes`, not a copy. Undefined for a kind of frame that is not
+ * known here: a later revision has it, and it is ignored (S18).
  *
  * @throws {ProtocolError} when the bytes are no frame, or hold values that no session could mean.
  */
-export function decodeFrame(bytes: Uint8Array): Frame {
+export function decodeFrame(bytes: Uint8Array): Frame | undefined {
   let wire: StageFrame
   try {
     wire = StageFrame.decode(bytes, { limits })
@@ -150,11 +152,10 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   if (wire.open != null) return fromOpen(wire.open)
   if (wire.refuse != null) {
     const { epoch, hop, reason, length, message } = wire.refuse
-    const name = reasonNames.get(reason)
-    if (name === undefined) throw new ProtocolError(`a refusal has a known reason, but a frame says ${reason}`)
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
     check(length <= positionMax, 'lengths are at most 2^31', length)
-    return { kind: 'refuse', epoch, hop, reason: name, length, message: plain(message) }
+    // A reason of a later revision counts as no room (S18): the hop is gone around, and nobody is charged.
+    return { kind: 'refuse', epoch, hop, reason: reasonNames.get(reason) ?? 'no-room', length, message: plain(message) }
   }
   if (wire.close != null) return { kind: 'close', epoch: wire.close.epoch }
   if (wire.closed != null) {
@@ -192,9 +193,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     const { epoch, next, failed, message } = wire.prepared
     return { kind: 'prepared', epoch, next, failed, message: plain(message) }
   }
-  throw new ProtocolError(
-    'a stage frame holds none of open, step, token, ack, refuse, close, closed, prepare, prepared, ask, standing'
-  )
+  if (bytes.length === 0) throw new ProtocolError('a stage frame is empty')
+  return undefined
 }
 
 function fromOpen(open: NonNullable<StageFrame['open']>): Frame {

@@ -1,9 +1,10 @@
 /** The typed form of every frame of /skein/stage/1.0.0, as `codec.ts` reads and writes them. */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
 import type { Sampling, StepInput } from '../engine/engine.ts'
 
-/** The protocol's name on the wire. */
-export const stageProtocol = '/skein/stage/1.0.0'
+/** The protocol, and the revisions of it that are spoken here. */
+export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['1.0.0'] }
 
 /** One stage in a route, as a session hands it to stages. */
 export interface RouteHop extends Range {

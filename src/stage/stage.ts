@@ -199,7 +199,7 @@ export class Stages {
   }
 
   #onFrame(link: Link, bytes: Uint8Array): void {
-    let frame: Frame
+    let frame: Frame | undefined
     try {
       frame = decodeFrame(bytes)
     } catch (error) {
@@ -207,6 +207,7 @@ export class Stages {
       this.#violate(link, { violation: 'malformed', message: error.message })
       return
     }
+    if (frame === undefined) return
     const fault = this.#take(link, frame, bytes.length)
     if (fault !== undefined) this.#violate(link, fault)
   }

@@ -1,6 +1,6 @@
 /** Bytes to typed frames and back. What can be said about a frame alone is checked here (promise P10). */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { ShardsFrame, Subject } from '../../protocols/shards.ts'
+import { ShardsFrame } from '../../protocols/shards.ts'
 import { unreachable } from '../base/assert.ts'
 import type { ModelId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
@@ -8,6 +8,8 @@ import { chunkBytes, supplyChunksMax } from '../limits.ts'
 import type { AnswerFrame, Frame, RequestFrame } from './frame.ts'
 
 const idBytes = 32
+/** Subjects of a refusal as numbers, as `protocols/shards.proto` lists them. */
+const subjects = { manifest: 1, file: 2, list: 3, range: 4 } as const
 
 /** Encodes one frame. The result is the caller's own. */
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -43,14 +45,14 @@ function toWire(frame: Frame): ShardsFrame {
     case 'refuse':
       switch (frame.subject) {
         case 'manifest':
-          return { refuse: { subject: Subject.MANIFEST, id: fromHex(frame.model), chunk: 0, offset: 0 } }
+          return { refuse: { subject: subjects.manifest, id: fromHex(frame.model), chunk: 0, offset: 0 } }
         case 'file':
-          return { refuse: { subject: Subject.FILE, id: fromHex(frame.file), chunk: 0, offset: 0 } }
+          return { refuse: { subject: subjects.file, id: fromHex(frame.file), chunk: 0, offset: 0 } }
         case 'list':
-          return { refuse: { subject: Subject.LIST, id: fromHex(frame.file), chunk: 0, offset: 0 } }
+          return { refuse: { subject: subjects.list, id: fromHex(frame.file), chunk: 0, offset: 0 } }
         case 'range': {
           const { file, chunk, offset } = frame
-          return { refuse: { subject: Subject.RANGE, id: fromHex(file), chunk, offset } }
+          return { refuse: { subject: subjects.range, id: fromHex(file), chunk, offset } }
         }
         default:
           return unreachable(frame)
@@ -60,8 +62,12 @@ function toWire(frame: Frame): ShardsFrame {
   }
 }
 
-/** Decodes and checks what a fetcher said. @throws {ProtocolError} when it is no request. */
-export function decodeRequest(bytes: Uint8Array): RequestFrame {
+/**
+ * Decodes and checks what a fetcher said. Undefined for a kind of frame that is not known here: a later revision has it, and
+ * it is ignored (W12).
+ * @throws {ProtocolError} when it is no request.
+ */
+export function decodeRequest(bytes: Uint8Array): RequestFrame | undefined {
   const wire = read(bytes)
   if (wire.rangeRequest != null) {
     const { file, chunk, offset, length } = wire.rangeRequest
@@ -74,11 +80,16 @@ export function decodeRequest(bytes: Uint8Array): RequestFrame {
   if (wire.manifestRequest != null) {
     return { kind: 'manifest-request', model: toHex(wire.manifestRequest.model) as ModelId }
   }
+  if (isUnknown(wire, bytes)) return undefined
   throw new ProtocolError('a frame to a source holds no request')
 }
 
-/** Decodes and checks what a source said. Data are views of `bytes`. @throws {ProtocolError} when it is no answer. */
-export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
+/**
+ * Decodes and checks what a source said. Data are views of `bytes`. Undefined for a kind of frame or of refusal that is not
+ * known here: a later revision has it, and it is ignored (W12).
+ * @throws {ProtocolError} when it is no answer.
+ */
+export function decodeAnswer(bytes: Uint8Array): AnswerFrame | undefined {
   const wire = read(bytes)
   if (wire.range != null) {
     const { file, chunk, offset, data, live } = wire.range
@@ -109,19 +120,25 @@ export function decodeAnswer(bytes: Uint8Array): AnswerFrame {
     const { subject, id, chunk, offset } = wire.refuse
     const hex = toHex(id)
     switch (subject) {
-      case Subject.MANIFEST:
+      case subjects.manifest:
         return { kind: 'refuse', subject: 'manifest', model: hex as ModelId }
-      case Subject.FILE:
+      case subjects.file:
         return { kind: 'refuse', subject: 'file', file: hex }
-      case Subject.LIST:
+      case subjects.list:
         return { kind: 'refuse', subject: 'list', file: hex }
-      case Subject.RANGE:
+      case subjects.range:
         return { kind: 'refuse', subject: 'range', file: hex, chunk, offset }
       default:
-        throw new ProtocolError('a refusal does not say what it refuses')
+        return undefined
     }
   }
+  if (isUnknown(wire, bytes)) return undefined
   throw new ProtocolError('a frame from a source holds no answer')
+}
+
+/** A frame, and none of those of this revision. */
+function isUnknown(wire: ShardsFrame, bytes: Uint8Array): boolean {
+  return bytes.length > 0 && Object.values(wire).every(frame => frame == null)
 }
 
 function read(bytes: Uint8Array): ShardsFrame {

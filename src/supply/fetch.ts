@@ -224,7 +224,8 @@ export class Fetch {
         const source = this.#sources.get(event.peer)
         if (source?.state !== 'open') break
         try {
-          this.#frame(source, decodeAnswer(event.bytes), nowMs)
+          const frame = decodeAnswer(event.bytes)
+          if (frame !== undefined) this.#frame(source, frame, nowMs)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error
           this.#violation(source, 'bad shards frame', error.message, nowMs)

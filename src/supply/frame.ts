@@ -1,8 +1,9 @@
 /** The typed form of every frame of /skein/shards/1.0.0, as `codec.ts` reads and writes them. */
 import type { ModelId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
 
-/** The protocol's name on the wire. */
-export const shardsProtocol = '/skein/shards/1.0.0'
+/** The protocol, and the revisions of it that are spoken here. */
+export const shardsProtocol: Protocol = { name: '/skein/shards', revisions: ['1.0.0'] }
 
 /** Digest of a file, a shard or a tokenizer: 64 lower-case hex digits of SHA-256. */
 export type FileId = string

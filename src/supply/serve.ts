@@ -130,12 +130,14 @@ export class Serve {
 
   #fromClient(client: Client, event: ServeEvent & { readonly kind: 'frame' | 'found' | 'ready' }): void {
     switch (event.kind) {
-      case 'frame':
-        if (!client.queue.push(decodeRequest(event.bytes))) {
+      case 'frame': {
+        const request = decodeRequest(event.bytes)
+        if (request !== undefined && !client.queue.push(request)) {
           throw new ProtocolError(`more than ${supplyRequestsMax} requests wait for answers`)
         }
         this.#next(client)
         break
+      }
       case 'found':
         if (client.current !== undefined) this.#found(client, client.current, event.found)
         break

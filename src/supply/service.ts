@@ -188,7 +188,8 @@ class Service implements Supply {
       channel.receive({
         onFrame: bytes => {
           try {
-            resolve(decodeAnswer(bytes))
+            const answer = decodeAnswer(bytes)
+            if (answer !== undefined) resolve(answer)
           } catch (error) {
             reject(error)
           }

@@ -1,12 +1,13 @@
 /** Watches over connections: gives the decider in `liveness.ts` its channels, counters and time, and does what it says. */
 import type { PeerId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
 import type { LossReason } from '../errors.ts'
 import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from '../limits.ts'
 import type { Channel, Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
 import { pause } from './pause.ts'
 
-export const aliveProtocol = '/skein/alive/1.0.0'
+export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.0.0'] }
 
 export interface AliveServiceInit {
   readonly links: Links

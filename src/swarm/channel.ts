@@ -13,6 +13,7 @@ type Handlers = Parameters<Channel['receive']>[0]
 /** What both kinds of channel share: frames that wait for a receiver, the one end, and those who wait for room. */
 abstract class BaseChannel implements Channel {
   readonly remote: PeerId
+  readonly revision: string
   bytesSent = 0
   bytesReceived = 0
   /** Set once, when the channel has ended: no error means it ended as agreed. */
@@ -25,8 +26,9 @@ abstract class BaseChannel implements Channel {
   #closeTold = false
   readonly #waiting = new Set<() => void>()
 
-  constructor(remote: PeerId) {
+  constructor({ remote, revision }: { remote: PeerId; revision: string }) {
     this.remote = remote
+    this.revision = revision
   }
 
   abstract send(frame: Uint8Array): boolean
@@ -122,11 +124,12 @@ export class StreamChannel extends BaseChannel {
     stream: Stream,
     init: {
       remote: PeerId
+      revision: string
       frameBytesMax: number
       onViolation?: (error: ProtocolError) => void
     }
   ) {
-    super(init.remote)
+    super(init)
     this.#stream = stream
     this.#decoder = new FrameDecoder({ frameBytesMax: init.frameBytesMax })
     this.#onViolation = init.onViolation ?? (() => {})
@@ -263,8 +266,8 @@ export class MemoryChannel extends BaseChannel {
   /** Bytes that this end sent and the other has not received yet. */
   inFlightBytes = 0
 
-  constructor(remote: PeerId, frameBytesMax: number) {
-    super(remote)
+  constructor({ frameBytesMax, ...init }: { remote: PeerId; revision: string; frameBytesMax: number }) {
+    super(init)
     this.#frameBytesMax = frameBytesMax
   }
 
@@ -327,10 +330,10 @@ export class MemoryChannel extends BaseChannel {
 /** Two ends of a channel from `self` to itself: what one sends, the other receives when the sender's turn is over. */
 export function memoryChannels(
   self: PeerId,
-  { frameBytesMax }: { frameBytesMax: number }
+  init: { revision: string; frameBytesMax: number }
 ): [MemoryChannel, MemoryChannel] {
-  const a = new MemoryChannel(self, frameBytesMax)
-  const b = new MemoryChannel(self, frameBytesMax)
+  const a = new MemoryChannel({ remote: self, ...init })
+  const b = new MemoryChannel({ remote: self, ...init })
   a.other = b
   b.other = a
   return [a, b]

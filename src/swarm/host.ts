@@ -19,6 +19,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { endAll } from '../base/ends.ts'
 import type { PeerId } from '../base/ids.ts'
+import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
 import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import {
   channelsOutMax,
@@ -78,6 +79,7 @@ export interface HostInit {
 }
 
 interface Handled {
+  readonly protocol: Protocol
   readonly inboundMax: number
   readonly frameBytesMax: number
   readonly background: boolean
@@ -150,7 +152,10 @@ export class Host implements Links {
   readonly self: PeerId
   readonly #init: HostInit
   readonly #node: Libp2p<Services>
+  /** Protocols that are spoken here, by name. */
   readonly #handled = new Map<string, Handled>()
+  /** Their ids on the wire. */
+  readonly #handledIds = new Set<string>()
   /** Inbound channels per peer and protocol. */
   readonly #inbound = new Map<string, Set<{ readonly closed: boolean }>>()
   readonly #channels = new Set<StreamChannel>()
@@ -280,14 +285,14 @@ export class Host implements Links {
     }
   }
 
-  async open(peer: PeerId, protocol: string, { signal }: { signal: AbortSignal }): Promise<Channel> {
+  async open(peer: PeerId, protocol: Protocol, { signal }: { signal: AbortSignal }): Promise<Channel> {
     signal.throwIfAborted()
     if (this.#stopped) throw new PeerLostError(peer, 'this peer is stopping')
-    const frameBytesMax = this.#handled.get(protocol)?.frameBytesMax ?? frameBytesDefaultMax
+    const frameBytesMax = this.#handled.get(protocol.name)?.frameBytesMax ?? frameBytesDefaultMax
     if (peer === this.self) return this.#openToSelf(protocol, frameBytesMax)
     const id = peerIdFromText(peer)
     // Whoever waits for a channel depends on the peer already: a silent one would keep it waiting.
-    const traffic = this.#handled.get(protocol)?.background === true ? undefined : this.#traffic.get(peer)
+    const traffic = this.#handled.get(protocol.name)?.background === true ? undefined : this.#traffic.get(peer)
     if (traffic !== undefined) this.#depend(traffic)
     try {
       return await this.#openTo(id, peer, protocol, { signal, frameBytesMax })
@@ -299,7 +304,7 @@ export class Host implements Links {
   async #openTo(
     id: Libp2pPeerId,
     peer: PeerId,
-    protocol: string,
+    protocol: Protocol,
     { signal, frameBytesMax }: { signal: AbortSignal; frameBytesMax: number }
   ): Promise<Channel> {
     const tried = new Set<Connection>()
@@ -308,14 +313,14 @@ export class Host implements Links {
       try {
         connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#reach(id, peer, signal))
         tried.add(connection)
-        const stream = await connection.newStream(protocol, { signal, maxOutboundStreams: channelsOutMax })
+        const stream = await connection.newStream(protocolIds(protocol), { signal, maxOutboundStreams: channelsOutMax })
         return this.#channel(stream, peer, protocol, frameBytesMax)
       } catch (error) {
         signal.throwIfAborted()
         // One of two connections may have been closed under us as a duplicate: the other one counts.
         const other = this.#preferred(this.#node.getConnections(id))
         if (connection?.status !== 'open' && other !== undefined && !tried.has(other)) continue
-        const message = `${peer} cannot be reached for ${protocol}: ${(error as Error).message}`
+        const message = `${peer} cannot be reached for ${protocol.name}: ${(error as Error).message}`
         throw new PeerLostError(peer, message, this.#losses.get(peer))
       }
     }
@@ -328,7 +333,7 @@ export class Host implements Links {
   }
 
   async handle(
-    protocol: string,
+    protocol: Protocol,
     {
       inboundMax,
       frameBytesMax,
@@ -336,17 +341,21 @@ export class Host implements Links {
     }: { inboundMax: number; frameBytesMax: number; background?: boolean },
     handler: (channel: Channel) => void
   ): Promise<void> {
-    this.#handled.set(protocol, { inboundMax, frameBytesMax, background, handler })
-    await this.#node.handle(protocol, (stream, connection) => this.#accept(protocol, stream, connection), {
+    const ids = protocolIds(protocol)
+    this.#handled.set(protocol.name, { protocol, inboundMax, frameBytesMax, background, handler })
+    for (const id of ids) this.#handledIds.add(id)
+    await this.#node.handle(ids, (stream, connection) => this.#accept(protocol, stream, connection), {
       // Ours is the limit that counts, per peer; this one, per connection, only bounds what it has to look at.
       maxInboundStreams: 2 * inboundMax,
       maxOutboundStreams: channelsOutMax
     })
   }
 
-  async unhandle(protocol: string): Promise<void> {
-    this.#handled.delete(protocol)
-    await this.#node.unhandle(protocol)
+  async unhandle(protocol: Protocol): Promise<void> {
+    const ids = protocolIds(protocol)
+    this.#handled.delete(protocol.name)
+    for (const id of ids) this.#handledIds.delete(id)
+    await this.#node.unhandle(ids)
   }
 
   watch(peer: PeerId): () => void {
@@ -370,43 +379,45 @@ export class Host implements Links {
     await this.#node.stop()
   }
 
-  #accept(protocol: string, stream: Stream, connection: Connection): void {
+  #accept(protocol: Protocol, stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
-    const handled = this.#handled.get(protocol)
-    if (handled === undefined || this.#stopped || this.#isFull(protocol, peer)) {
-      stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol}`))
+    const handled = this.#handled.get(protocol.name)
+    if (handled === undefined || this.#stopped || this.#isFull(protocol.name, peer)) {
+      stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol.name}`))
       return
     }
     const channel = this.#channel(stream, peer, protocol, handled.frameBytesMax)
-    this.#inboundOf(protocol, peer).add(channel)
+    this.#inboundOf(protocol.name, peer).add(channel)
     handled.handler(channel)
   }
 
   /** Inbound channels of a protocol and peer that have not ended. */
-  #inboundOf(protocol: string, peer: PeerId): Set<{ readonly closed: boolean }> {
-    const key = `${peer} ${protocol}`
+  #inboundOf(name: string, peer: PeerId): Set<{ readonly closed: boolean }> {
+    const key = `${peer} ${name}`
     const channels = this.#inbound.get(key) ?? new Set()
     this.#inbound.set(key, channels)
     for (const channel of channels) if (channel.closed) channels.delete(channel)
     return channels
   }
 
-  #isFull(protocol: string, peer: PeerId): boolean {
-    if (this.#inboundOf(protocol, peer).size < (this.#handled.get(protocol)?.inboundMax ?? 0)) return false
+  #isFull(name: string, peer: PeerId): boolean {
+    if (this.#inboundOf(name, peer).size < (this.#handled.get(name)?.inboundMax ?? 0)) return false
     this.#init.onViolation?.(peer, 'too many channels')
     return true
   }
 
-  #channel(stream: Stream, peer: PeerId, protocol: string, frameBytesMax: number): StreamChannel {
+  #channel(stream: Stream, peer: PeerId, protocol: Protocol, frameBytesMax: number): StreamChannel {
     const channel = new StreamChannel(stream, {
       remote: peer,
+      // Negotiation ends with one of those that were offered.
+      revision: revisionOf(protocol, stream.protocol) ?? protocol.revisions[0]!,
       frameBytesMax,
       onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
     })
     if (!channel.closed) {
       this.#channels.add(channel)
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true })
-      if (this.#handled.get(protocol)?.background !== true) this.#watch(stream, peer)
+      if (this.#handled.get(protocol.name)?.background !== true) this.#watch(stream, peer)
     }
     return channel
   }
@@ -424,14 +435,17 @@ export class Host implements Links {
     if (traffic.channels === 1) this.#init.onWatch?.()
   }
 
-  #openToSelf(protocol: string, frameBytesMax: number): Channel {
-    const handled = this.#handled.get(protocol)
-    if (handled === undefined) throw new PeerLostError(this.self, `this peer does not speak ${protocol}`)
-    if (this.#isFull(protocol, this.self)) {
-      throw new PeerLostError(this.self, `this peer has enough channels of ${protocol} to itself`)
+  #openToSelf({ name, revisions }: Protocol, frameBytesMax: number): Channel {
+    const handled = this.#handled.get(name)
+    const revision = revisions.find(each => handled?.protocol.revisions.includes(each))
+    if (handled === undefined || revision === undefined) {
+      throw new PeerLostError(this.self, `this peer does not speak ${name}`)
     }
-    const [near, far] = memoryChannels(this.self, { frameBytesMax })
-    this.#inboundOf(protocol, this.self).add(far)
+    if (this.#isFull(name, this.self)) {
+      throw new PeerLostError(this.self, `this peer has enough channels of ${name} to itself`)
+    }
+    const [near, far] = memoryChannels(this.self, { revision, frameBytesMax })
+    this.#inboundOf(name, this.self).add(far)
     // As from a stranger: the handler runs in its own turn.
     setImmediate(() => handled.handler(far))
     return near
@@ -461,7 +475,7 @@ export class Host implements Links {
     if (this.#node.getConnections(connection.remotePeer).length > 0 || !this.#connected.has(peer)) return
     this.#connected.delete(peer)
     this.#traffic.delete(peer)
-    for (const protocol of this.#handled.keys()) this.#inbound.delete(`${peer} ${protocol}`)
+    for (const name of this.#handled.keys()) this.#inbound.delete(`${peer} ${name}`)
     this.#init.onDisconnect?.(peer)
   }
 
@@ -480,7 +494,7 @@ export class Host implements Links {
 
   /** Channels of protocols that are handled here, on one connection. */
   #carries(connection: Connection): number {
-    return connection.streams.filter(({ protocol }) => this.#handled.has(protocol)).length
+    return connection.streams.filter(({ protocol }) => this.#handledIds.has(protocol)).length
   }
 
   /** Only the smaller id closes, and only what carries no channel of ours: the other end would lose frames. */

@@ -4,11 +4,14 @@
  * makes them from its radio. One compliance suite holds both to this contract.
  */
 import type { PeerId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
 
 /** A bidirectional, ordered, reliable channel of frames to one peer, for one protocol. */
 export interface Channel {
   /** Who is at the other end; authenticated by the handshake. */
   readonly remote: PeerId
+  /** The revision of the protocol that both ends speak here. */
+  readonly revision: string
   /** Bytes of frames with their length prefixes, below which only Yamux and Noise add theirs. */
   readonly bytesSent: number
   readonly bytesReceived: number
@@ -36,22 +39,23 @@ export interface Channel {
 export interface Links {
   readonly self: PeerId
   /**
-   * Opens a channel. A channel to `self` runs in memory.
-   * @throws {PeerLostError} when the peer cannot be reached or does not speak the protocol.
+   * Opens a channel in the newest revision that both ends speak. A channel to `self` runs in memory.
+   * @throws {PeerLostError} when the peer cannot be reached or speaks none of these revisions.
    * @throws the signal's reason.
    */
-  open(peer: PeerId, protocol: string, options: { signal: AbortSignal }): Promise<Channel>
+  open(peer: PeerId, protocol: Protocol, options: { signal: AbortSignal }): Promise<Channel>
   /**
-   * Accepts channels of a protocol. At most `inboundMax` per remote peer are open at once; more are aborted.
+   * Accepts channels of a protocol, in any revision named. At most `inboundMax` per remote peer are open at once; more are
+   * aborted.
    * `background`: an open channel of it does not mean that anything depends on its peer, as one of all others does:
    * silence of a peer with such a channel is noticed sooner.
    */
   handle(
-    protocol: string,
+    protocol: Protocol,
     options: { inboundMax: number; frameBytesMax: number; background?: boolean },
     handler: (channel: Channel) => void
   ): Promise<void>
-  unhandle(protocol: string): Promise<void>
+  unhandle(protocol: Protocol): Promise<void>
   /**
    * Something depends on a peer although no channel to it may be open here: its silence is noticed as soon as that of
    * one with a channel. Ends with the function returned, or with its connection.

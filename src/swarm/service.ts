@@ -8,6 +8,7 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { type End, endAll } from '../base/ends.ts'
 import type { PeerId, ShardId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
 import { DataDirectoryError } from '../errors.ts'
 import {
   announceDebounceMs,
@@ -40,7 +41,7 @@ import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameByte
 import { SeqFile } from './seq-file.ts'
 import { parseSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
 
-export const recordsProtocol = '/skein/records/1.0.0'
+export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.0.0'] }
 
 export interface SwarmInit {
   /** The data directory: opened already, or its path, which is then opened and closed here. */

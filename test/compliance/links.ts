@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
+import type { Protocol } from '../../src/base/protocol.ts'
 import type { Channel, Links } from '../../src/swarm/links.ts'
 
 /** Two peers that can reach each other. */
@@ -67,8 +68,15 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
         const target = (): Links => (far === 'oneself' ? pair.a : pair.b)
 
         /** A fresh protocol at the target, and whoever knocks there. */
-        async function serve(limits: { inboundMax?: number; frameBytesMax?: number } = {}) {
-          const protocol = `/skein/test-${protocols++}/1.0.0`
+        async function serve({
+          revisions = ['1.0.0'],
+          ...limits
+        }: {
+          revisions?: readonly string[]
+          inboundMax?: number
+          frameBytesMax?: number
+        } = {}) {
+          const protocol: Protocol = { name: `/skein/test-${protocols++}`, revisions }
           const inbound: Channel[] = []
           await target().handle(protocol, { inboundMax: 8, frameBytesMax: 4 << 20, ...limits }, channel => {
             inbound.push(channel)
@@ -76,7 +84,8 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
           return {
             protocol,
             inbound,
-            open: () => pair.a.open(target().self, protocol, { signal: signal() })
+            open: (spoken = revisions) =>
+              pair.a.open(target().self, { name: protocol.name, revisions: spoken }, { signal: signal() })
           }
         }
 
@@ -308,9 +317,27 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
           await near.channel.close()
         })
 
+        it('both ends speak the newest revision that they have in common', async () => {
+          const { open, inbound } = await serve({ revisions: ['1.2.0', '1.1.0', '1.0.0'] })
+          for (const spoken of [['1.2.0', '1.1.0'], ['1.3.0', '1.1.0', '1.0.0'], ['1.0.0']]) {
+            const common = spoken.find(each => each !== '1.3.0')
+            const before = inbound.length
+            const near = watch(await open(spoken))
+            await until(() => inbound.length === before + 1, 'the channel arrives')
+            const far = watch(inbound.at(-1)!)
+            expect([near.channel.revision, far.channel.revision]).toEqual([common, common])
+            near.channel.send(Uint8Array.of(1))
+            await until(() => far.frames.length === 1, 'it works')
+            await near.channel.close()
+          }
+          await expect(open(['2.0.0'])).rejects.toMatchObject({ name: 'PeerLostError' })
+        })
+
         it('open() throws PeerLostError for a protocol that is not, or no longer, spoken', async () => {
           const { protocol, open } = await serve()
-          await expect(pair.a.open(target().self, '/skein/never/1.0.0', { signal: signal() })).rejects.toMatchObject({
+          await expect(
+            pair.a.open(target().self, { name: '/skein/never', revisions: ['1.0.0'] }, { signal: signal() })
+          ).rejects.toMatchObject({
             name: 'PeerLostError',
             peer: target().self
           })
@@ -327,7 +354,9 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
     }
 
     it('open() throws PeerLostError for a peer that cannot be reached', async () => {
-      await expect(pair.a.open(pair.stranger, '/skein/test/1.0.0', { signal: signal() })).rejects.toMatchObject({
+      await expect(
+        pair.a.open(pair.stranger, { name: '/skein/test', revisions: ['1.0.0'] }, { signal: signal() })
+      ).rejects.toMatchObject({
         name: 'PeerLostError',
         peer: pair.stranger
       })

@@ -87,7 +87,7 @@ class Kit {
   }
 
   get sent(): Frame[] {
-    return this.effects.flatMap(effect => (effect.kind === 'send' ? [decodeFrame(effect.bytes)] : []))
+    return this.effects.flatMap(effect => (effect.kind === 'send' ? [decodeFrame(effect.bytes)!] : []))
   }
 
   /** `[position, end, sample]` of the steps that were just sent. */

@@ -3,6 +3,8 @@ import type { PeerId } from '../../src/base/ids.ts'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import { linksCompliance } from '../compliance/links.ts'
 
+const t = { name: '/t', revisions: ['1.0.0'] }
+
 const id = (name: string): PeerId => `12D3KooW${name}` as PeerId
 
 linksCompliance('memory links', async () => {
@@ -24,10 +26,10 @@ describe('losses in a memory world', () => {
     const a = world.join(id('A'))
     const b = world.join(id('B'))
     const closes: string[] = []
-    await b.handle('/t', { inboundMax: 4, frameBytesMax: 100 }, channel =>
+    await b.handle(t, { inboundMax: 4, frameBytesMax: 100 }, channel =>
       channel.receive({ onFrame: () => {}, onClose: error => closes.push(`b: ${error?.name}`) })
     )
-    const channel = await a.open(b.self, '/t', { signal })
+    const channel = await a.open(b.self, t, { signal })
     channel.receive({ onFrame: () => {}, onClose: error => closes.push(`a: ${error?.name}`) })
     return { world, a, b, closes }
   }
@@ -38,9 +40,9 @@ describe('losses in a memory world', () => {
     await turn()
     expect(closes.sort()).toEqual(['a: PeerLostError', 'b: PeerLostError'])
     expect(world.openEnds).toBe(0)
-    await expect(a.open(b.self, '/t', { signal })).rejects.toMatchObject({ name: 'PeerLostError', peer: b.self })
+    await expect(a.open(b.self, t, { signal })).rejects.toMatchObject({ name: 'PeerLostError', peer: b.self })
     world.heal(a.self, b.self)
-    await (await a.open(b.self, '/t', { signal })).close()
+    await (await a.open(b.self, t, { signal })).close()
   })
 
   test('a killed peer is silent; the other end hears that it is gone', async () => {
@@ -48,7 +50,7 @@ describe('losses in a memory world', () => {
     world.kill(b.self)
     await turn()
     expect(closes).toEqual(['a: PeerLostError'])
-    await expect(a.open(b.self, '/t', { signal })).rejects.toMatchObject({ name: 'PeerLostError' })
-    await expect(b.open(a.self, '/t', { signal })).rejects.toMatchObject({ name: 'PeerLostError' })
+    await expect(a.open(b.self, t, { signal })).rejects.toMatchObject({ name: 'PeerLostError' })
+    await expect(b.open(a.self, t, { signal })).rejects.toMatchObject({ name: 'PeerLostError' })
   })
 })

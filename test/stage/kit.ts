@@ -25,7 +25,7 @@ export class Kit {
   do(event: StageEvent): Seen[] {
     return this.stages
       .handle(event, this.nowMs)
-      .map(effect => (effect.kind === 'send' ? { ...effect, frame: decodeFrame(effect.bytes) } : effect))
+      .map(effect => (effect.kind === 'send' ? { ...effect, frame: decodeFrame(effect.bytes)! } : effect))
       .map(({ ...effect }) => {
         if (effect.kind === 'send') delete (effect as { bytes?: unknown }).bytes
         return effect

@@ -20,7 +20,7 @@ async function talk(links: Links, to: TestPeer): Promise<Talk> {
   const channel = await links.open(to.id, stageProtocol, { signal })
   const heard: Frame[] = []
   const ends: (Error | undefined)[] = []
-  channel.receive({ onFrame: bytes => heard.push(decodeFrame(bytes)), onClose: error => ends.push(error) })
+  channel.receive({ onFrame: bytes => heard.push(decodeFrame(bytes)!), onClose: error => ends.push(error) })
   return { channel, heard, ends }
 }
 

@@ -229,7 +229,7 @@ class Flock {
 
   #answer(asker: Node, peer: PeerId, bytes: Uint8Array): void {
     const source = this.#nodes.get(peer)!
-    const request = decodeRequest(bytes)
+    const request = decodeRequest(bytes)!
     if (request.kind === 'manifest-request') throw new Error('a fetcher of files asks for no manifest')
     const { file } = request
     const { content, list } = this.#files.get(file)!

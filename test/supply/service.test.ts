@@ -193,7 +193,7 @@ describe('a fetch', () => {
     await liar.links.handle(shardsProtocol, { inboundMax: 2, frameBytesMax: supplyFrameBytesMax }, channel =>
       channel.receive({
         onFrame: async bytes => {
-          const request = decodeRequest(bytes)
+          const request = decodeRequest(bytes)!
           if (request.kind === 'watch') {
             channel.send(encodeFrame({ kind: 'state', file: request.file, whole: true, chunks: new Uint8Array(0) }))
           } else if (request.kind === 'list-request') {
@@ -302,7 +302,7 @@ function sentBy({ swarm }: Member): () => number {
     if (protocol !== shardsProtocol) return channel
     const send = channel.send.bind(channel)
     channel.send = frame => {
-      const request = decodeRequest(frame)
+      const request = decodeRequest(frame)!
       if (request.kind === 'range-request') bytes += request.length
       return send(frame)
     }

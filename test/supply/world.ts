@@ -228,7 +228,7 @@ class FetchWorld {
   #answer(peer: PeerId, stream: number, bytes: Uint8Array): void {
     const { rate = 1_000, delayMs = 1, silentMs, has, lies } = this.#sources[peer]!
     if (silentMs !== undefined && this.#nowMs >= silentMs) return
-    const request = decodeRequest(bytes)
+    const request = decodeRequest(bytes)!
     const { content, list, wanted } = this.#file
     const { file } = wanted
     const owns = (chunk: number): boolean => has === undefined || has.includes(chunk)

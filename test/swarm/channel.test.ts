@@ -3,7 +3,7 @@ import type { PeerId } from '../../src/base/ids.ts'
 import { memoryChannels } from '../../src/swarm/channel.ts'
 
 it('a frame to oneself arrives after its sender’s turn, before anything that the sender wakes then', async () => {
-  const [near, far] = memoryChannels('self' as PeerId, { frameBytesMax: 100 })
+  const [near, far] = memoryChannels('self' as PeerId, { revision: '1.0.0', frameBytesMax: 100 })
   const order: string[] = []
   far.receive({ onFrame: ([byte]) => order.push(`frame ${byte}`), onClose: () => order.push('closed') })
   near.send(Uint8Array.of(1))

@@ -25,10 +25,14 @@ async function connect(): Promise<{ near: Channel; far: Channel; bytesBack: () =
   const [a, b] = [await startHost(), await startHost()]
   await a.dial([multiaddr(b.addresses[0]!)], { signal: AbortSignal.timeout(30_000) })
   let far: Channel | undefined
-  await b.handle('/skein/test/1.0.0', { inboundMax: 1, frameBytesMax: 4 << 20 }, channel => {
+  await b.handle({ name: '/skein/test', revisions: ['1.0.0'] }, { inboundMax: 1, frameBytesMax: 4 << 20 }, channel => {
     far = channel
   })
-  const near = await a.open(b.self, '/skein/test/1.0.0', { signal: AbortSignal.timeout(30_000) })
+  const near = await a.open(
+    b.self,
+    { name: '/skein/test', revisions: ['1.0.0'] },
+    { signal: AbortSignal.timeout(30_000) }
+  )
   await until(() => far !== undefined, 'the channel arrives', 30_000)
   const traffic = [...b.traffic].find(({ peer }) => peer === a.self)!
   return { near, far: far!, bytesBack: () => traffic.bytesOut }

@@ -15,11 +15,11 @@ const common = { config, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, neighbou
 const b = await createSwarm({ ...common, listen: ['/ip4/127.0.0.2/tcp/0'], dataDir: join(root!, 'b') })
 const c = await createSwarm({ ...common, dataDir: join(root!, 'c') })
 const a = await createSwarm({ ...common, dataDir: join(root!, 'a'), bootstrap: [b.addresses[0]!, c.addresses[0]!] })
-await b.links.handle('/test/1.0.0', { inboundMax: 4, frameBytesMax: 1024 }, channel =>
+await b.links.handle({ name: '/test', revisions: ['1.0.0'] }, { inboundMax: 4, frameBytesMax: 1024 }, channel =>
   channel.receive({ onFrame: () => {}, onClose: () => {} })
 )
 await until(() => connectedCount(a) === 2, 'they meet')
-const channel = await a.links.open(b.id, '/test/1.0.0', { signal: AbortSignal.timeout(5000) })
+const channel = await a.links.open(b.id, { name: '/test', revisions: ['1.0.0'] }, { signal: AbortSignal.timeout(5000) })
 const lost = new Promise<PeerLostError>(resolve => {
   channel.receive({ onFrame: () => {}, onClose: error => resolve(error as PeerLostError) })
 })

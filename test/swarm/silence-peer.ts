@@ -13,7 +13,7 @@ const swarm = await createSwarm({
   mdns: false,
   neighbours: false
 })
-await swarm.links.handle('/test/1.0.0', { inboundMax: 4, frameBytesMax: 1 << 20 }, channel =>
+await swarm.links.handle({ name: '/test', revisions: ['1.0.0'] }, { inboundMax: 4, frameBytesMax: 1 << 20 }, channel =>
   channel.receive({ onFrame: () => {}, onClose: () => {} })
 )
 console.log(JSON.stringify({ id: swarm.id, addresses: swarm.addresses }))

@@ -53,7 +53,11 @@ interface Watched {
 }
 
 async function watch(swarm: Swarm, peer: PeerId): Promise<Watched> {
-  const channel = await swarm.links.open(peer, '/test/1.0.0', { signal: AbortSignal.timeout(5000) })
+  const channel = await swarm.links.open(
+    peer,
+    { name: '/test', revisions: ['1.0.0'] },
+    { signal: AbortSignal.timeout(5000) }
+  )
   const watched: Watched = { channel, closed: undefined }
   channel.receive({
     onFrame: () => {},
