@@ -19,9 +19,9 @@ import {
 } from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
 import { findDetour } from '../src/route/detour.ts'
-import { place } from '../src/route/place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
+import { placementRow, Searches } from '../src/route/searches.ts'
 import {
   type Holding,
   type Hop,
@@ -167,6 +167,7 @@ const stayHeardMs = 1_000
 export class Brain {
   readonly #host: BrainHost
   readonly #stages: Stages
+  readonly #searches = new Searches()
   readonly #planner: Planner
   readonly #presence: Presence
   readonly #membership: Membership
@@ -205,7 +206,7 @@ export class Brain {
   constructor(host: BrainHost) {
     this.#host = host
     this.#stages = new Stages({ self: host.self, retainBytesMax: 0 })
-    this.#planner = new Planner(host.self, host.nowMs())
+    this.#planner = new Planner(host.self, host.nowMs(), this.#searches)
     this.#presence = new Presence(host.self)
     const membershipHost = {
       self: host.self,
@@ -318,7 +319,9 @@ export class Brain {
   }
 
   #isLacking(): boolean {
-    return place(this.#obtainable(this.#present()), this.#host.shape).missing !== null
+    const { nowMs, shape } = this.#host
+    const plan = this.#searches.planSoon(this.#obtainable(this.#present()), shape, nowMs()) ?? this.#planner.plan
+    return plan !== null && plan.missing !== null
   }
 
   /** With what others can give, where somebody lacks something. */
@@ -442,7 +445,7 @@ export class Brain {
       // Loads and charges change all the time; what placement makes of them is in its own bounds.
       const charge = view?.battery ?? 1
       const battery = charge < batteryWeakRatio ? 2 : charge < batteryWeakIdleRatio ? 1 : 0
-      entry = { view, key: keyOf(JSON.stringify({ ...view, sessions: 0, battery })) }
+      entry = { view, key: view === undefined ? 0 : keyOf(`${placementRow({ ...view, battery: null })} ${battery}`) }
       views.set(record, entry)
     }
     return entry
@@ -892,6 +895,7 @@ export class Brain {
           doubtful,
           inflight: this.#inflight,
           waitedMs,
+          search: (views, shape) => this.#searches.planSoon(views, shape, this.#host.nowMs()),
           ...(layerClasses === undefined ? {} : { layerClasses })
         })
         if (answer.kind === 'hops') pin.note(answer.hops, peers)

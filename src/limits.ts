@@ -396,6 +396,14 @@ export const drainPollMs = 100
 
 // ── Route: service ────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * A peer looks at what records and connections have changed this long after the first of them: those of one burst count as
+ * one change.
+ */
+export const lookMs = 5
+/** After a look it waits for so many times what that took, up to the second: records may come faster than they are weighed. */
+export const lookShare = 4
+export const lookMaxMs = 1_000
 /** A route that is waited for is looked for again this often, besides at every change: batteries and loads drift. */
 export const routePollMs = 500
 /**
@@ -595,6 +603,13 @@ export const swarmFileBytesMax = 4096
 
 // ── Route: planner ────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * While what placement reads goes on changing, a plan that somebody can wait for is searched for this often: a search over
+ * hundreds of peers takes 100 ms.
+ */
+export const planSearchMs = 500
+/** Plans that are remembered, with the views that they follow from: what the planner sees, and what a few sessions do. */
+export const searchesMax = 8
 /** Quiet time of the view before a peer acts on a plan: records cross a LAN in tens of ms, peers start at once. */
 export const planSettleMs = 400
 /** Where the view never gets quiet, a peer acts after this all the same. */

@@ -12,7 +12,9 @@ import { openLibrary } from './model/library.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
 import { ClassPin } from './route/class-pin.ts'
+import { Looking } from './route/looking-service.ts'
 import { Routing } from './route/routing-service.ts'
+import { Searches } from './route/searches.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from './route/view.ts'
 import { Seeker } from './seeker.ts'
 import { ServedModel, type ShardFetch } from './served-model.ts'
@@ -264,6 +266,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #parts = new Map<ModelId, Promise<ModelParts>>()
   readonly #covered = new Map<ModelId, boolean>()
   readonly #generating = new AbortController()
+  readonly #searches = new Searches()
   readonly #routing: Routing
   #stages!: StageService
   #supply!: Supply
@@ -280,6 +283,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #announced = ''
   #stopping: Promise<void> | undefined
   #ends: End[] = []
+  readonly #looking = new Looking(() => this.#look())
 
   constructor(swarm: Swarm, swarmName: string, store: ModelStore) {
     super()
@@ -287,7 +291,11 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#swarm = swarm
     this.#swarmName = swarmName
     this.#store = store
-    this.#routing = new Routing({ self: swarm.id, peers: model => this.#reachable(model) })
+    this.#routing = new Routing({
+      self: swarm.id,
+      peers: model => this.#reachable(model),
+      searches: this.#searches
+    })
   }
 
   async start({
@@ -342,7 +350,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
           onWarning,
           onStage: ({ cacheBytesFree: _, serving, ...stage }) =>
             this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
-          onFetch: fetch => this.#emit('shards:fetch', fetch)
+          onFetch: fetch => this.#emit('shards:fetch', fetch),
+          searches: this.#searches
         },
         { signal }
       )
@@ -367,16 +376,18 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       onWarning
     })
     swarm.addEventListener('battery', ({ detail }) => this.#departure.onBattery(detail.battery))
-    swarm.addEventListener('record', () => this.#onRecord())
+    swarm.addEventListener('record', () => this.#looking.changed())
+    ends.push(async () => this.#looking.stop())
     swarm.addEventListener('join', ({ detail }) => {
       this.#routing.met()
       this.#emit('peer:join', detail)
+      this.#looking.changed()
     })
     swarm.addEventListener('leave', ({ detail }) => {
       this.#leaving.delete(detail.peer)
       this.#routing.met()
       this.#emit('peer:leave', detail)
-      this.#onRecord()
+      this.#looking.changed()
     })
     swarm.addEventListener('warning', ({ detail }) => this.#emit('warning', detail))
     swarm.addEventListener('violation', ({ detail }) =>
@@ -384,7 +395,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     )
     const load = setInterval(() => this.#announceLoad(), loadAnnounceMs).unref()
     ends.push(async () => clearInterval(load))
-    this.#onRecord()
+    this.#looking.now()
   }
 
   get addresses(): readonly string[] {
@@ -487,24 +498,25 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     }
     try {
       await serve(await this.#seeker.seek(nameOrId, { signal, onState }))
-      this.#onRecord()
+      this.#looking.changed()
     } catch (error) {
       // What it cannot serve it can still ask others about.
       if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${(error as Error).message}`)
     }
   }
 
-  #onRecord(): void {
+  #look(): void {
     this.#served?.placement.changed()
     this.#supply.changed()
     this.#routing.changed()
-    for (const { record } of this.#swarm.records()) {
+    const records = this.#swarm.records()
+    for (const { record } of records) {
       if (record.leaving === this.#leaving.has(record.peer)) continue
       if (record.leaving) this.#leaving.add(record.peer)
       else this.#leaving.delete(record.peer)
       this.#emit('peer:leaving', { peer: record.peer, leaving: record.leaving })
     }
-    for (const { id, coverage } of modelCoverage(this.#swarm.records())) {
+    for (const { id, coverage } of modelCoverage(records)) {
       const covered = coverage.every(count => count > 0)
       if (covered === (this.#covered.get(id) ?? false)) continue
       this.#covered.set(id, covered)
@@ -592,9 +604,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   /** Peers that are about to go, and those of a route whose stage on it is. */
   #leavingOn(route: readonly Hop[], model: ModelId): ReadonlySet<PeerId> {
-    const records = new Map(this.#swarm.records().map(({ record }) => [record.peer, record]))
     const going = route.filter(hop => {
-      const stage = records.get(hop.peer)?.stages.find(each => each.model === model && sameRange(each, hop))
+      const stage = this.#swarm.recordOf(hop.peer)?.stages.find(each => each.model === model && sameRange(each, hop))
       return stage?.serving === false
     })
     return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])

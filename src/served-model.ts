@@ -14,6 +14,7 @@ import { type ShardEntry, shardName, stageShards } from './model/manifest.ts'
 import type { ModelStore, StoredModel } from './model/store.ts'
 import { rangesWhere } from './route/coverage.ts'
 import { Placement } from './route/placement-service.ts'
+import type { Searches } from './route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from './route/view.ts'
 import { shapeOf, shareMemory } from './shape.ts'
 import { sourcesOf } from './sources.ts'
@@ -38,6 +39,8 @@ export interface ServedModelInit {
   readonly onStage: (stage: StageOffer) => void
   /** Shards are fetched from other peers, or have come. */
   readonly onFetch: (fetch: ShardFetch) => void
+  /** Shared with the sessions that wait for a route. */
+  readonly searches: Searches
 }
 
 /** A fetch of shards from other peers. */
@@ -136,7 +139,8 @@ export class ServedModel {
         this.#going = ranges
         init.swarm.announce({ stages: this.offers })
       },
-      onWarning: init.onWarning
+      onWarning: init.onWarning,
+      searches: init.searches
     })
   }
 

@@ -4,6 +4,7 @@ import { excludedGraceMs, gatheringMs, missingGraceMs } from '../limits.ts'
 import { explainNoRoute } from './explain.ts'
 import { place } from './place.ts'
 import { findRoute } from './route.ts'
+import type { Search } from './searches.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 export interface RouteQuestion {
@@ -19,6 +20,8 @@ export interface RouteQuestion {
   readonly settledMs?: number
   /** [layers] the numeric classes that the session began with; undefined before its first route. */
   readonly layerClasses?: readonly string[]
+  /** Finds the plan that says whether budgets suffice. @default {@link place} */
+  readonly search?: Search
 }
 
 export type RouteAnswer =
@@ -33,7 +36,7 @@ export type RouteAnswer =
  * failed: a broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
-  const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, ...options } = question
+  const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, search = place, ...options } = question
   const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
   const hops =
     // Who is about to go gets no new session where there is a way around it.
@@ -47,10 +50,24 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }
   const isSettled = waitedMs >= missingGraceMs && settledMs >= gatheringMs
-  return isSettled && place(peers, model).missing !== null ? { kind: 'lacking' } : { kind: 'wait' }
+  const missing = isSettled ? (search(peers, model)?.missing ?? null) : null
+  return missing === null ? { kind: 'wait' } : { kind: 'lacking' }
 }
 
-/** The sentence for a person whose session gets no route. */
-export function noRouteSentence(peers: readonly PeerView[], model: ModelShape, excluded: ReadonlySet<PeerId>): string {
-  return `${model.name} cannot answer: ${explainNoRoute(peers, model, excluded)?.reason ?? 'no route was found'}`
+/** The sentence for a person whose session gets no route; undefined where that takes a search for which it is too early. */
+export function noRouteSentence(peers: readonly PeerView[], model: ModelShape, excluded: ReadonlySet<PeerId>): string
+export function noRouteSentence(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  excluded: ReadonlySet<PeerId>,
+  search: Search
+): string | undefined
+export function noRouteSentence(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  excluded: ReadonlySet<PeerId>,
+  search: Search = place
+): string | undefined {
+  const why = explainNoRoute(peers, model, excluded, search)
+  return why === undefined ? undefined : `${model.name} cannot answer: ${why?.reason ?? 'no route was found'}`
 }

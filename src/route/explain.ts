@@ -4,6 +4,7 @@ import { formatBytes } from '../base/units.ts'
 import { coverage, rangesWhere } from './coverage.ts'
 import { place } from './place.ts'
 import { isServed } from './route.ts'
+import type { Search } from './searches.ts'
 import type { ModelShape, PeerView } from './view.ts'
 
 /** Why there is no route. */
@@ -14,12 +15,24 @@ export interface NoRoute {
   readonly reason: string
 }
 
-/** Says why routing finds nothing, or null when it does find a route. */
+/** Says why routing finds nothing, or null when it does find a route; undefined where `search` finds no plan now. */
 export function explainNoRoute(
   peers: readonly PeerView[],
   model: ModelShape,
-  excluded: ReadonlySet<PeerId> = new Set()
-): NoRoute | null {
+  excluded?: ReadonlySet<PeerId>
+): NoRoute | null
+export function explainNoRoute(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  excluded: ReadonlySet<PeerId>,
+  search: Search
+): NoRoute | null | undefined
+export function explainNoRoute(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  excluded: ReadonlySet<PeerId> = new Set(),
+  search: Search = place
+): NoRoute | null | undefined {
   const present = peers.filter(view => !excluded.has(view.peer))
   if (isServed(present, model)) return null
   const counts = coverage(present, model)
@@ -44,7 +57,9 @@ export function explainNoRoute(
   ] as const) {
     if (!held) return { layers, reason: `${unserved}: no peer has the shard of the ${part}` }
   }
-  const { missing } = place(present, model)
+  const plan = search(present, model)
+  if (plan === undefined) return undefined
+  const { missing } = plan
   if (missing !== null) {
     const budget = present.reduce((sum, view) => sum + view.budgetBytes, 0)
     const who = present.length === 1 ? 'the one peer gives' : `the ${present.length} peers give`

@@ -3,9 +3,10 @@
  * loaded and unloaded as it says.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { type Missing, place } from './place.ts'
+import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
+import { Searches } from './searches.ts'
 import { type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
 
 export interface PlacementInit {
@@ -24,10 +25,13 @@ export interface PlacementInit {
   /** These stages are about to go, and no others: sessions that run through them had better move on. @default nobody is told */
   readonly onGoing?: (ranges: readonly Range[]) => void
   readonly onWarning: (message: string) => void
+  /** @default its own: nobody shares what it finds */
+  readonly searches?: Searches
 }
 
 export class Placement {
   readonly #init: PlacementInit
+  readonly #searches: Searches
   readonly #planner: Planner
   readonly #abort = new AbortController()
   readonly #work = new Set<Promise<void>>()
@@ -40,8 +44,9 @@ export class Placement {
 
   constructor(init: PlacementInit) {
     this.#init = init
+    this.#searches = init.searches ?? new Searches()
     this.#presence = new Presence(init.self)
-    this.#planner = new Planner(init.self, performance.now())
+    this.#planner = new Planner(init.self, performance.now(), this.#searches)
   }
 
   /** To be called when a record, a connection or the number of sessions has changed. */
@@ -54,9 +59,10 @@ export class Placement {
     this.#feed({ kind: 'view', peers: this.#present(), model: this.#init.model })
   }
 
-  /** What the budgets of the present peers lack to cover the model, or null. */
+  /** What the budgets of the present peers lack to cover the model, or null; what they did while too much changes. */
   missing(): Missing | null {
-    return place(this.#present(), this.#init.model).missing
+    const plan = this.#searches.planSoon(this.#present(), this.#init.model, performance.now()) ?? this.#planner.plan
+    return plan?.missing ?? null
   }
 
   /** Stops planning, aborts a load under way and waits for its end. Stages that are loaded stay the caller's. */

@@ -15,9 +15,9 @@ import {
   planSettleMaxMs,
   planSettleMs
 } from '../limits.ts'
-import type { PlacePolicy, Plan } from './place.ts'
-import { defaultPolicy, place, planned } from './place.ts'
+import { type Plan, planned } from './place.ts'
 import { isServed } from './route.ts'
+import { placementKey, Searches } from './searches.ts'
 import type { ModelShape, PeerView } from './view.ts'
 import { canHold, sameRange, stageBytes } from './view.ts'
 
@@ -58,11 +58,13 @@ interface Failure {
 
 export class Planner {
   readonly #self: PeerId
-  readonly #policy: PlacePolicy
+  readonly #searches: Searches
   readonly #startedAtMs: number
   #view: { readonly peers: readonly PeerView[]; readonly model: ModelShape } | null = null
-  /** What placement reads of the view, except this peer's stages and measured speeds, which always vary a little. */
+  /** What a change of the view is waited for to settle: all that placement reads but this peer's stages, speeds and charges. */
   #content = ''
+  /** All that placement reads of the view but this peer's stages. */
+  #key = ''
   #changedAtMs = 0
   /** Since when a change waits to be acted on. */
   #pendingSinceMs: number | null = null
@@ -71,13 +73,17 @@ export class Planner {
   /** At most one per range that was tried; cleared when the view changes the plan. */
   readonly #failures = new Map<string, Failure>()
   #plan: Plan | null = null
+  /** The view has changed since the plan was searched for. */
+  #isStale = false
+  #searchedMs = Number.NEGATIVE_INFINITY
   /** The plan that a stage of this peer is unloaded for, and what was seen then. */
   #begun: { readonly plan: Plan; readonly content: string } | null = null
 
-  constructor(self: PeerId, nowMs: number, policy: PlacePolicy = defaultPolicy) {
+  /** @param searches @default its own: nobody shares what it finds */
+  constructor(self: PeerId, nowMs: number, searches = new Searches()) {
     this.#self = self
     this.#startedAtMs = nowMs
-    this.#policy = policy
+    this.#searches = searches
   }
 
   /** The latest plan that this peer follows, or null before the first. */
@@ -111,8 +117,10 @@ export class Planner {
   #note(event: PlannerEvent, nowMs: number): void {
     if (event.kind === 'view') {
       const content = this.#contentOf(event.peers, event.model)
+      const key = `${event.model.id} ${placementKey(this.#withoutOwn(event.peers))}`
       this.#view = { peers: event.peers, model: event.model }
-      this.#plan = null
+      if (key !== this.#key) this.#isStale = true
+      this.#key = key
       if (event.peers.some(view => view.peer !== this.#self)) this.#seenOthers = true
       if (content === this.#content) return
       this.#content = content
@@ -150,21 +158,39 @@ export class Planner {
     const { model } = this.#view
     const self = this.#view.peers.find(view => view.peer === this.#self)
     if (self === undefined) return []
-    const own = [...this.#own.values()]
     // One thing at a time: its end is an event.
-    const busy = own.find(stage => stage.state !== 'serving')
+    const busy = [...this.#own.values()].find(stage => stage.state !== 'serving')
     if (busy !== undefined && (busy.state === 'unloading' || this.#pendingSinceMs === null)) return []
     const dueAtMs = this.#dueAtMs(self, model)
     if (nowMs < dueAtMs) return [{ kind: 'wake', atMs: dueAtMs }]
+    // Speeds and charges are not waited for to settle, but they may change without end.
+    const searchAtMs = this.#searchedMs + planSettleMs
+    const isTooEarly = this.#plan !== null && this.#pendingSinceMs === null && nowMs < searchAtMs
     this.#pendingSinceMs = null
 
     const peers = this.#peers()
     // Without the stage it has dropped for a plan, this peer would find another one, in which others keep what they are
     // about to drop for the same plan. If all seen is as it was, it goes on with the one that it has begun.
     if (this.#begun?.content === this.#content) this.#plan = this.#begun.plan
+    else if (this.#isStale && !isTooEarly) this.#plan = null
     this.#begun = null
-    this.#plan ??= place(peers, model, this.#policy)
-    const target = this.#plan.stages.get(this.#self) ?? null
+    if (this.#plan === null) {
+      this.#plan = this.#searches.plan(peers, model, nowMs)
+      this.#searchedMs = nowMs
+      this.#isStale = false
+    }
+    const effects = this.#follow(this.#plan, peers, busy, nowMs)
+    const isResting = effects.every(effect => effect.kind === 'wake')
+    if (!this.#isStale || !isResting) return effects
+    return [...effects, { kind: 'wake', atMs: searchAtMs > nowMs ? searchAtMs : nowMs + planSettleMs }]
+  }
+
+  /** What this peer does for a plan now. */
+  #follow(plan: Plan, peers: readonly PeerView[], busy: Own | undefined, nowMs: number): PlannerEffect[] {
+    const { model } = this.#view!
+    const self = peers.find(view => view.peer === this.#self)!
+    const own = [...this.#own.values()]
+    const target = plan.stages.get(this.#self) ?? null
     if (busy !== undefined) {
       if (target !== null && sameRange(busy.range, target)) return []
       return this.#unload(busy)
@@ -217,6 +243,10 @@ export class Planner {
     const whole = { start: 0, end: model.layers }
     if (!this.#seenOthers && (self.pinned !== null || canHold(self, model, whole))) return Number.NEGATIVE_INFINITY
     return this.#seenOthers ? settled : Math.max(settled, this.#startedAtMs + planAloneMs)
+  }
+
+  #withoutOwn(peers: readonly PeerView[]): PeerView[] {
+    return peers.map(view => (view.peer === this.#self ? { ...view, stages: [] } : view))
   }
 
   /** The view with this peer's stages as they are now. */

@@ -5,16 +5,21 @@ import { routePollMs } from '../limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
 import { findDetour } from './detour.ts'
+import type { Plan } from './place.ts'
+import { type Search, Searches } from './searches.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 export interface RoutingInit {
   readonly self: PeerId
   /** The peers that a route for a model may use now, this one included. */
   readonly peers: (model: ModelShape) => readonly PeerView[]
+  /** @default its own: nobody shares what it finds */
+  readonly searches?: Searches
 }
 
 export class Routing {
   readonly #init: RoutingInit
+  readonly #searches: Searches
   /** This peer's own sessions per peer on their routes: they count before anyone announces them. */
   readonly #inflight = new Map<PeerId, number>()
   #changed = Promise.withResolvers<void>()
@@ -23,6 +28,7 @@ export class Routing {
 
   constructor(init: RoutingInit) {
     this.#init = init
+    this.#searches = init.searches ?? new Searches()
   }
 
   /** To be called when a record or a connection has changed: whoever waits for a route looks again. */
@@ -31,17 +37,16 @@ export class Routing {
     this.#changed = Promise.withResolvers<void>()
   }
 
-  /** To be called when a peer has come or gone: others may be on their way. */
+  /** To be called when a peer has come or gone, before `changed`: others may be on their way. */
   met(): void {
     this.#metMs = performance.now()
-    this.changed()
   }
 
   /**
    * Hops for one session, counted as in flight until `release`. Waits while peers load; `asking.ts` decides. The
    * session's `pin` makes stand-ins of its first numeric classes come first, and is told what the route has. `onWait` is
-   * called whenever there is no route yet, and again when that may have changed; what it is given says what is missing,
-   * and plans a placement to find out.
+   * called whenever there is no route yet, and again when that may have changed; what it is given says what is missing, which
+   * takes a search for a plan at times.
    * @throws {NotCoveredError} that says what is missing: soon where the present budgets cannot cover the model, else
    *   when the signal aborts before there is a route.
    */
@@ -61,16 +66,19 @@ export class Routing {
     }
   ): Promise<readonly Hop[]> {
     const startMs = performance.now()
+    let said: string | undefined
     for (;;) {
       const peers = this.#init.peers(model)
       const nowMs = performance.now()
       const layerClasses = pin?.layerClasses
+      const search: Search = (views, shape) => this.#searches.planSoon(views, shape, nowMs)
       const answer = answerRoute(peers, model, {
         from: this.#init.self,
         excluded,
         inflight: this.#inflight,
         waitedMs: nowMs - startMs,
         settledMs: nowMs - this.#metMs,
+        search,
         ...(doubtful === undefined ? {} : { doubtful }),
         ...(layerClasses === undefined ? {} : { layerClasses })
       })
@@ -80,8 +88,11 @@ export class Routing {
         return answer.hops
       }
       if (answer.kind === 'lacking' || signal.aborted)
-        throw new NotCoveredError(noRouteSentence(peers, model, excluded))
-      onWait?.(() => noRouteSentence(peers, model, excluded))
+        throw new NotCoveredError(noRouteSentence(peers, model, excluded, this.#always)!)
+      onWait?.(() => {
+        said = noRouteSentence(peers, model, excluded, search) ?? said
+        return said ?? noRouteSentence(peers, model, excluded, this.#always)!
+      })
       await this.#nextChange(signal)
     }
   }
@@ -108,6 +119,9 @@ export class Routing {
     pin.note(hops, peers)
     return { route: hops, exact: pin.exact }
   }
+
+  readonly #always = (peers: readonly PeerView[], model: ModelShape): Plan =>
+    this.#searches.plan(peers, model, performance.now())
 
   /** A session has left a route that is counted for another one, which it found by `detour`. */
   moved(from: readonly Hop[], to: readonly Hop[]): void {

@@ -142,8 +142,21 @@ export function stageBytes(model: ModelShape, { start, end }: Range): number {
   return bytes
 }
 
+/** What was made of each record that is still alive: many look at it, and it does not change. */
+const views = new WeakMap<SwarmRecord, Map<ModelId, PeerView | undefined>>()
+
 /** One peer's record as placement and routing see it for one model; undefined when it offers nothing of that model. */
 export function viewOf(record: SwarmRecord, model: ModelId): PeerView | undefined {
+  const made = views.get(record) ?? new Map<ModelId, PeerView | undefined>()
+  // Of those models only that it offers, which are few.
+  if (!made.has(model) && record.models.some(offer => offer.model === model)) {
+    made.set(model, readView(record, model))
+    views.set(record, made)
+  }
+  return made.get(model)
+}
+
+function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
   const offer = record.models.find(each => each.model === model)
   if (offer === undefined) return undefined
   return {

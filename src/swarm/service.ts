@@ -97,6 +97,8 @@ export interface Swarm {
   readonly links: Links
   /** Live records, the own one first. */
   records(): readonly SwarmPeer[]
+  /** One peer's live record, this one's own included: what a session asks for five times a second. */
+  recordOf(peer: PeerId): SwarmRecord | undefined
   /** Changes the own record. Changes within {@link announceDebounceMs} travel as one. */
   announce(change: Announcement): void
   discovery(): readonly { readonly way: string; readonly state: string }[]
@@ -345,6 +347,11 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       connected,
       unreachable: !connected && this.#dialer.hasFailed(record.peer)
     }))
+  }
+
+  recordOf(peer: PeerId): SwarmRecord | undefined {
+    const record = this.#records.get(peer)
+    return record === undefined || peer !== this.id ? record : { ...record, ...this.#content }
   }
 
   announce(change: Announcement): void {

@@ -1,0 +1,73 @@
+/**
+ * One search for all who ask. A plan depends on nothing but what placement reads of the views, so it is looked for again
+ * only where that has changed: the planner, sessions that wait and whoever asks for the status share what was found.
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
+import type { ModelId } from '../base/ids.ts'
+import { planSearchMs, searchesMax } from '../limits.ts'
+import { type Plan, place } from './place.ts'
+import type { ModelShape, PeerView } from './view.ts'
+
+/** Finds a plan; undefined when it is too early to search again. */
+export type Search = (peers: readonly PeerView[], model: ModelShape) => Plan | undefined
+
+export class Searches {
+  readonly #search: (peers: readonly PeerView[], model: ModelShape) => Plan
+  /** What was found lately, the newest last. */
+  readonly #found = new Map<string, Plan>()
+  readonly #searchedMs = new Map<ModelId, number>()
+
+  /** @param search @default {@link place} with the policy that all peers share */
+  constructor(search: (peers: readonly PeerView[], model: ModelShape) => Plan = (peers, model) => place(peers, model)) {
+    this.#search = search
+  }
+
+  /** The plan over these views: known, or searched for now. */
+  plan(peers: readonly PeerView[], model: ModelShape, nowMs: number): Plan {
+    const key = keyOf(peers, model)
+    const known = this.#found.get(key)
+    this.#found.delete(key)
+    const plan = known ?? this.#search(peers, model)
+    if (known === undefined) this.#searchedMs.set(model.id, nowMs)
+    this.#found.set(key, plan)
+    if (this.#found.size > searchesMax) this.#found.delete(this.#found.keys().next().value!)
+    if (this.#searchedMs.size > searchesMax) this.#searchedMs.delete(this.#searchedMs.keys().next().value!)
+    return plan
+  }
+
+  /** The same for those who can do without: undefined while the last search for this model is younger than {@link planSearchMs}. */
+  planSoon(peers: readonly PeerView[], model: ModelShape, nowMs: number): Plan | undefined {
+    const searchedMs = this.#searchedMs.get(model.id) ?? Number.NEGATIVE_INFINITY
+    const isDue = nowMs - searchedMs >= planSearchMs
+    return isDue || this.#found.has(keyOf(peers, model)) ? this.plan(peers, model, nowMs) : undefined
+  }
+}
+
+function keyOf(peers: readonly PeerView[], model: ModelShape): string {
+  return `${model.id} ${placementKey(peers)}`
+}
+
+/** The same digest for views that placement takes for equal, in whatever order they are. */
+export function placementKey(peers: readonly PeerView[]): string {
+  return bytesToHex(sha256(utf8ToBytes(peers.map(placementRow).sort().join('\n'))))
+}
+
+/** What placement reads of one view. Charges count in whole percents, as gauges give them. */
+export function placementRow(view: PeerView): string {
+  const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, visitMs, layerMs, numericClass } = view
+  const { stages, battery, leaving = false, obtainable } = view
+  const charge = battery === null ? '' : Math.round(battery * 100)
+  const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}`
+  const disk = `${rangesText(held)}/${flags}/${pinned === null ? '' : rangesText([pinned])}`
+  const loaded = stages.map(({ start, end, serving }) => `${start}-${end}${serving ? '' : '?'}`).join()
+  const others =
+    obtainable === undefined
+      ? ''
+      : `${rangesText(obtainable.held)}${obtainable.holdsEmbedding ? 'e' : ''}${obtainable.holdsHead ? 'h' : ''}`
+  return `${peer} ${budgetBytes} ${disk} ${loaded} ${others} ${visitMs} ${layerMs} ${charge} ${JSON.stringify(numericClass)}`
+}
+
+function rangesText(ranges: readonly { readonly start: number; readonly end: number }[]): string {
+  return ranges.map(({ start, end }) => `${start}-${end}`).join()
+}
