@@ -27,6 +27,12 @@ export class UnknownModelError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when a model is to be removed that a running peer serves. */
+export class ModelInUseError extends SkeinError {
+  override readonly name = 'ModelInUseError'
+  readonly exitCode = 3
+}
+
 /** Thrown when a shard's or the tokenizer's bytes do not have the digest that the manifest gives. */
 export class CorruptShardError extends SkeinError {
   override readonly name = 'CorruptShardError'

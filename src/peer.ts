@@ -9,13 +9,14 @@ import { CorruptShardError, InvalidOptionError, PeerLeavingError, UnknownModelEr
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
 import { drainMs, loadAnnounceMs, minBudgetBytes } from './limits.ts'
 import { openLibrary } from './model/library.ts'
-import type { ModelStore, StoredModel } from './model/store.ts'
+import type { ModelStore, RemovedModel, StoredModel } from './model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
 import { ClassPin } from './route/class-pin.ts'
 import { Looking } from './route/looking-service.ts'
 import { Routing } from './route/routing-service.ts'
 import { Searches } from './route/searches.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from './route/view.ts'
+import { removeFrom } from './remove-model.ts'
 import { Seeker } from './seeker.ts'
 import { ServedModel, type ShardFetch } from './served-model.ts'
 import type { Generation } from './session/generation.ts'
@@ -164,6 +165,12 @@ export interface Peer {
    * @throws the signal's reason; the announcement stands.
    */
   drain(options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<DrainReport>
+  /**
+   * Removes a model from this peer's directory: its manifest, and the files that no other model there has.
+   * @throws {ModelInUseError} when it is the one that this peer serves
+   * @throws {UnknownModelError} {InvalidOptionError} when there is none of that name or id, or it ships with Skein
+   */
+  removeModel(nameOrId: string): Promise<RemovedModel>
   addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
@@ -273,6 +280,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #seeker!: Seeker
   /** Undefined until the model is here. */
   #served: ServedModel | undefined
+  /** The model that it serves, or is about to. */
+  #serving: ModelId | undefined
   /** Why it is not here yet. */
   #seeking: string | undefined
   #kept!: KeptSessions
@@ -335,8 +344,9 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
     ends.push(() => this.#supply.stop())
     this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
-    const serve = (model: StoredModel, signal: AbortSignal): Promise<ServedModel> =>
-      ServedModel.start(
+    const serve = (model: StoredModel, signal: AbortSignal): Promise<ServedModel> => {
+      this.#serving = model.id
+      return ServedModel.start(
         {
           dataDir,
           store: this.#store,
@@ -355,6 +365,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         },
         { signal }
       )
+    }
     if (typeof model === 'string') {
       swarm.announce({ budgetBytes })
       this.#seeking = `looking for the model '${model}'`
@@ -473,6 +484,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   drain({ deadlineMs = drainMs, signal }: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<DrainReport> {
     return this.#departure.drain({ deadlineMs, ...(signal === undefined ? {} : { signal }) })
+  }
+
+  removeModel(nameOrId: string): Promise<RemovedModel> {
+    return removeFrom(this.#store, nameOrId, this.#serving)
   }
 
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {

@@ -24,6 +24,7 @@ const arrows: Record<string, readonly string[]> = {
   'shape.ts': ['route', 'engine', 'model', 'base'],
   'sources.ts': ['swarm/record', 'base'],
   'seeker.ts': ['sources.ts', 'supply', 'model', 'swarm', 'base'],
+  'remove-model.ts': ['model', 'swarm', 'base'],
   'served-model.ts': ['shape.ts', 'sources.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
   'kept-sessions.ts': ['keep', 'session', 'swarm', 'base'],
   'departure.ts': ['route', 'stage', 'swarm', 'base'],
@@ -31,6 +32,7 @@ const arrows: Record<string, readonly string[]> = {
     'status.ts',
     'departure.ts',
     'kept-sessions.ts',
+    'remove-model.ts',
     'served-model.ts',
     'seeker.ts',
     'shape.ts',
@@ -47,6 +49,7 @@ const arrows: Record<string, readonly string[]> = {
   ],
   'index.ts': [
     'peer.ts',
+    'remove-model.ts',
     'departure.ts',
     'keep',
     'shape.ts',
@@ -91,7 +94,7 @@ const doers = [
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/(peer|departure|served-model|seeker|kept-sessions)\.ts$/,
+  /^src\/(peer|departure|remove-model|served-model|seeker|kept-sessions)\.ts$/,
   /^src\/(cli|api)\//
 ]
 

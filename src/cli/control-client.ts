@@ -1,6 +1,13 @@
 /** The command's end of the control socket. */
 import { createConnection, type Socket } from 'node:net'
-import { type DrainReport, type GenerationEvent, PeerNotRunningError, SkeinError, type Status } from '../index.ts'
+import {
+  type DrainReport,
+  type GenerationEvent,
+  PeerNotRunningError,
+  type RemovedModel,
+  SkeinError,
+  type Status
+} from '../index.ts'
 import {
   type ControlFailure,
   type ControlForget,
@@ -14,7 +21,7 @@ import {
   readResponse,
   socketPath
 } from './control.ts'
-import { controlResponseBytesMax, controlSilenceMs, controlStatusMs } from './limits.ts'
+import { controlRemoveMs, controlResponseBytesMax, controlSilenceMs, controlStatusMs } from './limits.ts'
 
 /** Thrown when the peer answers with an error: it keeps its name, sentence and exit code on this side. */
 export class RemoteError extends SkeinError {
@@ -85,6 +92,29 @@ export async function askForget(
 ): Promise<number> {
   for await (const response of ask(dataDir, { v: controlVersion, op: 'forget', session }, controlStatusMs, signal)) {
     if (response.kind === 'forgotten') return response.peers
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
+ * Has the peer of a data directory remove a model from it.
+ *
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason; the model is removed all the same.
+ */
+export async function askRemoveModel(
+  dataDir: string,
+  model: string,
+  { signal }: { signal: AbortSignal }
+): Promise<RemovedModel> {
+  for await (const response of ask(
+    dataDir,
+    { v: controlVersion, op: 'remove-model', model },
+    controlRemoveMs,
+    signal
+  )) {
+    if (response.kind === 'model-removed') return response.removed
   }
   throw endedEarly(dataDir)
 }

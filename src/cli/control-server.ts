@@ -27,7 +27,7 @@ import { describeFailure } from './failure.ts'
 import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
 
 /** What of a peer its control socket hands out. */
-export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget'> & {
+export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget' | 'removeModel'> & {
   /** Has the peer go; whoever asked may close the connection meanwhile. */
   drain(): Promise<DrainReport>
 }
@@ -148,6 +148,8 @@ async function* respond(
     yield { kind: 'drained', report: await peer.drain() }
   } else if (request.op === 'forget') {
     yield { kind: 'forgotten', peers: await peer.forget(given<KeptSessionName>(request.session), { signal }) }
+  } else if (request.op === 'remove-model') {
+    yield { kind: 'model-removed', removed: await peer.removeModel(request.model) }
   } else {
     const generation = start(peer, request, signal)
     // Its failure arrives through the events; here it must not count as unhandled.

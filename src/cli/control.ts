@@ -1,5 +1,5 @@
 /**
- * What `skein ask`, `skein status` and `skein drain` say to the peer of a data directory, over a Unix socket in that
+ * What `skein ask`, `skein status`, `skein drain` and others say to the peer of a data directory, over a Unix socket in that
  * directory. One connection carries one request; both ways it is JSON, one object a line. Whoever closes
  * the connection before its end cancels the request. The directory's owner alone can connect.
  */
@@ -8,7 +8,7 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { DrainReport, GenerationEvent, Status } from '../index.ts'
+import type { DrainReport, GenerationEvent, RemovedModel, Status } from '../index.ts'
 import { controlRequestBytesMax, socketPathBytesMax } from './limits.ts'
 
 /** Raised when a message changes its meaning; a peer and a command of different versions refuse each other. */
@@ -51,7 +51,8 @@ const requestSchema = z.discriminatedUnion('op', [
     v: z.literal(controlVersion),
     op: z.literal('forget'),
     session: z.strictObject(named)
-  })
+  }),
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('remove-model'), model: z.string().min(1).max(256) })
 ])
 
 /** A request on a control socket. */
@@ -67,6 +68,15 @@ const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('status'), status: z.looseObject({ self: z.string() }) }),
   z.looseObject({ kind: z.literal('drained'), report: z.looseObject({ ms: z.number() }) }),
   z.looseObject({ kind: z.literal('forgotten'), peers: z.int().nonnegative() }),
+  z.looseObject({
+    kind: z.literal('model-removed'),
+    removed: z.looseObject({
+      name: z.string(),
+      id: z.string(),
+      bytesFreed: z.number().nonnegative(),
+      unreadable: z.array(z.string())
+    })
+  }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
   z.looseObject({
     kind: z.literal('error'),
@@ -94,6 +104,7 @@ export type ControlResponse =
   | { readonly kind: 'drained'; readonly report: DrainReport }
   /** How many peers had the session. */
   | { readonly kind: 'forgotten'; readonly peers: number }
+  | { readonly kind: 'model-removed'; readonly removed: RemovedModel }
   | { readonly kind: 'event'; readonly event: GenerationEvent }
   | { readonly kind: 'error'; readonly error: ControlFailure }
   | { readonly kind: 'end' }

@@ -240,7 +240,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await drain({ ...options, data: dataOf(options) }, context)
     })
 
-  const model = command(program, 'model', 'Import, list, show and verify models.')
+  const model = command(program, 'model', 'Import, list, show, verify and remove models.')
   command(
     model,
     'import <dir>',
@@ -280,6 +280,18 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .action(async (name: string | undefined, options) => {
       const { modelVerify } = await import('./model.ts')
       await modelVerify(name, { ...options, data: dataOf(options) }, context)
+    })
+
+  command(
+    model,
+    'rm <name>',
+    'Remove a model, by name or id: its manifest, and the files that no other model here has.'
+  )
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { modelRm } = await import('./model.ts')
+      await modelRm(name, { ...options, data: dataOf(options) }, context)
     })
 
   command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')

@@ -1,6 +1,15 @@
-/** `skein model`: what models are in a data directory. */
-import { formatBytes, InvalidManifestError, importModel, listModels, showModel, verifyModel } from '../index.ts'
+/** `skein model`: what models are in a data directory, into it and out of it. */
+import {
+  formatBytes,
+  InvalidManifestError,
+  importModel,
+  listModels,
+  removeModel,
+  showModel,
+  verifyModel
+} from '../index.ts'
 import type { CommandContext } from './context.ts'
+import { askRemoveModel, reachable } from './control-client.ts'
 import { note, paint, say, sayJson, table } from './output.ts'
 
 interface ModelFlags {
@@ -112,6 +121,23 @@ export async function modelVerify(
     else say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})`)
   }
   if (broken.length > 0) throw new InvalidManifestError(`what cannot be used was not verified: ${broken.join('; ')}`)
+}
+
+/**
+ * Removes one model, and says how much room that made.
+ *
+ * @throws {UnknownModelError} {InvalidOptionError} when there is none of that name or id, or it ships with Skein
+ * @throws {ModelInUseError} when the peer that runs on the data directory serves it
+ */
+export async function modelRm(name: string, flags: ModelFlags, { signal }: CommandContext): Promise<void> {
+  const isRunning = await reachable(flags.data)
+  const removed = isRunning ? await askRemoveModel(flags.data, name, { signal }) : await removeModel(flags.data, name)
+  const { unreadable, ...rest } = removed
+  if (flags.json) sayJson({ event: 'removed', ...rest })
+  else say(`removed ${removed.name}, id ${removed.id}: ${formatBytes(removed.bytesFreed)} freed`)
+  if (unreadable.length > 0) {
+    note(`skein: warning: its files stay until nothing is left that may list them: ${unreadable.join('; ')}`)
+  }
 }
 
 function totalBytes({ manifest }: StoredModel): number {

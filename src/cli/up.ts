@@ -72,6 +72,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
         generate: (prompt, options) => peer.generate(prompt, options),
         resume: (name, options) => peer.resume(name, options),
         forget: (session, options) => peer.forget(session, options),
+        removeModel: nameOrId => peer.removeModel(nameOrId),
         drain: () => {
           draining ??= peer.drain()
           // Whoever asked is told before the socket closes.

@@ -10,7 +10,19 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { type FileHandle, copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import {
+  type FileHandle,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile
+} from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { readPlainFile } from '../base/plain-file.ts'
@@ -44,6 +56,16 @@ export interface StoredModel {
   readonly shipped: boolean
 }
 
+/** What became of a model that was removed. */
+export interface RemovedModel {
+  readonly id: ModelId
+  readonly name: string
+  /** Bytes of the disk that are free now; what another model shares stays. */
+  readonly bytesFreed: number
+  /** Why no file was removed yet: manifests here that cannot be read, and might list any of them. */
+  readonly unreadable: readonly string[]
+}
+
 /** A file that was written whole and checked: its place and what it holds. */
 export interface StoredFile {
   readonly path: string
@@ -62,7 +84,7 @@ interface NamedFile {
 }
 
 const temporaryPrefix = '.writing-'
-/** A list of the files that a running import has added, one digest a line. */
+/** A list of the files that a running import has added, or that a removal takes, one digest a line. */
 const journalPrefix = '.importing-'
 const partialPrefix = '.partial-'
 
@@ -91,8 +113,8 @@ export class ModelStore {
   }
 
   /**
-   * Removes what processes that no longer run have left: half-written files, all files of a half-done import, and
-   * what had come of files that no model here lists any more.
+   * Removes what processes that no longer run have left: half-written files, all files of a half-done import or removal,
+   * and what had come of files that no model here lists any more.
    */
   async sweep(): Promise<void> {
     const folder = path.join(this.own, 'shards')
@@ -102,7 +124,7 @@ export class ModelStore {
       const file = path.join(folder, name)
       if (prefix === journalPrefix) {
         const digests = (await readFile(file, 'utf8')).split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
-        await this.#removeUnlisted(digests)
+        if ((await this.#removeUnlisted(digests)).unreadable.length > 0) continue
       }
       await rm(file, { force: true })
     }
@@ -341,12 +363,12 @@ export class ModelStore {
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
   async begin(): Promise<Addition> {
     await mkdir(path.join(this.own, 'shards'), { recursive: true })
-    const journal = path.join(this.own, 'shards', `${journalPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+    const journal = this.#journal()
     return new Addition(
       await open(journal, 'wx'),
       journal,
       () => this.#temporary(),
-      digests => this.#removeUnlisted(digests)
+      async digests => void (await this.#removeUnlisted(digests))
     )
   }
 
@@ -391,8 +413,9 @@ export class ModelStore {
   async nameIsFree(name: string, same: (model: StoredModel) => boolean): Promise<void> {
     const other = (await this.list()).find(model => model.manifest.name === name && !same(model))
     if (other === undefined) return
-    const way = other.shipped ? 'choose another name' : 'choose another name, or remove that model first'
-    throw new ImportError(`the name ${name} belongs to another model, ${other.id.slice(0, 12)}: ${way}`)
+    const id = other.id.slice(0, 12)
+    const way = other.shipped ? 'choose another name' : `choose another name, or first remove it: skein model rm ${id}`
+    throw new ImportError(`the name ${name} belongs to another model, ${id}: ${way}`)
   }
 
   /**
@@ -400,26 +423,29 @@ export class ModelStore {
    *
    * @throws {InvalidOptionError} when the model ships with the package
    */
-  async remove(model: StoredModel): Promise<void> {
-    if (model.shipped) {
-      throw new InvalidOptionError(`${model.manifest.name} ships with the package and cannot be removed`)
-    }
-    await rm(path.join(this.own, 'manifests', `${model.id}.json`), { force: true })
-    await this.#removeUnlisted(files(model).map(file => file.sha256))
+  async remove(model: StoredModel): Promise<RemovedModel> {
+    const { id, manifest, shipped } = model
+    if (shipped) throw new InvalidOptionError(`${manifest.name} ships with Skein and cannot be removed`)
+    const digests = files(model).map(file => file.sha256)
+    const journal = this.#journal()
+    // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
+    // then a file may stay behind, but room can be made.
+    await writeFile(journal, `${digests.join('\n')}\n`, { flag: 'wx' }).catch(() => {})
+    await rm(path.join(this.own, 'manifests', `${id}.json`), { force: true })
+    const removed = await this.#removeUnlisted(digests)
+    if (removed.unreadable.length === 0) await rm(journal, { force: true })
+    return { id, name: manifest.name, ...removed }
   }
 
   /**
    * Removes those of the given files that no own model lists. Nothing while there is a manifest that cannot be
    * read: it may be a newer Skein's, and list any of them.
    */
-  async #removeUnlisted(digests: readonly string[]): Promise<void> {
-    let unreadable = false
-    const models = await this.list({
-      onBroken: () => {
-        unreadable = true
-      }
-    })
-    if (unreadable) return
+  async #removeUnlisted(digests: readonly string[]): Promise<Pick<RemovedModel, 'bytesFreed' | 'unreadable'>> {
+    const unreadable: string[] = []
+    const models = await this.list({ onBroken: ({ message }) => unreadable.push(message) })
+    let bytesFreed = 0
+    if (unreadable.length > 0) return { bytesFreed, unreadable }
     const kept = new Set(
       models
         .filter(({ shipped }) => !shipped)
@@ -428,9 +454,16 @@ export class ModelStore {
     )
     for (const sha256 of digests) {
       if (kept.has(sha256)) continue
-      await rm(path.join(this.own, 'shards', sha256), { force: true })
-      await rm(path.join(this.own, 'shards', `${partialPrefix}${sha256}`), { force: true })
+      for (const name of [sha256, `${partialPrefix}${sha256}`]) {
+        const file = path.join(this.own, 'shards', name)
+        const found = await stat(file).catch(() => undefined)
+        if (found === undefined) continue
+        await rm(file, { force: true })
+        // A link to a file of another folder frees nothing; of a file that is still coming, only what has come.
+        if (found.nlink === 1) bytesFreed += Math.min(found.size, 512 * found.blocks)
+      }
     }
+    return { bytesFreed, unreadable }
   }
 
   async #find(file: { readonly sha256: string; readonly bytes: number }): Promise<string | undefined> {
@@ -496,6 +529,10 @@ export class ModelStore {
       await handle.close()
     }
     this.#digests.set(key, file.sha256)
+  }
+
+  #journal(): string {
+    return path.join(this.own, 'shards', `${journalPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
   }
 
   #temporary(): string {

@@ -7,7 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { controlVersion, encodeLine, LineReader, readRequest, readResponse } from '../../src/cli/control.ts'
-import { askDrain, askForget, askGenerate, askResume, askStatus, reachable } from '../../src/cli/control-client.ts'
+import {
+  askDrain,
+  askForget,
+  askGenerate,
+  askRemoveModel,
+  askResume,
+  askStatus,
+  reachable
+} from '../../src/cli/control-client.ts'
 import { type ControlServer, serveControl } from '../../src/cli/control-server.ts'
 import { controlRequestBytesMax } from '../../src/cli/limits.ts'
 import {
@@ -15,9 +23,11 @@ import {
   type GenerateOptions,
   type Generation,
   type GenerationEvent,
+  type ModelId,
   NotCoveredError,
   SessionFailedError,
-  type Status
+  type Status,
+  UnknownModelError
 } from '../../src/index.ts'
 
 const signal = (): AbortSignal => AbortSignal.timeout(10_000)
@@ -63,7 +73,11 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
           answer: Promise.reject(new Error('unused'))
         }) as unknown as Generation,
       forget: async ({ name, key }) => (name === 'known' && key === '/k' ? 2 : 0),
-      drain: async () => drained
+      drain: async () => drained,
+      removeModel: async name => {
+        if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)
+        return { id: '0123abcd' as ModelId, name, bytesFreed: 5, unreadable: [] }
+      }
     },
     dataDir
   )
@@ -176,6 +190,17 @@ describe('the control socket', () => {
     expect(await askDrain(folder, { signal: signal() })).toEqual(drained)
     expect(await askForget(folder, { name: 'known', key: '/k' }, { signal: signal() })).toBe(2)
     expect(await askForget(folder, { name: 'known' }, { signal: signal() })).toBe(0)
+  })
+
+  it('removes a model, or says why not', async () => {
+    await serve(async function* () {})
+    const removed = { id: '0123abcd', name: 'known', bytesFreed: 5, unreadable: [] }
+    expect(await askRemoveModel(folder, 'known', { signal: signal() })).toEqual(removed)
+    await expect(askRemoveModel(folder, 'other', { signal: signal() })).rejects.toMatchObject({
+      name: 'UnknownModelError',
+      message: "no model 'other'",
+      exitCode: 3
+    })
   })
 
   it('carries an error with its name, sentence, exit code and text', async () => {

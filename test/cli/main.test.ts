@@ -64,6 +64,7 @@ describe('skein', () => {
     [['model', 'import', 'x'], "required option '--name <name>'"],
     [['model', 'import', 'x', '--name', 'n', '--dtype', 'q2'], '--dtype is one of f32, q8, q4'],
     [['model', 'import', 'x', '--name', 'n', '--edge', 'f64'], '--edge is one of f16, bf16, f32'],
+    [['model', 'rm'], "missing required argument 'name'"],
     [['demo', '--peers', '0'], '--peers takes a whole number from 1 to 16'],
     [['demo', '--peers', '99'], '--peers takes a whole number from 1 to 16']
   ])('refuses %j', async (args, sentence) => {

@@ -151,3 +151,60 @@ describe('skein model', () => {
     await expectFailure(skein(['model', 'verify', 'nobody', '--data', data]), 3, /nobody/)
   })
 })
+
+describe('skein model rm', () => {
+  const peers: Skein[] = []
+  afterAll(() => Promise.all(peers.map(peer => peer.end('SIGKILL'))))
+
+  const filesOf = (dir: string): string[] => globSync(`${dir}/models/{shards,manifests}/*`)
+  const imports = (dir: string, name: string, dtype = 'q8') =>
+    skein(['model', 'import', source, '--data', dir, '--name', name, '--dtype', dtype, '--json'])
+
+  it('frees what no other model has, and says how much', async () => {
+    const dir = join(folder, 'rm')
+    for (const name of ['one', 'two']) expect((await imports(dir, name)).code).toBe(0)
+    const shards = globSync(`${dir}/models/shards/*`)
+    const bytes = shards.reduce((sum, file) => sum + statSync(file).size, 0)
+    const first = await skein(['model', 'rm', 'one', '--data', dir])
+    expect(first).toMatchObject({ code: 0, stderr: '' })
+    expect(first.stdout).toMatch(/^removed one, id [0-9a-f]{64}: 0 B freed\n$/)
+    expect(globSync(`${dir}/models/shards/*`)).toEqual(shards)
+    const second = await skein(['model', 'rm', 'two', '--data', dir, '--json'])
+    expect(second).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(second.stdout)).toMatchObject({ event: 'removed', name: 'two', bytesFreed: bytes })
+    expect(filesOf(dir)).toEqual([])
+    await expectFailure(skein(['model', 'rm', 'two', '--data', dir]), 3, /no model 'two'/)
+    const none = join(folder, 'none')
+    await expectFailure(skein(['model', 'rm', 'stories15m', '--data', none]), 2, /stories15m ships with Skein/)
+    expect(globSync(none)).toEqual([])
+  })
+
+  it('leaves the model that the running peer serves, and takes any other', async () => {
+    const dir = join(folder, 'served')
+    const swarm = join(folder, 'rm-swarm.json')
+    expect((await skein(['init', swarm])).code).toBe(0)
+    for (const [name, dtype] of [
+      ['tiny', 'q8'],
+      ['spare', 'q4']
+    ] as const) {
+      expect((await imports(dir, name, dtype)).code).toBe(0)
+    }
+    const peer = new Skein([
+      ...['up', '--data', dir, '--swarm', swarm, '--model', 'tiny'],
+      ...['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--json', '--stop-with-stdin']
+    ])
+    peers.push(peer)
+    await peer.event('serving')
+    const before = filesOf(dir).length
+    const served = /^skein: tiny \([0-9a-f]{12}\) is served by the peer that runs here: stop that one first\n$/
+    await expectFailure(skein(['model', 'rm', 'tiny', '--data', dir]), 3, served)
+    expect(filesOf(dir)).toHaveLength(before)
+    const spare = await skein(['model', 'rm', 'spare', '--data', dir, '--json'])
+    expect(spare).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(spare.stdout).bytesFreed).toBeGreaterThan(0)
+    expect((await skein(['model', 'verify', 'tiny', '--data', dir])).code).toBe(0)
+    expect((await peer.end('SIGTERM')).code).toBe(0)
+    expect((await skein(['model', 'rm', 'tiny', '--data', dir])).code).toBe(0)
+    expect(filesOf(dir)).toEqual([])
+  }, 60_000)
+})

@@ -130,7 +130,7 @@ describe('a directory', () => {
     const first = await importTiny()
     const files = (await stored()).sort()
     await writeTiny(source, { seed: 2 })
-    const sentence = `the name tiny belongs to another model, ${first.id.slice(0, 12)}: choose another name, or remove that model first`
+    const sentence = `the name tiny belongs to another model, ${first.id.slice(0, 12)}: choose another name, or first remove it: skein model rm ${first.id.slice(0, 12)}`
     await expect(importTiny()).rejects.toThrow(sentence)
     await expect(importTiny({ weights: 'q8' })).rejects.toThrow(sentence)
     expect((await stored()).sort()).toEqual(files)

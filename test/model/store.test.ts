@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -171,7 +171,7 @@ describe('a stage', () => {
     const { folder } = await both.verifiedStage(model, 0, 2, { signal })
     expect(folder).toBe(path.join(own, 'shards'))
     expect((await stat(shardFile(1))).ino).toBe((await stat(shardFile(1, shipped))).ino)
-    await expect(both.remove({ ...model, shipped: true })).rejects.toThrow('ships with the package')
+    await expect(both.remove({ ...model, shipped: true })).rejects.toThrow('ships with Skein')
   })
 })
 
@@ -227,7 +227,12 @@ describe('writing', () => {
 
   test('remove takes the files that no other model lists', async () => {
     const other = await importModel({ source: path.join(dir, 'source'), store, name: 'other', weights: 'q4', signal })
-    await store.remove(model)
+    const again = await importModel({ source: path.join(dir, 'source'), store, name: 'again', weights: 'q8', signal })
+    expect(await store.remove(again)).toEqual({ id: again.id, name: 'again', bytesFreed: 0, unreadable: [] })
+    const shared = new Set(other.manifest.shards.map(({ sha256 }) => sha256))
+    const alone = model.manifest.shards.filter(({ sha256 }) => !shared.has(sha256))
+    const bytesFreed = alone.reduce((sum, { bytes }) => sum + bytes, 0)
+    expect(await store.remove(model)).toMatchObject({ bytesFreed })
     expect((await store.list()).map(({ id }) => id)).toEqual([other.id])
     await store.verify(other, { signal })
     await store.remove(other)
@@ -236,10 +241,42 @@ describe('writing', () => {
 
   test('remove keeps every file while a manifest cannot be read, for it may list them', async () => {
     const { length } = await readdir(path.join(own, 'shards'))
-    await writeFile(path.join(own, 'manifests', `${'b'.repeat(64)}.json`), JSON.stringify({ format: 2 }))
-    await store.remove(model)
+    const newer = path.join(own, 'manifests', `${'b'.repeat(64)}.json`)
+    await writeFile(newer, JSON.stringify({ format: 2 }))
+    expect(await store.remove(model)).toMatchObject({ bytesFreed: 0, unreadable: [expect.stringContaining(newer)] })
     expect(await store.list()).toEqual([])
-    expect(await readdir(path.join(own, 'shards'))).toHaveLength(length)
+    const left = await readdir(path.join(own, 'shards'))
+    expect(left.filter(name => /^[0-9a-f]{64}$/.test(name))).toHaveLength(length)
+    // Of a process that is gone now.
+    const [journal] = left.filter(name => name.startsWith('.importing-'))
+    await rename(path.join(own, 'shards', journal!), path.join(own, 'shards', '.importing-4194304999-abc'))
+    await openStore({ own })
+    expect(await readdir(path.join(own, 'shards'))).toHaveLength(length + 1)
+    await rm(newer)
+    await openStore({ own })
+    expect(await readdir(path.join(own, 'shards'))).toEqual([])
+  })
+
+  test('a removal that was cut short is completed once the store is opened again', async () => {
+    const src = path.join(import.meta.dirname, '..', '..', 'src', 'model')
+    const program = `
+      import fs from 'node:fs/promises'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { rm } = fs
+      fs.rm = async (file, options) => {
+        await rm(file, options)
+        if (file.includes('manifests')) process.kill(process.pid, 'SIGKILL')
+      }
+      syncBuiltinESMExports()
+      const { openStore } = await import(${JSON.stringify(path.join(src, 'store.ts'))})
+      const store = await openStore({ own: ${JSON.stringify(own)} })
+      await store.remove(await store.resolve('tiny'))`
+    const args = ['--input-type=module', '-e', program]
+    await expect(promisify(execFile)(process.execPath, args)).rejects.toMatchObject({ signal: 'SIGKILL' })
+    expect(await store.list()).toEqual([])
+    expect(await readdir(path.join(own, 'shards'))).not.toEqual([])
+    await openStore({ own })
+    expect(await readdir(path.join(own, 'shards'))).toEqual([])
   })
 
   test('does not make a model known whose files are not there', async () => {

@@ -1,0 +1,41 @@
+/** Removing a model from a data directory, whether or not a peer runs on it. */
+import type { ModelId } from './base/ids.ts'
+import { ModelInUseError } from './errors.ts'
+import { openLibrary } from './model/library.ts'
+import type { ModelStore, RemovedModel } from './model/store.ts'
+import { openDataDir } from './swarm/data-dir.ts'
+
+/**
+ * Removes a model from a data directory on which no peer runs; where one does, `Peer.removeModel` does it.
+ *
+ * @throws {UnknownModelError} when no model, or more than one, has that name or begins with that id
+ * @throws {InvalidOptionError} when the model ships with Skein
+ * @throws {DataDirectoryError} when a peer runs on the directory, or it cannot be written
+ */
+export async function removeModel(dataDir: string, nameOrId: string): Promise<RemovedModel> {
+  const store = await openLibrary(dataDir)
+  // What is not here or cannot be removed makes no directory.
+  const { shipped } = await store.resolve(nameOrId)
+  if (shipped) return removeFrom(store, nameOrId, undefined)
+  const lock = await openDataDir(dataDir)
+  try {
+    return await removeFrom(store, nameOrId, undefined)
+  } finally {
+    await lock.close()
+  }
+}
+
+/** The same for the peer that runs on the directory. @throws {ModelInUseError} when it is the one that it serves */
+export async function removeFrom(
+  store: ModelStore,
+  nameOrId: string,
+  served: ModelId | undefined
+): Promise<RemovedModel> {
+  const model = await store.resolve(nameOrId)
+  if (model.id === served) {
+    throw new ModelInUseError(
+      `${model.manifest.name} (${model.id.slice(0, 12)}) is served by the peer that runs here: stop that one first`
+    )
+  }
+  return store.remove(model)
+}
