@@ -102,6 +102,9 @@ export class RecordsMembership implements Membership {
       case 'violation':
         this.#host.violation(effect.peer, effect.kind, effect.message)
         break
+      case 'linked':
+        // The air says who can hear whom; nobody is dialled.
+        break
       case 'publish':
         // There is no DHT here: it serves peers that are not connected, and nothing below looks at those.
         break
@@ -144,7 +147,8 @@ export class HearsayMembership implements Membership {
     return [...this.#known.values()].map(({ record, receivedMs }) => ({
       record,
       receivedMs,
-      connected: record.peer === this.#host.self || this.#channels.has(record.peer)
+      connected: record.peer === this.#host.self || this.#channels.has(record.peer),
+      linked: true
     }))
   }
 

@@ -468,10 +468,19 @@ export const recordTextMax = 96
 export const recordNeighboursMax = 256
 /** How long a record counts after it arrived. A vanished peer is seen by its silence long before. */
 export const recordTtlMs = 30_000
-/** Nobody may claim a longer life for a record. */
-export const recordTtlMaxMs = 600_000
+/** Nobody may claim a longer life for a record: every peer says 30 s today, and what is invented lives as long. */
+export const recordTtlMaxMs = 60_000
 /** Live peers known: the aim is hundreds; 1,024 records are at most 16 MiB. */
 export const recordsMax = 1024
+/**
+ * Live peers among them that are neither connected nor named by a peer that is, and how many of these one neighbour may
+ * have passed on. Identities cost nothing to invent; a swarm of a hundred peers whose members have 8 links each has some
+ * 40 to 60 such.
+ */
+export const recordsHearsayMax = 256
+export const recordsHearsayShareMax = 128
+/** New ones of them that one neighbour may pass on in a second, beyond as many at once as its share. */
+export const recordsHearsayPerSecondMax = 8
 /** Highest seqs remembered of peers that left, so that a replayed record does not bring them back. */
 export const recordMarksMax = 4096
 /** A frame of /skein/records; what is known goes to a newcomer in as many as it takes. */

@@ -128,8 +128,9 @@ export class ServedModel {
       self: init.swarm.id,
       model: this.shape,
       peers: () =>
-        init.swarm.records().flatMap(({ record, connected, unreachable }) => {
-          const view = viewOf(record, this.shape.id)
+        init.swarm.records().flatMap(({ record, connected, linked, unreachable }) => {
+          // No plan counts on who is known by hearsay alone, nor costs the time to weigh them.
+          const view = !linked ? undefined : viewOf(record, this.shape.id)
           return view === undefined ? [] : [{ view, connected, unreachable }]
         }),
       load: (range, options) => this.#load(range, options),

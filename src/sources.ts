@@ -6,16 +6,18 @@ import type { SwarmRecord } from './swarm/record.ts'
 export interface Heard {
   readonly record: SwarmRecord
   readonly connected: boolean
+  /** It is or was connected, or is named by a peer that is. @default true */
+  readonly linked?: boolean
 }
 
-/** Every other peer that offers a model: connected ones first, then those that hold more of it. */
+/** Other peers that offer a model: connected ones first, those known by hearsay last, then those that hold more of it. */
 export function sourcesOf(heard: readonly Heard[], self: PeerId, model: ModelId): PeerId[] {
   return heard
-    .flatMap(({ record, connected }) => {
+    .flatMap(({ record, connected, linked = true }) => {
       const offer = record.models.find(each => each.model === model)
       if (offer === undefined || record.peer === self) return []
       const layers = offer.held.reduce((sum, { start, end }) => sum + end - start, 0)
-      return [{ peer: record.peer, rank: (connected ? 1e6 : 0) + layers }]
+      return [{ peer: record.peer, rank: (connected ? 2e6 : linked ? 1e6 : 0) + layers }]
     })
     .sort((a, b) => b.rank - a.rank || (a.peer < b.peer ? -1 : 1))
     .map(({ peer }) => peer)

@@ -92,12 +92,11 @@ export class Dialer {
     }
   }
 
-  /** A peer has been dialled in vain since it was last connected. */
-  hasFailed(peer: PeerId): boolean {
-    for (const candidate of this.#candidates.values()) {
-      if (candidate.peer === peer && candidate.failures > 0) return true
-    }
-    return false
+  /** Peers that have been dialled in vain since they were last connected. */
+  failed(): ReadonlySet<PeerId> {
+    const failed = new Set<PeerId>()
+    for (const { peer, failures } of this.#candidates.values()) if (peer !== undefined && failures > 0) failed.add(peer)
+    return failed
   }
 
   stateOf(way: string): WayState {

@@ -14,14 +14,16 @@ import {
   recordMarksMax,
   recordsBurstMax,
   recordsFrameBytesMax,
+  recordsHearsayPerSecondMax,
+  recordsHearsayShareMax,
   recordsMax,
   recordsPerSecondMax,
   recordTtlMs
 } from '../limits.ts'
+import { LiveRecords, type Place } from './live-records.ts'
 import {
   encodePayload,
   encodeRecord,
-  peerHint,
   type RecordContent,
   readRecord,
   type Sign,
@@ -53,6 +55,8 @@ export type RecordsEffect =
   | { readonly type: 'leave'; readonly peer: PeerId }
   /** A record is new; after `join` when both are. */
   | { readonly type: 'record'; readonly peer: PeerId }
+  /** A live peer is worth a connection: a peer that is connected here names it as its neighbour. Told once, and at its records. */
+  | { readonly type: 'linked'; readonly peer: PeerId }
   /** A neighbour sent what the protocol forbids; what it sent was dropped. */
   | { readonly type: 'violation'; readonly peer: PeerId; readonly kind: string; readonly message: string }
 
@@ -63,6 +67,8 @@ export interface KnownRecord {
   readonly receivedMs: number
   /** There is a records channel with this peer; true for this peer itself. */
   readonly connected: boolean
+  /** It is or was connected, or a connected peer names it as its neighbour; who else is known is so by hearsay. */
+  readonly linked: boolean
 }
 
 export interface RecordsInit {
@@ -73,26 +79,24 @@ export interface RecordsInit {
   readonly seq: number
 }
 
-interface Known {
-  readonly record: SwarmRecord
-  readonly value: Uint8Array
-  readonly receivedMs: number
-}
-
-interface Neighbour {
-  /** Records it may still send, refilled with time. */
-  credit: number
-  creditAtMs: number
+/** What a neighbour may still send, refilled with time. */
+interface Credit {
+  /** Records. */
+  records: number
+  /** Those of them that may be of peers that nobody here has heard of and no connected peer names. */
+  hearsay: number
+  atMs: number
 }
 
 export class Records {
   readonly #init: RecordsInit
   /** Live records of others and, while it runs, of this peer. */
-  readonly #live = new Map<PeerId, Known>()
+  readonly #live: LiveRecords
   /** Highest seq ever accepted per peer, in order of its last change; an older one never wins. */
   readonly #marks = new Map<PeerId, number>()
-  readonly #neighbours = new Map<PeerId, Neighbour>()
-  readonly #hints = new Map<PeerId, number>()
+  readonly #neighbours = new Map<PeerId, Credit>()
+  /** Of neighbours that are gone: a channel that is opened again is no new start for hearsay. In order of their end. */
+  readonly #gone = new Map<PeerId, Credit>()
   #seq: number
   #content: RecordContent | undefined
   /** The last announced payload with seq 0, to tell a change from a repetition. */
@@ -105,6 +109,7 @@ export class Records {
 
   constructor(init: RecordsInit) {
     this.#init = init
+    this.#live = new LiveRecords(init.self)
     this.#seq = init.seq
   }
 
@@ -116,7 +121,8 @@ export class Records {
     return all.map(({ record, receivedMs }) => ({
       record,
       receivedMs,
-      connected: record.peer === this.#init.self || this.#neighbours.has(record.peer)
+      connected: record.peer === this.#init.self || this.#neighbours.has(record.peer),
+      linked: this.#live.isLinked(record.peer)
     }))
   }
 
@@ -155,8 +161,7 @@ export class Records {
       case 'opened':
         return this.#opened(event.peer, nowMs)
       case 'closed':
-        this.#neighbours.delete(event.peer)
-        return []
+        return this.#closed(event.peer)
       case 'frame':
         return this.#frame(event.peer, event.frame, nowMs)
       case 'value':
@@ -176,7 +181,7 @@ export class Records {
   }
 
   #own(content: RecordContent, seq: number, ttlMs: number): SwarmRecord {
-    const neighbours = [...this.#neighbours.keys()].map(peer => this.#hint(peer)).sort((a, b) => a - b)
+    const neighbours = [...this.#neighbours.keys()].map(peer => this.#live.hint(peer)).sort((a, b) => a - b)
     return { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
   }
 
@@ -189,7 +194,7 @@ export class Records {
     const effects: RecordsEffect[] = [{ type: 'persist', seq: this.#seq }]
     if (ttlMs > 0) {
       const joined = !this.#live.has(this.#init.self)
-      this.#live.set(this.#init.self, { record, value, receivedMs: nowMs })
+      this.#live.set(this.#init.self, { record, value, receivedMs: nowMs, via: this.#init.self })
       if (joined) effects.push({ type: 'join', peer: this.#init.self })
       effects.push({ type: 'record', peer: this.#init.self })
     }
@@ -226,9 +231,12 @@ export class Records {
       this.#unpublished = true
       this.#publishedMs = Math.min(this.#publishedMs, nowMs - publishMs + provideSettleMs)
     }
-    this.#neighbours.set(peer, { credit: recordsBurstMax, creditAtMs: nowMs })
+    const before = this.#neighbours.get(peer) ?? this.#gone.get(peer)
+    if (before !== undefined) refill(before, nowMs)
+    const hearsay = before?.hearsay ?? recordsHearsayShareMax
+    this.#neighbours.set(peer, { records: recordsBurstMax, hearsay, atMs: nowMs })
+    const effects = this.#linkedBy(() => this.#live.connect(peer))
     // Everything known, in frames of bounded size; its own record it has itself.
-    const effects: RecordsEffect[] = []
     let batch: Uint8Array[] = []
     let bytes = 0
     for (const [known, { value }] of this.#live) {
@@ -245,9 +253,19 @@ export class Records {
     return effects
   }
 
+  #closed(peer: PeerId): RecordsEffect[] {
+    const credit = this.#neighbours.get(peer)
+    this.#neighbours.delete(peer)
+    this.#live.disconnect(peer)
+    this.#gone.delete(peer)
+    if (credit !== undefined) this.#gone.set(peer, credit)
+    for (const oldest of this.#gone.keys()) if (this.#gone.size > recordsMax) this.#gone.delete(oldest)
+    return []
+  }
+
   #frame(peer: PeerId, frame: Uint8Array, nowMs: number): RecordsEffect[] {
-    const neighbour = this.#neighbours.get(peer)
-    if (neighbour === undefined) return []
+    const credit = this.#neighbours.get(peer)
+    if (credit === undefined) return []
     // Nobody sends one today; it says nothing (R11).
     if (frame.byteLength === 0) return []
     let values: Uint8Array[]
@@ -258,25 +276,30 @@ export class Records {
     } catch (error) {
       return [{ type: 'violation', peer, kind: 'bad records frame', message: (error as Error).message }]
     }
-    const elapsedMs = nowMs - neighbour.creditAtMs
-    neighbour.credit = Math.min(recordsBurstMax, neighbour.credit + (elapsedMs / 1000) * recordsPerSecondMax)
-    neighbour.creditAtMs = nowMs
+    refill(credit, nowMs)
     const cost = Math.max(1, values.length)
-    if (neighbour.credit < cost) {
+    if (credit.records < cost) {
       const message = `${peer} sends over ${recordsPerSecondMax} records per second`
       return [{ type: 'violation', peer, kind: 'too many records', message }]
     }
-    neighbour.credit -= cost
+    credit.records -= cost
     return values.flatMap(value => this.#accept(value, peer, nowMs))
   }
 
   /** @param from the neighbour that sent it; undefined when it is from the DHT. */
   #accept(value: Uint8Array, from: PeerId | undefined, nowMs: number): RecordsEffect[] {
     let record: SwarmRecord
+    let place: Place = { victim: undefined }
     try {
       const unverified = readRecord(value)
       const { peer, seq } = unverified
       if (seq <= (this.#marks.get(peer) ?? -1)) return []
+      // What there is no room for costs no signature check, leaves no mark and goes no further.
+      if (peer !== this.#init.self && !this.#live.has(peer)) {
+        const found = this.#admit(peer, from)
+        if (found === undefined) return []
+        place = found
+      }
       record = unverified.verified(this.#init.verify)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -291,22 +314,49 @@ export class Records {
       return []
     }
     const before = this.#live.get(peer)
-    if (before === undefined && record.ttlMs > 0 && this.#live.size >= recordsMax) return []
     this.#mark(peer, seq)
     const effects: RecordsEffect[] = []
     if (record.ttlMs === 0) {
       if (this.#live.delete(peer)) effects.push({ type: 'leave', peer })
     } else {
-      this.#live.set(peer, { record, value: new Uint8Array(value), receivedMs: nowMs })
+      if (place.victim !== undefined && this.#live.delete(place.victim)) {
+        effects.push({ type: 'leave', peer: place.victim })
+      }
+      const live = { record, value: new Uint8Array(value), receivedMs: nowMs, via: before?.via ?? from }
+      const linked = this.#linkedBy(() => this.#live.set(peer, live), peer)
       if (before === undefined) effects.push({ type: 'join', peer })
-      effects.push({ type: 'record', peer })
+      effects.push({ type: 'record', peer }, ...linked)
     }
     // Once to everyone who does not have it from its origin, the sender or the origin being themselves.
     for (const other of this.#neighbours.keys()) {
-      if (other === from || other === peer || record.neighbours.has(this.#hint(other))) continue
+      if (other === from || other === peer || record.neighbours.has(this.#live.hint(other))) continue
       effects.push(sending(other, [value]))
     }
     return effects
+  }
+
+  /**
+   * Where somebody new fits in; undefined when nowhere. Of peers that no connected peer names, a neighbour may bring so
+   * many at once and so many a second: a swarm that is joined is told in one go, a flood of invented identities is cut.
+   */
+  #admit(peer: PeerId, from: PeerId | undefined): Place | undefined {
+    const credit = from === undefined ? undefined : this.#neighbours.get(from)
+    if (credit !== undefined && !this.#live.isLinked(peer)) {
+      if (credit.hearsay < 1) return undefined
+      credit.hearsay -= 1
+    }
+    return this.#live.placeFor(peer, from)
+  }
+
+  /** Does what changes who names whom, and tells of those who are linked by it, and of `peer` if it is. */
+  #linkedBy(change: () => void, peer?: PeerId): RecordsEffect[] {
+    const isNeighbours = peer === undefined || this.#neighbours.has(peer)
+    const before = isNeighbours ? this.#live.linked() : undefined
+    change()
+    const after = isNeighbours ? this.#live.linked() : new Set(this.#live.isLinked(peer) ? [peer] : [])
+    return [...after]
+      .filter(candidate => candidate === peer || before?.has(candidate) !== true)
+      .map(candidate => ({ type: 'linked', peer: candidate }))
   }
 
   #tick(nowMs: number, wallMs: number): RecordsEffect[] {
@@ -338,16 +388,13 @@ export class Records {
       return
     }
   }
+}
 
-  #hint(peer: PeerId): number {
-    const known = this.#hints.get(peer)
-    if (known !== undefined) return known
-    const hint = peerHint(peer)
-    // Bounded by simply starting anew: a hint is one decode away.
-    if (this.#hints.size >= recordsMax) this.#hints.clear()
-    this.#hints.set(peer, hint)
-    return hint
-  }
+function refill(credit: Credit, nowMs: number): void {
+  const seconds = (nowMs - credit.atMs) / 1000
+  credit.records = Math.min(recordsBurstMax, credit.records + seconds * recordsPerSecondMax)
+  credit.hearsay = Math.min(recordsHearsayShareMax, credit.hearsay + seconds * recordsHearsayPerSecondMax)
+  credit.atMs = nowMs
 }
 
 function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {

@@ -72,6 +72,8 @@ export interface SwarmPeer {
   readonly ageMs: number
   /** There is a records channel with it. A route should only use peers that are connected. */
   readonly connected: boolean
+  /** It is or was connected, or a connected peer names it as its neighbour. What is known of any other is hearsay. */
+  readonly linked: boolean
   /** It is not connected, and has been dialled in vain since it was. */
   readonly unreachable: boolean
 }
@@ -220,6 +222,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #published: Promise<void> = Promise.resolve()
   readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
   #batteryReadMs = 0
+  /** Addresses as text, by the record that they are from. */
+  readonly #addresses = new WeakMap<SwarmRecord, readonly string[]>()
   #stopping: Promise<void> | undefined
 
   constructor(parts: {
@@ -339,13 +343,15 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   records(): readonly SwarmPeer[] {
     const nowMs = performance.now()
-    return this.#records.known().map(({ record, receivedMs, connected }) => ({
+    const failed = this.#dialer.failed()
+    return this.#records.known().map(({ record, receivedMs, connected, linked }) => ({
       // What this peer is about to announce of itself is known here already.
       record: record.peer === this.id ? { ...record, ...this.#content } : record,
-      addresses: textAddresses(record.addresses),
+      addresses: this.#textAddresses(record),
       ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
       connected,
-      unreachable: !connected && this.#dialer.hasFailed(record.peer)
+      linked,
+      unreachable: !connected && failed.has(record.peer)
     }))
   }
 
@@ -487,10 +493,11 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         break
       case 'join':
       case 'leave':
+      case 'record':
         this.#emit(effect.type, { peer: effect.peer })
         break
-      case 'record':
-        this.#onRecord(effect.peer)
+      case 'linked':
+        this.#offer(effect.peer)
         break
       case 'violation':
         this.reportViolation(effect.peer, effect.kind, effect.message)
@@ -498,12 +505,20 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     }
   }
 
-  #onRecord(peer: PeerId): void {
+  /** Only who is named by a connected peer is dialled: addresses of anybody else may be invented, and cost dials. */
+  #offer(peer: PeerId): void {
     const record = this.#records.get(peer)
-    if (record !== undefined && peer !== this.id) {
-      this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
+    if (record !== undefined) this.#dialer.offer(peer, this.#textAddresses(record), 'records')
+  }
+
+  /** The addresses in a record that are multiaddrs; it may hold any bytes. They are read once. */
+  #textAddresses(record: SwarmRecord): readonly string[] {
+    let addresses = this.#addresses.get(record)
+    if (addresses === undefined) {
+      addresses = textAddresses(record.addresses)
+      this.#addresses.set(record, addresses)
     }
-    this.#emit('record', { peer })
+    return addresses
   }
 
   #onTick(): void {

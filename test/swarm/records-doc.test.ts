@@ -14,6 +14,8 @@ it('records.md shows the limits that the code has', () => {
     `| ${limits.recordTtlMs / 1000} s as announced, ${limits.recordTtlMaxMs / 60_000} min at most |`
   )
   expect(doc).toContain(`| Live records known | ${number(limits.recordsMax)} |`)
+  expect(doc).toContain(`from one neighbour | ${limits.recordsHearsayMax}, ${limits.recordsHearsayShareMax} |`)
+  expect(doc).toContain(`| ${limits.recordsHearsayPerSecondMax} per second, ${limits.recordsHearsayShareMax} at once |`)
   expect(doc).toContain(`| Origins whose last \`seq\` is remembered | ${number(limits.recordMarksMax)} |`)
   expect(doc).toContain(`| ${limits.recordAddressesMax}, ${limits.recordAddressBytesMax} |`)
   expect(doc).toContain(`| Models, and stages | ${limits.recordOffersMax} each |`)

@@ -6,7 +6,12 @@ import {
   publishMs,
   recordBytesMax,
   recordMarksMax,
+  connectionsMax,
   recordsBurstMax,
+  recordsHearsayMax,
+  recordsHearsayPerSecondMax,
+  recordsHearsayShareMax,
+  recordsMax,
   recordsTickMs,
   recordTtlMaxMs,
   recordTtlMs
@@ -273,8 +278,8 @@ describe('the records decider', () => {
     records.handle({ type: 'opened', peer: b }, 0)
     records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1), signed(c, 1)) }, 1)
     const effects = records.handle({ type: 'opened', peer: c }, 2)
-    expect(effects.length).toBe(1)
-    const values = (effects[0] as { frame: Uint8Array }).frame
+    expect(types(effects)).toEqual(['linked', 'send'])
+    const values = (effects[1] as { frame: Uint8Array }).frame
     expect(Buffer.compare(values, frame(encodeKnown(records, self), signed(b, 1)))).toBe(0)
   })
 
@@ -288,7 +293,7 @@ describe('the records decider', () => {
     for (const neighbour of [b, c, d]) records.handle({ type: 'opened', peer: neighbour }, 0)
     const direct = signed(b, 1, { neighbours: new Set([peerHint(self), peerHint(c)]) })
     const effects = records.handle({ type: 'frame', peer: b, frame: frame(direct) }, 1)
-    expect(types(effects)).toEqual(['join', 'record', 'send'])
+    expect(types(effects)).toEqual(['join', 'record', 'linked', 'send'])
     // Not to b, who said it; not to c, whom b reaches itself.
     expect(sentTo(effects)).toEqual([d])
     expect(records.handle({ type: 'frame', peer: c, frame: frame(direct) }, 2)).toEqual([])
@@ -475,7 +480,9 @@ describe('the records decider', () => {
     records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 5)) }, 0)
     let nowMs = 0
     for (let n = 0; n < recordMarksMax + 10; n++) {
-      nowMs += 10
+      // As many strangers as a neighbour may bring.
+      nowMs += 1000 / recordsHearsayPerSecondMax
+      if (n % 20 === 0) records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 5 + n)) }, nowMs)
       const goodbye = signed(peer(1000 + n), 1, { ttlMs: 0, models: [], stages: [] })
       records.handle({ type: 'frame', peer: b, frame: frame(goodbye) }, nowMs)
     }
@@ -483,6 +490,86 @@ describe('the records decider', () => {
     // The very first of the departed has been forgotten.
     expect(records.refusal(peer(1000), signed(peer(1000), 0))).toBeUndefined()
     expect(records.refusal(peer(1000 + recordMarksMax), signed(peer(1000 + recordMarksMax), 0))).toContain('older')
+  })
+
+  /** So many records of peers that nobody has heard of, each in a frame of its own, as fast as a neighbour may. */
+  function flood(records: Records, from: PeerId, first: number, count: number, nowMs: number): number {
+    for (let n = first; n < first + count; n++) {
+      nowMs += 4
+      records.handle({ type: 'frame', peer: from, frame: frame(signed(peer(n), 1, { models: [], stages: [] })) }, nowMs)
+    }
+    return nowMs
+  }
+
+  it('R15: peers that no connected peer names are counted apart, and by the neighbour that passed them on', () => {
+    const records = decider()
+    for (const neighbour of [b, c]) records.handle({ type: 'opened', peer: neighbour }, 0)
+    let nowMs = flood(records, b, 1000, 500, 0)
+    expect(others(records).length).toBe(recordsHearsayShareMax)
+    // What is dropped leaves no mark: it may come another way.
+    expect(types(records.handle({ type: 'frame', peer: c, frame: frame(signed(peer(1499), 1)) }, nowMs))).toContain(
+      'join'
+    )
+    nowMs = flood(records, c, 5000, 500, nowMs)
+    expect(others(records).length).toBeLessThanOrEqual(recordsHearsayMax)
+    // A third one tells of somebody real, whom nobody here is connected with either.
+    records.handle({ type: 'opened', peer: d }, nowMs)
+    expect(types(records.handle({ type: 'frame', peer: d, frame: frame(signed(peer(7), 1)) }, nowMs))).toContain('join')
+    expect(others(records).length).toBeLessThanOrEqual(recordsHearsayMax)
+    expect(records.known().find(({ record }) => record.peer === peer(7))?.linked).toBe(false)
+  })
+
+  it('R15: a channel that is opened again brings no new credit for strangers', () => {
+    const records = decider()
+    let joins = 0
+    for (let n = 0; n < 5; n++) {
+      records.handle({ type: 'opened', peer: b }, n)
+      for (let i = 0; i < 200; i++) {
+        const effects = records.handle({ type: 'frame', peer: b, frame: frame(signed(peer(1000 + 200 * n + i), 1)) }, n)
+        joins += effects.filter(({ type }) => type === 'join').length
+      }
+      records.handle({ type: 'closed', peer: b }, n)
+    }
+    expect(joins).toBe(recordsHearsayShareMax)
+  })
+
+  it('R15: whoever connects is known, although members have filled every place with peers that they name', () => {
+    const records = decider()
+    let nowMs = 0
+    for (let liar = 0; liar < 40; liar++) {
+      const from = peer(100 + liar)
+      records.handle({ type: 'opened', peer: from }, nowMs)
+      const invented = Array.from({ length: connectionsMax + 10 }, (_, i) => peer(10_000 + 100 * liar + i))
+      const neighbours = new Set(invented.map(peerHint))
+      records.handle({ type: 'frame', peer: from, frame: frame(signed(from, 1, { neighbours })) }, nowMs)
+      nowMs = flood(records, from, 10_000 + 100 * liar, invented.length, nowMs)
+    }
+    expect(others(records).length).toBe(recordsMax)
+    records.handle({ type: 'opened', peer: b }, nowMs)
+    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, nowMs))).toEqual(
+      expect.arrayContaining(['leave', 'join', 'record', 'linked'])
+    )
+    expect(records.get(b)).toBeDefined()
+    expect(others(records).length).toBe(recordsMax)
+  })
+
+  it('R15: who is named by a connected peer is told of, whichever of the two records comes first', () => {
+    const records = decider()
+    records.handle({ type: 'opened', peer: b }, 0)
+    const linked = (effects: readonly RecordsEffect[]): PeerId[] =>
+      effects.flatMap(effect => (effect.type === 'linked' ? [effect.peer] : []))
+    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 1))).toEqual([])
+    const naming = signed(b, 1, { neighbours: new Set([peerHint(c), peerHint(d)]) })
+    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(naming) }, 2)).sort()).toEqual([b, c].sort())
+    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3))).toEqual([d])
+    // Whom this peer has met is no stranger once the connection is gone.
+    records.handle({ type: 'closed', peer: b }, 4)
+    const state = records.known().map(({ record, linked }) => [record.peer, linked])
+    expect(state).toEqual([
+      [c, false],
+      [b, true],
+      [d, false]
+    ])
   })
 
   it('three deciders that pass frames on agree, whichever frames are lost and however often channels break', () => {
