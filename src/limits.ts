@@ -25,12 +25,6 @@ export const engineCloseTimeoutMs = 30_000
 /** One measurement of this machine's processor; it takes well under a second on a slow one. */
 export const measureTimeoutMs = 30_000
 /**
- * Resident memory per weight byte of a loaded stage: ONNX Runtime packs matrices into memory of its own and drops
- * the mapping. Measured on 10 and 30 layers of SmolLM2-135M's shape, slope between them (ONNX Runtime 1.30, Linux
- * x64, 2026-11): 1.00, 1.32 and 1.6. An embedding that is only looked up in stays in the page cache and adds none.
- */
-export const residentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
-/**
  * Tokens of cache, and of retained hidden states, that placement reserves at every stage: one session of the
  * model's whole context up to this. What a budget has left over holds more sessions.
  */

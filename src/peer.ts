@@ -5,7 +5,9 @@ import { type End, endAll } from './base/ends.ts'
 import type { ModelId, PeerId, Range } from './base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from './engine/engine.ts'
-import { CorruptShardError, InvalidOptionError, PeerLeavingError, UnknownModelError } from './errors.ts'
+import { type EngineFactory, engineFor } from './engine/factory.ts'
+import { onnxEngine } from './engine/onnx-factory.ts'
+import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from './errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
 import { drainMs, loadAnnounceMs, minBudgetBytes } from './limits.ts'
 import { openLibrary } from './model/library.ts'
@@ -21,7 +23,7 @@ import { Seeker } from './seeker.ts'
 import { ServedModel, type ShardFetch } from './served-model.ts'
 import type { Generation } from './session/generation.ts'
 import { generate, resume, type SessionParts } from './session/service.ts'
-import { checkBudget, shapeOf } from './shape.ts'
+import { budgetsOf, checkBudget, shapeOf } from './shape.ts'
 import { sourcesOf } from './sources.ts'
 import { createStageService, type StageService } from './stage/service.ts'
 import {
@@ -80,6 +82,11 @@ export interface PeerInit {
    * @default 1
    */
   threads?: number
+  /**
+   * What computes, in order of preference: a model is served with the first that supports it.
+   * @default [onnxEngine]
+   */
+  engines?: readonly EngineFactory[]
   /** Ends the start; a started peer is ended by `stop()`. */
   signal?: AbortSignal
 }
@@ -188,7 +195,8 @@ export interface Peer {
 export async function createPeer(init: PeerInit): Promise<Peer> {
   const signal = init.signal ?? new AbortController().signal
   const { threads = 1, memoryBytes = Math.floor(readHardware().memoryBytes / 2), layers: pinned = null } = init
-  checkInit(memoryBytes, threads)
+  const { engines = [onnxEngine] } = init
+  checkInit({ memoryBytes, threads, engines })
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
@@ -198,7 +206,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     const store = await openLibrary(dataDir.path)
     await store.sweep()
     const model = await chooseModel(store, init.model)
-    if (typeof model !== 'string') checkServable(model, memoryBytes, pinned)
+    if (typeof model !== 'string') checkServable(model, { engines, memoryBytes, pinned })
     const swarm = await createSwarm({
       dataDir,
       config,
@@ -208,7 +216,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       ...(init.mdns === undefined ? {} : { mdns: init.mdns })
     })
     ends.push(() => swarm.stop())
-    const peer = new RunningPeer(swarm, config.name, store)
+    const peer = new RunningPeer({ swarm, swarmName: config.name, store, engines })
     await peer.start({ dataDir: dataDir.path, model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
     return peer
   } catch (error) {
@@ -218,7 +226,16 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   }
 }
 
-function checkInit(memoryBytes: number, threads: number): void {
+function checkInit({
+  memoryBytes,
+  threads,
+  engines
+}: {
+  memoryBytes: number
+  threads: number
+  engines: readonly EngineFactory[]
+}): void {
+  if (engines.length === 0) throw new InvalidOptionError('a peer needs one engine or more, not an empty list')
   if (!(Number.isSafeInteger(memoryBytes) && memoryBytes >= minBudgetBytes)) {
     throw new InvalidOptionError(
       `the memory budget must be a whole number of bytes, at least ${minBudgetBytes}, not ${memoryBytes}`
@@ -229,15 +246,25 @@ function checkInit(memoryBytes: number, threads: number): void {
   }
 }
 
-/** @throws {InvalidOptionError} {BudgetTooSmallError} when a peer cannot serve that part of a model. */
-function checkServable(model: StoredModel, memoryBytes: number, pinned: Range | null): void {
+/**
+ * The engine that serves a model here.
+ * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve
+ *   that part of it.
+ */
+function checkServable(
+  model: StoredModel,
+  { engines, memoryBytes, pinned }: { engines: readonly EngineFactory[]; memoryBytes: number; pinned: Range | null }
+): EngineFactory {
+  const found = engineFor(engines, model.manifest)
+  if ('refusal' in found) throw new EngineError(found.refusal)
   const { layers } = model.manifest.config
   if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
     throw new InvalidOptionError(
       `layers ${pinned.start}-${pinned.end} are no range of ${model.manifest.name}, which has layers 0-${layers} (the end is not included)`
     )
   }
-  checkBudget(shapeOf(model.manifest), memoryBytes, pinned)
+  checkBudget(shapeOf(model.manifest, found.factory.footprint(model.manifest)), memoryBytes, pinned)
+  return found.factory
 }
 
 /**
@@ -264,11 +291,28 @@ async function chooseModel(store: ModelStore, nameOrId: string | undefined): Pro
   throw new UnknownModelError([which, ...broken.map(message => `unusable: ${message}`)].join('; '))
 }
 
+/**
+ * Memory budgets, in bytes, for so many peers that need one another: together they hold the model exactly once.
+ *
+ * @param engines as with {@link PeerInit.engines}.
+ * @throws {BudgetTooSmallError} when the model has fewer layers than that. @throws {EngineError} when no engine supports it.
+ */
+export function splitBudgets(
+  { manifest }: Pick<StoredModel, 'manifest'>,
+  peers: number,
+  engines: readonly EngineFactory[] = [onnxEngine]
+): number[] {
+  const found = engineFor(engines, manifest)
+  if ('refusal' in found) throw new EngineError(found.refusal)
+  return budgetsOf(shapeOf(manifest, found.factory.footprint(manifest)), peers)
+}
+
 class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly id: PeerId
   readonly #swarm: Swarm
   readonly #swarmName: string
   readonly #store: ModelStore
+  readonly #engines: readonly EngineFactory[]
   /** Models that have been asked for, with their tokenizers. */
   readonly #parts = new Map<ModelId, Promise<ModelParts>>()
   readonly #covered = new Map<ModelId, boolean>()
@@ -294,8 +338,19 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #ends: End[] = []
   readonly #looking = new Looking(() => this.#look())
 
-  constructor(swarm: Swarm, swarmName: string, store: ModelStore) {
+  constructor({
+    swarm,
+    swarmName,
+    store,
+    engines
+  }: {
+    swarm: Swarm
+    swarmName: string
+    store: ModelStore
+    engines: readonly EngineFactory[]
+  }) {
     super()
+    this.#engines = engines
     this.id = swarm.id
     this.#swarm = swarm
     this.#swarmName = swarmName
@@ -344,11 +399,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
     ends.push(() => this.#supply.stop())
     this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
-    const serve = (model: StoredModel, signal: AbortSignal): Promise<ServedModel> => {
+    const serve = async (model: StoredModel, signal: AbortSignal): Promise<ServedModel> => {
       this.#serving = model.id
       return ServedModel.start(
         {
           dataDir,
+          engines: checkServable(model, { engines: this.#engines, memoryBytes: budgetBytes, pinned }),
           store: this.#store,
           model,
           swarm,
@@ -370,7 +426,6 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       swarm.announce({ budgetBytes })
       this.#seeking = `looking for the model '${model}'`
       const sought = this.#seek(model, async found => {
-        checkServable(found, budgetBytes, pinned)
         this.#served = await serve(found, this.#generating.signal)
       })
       ends.push(() => sought)
@@ -628,7 +683,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   async #loadParts(model: StoredModel): Promise<ModelParts> {
     const tokenizer = loadTokenizer(await this.#tokenizerBytes(model), model.manifest)
-    return { tokenizer, shape: shapeOf(model.manifest) }
+    const found = engineFor(this.#engines, model.manifest)
+    // A peer that cannot compute a model can drive sessions of it: then the sizes are another engine's, as good as any.
+    const factory = 'factory' in found ? found.factory : this.#engines[0]!
+    return { tokenizer, shape: shapeOf(model.manifest, factory.footprint(model.manifest)) }
   }
 
   /** A tokenizer that is missing or damaged here is fetched from peers, where one has it. */

@@ -1,27 +1,26 @@
 /** A model's sizes as placement sees them: what joins the rooms `model` and `engine` to `route`. Pure. */
-import { cacheBytes } from './engine/cache.ts'
 import { edgeSize } from './engine/engine.ts'
-import { cacheReserveTokens, residentFactor } from './limits.ts'
+import type { Footprint } from './engine/footprint.ts'
+import { cacheReserveTokens } from './limits.ts'
 import { type Manifest, modelId } from './model/manifest.ts'
 import { type ModelShape, stageBytes } from './route/view.ts'
 import { BudgetTooSmallError } from './errors.ts'
 import { formatBytes } from './base/units.ts'
 import type { Range } from './base/ids.ts'
 
-/** Resident bytes of a model's parts, with room for one session of the usual length at every stage. */
-export function shapeOf(manifest: Manifest): ModelShape {
-  const { config, weights, edge, shards, name } = manifest
-  const resident = (bytes: number): number => Math.ceil(bytes * residentFactor[weights])
+/** Resident bytes of a model's parts in an engine, with room for one session of the usual length at every stage. */
+export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
+  const { config, edge, shards, name } = manifest
   const tokens = Math.min(config.contextMax, cacheReserveTokens)
   return {
     id: modelId(manifest),
     name,
     layers: config.layers,
-    layerBytes: shards.filter(({ role }) => role === 'layer').map(({ bytes }) => resident(bytes)),
-    embeddingBytes: resident(shards.find(({ role }) => role === 'embedding')!.bytes),
-    headBytes: resident(shards.find(({ role }) => role === 'head')!.bytes),
+    layerBytes: shards.filter(({ role }) => role === 'layer').map(({ bytes }) => footprint.weightBytes(bytes)),
+    embeddingBytes: footprint.weightBytes(shards.find(({ role }) => role === 'embedding')!.bytes),
+    headBytes: footprint.weightBytes(shards.find(({ role }) => role === 'head')!.bytes),
     tiedEmbeddings: config.tiedEmbeddings,
-    cacheBytesPerLayer: cacheBytes({ layers: 1, kvHeads: config.kvHeads, headDim: config.headDim }, tokens),
+    cacheBytesPerLayer: footprint.cacheBytesPerLayer(tokens),
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: config.hidden * edgeSize(edge) + 20
   }
@@ -74,9 +73,11 @@ export function shareMemory(
   }
 }
 
-/** Memory budgets, in bytes, for so many peers that need one another: together they hold the model exactly once. */
-export function splitBudgets({ manifest }: { readonly manifest: Manifest }, peers: number): number[] {
-  const shape = shapeOf(manifest)
+/**
+ * Memory budgets, in bytes, for so many peers that need one another: together they hold the model exactly once.
+ * @throws {BudgetTooSmallError} when a model has fewer layers than that.
+ */
+export function budgetsOf(shape: ModelShape, peers: number): number[] {
   if (!(Number.isSafeInteger(peers) && peers >= 1 && peers <= shape.layers)) {
     throw new BudgetTooSmallError(
       `${shape.name} has ${shape.layers} layers and can be split over 1 to ${shape.layers} peers, not ${peers}`

@@ -98,6 +98,10 @@ const doers = [
   /^src\/(cli|api)\//
 ]
 
+/** A default engine is named where a peer is made, and shown to those who embed one. */
+const runtimesKnown = (file: string, target: string): boolean =>
+  ['src/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('-factory.ts')
+
 /** Packages that compute and do nothing else: no clock, no socket, no file. */
 const purePackages = [
   'zod',
@@ -199,6 +203,10 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
     return
   }
   if (room === other) return
+  if (target.startsWith('src/engine/onnx') && !runtimesKnown(file, target)) {
+    say(`only engine/ knows which runtime computes (${target}): take an EngineFactory`)
+    return
+  }
   const allowed = arrows[room]
   if (allowed === undefined) {
     say(`room ${room} is not on the map: add it to HOUSE's arrows and to this test`)
@@ -311,6 +319,8 @@ describe('the test of the house', () => {
     ['src/stage/stage.ts', "import { route } from '../route/route.ts'", 'stage must not know route'],
     ['src/base/queue.ts', "import type { Hop } from '../route/view.ts'", 'base must not know route'],
     ['src/engine/onnx.ts', "import type { Channel } from '../swarm/links.ts'", 'engine must not know swarm'],
+    ['src/served-model.ts', "import { createOnnxEngine } from './engine/onnx.ts'", 'take an EngineFactory'],
+    ['src/peer.ts', "import { createOnnxEngine } from './engine/onnx.ts'", 'take an EngineFactory'],
     ['src/route/place.ts', "import { host } from '../swarm/host.ts'", 'route must not know swarm'],
     ['src/stage/service.ts', "import { x } from '../swarm/links.ts'", 'import its types only'],
     ['src/model/store.ts', "import { x } from '../peer.ts'", 'model must not know peer.ts'],

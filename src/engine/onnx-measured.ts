@@ -9,15 +9,10 @@ import { z } from 'zod'
 import { readPlainText } from '../base/plain-file.ts'
 import { measuredBytesMax, measuredMax, measuredMaxAgeMs } from '../limits.ts'
 import { shardName, type WeightType } from '../model/manifest.ts'
-import type { EngineTimings } from './engine.ts'
+import type { Measured } from './factory.ts'
 import { buildGraph, buildHeadGraph } from './graph.ts'
 import { classConfig, classEdge } from './numeric-class.ts'
 import { measureNumericClass, measureTimings, type TimingsInit } from './onnx-measure.ts'
-
-/** What a peer's record says of its processor. */
-export interface Measured extends EngineTimings {
-  readonly numericClass: string
-}
 
 /** Raised when measuring changes: what was measured before says nothing then. */
 const measuringVersion = 1

@@ -1,0 +1,78 @@
+/**
+ * What makes engines: everything that the rest of the house knows of a runtime. `createPeer` is given some, in order of
+ * preference, and serves a model with the first that supports it.
+ */
+import type { Manifest } from '../model/manifest.ts'
+import type { Engine, EngineTimings } from './engine.ts'
+import type { Footprint } from './footprint.ts'
+
+/** What a machine shows of itself with one engine and one model, as its record announces it. */
+export interface Measured extends EngineTimings {
+  /** Machines that announce the same text compute the same bits. */
+  readonly numericClass: string
+}
+
+export interface MeasureInit {
+  readonly manifest: Manifest
+  /** Folder in which results may be kept, so that a peer that comes back need not measure again. */
+  readonly dataDir: string
+  readonly threads: number
+  readonly signal: AbortSignal
+}
+
+export interface EngineInit {
+  readonly manifest: Manifest
+  /** A folder that holds the stage's shards, each under its digest; already verified (promise P9). */
+  readonly shardDirectory: string
+  /** Layers [start, end), at least one. */
+  readonly start: number
+  readonly end: number
+  /** Bound on all sessions' caches together, in bytes. */
+  readonly cacheBytesMax: number
+  /** Processor threads of one step. */
+  readonly threads: number
+  /** Ends the loading. */
+  readonly signal: AbortSignal
+}
+
+export interface EngineFactory {
+  /** For messages and records: `onnx`. Lower-case letters, digits and dashes. */
+  readonly name: string
+  /**
+   * Who computes the same bits as this machine: `class`, every machine of the measured numeric class; `none`, nobody is
+   * known to, so that a stand-in's answer is never called exact. An engine whose bits are the same on every machine
+   * measures the same class everywhere.
+   */
+  readonly exactness: 'class' | 'none'
+  /** Why it cannot compute a model, in one sentence; undefined when it can. */
+  supports(manifest: Manifest): string | undefined
+  footprint(manifest: Manifest): Footprint
+  /**
+   * Measures this machine with a model's dimensions.
+   * @throws {EngineError} when the engine cannot run here at all. @throws the signal's reason.
+   */
+  measure(init: MeasureInit): Promise<Measured>
+  /**
+   * Loads the layers [start, end) of a model.
+   * @throws {EngineError} when they are none of the model's, or cannot be loaded. @throws the signal's reason.
+   */
+  create(init: EngineInit): Promise<Engine>
+}
+
+/**
+ * The first engine that supports a model, or why none does.
+ *
+ * @param factories at least one, the preferred first.
+ */
+export function engineFor(
+  factories: readonly EngineFactory[],
+  manifest: Manifest
+): { readonly factory: EngineFactory } | { readonly refusal: string } {
+  const reasons: string[] = []
+  for (const factory of factories) {
+    const reason = factory.supports(manifest)
+    if (reason === undefined) return { factory }
+    reasons.push(`${factory.name}: ${reason}`)
+  }
+  return { refusal: `no engine of this peer computes ${manifest.name} (${reasons.join('; ')})` }
+}

@@ -1,0 +1,22 @@
+/** The engine over ONNX Runtime as a factory: graphs made for a stage's layers, on the processor. */
+import { join } from 'node:path'
+import { attentionBlock } from '../limits.ts'
+import type { EngineFactory } from './factory.ts'
+import { onnxFootprint } from './footprint.ts'
+import { createOnnxEngine } from './onnx.ts'
+import { measureOnce } from './onnx-measured.ts'
+
+export const onnxEngine: EngineFactory = {
+  name: 'onnx',
+  exactness: 'class',
+  supports({ config: { headDim } }) {
+    // Longer products are cut where the number of keys says, and then the bits would depend on it.
+    return headDim > attentionBlock
+      ? `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
+      : undefined
+  },
+  footprint: onnxFootprint,
+  measure: ({ manifest: { config, weights, edge }, dataDir, threads, signal }) =>
+    measureOnce(join(dataDir, 'measured.json'), { config, weights, edge, threads, signal }),
+  create: createOnnxEngine
+}

@@ -1,0 +1,126 @@
+/**
+ * A peer does not know what computes: here it is the toy engine, whose answers tell a step that was lost, doubled or stale.
+ * Everything else is real: two peers over libp2p, the model that ships, its tokenizer.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { toyEngine, toyTokens, type ToyModel } from '../../sim/toy-engine.ts'
+import {
+  createPeer,
+  type EngineFactory,
+  listModels,
+  type Manifest,
+  onnxEngine,
+  type Peer,
+  splitBudgets
+} from '../../src/index.ts'
+import { newSwarm } from '../../src/swarm/swarm-file.ts'
+
+const peers: Peer[] = []
+const folders: string[] = []
+
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map(peer => peer.stop()))
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+function toyOf({ config: { layers, vocab, hidden, contextMax }, edge }: Manifest): ToyModel {
+  return { layers, vocab, hidden, contextMax, edge }
+}
+
+/** The toy engine; it holds no weights, and says how often it was asked for a stage. */
+function toyFactory(change: Partial<EngineFactory> = {}): EngineFactory & { readonly made: string[] } {
+  const made: string[] = []
+  return {
+    name: 'toy',
+    exactness: 'class',
+    supports: () => undefined,
+    footprint: () => ({ weightBytes: () => 1000, cacheBytesPerLayer: tokens => 10 * tokens }),
+    measure: async () => ({ visitMs: 1, layerMs: 1, numericClass: 'toy' }),
+    create: async ({ manifest, start, end, cacheBytesMax }) => {
+      made.push(`${start}-${end}`)
+      return toyEngine({ model: toyOf(manifest), start, end, cacheBytesMax: Math.max(cacheBytesMax, 1 << 26) })
+    },
+    ...change,
+    made
+  }
+}
+
+async function start(init: Omit<Parameters<typeof createPeer>[0], 'dataDir'>): Promise<Peer> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'skein-engines-'))
+  folders.push(dataDir)
+  const peer = await createPeer({
+    dataDir,
+    mdns: false,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
+    ...init
+  })
+  peers.push(peer)
+  return peer
+}
+
+async function shipped() {
+  const [model] = await listModels('/nonexistent')
+  return model!
+}
+
+it('two peers answer with an engine that the caller brings', { timeout: 60_000 }, async () => {
+  const swarm = newSwarm('engines')
+  const toy = toyFactory()
+  const { manifest } = await shipped()
+  const { layers } = manifest.config
+  // The first one named does not support the model: it is never asked to compute.
+  const picky = toyFactory({ name: 'picky', supports: ({ name }) => `it does not know ${name}` })
+  const cut = Math.floor(layers / 2)
+  await start({ swarm, engines: [picky, toy], layers: { start: 0, end: cut }, memoryBytes: 64e6 })
+  await start({ swarm, engines: [picky, toy], layers: { start: cut, end: layers }, memoryBytes: 64e6 })
+  for (const peer of peers) {
+    await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))
+  }
+  const generation = peers[0]!.generate('Once upon a time', { maxTokens: 30 })
+  for await (const _token of generation);
+  const { ids, promptIds, exact, hops } = await generation.answer
+  const greedy = { temperature: 0, topP: 1, topK: 0, seed: 0 }
+  expect(ids).toEqual(toyTokens(toyOf(manifest), promptIds, greedy, 30))
+  expect(exact).toBe(true)
+  expect(hops.map(hop => [hop.start, hop.end])).toEqual([
+    [0, cut],
+    [cut, layers]
+  ])
+  expect(toy.made.sort()).toEqual([`0-${cut}`, `${cut}-${layers}`])
+  expect(picky.made).toEqual([])
+  const timings = peers[0]!.status().peers.flatMap(each => each.timings)
+  expect(timings.map(({ numericClass }) => numericClass)).toEqual(['toy', 'toy'])
+})
+
+it('an engine whose bits nobody shares makes each peer a class of its own', { timeout: 60_000 }, async () => {
+  const swarm = newSwarm('classes')
+  const loose = toyFactory({ name: 'loose', exactness: 'none' })
+  for (let i = 0; i < 2; i++) await start({ swarm, engines: [loose], layers: { start: 0, end: 1 }, memoryBytes: 64e6 })
+  const classes = (): string[] =>
+    peers[0]!.status().peers.flatMap(({ timings }) => timings.map(({ numericClass }) => numericClass))
+  await expect.poll(() => new Set(classes()).size, { timeout: 30_000 }).toBe(2)
+  for (const text of classes()) expect(text).toMatch(/^loose-/)
+})
+
+it('says which engines refuse a model, and why', async () => {
+  const picky = toyFactory({ name: 'picky', supports: () => 'it is too wide' })
+  const { manifest } = await shipped()
+  const refusal = `no engine of this peer computes ${manifest.name} (picky: it is too wide)`
+  await expect(start({ swarm: newSwarm('none'), engines: [picky] })).rejects.toMatchObject({
+    name: 'EngineError',
+    message: refusal
+  })
+  expect(() => splitBudgets({ manifest }, 2, [picky])).toThrow(refusal)
+  await expect(start({ swarm: newSwarm('none'), engines: [] })).rejects.toMatchObject({ name: 'InvalidOptionError' })
+})
+
+it('budgets are those of the engine', async () => {
+  const { manifest } = await shipped()
+  const [small] = splitBudgets({ manifest }, 1, [toyFactory()])
+  const [large] = splitBudgets({ manifest }, 1, [onnxEngine])
+  expect(small).toBeLessThan(large! / 2)
+})
