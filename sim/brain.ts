@@ -33,8 +33,8 @@ import {
   withObtainable
 } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
-import { shareMemory } from '../src/shape.ts'
-import { sourcesOf } from '../src/sources.ts'
+import { shareMemory } from '../src/serving/shape.ts'
+import { sourcesOf } from '../src/serving/sources.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
 import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'

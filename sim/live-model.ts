@@ -5,7 +5,7 @@ import { onnxFootprint } from '../src/engine/footprint.ts'
 import { decodeManifest, type Manifest } from '../src/model/manifest.ts'
 import { loadTokenizer, type ModelTokenizer } from '../src/model/tokenizer.ts'
 import type { ModelShape } from '../src/route/view.ts'
-import { shapeOf } from '../src/shape.ts'
+import { shapeOf } from '../src/serving/shape.ts'
 
 export interface LiveModel {
   readonly manifest: Manifest

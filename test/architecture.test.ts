@@ -20,66 +20,15 @@ const arrows: Record<string, readonly string[]> = {
   swarm: ['protocols', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
-  'status.ts': ['route', 'swarm/record', 'base'],
-  'shape.ts': ['route', 'engine', 'model', 'base'],
-  'sources.ts': ['swarm/record', 'base'],
-  'seeker.ts': ['sources.ts', 'supply', 'model', 'swarm', 'base'],
-  'remove-model.ts': ['model', 'swarm', 'base'],
-  'served-model.ts': ['shape.ts', 'sources.ts', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
-  'kept-sessions.ts': ['keep', 'session', 'swarm', 'base'],
-  'departure.ts': ['route', 'stage', 'swarm', 'base'],
-  'peer.ts': [
-    'status.ts',
-    'departure.ts',
-    'kept-sessions.ts',
-    'remove-model.ts',
-    'served-model.ts',
-    'seeker.ts',
-    'shape.ts',
-    'sources.ts',
-    'session',
-    'route',
-    'stage',
-    'supply',
-    'engine',
-    'model',
-    'swarm',
-    'protocols',
-    'base'
-  ],
-  'index.ts': [
-    'peer.ts',
-    'remove-model.ts',
-    'departure.ts',
-    'keep',
-    'shape.ts',
-    'session',
-    'route',
-    'stage',
-    'engine',
-    'model',
-    'swarm',
-    'base'
-  ],
+  serving: ['route', 'stage', 'supply', 'engine', 'model', 'swarm', 'base'],
+  peer: ['serving', 'keep', 'session', 'route', 'stage', 'supply', 'engine', 'model', 'swarm', 'protocols', 'base'],
+  'index.ts': ['peer', 'keep', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
   cli: ['index.ts'],
   api: ['index.ts'],
   'errors.ts': ['base'],
   'limits.ts': ['base'],
   protocols: [],
-  sim: [
-    'shape.ts',
-    'sources.ts',
-    'protocols',
-    'session',
-    'route',
-    'stage',
-    'supply',
-    'keep',
-    'engine',
-    'model',
-    'swarm',
-    'base'
-  ]
+  sim: ['serving', 'protocols', 'session', 'route', 'stage', 'supply', 'keep', 'engine', 'model', 'swarm', 'base']
 }
 
 /** The contract of links, without libp2p in it: whoever talks to peers talks through it. */
@@ -94,13 +43,14 @@ const doers = [
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/(peer|departure|remove-model|served-model|seeker|kept-sessions)\.ts$/,
+  /^src\/peer\/(peer|departure|kept-sessions|remove-model)\.ts$/,
+  /^src\/serving\/(served-model|seeker)\.ts$/,
   /^src\/(cli|api)\//
 ]
 
 /** A default engine is named where a peer is made, and shown to those who embed one. */
 const runtimesKnown = (file: string, target: string): boolean =>
-  ['src/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('-factory.ts')
+  ['src/peer/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('-factory.ts')
 
 /** Packages that compute and do nothing else: no clock, no socket, no file. */
 const purePackages = [
@@ -214,7 +164,7 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
   }
   const isSurface = room === 'cli' || room === 'api'
   if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
-  if (contracts.includes(target) && ['stage', 'session', 'supply', 'keep', 'peer.ts', 'sim'].includes(room)) {
+  if (contracts.includes(target) && ['stage', 'session', 'supply', 'keep', 'serving', 'peer', 'sim'].includes(room)) {
     if (!typeOnly) say(`${target} is a contract: import its types only`)
     return
   }
@@ -225,7 +175,7 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
   say(
     isSurface
       ? `${room} imports only ../index.ts, not ${target}: export what it needs there`
-      : `${room} must not know ${other} (${target}): pass plain data in from peer.ts, or move the type to where both may look`
+      : `${room} must not know ${other} (${target}): pass plain data in from peer/, or move the type to where both may look`
   )
 }
 
@@ -319,18 +269,18 @@ describe('the test of the house', () => {
     ['src/stage/stage.ts', "import { route } from '../route/route.ts'", 'stage must not know route'],
     ['src/base/queue.ts', "import type { Hop } from '../route/view.ts'", 'base must not know route'],
     ['src/engine/onnx.ts', "import type { Channel } from '../swarm/links.ts'", 'engine must not know swarm'],
-    ['src/served-model.ts', "import { createOnnxEngine } from './engine/onnx.ts'", 'take an EngineFactory'],
-    ['src/peer.ts', "import { createOnnxEngine } from './engine/onnx.ts'", 'take an EngineFactory'],
+    ['src/serving/served-model.ts', "import { createOnnxEngine } from '../engine/onnx.ts'", 'take an EngineFactory'],
+    ['src/peer/peer.ts', "import { createOnnxEngine } from '../engine/onnx.ts'", 'take an EngineFactory'],
     ['src/route/place.ts', "import { host } from '../swarm/host.ts'", 'route must not know swarm'],
     ['src/stage/service.ts', "import { x } from '../swarm/links.ts'", 'import its types only'],
-    ['src/model/store.ts', "import { x } from '../peer.ts'", 'model must not know peer.ts'],
-    ['src/cli/up.ts', "import { x } from '../peer.ts'", 'cli imports only ../index.ts'],
+    ['src/model/store.ts', "import { x } from '../peer/peer.ts'", 'model must not know peer'],
+    ['src/cli/up.ts', "import { x } from '../peer/peer.ts'", 'cli imports only ../index.ts'],
     ['src/cli/up.ts', "import { x } from '../limits.ts'", 'cli imports only ../index.ts'],
     ['src/cli/up.ts', "const x = await import('../swarm/host.ts')", 'cli imports only ../index.ts'],
     ['src/cli/up.ts', "import { multiaddr } from '@multiformats/multiaddr'", 'cli imports only'],
     ['src/stage/stage.ts', "import { world } from '../../sim/world.ts'", 'src never imports sim'],
-    ['src/peer.ts', "import { fake } from '../test/fake.ts'", 'src never imports test'],
-    ['sim/world.ts', "import { createPeer } from '../src/peer.ts'", 'sim never imports a doer'],
+    ['src/peer/peer.ts', "import { fake } from '../../test/fake.ts'", 'src never imports test'],
+    ['sim/world.ts', "import { createPeer } from '../src/peer/peer.ts'", 'sim never imports a doer'],
     ['sim/world.ts', "import { StageService } from '../src/stage/service.ts'", 'sim never imports a doer'],
     ['src/drone/fly.ts', "import type { Hop } from '../route/view.ts'", 'not on the map'],
     [

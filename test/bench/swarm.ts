@@ -10,8 +10,8 @@ import type { Answered, Ask, PeerProcessInit } from './peer-process.ts'
 import { figure, median, type Row } from './report.ts'
 
 // As `npm run build` made it, like the peers: Node does not take the types off the generated protocols that it imports.
-const built = '../../dist/src/peer.js'
-const { splitBudgets } = (await import(built)) as typeof import('../../src/peer.ts')
+const built = '../../dist/src/index.js'
+const { splitBudgets } = (await import(built)) as typeof import('../../src/index.ts')
 
 export interface SwarmInit {
   readonly model: BenchModel

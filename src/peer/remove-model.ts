@@ -1,9 +1,9 @@
 /** Removing a model from a data directory, whether or not a peer runs on it. */
-import type { ModelId } from './base/ids.ts'
-import { ModelInUseError } from './errors.ts'
-import { openLibrary } from './model/library.ts'
-import type { ModelStore, RemovedModel } from './model/store.ts'
-import { openDataDir } from './swarm/data-dir.ts'
+import type { ModelId } from '../base/ids.ts'
+import { ModelInUseError } from '../errors.ts'
+import { openLibrary } from '../model/library.ts'
+import type { ModelStore, RemovedModel } from '../model/store.ts'
+import { openDataDir } from '../swarm/data-dir.ts'
 
 /**
  * Removes a model from a data directory on which no peer runs; where one does, `Peer.removeModel` does it.

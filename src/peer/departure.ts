@@ -2,14 +2,14 @@
  * How a peer goes: it says so, has others take over what it serves, lets sessions move on or end, and reports what
  * became of it all. A low battery says so, too, and may take it back.
  */
-import { drainPollMs } from './limits.ts'
-import { coverageOf } from './route/coverage.ts'
-import type { Placement } from './route/placement-service.ts'
-import type { StageService } from './stage/service.ts'
-import { BatteryWatch } from './swarm/battery.ts'
-import { pause } from './swarm/pause.ts'
-import type { RecordContent, StageOffer } from './swarm/record.ts'
-import type { Swarm } from './swarm/service.ts'
+import { drainPollMs } from '../limits.ts'
+import { coverageOf } from '../route/coverage.ts'
+import type { Placement } from '../route/placement-service.ts'
+import type { StageService } from '../stage/service.ts'
+import { BatteryWatch } from '../swarm/battery.ts'
+import { pause } from '../swarm/pause.ts'
+import type { RecordContent, StageOffer } from '../swarm/record.ts'
+import type { Swarm } from '../swarm/service.ts'
 
 /** What became of what a peer held when it went. */
 export interface DrainReport {

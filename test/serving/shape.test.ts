@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { stageBytes } from '../src/route/view.ts'
-import { shareMemory } from '../src/shape.ts'
-import { model } from './route/worlds.ts'
+import { stageBytes } from '../../src/route/view.ts'
+import { shareMemory } from '../../src/serving/shape.ts'
+import { model } from '../route/worlds.ts'
 
 describe('what sessions may take of a budget', () => {
   // Stages of [0, 2) and [2, 4) take 7 + 20 + 2 + 2 and 20 + 5 + 2 + 2 bytes, one session's worth included.

@@ -1,6 +1,6 @@
 /** Who offers what, read from live records: where a model's weights may be fetched from. Pure. */
-import type { ModelId, PeerId } from './base/ids.ts'
-import type { SwarmRecord } from './swarm/record.ts'
+import type { ModelId, PeerId } from '../base/ids.ts'
+import type { SwarmRecord } from '../swarm/record.ts'
 
 /** A live peer as far as this goes. */
 export interface Heard {

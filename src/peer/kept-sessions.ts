@@ -3,15 +3,15 @@
  * to the service that keeps it.
  */
 import { join } from 'node:path'
-import type { ModelId } from './base/ids.ts'
-import { InvalidKeyError, InvalidOptionError } from './errors.ts'
-import { keyFileBytes, readKeyFile } from './keep/key-file.ts'
-import { createKeepService, type FoundSession, type KeepService, type SessionName } from './keep/service.ts'
-import { keepNameCharsMax, keepTtlDefaultMs, keepTtlMaxMs, keepTtlMinMs } from './limits.ts'
-import type { SessionKeep } from './session/service.ts'
-import { loadIdentity } from './swarm/identity.ts'
-import type { SwarmRecord } from './swarm/record.ts'
-import type { Swarm } from './swarm/service.ts'
+import type { ModelId } from '../base/ids.ts'
+import { InvalidKeyError, InvalidOptionError } from '../errors.ts'
+import { keyFileBytes, readKeyFile } from '../keep/key-file.ts'
+import { createKeepService, type FoundSession, type KeepService, type SessionName } from '../keep/service.ts'
+import { keepNameCharsMax, keepTtlDefaultMs, keepTtlMaxMs, keepTtlMinMs } from '../limits.ts'
+import type { SessionKeep } from '../session/service.ts'
+import { loadIdentity } from '../swarm/identity.ts'
+import type { SwarmRecord } from '../swarm/record.ts'
+import type { Swarm } from '../swarm/service.ts'
 
 /** Which session is kept or resumed. */
 export interface KeptSessionName {

@@ -1,7 +1,7 @@
 /** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
-import type { ModelId, PeerId, Range } from './base/ids.ts'
-import { coverageOf } from './route/coverage.ts'
-import type { SwarmRecord } from './swarm/record.ts'
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import { coverageOf } from '../route/coverage.ts'
+import type { SwarmRecord } from '../swarm/record.ts'
 
 export interface StageStatus extends Range {
   readonly model: ModelId

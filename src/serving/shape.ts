@@ -1,12 +1,12 @@
 /** A model's sizes as placement sees them: what joins the rooms `model` and `engine` to `route`. Pure. */
-import { edgeSize } from './engine/engine.ts'
-import type { Footprint } from './engine/footprint.ts'
-import { cacheReserveTokens } from './limits.ts'
-import { type Manifest, modelId } from './model/manifest.ts'
-import { type ModelShape, stageBytes } from './route/view.ts'
-import { BudgetTooSmallError } from './errors.ts'
-import { formatBytes } from './base/units.ts'
-import type { Range } from './base/ids.ts'
+import { edgeSize } from '../engine/engine.ts'
+import type { Footprint } from '../engine/footprint.ts'
+import { cacheReserveTokens } from '../limits.ts'
+import { type Manifest, modelId } from '../model/manifest.ts'
+import { type ModelShape, stageBytes } from '../route/view.ts'
+import { BudgetTooSmallError } from '../errors.ts'
+import { formatBytes } from '../base/units.ts'
+import type { Range } from '../base/ids.ts'
 
 /** Resident bytes of a model's parts in an engine, with room for one session of the usual length at every stage. */
 export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {

@@ -1,31 +1,31 @@
 /** The one place that wires everything together. */
 import { TypedEventEmitter } from '@libp2p/interface'
-import { unlessAborted } from './base/abort.ts'
-import { type End, endAll } from './base/ends.ts'
-import type { ModelId, PeerId, Range } from './base/ids.ts'
+import { unlessAborted } from '../base/abort.ts'
+import { type End, endAll } from '../base/ends.ts'
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
-import type { Sampling } from './engine/engine.ts'
-import { type EngineFactory, engineFor } from './engine/factory.ts'
-import { onnxEngine } from './engine/onnx-factory.ts'
-import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from './errors.ts'
+import type { Sampling } from '../engine/engine.ts'
+import { type EngineFactory, engineFor } from '../engine/factory.ts'
+import { onnxEngine } from '../engine/onnx-factory.ts'
+import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
-import { drainMs, loadAnnounceMs, minBudgetBytes } from './limits.ts'
-import { openLibrary } from './model/library.ts'
-import type { ModelStore, RemovedModel, StoredModel } from './model/store.ts'
-import { loadTokenizer, type ModelTokenizer } from './model/tokenizer.ts'
-import { ClassPin } from './route/class-pin.ts'
-import { Looking } from './route/looking-service.ts'
-import { Routing } from './route/routing-service.ts'
-import { Searches } from './route/searches.ts'
-import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from './route/view.ts'
+import { drainMs, loadAnnounceMs, minBudgetBytes } from '../limits.ts'
+import { openLibrary } from '../model/library.ts'
+import type { ModelStore, RemovedModel, StoredModel } from '../model/store.ts'
+import { loadTokenizer, type ModelTokenizer } from '../model/tokenizer.ts'
+import { ClassPin } from '../route/class-pin.ts'
+import { Looking } from '../route/looking-service.ts'
+import { Routing } from '../route/routing-service.ts'
+import { Searches } from '../route/searches.ts'
+import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from '../route/view.ts'
 import { removeFrom } from './remove-model.ts'
-import { Seeker } from './seeker.ts'
-import { ServedModel, type ShardFetch } from './served-model.ts'
-import type { Generation } from './session/generation.ts'
-import { generate, resume, type SessionParts } from './session/service.ts'
-import { budgetsOf, checkBudget, shapeOf } from './shape.ts'
-import { sourcesOf } from './sources.ts'
-import { createStageService, type StageService } from './stage/service.ts'
+import { Seeker } from '../serving/seeker.ts'
+import { ServedModel, type ShardFetch } from '../serving/served-model.ts'
+import type { Generation } from '../session/generation.ts'
+import { generate, resume, type SessionParts } from '../session/service.ts'
+import { budgetsOf, checkBudget, shapeOf } from '../serving/shape.ts'
+import { sourcesOf } from '../serving/sources.ts'
+import { createStageService, type StageService } from '../stage/service.ts'
 import {
   type FetchingStatus,
   modelCoverage,
@@ -34,18 +34,18 @@ import {
   type StageStatus,
   type Status
 } from './status.ts'
-import { createSupply, type Supply } from './supply/service.ts'
-import { openDataDir } from './swarm/data-dir.ts'
-import { readHardware } from './swarm/hardware.ts'
-import { createSwarm, type Swarm } from './swarm/service.ts'
-import { readSwarmFile, type SwarmConfig } from './swarm/swarm-file.ts'
+import { createSupply, type Supply } from '../supply/service.ts'
+import { openDataDir } from '../swarm/data-dir.ts'
+import { readHardware } from '../swarm/hardware.ts'
+import { createSwarm, type Swarm } from '../swarm/service.ts'
+import { readSwarmFile, type SwarmConfig } from '../swarm/swarm-file.ts'
 
 export type { DrainReport } from './departure.ts'
 export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
-export type { Answer, Generation, GenerationEvent, HopReport, Token } from './session/generation.ts'
-export type { ShardFetch } from './served-model.ts'
+export type { Answer, Generation, GenerationEvent, HopReport, Token } from '../session/generation.ts'
+export type { ShardFetch } from '../serving/served-model.ts'
 export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
-export type { SwarmConfig } from './swarm/swarm-file.ts'
+export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
 /** How to start a peer. */
 export interface PeerInit {
@@ -400,11 +400,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     ends.push(() => this.#supply.stop())
     this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
     const serve = async (model: StoredModel, signal: AbortSignal): Promise<ServedModel> => {
+      const engines = checkServable(model, { engines: this.#engines, memoryBytes: budgetBytes, pinned })
       this.#serving = model.id
       return ServedModel.start(
         {
           dataDir,
-          engines: checkServable(model, { engines: this.#engines, memoryBytes: budgetBytes, pinned }),
+          engines,
           store: this.#store,
           model,
           swarm,

@@ -1,11 +1,11 @@
 /** Models that are not here: found by what live peers offer, and learnt from them. */
-import type { ModelId } from './base/ids.ts'
-import { UnknownModelError } from './errors.ts'
-import { missingGraceMs, seekRetryMs } from './limits.ts'
-import type { ModelStore, StoredModel } from './model/store.ts'
+import type { ModelId } from '../base/ids.ts'
+import { UnknownModelError } from '../errors.ts'
+import { missingGraceMs, seekRetryMs } from '../limits.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
 import { offersOf, sourcesOf } from './sources.ts'
-import type { Supply } from './supply/service.ts'
-import type { Swarm } from './swarm/service.ts'
+import type { Supply } from '../supply/service.ts'
+import type { Swarm } from '../swarm/service.ts'
 
 export interface SeekerInit {
   readonly store: ModelStore
