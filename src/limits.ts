@@ -67,6 +67,34 @@ export const verifyChunkBytes = 1 << 20
  */
 export const chunkBytes = 256 << 10
 
+// ── Model: threads ────────────────────────────────────────────────────────────────────────────────
+
+/** Requests that wait for one thread: more than the answers that one peer drives at a time. */
+export const threadQueueMax = 1024
+/** A deadline is counted in so many ticks, so that a process that stood still loses no more than one of them. */
+export const threadDeadlineTicks = 10
+/** What nobody waits for any more may end in this time; then its thread does. Starting it anew takes about as long. */
+export const threadGiveUpMs = 250
+/**
+ * The heap of a thread, beside what its file needs: 900,000 characters in one word took 430 MB to encode. A file that
+ * needs more ends its thread, not the process.
+ */
+export const threadHeapBytes = 512 << 20
+/** Its nursery: with V8's default of up to 48 MB a thread takes 6 MB more and is not faster. */
+export const threadYoungHeapBytes = 4 << 20
+/** Heap per byte of a `tokenizer.json`: 22 were measured with 32,000 pieces. */
+export const tokenizerHeapFactor = 32
+/** From the start of a tokenizer's thread to its first request: 0.1 s with 32,000 pieces; 64 MiB on a slow board. */
+export const tokenizerStartMs = 60_000
+/** One text or some tokens: a megabyte of English takes 0.2 s here; an expression that backtracks takes for ever. */
+export const tokenizerMs = 10_000
+/** A tokenizer's thread that is not asked for this long ends: it holds 40 MB (32,000 pieces), and is read in 0.1 s. */
+export const tokenizerIdleMs = 60_000
+/** Models that one peer asks about at a time, and whose tokenizers it holds: each takes a thread. */
+export const tokenizersMax = 8
+/** Characters (UTF-16 units) of a prompt, whatever the model's context is: 128k tokens of English have 0.6 million. */
+export const promptCharsMax = 4 << 20
+
 // ── Supply ────────────────────────────────────────────────────────────────────────────────────────
 
 /** Chunks of one file: a list of their digests is 1 MiB then, the file 8 GiB. */

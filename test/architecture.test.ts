@@ -39,7 +39,7 @@ const doers = [
   /^src\/base\/plain-file\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
-  /^src\/model\/(store|library)\.ts$/,
+  /^src\/model\/(store|library|thread|tokenizer-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,

@@ -23,6 +23,7 @@ export interface AskFlags {
   readonly ttl?: number
   /** In ms. */
   readonly wait?: number
+  readonly special?: boolean
   readonly json?: boolean
 }
 
@@ -38,7 +39,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed, session, wait } = flags
+  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special } = flags
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
@@ -47,6 +48,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     topK,
     seed,
     ...(wait === undefined ? {} : { waitMs: wait }),
+    ...(special === undefined ? {} : { special }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   await tell(askGenerate(flags.data, text, options, { signal }), flags)

@@ -39,6 +39,7 @@ const requestSchema = z.discriminatedUnion('op', [
       topK: z.int().nonnegative().optional(),
       seed: z.int().nonnegative().optional(),
       waitMs,
+      special: z.boolean().optional(),
       session: z.strictObject({ ...named, ttlMs }).optional()
     })
   }),

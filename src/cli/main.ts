@@ -174,6 +174,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       'how long to wait for peers while nobody serves some layers, such as 90s or 10m (default: 30s after a loss)',
       duration('--wait', 0, waitMaxMs)
     )
+    .option('--special', 'take control tokens that the prompt spells, such as </s>, for those tokens, not for text')
     .addOption(json('print events as JSON objects, one a line'))
     .action(async (prompt: string | undefined, options, command: Command) => {
       const { ask, resume } = await import('./ask.ts')
@@ -192,7 +193,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         temperature: 'temperature',
         topP: 'top-p',
         topK: 'top-k',
-        seed: 'seed'
+        seed: 'seed',
+        special: 'special'
       }
       const clash = Object.entries(own).find(([name]) => given(name))?.[1]
       if (clash !== undefined) {

@@ -283,17 +283,16 @@ export class ModelStore {
   }
 
   /**
-   * The model's `tokenizer.json`, verified.
+   * Where the model's `tokenizer.json` is, verified as with {@link verifiedStage}.
    *
    * @throws {CorruptShardError}
+   * @throws the signal's reason when aborted
    */
-  async tokenizerBytes(model: StoredModel): Promise<Uint8Array> {
+  async tokenizerFile(model: StoredModel, { signal }: { signal: AbortSignal }): Promise<string> {
     const file = namedTokenizer(model)
-    const found = (await this.#find(file)) ?? (await this.#missing(model, file))
-    const bytes = await readFile(found)
-    const actual = createHash('sha256').update(bytes).digest('hex')
-    if (actual !== file.sha256) throw corrupt(model, file, found, actual)
-    return bytes
+    const at = (await this.#find(file)) ?? (await this.#missing(model, file))
+    await this.#verified(model, file, { signal, again: false, at })
+    return at
   }
 
   /**

@@ -10,7 +10,8 @@ import type { Manifest } from './manifest.ts'
 const replacement = '\ufffd'
 
 /**
- * Reads a `tokenizer.json` for a model.
+ * Reads a `tokenizer.json` for a model. What it holds may cost any time and memory, so whoever talks to the network
+ * does this in a thread (`tokenizer-service.ts`).
  *
  * @param bytes of the file, verified
  * @throws {InvalidManifestError} when it is not JSON or of a kind that the library does not know
@@ -19,14 +20,32 @@ export function loadTokenizer(
   bytes: Uint8Array,
   manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
 ): ModelTokenizer {
-  let tokenizer: Tokenizer
   try {
-    tokenizer = new Tokenizer(parsed(bytes), {})
+    const json = parsed(bytes)
+    const tokenizer = new Tokenizer(json, {})
+    return new ModelTokenizer(tokenizer, withoutControls(json, tokenizer, manifest), manifest)
   } catch (err) {
     const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
     throw new InvalidManifestError(message, { cause: err })
   }
-  return new ModelTokenizer(tokenizer, manifest)
+}
+
+/**
+ * The same tokenizer, for texts of people: it does not look for control tokens in them. The library splits a text at
+ * every added token before anything else, so those are left out; the large tables are shared.
+ */
+function withoutControls(
+  json: object,
+  tokenizer: Tokenizer,
+  { bosId, eosIds }: Pick<Manifest, 'bosId' | 'eosIds'>
+): Tokenizer {
+  const added = [...tokenizer.get_added_tokens_decoder().values()]
+  const plain = added.filter(({ id, special }) => !special && id !== bosId && !eosIds.includes(id))
+  if (plain.length === added.length) return tokenizer
+  const model = { type: 'BPE', vocab: {}, merges: [] }
+  const text = new Tokenizer({ ...json, model, added_tokens: plain }, {})
+  text.model = tokenizer.model
+  return text
 }
 
 /** @throws {TypeError} with a sentence of ours: the parser's own shows how bytes begin that may be no tokenizer. */
@@ -46,15 +65,18 @@ export class ModelTokenizer {
   readonly eosIds: readonly number[]
   /** One more than the largest id. */
   readonly size: number
-  /** Length of the longest token as it is spelt, in UTF-16 units. */
-  readonly #longest: number
+  /** Length of the longest token as it is spelt, in UTF-16 units: no text of n tokens has more than n times as many. */
+  readonly longest: number
   readonly #tokenizer: Tokenizer
+  /** {@link withoutControls} */
+  readonly #text: Tokenizer
   readonly #name: string
   /** Ids that are no text: BOS, EOS, and whatever else the tokenizer calls special. */
   readonly #special: Set<number>
 
-  constructor(tokenizer: Tokenizer, manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>) {
+  constructor(tokenizer: Tokenizer, text: Tokenizer, manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>) {
     this.#tokenizer = tokenizer
+    this.#text = text
     this.#name = manifest.name
     this.bosId = manifest.bosId
     this.eosIds = manifest.eosIds
@@ -72,29 +94,51 @@ export class ModelTokenizer {
       if (token.special) this.#special.add(id)
     }
     this.size = size
-    this.#longest = longest
+    this.longest = longest
   }
 
   /**
-   * How many ids a text has at least, told without reading it: encoding a megabyte takes seconds, in which this peer
-   * answers nobody. Space is not counted, since a tokenizer may leave it out.
-   */
-  idsMin(text: string): number {
-    return Math.ceil(text.replace(/\s+/g, '').length / this.#longest)
-  }
-
-  /**
-   * Ids of a text, with the model's BOS in front, once: a chat template may have written it already. Special
-   * tokens that are spelt out in the text (`</s>`) become their ids, as chat templates need.
+   * Ids of a text, with the model's BOS in front, once. What it spells is text: `</s>` written by a person is four
+   * characters, and ends nothing.
    *
+   * @param special true for what a chat template has written, which may hold the BOS already: special tokens that it
+   *   spells become their ids
    * @throws {InvalidManifestError} when a character has no token and the tokenizer has none for the unknown
    */
-  encode(text: string): number[] {
-    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: false })
+  encode(text: string, { special = false }: { special?: boolean } = {}): number[] {
+    const ids = special ? this.#encode(this.#tokenizer, text) : this.#encodeText(text)
+    if (this.bosId === null || (special && ids[0] === this.bosId)) return ids
+    return [this.bosId, ...ids]
+  }
+
+  #encode(tokenizer: Tokenizer, text: string): number[] {
+    const { ids } = tokenizer.encode(text, { add_special_tokens: false })
     if (!ids.every(Number.isInteger)) {
       throw new InvalidManifestError(`the tokenizer of ${this.#name} has no token for a character of this text`)
     }
-    return this.bosId === null || ids[0] === this.bosId ? ids : [this.bosId, ...ids]
+    return ids
+  }
+
+  #encodeText(text: string): number[] {
+    const ids = this.#encode(this.#text, text)
+    const controls = this.#controlsIn(ids)
+    if (controls.length === 0) return ids
+    // Some kinds (Unigram; BPE that ignores merges) look up whole words, control tokens too: they get none of them whole.
+    const parts = cutInside(
+      text,
+      controls.map(id => this.token(id)!)
+    )
+    const cut = parts.flatMap(part => this.#encode(this.#text, part))
+    if (this.#controlsIn(cut).length > 0) {
+      throw new InvalidManifestError(`the tokenizer of ${this.#name} makes control tokens of this text`)
+    }
+    return cut
+  }
+
+  /** Control tokens among ids; the token for what is unknown is none, though it is called special. */
+  #controlsIn(ids: readonly number[]): number[] {
+    const unknown = this.#tokenizer.model?.unk_token_id
+    return [...new Set(ids.filter(id => id !== unknown && this.#special.has(id)))]
   }
 
   /** Text of ids; special ones and ids without a token are left out. */
@@ -129,6 +173,33 @@ export class ModelTokenizer {
   stream(prompt: readonly number[]): Detokenizer {
     return new Detokenizer(this, prompt)
   }
+
+  /** A stream that goes on where another one stood. */
+  resume({ window, out }: TextState): Detokenizer {
+    const stream = new Detokenizer(this, [])
+    stream.state = { window, out }
+    return stream
+  }
+}
+
+/** Cuts a text inside each occurrence of these words, so that no part has one of them. */
+function cutInside(text: string, words: readonly string[]): string[] {
+  const cuts = new Set<number>()
+  for (const word of words) {
+    const first = String.fromCodePoint(word.codePointAt(0) ?? 0).length
+    if (word.length <= first) continue
+    for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) cuts.add(at + first)
+  }
+  const ends = [...cuts].sort((a, b) => a - b)
+  return [0, ...ends].map((start, i) => text.slice(start, ends[i] ?? text.length))
+}
+
+/** Where a stream of text stands, as plain data: a thread that was started anew goes on from it. */
+export interface TextState {
+  /** One token whose text is out, if there is any, and those after it whose text is not, or not all. */
+  readonly window: readonly number[]
+  /** Characters (UTF-16 units) of the window's text that are out. */
+  readonly out: number
 }
 
 /**
@@ -141,9 +212,7 @@ export class ModelTokenizer {
  */
 export class Detokenizer {
   readonly #tokenizer: ModelTokenizer
-  /** One token whose text is out, if there is any, and those after it whose text is not, or not all. */
   #window: number[]
-  /** Characters (UTF-16 units) of the window's text that are out. */
   #out: number
 
   constructor(tokenizer: ModelTokenizer, prompt: readonly number[]) {
@@ -151,6 +220,15 @@ export class Detokenizer {
     const anchor = prompt.findLast(id => tokenizer.isText(id))
     this.#window = anchor === undefined ? [] : [anchor]
     this.#out = tokenizer.decode(this.#window).length
+  }
+
+  get state(): TextState {
+    return { window: this.#window, out: this.#out }
+  }
+
+  set state({ window, out }: TextState) {
+    this.#window = [...window]
+    this.#out = out
   }
 
   /** Adds an id; the text that is now certain, often one word, sometimes none. */

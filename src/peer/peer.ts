@@ -1,6 +1,5 @@
 /** The one place that wires everything together. */
 import { TypedEventEmitter } from '@libp2p/interface'
-import { unlessAborted } from '../base/abort.ts'
 import { type End, endAll } from '../base/ends.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
@@ -12,7 +11,7 @@ import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-ses
 import { drainMs, loadAnnounceMs, minBudgetBytes } from '../limits.ts'
 import { openLibrary } from '../model/library.ts'
 import type { ModelStore, RemovedModel, StoredModel } from '../model/store.ts'
-import { loadTokenizer, type ModelTokenizer } from '../model/tokenizer.ts'
+import { Tokenizers } from '../model/tokenizer-service.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import { Looking } from '../route/looking-service.ts'
 import { Routing } from '../route/routing-service.ts'
@@ -111,6 +110,11 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default 30 s after a loss; before the first token, until no more peers are to be expected
    */
   waitMs?: number
+  /**
+   * Control tokens that the prompt spells (`</s>`) become those tokens, as a chat template wants it.
+   * @default false: they are text, as all that people write
+   */
+  special?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }
@@ -313,8 +317,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #swarmName: string
   readonly #store: ModelStore
   readonly #engines: readonly EngineFactory[]
-  /** Models that have been asked for, with their tokenizers. */
-  readonly #parts = new Map<ModelId, Promise<ModelParts>>()
+  /** Of the models that have been asked for lately. */
+  readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
   readonly #generating = new AbortController()
   readonly #searches = new Searches()
@@ -383,6 +387,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#ends = ends
     const swarm = this.#swarm
     const onWarning = (message: string): void => this.#emit('warning', { message })
+    ends.push(() => this.#tokenizers.close())
     this.#stages = await createStageService({
       links: swarm.links,
       retainBytesMax: 0,
@@ -619,15 +624,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     if (model === undefined) throw new UnknownModelError(`there is no model here to answer with: ${this.#seeking}`)
     if (this.#departure.isDraining)
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
-    let parts = this.#parts.get(model.id)
-    if (parts === undefined) {
-      parts = this.#loadParts(model)
-      this.#parts.set(model.id, parts)
-      // A tokenizer that could not be read may be there next time.
-      parts.catch(() => this.#parts.delete(model.id))
-    }
-    // Others may wait for the same tokenizer: it comes, whoever gives up.
-    const { tokenizer, shape } = await unlessAborted(parts, signal)
+    const shape = this.#shapeOf(model)
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
     const pin = new ClassPin(kept.classes)
@@ -639,6 +636,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
             after: kept.after,
             classes: () => pin.layerClasses ?? []
           })
+    const tokenizer = this.#tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
     this.#answering++
     const release = (): void => {
       this.#routing.release(hops)
@@ -667,6 +665,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
       onEnd: () => {
         this.#answering--
+        tokenizer.close()
         release()
       },
       onViolation: (peer, kind, message) => this.#swarm.reportViolation(peer, kind, message)
@@ -682,23 +681,23 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])
   }
 
-  async #loadParts(model: StoredModel): Promise<ModelParts> {
-    const tokenizer = loadTokenizer(await this.#tokenizerBytes(model), model.manifest)
-    const found = engineFor(this.#engines, model.manifest)
+  /** What a model asks of the peers that serve it. */
+  #shapeOf({ manifest }: StoredModel): ModelShape {
+    const found = engineFor(this.#engines, manifest)
     // A peer that cannot compute a model can drive sessions of it: then the sizes are another engine's, as good as any.
     const factory = 'factory' in found ? found.factory : this.#engines[0]!
-    return { tokenizer, shape: shapeOf(model.manifest, factory.footprint(model.manifest)) }
+    return shapeOf(manifest, factory.footprint(manifest))
   }
 
   /** A tokenizer that is missing or damaged here is fetched from peers, where one has it. */
-  async #tokenizerBytes(model: StoredModel): Promise<Uint8Array> {
+  async #tokenizerFile(model: StoredModel, signal: AbortSignal): Promise<string> {
     try {
-      return await this.#store.tokenizerBytes(model)
+      return await this.#store.tokenizerFile(model, { signal })
     } catch (error) {
       const peers = (): PeerId[] => sourcesOf(this.#swarm.records(), this.id, model.id)
       if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
-      await this.#supply.fetch([model.manifest.tokenizer], { peers, signal: this.#generating.signal })
-      return this.#store.tokenizerBytes(model)
+      await this.#supply.fetch([model.manifest.tokenizer], { peers, signal: this.#orEnding(signal) })
+      return this.#store.tokenizerFile(model, { signal })
     }
   }
 
@@ -710,10 +709,4 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       })
     )
   }
-}
-
-/** What sessions of one model share. */
-interface ModelParts {
-  readonly tokenizer: ModelTokenizer
-  readonly shape: ModelShape
 }

@@ -8,7 +8,15 @@ import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import { Turns } from '../base/turns.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
-import { answerTokensDefault, routeRetryMs, routeWaitMs, routeWaitMsMax, stageOpenMs, waitTellMs } from '../limits.ts'
+import {
+  answerTokensDefault,
+  promptCharsMax,
+  routeRetryMs,
+  routeWaitMs,
+  routeWaitMsMax,
+  stageOpenMs,
+  waitTellMs
+} from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
@@ -20,13 +28,16 @@ import type { Answer, Generation, GenerationEvent, HopReport, Token } from './ge
 import { Session } from './session.ts'
 import { stopAt } from './stop.ts'
 
-/** Text to ids and back, as a session needs it. */
+/** Text to ids and back, as a session needs it. None of it is done in this thread. */
 export interface SessionTokenizer {
-  encode(text: string): readonly number[]
-  /** How many ids a text has at least, without encoding it. */
-  idsMin(text: string): number
-  /** Turns the ids that follow a prompt into text as they come: `push` returns what an id completes, `end` what is left. */
-  stream(promptIds: readonly number[]): { push(id: number): string; end(): string }
+  /** Length of its longest token: no text of n tokens has more than n times as many characters. */
+  longest(options: { signal?: AbortSignal | undefined }): Promise<number>
+  /** `special`: control tokens that the text spells become those tokens; else they are text. */
+  encode(text: string, options: { special: boolean; signal?: AbortSignal | undefined }): Promise<readonly number[]>
+  /** Turns the ids that follow a prompt into text as they come: what they complete, and with `last` what is left. */
+  stream(promptIds: readonly number[]): {
+    push(ids: readonly number[], options: { last?: boolean; signal?: AbortSignal | undefined }): Promise<string>
+  }
 }
 
 /** What a session must know of its model. */
@@ -119,6 +130,8 @@ export interface SessionOptions extends Partial<Sampling> {
    * @default 30 s after a loss; before the first token, until no more peers are to be expected
    */
   waitMs?: number
+  /** Control tokens that the prompt spells (`</s>`) become those tokens. @default false: they are text */
+  special?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
   /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */
@@ -234,7 +247,7 @@ function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEven
   const startMs = (parts.now ?? (() => performance.now()))()
   return pipe(
     [prompt],
-    source => tokenize(source, parts),
+    source => tokenize(source, parts, options),
     source => along(source, parts, options),
     source => until(source),
     source => keep(source, parts, options),
@@ -244,26 +257,39 @@ function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEven
 
 async function* tokenize(
   source: Iterable<string | Begun>,
-  { tokenizer, model }: SessionParts
+  { tokenizer, model }: SessionParts,
+  { special = false, signal: given, ending }: SessionOptions
 ): AsyncGenerator<Sequence> {
+  const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
   for (const text of source) {
     if (typeof text !== 'string') {
       yield { promptIds: text.promptIds, begun: text }
       continue
     }
-    // Told before it is encoded: that keeps this peer from answering, for seconds where the text is very long.
-    const idsMin = tokenizer.idsMin(text)
-    if (idsMin >= model.contextMax) throw tooLong(`at least ${idsMin} tokens`, model)
-    const ids = tokenizer.encode(text)
+    // Told before it is encoded, which may take seconds. Space counts, though some tokenizers leave it out.
+    if (text.length > promptCharsMax) throw tooManyCharacters(text, promptCharsMax)
+    let ids: readonly number[]
+    try {
+      const charsMax = (await tokenizer.longest({ signal })) * (model.contextMax - 1)
+      if (text.length > charsMax) throw tooManyCharacters(text, charsMax)
+      ids = await tokenizer.encode(text, { special, signal })
+    } catch (error) {
+      if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
+      throw error
+    }
     if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
-    if (ids.length >= model.contextMax) throw tooLong(`${ids.length} tokens`, model)
+    if (ids.length >= model.contextMax) {
+      throw new PromptTooLongError(
+        `the prompt has ${ids.length} tokens, and the model's context of ${model.contextMax} must hold its answer too`
+      )
+    }
     yield { promptIds: ids, begun: undefined }
   }
 }
 
-function tooLong(tokens: string, { contextMax }: SessionModel): PromptTooLongError {
+function tooManyCharacters(text: string, charsMax: number): PromptTooLongError {
   return new PromptTooLongError(
-    `the prompt has ${tokens}, and the model's context of ${contextMax} must hold its answer too`
+    `the prompt has ${text.length} characters, and no prompt of more than ${charsMax} fits the model's context`
   )
 }
 
@@ -360,7 +386,7 @@ async function* detokenize(
       if (output.answered === undefined) continue
       ids.push(...output.answered)
       before = ids.length
-      for (const id of ids) text += stream.push(id)
+      text = await stream.push(ids, { signal })
       yield { event: 'resumed', tokens: before, text }
     } else if (output.kind === 'token') {
       const ms = output.atMs - lastMs
@@ -368,7 +394,7 @@ async function* detokenize(
       if (ids.length === before) firstMs = output.atMs
       ids.push(output.id)
       // With the last token goes whatever an incomplete character left.
-      const piece = stream!.push(output.id) + (output.stop === 'length' ? stream!.end() : '')
+      const piece = await stream!.push([output.id], { last: output.stop === 'length', signal })
       text += piece
       yield { event: 'token', id: output.id, text: piece, position: output.position, ms }
     } else if (output.kind === 'end') {
@@ -376,7 +402,7 @@ async function* detokenize(
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       const fresh = ids.length - before
-      if (outcome.stop === 'eos' || fresh === 0) text += stream!.end()
+      if (outcome.stop === 'eos' || fresh === 0) text += await stream!.push([], { last: true, signal })
       const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
       yield {
         event: 'done',

@@ -102,7 +102,7 @@ class Service implements Supply {
     const manifest = await this.#manifest(model, { peers, signal })
     const stored: StoredModel = { id: model, manifest, folder: store.own, shipped: false }
     try {
-      await store.tokenizerBytes(stored)
+      await store.tokenizerFile(stored, { signal })
     } catch (error) {
       if (!(error instanceof CorruptShardError)) throw error
       await this.#fetching.fetch(manifest.tokenizer, { peers, signal })

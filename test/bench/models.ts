@@ -1,4 +1,5 @@
 /** The two models of the bench: the one that ships, and random weights in the shape of SmolLM2-135M. */
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type SourceTensor, type WeightSource, writeModel } from '../../src/model/import-writer.ts'
 import type { ModelConfig, WeightType } from '../../src/model/manifest.ts'
@@ -55,7 +56,7 @@ export async function smolModel(store: ModelStore, weights: WeightType, signal: 
       edge: 'f16',
       bosId: 1,
       eosIds: [],
-      tokenizer: await store.tokenizerBytes(shipped),
+      tokenizer: await readFile(await store.tokenizerFile(shipped, { signal })),
       chatTemplate: null,
       licence: 'none',
       source: 'random weights, seed 1'

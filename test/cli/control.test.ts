@@ -132,6 +132,7 @@ describe('messages', () => {
     ['{"v":1,"op":"generate","prompt":"x","options":{"topP":0}}', 'topP'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"temperature":-1}}', 'temperature'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"seed":1.5}}', 'seed'],
+    ['{"v":1,"op":"generate","prompt":"x","options":{"special":"yes"}}', 'special'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"__proto__":{"a":1}}}', '__proto__'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"session":"n"}}', 'session'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"session":{"name":""}}}', 'session.name'],
@@ -166,7 +167,7 @@ describe('the control socket', () => {
       yield token(0, 'ö\n"')
     })
     const events: GenerationEvent[] = []
-    const options = { maxTokens: 3, temperature: 0.5, seed: 7 }
+    const options = { maxTokens: 3, temperature: 0.5, seed: 7, special: true }
     for await (const event of askGenerate(folder, 'Ünce\nupon', options, { signal: signal() })) events.push(event)
     expect(asked).toEqual(['Ünce\nupon', options])
     expect(events).toEqual([token(0, 'ö\n"')])

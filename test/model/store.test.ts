@@ -142,7 +142,7 @@ describe('verify', () => {
 
   test('names a damaged tokenizer', async () => {
     await flipByte(path.join(own, 'shards', model.manifest.tokenizer.sha256), 3)
-    await expect(store.tokenizerBytes(model)).rejects.toThrow('the tokenizer of tiny is damaged')
+    await expect(store.tokenizerFile(model, { signal })).rejects.toThrow('the tokenizer of tiny is damaged')
     await expect(store.verify(model, { signal })).rejects.toThrow('the tokenizer of tiny is damaged')
   })
 

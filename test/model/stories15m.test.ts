@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { openStore } from '../../src/model/store.ts'
@@ -11,9 +12,10 @@ const known =
 test('the model that ships is whole and continues as is known of it', async () => {
   const store = await openStore({ own: shipped })
   const model = await store.resolve('stories15m')
-  await store.verify(model, { signal: AbortSignal.timeout(30_000) })
+  const signal = AbortSignal.timeout(30_000)
+  await store.verify(model, { signal })
   expect(model.manifest).toMatchObject({ weights: 'q8', edge: 'f16', bosId: 1, eosIds: [1, 2], licence: 'MIT' })
-  const tokenizer = loadTokenizer(await store.tokenizerBytes(model), model.manifest)
+  const tokenizer = loadTokenizer(await readFile(await store.tokenizerFile(model, { signal })), model.manifest)
   const prompt = tokenizer.encode('Once upon a time')
   const ids = generateGreedy(model, prompt, 47)
   const stream = tokenizer.stream(prompt)

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -16,7 +16,10 @@ describe.skipIf(stories260kAbsent !== false)(`stories260k ${stories260kAbsent ||
     dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
     const made = (await makeStories260k(dir))!
     model = made.model
-    tokenizer = loadTokenizer(await made.store.tokenizerBytes(model), model.manifest)
+    tokenizer = loadTokenizer(
+      await readFile(await made.store.tokenizerFile(model, { signal: AbortSignal.timeout(30_000) })),
+      model.manifest
+    )
   })
   afterAll(() => rm(dir, { recursive: true, force: true }))
 

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -14,7 +15,10 @@ let stories: ModelTokenizer
 beforeAll(async () => {
   const store = await openStore({ own: path.join(import.meta.dirname, '..', '..', 'models', 'stories15m') })
   const model = await store.resolve('stories15m')
-  stories = loadTokenizer(await store.tokenizerBytes(model), model.manifest)
+  stories = loadTokenizer(
+    await readFile(await store.tokenizerFile(model, { signal: AbortSignal.timeout(30_000) })),
+    model.manifest
+  )
 })
 
 /** A byte-level BPE as Llama 3 and SmolLM have it: the other family of decoders. */
@@ -39,16 +43,15 @@ function byteLevel(): ModelTokenizer {
 describe('encode', () => {
   test('puts BOS in front once', () => {
     expect(stories.encode('Once upon a time')).toEqual([1, 9038, 2501, 263, 931])
-    expect(stories.encode('<s>Once')).toEqual([1, 9038])
+    expect(stories.encode('<s>Once', { special: true })).toEqual([1, 9038])
     expect(stories.encode('')).toEqual([1])
     expect(byteLevel().encode('hello')).toEqual([256, 259, 111 - 33 + 33])
   })
 
-  test('is never shorter than was told without it', () => {
+  test('takes no more characters than its longest token has for each id', () => {
     for (const tokenizer of [stories, byteLevel()]) {
-      expect(tokenizer.idsMin('')).toBe(0)
       // The longest token of llama's vocabulary is 16 spaces, and 16 letters.
-      expect(tokenizer.idsMin('x'.repeat(1 << 20))).toBeGreaterThanOrEqual(1 << 16)
+      expect(tokenizer.longest).toBeLessThanOrEqual(16)
       const texts = fc.oneof(
         fc.string({ unit: 'grapheme', maxLength: 40 }),
         fc.constantFrom('he', ' he', 'straightforward')
@@ -56,22 +59,81 @@ describe('encode', () => {
       fc.assert(
         fc.property(fc.array(texts), parts => {
           const text = parts.join('')
-          expect(tokenizer.idsMin(text)).toBeLessThanOrEqual(tokenizer.encode(text).length)
+          expect(text.length).toBeLessThanOrEqual(tokenizer.longest * tokenizer.encode(text).length)
         })
       )
     }
+  })
+
+  test('takes control tokens that are spelt for text, unless told otherwise', () => {
+    for (const [tokenizer, spelt, id] of [
+      [stories, '</s>', 2],
+      [stories, '<s>', 1],
+      [stories, '<unk>', 0],
+      [byteLevel(), '<|end|>', 260]
+    ] as const) {
+      const bos = tokenizer.bosId === null ? 0 : 1
+      const text = `he ${spelt} he`
+      expect(tokenizer.encode(text).slice(bos)).not.toContain(id)
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text)
+      expect(tokenizer.encode(text, { special: true }).slice(bos)).toContain(id)
+    }
+  })
+
+  test('takes them for text where the kind of tokenizer looks them up whole, and where they are not called special', () => {
+    const json = (special: boolean, model: object): ModelTokenizer =>
+      loadTokenizer(
+        new TextEncoder().encode(
+          JSON.stringify({
+            added_tokens: [
+              { id: 1, content: '<s>', special: true },
+              { id: 2, content: '</s>', special }
+            ],
+            normalizer: null,
+            pre_tokenizer: null,
+            post_processor: null,
+            decoder: { type: 'Fuse' },
+            model
+          })
+        ),
+        llama
+      )
+    const pieces = ['<unk>', '<s>', '</s>', '<', '/', 's', '>', 'a', 'b']
+    const unigram = { type: 'Unigram', unk_id: 0, vocab: pieces.map((piece, i) => [piece, i < 3 ? 0 : -i]) }
+    const bpe = {
+      type: 'BPE',
+      vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
+      merges: [],
+      unk_token: '<unk>',
+      ignore_merges: true
+    }
+    for (const tokenizer of [json(true, unigram), json(false, unigram), json(true, bpe), json(false, bpe)]) {
+      for (const text of ['</s>', 'a</s>b<s></s>', '<</s>>', 'ab']) {
+        const ids = tokenizer.encode(text)
+        expect(ids[0]).toBe(1)
+        expect(ids.slice(1).map(id => pieces[id])).toEqual([...text])
+      }
+      expect(tokenizer.encode('a</s>b', { special: true })).toEqual([1, 7, 2, 8])
+    }
+    // What is unknown is called special, too.
+    expect(json(true, bpe).encode('a?')).toEqual([1, 7, 0])
   })
 
   test('falls back to bytes', () => {
     expect(stories.encode('a😀')).toEqual([1, 263, ...[0xf0, 0x9f, 0x98, 0x80].map(byte => firstByte + byte)])
   })
 
-  test('is undone by decode for every text', () => {
+  test('is undone by decode for every text, whatever it spells', () => {
+    const unit = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 40 }),
+      fc.constantFrom('</s>', '<s>', '<unk>', '<0x0A>', '<|end|>')
+    )
     for (const tokenizer of [stories, byteLevel()]) {
       fc.assert(
-        fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), text => {
+        fc.property(fc.array(unit, { maxLength: 4 }), parts => {
+          const text = parts.join('')
           // A text that starts with U+FEFF alone is the one exception: the library's decoder takes it for a mark.
-          fc.pre(!text.includes('\ufeff') && !text.includes('<') && !text.includes('▁'))
+          fc.pre(!text.includes('\ufeff') && !text.includes('▁'))
           expect(tokenizer.decode(tokenizer.encode(text))).toBe(text)
         })
       )
@@ -156,7 +218,7 @@ describe('chat', () => {
   test('renders the template, whose BOS is not doubled', () => {
     const text = renderChat({ name: 'x', chatTemplate }, stories, [{ role: 'user', content: 'Hi' }])
     expect(text).toBe('<s>[user] Hi<s>[assistant]')
-    expect(stories.encode(text).slice(0, 2)).toEqual([1, 518])
+    expect(stories.encode(text, { special: true }).slice(0, 2)).toEqual([1, 518])
   })
 
   test('says when there is none, or when it refuses', () => {

@@ -22,9 +22,9 @@ export function peerId(name: string): PeerId {
 
 /** One id per word: the text of id 7 is ` 7`. */
 export const tokenizer: SessionTokenizer = {
-  encode: text => text.trim().split(/\s+/).filter(Boolean).map(Number),
-  idsMin: text => Math.ceil(text.length / 16),
-  stream: () => ({ push: id => ` ${id}`, end: () => '' })
+  longest: async () => 16,
+  encode: async text => text.trim().split(/\s+/).filter(Boolean).map(Number),
+  stream: () => ({ push: async ids => ids.map(id => ` ${id}`).join('') })
 }
 
 export function words(ids: readonly number[]): string {

@@ -1,4 +1,5 @@
 /** A model of random weights, of a few MB, in a store: what one peer has and others fetch. */
+import { readFile } from 'node:fs/promises'
 import { writeModel } from '../../src/model/import-writer.ts'
 import type { ModelConfig } from '../../src/model/manifest.ts'
 import { openLibrary } from '../../src/model/library.ts'
@@ -26,7 +27,9 @@ export async function writeRandomModel(
   { name = 'random', layers = config.layers }: { name?: string; layers?: number } = {}
 ): Promise<StoredModel> {
   const store = await openLibrary(dataDir)
-  const tokenizer = await store.tokenizerBytes(await store.resolve('stories15m'))
+  const tokenizer = await readFile(
+    await store.tokenizerFile(await store.resolve('stories15m'), { signal: AbortSignal.timeout(30_000) })
+  )
   const rng = seeded(5)
   // Values from a table: randomness per value would take longer than everything else here.
   const table = Float32Array.from({ length: 9_973 }, () => (rng() - 0.5) / 8)

@@ -1,0 +1,169 @@
+/**
+ * The tokenizers of a peer, each in a thread of its own: one that never ends on some text costs the asks about its own
+ * model a deadline, and no other model anything; a model's tables go with its thread when nobody asks about it.
+ */
+import { stat } from 'node:fs/promises'
+import type { ModelId } from '../base/ids.ts'
+import { NoRoomError } from '../errors.ts'
+import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from '../limits.ts'
+import type { Manifest } from './manifest.ts'
+import { Thread } from './thread.ts'
+import type { TextState } from './tokenizer.ts'
+import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
+
+export interface TokenizersInit {
+  /** Tokenizers that are held at a time. @default tokenizersMax */
+  readonly max?: number
+  /** Time for one text or some tokens. @default tokenizerMs */
+  readonly deadlineMs?: number
+  /** A tokenizer that is not asked for so long is let go of. @default tokenizerIdleMs */
+  readonly idleMs?: number
+}
+
+/** A model's tokenizer, and where its verified file is; the file is asked for whenever its thread starts. */
+export interface TokenizerSource {
+  readonly id: ModelId
+  readonly manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
+  readonly file: (signal: AbortSignal) => Promise<string>
+}
+
+/** Text as it comes for ids that follow a prompt. */
+export interface TextStream {
+  /** Adds ids: the text that is now certain. `last`: no more ids come, what is held back is due as well. */
+  push(ids: readonly number[], options?: { last?: boolean; signal?: AbortSignal | undefined }): Promise<string>
+}
+
+interface Held {
+  readonly thread: Thread
+  /** Asks that are under way. */
+  users: number
+}
+
+export class Tokenizers {
+  readonly #max: number
+  readonly #deadlineMs: number
+  readonly #idleMs: number
+  /** By model, the last asked for at the end. */
+  readonly #held = new Map<ModelId, Held>()
+
+  constructor({ max = tokenizersMax, deadlineMs = tokenizerMs, idleMs = tokenizerIdleMs }: TokenizersInit = {}) {
+    this.#max = max
+    this.#deadlineMs = deadlineMs
+    this.#idleMs = idleMs
+  }
+
+  /** Models whose tokenizers are held. */
+  get size(): number {
+    return this.#held.size
+  }
+
+  /**
+   * The tokenizer of a model, until `close`. Its thread starts when it is first asked something. The one that was not
+   * asked for longest makes room.
+   *
+   * @throws {NoRoomError} when as many models are being asked about as are held
+   */
+  open(source: TokenizerSource): Tokenizing {
+    let held = this.#held.get(source.id)
+    if (held === undefined) {
+      this.#makeRoom()
+      held = { thread: this.#thread(source), users: 0 }
+    }
+    this.#held.delete(source.id)
+    this.#held.set(source.id, held)
+    held.users++
+    return new Tokenizing(held, this.#deadlineMs)
+  }
+
+  /** Ends all threads; whoever waits for one hears so. */
+  async close(): Promise<void> {
+    const threads = [...this.#held.values()].map(({ thread }) => thread)
+    this.#held.clear()
+    await Promise.all(threads.map(thread => thread.close()))
+  }
+
+  #makeRoom(): void {
+    if (this.#held.size < this.#max) return
+    const oldest = [...this.#held].find(([, { users }]) => users === 0)
+    if (oldest === undefined) {
+      throw new NoRoomError(`${this.#max} models are being asked about here, and no more can be at a time`)
+    }
+    this.#held.delete(oldest[0])
+    void oldest[1].thread.close()
+  }
+
+  #thread({ manifest, file }: TokenizerSource): Thread {
+    const { name, bosId, eosIds } = manifest
+    const own = import.meta.url.endsWith('.ts') ? './tokenizer-worker.ts' : './tokenizer-worker.js'
+    return new Thread({
+      file: new URL(own, import.meta.url),
+      name: `the tokenizer of ${name}`,
+      startMs: tokenizerStartMs,
+      idleMs: this.#idleMs,
+      data: async signal => {
+        const path = await file(signal)
+        const { size } = await stat(path)
+        const workerData: TokenizerInit = { file: path, name, bosId, eosIds }
+        return { workerData, heapBytes: tokenizerHeapFactor * size }
+      }
+    })
+  }
+}
+
+/** A model's tokenizer in its thread, for one ask. */
+export class Tokenizing {
+  readonly #held: Held
+  readonly #deadlineMs: number
+  #open = true
+
+  constructor(held: Held, deadlineMs: number) {
+    this.#held = held
+    this.#deadlineMs = deadlineMs
+  }
+
+  /**
+   * Length of its longest token: no text of n tokens has more than n times as many characters.
+   *
+   * @throws what its file says, {DeadlineError} when that cannot be read in time; the signal's reason
+   */
+  async longest({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<number> {
+    const facts = await this.#held.thread.ask(undefined, { what: 'start', deadlineMs: this.#deadlineMs, signal })
+    return (facts as TokenizerFacts).longest
+  }
+
+  /**
+   * As `ModelTokenizer.encode`.
+   *
+   * @throws as that, {DeadlineError} that names the model; the signal's reason
+   */
+  async encode(
+    text: string,
+    { special = false, signal }: { special?: boolean; signal?: AbortSignal | undefined } = {}
+  ): Promise<number[]> {
+    const request: TokenizerRequest = { kind: 'encode', text, special }
+    return [...((await this.#ask(request, `encode a text of ${text.length} characters`, signal)) as Int32Array)]
+  }
+
+  /** As `ModelTokenizer.stream`. Where it stands is kept here, so it outlives the thread. */
+  stream(prompt: readonly number[]): TextStream {
+    let from: TextState | { readonly prompt: Int32Array } = { prompt: Int32Array.from(prompt) }
+    return {
+      push: async (ids, { last = false, signal } = {}) => {
+        const request: TokenizerRequest = { kind: 'text', from, ids, last }
+        const answer = (await this.#ask(request, `decode ${ids.length} tokens`, signal)) as TokenizerText
+        from = answer.state
+        return answer.text
+      }
+    }
+  }
+
+  /** Lets go of it. Safe to call twice. */
+  close(): void {
+    if (this.#open) this.#held.users--
+    this.#open = false
+  }
+
+  #ask(request: TokenizerRequest, what: string, signal: AbortSignal | undefined): Promise<unknown> {
+    return this.#held.thread.ask(request, { what, deadlineMs: this.#deadlineMs, signal })
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * A tokenizer's thread. Its file may have come from anybody: an expression in it may run for ever on the right text, so
+ * neither it nor any text is ever looked at in the thread that talks to the network (promise P7).
+ */
+import { readFileSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { failedReply, type ThreadReply } from './thread.ts'
+import { loadTokenizer, type ModelTokenizer } from './tokenizer.ts'
+import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
+
+assert(parentPort !== null, 'this file runs as a worker thread')
+const port = parentPort
+const init = workerData as TokenizerInit
+
+// The library warns of what it does not know, as often as the file has it: that is no business of this peer's log.
+console.warn = () => {}
+
+try {
+  const tokenizer = loadTokenizer(readFileSync(init.file), init)
+  port.on('message', (request: TokenizerRequest) => serve(tokenizer, request))
+  port.postMessage({ kind: 'value', value: { longest: tokenizer.longest } satisfies TokenizerFacts })
+} catch (error) {
+  port.postMessage(failedReply(error))
+}
+
+function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
+  let reply: ThreadReply
+  try {
+    reply = { kind: 'value', value: answer(tokenizer, request) }
+  } catch (error) {
+    reply = failedReply(error)
+  }
+  port.postMessage(reply)
+}
+
+function answer(tokenizer: ModelTokenizer, request: TokenizerRequest): Int32Array | TokenizerText {
+  if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))
+  const { from, ids, last } = request
+  const stream = 'prompt' in from ? tokenizer.stream([...from.prompt]) : tokenizer.resume(from)
+  let text = ''
+  for (const id of ids) text += stream.push(id)
+  if (last) text += stream.end()
+  return { text, state: stream.state }
+}

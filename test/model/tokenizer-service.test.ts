@@ -1,0 +1,171 @@
+/** Tokenizers in threads: what they give is what they give without, and nobody waits for another's. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { ModelId } from '../../src/base/ids.ts'
+import { loadTokenizer } from '../../src/model/tokenizer.ts'
+import { type Tokenizing, Tokenizers, type TokenizersInit } from '../../src/model/tokenizer-service.ts'
+import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
+import { tinyTokenizer } from './hugging-face.ts'
+
+let dir: string
+let tokenizers: Tokenizers
+/** How often each model's file was asked for: once for each start of its thread. */
+let starts: Record<string, number>
+
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  starts = {}
+  await writeFile(path.join(dir, 'tiny'), tinyTokenizer())
+  await writeFile(path.join(dir, 'hostile'), hostileTokenizer())
+  await writeFile(path.join(dir, 'broken'), '{"model":{"type":"Magic"}}')
+  use({})
+})
+afterEach(async () => {
+  await tokenizers.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+function use(init: TokenizersInit): void {
+  tokenizers = new Tokenizers(init)
+}
+
+/** The tokenizer in a file; other names have the tiny one. */
+function open(name: string): Tokenizing {
+  const file = ['hostile', 'broken', 'absent'].includes(name) ? name : 'tiny'
+  return tokenizers.open({
+    id: name as ModelId,
+    manifest: { name, bosId: 1, eosIds: [2] },
+    file: async () => {
+      starts[name] = (starts[name] ?? 0) + 1
+      return path.join(dir, file)
+    }
+  })
+}
+
+const never = new AbortController().signal
+
+describe('a tokenizer in its thread', () => {
+  test('gives what it gives in this one', async () => {
+    const here = loadTokenizer(tinyTokenizer(), { name: 'tiny', bosId: 1, eosIds: [2] })
+    const tiny = open('tiny')
+    expect(await tiny.longest()).toBe(here.longest)
+    for (const text of ['', 'ab a', 'a</s>b', 'ä€😀', '\ud800']) {
+      for (const special of [false, true]) {
+        expect(await tiny.encode(text, { special })).toEqual(here.encode(text, { special }))
+      }
+    }
+    const prompt = here.encode('ab €')
+    const ids = [...here.encode('a €😀 b'), 3 + 0xe2, 3 + 0x82, 260, 3 + 0xf0]
+    const stream = here.stream(prompt)
+    const expected = [...ids.map(id => stream.push(id)), stream.end()]
+    const streamed = tiny.stream(prompt)
+    const pieces: string[] = []
+    for (const id of ids) pieces.push(await streamed.push([id]))
+    pieces.push(await streamed.push([], { last: true }))
+    expect(pieces).toEqual(expected)
+    expect(await tiny.stream(prompt).push(ids, { last: true })).toBe(expected.join(''))
+    expect(starts).toEqual({ tiny: 1 })
+  })
+
+  test("that cannot be read says so with the model's name, and is tried again", async () => {
+    const broken = open('broken')
+    await expect(broken.longest()).rejects.toThrow('the tokenizer of broken cannot be used')
+    await expect(broken.encode('a')).rejects.toMatchObject({ name: 'InvalidManifestError' })
+    await expect(open('absent').encode('a')).rejects.toThrow('ENOENT')
+    expect(starts).toEqual({ broken: 2, absent: 1 })
+  })
+
+  test('that never ends costs its ask a deadline, and nobody else anything', async () => {
+    use({ deadlineMs: 2_000 })
+    const ticks = loopTicks()
+    const hostile = open('hostile')
+    const order: string[] = []
+    const note = (what: string) => (): void => void order.push(what)
+    const failing = expect(hostile.encode(hostileText).finally(note('failed'))).rejects.toMatchObject({
+      name: 'DeadlineError',
+      message: 'the tokenizer of hostile did not encode a text of 33 characters within 2000 ms'
+    })
+    // Of the same model, behind it; and of another one.
+    const behind = open('hostile').encode('ab').finally(note('behind'))
+    const other = open('tiny').encode('ab').finally(note('other'))
+    await Promise.all([failing, behind, other])
+    // Timers went on in this thread, many times, before it failed; what did not depend on it came first.
+    expect(ticks.count()).toBeGreaterThan(20)
+    expect(order).toEqual(['other', 'failed', 'behind'])
+    expect(await behind).toEqual(await other)
+    expect(starts).toEqual({ hostile: 2, tiny: 1 })
+    ticks.stop()
+  })
+
+  test('goes on with a stream in a new thread', async () => {
+    use({ deadlineMs: 500 })
+    const hostile = open('hostile')
+    const stream = hostile.stream([1])
+    expect(await stream.push([259, 260])).toBe('a')
+    await expect(hostile.encode(hostileText)).rejects.toMatchObject({ name: 'DeadlineError' })
+    expect(await stream.push([261], { last: true })).toBe('b')
+    expect(starts).toEqual({ hostile: 2 })
+  })
+
+  test('is not waited for by who has given up, whether it waits, starts or runs', async () => {
+    use({ deadlineMs: 600_000 })
+    const given = new Error('given up')
+    const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()]
+    const hostile = open('hostile')
+    const starting = hostile.encode('a', { signal: first.signal })
+    first.abort(given)
+    await expect(starting).rejects.toBe(given)
+    const running = hostile.encode(hostileText, { signal: second.signal })
+    const waiting = hostile.encode('a', { signal: third.signal })
+    const last = hostile.encode('ab', { signal: never })
+    // It has started, and so runs the first of them.
+    await hostile.longest()
+    third.abort(given)
+    await expect(waiting).rejects.toBe(given)
+    second.abort(given)
+    await expect(running).rejects.toBe(given)
+    // The thread does not run on for those who are gone.
+    expect(await last).toEqual(await open('tiny').encode('ab'))
+    await expect(hostile.encode('a', { signal: AbortSignal.abort(given) })).rejects.toBe(given)
+  })
+})
+
+describe('the tokenizers of a peer', () => {
+  test('are no more than a few: the one that was not used for longest goes', async () => {
+    use({ max: 2 })
+    for (const name of ['a', 'b', 'a', 'c']) {
+      const tokenizer = open(name)
+      await tokenizer.encode('ab')
+      tokenizer.close()
+    }
+    expect(tokenizers.size).toBe(2)
+    const [a, b] = [open('a'), open('b')]
+    await a.encode('ab')
+    await b.encode('ab')
+    expect(starts).toEqual({ a: 1, b: 2, c: 1 })
+    expect(() => open('c')).toThrow('2 models are being asked about here')
+    a.close()
+    a.close()
+    await open('c').encode('ab')
+    expect(starts).toEqual({ a: 1, b: 2, c: 2 })
+  })
+
+  test('end when they are not used, and start again', async () => {
+    use({ idleMs: 20 })
+    const tiny = open('tiny')
+    await tiny.encode('ab')
+    const { promise, resolve } = Promise.withResolvers<void>()
+    setTimeout(resolve, 100)
+    await promise
+    expect(await tiny.encode('ab')).toEqual(await open('other').encode('ab'))
+    expect(starts.tiny).toBe(2)
+  })
+
+  test('tell whoever waits when they are closed', async () => {
+    const waiting = expect(open('hostile').encode(hostileText)).rejects.toThrow('the tokenizer of hostile was closed')
+    await tokenizers.close()
+    await waiting
+  })
+})
