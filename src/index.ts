@@ -1,5 +1,6 @@
 /** The public surface of Skein: the only barrel in the house. */
 export type { ModelId, PeerId, Range, SessionId, ShardId } from './base/ids.ts'
+export { reasonOf } from './base/reason.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'

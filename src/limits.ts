@@ -370,6 +370,8 @@ export const keepAvoidMs = 10_000
 export const keepFetchMs = 3_000
 /** A changed entry reaches the disk within this; what is lost with it is computed again. */
 export const keepSaveMs = 1_000
+/** One that could not be written is tried again after this: disks that are full stay so for a while. */
+export const keepSaveRetryMs = 30_000
 /** How often a driver looks whether the keepers of an answer that has ended are still there. */
 export const keepWatchMs = 1_000
 /** How often a keeper looks for what has expired. */
@@ -628,6 +630,18 @@ export const mdnsIntervalMs = 10_000
 export const mdnsProbeMs = 10_000
 
 // ── Swarm: files ──────────────────────────────────────────────────────────────────────────────────
+
+/** Peers of which libp2p's peer store keeps an entry: as many as can be known. One has addresses, protocols and a key: 1 kB. */
+export const peerEntriesMax = recordsMax
+export const peerEntryBytesMax = 16 << 10
+/** What the DHT may keep here of others, in memory: a thousand peers' records and who has their shards, twice over. */
+export const dhtEntriesMax = 65_536
+export const dhtBytesMax = 32 << 20
+/** The file of peers that were met: each takes 1 kB there, and the newest are worth most. */
+export const peersFileBytesMax = 2 << 20
+/** A new peer is in that file within this; what else changes, at every stream, within the second, since flash wears. */
+export const peersSaveNewMs = 2_000
+export const peersSaveMs = 60_000
 
 /** A swarm file has three short fields. */
 export const swarmFileBytesMax = 4096

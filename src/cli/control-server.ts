@@ -11,6 +11,7 @@ import {
   type KeptSessionName,
   type Peer,
   PeerNotRunningError,
+  reasonOf,
   type ResumeOptions,
   type SessionInit
 } from '../index.ts'
@@ -62,7 +63,7 @@ export async function serveControl(peer: ControlledPeer, dataDir: string): Promi
   })
   server.maxConnections = controlConnectionsMax
   const path = await socketPath(dataDir).catch(err => {
-    throw new DataDirectoryError(`the control socket of ${dataDir} cannot be made: ${reason(err)}`)
+    throw new DataDirectoryError(`the control socket of ${dataDir} cannot be made: ${reasonOf(err)}`)
   })
   try {
     await rm(file, { force: true })
@@ -70,7 +71,7 @@ export async function serveControl(peer: ControlledPeer, dataDir: string): Promi
     await chmod(file, 0o600)
   } catch (err) {
     await path.close()
-    throw new DataDirectoryError(`the control socket ${file} cannot be made: ${reason(err)}`)
+    throw new DataDirectoryError(`the control socket ${file} cannot be made: ${reasonOf(err)}`)
   }
   let closing: Promise<void> | undefined
   return {
@@ -231,8 +232,4 @@ function write(socket: Socket, response: ControlResponse, signal: AbortSignal): 
     socket.once('drain', onDrain)
     deadline.addEventListener('abort', onAbort)
   })
-}
-
-function reason(err: unknown): string {
-  return err instanceof Error ? err.message : String(err)
 }

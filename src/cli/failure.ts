@@ -1,4 +1,5 @@
 /** What becomes of an error at the door: a sentence, a name, an exit code. */
+import { reasonOf } from '../index.ts'
 import type { ControlFailure } from './control.ts'
 
 /** Thrown when a signal ends a command: exit code 128 + its number, as shells count. */
@@ -19,12 +20,13 @@ export class OutputClosedError extends Error {
 
 /** An error as it is shown and as it crosses the control socket. What is not expected counts as a defect: code 1. */
 export function describeFailure(err: unknown): ControlFailure {
-  if (!(err instanceof Error)) return { name: 'Error', message: String(err), exitCode: 1 }
+  if (!(err instanceof Error)) return { name: 'Error', message: reasonOf(err), exitCode: 1 }
   const { exitCode, text } = err as { exitCode?: unknown; text?: unknown }
+  const isExpected = typeof exitCode === 'number'
   return {
     name: err.name,
-    message: err.message,
-    exitCode: typeof exitCode === 'number' && Number.isInteger(exitCode) && exitCode >= 0 ? exitCode : 1,
+    message: isExpected ? err.message : reasonOf(err),
+    exitCode: isExpected && Number.isInteger(exitCode) && exitCode >= 0 ? exitCode : 1,
     ...(typeof text === 'string' ? { text } : {})
   }
 }

@@ -56,7 +56,8 @@ export async function main(args: readonly string[], context: CommandContext): Pr
     const { message, exitCode } = describeFailure(err)
     if (err instanceof InterruptedError || err instanceof OutputClosedError) return exitCode
     // A defect shows where it is; an expected failure is one sentence.
-    note(exitCode === 1 && err instanceof Error ? `skein: ${err.stack ?? message}` : `skein: ${message}`)
+    note(`skein: ${message}`)
+    if (exitCode === 1 && err instanceof Error && err.stack !== undefined) note(err.stack)
     return exitCode
   }
 }

@@ -39,6 +39,8 @@ export function describeStatus(seen: Status): string[] {
     ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
     '',
     ...seen.discovery.map(({ way, state }) => `discovery by ${way}: ${state}`),
+    // A peer of an older version says nothing of it.
+    ...(seen.unkept ?? []).map(sentence => `disk: ${sentence}`),
     ...(violations.length === 0
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])

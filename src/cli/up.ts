@@ -54,6 +54,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     swarm: flags.swarm,
     mdns: flags.mdns,
     signal,
+    onWarning: message => tell('warning', `warning: ${message}`, { message }),
     ...(flags.model === undefined ? {} : { model: flags.model }),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     ...(flags.layers === undefined ? {} : { layers: flags.layers }),

@@ -14,7 +14,7 @@ import { formatMs, layers, shortPeer } from './output.ts'
 /** Says that something happened: as a line for a person, or as an event with its details. */
 export type Tell = (event: string, line: string, details?: object) => void
 
-/** Tells what happens to a peer, beginning with what has happened before. Returns how to stop. */
+/** Tells what happens to a peer, beginning with what has happened before, but for warnings. Returns how to stop. */
 export function watch(peer: Peer, tell: Tell): () => void {
   const known = new Set<string>()
   const loading = new Set<string>()
@@ -83,16 +83,12 @@ export function watch(peer: Peer, tell: Tell): () => void {
         : `fetched ${what} in ${formatMs(tookMs)}`
     tell(tookMs === undefined ? 'fetching' : 'fetched', line, detail)
   }
-  const onWarning = ({ detail }: CustomEvent<{ readonly message: string }>): void => {
-    tell('warning', `warning: ${detail.message}`, { message: detail.message })
-  }
   const looks = ['peer:join', 'stage:up', 'model:covered', 'model:uncovered'] as const
   for (const type of looks) peer.addEventListener(type, look)
   peer.addEventListener('peer:leave', onLeave)
   peer.addEventListener('peer:leaving', onLeaving)
   peer.addEventListener('stage:down', onDown)
   peer.addEventListener('shards:fetch', onFetch)
-  peer.addEventListener('warning', onWarning)
   const timer = setInterval(look, watchMs)
   look()
   return () => {
@@ -102,7 +98,6 @@ export function watch(peer: Peer, tell: Tell): () => void {
     peer.removeEventListener('peer:leaving', onLeaving)
     peer.removeEventListener('stage:down', onDown)
     peer.removeEventListener('shards:fetch', onFetch)
-    peer.removeEventListener('warning', onWarning)
   }
 }
 

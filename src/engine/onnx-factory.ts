@@ -16,7 +16,7 @@ export const onnxEngine: EngineFactory = {
       : undefined
   },
   footprint: onnxFootprint,
-  measure: ({ manifest: { config, weights, edge }, dataDir, threads, signal }) =>
-    measureOnce(join(dataDir, 'measured.json'), { config, weights, edge, threads, signal }),
+  measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>
+    measureOnce(join(dataDir, 'measured.json'), { config, weights, edge, threads, signal }, keeping),
   create: createOnnxEngine
 }

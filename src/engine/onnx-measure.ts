@@ -1,6 +1,7 @@
 /** What this machine's processor shows of itself in its peer's record: its numeric class and its timings. */
 import { Worker } from 'node:worker_threads'
 import type { SessionId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
 import { EngineError } from '../errors.ts'
 import { measureTimeoutMs } from '../limits.ts'
 import type { EdgeType, ModelConfig, WeightType } from '../model/manifest.ts'
@@ -33,7 +34,7 @@ export async function measureNumericClass(weights: WeightType, { signal }: Measu
     measureTimeoutMs
   )
   worker.once('message', resolve)
-  worker.once('error', error => reject(new EngineError(`the numeric class of ${weights} failed: ${error}`)))
+  worker.once('error', error => reject(new EngineError(`the numeric class of ${weights} failed: ${reasonOf(error)}`)))
   worker.once('exit', code =>
     reject(new EngineError(`the numeric class of ${weights}: the thread ended (code ${code})`))
   )

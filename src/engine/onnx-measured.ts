@@ -1,12 +1,12 @@
 /** Keeps what was measured of this machine, so that a peer that comes back is useful at once: it takes seconds. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, cpus } from 'node:os'
-import { dirname } from 'node:path'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import { readPlainText } from '../base/plain-file.ts'
+import type { Keeping } from '../disk/keeping.ts'
 import { measuredBytesMax, measuredMax, measuredMaxAgeMs } from '../limits.ts'
 import { shardName, type WeightType } from '../model/manifest.ts'
 import type { Measured } from './factory.ts'
@@ -31,7 +31,7 @@ const fileSchema = z.record(z.string().max(64), entry)
  * processor with this engine not long ago. A file that cannot be read or written costs time, nothing else.
  * @throws what `measureNumericClass` and `measureTimings` throw.
  */
-export async function measureOnce(file: string, init: TimingsInit): Promise<Measured> {
+export async function measureOnce(file: string, init: TimingsInit, keeping: Keeping): Promise<Measured> {
   const { config, weights, edge, threads = 1, signal } = init
   const key = digest([measuringVersion, config, weights, edge, threads, graphs(weights), await machine()])
   const known = await read(file)
@@ -46,13 +46,7 @@ export async function measureOnce(file: string, init: TimingsInit): Promise<Meas
   const newest = Object.entries({ ...known, [key]: { atMs: Date.now(), ...measured } })
     .sort(([, a], [, b]) => b.atMs - a.atMs)
     .slice(0, measuredMax)
-  try {
-    await mkdir(dirname(file), { recursive: true })
-    await writeFile(`${file}.new`, `${JSON.stringify(Object.fromEntries(newest), null, 2)}\n`, { mode: 0o600 })
-    await rename(`${file}.new`, file)
-  } catch {
-    // A full disk costs the next start some seconds.
-  }
+  await keeping.write("this processor's timings", file, `${JSON.stringify(Object.fromEntries(newest), null, 2)}\n`)
   return measured
 }
 

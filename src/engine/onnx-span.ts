@@ -4,6 +4,7 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { assert } from '../base/assert.ts'
+import { reasonOf } from '../base/reason.ts'
 import { EngineError } from '../errors.ts'
 import { attentionBlock } from '../limits.ts'
 import type { SessionCache } from './cache.ts'
@@ -73,7 +74,7 @@ export class OnnxSpan {
           : undefined
       return new OnnxSpan(init, layers, head)
     } catch (error) {
-      throw new EngineError(`layers ${init.start}-${init.end} cannot be loaded: ${(error as Error).message}`)
+      throw new EngineError(`layers ${init.start}-${init.end} cannot be loaded: ${reasonOf(error)}`)
     }
   }
 
@@ -132,7 +133,7 @@ export class OnnxSpan {
     try {
       out = await this.#layers.run(feeds)
     } catch (error) {
-      throw new EngineError(`layers ${start}-${end} failed after ${c} tokens: ${(error as Error).message}`)
+      throw new EngineError(`layers ${start}-${end} failed after ${c} tokens: ${reasonOf(error)}`)
     }
     cache.append(out.kv_new!.data as Float32Array, n)
     return out.hidden_out!.data as Float32Array
@@ -150,7 +151,7 @@ export class OnnxSpan {
       const out = await this.#head.run(this.#headFeeds)
       return out.logits!.data as Float32Array
     } catch (error) {
-      throw new EngineError(`the output matrix failed: ${(error as Error).message}`)
+      throw new EngineError(`the output matrix failed: ${reasonOf(error)}`)
     }
   }
 

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import type { SessionId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import {
@@ -156,7 +157,9 @@ class OnnxEngine implements Engine {
     this.#worker = worker
     this.#budget = new CacheBudget(cacheBytesMax)
     worker.on('message', (reply: ThreadReply) => this.#replied(reply))
-    worker.on('error', error => this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${error}`)))
+    worker.on('error', error =>
+      this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${reasonOf(error)}`))
+    )
     worker.on('exit', code => this.#end(new EngineError(`the thread of layers ${this.#range} ended (code ${code})`)))
   }
 

@@ -1,32 +1,28 @@
 /** A session key in a file: whoever has a copy can resume the sessions that were kept with it. */
 import { randomBytes } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { openPlainFile } from '../base/plain-file.ts'
+import { reasonOf } from '../base/reason.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidKeyError } from '../errors.ts'
 
 /** Bytes of a session key. */
 export const keyFileBytes = 32
 
 /**
- * Makes a key of 32 random bytes in a file that only its owner can read. An existing file is never overwritten.
+ * Makes a key of 32 random bytes in a file that only its owner can read. A file that holds something is never
+ * overwritten.
  *
  * @throws {InvalidKeyError}
  */
 export async function makeKeyFile(path: string): Promise<void> {
   try {
-    const file = await open(path, 'wx', 0o600)
-    try {
-      await file.writeFile(randomBytes(keyFileBytes))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeWhole(path, randomBytes(keyFileBytes), { fresh: true })
   } catch (error) {
     const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
     throw new InvalidKeyError(
       exists
         ? `${path} exists already and is not overwritten: sessions may be kept with it`
-        : `${path} cannot be written: ${(error as Error).message}`
+        : `${path} cannot be written: ${reasonOf(error)}`
     )
   }
 }
@@ -48,10 +44,11 @@ export async function readKeyFile(path: string): Promise<Uint8Array> {
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     throw new InvalidKeyError(
-      missing
-        ? `there is no key file ${path}: make one with skein key`
-        : `${path} cannot be read: ${(error as Error).message}`
+      missing ? `there is no key file ${path}: make one with skein key` : `${path} cannot be read: ${reasonOf(error)}`
     )
+  }
+  if (length === 0) {
+    throw new InvalidKeyError(`${path} is empty, as a full disk or a power cut leaves it: copy it again`)
   }
   if (length !== keyFileBytes) {
     throw new InvalidKeyError(`${path} is no session key: it should have ${keyFileBytes} bytes, made by skein key`)

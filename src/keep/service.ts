@@ -3,6 +3,7 @@
  * keeper's end too (`shelf-service.ts`): every peer keeps for others.
  */
 import type { PeerId } from '../base/ids.ts'
+import type { Keeping } from '../disk/keeping.ts'
 import { ProtocolError, UnknownSessionError } from '../errors.ts'
 import {
   keepAnswerMs,
@@ -30,7 +31,7 @@ export interface KeepServiceInit {
   readonly peers: () => readonly PeerId[]
   /** Those of them that mean to stay: they may be made keepers. */
   readonly staying: () => readonly PeerId[]
-  readonly onWarning: (message: string) => void
+  readonly keeping: Keeping
   readonly onViolation: (peer: PeerId, message: string) => void
   /** Monotonic time in ms. @default performance.now */
   readonly now?: () => number

@@ -1,9 +1,11 @@
 /** The keeper's end: gives the shelf its streams, its clock and a folder, so that it survives a restart. */
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ShelfFile } from '../../protocols/keep.ts'
 import type { PeerId } from '../base/ids.ts'
 import { readPlainFile } from '../base/plain-file.ts'
+import type { Keeping } from '../disk/keeping.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   keepEntriesMax,
@@ -11,6 +13,7 @@ import {
   keepIdleMs,
   keepPartsMax,
   keepSaveMs,
+  keepSaveRetryMs,
   keepStreamsPerPeerMax,
   keepTickMs,
   keepTtlMaxMs,
@@ -21,11 +24,14 @@ import { decodeRequest, encodeAnswer } from './codec.ts'
 import { type EntryId, keepProtocol } from './message.ts'
 import { Shelf, type ShelfEntry } from './shelf.ts'
 
+/** As it is called when it cannot be written. */
+const what = 'the sessions of others'
+
 export interface ShelfServiceInit {
   readonly links: Links
   /** Where entries lie on disk, one file each. Made if it does not exist. */
   readonly folder: string
-  readonly onWarning: (message: string) => void
+  readonly keeping: Keeping
   readonly onViolation: (peer: PeerId, message: string) => void
   /** Monotonic time in ms. @default performance.now */
   readonly now?: () => number
@@ -58,7 +64,6 @@ class Service implements ShelfService {
   #saving: Promise<void> | undefined
   #saveTimer: NodeJS.Timeout | undefined
   #tick: NodeJS.Timeout | undefined
-  #diskFails = false
 
   constructor(init: ShelfServiceInit) {
     this.#init = init
@@ -67,7 +72,7 @@ class Service implements ShelfService {
   }
 
   async start(): Promise<void> {
-    await this.#restore().catch(error => this.#onDiskError(error))
+    await this.#init.keeping.try(what, () => this.#restore())
     this.#tick = setInterval(() => this.#erased(this.#shelf.expire(this.#now())), keepTickMs).unref()
     await this.#init.links.handle(
       keepProtocol,
@@ -92,6 +97,7 @@ class Service implements ShelfService {
     clearTimeout(this.#saveTimer)
     await this.#saving
     await this.#save()
+    clearTimeout(this.#saveTimer)
   }
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
@@ -149,30 +155,35 @@ class Service implements ShelfService {
     if (ids.length > 0) this.#saveSoon()
   }
 
-  #saveSoon(): void {
+  #saveSoon(afterMs = keepSaveMs): void {
     this.#saveTimer ??= setTimeout(() => {
       this.#saveTimer = undefined
       this.#saving = (this.#saving ?? Promise.resolve()).then(() => this.#save())
-    }, keepSaveMs).unref()
+    }, afterMs).unref()
   }
 
-  /** Brings the files of changed entries up to date. What cannot be written is kept in memory all the same. */
+  /**
+   * Brings the files of changed entries up to date. What cannot be written, or removed, is kept in memory all the same
+   * and tried again.
+   */
   async #save(): Promise<void> {
+    const { keeping, folder } = this.#init
+    const failed: EntryId[] = []
     for (const id of [...this.#changed]) {
       this.#changed.delete(id)
       const entry = this.#shelf.entry(id)
-      const path = join(this.#init.folder, id)
-      try {
-        if (entry === undefined) {
-          await rm(path, { force: true })
-        } else {
-          await writeFile(`${path}.new`, this.#encode(entry), { mode: 0o600 })
-          await rename(`${path}.new`, path)
-        }
-      } catch (error) {
-        this.#onDiskError(error as Error)
-      }
+      const path = join(folder, id)
+      const isDone =
+        entry === undefined
+          ? await keeping.try(what, () => rm(path, { force: true }))
+          : await keeping.try(what, async () => {
+              await mkdir(folder, { recursive: true, mode: 0o700 })
+              await writeWhole(path, this.#encode(entry))
+            })
+      if (!isDone) failed.push(id)
     }
+    for (const id of failed) this.#changed.add(id)
+    if (failed.length > 0) this.#saveSoon(keepSaveRetryMs)
   }
 
   #encode(entry: ShelfEntry): Uint8Array {
@@ -183,13 +194,6 @@ class Service implements ShelfService {
       leftMs: Math.max(1, Math.floor(entry.untilMs - this.#now())),
       savedMs: Math.max(0, this.#clock())
     })
-  }
-
-  /** Once: a full disk stays full. */
-  #onDiskError(error: Error): void {
-    if (this.#diskFails) return
-    this.#diskFails = true
-    this.#init.onWarning(`sessions of others are kept in memory only: ${error.message}`)
   }
 
   async #restore(): Promise<void> {

@@ -5,10 +5,11 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readPlainText } from '../base/plain-file.ts'
+import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import { DownloadError, InvalidOptionError } from '../errors.ts'
 import {
   hubAttemptsMax,
@@ -151,7 +152,7 @@ class Hub {
     if (!same) {
       // What is there is of another version: nothing of it can be continued.
       await rm(part, { force: true })
-      await writeFile(tag, etag)
+      await writeWhole(tag, etag)
     }
     await this.#retrying(name, () => this.#continue(name, part, described))
     if (!(await hasContent(part, bytes, etag))) {
@@ -160,6 +161,7 @@ class Hub {
     }
     signal.throwIfAborted()
     await rename(part, final)
+    await syncPath(dir)
     onProgress?.({ file: name, bytes, total: bytes })
     return true
   }

@@ -5,6 +5,7 @@
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { reasonOf } from '../base/reason.ts'
 import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import type { EdgeType, WeightType } from './manifest.ts'
 import { importModel as importInto } from './import.ts'
@@ -34,7 +35,7 @@ async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
     return await work()
   } catch (error) {
     if (typeof (error as NodeJS.ErrnoException | null)?.syscall !== 'string') throw error
-    throw new DataDirectoryError(`the models in ${dataDir} cannot be used: ${(error as Error).message}`)
+    throw new DataDirectoryError(`the models in ${dataDir} cannot be used: ${reasonOf(error)}`)
   }
 }
 

@@ -26,6 +26,7 @@ import {
 import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { readPlainFile } from '../base/plain-file.ts'
+import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import { CorruptShardError, ImportError, InvalidOptionError, UnknownModelError } from '../errors.ts'
 import { InvalidManifestError } from '../errors.ts'
 import { chunkBytes, manifestBytesMax, verifyChunkBytes } from '../limits.ts'
@@ -276,7 +277,10 @@ export class ModelStore {
       const to = path.join(target, shard.sha256)
       if (found === to) continue
       const temporary = this.#temporary()
-      await link(found, temporary).catch(() => copyFile(found, temporary))
+      await link(found, temporary).catch(async () => {
+        await copyFile(found, temporary)
+        await syncPath(temporary)
+      })
       await rename(temporary, to)
     }
     return target
@@ -390,19 +394,14 @@ export class ModelStore {
       }
     }
     await mkdir(path.join(this.own, 'shards'), { recursive: true })
-    await syncFolder(path.join(this.own, 'shards'))
+    await syncPath(path.join(this.own, 'shards'))
     const folder = path.join(this.own, 'manifests')
     await mkdir(folder, { recursive: true })
-    const temporary = this.#temporary()
-    const handle = await open(temporary, 'wx')
-    try {
-      await handle.writeFile(encodeManifest(manifest))
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path.join(folder, `${id}.json`))
-    await syncFolder(folder)
+    // Under a name that `sweep` knows.
+    await writeWhole(path.join(folder, `${id}.json`), encodeManifest(manifest), {
+      mode: 0o666,
+      beside: this.#temporary()
+    })
     return model
   }
 
@@ -722,7 +721,7 @@ export class PartialFile {
     await this.#handle.sync()
     await this.#handle.close()
     await rename(this.#partial, this.#final)
-    await syncFolder(path.dirname(this.#final))
+    await syncPath(path.dirname(this.#final))
     // What was just read whole need not be read again before it is used, as long as it does not change.
     this.#onVerified(stateOf(this.#final, await stat(this.#final)))
   }
@@ -828,16 +827,6 @@ async function names(folder: string): Promise<string[]> {
 async function hasSize(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
   const found = await stat(file).catch(() => undefined)
   return found?.isFile() === true && found.size === bytes
-}
-
-/** A rename is durable once its folder is synced. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 function running(pid: number): boolean {

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import type { ModelId } from '../base/ids.ts'
+import type { Keeping } from '../disk/keeping.ts'
 import { InvalidKeyError, InvalidOptionError } from '../errors.ts'
 import { keyFileBytes, readKeyFile } from '../keep/key-file.ts'
 import { createKeepService, type FoundSession, type KeepService, type SessionName } from '../keep/service.ts'
@@ -41,16 +42,16 @@ export class KeptSessions {
   static async start(init: {
     readonly swarm: Swarm
     readonly dataDir: string
-    readonly onWarning: (message: string) => void
+    readonly keeping: Keeping
   }): Promise<KeptSessions> {
-    const { swarm, dataDir, onWarning } = init
+    const { swarm, dataDir, keeping } = init
     const identity = await loadIdentity(dataDir)
     const service = await createKeepService({
       links: swarm.links,
       folder: join(dataDir, 'keep'),
       peers: () => reachable(swarm).map(({ peer }) => peer),
       staying: () => reachable(swarm).flatMap(({ peer, leaving }) => (leaving ? [] : [peer])),
-      onWarning,
+      keeping,
       onViolation: (peer, message) => swarm.reportViolation(peer, 'bad keep frame', message)
     })
     return new KeptSessions(service, identity.derive('skein session key'))

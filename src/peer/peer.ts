@@ -4,6 +4,8 @@ import { type End, endAll } from '../base/ends.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from '../engine/engine.ts'
+import { reasonOf } from '../base/reason.ts'
+import { Keeping } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
 import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
@@ -86,6 +88,8 @@ export interface PeerInit {
    * @default [onnxEngine]
    */
   engines?: readonly EngineFactory[]
+  /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */
+  onWarning?: (message: string) => void
   /** Ends the start; a started peer is ended by `stop()`. */
   signal?: AbortSignal
 }
@@ -204,6 +208,12 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
+  let peer: RunningPeer | undefined
+  const warn = (message: string): void => {
+    init.onWarning?.(message)
+    peer?.dispatchEvent(new CustomEvent('warning', { detail: { message } }))
+  }
+  const keeping = new Keeping(warn)
   try {
     const dataDir = await openDataDir(init.dataDir)
     ends.push(() => dataDir.close())
@@ -214,13 +224,14 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     const swarm = await createSwarm({
       dataDir,
       config,
+      keeping,
       signal,
       ...(init.listen === undefined ? {} : { listen: init.listen }),
       ...(init.bootstrap === undefined ? {} : { bootstrap: init.bootstrap }),
       ...(init.mdns === undefined ? {} : { mdns: init.mdns })
     })
     ends.push(() => swarm.stop())
-    const peer = new RunningPeer({ swarm, swarmName: config.name, store, engines })
+    peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
     await peer.start({ dataDir: dataDir.path, model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
     return peer
   } catch (error) {
@@ -317,6 +328,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #swarmName: string
   readonly #store: ModelStore
   readonly #engines: readonly EngineFactory[]
+  readonly #keeping: Keeping
+  readonly #warn: (message: string) => void
   /** Of the models that have been asked for lately. */
   readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
@@ -346,12 +359,17 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     swarm,
     swarmName,
     store,
-    engines
+    engines,
+    keeping,
+    warn
   }: {
     swarm: Swarm
     swarmName: string
     store: ModelStore
     engines: readonly EngineFactory[]
+    keeping: Keeping
+    /** Tells of a problem, as an event of this peer too. */
+    warn: (message: string) => void
   }) {
     super()
     this.#engines = engines
@@ -359,6 +377,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#swarm = swarm
     this.#swarmName = swarmName
     this.#store = store
+    this.#keeping = keeping
+    this.#warn = warn
     this.#routing = new Routing({
       self: swarm.id,
       peers: model => this.#reachable(model),
@@ -386,7 +406,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }): Promise<void> {
     this.#ends = ends
     const swarm = this.#swarm
-    const onWarning = (message: string): void => this.#emit('warning', { message })
+    const onWarning = this.#warn
     ends.push(() => this.#tokenizers.close())
     this.#stages = await createStageService({
       links: swarm.links,
@@ -394,7 +414,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
     })
     ends.push(() => this.#stages.stop())
-    this.#kept = await KeptSessions.start({ swarm, dataDir, onWarning })
+    this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping })
     ends.push(() => this.#kept.stop())
     this.#supply = await createSupply({
       links: swarm.links,
@@ -410,6 +430,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       return ServedModel.start(
         {
           dataDir,
+          keeping: this.#keeping,
           engines,
           store: this.#store,
           model,
@@ -461,9 +482,9 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       this.#emit('peer:leave', detail)
       this.#looking.changed()
     })
-    swarm.addEventListener('warning', ({ detail }) => this.#emit('warning', detail))
+    swarm.addEventListener('warning', ({ detail }) => onWarning(detail.message))
     swarm.addEventListener('violation', ({ detail }) =>
-      this.#emit('warning', { message: `${detail.peer} broke the protocol (${detail.kind}): ${detail.message}` })
+      onWarning(`${detail.peer} broke the protocol (${detail.kind}): ${detail.message}`)
     )
     const load = setInterval(() => this.#announceLoad(), loadAnnounceMs).unref()
     ends.push(async () => clearInterval(load))
@@ -531,6 +552,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       models: modelStatuses(records, this.#served?.shape.id, () => this.#served!.placement.missing()),
       fetching: this.#fetching(),
       discovery: this.#swarm.discovery(),
+      unkept: this.#keeping.problems,
       violations: this.#swarm.violations()
     }
   }
@@ -570,14 +592,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const { signal } = this.#generating
     const onState = (message: string): void => {
       this.#seeking = message
-      this.#emit('warning', { message })
+      this.#warn(message)
     }
     try {
       await serve(await this.#seeker.seek(nameOrId, { signal, onState }))
       this.#looking.changed()
     } catch (error) {
       // What it cannot serve it can still ask others about.
-      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${(error as Error).message}`)
+      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${reasonOf(error)}`)
     }
   }
 

@@ -69,6 +69,8 @@ export interface Status {
   readonly fetching: FetchingStatus | null
   /** Ways of discovery and what became of each. */
   readonly discovery: readonly { readonly way: string; readonly state: string }[]
+  /** What this peer cannot write to its disk now and keeps in memory, a sentence each with the reason. */
+  readonly unkept: readonly string[]
   /** Protocol violations by remote peers since the start, by kind. */
   readonly violations: Readonly<Record<string, number>>
 }

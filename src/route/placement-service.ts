@@ -3,6 +3,7 @@
  * loaded and unloaded as it says.
  */
 import type { PeerId, Range } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
 import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
@@ -113,7 +114,7 @@ export class Placement {
         this.#feed({ kind: 'unloaded', range })
         return
       }
-      const { message } = error as Error
+      const message = reasonOf(error)
       this.#init.onWarning(`layers ${range.start}-${range.end} could not be loaded: ${message}`)
       this.#feed({ kind: 'loadFailed', range, message })
       return

@@ -6,6 +6,7 @@ import { unlessAborted } from '../base/abort.ts'
 import { type End, endAll } from '../base/ends.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { CorruptShardError, NoRoomError } from '../errors.ts'
 import { type ShardEntry, shardName, stageShards } from '../model/manifest.ts'
@@ -26,6 +27,7 @@ export interface ServedModelInit {
   readonly dataDir: string
   /** What computes it. */
   readonly engines: EngineFactory
+  readonly keeping: Keeping
   readonly store: ModelStore
   readonly model: StoredModel
   readonly swarm: Swarm
@@ -91,9 +93,9 @@ export class ServedModel {
    */
   static async start(init: ServedModelInit, { signal }: { signal: AbortSignal }): Promise<ServedModel> {
     const { manifest } = init.model
-    const { dataDir, swarm, supply, threads, engines } = init
+    const { dataDir, keeping, swarm, supply, threads, engines } = init
     const served = new ServedModel(init, await init.store.held(init.model))
-    const measuring = supply.gently(() => engines.measure({ manifest, dataDir, threads, signal }))
+    const measuring = supply.gently(() => engines.measure({ manifest, dataDir, keeping, threads, signal }))
     served.#measuring = measuring
     const follow = (): void => served.placement.changed()
     // Measuring takes seconds, which the network can use.

@@ -1,7 +1,9 @@
 /** The directory of everything one peer keeps: its format, and the lock that only one running peer can hold. */
-import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { LevelDatastore } from 'datastore-level'
+import { ClassicLevel } from 'classic-level'
+import { reasonOf } from '../base/reason.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 
 /** The layout that this version reads and writes. */
@@ -24,25 +26,25 @@ export async function openDataDir(path: string): Promise<DataDirectory> {
   try {
     await makeFolder(resolve(path))
   } catch (error) {
-    throw new DataDirectoryError(`${path} cannot be made: ${(error as Error).message}`)
+    throw new DataDirectoryError(`${path} cannot be made: ${reasonOf(error)}`)
   }
   await checkFormat(path)
   try {
     // The lock would fail as well, but not say why.
     await access(path, constants.W_OK)
   } catch (error) {
-    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+    throw new DataDirectoryError(`${path} cannot be written: ${reasonOf(error)}`)
   }
-  const lock = new LevelDatastore(join(path, 'lock'))
+  const lock = new ClassicLevel(join(path, 'lock'))
   try {
     await lock.open()
   } catch (error) {
-    // datastore-level does not say why. A crash leaves no lock, so a live pid beside it is the reason.
+    if ((error as { cause?: { code?: unknown } }).cause?.code !== 'LEVEL_LOCKED') {
+      throw new DataDirectoryError(`${path} cannot be locked: ${reasonOf(error)}`)
+    }
     const pid = await readPid(path)
     throw new DataDirectoryError(
-      pid === undefined
-        ? `${path} cannot be locked: ${(error as Error).message}`
-        : `${path} is in use by process ${pid}: stop it first, or use another directory`
+      `${path} is in use by ${pid === undefined ? 'another process' : `process ${pid}`}: stop it first, or use another directory`
     )
   }
   let open = true
@@ -53,11 +55,12 @@ export async function openDataDir(path: string): Promise<DataDirectory> {
     await lock.close()
   }
   try {
-    await writeFile(join(path, 'pid'), `${process.pid}\n`)
+    // After a power cut it names a process that is gone.
+    await writeWhole(join(path, 'pid'), `${process.pid}\n`, { durable: false })
     await writeFormat(path)
   } catch (error) {
     await close()
-    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+    throw new DataDirectoryError(`${path} cannot be written: ${reasonOf(error)}`)
   }
   return { path, close }
 }
@@ -91,8 +94,10 @@ async function checkFormat(path: string): Promise<void> {
     text = await readFile(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw new DataDirectoryError(`${file} cannot be read: ${(error as Error).message}`)
+    throw new DataDirectoryError(`${file} cannot be read: ${reasonOf(error)}`)
   }
+  // What was not written whole says nothing of a format.
+  if (text === '') return
   let found: unknown
   try {
     found = (JSON.parse(text) as { format?: unknown } | null)?.format
@@ -112,8 +117,7 @@ async function checkFormat(path: string): Promise<void> {
 async function writeFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
   if ((await readFile(file, 'utf8').catch(() => '')) !== '') return
-  await writeFile(`${file}.new`, `${JSON.stringify({ format })}\n`)
-  await rename(`${file}.new`, file)
+  await writeWhole(file, `${JSON.stringify({ format })}\n`)
 }
 
 /** The process that says it uses this directory, if it is alive. */

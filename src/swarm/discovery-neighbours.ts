@@ -5,12 +5,14 @@
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { constants } from 'node:fs'
-import { chmod, lstat, mkdir, open, readdir, rename, unlink, utimes } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, readdir, unlink, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
 import type { PeerId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import {
   candidateAddressesMax,
   neighbourFileBytesMax,
@@ -110,7 +112,7 @@ export class NeighboursDiscovery implements Discovery {
       this.#problem = undefined
       this.#watch()
     } catch (error) {
-      this.#problem = `the folder ${this.#folder} cannot be used: ${(error as Error).message}`
+      this.#problem = `the folder ${this.#folder} cannot be used: ${reasonOf(error)}`
     }
   }
 
@@ -161,15 +163,7 @@ export class NeighboursDiscovery implements Discovery {
       return
     }
     // A new file moved into place: no reader sees half of it, and a link of that name is replaced, not followed.
-    const temporary = `${this.#file}.${process.pid}`
-    await unlink(temporary).catch(() => {})
-    const file = await open(temporary, 'wx', 0o644)
-    try {
-      await file.writeFile(json)
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, this.#file)
+    await writeWhole(this.#file, json, { mode: 0o644, durable: false, beside: `${this.#file}.${process.pid}` })
     this.#written = json
     this.#refreshedMs = nowMs
   }

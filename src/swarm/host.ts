@@ -20,6 +20,7 @@ import { createLibp2p } from 'libp2p'
 import { endAll } from '../base/ends.ts'
 import type { PeerId } from '../base/ids.ts'
 import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
+import { reasonOf } from '../base/reason.ts'
 import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import {
   channelsOutMax,
@@ -556,6 +557,6 @@ function listenError(listen: readonly Multiaddr[], error: unknown): Error {
         ? 'this machine does not have that address'
         : code === 'EACCES'
           ? 'this user may not use that port'
-          : message
+          : reasonOf(error)
   return new ListenError(`${address} cannot be listened on: ${why}`)
 }

@@ -1,11 +1,13 @@
 /** Who this peer is: an Ed25519 key in its data directory, made once and kept. */
 import { createPrivateKey, createPublicKey, hkdfSync, sign, verify } from 'node:crypto'
-import { open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import type { PeerId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 
 export interface Identity {
@@ -18,21 +20,27 @@ export interface Identity {
 }
 
 /**
- * Reads `identity.key` of a data directory, or makes it (mode 0600).
+ * Reads `identity.key` of a data directory, or makes it (mode 0600). A file of 0 bytes never held a key: a full disk or
+ * a power cut left it, and it is replaced.
  *
+ * @param onWarning told of a file that was replaced.
  * @throws {DataDirectoryError} when the file is unreadable or holds no Ed25519 key.
  */
-export async function loadIdentity(dataDir: string): Promise<Identity> {
+export async function loadIdentity(dataDir: string, onWarning?: (message: string) => void): Promise<Identity> {
   const path = join(dataDir, 'identity.key')
-  let bytes: Uint8Array
+  let bytes: Uint8Array | undefined
   try {
     bytes = await readFile(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw new DataDirectoryError(`${path} cannot be read: ${(error as Error).message}`)
+      throw new DataDirectoryError(`${path} cannot be read: ${reasonOf(error)}`)
     }
+  }
+  if (bytes === undefined || bytes.byteLength === 0) {
     const key = await generateKeyPair('Ed25519')
     await writeKey(path, privateKeyToProtobuf(key))
+    if (bytes !== undefined)
+      onWarning?.(`${path} was empty, as a full disk or a power cut leaves it: it holds a new key now`)
     return identityOf(key)
   }
   try {
@@ -46,18 +54,12 @@ export async function loadIdentity(dataDir: string): Promise<Identity> {
   )
 }
 
-/** Fails when the file exists (two starts at once) and reaches the disk before the key is used. */
+/** Fails when a key is there (two starts at once); reaches the disk before the key is used. */
 async function writeKey(path: string, bytes: Uint8Array): Promise<void> {
   try {
-    const file = await open(path, 'wx', 0o600)
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeWhole(path, bytes, { fresh: true })
   } catch (error) {
-    throw new DataDirectoryError(`${path} cannot be written: ${(error as Error).message}`)
+    throw new DataDirectoryError(`${path} cannot be written: ${reasonOf(error)}`)
   }
 }
 

@@ -1,13 +1,16 @@
 /** The last seq that this peer used, so that a restart goes on above it even when the clock went back. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import type { Keeping } from '../disk/keeping.ts'
 
 export class SeqFile {
   readonly #path: string
+  readonly #keeping: Keeping
   #next: number | undefined
   #writing: Promise<void> | undefined
 
-  constructor(path: string) {
+  constructor(path: string, keeping: Keeping) {
     this.#path = path
+    this.#keeping = keeping
   }
 
   /** 0 when there is none, or none that can be read: neighbours tell a peer the seq that it forgot. */
@@ -34,10 +37,7 @@ export class SeqFile {
     while (this.#next !== undefined) {
       const seq = this.#next
       this.#next = undefined
-      // A full disk costs the memory of the seq, not the peer.
-      await writeFile(`${this.#path}.new`, `${seq}\n`, { mode: 0o600 })
-        .then(() => rename(`${this.#path}.new`, this.#path))
-        .catch(() => {})
+      await this.#keeping.write('the number of its newest record', this.#path, `${seq}\n`)
     }
   }
 }

@@ -1,14 +1,16 @@
 /** Wires the swarm together: host, discovery, dialer, the records decider and the DHT. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TypedEventEmitter } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { hexToBytes } from '@noble/hashes/utils.js'
-import { LevelDatastore } from 'datastore-level'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { type End, endAll } from '../base/ends.ts'
 import type { PeerId, ShardId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
+import { reasonOf } from '../base/reason.ts'
+import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError } from '../errors.ts'
 import {
   announceDebounceMs,
@@ -24,6 +26,7 @@ import {
 } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
+import { SwarmDatastore } from './datastore.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
@@ -59,6 +62,8 @@ export interface SwarmInit {
   readonly neighbours?: boolean | string
   /** What the record says this peer runs. @default 'skein' */
   readonly agent?: string
+  /** Where it writes what it keeps. @default one that says what fails as an event `warning` */
+  readonly keeping?: Keeping
   /** Ends the start. */
   readonly signal?: AbortSignal
 }
@@ -153,37 +158,32 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     } else {
       dataDir = init.dataDir
     }
-    const identity = await loadIdentity(dataDir.path)
+    let service: SwarmService | undefined
+    const keeping = init.keeping ?? new Keeping(message => service?.warn(message))
+    const identity = await loadIdentity(dataDir.path, message => keeping.warn(message))
     const secret = swarmSecret(config)
     const tag = swarmTag(secret)
-    const datastore = await openDatastore(join(dataDir.path, 'swarm', tag))
+    const folder = join(dataDir.path, 'swarm')
+    await mkdir(folder, { recursive: true, mode: 0o700 }).catch(error => {
+      throw new DataDirectoryError(`${folder} cannot be made: ${reasonOf(error)}`)
+    })
+    const datastore = await SwarmDatastore.open(join(folder, `${tag}.peers`), identity.id, keeping)
     undo.push(() => datastore.close())
-    const seqFile = new SeqFile(join(dataDir.path, 'swarm', `${tag}.seq`))
+    const seqFile = new SeqFile(join(folder, `${tag}.seq`), keeping)
     const seq = await seqFile.read()
     undo.push(() => seqFile.settled())
     signal?.throwIfAborted()
-    const service = new SwarmService({ init, identity, datastore, secret, tag, seqFile, seq, undo })
-    undo.push(() => service.end())
-    await service.start()
+    service = new SwarmService({ init, identity, datastore, secret, tag, seqFile, seq, undo })
+    const started = service
+    undo.push(() => started.end())
+    await started.start()
     signal?.throwIfAborted()
-    return service
+    return started
   } catch (error) {
     // Why it did not start is what counts.
     await endAll(undo).catch(() => {})
     throw error
   }
-}
-
-/** What libp2p keeps of this swarm. Of the DHT nothing survives a restart: its values and providers would be stale. */
-async function openDatastore(path: string): Promise<LevelDatastore> {
-  const datastore = new LevelDatastore(path)
-  try {
-    await datastore.open()
-    for await (const key of datastore.queryKeys({ prefix: '/dht' })) await datastore.delete(key)
-  } catch (error) {
-    throw new DataDirectoryError(`${path} cannot be opened: ${(error as Error).message}`)
-  }
-  return datastore
 }
 
 /** One neighbour's records channel. */
@@ -197,7 +197,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly id: PeerId
   readonly #init: SwarmInit
   readonly #identity: Identity
-  readonly #datastore: LevelDatastore
+  readonly #datastore: SwarmDatastore
   readonly #secret: Uint8Array
   readonly #tag: string
   readonly #seqFile: SeqFile
@@ -229,7 +229,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   constructor(parts: {
     init: SwarmInit
     identity: Identity
-    datastore: LevelDatastore
+    datastore: SwarmDatastore
     secret: Uint8Array
     tag: string
     seqFile: SeqFile
@@ -288,7 +288,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       onWatch: () => this.#alive?.watched(),
       onHandshakeFailed: how => {
         const isFirst = ++this.#handshakes[how] === 1
-        if (isFirst) this.#emit('warning', { message: handshakeWarnings[how] })
+        if (isFirst) this.warn(handshakeWarnings[how])
       },
       onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
     })
@@ -468,6 +468,10 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await Promise.race([Promise.all([closed, this.#published]), deadline])
     this.#abort.abort(new Error('this peer is stopping'))
     await this.#host.stop()
+  }
+
+  warn(message: string): void {
+    this.#emit('warning', { message })
   }
 
   #emit<K extends keyof SwarmEvents>(type: K, detail: SwarmEvents[K]['detail']): void {

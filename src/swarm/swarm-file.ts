@@ -1,10 +1,11 @@
 /** The file that makes a peer a member of a swarm: a name and 32 random bytes. */
 import { randomBytes } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import { readPlainText } from '../base/plain-file.ts'
+import { reasonOf } from '../base/reason.ts'
+import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidSwarmError } from '../errors.ts'
 import { swarmFileBytesMax } from '../limits.ts'
 
@@ -70,8 +71,11 @@ export async function readSwarmFile(path: string): Promise<SwarmConfig> {
     throw new InvalidSwarmError(
       missing
         ? `there is no swarm file ${path}: make one with skein init`
-        : `${path} cannot be read: ${(error as Error).message}`
+        : `${path} cannot be read: ${reasonOf(error)}`
     )
+  }
+  if (text === '') {
+    throw new InvalidSwarmError(`${path} is empty, as a full disk or a power cut leaves it: copy it again`)
   }
   let json: unknown
   try {
@@ -88,27 +92,19 @@ export function newSwarm(name: string): SwarmConfig {
 }
 
 /**
- * Writes a new swarm's file, readable by its owner only. An existing file is never overwritten: its secret would
- * be gone.
+ * Writes a new swarm's file, readable by its owner only. A file that holds something is never overwritten: its secret
+ * would be gone.
  *
  * @throws {InvalidSwarmError}
  */
 export async function initSwarm(path: string, name = 'swarm'): Promise<SwarmConfig> {
   const config = newSwarm(name)
   try {
-    const file = await open(path, 'wx', 0o600)
-    try {
-      await file.writeFile(`${JSON.stringify(config, null, 2)}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeWhole(path, `${JSON.stringify(config, null, 2)}\n`, { fresh: true })
   } catch (error) {
     const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
     throw new InvalidSwarmError(
-      exists
-        ? `${path} exists already and is not overwritten`
-        : `${path} cannot be written: ${(error as Error).message}`
+      exists ? `${path} exists already and is not overwritten` : `${path} cannot be written: ${reasonOf(error)}`
     )
   }
   return config

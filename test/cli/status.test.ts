@@ -26,6 +26,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   peers,
   models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, ...models }],
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
+  unkept: [],
   violations: {},
   fetching: null,
   ...more

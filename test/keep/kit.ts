@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import type { KeptQuestion } from '../../src/keep/kept.ts'
+import { Keeping } from '../../src/disk/keeping.ts'
 import { createKeepService, type KeepService } from '../../src/keep/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
 
@@ -60,7 +61,7 @@ export class Kit {
       folder,
       peers: live,
       staying: live,
-      onWarning: message => warnings.push(message),
+      keeping: new Keeping(message => warnings.push(message)),
       onViolation: (remote, message) => violations.push([remote, message]),
       now: () => performance.now() + this.aheadMs,
       clock: () => Date.now() + this.aheadMs

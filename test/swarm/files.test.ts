@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Keeping } from '../../src/disk/keeping.ts'
 import { openDataDir } from '../../src/swarm/data-dir.ts'
 import { readBattery, readHardware } from '../../src/swarm/hardware.ts'
 import { loadIdentity, verifySignature } from '../../src/swarm/identity.ts'
@@ -41,7 +42,7 @@ describe('the identity', () => {
   })
 
   it.each([
-    ['empty', Buffer.alloc(0)],
+    ['of one byte', Buffer.alloc(1)],
     ['garbage', Buffer.from('not a key at all')]
   ])('that is %s is a DataDirectoryError, and the file is left alone', async (_name, bytes) => {
     await writeFile(join(dir, 'identity.key'), bytes)
@@ -91,7 +92,7 @@ describe('the data directory', () => {
     })
   })
 
-  it.each(['', '{}', '[', '{"format":"1"}', '{"format":0}'])('that says %j of its format is refused', async text => {
+  it.each([' ', '{}', '[', '{"format":"1"}', '{"format":0}'])('that says %j of its format is refused', async text => {
     await writeFile(join(dir, 'skein.json'), text)
     await expect(openDataDir(dir)).rejects.toMatchObject({ name: 'DataDirectoryError' })
   })
@@ -183,17 +184,19 @@ describe('a swarm file', () => {
 })
 
 describe('the seq', () => {
+  const keeping = new Keeping(message => expect.unreachable(message))
+
   it('of many saves in a row the last survives', async () => {
-    const file = new SeqFile(join(dir, 'seq'))
+    const file = new SeqFile(join(dir, 'seq'), keeping)
     expect(await file.read()).toBe(0)
     for (let seq = 1; seq <= 200; seq++) file.save(seq)
     await file.settled()
-    expect(await new SeqFile(join(dir, 'seq')).read()).toBe(200)
+    expect(await new SeqFile(join(dir, 'seq'), keeping).read()).toBe(200)
   })
 
   it.each(['', 'abc', '-5', '1.5', '1e400'])('that is %j counts as none', async text => {
     await writeFile(join(dir, 'seq'), text)
-    expect(await new SeqFile(join(dir, 'seq')).read()).toBe(0)
+    expect(await new SeqFile(join(dir, 'seq'), keeping).read()).toBe(0)
   })
 })
 
