@@ -27,6 +27,12 @@ export class UnknownModelError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when a name, or the beginning of an id, is that of more than one model: says which. */
+export class AmbiguousModelError extends SkeinError {
+  override readonly name = 'AmbiguousModelError'
+  readonly exitCode = 2
+}
+
 /** Thrown when a model is to be removed that a running peer serves. */
 export class ModelInUseError extends SkeinError {
   override readonly name = 'ModelInUseError'

@@ -158,6 +158,8 @@ export const supplyTickMs = 100
 export const supplyListsBytesMax = 8 << 20
 /** How often a peer without its model looks whether somebody offers it, besides at every record. */
 export const seekRetryMs = 2_000
+/** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */
+export const seekSettleMs = 400
 
 // ── Swarm: channels ───────────────────────────────────────────────────────────────────────────────
 
@@ -410,6 +412,8 @@ export const flightRadioWatts = 2
 
 /** The least memory that a peer can be told to give; what a model needs is far more, and said when it is known. */
 export const minBudgetBytes = 1 << 16
+/** Other models of the served one's name that a peer warns of, once each: more are somebody's flood. */
+export const namesakesMax = 16
 /** How often a changed load is announced: routers count their own sessions at once, and others' need no more. */
 export const loadAnnounceMs = 1_000
 

@@ -1,7 +1,7 @@
 /** What a person or a program reads: lines, colours, names made short. */
 import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
-import type { PeerId, Range } from '../index.ts'
+import type { ModelId, ModelStatus, PeerId, Range } from '../index.ts'
 import { encodeLine } from './control.ts'
 
 /** Writes to stdout as it comes. Once nobody reads it any more, writing does nothing. */
@@ -34,6 +34,15 @@ export function paint(style: Style, text: string, stream: WriteStream | NodeJS.W
 /** A peer id as people tell them apart: its last eight characters (all Ed25519 ids begin alike). */
 export function shortPeer(id: PeerId): string {
   return `…${id.slice(-8)}`
+}
+
+/** What people call a model: its name, and the beginning of its id where another one that is known has that name too. */
+export function modelName(models: readonly Pick<ModelStatus, 'id' | 'name'>[], id: ModelId): string {
+  const model = models.find(each => each.id === id)
+  if (model === undefined) return id.slice(0, 12)
+  return models.some(({ name }, i) => name === model.name && models[i] !== model)
+    ? `${model.name} (${id.slice(0, 12)})`
+    : model.name
 }
 
 /** `layer 3` or `layers 0-2`: half-open, as the flag `--layers` takes it. */

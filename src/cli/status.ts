@@ -9,7 +9,7 @@ import {
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askStatus } from './control-client.ts'
-import { formatMs, layers, paint, say, sayJson, shortPeer, table } from './output.ts'
+import { formatMs, layers, modelName, paint, say, sayJson, shortPeer, table } from './output.ts'
 
 export interface StatusFlags {
   readonly data: string
@@ -34,7 +34,8 @@ export function describeStatus(seen: Status): string[] {
       ...seen.peers.map(peer => describePeer(peer, seen))
     ]),
     '',
-    ...seen.models.flatMap(model => describeModel(model, seen.peers)),
+    ...seen.models.flatMap(model => describeModel(model, seen)),
+    ...describeUnclear(seen.models),
     ...(seen.models.length === 0 ? ['no model is known here'] : []),
     ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
     '',
@@ -49,8 +50,9 @@ export function describeStatus(seen: Status): string[] {
 
 function describePeer(peer: PeerStatus, seen: Status): string[] {
   const { hardware, stages, timings, battery } = peer
-  const nameOf = (id: string): string => seen.models.find(model => model.id === id)?.name ?? id.slice(0, 12)
-  const serves = stages.map(stage => `${nameOf(stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`)
+  const serves = stages.map(
+    stage => `${modelName(seen.models, stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`
+  )
   return [
     shortPeer(peer.id),
     `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.connected ? '' : ', not connected'}${peer.leaving ? ', leaving' : ''}`,
@@ -69,8 +71,17 @@ function describeFetching({ state, bytes, bytesTotal }: FetchingStatus): string 
   return `fetching ${state}: ${formatBytes(bytes)} of ${formatBytes(bytesTotal)}`
 }
 
-function describeModel(model: ModelStatus, peers: readonly PeerStatus[]): string[] {
-  const { name, layers: count, coverage, missing } = model
+/** Of each name that is that of more than one model, what to do about it. */
+function describeUnclear(models: readonly ModelStatus[]): string[] {
+  return [...Map.groupBy(models, ({ name }) => name)].flatMap(([name, same]) => {
+    if (same.length === 1) return []
+    const list = same.map(({ id }) => id.slice(0, 12)).join(' and ')
+    return [`the name ${name} is not clear, it is that of ${list}: give --model the beginning of an id`]
+  })
+}
+
+function describeModel(model: ModelStatus, { models, peers }: Status): string[] {
+  const { layers: count, coverage, missing } = model
   const gaps = coverage.filter(times => times === 0).length
   // A record lives on for half a minute after its peer is gone: what it serves is no comfort until then.
   const within = connectedCoverage(model, peers)
@@ -81,7 +92,7 @@ function describeModel(model: ModelStatus, peers: readonly PeerStatus[]): string
       ? `${gaps} of ${count} layers are covered by nobody`
       : `every layer is covered${least > 1 ? ` at least ${least} times` : ''}`
   const beyond = out.length === 0 ? '' : `, ${out.map(layers).join(', ')} only by peers that are not connected`
-  const lines = [`${name}  ${coverageBar(coverage)}  ${verdict}${beyond}`]
+  const lines = [`${modelName(models, model.id)}  ${coverageBar(coverage)}  ${verdict}${beyond}`]
   if (missing !== null) {
     const where = missing.layers.map(layers).join(', ')
     lines.push(

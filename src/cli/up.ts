@@ -1,6 +1,14 @@
 /** `skein up`: a peer, until it is told to stop. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { createPeer, type DrainReport, formatBytes, type Peer, type Range, UnknownModelError } from '../index.ts'
+import {
+  AmbiguousModelError,
+  createPeer,
+  type DrainReport,
+  formatBytes,
+  type Peer,
+  type Range,
+  UnknownModelError
+} from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
@@ -117,12 +125,21 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Settles only when a model that is not here has not been found among the peers in time.
- * @throws {UnknownModelError}
+ * Settles only when a model that is not here has not been found among the peers in time, or its name is not clear.
+ * @throws {UnknownModelError} {AmbiguousModelError}
  */
 async function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
-  await delay(modelSeekMs, undefined, { signal, ref: false }).catch(() => {})
+  const unclear = new AbortController()
+  const look = (): void => {
+    if (peer.status().fetching?.unclear) unclear.abort()
+  }
+  // Whatever keeps the model away is told as a warning.
+  peer.addEventListener('warning', look)
+  look()
+  await delay(modelSeekMs, undefined, { signal: AbortSignal.any([signal, unclear.signal]), ref: false }).catch(() => {})
+  peer.removeEventListener('warning', look)
   const { fetching } = peer.status()
+  if (!signal.aborted && fetching?.unclear) throw new AmbiguousModelError(fetching.state)
   if (!signal.aborted && fetching !== null && fetching.model === null) {
     throw new UnknownModelError(`${fetching.state}; check its name, import it, or wait for it with --wait`)
   }

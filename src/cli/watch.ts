@@ -9,7 +9,7 @@ import {
   type Status
 } from '../index.ts'
 import { watchMs } from './limits.ts'
-import { formatMs, layers, shortPeer } from './output.ts'
+import { formatMs, layers, modelName, shortPeer } from './output.ts'
 
 /** Says that something happened: as a line for a person, or as an event with its details. */
 export type Tell = (event: string, line: string, details?: object) => void
@@ -21,8 +21,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
   const serving = new Set<string>()
   const covered = new Set<ModelId>()
   const discovery = new Map<string, string>()
-  const nameOf = (status: Status, id: ModelId): string =>
-    status.models.find(model => model.id === id)?.name ?? id.slice(0, 12)
+  const nameOf = (status: Status, id: ModelId): string => modelName(status.models, id)
   const keyOf = ({ model, start, end }: StageStatus): string => `${model} ${start}-${end}`
 
   // The events say when, the status says what: whatever both tell is told once.
@@ -48,7 +47,8 @@ export function watch(peer: Peer, tell: Tell): () => void {
         tell(verb, `${verb} ${layers(stage)} of ${nameOf(status, stage.model)}`, stageDetails(stage))
       }
     }
-    for (const { id, name, coverage } of status.models) {
+    for (const { id, coverage } of status.models) {
+      const name = nameOf(status, id)
       const isCovered = coverage.length > 0 && coverage.every(count => count > 0)
       if (isCovered === covered.has(id)) continue
       if (isCovered) {

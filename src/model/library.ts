@@ -52,7 +52,7 @@ export async function listModels(
   return within(dataDir, () => library.list(options))
 }
 
-/** @throws {UnknownModelError} when no model, or more than one, has that name or begins with that id. */
+/** @throws {UnknownModelError} {AmbiguousModelError} when no model, or more than one, has that name or begins with that id. */
 export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
   const library = await openLibrary(dataDir)
   return within(dataDir, () => library.resolve(nameOrId))
@@ -60,7 +60,7 @@ export async function showModel(dataDir: string, nameOrId: string): Promise<Stor
 
 /**
  * Reads every file of a model and compares digests.
- * @throws {UnknownModelError}
+ * @throws {UnknownModelError} {AmbiguousModelError}
  * @throws {CorruptShardError} that names the shard and both digests.
  * @throws the signal's reason.
  */

@@ -27,7 +27,13 @@ import path from 'node:path'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { readPlainFile } from '../base/plain-file.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
-import { CorruptShardError, ImportError, InvalidOptionError, UnknownModelError } from '../errors.ts'
+import {
+  AmbiguousModelError,
+  CorruptShardError,
+  ImportError,
+  InvalidOptionError,
+  UnknownModelError
+} from '../errors.ts'
 import { InvalidManifestError } from '../errors.ts'
 import { chunkBytes, manifestBytesMax, verifyChunkBytes } from '../limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestBytes, digestOf, sameBytes } from './chunks.ts'
@@ -40,6 +46,7 @@ import {
   shardName,
   stageShards
 } from './manifest.ts'
+import { meantBy, nameWithId } from './names.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
@@ -172,17 +179,18 @@ export class ModelStore {
   /**
    * The model of that name, id, or beginning of an id (at least 6 digits).
    *
-   * @throws {UnknownModelError} when there is none, or more than one; says what there is
+   * @throws {UnknownModelError} when there is none; says what there is
+   * @throws {AmbiguousModelError} when there is more than one
    */
   async resolve(nameOrId: string): Promise<StoredModel> {
     const broken: string[] = []
     const models = await this.list({ onBroken: err => broken.push(err.message) })
-    const found = named(models, nameOrId)
+    const found = meant(models, nameOrId)
     if (found.length === 1) return found[0]!
     const describe = (list: StoredModel[]): string =>
-      list.map(({ id, manifest }) => `${manifest.name} (${id.slice(0, 12)})`).join(', ')
+      list.map(({ id, manifest }) => nameWithId({ id, name: manifest.name })).join(', ')
     if (found.length > 1) {
-      throw new UnknownModelError(
+      throw new AmbiguousModelError(
         `'${nameOrId}' is more than one model: ${describe(found)}; give the beginning of an id`
       )
     }
@@ -199,9 +207,9 @@ export class ModelStore {
     return sentences
   }
 
-  /** Whether some model here has that name, id, or beginning of an id. */
-  async knows(nameOrId: string): Promise<boolean> {
-    return named(await this.list(), nameOrId).length > 0
+  /** The models here that have that name, id, or beginning of an id. */
+  async find(nameOrId: string): Promise<StoredModel[]> {
+    return meant(await this.list(), nameOrId)
   }
 
   /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */
@@ -747,10 +755,9 @@ function namedShard(shard: ShardEntry): NamedFile {
   return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
 }
 
-function named(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
-  const found = models.filter(({ manifest }) => manifest.name === nameOrId)
-  if (found.length > 0 || !/^[0-9a-f]{6,64}$/.test(nameOrId)) return found
-  return models.filter(({ id }) => id.startsWith(nameOrId))
+function meant(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
+  const named = models.map(model => ({ id: model.id, name: model.manifest.name, model }))
+  return meantBy(nameOrId, named).map(({ model }) => model)
 }
 
 /** What changes when a file does. */

@@ -10,9 +10,10 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
 import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
-import { drainMs, loadAnnounceMs, minBudgetBytes } from '../limits.ts'
+import { drainMs, loadAnnounceMs, minBudgetBytes, namesakesMax } from '../limits.ts'
 import { openLibrary } from '../model/library.ts'
 import type { ModelStore, RemovedModel, StoredModel } from '../model/store.ts'
+import { nameWithId } from '../model/names.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import { Looking } from '../route/looking-service.ts'
@@ -25,7 +26,7 @@ import { ServedModel, type ShardFetch } from '../serving/served-model.ts'
 import type { Generation } from '../session/generation.ts'
 import { generate, resume, type SessionParts } from '../session/service.ts'
 import { budgetsOf, checkBudget, shapeOf } from '../serving/shape.ts'
-import { sourcesOf } from '../serving/sources.ts'
+import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
 import { createStageService, type StageService } from '../stage/service.ts'
 import {
   type FetchingStatus,
@@ -288,7 +289,7 @@ function checkServable(
  * that this peer is meant to serve, and another in its place would be no help to the swarm and look like it.
  */
 async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel | string> {
-  if (nameOrId !== undefined) return (await store.knows(nameOrId)) ? store.resolve(nameOrId) : nameOrId
+  if (nameOrId !== undefined) return (await store.find(nameOrId)).length > 0 ? store.resolve(nameOrId) : nameOrId
   const broken: string[] = []
   const models = await store.list({ onBroken: ({ message }) => broken.push(message) })
   // A model that this peer only asked others about has no shards here.
@@ -345,6 +346,10 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #serving: ModelId | undefined
   /** Why it is not here yet. */
   #seeking: string | undefined
+  /** It is not because its name is that of more than one model. */
+  #unclear = false
+  /** Models of the name of the one that it serves, of which it has warned. */
+  readonly #namesakes = new Set<ModelId>()
   #kept!: KeptSessions
   #departure!: Departure
   /** Own answers under way. */
@@ -579,19 +584,28 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   #fetching(): FetchingStatus | null {
     if (this.#served === undefined) {
-      return this.#seeking === undefined ? null : { model: null, state: this.#seeking, bytes: 0, bytesTotal: 0 }
+      return this.#seeking === undefined
+        ? null
+        : { model: null, state: this.#seeking, unclear: this.#unclear, bytes: 0, bytesTotal: 0 }
     }
     const fetching = this.#served.fetching
     if (fetching === null) return null
     const { model, shards, bytes, bytesTotal, peers } = fetching
-    return { model, state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`, bytes, bytesTotal }
+    return {
+      model,
+      state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
+      unclear: false,
+      bytes,
+      bytesTotal
+    }
   }
 
   /** Waits for the model to be offered, learns it from peers and serves it. */
   async #seek(nameOrId: string, serve: (model: StoredModel) => Promise<void>): Promise<void> {
     const { signal } = this.#generating
-    const onState = (message: string): void => {
+    const onState = (message: string, unclear = false): void => {
       this.#seeking = message
+      this.#unclear = unclear
       this.#warn(message)
     }
     try {
@@ -607,6 +621,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#served?.placement.changed()
     this.#supply.changed()
     this.#routing.changed()
+    this.#warnOfNamesakes()
     const records = this.#swarm.records()
     for (const { record } of records) {
       if (record.leaving === this.#leaving.has(record.peer)) continue
@@ -671,7 +686,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {
         release()
-        hops = await this.#routing.route(shape, excluded, { ...options, pin })
+        hops = await this.#routing.route(this.#told(shape), excluded, { ...options, pin })
         return hops
       },
       isExact: () => pin.exact,
@@ -720,6 +735,29 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
       await this.#supply.fetch([model.manifest.tokenizer], { peers, signal: this.#orEnding(signal) })
       return this.#store.tokenizerFile(model, { signal })
+    }
+  }
+
+  /** A model as sentences about it should call it: where others offer another one of that name, with what sets it apart. */
+  #told(shape: ModelShape): ModelShape {
+    const namesakes = namesakesOf(this.#swarm.records(), shape)
+    if (namesakes.length === 0) return shape
+    return {
+      ...shape,
+      name: `${nameWithId(shape)}, which is not the ${namesakes.map(describeOffer).join(' or the ')},`
+    }
+  }
+
+  /** Says once of each other model of the served one's name that it is another: neither can stand in for the other. */
+  #warnOfNamesakes(): void {
+    if (this.#served === undefined) return
+    const { shape } = this.#served
+    for (const other of namesakesOf(this.#swarm.records(), shape)) {
+      if (this.#namesakes.has(other.id) || this.#namesakes.size >= namesakesMax) continue
+      this.#namesakes.add(other.id)
+      this.#warn(
+        `the name ${shape.name} is not clear: this peer serves ${nameWithId(shape)}, another model is ${describeOffer(other)}; give the beginning of an id to choose one`
+      )
     }
   }
 

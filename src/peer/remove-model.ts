@@ -8,7 +8,7 @@ import { openDataDir } from '../swarm/data-dir.ts'
 /**
  * Removes a model from a data directory on which no peer runs; where one does, `Peer.removeModel` does it.
  *
- * @throws {UnknownModelError} when no model, or more than one, has that name or begins with that id
+ * @throws {UnknownModelError} {AmbiguousModelError} when no model, or more than one, has that name or begins with that id
  * @throws {InvalidOptionError} when the model ships with Skein
  * @throws {DataDirectoryError} when a peer runs on the directory, or it cannot be written
  */

@@ -56,6 +56,8 @@ export interface FetchingStatus {
   readonly model: ModelId | null
   /** What is fetched, or why nothing is: `layers 3-5 from 2 peers`. */
   readonly state: string
+  /** Nothing is fetched because the name is that of more than one model. */
+  readonly unclear: boolean
   readonly bytes: number
   readonly bytesTotal: number
 }

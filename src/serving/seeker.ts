@@ -1,9 +1,11 @@
 /** Models that are not here: found by what live peers offer, and learnt from them. */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ModelId } from '../base/ids.ts'
-import { UnknownModelError } from '../errors.ts'
-import { missingGraceMs, seekRetryMs } from '../limits.ts'
+import { AmbiguousModelError, UnknownModelError } from '../errors.ts'
+import { missingGraceMs, seekRetryMs, seekSettleMs } from '../limits.ts'
+import { nameWithId } from '../model/names.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
-import { offersOf, sourcesOf } from './sources.ts'
+import { describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/service.ts'
 
@@ -23,15 +25,22 @@ export class Seeker {
   /**
    * The model of that name or id: from the store, else its manifest and tokenizer from a live peer.
    *
-   * @throws {UnknownModelError} when neither the store nor a live peer has it, or more than one model is meant
+   * @throws {UnknownModelError} when neither the store nor a live peer has it
+   * @throws {AmbiguousModelError} when store and live peers have more than one
    * @throws {NotHeldError} when it could not be fetched, or the signal's reason
    */
   async find(nameOrId: string, { signal }: { signal: AbortSignal }): Promise<StoredModel> {
     const { store, swarm } = this.#init
-    if (await store.knows(nameOrId)) return store.resolve(nameOrId)
-    const offers = offersOf(swarm.records(), nameOrId)
+    const stored = await store.find(nameOrId)
+    const offers = offersOf(swarm.records(), nameOrId).filter(({ id }) => !stored.some(model => model.id === id))
+    if (stored.length + offers.length > 1) {
+      // One name for two contents: whichever was meant, half of the swarm would answer with the other.
+      const here = stored.map(({ id, manifest }) => `${nameWithId({ id, name: manifest.name })} here`)
+      const list = [...here, ...offers.map(describeOffer)].join(', ')
+      throw new AmbiguousModelError(`'${nameOrId}' is more than one model: ${list}; give the beginning of an id`)
+    }
+    if (stored.length === 1) return stored[0]!
     if (offers.length === 1) return this.#learn(offers[0]!.id, signal)
-    if (offers.length > 1) throw new UnknownModelError(ambiguous(nameOrId, offers))
     try {
       return await store.resolve(nameOrId)
     } catch (error) {
@@ -43,29 +52,37 @@ export class Seeker {
   /**
    * Waits until a live peer offers the model, and learns it.
    *
-   * @param onState told in one sentence why it is not here yet, whenever that changes
+   * @param onState told in one sentence why it is not here yet, whenever that changes, and whether it is because the name
+   *   is that of more than one model
    * @throws the signal's reason
    */
   async seek(
     nameOrId: string,
-    { signal, onState }: { signal: AbortSignal; onState: (sentence: string) => void }
+    { signal, onState }: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
   ): Promise<StoredModel> {
     let said = ''
-    const say = (sentence: string): void => {
+    const say = (sentence: string, unclear = false): void => {
       if (sentence === said) return
       said = sentence
-      onState(sentence)
+      onState(sentence, unclear)
     }
+    let isSettled = false
     // Discovery takes less: until then there is nothing to say.
     const quietUntilMs = performance.now() + missingGraceMs
     for (;;) {
       signal.throwIfAborted()
       if (offersOf(this.#init.swarm.records(), nameOrId).length > 0) {
+        if (!isSettled) {
+          // Who is heard first must not decide which of two models of that name it is.
+          isSettled = true
+          await delay(seekSettleMs, undefined, { signal }).catch(() => {})
+          continue
+        }
         try {
           return await this.find(nameOrId, { signal })
         } catch (error) {
           signal.throwIfAborted()
-          say((error as Error).message)
+          say((error as Error).message, error instanceof AmbiguousModelError)
         }
       } else if (performance.now() >= quietUntilMs) {
         const sentence = `the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`
@@ -96,9 +113,4 @@ export class Seeker {
       signal.addEventListener('abort', done)
     })
   }
-}
-
-function ambiguous(nameOrId: string, offers: readonly { readonly id: ModelId; readonly name: string }[]): string {
-  const list = offers.map(({ id, name }) => `${name} (${id.slice(0, 12)})`).join(', ')
-  return `live peers offer more than one model '${nameOrId}': ${list}; give the beginning of an id`
 }

@@ -1,5 +1,6 @@
 /** Who offers what, read from live records: where a model's weights may be fetched from. Pure. */
 import type { ModelId, PeerId } from '../base/ids.ts'
+import { meantBy, type NamedModel, nameWithId } from '../model/names.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 
 /** A live peer as far as this goes. */
@@ -23,11 +24,42 @@ export function sourcesOf(heard: readonly Heard[], self: PeerId, model: ModelId)
     .map(({ peer }) => peer)
 }
 
+/** A model that live peers offer. */
+export interface Offered extends NamedModel {
+  /** Who offers it, by id. */
+  readonly peers: readonly PeerId[]
+}
+
 /** Models that live peers offer under a name, an id, or the beginning of an id (at least 6 digits). No id twice. */
-export function offersOf(heard: readonly Heard[], nameOrId: string): { readonly id: ModelId; readonly name: string }[] {
-  const offers = new Map(heard.flatMap(({ record }) => record.models.map(({ model, name }) => [model, name] as const)))
-  const all = [...offers].map(([id, name]) => ({ id, name })).sort((a, b) => (a.id < b.id ? -1 : 1))
-  const named = all.filter(({ name }) => name === nameOrId)
-  if (named.length > 0 || !/^[0-9a-f]{6,64}$/.test(nameOrId)) return named
-  return all.filter(({ id }) => id.startsWith(nameOrId))
+export function offersOf(heard: readonly Heard[], nameOrId: string): Offered[] {
+  return meantBy(
+    nameOrId,
+    offered(heard, () => true)
+  )
+}
+
+/** Other models that live peers offer under a model's name: they are not that model, and cannot stand in for it. */
+export function namesakesOf(heard: readonly Heard[], { id, name }: NamedModel): Offered[] {
+  return offered(heard, each => each.name === name && each.id !== id)
+}
+
+function offered(heard: readonly Heard[], takes: (model: NamedModel) => boolean): Offered[] {
+  const models = new Map<ModelId, { id: ModelId; name: string; peers: PeerId[] }>()
+  for (const { record } of heard) {
+    for (const { model: id, name } of record.models) {
+      if (!takes({ id, name })) continue
+      const known = models.get(id)
+      if (known === undefined) models.set(id, { id, name, peers: [record.peer] })
+      else known.peers.push(record.peer)
+    }
+  }
+  for (const { peers } of models.values()) peers.sort()
+  return [...models.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** `random (0123456789ab) of …wxyzwxyz and 3 more`. */
+export function describeOffer(offer: Offered): string {
+  const [first, ...rest] = offer.peers
+  const more = rest.length === 0 ? '' : ` and ${rest.length} more`
+  return `${nameWithId(offer)} of …${first!.slice(-8)}${more}`
 }

@@ -57,6 +57,25 @@ describe('a status for a person', () => {
     expect(text).not.toContain('violations')
   })
 
+  it('sets models of one name apart by their ids, and says that the name is not clear', () => {
+    const other = 'e'.repeat(64) as ModelId
+    const stages = [
+      { model, start: 0, end: 4, serving: true },
+      { model: other, start: 0, end: 2, serving: true }
+    ]
+    const models = [
+      { id: model, name: 'stories', layers: 4, coverage: [1, 1, 1, 1], missing: null },
+      { id: other, name: 'stories', layers: 2, coverage: [1, 1], missing: null }
+    ]
+    const text = describeStatus(status({}, [peer('selfself', { self: true, stages })], { models })).join('\n')
+    expect(text).toContain(' stories (ffffffffffff) layers 0-4, stories (eeeeeeeeeeee) layers 0-2 ')
+    expect(text).toContain('stories (ffffffffffff)  1111  every layer is covered')
+    expect(text).toContain('stories (eeeeeeeeeeee)  11  every layer is covered')
+    expect(text).toContain(
+      'the name stories is not clear, it is that of ffffffffffff and eeeeeeeeeeee: give --model the beginning of an id'
+    )
+  })
+
   it('says which peers it has no connection with, and does not count on them', () => {
     const serving = (start: number, end: number) => [{ model, start, end, serving: true }]
     const text = describeStatus(

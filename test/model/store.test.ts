@@ -64,7 +64,9 @@ describe('resolve', () => {
       signal
     })
     const both = await openStore({ own, shipped: [shipped] })
-    await expect(both.resolve('tiny')).rejects.toThrow("'tiny' is more than one model: tiny (")
+    const unclear = both.resolve('tiny')
+    await expect(unclear).rejects.toThrow("'tiny' is more than one model: tiny (")
+    await expect(unclear).rejects.toMatchObject({ name: 'AmbiguousModelError', exitCode: 2 })
     expect((await both.resolve(other.id.slice(0, 8))).shipped).toBe(true)
   })
 })

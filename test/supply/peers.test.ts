@@ -3,7 +3,14 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { createPeer, type Peer, type PeerInit, type ShardFetch, splitBudgets } from '../../src/index.ts'
+import {
+  createPeer,
+  type GenerateOptions,
+  type Peer,
+  type PeerInit,
+  type ShardFetch,
+  splitBudgets
+} from '../../src/index.ts'
 import type { ModelId } from '../../src/base/ids.ts'
 import { supplyOpenMs } from '../../src/limits.ts'
 import type { StoredModel } from '../../src/model/store.ts'
@@ -35,6 +42,7 @@ afterEach(async () => {
 const swarm = newSwarm('supply')
 
 async function start(name: string, init: Partial<PeerInit> = {}): Promise<Peer> {
+  const said: string[] = []
   const peer = await createPeer({
     dataDir: path.join(root, name),
     swarm,
@@ -42,12 +50,11 @@ async function start(name: string, init: Partial<PeerInit> = {}): Promise<Peer> 
     listen: ['/ip4/127.0.0.1/tcp/0'],
     mdns: false,
     bootstrap: peers.flatMap(other => other.addresses).slice(0, 1),
+    onWarning: message => said.push(message),
     ...init
   })
   peers.push(peer)
-  const said: string[] = []
   warnings.set(peer, said)
-  peer.addEventListener('warning', ({ detail }) => said.push(detail.message))
   return peer
 }
 
@@ -61,7 +68,7 @@ function coverageAt(peer: Peer): readonly number[] | undefined {
   return peer.status().models.find(({ name }) => name === 'random')?.coverage
 }
 
-async function answer(peer: Peer, options: { model?: string } = {}): Promise<readonly number[]> {
+async function answer(peer: Peer, options: GenerateOptions = {}): Promise<readonly number[]> {
   const ids: number[] = []
   for await (const { id } of peer.generate('Once upon a time', { maxTokens: 8, ...options })) ids.push(id)
   return ids
@@ -172,14 +179,47 @@ describe('a peer without the model', () => {
     const second = await writeRandomModel(path.join(root, 'second'), { layers: 2 })
     await start('holder', { memoryBytes: 64 << 20 })
     await start('second')
+    const [first, last] = peers as [Peer, Peer]
+    const short = ({ id }: { id: string }): string => id.slice(0, 12)
+    const of = (it: StoredModel, peer: Peer): string => `random (${short(it)}) of …${peer.id.slice(-8)}`
     const other = await start('a')
-    await expect
-      .poll(() => warnings.get(other), patience)
-      .toContainEqual(
-        expect.stringMatching(/^live peers offer more than one model 'random': .*; give the beginning of an id$/)
-      )
-    const third = await start('b', { model: second.id.slice(0, 12) })
+    const offers = [
+      [model, first],
+      [second, last]
+    ] as [StoredModel, Peer][]
+    const list = offers.sort(([a], [b]) => (a.id < b.id ? -1 : 1)).map(([it, peer]) => of(it, peer))
+    const sentence = `'random' is more than one model: ${list.join(', ')}; give the beginning of an id`
+    await expect.poll(() => warnings.get(other), patience).toContain(sentence)
+    expect(other.status().fetching).toMatchObject({ model: null, state: sentence, unclear: true })
+    // Who has one of the two here has no better right to the name.
+    await expect(answer(first, { model: 'random' })).rejects.toMatchObject({
+      name: 'AmbiguousModelError',
+      exitCode: 2,
+      message: `'random' is more than one model: random (${short(model)}) here, ${of(second, last)}; give the beginning of an id`
+    })
+    const clear = (self: StoredModel, it: StoredModel, peer: Peer): string =>
+      `the name random is not clear: this peer serves random (${short(self)}), another model is ${of(it, peer)}; give the beginning of an id to choose one`
+    await expect.poll(() => warnings.get(first), patience).toContain(clear(model, second, last))
+    await expect.poll(() => warnings.get(last), patience).toContain(clear(second, model, first))
+    await expect.poll(() => stagesOf(last), patience).toEqual(['0-2'])
+    const ids = await answer(last)
+    expect(await answer(first, { model: second.id.slice(0, 8) })).toEqual(ids)
+    expect(await answer(first, { model: second.id })).toEqual(ids)
+    const third = await start('b', { model: short(second) })
     await expect.poll(() => stagesOf(third), patience).toEqual(['0-2'])
+    expect(warnings.get(first)!.filter(message => message.includes('not clear'))).toHaveLength(1)
+  })
+
+  it('of which a part is covered says that another model has the name', async () => {
+    const second = await writeRandomModel(path.join(root, 'second'), { layers: 2 })
+    const head = await start('holder', { layers: { start: 0, end: 3 } })
+    const namesake = await start('second')
+    await expect.poll(() => stagesOf(namesake), patience).toEqual(['0-2'])
+    await expect.poll(() => stagesOf(head), patience).toEqual(['0-3'])
+    const other = `random (${second.id.slice(0, 12)}) of …${namesake.id.slice(-8)}`
+    await expect(answer(head, { waitMs: 1_000 })).rejects.toThrow(
+      `random (${model.id.slice(0, 12)}), which is not the ${other}, cannot answer: layers 3-6 are served by nobody`
+    )
   })
 
   it('answers with a model that it does not serve, and does not come to serve it (a phone that only asks)', async () => {
