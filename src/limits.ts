@@ -212,6 +212,13 @@ export const dhtDialMaxMs = 1_500
 export const providerTtlMs = 3_600_000
 /** Remaining lifetime at which this peer provides its shards again. */
 export const providerRepublishMs = 1_800_000
+/**
+ * Provider records that this peer keeps for others: of one peer (every shard of two models of the largest kind), of one
+ * shard (a query is content with 20), and of all. An entry takes some 0.4 kB.
+ */
+export const providersPerPeerMax = 2_100
+export const providersPerShardMax = 32
+export const providersMax = 8_192
 /** How often providers are swept; reads do not filter, so it adds to their lifetime. */
 export const providerSweepMs = 60_000
 /** Addresses of peers are kept this long across restarts (libp2p's default of an hour forgets a parked drone). */

@@ -4,6 +4,7 @@
  */
 import { type Identify, identify } from '@libp2p/identify'
 import type {
+  AbortOptions,
   ComponentLogger,
   Connection,
   Libp2p,
@@ -43,6 +44,7 @@ import {
   silentDialMs,
   streamWindowBytesMax
 } from '../limits.ts'
+import type { DhtStore } from './dht-store.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
 import type { Identity } from './identity.ts'
 import type { Channel, Links } from './links.ts'
@@ -66,6 +68,8 @@ export interface HostInit {
   readonly agent: string
   readonly datastore?: HostDatastore
   readonly discovery?: readonly ((components: DiscoveryComponents) => PeerDiscovery)[]
+  /** Where the DHT keeps what it keeps for others. @default in `datastore`, without bounds */
+  readonly dhtStore?: DhtStore
   /** Decides which values the DHT stores and which of several is the best, under keys `/skein/…`. */
   readonly validate?: ValidateFn
   readonly select?: SelectFn
@@ -147,6 +151,31 @@ const silent: ComponentLogger = (() => {
   return { forComponent: () => log } as unknown as ComponentLogger
 })()
 
+/** Kademlia over a store of its own, where there is one, and with a peer store that knows no absence. */
+function withDhtStore(store: DhtStore | undefined, init: KadDHTInit): (components: KadDHTComponents) => KadDHT {
+  return components => {
+    const { peerStore } = components
+    const forgiving = new Proxy(peerStore, {
+      get(target, name) {
+        if (name === 'get') {
+          // One provider whose addresses are forgotten would fail the answer about all of a shard.
+          return async (id: Libp2pPeerId, options?: AbortOptions) =>
+            (await target.has(id, options))
+              ? target.get(id, options)
+              : { id, addresses: [], protocols: [], tags: new Map() }
+        }
+        const value = Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      }
+    })
+    const own: Partial<Record<PropertyKey, unknown>> = { peerStore: forgiving, datastore: store }
+    // libp2p's components are a proxy themselves and cannot be copied.
+    return kadDHT(init)(new Proxy(components, { get: (target, name) => own[name] ?? Reflect.get(target, name) }))
+  }
+}
+
+type KadDHTInit = NonNullable<Parameters<typeof kadDHT>[0]>
+type KadDHTComponents = Parameters<ReturnType<typeof kadDHT>>[0]
 type Services = { identify: Identify; ping: Ping; dht: KadDHT }
 
 export class Host implements Links {
@@ -207,7 +236,7 @@ export class Host implements Links {
       services: {
         identify: identify({ protocolPrefix: 'skein' }),
         ping: ping({ protocolPrefix: 'skein' }),
-        dht: kadDHT({
+        dht: withDhtStore(init.dhtStore, {
           protocol: '/skein/kad/1.0.0',
           // Both default to what suits the public internet: clients only, private addresses removed.
           clientMode: false,

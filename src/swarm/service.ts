@@ -27,6 +27,7 @@ import {
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
+import { DhtStore, dhtKey, peerOfDhtKey } from './dht-store.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
@@ -280,6 +281,10 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       listen,
       agent: this.#content.agent,
       datastore: this.#datastore,
+      dhtStore: new DhtStore({
+        self: this.id,
+        isHere: peer => this.#records.get(peer) !== undefined || this.#host?.connectedPeers.has(peer) === true
+      }),
       discovery: mdnsWay instanceof MdnsDiscovery ? [mdnsWay.module] : [],
       validate: (key, value) => this.#validate(key, value),
       select: (_key, values) => bestRecord(values),
@@ -637,11 +642,12 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   /** kad-dht calls this for every value it is given, whoever gives it. @throws to refuse it. */
   #validate(key: Uint8Array, value: Uint8Array): void {
-    const peer = new TextDecoder().decode(key).split('/')[2] ?? ''
+    const peer = peerOfDhtKey(new TextDecoder().decode(key))
+    if (peer === undefined) throw new Error('a value of this DHT is under /skein/<peer id> and under nothing else')
     const refusal = this.#records.refusal(peer, value)
     if (refusal !== undefined) throw new Error(refusal)
     // Of someone unknown it may be as old as the DHT keeps values: it is stored, but brings nobody to life.
-    if (this.#records.get(peer as PeerId) !== undefined) this.#run({ type: 'value', value: new Uint8Array(value) })
+    if (this.#records.get(peer) !== undefined) this.#run({ type: 'value', value: new Uint8Array(value) })
   }
 
   /** Puts the latest value, one query at a time. */
@@ -686,11 +692,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await pause(provideSettleMs, this.#abort.signal)
     await this.#provideAll([...this.#shards])
   }
-}
-
-/** Where a peer's record is in the DHT. */
-function dhtKey(peer: PeerId): Uint8Array {
-  return new TextEncoder().encode(`/skein/${peer}`)
 }
 
 /** The index of the record with the highest seq; unreadable ones never win. */

@@ -16,6 +16,9 @@ it('records.md shows the limits that the code has', () => {
   expect(doc).toContain(`| Live records known | ${number(limits.recordsMax)} |`)
   expect(doc).toContain(`from one neighbour | ${limits.recordsHearsayMax}, ${limits.recordsHearsayShareMax} |`)
   expect(doc).toContain(`| ${limits.recordsHearsayPerSecondMax} per second, ${limits.recordsHearsayShareMax} at once |`)
+  expect(doc).toContain(`| Values held for the DHT | ${number(limits.recordsMax)} |`)
+  const { providersPerPeerMax, providersPerShardMax, providersMax } = limits
+  expect(doc).toContain(`| ${number(providersPerPeerMax)}, ${providersPerShardMax}, ${number(providersMax)} |`)
   expect(doc).toContain(`| Origins whose last \`seq\` is remembered | ${number(limits.recordMarksMax)} |`)
   expect(doc).toContain(`| ${limits.recordAddressesMax}, ${limits.recordAddressBytesMax} |`)
   expect(doc).toContain(`| Models, and stages | ${limits.recordOffersMax} each |`)
