@@ -654,6 +654,8 @@ export const peersFileBytesMax = 2 << 20
 export const peersSaveNewMs = 2_000
 export const peersSaveMs = 60_000
 
+/** `/proc/self/mountinfo` has a line of some 150 bytes per mount; container hosts have thousands. */
+export const memoryLimitFileBytesMax = 4 << 20
 /** A swarm file has three short fields. */
 export const swarmFileBytesMax = 4096
 

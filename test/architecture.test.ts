@@ -55,7 +55,7 @@ const doers = [
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/(store|library|thread|tokenizer-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
-  /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,
+  /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/peer\/(peer|departure|kept-sessions|remove-model)\.ts$/,

@@ -3,12 +3,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { recordTextMax } from '../limits.ts'
+import { readMemoryLimit } from './memory-limit.ts'
 import type { Hardware } from './record.ts'
 
-/** Cores are those that this process may use; memory is what its control group allows, if that is less. */
+/** Cores are those that this process may use; memory is what its control groups allow, if that is less. */
 export function readHardware(): Hardware {
-  const constrained = process.constrainedMemory()
-  const memoryBytes = constrained > 0 && constrained < totalmem() ? constrained : totalmem()
+  // Node knows the limit of the process's own group only.
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity, readMemoryLimit() ?? Infinity)
   const cpu = (cpus()[0]?.model ?? '').replaceAll(/[\p{C}\s]+/gu, ' ').trim()
   return {
     cores: availableParallelism(),
