@@ -260,7 +260,7 @@ export class Host implements Links {
       await node.start()
     } catch (error) {
       // Why it did not start is what counts.
-      await endAll([async () => node.stop()]).catch(() => {})
+      await endAll([() => stopNode(node)]).catch(() => {})
       throw listenError(listen, error)
     }
     return host
@@ -406,7 +406,7 @@ export class Host implements Links {
     for (const channel of [...this.#channels]) {
       channel.abort(new PeerLostError(channel.remote, 'this peer is stopping'))
     }
-    await this.#node.stop()
+    await stopNode(this.#node)
   }
 
   #accept(protocol: Protocol, stream: Stream, connection: Connection): void {
@@ -549,6 +549,17 @@ export class Host implements Links {
     this.#duplicates.add(key)
     setTimeout(() => this.#closeDuplicates(peer), duplicateGraceMs).unref()
   }
+}
+
+/**
+ * Stops a node, and what it would do afterwards: a second after its last listener closed it writes its own addresses
+ * into the peer store, and keeps the process alive until then.
+ */
+async function stopNode(node: Libp2p<Services>): Promise<void> {
+  await node.stop()
+  type Debounced = { stop?: () => void }
+  const { components } = node as { components?: { addressManager?: { _updatePeerStoreAddresses?: Debounced } } }
+  components?.addressManager?._updatePeerStoreAddresses?.stop?.()
 }
 
 function peerIdFromText(peer: PeerId): Libp2pPeerId {
