@@ -82,6 +82,15 @@ export const threadGiveUpMs = 250
 export const threadHeapBytes = 512 << 20
 /** Its nursery: with V8's default of up to 48 MB a thread takes 6 MB more and is not faster. */
 export const threadYoungHeapBytes = 4 << 20
+/** From the start of the thread that hashes files to its first one: 40 ms here. */
+export const hashStartMs = 30_000
+/** It ends when nothing was hashed for so long: it takes 12 MB. */
+export const hashIdleMs = 5_000
+/** One file: so long, and so much more per kB, which is what a card of 1 MB/s gives. */
+export const hashMs = 60_000
+export const hashMsPerKilobyte = 1
+/** Files that wait to be hashed: all of four models of the largest kind, each half fetched. */
+export const hashQueueMax = 4_104
 /** Heap per byte of a `tokenizer.json`: 22 were measured with 32,000 pieces. */
 export const tokenizerHeapFactor = 32
 /** From the start of a tokenizer's thread to its first request: 0.1 s with 32,000 pieces; 64 MiB on a slow board. */

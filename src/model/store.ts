@@ -8,7 +8,7 @@
  * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import {
   type FileHandle,
@@ -35,8 +35,9 @@ import {
   UnknownModelError
 } from '../errors.ts'
 import { InvalidManifestError } from '../errors.ts'
-import { chunkBytes, manifestBytesMax, verifyChunkBytes } from '../limits.ts'
-import { ChunkSet, chunkCount, chunkLength, digestBytes, digestOf, sameBytes } from './chunks.ts'
+import { chunkBytes, manifestBytesMax } from '../limits.ts'
+import { ChunkSet, chunkCount, chunkLength, digestOf, sameBytes } from './chunks.ts'
+import { Hashing } from './hash-service.ts'
 import {
   decodeManifest,
   encodeManifest,
@@ -114,6 +115,7 @@ export class ModelStore {
   readonly #digests = new Map<string, string>()
   /** The same of files that turned out to be damaged: they are not looked for any more. */
   readonly #damaged = new Map<string, string>()
+  readonly #hashing = new Hashing()
 
   constructor({ own, shipped = [] }: StoreDirectories) {
     this.own = path.resolve(own)
@@ -330,7 +332,9 @@ export class ModelStore {
     const handle = await open(partial, 'r+')
     await handle.truncate(file.bytes)
     const final = path.join(shards, file.sha256)
-    return new PartialFile(handle, partial, final, file, begun, state => this.#digests.set(state, file.sha256))
+    return new PartialFile(handle, this.#hashing, partial, final, file, begun, state =>
+      this.#digests.set(state, file.sha256)
+    )
   }
 
   /**
@@ -363,12 +367,7 @@ export class ModelStore {
   ): Promise<Uint8Array | undefined> {
     const found = await this.#find(file)
     if (found === undefined) return undefined
-    const handle = await open(found, 'r')
-    try {
-      return (await digests(handle, signal)).list
-    } finally {
-      await handle.close()
-    }
+    return (await this.#hashing.chunks(found, { signal })).list
   }
 
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
@@ -377,6 +376,7 @@ export class ModelStore {
     const journal = this.#journal()
     return new Addition(
       await open(journal, 'wx'),
+      this.#hashing,
       journal,
       () => this.#temporary(),
       async digests => void (await this.#removeUnlisted(digests))
@@ -524,15 +524,10 @@ export class ModelStore {
     const found = at ?? (await this.#find(file)) ?? (await this.#missing(model, file))
     const key = stateOf(found, await stat(found))
     if (!again && this.#digests.get(key) === file.sha256) return
-    const handle = await open(found, 'r')
-    try {
-      const actual = await digest(handle, signal)
-      if (actual !== file.sha256) {
-        this.#damaged.set(key, actual)
-        throw corrupt(model, file, found, actual)
-      }
-    } finally {
-      await handle.close()
+    const actual = await this.#hashing.whole(found, { signal })
+    if (actual !== file.sha256) {
+      this.#damaged.set(key, actual)
+      throw corrupt(model, file, found, actual)
     }
     this.#digests.set(key, file.sha256)
   }
@@ -552,6 +547,7 @@ export class ModelStore {
  */
 export class Addition {
   readonly #journal: FileHandle
+  readonly #hashing: Hashing
   readonly #file: string
   readonly #temporary: () => string
   readonly #removeUnlisted: (digests: readonly string[]) => Promise<void>
@@ -559,11 +555,13 @@ export class Addition {
 
   constructor(
     journal: FileHandle,
+    hashing: Hashing,
     file: string,
     temporary: () => string,
     removeUnlisted: (digests: readonly string[]) => Promise<void>
   ) {
     this.#journal = journal
+    this.#hashing = hashing
     this.#file = file
     this.#temporary = temporary
     this.#removeUnlisted = removeUnlisted
@@ -580,7 +578,7 @@ export class Addition {
       await rm(temporary, { force: true })
       throw err
     }
-    return new PendingFile(handle, temporary, bytes, async sha256 => {
+    return new PendingFile(handle, this.#hashing, temporary, bytes, async sha256 => {
       // Written before the file gets its name: a journal may list a file that never came, but not miss one.
       this.#added.push(sha256)
       await this.#journal.write(`${sha256}\n`)
@@ -615,13 +613,21 @@ export class Addition {
 /** A file being written. Ends with `finish` or `discard`. */
 export class PendingFile {
   readonly #handle: FileHandle
+  readonly #hashing: Hashing
   readonly #temporary: string
   readonly #bytes: number
   readonly #onNew: (sha256: ShardId) => Promise<void>
   #open = true
 
-  constructor(handle: FileHandle, temporary: string, bytes: number, onNew: (sha256: ShardId) => Promise<void>) {
+  constructor(
+    handle: FileHandle,
+    hashing: Hashing,
+    temporary: string,
+    bytes: number,
+    onNew: (sha256: ShardId) => Promise<void>
+  ) {
     this.#handle = handle
+    this.#hashing = hashing
     this.#temporary = temporary
     this.#bytes = bytes
     this.#onNew = onNew
@@ -642,7 +648,7 @@ export class PendingFile {
    * @throws {CorruptShardError} when `expected` is given and not met
    */
   async finish({ signal, expected }: { signal: AbortSignal; expected?: ShardId }): Promise<StoredFile> {
-    const { sha256, list } = await digests(this.#handle, signal)
+    const { sha256, chunks } = await this.#hashing.chunks(this.#temporary, { signal })
     if (expected !== undefined && sha256 !== expected) {
       throw new CorruptShardError(`received bytes have the SHA-256 ${sha256}, the manifest says ${expected}`)
     }
@@ -652,7 +658,7 @@ export class PendingFile {
     const file = path.join(path.dirname(this.#temporary), sha256)
     if ((await stat(file).catch(() => undefined)) === undefined) await this.#onNew(sha256)
     await rename(this.#temporary, file)
-    return { path: file, bytes: this.#bytes, sha256, chunks: createHash('sha256').update(list).digest('hex') }
+    return { path: file, bytes: this.#bytes, sha256, chunks }
   }
 
   /** Removes the file; nothing after `finish`. */
@@ -668,6 +674,7 @@ export class PendingFile {
 /** A file that comes in chunks, in any order. Ends with `finish` or `close`; after `close` it can be opened again. */
 export class PartialFile {
   readonly #handle: FileHandle
+  readonly #hashing: Hashing
   readonly #partial: string
   readonly #final: string
   readonly #file: { readonly bytes: number; readonly sha256: string }
@@ -677,6 +684,7 @@ export class PartialFile {
 
   constructor(
     handle: FileHandle,
+    hashing: Hashing,
     partial: string,
     final: string,
     file: { readonly bytes: number; readonly sha256: string },
@@ -684,6 +692,7 @@ export class PartialFile {
     onVerified: (state: string) => void
   ) {
     this.#handle = handle
+    this.#hashing = hashing
     this.#partial = partial
     this.#final = final
     this.#file = file
@@ -695,7 +704,7 @@ export class PartialFile {
   async scan(list: Uint8Array, { signal }: { signal: AbortSignal }): Promise<ChunkSet> {
     const set = new ChunkSet(chunkCount(this.#file.bytes))
     if (!this.#begun) return set
-    const found = await digests(this.#handle, signal)
+    const found = await this.#hashing.chunks(this.#partial, { signal })
     for (let chunk = 0; chunk < set.chunks; chunk++) {
       if (sameBytes(digestOf(found.list, chunk), digestOf(list, chunk))) set.add(chunk)
     }
@@ -720,7 +729,7 @@ export class PartialFile {
    * @throws {CorruptShardError} when the digest is another: then the manifest contradicts itself
    */
   async finish({ signal }: { signal: AbortSignal }): Promise<void> {
-    const sha256 = await digest(this.#handle, signal)
+    const sha256 = await this.#hashing.whole(this.#partial, { signal })
     if (sha256 !== this.#file.sha256) {
       throw new CorruptShardError(
         `every chunk of ${this.#file.sha256} has its digest, but the whole has ${sha256}: the manifest contradicts itself`
@@ -777,35 +786,6 @@ function corrupt(model: StoredModel, file: NamedFile, at: string, actual: string
   return new CorruptShardError(
     `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
   )
-}
-
-/** SHA-256 of a whole file, read in chunks: 64 lower-case hex digits. */
-async function digest(handle: FileHandle, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256')
-  const chunk = new Uint8Array(verifyChunkBytes)
-  for (let offset = 0; ; ) {
-    signal.throwIfAborted()
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset)
-    if (bytesRead === 0) return hash.digest('hex')
-    hash.update(chunk.subarray(0, bytesRead))
-    offset += bytesRead
-  }
-}
-
-/** SHA-256 of a whole file and of each of its chunks, one digest after another, in one reading. */
-async function digests(handle: FileHandle, signal: AbortSignal): Promise<{ sha256: ShardId; list: Uint8Array }> {
-  const whole = createHash('sha256')
-  const { size } = await handle.stat()
-  const count = chunkCount(size)
-  const list = new Uint8Array(count * digestBytes)
-  const buffer = new Uint8Array(chunkBytes)
-  for (let chunk = 0; chunk < count; chunk++) {
-    signal.throwIfAborted()
-    const bytes = await readFully(handle, chunk * chunkBytes, chunkLength(size, chunk), buffer)
-    whole.update(bytes)
-    list.set(createHash('sha256').update(bytes).digest(), chunk * digestBytes)
-  }
-  return { sha256: whole.digest('hex') as ShardId, list }
 }
 
 /** Reads exactly so many bytes. @throws when the file ends before. */

@@ -158,6 +158,8 @@ export class Thread {
       signal.throwIfAborted()
       const worker = new Worker(this.#init.file, {
         workerData,
+        // The process's own flags may be none for a thread: `--input-type` of `node -e` ends it.
+        execArgv: [],
         resourceLimits: {
           maxOldGenerationSizeMb: Math.ceil((threadHeapBytes + heapBytes) / 2 ** 20),
           maxYoungGenerationSizeMb: threadYoungHeapBytes / 2 ** 20

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { ShardId } from '../../src/base/ids.ts'
+import { chunkBytes } from '../../src/limits.ts'
 import { importModel } from '../../src/model/import.ts'
 import { encodeManifest, modelId } from '../../src/model/manifest.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
@@ -287,5 +289,66 @@ describe('writing', () => {
     await expect(store.putManifest(changed)).rejects.toThrow('changed: the layer 0 shard')
     await mkdir(path.join(dir, 'nothing'), { recursive: true })
     await expect(store.resolve(modelId(changed))).rejects.toThrow('no model')
+  })
+})
+
+describe('a large file', () => {
+  const bytes = 192 << 20
+  /** Processor time of this thread for some work, as a part of what the whole process took for it. */
+  async function shareOf<T>(work: () => Promise<T>): Promise<{ result: T; share: number }> {
+    const total = process.cpuUsage()
+    const mine = process.threadCpuUsage()
+    const result = await work()
+    const sum = ({ user, system }: NodeJS.CpuUsage): number => user + system
+    return { result, share: sum(process.threadCpuUsage(mine)) / sum(process.cpuUsage(total)) }
+  }
+  let sha256: ShardId
+
+  beforeEach(async () => {
+    const hash = createHash('sha256')
+    for (let done = 0; done < bytes; done += 1 << 20) hash.update(new Uint8Array(1 << 20))
+    sha256 = hash.digest('hex') as ShardId
+    const file = path.join(own, 'shards', sha256)
+    await writeFile(file, '')
+    await truncate(file, bytes)
+  })
+
+  test.each([
+    [
+      'verified before it is used',
+      async () => {
+        const shard = { ...model.manifest.shards[0]!, bytes, sha256 }
+        await store.verify(model, { shards: [shard], signal })
+      }
+    ],
+    [
+      'listed in chunks for others',
+      async () => {
+        const list = await store.chunkList({ bytes, sha256 }, { signal })
+        expect(list).toHaveLength((bytes / chunkBytes) * 32)
+      }
+    ],
+    [
+      'looked through for what has come of it',
+      async () => {
+        const partial = await store.openPartial({ bytes, sha256 })
+        const list = new Uint8Array((bytes / chunkBytes) * 32)
+        expect((await partial.scan(list, { signal })).size).toBe(0)
+        await expect(partial.finish({ signal })).resolves.toBeUndefined()
+      }
+    ]
+  ])('is hashed in another thread when it is %s', async (_, work) => {
+    // It takes this thread some file operations; hashing it here would be nearly all of the time.
+    const { share } = await shareOf(work)
+    expect(share).toBeLessThan(0.4)
+  })
+
+  test('is let go of when nobody waits for it any more, and the next one is hashed', async () => {
+    const given = new AbortController()
+    const waiting = store.chunkList({ bytes, sha256 }, { signal: given.signal })
+    const next = store.verify(model, { signal })
+    setImmediate(() => given.abort(new Error('given up')))
+    await expect(waiting).rejects.toThrow('given up')
+    await next
   })
 })
