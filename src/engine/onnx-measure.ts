@@ -26,7 +26,7 @@ export async function measureNumericClass(weights: WeightType, { signal }: Measu
   signal?.throwIfAborted()
   process.env.ORT_DISABLE_TELEMETRY = '1'
   const file = import.meta.url.endsWith('.ts') ? './onnx-class-worker.ts' : './onnx-class-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: weights })
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: weights, execArgv: [] })
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const abort = (): void => reject(signal!.reason)
   const timer = setTimeout(

@@ -94,7 +94,8 @@ export async function startEngine(init: ThreadInit, cacheBytesMax: number, signa
   // ONNX Runtime reports to its maker by default. It reads this when the first session is made.
   process.env.ORT_DISABLE_TELEMETRY = '1'
   const file = import.meta.url.endsWith('.ts') ? './onnx-worker.ts' : './onnx-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: init })
+  // The process's own flags may be none for a thread: `--input-type` of `node -e` ends it.
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: init, execArgv: [] })
   const engine = new OnnxEngine(worker, init, cacheBytesMax)
   try {
     await engine.loaded(signal)

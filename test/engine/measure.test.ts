@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { digestClass } from '../../src/engine/numeric-class.ts'
 import { measureNumericClass, measureTimings } from '../../src/engine/onnx-measure.ts'
@@ -9,6 +11,14 @@ describe('the numeric class', () => {
     for (const digest of first) expect(digest).toMatch(/^[0-9a-f]{16}$/)
     expect(new Set(first).size).toBe(types.length)
     expect(await measureNumericClass('q8')).toBe(first[1])
+  })
+
+  it('is measured by a program that node was given on its command line, too', async () => {
+    const module = new URL('../../src/engine/onnx-measure.ts', import.meta.url).href
+    const program = `import { measureNumericClass } from '${module}'; console.log(await measureNumericClass('q8'))`
+    const run = promisify(execFile)
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program])
+    expect(stdout.trim()).toBe(await measureNumericClass('q8'))
   })
 
   it('changes with a single bit', () => {
