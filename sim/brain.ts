@@ -917,6 +917,8 @@ export class Brain {
       },
       suspects: () => this.#alive?.suspects ?? new Set(),
       hears: peer => this.isConnected(peer) && this.#alive?.suspects.has(peer) !== true,
+      speedOf: ({ peer }) => this.#reachable().find(view => view.peer === peer),
+      stepBytes: this.#host.shape.stepBytes,
       leaving: route => this.#leavingOn(route),
       inflight: (hops, by) => this.#count(hops, by),
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),

@@ -45,7 +45,7 @@ const hopSchema = rangeSchema.extend({ peer: z.string() })
 const eventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('route'), hops: z.array(hopSchema) }),
   z.object({ event: z.literal('token'), position: z.int(), ms: z.number() }),
-  z.object({ event: z.literal('lost'), peer: z.string(), hop: z.int(), reason: z.string() }),
+  z.object({ event: z.literal('lost'), peer: z.string(), hop: z.int(), reason: z.string(), charged: z.boolean() }),
   z.object({ event: z.literal('recovered'), ms: z.number(), route: z.array(hopSchema) }),
   z.object({
     event: z.literal('done'),

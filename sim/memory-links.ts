@@ -51,6 +51,8 @@ export class MemoryWorld {
   readonly #peers = new Map<PeerId, MemoryLinks>()
   readonly #cuts = new Set<string>()
   readonly #ends = new Set<MemoryChannel>()
+  /** Peers that take nothing in, with what has reached them. */
+  readonly #stalled = new Map<PeerId, (() => void)[]>()
 
   constructor({ schedule, delayMs = () => 0, highWaterBytes = 1 << 20 }: MemoryWorldInit = {}) {
     this.schedule = schedule ?? ((_delayMs, task) => queueMicrotask(task))
@@ -87,6 +89,24 @@ export class MemoryWorld {
 
   heal(a: PeerId, b: PeerId): void {
     this.#cuts.delete(pair(a, b))
+  }
+
+  /**
+   * Stops a peer from taking in what reaches it, though its streams stay open. Returns what has it take all of that in, and
+   * what comes later.
+   */
+  stall(peer: PeerId): () => void {
+    const held: (() => void)[] = []
+    this.#stalled.set(peer, held)
+    return () => {
+      this.#stalled.delete(peer)
+      for (const task of held) task()
+    }
+  }
+
+  /** @internal Whether a peer takes nothing in: the task is done later then. */
+  holds(peer: PeerId, task: () => void): boolean {
+    return this.#stalled.get(peer)?.push(task) !== undefined
   }
 
   /** Ends of channels that are open, both counted: none may be left when all sessions have ended. */
@@ -308,6 +328,7 @@ class MemoryChannel implements Channel {
 
   #arrive(frame: Uint8Array, bytes: number): void {
     if (this.#closing || this.#ended !== undefined) return
+    if (this.#world.holds(this.self, () => this.#arrive(frame, bytes))) return
     this.bytesReceived += bytes
     if (frame.length > this.#frameBytesMax) {
       this.abort(new ProtocolError(`a frame of ${frame.length} bytes where at most ${this.#frameBytesMax} are allowed`))

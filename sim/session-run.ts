@@ -9,6 +9,7 @@ import { ClassPin } from '../src/route/class-pin.ts'
 import type { Hop } from '../src/route/view.ts'
 import { type Avoidance, avoiding, avoidingBeside } from '../src/session/avoid.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../src/session/event.ts'
+import type { Speed } from '../src/session/patience.ts'
 import { Session } from '../src/session/session.ts'
 import { stageProtocol } from '../src/stage/frame.ts'
 import type { StageEvent } from '../src/stage/event.ts'
@@ -36,6 +37,8 @@ export interface SessionHost {
   /** Peers that do not answer at this moment. */
   readonly suspects: () => ReadonlySet<PeerId>
   readonly hears: (peer: PeerId) => boolean
+  readonly speedOf: (hop: Hop) => Speed | undefined
+  readonly stepBytes: number | undefined
   /** Peers that are about to go, and those of a route whose stage on it is. */
   readonly leaving: (route: readonly Hop[]) => ReadonlySet<PeerId>
   readonly inflight: (hops: readonly Hop[], by: 1 | -1) => void
@@ -96,6 +99,8 @@ export class SessionRun {
       tokensMax: ask.promptIds.length + ask.answerTokens,
       sampling: ask.sampling,
       hears: host.hears,
+      speedOf: host.speedOf,
+      stepBytes: host.stepBytes,
       stop: stopAt({ eosIds: [], maxTokens: ask.answerTokens })
     })
   }
@@ -188,7 +193,7 @@ export class SessionRun {
         const { route } = effect
         const excluded = avoidingBeside(route, effect.excluded, this.#host.suspects())
         const found = this.#host.detour(route, excluded, this.#pin)
-        this.feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
+        this.feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break
       }
       case 'hang-up': {

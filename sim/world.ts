@@ -68,6 +68,8 @@ const slowFactorDefault = 5
 const skewMsDefault = 60_000
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
+/** Within so long after it has come to itself a peer hears what happened meanwhile. */
+const wakingMs = 1_000
 /**
  * An answer that has ended is told to its whole route, each hop of which waits so long for the next (`stageCloseMs`); only
  * caches of which nobody hears anything more stay for longer (`orphanGraceMs`).
@@ -217,7 +219,12 @@ export class World {
     )
     for (const peer of this.peers) {
       peer.onConnected = other => this.#onConnected(peer, other)
-      peer.onDisconnected = other => this.#noteTrouble(peer.index, this.#byId.get(other)!.index)
+      peer.onDisconnected = other => {
+        const far = this.#byId.get(other)!
+        // Whom others gave up because it stood still finds that out when it wakes: the link between them was as good as ever.
+        if (![peer, far].some(each => each.isFrozen || this.nowMs - each.thawedMs < wakingMs))
+          this.#noteTrouble(peer.index, far.index)
+      }
       this.agenda.at(1000 * peer.chance.between(...peer.group.startS), () => this.boot(peer))
     }
     const isLarge = this.peers.length > recordsPeersMax
@@ -659,7 +666,7 @@ export class World {
         break
       case 'lost':
         this.say(`${number} loses hop ${output.hop}, ${this.#nameOf(output.peer)}: ${output.reason}`)
-        this.#checkBlame(driver, run, output.peer, output.hop, output.reason)
+        if (output.charged) this.#checkBlame(driver, run, output.peer, output.hop, output.reason)
         this.stats.lost(output.reason)
         break
       case 'route':
@@ -774,16 +781,12 @@ export class World {
     if (!this.#isHealthy(peer)) return
     // A hop before that does not hear it says something of the link, not of who is on it, as long as the driver hears it.
     const isOfLink = reason === 'closed' || reason === 'silent'
-    // A driver that was frozen finds what others have closed meanwhile.
-    if (isOfLink && this.nowMs - driver.thawedMs < aftermathMs) return
     const isHeard = isOfLink && driver !== peer && this.wire.isConnected(driver.id, id)
     if ((isHeard ? [driver] : reporters).some(other => this.#hadTrouble(peer, other))) return
-    if (reason === 'slow' && peer.strainedUntilMs >= this.nowMs) return
-    // Full caches and stages that are not there are facts of a healthy peer, not faults.
-    if (reason === 'no-room') return
+    if ((reason === 'slow' || reason === 'stuck') && peer.strainedUntilMs >= this.nowMs) return
+    // A stage that is not there is a fact of a healthy peer, not a fault.
     const range = run.route[hop]
-    const isServing = range !== undefined && peer.brain!.serves(range)
-    if ((reason === 'not-serving' || reason === 'left') && !isServing) return
+    if (reason === 'not-serving' && !(range !== undefined && peer.brain!.serves(range))) return
     this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
   }
 

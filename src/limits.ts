@@ -291,10 +291,39 @@ export const measuredMaxAgeMs = 86_400_000
 
 // ── Session ───────────────────────────────────────────────────────────────────────────────────────
 
-/** Time without an Ack or a Token after which a route counts as stuck, before it has shown what it needs. */
-export const stepTimeoutMs = 30_000
-/** And so much more per token that is under way: a weak device reads a prompt at 4 tokens a second. */
+/** A driver to which nothing has come from its route for this long asks how far everybody has come. */
+export const askAfterMs = 1_000
+/**
+ * A head that has not answered a question for this long is left out: its answer takes no more than a turn of its loop and a
+ * round trip, and a loop or a link that stands still for longer is known by its silence.
+ */
+export const muteHeadMs = 4_000
+/** A hop that was left out for saying nothing, or getting nothing done, is done without for so long where that is possible. */
+export const muteExcludeMs = 60_000
+/** Whoever waits for an answer is told about a hop that has not answered a question for this long. */
+export const muteTellMs = 2_000
+/**
+ * A hop that answers and gets nothing done is left out after this, where there is a way around it: an engine that reads its
+ * weights from a slow disk for the first time takes several seconds.
+ */
+export const stuckMs = 10_000
+/** But not before so many times what its step takes as announced: others may use its processor. */
+export const stuckFactor = 4
+/** It is given twice as long after each hop that was left out in vain: where all are slower than they say, one gets there. */
+export const stuckDoublingsMax = 5
+/** And where there is no way around it, after so many times as long: the same peers are then asked anew. */
+export const stuckAnewFactor = 4
+/** What a token takes a stage of which nobody knows how fast it is: a weak device reads a prompt at 4 tokens a second. */
 export const stepTokenMs = 250
+/** Rate of the slowest link that hidden states pass, in bytes per ms: 1 Mbit/s. */
+export const slowLinkBytesPerMs = 125
+/**
+ * A driver that has not run for this long may have been given up by all others, whose patience with a peer that they have
+ * always heard on time is no longer (`aliveLateMs`): what it finds closed is of its own making.
+ */
+export const standstillMs = 500
+/** So long after it has come to itself: until it is connected again and knows who serves what, 3 to 4 s after a long pause. */
+export const standstillGraceMs = 5_000
 /** Tokens between which a route shows what it needs; before that nothing is slow but what is stuck. */
 export const paceTokensMin = 8
 /** A token is late after the mean and so many mean deviations (RFC 6298), but not before this many means, and ms. */

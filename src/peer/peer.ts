@@ -24,6 +24,7 @@ import { removeFrom } from './remove-model.ts'
 import { Seeker } from '../serving/seeker.ts'
 import { ServedModel, type ShardFetch } from '../serving/served-model.ts'
 import type { Generation } from '../session/generation.ts'
+import type { Speed } from '../session/patience.ts'
 import { generate, resume, type SessionParts } from '../session/service.ts'
 import { budgetsOf, checkBudget, shapeOf } from '../serving/shape.ts'
 import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
@@ -698,6 +699,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       ...(keep === undefined ? {} : { keep }),
       suspects: () => this.#swarm.suspects(),
       hears: peer => this.#swarm.hears(peer),
+      speedOf: hop => this.#speedOf(hop, model.id),
+      ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
       onEnd: () => {
@@ -716,6 +719,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       return stage?.serving === false
     })
     return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])
+  }
+
+  /** How fast the peer of a hop says that it is, and how busy. */
+  #speedOf({ peer }: Hop, model: ModelId): Speed | undefined {
+    const record = this.#swarm.records().find(each => each.record.peer === peer)?.record
+    const offer = record?.models.find(each => each.model === model)
+    if (record === undefined || offer === undefined) return undefined
+    return { visitMs: offer.visitMs, layerMs: offer.layerMs, sessions: record.load.sessions }
   }
 
   /** What a model asks of the peers that serve it. */

@@ -21,8 +21,13 @@ export type SessionEvent =
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
   /** Peers that are about to go, or whose stage on the route is; comes again while there are any, and once without. */
   | { readonly kind: 'leaving'; readonly peers: ReadonlySet<PeerId> }
-  /** The answer to `detour`. */
-  | { readonly kind: 'detoured'; readonly route: readonly Hop[] | undefined; readonly exact: boolean }
+  /** The answer to `detour`, with its `stuck`. */
+  | {
+      readonly kind: 'detoured'
+      readonly route: readonly Hop[] | undefined
+      readonly exact: boolean
+      readonly stuck?: number | undefined
+    }
   /** `message`: why, where it was not the one who asked. */
   | { readonly kind: 'cancel'; readonly message?: string }
   /** Time has passed: deadlines are looked at. */
@@ -49,14 +54,21 @@ export type SessionOutput =
     }
   /** The first route. */
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
-  /** There is no route now, and why. */
+  /** There is no route now, and why; or which hop keeps the answer waiting. */
   | { readonly kind: 'waiting'; readonly message: string }
   | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
   /**
-   * A peer is off the route. `reason`: `closed`, `silent`, `slow` or `left`; or what it refused, or the violation of the
-   * protocol that it committed.
+   * A peer is off the route. `reason`: `closed`, `silent`, `slow`, `left`; `mute`: it is connected and does not answer
+   * questions; `stuck`: it answers, and gets nothing done; or what it refused, or the violation of the protocol that it
+   * committed. `charged`: it failed; else it may be as well as ever, and is only done without.
    */
-  | { readonly kind: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  | {
+      readonly kind: 'lost'
+      readonly peer: PeerId
+      readonly hop: number
+      readonly reason: string
+      readonly charged: boolean
+    }
   /** Neighbours on the route do not hear each other, though this driver hears both: another way is taken. */
   | { readonly kind: 'cut'; readonly peer: PeerId; readonly next: PeerId }
   | {
@@ -86,8 +98,16 @@ export type SessionEffect =
    * `doubtful` failed a while ago: where there is no way around them, they are asked again at once.
    */
   | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId>; readonly doubtful: ReadonlySet<PeerId> }
-  /** Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`; never waits. */
-  | { readonly kind: 'detour'; readonly route: readonly Hop[]; readonly excluded: ReadonlySet<PeerId> }
+  /**
+   * Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`;
+   * never waits. `stuck`: whether there is one is all that is asked, because this hop gets nothing done.
+   */
+  | {
+      readonly kind: 'detour'
+      readonly route: readonly Hop[]
+      readonly excluded: ReadonlySet<PeerId>
+      readonly stuck?: number
+    }
   /** Opens the stream to the head of this epoch's route. */
   | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }
   | { readonly kind: 'send'; readonly epoch: number; readonly bytes: Uint8Array }

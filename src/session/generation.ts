@@ -47,10 +47,23 @@ export type GenerationEvent =
   /** First of all, when a session is resumed: what was there already. `text` may lack an incomplete last character. */
   | { readonly event: 'resumed'; readonly tokens: number; readonly text: string }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
-  /** No route covers all layers now: the answer goes on as soon as one does. `message` says what is missing. */
+  /**
+   * No route covers all layers now: the answer goes on as soon as one does. Or a hop of the route keeps it waiting.
+   * `message` says what is missing, or which hop that is.
+   */
   | { readonly event: 'waiting'; readonly message: string }
   | ({ readonly event: 'token' } & Token)
-  | { readonly event: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  /**
+   * A peer is off the route. `charged`: it failed. Else nothing is known to be wrong with it: it has no room (`no-room`), it
+   * goes (`left`), somebody else may be why it was not heard, or this peer itself did not run for a while.
+   */
+  | {
+      readonly event: 'lost'
+      readonly peer: PeerId
+      readonly hop: number
+      readonly reason: string
+      readonly charged: boolean
+    }
   /** Two neighbours on the route do not hear each other, though both are there: the answer goes another way. */
   | { readonly event: 'cut'; readonly peer: PeerId; readonly next: PeerId }
   | {

@@ -66,6 +66,11 @@ export class Pace {
     return undefined
   }
 
+  /** The round to ask the hops in where what they say is of no use to tell who is slow. */
+  round(): number {
+    return this.#nextRound++
+  }
+
   /** A token is late: the round to ask the hops in. */
   late(): number {
     return this.#ask(round => (this.#now = round))
@@ -100,11 +105,6 @@ export class Pace {
     return slow
   }
 
-  /** The hop that had the awaited step when it was last asked for; undefined when no token is late. */
-  get suspect(): number | undefined {
-    return this.#suspect?.hop
-  }
-
   /** What this route needs is learnt anew: it is slow because of nobody, or there is no way around who it is. */
   accept(): void {
     this.#tokens = 0
@@ -128,7 +128,7 @@ export class Pace {
   }
 
   #ask(use: (round: Round) => void): number {
-    const round = { round: this.#nextRound++, hops: Array.from({ length: this.#hops }, () => undefined) }
+    const round = { round: this.round(), hops: Array.from({ length: this.#hops }, () => undefined) }
     use(round)
     return round.round
   }

@@ -25,6 +25,7 @@ import type { Channel, Links } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { SessionEffect, SessionEvent, SessionOutput, Stop } from './event.ts'
 import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
+import type { Speed } from './patience.ts'
 import { Session } from './session.ts'
 import { stopAt } from './stop.ts'
 
@@ -77,6 +78,10 @@ export interface SessionParts {
   suspects?: () => ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. @default nobody can tell */
   hears?: (peer: PeerId) => boolean
+  /** How fast a hop has announced to be. @default nobody knows */
+  speedOf?: (hop: Hop) => Speed | undefined
+  /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
+  stepBytes?: number
   /** Peers that are about to go, and those of a route whose stage on it is. @default none */
   leaving?: (route: readonly Hop[]) => ReadonlySet<PeerId>
   /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
@@ -494,6 +499,8 @@ class Driver {
       sampling,
       waitMs: options.waitMs,
       hears: parts.hears,
+      speedOf: parts.speedOf,
+      stepBytes: parts.stepBytes,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
@@ -584,7 +591,7 @@ class Driver {
         const { route } = effect
         const found = this.#parts.detour?.(route, avoidingBeside(route, effect.excluded, this.#suspects()))
         if (found !== undefined) this.#watch(found.route)
-        this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true })
+        this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break
       }
       case 'connect':

@@ -12,14 +12,15 @@ import { randomAt } from '../base/rng.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
+  askAfterMs,
   askEveryMs,
   attentionBlock,
   cutSettleMs,
   cutTurnsMax,
   detourMs,
   detourRetryMs,
-  excludedGraceMs,
   excludeMs,
+  muteExcludeMs,
   recoveriesAtOnce,
   recoveriesMax,
   roomRetryMaxMs,
@@ -28,8 +29,9 @@ import {
   routeRetryMs,
   routeWaitMs,
   stageCloseMs,
-  stepTimeoutMs,
-  stepTokenMs
+  standstillGraceMs,
+  standstillMs,
+  stuckAnewFactor
 } from '../limits.ts'
 import type { Hop } from '../route/view.ts'
 import { decodeFrame, encodeFrame } from '../stage/codec.ts'
@@ -47,7 +49,9 @@ import {
 } from '../stage/frame.ts'
 import { Detour, type Stretch } from './detour.ts'
 import type { SessionEffect, SessionEvent, SessionOutcome, Stop } from './event.ts'
+import { LeftOut } from './left-out.ts'
 import { Pace } from './pace.ts'
+import { type Delay, Patience, type Speed } from './patience.ts'
 
 export interface SessionInit {
   readonly self: PeerId
@@ -70,6 +74,10 @@ export interface SessionInit {
   readonly waitMs?: number | undefined
   /** Whether this peer hears another one at this moment: it is connected, and answers. @default nobody can tell */
   readonly hears?: ((peer: PeerId) => boolean) | undefined
+  /** How fast a hop has announced to be. @default nobody knows */
+  readonly speedOf?: ((hop: Hop) => Speed | undefined) | undefined
+  /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
+  readonly stepBytes?: number | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
   readonly stop: (id: number, generated: number) => Stop | undefined
 }
@@ -110,10 +118,21 @@ export class Session {
   /** First position that has not been sent in this epoch; undefined until the head's length is known. */
   #cursor: number | undefined
   #credit = new SendCredit()
-  /** When something last came back from the route. */
+  /** When something last came back from the route, and who keeps it from coming. */
   #progressMs = 0
-  /** Peers that failed this session → when they may be asked again. */
-  readonly #excluded = new Map<PeerId, number>()
+  #patience = new Patience([], {}, 0)
+  /** Who was last said to keep the answer waiting, in this epoch. */
+  #toldOf: string | undefined
+  /** Hops that were left out since the last token because they got nothing done: perhaps all are slower than they said. */
+  #stuckTries = 0
+  /** When a way around a hop that is stuck was last looked for. */
+  #probedMs = Number.NEGATIVE_INFINITY
+  /** Peers behind whom a hop was left out since the last token because nothing of it was heard. */
+  readonly #behind = new Set<PeerId>()
+  /** Until then what others have closed may be due to a time in which this peer itself did not run. */
+  #excusedUntilMs = Number.NEGATIVE_INFINITY
+  /** Peers that failed this session, or are done without for another reason. */
+  readonly #leftOut = new LeftOut()
   /** Pairs of neighbours that do not hear each other, as far as the first says; which of them is avoided, and until when. */
   readonly #cuts: Cut[] = []
   /** Times that another end of a cut was tried since the last loss. */
@@ -183,6 +202,7 @@ export class Session {
 
   handle(event: SessionEvent, nowMs: number): SessionEffect[] {
     this.#nowMs = nowMs
+    this.#noticePause()
     switch (event.kind) {
       case 'token':
         if (event.epoch === this.#epoch && this.#phase === 'running') this.#onToken(event.position, event.id)
@@ -229,7 +249,8 @@ export class Session {
         this.#considerDetour()
         break
       case 'detoured':
-        if (event.route !== undefined) this.#onDetoured(event.route, event.exact)
+        if (event.stuck !== undefined) this.#onProbed(event.stuck, event.route !== undefined)
+        else if (event.route !== undefined) this.#onDetoured(event.route, event.exact)
         break
       case 'cancel':
         if (this.#phase !== 'routing' && this.#phase !== 'running') break
@@ -237,6 +258,7 @@ export class Session {
         else this.#fail(event.message)
         break
       case 'tick':
+        this.#tickedMs = nowMs
         this.#onTick()
         break
     }
@@ -255,21 +277,16 @@ export class Session {
 
   #askRoute(): void {
     this.#retryMs = undefined
-    this.#forgetExcluded()
-    const before = this.#nowMs + excludeMs - excludedGraceMs
-    const doubtful = [...this.#excluded].flatMap(([peer, untilMs]) => (untilMs <= before ? [peer] : []))
+    const nowMs = this.#nowMs
+    const excluded = this.#leftOut.all(nowMs)
+    for (const cut of [...this.#cuts]) if (cut.untilMs <= nowMs) this.#cuts.splice(this.#cuts.indexOf(cut), 1)
     // Nothing is known to be wrong with these: where there is no way around them, they are asked.
-    const avoided = new Set([...this.#full, ...this.#cuts.map(cut => cut.avoided)]).difference(this.#excluded)
+    const avoided = new Set([...this.#full, ...this.#cuts.map(cut => cut.avoided)]).difference(excluded)
     this.#effects.push({
       kind: 'route',
-      excluded: new Set([...this.#excluded.keys(), ...avoided]),
-      doubtful: new Set([...doubtful, ...avoided])
+      excluded: excluded.union(avoided),
+      doubtful: this.#leftOut.doubtful(nowMs).union(avoided)
     })
-  }
-
-  #forgetExcluded(): void {
-    for (const [peer, untilMs] of this.#excluded) if (untilMs <= this.#nowMs) this.#excluded.delete(peer)
-    for (const cut of [...this.#cuts]) if (cut.untilMs <= this.#nowMs) this.#cuts.splice(this.#cuts.indexOf(cut), 1)
   }
 
   #onRouted(route: readonly Hop[], exact: boolean): void {
@@ -295,6 +312,10 @@ export class Session {
     this.#credit = new SendCredit()
     this.#progressMs = this.#nowMs
     this.#pace = new Pace(route.length)
+    const { speedOf, stepBytes } = this.#init
+    const speeds = route.map(hop => speedOf?.(hop))
+    this.#patience = new Patience(route, { speeds, stepBytes, tries: this.#stuckTries }, this.#nowMs)
+    this.#toldOf = undefined
     this.#isLap = false
     this.#hasLapped = false
     if (isFirst) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
@@ -389,6 +410,28 @@ export class Session {
     this.#again()
   }
 
+  /**
+   * A hop keeps the answer waiting, and the session goes around it. Where the hop before it may be why nothing is heard of
+   * it, nobody is charged, and when that happens a second time behind the same peer, that one is left out, too.
+   */
+  #leaveOut(hop: number, reason: 'mute' | 'stuck', isCharged: boolean, message: string): void {
+    this.#leave(hop, message)
+    this.#effects.push({ kind: 'hang-up', epoch: this.#epoch })
+    // Others may be found to say nothing after it: it must not come back before the last of them is known.
+    const without = { forMs: muteExcludeMs }
+    const [before, peer] = [this.#route[hop - 1]?.peer, this.#route[hop]!.peer]
+    this.#leftOut.add(peer, this.#nowMs, without)
+    this.#tellLost(peer, hop, reason, isCharged)
+    if (!isCharged && before !== undefined && before !== this.#init.self) {
+      if (this.#behind.has(before)) {
+        this.#leftOut.add(before, this.#nowMs, without)
+        this.#tellLost(before, hop - 1, reason, false)
+      }
+      this.#behind.add(before)
+    }
+    this.#again()
+  }
+
   /** A hop has no room: no fault of its, and room may come. Until the next route is known this one stays as it is. */
   #refusedRoom(hop: number, message: string): void {
     this.#leave(hop, message)
@@ -397,8 +440,7 @@ export class Session {
     this.#roomMs ??= this.#nowMs
     this.#holding = true
     // Once, and not again each time that there still is none.
-    if (this.#roomRounds === 0)
-      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: 'no-room' } })
+    if (this.#roomRounds === 0) this.#tellLost(peer, hop, 'no-room', false)
     this.#askRoute()
   }
 
@@ -437,9 +479,16 @@ export class Session {
     return peer === this.#init.self || this.#init.hears?.(peer) === true
   }
 
+  /** Leaves a peer out that failed, or that goes, or that others have parted from this driver while it did not run. */
   #charge(peer: PeerId, hop: number, reason: string): void {
-    this.#excluded.set(peer, this.#nowMs + excludeMs)
-    this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason } })
+    const isExcused = this.#nowMs < this.#excusedUntilMs && excusable.has(reason)
+    // Nothing is known to be wrong with who is excused: where there is no way around it, it is asked at once.
+    this.#leftOut.add(peer, this.#nowMs, isExcused ? { graceMs: 0 } : {})
+    this.#tellLost(peer, hop, reason, reason !== 'left' && !isExcused)
+  }
+
+  #tellLost(peer: PeerId, hop: number, reason: string, charged: boolean): void {
+    this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason, charged } })
   }
 
   /** The epoch has ended at this hop, or nobody knows where. */
@@ -454,7 +503,8 @@ export class Session {
   }
 
   #again(): void {
-    this.#recoveries += 1
+    // What a time without running has left behind is over in a moment: it does not use up the tries.
+    if (this.#nowMs >= this.#excusedUntilMs || this.#recoveries <= recoveriesAtOnce) this.#recoveries += 1
     if (this.#recoveries > recoveriesMax) {
       this.#fail(`${recoveriesMax} routes in a row gave no token; the last loss was ${this.#lastLoss}`)
       return
@@ -472,8 +522,7 @@ export class Session {
     if (this.#detour !== undefined || this.#nowMs < this.#detourAtMs) return
     // Where the driver goes itself, a way around its own stage gains nothing.
     if (!this.#route.some(({ peer }) => peer !== this.#init.self && this.#isUnwanted(peer))) return
-    this.#forgetExcluded()
-    const excluded = new Set([...this.#excluded.keys(), ...this.#slow.keys(), ...this.#leaving])
+    const excluded = new Set([...this.#leftOut.all(this.#nowMs), ...this.#slow.keys(), ...this.#leaving])
     this.#effects.push({ kind: 'detour', route: this.#route, excluded })
   }
 
@@ -575,7 +624,7 @@ export class Session {
   #detourFailed(next: number): void {
     const stretch: Stretch | undefined = this.#detour?.stretchOf(next)
     if (stretch === undefined) return
-    this.#excluded.set(this.#detour!.route[stretch.from]!.peer, this.#nowMs + excludeMs)
+    this.#leftOut.add(this.#detour!.route[stretch.from]!.peer, this.#nowMs)
     this.#dropDetour()
   }
 
@@ -597,8 +646,8 @@ export class Session {
       // The mark of a slow peer may have faded while the way around it was prepared.
       const isSlow = !this.#leaving.has(peer)
       this.#slow.delete(peer)
-      if (isSlow) this.#excluded.set(peer, this.#nowMs + excludeMs)
-      this.#effects.push({ kind: 'output', output: { kind: 'lost', peer, hop, reason: isSlow ? 'slow' : 'left' } })
+      if (isSlow) this.#leftOut.add(peer, this.#nowMs)
+      this.#tellLost(peer, hop, isSlow ? 'slow' : 'left', isSlow)
     }
     this.#dropDetour()
     for (const hop of detour.route) this.#warm.add(seatOf(hop))
@@ -623,6 +672,7 @@ export class Session {
   #ask(round: number | undefined): void {
     if (round === undefined || !this.#connected) return
     this.#askedMs = this.#nowMs
+    this.#patience.asked(this.#nowMs)
     this.#send({ kind: 'ask', epoch: this.#epoch, round })
   }
 
@@ -632,6 +682,7 @@ export class Session {
       this.#violated(0, 'invalid', `hop ${frame.hop} of ${this.#route.length} says how far it has come`)
       return
     }
+    this.#patience.standing(frame, this.#nowMs)
     const awaited = this.#isLate ? { end: this.#ids.length, ms: this.#nowMs - this.#stepMs } : undefined
     const slow = this.#pace.standing(frame, awaited)
     if (slow === undefined) return
@@ -642,16 +693,22 @@ export class Session {
     this.#considerDetour()
   }
 
+  /** Time in which this peer itself did not run is no fault of the route, nor is what others have closed meanwhile. */
+  #noticePause(): void {
+    if (this.#tickedMs === undefined) return
+    const gapMs = this.#nowMs - this.#tickedMs
+    const pausedMs = gapMs - 2 * routeRetryMs
+    if (pausedMs <= 0) return
+    this.#tickedMs = this.#nowMs
+    this.#isFair = false
+    this.#stepMs += pausedMs
+    this.#progressMs += pausedMs
+    this.#patience.paused(pausedMs)
+    if (gapMs >= standstillMs) this.#excusedUntilMs = this.#nowMs + standstillGraceMs
+  }
+
   #watchPace(): void {
     const now = this.#nowMs
-    const pausedMs = this.#tickedMs === undefined ? 0 : now - this.#tickedMs - 2 * routeRetryMs
-    this.#tickedMs = now
-    if (pausedMs > 0) {
-      // Time in which this peer itself did not run is no fault of the route.
-      this.#isFair = false
-      this.#stepMs += pausedMs
-      this.#progressMs += pausedMs
-    }
     for (const [peer, untilMs] of this.#slow) {
       if (untilMs > now) continue
       // There was no way around it: what it needs is what this route needs.
@@ -659,14 +716,56 @@ export class Session {
       if (this.#route.some(hop => hop.peer === peer)) this.#pace.accept()
     }
     if (this.#phase !== 'running') return
-    if (this.#isLate && now - this.#askedMs >= askEveryMs) this.#ask(this.#pace.late())
+    if (now - this.#askedMs >= askEveryMs) {
+      if (this.#isLate) this.#ask(this.#pace.late())
+      else if (now - this.#progressMs >= askAfterMs) this.#ask(this.#pace.round())
+    }
     if (this.#slow.size > 0) this.#considerDetour()
     this.#cutOverIfLate()
   }
 
-  /** Time without an Ack or a Token after which the route counts as stuck: before its first token all may be replayed. */
-  get #stuckMs(): number {
-    return stepTimeoutMs + stepTokenMs * (this.#hasLapped ? 1 : this.#ids.length)
+  /** Looks who keeps the answer waiting, and goes around a hop that does for too long. */
+  #watchDelay(): void {
+    if (!this.#connected) return
+    const delay = this.#delay
+    if (delay === undefined) return
+    const { hop, ms } = delay
+    const { peer } = this.#route[hop]!
+    const seconds = Math.floor(ms / 1000)
+    if (delay.kind === 'mute') {
+      // Asked by this driver itself, and heard by it: nobody else can be why it does not answer.
+      const isCharged = hop === 0 && this.#hears(peer)
+      if (delay.isOver) this.#leaveOut(hop, 'mute', isCharged, `it did not answer for ${seconds} s`)
+      else this.#tell(`hop ${hop} (${peer}) does not answer`)
+      return
+    }
+    if (this.#nowMs - this.#probedMs < detourRetryMs) return
+    this.#probedMs = this.#nowMs
+    const excluded = new Set([...this.#leftOut.all(this.#nowMs), ...this.#leaving, peer])
+    this.#effects.push({ kind: 'detour', route: this.#route, excluded, stuck: hop })
+  }
+
+  get #delay(): Delay | undefined {
+    const awaited = { end: this.#ids.length, sent: this.#cursor, hasLapped: this.#hasLapped }
+    return this.#patience.delay(awaited, this.#nowMs)
+  }
+
+  /** Whether there is a way around a hop that is stuck is known: without one it may still get on. */
+  #onProbed(hop: number, isThere: boolean): void {
+    const delay = this.#phase === 'running' ? this.#delay : undefined
+    if (delay?.kind !== 'stuck' || delay.hop !== hop) return
+    const message = `it got nothing done for ${Math.floor(delay.ms / 1000)} s`
+    if (isThere || delay.share >= stuckAnewFactor) {
+      this.#stuckTries += 1
+      this.#leaveOut(hop, 'stuck', delay.saysSo, message)
+    } else this.#tell(`hop ${hop} (${this.#route[hop]!.peer}) gets nothing done, and there is no way around it`)
+  }
+
+  /** Says what the answer waits for, once. */
+  #tell(message: string): void {
+    if (this.#toldOf === message) return
+    this.#toldOf = message
+    this.#effects.push({ kind: 'output', output: { kind: 'waiting', message } })
   }
 
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -708,6 +807,9 @@ export class Session {
       return
     }
     this.#progressMs = this.#nowMs
+    this.#patience.token(this.#nowMs)
+    this.#behind.clear()
+    this.#stuckTries = 0
     const round = this.#isLap ? this.#pace.token(this.#nowMs - this.#stepMs, this.#isFair) : undefined
     this.#isLap = false
     if (!this.#hasLapped) for (const hop of this.#route) this.#warm.add(seatOf(hop))
@@ -772,6 +874,7 @@ export class Session {
       return
     }
     this.#progressMs = this.#nowMs
+    this.#patience.acked(this.#nowMs)
     if (this.#cursor === undefined) {
       this.#cursor = ack.length
       this.#replayedTokens = Math.max(this.#replayedTokens, this.#keep - ack.length)
@@ -803,8 +906,12 @@ export class Session {
       case 'no-room':
         this.#refusedRoom(hop, message)
         break
-      case 'gap':
       case 'stale-epoch':
+        // Its cache is being freed, which takes as long as the step that runs on it: nobody's fault, and not over at once.
+        this.#leftOut.add(this.#route[hop]!.peer, this.#nowMs, { graceMs: 0 })
+        this.#lose(undefined, reason, message)
+        break
+      case 'gap':
         this.#lose(undefined, reason, message)
         break
       case 'invalid':
@@ -883,11 +990,13 @@ export class Session {
       else this.#detourFailed(slow.next)
     }
     if (this.#phase === 'routing' && this.#retryMs !== undefined && now >= this.#retryMs) this.#askRoute()
-    else if (this.#phase === 'running' && now - this.#progressMs >= this.#stuckMs)
-      this.#lose(this.#pace.suspect, 'slow', `nothing came back for ${this.#stuckMs} ms`)
+    else if (this.#phase === 'running') this.#watchDelay()
     else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
   }
 }
+
+/** Losses that a driver finds which did not run for a while: others have closed its streams, and moved their stages. */
+const excusable: ReadonlySet<string> = new Set(['closed', 'silent', 'not-serving'])
 
 /** One stage of one peer: where a session may have a cache. */
 function seatOf({ peer, start, end }: Hop): string {

@@ -70,7 +70,7 @@ export class Runner {
           lastMs = nowMs
         } else if (event.event === 'lost') {
           this.#log(`  token ${ids.length}: lost ${event.peer.slice(-6)} at hop ${event.hop}: ${event.reason}`)
-          const list = ownWords.has(event.reason) ? refusals : blamed
+          const list = !event.charged || ownWords.has(event.reason) ? refusals : blamed
           if (!this.#hurt.has(event.peer)) list.push(`${event.peer} at hop ${event.hop}: ${event.reason}`)
           this.#onLost()
         } else if (event.event === 'recovered') {

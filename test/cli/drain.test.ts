@@ -99,7 +99,7 @@ describe('a peer that leaves in the middle of an answer', () => {
       await answer.end('SIGINT')
       const events = answer.events as unknown as GenerationEvent[]
       expect(events.filter(({ event }) => event === 'lost')).toEqual([
-        { event: 'lost', peer: victim, hop: 1, reason: 'left' }
+        { event: 'lost', peer: victim, hop: 1, reason: 'left', charged: false }
       ])
       const recovered = events.flatMap(event => (event.event === 'recovered' ? [event] : []))
       expect(recovered).toHaveLength(1)

@@ -82,7 +82,13 @@ describe('a hop leaves in mid-answer', () => {
       const [recovered] = events.filter(({ event }) => event === 'recovered')
       expect(recovered).toMatchObject({ route: flock.routes.at(-1) })
       expect(events.filter(event => event.event === 'lost')).toEqual(
-        leavers.map(name => ({ event: 'lost', peer: peerId(name), hop: Number(name[1]) / 2 - 1, reason: 'left' }))
+        leavers.map(name => ({
+          event: 'lost',
+          peer: peerId(name),
+          hop: Number(name[1]) / 2 - 1,
+          reason: 'left',
+          charged: false
+        }))
       )
       const gaps = events.flatMap(event => (event.event === 'token' ? [event.ms] : [])).slice(1)
       // To compute 600 tokens takes 240 ms and more, a step along the route about 20.

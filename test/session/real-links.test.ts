@@ -73,7 +73,7 @@ test('a peer that stops in mid-answer is replaced; every other one goes on', asy
   const events = await reading
   expect(events.at(-1)).toMatchObject({ event: 'done', ids: world.expected(ids, 60) })
   expect(events.filter(e => e.event === 'lost')).toEqual([
-    { event: 'lost', peer: victim.self, hop: 1, reason: 'closed' }
+    { event: 'lost', peer: victim.self, hop: 1, reason: 'closed', charged: true }
   ])
   expect(events.filter(e => e.event === 'recovered').length).toBe(1)
   expect(standIn!.probes[0]!.steps.length).toBeGreaterThan(0)

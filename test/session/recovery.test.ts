@@ -72,7 +72,7 @@ describe('a hop dies in mid-answer', () => {
     )
     expect(tokenIds(events)).toEqual(world.expected(ids, 30))
     expect(events.filter(e => e.event === 'lost')).toEqual([
-      { event: 'lost', peer: peerId(name), hop, reason: 'closed' }
+      { event: 'lost', peer: peerId(name), hop, reason: 'closed', charged: true }
     ])
     const recovered = events.filter(e => e.event === 'recovered')
     expect(recovered.length).toBe(1)

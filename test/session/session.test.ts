@@ -15,8 +15,8 @@ import {
   routeRetryMs,
   routeWaitMs,
   stageCloseMs,
-  stepTimeoutMs,
-  stepTokenMs
+  standstillGraceMs,
+  standstillMs
 } from '../../src/limits.ts'
 import type { Hop } from '../../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
@@ -32,6 +32,8 @@ const route = (...names: string[]): Hop[] => names.map((name, i) => ({ peer: pee
 class Kit {
   readonly session: Session
   nowMs = 0
+  /** Tokens of the prompt and, where a test counts them, of the answer. */
+  length: number
   effects: SessionEffect[] = []
 
   constructor(
@@ -44,6 +46,7 @@ class Kit {
       session = '0f'.repeat(16) as SessionId
     }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'session'>> & { maxTokens?: number; eosIds?: number[] } = {}
   ) {
+    this.length = promptIds.length
     this.session = new Session({
       self: peer('D'),
       session,
@@ -188,8 +191,7 @@ describe('S17: who is charged', () => {
     // The tail's next one is the driver itself: the two cannot reach each other.
     ['next-lost', 2, ['C']],
     ['invalid', 2, ['B']],
-    ['gap', 1, []],
-    ['stale-epoch', 1, []]
+    ['gap', 1, []]
   ]
   test.each(cases)('%s by hop %i: %j', (reason, hop, names) => {
     const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C']).refuse(0, hop, reason)
@@ -199,6 +201,11 @@ describe('S17: who is charged', () => {
     // Once: what else is heard of that epoch says nothing new.
     expect(kit.do({ kind: 'tail-lost', epoch: 0 }, { kind: 'head-lost', epoch: 0, message: '' }).effects).toEqual([])
     expect(kit.refuse(0, 1, 'engine').effects).toEqual([])
+  })
+
+  test('stale-epoch charges nobody, and is gone around where that is possible', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C']).refuse(0, 1, 'stale-epoch')
+    expect([kit.excluded, kit.doubtful, kit.outputs]).toEqual([['B'], ['B'], []])
   })
 
   describe('a link between two hops that breaks while this driver hears both', () => {
@@ -255,7 +262,7 @@ describe('S17: who is charged', () => {
   describe('S24: no room at a hop', () => {
     test('is no fault: others are asked at once, and what the route holds is left to the next one', () => {
       const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'no-room')
-      expect(kit.outputs).toEqual([{ kind: 'lost', peer: peer('B'), hop: 1, reason: 'no-room' }])
+      expect(kit.outputs).toEqual([{ kind: 'lost', peer: peer('B'), hop: 1, reason: 'no-room', charged: false }])
       expect([kit.excluded, kit.doubtful]).toEqual([['B'], ['B']])
       kit.do({ kind: 'routed', route: route('A', 'X') })
       expect(kit.sent).toEqual([])
@@ -491,14 +498,6 @@ describe('a new epoch', () => {
     }
   })
 
-  test('silence ends an epoch and charges nobody: it is not known who is silent', () => {
-    const kit = new Kit([1, 2]).on(0, ['A', 'B'])
-    // Tick by tick: a driver that did not run for so long would blame itself.
-    const limitMs = stepTimeoutMs + 2 * stepTokenMs
-    for (let ms = 0; ms < limitMs - routeRetryMs; ms += routeRetryMs) expect(kit.wait(routeRetryMs).effects).toEqual([])
-    expect(kit.wait(routeRetryMs).excluded).toEqual([])
-  })
-
   test('no route after a loss: asks again and again, then fails', () => {
     const error = new NotCoveredError('layers 1-2 are missing')
     const kit = lost().do({ kind: 'unroutable', error })
@@ -529,6 +528,81 @@ describe('a new epoch', () => {
     expect(kit.do({ kind: 'unroutable', error }).outputs).toMatchObject([
       { kind: 'end', outcome: { kind: 'failed', message: expect.stringContaining('within 60000 ms of the loss') } }
     ])
+  })
+})
+
+describe('S17: a driver that did not run for a while', () => {
+  const standing = (): Kit => {
+    const kit = new Kit([1, 2], { maxTokens: 100 }).on(0, ['A', 'B', 'C'])
+    for (let i = 0; i < 5; i++) goOn(kit)
+    return kit
+  }
+  /** One more token, and time for the next look. */
+  const goOn = (kit: Kit): void => {
+    const { length } = kit
+    kit.frame(0, { kind: 'ack', epoch: 0, length, steps: length - 1, tokens: length })
+    kit.token(0, kit.length++, 50).wait(routeRetryMs)
+  }
+  const lost = (kit: Kit): unknown =>
+    kit.outputs.map(output => (output.kind === 'lost' ? [output.peer.slice(8), output.reason, output.charged] : output))
+
+  test('charges nobody with what others have closed meanwhile, whether it looks at the time first or at its streams', () => {
+    for (const looksFirst of [false, true]) {
+      const kit = standing()
+      kit.nowMs += 5_000
+      if (looksFirst) kit.do({ kind: 'tick' })
+      kit.do({ kind: 'tail-lost', epoch: 0 })
+      expect(lost(kit)).toEqual([['C', 'closed', false]])
+      // It is gone around, and asked at once where that is not possible.
+      expect([kit.excluded, kit.doubtful]).toEqual([['C'], ['C']])
+    }
+  })
+
+  test('nor with what they have come to serve meanwhile, of which it hears a moment later', () => {
+    const kit = standing()
+    kit.nowMs += 5_000
+    kit.do({ kind: 'head-lost', epoch: 0, message: 'it closed the stream' })
+    expect(lost(kit)).toEqual([['A', 'closed', false]])
+    kit.on(1, ['A', 'X', 'C']).wait(routeRetryMs).refuse(1, 1, 'not-serving')
+    expect(lost(kit)).toEqual([['X', 'not-serving', false]])
+    // A mistake of a peer's own is one all the same.
+    expect(lost(kit.on(2, ['A', 'B', 'C']).refuse(2, 1, 'engine'))).toEqual([['B', 'engine', true]])
+  })
+
+  test('does not run out of tries for what is over in a moment, nor asks in a tight circle', () => {
+    const kit = standing()
+    kit.nowMs += 5_000
+    kit.do({ kind: 'head-lost', epoch: 0, message: 'it closed the stream' })
+    let asked = 0
+    for (let epoch = 1; kit.nowMs < 1_000 + 5_000 + standstillGraceMs - routeRetryMs; epoch++) {
+      kit
+        .do({ kind: 'routed', route: route('A', 'B', 'C') }, { kind: 'connected', epoch })
+        .refuse(epoch, 1, 'not-serving')
+      if (kit.excluded === undefined) kit.wait(routeRetryMs)
+      expect(kit.excluded).toContain('B')
+      asked++
+    }
+    expect(asked).toBeLessThan(recoveriesAtOnce + standstillGraceMs / routeRetryMs + 2)
+  })
+
+  test.each([
+    ['for less time than others take to give it up', standstillMs - 100, 0],
+    ['long ago', 5_000, standstillGraceMs]
+  ])('but does where that was %s', (_, pauseMs, sinceMs) => {
+    const kit = standing()
+    kit.nowMs += pauseMs
+    kit.do({ kind: 'tick' })
+    for (let ms = 0; ms < sinceMs; ms += routeRetryMs) goOn(kit)
+    expect(lost(kit.do({ kind: 'tail-lost', epoch: 0 }))).toEqual([['C', 'closed', true]])
+  })
+
+  test('takes none of that time for a delay of its route', () => {
+    const kit = standing()
+    // What is left of each is two looks.
+    for (let i = 0; i < 4; i++) {
+      kit.nowMs += 60_000
+      expect(kit.do({ kind: 'tick' }).outputs).toEqual([])
+    }
   })
 })
 

@@ -1,6 +1,6 @@
 /** Slow hops and links in virtual time. Rule numbers are those of `protocols/stage.md`. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { orphanGraceMs, stageCloseMs, stepTimeoutMs } from '../../src/limits.ts'
+import { orphanGraceMs, stageCloseMs } from '../../src/limits.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { peerId, prompt, TestWorld } from './world.ts'
 
@@ -93,7 +93,7 @@ describe('S23: a hop at a tenth of its speed', () => {
       if (index === 20) slow.stepMs.set(name, 300)
     })
     const hop = Number(name[1]) / 2 - 1
-    expect(losses(events)).toEqual([{ event: 'lost', peer: peerId(name), hop, reason: 'slow' }])
+    expect(losses(events)).toEqual([{ event: 'lost', peer: peerId(name), hop, reason: 'slow', charged: true }])
     const recovered = events.filter(({ event }) => event === 'recovered')
     expect(recovered).toHaveLength(1)
     expect(recovered[0]).toMatchObject({
@@ -138,7 +138,7 @@ describe('S22, S23: a hop that keeps a step', () => {
   test('is waited for where there is no way around it', async () => {
     const slow = await SlowWorld.of(['a2', 'a4', 'a6'])
     const events = await slow.answer(100, 30, index => {
-      slow.stepMs.set('a4', index === 20 ? stepTimeoutMs / 2 : 30)
+      slow.stepMs.set('a4', index === 20 ? 15_000 : 30)
     })
     expect(losses(events)).toEqual([])
     await slow.stop()

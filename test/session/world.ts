@@ -6,6 +6,7 @@ import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
 import type { Hop, ModelShape, PeerView } from '../../src/route/view.ts'
 import { generate, type SessionModel, type SessionOptions, type SessionTokenizer } from '../../src/session/service.ts'
+import type { Speed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
 import { MemoryWorld, type MemoryWorldInit } from '../../sim/memory-links.ts'
@@ -57,6 +58,8 @@ export class TestWorld {
   readonly dropping = new Set<PeerId>()
   /** Peers that do not answer at this moment. */
   readonly suspects = new Set<PeerId>()
+  /** How fast hops have announced to be. */
+  speedOf: ((hop: Hop) => Speed | undefined) | undefined
   /** Routes that sessions began on, in order. */
   readonly routes: (readonly Hop[])[] = []
 
@@ -170,6 +173,8 @@ export class TestWorld {
           }
         },
         suspects: () => this.suspects,
+        ...(this.speedOf === undefined ? {} : { speedOf: this.speedOf }),
+        stepBytes: 2 * this.model.hidden,
         onRoute: route => this.routes.push(route),
         hears,
         leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),

@@ -228,6 +228,14 @@ export const mutants: readonly Mutant[] = [
     seeds: 2
   },
   {
+    name: 'charge others for what they closed while this driver stood still',
+    file: session,
+    original: 'this.#nowMs < this.#excusedUntilMs && excusable.has(reason)',
+    mutated: 'false',
+    from: 40,
+    seeds: 10
+  },
+  {
     name: 'pass the limit of sessions',
     file: 'src/stage/stage.ts',
     original: 'if (this.#seats.size >= stageSessionsMax) {',

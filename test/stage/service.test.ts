@@ -132,7 +132,7 @@ describe('refusals make the session look elsewhere', () => {
     const events = []
     for await (const event of generation.events()) events.push(event)
     expect(events.filter(e => e.event === 'lost')).toEqual([
-      { event: 'lost', peer: peerId('A'), hop: 0, reason: 'not-serving' }
+      { event: 'lost', peer: peerId('A'), hop: 0, reason: 'not-serving', charged: true }
     ])
     expect((await generation.answer).ids).toEqual(w.expected(prompt(10), 5))
     await w.stop()
@@ -150,7 +150,7 @@ describe('refusals make the session look elsewhere', () => {
     const events = []
     for await (const event of w.generate(d, prompt(10), { maxTokens: 5 }).events()) events.push(event)
     expect(events.filter(e => e.event === 'lost')).toEqual([
-      { event: 'lost', peer: peerId('A'), hop: 0, reason: 'no-room' }
+      { event: 'lost', peer: peerId('A'), hop: 0, reason: 'no-room', charged: false }
     ])
     expect(events.at(-1)).toMatchObject({ event: 'done', ids: w.expected(prompt(10), 5) })
     await w.stop()
@@ -165,7 +165,7 @@ describe('refusals make the session look elsewhere', () => {
     const events = []
     for await (const event of w.generate(d, prompt(10), { maxTokens: 8 }).events()) events.push(event)
     expect(events.filter(e => e.event === 'lost')).toEqual([
-      { event: 'lost', peer: peerId('B'), hop: 1, reason: 'engine' }
+      { event: 'lost', peer: peerId('B'), hop: 1, reason: 'engine', charged: true }
     ])
     expect(events.at(-1)).toMatchObject({ event: 'done', ids: w.expected(prompt(10), 8) })
     await w.stop()

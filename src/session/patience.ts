@@ -1,0 +1,206 @@
+/**
+ * How long a driver waits for its route, and for whom. While nothing comes it asks all hops how far they have come (rule
+ * S22). The first hop, in route order, that does not answer keeps the answer from all behind it; where all answer, the
+ * hop that has the awaited step and does not get on with it does. How long that may take follows from what the hop has
+ * announced about its speed, and begins anew with all that it gets done: no number of tokens makes a deadline longer.
+ */
+import type { Range } from '../base/ids.ts'
+import {
+  attentionBlock,
+  creditTokensMax,
+  muteHeadMs,
+  muteTellMs,
+  slowLinkBytesPerMs,
+  stageOpenMs,
+  stepBytesDefault,
+  stepTokenMs,
+  stuckDoublingsMax,
+  stuckFactor,
+  stuckMs
+} from '../limits.ts'
+import type { StandingFrame } from '../stage/frame.ts'
+
+/** What a peer has announced about its speed, and how busy it is. */
+export interface Speed {
+  /** One visit of n layers takes `visitMs + n · layerMs` per token. */
+  readonly visitMs: number
+  readonly layerMs: number
+  /** Sessions that share its processor. */
+  readonly sessions: number
+}
+
+/** What the driver waits for. */
+export interface Awaited {
+  /** Tokens that are known: the hops are to compute all of them. */
+  readonly end: number
+  /** So many have been sent to the head; undefined until it has said what it holds. */
+  readonly sent: number | undefined
+  /** A token of this route has come: each step has one token, and nothing waits on the links. */
+  readonly hasLapped: boolean
+}
+
+export type Delay =
+  /** This hop has not answered for `ms`; `isOver`: for longer than it may. */
+  | { readonly kind: 'mute'; readonly hop: number; readonly ms: number; readonly isOver: boolean }
+  /**
+   * This hop answers, and has got nothing done for `ms`, which is longer than it may take. `saysSo`: it says itself that
+   * it has had a step all the while. `share`: of the time that it may take so many times have passed.
+   */
+  | {
+      readonly kind: 'stuck'
+      readonly hop: number
+      readonly ms: number
+      readonly saysSo: boolean
+      readonly share: number
+    }
+
+interface HopState {
+  /** Since when it owes an answer; undefined when it owes none. */
+  owedMs: number | undefined
+  /** When it last answered. */
+  answeredMs: number
+  /** Its last answer; undefined when it has given none since the last token. */
+  last: StandingFrame | undefined
+  /** The furthest that it has come in this epoch, and when it got there. */
+  arrived: number
+  length: number
+  movedMs: number
+}
+
+export class Patience {
+  readonly #hops: readonly HopState[]
+  readonly #stepMs: (hop: number, tokens: number) => number
+  readonly #stepBytes: number
+  readonly #factor: number
+
+  /**
+   * @param route the hops' layers.
+   * @param speeds by hop, as they were announced; undefined where nobody knows.
+   * @param stepBytes of one token's hidden state between two hops.
+   * @param tries hops that were left out before, in vain so far, because they were stuck: each doubles what one may take.
+   */
+  constructor(
+    route: readonly Range[],
+    {
+      speeds = [],
+      stepBytes = stepBytesDefault,
+      tries = 0
+    }: { readonly speeds?: readonly (Speed | undefined)[]; readonly stepBytes?: number; readonly tries?: number },
+    nowMs: number
+  ) {
+    this.#hops = route.map(() => ({
+      owedMs: undefined,
+      answeredMs: nowMs,
+      last: undefined,
+      arrived: 0,
+      length: 0,
+      movedMs: nowMs
+    }))
+    this.#stepBytes = stepBytes
+    this.#factor = 2 ** Math.min(tries, stuckDoublingsMax)
+    this.#stepMs = (hop, tokens) => {
+      const speed = speeds[hop]
+      if (speed === undefined) return stepTokenMs * tokens
+      const { start, end } = route[hop]!
+      return (speed.visitMs + speed.layerMs * (end - start) * tokens) * (1 + speed.sessions)
+    }
+  }
+
+  /** A question has gone to the head. */
+  asked(nowMs: number): void {
+    const [head] = this.#hops
+    if (head !== undefined) head.owedMs ??= nowMs
+  }
+
+  /** A hop has answered: it has passed the question on to the next one. */
+  standing(frame: StandingFrame, nowMs: number): void {
+    const state = this.#hops[frame.hop]
+    if (state === undefined) return
+    const { arrived, length } = frame
+    if (arrived > state.arrived || length > state.length) state.movedMs = nowMs
+    state.arrived = Math.max(state.arrived, arrived)
+    state.length = Math.max(state.length, length)
+    state.last = frame
+    state.owedMs = undefined
+    state.answeredMs = nowMs
+    const next = this.#hops[frame.hop + 1]
+    if (next !== undefined) next.owedMs ??= nowMs
+  }
+
+  /** The head has got something done. */
+  acked(nowMs: number): void {
+    const [head] = this.#hops
+    if (head === undefined) return
+    head.owedMs = undefined
+    head.answeredMs = nowMs
+    head.movedMs = nowMs
+  }
+
+  /** A token has come: every hop has done its part. */
+  token(nowMs: number): void {
+    for (const state of this.#hops) {
+      state.owedMs = undefined
+      state.last = undefined
+      state.movedMs = nowMs
+    }
+  }
+
+  /** This peer itself did not run for so long: that is nobody's delay. */
+  paused(ms: number): void {
+    for (const state of this.#hops) {
+      if (state.owedMs !== undefined) state.owedMs += ms
+      state.answeredMs += ms
+      state.movedMs += ms
+    }
+  }
+
+  /** Who keeps the driver waiting, once it is worth a word. */
+  delay(awaited: Awaited, nowMs: number): Delay | undefined {
+    return this.#mute(awaited, nowMs) ?? this.#stuck(awaited, nowMs)
+  }
+
+  #mute({ end, hasLapped }: Awaited, nowMs: number): Delay | undefined {
+    for (const [hop, { owedMs }] of this.#hops.entries()) {
+      if (owedMs === undefined) continue
+      // Who does not hear the question any more cannot answer it: what counts is what the hop before has answered since.
+      const ms = (hop === 0 ? nowMs : this.#hops[hop - 1]!.answeredMs) - owedMs
+      // The hop before may still be opening its stream, and says itself when it cannot.
+      const limitMs = hop === 0 ? muteHeadMs : stageOpenMs + muteTellMs + this.#linkMs(end, hasLapped)
+      if (ms >= muteTellMs) return { kind: 'mute', hop, ms, isOver: ms >= limitMs }
+    }
+    return undefined
+  }
+
+  #stuck(awaited: Awaited, nowMs: number): Delay | undefined {
+    const holder = this.#holder(awaited)
+    if (holder === undefined) return undefined
+    const { hop, saysSo } = holder
+    const { movedMs } = this.#hops[hop]!
+    const sinceMs = saysSo ? movedMs : Math.max(movedMs, this.#hops[hop - 1]?.movedMs ?? movedMs)
+    const { end, hasLapped } = awaited
+    const tokens = hasLapped ? 1 : Math.min(end, attentionBlock)
+    const computeMs = Math.max(stuckMs, stuckFactor * this.#stepMs(hop, tokens))
+    const limitMs = (computeMs + this.#linkMs(end, hasLapped)) * this.#factor
+    const ms = nowMs - sinceMs
+    return ms < limitMs ? undefined : { kind: 'stuck', hop, ms, saysSo, share: ms / limitMs }
+  }
+
+  /** Where the awaited step is: undefined while not all hops have said how far they have come. */
+  #holder({ end, sent }: Awaited): { readonly hop: number; readonly saysSo: boolean } | undefined {
+    if (this.#hops.some(({ last }) => last === undefined)) return undefined
+    // Who has more to compute than the next one takes waits for it: the last one that has something is who is waited for.
+    const busy = this.#hops.findLastIndex(({ last }) => last!.busyMs > 0)
+    if (busy >= 0) return { hop: busy, saysSo: true }
+    const owed = this.#hops.findIndex(({ last }, hop) => {
+      const given = hop === 0 ? (sent ?? Number.POSITIVE_INFINITY) : this.#hops[hop - 1]!.last!.length
+      return last!.arrived < (hop === 0 ? given : Math.min(given, end))
+    })
+    // Everybody has computed everything: the tail owes the token.
+    return { hop: owed >= 0 ? owed : this.#hops.length - 1, saysSo: false }
+  }
+
+  /** What hidden states that are under way between two hops take on a slow link: a question waits behind them. */
+  #linkMs(end: number, hasLapped: boolean): number {
+    return ((hasLapped ? 1 : Math.min(end, creditTokensMax)) * this.#stepBytes) / slowLinkBytesPerMs
+  }
+}
