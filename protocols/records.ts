@@ -248,6 +248,7 @@ export interface PeerRecord {
   battery?: Battery
   neighbours: Uint8Array<ArrayBuffer>
   leaving: boolean
+  protocols: string[]
 }
 
 export namespace PeerRecord {
@@ -331,6 +332,13 @@ export namespace PeerRecord {
           w.bool(obj.leaving)
         }
 
+        if (obj.protocols != null && obj.protocols.length > 0) {
+          for (const value of obj.protocols) {
+            w.uint32(122)
+            w.string(value)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -345,7 +353,8 @@ export namespace PeerRecord {
           models: [],
           stages: [],
           neighbours: uint8ArrayAlloc(0),
-          leaving: false
+          leaving: false,
+          protocols: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -428,6 +437,14 @@ export namespace PeerRecord {
               obj.leaving = reader.bool()
               break
             }
+            case 15: {
+              if (opts.limits?.protocols != null && obj.protocols.length === opts.limits.protocols) {
+                throw new MaxLengthError('Decode error - repeated field "protocols" had too many elements')
+              }
+
+              obj.protocols.push(reader.string())
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -440,7 +457,8 @@ export namespace PeerRecord {
         const obj = {
           addresses: 0,
           models: 0,
-          stages: 0
+          stages: 0,
+          protocols: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -568,6 +586,21 @@ export namespace PeerRecord {
                 field: `${prefix}.leaving`,
                 value: reader.bool()
               }
+              break
+            }
+            case 15: {
+              if (opts.limits?.protocols != null && obj.protocols === opts.limits.protocols) {
+                throw new MaxLengthError('Streaming decode error - repeated field "protocols" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.protocols[]`,
+                index: obj.protocols,
+                value: reader.string()
+              }
+
+              obj.protocols++
+
               break
             }
             default: {
@@ -710,6 +743,18 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordModelsBudgetBytesFieldEvent {
+    field: '$.models[].budgetBytes'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsDemandFieldEvent {
+    field: '$.models[].demand'
+    value: number
+    index: number
+  }
+
   export interface PeerRecordStagesModelFieldEvent {
     field: '$.stages[].model'
     value: Uint8Array<ArrayBuffer>
@@ -736,6 +781,12 @@ export namespace PeerRecord {
 
   export interface PeerRecordStagesCacheBytesFreeFieldEvent {
     field: '$.stages[].cacheBytesFree'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordStagesSessionsFieldEvent {
+    field: '$.stages[].sessions'
     value: number
     index: number
   }
@@ -770,6 +821,12 @@ export namespace PeerRecord {
     value: boolean
   }
 
+  export interface PeerRecordProtocolsFieldEvent {
+    field: '$.protocols[]'
+    index: number
+    value: string
+  }
+
   export function encode (obj: Partial<PeerRecord>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, PeerRecord.codec())
   }
@@ -778,7 +835,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordProtocolsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -975,6 +1032,8 @@ export interface ModelOffer {
   layerMs: number
   numericClass: string
   pinned?: LayerRange
+  budgetBytes?: number
+  demand: number
 }
 
 export namespace ModelOffer {
@@ -1039,6 +1098,16 @@ export namespace ModelOffer {
           LayerRange.codec().encode(obj.pinned, w)
         }
 
+        if (obj.budgetBytes != null) {
+          w.uint32(88)
+          w.uint64Number(obj.budgetBytes)
+        }
+
+        if ((obj.demand != null && obj.demand !== 0)) {
+          w.uint32(96)
+          w.uint32(obj.demand)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1052,7 +1121,8 @@ export namespace ModelOffer {
           head: false,
           visitMs: 0,
           layerMs: 0,
-          numericClass: ''
+          numericClass: '',
+          demand: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1107,6 +1177,14 @@ export namespace ModelOffer {
               obj.pinned = LayerRange.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.pinned
               })
+              break
+            }
+            case 11: {
+              obj.budgetBytes = reader.uint64Number()
+              break
+            }
+            case 12: {
+              obj.demand = reader.uint32()
               break
             }
             default: {
@@ -1209,6 +1287,20 @@ export namespace ModelOffer {
 
               break
             }
+            case 11: {
+              yield {
+                field: `${prefix}.budgetBytes`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 12: {
+              yield {
+                field: `${prefix}.demand`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1283,6 +1375,16 @@ export namespace ModelOffer {
     value: number
   }
 
+  export interface ModelOfferBudgetBytesFieldEvent {
+    field: '$.budgetBytes'
+    value: number
+  }
+
+  export interface ModelOfferDemandFieldEvent {
+    field: '$.demand'
+    value: number
+  }
+
   export function encode (obj: Partial<ModelOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, ModelOffer.codec())
   }
@@ -1291,7 +1393,7 @@ export namespace ModelOffer {
     return decodeMessage(buf, ModelOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent> {
     return streamMessage(buf, ModelOffer.codec(), opts)
   }
 }
@@ -1414,6 +1516,7 @@ export interface StageOffer {
   end: number
   serving: boolean
   cacheBytesFree: number
+  sessions: number
 }
 
 export namespace StageOffer {
@@ -1451,6 +1554,11 @@ export namespace StageOffer {
           w.uint64Number(obj.cacheBytesFree)
         }
 
+        if ((obj.sessions != null && obj.sessions !== 0)) {
+          w.uint32(48)
+          w.uint32(obj.sessions)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1460,7 +1568,8 @@ export namespace StageOffer {
           start: 0,
           end: 0,
           serving: false,
-          cacheBytesFree: 0
+          cacheBytesFree: 0,
+          sessions: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1487,6 +1596,10 @@ export namespace StageOffer {
             }
             case 5: {
               obj.cacheBytesFree = reader.uint64Number()
+              break
+            }
+            case 6: {
+              obj.sessions = reader.uint32()
               break
             }
             default: {
@@ -1539,6 +1652,13 @@ export namespace StageOffer {
               }
               break
             }
+            case 6: {
+              yield {
+                field: `${prefix}.sessions`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1576,6 +1696,11 @@ export namespace StageOffer {
     value: number
   }
 
+  export interface StageOfferSessionsFieldEvent {
+    field: '$.sessions'
+    value: number
+  }
+
   export function encode (obj: Partial<StageOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageOffer.codec())
   }
@@ -1584,7 +1709,7 @@ export namespace StageOffer {
     return decodeMessage(buf, StageOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): Generator<StageOfferModelFieldEvent | StageOfferStartFieldEvent | StageOfferEndFieldEvent | StageOfferServingFieldEvent | StageOfferCacheBytesFreeFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): Generator<StageOfferModelFieldEvent | StageOfferStartFieldEvent | StageOfferEndFieldEvent | StageOfferServingFieldEvent | StageOfferCacheBytesFreeFieldEvent | StageOfferSessionsFieldEvent> {
     return streamMessage(buf, StageOffer.codec(), opts)
   }
 }

@@ -30,6 +30,21 @@ export const measureTimeoutMs = 30_000
  */
 export const cacheReserveTokens = 2048
 
+// ── Serving ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Models that one peer serves at once: each offers itself in every record, which holds as many offers. */
+export const servedModelsMax = 8
+/** What demand counts for at most when a budget is shared out: a model that nobody asks for keeps a quarter of its weight. */
+export const demandWeightMax = 4
+/** Time in which a session counts half as much as demand: longer than a conversation's pauses, shorter than a mission's parts. */
+export const demandHalfLifeMs = 300_000
+/** Models whose demand a peer remembers; it drives sessions of few. */
+export const demandModelsMax = 64
+/** A share of the budget follows demand where it moves by this much: less is not worth a stage's move. */
+export const shareChangeRatio = 0.25
+/** Pause after a change of shares before demand may change them again: some moves of stages over a slow link. */
+export const shareChangeMs = 120_000
+
 // ── Model ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** A manifest file. The largest that the schema allows (1,026 shards, a 64 KiB template) stays below 400 kB. */
@@ -532,6 +547,8 @@ export const recordBytesMax = 16 << 10
 export const recordAddressesMax = 16
 /** Binary multiaddr of an IPv6 address and a TCP port: 20 bytes; names of hosts are longer. */
 export const recordAddressBytesMax = 128
+/** Protocols that a record names: each of ours in a few revisions, and those of times to come. */
+export const recordProtocolsMax = 32
 /** Models, and stages, in one record. */
 export const recordOffersMax = 32
 /** Runs of held layers per model. */

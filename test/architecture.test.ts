@@ -59,7 +59,7 @@ const doers = [
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/peer\/(peer|departure|kept-sessions|remove-model)\.ts$/,
-  /^src\/serving\/(served-model|seeker)\.ts$/,
+  /^src\/serving\/(serving|served-model|seeker)\.ts$/,
   /^src\/(cli|api)\//
 ]
 

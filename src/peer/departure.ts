@@ -2,6 +2,7 @@
  * How a peer goes: it says so, has others take over what it serves, lets sessions move on or end, and reports what
  * became of it all. A low battery says so, too, and may take it back.
  */
+import type { ModelId } from '../base/ids.ts'
 import { drainPollMs } from '../limits.ts'
 import { coverageOf } from '../route/coverage.ts'
 import type { Placement } from '../route/placement-service.ts'
@@ -28,8 +29,10 @@ export interface DrainReport {
 export interface DepartureInit {
   readonly swarm: Swarm
   readonly stages: StageService
-  /** Undefined while there is no model here. */
-  readonly placement: () => Placement | undefined
+  /** Undefined for a model that is not served here. */
+  readonly placementOf: (model: ModelId) => Placement | undefined
+  /** Has the plans of all models looked at again. */
+  readonly replan: () => void
   /** This peer's stages, those that are being loaded included. */
   readonly loaded: () => readonly StageOffer[]
   /** Own answers that are under way. */
@@ -72,7 +75,7 @@ export class Departure {
    * @throws the signal's reason; the announcement stands.
    */
   async drain({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal }): Promise<DrainReport> {
-    const { stages, placement, loaded, answering } = this.#init
+    const { stages, placementOf, replan, loaded, answering } = this.#init
     const startMs = performance.now()
     const before = loaded()
     const sessions = stages.stats.sessions
@@ -81,10 +84,11 @@ export class Departure {
     for (;;) {
       signal?.throwIfAborted()
       // Sessions come and go without an event.
-      placement()?.changed()
+      replan()
       const ms = performance.now() - startMs
       const idle = answering() === 0 && stages.stats.sessions === 0
-      const settled = loaded().length === 0 || (placement()?.missing() ?? null) !== null
+      // What is left has nobody who could take it.
+      const settled = loaded().every(({ model }) => (placementOf(model)?.missing() ?? null) !== null)
       if ((idle && settled) || ms >= deadlineMs) {
         return {
           handedOver: before.filter(stage => this.#isTaken(stage)),
@@ -115,6 +119,6 @@ export class Departure {
     const leaving = this.#draining || this.#low
     this.#init.stages.leaving = leaving
     this.#init.swarm.announce({ leaving })
-    this.#init.placement()?.changed()
+    this.#init.replan()
   }
 }

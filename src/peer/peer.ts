@@ -4,7 +4,6 @@ import { type End, endAll } from '../base/ends.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from '../engine/engine.ts'
-import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
@@ -22,11 +21,12 @@ import { Searches } from '../route/searches.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, viewOf, withObtainable } from '../route/view.ts'
 import { removeFrom } from './remove-model.ts'
 import { Seeker } from '../serving/seeker.ts'
-import { ServedModel, type ShardFetch } from '../serving/served-model.ts'
+import type { ShardFetch } from '../serving/served-model.ts'
 import type { Generation } from '../session/generation.ts'
 import type { Speed } from '../session/patience.ts'
 import { generate, resume, type SessionParts } from '../session/service.ts'
-import { budgetsOf, checkBudget, shapeOf } from '../serving/shape.ts'
+import { checkServable, Serving } from '../serving/serving.ts'
+import { budgetsOf, shapeOf } from '../serving/shape.ts'
 import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
 import { createStageService, type StageService } from '../stage/service.ts'
 import {
@@ -62,11 +62,17 @@ export interface PeerInit {
    */
   model?: string
   /**
-   * Budget for weights and caches, in bytes. Placement never exceeds it.
+   * Models to serve, where it is several or their layers differ; instead of `model`. The budget is shared out among them by
+   * their size and by how much the swarm asks for each.
+   */
+  models?: readonly ModelInit[]
+  /**
+   * Budget for weights and caches, in bytes, of all models together. Placement never exceeds it. 0 is a peer that holds no
+   * layers: it asks others.
    * @default half of the machine's memory
    */
   memoryBytes?: number
-  /** Serve exactly these layers, half-open, instead of what placement decides. */
+  /** Serve exactly these layers of the only model, half-open, instead of what placement decides. */
   layers?: Range
   /**
    * Multiaddrs to listen on.
@@ -96,13 +102,21 @@ export interface PeerInit {
   signal?: AbortSignal
 }
 
+/** One of several models to serve. */
+export interface ModelInit {
+  /** Name or id, as with {@link PeerInit.model}. */
+  model: string
+  /** Serve exactly these layers, half-open, instead of what placement decides. */
+  layers?: Range
+}
+
 export interface GenerateOptions extends Partial<Sampling> {
   /**
    * Tokens to generate at most.
    * @default 256, or what the context leaves
    */
   maxTokens?: number
-  /** Name or id; known here, or offered by a live peer. @default the model that this peer serves */
+  /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
   model?: string
   /**
    * Keep prompt and answer, sealed with a key, on two other peers, so that `resume` can go on with them wherever that
@@ -176,6 +190,22 @@ export interface Peer {
    */
   forget(session: KeptSessionName, options?: { signal?: AbortSignal }): Promise<number>
   /**
+   * Serves a model from now on, beside those that it serves. One that is not here is looked for among the peers; `status` says
+   * how far that has come.
+   *
+   * @param options.layers exactly these layers, half-open, instead of what placement decides
+   * @returns whether the model is here; false while it is looked for.
+   * @throws {UnknownModelError} when more than one model has that name. @throws {EngineError} {InvalidOptionError}
+   *   {BudgetTooSmallError} when this peer cannot serve it. @throws the signal's reason.
+   */
+  serve(nameOrId: string, options?: { layers?: Range; signal?: AbortSignal }): Promise<boolean>
+  /**
+   * Serves a model no longer, or stops looking for it. Its stages go at once: answers under way find others that serve them.
+   * What is on disk of it stays.
+   * @throws {UnknownModelError} when it is not served here.
+   */
+  unserve(nameOrId: string): Promise<void>
+  /**
    * Announces that this peer goes and has others take over what it serves, while it still does: sessions move on
    * between two tokens, its own answers are completed, and nothing new is begun here. Returns when nothing needs it any
    * more, when nobody can take its layers and nothing runs, or at the deadline. `stop` ends it.
@@ -204,8 +234,7 @@ export interface Peer {
  */
 export async function createPeer(init: PeerInit): Promise<Peer> {
   const signal = init.signal ?? new AbortController().signal
-  const { threads = 1, memoryBytes = Math.floor(readHardware().memoryBytes / 2), layers: pinned = null } = init
-  const { engines = [onnxEngine] } = init
+  const { threads = 1, memoryBytes = Math.floor(readHardware().memoryBytes / 2), engines = [onnxEngine] } = init
   checkInit({ memoryBytes, threads, engines })
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
@@ -221,8 +250,10 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     ends.push(() => dataDir.close())
     const store = await openLibrary(dataDir.path)
     await store.sweep()
-    const model = await chooseModel(store, init.model)
-    if (typeof model !== 'string') checkServable(model, { engines, memoryBytes, pinned })
+    const models = await chooseModels(store, init)
+    for (const { model, pinned } of models) {
+      if (typeof model !== 'string') checkServable(model, { engines, budgetBytes: memoryBytes, pinned })
+    }
     const swarm = await createSwarm({
       dataDir,
       config,
@@ -234,7 +265,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
-    await peer.start({ dataDir: dataDir.path, model, budgetBytes: memoryBytes, pinned, threads, signal, ends })
+    await peer.start({ dataDir: dataDir.path, models, budgetBytes: memoryBytes, threads, signal, ends })
     return peer
   } catch (error) {
     // Why it did not start is what counts.
@@ -253,9 +284,9 @@ function checkInit({
   engines: readonly EngineFactory[]
 }): void {
   if (engines.length === 0) throw new InvalidOptionError('a peer needs one engine or more, not an empty list')
-  if (!(Number.isSafeInteger(memoryBytes) && memoryBytes >= minBudgetBytes)) {
+  if (!(Number.isSafeInteger(memoryBytes) && (memoryBytes >= minBudgetBytes || memoryBytes === 0))) {
     throw new InvalidOptionError(
-      `the memory budget must be a whole number of bytes, at least ${minBudgetBytes}, not ${memoryBytes}`
+      `the memory budget must be a whole number of bytes, at least ${minBudgetBytes} or 0 for no layers, not ${memoryBytes}`
     )
   }
   if (!(Number.isSafeInteger(threads) && threads >= 1)) {
@@ -263,25 +294,42 @@ function checkInit({
   }
 }
 
+/** A model to serve. */
+interface ChosenModel {
+  /** A name or id where the model has to come from peers. */
+  readonly model: StoredModel | string
+  readonly pinned: Range | null
+}
+
 /**
- * The engine that serves a model here.
- * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve
- *   that part of it.
+ * The models that a peer is to serve: those that are named, else the one that is plainly meant; none where it holds no layers.
+ * @throws {InvalidOptionError} when a model is named twice, or for a peer that holds no layers. @throws {UnknownModelError}
  */
-function checkServable(
-  model: StoredModel,
-  { engines, memoryBytes, pinned }: { engines: readonly EngineFactory[]; memoryBytes: number; pinned: Range | null }
-): EngineFactory {
-  const found = engineFor(engines, model.manifest)
-  if ('refusal' in found) throw new EngineError(found.refusal)
-  const { layers } = model.manifest.config
-  if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
+async function chooseModels(store: ModelStore, init: PeerInit): Promise<ChosenModel[]> {
+  const { model, models = model === undefined ? [] : [{ model }], layers = null, memoryBytes } = init
+  if (model !== undefined && init.models !== undefined) {
+    throw new InvalidOptionError('the models to serve are given either as `model` or as `models`, not as both')
+  }
+  if (memoryBytes === 0) {
+    if (models.length === 0 && layers === null) return []
     throw new InvalidOptionError(
-      `layers ${pinned.start}-${pinned.end} are no range of ${model.manifest.name}, which has layers 0-${layers} (the end is not included)`
+      'a peer with no memory for layers serves no model: leave the model out, or give it memory'
     )
   }
-  checkBudget(shapeOf(model.manifest, found.factory.footprint(model.manifest)), memoryBytes, pinned)
-  return found.factory
+  if (models.length === 0) return [{ model: await chooseModel(store, undefined), pinned: layers }]
+  if (layers !== null && models.length > 1) {
+    throw new InvalidOptionError('with several models, layers are given with the model that they are of')
+  }
+  const chosen: ChosenModel[] = []
+  for (const named of models) {
+    const found = { model: await chooseModel(store, named.model), pinned: named.layers ?? layers }
+    const id = (each: ChosenModel): string => (typeof each.model === 'string' ? each.model : each.model.id)
+    if (chosen.some(each => id(each) === id(found))) {
+      throw new InvalidOptionError(`the model '${named.model}' is named twice`)
+    }
+    chosen.push(found)
+  }
+  return chosen
 }
 
 /**
@@ -341,15 +389,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #stages!: StageService
   #supply!: Supply
   #seeker!: Seeker
-  /** Undefined until the model is here. */
-  #served: ServedModel | undefined
-  /** The model that it serves, or is about to. */
-  #serving: ModelId | undefined
-  /** Why it is not here yet. */
-  #seeking: string | undefined
-  /** It is not because its name is that of more than one model. */
-  #unclear = false
-  /** Models of the name of the one that it serves, of which it has warned. */
+  #serving!: Serving
+  /** Models of the name of one that it serves, of which it has warned. */
   readonly #namesakes = new Set<ModelId>()
   #kept!: KeptSessions
   #departure!: Departure
@@ -394,18 +435,15 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   async start({
     dataDir,
-    model,
+    models,
     budgetBytes,
-    pinned,
     threads,
     signal,
     ends
   }: {
     dataDir: string
-    /** A name or id: the model has to come from peers. */
-    model: StoredModel | string
+    models: readonly ChosenModel[]
     budgetBytes: number
-    pinned: Range | null
     threads: number
     signal: AbortSignal
     ends: End[]
@@ -430,47 +468,34 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
     ends.push(() => this.#supply.stop())
     this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
-    const serve = async (model: StoredModel, signal: AbortSignal): Promise<ServedModel> => {
-      const engines = checkServable(model, { engines: this.#engines, memoryBytes: budgetBytes, pinned })
-      this.#serving = model.id
-      return ServedModel.start(
-        {
-          dataDir,
-          keeping: this.#keeping,
-          engines,
-          store: this.#store,
-          model,
-          swarm,
-          stages: this.#stages,
-          supply: this.#supply,
-          budgetBytes,
-          pinned,
-          threads,
-          onWarning,
-          onStage: ({ cacheBytesFree: _, serving, ...stage }) =>
-            this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
-          onFetch: fetch => this.#emit('shards:fetch', fetch),
-          searches: this.#searches
-        },
-        { signal }
-      )
+    this.#serving = new Serving({
+      dataDir,
+      keeping: this.#keeping,
+      store: this.#store,
+      swarm,
+      stages: this.#stages,
+      supply: this.#supply,
+      seeker: this.#seeker,
+      engines: this.#engines,
+      threads,
+      budgetBytes,
+      searches: this.#searches,
+      onWarning,
+      onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) =>
+        this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
+      onFetch: fetch => this.#emit('shards:fetch', fetch)
+    })
+    ends.push(() => this.#serving.stop())
+    for (const { model, pinned } of models) {
+      if (typeof model === 'string') this.#serving.seek(model, { pinned })
+      else await this.#serving.add(model, { pinned, signal })
     }
-    if (typeof model === 'string') {
-      swarm.announce({ budgetBytes })
-      this.#seeking = `looking for the model '${model}'`
-      const sought = this.#seek(model, async found => {
-        this.#served = await serve(found, this.#generating.signal)
-      })
-      ends.push(() => sought)
-    } else {
-      this.#served = await serve(model, signal)
-    }
-    ends.push(async () => this.#served?.stop())
     this.#departure = new Departure({
       swarm,
       stages: this.#stages,
-      placement: () => this.#served?.placement,
-      loaded: () => this.#served?.offers ?? [],
+      placementOf: model => this.#serving.get(model)?.placement,
+      replan: () => this.#serving.changed(),
+      loaded: () => this.#serving.offers,
       answering: () => this.#answering,
       onWarning
     })
@@ -549,14 +574,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   status(): Status {
     const records = this.#swarm.records()
+    const fetches = this.#fetches()
     return {
       self: this.id,
       swarm: this.#swarmName,
-      peers: records.map(peer =>
-        peerStatus(peer, peer.record.peer === this.id ? (this.#served?.usedBytes ?? 0) : null)
-      ),
-      models: modelStatuses(records, this.#served?.shape.id, () => this.#served!.placement.missing()),
-      fetching: this.#fetching(),
+      peers: records.map(peer => peerStatus(peer, peer.record.peer === this.id ? this.#serving.usedBytes : null)),
+      models: modelStatuses(records, model => this.#serving.get(model)?.placement.missing() ?? null),
+      fetching: fetches[0] ?? null,
+      fetches,
       discovery: this.#swarm.discovery(),
       unkept: this.#keeping.problems,
       violations: this.#swarm.violations()
@@ -575,51 +600,52 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#departure.drain({ deadlineMs, ...(signal === undefined ? {} : { signal }) })
   }
 
+  async serve(
+    nameOrId: string,
+    { layers: pinned = null, signal }: { layers?: Range | null; signal?: AbortSignal } = {}
+  ): Promise<boolean> {
+    if (this.#departure.isDraining) throw new PeerLeavingError('this peer is about to go and serves nothing new')
+    const model = await chooseModel(this.#store, nameOrId)
+    if (typeof model === 'string') {
+      this.#serving.seek(model, { pinned })
+      return false
+    }
+    await this.#serving.add(model, { pinned, signal: this.#orEnding(signal) })
+    return true
+  }
+
+  async unserve(nameOrId: string): Promise<void> {
+    if (await this.#serving.remove(nameOrId)) return
+    const names = this.#serving.models.map(({ stored }) => stored.manifest.name)
+    throw new UnknownModelError(
+      `the model '${nameOrId}' is not served here; ${names.length === 0 ? 'no model is' : `served are: ${names.join(', ')}`}`
+    )
+  }
+
   removeModel(nameOrId: string): Promise<RemovedModel> {
-    return removeFrom(this.#store, nameOrId, this.#serving)
+    return removeFrom(this.#store, nameOrId, new Set(this.#serving.models.map(({ shape }) => shape.id)))
   }
 
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
 
-  #fetching(): FetchingStatus | null {
-    if (this.#served === undefined) {
-      return this.#seeking === undefined
-        ? null
-        : { model: null, state: this.#seeking, unclear: this.#unclear, bytes: 0, bytesTotal: 0 }
-    }
-    const fetching = this.#served.fetching
-    if (fetching === null) return null
-    const { model, shards, bytes, bytesTotal, peers } = fetching
-    return {
-      model,
-      state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
-      unclear: false,
-      bytes,
-      bytesTotal
-    }
-  }
-
-  /** Waits for the model to be offered, learns it from peers and serves it. */
-  async #seek(nameOrId: string, serve: (model: StoredModel) => Promise<void>): Promise<void> {
-    const { signal } = this.#generating
-    const onState = (message: string, unclear = false): void => {
-      this.#seeking = message
-      this.#unclear = unclear
-      this.#warn(message)
-    }
-    try {
-      await serve(await this.#seeker.seek(nameOrId, { signal, onState }))
-      this.#looking.changed()
-    } catch (error) {
-      // What it cannot serve it can still ask others about.
-      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${reasonOf(error)}`)
-    }
+  /** What is looked for, then what is fetched. */
+  #fetches(): FetchingStatus[] {
+    return [
+      ...this.#serving.seeking.map(({ state, unclear }) => ({ model: null, state, unclear, bytes: 0, bytesTotal: 0 })),
+      ...this.#serving.fetching.map(({ model, shards, bytes, bytesTotal, peers }) => ({
+        model,
+        state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
+        unclear: false,
+        bytes,
+        bytesTotal
+      }))
+    ]
   }
 
   #look(): void {
-    this.#served?.placement.changed()
+    this.#serving.changed()
     this.#supply.changed()
     this.#routing.changed()
     this.#warnOfNamesakes()
@@ -644,11 +670,25 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const now = `${sessions} ${queuedSteps}`
     if (now === this.#announced) return
     this.#announced = now
-    this.#swarm.announce({
-      load: { sessions, queuedSteps },
-      ...(this.#served === undefined ? {} : { stages: this.#served.offers })
-    })
-    this.#served?.placement.changed()
+    this.#swarm.announce({ load: { sessions, queuedSteps } })
+    this.#serving.announce()
+    this.#serving.changed()
+  }
+
+  /** The model that answers where none is named. @throws {UnknownModelError} when that is not clear. @throws the signal's reason */
+  async #usualModel(signal: AbortSignal): Promise<StoredModel> {
+    const [served] = this.#serving.models
+    if (served !== undefined) return served.stored
+    const [sought] = this.#serving.seeking
+    if (sought !== undefined) throw new UnknownModelError(`there is no model here to answer with: ${sought.state}`)
+    // A peer that holds no layers asks for what others serve.
+    const offered = modelCoverage(this.#swarm.records())
+    if (offered.length === 1) return this.#seeker.find(offered[0]!.id, { signal })
+    throw new UnknownModelError(
+      offered.length === 0
+        ? 'there is no model to answer with: this peer serves none, and no live peer offers one'
+        : `there are several models to answer with, name one: ${offered.map(({ name }) => name).join(', ')}`
+    )
   }
 
   /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
@@ -658,8 +698,9 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     signal: AbortSignal
   ): Promise<SessionParts> {
     signal.throwIfAborted()
-    const model = nameOrId === undefined ? this.#served?.stored : await this.#seeker.find(nameOrId, { signal })
-    if (model === undefined) throw new UnknownModelError(`there is no model here to answer with: ${this.#seeking}`)
+    const model =
+      nameOrId === undefined ? await this.#usualModel(signal) : await this.#seeker.find(nameOrId, { signal })
+    this.#serving.asked(model.id)
     if (this.#departure.isDraining)
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
     const shape = this.#shapeOf(model)
@@ -761,14 +802,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   /** Says once of each other model of the served one's name that it is another: neither can stand in for the other. */
   #warnOfNamesakes(): void {
-    if (this.#served === undefined) return
-    const { shape } = this.#served
-    for (const other of namesakesOf(this.#swarm.records(), shape)) {
-      if (this.#namesakes.has(other.id) || this.#namesakes.size >= namesakesMax) continue
-      this.#namesakes.add(other.id)
-      this.#warn(
-        `the name ${shape.name} is not clear: this peer serves ${nameWithId(shape)}, another model is ${describeOffer(other)}; give the beginning of an id to choose one`
-      )
+    for (const { shape } of this.#serving.models) {
+      for (const other of namesakesOf(this.#swarm.records(), shape)) {
+        if (this.#namesakes.has(other.id) || this.#namesakes.size >= namesakesMax) continue
+        this.#namesakes.add(other.id)
+        this.#warn(
+          `the name ${shape.name} is not clear: this peer serves ${nameWithId(shape)}, another model is ${describeOffer(other)}; give the beginning of an id to choose one`
+        )
+      }
     }
   }
 

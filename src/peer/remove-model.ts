@@ -16,10 +16,10 @@ export async function removeModel(dataDir: string, nameOrId: string): Promise<Re
   const store = await openLibrary(dataDir)
   // What is not here or cannot be removed makes no directory.
   const { shipped } = await store.resolve(nameOrId)
-  if (shipped) return removeFrom(store, nameOrId, undefined)
+  if (shipped) return removeFrom(store, nameOrId, new Set())
   const lock = await openDataDir(dataDir)
   try {
-    return await removeFrom(store, nameOrId, undefined)
+    return await removeFrom(store, nameOrId, new Set())
   } finally {
     await lock.close()
   }
@@ -29,10 +29,10 @@ export async function removeModel(dataDir: string, nameOrId: string): Promise<Re
 export async function removeFrom(
   store: ModelStore,
   nameOrId: string,
-  served: ModelId | undefined
+  served: ReadonlySet<ModelId>
 ): Promise<RemovedModel> {
   const model = await store.resolve(nameOrId)
-  if (model.id === served) {
+  if (served.has(model.id)) {
     throw new ModelInUseError(
       `${model.manifest.name} (${model.id.slice(0, 12)}) is served by the peer that runs here: stop that one first`
     )

@@ -67,8 +67,10 @@ export interface Status {
   readonly swarm: string
   readonly peers: readonly PeerStatus[]
   readonly models: readonly ModelStatus[]
-  /** What this peer fetches from others or waits for, or null. */
+  /** The first of `fetches`, or null. */
   readonly fetching: FetchingStatus | null
+  /** What this peer waits for or fetches from others, of each model that lacks something. */
+  readonly fetches: readonly FetchingStatus[]
   /** Ways of discovery and what became of each. */
   readonly discovery: readonly { readonly way: string; readonly state: string }[]
   /** What this peer cannot write to its disk now and keeps in memory, a sentence each with the reason. */
@@ -119,11 +121,10 @@ export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, '
   })
 }
 
-/** The same with what the budgets lack, which is only known of the model that this peer serves itself. */
+/** The same with what the budgets lack, which is only known of models that this peer serves itself. */
 export function modelStatuses(
   peers: readonly ListedPeer[],
-  served: ModelId | undefined,
-  missing: () => ModelStatus['missing']
+  missing: (model: ModelId) => ModelStatus['missing']
 ): ModelStatus[] {
-  return modelCoverage(peers).map(model => ({ ...model, missing: model.id === served ? missing() : null }))
+  return modelCoverage(peers).map(model => ({ ...model, missing: missing(model.id) }))
 }

@@ -21,8 +21,8 @@ export interface PlacementInit {
    */
   readonly load: (range: Range, options: { signal: AbortSignal }) => Promise<void>
   readonly unload: (range: Range) => Promise<void>
-  /** Sessions that run on this peer's stages. */
-  readonly sessions: () => number
+  /** Sessions that run on one of this peer's stages. */
+  readonly sessions: (range: Range) => number
   /** These stages are about to go, and no others: sessions that run through them had better move on. @default nobody is told */
   readonly onGoing?: (ranges: readonly Range[]) => void
   readonly onWarning: (message: string) => void
@@ -53,8 +53,8 @@ export class Placement {
   /** To be called when a record, a connection or the number of sessions has changed. */
   changed(): void {
     if (this.#abort.signal.aborted) return
-    const count = this.#init.sessions()
     for (const { range, sessions } of this.#planner.stages) {
+      const count = this.#init.sessions(range)
       if (sessions !== count) this.#feed({ kind: 'sessions', range, count })
     }
     this.#feed({ kind: 'view', peers: this.#present(), model: this.#init.model })

@@ -161,7 +161,8 @@ function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
   if (offer === undefined) return undefined
   return {
     peer: record.peer,
-    budgetBytes: record.budgetBytes,
+    // Nobody gives more than it has, whatever it says of its models.
+    budgetBytes: Math.min(record.budgetBytes, offer.budgetBytes ?? record.budgetBytes),
     held: offer.held,
     holdsEmbedding: offer.embedding,
     holdsHead: offer.head,

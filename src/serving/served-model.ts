@@ -1,5 +1,5 @@
 /**
- * The model that this peer serves: what it holds of it, how fast it is, which stages it has loaded. Joins the model
+ * One model that this peer serves: what it holds of it, how fast it is, which stages it has loaded. Joins the model
  * store, the engines, the stage service and placement.
  */
 import { unlessAborted } from '../base/abort.ts'
@@ -15,7 +15,7 @@ import { rangesWhere } from '../route/coverage.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
-import { shapeOf, shareMemory } from './shape.ts'
+import { shapeOf, shareMemory, weightBytes } from './shape.ts'
 import { sourcesOf } from './sources.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -33,10 +33,15 @@ export interface ServedModelInit {
   readonly swarm: Swarm
   readonly stages: StageService
   readonly supply: Supply
+  /** What this peer gives to the model of its budget. */
   readonly budgetBytes: number
+  /** What of the whole budget other models do not hold at this moment. */
+  readonly roomBytes: () => number
   readonly pinned: Range | null
   readonly threads: number
   readonly onWarning: (message: string) => void
+  /** What it announces, holds on disk or retains has changed. */
+  readonly onChange: () => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
   /** Shards are fetched from other peers, or have come. */
@@ -77,6 +82,10 @@ export class ServedModel {
   readonly shape: ModelShape
   readonly placement: Placement
   readonly #init: ServedModelInit
+  #budgetBytes: number
+  #retainBytesMax = 0
+  /** Others may plan with it. */
+  #isAnnounced = false
   /** What the record says: until this machine is measured, what others are, and no numeric class. */
   #measured: Measured
   #measuring: Promise<unknown> = Promise.resolve()
@@ -87,20 +96,21 @@ export class ServedModel {
   #going: readonly Range[] = []
 
   /**
-   * Measures this machine with the model's dimensions, unless it has done so before, announces what it holds, and begins to follow the plan.
+   * Measures this machine with the model's dimensions, unless it has done so before, announces what it holds, and begins to
+   * follow the plan. Whoever made it stops it, too, when this fails.
    * @throws {EngineError} when the engine cannot run here at all.
    * @throws the signal's reason.
    */
-  static async start(init: ServedModelInit, { signal }: { signal: AbortSignal }): Promise<ServedModel> {
-    const { manifest } = init.model
-    const { dataDir, keeping, swarm, supply, threads, engines } = init
-    const served = new ServedModel(init, await init.store.held(init.model))
+  async start({ signal }: { signal: AbortSignal }): Promise<void> {
+    const { model, dataDir, keeping, swarm, supply, threads, engines, onChange } = this.#init
+    const { manifest } = model
     const measuring = supply.gently(() => engines.measure({ manifest, dataDir, keeping, threads, signal }))
-    served.#measuring = measuring
-    const follow = (): void => served.placement.changed()
+    this.#measuring = measuring
+    const follow = (): void => this.placement.changed()
     // Measuring takes seconds, which the network can use.
-    if (served.#fetchesAnyway) {
-      served.#announce()
+    if (this.#fetchesAnyway) {
+      this.#isAnnounced = true
+      onChange()
       swarm.addEventListener('record', follow)
       follow()
     }
@@ -108,22 +118,19 @@ export class ServedModel {
       const measured = await measuring
       // Of whose bits nobody is known to compute the same, each is a class alone.
       const alone = `${engines.name}-${swarm.id.slice(-16)}`
-      served.#measured = engines.exactness === 'class' ? measured : { ...measured, numericClass: alone }
-    } catch (error) {
-      await served.stop()
-      throw error
+      this.#measured = engines.exactness === 'class' ? measured : { ...measured, numericClass: alone }
     } finally {
       swarm.removeEventListener('record', follow)
     }
-    served.#announce()
-    // Records say it at once; the DHT is for those who come later, and takes its time.
-    void swarm.provide(served.#held.map(({ sha256 }) => sha256))
-    served.placement.changed()
-    return served
+    this.#isAnnounced = true
+    onChange()
+    this.placement.changed()
   }
 
-  private constructor(init: ServedModelInit, held: readonly ShardEntry[]) {
+  /** @param held what is on disk of it */
+  constructor(init: ServedModelInit, held: readonly ShardEntry[]) {
     this.#init = init
+    this.#budgetBytes = init.budgetBytes
     this.#held = held
     this.shape = shapeOf(init.model.manifest, init.engines.footprint(init.model.manifest))
     this.#measured = supposed(init.swarm, this.shape.id)
@@ -138,10 +145,10 @@ export class ServedModel {
         }),
       load: (range, options) => this.#load(range, options),
       unload: range => this.#unload(range),
-      sessions: () => init.stages.stats.sessions,
+      sessions: range => init.stages.sessionsOf(this.shape.id, range),
       onGoing: ranges => {
         this.#going = ranges
-        init.swarm.announce({ stages: this.offers })
+        init.onChange()
       },
       onWarning: init.onWarning,
       searches: init.searches
@@ -150,9 +157,9 @@ export class ServedModel {
 
   /** Whether it lacks shards that it gets whatever its processor turns out to be: all of the model, or what it is told to serve. */
   get #fetchesAnyway(): boolean {
-    const { pinned, budgetBytes, model } = this.#init
+    const { pinned, model } = this.#init
     const range = pinned ?? { start: 0, end: this.shape.layers }
-    if (stageBytes(this.shape, range) > budgetBytes) return false
+    if (stageBytes(this.shape, range) > this.#budgetBytes) return false
     return this.#missing(stageShards(model.manifest, range.start, range.end)).length > 0 && this.#sources().length > 0
   }
 
@@ -165,6 +172,40 @@ export class ServedModel {
     return this.#loaded.reduce((sum, { range }) => sum + stageBytes(this.shape, range), 0)
   }
 
+  /** What this peer gives to the model of its budget. */
+  get budgetBytes(): number {
+    return this.#budgetBytes
+  }
+
+  /** Less takes nothing away from open sessions; a stage that is too large by now goes once the plan does without it. */
+  set budgetBytes(bytes: number) {
+    if (bytes === this.#budgetBytes) return
+    this.#budgetBytes = bytes
+    this.#share()
+    this.placement.changed()
+  }
+
+  /** Memory that its stages have or may take: weights, caches, and what they retain. */
+  get heldBytes(): number {
+    const caches = this.#loaded.reduce((sum, { engine }) => sum + (engine?.cacheBytesMax ?? 0), 0)
+    const weights = this.#loaded.reduce((sum, { range }) => sum + weightBytes(this.shape, range), 0)
+    return weights + caches + this.#retainBytesMax
+  }
+
+  /** What its stages may retain for replay. */
+  get retainBytesMax(): number {
+    return this.#retainBytesMax
+  }
+
+  /** What is on disk of it. */
+  get held(): readonly ShardEntry[] {
+    return this.#held
+  }
+
+  get pinned(): Range | null {
+    return this.#init.pinned
+  }
+
   /** What is loaded or being loaded, as the record says it. */
   get offers(): StageOffer[] {
     return this.#loaded.map(({ range, engine }) => ({
@@ -172,6 +213,7 @@ export class ServedModel {
       ...range,
       // No new session comes then, and those that run through it look for a way around it while it still serves them.
       serving: engine !== undefined && !this.#going.some(each => sameRange(each, range)),
+      sessions: this.#init.stages.sessionsOf(this.shape.id, range),
       cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
     }))
   }
@@ -265,7 +307,7 @@ export class ServedModel {
   }
 
   async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
-    const { supply, swarm, onFetch } = this.#init
+    const { supply, onFetch } = this.#init
     const startMs = performance.now()
     const fetch = {
       model: this.shape.id,
@@ -281,8 +323,7 @@ export class ServedModel {
       this.#fetching = []
       // Whatever came is here to stay.
       this.#held = await this.#init.store.held(this.stored)
-      this.#announce()
-      void swarm.provide(this.#held.map(({ sha256 }) => sha256))
+      this.#init.onChange()
     }
     onFetch({ ...fetch, tookMs: performance.now() - startMs })
   }
@@ -307,7 +348,7 @@ export class ServedModel {
       }
     }
     this.#held = this.#held.filter(({ sha256 }) => !corrupt.has(sha256))
-    this.#announce()
+    this.#init.onChange()
   }
 
   /**
@@ -315,26 +356,30 @@ export class ServedModel {
    * Returns what the newest may take; undefined, and nothing changed, when open sessions hold too much for it now.
    */
   #share(): number | undefined {
-    const { stages, budgetBytes } = this.#init
+    const { stages, roomBytes } = this.#init
     const loaded = this.#loaded.map(({ range, engine }) => ({ range, cacheBytesUsed: engine?.cacheBytesUsed ?? 0 }))
-    const shares = shareMemory(this.shape, budgetBytes, loaded, stages.stats.retainBytes)
+    // Another model may still hold what it gives up: until it has, there is less.
+    const budgetBytes = Math.min(this.#budgetBytes, roomBytes())
+    const shares = shareMemory(this.shape, budgetBytes, loaded, stages.retainBytesOf(this.shape.id))
     if (shares === undefined) return undefined
     for (const [i, { engine }] of this.#loaded.entries()) {
       if (engine !== undefined) engine.cacheBytesMax = shares.cacheBytesMax[i]!
     }
-    stages.retainBytesMax = shares.retainBytesMax
+    this.#retainBytesMax = loaded.length === 0 ? 0 : shares.retainBytesMax
+    this.#init.onChange()
     return shares.cacheBytesMax.at(-1)
   }
 
   #set(loaded: readonly LoadedStage[]): void {
     this.#loaded = loaded
-    this.#init.swarm.announce({ stages: this.offers })
+    this.#init.onChange()
   }
 
-  #announce(): void {
-    const { swarm, budgetBytes, pinned } = this.#init
+  /** What the record says of it; undefined while that would say nothing yet. */
+  get offer(): ModelOffer | undefined {
+    if (!this.#isAnnounced) return undefined
     const { name, config } = this.stored.manifest
-    const offer: ModelOffer = {
+    return {
       model: this.shape.id,
       name,
       layers: config.layers,
@@ -342,9 +387,9 @@ export class ServedModel {
       embedding: this.#held.some(({ role }) => role === 'embedding'),
       head: this.#held.some(({ role }) => role === 'head'),
       ...this.#measured,
-      pinned
+      pinned: this.#init.pinned,
+      budgetBytes: this.#budgetBytes
     }
-    swarm.announce({ budgetBytes, models: [offer] })
   }
 }
 

@@ -5,6 +5,7 @@ import { cacheReserveTokens } from '../limits.ts'
 import { type Manifest, modelId } from '../model/manifest.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { BudgetTooSmallError } from '../errors.ts'
+import type { Claim } from './sharing.ts'
 import { formatBytes } from '../base/units.ts'
 import type { Range } from '../base/ids.ts'
 
@@ -24,6 +25,28 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: config.hidden * edgeSize(edge) + 20
   }
+}
+
+/** What a model asks of a peer's memory, to be shared out among models. */
+export function claimOf(shape: ModelShape, { pinned, demand }: { pinned: Range | null; demand: number }): Claim {
+  return {
+    model: shape.id,
+    wholeBytes: stageBytes(shape, { start: 0, end: shape.layers }),
+    leastBytes: leastBytes(shape, pinned),
+    isPinned: pinned !== null,
+    demand
+  }
+}
+
+/** Resident bytes of the smallest stage that a peer can serve: what is pinned, else the smallest layer. */
+function leastBytes(shape: ModelShape, pinned: Range | null): number {
+  if (pinned !== null) return stageBytes(shape, pinned)
+  return Math.min(...shape.layerBytes.map((_, layer) => stageBytes(shape, { start: layer, end: layer + 1 })))
+}
+
+/** Resident bytes of a stage's weights alone. */
+export function weightBytes(shape: ModelShape, range: Range): number {
+  return stageBytes(shape, range) - shape.cacheBytesPerLayer * (range.end - range.start) - shape.stageBytes
 }
 
 /** What a stage keeps of one session to replay it to a stand-in: [tokens, hidden] in the edge type (promise P4). */
@@ -61,8 +84,7 @@ export function shareMemory(
   const kept = stages.map(({ cacheBytesUsed }, i) => Math.max(cacheBytesUsed, reserves[i]!))
   const retained = Math.max(retainBytesUsed, shape.stageBytes * stages.length)
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
-  const weights =
-    sum(stages.map(({ range }) => stageBytes(shape, range))) - sum(reserves) - shape.stageBytes * stages.length
+  const weights = sum(stages.map(({ range }) => weightBytes(shape, range)))
   const spareBytes = budgetBytes - weights - sum(kept) - retained
   if (spareBytes < 0) return undefined
   const last = reserves.at(-1) ?? 0
@@ -100,9 +122,7 @@ export function checkBudget(
   budgetBytes: number,
   pinned: { start: number; end: number } | null
 ): void {
-  const need = pinned
-    ? stageBytes(shape, pinned)
-    : Math.min(...shape.layerBytes.map((_, layer) => stageBytes(shape, { start: layer, end: layer + 1 })))
+  const need = leastBytes(shape, pinned)
   if (budgetBytes >= need) return
   const what = pinned ? `layers ${pinned.start}-${pinned.end}` : 'even one layer'
   throw new BudgetTooSmallError(

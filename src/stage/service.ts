@@ -52,6 +52,10 @@ export interface StageService {
     /** Bytes reserved for replay. */
     readonly retainBytes: number
   }
+  /** Sessions that hold a cache at one stage. */
+  sessionsOf(model: ModelId, range: Range): number
+  /** Bytes that the stages of one model have reserved for replay. */
+  retainBytesOf(model: ModelId): number
   /** Ends every session and stream here. Engines stay open. */
   stop(): Promise<void>
 }
@@ -124,6 +128,14 @@ class Service implements StageService {
   get stats(): StageService['stats'] {
     const { sessions, queuedSteps, retainBytes } = this.#decider
     return { sessions, queuedSteps, retainBytes }
+  }
+
+  sessionsOf(model: ModelId, range: Range): number {
+    return this.#decider.sessionsOf(model, range)
+  }
+
+  retainBytesOf(model: ModelId): number {
+    return this.#decider.retainBytesOf(model)
   }
 
   add(engine: Engine, { model, layers, vocab, contextMax }: StageModel): void {

@@ -6,7 +6,7 @@
  * stage is in `seat.ts`.
  */
 import { assert } from '../base/assert.ts'
-import type { PeerId, SessionId } from '../base/ids.ts'
+import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
   orphanGraceMs,
@@ -56,6 +56,15 @@ export class Stages {
     return this.#seats.size
   }
 
+  /** The same at one stage. */
+  sessionsOf(model: ModelId, { start, end }: Range): number {
+    let sessions = 0
+    for (const { stage } of this.#seats.values()) {
+      if (stage.model === model && stage.start === start && stage.end === end) sessions++
+    }
+    return sessions
+  }
+
   /** Steps that wait for an engine. */
   get queuedSteps(): number {
     let steps = 0
@@ -66,6 +75,13 @@ export class Stages {
   /** Bytes reserved for replay. */
   get retainBytes(): number {
     return this.#retainBytes
+  }
+
+  /** The same for the stages of one model. */
+  retainBytesOf(model: ModelId): number {
+    let bytes = 0
+    for (const seat of this.#seats.values()) if (seat.stage.model === model) bytes += seat.retainedBytes
+    return bytes
   }
 
   /** True while there is anything that a deadline could end. */

@@ -13,6 +13,7 @@ import {
   recordBytesMax,
   recordNeighboursMax,
   recordOffersMax,
+  recordProtocolsMax,
   recordRangesMax,
   recordTextMax,
   recordTtlMaxMs
@@ -44,6 +45,10 @@ export interface ModelOffer {
   readonly layerMs: number
   readonly numericClass: string
   readonly pinned: Range | null
+  /** What of its budget it gives to this model. @default all of it */
+  readonly budgetBytes?: number | undefined
+  /** Sessions of this model that it drove in the last minutes, coarsely. @default 0 */
+  readonly demand?: number
 }
 
 /** A stage that is loaded and serves, or is being loaded. */
@@ -51,6 +56,8 @@ export interface StageOffer extends Range {
   readonly model: ModelId
   readonly serving: boolean
   readonly cacheBytesFree: number
+  /** Sessions that hold a cache here. @default 0 */
+  readonly sessions?: number
 }
 
 /** What a peer says of itself that changes while it runs. */
@@ -67,6 +74,8 @@ export interface RecordContent {
   readonly battery: { readonly level: number; readonly charging: boolean } | null
   /** It is about to go: plans do without it, while its stages serve until others hold their layers. */
   readonly leaving: boolean
+  /** Ids of the protocols that it speaks, revisions included; none says nothing. @default none */
+  readonly protocols?: readonly string[]
 }
 
 /** A record that has been checked. */
@@ -139,21 +148,25 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     agent: record.agent,
     hardware: { ...record.hardware },
     budgetBytes: record.budgetBytes,
-    models: record.models.map(({ model, pinned, held, ...offer }) => ({
+    models: record.models.map(({ model, pinned, held, demand = 0, budgetBytes, ...offer }) => ({
       ...offer,
+      demand,
+      ...(budgetBytes === undefined ? {} : { budgetBytes }),
       model: owned(hexToBytes(model)),
       held: held.map(range => ({ ...range })),
       ...(pinned === null ? {} : { pinned: { ...pinned } })
     })),
-    stages: record.stages.map(({ model, cacheBytesFree, ...stage }) => ({
+    stages: record.stages.map(({ model, cacheBytesFree, sessions = 0, ...stage }) => ({
       ...stage,
+      sessions,
       model: owned(hexToBytes(model)),
       cacheBytesFree
     })),
     load: { ...record.load },
     ...(record.battery === null ? {} : { battery: { ...record.battery } }),
     neighbours,
-    leaving: record.leaving
+    leaving: record.leaving,
+    protocols: [...(record.protocols ?? [])]
   })
 }
 
@@ -185,6 +198,7 @@ export function readRecord(value: Uint8Array): UnverifiedRecord {
         addresses: recordAddressesMax,
         models: recordOffersMax,
         stages: recordOffersMax,
+        protocols: recordProtocolsMax,
         models$: { held: recordRangesMax }
       }
     })
@@ -235,14 +249,17 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
       visitMs: duration(offer.visitMs, 'visitMs'),
       layerMs: duration(offer.layerMs, 'layerMs'),
       numericClass: text(offer.numericClass, 'numericClass'),
-      pinned: offer.pinned === undefined ? null : range(offer.pinned, offer.layers)
+      pinned: offer.pinned === undefined ? null : range(offer.pinned, offer.layers),
+      budgetBytes: offer.budgetBytes === undefined ? undefined : whole(offer.budgetBytes, 'budgetBytes'),
+      demand: offer.demand
     }
   })
   const stages = fields.stages.map(stage => ({
     model: digest(stage.model),
     ...range(stage, 1024),
     serving: stage.serving,
-    cacheBytesFree: whole(stage.cacheBytesFree, 'cacheBytesFree')
+    cacheBytesFree: whole(stage.cacheBytesFree, 'cacheBytesFree'),
+    sessions: stage.sessions
   }))
   if (battery !== undefined && !(battery.level >= 0 && battery.level <= 1)) {
     throw new ProtocolError(`battery.level is ${battery.level}, not in [0, 1]`)
@@ -266,6 +283,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     load: { sessions: load?.sessions ?? 0, queuedSteps: load?.queuedSteps ?? 0 },
     battery: battery === undefined ? null : { level: battery.level, charging: battery.charging },
     leaving: fields.leaving,
+    protocols: fields.protocols.map(id => text(id, 'protocols')),
     neighbours
   }
 }

@@ -29,6 +29,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   unkept: [],
   violations: {},
   fetching: null,
+  fetches: [],
   ...more
 })
 

@@ -123,7 +123,8 @@ it('a low battery is announced like a departure, and taken back when it has reco
     const departure = new Departure({
       swarm,
       stages,
-      placement: () => undefined,
+      placementOf: () => undefined,
+      replan: () => {},
       loaded: () => [],
       answering: () => 0,
       onWarning: message => warnings.push(message)

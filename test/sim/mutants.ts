@@ -135,7 +135,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'share memory out without regard to open caches',
-    file: 'src/shape.ts',
+    file: 'src/serving/shape.ts',
     original: 'Math.max(cacheBytesUsed, reserves[i]!)',
     mutated: 'reserves[i]!',
     storm: 'full-caches',

@@ -73,13 +73,16 @@ const content: RecordContent = {
       visitMs: 0.5,
       layerMs: 0.25,
       numericClass: 'q8-0123',
-      pinned: { start: 0, end: 2 }
+      pinned: { start: 0, end: 2 },
+      budgetBytes: 32e6,
+      demand: 4
     }
   ],
-  stages: [{ model, start: 0, end: 2, serving: true, cacheBytesFree: 1e6 }],
+  stages: [{ model, start: 0, end: 2, serving: true, cacheBytesFree: 1e6, sessions: 1 }],
   load: { sessions: 1, queuedSteps: 2 },
   battery: { level: 0.5, charging: false },
-  leaving: true
+  leaving: true,
+  protocols: ['/skein/stage/1.0.0', '/skein/alive/1.0.0']
 }
 
 function record(of: PeerId, seq: number, change: Partial<SwarmRecord> = {}): SwarmRecord {
@@ -177,8 +180,11 @@ describe('a record', () => {
     ['a text that is too long', { agent: 'x'.repeat(97) }],
     ['a battery of 200 %', { battery: { level: 2, charging: false } }],
     ['a battery that is no number', { battery: { level: Number.NaN, charging: false } }],
-    ['an empty stage', { stages: [{ model, start: 3, end: 3, serving: true, cacheBytesFree: 0 }] }],
-    ['a stage beyond any model', { stages: [{ model, start: 0, end: 5000, serving: true, cacheBytesFree: 0 }] }],
+    ['an empty stage', { stages: [{ model, start: 3, end: 3, serving: true, cacheBytesFree: 0, sessions: 0 }] }],
+    [
+      'a stage beyond any model',
+      { stages: [{ model, start: 0, end: 5000, serving: true, cacheBytesFree: 0, sessions: 0 }] }
+    ],
     ['negative times', { models: [{ ...content.models[0]!, layerMs: -1 }] }],
     ['times that are no numbers', { models: [{ ...content.models[0]!, visitMs: Number.NaN }] }],
     ['layers beyond the model', { models: [{ ...content.models[0]!, held: [{ start: 0, end: 7 }] }] }],
@@ -225,7 +231,7 @@ describe('a record', () => {
       const data = Buffer.concat([Buffer.from('skein-record:'), payload])
       return SignedRecord.encode({ payload, signature: toySignature(b, data) as Uint8Array<ArrayBuffer> })
     }
-    const stage = { model: new Uint8Array(31), start: 0, end: 1, serving: true, cacheBytesFree: 0 }
+    const stage = { model: new Uint8Array(31), start: 0, end: 1, serving: true, cacheBytesFree: 0, sessions: 0 }
     expect(readRecord(seal({ seq: 1 })).verified(verify).seq).toBe(1)
     expect(() => readRecord(seal({ seq: 1, stages: [stage] })).verified(verify)).toThrow('32')
     // Fields 7 and 2 once more, as the varint of 2^60.

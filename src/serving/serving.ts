@@ -1,0 +1,313 @@
+/**
+ * The models that this peer serves, each with its share of one budget: adds and drops them while the peer runs, looks for those
+ * that are not here, and says of all of them in one announcement what they hold and serve.
+ */
+import type { ModelId, Range } from '../base/ids.ts'
+import { type End, endAll } from '../base/ends.ts'
+import { reasonOf } from '../base/reason.ts'
+import type { Keeping } from '../disk/keeping.ts'
+import { type EngineFactory, engineFor } from '../engine/factory.ts'
+import { EngineError, InvalidOptionError } from '../errors.ts'
+import { servedModelsMax } from '../limits.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Searches } from '../route/searches.ts'
+import type { StageService } from '../stage/service.ts'
+import type { Supply } from '../supply/service.ts'
+import type { StageOffer } from '../swarm/record.ts'
+import type { Swarm } from '../swarm/service.ts'
+import { Demand } from './demand.ts'
+import type { Seeker } from './seeker.ts'
+import { type FetchStatus, ServedModel, type ShardFetch } from './served-model.ts'
+import { checkBudget, claimOf, shapeOf } from './shape.ts'
+import { Shares } from './sharing.ts'
+
+export interface ServingInit {
+  /** Where engines keep what they have measured. */
+  readonly dataDir: string
+  readonly keeping: Keeping
+  readonly store: ModelStore
+  readonly swarm: Swarm
+  readonly stages: StageService
+  readonly supply: Supply
+  readonly seeker: Seeker
+  /** What computes, in order of preference. */
+  readonly engines: readonly EngineFactory[]
+  readonly threads: number
+  /** For weights and caches of all models; 0 for a peer that holds no layers. */
+  readonly budgetBytes: number
+  readonly searches: Searches
+  readonly onWarning: (message: string) => void
+  /** A stage began or ceased to serve. */
+  readonly onStage: (stage: StageOffer) => void
+  /** Shards are fetched from other peers, or have come. */
+  readonly onFetch: (fetch: ShardFetch) => void
+}
+
+/** A model that is not here yet. */
+interface Sought {
+  /** Why, in one sentence. */
+  state: string
+  /** It is because the name is that of more than one model. */
+  unclear: boolean
+  readonly abort: AbortController
+  done: Promise<void>
+}
+
+export class Serving {
+  readonly #init: ServingInit
+  /** In the order in which they came. */
+  readonly #models = new Map<ModelId, ServedModel>()
+  /** By the name or id that was asked for. */
+  readonly #sought = new Map<string, Sought>()
+  readonly #shares = new Shares()
+  readonly #demand = new Demand()
+  #provided = ''
+  #stopped = false
+
+  constructor(init: ServingInit) {
+    this.#init = init
+    init.swarm.announce({ budgetBytes: init.budgetBytes })
+  }
+
+  get models(): readonly ServedModel[] {
+    return [...this.#models.values()]
+  }
+
+  /** Stages of all models that are loaded or being loaded, as the record says it. */
+  get offers(): StageOffer[] {
+    return this.models.flatMap(({ offers }) => offers)
+  }
+
+  /** Resident bytes of the loaded stages, their reserves included. */
+  get usedBytes(): number {
+    return this.models.reduce((sum, { usedBytes }) => sum + usedBytes, 0)
+  }
+
+  /** Shards that are being fetched, of each model that lacks some. */
+  get fetching(): FetchStatus[] {
+    return this.models.flatMap(({ fetching }) => fetching ?? [])
+  }
+
+  /** Why models are not here yet, a sentence each. */
+  get seeking(): { readonly state: string; readonly unclear: boolean }[] {
+    return [...this.#sought.values()].map(({ state, unclear }) => ({ state, unclear }))
+  }
+
+  get(model: ModelId): ServedModel | undefined {
+    return this.#models.get(model)
+  }
+
+  /**
+   * Serves a model from now on. One that is served already stays as it is.
+   *
+   * @param options.pinned exactly these layers, half-open, instead of what placement decides
+   * @throws {EngineError} when no engine supports it, or the engine cannot run here.
+   * @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve that part of it, or none.
+   * @throws the signal's reason.
+   */
+  async add(model: StoredModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+    const { budgetBytes } = this.#init
+    const engines = this.check(model, pinned)
+    if (this.#models.has(model.id)) return
+    if (this.#models.size >= servedModelsMax) {
+      throw new InvalidOptionError(`a peer serves at most ${servedModelsMax} models: drop one of them first`)
+    }
+    const { dataDir, keeping, store, swarm, stages, supply, threads, searches, onWarning, onStage, onFetch } =
+      this.#init
+    const held = await store.held(model)
+    signal.throwIfAborted()
+    if (this.#models.has(model.id)) return
+    const served = new ServedModel(
+      {
+        dataDir,
+        keeping,
+        engines,
+        store,
+        model,
+        swarm,
+        stages,
+        supply,
+        budgetBytes: 0,
+        roomBytes: () => budgetBytes - this.#heldBytes(model.id),
+        pinned,
+        threads,
+        searches,
+        onWarning,
+        onChange: () => this.#announce(),
+        onStage,
+        onFetch
+      },
+      held
+    )
+    this.#models.set(model.id, served)
+    this.#share()
+    try {
+      await served.start({ signal })
+    } catch (error) {
+      await this.#drop(served)
+      throw error
+    }
+  }
+
+  /**
+   * Serves a model once a live peer offers it; what it waits for is told by `seeking` and by warnings.
+   *
+   * @param nameOrId as with `generate`
+   */
+  seek(nameOrId: string, { pinned }: { pinned: Range | null }): void {
+    if (this.#sought.has(nameOrId) || this.#stopped) return
+    const abort = new AbortController()
+    const state = `looking for the model '${nameOrId}'`
+    const sought: Sought = { state, unclear: false, abort, done: Promise.resolve() }
+    this.#sought.set(nameOrId, sought)
+    sought.done = this.#find(nameOrId, sought, pinned)
+  }
+
+  /**
+   * Serves a model no longer: its stages go at once, sessions on them find others. True when there was such a model.
+   *
+   * @param nameOrId a served model's name, id or the beginning of one, or what is being looked for
+   */
+  async remove(nameOrId: string): Promise<boolean> {
+    const sought = this.#sought.get(nameOrId)
+    if (sought !== undefined) {
+      sought.abort.abort(new Error(`${nameOrId} is not to be served any more`))
+      await sought.done
+      this.#sought.delete(nameOrId)
+      return true
+    }
+    const named = this.models.filter(({ stored }) => stored.manifest.name === nameOrId)
+    const found =
+      named.length > 0
+        ? named
+        : this.models.filter(({ shape }) => /^[0-9a-f]{6,64}$/.test(nameOrId) && shape.id.startsWith(nameOrId))
+    if (found.length > 1) {
+      const list = found.map(({ stored, shape }) => `${stored.manifest.name} (${shape.id.slice(0, 12)})`).join(', ')
+      throw new InvalidOptionError(`'${nameOrId}' names several models that are served here: ${list}; give an id`)
+    }
+    const [served] = found
+    if (served === undefined) return false
+    await this.#drop(served)
+    return true
+  }
+
+  /** A session of a model begins here, whoever computes it: the swarm learns how much it is asked for. */
+  asked(model: ModelId): void {
+    this.#demand.asked(model, performance.now())
+  }
+
+  /** To be called when a record, a connection or the number of sessions has changed. */
+  changed(): void {
+    this.#share()
+    for (const { placement } of this.models) placement.changed()
+  }
+
+  /** Says again what is loaded and how much room there is. */
+  announce(): void {
+    this.#announce()
+  }
+
+  /**
+   * The engine that serves a model here.
+   * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve
+   *   that part of it.
+   */
+  check(model: StoredModel, pinned: Range | null): EngineFactory {
+    return checkServable(model, { engines: this.#init.engines, budgetBytes: this.#init.budgetBytes, pinned })
+  }
+
+  /** Stops planning, then ends all stages. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const { abort } of this.#sought.values()) abort.abort(new Error('the peer is stopping'))
+    await Promise.all([...this.#sought.values()].map(({ done }) => done))
+    await endAll(
+      this.models.map(
+        (served): End =>
+          () =>
+            this.#drop(served)
+      )
+    )
+  }
+
+  async #find(nameOrId: string, sought: Sought, pinned: Range | null): Promise<void> {
+    const { seeker, onWarning } = this.#init
+    const { signal } = sought.abort
+    const onState = (message: string, unclear = false): void => {
+      sought.state = message
+      sought.unclear = unclear
+      onWarning(message)
+    }
+    try {
+      await this.add(await seeker.seek(nameOrId, { signal, onState }), { pinned, signal })
+      this.#sought.delete(nameOrId)
+    } catch (error) {
+      // What it cannot serve it can still ask others about.
+      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${reasonOf(error)}`)
+    }
+  }
+
+  async #drop(served: ServedModel): Promise<void> {
+    try {
+      await served.stop()
+    } finally {
+      this.#models.delete(served.shape.id)
+      this.#share()
+      this.#announce()
+    }
+  }
+
+  /** Shares the budget out anew where that is due. */
+  #share(): void {
+    const { swarm, budgetBytes } = this.#init
+    const demand = (model: ModelId): number =>
+      swarm.records().reduce((sum, { record }) => {
+        return sum + (record.models.find(offer => offer.model === model)?.demand ?? 0)
+      }, 0)
+    const claims = this.models.map(({ shape, pinned }) => claimOf(shape, { pinned, demand: demand(shape.id) }))
+    if (!this.#shares.look(budgetBytes, claims, performance.now())) return
+    for (const served of this.models) served.budgetBytes = this.#shares.of(served.shape.id)
+  }
+
+  /** Memory of all models but one. */
+  #heldBytes(but: ModelId): number {
+    return this.models.reduce((sum, { shape, heldBytes }) => sum + (shape.id === but ? 0 : heldBytes), 0)
+  }
+
+  #announce(): void {
+    const { swarm, stages } = this.#init
+    const nowMs = performance.now()
+    const models = this.models.flatMap(({ offer }) =>
+      offer === undefined ? [] : [{ ...offer, demand: this.#demand.of(offer.model, nowMs) }]
+    )
+    stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
+    swarm.announce({ models, stages: this.offers })
+    // Records say it at once; the DHT is for those who come later, and takes its time.
+    const shards = [...new Set(this.models.flatMap(({ held }) => held.map(({ sha256 }) => sha256)))]
+    const provided = shards.join()
+    if (provided === this.#provided) return
+    this.#provided = provided
+    void swarm.provide(shards)
+  }
+}
+
+/**
+ * The engine that serves a model within a budget.
+ * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when the budget cannot hold
+ *   that part of it.
+ */
+export function checkServable(
+  { manifest }: StoredModel,
+  { engines, budgetBytes, pinned }: { engines: readonly EngineFactory[]; budgetBytes: number; pinned: Range | null }
+): EngineFactory {
+  const found = engineFor(engines, manifest)
+  if ('refusal' in found) throw new EngineError(found.refusal)
+  const { layers } = manifest.config
+  if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
+    throw new InvalidOptionError(
+      `layers ${pinned.start}-${pinned.end} are no range of ${manifest.name}, which has layers 0-${layers} (the end is not included)`
+    )
+  }
+  checkBudget(shapeOf(manifest, found.factory.footprint(manifest)), budgetBytes, pinned)
+  return found.factory
+}
