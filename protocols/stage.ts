@@ -552,81 +552,18 @@ export namespace StageFrame {
     return _codec
   }
 
-  export interface StageFrameOpenSessionFieldEvent {
-    field: '$.open.session'
+  export interface StageFrameOpenTermsFieldEvent {
+    field: '$.open.terms'
     value: Uint8Array<ArrayBuffer>
   }
 
-  export interface StageFrameOpenEpochFieldEvent {
-    field: '$.open.epoch'
-    value: number
-  }
-
-  export interface StageFrameOpenModelFieldEvent {
-    field: '$.open.model'
+  export interface StageFrameOpenSignatureFieldEvent {
+    field: '$.open.signature'
     value: Uint8Array<ArrayBuffer>
-  }
-
-  export interface StageFrameOpenRoutePeerFieldEvent {
-    field: '$.open.route[].peer'
-    value: Uint8Array<ArrayBuffer>
-    index: number
-  }
-
-  export interface StageFrameOpenRouteStartFieldEvent {
-    field: '$.open.route[].start'
-    value: number
-    index: number
-  }
-
-  export interface StageFrameOpenRouteEndFieldEvent {
-    field: '$.open.route[].end'
-    value: number
-    index: number
   }
 
   export interface StageFrameOpenHopFieldEvent {
     field: '$.open.hop'
-    value: number
-  }
-
-  export interface StageFrameOpenDriverFieldEvent {
-    field: '$.open.driver'
-    value: Uint8Array<ArrayBuffer>
-  }
-
-  export interface StageFrameOpenTokensMaxFieldEvent {
-    field: '$.open.tokensMax'
-    value: number
-  }
-
-  export interface StageFrameOpenSamplingTemperatureFieldEvent {
-    field: '$.open.sampling.temperature'
-    value: number
-  }
-
-  export interface StageFrameOpenSamplingTopPFieldEvent {
-    field: '$.open.sampling.topP'
-    value: number
-  }
-
-  export interface StageFrameOpenSamplingTopKFieldEvent {
-    field: '$.open.sampling.topK'
-    value: number
-  }
-
-  export interface StageFrameOpenSamplingSeedFieldEvent {
-    field: '$.open.sampling.seed'
-    value: number
-  }
-
-  export interface StageFrameOpenKeepFieldEvent {
-    field: '$.open.keep'
-    value: number
-  }
-
-  export interface StageFrameOpenPrepareFieldEvent {
-    field: '$.open.prepare'
     value: number
   }
 
@@ -790,42 +727,14 @@ export namespace StageFrame {
     value: number
   }
 
-  export interface StageFramePrepareNextFieldEvent {
-    field: '$.prepare.next'
-    value: number
-  }
-
-  export interface StageFramePrepareRoutePeerFieldEvent {
-    field: '$.prepare.route[].peer'
+  export interface StageFramePrepareTermsFieldEvent {
+    field: '$.prepare.terms'
     value: Uint8Array<ArrayBuffer>
-    index: number
   }
 
-  export interface StageFramePrepareRouteStartFieldEvent {
-    field: '$.prepare.route[].start'
-    value: number
-    index: number
-  }
-
-  export interface StageFramePrepareRouteEndFieldEvent {
-    field: '$.prepare.route[].end'
-    value: number
-    index: number
-  }
-
-  export interface StageFramePrepareFromFieldEvent {
-    field: '$.prepare.from'
-    value: number
-  }
-
-  export interface StageFramePrepareToFieldEvent {
-    field: '$.prepare.to'
-    value: number
-  }
-
-  export interface StageFramePrepareKeepFieldEvent {
-    field: '$.prepare.keep'
-    value: number
+  export interface StageFramePrepareSignatureFieldEvent {
+    field: '$.prepare.signature'
+    value: Uint8Array<ArrayBuffer>
   }
 
   export interface StageFramePreparedEpochFieldEvent {
@@ -911,22 +820,15 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenSessionFieldEvent | StageFrameOpenEpochFieldEvent | StageFrameOpenModelFieldEvent | StageFrameOpenRoutePeerFieldEvent | StageFrameOpenRouteStartFieldEvent | StageFrameOpenRouteEndFieldEvent | StageFrameOpenHopFieldEvent | StageFrameOpenDriverFieldEvent | StageFrameOpenTokensMaxFieldEvent | StageFrameOpenSamplingTemperatureFieldEvent | StageFrameOpenSamplingTopPFieldEvent | StageFrameOpenSamplingTopKFieldEvent | StageFrameOpenSamplingSeedFieldEvent | StageFrameOpenKeepFieldEvent | StageFrameOpenPrepareFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareNextFieldEvent | StageFramePrepareRoutePeerFieldEvent | StageFramePrepareRouteStartFieldEvent | StageFramePrepareRouteEndFieldEvent | StageFramePrepareFromFieldEvent | StageFramePrepareToFieldEvent | StageFramePrepareKeepFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
 
 export interface Open {
-  session: Uint8Array<ArrayBuffer>
-  epoch: number
-  model: Uint8Array<ArrayBuffer>
-  route: Hop[]
+  terms: Uint8Array<ArrayBuffer>
+  signature: Uint8Array<ArrayBuffer>
   hop: number
-  driver: Uint8Array<ArrayBuffer>
-  tokensMax: number
-  sampling?: Sampling
-  keep: number
-  prepare: number
 }
 
 export namespace Open {
@@ -935,6 +837,148 @@ export namespace Open {
   export const codec = (): Codec<Open> => {
     if (_codec == null) {
       _codec = message<Open>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.terms != null && obj.terms.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.terms)
+        }
+
+        if ((obj.signature != null && obj.signature.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.signature)
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.hop)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          terms: uint8ArrayAlloc(0),
+          signature: uint8ArrayAlloc(0),
+          hop: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.terms = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.signature = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.hop = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.terms`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.signature`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface OpenTermsFieldEvent {
+    field: '$.terms'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface OpenSignatureFieldEvent {
+    field: '$.signature'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface OpenHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export function encode (obj: Partial<Open>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Open.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Open {
+    return decodeMessage(buf, Open.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenTermsFieldEvent | OpenSignatureFieldEvent | OpenHopFieldEvent> {
+    return streamMessage(buf, Open.codec(), opts)
+  }
+}
+
+export interface Terms {
+  session: Uint8Array<ArrayBuffer>
+  epoch: number
+  model: Uint8Array<ArrayBuffer>
+  route: Hop[]
+  driver: Uint8Array<ArrayBuffer>
+  tokensMax: number
+  sampling?: Sampling
+  keep: number
+  from: number
+  to: number
+}
+
+export namespace Terms {
+  let _codec: Codec<Terms>
+
+  export const codec = (): Codec<Terms> => {
+    if (_codec == null) {
+      _codec = message<Terms>((obj, w, opts = {}) => {
         if (opts.lengthDelimited !== false) {
           w.fork()
         }
@@ -961,34 +1005,34 @@ export namespace Open {
           }
         }
 
-        if ((obj.hop != null && obj.hop !== 0)) {
-          w.uint32(40)
-          w.uint32(obj.hop)
-        }
-
         if ((obj.driver != null && obj.driver.byteLength > 0)) {
-          w.uint32(50)
+          w.uint32(42)
           w.bytes(obj.driver)
         }
 
         if ((obj.tokensMax != null && obj.tokensMax !== 0)) {
-          w.uint32(56)
+          w.uint32(48)
           w.uint32(obj.tokensMax)
         }
 
         if (obj.sampling != null) {
-          w.uint32(66)
+          w.uint32(58)
           Sampling.codec().encode(obj.sampling, w)
         }
 
         if ((obj.keep != null && obj.keep !== 0)) {
-          w.uint32(72)
+          w.uint32(64)
           w.uint32(obj.keep)
         }
 
-        if ((obj.prepare != null && obj.prepare !== 0)) {
+        if ((obj.from != null && obj.from !== 0)) {
+          w.uint32(72)
+          w.uint32(obj.from)
+        }
+
+        if ((obj.to != null && obj.to !== 0)) {
           w.uint32(80)
-          w.uint32(obj.prepare)
+          w.uint32(obj.to)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1000,11 +1044,11 @@ export namespace Open {
           epoch: 0,
           model: uint8ArrayAlloc(0),
           route: [],
-          hop: 0,
           driver: uint8ArrayAlloc(0),
           tokensMax: 0,
           keep: 0,
-          prepare: 0
+          from: 0,
+          to: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1036,29 +1080,29 @@ export namespace Open {
               break
             }
             case 5: {
-              obj.hop = reader.uint32()
-              break
-            }
-            case 6: {
               obj.driver = reader.bytes()
               break
             }
-            case 7: {
+            case 6: {
               obj.tokensMax = reader.uint32()
               break
             }
-            case 8: {
+            case 7: {
               obj.sampling = Sampling.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.sampling
               })
               break
             }
-            case 9: {
+            case 8: {
               obj.keep = reader.uint32()
               break
             }
+            case 9: {
+              obj.from = reader.uint32()
+              break
+            }
             case 10: {
-              obj.prepare = reader.uint32()
+              obj.to = reader.uint32()
               break
             }
             default: {
@@ -1121,42 +1165,42 @@ export namespace Open {
             }
             case 5: {
               yield {
-                field: `${prefix}.hop`,
-                value: reader.uint32()
-              }
-              break
-            }
-            case 6: {
-              yield {
                 field: `${prefix}.driver`,
                 value: reader.bytes()
               }
               break
             }
-            case 7: {
+            case 6: {
               yield {
                 field: `${prefix}.tokensMax`,
                 value: reader.uint32()
               }
               break
             }
-            case 8: {
+            case 7: {
               yield * Sampling.codec().stream(reader, reader.uint32(), `${prefix}.sampling`, {
                 limits: opts.limits?.sampling
               })
 
               break
             }
-            case 9: {
+            case 8: {
               yield {
                 field: `${prefix}.keep`,
                 value: reader.uint32()
               }
               break
             }
+            case 9: {
+              yield {
+                field: `${prefix}.from`,
+                value: reader.uint32()
+              }
+              break
+            }
             case 10: {
               yield {
-                field: `${prefix}.prepare`,
+                field: `${prefix}.to`,
                 value: reader.uint32()
               }
               break
@@ -1173,94 +1217,94 @@ export namespace Open {
     return _codec
   }
 
-  export interface OpenSessionFieldEvent {
+  export interface TermsSessionFieldEvent {
     field: '$.session'
     value: Uint8Array<ArrayBuffer>
   }
 
-  export interface OpenEpochFieldEvent {
+  export interface TermsEpochFieldEvent {
     field: '$.epoch'
     value: number
   }
 
-  export interface OpenModelFieldEvent {
+  export interface TermsModelFieldEvent {
     field: '$.model'
     value: Uint8Array<ArrayBuffer>
   }
 
-  export interface OpenRoutePeerFieldEvent {
+  export interface TermsRoutePeerFieldEvent {
     field: '$.route[].peer'
     value: Uint8Array<ArrayBuffer>
     index: number
   }
 
-  export interface OpenRouteStartFieldEvent {
+  export interface TermsRouteStartFieldEvent {
     field: '$.route[].start'
     value: number
     index: number
   }
 
-  export interface OpenRouteEndFieldEvent {
+  export interface TermsRouteEndFieldEvent {
     field: '$.route[].end'
     value: number
     index: number
   }
 
-  export interface OpenHopFieldEvent {
-    field: '$.hop'
-    value: number
-  }
-
-  export interface OpenDriverFieldEvent {
+  export interface TermsDriverFieldEvent {
     field: '$.driver'
     value: Uint8Array<ArrayBuffer>
   }
 
-  export interface OpenTokensMaxFieldEvent {
+  export interface TermsTokensMaxFieldEvent {
     field: '$.tokensMax'
     value: number
   }
 
-  export interface OpenSamplingTemperatureFieldEvent {
+  export interface TermsSamplingTemperatureFieldEvent {
     field: '$.sampling.temperature'
     value: number
   }
 
-  export interface OpenSamplingTopPFieldEvent {
+  export interface TermsSamplingTopPFieldEvent {
     field: '$.sampling.topP'
     value: number
   }
 
-  export interface OpenSamplingTopKFieldEvent {
+  export interface TermsSamplingTopKFieldEvent {
     field: '$.sampling.topK'
     value: number
   }
 
-  export interface OpenSamplingSeedFieldEvent {
+  export interface TermsSamplingSeedFieldEvent {
     field: '$.sampling.seed'
     value: number
   }
 
-  export interface OpenKeepFieldEvent {
+  export interface TermsKeepFieldEvent {
     field: '$.keep'
     value: number
   }
 
-  export interface OpenPrepareFieldEvent {
-    field: '$.prepare'
+  export interface TermsFromFieldEvent {
+    field: '$.from'
     value: number
   }
 
-  export function encode (obj: Partial<Open>): Uint8Array<ArrayBuffer> {
-    return encodeMessage(obj, Open.codec())
+  export interface TermsToFieldEvent {
+    field: '$.to'
+    value: number
   }
 
-  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Open {
-    return decodeMessage(buf, Open.codec(), opts)
+  export function encode (obj: Partial<Terms>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Terms.codec())
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Open>): Generator<OpenSessionFieldEvent | OpenEpochFieldEvent | OpenModelFieldEvent | OpenRoutePeerFieldEvent | OpenRouteStartFieldEvent | OpenRouteEndFieldEvent | OpenHopFieldEvent | OpenDriverFieldEvent | OpenTokensMaxFieldEvent | OpenSamplingTemperatureFieldEvent | OpenSamplingTopPFieldEvent | OpenSamplingTopKFieldEvent | OpenSamplingSeedFieldEvent | OpenKeepFieldEvent | OpenPrepareFieldEvent> {
-    return streamMessage(buf, Open.codec(), opts)
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Terms {
+    return decodeMessage(buf, Terms.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent> {
+    return streamMessage(buf, Terms.codec(), opts)
   }
 }
 
@@ -2780,11 +2824,8 @@ export namespace HopStats {
 export interface Prepare {
   epoch: number
   hop: number
-  next: number
-  route: Hop[]
-  from: number
-  to: number
-  keep: number
+  terms: Uint8Array<ArrayBuffer>
+  signature: Uint8Array<ArrayBuffer>
 }
 
 export namespace Prepare {
@@ -2807,31 +2848,14 @@ export namespace Prepare {
           w.uint32(obj.hop)
         }
 
-        if ((obj.next != null && obj.next !== 0)) {
-          w.uint32(24)
-          w.uint32(obj.next)
+        if ((obj.terms != null && obj.terms.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.terms)
         }
 
-        if (obj.route != null && obj.route.length > 0) {
-          for (const value of obj.route) {
-            w.uint32(34)
-            Hop.codec().encode(value, w)
-          }
-        }
-
-        if ((obj.from != null && obj.from !== 0)) {
-          w.uint32(40)
-          w.uint32(obj.from)
-        }
-
-        if ((obj.to != null && obj.to !== 0)) {
-          w.uint32(48)
-          w.uint32(obj.to)
-        }
-
-        if ((obj.keep != null && obj.keep !== 0)) {
-          w.uint32(56)
-          w.uint32(obj.keep)
+        if ((obj.signature != null && obj.signature.byteLength > 0)) {
+          w.uint32(34)
+          w.bytes(obj.signature)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -2841,11 +2865,8 @@ export namespace Prepare {
         const obj: any = {
           epoch: 0,
           hop: 0,
-          next: 0,
-          route: [],
-          from: 0,
-          to: 0,
-          keep: 0
+          terms: uint8ArrayAlloc(0),
+          signature: uint8ArrayAlloc(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2863,29 +2884,11 @@ export namespace Prepare {
               break
             }
             case 3: {
-              obj.next = reader.uint32()
+              obj.terms = reader.bytes()
               break
             }
             case 4: {
-              if (opts.limits?.route != null && obj.route.length === opts.limits.route) {
-                throw new MaxLengthError('Decode error - repeated field "route" had too many elements')
-              }
-
-              obj.route.push(Hop.codec().decode(reader, reader.uint32(), {
-                limits: opts.limits?.route$
-              }))
-              break
-            }
-            case 5: {
-              obj.from = reader.uint32()
-              break
-            }
-            case 6: {
-              obj.to = reader.uint32()
-              break
-            }
-            case 7: {
-              obj.keep = reader.uint32()
+              obj.signature = reader.bytes()
               break
             }
             default: {
@@ -2897,10 +2900,6 @@ export namespace Prepare {
 
         return obj
       }, function * (reader, length, prefix, opts = {}) {
-        const obj = {
-          route: 0
-        }
-
         const end = length == null ? reader.len : reader.pos + length
 
         while (reader.pos < end) {
@@ -2923,47 +2922,15 @@ export namespace Prepare {
             }
             case 3: {
               yield {
-                field: `${prefix}.next`,
-                value: reader.uint32()
+                field: `${prefix}.terms`,
+                value: reader.bytes()
               }
               break
             }
             case 4: {
-              if (opts.limits?.route != null && obj.route === opts.limits.route) {
-                throw new MaxLengthError('Streaming decode error - repeated field "route" had too many elements')
-              }
-
-              for (const evt of Hop.codec().stream(reader, reader.uint32(), `${prefix}.route[]`, {
-                limits: opts.limits?.route$
-              })) {
-                yield {
-                  ...evt,
-                  index: obj.route
-                }
-              }
-
-              obj.route++
-
-              break
-            }
-            case 5: {
               yield {
-                field: `${prefix}.from`,
-                value: reader.uint32()
-              }
-              break
-            }
-            case 6: {
-              yield {
-                field: `${prefix}.to`,
-                value: reader.uint32()
-              }
-              break
-            }
-            case 7: {
-              yield {
-                field: `${prefix}.keep`,
-                value: reader.uint32()
+                field: `${prefix}.signature`,
+                value: reader.bytes()
               }
               break
             }
@@ -2989,42 +2956,14 @@ export namespace Prepare {
     value: number
   }
 
-  export interface PrepareNextFieldEvent {
-    field: '$.next'
-    value: number
-  }
-
-  export interface PrepareRoutePeerFieldEvent {
-    field: '$.route[].peer'
+  export interface PrepareTermsFieldEvent {
+    field: '$.terms'
     value: Uint8Array<ArrayBuffer>
-    index: number
   }
 
-  export interface PrepareRouteStartFieldEvent {
-    field: '$.route[].start'
-    value: number
-    index: number
-  }
-
-  export interface PrepareRouteEndFieldEvent {
-    field: '$.route[].end'
-    value: number
-    index: number
-  }
-
-  export interface PrepareFromFieldEvent {
-    field: '$.from'
-    value: number
-  }
-
-  export interface PrepareToFieldEvent {
-    field: '$.to'
-    value: number
-  }
-
-  export interface PrepareKeepFieldEvent {
-    field: '$.keep'
-    value: number
+  export interface PrepareSignatureFieldEvent {
+    field: '$.signature'
+    value: Uint8Array<ArrayBuffer>
   }
 
   export function encode (obj: Partial<Prepare>): Uint8Array<ArrayBuffer> {
@@ -3035,7 +2974,7 @@ export namespace Prepare {
     return decodeMessage(buf, Prepare.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepare>): Generator<PrepareEpochFieldEvent | PrepareHopFieldEvent | PrepareNextFieldEvent | PrepareRoutePeerFieldEvent | PrepareRouteStartFieldEvent | PrepareRouteEndFieldEvent | PrepareFromFieldEvent | PrepareToFieldEvent | PrepareKeepFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Prepare>): Generator<PrepareEpochFieldEvent | PrepareHopFieldEvent | PrepareTermsFieldEvent | PrepareSignatureFieldEvent> {
     return streamMessage(buf, Prepare.codec(), opts)
   }
 }

@@ -43,6 +43,7 @@ import { shardsProtocol } from '../src/supply/frame.ts'
 import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
 import type { KnownRecord } from '../src/swarm/records.ts'
 import { AliveRun } from './alive.ts'
+import { signerOf, verify } from './cast.ts'
 import { HearsayMembership, type Membership, RecordsMembership } from './membership.ts'
 import type { Promises } from './promises.ts'
 import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
@@ -112,6 +113,8 @@ export interface BrainHost {
 interface Place {
   readonly loaded: Loaded
   readonly session: SessionId
+  /** What its engine knows it by. */
+  readonly cache: SessionId
   isRunning: boolean
   isEnding: boolean
   onIdle: (() => void) | undefined
@@ -205,7 +208,7 @@ export class Brain {
 
   constructor(host: BrainHost) {
     this.#host = host
-    this.#stages = new Stages({ self: host.self, retainBytesMax: 0 })
+    this.#stages = new Stages({ self: host.self, retainBytesMax: 0, verify })
     this.#planner = new Planner(host.self, host.nowMs(), this.#searches)
     this.#presence = new Presence(host.self)
     const membershipHost = {
@@ -278,8 +281,8 @@ export class Brain {
   }
 
   /** Whether a session has a cache at a stage here. */
-  hasCache(session: SessionId, { start, end }: Range): boolean {
-    return this.#places.has(`${session}/${start}-${end}`)
+  hasCache(driver: PeerId, session: SessionId, { start, end }: Range): boolean {
+    return this.#places.has(`${driver}/${session}/${start}-${end}`)
   }
 
   /** Computing that its stages still have before them. */
@@ -651,11 +654,12 @@ export class Brain {
     try {
       const frame = decodeFrame(bytes)
       if (frame?.kind === 'open') {
-        const opened = { session: frame.session, epoch: frame.epoch, keep: frame.keep }
+        const { session, driver, epoch, keep, route } = frame.terms
+        const opened = { session, epoch, keep }
         this.#opened.set(link, opened)
-        const hop = frame.route[frame.hop]
+        const hop = route[frame.hop]
         if (hop === undefined) return
-        const seat = `${frame.session}/${hop.start}-${hop.end}`
+        const seat = `${driver}/${session}/${hop.start}-${hop.end}`
         const before = this.#seatOpened.get(seat)
         if (before === undefined || before.epoch < opened.epoch) {
           this.#seatOpened.set(seat, opened)
@@ -768,7 +772,7 @@ export class Brain {
   }
 
   #open(effect: StageEffect & { kind: 'open-engine' }): void {
-    const { seat, stage, session, tokensMax, sampling } = effect
+    const { seat, stage, session, cache, tokensMax, sampling } = effect
     const loaded = this.#loaded.find(each => sameRange(each.range, stage))!
     // What is being freed makes room first.
     if (loaded.freeing > 0) {
@@ -780,7 +784,7 @@ export class Brain {
     }
     const engine = loaded.engine!
     try {
-      engine.openNow(session, { tokensMax, sampling })
+      engine.openNow(cache, { tokensMax, sampling })
     } catch (error) {
       const noRoom = error instanceof NoRoomError
       const { message } = error as Error
@@ -791,12 +795,12 @@ export class Brain {
       return
     }
     loaded.places++
-    const place: Place = { loaded, session, isRunning: true, isEnding: false, onIdle: undefined, valid: 0 }
+    const place: Place = { loaded, session, cache, isRunning: true, isEnding: false, onIdle: undefined, valid: 0 }
     this.#places.set(seat, place)
     this.#checkBudget()
     this.#host.after(0.2, () => {
       this.#idle(place)
-      this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 })
+      this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 })
     })
   }
 
@@ -810,11 +814,11 @@ export class Brain {
     const promises: Promises = this.#host.promises
     const place = this.#places.get(seat)
     if (place === undefined) promises.broken('ghost', `${name} computes for seat ${seat}, which is free`)
-    const { loaded, session } = place
+    const { loaded, session, cache } = place
     const engine = loaded.engine!
     const opened = this.#seatOpened.get(seat)
     if (opened !== undefined) {
-      promises.step(self, loaded.range.start, opened.epoch, opened.keep, place.valid, step)
+      promises.step(self, loaded.range.start, opened.epoch, opened.keep, place.valid, { ...step, session })
     }
     place.isRunning = true
     const nowMs = this.#host.nowMs()
@@ -844,7 +848,7 @@ export class Brain {
       } catch (error) {
         const reason = error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine'
         const { message } = error as Error
-        event = { kind: 'compute-failed', seat, reason, length: engine.length(session) ?? 0, message }
+        event = { kind: 'compute-failed', seat, reason, length: engine.length(cache) ?? 0, message }
       }
       this.#idle(place)
       this.#feed(event)
@@ -863,7 +867,7 @@ export class Brain {
     const free = (): void => {
       // What was computed at the very end is told first, as a promise's next turn would.
       this.#host.after(0, () => {
-        place.loaded.engine!.freeNow(place.session)
+        place.loaded.engine!.freeNow(place.cache)
         this.#places.delete(seat)
         this.#seatOpened.delete(seat)
         place.loaded.places--
@@ -882,6 +886,7 @@ export class Brain {
   ask(ask: SessionAsk): SessionRun {
     const host: SessionHost = {
       self: this.#host.self,
+      sign: signerOf(this.#host.self),
       nowMs: this.#host.nowMs,
       after: this.#host.after,
       openChannel: this.#host.openChannel,

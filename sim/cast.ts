@@ -1,6 +1,7 @@
 /** Identities of simulated peers, and signatures that cost nothing and still tell right from wrong. */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
-import { peerBytes, peerFromBytes, type Sign, type Verify } from '../src/swarm/record.ts'
+import type { Sign, Verify } from '../src/base/signature.ts'
+import { peerBytes, peerFromBytes } from '../src/swarm/record.ts'
 import { type Chance, hashBytes } from './chance.ts'
 
 const prefix = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]

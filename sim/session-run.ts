@@ -1,5 +1,6 @@
 /** One session under way: drives the decider in `session.ts` as the real peer's session service does. */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
+import type { Sign } from '../src/base/signature.ts'
 import { Turns } from '../src/base/turns.ts'
 import type { Sampling } from '../src/engine/engine.ts'
 import type { LossReason } from '../src/errors.ts'
@@ -19,6 +20,7 @@ import type { Channel } from './wire.ts'
 /** What a session needs of the peer that drives it. */
 export interface SessionHost {
   readonly self: PeerId
+  readonly sign: Sign
   readonly nowMs: () => number
   readonly after: (delayMs: number, task: () => void) => void
   readonly openChannel: (
@@ -92,6 +94,7 @@ export class SessionRun {
     this.#host = host
     this.#session = new Session({
       self: host.self,
+      sign: host.sign,
       session: ask.session,
       model: ask.model.id,
       vocab: ask.model.vocab,
@@ -178,6 +181,9 @@ export class SessionRun {
         break
       case 'route':
         this.#askRoute(avoiding(effect, this.#host.suspects()))
+        break
+      case 'admit':
+        this.#host.stages({ kind: 'admit', session: this.ask.session, epoch: effect.epoch, tail: effect.tail })
         break
       case 'connect': {
         const { route } = this.#session

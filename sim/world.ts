@@ -737,7 +737,7 @@ export class World {
       )
       if (!isCalm) return
       this.promises.checks++
-      const left = hops.find(({ hop, peer }) => peer.brain?.hasCache(session, hop) === true)
+      const left = hops.find(({ hop, peer }) => peer.brain?.hasCache(driver.id, session, hop) === true)
       if (left === undefined) return
       this.promises.broken(
         'leak',

@@ -257,12 +257,19 @@ export const hopsMax = 64
  * that move serve two stages for a while, a few at a time. A way that is not kept costs a route only if all kept ones fail.
  */
 export const routeVariantsMax = 8
+/** The terms of an epoch: 64 hops take some 3 kB, and fields of later revisions are passed on. */
+export const termsBytesMax = 16 << 10
 /** One step of 128 tokens at hidden 16,384 in float32 is 8 MiB; the rest is headroom for an Open or a Refuse. */
 export const stageFrameBytesMax = (8 << 20) + 4096
 /** Streams that one peer may hold open at our stages: two per session where it is both upstream and driver. */
 export const stageStreamsPerPeerMax = 256
 /** Sessions at the stages of one peer; caches run out long before, this bounds the book-keeping. */
 export const stageSessionsMax = 512
+/**
+ * Sessions of which a peer remembers the newest epoch when they are gone, so that their terms open nothing again; whose
+ * driver has most of them is forgotten first. Some 200 bytes each.
+ */
+export const sessionMarksMax = 4096
 /** Steps in flight on one stream without an Ack. At decode only every half window is acknowledged: 8 tokens. */
 export const creditStepsMax = 16
 /** Tokens in flight on one stream without an Ack: four full steps keep every hop of a prefill busy. */

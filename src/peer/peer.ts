@@ -40,6 +40,7 @@ import {
 import { createSupply, type Supply } from '../supply/service.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 import { readHardware } from '../swarm/hardware.ts'
+import { verifySignature } from '../swarm/identity.ts'
 import { createSwarm, type Swarm } from '../swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from '../swarm/swarm-file.ts'
 
@@ -455,6 +456,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#stages = await createStageService({
       links: swarm.links,
       retainBytesMax: 0,
+      verify: verifySignature,
       onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
     })
     ends.push(() => this.#stages.stop())
@@ -724,6 +726,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return {
       links: this.#swarm.links,
       stages: this.#stages,
+      sign: this.#swarm.sign,
       tokenizer,
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {

@@ -108,6 +108,8 @@ export type SessionEffect =
       readonly excluded: ReadonlySet<PeerId>
       readonly stuck?: number
     }
+  /** A new epoch's tail: it alone may open the driver's end from now on. */
+  | { readonly kind: 'admit'; readonly epoch: number; readonly tail: PeerId }
   /** Opens the stream to the head of this epoch's route. */
   | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }
   | { readonly kind: 'send'; readonly epoch: number; readonly bytes: Uint8Array }

@@ -5,6 +5,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { pipe } from 'it-pipe'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import type { Sign } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
@@ -20,7 +21,7 @@ import {
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'
-import type { StageService } from '../stage/service.ts'
+import type { Drive, StageService } from '../stage/service.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { SessionEffect, SessionEvent, SessionOutput, Stop } from './event.ts'
@@ -54,6 +55,8 @@ export interface SessionModel {
 export interface SessionParts {
   links: Links
   stages: Pick<StageService, 'drive'>
+  /** Signs as this peer what it gives out to the hops of its routes. */
+  sign: Sign
   tokenizer: SessionTokenizer
   model: SessionModel
   /**
@@ -455,7 +458,7 @@ class Driver {
   readonly #now: () => number
   readonly #session: Session
   readonly #signal: AbortSignal | undefined
-  readonly #drive: { stop(): void }
+  readonly #drive: Drive
   readonly #timer: ReturnType<typeof setInterval>
   readonly #turns = new Turns<SessionEvent>(event => {
     for (const effect of this.#session.handle(event, this.#now())) this.#do(effect)
@@ -489,6 +492,7 @@ class Driver {
     this.#ending = options.ending
     this.#session = new Session({
       self: links.self,
+      sign: parts.sign,
       session,
       model: model.id,
       vocab: model.vocab,
@@ -594,6 +598,9 @@ class Driver {
         this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break
       }
+      case 'admit':
+        this.#drive.admit(effect.epoch, effect.tail)
+        break
       case 'connect':
         this.#parts.onRoute?.(this.#session.route)
         void this.#connect(effect.epoch, effect.peer)

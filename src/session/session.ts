@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import { randomAt } from '../base/rng.ts'
+import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
@@ -47,6 +48,7 @@ import {
   type RefuseFrame,
   type StandingFrame
 } from '../stage/frame.ts'
+import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
 import { Detour, type Stretch } from './detour.ts'
 import type { SessionEffect, SessionEvent, SessionOutcome, Stop } from './event.ts'
 import { LeftOut } from './left-out.ts'
@@ -55,6 +57,8 @@ import { type Delay, Patience, type Speed } from './patience.ts'
 
 export interface SessionInit {
   readonly self: PeerId
+  /** Signs as this peer. */
+  readonly sign: Sign
   readonly session: SessionId
   readonly model: ModelId
   readonly vocab: number
@@ -112,6 +116,8 @@ export class Session {
   /** Every route so far had the numeric classes of the first. */
   #exact = true
   #route: readonly Hop[] = []
+  /** Of the epoch, as they are given out to its hops. */
+  #terms: SignedTerms | undefined
   #connected = false
   /** Valid tokens that hops may hold from older epochs. */
   #keep = 0
@@ -209,7 +215,7 @@ export class Session {
         break
       case 'frame':
         if (event.epoch === this.#epoch) this.#onFrame(event.bytes)
-        else if (event.epoch === this.#feed?.prepare.next) this.#onFeedFrame(event.bytes)
+        else if (event.epoch === this.#feed?.terms.epoch) this.#onFeedFrame(event.bytes)
         break
       case 'start':
         this.#startMs = nowMs
@@ -223,10 +229,10 @@ export class Session {
         break
       case 'connected':
         if (event.epoch === this.#epoch && this.#phase === 'running') this.#onConnected()
-        else if (event.epoch === this.#feed?.prepare.next) this.#onFeedConnected()
+        else if (event.epoch === this.#feed?.terms.epoch) this.#onFeedConnected()
         break
       case 'head-lost':
-        if (event.epoch === this.#feed?.prepare.next) this.#detourFailed(event.epoch)
+        if (event.epoch === this.#feed?.terms.epoch) this.#detourFailed(event.epoch)
         if (event.epoch !== this.#epoch) break
         this.#connected = false
         if (this.#phase === 'running') this.#loseLink(0, event.reason, event.message)
@@ -319,7 +325,16 @@ export class Session {
     this.#isLap = false
     this.#hasLapped = false
     if (isFirst) this.#effects.push({ kind: 'output', output: { kind: 'route', hops: route } })
+    this.#terms = this.#sign({ epoch: this.#epoch, route, keep: this.#keep })
+    // Before any hop hears of the epoch: its tail may be as quick as its head.
+    this.#effects.push({ kind: 'admit', epoch: this.#epoch, tail: route.at(-1)!.peer })
     this.#effects.push({ kind: 'connect', epoch: this.#epoch, peer: route[0]!.peer })
+  }
+
+  /** What the hops of an epoch need to know, in this peer's name. */
+  #sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch'>): SignedTerms {
+    const { self: driver, session, model, tokensMax, sampling, sign } = this.#init
+    return signTerms({ session, model, driver, tokensMax, sampling, ...change }, sign)
   }
 
   #onUnroutable(error: Error): void {
@@ -331,19 +346,7 @@ export class Session {
 
   #onConnected(): void {
     this.#connected = true
-    const { self, session, model, tokensMax, sampling } = this.#init
-    this.#send({
-      kind: 'open',
-      session,
-      epoch: this.#epoch,
-      model,
-      route: this.#route,
-      hop: 0,
-      driver: self,
-      tokensMax,
-      keep: this.#keep,
-      sampling
-    })
+    this.#send({ kind: 'open', hop: 0, terms: this.#terms! })
     this.#pump()
   }
 
@@ -548,34 +551,22 @@ export class Session {
     const keep = this.#ids.length - 1
     for (const stretch of detour.stretches) {
       const hop = detour.feederOf(stretch)
-      const prepare = { kind: 'prepare', epoch, hop: hop ?? 0, route, ...stretch, keep } as const
+      const { from, to, next } = stretch
+      const terms = this.#sign({ epoch: next, route, keep, stretch: { from, to } })
       if (hop !== undefined) {
-        this.#send(prepare)
+        this.#send({ kind: 'prepare', epoch, hop, terms })
         continue
       }
-      this.#feed = new Feed(prepare)
+      this.#feed = new Feed(terms)
       this.#feedConnected = false
-      this.#effects.push({ kind: 'connect', epoch: stretch.next, peer: route[0]!.peer })
+      this.#effects.push({ kind: 'connect', epoch: next, peer: route[0]!.peer })
     }
   }
 
   #onFeedConnected(): void {
-    const { next: epoch, route, to: prepare, keep } = this.#feed!.prepare
-    const { self, session, model, tokensMax, sampling } = this.#init
+    const { terms } = this.#feed!
     this.#feedConnected = true
-    const open = {
-      kind: 'open',
-      session,
-      epoch,
-      model,
-      route,
-      hop: 0,
-      driver: self,
-      tokensMax,
-      keep,
-      sampling
-    } as const
-    this.#send({ ...open, prepare }, epoch)
+    this.#send({ kind: 'open', hop: 0, terms }, terms.epoch)
     this.#pumpFeed()
   }
 
@@ -583,7 +574,7 @@ export class Session {
   #pumpFeed(): void {
     const feed = this.#feed
     if (feed === undefined || !this.#feedConnected) return
-    const epoch = feed.prepare.next
+    const { epoch } = feed.terms
     const end = this.#ids.length - 1
     for (let step = feed.next(end); step !== undefined; step = feed.next(end)) {
       const { position, tokens } = step
@@ -594,7 +585,7 @@ export class Session {
 
   #onFeedFrame(bytes: Uint8Array): void {
     const feed = this.#feed!
-    const { next } = feed.prepare
+    const { epoch: next } = feed.terms
     let fault: { readonly violation: ViolationKind; readonly message: string } | undefined
     try {
       const frame = decodeFrame(bytes)
@@ -616,7 +607,7 @@ export class Session {
       fault = { violation: 'malformed', message: error.message }
     }
     if (fault === undefined) return
-    this.#effects.push({ kind: 'violation', remote: feed.prepare.route[0]!.peer, ...fault })
+    this.#effects.push({ kind: 'violation', remote: feed.terms.route[0]!.peer, ...fault })
     this.#detourFailed(next)
   }
 
@@ -631,7 +622,7 @@ export class Session {
   /** What was prepared stays where it is for a while: the next route may use it. */
   #dropDetour(): void {
     if (this.#detour === undefined) return
-    if (this.#feed !== undefined) this.#effects.push({ kind: 'hang-up', epoch: this.#feed.prepare.next })
+    if (this.#feed !== undefined) this.#effects.push({ kind: 'hang-up', epoch: this.#feed.terms.epoch })
     this.#detour = undefined
     this.#feed = undefined
     this.#detourAtMs = this.#nowMs + detourRetryMs
@@ -950,7 +941,7 @@ export class Session {
     const running = this.#phase === 'running' && this.#connected
     this.#letGo({ frees: true })
     if (this.#feed !== undefined && this.#feedConnected) {
-      const epoch = this.#feed.prepare.next
+      const { epoch } = this.#feed.terms
       this.#send({ kind: 'close', epoch }, epoch)
     }
     this.#dropDetour()

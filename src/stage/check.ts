@@ -1,8 +1,10 @@
 /** What a well-formed frame must still be, given the session and the model it belongs to (promise P10). */
 import type { PeerId } from '../base/ids.ts'
+import type { Verify } from '../base/signature.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
 import type { OpenFrame, PrepareFrame, StepFrame } from './frame.ts'
+import { isGenuine, type SignedTerms } from './terms.ts'
 
 /** What is wrong with a frame. */
 export interface Fault {
@@ -11,8 +13,8 @@ export interface Fault {
 }
 
 /** Checks that an Open is addressed to this peer and comes from the peer that its route says. */
-export function checkOpen(open: OpenFrame, self: PeerId, remote: PeerId): Fault | undefined {
-  const { route, hop, driver } = open
+export function checkOpen({ hop, terms }: OpenFrame, self: PeerId, remote: PeerId): Fault | undefined {
+  const { route, driver } = terms
   const here = hop === route.length ? driver : route[hop]!.peer
   if (here !== self) return { violation: 'invalid', message: `hop ${hop} of the route is ${here}, not this peer` }
   const before = hop === 0 ? driver : route[hop - 1]!.peer
@@ -25,32 +27,56 @@ export function checkOpen(open: OpenFrame, self: PeerId, remote: PeerId): Fault 
   return undefined
 }
 
-/** Checks an Open against the stage it asks for. */
-export function checkOpenForStage(open: OpenFrame, stage: StageFacts): Fault | undefined {
-  const end = open.route.at(-1)!.end
+/** Checks that terms come from the driver that they name: whoever passes them on has checked it, too. */
+export function checkTerms(terms: SignedTerms, verify: Verify): Fault | undefined {
+  if (isGenuine(terms, verify)) return undefined
+  return { violation: 'impostor', message: `the terms of epoch ${terms.epoch} are not signed by ${terms.driver}` }
+}
+
+/** Checks terms against the stage that they ask for. */
+export function checkTermsForStage({ route, tokensMax }: SignedTerms, stage: StageFacts): Fault | undefined {
+  const end = route.at(-1)!.end
   if (end !== stage.layers) {
     return { violation: 'invalid', message: `the route ends at layer ${end}, the model has ${stage.layers}` }
   }
-  if (open.tokensMax > stage.contextMax) {
+  if (tokensMax > stage.contextMax) {
     return {
       violation: 'invalid',
-      message: `the session wants ${open.tokensMax} tokens, the model's context holds ${stage.contextMax}`
+      message: `the session wants ${tokensMax} tokens, the model's context holds ${stage.contextMax}`
     }
   }
   return undefined
 }
 
-/** Checks a Prepare at the hop that it is for: its route must go on from this very stage. */
-export function checkPrepare(prepare: PrepareFrame, self: PeerId, stage: StageFacts): Fault | undefined {
-  const { route, from } = prepare
-  const { peer, start, end } = route[from - 1]!
-  if (peer !== self || start !== stage.start || end !== stage.end) {
-    return invalid(`hop ${from - 1} of the route to prepare is layers ${start}-${end} of ${peer}, not this stage`)
+/** What a session may not change between its epochs. */
+export function whatChanged(before: SignedTerms, terms: SignedTerms): string | undefined {
+  const [a, b] = [before.sampling, terms.sampling]
+  if (terms.model !== before.model) return 'its model'
+  if (terms.tokensMax !== before.tokensMax) return 'its tokensMax'
+  const isSame = a.temperature === b.temperature && a.topP === b.topP && a.topK === b.topK && a.seed === b.seed
+  return isSame ? undefined : 'its sampling'
+}
+
+/**
+ * Checks a Prepare against the epoch that it came in, as every hop on its way can: it goes to the hop before the
+ * stretch, and all else is as it was. Who passes on what is wrong has not looked.
+ */
+export function checkPrepare({ hop, terms }: PrepareFrame, running: SignedTerms): Fault | undefined {
+  const feeder = running.route[hop]
+  if (feeder === undefined) return invalid(`hop ${hop} is to feed a stand-in, the route has ${running.route.length}`)
+  if (terms.session !== running.session || terms.driver !== running.driver) return invalid('another session prepares')
+  const changed = whatChanged(running, terms)
+  if (changed !== undefined) return invalid(`a session that prepares a route keeps ${changed}`)
+  const from = terms.stretch!.from
+  const { peer, start, end } = terms.route[from - 1]!
+  if (peer !== feeder.peer || start !== feeder.start || end !== feeder.end) {
+    return invalid(
+      `hop ${from - 1} of the route to prepare is layers ${start}-${end} of ${peer}, not hop ${hop}'s stage`
+    )
   }
-  if (route.at(-1)!.end !== stage.layers) {
-    return invalid(`the route to prepare ends at layer ${route.at(-1)!.end}, the model has ${stage.layers}`)
-  }
-  return undefined
+  const last = terms.route.at(-1)!.end
+  const layers = running.route.at(-1)!.end
+  return last === layers ? undefined : invalid(`the route to prepare ends at layer ${last}, the model has ${layers}`)
 }
 
 /** Checks a Step against its session. */

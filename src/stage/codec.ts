@@ -2,19 +2,13 @@
  * Bytes to typed frames and back. Everything that can be said about a frame alone is checked here; what
  * depends on the session it belongs to is checked in `check.ts` (promise P10).
  */
-import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { base58btc } from 'multiformats/bases/base58'
 import { StageFrame } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
-import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
 import { attentionBlock, hopsMax, refuseMessageCharsMax } from '../limits.ts'
-import type { Frame, RefuseReason, RouteHop } from './frame.ts'
-
-/** Above any context; below it sums of positions and counts stay exact. */
-const positionMax = 2 ** 31
-const layerMax = 65_536
-const peerBytesMax = 64
+import { check, count, positionMax } from './field.ts'
+import type { Frame, RefuseReason } from './frame.ts'
+import { readTerms } from './terms.ts'
 
 /** Reasons as numbers, as `protocols/stage.proto` lists them. */
 const reasons: Readonly<Record<RefuseReason, number>> = {
@@ -36,10 +30,8 @@ const none = new Uint8Array(0)
 
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
-  open: { route: hopsMax },
   step: { ids: attentionBlock },
-  closed: { hops: hopsMax },
-  prepare: { route: hopsMax }
+  closed: { hops: hopsMax }
 }
 
 /** Encodes one frame. The result is the caller's own. */
@@ -62,21 +54,10 @@ function toWire(frame: Frame): StageFrame {
       return { token: { epoch: frame.epoch, position: frame.position, id: frame.id } }
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
-    case 'open':
-      return {
-        open: {
-          session: fromHex(frame.session),
-          epoch: frame.epoch,
-          model: fromHex(frame.model),
-          route: frame.route.map(fromHop),
-          hop: frame.hop,
-          driver: fromPeer(frame.driver),
-          tokensMax: frame.tokensMax,
-          keep: frame.keep,
-          prepare: frame.prepare ?? 0,
-          sampling: frame.sampling
-        }
-      }
+    case 'open': {
+      const { hop, terms } = frame
+      return { open: { hop, terms: terms.payload, signature: terms.signature } }
+    }
     case 'refuse':
       return {
         refuse: {
@@ -96,8 +77,8 @@ function toWire(frame: Frame): StageFrame {
         }
       }
     case 'prepare': {
-      const { epoch, hop, next, route, from, to, keep } = frame
-      return { prepare: { epoch, hop, next, route: route.map(fromHop), from, to, keep } }
+      const { epoch, hop, terms } = frame
+      return { prepare: { epoch, hop, terms: terms.payload, signature: terms.signature } }
     }
     case 'ask':
       return { ask: { epoch: frame.epoch, round: frame.round } }
@@ -149,7 +130,14 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     check(length <= positionMax, 'lengths are at most 2^31', length)
     return { kind: 'ack', epoch, length, steps, tokens }
   }
-  if (wire.open != null) return fromOpen(wire.open)
+  if (wire.open != null) {
+    const { hop, signature } = wire.open
+    const terms = readTerms(wire.open.terms, signature)
+    check(hop <= terms.route.length, 'the hop lies in the route', hop)
+    const { stretch } = terms
+    check(stretch === undefined || (stretch.from <= hop && hop < stretch.to), 'the hop is one of those prepared', hop)
+    return { kind: 'open', hop, terms }
+  }
   if (wire.refuse != null) {
     const { epoch, hop, reason, length, message } = wire.refuse
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
@@ -182,12 +170,14 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     return { kind: 'standing', ...wire.standing }
   }
   if (wire.prepare != null) {
-    const { epoch, hop, next, from, to, keep } = wire.prepare
-    check(next > epoch, 'a preparation has a higher epoch', next)
+    const { epoch, hop, signature } = wire.prepare
+    const terms = readTerms(wire.prepare.terms, signature)
+    check(terms.epoch > epoch, 'a preparation has a higher epoch', terms.epoch)
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
-    check(from >= 1 && from < to && to <= wire.prepare.route.length, 'the hops to feed lie in the route', from)
-    check(keep < positionMax, 'keep is below 2^31', keep)
-    return { kind: 'prepare', epoch, hop, next, route: toRoute(wire.prepare.route), from, to, keep }
+    // The head of a route is fed by its driver, who needs no frame for it.
+    const from = terms.stretch?.from ?? 0
+    check(from >= 1, 'the hops to feed follow one that feeds them', from)
+    return { kind: 'prepare', epoch, hop, terms }
   }
   if (wire.prepared != null) {
     const { epoch, next, failed, message } = wire.prepared
@@ -197,75 +187,11 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
   return undefined
 }
 
-function fromOpen(open: NonNullable<StageFrame['open']>): Frame {
-  check(open.session.length === 16, 'a session id has 16 bytes', open.session.length)
-  check(open.model.length === 32, 'a model id has 32 bytes', open.model.length)
-  check(open.route.length >= 1, 'a route has a hop', open.route.length)
-  check(open.hop <= open.route.length, 'the hop lies in the route', open.hop)
-  check(open.tokensMax >= 1 && open.tokensMax < positionMax, 'tokensMax is 1 or more', open.tokensMax)
-  check(open.keep < open.tokensMax, 'keep is below tokensMax', open.keep)
-  check(open.prepare === 0 || open.hop < open.prepare, 'a hop that is prepared lies below prepare', open.prepare)
-  check(open.prepare <= open.route.length, 'prepare lies in the route', open.prepare)
-  const route = toRoute(open.route)
-  const { temperature, topP, topK, seed } = open.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0 }
-  check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
-  check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
-  check(topK < positionMax, 'topK is below 2^31', topK)
-  return {
-    kind: 'open',
-    session: bytesToHex(open.session) as SessionId,
-    epoch: open.epoch,
-    model: bytesToHex(open.model) as ModelId,
-    route,
-    hop: open.hop,
-    driver: toPeer(open.driver),
-    tokensMax: open.tokensMax,
-    keep: open.keep,
-    ...(open.prepare === 0 ? {} : { prepare: open.prepare }),
-    sampling: { temperature, topP, topK, seed: count(seed) }
-  }
-}
-
-function toRoute(hops: NonNullable<StageFrame['open']>['route']): RouteHop[] {
-  let at = 0
-  return hops.map(({ peer, start, end }) => {
-    check(start === at && end > start && end <= layerMax, 'hops follow one another from layer 0', start)
-    at = end
-    return { peer: toPeer(peer), start, end }
-  })
-}
-
-function fromHop({ peer, start, end }: RouteHop): NonNullable<StageFrame['open']>['route'][number] {
-  return { peer: fromPeer(peer), start, end }
-}
-
-function check(condition: boolean, rule: string, value: number): asserts condition {
-  if (!condition) throw new ProtocolError(`${rule}, but a frame says ${value}`)
-}
-
 function isAmount(value: number): boolean {
   return Number.isFinite(value) && value >= 0
-}
-
-function count(value: number): number {
-  if (!Number.isSafeInteger(value)) throw new ProtocolError(`${value} is too large for a count or seed`)
-  return value
 }
 
 /** Remote text may reach a terminal: control characters become spaces. */
 function plain(text: string): string {
   return text.slice(0, refuseMessageCharsMax).replace(/\p{C}/gu, ' ')
-}
-
-function fromHex(hex: string): Uint8Array<ArrayBuffer> {
-  return hexToBytes(hex) as Uint8Array<ArrayBuffer>
-}
-
-function fromPeer(peer: PeerId): Uint8Array<ArrayBuffer> {
-  return base58btc.baseDecode(peer) as Uint8Array<ArrayBuffer>
-}
-
-function toPeer(bytes: Uint8Array): PeerId {
-  check(bytes.length >= 1 && bytes.length <= peerBytesMax, 'a peer id has 1 to 64 bytes', bytes.length)
-  return base58btc.baseEncode(bytes) as PeerId
 }

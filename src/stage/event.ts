@@ -19,7 +19,7 @@ export interface StageFacts extends Range {
 /** A stream: positive numbers are accepted ones, negative ones are those that stages open. */
 export type LinkId = number
 
-/** A session at one stage: `session/start-end`. One peer may hold two stages of one route. */
+/** A session at one stage: `driver/session/start-end`. One peer may hold two stages of one route. */
 export type SeatId = string
 
 export type StageEvent =
@@ -27,6 +27,8 @@ export type StageEvent =
   | { readonly kind: 'remove'; readonly model: ModelId; readonly range: Range }
   /** The driver's end of a session is here, or no longer. */
   | { readonly kind: 'drive'; readonly session: SessionId }
+  /** The tail of its running epoch: no other peer may open that end. */
+  | { readonly kind: 'admit'; readonly session: SessionId; readonly epoch: number; readonly tail: PeerId }
   | { readonly kind: 'undrive'; readonly session: SessionId }
   | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId }
   | { readonly kind: 'connected'; readonly link: LinkId }
@@ -89,6 +91,8 @@ export type StageEffect =
       readonly seat: SeatId
       readonly stage: StageFacts
       readonly session: SessionId
+      /** What its engine knows the session by, in steps too: another driver may have chosen the same id. */
+      readonly cache: SessionId
       readonly tokensMax: number
       readonly sampling: Sampling
     }

@@ -4,7 +4,8 @@
  */
 import { feedLagTokens, retainBlockTokens } from '../limits.ts'
 import { SendCredit } from './credit.ts'
-import type { AckFrame, PrepareFrame } from './frame.ts'
+import type { AckFrame } from './frame.ts'
+import type { SignedTerms } from './terms.ts'
 
 /** States [position, position + tokens) to send to the stand-in. */
 export interface FeedStep {
@@ -14,7 +15,7 @@ export interface FeedStep {
 
 export class Feed {
   /** Which epoch is prepared, and for whom. */
-  readonly prepare: PrepareFrame
+  readonly terms: SignedTerms
   readonly #credit = new SendCredit()
   /** What the stand-in had when it was opened; undefined until it has said so. */
   #start: number | undefined
@@ -25,10 +26,10 @@ export class Feed {
   #heard = false
   #told = false
 
-  constructor(prepare: PrepareFrame) {
-    this.prepare = prepare
+  constructor(terms: SignedTerms) {
+    this.terms = terms
     // With keep 0 all lengths are 0 and nobody waits (rule S11).
-    if (prepare.keep === 0) this.#start = 0
+    if (terms.keep === 0) this.#start = 0
   }
 
   /** The next step to send, where the feeding stage's cache ends at `length`; undefined when there is none now. */
@@ -56,7 +57,7 @@ export class Feed {
   acked({ length, steps, tokens }: AckFrame): boolean {
     if (!this.#credit.acked(steps, tokens)) return false
     if (this.#start === undefined) {
-      if (length > this.prepare.keep) return false
+      if (length > this.terms.keep) return false
       this.#start = length
       this.#at = length
     }

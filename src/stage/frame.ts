@@ -1,34 +1,17 @@
-/** The typed form of every frame of /skein/stage/1.0.0, as `codec.ts` reads and writes them. */
-import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+/** The typed form of every frame of /skein/stage/2.0.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
-import type { Sampling, StepInput } from '../engine/engine.ts'
+import type { StepInput } from '../engine/engine.ts'
+import type { SignedTerms } from './terms.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['1.0.0'] }
+export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.0.0'] }
 
-/** One stage in a route, as a session hands it to stages. */
-export interface RouteHop extends Range {
-  readonly peer: PeerId
-}
-
-/** Who computes what for a session, from one epoch on. */
+/** The first frame of a stream. */
 export interface OpenFrame {
   readonly kind: 'open'
-  readonly session: SessionId
-  /** Grows by at least one whenever the session takes a new route. */
-  readonly epoch: number
-  readonly model: ModelId
-  /** [1..hopsMax] hops that cover the layers from 0 without a gap. */
-  readonly route: readonly RouteHop[]
   /** Index of the receiver in the route; `route.length` at the driver's end. */
   readonly hop: number
-  readonly driver: PeerId
-  readonly tokensMax: number
-  /** What is cached from older epochs is valid below this position. */
-  readonly keep: number
-  /** Given, the hops [hop, prepare) of the route only rebuild their caches, for an epoch to come. */
-  readonly prepare?: number
-  readonly sampling: Sampling
+  readonly terms: SignedTerms
 }
 
 /** Tokens [position, position + tokens). */
@@ -114,18 +97,13 @@ export interface ClosedFrame {
   readonly hops: readonly HopStats[]
 }
 
-/** A hop shall feed the hops [from, to) of another route while this epoch goes on. */
+/** A hop shall feed the stretch of a terms while this epoch goes on. */
 export interface PrepareFrame {
   readonly kind: 'prepare'
   readonly epoch: number
-  /** The hop of this epoch that feeds: hop `from - 1` of `route`. */
+  /** The hop of this epoch that feeds: the one before the stretch in the terms's route. */
   readonly hop: number
-  /** Epoch of the preparation. */
-  readonly next: number
-  readonly route: readonly RouteHop[]
-  readonly from: number
-  readonly to: number
-  readonly keep: number
+  readonly terms: SignedTerms
 }
 
 /** The fed hops have caught up, or why they will not. */

@@ -4,11 +4,11 @@
  */
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
-import type { Sampling } from '../engine/engine.ts'
+import type { Verify } from '../base/signature.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
 import { askMinMs, outboxStepsMax, retainBlockTokens } from '../limits.ts'
-import { checkPrepare, checkStep, type Fault } from './check.ts'
+import { checkPrepare, checkStep, checkTerms, type Fault } from './check.ts'
 import { encodeFrame } from './codec.ts'
 import { ReceiveCredit, SendCredit } from './credit.ts'
 import type { LinkId, SeatId, StageEffect, StageFacts } from './event.ts'
@@ -19,16 +19,15 @@ import {
   type Frame,
   framedBytes,
   type HopStats,
-  type OpenFrame,
   type PreparedFrame,
   type PrepareFrame,
   type RefuseFrame,
   type RefuseReason,
-  type RouteHop,
   type StandingFrame,
   type StepFrame
 } from './frame.ts'
 import { RetainedStates } from './retain.ts'
+import type { RouteHop, SignedTerms } from './terms.ts'
 
 /** One stream. */
 export interface Link {
@@ -50,7 +49,7 @@ export interface Link {
 
 /** Where a seat's effects go. */
 export interface SeatHost {
-  readonly self: PeerId
+  readonly verify: Verify
   emit(effect: StageEffect): void
   /** Opens a stream from a seat. */
   connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link
@@ -88,19 +87,15 @@ type Phase = 'opening' | 'open' | 'refused' | 'closing'
 
 export class Seat {
   readonly id: SeatId
-  readonly session: SessionId
   readonly stage: StageFacts
-  readonly driver: PeerId
-  readonly tokensMax: number
-  readonly sampling: Sampling
+  /** Of the epoch that is open. */
+  terms: SignedTerms
   readonly isTail: boolean
   readonly #host: SeatHost
   /** undefined at the tail, which sends tokens. */
   #retained: RetainedStates | undefined
 
   phase: Phase = 'opening'
-  epoch = 0
-  route: readonly RouteHop[] = []
   hop = 0
   up: Link | undefined
   down: Link | undefined
@@ -112,11 +107,10 @@ export class Seat {
   /** Tokens in the cache that are valid. */
   length = 0
 
-  #keep = 0
-  /** The hops [hop, prepare) only rebuild their caches in this epoch; 0 in any other. */
-  #prepare = 0
   /** A stand-in that this stage feeds while the epoch goes on, and the stream to it. */
   #feed: { readonly feed: Feed; readonly link: Link } | undefined
+  /** The highest epoch that it was told to feed for. */
+  #fedEpoch = 0
   #engine: 'opening' | 'open' | 'failed' = 'opening'
   #running: QueuedStep | undefined
   #queue: QueuedStep[] = []
@@ -156,16 +150,38 @@ export class Seat {
     replayed: 0
   }
 
-  constructor(id: SeatId, stage: StageFacts, open: OpenFrame, host: SeatHost) {
+  constructor(id: SeatId, stage: StageFacts, terms: SignedTerms, host: SeatHost) {
     this.id = id
-    this.session = open.session
     this.stage = stage
-    this.driver = open.driver
-    this.tokensMax = open.tokensMax
-    this.sampling = open.sampling
+    this.terms = terms
     this.isTail = stage.end === stage.layers
     this.#host = host
-    this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), open.tokensMax)
+    this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), terms.tokensMax)
+  }
+
+  get session(): SessionId {
+    return this.terms.session
+  }
+
+  /** What its engine knows it by. */
+  get cache(): SessionId {
+    return `${this.session} of ${this.driver}` as SessionId
+  }
+
+  get driver(): PeerId {
+    return this.terms.driver
+  }
+
+  get epoch(): number {
+    return this.terms.epoch
+  }
+
+  get route(): readonly RouteHop[] {
+    return this.terms.route
+  }
+
+  get tokensMax(): number {
+    return this.terms.tokensMax
   }
 
   get queued(): number {
@@ -180,28 +196,26 @@ export class Seat {
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
-  begin({ epoch, keep, route, hop, prepare = 0 }: OpenFrame, up: Link, nowMs: number): void {
+  begin(terms: SignedTerms, hop: number, up: Link, nowMs: number): void {
+    const { route, stretch } = terms
     this.#dropFeed()
     // The next hop prepares while this one does: one trip through the route before the first step, not two.
-    const next = hop + 1 === route.length ? this.driver : route[hop + 1]!.peer
-    const down = prepare === 0 || hop + 1 < prepare ? this.#host.connect(this, next, 'down') : undefined
+    const next = hop + 1 === route.length ? terms.driver : route[hop + 1]!.peer
+    const down = stretch === undefined || hop + 1 < stretch.to ? this.#host.connect(this, next, 'down') : undefined
     this.phase = 'opening'
-    this.epoch = epoch
-    this.route = route
+    this.terms = terms
     this.hop = hop
     this.up = up
     this.down = down
     this.activeMs = nowMs
     this.orphanedMs = undefined
-    this.#keep = keep
-    this.#prepare = prepare
     this.#queue = []
     this.#received = new ReceiveCredit()
     this.#arrivedEnd = 0
     this.#outbox = []
     this.#sent = new SendCredit()
     // After the tail there is no cache; with keep 0 whatever the next hop holds is void.
-    this.#nextLength = this.isTail || keep === 0 ? 0 : undefined
+    this.#nextLength = this.isTail || terms.keep === 0 ? 0 : undefined
     this.#aligned = false
     if (this.#engine === 'open') this.#becomeOpen()
   }
@@ -218,29 +232,13 @@ export class Seat {
     if (this.phase === 'closing') return
     if (this.phase !== 'refused') this.refuse(reason, message)
     // What hops further down hold of older epochs is worth keeping for the next one.
-    this.end(nowMs, { keepsBelow: this.#keep > 0 })
+    this.end(nowMs, { keepsBelow: this.terms.keep > 0 })
   }
 
   /** The stream to the next hop is open: tells it what this epoch is, then what there is to compute. */
   connected(): void {
-    const { session, epoch, route, hop, driver, tokensMax, sampling, stage } = this
-    const keep = this.#keep
-    const prepare = this.#prepare
-    const { model } = stage
     this.down!.connected = true
-    this.#sendDown({
-      kind: 'open',
-      session,
-      epoch,
-      model,
-      route,
-      hop: hop + 1,
-      driver,
-      tokensMax,
-      keep,
-      sampling,
-      ...(prepare === 0 ? {} : { prepare })
-    })
+    this.#sendDown({ kind: 'open', hop: this.hop + 1, terms: this.terms })
     this.#pump()
     this.#advance()
   }
@@ -249,13 +247,13 @@ export class Seat {
   #becomeOpen(): void {
     if (this.#running !== undefined) return
     this.phase = 'open'
-    const length = Math.min(this.length, this.#keep)
+    const length = Math.min(this.length, this.terms.keep)
     this.length = length
     this.#retained?.truncate(length)
     this.#replayEnd = this.isTail ? 0 : length
     this.#skipBelow = Number.POSITIVE_INFINITY
     this.#computedEnd = 0
-    if (this.#keep > 0) this.#sendUp({ kind: 'ack', epoch: this.epoch, length, steps: 0, tokens: 0 })
+    if (this.terms.keep > 0) this.#sendUp({ kind: 'ack', epoch: this.epoch, length, steps: 0, tokens: 0 })
     this.#align()
     this.#pump()
     this.#advance()
@@ -308,7 +306,7 @@ export class Seat {
     this.#host.emit({
       kind: 'compute',
       seat: this.id,
-      step: { session: this.session, position, tokens, input, sample: sample && this.isTail }
+      step: { session: this.cache, position, tokens, input, sample: sample && this.isTail }
     })
   }
 
@@ -334,7 +332,7 @@ export class Seat {
     }
     if (frame.epoch < this.epoch) {
       // This epoch was refused before it could begin: what it said of older caches holds for the next one, too.
-      this.length = Math.min(this.length, this.#keep)
+      this.length = Math.min(this.length, this.terms.keep)
       this.#retained?.truncate(this.length)
     }
     if (this.phase !== 'open') return
@@ -346,7 +344,7 @@ export class Seat {
       this.#feed?.feed.rollback(position)
     }
     this.#computedEnd = position + tokens
-    if (this.#prepare > 0 && this.down === undefined) {
+    if (this.terms.stretch !== undefined && this.down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
     } else if (hidden !== undefined) this.#outbox.push({ kind: 'hidden', position, tokens, sample, bytes: hidden })
     else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
@@ -356,7 +354,7 @@ export class Seat {
     const received = this.#received
     received.done(tokens)
     // Who feeds must know how far this stage has come.
-    if (received.takeAck(this.#prepare > 0)) {
+    if (received.takeAck(this.terms.stretch !== undefined)) {
       const { epoch, length } = this
       this.#sendUp({ kind: 'ack', epoch, length, steps: received.steps, tokens: received.tokens })
     }
@@ -414,8 +412,9 @@ export class Seat {
       return { violation: 'invalid', message: `an ack of ${steps} steps and ${tokens} tokens that were not sent` }
     }
     if (this.#nextLength === undefined) {
-      if (length > this.#keep) {
-        return { violation: 'invalid', message: `a length of ${length} where ${this.#keep} is all that is valid` }
+      const { keep } = this.terms
+      if (length > keep) {
+        return { violation: 'invalid', message: `a length of ${length} where ${keep} is all that is valid` }
       }
       this.#nextLength = length
       this.#align()
@@ -463,21 +462,22 @@ export class Seat {
   /** A hop shall feed a stand-in: this one, or one further down. Returns what is wrong with the frame. */
   prepare(frame: PrepareFrame): Fault | undefined {
     if (frame.epoch !== this.epoch || (this.phase !== 'open' && this.phase !== 'opening')) return undefined
-    if (frame.hop !== this.hop) {
-      if (frame.hop < this.hop || frame.hop >= this.route.length || this.isTail) {
-        return { violation: 'invalid', message: `hop ${frame.hop} is to feed a stand-in, but this is hop ${this.hop}` }
-      }
+    const { hop, terms } = frame
+    if (hop < this.hop)
+      return { violation: 'invalid', message: `hop ${hop} is to feed a stand-in, but this is hop ${this.hop}` }
+    const fault = checkPrepare(frame, this.terms) ?? checkTerms(terms, this.#host.verify)
+    if (fault !== undefined) return fault
+    if (hop > this.hop) {
       if (this.down?.connected === true) this.#sendDown(frame)
-      else this.#prepared(frame, 'the stream to the next hop is not open')
+      else this.#prepared(terms, 'the stream to the next hop is not open')
       return undefined
     }
-    const fault = checkPrepare(frame, this.#host.self, this.stage)
-    if (fault !== undefined) return fault
+    // Terms feed once: what comes again is no word of the driver's.
+    if (terms.epoch <= this.#fedEpoch) return undefined
+    this.#fedEpoch = terms.epoch
     this.#dropFeed()
-    this.#feed = {
-      feed: new Feed(frame),
-      link: this.#host.connect(this, frame.route[frame.from]!.peer, 'feed')
-    }
+    const { peer } = terms.route[terms.stretch!.from]!
+    this.#feed = { feed: new Feed(terms), link: this.#host.connect(this, peer, 'feed') }
     return undefined
   }
 
@@ -485,11 +485,9 @@ export class Seat {
   feedConnected(): void {
     if (this.#feed === undefined) return
     const { link, feed } = this.#feed
-    const { next: epoch, route, from: hop, to: prepare, keep } = feed.prepare
-    const { session, driver, tokensMax, sampling } = this
-    const { model } = this.stage
+    const { terms } = feed
     link.connected = true
-    this.#sendFeed({ kind: 'open', session, epoch, model, route, hop, driver, tokensMax, keep, prepare, sampling })
+    this.#sendFeed({ kind: 'open', hop: terms.stretch!.from, terms })
     this.#pumpFeed()
   }
 
@@ -502,20 +500,20 @@ export class Seat {
       return undefined
     }
     if (frame.kind !== 'ack') return { violation: 'unexpected', message: `${frame.kind} has no place on the way up` }
-    if (frame.epoch !== feed.prepare.next || !feed.acked(frame)) {
+    if (frame.epoch !== feed.terms.epoch || !feed.acked(frame)) {
       return { violation: 'invalid', message: `an ack of ${frame.steps} steps and ${frame.tokens} tokens` }
     }
     this.#pumpFeed()
-    if (feed.takePrepared(this.length)) this.#prepared(feed.prepare)
+    if (feed.takePrepared(this.length)) this.#prepared(feed.terms)
     return undefined
   }
 
   /** The stand-in cannot be prepared. */
   feedLost(message: string): void {
     if (this.#feed === undefined) return
-    const { prepare } = this.#feed.feed
+    const { terms } = this.#feed.feed
     this.#dropFeed()
-    this.#prepared(prepare, message)
+    this.#prepared(terms, message)
   }
 
   /** A hop further down tells the driver how a preparation went. */
@@ -523,8 +521,8 @@ export class Seat {
     if (frame.epoch === this.epoch && this.phase !== 'closing') this.#sendUp(frame)
   }
 
-  #prepared({ epoch, next }: PrepareFrame, failure = ''): void {
-    this.#sendUp({ kind: 'prepared', epoch, next, failed: failure !== '', message: failure })
+  #prepared({ epoch: next }: SignedTerms, failure = ''): void {
+    this.#sendUp({ kind: 'prepared', epoch: this.epoch, next, failed: failure !== '', message: failure })
   }
 
   #pumpFeed(): void {
@@ -537,7 +535,7 @@ export class Seat {
       const bytes = this.#retained!.read(position, position + tokens)
       this.#stats.replayed += tokens
       const input = { kind: 'hidden', bytes } as const
-      this.#sendFeed({ kind: 'step', epoch: feed.prepare.next, position, tokens, sample: false, input })
+      this.#sendFeed({ kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input })
     }
   }
 
@@ -630,7 +628,7 @@ export class Seat {
     this.#host.release(this)
     this.#queue = []
     this.#outbox = []
-    if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.prepare.next })
+    if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.terms.epoch })
     this.#dropFeed()
     if (this.down !== undefined) {
       if (this.isTail && (this.#closeAsked || this.#farewell) && this.down.connected) {

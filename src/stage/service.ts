@@ -3,6 +3,7 @@
  * says. One of few files here that do things.
  */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
@@ -16,6 +17,8 @@ export interface StageServiceInit {
   links: Links
   /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
   retainBytesMax: number
+  /** Checks that a driver has signed the terms of its session. */
+  verify: Verify
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
   /** Monotonic time in ms. @default performance.now */
@@ -32,6 +35,13 @@ export interface DriveHandlers {
   onTailLost: (lost: { epoch: number; peer: PeerId; reason: LossReason }) => void
 }
 
+/** The driver's end of a session. */
+export interface Drive {
+  /** The tail of the epoch that runs from now on may open it, and nobody else. */
+  admit(epoch: number, tail: PeerId): void
+  stop(): void
+}
+
 /** The model's part of what a stage must know; the engine knows the rest. */
 export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax'>
 
@@ -45,7 +55,7 @@ export interface StageService {
   /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
   remove(model: ModelId, range: Range): Promise<void>
   /** Registers the driver's end of a session, until `stop`. */
-  drive(session: SessionId, handlers: DriveHandlers): { stop(): void }
+  drive(session: SessionId, handlers: DriveHandlers): Drive
   readonly stats: {
     readonly sessions: number
     readonly queuedSteps: number
@@ -63,7 +73,7 @@ export interface StageService {
 /** A session's cache in an engine, while the decider holds its seat. */
 interface Place {
   readonly engine: Engine
-  readonly session: SessionId
+  readonly cache: SessionId
   /** Aborted when the session ends: steps that have not started never do. */
   readonly controller: AbortController
   readonly opening: Promise<void>
@@ -102,11 +112,17 @@ class Service implements StageService {
   #timer: ReturnType<typeof setInterval> | undefined
   #stopped = false
 
-  constructor({ links, retainBytesMax, onViolation = () => {}, now = () => performance.now() }: StageServiceInit) {
+  constructor({
+    links,
+    retainBytesMax,
+    verify,
+    onViolation = () => {},
+    now = () => performance.now()
+  }: StageServiceInit) {
     this.#links = links
     this.#now = now
     this.#onViolation = onViolation
-    this.#decider = new Stages({ self: links.self, retainBytesMax })
+    this.#decider = new Stages({ self: links.self, retainBytesMax, verify })
   }
 
   get retainBytesMax(): number {
@@ -153,10 +169,11 @@ class Service implements StageService {
     await Promise.all(this.#freeing.get(engine) ?? [])
   }
 
-  drive(session: SessionId, handlers: DriveHandlers): { stop(): void } {
+  drive(session: SessionId, handlers: DriveHandlers): Drive {
     this.#feed({ kind: 'drive', session })
     this.#handlers.set(session, handlers)
     return {
+      admit: (epoch, tail) => this.#feed({ kind: 'admit', session, epoch, tail }),
       stop: () => {
         if (this.#handlers.get(session) !== handlers) return
         this.#handlers.delete(session)
@@ -292,25 +309,25 @@ class Service implements StageService {
     this.#attach(link, channel)
   }
 
-  #open({ seat, stage, session, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
+  #open({ seat, stage, cache, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
     const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
     // What is being freed makes room first.
     const freed = Promise.all(this.#freeing.get(engine) ?? [])
     const opening = freed
-      .then(() => engine.open(session, { tokensMax, sampling }))
+      .then(() => engine.open(cache, { tokensMax, sampling }))
       .then(
-        () => this.#feed({ kind: 'opened', seat, length: engine.length(session) ?? 0 }),
+        () => this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 }),
         (error: Error) => {
           this.#places.delete(seat)
           this.#feed({ kind: 'open-failed', seat, noRoom: error instanceof NoRoomError, message: error.message })
         }
       )
-    this.#places.set(seat, { engine, session, controller: new AbortController(), opening, running: undefined })
+    this.#places.set(seat, { engine, cache, controller: new AbortController(), opening, running: undefined })
   }
 
   #compute(seat: SeatId, step: Step): void {
     const place = this.#places.get(seat)!
-    const { engine, session } = place
+    const { engine, cache } = place
     place.running = engine.run(step, { signal: place.controller.signal }).then(
       output => {
         place.running = undefined
@@ -328,7 +345,7 @@ class Service implements StageService {
           kind: 'compute-failed',
           seat,
           reason: error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine',
-          length: engine.length(session) ?? 0,
+          length: engine.length(cache) ?? 0,
           message: error.message
         })
       }
@@ -342,13 +359,13 @@ class Service implements StageService {
       this.#feed({ kind: 'freed', seat })
       return
     }
-    const { engine, session, controller, opening } = place
+    const { engine, cache, controller, opening } = place
     controller.abort(new Error('the session has ended'))
     const freeing = (async () => {
       await opening
       await place.running
       try {
-        await engine.free(session)
+        await engine.free(cache)
       } catch {
         // An engine whose thread has ended holds no cache any more.
       }

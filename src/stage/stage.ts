@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { Verify } from '../base/signature.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
   orphanGraceMs,
@@ -17,21 +18,34 @@ import {
   stageOpenMs,
   stageSessionsMax
 } from '../limits.ts'
-import { checkOpen, checkOpenForStage, type Fault } from './check.ts'
+import { checkOpen, checkTerms, checkTermsForStage, type Fault, whatChanged } from './check.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { type Frame, framedBytes, type OpenFrame, type RefuseReason } from './frame.ts'
+import { EpochMarks } from './marks.ts'
 import { type Link, Seat } from './seat.ts'
+import type { SignedTerms } from './terms.ts'
 
 export interface StagesInit {
   readonly self: PeerId
   /** Budget for what stages retain for replay, all sessions together. */
   readonly retainBytesMax: number
+  /** Checks that a driver has signed the terms of its session. */
+  readonly verify: Verify
+}
+
+/** The driver's end of a session. */
+interface Driven {
+  /** The epoch that runs, and the tail of its route: nobody else may open this end. */
+  admitted: { readonly epoch: number; readonly tail: PeerId } | undefined
+  /** The stream from that tail, or from the one before it until then. */
+  link: Link | undefined
 }
 
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
   readonly self: PeerId
+  readonly verify: Verify
   /** Budget for what all sessions retain, in bytes. Lowering it takes nothing away from those that are open. */
   retainBytesMax: number
   /** This peer is about to go: caches whose session has moved on do not hold it up. */
@@ -39,15 +53,18 @@ export class Stages {
   readonly #stages = new Map<string, StageFacts>()
   readonly #seats = new Map<SeatId, Seat>()
   readonly #links = new Map<LinkId, Link>()
-  /** Sessions that this peer drives, with the stream from their tail. */
-  readonly #driven = new Map<SessionId, { link: Link | undefined }>()
+  /** Sessions that this peer drives. */
+  readonly #driven = new Map<SessionId, Driven>()
+  /** The newest epoch of seats, those included that are gone. */
+  readonly #marks = new EpochMarks()
   #retainBytes = 0
   #nextLink = -1
   #effects: StageEffect[] = []
   #nowMs = 0
 
-  constructor({ self, retainBytesMax }: StagesInit) {
+  constructor({ self, retainBytesMax, verify }: StagesInit) {
     this.self = self
+    this.verify = verify
     this.retainBytesMax = retainBytesMax
   }
 
@@ -149,8 +166,13 @@ export class Stages {
       }
       case 'drive':
         assert(!this.#driven.has(event.session), `session ${event.session} is driven already`)
-        this.#driven.set(event.session, { link: undefined })
+        this.#driven.set(event.session, { admitted: undefined, link: undefined })
         break
+      case 'admit': {
+        const driven = this.#driven.get(event.session)
+        if (driven !== undefined) driven.admitted = { epoch: event.epoch, tail: event.tail }
+        break
+      }
       case 'undrive': {
         const link = this.#driven.get(event.session)?.link
         this.#driven.delete(event.session)
@@ -305,39 +327,46 @@ export class Stages {
   #onOpen(link: Link, open: OpenFrame, bytes: number): Fault | undefined {
     const fault = checkOpen(open, this.self, link.remote)
     if (fault !== undefined) return fault
-    if (open.hop === open.route.length) {
+    if (open.hop === open.terms.route.length) {
       this.#onDriverOpen(link, open)
       return undefined
     }
-    const { start, end } = open.route[open.hop]!
-    const stage = this.#stages.get(stageKey(open.model, start, end))
+    const { hop, terms } = open
+    const forged = checkTerms(terms, this.verify)
+    if (forged !== undefined) return forged
+    const { start, end } = terms.route[hop]!
+    const stage = this.#stages.get(stageKey(terms.model, start, end))
     if (stage === undefined) {
       this.#turnAway(link, open, 'not-serving', `no stage of layers ${start}-${end} of that model is served here`)
       return undefined
     }
-    const misfit = checkOpenForStage(open, stage)
+    const misfit = checkTermsForStage(terms, stage)
     if (misfit !== undefined) return misfit
-    const id: SeatId = `${open.session}/${start}-${end}`
+    const id = seatId(terms, stage)
     const known = this.#seats.get(id)
-    const changed = known === undefined ? undefined : whatChanged(known, open)
-    if (changed !== undefined) return changed
     const seat = known === undefined ? this.#seatFor(id, stage, link, open) : this.#takeOver(known, link, open)
     if (seat === undefined) return undefined
 
     link.role = 'up'
     link.seat = seat
-    seat.begin(open, link, this.#nowMs)
+    seat.begin(terms, hop, link, this.#nowMs)
     seat.heard(bytes)
     return undefined
   }
 
   /** A seat for a session that is new here, or undefined when there is no room for it. */
   #seatFor(id: SeatId, stage: StageFacts, link: Link, open: OpenFrame): Seat | undefined {
+    const { terms } = open
+    const newest = this.#marks.take(terms.driver, id, terms.epoch)
+    if (newest !== undefined) {
+      this.#turnAway(link, open, 'stale-epoch', `epoch ${newest} was open here`)
+      return undefined
+    }
     if (this.#seats.size >= stageSessionsMax) {
       this.#turnAway(link, open, 'no-room', `this peer serves ${stageSessionsMax} sessions already`)
       return undefined
     }
-    const seat = new Seat(id, stage, open, this)
+    const seat = new Seat(id, stage, terms, this)
     let left = this.retainBytesMax - this.#retainBytes
     if (seat.retainedBytes > left) left += this.#endOrphans()
     if (seat.retainedBytes > left) {
@@ -351,8 +380,8 @@ export class Stages {
     return seat
   }
 
-  #openEngine({ id, stage, session, tokensMax, sampling }: Seat): void {
-    this.emit({ kind: 'open-engine', seat: id, stage, session, tokensMax, sampling })
+  #openEngine({ id, stage, cache, terms: { session, tokensMax, sampling } }: Seat): void {
+    this.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling })
   }
 
   /**
@@ -370,38 +399,54 @@ export class Stages {
     return bytes
   }
 
-  /** The seat, free for a newer epoch; undefined when this one is not newer. */
+  /** The seat, free for a newer epoch; undefined when this one is not newer, or is not of the same session. */
   #takeOver(seat: Seat, link: Link, open: OpenFrame): Seat | undefined {
-    if (open.epoch <= seat.epoch || seat.phase === 'closing') {
+    const { terms } = open
+    const changed = whatChanged(seat.terms, terms)
+    if (changed !== undefined) {
+      // It was the driver that signed it, not the opener that wrote it.
+      this.#turnAway(link, open, 'invalid', `a session keeps ${changed}`, seat.length)
+      return undefined
+    }
+    if (terms.epoch <= seat.epoch || seat.phase === 'closing') {
       this.#turnAway(link, open, 'stale-epoch', `epoch ${seat.epoch} is open here`, seat.length)
       return undefined
     }
+    this.#marks.take(terms.driver, seat.id, terms.epoch)
     // The older streams carry nothing of worth any more; their other ends learn it from the close.
     for (const old of [seat.up, seat.down]) if (old !== undefined) this.close(old)
     return seat
   }
 
   #onDriverOpen(link: Link, open: OpenFrame): void {
-    const driven = this.#driven.get(open.session)
+    const { session, epoch } = open.terms
+    const driven = this.#driven.get(session)
     if (driven === undefined) {
       this.#turnAway(link, open, 'not-serving', 'this peer does not drive that session')
       return
     }
+    const { admitted } = driven
+    // Who was on an older route still knows the session, and may come late, or wish it ill.
+    if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {
+      this.#turnAway(link, open, 'stale-epoch', 'another epoch runs, or another tail serves it')
+      return
+    }
     if (driven.link !== undefined) {
-      if (open.epoch <= driven.link.epoch) {
-        this.#turnAway(link, open, 'stale-epoch', `epoch ${driven.link.epoch} is open here`)
+      if (driven.link.epoch === epoch) {
+        this.#turnAway(link, open, 'stale-epoch', `epoch ${epoch} is open here`)
         return
       }
       this.close(driven.link)
     }
     link.role = 'driver'
-    link.session = open.session
-    link.epoch = open.epoch
+    link.session = session
+    link.epoch = epoch
     driven.link = link
   }
 
   /** Refuses an Open and closes its stream. The driver's end is no hop: it answers in the name of the last one. */
-  #turnAway(link: Link, { epoch, hop, route }: OpenFrame, reason: RefuseReason, message: string, length = 0): void {
+  #turnAway(link: Link, { hop, terms }: OpenFrame, reason: RefuseReason, message: string, length = 0): void {
+    const { epoch, route } = terms
     const at = Math.min(hop, route.length - 1)
     this.emit({
       kind: 'send',
@@ -448,17 +493,7 @@ function stageKey(model: string, start: number, end: number): string {
   return `${model}/${start}-${end}`
 }
 
-/** What a session may not change between its epochs. */
-function whatChanged(seat: Seat, open: OpenFrame): Fault | undefined {
-  if (open.driver !== seat.driver) return { violation: 'impostor', message: `the session's driver is ${seat.driver}` }
-  const a = seat.sampling
-  const b = open.sampling
-  const same =
-    open.model === seat.stage.model &&
-    open.tokensMax === seat.tokensMax &&
-    a.temperature === b.temperature &&
-    a.topP === b.topP &&
-    a.topK === b.topK &&
-    a.seed === b.seed
-  return same ? undefined : { violation: 'invalid', message: 'a session keeps its model, tokensMax and sampling' }
+/** One session at one stage: its driver chose the id, and another driver may choose the same. */
+function seatId({ driver, session }: SignedTerms, { start, end }: StageFacts): SeatId {
+  return `${driver}/${session}/${start}-${end}`
 }

@@ -6,6 +6,7 @@ import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { base58btc } from 'multiformats/bases/base58'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   recordAddressBytesMax,
@@ -89,12 +90,7 @@ export interface SwarmRecord extends RecordContent {
   readonly neighbours: ReadonlySet<number>
 }
 
-/** Checks an Ed25519 signature by the key that a peer id is. */
-export type Verify = (peer: PeerId, data: Uint8Array, signature: Uint8Array) => boolean
-export type Sign = (data: Uint8Array) => Uint8Array
-
-/** So that a signature under a record is none under anything else. */
-const domain = new TextEncoder().encode('skein-record:')
+const domain = 'skein-record:'
 /** An Ed25519 peer id: identity multihash of a protobuf with the key type and 32 bytes of key (libp2p peer-ids). */
 const idPrefix = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
 const idBytes = 38
@@ -117,17 +113,10 @@ export function peerHint(peer: PeerId): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(bytes.byteLength - 4)
 }
 
-function signedBytes(payload: Uint8Array): Uint8Array {
-  const data = new Uint8Array(domain.byteLength + payload.byteLength)
-  data.set(domain)
-  data.set(payload, domain.byteLength)
-  return data
-}
-
 /** Encodes and signs a record: the bytes of a `SignedRecord`, as they travel and as the DHT keeps them. */
 export function encodeRecord(record: SwarmRecord, sign: Sign): Uint8Array {
   const payload = encodePayload(record)
-  return SignedRecord.encode({ payload: owned(payload), signature: owned(sign(signedBytes(payload))) })
+  return SignedRecord.encode({ payload: owned(payload), signature: owned(sign(inDomain(domain, payload))) })
 }
 
 /** Bytes in an ArrayBuffer of their own kind, as the generated codecs are typed. */
@@ -212,7 +201,7 @@ export function readRecord(value: Uint8Array): UnverifiedRecord {
     peer,
     seq,
     verified(verify) {
-      if (signature.byteLength !== signatureBytes || !verify(peer, signedBytes(payload), signature)) {
+      if (signature.byteLength !== signatureBytes || !verify(peer, inDomain(domain, payload), signature)) {
         throw new ProtocolError(`a record of ${peer} has a wrong signature`)
       }
       return check(peer, seq, fields)

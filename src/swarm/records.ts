@@ -5,6 +5,7 @@
  */
 import { RecordsFrame, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../base/ids.ts'
+import type { Sign, Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import {
   provideSettleMs,
@@ -21,15 +22,7 @@ import {
   recordTtlMs
 } from '../limits.ts'
 import { LiveRecords, type Place } from './live-records.ts'
-import {
-  encodePayload,
-  encodeRecord,
-  type RecordContent,
-  readRecord,
-  type Sign,
-  type SwarmRecord,
-  type Verify
-} from './record.ts'
+import { encodePayload, encodeRecord, type RecordContent, readRecord, type SwarmRecord } from './record.ts'
 
 export type RecordsEvent =
   /** This peer has something to say of itself, perhaps the same as before. */

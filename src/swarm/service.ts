@@ -10,6 +10,7 @@ import { type End, endAll } from '../base/ends.ts'
 import type { PeerId, ShardId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import { reasonOf } from '../base/reason.ts'
+import type { Sign } from '../base/signature.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError } from '../errors.ts'
 import {
@@ -103,6 +104,8 @@ export interface Swarm {
   readonly id: PeerId
   readonly addresses: readonly string[]
   readonly links: Links
+  /** Signs as this peer, for rooms that separate their domains (`base/signature.ts`). */
+  readonly sign: Sign
   /** Live records, the own one first. */
   records(): readonly SwarmPeer[]
   /** One peer's live record, this one's own included: what a session asks for five times a second. */
@@ -345,6 +348,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   get links(): Links {
     return this.#host
   }
+
+  readonly sign: Sign = data => this.#identity.sign(data)
 
   records(): readonly SwarmPeer[] {
     const nowMs = performance.now()

@@ -16,6 +16,7 @@ import type { StoredModel } from '../../src/model/store.ts'
 import type { Hop } from '../../src/route/view.ts'
 import { generate } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
+import { signerOf, verify } from '../../sim/cast.ts'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import { collect, peerId, tokenizer, words } from '../session/world.ts'
 
@@ -96,7 +97,7 @@ async function run({ ids, maxTokens, sampling, losses }: Trial, truth?: Rows): P
   for (const [stage, list] of engines.entries()) {
     for (const [copy, engine] of list.entries()) {
       const peer = nameOf(stage, copy)
-      const service = await createStageService({ links: links.join(peer), retainBytesMax: 1 << 26 })
+      const service = await createStageService({ links: links.join(peer), retainBytesMax: 1 << 26, verify })
       const watched: Engine = Object.create(engine, {
         run: {
           value: async (step: Step, options: { signal: AbortSignal }): Promise<StepOutput> => {
@@ -127,12 +128,13 @@ async function run({ ids, maxTokens, sampling, losses }: Trial, truth?: Rows): P
     }
   }
   const driverLinks = links.join(peerId('D'))
-  const stages = await createStageService({ links: driverLinks, retainBytesMax: 0 })
+  const stages = await createStageService({ links: driverLinks, retainBytesMax: 0, verify })
   services.push(stages)
   const generation = generate(
     {
       links: driverLinks,
       stages,
+      sign: signerOf(driverLinks.self),
       tokenizer,
       model: { id: model.id, layers: config.layers, vocab: config.vocab, contextMax: config.contextMax, eosIds: [] },
       route: async excluded =>

@@ -8,6 +8,7 @@ import { Routing } from '../../src/route/routing-service.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { generate } from '../../src/session/service.ts'
+import { signerOf } from '../../sim/cast.ts'
 import { collect, modelId, prompt, type TestPeer, TestWorld, tokenizer, toy, words } from '../session/world.ts'
 
 const shape: ModelShape = {
@@ -67,6 +68,7 @@ async function answer(standIns: readonly string[], lossAt: number, seed: number)
     {
       links: driver.links,
       stages: driver.stages,
+      sign: signerOf(driver.id),
       tokenizer,
       model: { id: modelId, layers: toy.layers, vocab: toy.vocab, contextMax: toy.contextMax, eosIds: [] },
       route: (excluded, options) => routing.route(shape, excluded, { ...options, pin }),

@@ -7,6 +7,7 @@ import { createPeer, type Peer, type PeerInit, SessionFailedError, type SwarmCon
 import { Departure } from '../../src/peer/departure.ts'
 import { batteryLeaveReadings } from '../../src/limits.ts'
 import { createStageService } from '../../src/stage/service.ts'
+import { verifySignature } from '../../src/swarm/identity.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
@@ -118,7 +119,7 @@ it('a low battery is announced like a departure, and taken back when it has reco
     listen: ['/ip4/127.0.0.1/tcp/0']
   })
   try {
-    const stages = await createStageService({ links: swarm.links, retainBytesMax: 0 })
+    const stages = await createStageService({ links: swarm.links, retainBytesMax: 0, verify: verifySignature })
     const warnings: string[] = []
     const departure = new Departure({
       swarm,

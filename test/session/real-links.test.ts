@@ -1,38 +1,17 @@
 /** The same deciders over real libp2p connections on loopback, and the toy oracle to judge them. */
-import { generateKeyPair } from '@libp2p/crypto/keys'
-import { multiaddr } from '@multiformats/multiaddr'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { Host } from '../../src/swarm/host.ts'
-import { identityOf } from '../../src/swarm/identity.ts'
-import { collect, prompt, TestWorld } from './world.ts'
+import { Mesh } from './mesh.ts'
+import { collect, prompt } from './world.ts'
 
-const hosts: Host[] = []
-afterEach(async () => {
-  await Promise.all(hosts.splice(0).map(host => host.stop()))
+let mesh: Mesh
+beforeEach(() => {
+  mesh = new Mesh()
 })
-
-/** Hosts that are all connected to one another, serving these ranges. */
-async function mesh(ranges: readonly [number, number][]): Promise<TestWorld> {
-  const world = new TestWorld()
-  for (const [start, end] of ranges) {
-    const identity = identityOf(await generateKeyPair('Ed25519'))
-    const secret = new Uint8Array(32).fill(7)
-    const host = await Host.start({ identity, secret, listen: ['/ip4/127.0.0.1/tcp/0'], agent: 'test' })
-    for (const other of hosts) {
-      await host.dial(
-        other.addresses.map(a => multiaddr(a)),
-        { signal: AbortSignal.timeout(5000) }
-      )
-    }
-    hosts.push(host)
-    await world.add('', [{ start, end }], { links: host })
-  }
-  return world
-}
+afterEach(() => mesh.stop())
 
 test("three peers over libp2p answer with the oracle's tokens, from any of them", async () => {
-  const world = await mesh([
+  const world = await mesh.world([
     [0, 2],
     [2, 4],
     [4, 6]
@@ -50,17 +29,17 @@ test("three peers over libp2p answer with the oracle's tokens, from any of them"
 })
 
 test('a peer that stops in mid-answer is replaced; every other one goes on', async () => {
-  const world = await mesh([
+  const world = await mesh.world([
     [0, 2],
     [2, 4],
     [4, 6],
     [2, 4]
   ])
   const [driver, , , standIn] = [...world.peers.values()]
-  const victim = hosts[1]!
+  const victim = mesh.hosts[1]!
   const ids = prompt(200)
   // As a peer does it: who has a connection is heard, which the loss of it may be a moment behind.
-  const hears = (peer: PeerId): boolean => hosts[0]!.connectedPeers.has(peer)
+  const hears = (peer: PeerId): boolean => mesh.hosts[0]!.connectedPeers.has(peer)
   const generation = world.generate(driver!, ids, { maxTokens: 60, hears })
   const reading = collect(generation.events())
   // Stops a running peer without a word, at some token.

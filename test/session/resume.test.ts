@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { resume, type SessionContent } from '../../src/session/service.ts'
+import { signerOf } from '../../sim/cast.ts'
 import { collect, greedy, modelId, prompt, TestWorld, tokenizer, toy } from './world.ts'
 
 async function world() {
@@ -10,6 +11,7 @@ async function world() {
   await world.add('B', [{ start: 3, end: 6 }])
   const parts = {
     links: driver.links,
+    sign: signerOf(driver.id),
     stages: driver.stages,
     tokenizer,
     model: { id: modelId, layers: toy.layers, vocab: toy.vocab, contextMax: toy.contextMax, eosIds: [] as number[] },

@@ -24,6 +24,7 @@ import { Session, type SessionInit } from '../../src/session/session.ts'
 import { stopAt } from '../../src/session/stop.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame, RefuseReason } from '../../src/stage/frame.ts'
+import { signerOf } from '../../sim/cast.ts'
 import { prompt } from './world.ts'
 
 const peer = (name: string): PeerId => `12D3KooW${name}` as PeerId
@@ -49,6 +50,7 @@ class Kit {
     this.length = promptIds.length
     this.session = new Session({
       self: peer('D'),
+      sign: signerOf(peer('D')),
       session,
       model: 'cd'.repeat(32) as ModelId,
       vocab: 300,
@@ -140,7 +142,7 @@ describe('an undisturbed session', () => {
     'S8, S9: a prompt of %i tokens goes out in steps that end at multiples of 128; the last one samples',
     (length, steps) => {
       const kit = new Kit(prompt(length)).on(0, ['A', 'B'])
-      expect(kit.sent[0]).toMatchObject({ kind: 'open', epoch: 0, hop: 0, keep: 0, tokensMax: length + 10 })
+      expect(kit.sent[0]).toMatchObject({ kind: 'open', hop: 0, terms: { epoch: 0, keep: 0, tokensMax: length + 10 } })
       expect(kit.steps).toEqual(steps)
     }
   )
@@ -268,6 +270,7 @@ describe('S17: who is charged', () => {
       expect(kit.sent).toEqual([])
       expect(kit.effects).toMatchObject([
         { kind: 'hang-up', epoch: 0 },
+        { kind: 'admit', epoch: 1, tail: peer('X') },
         { kind: 'connect', epoch: 1 }
       ])
     })
@@ -403,7 +406,7 @@ describe('a new epoch', () => {
 
   test("S11: keeps all but the last token, and waits for the head's length before it steps", () => {
     const kit = lost().on(1, ['A', 'C'])
-    expect(kit.sent).toMatchObject([{ kind: 'open', epoch: 1, keep: 4 }])
+    expect(kit.sent).toMatchObject([{ kind: 'open', terms: { epoch: 1, keep: 4 } }])
     expect(kit.outputs).toEqual([])
     kit.frame(1, { kind: 'ack', epoch: 1, length: 4, steps: 0, tokens: 0 })
     expect(kit.steps).toEqual([[4, 5, true]])

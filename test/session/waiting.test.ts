@@ -59,7 +59,8 @@ class Flock {
           if (frame.kind === 'open') open = frame
           if (frame.kind === 'step') arrived = frame.position + frame.tokens
           if (!answers || frame.kind !== 'ask' || open === undefined) return
-          const { epoch, hop } = open
+          const { hop } = open
+          const { epoch } = open.terms
           const sums = { steps: 0, computeMs: 0, queueMs: 0, busyMs: 0 }
           const { round } = frame
           channel.send(encodeFrame({ kind: 'standing', epoch, round, hop, arrived, length: arrived, ...sums }))

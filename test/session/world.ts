@@ -1,5 +1,6 @@
 /** A few peers in one process: memory links, stage services, toy engines. The deciders and doers are the real ones. */
 import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
+import type { Sign, Verify } from '../../src/base/signature.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
@@ -9,6 +10,7 @@ import { generate, type SessionModel, type SessionOptions, type SessionTokenizer
 import type { Speed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
+import { signerOf, verify } from '../../sim/cast.ts'
 import { MemoryWorld, type MemoryWorldInit } from '../../sim/memory-links.ts'
 import { type ToyModel, toyEngine, toyTokens } from '../../sim/toy-engine.ts'
 
@@ -44,12 +46,14 @@ export interface TestPeer {
   id: PeerId
   links: Links
   stages: StageService
+  sign: Sign
   probes: Probe[]
   violations: [PeerId, string, string][]
 }
 
 export class TestWorld {
   readonly links: MemoryWorld
+  readonly #verify: Verify
   readonly peers = new Map<PeerId, TestPeer>()
   readonly model: ToyModel
   /** Peers that have announced that they are about to go. */
@@ -63,8 +67,10 @@ export class TestWorld {
   /** Routes that sessions began on, in order. */
   readonly routes: (readonly Hop[])[] = []
 
-  constructor(init: MemoryWorldInit & { model?: ToyModel } = {}) {
+  /** @param init.verify @default one for signatures that cost nothing, as peers make them that bring none of their own */
+  constructor(init: MemoryWorldInit & { model?: ToyModel; verify?: Verify } = {}) {
     this.links = new MemoryWorld(init)
+    this.#verify = init.verify ?? verify
     this.model = init.model ?? toy
   }
 
@@ -72,7 +78,7 @@ export class TestWorld {
   async add(
     name: string,
     ranges: readonly Range[],
-    init: { cacheBytesMax?: number; retainBytesMax?: number; links?: Links } = {}
+    init: { cacheBytesMax?: number; retainBytesMax?: number; links?: Links; sign?: Sign } = {}
   ): Promise<TestPeer> {
     const { cacheBytesMax = 1 << 24, retainBytesMax = 1 << 24 } = init
     const links = init.links ?? this.links.join(peerId(name))
@@ -81,9 +87,10 @@ export class TestWorld {
     const stages = await createStageService({
       links,
       retainBytesMax,
+      verify: this.#verify,
       onViolation: (remote, kind, message) => violations.push([remote, kind, message])
     })
-    const peer: TestPeer = { id, links, stages, probes: [], violations }
+    const peer: TestPeer = { id, links, stages, sign: init.sign ?? signerOf(id), probes: [], violations }
     for (const { start, end } of ranges) {
       const inner = toyEngine({ model: this.model, start, end, cacheBytesMax })
       const probe: Probe = { engine: inner, beforeRun: () => {}, steps: [] }
@@ -161,6 +168,7 @@ export class TestWorld {
       {
         links: driver.links,
         stages: driver.stages,
+        sign: driver.sign,
         tokenizer,
         model,
         route: async (excluded, { doubtful }) => {

@@ -29,7 +29,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'keep what older epochs left beyond keep',
     file: seat,
-    original: 'const length = Math.min(this.length, this.#keep)',
+    original: 'const length = Math.min(this.length, this.terms.keep)',
     mutated: 'const length = this.length',
     from: 6,
     seeds: 25
@@ -127,8 +127,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'let an older epoch take the seat',
     file: 'src/stage/stage.ts',
-    original: "if (open.epoch <= seat.epoch || seat.phase === 'closing') {",
-    mutated: "if (open.epoch === seat.epoch || seat.phase === 'closing') {",
+    original: "if (terms.epoch <= seat.epoch || seat.phase === 'closing') {",
+    mutated: "if (terms.epoch === seat.epoch || seat.phase === 'closing') {",
     storm: 'late-open',
     from: 20,
     seeds: 40

@@ -1,11 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { StageFrame } from '../../protocols/stage.ts'
+import { StageFrame, Terms as WireTerms } from '../../protocols/stage.ts'
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { ProtocolError } from '../../src/errors.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import { type Frame, framedBytes, type RefuseReason } from '../../src/stage/frame.ts'
-import { open, step } from './kit.ts'
+import { termsBytesMax } from '../../src/limits.ts'
+import { signTerms } from '../../src/stage/terms.ts'
+import { signerOf } from '../../sim/cast.ts'
+import { open, prepare, step } from './kit.ts'
 
 const u31 = fc.integer({ min: 0, max: 2 ** 31 - 1 })
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
@@ -42,25 +45,32 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
       driver: id,
       tokensMax: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
       keep: fc.nat(),
+      from: fc.nat({ max: 63 }),
       temperature: amount,
       topP: fc.double({ min: 0.001, max: 1, noNaN: true }),
       topK: u31,
       seed: safe
     })
-    .map(
-      ({ session, epoch, model, peers, hop, driver, tokensMax, keep, ...sampling }): Frame => ({
-        kind: 'open',
-        session: session as SessionId,
-        epoch,
-        model: model as ModelId,
-        route: peers.map((peer, i) => ({ peer, start: 3 * i, end: 3 * i + 3 })),
-        hop: hop % (peers.length + 1),
-        driver,
-        tokensMax,
-        keep: keep % tokensMax,
-        sampling
-      })
-    ),
+    .map(({ session, epoch, model, peers, hop, driver, tokensMax, keep, from, ...sampling }): Frame => {
+      const stretch = from < peers.length ? { stretch: { from, to: peers.length } } : {}
+      const terms = signTerms(
+        {
+          session: session as SessionId,
+          epoch,
+          model: model as ModelId,
+          route: peers.map((peer, i) => ({ peer, start: 3 * i, end: 3 * i + 3 })),
+          driver,
+          tokensMax,
+          keep: keep % tokensMax,
+          ...stretch,
+          sampling
+        },
+        signerOf(driver)
+      )
+      if (from >= 1 && from < peers.length && epoch > 0)
+        return { kind: 'prepare', epoch: epoch - 1, hop: from - 1, terms }
+      return { kind: 'open', hop: from < peers.length ? from : hop % (peers.length + 1), terms }
+    }),
   fc
     .record({
       epoch: u32,
@@ -161,8 +171,7 @@ test('S18: whatever the bytes, the worst is a ProtocolError', () => {
 test.each([2 ** 31 - 1, 2 ** 31, 3_000_000_000, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER])(
   'a seed of %i arrives as it was sent',
   seed => {
-    const frame = open(1)
-    const sent = { ...frame, sampling: { ...frame.sampling, seed } }
+    const sent = open(1, { sampling: { temperature: 0, topP: 1, topK: 0, seed } })
     expect(decodeFrame(encodeFrame(sent))).toEqual(sent)
   }
 )
@@ -173,11 +182,17 @@ describe('a frame that no session could mean is refused', () => {
     change(decoded)
     return StageFrame.encode(decoded)
   }
-  const route = (...spans: [number, number][]) =>
+  const terms = (change: (terms: WireTerms) => void, hop = 1): Uint8Array =>
     wire(f => {
-      f.open!.route = spans.map(([start, end]) => ({ peer: Uint8Array.of(1), start, end }))
-      f.open!.hop = 0
+      const decoded = WireTerms.decode(f.open!.terms)
+      change(decoded)
+      f.open!.terms = WireTerms.encode(decoded)
+      f.open!.hop = hop
     })
+  const route = (...spans: [number, number][]) =>
+    terms(t => {
+      t.route = spans.map(([start, end]) => ({ peer: Uint8Array.of(1), start, end }))
+    }, 0)
   const zeros = (length: number) => new Uint8Array(length)
   /** The same bytes with the largest number that an encoder here writes made larger: its varint's last byte. */
   const beyondSafe = (bytes: Uint8Array): Uint8Array => {
@@ -202,78 +217,136 @@ describe('a frame that no session could mean is refused', () => {
     ],
     [
       'a short session id',
-      wire(f => {
-        f.open!.session = zeros(15)
+      terms(t => {
+        t.session = zeros(15)
       })
     ],
     [
       'a long model id',
-      wire(f => {
-        f.open!.model = zeros(33)
+      terms(t => {
+        t.model = zeros(33)
       })
     ],
     [
       'a driver without an id',
-      wire(f => {
-        f.open!.driver = zeros(0)
+      terms(t => {
+        t.driver = zeros(0)
       })
     ],
     [
       'an endless driver id',
-      wire(f => {
-        f.open!.driver = zeros(65)
+      terms(t => {
+        t.driver = zeros(65)
       })
     ],
     [
       'no tokens',
-      wire(f => {
-        f.open!.tokensMax = 0
+      terms(t => {
+        t.tokensMax = 0
       })
     ],
     [
       'keep beyond tokensMax',
-      wire(f => {
-        f.open!.keep = 400
+      terms(t => {
+        t.keep = 400
       })
     ],
     [
       'a negative temperature',
-      wire(f => {
-        f.open!.sampling!.temperature = -1
+      terms(t => {
+        t.sampling!.temperature = -1
       })
     ],
     [
       'a temperature that is no number',
-      wire(f => {
-        f.open!.sampling!.temperature = Number.NaN
+      terms(t => {
+        t.sampling!.temperature = Number.NaN
       })
     ],
     [
       'topP 0',
-      wire(f => {
-        f.open!.sampling!.topP = 0
+      terms(t => {
+        t.sampling!.topP = 0
       })
     ],
     [
       'topP above 1',
-      wire(f => {
-        f.open!.sampling!.topP = 1.01
+      terms(t => {
+        t.sampling!.topP = 1.01
       })
     ],
     [
       'a seed of 64 bits',
       beyondSafe(
-        wire(f => {
-          f.open!.sampling!.seed = Number.MAX_SAFE_INTEGER
+        terms(t => {
+          t.sampling!.seed = Number.MAX_SAFE_INTEGER
         })
       )
     ],
     [
       'no sampling',
-      wire(f => {
-        f.open!.sampling = undefined
+      terms(t => {
+        t.sampling = undefined
       })
     ],
+    [
+      'terms that are none',
+      wire(f => {
+        f.open!.terms = Uint8Array.of(9, 9, 9)
+      })
+    ],
+    [
+      'terms that are too long',
+      wire(f => {
+        const { terms } = f.open!
+        const rest = termsBytesMax + 1 - terms.length
+        // Field 99, bytes: of no revision known here.
+        f.open!.terms = Uint8Array.from([...terms, 0x9a, 0x06, (rest & 0x7f) | 0x80, rest >> 7, ...zeros(rest)])
+      })
+    ],
+    [
+      'a stretch without an end',
+      terms(t => {
+        t.from = 1
+      })
+    ],
+    [
+      'a stretch that ends behind the route',
+      terms(t => {
+        t.to = 4
+      })
+    ],
+    [
+      'a hop before the stretch',
+      terms(t => {
+        ;[t.from, t.to] = [2, 3]
+      })
+    ],
+    [
+      'a hop behind the stretch',
+      terms(t => {
+        ;[t.from, t.to] = [0, 1]
+      })
+    ],
+    [
+      'a preparation of no higher epoch',
+      wire(
+        f => {
+          f.prepare!.epoch = 1
+        },
+        prepare(0, 1, 2)
+      )
+    ],
+    [
+      'a preparation of a whole route',
+      wire(
+        f => {
+          f.prepare!.terms = open(0, { epoch: 1 }).terms.payload
+        },
+        prepare(0, 1, 2)
+      )
+    ],
+    ['a preparation from the head on', encodeFrame(prepare(0, 0, 2))],
     [
       'a step without tokens',
       wire(f => {

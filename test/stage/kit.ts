@@ -2,8 +2,10 @@
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
-import type { Frame, OpenFrame, StepFrame } from '../../src/stage/frame.ts'
+import type { Frame, OpenFrame, PrepareFrame, StepFrame } from '../../src/stage/frame.ts'
 import { Stages } from '../../src/stage/stage.ts'
+import { type SignedTerms, signTerms, type Terms } from '../../src/stage/terms.ts'
+import { signerOf, verify } from '../../sim/cast.ts'
 
 export const peer = (name: string): PeerId => `12D3KooW${name}` as PeerId
 export const model = 'cd'.repeat(32) as ModelId
@@ -19,7 +21,7 @@ export class Kit {
   nowMs = 0
 
   constructor(self: string, init: { retainBytesMax?: number } = {}) {
-    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20 })
+    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20, verify })
   }
 
   do(event: StageEvent): Seen[] {
@@ -51,10 +53,12 @@ export function facts(start: number, end: number): StageFacts {
   return { model, layers: 6, hidden, edge: 'f16', vocab: 100, contextMax: 512, start, end }
 }
 
+/** Terms as a test changes them; `signer` signs them, else it is the driver that they name. */
+export type Change = Partial<Terms> & { readonly signer?: PeerId }
+
 /** D drives; A, B, C serve two layers each. */
-export function open(hop: number, change: Partial<OpenFrame> = {}): OpenFrame {
-  return {
-    kind: 'open',
+export function terms({ signer, ...change }: Change = {}): SignedTerms {
+  const all: Terms = {
     session,
     epoch: 0,
     model,
@@ -63,13 +67,27 @@ export function open(hop: number, change: Partial<OpenFrame> = {}): OpenFrame {
       { peer: peer('B'), start: 2, end: 4 },
       { peer: peer('C'), start: 4, end: 6 }
     ],
-    hop,
     driver: peer('D'),
     tokensMax: 400,
     keep: 0,
     sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
     ...change
   }
+  return signTerms(all, signerOf(signer ?? all.driver))
+}
+
+export function open(hop: number, change: Change = {}): OpenFrame {
+  return { kind: 'open', hop, terms: terms(change) }
+}
+
+/** The hop `hop` of epoch 0 shall feed the hops [from, to) of these terms. */
+export function prepare(hop: number, from: number, to: number, change: Change = {}): PrepareFrame {
+  return { kind: 'prepare', epoch: 0, hop, terms: terms({ epoch: 1, stretch: { from, to }, ...change }) }
+}
+
+/** A session of D's at the stage of these layers. */
+export function seatOf(start: number, end: number, of: SessionId = session): SeatId {
+  return `${peer('D')}/${of}/${start}-${end}`
 }
 
 /** Hidden states of tokens [position, position + tokens) that can be told from all others. */

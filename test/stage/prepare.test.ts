@@ -1,16 +1,28 @@
 /** A stage that feeds a stand-in, and a stage that is fed, by hand. */
 import { describe, expect, test } from 'vitest'
-import type { PrepareFrame } from '../../src/stage/frame.ts'
+import type { SessionId } from '../../src/base/ids.ts'
 import { orphanGraceMs, orphanLeavingMs } from '../../src/limits.ts'
-import { facts, idStep, Kit, open, peer, rowBytes, session, states, step } from './kit.ts'
+import {
+  type Change,
+  facts,
+  idStep,
+  Kit,
+  open,
+  peer,
+  prepare as preparing,
+  rowBytes,
+  seatOf,
+  states,
+  step
+} from './kit.ts'
 
-const seat = `${session}/0-2`
+const seat = seatOf(0, 2)
 const around = [
   { peer: peer('A'), start: 0, end: 2 },
   { peer: peer('X'), start: 2, end: 4 },
   { peer: peer('C'), start: 4, end: 6 }
 ]
-const prepare: PrepareFrame = { kind: 'prepare', epoch: 0, hop: 0, next: 1, route: around, from: 1, to: 2, keep: 10 }
+const prepare = preparing(0, 1, 2, { route: around, keep: 10 })
 
 /** A is the head and has computed ten tokens; its stream to B is -1. */
 function head(): Kit {
@@ -29,9 +41,8 @@ describe('a stage that feeds a stand-in', () => {
   test('S19: opens a stream to it, sends what it has retained, then what it computes', () => {
     const kit = head()
     expect(kit.frame(1, prepare)).toEqual([{ kind: 'connect', link: -2, peer: peer('X') }])
-    const { kind: _, ...wanted } = open(1, { epoch: 1, route: around, keep: 10 })
     expect(kit.do({ kind: 'connected', link: -2 })).toEqual([
-      { kind: 'send', link: -2, frame: { kind: 'open', ...wanted, prepare: 2 } }
+      { kind: 'send', link: -2, frame: { kind: 'open', hop: 1, terms: prepare.terms } }
     ])
     expect(kit.frame(-2, { kind: 'ack', epoch: 1, length: 0, steps: 0, tokens: 0 })).toEqual([
       { kind: 'send', link: -2, frame: step(0, 10, { epoch: 1 }) }
@@ -61,8 +72,7 @@ describe('a stage that feeds a stand-in', () => {
 
   test('S13, S19: a stand-in that has more than this stage has computed is not sent it again', () => {
     const kit = head()
-    const far = { ...prepare, keep: 14 }
-    kit.frame(1, far)
+    kit.frame(1, preparing(0, 1, 2, { route: around, keep: 14 }))
     kit.do({ kind: 'connected', link: -2 })
     const toStandIn = (from: number, ids: number[]) => {
       kit.frame(1, idStep(from, ids))
@@ -127,21 +137,46 @@ describe('a stage that feeds a stand-in', () => {
     ],
     ['another peer', { route: [{ peer: peer('Z'), start: 0, end: 2 }, ...around.slice(1)] }],
     ['another model', { route: around.slice(0, 2) }]
-  ] as [string, Partial<PrepareFrame>][])('S19: a route that goes on from %s is a violation', (_, change) => {
-    expect(head().frame(1, { ...prepare, ...change })).toContainEqual(
+  ] as [string, Change][])('S19: a route that goes on from %s is a violation', (_, change) => {
+    const to = Math.min(2, change.route?.length ?? 2)
+    expect(head().frame(1, preparing(0, 1, to, { route: around, keep: 10, ...change }))).toContainEqual(
       expect.objectContaining({ kind: 'violation', link: 1, violation: 'invalid' })
     )
   })
 
+  /** What a hop does when the stream to the hop before it ends. */
+  const letsGo = { kind: 'close', link: -1 }
+
+  test.each<[string, Change, string]>([
+    ['signed by somebody else', { signer: peer('X') }, 'impostor'],
+    ['of another session', { session: '1e'.repeat(16) as SessionId }, 'invalid'],
+    ['of another driver', { driver: peer('X') }, 'invalid'],
+    ['that want another tokensMax', { tokensMax: 401 }, 'invalid']
+  ])('S19, S25: terms %s make no hop feed anybody', (_, change, violation) => {
+    const seen = head().frame(1, preparing(0, 1, 2, { route: around, keep: 10, ...change }))
+    expect(seen).toEqual([expect.objectContaining({ kind: 'violation', link: 1, violation }), letsGo])
+  })
+
+  test('S25: nor are they passed on to the hop that they are for', () => {
+    const route = [...open(0).terms.route.slice(0, 2), { peer: peer('X'), start: 4, end: 6 }]
+    const seen = head().frame(1, preparing(1, 2, 3, { route, signer: peer('X') }))
+    expect(seen).toEqual([expect.objectContaining({ kind: 'violation', link: 1, violation: 'impostor' }), letsGo])
+  })
+
+  test('S25: terms make a hop feed once', () => {
+    const kit = head()
+    kit.frame(1, prepare)
+    kit.do({ kind: 'closed', link: -2, message: 'gone' })
+    expect(kit.frame(1, prepare)).toEqual([])
+    const next = preparing(0, 1, 2, { route: around, keep: 10, epoch: 2 })
+    expect(kit.frame(1, next)).toEqual([{ kind: 'connect', link: -3, peer: peer('X') }])
+  })
+
   test('S19: Prepare for a hop further down is passed on, and its answer back', () => {
     const kit = head()
-    const further: PrepareFrame = {
-      ...prepare,
-      hop: 1,
-      from: 2,
-      to: 3,
-      route: [...open(0).route.slice(0, 2), { peer: peer('X'), start: 4, end: 6 }]
-    }
+    const further = preparing(1, 2, 3, {
+      route: [...open(0).terms.route.slice(0, 2), { peer: peer('X'), start: 4, end: 6 }]
+    })
     expect(kit.frame(1, further)).toEqual([{ kind: 'send', link: -1, frame: further }])
     const answer = { kind: 'prepared', epoch: 0, next: 1, failed: false, message: '' } as const
     expect(kit.frame(-1, answer)).toEqual([{ kind: 'send', link: 1, frame: answer }])
@@ -150,13 +185,13 @@ describe('a stage that feeds a stand-in', () => {
 })
 
 describe('a stage that is fed', () => {
-  const fed = `${session}/2-4`
+  const fed = seatOf(2, 4)
 
   function standIn(): Kit {
     const kit = new Kit('X')
     kit.do({ kind: 'add', stage: facts(2, 4) })
     kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
-    const opened = kit.frame(1, open(1, { epoch: 1, route: around, keep: 3, prepare: 2 }))
+    const opened = kit.frame(1, open(1, { epoch: 1, route: around, keep: 3, stretch: { from: 1, to: 2 } }))
     expect(opened.map(({ kind }) => kind)).toEqual(['open-engine'])
     expect(kit.do({ kind: 'opened', seat: fed, length: 0 })).toEqual([
       { kind: 'send', link: 1, frame: { kind: 'ack', epoch: 1, length: 0, steps: 0, tokens: 0 } }

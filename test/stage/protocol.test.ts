@@ -47,6 +47,8 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
 test('the limits in stage.md are those of limits.ts', () => {
   const rows = new Map([...document.matchAll(/^\| ([^|]+) \| ([^|]+) \|$/gm)].map(match => [match[1], match[2]]))
   expect(rows.get('hops of a route')).toBe(`${limits.hopsMax}`)
+  expect(rows.get('terms of an epoch')).toBe(`${limits.termsBytesMax >> 10} KiB`)
+  expect(rows.get('sessions that are gone whose epochs are remembered')).toBe(`${limits.sessionMarksMax}`)
   expect(rows.get('tokens of a step')).toBe(`${limits.attentionBlock}`)
   expect(rows.get('frame')).toBe(
     `${limits.stageFrameBytesMax >> 20} MiB + ${(limits.stageFrameBytesMax % (1 << 20)) / 1024} KiB`

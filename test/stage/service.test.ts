@@ -4,7 +4,9 @@ import type { SessionId } from '../../src/base/ids.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
 import { stageProtocol } from '../../src/stage/frame.ts'
+import { signTerms, type Terms } from '../../src/stage/terms.ts'
 import type { Channel, Links } from '../../src/swarm/links.ts'
+import { signerOf } from '../../sim/cast.ts'
 import { greedy, modelId, peerId, prompt, type TestPeer, TestWorld } from '../session/world.ts'
 
 const signal = AbortSignal.timeout(20_000)
@@ -36,9 +38,8 @@ async function world(init?: { cacheBytesMax?: number; retainBytesMax?: number })
   return { w, a, b, d, m }
 }
 
-function openFrom(links: Links, change: Partial<OpenFrame> = {}): OpenFrame {
-  return {
-    kind: 'open',
+function openFrom(links: Links, change: Partial<Terms> = {}): OpenFrame {
+  const terms: Terms = {
     session: '1d'.repeat(16) as SessionId,
     epoch: 0,
     model: modelId,
@@ -46,13 +47,13 @@ function openFrom(links: Links, change: Partial<OpenFrame> = {}): OpenFrame {
       { peer: peerId('A'), start: 0, end: 3 },
       { peer: peerId('B'), start: 3, end: 6 }
     ],
-    hop: 0,
     driver: links.self,
     tokensMax: 64,
     keep: 0,
     sampling: greedy,
     ...change
   }
+  return { kind: 'open', hop: 0, terms: signTerms(terms, signerOf(links.self)) }
 }
 
 describe('S18: bad frames end one stream, are counted, and disturb nobody', () => {

@@ -2,16 +2,31 @@
 import { describe, expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
 import { orphanGraceMs, orphanYieldMs, sessionIdleMs, stageCloseMs, stageOpenMs } from '../../src/limits.ts'
+import { signerOf } from '../../sim/cast.ts'
+import { inDomain } from '../../src/base/signature.ts'
 import { encodeFrame } from '../../src/stage/codec.ts'
-import type { SeatId } from '../../src/stage/event.ts'
-import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
-import { facts, idStep, Kit, model, open, peer, rowBytes, type Seen, session, states, step } from './kit.ts'
+import type { Frame } from '../../src/stage/frame.ts'
+import {
+  type Change,
+  facts,
+  idStep,
+  Kit,
+  model,
+  open,
+  peer,
+  rowBytes,
+  type Seen,
+  seatOf,
+  session,
+  states,
+  step
+} from './kit.ts'
 
-const seat: SeatId = `${session}/2-4`
-const tailSeat: SeatId = `${session}/4-6`
+const seat = seatOf(2, 4)
+const tailSeat = seatOf(4, 6)
 
 /** Peer B, hop 1, with its engine open and its next stream connected (link -1). */
-function middle(change: Partial<OpenFrame> = {}, nextLength?: number): Kit {
+function middle(change: Change = {}, nextLength?: number): Kit {
   const kit = new Kit('B')
   kit.do({ kind: 'add', stage: facts(2, 4) })
   kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
@@ -79,10 +94,9 @@ describe('opening', () => {
     expect(sent(kit.computed(tailSeat, { token: 42 }), -1)).toEqual([{ kind: 'token', epoch: 0, position: 3, id: 42 }])
   })
 
-  test.each<[string, Partial<OpenFrame>, string, string]>([
+  test.each<[string, Change, string, string]>([
     ['another peer than the one before this hop', {}, 'X', 'impostor'],
-    ['a hop that is another peer', { hop: 2 }, 'B', 'invalid'],
-    ['a route that ends before the model does', { route: open(0).route.slice(0, 2) }, 'A', 'invalid'],
+    ['a route that ends before the model does', { route: open(0).terms.route.slice(0, 2) }, 'A', 'invalid'],
     ['more tokens than the context holds', { tokensMax: 513 }, 'A', 'invalid']
   ])('S2: aborts an Open with %s', (_, change, remote, violation) => {
     const kit = new Kit('B')
@@ -92,7 +106,7 @@ describe('opening', () => {
     expect(kit.stages.busy).toBe(false)
   })
 
-  test.each<[string, Partial<OpenFrame>]>([
+  test.each<[string, Change]>([
     ['another model', { model: 'ef'.repeat(32) as typeof model }],
     [
       'other layers',
@@ -126,7 +140,7 @@ describe('opening', () => {
     kit.frame(1, { kind: 'close', epoch: 0 })
     kit.do({ kind: 'freed', seat })
     kit.do({ kind: 'accepted', link: 5, remote: peer('A') })
-    expect(sent(kit.frame(5, open(1, other)), 5)).toEqual([])
+    expect(sent(kit.frame(5, open(1, { ...other, epoch: 1 })), 5)).toEqual([])
   })
 
   test('S3: an engine without room is a refusal that leaves nothing behind', () => {
@@ -237,7 +251,7 @@ describe('steps', () => {
       kit.do({ kind: 'add', stage: facts(0, 2) })
       kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
       kit.frame(1, open(0))
-      kit.do({ kind: 'opened', seat: `${session}/0-2`, length: 0 })
+      kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
       return kit
     }
     expect(head().frame(1, idStep(0, [0, 99]))).toMatchObject([{ kind: 'compute' }])
@@ -347,14 +361,16 @@ describe('a newer epoch', () => {
     expect(kit.frame(1, step(5, 1, { epoch: 1 }))).toMatchObject([{ kind: 'compute' }])
   })
 
-  test.each<[string, Partial<OpenFrame>, string]>([
-    ['driver', { driver: peer('E') }, 'impostor'],
-    ['tokensMax', { tokensMax: 401 }, 'invalid'],
-    ['sampling', { sampling: { temperature: 1, topP: 1, topK: 0, seed: 1 } }, 'invalid']
-  ])('S10: another %s is a violation, and the session goes on', (_, change, violation) => {
+  test.each<[string, Change]>([
+    ['tokensMax', { tokensMax: 401 }],
+    ['sampling', { sampling: { temperature: 1, topP: 1, topK: 0, seed: 1 } }]
+  ])('S10: another %s is refused, and the session goes on', (_, change) => {
     const kit = middle()
     kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
-    expect(violations(kit.frame(3, open(1, { epoch: 1, ...change })))).toEqual([`3 ${violation}`])
+    const seen = kit.frame(3, open(1, { epoch: 1, ...change }))
+    expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'invalid' }])
+    // Its driver signed it: who passed it on has done nothing wrong.
+    expect(violations(seen)).toEqual([])
     expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute' }])
   })
 
@@ -454,6 +470,93 @@ describe('a newer epoch', () => {
   })
 })
 
+describe('S25: nobody but the driver has a seat taken', () => {
+  /** X was on the route once and knows the session; it names itself as the hop before B. */
+  const stolen = (change: Change = {}) => {
+    const [, here, tail] = open(1).terms.route
+    return open(1, { route: [{ peer: peer('X'), start: 0, end: 2 }, here!, tail!], ...change })
+  }
+
+  test.each<[string, Change]>([
+    ['signed by who opens it', { epoch: 2 ** 32 - 1, signer: peer('X') }],
+    ['signed by who opens it, of an epoch that is next', { epoch: 1, signer: peer('X') }]
+  ])('terms that are %s are a violation, and the session goes on', (_, change) => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
+    const seen = kit.frame(3, stolen(change))
+    expect(violations(seen)).toEqual(['3 impostor'])
+    expect(seen.map(({ kind }) => kind)).toEqual(['violation'])
+    expect(kit.frame(1, step(5))).toMatchObject([{ kind: 'compute' }])
+  })
+
+  test.each<[string, Change]>([
+    ['epoch', { epoch: 9 }],
+    ['route', { route: stolen().terms.route }],
+    ['keep', { keep: 7 }],
+    ['tokensMax', { tokensMax: 399 }],
+    ['sampling', { sampling: { temperature: 0, topP: 1, topK: 0, seed: 2 } }],
+    ['stretch', { stretch: { from: 0, to: 2 } }],
+    ['model', { model: 'ef'.repeat(32) as typeof model }],
+    ['session', { session: '1e'.repeat(16) as SessionId }]
+  ])('another %s under a signature of the driver is none', (_, change) => {
+    const { signature } = open(1, { epoch: 1 }).terms
+    const forged = open(1, { epoch: 1, ...change })
+    const kit = middle()
+    const remote = forged.terms.route[0]!.peer
+    kit.do({ kind: 'accepted', link: 3, remote })
+    expect(violations(kit.frame(3, { ...forged, terms: { ...forged.terms, signature } }))).toEqual(['3 impostor'])
+  })
+
+  test('a signature under the bytes alone, without their domain, is none', () => {
+    const kit = middle()
+    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    const { terms } = open(1, { epoch: 1 })
+    const signature = signerOf(peer('D'))(terms.payload) as typeof terms.signature
+    expect(violations(kit.frame(3, { kind: 'open', hop: 1, terms: { ...terms, signature } }))).toEqual(['3 impostor'])
+  })
+
+  test('another driver that has chosen the same id has another session, with a cache of its own', () => {
+    const kit = middle()
+    feed(kit, 0, 5)
+    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
+    const [opened] = kit.frame(3, stolen({ driver: peer('X'), epoch: 7 }))
+    expect(opened).toMatchObject({ kind: 'open-engine', seat: `${peer('X')}/${session}/2-4`, session })
+    const [first] = middle().frame(1, step(0))
+    expect(opened?.kind === 'open-engine' && opened.cache).not.toBe(first?.kind === 'compute' && first.step.session)
+    expect(kit.stages.sessions).toBe(2)
+    expect(kit.frame(1, step(5))).toMatchObject([{ kind: 'compute', seat }])
+  })
+
+  test('terms open a seat once, even when it is gone', () => {
+    const kit = middle({ epoch: 3 })
+    kit.frame(1, { kind: 'close', epoch: 3 })
+    kit.frame(-1, { kind: 'closed', hops: [] })
+    kit.do({ kind: 'freed', seat })
+    expect(kit.stages.sessions).toBe(0)
+    for (const epoch of [3, 2]) {
+      kit.do({ kind: 'accepted', link: 3 + epoch, remote: peer('A') })
+      expect(sent(kit.frame(3 + epoch, open(1, { epoch })), 3 + epoch)).toMatchObject([{ reason: 'stale-epoch' }])
+    }
+    expect(kit.stages.sessions).toBe(0)
+    kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+    expect(kit.frame(9, open(1, { epoch: 4 })).map(({ kind }) => kind)).toContain('open-engine')
+  })
+
+  test('hops pass on what the driver signed, fields that they do not know included', () => {
+    const { terms } = open(1)
+    // Field 99, a varint of 7: of a later revision.
+    const payload = Uint8Array.from([...terms.payload, 0x98, 0x06, 7])
+    const signature = signerOf(peer('D'))(inDomain('skein-terms:', payload)) as typeof terms.signature
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.frame(1, { kind: 'open', hop: 1, terms: { ...terms, payload, signature } })
+    const [next] = sent(kit.do({ kind: 'connected', link: -1 }), -1)
+    expect(next).toMatchObject({ kind: 'open', hop: 2, terms: { payload, signature } })
+  })
+})
+
 describe('losing and closing', () => {
   test('S14: a lost next hop is refused upstream, once, and the cache stays', () => {
     const kit = middle()
@@ -523,7 +626,7 @@ describe('losing and closing', () => {
     kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
     kit.frame(1, open(2))
     kit.do({ kind: 'connected', link: -1 })
-    kit.do({ kind: 'opened', seat: `${session}/4-6`, length: 0 })
+    kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
     expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
     expect(kit.wait(orphanYieldMs)).toEqual([])
   })
@@ -550,7 +653,7 @@ describe('losing and closing', () => {
       kit.do({ kind: 'closed', link: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
       arrives(kit)
-      const failed = { kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' } as const
+      const failed = { kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' } as const
       const seen = kit.do(failed)
       expect(sent(seen, 9)).toEqual([])
       // What it frees is freed before the engine is asked again.
@@ -566,12 +669,12 @@ describe('losing and closing', () => {
       kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
       kit.frame(1, open(2))
       kit.do({ kind: 'connected', link: -1 })
-      kit.do({ kind: 'opened', seat: `${session}/4-6`, length: 0 })
+      kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
       kit.do({ kind: 'closed', link: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
       kit.do({ kind: 'accepted', link: 9, remote: peer('B') })
       kit.frame(9, open(2, { session: other }))
-      const seen = kit.do({ kind: 'open-failed', seat: `${other}/4-6`, noRoom: true, message: 'full' })
+      const seen = kit.do({ kind: 'open-failed', seat: seatOf(4, 6, other), noRoom: true, message: 'full' })
       expect(sent(seen, -1)).toMatchObject([{ kind: 'refuse', hop: 2, reason: 'no-room', length: 0 }])
       // A close may be quicker than what was sent before it.
       expect(seen).not.toContainEqual({ kind: 'close', link: -1 })
@@ -604,7 +707,7 @@ describe('losing and closing', () => {
       arrives(kit)
       kit.do({ kind: 'closed', link: 9, message: 'reset' })
       kit.wait(orphanYieldMs)
-      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
       expect(seen.map(({ kind }) => kind)).not.toContain('open-engine')
       expect(kit.stages.sessions).toBe(1)
     })
@@ -614,7 +717,7 @@ describe('losing and closing', () => {
       kit.do({ kind: 'closed', link: 1, message: 'reset' })
       kit.wait(orphanYieldMs - 1)
       arrives(kit)
-      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
       expect(sent(seen, 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
       expect(seen).not.toContainEqual({ kind: 'free-engine', seat })
     })
@@ -623,7 +726,7 @@ describe('losing and closing', () => {
       const kit = middle()
       kit.wait(orphanYieldMs)
       arrives(kit)
-      const seen = kit.do({ kind: 'open-failed', seat: `${other}/2-4`, noRoom: true, message: 'full' })
+      const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
       expect(sent(seen, 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
     })
   })
@@ -713,7 +816,10 @@ describe('losing and closing', () => {
 describe("the driver's end", () => {
   const driver = (drives = true): Kit => {
     const kit = new Kit('D')
-    if (drives) kit.do({ kind: 'drive', session })
+    if (drives) {
+      kit.do({ kind: 'drive', session })
+      kit.do({ kind: 'admit', session, epoch: 0, tail: peer('C') })
+    }
     kit.do({ kind: 'accepted', link: 1, remote: peer('C') })
     return kit
   }
@@ -749,12 +855,39 @@ describe("the driver's end", () => {
   test('S10: a newer tail replaces an older one, whose end is no loss', () => {
     const kit = driver()
     kit.frame(1, open(3))
+    kit.do({ kind: 'admit', session, epoch: 2, tail: peer('C') })
     kit.do({ kind: 'accepted', link: 3, remote: peer('C') })
     expect(kit.frame(3, open(3, { epoch: 2 }))).toEqual([{ kind: 'close', link: 1 }])
     expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toEqual([])
     expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([])
     kit.do({ kind: 'accepted', link: 5, remote: peer('C') })
     expect(sent(kit.frame(5, open(3, { epoch: 1 })), 5)).toMatchObject([{ reason: 'stale-epoch' }])
+  })
+
+  test.each<[string, number, string]>([
+    ['the highest epoch there is', 2 ** 32 - 1, 'X'],
+    ['the epoch that runs', 0, 'X'],
+    ['an epoch that its own tail was not given', 1, 'C']
+  ])('S25: whoever opens it with %s is refused, and the tail stays', (_, epoch, thief) => {
+    const kit = driver()
+    kit.frame(1, open(3))
+    kit.do({ kind: 'accepted', link: 3, remote: peer(thief) })
+    const [head, middle] = open(3).terms.route
+    const route = [head!, middle!, { peer: peer(thief), start: 4, end: 6 }]
+    const seen = kit.frame(3, open(3, { epoch, route, signer: peer(thief) }))
+    expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch' }])
+    expect(seen.at(-1)).toEqual({ kind: 'close', link: 3 })
+    // Nobody is lost, nobody broke anything, and no token but the tail's is believed.
+    expect(seen.map(each => each.kind)).toEqual(['send', 'close'])
+    expect(kit.frame(3, { kind: 'token', epoch, position: 5, id: 66 })).toEqual([])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([{ kind: 'deliver' }])
+  })
+
+  test('S25: nor may anybody before a tail was named', () => {
+    const kit = new Kit('D')
+    kit.do({ kind: 'drive', session })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('C') })
+    expect(sent(kit.frame(1, open(3)), 1)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch' }])
   })
 
   test('S18: a token of another epoch, or anything but a token, ends the stream', () => {

@@ -2,9 +2,9 @@
 import { describe, expect, test } from 'vitest'
 import { askMinMs } from '../../src/limits.ts'
 import type { Frame, StandingFrame } from '../../src/stage/frame.ts'
-import { facts, idStep, Kit, open, peer, session, states, step } from './kit.ts'
+import { facts, idStep, Kit, open, peer, seatOf, states, step } from './kit.ts'
 
-const seat = `${session}/2-4`
+const seat = seatOf(2, 4)
 
 /** B, the middle hop, with its streams up (1) and down (-1) open. */
 function middle(): Kit {
@@ -101,7 +101,7 @@ describe('S22: how far a hop has come', () => {
     kit.do({ kind: 'add', stage: facts(0, 2) })
     kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
     kit.frame(1, open(0))
-    kit.do({ kind: 'opened', seat: `${session}/0-2`, length: 0 })
+    kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
     kit.frame(1, idStep(0, [1, 2]))
     // Its next stream is not open yet: there is nobody to ask.
     expect(kit.frame(1, ask)).toMatchObject([{ link: 1, frame: { hop: 0, arrived: 2, length: 0 } }])

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../../src/base/ids.ts'
+import type { Sign } from '../../src/base/signature.ts'
 import {
   publishMs,
   recordBytesMax,
@@ -24,7 +25,6 @@ import {
   peerHint,
   type RecordContent,
   readRecord,
-  type Sign,
   type SwarmRecord
 } from '../../src/swarm/record.ts'
 import { encodeRecordsFrame, Records, type RecordsEffect } from '../../src/swarm/records.ts'

@@ -1,0 +1,131 @@
+/**
+ * Terms: what a driver gives out once for each epoch of its session, and signs. Every hop checks the signature before it
+ * gives the session a seat or has a newer epoch take it over, so that nobody but its driver can have that done (rule S25).
+ * The driver's own bytes travel: a hop passes on fields that it does not know.
+ */
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
+import { base58btc } from 'multiformats/bases/base58'
+import { Terms as WireTerms } from '../../protocols/stage.ts'
+import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import { inDomain, type Sign, type Verify } from '../base/signature.ts'
+import type { Sampling } from '../engine/engine.ts'
+import { ProtocolError } from '../errors.ts'
+import { hopsMax, termsBytesMax } from '../limits.ts'
+import { check, count, positionMax } from './field.ts'
+
+/** One stage in a route, as a session hands it to stages. */
+export interface RouteHop extends Range {
+  readonly peer: PeerId
+}
+
+/** Who computes what for a session in one epoch. */
+export interface Terms {
+  readonly session: SessionId
+  /** Grows by at least one whenever the session takes a new route. */
+  readonly epoch: number
+  readonly model: ModelId
+  /** [1..hopsMax] hops that cover the layers from 0 without a gap. */
+  readonly route: readonly RouteHop[]
+  readonly driver: PeerId
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  /** What is cached from older epochs is valid below this position. */
+  readonly keep: number
+  /** Given, only the hops [from, to) of the route take part, and only rebuild their caches, for an epoch to come. */
+  readonly stretch?: { readonly from: number; readonly to: number }
+}
+
+/** Terms, and the bytes that its driver signed. */
+export interface SignedTerms extends Terms {
+  readonly payload: Uint8Array<ArrayBuffer>
+  readonly signature: Uint8Array<ArrayBuffer>
+}
+
+const domain = 'skein-terms:'
+const layerMax = 65_536
+const peerBytesMax = 64
+
+export function signTerms(terms: Terms, sign: Sign): SignedTerms {
+  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch } = terms
+  const payload = WireTerms.encode({
+    session: fromHex(session),
+    epoch,
+    model: fromHex(model),
+    route: route.map(({ peer, start, end }) => ({ peer: fromPeer(peer), start, end })),
+    driver: fromPeer(driver),
+    tokensMax,
+    sampling,
+    keep,
+    from: stretch?.from ?? 0,
+    to: stretch?.to ?? 0
+  })
+  return { ...terms, payload, signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer> }
+}
+
+/** Whether the driver that terms name has signed them. */
+export function isGenuine({ driver, payload, signature }: SignedTerms, verify: Verify): boolean {
+  return verify(driver, inDomain(domain, payload), signature)
+}
+
+/**
+ * Reads terms and checks all that can be said about them alone, but not their signature.
+ *
+ * @throws {ProtocolError} when the bytes are none, or hold values that no session could mean.
+ */
+export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>): SignedTerms {
+  check(payload.length <= termsBytesMax, `terms have at most ${termsBytesMax} bytes`, payload.length)
+  let wire: WireTerms
+  try {
+    wire = WireTerms.decode(payload, { limits: { route: hopsMax } })
+  } catch (error) {
+    throw new ProtocolError(`terms of ${payload.length} bytes does not decode: ${(error as Error).message}`)
+  }
+  const { session, epoch, model, route, tokensMax, keep, from, to } = wire
+  check(session.length === 16, 'a session id has 16 bytes', session.length)
+  check(model.length === 32, 'a model id has 32 bytes', model.length)
+  check(route.length >= 1, 'a route has a hop', route.length)
+  check(tokensMax >= 1 && tokensMax < positionMax, 'tokensMax is 1 or more', tokensMax)
+  check(keep < tokensMax, 'keep is below tokensMax', keep)
+  const isWhole = from === 0 && to === 0
+  check(isWhole || (from < to && to <= route.length), 'the hops to prepare lie in the route', to)
+  const { temperature, topP, topK, seed } = wire.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0 }
+  check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
+  check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
+  check(topK < positionMax, 'topK is below 2^31', topK)
+  return {
+    session: bytesToHex(session) as SessionId,
+    epoch,
+    model: bytesToHex(model) as ModelId,
+    route: toRoute(route),
+    driver: toPeer(wire.driver),
+    tokensMax,
+    sampling: { temperature, topP, topK, seed: count(seed) },
+    keep,
+    ...(isWhole ? {} : { stretch: { from, to } }),
+    // Copies: views would keep all that arrived with them for as long as the session lives.
+    payload: payload.slice(),
+    signature: signature.slice()
+  }
+}
+
+function toRoute(hops: WireTerms['route']): RouteHop[] {
+  let at = 0
+  return hops.map(({ peer, start, end }) => {
+    check(start === at && end > start && end <= layerMax, 'hops follow one another from layer 0', start)
+    at = end
+    return { peer: toPeer(peer), start, end }
+  })
+}
+
+function fromHex(hex: string): Uint8Array<ArrayBuffer> {
+  return hexToBytes(hex) as Uint8Array<ArrayBuffer>
+}
+
+function fromPeer(peer: PeerId): Uint8Array<ArrayBuffer> {
+  return base58btc.baseDecode(peer) as Uint8Array<ArrayBuffer>
+}
+
+function toPeer(bytes: Uint8Array): PeerId {
+  check(bytes.length >= 1 && bytes.length <= peerBytesMax, 'a peer id has 1 to 64 bytes', bytes.length)
+  return base58btc.baseEncode(bytes) as PeerId
+}
