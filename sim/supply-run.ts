@@ -63,7 +63,7 @@ export class SupplyRun {
   constructor(host: SupplyHost) {
     this.#host = host
     const pace = new Pace(host.live)
-    this.#fetch = new Fetch({ rng: host.rng, pace, sha256 })
+    this.#fetch = new Fetch({ rng: host.rng, pace })
     this.#serve = new Serve(pace)
   }
 
@@ -147,6 +147,11 @@ export class SupplyRun {
       case 'coming':
         this.#toServe({ kind: 'coming', file: effect.file, chunk: effect.chunk })
         break
+      case 'check': {
+        const { check, bytes, digest } = effect
+        this.#feed({ kind: 'checked', check, isRight: sameBytes(sha256(bytes), digest) })
+        break
+      }
       case 'store': {
         const { file: id, chunk, bytes } = effect
         const file = weights.get(id)!

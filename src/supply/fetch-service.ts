@@ -1,11 +1,12 @@
 /** Fetches files from peers into the store: gives the decider in `fetch.ts` its streams, disk and time. */
-import { hash, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import type { PeerId } from '../base/ids.ts'
 import { seeded } from '../base/rng.ts'
 import { Turns } from '../base/turns.ts'
 import { NotHeldError, ProtocolError } from '../errors.ts'
 import { supplyOpenMs, supplyTickMs } from '../limits.ts'
-import type { ChunkSet } from '../model/chunks.ts'
+import { type ChunkSet, sameBytes } from '../model/chunks.ts'
+import { digestOfBytes } from '../model/hash-service.ts'
 import type { FileEntry } from '../model/manifest.ts'
 import type { ModelStore, PartialFile } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
@@ -63,8 +64,7 @@ export class Fetching {
     this.#init = init
     this.#decider = new Fetch({
       rng: seeded(randomInt(2 ** 31)),
-      pace: init.pace,
-      sha256: bytes => hash('sha256', bytes, 'buffer')
+      pace: init.pace
     })
   }
 
@@ -204,6 +204,9 @@ export class Fetching {
       case 'coming':
         this.#init.onComing(effect.file, effect.chunk)
         break
+      case 'check':
+        void this.#check(effect)
+        break
       case 'store':
         this.#store(effect.file, effect.chunk, effect.bytes)
         break
@@ -266,6 +269,15 @@ export class Fetching {
       this.#feed({ kind: 'resumed', file, have })
     } catch (error) {
       coming.settled.reject(error)
+    }
+  }
+
+  async #check({ check, file, bytes, digest }: FetchEffect & { readonly kind: 'check' }): Promise<void> {
+    try {
+      this.#feed({ kind: 'checked', check, isRight: sameBytes(await digestOfBytes(bytes), digest) })
+    } catch (error) {
+      // Not for what the bytes are: there was no memory to look at them.
+      this.#coming.get(file)?.settled.reject(error)
     }
   }
 

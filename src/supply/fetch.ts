@@ -30,7 +30,6 @@ import {
   digestBytes,
   digestOf,
   listDigest,
-  sameBytes,
   singleChunkList
 } from '../model/chunks.ts'
 import { decodeAnswer } from './codec.ts'
@@ -53,6 +52,8 @@ export type FetchEvent =
   | { readonly kind: 'drop'; readonly file: FileId }
   /** Answer to `list`: these chunks are on disk. */
   | { readonly kind: 'resumed'; readonly file: FileId; readonly have: ChunkSet }
+  /** Answer to `check`: whether the bytes have that digest. */
+  | { readonly kind: 'checked'; readonly check: number; readonly isRight: boolean }
   /** Answer to `store`. */
   | { readonly kind: 'stored'; readonly file: FileId; readonly chunk: number }
   /** Answers to `open`; `closed` also when the stream ends later. */
@@ -69,6 +70,14 @@ export type FetchEffect =
   | { readonly kind: 'list'; readonly file: FileId; readonly list: Uint8Array }
   /** A chunk was asked for: those who watch this peer may leave it alone for now. */
   | { readonly kind: 'coming'; readonly file: FileId; readonly chunk: number }
+  /** A chunk is here: is its SHA-256 that digest? Nothing of it counts before. */
+  | {
+      readonly kind: 'check'
+      readonly check: number
+      readonly file: FileId
+      readonly bytes: Uint8Array
+      readonly digest: Uint8Array
+    }
   /** A chunk is here and right. */
   | { readonly kind: 'store'; readonly file: FileId; readonly chunk: number; readonly bytes: Uint8Array }
   | { readonly kind: 'done'; readonly file: FileId }
@@ -80,8 +89,6 @@ export type FetchEffect =
 export interface FetchInit {
   readonly rng: Rng
   readonly pace: Pace
-  /** SHA-256 of a chunk, 32 bytes. */
-  readonly sha256: (bytes: Uint8Array) => Uint8Array
 }
 
 /** How far a file has come. */
@@ -92,6 +99,7 @@ export interface FetchProgress {
   readonly peers: number
 }
 
+/** A chunk that is `storing` is being checked or written. */
 type ChunkState = 'free' | 'coming' | 'storing' | 'here'
 
 interface Job {
@@ -163,6 +171,9 @@ export class Fetch {
   readonly #jobs = new Map<FileId, Job>()
   readonly #sources = new Map<PeerId, Source>()
   readonly #liars = new Set<PeerId>()
+  /** Chunks that are being checked; the buffer bounds them. */
+  readonly #checks = new Map<number, Assembly>()
+  #checksMade = 0
   #bufferBytes = 0
   #effects: FetchEffect[] = []
 
@@ -204,6 +215,9 @@ export class Fetch {
         break
       case 'resumed':
         this.#resumed(event.file, event.have)
+        break
+      case 'checked':
+        this.#checked(event.check, event.isRight, nowMs)
         break
       case 'stored':
         this.#stored(event.file, event.chunk)
@@ -420,13 +434,29 @@ export class Fetch {
     if (assembly.filledBytes < assembly.buffer.length) return
     const { job, chunk, buffer } = assembly
     source.assemblies = source.assemblies.filter(each => each !== assembly)
-    if (sameBytes(this.#init.sha256(buffer), digestOf(job.list!, chunk))) {
-      job.chunks![chunk] = 'storing'
-      this.#effects.push({ kind: 'store', file: job.wanted.file, chunk, bytes: buffer })
+    job.chunks![chunk] = 'storing'
+    const check = ++this.#checksMade
+    this.#checks.set(check, assembly)
+    const digest = digestOf(job.list!, chunk)
+    this.#effects.push({ kind: 'check', check, file: job.wanted.file, bytes: buffer, digest })
+  }
+
+  #checked(check: number, isRight: boolean, nowMs: number): void {
+    const assembly = this.#checks.get(check)
+    if (assembly === undefined) return
+    this.#checks.delete(check)
+    const { job, chunk, buffer, source } = assembly
+    const { file } = job.wanted
+    const isWanted = this.#jobs.get(file) === job
+    if (isRight) {
+      if (isWanted) this.#effects.push({ kind: 'store', file, chunk, bytes: buffer })
       return
     }
-    this.#kill(assembly)
-    const message = `${source.peer} sent wrong bytes for chunk ${chunk} of ${job.wanted.file.slice(0, 12)}`
+    // Whoever does not want it any more has given back its place in the buffer.
+    if (isWanted) this.#kill(assembly)
+    // Several of its chunks may be checked at a time: it is charged once.
+    if (this.#liars.has(source.peer)) return
+    const message = `${source.peer} sent wrong bytes for chunk ${chunk} of ${file.slice(0, 12)}`
     this.#violation(source, 'wrong bytes', message, nowMs)
   }
 

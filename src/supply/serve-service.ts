@@ -3,12 +3,12 @@
  * checked against the chunk list first, so a peer with a failing disk says that it does not have a chunk, and is not
  * taken for a liar.
  */
-import { hash } from 'node:crypto'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError } from '../errors.ts'
 import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from '../limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
+import { digestOfBytes } from '../model/hash-service.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
@@ -215,7 +215,7 @@ export class Serving {
       ? await coming.read(chunk).catch(() => undefined)
       : await this.#init.store.readChunk({ bytes: known.bytes, sha256: file }, chunk).catch(() => undefined)
     if (bytes?.length !== chunkLength(known.bytes, chunk)) return undefined
-    if (!sameBytes(hash('sha256', bytes, 'buffer'), digestOf(list, chunk))) {
+    if (!sameBytes(await digestOfBytes(bytes), digestOf(list, chunk))) {
       this.forget(file)
       return undefined
     }

@@ -2,8 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { chunkBytes } from '../../src/limits.ts'
-import { chunkCount } from '../../src/model/chunks.ts'
-import { fetchFrom, makeFile, type Outcome, type SourceInit } from './world.ts'
+import type { PeerId } from '../../src/base/ids.ts'
+import { seeded } from '../../src/base/rng.ts'
+import { ChunkSet, chunkCount } from '../../src/model/chunks.ts'
+import { encodeFrame } from '../../src/supply/codec.ts'
+import { Fetch, type FetchEffect, type FetchEvent } from '../../src/supply/fetch.ts'
+import type { AnswerFrame } from '../../src/supply/frame.ts'
+import { Pace } from '../../src/supply/pace.ts'
+import { fetchFrom, makeFile, type Outcome, type SourceInit, sha256 } from './world.ts'
 
 const MiB = 1 << 20
 const file = makeFile(8 * MiB - 1000)
@@ -170,5 +176,65 @@ describe('a fetch', () => {
       }),
       { numRuns: 150 }
     )
+  })
+})
+
+describe('a chunk that is being checked', () => {
+  const files = [makeFile(1_000, 1), makeFile(2_000, 2)]
+  const peer = 'a' as PeerId
+
+  /** Fetches both files, of one chunk each, from one source until both chunks are to be checked. */
+  function checking(): { fetch: Fetch; checks: (FetchEffect & { kind: 'check' })[] } {
+    const fetch = new Fetch({ rng: seeded(1), pace: new Pace(() => false) })
+    const checks: (FetchEffect & { kind: 'check' })[] = []
+    const events: FetchEvent[] = files.map(({ wanted }) => ({ kind: 'want', wanted, peers: [peer] }))
+    const answer = (frame: AnswerFrame): void => void events.push({ kind: 'frame', peer, bytes: encodeFrame(frame) })
+    for (let event = events.shift(); event !== undefined; event = events.shift()) {
+      for (const effect of fetch.handle(event, 0)) {
+        if (effect.kind === 'check') checks.push(effect)
+        else if (effect.kind === 'open') events.push({ kind: 'opened', peer })
+        else if (effect.kind === 'list') events.push({ kind: 'resumed', file: effect.file, have: new ChunkSet(1) })
+        else if (effect.kind === 'send' && effect.frame.kind === 'watch')
+          answer({ kind: 'state', file: effect.frame.file, whole: true, chunks: Uint8Array.of(1) })
+        else if (effect.kind === 'send' && effect.frame.kind === 'range-request') {
+          const { file, chunk, offset, length } = effect.frame
+          const { content } = files.find(({ wanted }) => wanted.file === file)!
+          answer({ kind: 'range', file, chunk, offset, data: content.slice(offset, offset + length) })
+        }
+      }
+    }
+    return { fetch, checks }
+  }
+  const kinds = (effects: FetchEffect[]): string[] => effects.map(({ kind }) => kind)
+
+  it('counts when it is right, and is stored then', () => {
+    const { fetch, checks } = checking()
+    for (const [i, { check, file, bytes, digest }] of checks.entries()) {
+      expect(Buffer.compare(sha256(bytes), digest)).toBe(0)
+      expect(fetch.progress(file)!.bytes).toBe(0)
+      expect(kinds(fetch.handle({ kind: 'checked', check, isRight: true }, 1))).toEqual(['store'])
+      expect(kinds(fetch.handle({ kind: 'stored', file, chunk: 0 }, 2))).toEqual(['done'])
+      // An answer that comes twice says nothing.
+      expect(kinds(fetch.handle({ kind: 'checked', check, isRight: true }, 3))).toEqual([])
+      expect(fetch.files).toHaveLength(1 - i)
+    }
+  })
+
+  it('charges its source once, however many of them are wrong', () => {
+    const { fetch, checks } = checking()
+    expect(checks).toHaveLength(2)
+    const effects = checks.flatMap(({ check }) => fetch.handle({ kind: 'checked', check, isRight: false }, 1))
+    expect(kinds(effects)).toEqual(['violation', 'close'])
+  })
+
+  it('is not stored when nobody wants it any more, and charged all the same', () => {
+    const { fetch, checks } = checking()
+    for (const { file } of checks) fetch.handle({ kind: 'drop', file }, 1)
+    const [right, wrong] = checks
+    expect(kinds(fetch.handle({ kind: 'checked', check: right!.check, isRight: true }, 2))).toEqual([])
+    expect(kinds(fetch.handle({ kind: 'checked', check: wrong!.check, isRight: false }, 2))).toEqual([
+      'violation',
+      'close'
+    ])
   })
 })

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
 import { chunkBytes, supplyTickMs } from '../../src/limits.ts'
-import { ChunkSet, chunkCount, chunkLength } from '../../src/model/chunks.ts'
+import { ChunkSet, chunkCount, chunkLength, sameBytes } from '../../src/model/chunks.ts'
 import { decodeRequest, encodeFrame } from '../../src/supply/codec.ts'
 import { Fetch, type FetchEffect, type FetchEvent } from '../../src/supply/fetch.ts'
 import type { AnswerFrame, FileId } from '../../src/supply/frame.ts'
@@ -89,7 +89,7 @@ class Flock {
           return [file, i === 0 ? ChunkSet.all(count) : new ChunkSet(count)]
         })
       )
-      const fetch = i === 0 ? undefined : new Fetch({ rng, pace: new Pace(() => isLive && i === 1), sha256 })
+      const fetch = i === 0 ? undefined : new Fetch({ rng, pace: new Pace(() => isLive && i === 1) })
       const missing = new Set(i === 0 ? [] : this.#files.keys())
       this.#nodes.set(name, { name, fetch, has, watchers: new Map(), missing, events: [], draining: false })
     }
@@ -195,6 +195,12 @@ class Flock {
       case 'coming':
         this.#announce(node, { kind: 'coming', file: effect.file, chunk: effect.chunk })
         break
+      case 'check': {
+        const { check, bytes, digest } = effect
+        const isRight = sameBytes(sha256(bytes), digest)
+        this.#at(this.#nowMs, () => this.#feed(node, { kind: 'checked', check, isRight }))
+        break
+      }
       case 'store':
         node.has.get(effect.file)!.add(effect.chunk)
         this.#announce(node, { kind: 'have', file: effect.file, chunk: effect.chunk })
