@@ -22,6 +22,7 @@ import {
   socketPath
 } from './control.ts'
 import { controlRemoveMs, controlResponseBytesMax, controlSilenceMs, controlStatusMs } from './limits.ts'
+import { shellWord } from './output.ts'
 
 /** Thrown when the peer answers with an error: it keeps its name, sentence and exit code on this side. */
 export class RemoteError extends SkeinError {
@@ -231,11 +232,6 @@ async function connect(dataDir: string, signal: AbortSignal): Promise<Connected>
     }
     throw new PeerNotRunningError(`the peer on ${dataDir} cannot be reached: ${message}`)
   }
-}
-
-/** As a shell takes it: what is shown is copied. */
-function shellWord(text: string): string {
-  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 function endedEarly(dataDir: string): PeerNotRunningError {

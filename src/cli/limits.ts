@@ -15,6 +15,8 @@ export const controlRequestMs = 10_000
 export const controlDrainMs = 60_000
 /** A status is made from memory; a peer that takes longer than this hangs. */
 export const controlStatusMs = 15_000
+/** Characters of a wrong flag that a message repeats: it may be a whole prompt. */
+export const misuseCharsMax = 60
 /** Removing a model's files: a slow card takes seconds for a thousand large ones. */
 export const controlRemoveMs = 60_000
 /** Longest silence within an answer, beside what it was told to wait. Far above the session's own deadlines, which report better. */

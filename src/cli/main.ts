@@ -17,8 +17,8 @@ import {
   wholeNumber,
   words
 } from './flags.ts'
-import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
-import { note } from './output.ts'
+import { demoPeersMax, lingerMs, misuseCharsMax, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
+import { note, shellWord } from './output.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -68,10 +68,13 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .description('Runs one language model across a private swarm of peers: no cloud, no leader.')
     .version(packageVersion())
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, print) => print(text.replace(/^error: /, 'skein: ')) })
+    .configureOutput({ outputError: (text, print) => print(describeMisuse(text, program)) })
     .exitOverride()
     .addHelpText('after', `\n${exitCodes}`)
-  const command = (parent: Command, line: string, text: string): Command => parent.command(line).description(text)
+  const command = (parent: Command, line: string, text: string): Command => {
+    const made: Command = parent.command(line).description(text)
+    return made.configureOutput({ outputError: (error, print) => print(describeMisuse(error, made)) })
+  }
   const data = (): Option =>
     new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
   const json = (text: string): Option => new Option('--json', text)
@@ -308,6 +311,23 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       end(await demo(options, context))
     })
   return program
+}
+
+/**
+ * What Commander says of a wrong command line, as we say it. What it takes for an option may be a prompt, a name or a
+ * path that begins with a dash.
+ */
+function describeMisuse(text: string, command: Command): string {
+  const message = text.replace(/^error: /, 'skein: ')
+  const [, given] = /^skein: unknown option '([\s\S]*)'\n$/.exec(message) ?? []
+  const argument = command.registeredArguments[0]?.name()
+  if (given === undefined || argument === undefined) return message
+  const isLong = given.length > misuseCharsMax
+  const shown = isLong ? `${given.slice(0, misuseCharsMax)}…` : given
+  const names: string[] = []
+  for (let each: Command | null = command; each !== null; each = each.parent) names.unshift(each.name())
+  const example = isLong ? '' : `: ${names.join(' ')} -- ${shellWord(given)}`
+  return `skein: unknown option '${shown}'; a ${argument} that begins with a dash goes after --${example}\n`
 }
 
 /** The version in package.json, which lies above this file both in `src` and in `dist`. */

@@ -55,6 +55,11 @@ export function formatMs(ms: number): string {
   return ms < 9.95 ? `${ms.toFixed(1)} ms` : ms < 9950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
 }
 
+/** As a shell takes it: what is shown is copied. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}
+
 /** Columns padded to equal width, two spaces between them. Cells must not be painted: padding counts characters. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = []

@@ -38,6 +38,19 @@ describe('skein', () => {
     [['up', '--swarm', 's', '--fly'], "unknown option '--fly'"],
     [['up'], "required option '--swarm <file>'"],
     [['ask'], "missing required argument 'prompt'"],
+    [
+      ['ask', '-5 degrees'],
+      "unknown option '-5 degrees'; a prompt that begins with a dash goes after --: skein ask -- '-5 degrees'\n"
+    ],
+    [['ask', "--what's this"], "goes after --: skein ask -- '--what'\\''s this'\n"],
+    [
+      ['ask', `-${'long '.repeat(40)}`],
+      `unknown option '-${'long '.repeat(12).slice(0, 59)}…'; a prompt that begins with a dash goes after --\n`
+    ],
+    [['forget', '-night'], 'a name that begins with a dash goes after --: skein forget -- -night\n'],
+    [['key', '-file'], 'a file that begins with a dash goes after --: skein key -- -file\n'],
+    [['model', 'rm', '-x'], 'a name that begins with a dash goes after --: skein model rm -- -x\n'],
+    [['ask', 'a', '--max-token', '5'], "unknown option '--max-token'\n(Did you mean --max-tokens?)"],
     [['ask', 'a', 'b'], 'too many arguments'],
     [['ask', 'a', '--max-tokens', '0'], '--max-tokens takes a whole number'],
     [['ask', 'a', '--max-tokens', 'ten'], '--max-tokens takes a whole number'],
@@ -78,6 +91,11 @@ describe('skein', () => {
     } finally {
       written.mockRestore()
     }
+  })
+
+  it('takes a prompt that begins with a dash after --', async () => {
+    const dir = join(folder, 'nobody')
+    await expectFailure(skein(['ask', '--data', dir, '--', '-5 degrees']), 4, 'no peer is running')
   })
 
   it('ends with 2 and one sentence when a flag is wrong', async () => {
