@@ -96,7 +96,9 @@ function describeModel(model: ModelStatus, { models, peers }: Status): string[] 
   if (missing !== null) {
     const where = missing.layers.map(layers).join(', ')
     lines.push(
-      `  ${formatBytes(missing.bytes)} of budget are missing for ${where}: start another peer, or raise --memory`
+      missing.pinned
+        ? `  nobody may load ${where}, as --layers keeps peers to others: start another peer, or one without --layers`
+        : `  ${formatBytes(missing.bytes)} of budget are missing for ${where}: start another peer, or raise --memory`
     )
   }
   return lines

@@ -46,8 +46,11 @@ export interface ModelStatus {
   readonly layers: number
   /** [layers] how many serving stages hold each layer. */
   readonly coverage: readonly number[]
-  /** What the budgets lack to cover every layer, or null when they suffice. */
-  readonly missing: { readonly layers: readonly Range[]; readonly bytes: number } | null
+  /**
+   * What is lacking to cover every layer: layers, and their bytes. `pinned` when only because peers were told which layers
+   * to serve; else the budgets do not suffice. Null when nothing is.
+   */
+  readonly missing: { readonly layers: readonly Range[]; readonly bytes: number; readonly pinned: boolean } | null
 }
 
 /** Weights on their way from other peers. */

@@ -61,9 +61,12 @@ export function explainNoRoute(
   if (plan === undefined) return undefined
   const { missing } = plan
   if (missing !== null) {
+    const isByPins = lackIsByPins(present, model, search)
+    if (isByPins === undefined) return undefined
+    const wanted = formatLayers(missing.layers)
+    if (isByPins) return { layers, reason: `${unserved}: ${pinSentence(present, model)}` }
     const budget = present.reduce((sum, view) => sum + view.budgetBytes, 0)
     const who = present.length === 1 ? 'the one peer gives' : `the ${present.length} peers give`
-    const wanted = formatLayers(missing.layers)
     return {
       layers,
       reason:
@@ -75,6 +78,35 @@ export function explainNoRoute(
   if (loading > 0)
     return { layers, reason: `${unserved} yet: ${loading} ${loading === 1 ? 'peer is' : 'peers are'} loading` }
   return { layers, reason: `${unserved} yet: the budgets suffice, and peers are about to load` }
+}
+
+/**
+ * Whether a model lacks layers because peers were told which to serve: without that their budgets would suffice. Undefined
+ * where `search` finds no plan now.
+ */
+export function lackIsByPins(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  search: Search = place
+): boolean | undefined {
+  if (peers.every(({ pinned }) => pinned === null)) return false
+  const plan = search(
+    peers.map(view => ({ ...view, pinned: null })),
+    model
+  )
+  return plan === undefined ? undefined : plan.missing === null
+}
+
+/** `--layers keeps 2 of 3 peers to layers 0-2, and the other one gives 4.0 MB`. */
+function pinSentence(peers: readonly PeerView[], model: ModelShape): string {
+  const pinned = peers.flatMap(view => (view.pinned === null ? [] : [view.pinned]))
+  const kept = rangesWhere(model.layers, layer => pinned.some(({ start, end }) => start <= layer && layer < end))
+  const others = peers.filter(view => view.pinned === null)
+  const all = peers.length === 1 ? 'the one peer' : `all ${peers.length} peers`
+  const who = others.length === 0 ? all : `${pinned.length} of ${peers.length} peers`
+  const budget = formatBytes(others.reduce((sum, view) => sum + view.budgetBytes, 0))
+  const rest = others.length === 1 ? `, and the other one gives ${budget}` : `, and the others give ${budget} together`
+  return `--layers keeps ${who} to ${formatLayers(kept)}${others.length === 0 ? '' : rest}`
 }
 
 /** Layers as flags and tables write them, the end not included: `layer 3`, `layers 0-2 and 4-6`. */

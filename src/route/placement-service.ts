@@ -4,11 +4,18 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
+import { lackIsByPins } from './explain.ts'
 import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
-import { Searches } from './searches.ts'
+import { type Search, Searches } from './searches.ts'
 import { type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
+
+/** What the present peers lack to cover a model. */
+export interface Lack extends Missing {
+  /** Their budgets would suffice if nobody had been told which layers to serve. */
+  readonly pinned: boolean
+}
 
 export interface PlacementInit {
   readonly self: PeerId
@@ -40,6 +47,8 @@ export class Placement {
   /** What ends the load under way. */
   #loading: { readonly range: Range; readonly abort: AbortController } | undefined
   #going = ''
+  /** Whether what is lacking is so because of pins, as was found last. */
+  #isByPins: boolean | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -60,10 +69,22 @@ export class Placement {
     this.#feed({ kind: 'view', peers: this.#present(), model: this.#init.model })
   }
 
-  /** What the budgets of the present peers lack to cover the model, or null; what they did while too much changes. */
-  missing(): Missing | null {
-    const plan = this.#searches.planSoon(this.#present(), this.#init.model, performance.now()) ?? this.#planner.plan
-    return plan?.missing ?? null
+  /** What the present peers lack to cover the model, or null; what they did while too much changes. */
+  missing(): Lack | null {
+    const search: Search = (views, model) => this.#searches.planSoon(views, model, performance.now())
+    const present = this.#present()
+    const missing = (search(present, this.#init.model) ?? this.#planner.plan)?.missing ?? null
+    this.#isByPins =
+      missing === null
+        ? undefined
+        : (lackIsByPins(present, this.#init.model, search) ?? this.#isByPins ?? this.#findPins(present))
+    return missing === null ? null : { ...missing, pinned: this.#isByPins === true }
+  }
+
+  #findPins(present: readonly PeerView[]): boolean | undefined {
+    return lackIsByPins(present, this.#init.model, (views, model) =>
+      this.#searches.plan(views, model, performance.now())
+    )
   }
 
   /** Stops planning, aborts a load under way and waits for its end. Stages that are loaded stay the caller's. */

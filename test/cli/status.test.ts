@@ -36,7 +36,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
 describe('a status for a person', () => {
   it('says who serves what, and what nobody serves', () => {
     const text = describeStatus(
-      status({ missing: { layers: [{ start: 3, end: 4 }], bytes: 12_300_000 } }, [
+      status({ missing: { layers: [{ start: 3, end: 4 }], bytes: 12_300_000, pinned: false } }, [
         peer('selfself', { self: true, usedBytes: 5e6, stages: [{ model, start: 0, end: 3, serving: true }] }),
         peer('loadload', {
           stages: [{ model, start: 2, end: 3, serving: false }],
@@ -55,6 +55,12 @@ describe('a status for a person', () => {
     expect(text).toContain('stories  112·  1 of 4 layers are covered by nobody')
     expect(text).toContain('12.3 MB of budget are missing for layer 3: start another peer, or raise --memory')
     expect(text).toContain('discovery by mdns: no multicast route')
+    const pinned = status({ missing: { layers: [{ start: 3, end: 4 }], bytes: 12_300_000, pinned: true } }, [
+      peer('x', { self: true })
+    ])
+    expect(describeStatus(pinned).join('\n')).toContain(
+      'nobody may load layer 3, as --layers keeps peers to others: start another peer, or one without --layers'
+    )
     expect(text).not.toContain('violations')
   })
 

@@ -154,7 +154,11 @@ describe('three peers that were started by hand', () => {
     const seen = await statusOf('d')
     expect(seen.peers).toHaveLength(1)
     expect(seen.models[0]?.coverage).toEqual([1, 1, 0, 0, 0, 0])
-    await expectFailure(skein(['ask', 'Once upon a time', '--data', at('d')]), 4, /layer/)
+    const pinned = /cannot answer: layers 2-6 are served by nobody: --layers keeps the one peer to layers 0-2\n$/
+    await expectFailure(skein(['ask', 'Once upon a time', '--data', at('d')]), 4, pinned)
+    expect((await skein(['status', '--data', at('d')])).stdout).toContain(
+      'nobody may load layers 2-6, as --layers keeps'
+    )
     expect((await statusOf('a')).peers).toHaveLength(3)
     expect(stranger.events.filter(({ event }) => event === 'found')).toEqual([])
     // Told to wait, an answer says what is missing, and goes on as soon as somebody brings it.

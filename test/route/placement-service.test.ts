@@ -43,3 +43,35 @@ describe('a load under way', () => {
     expect(warnings).toEqual([])
   })
 })
+
+describe('what is missing', () => {
+  const lack = (peers: PeerView[]): unknown => {
+    placement = new Placement({
+      self: peerId(0),
+      model: plainModel(4),
+      peers: () => peers.map(view => ({ view, connected: true })),
+      load: async () => {},
+      unload: async () => {},
+      sessions: () => 0,
+      onWarning: () => {}
+    })
+    return placement.missing()
+  }
+
+  it.each<[string, PeerView[], unknown]>([
+    ['nothing', [peer(0, 4)], null],
+    ['budget', [peer(0, 3)], { layers: [expect.anything()], bytes: 1, pinned: false }],
+    [
+      'only who may load it',
+      [peer(0, 4, { pinned: { start: 0, end: 3 } })],
+      { layers: [{ start: 3, end: 4 }], bytes: 1, pinned: true }
+    ],
+    [
+      'budget, whoever is pinned',
+      [peer(0, 3, { pinned: { start: 0, end: 3 } })],
+      { layers: [{ start: 3, end: 4 }], bytes: 1, pinned: false }
+    ]
+  ])('is %s', (_, peers, expected) => {
+    expect(lack(peers)).toEqual(expected)
+  })
+})

@@ -250,6 +250,29 @@ describe('explainNoRoute', () => {
       /^layer 3 is served by nobody: the budgets lack 1 B for layer 3 \(the 2 peers give 3 B together\)$/
     ],
     [
+      'budgets are short although nobody was pinned to less',
+      [peer(0, 2, { pinned: { start: 0, end: 2 }, stages: [stage(0, 2)] })],
+      /^layers 2-4 are served by nobody: the budgets lack 2 B for layers 2-4 \(the one peer gives 2 B together\)$/
+    ],
+    [
+      'the one peer is pinned to a part',
+      [peer(0, 9, { pinned: { start: 0, end: 2 }, stages: [stage(0, 2)] })],
+      /^layers 2-4 are served by nobody: --layers keeps the one peer to layers 0-2$/
+    ],
+    [
+      'all peers are pinned to a part',
+      [
+        peer(0, 9, { pinned: { start: 0, end: 1 }, stages: [stage(0, 1)] }),
+        peer(1, 9, { pinned: { start: 3, end: 4 }, stages: [stage(3, 4)] })
+      ],
+      /^layers 1-3 are served by nobody: --layers keeps all 2 peers to layers 0 and 3$/
+    ],
+    [
+      'one that could load the rest is pinned, and the other is small',
+      [peer(0, 9, { pinned: { start: 0, end: 2 }, stages: [stage(0, 2)] }), peer(1, 1, { stages: [stage(2, 3)] })],
+      /^layer 3 is served by nobody: --layers keeps 1 of 2 peers to layers 0-2, and the other one gives 1 B$/
+    ],
+    [
       'shards are missing',
       [peer(0, 9, { held: [{ start: 0, end: 2 }], stages: [stage(0, 2)] })],
       /^layers 2-4 are served by nobody: no peer has the shards of layers 2-4$/
