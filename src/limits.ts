@@ -419,6 +419,12 @@ export const keepPeerEntriesMax = 64
 export const keepPeerBytesMax = 4 << 20
 export const keepEntriesMax = 512
 export const keepBytesMax = 16 << 20
+/**
+ * What a peer that came first keeps at a keeper, whatever comes after it: the sessions of one evening, each of 1,000 tokens. 64
+ * peers fill the entries with it, 256 the bytes.
+ */
+export const keepFairEntries = 8
+export const keepFairBytes = 64 << 10
 /** How long a session is kept after its last token when nobody says otherwise, at most, and at least. */
 export const keepTtlDefaultMs = 3_600_000
 export const keepTtlMaxMs = 24 * 3_600_000

@@ -8,6 +8,8 @@ import {
   keepBytesMax,
   keepEntriesMax,
   keepEntryBytesMax,
+  keepFairBytes,
+  keepFairEntries,
   keepPartsMax,
   keepPeerBytesMax,
   keepPeerEntriesMax,
@@ -42,6 +44,9 @@ export interface ShelfInit {
   readonly entriesMax?: number
   readonly bytesMax?: number
   readonly entryBytesMax?: number
+  /** What a peer keeps whoever comes after it. */
+  readonly fairEntries?: number
+  readonly fairBytes?: number
 }
 
 /** What one peer has here. */
@@ -54,6 +59,7 @@ export class Shelf {
   readonly #bounds: Required<ShelfInit>
   /** In the order of their last put: the first is the least recent. */
   readonly #entries = new Map<EntryId, ShelfEntry>()
+  /** In the order in which they came to have something here. */
   readonly #holdings = new Map<PeerId, Holding>()
   #bytes = 0
 
@@ -64,6 +70,8 @@ export class Shelf {
       entriesMax: keepEntriesMax,
       bytesMax: keepBytesMax,
       entryBytesMax: keepEntryBytesMax,
+      fairEntries: keepFairEntries,
+      fairBytes: keepFairBytes,
       ...init
     }
   }
@@ -100,10 +108,8 @@ export class Shelf {
     const bytes = bytesOf(entry.parts)
     const untilMs = Math.min(entry.untilMs, nowMs + keepTtlMaxMs)
     if (untilMs <= nowMs || !this.#fits(entry.parts.length, bytes)) return [entry.id]
-    const before = this.#entries.get(entry.id)
-    if (before !== undefined) this.#drop(before)
-    this.#add({ ...entry, bytes, untilMs })
-    return this.#evict(entry.owner, entry.id)
+    const gone = this.#replace({ ...entry, bytes, untilMs })
+    return gone ?? [entry.id]
   }
 
   /** Drops what is past its time; returns it. */
@@ -132,10 +138,23 @@ export class Shelf {
     const parts = [...(before?.parts.slice(0, from) ?? []), ...put.parts]
     const bytes = bytesOf(parts)
     if (!this.#fits(parts.length, bytes)) return refuse('no-room')
-    if (before !== undefined) this.#drop(before)
-    this.#add({ id, owner: remote, version, parts, bytes, untilMs: nowMs + Math.min(put.ttlMs, keepTtlMaxMs) })
-    const evicted = this.#evict(remote, id)
+    const untilMs = nowMs + Math.min(put.ttlMs, keepTtlMaxMs)
+    const evicted = this.#replace({ id, owner: remote, version, parts, bytes, untilMs })
+    if (evicted === undefined) return refuse('no-room')
     return { answer: { kind: 'kept', version }, saved: [id], erased: [...expired, ...evicted] }
+  }
+
+  /** Puts an entry in the place of what has its id, and returns what had to go for it; undefined, and nothing changed, without room. */
+  #replace(entry: ShelfEntry): EntryId[] | undefined {
+    const gone = this.#roomFor(entry.owner, entry.id, entry.bytes)
+    if (gone === undefined) return undefined
+    // Added before anything is dropped: who had only this one keeps its place among those that came.
+    const before = this.#entries.get(entry.id)
+    this.#count(entry.owner, 1, entry.bytes)
+    if (before !== undefined) this.#drop(before)
+    this.#entries.set(entry.id, entry)
+    for (const each of gone) this.#drop(each)
+    return gone.map(({ id }) => id)
   }
 
   #fits(parts: number, bytes: number): boolean {
@@ -144,47 +163,60 @@ export class Shelf {
   }
 
   /**
-   * Makes room for what `owner` just put: first its own least recent entries go, then those of whoever holds most.
-   * Nobody's flood costs another peer its entries as long as that one holds less.
+   * What has to go for an entry of `owner` to come: first its own least recent entries; where all together have too much,
+   * those of whoever holds most, down to its fair share; then those of peers that came here after `owner`, the last one
+   * first. Undefined where that is not enough: identities cost nothing, so hundreds of them with an entry each must not cost
+   * a peer what it has had here for longer.
    */
-  #evict(owner: PeerId, keep: EntryId): EntryId[] {
-    const { peerEntriesMax, peerBytesMax, entriesMax, bytesMax } = this.#bounds
-    const gone: EntryId[] = []
-    const dropOf = (peer: PeerId): boolean => {
-      for (const entry of this.#entries.values()) {
-        if (entry.owner !== peer || entry.id === keep) continue
-        this.#drop(entry)
-        gone.push(entry.id)
-        return true
+  #roomFor(owner: PeerId, id: EntryId, bytes: number): ShelfEntry[] | undefined {
+    const { peerEntriesMax, peerBytesMax, entriesMax, bytesMax, fairEntries, fairBytes } = this.#bounds
+    const before = this.#entries.get(id)
+    const gone = new Set<ShelfEntry>(before === undefined ? [] : [before])
+    const holdings = new Map([...this.#holdings].map(([peer, holding]) => [peer, { ...holding }]))
+    if (!holdings.has(owner)) holdings.set(owner, { entries: 0, bytes: 0 })
+    const all: Holding = { entries: this.#entries.size, bytes: this.#bytes }
+    const count = (peer: PeerId, entries: number, size: number): void => {
+      for (const each of [holdings.get(peer)!, all]) {
+        each.entries += entries
+        each.bytes += size
       }
-      return false
     }
-    const mine = this.#holdings.get(owner)!
-    while ((mine.entries > peerEntriesMax || mine.bytes > peerBytesMax) && dropOf(owner));
-    while (this.#entries.size > entriesMax || this.#bytes > bytesMax) {
-      const measure = this.#bytes > bytesMax ? 'bytes' : 'entries'
-      const largest = [...this.#holdings].sort(([, a], [, b]) => b[measure] - a[measure]).find(([peer]) => dropOf(peer))
-      if (largest === undefined) break
+    const dropOf = (peer: PeerId): boolean => {
+      const first = this.#entries.values().find(entry => entry.owner === peer && !gone.has(entry))
+      if (first === undefined) return false
+      gone.add(first)
+      count(peer, -1, -first.bytes)
+      return true
     }
-    return gone
-  }
-
-  #add(entry: ShelfEntry): void {
-    this.#entries.set(entry.id, entry)
-    this.#bytes += entry.bytes
-    const holding = this.#holdings.get(entry.owner) ?? { entries: 0, bytes: 0 }
-    holding.entries++
-    holding.bytes += entry.bytes
-    this.#holdings.set(entry.owner, holding)
+    if (before !== undefined) count(before.owner, -1, -before.bytes)
+    count(owner, 1, bytes)
+    const mine = holdings.get(owner)!
+    while (mine.entries > peerEntriesMax || mine.bytes > peerBytesMax) if (!dropOf(owner)) return undefined
+    while (all.entries > entriesMax || all.bytes > bytesMax) {
+      const measure = all.bytes > bytesMax ? 'bytes' : 'entries'
+      const share = measure === 'bytes' ? fairBytes : fairEntries
+      const large = [...holdings].filter(([, holding]) => holding[measure] > share)
+      const peers = [...holdings.keys()]
+      const later = peers.slice(peers.indexOf(owner) + 1).reverse()
+      const givers = [...large.sort(([, a], [, b]) => b[measure] - a[measure]).map(([peer]) => peer), ...later]
+      if (!givers.some(dropOf)) return undefined
+    }
+    gone.delete(before!)
+    return [...gone]
   }
 
   #drop(entry: ShelfEntry): void {
-    this.#entries.delete(entry.id)
-    this.#bytes -= entry.bytes
-    const holding = this.#holdings.get(entry.owner)!
-    holding.entries--
-    holding.bytes -= entry.bytes
-    if (holding.entries === 0) this.#holdings.delete(entry.owner)
+    if (this.#entries.get(entry.id) === entry) this.#entries.delete(entry.id)
+    this.#count(entry.owner, -1, -entry.bytes)
+  }
+
+  #count(owner: PeerId, entries: number, bytes: number): void {
+    const holding = this.#holdings.get(owner) ?? { entries: 0, bytes: 0 }
+    holding.entries += entries
+    holding.bytes += bytes
+    this.#bytes += bytes
+    if (holding.entries === 0) this.#holdings.delete(owner)
+    else this.#holdings.set(owner, holding)
   }
 }
 

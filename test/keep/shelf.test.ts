@@ -79,15 +79,49 @@ describe('a shelf', () => {
   })
 
   test('K7: where all together have too much, whoever holds most loses', () => {
-    const shelf = new Shelf({ bytesMax: 100 })
+    const shelf = new Shelf({ bytesMax: 100, fairBytes: 30 })
     shelf.handle(A, put({ id: id('a'), parts: [part(10)] }), 0)
     shelf.handle(B, put({ id: id('1'), parts: [part(40)] }), 0)
     shelf.handle(B, put({ id: id('2'), parts: [part(40)] }), 0)
     expect(shelf.handle(C, put({ id: id('c'), parts: [part(20)] }), 0).erased).toEqual([id('1')])
-    const many = new Shelf({ entriesMax: 3 })
+    const many = new Shelf({ entriesMax: 3, fairEntries: 1 })
     many.handle(A, put({ id: id('a'), parts: [part(90)] }), 0)
     for (const name of ['1', '2']) many.handle(B, put({ id: id(name) }), 0)
     expect(many.handle(C, put({ id: id('c') }), 0).erased).toEqual([id('1')])
+  })
+
+  test('K7: hundreds of identities with an entry each cost nobody a fair share that was there before', () => {
+    const shelf = new Shelf()
+    const mine = ['1', '2', '3'].map(name => id(name))
+    for (const each of mine) shelf.handle(A, put({ id: each, parts: [part(2_000)] }), 0)
+    const flood = Array.from({ length: 600 }, (_, i) =>
+      shelf.handle(peer(`flood${i}`), put({ id: id(`f${i}`), parts: [part(30_000)] }), 1)
+    )
+    expect(flood.map(({ answer }) => answer.kind)).toContain('refused')
+    expect(flood.flatMap(({ erased }) => erased)).toEqual([])
+    for (const each of mine) expect(shelf.entry(each)).toMatchObject({ owner: A })
+    // What it had goes on growing, and more may come: who came last makes room.
+    const grown = shelf.handle(A, put({ id: mine[0]!, base: 10, version: 11, from: 1, parts: [part(30_000)] }), 2)
+    expect(grown.answer).toEqual(kept(11))
+    const more = shelf.handle(A, put({ id: id('4'), parts: [part(1_000)] }), 2)
+    expect(more.answer).toEqual(kept(10))
+    const { length: taken } = flood.filter(({ answer }) => answer.kind === 'kept')
+    expect([...grown.erased, ...more.erased]).toEqual([id(`f${taken - 1}`)])
+    for (const each of mine) expect(shelf.entry(each)).toBeDefined()
+    expect(shelf.handle(peer('late'), put({ id: id('late'), parts: [part(60_000)] }), 3)).toEqual({
+      answer: refused('no-room', 0),
+      saved: [],
+      erased: []
+    })
+  })
+
+  test('K7: above its fair share a peer makes room for who has less', () => {
+    const shelf = new Shelf({ entriesMax: 10, fairEntries: 4 })
+    for (let i = 0; i < 6; i++) shelf.handle(A, put({ id: id(`a${i}`) }), 0)
+    for (let i = 0; i < 4; i++) shelf.handle(B, put({ id: id(`b${i}`) }), 0)
+    expect(shelf.handle(C, put({ id: id('c0') }), 0).erased).toEqual([id('a0')])
+    expect(shelf.handle(C, put({ id: id('c1') }), 0).erased).toEqual([id('a1')])
+    expect(shelf.handle(C, put({ id: id('c2') }), 0)).toEqual({ answer: refused('no-room', 0), saved: [], erased: [] })
   })
 
   test('takes back after a restart what still fits, no longer than any ttl', () => {
@@ -112,7 +146,9 @@ describe('a shelf', () => {
       peerBytesMax: 60,
       entriesMax: 5,
       bytesMax: 100,
-      entryBytesMax: 40
+      entryBytesMax: 40,
+      fairEntries: 1,
+      fairBytes: 20
     }
     const action = fc.record({
       remote: fc.constantFrom(A, B, C),
