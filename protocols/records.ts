@@ -248,6 +248,7 @@ export interface PeerRecord {
   battery?: Battery
   neighbours: Uint8Array<ArrayBuffer>
   leaving: boolean
+  roundTrips: Uint8Array<ArrayBuffer>
   protocols: string[]
 }
 
@@ -332,6 +333,11 @@ export namespace PeerRecord {
           w.bool(obj.leaving)
         }
 
+        if ((obj.roundTrips != null && obj.roundTrips.byteLength > 0)) {
+          w.uint32(114)
+          w.bytes(obj.roundTrips)
+        }
+
         if (obj.protocols != null && obj.protocols.length > 0) {
           for (const value of obj.protocols) {
             w.uint32(122)
@@ -354,6 +360,7 @@ export namespace PeerRecord {
           stages: [],
           neighbours: uint8ArrayAlloc(0),
           leaving: false,
+          roundTrips: uint8ArrayAlloc(0),
           protocols: []
         }
 
@@ -435,6 +442,10 @@ export namespace PeerRecord {
             }
             case 13: {
               obj.leaving = reader.bool()
+              break
+            }
+            case 14: {
+              obj.roundTrips = reader.bytes()
               break
             }
             case 15: {
@@ -585,6 +596,13 @@ export namespace PeerRecord {
               yield {
                 field: `${prefix}.leaving`,
                 value: reader.bool()
+              }
+              break
+            }
+            case 14: {
+              yield {
+                field: `${prefix}.roundTrips`,
+                value: reader.bytes()
               }
               break
             }
@@ -821,6 +839,11 @@ export namespace PeerRecord {
     value: boolean
   }
 
+  export interface PeerRecordRoundTripsFieldEvent {
+    field: '$.roundTrips'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export interface PeerRecordProtocolsFieldEvent {
     field: '$.protocols[]'
     index: number
@@ -835,7 +858,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordProtocolsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }

@@ -28,6 +28,11 @@ export class AliveRun {
     return this.#liveness.suspects
   }
 
+  /** The smoothed round trip to a peer in ms; undefined until one was measured. */
+  rttMs(peer: PeerId): number | undefined {
+    return this.#liveness.rttMs(peer)
+  }
+
   isConnected(peer: PeerId): boolean {
     return this.#channels.has(peer)
   }

@@ -14,11 +14,14 @@ import {
   batteryWeakIdleRatio,
   batteryWeakRatio,
   loadAnnounceMs,
+  rttLookMs,
   stageOpenMs,
   stageTickMs
 } from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
+import { announcedLinks, ownLinks } from '../src/route/cost.ts'
 import { findDetour } from '../src/route/detour.ts'
+import { Inflight } from '../src/route/inflight.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
 import { placementRow, Searches } from '../src/route/searches.ts'
@@ -40,7 +43,8 @@ import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src
 import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { Stages } from '../src/stage/stage.ts'
 import { shardsProtocol } from '../src/supply/frame.ts'
-import type { RecordContent, StageOffer, SwarmRecord } from '../src/swarm/record.ts'
+import { peerHint, type RecordContent, type StageOffer, type SwarmRecord } from '../src/swarm/record.ts'
+import { RoundTrips } from '../src/swarm/round-trips.ts'
 import type { KnownRecord } from '../src/swarm/records.ts'
 import { AliveRun } from './alive.ts'
 import { signerOf, verify } from './cast.ts'
@@ -171,6 +175,8 @@ export class Brain {
   readonly #host: BrainHost
   readonly #stages: Stages
   readonly #searches = new Searches()
+  readonly #roundTrips = new RoundTrips()
+  #rtts: ReadonlyMap<number, number> = new Map()
   readonly #planner: Planner
   readonly #presence: Presence
   readonly #membership: Membership
@@ -183,7 +189,7 @@ export class Brain {
   readonly #places = new Map<SeatId, Place>()
   /** Seats whose cache is reserved once others are free, or that are about to hear that it is not. */
   readonly #waitingOpens = new Set<SeatId>()
-  readonly #inflight = new Map<PeerId, number>()
+  readonly #inflight = new Inflight()
   readonly sessions = new Map<SessionId, SessionRun>()
   #loaded: Loaded[] = []
   readonly #turns = new Turns<StageEvent>(event => {
@@ -257,6 +263,11 @@ export class Brain {
       host.after(loadAnnounceMs, load)
     }
     host.after(loadAnnounceMs, load)
+    const look = (): void => {
+      this.#readRoundTrips()
+      host.after(rttLookMs, look)
+    }
+    if (this.#alive !== undefined) host.after(rttLookMs, look)
   }
 
   get planner(): Planner {
@@ -395,9 +406,19 @@ export class Brain {
       stages: this.#offers(),
       load: { sessions: this.#stages.sessions, queuedSteps: this.#stages.queuedSteps },
       battery: this.#host.battery(),
-      leaving: this.#isLeaving
+      leaving: this.#isLeaving,
+      rtts: this.#rtts
     }
     this.#membership.announce(content)
+  }
+
+  #readRoundTrips(): void {
+    const others = this.#membership
+      .known()
+      .filter(({ record, connected }) => connected && record.peer !== this.#host.self)
+    const measured = others.map(({ record }) => [peerHint(record.peer), this.#alive!.rttMs(record.peer)] as const)
+    this.#rtts = this.#roundTrips.look(new Map(measured))
+    this.announceSoon()
   }
 
   #offers(): StageOffer[] {
@@ -891,14 +912,15 @@ export class Brain {
       after: this.#host.after,
       openChannel: this.#host.openChannel,
       stages: event => this.#feed(event),
-      ask: ({ excluded, doubtful }, waitedMs, pin) => {
+      ask: ({ excluded, doubtful }, waitedMs, pin, room) => {
         const peers = this.#reachable()
         const { layerClasses } = pin
         const answer = answerRoute(peers, this.#host.shape, {
           from: this.#host.self,
           excluded,
           doubtful,
-          inflight: this.#inflight,
+          ...room,
+          ...this.#beyond(peers),
           waitedMs,
           search: (views, shape) => this.#searches.planSoon(views, shape, this.#host.nowMs()),
           ...(layerClasses === undefined ? {} : { layerClasses })
@@ -906,14 +928,15 @@ export class Brain {
         if (answer.kind === 'hops') pin.note(answer.hops, peers)
         return answer
       },
-      detour: (route, excluded, pin) => {
+      detour: (route, excluded, pin, tokensMax) => {
         const peers = this.#reachable()
         const { layerClasses } = pin
         const hops = findDetour(peers, this.#host.shape, {
           from: this.#host.self,
           route,
           excluded,
-          inflight: this.#inflight,
+          tokensMax,
+          ...this.#beyond(peers),
           ...(layerClasses === undefined ? {} : { layerClasses })
         })
         if (hops === undefined) return undefined
@@ -925,7 +948,10 @@ export class Brain {
       speedOf: ({ peer }) => this.#reachable().find(view => view.peer === peer),
       stepBytes: this.#host.shape.stepBytes,
       leaving: route => this.#leavingOn(route),
-      inflight: (hops, by) => this.#count(hops, by),
+      inflight: (hops, by, tokensMax) => {
+        if (by === 1) this.#inflight.add(hops, this.#host.nowMs(), this.#host.shape, tokensMax)
+        else this.#inflight.remove(hops)
+      },
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
       output: (run, output) => {
         if (output.kind === 'end') this.sessions.delete(run.ask.session)
@@ -948,11 +974,13 @@ export class Brain {
     return going.length === 0 ? this.#leaving : new Set([...this.#leaving, ...going.map(({ peer }) => peer)])
   }
 
-  #count(hops: readonly Hop[], by: 1 | -1): void {
-    for (const { peer } of hops) {
-      const count = (this.#inflight.get(peer) ?? 0) + by
-      if (count > 0) this.#inflight.set(peer, count)
-      else this.#inflight.delete(peer)
+  /** What it knows beyond the views, as the routing of a real peer does. */
+  #beyond(peers: readonly PeerView[]) {
+    const nowMs = this.#host.nowMs()
+    return {
+      inflight: this.#inflight.sessions,
+      links: ownLinks(this.#host.self, peer => this.#alive?.rttMs(peer), announcedLinks(peers)),
+      takenBytes: (peer: PeerId, stage: Range) => this.#inflight.takenBytes(peer, stage, nowMs)
     }
   }
 

@@ -30,11 +30,17 @@ export interface SessionHost {
   ) => { cancel(): void }
   readonly stages: (event: StageEvent) => void
   /** Counts a found route as in flight. */
-  readonly ask: (avoidance: Avoidance, waitedMs: number, pin: ClassPin) => RouteAnswer
+  readonly ask: (
+    avoidance: Avoidance,
+    waitedMs: number,
+    pin: ClassPin,
+    room: { readonly tokensMax: number; readonly held: readonly Hop[] }
+  ) => RouteAnswer
   readonly detour: (
     route: readonly Hop[],
     excluded: ReadonlySet<PeerId>,
-    pin: ClassPin
+    pin: ClassPin,
+    tokensMax: number
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
   /** Peers that do not answer at this moment. */
   readonly suspects: () => ReadonlySet<PeerId>
@@ -43,7 +49,7 @@ export interface SessionHost {
   readonly stepBytes: number | undefined
   /** Peers that are about to go, and those of a route whose stage on it is. */
   readonly leaving: (route: readonly Hop[]) => ReadonlySet<PeerId>
-  readonly inflight: (hops: readonly Hop[], by: 1 | -1) => void
+  readonly inflight: (hops: readonly Hop[], by: 1 | -1, tokensMax: number) => void
   readonly noRoute: (excluded: ReadonlySet<PeerId>) => Error
   readonly output: (run: SessionRun, output: SessionOutput) => void
   readonly violation: (peer: PeerId, kind: string, message: string) => void
@@ -82,6 +88,7 @@ export class SessionRun {
   /** By epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   readonly #pin = new ClassPin()
+  readonly #tokensMax: number
   #isCancelled = false
   #question: Question | undefined
   #hops: readonly Hop[] = []
@@ -92,6 +99,7 @@ export class SessionRun {
   constructor(host: SessionHost, ask: SessionAsk) {
     this.ask = ask
     this.#host = host
+    this.#tokensMax = ask.promptIds.length + ask.answerTokens
     this.#session = new Session({
       self: host.self,
       sign: host.sign,
@@ -99,7 +107,7 @@ export class SessionRun {
       model: ask.model.id,
       vocab: ask.model.vocab,
       promptIds: ask.promptIds,
-      tokensMax: ask.promptIds.length + ask.answerTokens,
+      tokensMax: this.#tokensMax,
       sampling: ask.sampling,
       hears: host.hears,
       speedOf: host.speedOf,
@@ -139,12 +147,15 @@ export class SessionRun {
     const question = this.#question
     if (question === undefined) return
     const waitedMs = this.#host.nowMs() - question.sinceMs
-    const answer = this.#host.ask(question, waitedMs, this.#pin)
+    const answer = this.#host.ask(question, waitedMs, this.#pin, {
+      tokensMax: this.#tokensMax,
+      held: this.#session.route
+    })
     if (answer.kind === 'wait' && waitedMs < routeWaitMs) return
     this.#question = undefined
     if (answer.kind === 'hops') {
       this.#hops = answer.hops
-      this.#host.inflight(answer.hops, 1)
+      this.#host.inflight(answer.hops, 1, this.#tokensMax)
       this.route = answer.hops
       this.feed({ kind: 'routed', route: answer.hops, exact: this.#pin.exact })
     } else {
@@ -188,8 +199,8 @@ export class SessionRun {
       case 'connect': {
         const { route } = this.#session
         if (route !== this.#hops) {
-          this.#host.inflight(route, 1)
-          this.#host.inflight(this.#hops, -1)
+          this.#host.inflight(route, 1, this.#tokensMax)
+          this.#host.inflight(this.#hops, -1, this.#tokensMax)
           this.#hops = route
         }
         this.#connect(effect.epoch, effect.peer)
@@ -198,7 +209,7 @@ export class SessionRun {
       case 'detour': {
         const { route } = effect
         const excluded = avoidingBeside(route, effect.excluded, this.#host.suspects())
-        const found = this.#host.detour(route, excluded, this.#pin)
+        const found = this.#host.detour(route, excluded, this.#pin, this.#tokensMax)
         this.feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break
       }
@@ -219,7 +230,7 @@ export class SessionRun {
   }
 
   #askRoute(avoidance: Avoidance): void {
-    this.#host.inflight(this.#hops, -1)
+    this.#host.inflight(this.#hops, -1, this.#tokensMax)
     this.#hops = []
     const question = { ...avoidance, sinceMs: this.#host.nowMs() }
     this.#question = question
@@ -261,7 +272,7 @@ export class SessionRun {
   #end(): void {
     this.#ended = true
     this.#question = undefined
-    this.#host.inflight(this.#hops, -1)
+    this.#host.inflight(this.#hops, -1, this.#tokensMax)
     this.#hops = []
     // The service does it once its reader has seen the end: after the decider's other effects.
     this.#host.after(0, () => this.#host.stages({ kind: 'undrive', session: this.ask.session }))

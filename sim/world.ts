@@ -1176,6 +1176,7 @@ function shapeOf({ model }: Scenario, toy: ToyModel, id: ModelId): ModelShape {
     headBytes: Math.round(model.headMB * 1e6),
     tiedEmbeddings: model.tied,
     cacheBytesPerLayer: cacheBytes({ layers: 1, kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden }, tokens),
+    cacheTokens: tokens,
     stageBytes: tokens * toy.hidden * edgeSize(toy.edge),
     stepBytes: model.stepBytes
   }

@@ -489,6 +489,8 @@ export const minBudgetBytes = 1 << 16
 export const namesakesMax = 16
 /** How often a changed load is announced: routers count their own sessions at once, and others' need no more. */
 export const loadAnnounceMs = 1_000
+/** What a session takes has been announced by then: a look of its peer's, and a second for the record to come. */
+export const roomHeardMs = 2_000
 
 /** How long a peer that is told to go waits for others and for sessions: loading a stage takes seconds. */
 export const drainMs = 60_000
@@ -573,6 +575,18 @@ export const recordNeighboursMax = 256
 export const recordTtlMs = 30_000
 /** Nobody may claim a longer life for a record: every peer says 30 s today, and what is invented lives as long. */
 export const recordTtlMaxMs = 60_000
+/** The scale of announced round trips: its shortest, the ratio of its steps, and how many there are: up to a minute. */
+export const rttStepLeastMs = 0.25
+export const rttStepRatio = 1.25
+export const rttStepsMax = 56
+/**
+ * A link is announced anew when it was beyond its step by this ratio at so many looks in a row. Round trips under the load of
+ * an answer vary by a third, and each change is a record of some 400 bytes to everybody.
+ */
+export const rttHoldRatio = 1.5
+export const rttHoldLooks = 2
+/** How often round trips are looked at for the record; each link is measured as often (`alivePingMs`). */
+export const rttLookMs = 5_000
 /** Live peers known: the aim is hundreds; 1,024 records are at most 16 MiB. */
 export const recordsMax = 1024
 /**

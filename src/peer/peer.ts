@@ -430,6 +430,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#routing = new Routing({
       self: swarm.id,
       peers: model => this.#reachable(model),
+      rttMs: peer => swarm.rttMs(peer),
       searches: this.#searches
     })
   }
@@ -708,6 +709,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const shape = this.#shapeOf(model)
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
+    let tokensMax: number | undefined
     const pin = new ClassPin(kept.classes)
     const keep =
       kept.session === undefined
@@ -731,13 +733,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {
         release()
+        tokensMax = options.tokensMax
         hops = await this.#routing.route(this.#told(shape), excluded, { ...options, pin })
         return hops
       },
       isExact: () => pin.exact,
       onRoute: route => {
         if (route === hops) return
-        this.#routing.moved(hops, route)
+        this.#routing.moved(hops, route, shape, tokensMax)
         hops = route
       },
       ...(keep === undefined ? {} : { keep }),
@@ -746,7 +749,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       speedOf: hop => this.#speedOf(hop, model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
-      detour: (route, excluded) => this.#routing.detour(shape, route, { excluded, pin }),
+      detour: (route, excluded) =>
+        this.#routing.detour(shape, route, { excluded, pin, ...(tokensMax === undefined ? {} : { tokensMax }) }),
       onEnd: () => {
         this.#answering--
         tokenizer.close()

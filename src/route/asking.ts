@@ -1,19 +1,23 @@
 /** What one look at the swarm answers to a session that asks for a route: hops, patience, or why there are none. */
 import type { PeerId } from '../base/ids.ts'
 import { excludedGraceMs, gatheringMs, missingGraceMs } from '../limits.ts'
+import { announcedLinks, type Links } from './cost.ts'
 import { explainNoRoute } from './explain.ts'
 import { place } from './place.ts'
+import { type RoomQuestion, withRoom } from './room.ts'
 import { findRoute } from './route.ts'
 import type { Search } from './searches.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
-export interface RouteQuestion {
+export interface RouteQuestion extends RoomQuestion {
   /** The driver. */
   readonly from: PeerId
   readonly excluded: ReadonlySet<PeerId>
   /** Those of the excluded peers that failed so long ago that they are asked before anyone waits. */
   readonly doubtful?: ReadonlySet<PeerId>
   readonly inflight: ReadonlyMap<PeerId, number>
+  /** @default as the views announce them */
+  readonly links?: Links
   /** How long the session has waited already, in ms. */
   readonly waitedMs: number
   /** How long ago this peer began, or met or lost another one, in ms. @default infinite */
@@ -32,18 +36,23 @@ export type RouteAnswer =
   | { readonly kind: 'lacking' }
 
 /**
- * Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
+ * Stages without room for the session are left out where that leaves a way, and then who is about to go. Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
  * failed: a broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
-  const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, search = place, ...options } = question
+  const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, search = place, ...room } = question
+  const { from, inflight, links = announcedLinks(peers), layerClasses } = room
+  const options = { from, inflight, links, ...(layerClasses === undefined ? {} : { layerClasses }) }
   const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
-  const hops =
+  const roomy = withRoom(peers, model, room)
+  const find = (views: readonly PeerView[], without: ReadonlySet<PeerId>): Hop[] | undefined =>
     // Who is about to go gets no new session where there is a way around it.
     (leaving.length > 0
-      ? findRoute(peers, model, { ...options, excluded: new Set([...excluded, ...leaving]) })
-      : undefined) ??
-    findRoute(peers, model, { ...options, excluded }) ??
+      ? findRoute(views, model, { ...options, excluded: without.union(new Set(leaving)) })
+      : undefined) ?? findRoute(views, model, { ...options, excluded: without })
+  const hops =
+    (roomy === peers ? undefined : find(roomy, excluded)) ??
+    find(peers, excluded) ??
     (doubtful !== undefined && doubtful.size > 0
       ? findRoute(peers, model, { ...options, excluded: excluded.difference(doubtful) })
       : undefined) ??

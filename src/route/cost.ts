@@ -22,6 +22,27 @@ export interface LinkView {
 /** Looks up a link; undefined where nobody has measured it. */
 export type Links = (from: PeerId, to: PeerId) => LinkView | undefined
 
+/** Links as peers announce them: where both ends have measured one the slower counts, so that nobody makes it fast by saying so. */
+export function announcedLinks(peers: readonly PeerView[]): Links {
+  const byPeer = new Map(peers.map(({ peer, links }) => [peer, links]))
+  return (from, to) => {
+    const [a, b] = [byPeer.get(from), byPeer.get(to)]
+    if (a === undefined || b === undefined) return undefined
+    const [there, back] = [a.rttMs.get(b.hint), b.rttMs.get(a.hint)]
+    if (there === undefined && back === undefined) return undefined
+    return { rttMs: Math.max(there ?? 0, back ?? 0), bytesPerMs: linkBytesPerMsDefault }
+  }
+}
+
+/** The same, with what a peer has measured of its own links itself. */
+export function ownLinks(self: PeerId, rttMs: (peer: PeerId) => number | undefined, links: Links): Links {
+  return (from, to) => {
+    const other = from === self ? to : to === self ? from : undefined
+    const measured = other === undefined ? undefined : rttMs(other)
+    return measured === undefined ? links(from, to) : { rttMs: measured, bytesPerMs: linkBytesPerMsDefault }
+  }
+}
+
 /** Speed of a peer: the two measured numbers of its {@link PeerView}. */
 export type Speed = Pick<PeerView, 'visitMs' | 'layerMs'>
 
@@ -50,9 +71,47 @@ export function turnMs(from: PeerId, to: PeerId, links?: Links): number {
   return linkMs(from, to, tokenBytes, links)
 }
 
-/** Price of one more hop where links are unknown, in ms: placement must not depend on who computes it. */
-export function hopMs(model: ModelShape): number {
-  return linkRttDefaultMs / 2 + (model.stepBytes ?? stepBytesDefault) / linkBytesPerMsDefault
+/** Price of one more hop in ms: placement must not depend on who computes it. @default of a link that nobody has measured */
+export function hopMs(model: ModelShape, rttMs = linkRttDefaultMs): number {
+  return rttMs / 2 + (model.stepBytes ?? stepBytesDefault) / linkBytesPerMsDefault
+}
+
+/**
+ * Price of a hop at each peer whose links are slower than most, in ms; all others have that of {@link hopMs}. A search that
+ * knew who comes next to whom would have to weigh all pairs, so a peer is known by its middle link to the others: what that
+ * takes beyond the middle one of all peers is paid there and back. Links below {@link linkRttDefaultMs} count as that:
+ * nobody moves for less.
+ */
+export function hopPrices(peers: readonly PeerView[], model: ModelShape): ReadonlyMap<PeerId, number> {
+  const byHint = new Map(peers.flatMap(({ peer, links }) => (links === undefined ? [] : [[links.hint, peer] as const])))
+  /** Links above the default, by both of their ends. */
+  const slow = new Map<PeerId, Map<PeerId, number>>()
+  const note = (from: PeerId, to: PeerId, rttMs: number): void => {
+    const known = slow.get(from) ?? new Map<PeerId, number>()
+    known.set(to, Math.max(known.get(to) ?? 0, rttMs))
+    slow.set(from, known)
+  }
+  for (const { peer, links } of peers) {
+    for (const [hint, rttMs] of links?.rttMs ?? []) {
+      const other = byHint.get(hint)
+      if (other === undefined || other === peer || rttMs <= linkRttDefaultMs) continue
+      note(peer, other, rttMs)
+      note(other, peer, rttMs)
+    }
+  }
+  const middle = (values: readonly number[], count: number): number => {
+    const sorted = [...values].sort((a, b) => a - b)
+    // Those that are not named are as fast as the default.
+    return sorted[Math.floor((count - 1) / 2) - (count - sorted.length)] ?? linkRttDefaultMs
+  }
+  const middles = new Map([...slow].map(([peer, links]) => [peer, middle([...links.values()], peers.length - 1)]))
+  const usualMs = middle([...middles.values()], peers.length)
+  return new Map(
+    peers.map(({ peer }) => {
+      const ownMs = middles.get(peer) ?? linkRttDefaultMs
+      return [peer, hopMs(model, usualMs) + Math.max(0, ownMs - usualMs)]
+    })
+  )
 }
 
 /**

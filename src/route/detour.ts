@@ -1,4 +1,6 @@
 /** The way around peers that are about to go, for a session that runs through them. */
+import { announcedLinks } from './cost.ts'
+import { type RoomQuestion, withRoom } from './room.ts'
 import { findRoute, type RouteOptions } from './route.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 import { sameRange } from './view.ts'
@@ -10,21 +12,25 @@ import { sameRange } from './view.ts'
 export function findDetour(
   peers: readonly PeerView[],
   model: ModelShape,
-  { route, excluded, ...options }: RouteOptions & { readonly route: readonly Hop[] }
+  { route, excluded, tokensMax, takenBytes, ...given }: RouteOptions & RoomQuestion & { readonly route: readonly Hop[] }
 ): Hop[] | undefined {
+  const options = { ...given, links: given.links ?? announcedLinks(peers) }
   const avoided = new Set(excluded)
   for (const view of peers) if (view.leaving === true) avoided.add(view.peer)
   const known = new Set(peers.map(view => view.peer))
   const staying = route.filter(hop => known.has(hop.peer) && !avoided.has(hop.peer))
-  const around = peers.map(view => ({
-    ...view,
-    stages: view.stages.filter(stage => {
-      if (staying.some(hop => hop.peer === view.peer && sameRange(hop, stage))) return true
-      return staying.every(hop => stage.end <= hop.start || stage.start >= hop.end)
-    })
-  }))
-  return (
-    findRoute(around, model, { ...options, excluded: avoided }) ??
-    findRoute(peers, model, { ...options, excluded: avoided })
-  )
+  const around = (views: readonly PeerView[]): PeerView[] =>
+    views.map(view => ({
+      ...view,
+      stages: view.stages.filter(stage => {
+        if (staying.some(hop => hop.peer === view.peer && sameRange(hop, stage))) return true
+        return staying.every(hop => stage.end <= hop.start || stage.start >= hop.end)
+      })
+    }))
+  const room = { held: route, ...(tokensMax && { tokensMax }), ...(takenBytes && { takenBytes }) }
+  const roomy = withRoom(peers, model, room)
+  const find = (views: readonly PeerView[]): Hop[] | undefined =>
+    findRoute(around(views), model, { ...options, excluded: avoided }) ??
+    findRoute(views, model, { ...options, excluded: avoided })
+  return (roomy === peers ? undefined : find(roomy)) ?? find(peers)
 }

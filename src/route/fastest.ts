@@ -10,8 +10,8 @@
  */
 import { assert } from '../base/assert.ts'
 import { fastestBeamMax, fastestWorkMax, tilingPeersMax } from '../limits.ts'
-import { hopMs, hopWeight, stageMs } from './cost.ts'
-import { half, Tables, type Tile, type Tiler, type Tiling, uses } from './tiling.ts'
+import { hopWeight } from './cost.ts'
+import { half, Tables, type Tile, type Tiler, type Tiling, timesUsOf, uses } from './tiling.ts'
 import type { ModelShape } from './view.ts'
 
 interface Way {
@@ -107,10 +107,7 @@ class Search {
     this.#weakMax = weakMax
     this.#tables = new Tables(model, tilers, 'costs')
     const { layers } = model
-    const hopUs = Math.round(hopMs(model) * 1000)
-    this.#timesUs = tilers.map(({ view }) =>
-      Array.from({ length: layers + 1 }, (_, count) => Math.round(stageMs(view, count) * 1000) + hopUs)
-    )
+    this.#timesUs = tilers.map(tiler => timesUsOf(tiler, model))
     const { ends } = this.#tables
     const anchors = new Array<boolean>(layers + 1).fill(false)
     for (const { only, view } of tilers) {

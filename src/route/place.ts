@@ -12,7 +12,7 @@ import {
   placementCopies,
   tilingPeersMax
 } from '../limits.ts'
-import { hopMs, stageMs } from './cost.ts'
+import { hopPrices, stageMs } from './cost.ts'
 import { coverageOf, usefulRanges } from './coverage.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'
 import { longestTiling, tilingFlight } from './lasting.ts'
@@ -57,7 +57,8 @@ export interface Plan {
 export function place(peers: readonly PeerView[], model: ModelShape, policy: PlacePolicy = defaultPolicy): Plan {
   const sorted = sortedPeers(peers)
   const stages = new Map<PeerId, Range | null>(sorted.map(view => [view.peer, null]))
-  const tilers = sorted.map(view => tilerOf(view, model)).filter(tiler => tiler !== null)
+  const prices = hopPrices(sorted, model)
+  const tilers = sorted.map(view => tilerOf(view, model, prices)).filter(tiler => tiler !== null)
   const whole: Range = { start: 0, end: model.layers }
 
   // A person's word is a fact: a pinned peer loads its layers whatever the plan is.
@@ -128,7 +129,7 @@ function sortedPeers(peers: readonly PeerView[]): PeerView[] {
 }
 
 /** A peer as the search sees it, or null when it can hold nothing. */
-function tilerOf(view: PeerView, model: ModelShape): Tiler | null {
+function tilerOf(view: PeerView, model: ModelShape, prices: ReadonlyMap<PeerId, number>): Tiler | null {
   if (view.leaving === true) return null
   if (view.pinned !== null && !canHold(view, model, view.pinned)) return null
   // A stage that a smaller budget no longer allows does not count as loaded.
@@ -139,7 +140,7 @@ function tilerOf(view: PeerView, model: ModelShape): Tiler | null {
   if (only === null && furthestEnds(view, model).every((end, start) => end === start || start === model.layers)) {
     return null
   }
-  return { view, only, loaded, weak }
+  return { view, only, loaded, weak, hopMs: prices.get(view.peer)! }
 }
 
 /**
@@ -266,7 +267,7 @@ function mostUseful(tilers: readonly Tiler[], model: ModelShape): readonly Tiler
   const largest = [...tilers].sort(
     (a, b) => Number(a.weak) - Number(b.weak) || reach.get(b)! - reach.get(a)! || byId(a, b)
   )
-  const perLayerMs = ({ view }: Tiler, layers: number): number => (stageMs(view, layers) + hopMs(model)) / layers
+  const perLayerMs = ({ view, hopMs }: Tiler, layers: number): number => (stageMs(view, layers) + hopMs!) / layers
   const ranked = [...tilers].sort(
     (a, b) =>
       Number(a.weak) - Number(b.weak) || perLayerMs(a, reach.get(a)!) - perLayerMs(b, reach.get(b)!) || byId(a, b)
@@ -297,7 +298,7 @@ function loadedWay(tilers: readonly Tiler[], model: ModelShape): Tiler[] {
     if (way === undefined) continue
     const made: Way = {
       weak: way.weak + (tiler.weak ? 1 : 0),
-      ms: way.ms + stageMs(tiler.view, end - start) + hopMs(model),
+      ms: way.ms + stageMs(tiler.view, end - start) + tiler.hopMs!,
       tilers: [...way.tilers, tiler]
     }
     const known = ways[end]

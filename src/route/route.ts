@@ -67,9 +67,12 @@ function passes(way: Way | null, peer: PeerId): boolean {
   return false
 }
 
-/** Time of one visit with the sessions that share the peer: each waits for the others once a token. */
+/**
+ * Time of one visit with the sessions that share the peer: each waits for the others once a token, and for the steps that
+ * wait already where those are more.
+ */
 function loadedStageMs(view: PeerView, range: Range, inflight: ReadonlyMap<PeerId, number> | undefined): number {
-  const sessions = view.sessions + (inflight?.get(view.peer) ?? 0)
+  const sessions = Math.max(view.sessions, view.queuedSteps ?? 0) + (inflight?.get(view.peer) ?? 0)
   return stageMs(view, range.end - range.start) * (1 + sessions)
 }
 

@@ -1,10 +1,12 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
-import type { PeerId } from '../base/ids.ts'
+import type { PeerId, Range } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from '../limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
+import { announcedLinks, ownLinks } from './cost.ts'
 import { findDetour } from './detour.ts'
+import { Inflight } from './inflight.ts'
 import type { Plan } from './place.ts'
 import { type Search, Searches } from './searches.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
@@ -13,6 +15,8 @@ export interface RoutingInit {
   readonly self: PeerId
   /** The peers that a route for a model may use now, this one included. */
   readonly peers: (model: ModelShape) => readonly PeerView[]
+  /** The measured round trip to a peer in ms. @default as peers announce it */
+  readonly rttMs?: (peer: PeerId) => number | undefined
   /** @default its own: nobody shares what it finds */
   readonly searches?: Searches
 }
@@ -20,8 +24,8 @@ export interface RoutingInit {
 export class Routing {
   readonly #init: RoutingInit
   readonly #searches: Searches
-  /** This peer's own sessions per peer on their routes: they count before anyone announces them. */
-  readonly #inflight = new Map<PeerId, number>()
+  /** This peer's own sessions on their routes: they count before anyone announces them. */
+  readonly #inflight = new Inflight()
   #changed = Promise.withResolvers<void>()
   /** When this peer began, or last met or lost another one. */
   #metMs = performance.now()
@@ -57,11 +61,17 @@ export class Routing {
       signal,
       pin,
       doubtful,
+      tokensMax,
+      held,
       onWait
     }: {
       signal: AbortSignal
       pin?: ClassPin
       doubtful?: ReadonlySet<PeerId>
+      /** Tokens that the session's caches must hold. @default any stage will do */
+      tokensMax?: number
+      /** Stages that hold its caches already. @default none */
+      held?: readonly Hop[]
       onWait?: (explain: () => string) => void
     }
   ): Promise<readonly Hop[]> {
@@ -75,16 +85,18 @@ export class Routing {
       const answer = answerRoute(peers, model, {
         from: this.#init.self,
         excluded,
-        inflight: this.#inflight,
+        ...this.#known(peers, nowMs),
         waitedMs: nowMs - startMs,
         settledMs: nowMs - this.#metMs,
         search,
         ...(doubtful === undefined ? {} : { doubtful }),
-        ...(layerClasses === undefined ? {} : { layerClasses })
+        ...(layerClasses === undefined ? {} : { layerClasses }),
+        ...(tokensMax === undefined ? {} : { tokensMax }),
+        ...(held === undefined ? {} : { held })
       })
       if (answer.kind === 'hops') {
         pin?.note(answer.hops, peers)
-        this.#count(answer.hops)
+        this.#inflight.add(answer.hops, nowMs, model, tokensMax)
         return answer.hops
       }
       if (answer.kind === 'lacking' || signal.aborted)
@@ -104,7 +116,7 @@ export class Routing {
   detour(
     model: ModelShape,
     route: readonly Hop[],
-    { excluded, pin }: { excluded: ReadonlySet<PeerId>; pin: ClassPin }
+    { excluded, pin, tokensMax }: { excluded: ReadonlySet<PeerId>; pin: ClassPin; tokensMax?: number }
   ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
     const peers = this.#init.peers(model)
     const { layerClasses } = pin
@@ -112,34 +124,37 @@ export class Routing {
       from: this.#init.self,
       route,
       excluded,
-      inflight: this.#inflight,
-      ...(layerClasses === undefined ? {} : { layerClasses })
+      ...this.#known(peers, performance.now()),
+      ...(layerClasses === undefined ? {} : { layerClasses }),
+      ...(tokensMax === undefined ? {} : { tokensMax })
     })
     if (hops === undefined) return undefined
     pin.note(hops, peers)
     return { route: hops, exact: pin.exact }
   }
 
-  readonly #always = (peers: readonly PeerView[], model: ModelShape): Plan =>
-    this.#searches.plan(peers, model, performance.now())
-
   /** A session has left a route that is counted for another one, which it found by `detour`. */
-  moved(from: readonly Hop[], to: readonly Hop[]): void {
-    this.#count(to)
-    this.release(from)
+  moved(from: readonly Hop[], to: readonly Hop[], model?: ModelShape, tokensMax?: number): void {
+    this.#inflight.add(to, performance.now(), model, tokensMax)
+    this.#inflight.remove(from)
   }
 
   /** Ends what `route` or `moved` counted. */
   release(hops: readonly Hop[]): void {
-    for (const { peer } of hops) {
-      const count = (this.#inflight.get(peer) ?? 0) - 1
-      if (count > 0) this.#inflight.set(peer, count)
-      else this.#inflight.delete(peer)
-    }
+    this.#inflight.remove(hops)
   }
 
-  #count(hops: readonly Hop[]): void {
-    for (const { peer } of hops) this.#inflight.set(peer, (this.#inflight.get(peer) ?? 0) + 1)
+  readonly #always = (peers: readonly PeerView[], model: ModelShape): Plan =>
+    this.#searches.plan(peers, model, performance.now())
+
+  /** What this peer knows beyond the views. */
+  #known(peers: readonly PeerView[], nowMs: number) {
+    const { self, rttMs = () => undefined } = this.#init
+    return {
+      inflight: this.#inflight.sessions,
+      links: ownLinks(self, rttMs, announcedLinks(peers)),
+      takenBytes: (peer: PeerId, stage: Range) => this.#inflight.takenBytes(peer, stage, nowMs)
+    }
   }
 
   /** Resolves at the next change, after a while, or when the signal aborts. */

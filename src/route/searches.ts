@@ -5,7 +5,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelId } from '../base/ids.ts'
-import { planSearchMs, searchesMax } from '../limits.ts'
+import { linkRttDefaultMs, planSearchMs, searchesMax } from '../limits.ts'
 import { type Plan, place } from './place.ts'
 import type { ModelShape, PeerView } from './view.ts'
 
@@ -56,7 +56,7 @@ export function placementKey(peers: readonly PeerView[]): string {
 /** What placement reads of one view. Charges count in whole percents, as gauges give them. */
 export function placementRow(view: PeerView): string {
   const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, visitMs, layerMs, numericClass } = view
-  const { stages, battery, leaving = false, obtainable } = view
+  const { stages, battery, leaving = false, obtainable, links } = view
   const charge = battery === null ? '' : Math.round(battery * 100)
   const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}`
   const disk = `${rangesText(held)}/${flags}/${pinned === null ? '' : rangesText([pinned])}`
@@ -65,7 +65,9 @@ export function placementRow(view: PeerView): string {
     obtainable === undefined
       ? ''
       : `${rangesText(obtainable.held)}${obtainable.holdsEmbedding ? 'e' : ''}${obtainable.holdsHead ? 'h' : ''}`
-  return `${peer} ${budgetBytes} ${disk} ${loaded} ${others} ${visitMs} ${layerMs} ${charge} ${JSON.stringify(numericClass)}`
+  const slow = [...(links?.rttMs ?? [])].filter(([, rttMs]) => rttMs > linkRttDefaultMs).sort(([a], [b]) => a - b)
+  const ways = links === undefined ? '' : `${links.hint}:${slow.map(([hint, rttMs]) => `${hint}=${rttMs}`).join()}`
+  return `${peer} ${budgetBytes} ${disk} ${loaded} ${others} ${visitMs} ${layerMs} ${charge} ${ways} ${JSON.stringify(numericClass)}`
 }
 
 function rangesText(ranges: readonly { readonly start: number; readonly end: number }[]): string {

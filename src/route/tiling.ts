@@ -22,6 +22,8 @@ export interface Tiler {
   /** Stages that it has or is loading: they cost no bytes. */
   readonly loaded: readonly Range[]
   readonly weak: boolean
+  /** What a hop here costs, in ms (`hopPrices`). @default what it costs over a link that nobody has measured */
+  readonly hopMs?: number
   /** Layers that it takes at most, whatever it can hold. @default as many as it can hold */
   readonly layersMax?: number
 }
@@ -85,6 +87,12 @@ function setOf(label: Pick<Label, 'low' | 'high'>): number {
 /** Penalty, weak peers, bytes; then hops and time. */
 function compare(a: Label, b: Label): number {
   return a.penalty - b.penalty || a.weak - b.weak || a.newBytes - b.newBytes || a.hops - b.hops || a.timeUs - b.timeUs
+}
+
+/** [layers + 1] the time of a peer for so many layers with the hop to it, in µs. */
+export function timesUsOf(tiler: Tiler, model: ModelShape): number[] {
+  const hopUs = Math.round((tiler.hopMs ?? hopMs(model)) * 1000)
+  return Array.from({ length: model.layers + 1 }, (_, layers) => Math.round(stageMs(tiler.view, layers) * 1000) + hopUs)
 }
 
 /** [layers + 1] the furthest end of a stage that starts at each layer; the layer itself where none fits. */
@@ -157,9 +165,9 @@ export class Tables {
       // Those who differ in what they would have to fetch differ in bytes.
       if (plain && purpose === 'costs' && tiler.view.obtainable !== undefined) {
         const { held, holdsEmbedding, holdsHead } = tiler.view
-        return JSON.stringify([visitMs, layerMs, tiler.weak, ends, held, holdsEmbedding, holdsHead])
+        return JSON.stringify([visitMs, layerMs, tiler.hopMs, tiler.weak, ends, held, holdsEmbedding, holdsHead])
       }
-      return plain ? `${purpose === 'hops' ? '' : `${visitMs},${layerMs}`};${tiler.weak};${ends}` : null
+      return plain ? `${purpose === 'hops' ? '' : `${visitMs},${layerMs},${tiler.hopMs}`};${tiler.weak};${ends}` : null
     })
     this.twins = keys.map((key, index) => (key === null || index === 0 ? -1 : keys.lastIndexOf(key, index - 1)))
     this.reaches = this.ends
@@ -365,9 +373,7 @@ export function leanestTiling(question: TilingQuestion): Tiling | undefined {
   )
   const bridged = (question.bridges ?? []).length > 0
   const hopUs = Math.round(hopMs(model) * 1000)
-  const timesUs = tilers.map(({ view }) =>
-    Array.from({ length: model.layers + 1 }, (_, layers) => Math.round(stageMs(view, layers) * 1000) + hopUs)
-  )
+  const timesUs = tilers.map(tiler => timesUsOf(tiler, model))
   const edges = tables.ends.reduce((sum, ends) => sum + ends.reduce((all, list) => all + list.length, 0), 0)
   const beam = Math.max(8, Math.min(tilingBeamMax, Math.floor(tilingWorkMax / Math.max(1, edges))))
 
@@ -439,7 +445,6 @@ export function leanestTiling(question: TilingQuestion): Tiling | undefined {
 
 /** The tiling of {@link fewestHops} with its costs: what is used when no other search finds one. */
 export function plainTiling(model: ModelShape, tilers: readonly Tiler[], order: TilerOrder): Tiling {
-  const hopUs = Math.round(hopMs(model) * 1000)
   const tiles: Tile[] = []
   let weak = 0
   let timeUs = 0
@@ -449,7 +454,7 @@ export function plainTiling(model: ModelShape, tilers: readonly Tiler[], order: 
     const tiler = tilers[index]!
     tiles.push({ start, end, view: tiler.view })
     if (tiler.weak) weak++
-    timeUs += Math.round(stageMs(tiler.view, end - start) * 1000) + hopUs
+    timeUs += timesUsOf(tiler, model)[end - start]!
     if (!tiler.loaded.some(range => sameRange(range, { start, end }))) newBytes += stageBytes(model, { start, end })
     start = end
   }

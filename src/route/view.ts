@@ -19,6 +19,8 @@ export interface ModelShape {
   readonly tiedEmbeddings: boolean
   /** Reserved per layer of a stage for caches: at least one session of the usual length. */
   readonly cacheBytesPerLayer: number
+  /** Tokens that `cacheBytesPerLayer` is for. @default nobody knows: every stage counts as having room */
+  readonly cacheTokens?: number
   /** Reserved per stage whatever its layers: retained hidden states and buffers. */
   readonly stageBytes: number
   /** Bytes of one token's step between two hops, header included. @default a 4,096 wide model's, for predictions only */
@@ -29,6 +31,8 @@ export interface ModelShape {
 export interface StageView extends Range {
   /** False while it is being loaded. */
   readonly serving: boolean
+  /** Free for caches of more sessions, by its peer's own announcement. @default nobody knows: it counts as having room */
+  readonly cacheBytesFree?: number
 }
 
 /** One live peer, this one included, as far as one model goes. */
@@ -49,12 +53,16 @@ export interface PeerView {
   readonly stages: readonly StageView[]
   /** Sessions it serves now, by its own announcement. */
   readonly sessions: number
+  /** Steps that wait there, by its own announcement. @default none */
+  readonly queuedSteps?: number
   /** 0..1, or null when it runs on mains or does not know. */
   readonly battery: number | null
   /** What it may fetch from others because somebody present has it on disk (`withObtainable`). @default nothing */
   readonly obtainable?: Holding
   /** Whom it is connected with, where it has said so of all of them. @default nobody knows */
   readonly contacts?: Contacts
+  /** What it has measured of its links. @default nothing, and nobody else's measure of a link with it is known */
+  readonly links?: MeasuredLinks
   /** It is about to go: no plan counts on it, though its stages serve until they are gone. */
   readonly leaving?: boolean
 }
@@ -63,6 +71,12 @@ export interface PeerView {
 export interface Contacts {
   readonly hint: number
   readonly others: ReadonlySet<number>
+}
+
+/** Round trips that a peer has announced, in ms, by short hints of ids; `hint` is its own. */
+export interface MeasuredLinks {
+  readonly hint: number
+  readonly rttMs: ReadonlyMap<number, number>
 }
 
 /** What is on disk of one model. */
@@ -126,6 +140,15 @@ export function areApart({ contacts: a }: PeerView, { contacts: b }: PeerView): 
   return a !== undefined && b !== undefined && !a.others.has(b.hint) && !b.others.has(a.hint)
 }
 
+/** About what a session's caches take at a stage of so many layers; 0 where that is not known. */
+export function cacheBytesOf(
+  { cacheBytesPerLayer, cacheTokens }: ModelShape,
+  layers: number,
+  tokensMax: number
+): number {
+  return cacheTokens === undefined ? 0 : Math.ceil((layers * cacheBytesPerLayer * tokensMax) / cacheTokens)
+}
+
 /** Whether two ranges are the same layers. */
 export function sameRange(a: Range, b: Range): boolean {
   return a.start === b.start && a.end === b.end
@@ -172,10 +195,12 @@ function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
     numericClass: offer.numericClass,
     stages: record.stages
       .filter(stage => stage.model === model)
-      .map(({ start, end, serving }) => ({ start, end, serving })),
+      .map(({ start, end, serving, cacheBytesFree }) => ({ start, end, serving, cacheBytesFree })),
     sessions: record.load.sessions,
+    queuedSteps: record.load.queuedSteps,
     battery: record.battery === null || record.battery.charging ? null : record.battery.level,
     leaving: record.leaving,
+    links: { hint: peerHint(record.peer), rttMs: record.rtts ?? new Map() },
     // Who has as many connections as it makes may reach others all the same; who names none has not said.
     ...(record.neighbours.size === 0 || record.neighbours.size >= meshMax
       ? {}

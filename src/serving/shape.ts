@@ -22,6 +22,7 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     headBytes: footprint.weightBytes(shards.find(({ role }) => role === 'head')!.bytes),
     tiedEmbeddings: config.tiedEmbeddings,
     cacheBytesPerLayer: footprint.cacheBytesPerLayer(tokens),
+    cacheTokens: tokens,
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: config.hidden * edgeSize(edge) + 20
   }

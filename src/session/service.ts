@@ -68,6 +68,9 @@ export interface SessionParts {
     options: {
       signal: AbortSignal
       doubtful: ReadonlySet<PeerId>
+      /** Tokens that its caches must hold, and stages that hold them already. */
+      tokensMax: number
+      held: readonly Hop[]
       /** Called whenever there is no route yet; `explain` says what is missing, which takes time to find out. */
       onWait: (explain: () => string) => void
     }
@@ -473,6 +476,7 @@ class Driver {
   #wake: (() => void) | undefined
   #ended = false
   readonly #waitMs: number | undefined
+  readonly #tokensMax: number
   /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
   #waitingSinceMs: number | undefined
   /** What it was last said to wait for. */
@@ -485,6 +489,7 @@ class Driver {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
     const session = randomSession()
+    this.#tokensMax = promptIds.length + maxTokens
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
@@ -499,7 +504,7 @@ class Driver {
       promptIds,
       answered: begun?.ids,
       exact: begun?.exact,
-      tokensMax: promptIds.length + maxTokens,
+      tokensMax: this.#tokensMax,
       sampling,
       waitMs: options.waitMs,
       hears: parts.hears,
@@ -644,7 +649,8 @@ class Driver {
     }
     let event: SessionEvent
     try {
-      const route = await this.#parts.route(excluded, { signal, doubtful, onWait })
+      const room = { tokensMax: this.#tokensMax, held: this.#session.route }
+      const route = await this.#parts.route(excluded, { signal, doubtful, ...room, onWait })
       this.#watch(route)
       event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
     } catch (error) {

@@ -19,6 +19,7 @@ import {
   recordTextMax,
   recordTtlMaxMs
 } from '../limits.ts'
+import { rttOfStep, stepOfRtt } from './round-trips.ts'
 
 export interface Hardware {
   /** Logical processors that this process may use. */
@@ -77,6 +78,8 @@ export interface RecordContent {
   readonly leaving: boolean
   /** Ids of the protocols that it speaks, revisions included; none says nothing. @default none */
   readonly protocols?: readonly string[]
+  /** Measured round trips to neighbours, by their hints, in ms: steps of a coarse scale. @default none */
+  readonly rtts?: ReadonlyMap<number, number>
 }
 
 /** A record that has been checked. */
@@ -129,6 +132,7 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
   const neighbours = new Uint8Array(4 * record.neighbours.size)
   const view = new DataView(neighbours.buffer)
   for (const [i, hint] of [...record.neighbours].entries()) view.setUint32(4 * i, hint)
+  const steps = Uint8Array.from(record.neighbours, hint => stepOfRtt(record.rtts?.get(hint)))
   return PeerRecord.encode({
     peer: owned(peerBytes(record.peer)),
     seq: record.seq,
@@ -155,7 +159,8 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     ...(record.battery === null ? {} : { battery: { ...record.battery } }),
     neighbours,
     leaving: record.leaving,
-    protocols: [...(record.protocols ?? [])]
+    protocols: [...(record.protocols ?? [])],
+    roundTrips: steps.some(step => step > 0) ? steps : new Uint8Array(0)
   })
 }
 
@@ -217,9 +222,20 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
   if (fields.neighbours.byteLength % 4 !== 0 || fields.neighbours.byteLength > 4 * recordNeighboursMax) {
     throw new ProtocolError(`neighbours has ${fields.neighbours.byteLength} bytes`)
   }
+  const { roundTrips } = fields
+  const count = fields.neighbours.byteLength / 4
+  if (roundTrips.byteLength !== 0 && roundTrips.byteLength !== count) {
+    throw new ProtocolError(`roundTrips has ${roundTrips.byteLength} steps for ${count} neighbours`)
+  }
   const neighbours = new Set<number>()
+  const rtts = new Map<number, number>()
   const view = new DataView(fields.neighbours.buffer, fields.neighbours.byteOffset, fields.neighbours.byteLength)
-  for (let at = 0; at < view.byteLength; at += 4) neighbours.add(view.getUint32(at))
+  for (let at = 0; at < count; at++) {
+    const hint = view.getUint32(4 * at)
+    const rttMs = rttOfStep(roundTrips[at] ?? 0)
+    neighbours.add(hint)
+    if (rttMs !== undefined) rtts.set(hint, rttMs)
+  }
   for (const address of fields.addresses) {
     if (address.byteLength > recordAddressBytesMax) {
       throw new ProtocolError(`an address has ${address.byteLength} bytes, the limit is ${recordAddressBytesMax}`)
@@ -273,6 +289,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     battery: battery === undefined ? null : { level: battery.level, charging: battery.charging },
     leaving: fields.leaving,
     protocols: fields.protocols.map(id => text(id, 'protocols')),
+    ...(rtts.size === 0 ? {} : { rtts }),
     neighbours
   }
 }

@@ -23,7 +23,8 @@ import {
   provideSettleMs,
   recordAddressesMax,
   recordsTickMs,
-  redialMinMs
+  redialMinMs,
+  rttLookMs
 } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
@@ -41,12 +42,13 @@ import { type Identity, loadIdentity, verifySignature } from './identity.ts'
 import type { Channel, Links } from './links.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
-import { type RecordContent, readRecord, type SwarmRecord } from './record.ts'
+import { peerHint, type RecordContent, readRecord, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
+import { RoundTrips } from './round-trips.ts'
 import { SeqFile } from './seq-file.ts'
 import { parseSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
 
-export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.0.0'] }
+export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.1.0', '1.0.0'] }
 
 export interface SwarmInit {
   /** The data directory: opened already, or its path, which is then opened and closed here. */
@@ -228,6 +230,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #batteryReadMs = 0
   /** Addresses as text, by the record that they are from. */
   readonly #addresses = new WeakMap<SwarmRecord, readonly string[]>()
+  readonly #roundTrips = new RoundTrips()
+  #roundTripsMs = 0
   #stopping: Promise<void> | undefined
 
   constructor(parts: {
@@ -538,6 +542,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #onTick(): void {
     this.#run({ type: 'tick', wallMs: Date.now() })
     if (performance.now() - this.#batteryReadMs >= batteryMs) void this.#readBattery()
+    if (performance.now() - this.#roundTripsMs >= rttLookMs) this.#readRoundTrips()
   }
 
   async #readBattery(): Promise<void> {
@@ -545,6 +550,14 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     const battery = await readBattery()
     this.#content = { ...this.#content, battery }
     this.#emit('battery', { battery })
+    this.#announceSoon()
+  }
+
+  #readRoundTrips(): void {
+    this.#roundTripsMs = performance.now()
+    const measured = [...this.#channels.keys()].map(peer => [peerHint(peer), this.rttMs(peer)] as const)
+    this.#content = { ...this.#content, rtts: this.#roundTrips.look(new Map(measured)) }
+    // What is the same as before is not sent again.
     this.#announceSoon()
   }
 

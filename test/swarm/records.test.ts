@@ -27,6 +27,7 @@ import {
   readRecord,
   type SwarmRecord
 } from '../../src/swarm/record.ts'
+import { rttOfStep } from '../../src/swarm/round-trips.ts'
 import { encodeRecordsFrame, Records, type RecordsEffect } from '../../src/swarm/records.ts'
 
 /** Peer ids with keys that are numbers: what they sign is checked by `verify` without any cryptography. */
@@ -111,6 +112,35 @@ const others = (records: Records): PeerId[] =>
     .filter(id => id !== self)
 
 describe('a record', () => {
+  it('R16: says round trips to neighbours in steps, and none where there are none', () => {
+    const hints = [peerHint(c), peerHint(d), 9]
+    const rtts = new Map([
+      [peerHint(c), rttOfStep(3)!],
+      [9, rttOfStep(56)!],
+      // No neighbour any more.
+      [77, rttOfStep(4)!]
+    ])
+    const value = encodeRecord(record(b, 7, { neighbours: new Set(hints), rtts }), signAs(b))
+    const before = readRecord(value).verified(verify)
+    expect(before.rtts).toEqual(new Map([...rtts].slice(0, 2)))
+    const bare = encodeRecord(record(b, 7, { neighbours: new Set(hints) }), signAs(b))
+    expect(value.byteLength - bare.byteLength).toBe(2 + hints.length)
+    expect(readRecord(bare).verified(verify).rtts).toBeUndefined()
+  })
+
+  it('R16: with another number of round trips than of neighbours is dropped', () => {
+    const { payload } = SignedRecord.decode(signed(b, 7, { neighbours: new Set([1, 2]) }))
+    const fields = PeerRecord.decode(payload)
+    for (const count of [1, 3]) {
+      const bad = PeerRecord.encode({ ...fields, roundTrips: new Uint8Array(count) })
+      const value = SignedRecord.encode({
+        payload: bad,
+        signature: toySignature(b, Buffer.concat([Buffer.from('skein-record:'), bad])) as never
+      })
+      expect(() => readRecord(value).verified(verify)).toThrow(`roundTrips has ${count} steps for 2 neighbours`)
+    }
+  })
+
   it('comes back as it was', () => {
     const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]) })
     expect(readRecord(encodeRecord(before, signAs(b))).verified(verify)).toEqual(before)

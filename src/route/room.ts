@@ -1,0 +1,32 @@
+/** Which stages have room for one more session, as far as their peers say. Pure. */
+import type { PeerId, Range } from '../base/ids.ts'
+import { cacheBytesOf, type Hop, type ModelShape, type PeerView, sameRange, type StageView } from './view.ts'
+
+/** What a session needs room for. */
+export interface RoomQuestion {
+  /** Tokens that its caches must hold. @default nothing is asked of anybody */
+  readonly tokensMax?: number
+  /** Stages that hold its caches already. @default none */
+  readonly held?: readonly Hop[]
+  /** Bytes of a stage that the chooser's other sessions take and that its peer may not have announced yet. @default none */
+  readonly takenBytes?: (peer: PeerId, stage: Range) => number
+}
+
+/** The views without stages that have no room for the session; the very same array where all of them have. */
+export function withRoom(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  { tokensMax, held = [], takenBytes = () => 0 }: RoomQuestion
+): readonly PeerView[] {
+  if (tokensMax === undefined) return peers
+  const hasRoom = (peer: PeerId, stage: StageView): boolean => {
+    const { start, end, cacheBytesFree } = stage
+    if (cacheBytesFree === undefined || held.some(hop => hop.peer === peer && sameRange(hop, stage))) return true
+    return cacheBytesOf(model, end - start, tokensMax) <= cacheBytesFree - takenBytes(peer, stage)
+  }
+  if (peers.every(({ peer, stages }) => stages.every(stage => !stage.serving || hasRoom(peer, stage)))) return peers
+  return peers.map(view => ({
+    ...view,
+    stages: view.stages.filter(stage => !stage.serving || hasRoom(view.peer, stage))
+  }))
+}
