@@ -1,6 +1,7 @@
 /** The public surface of Skein: the only barrel in the house. */
 export type { ModelId, PeerId, Range, SessionId, ShardId } from './base/ids.ts'
 export { reasonOf } from './base/reason.ts'
+export { readPlainText } from './base/plain-file.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'

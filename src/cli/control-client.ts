@@ -4,6 +4,7 @@ import {
   type DrainReport,
   type GenerationEvent,
   PeerNotRunningError,
+  type Range,
   type RemovedModel,
   SkeinError,
   type Status
@@ -21,7 +22,13 @@ import {
   readResponse,
   socketPath
 } from './control.ts'
-import { controlRemoveMs, controlResponseBytesMax, controlSilenceMs, controlStatusMs } from './limits.ts'
+import {
+  controlRemoveMs,
+  controlResponseBytesMax,
+  controlServeMs,
+  controlSilenceMs,
+  controlStatusMs
+} from './limits.ts'
 import { shellWord } from './output.ts'
 
 /** Thrown when the peer answers with an error: it keeps its name, sentence and exit code on this side. */
@@ -116,6 +123,39 @@ export async function askRemoveModel(
     signal
   )) {
     if (response.kind === 'model-removed') return response.removed
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
+ * Has the peer of a data directory serve a model; true when it is here, false while it is looked for.
+ *
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason; the model is not served then.
+ */
+export async function askServe(
+  dataDir: string,
+  { model, layers }: { model: string; layers: Range | undefined },
+  { signal }: { signal: AbortSignal }
+): Promise<boolean> {
+  const request = { v: controlVersion, op: 'serve', model, ...(layers === undefined ? {} : { layers }) } as const
+  for await (const response of ask(dataDir, request, controlServeMs, signal)) {
+    if (response.kind === 'served') return response.here
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
+ * Has the peer of a data directory serve a model no longer.
+ *
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead.
+ * @throws the signal's reason; the model goes all the same.
+ */
+export async function askUnserve(dataDir: string, model: string, { signal }: { signal: AbortSignal }): Promise<void> {
+  for await (const response of ask(dataDir, { v: controlVersion, op: 'unserve', model }, controlServeMs, signal)) {
+    if (response.kind === 'unserved') return
   }
   throw endedEarly(dataDir)
 }

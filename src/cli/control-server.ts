@@ -28,7 +28,10 @@ import { describeFailure } from './failure.ts'
 import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
 
 /** What of a peer its control socket hands out. */
-export type ControlledPeer = Pick<Peer, 'status' | 'generate' | 'resume' | 'forget' | 'removeModel'> & {
+export type ControlledPeer = Pick<
+  Peer,
+  'status' | 'generate' | 'resume' | 'forget' | 'removeModel' | 'serve' | 'unserve'
+> & {
   /** Has the peer go; whoever asked may close the connection meanwhile. */
   drain(): Promise<DrainReport>
 }
@@ -151,6 +154,12 @@ async function* respond(
     yield { kind: 'forgotten', peers: await peer.forget(given<KeptSessionName>(request.session), { signal }) }
   } else if (request.op === 'remove-model') {
     yield { kind: 'model-removed', removed: await peer.removeModel(request.model) }
+  } else if (request.op === 'serve') {
+    const { model, layers } = request
+    yield { kind: 'served', here: await peer.serve(model, { signal, ...(layers === undefined ? {} : { layers }) }) }
+  } else if (request.op === 'unserve') {
+    await peer.unserve(request.model)
+    yield { kind: 'unserved' }
   } else {
     const generation = start(peer, request, signal)
     // Its failure arrives through the events; here it must not count as unhandled.

@@ -21,6 +21,7 @@ const named = {
   name: z.string().min(1).max(256),
   key: z.string().startsWith('/', 'must be an absolute path').max(4096).optional()
 }
+const modelName = z.string().min(1).max(256)
 const ttlMs = z.int().positive().optional()
 const waitMs = z.int().nonnegative().optional()
 
@@ -53,7 +54,14 @@ const requestSchema = z.discriminatedUnion('op', [
     op: z.literal('forget'),
     session: z.strictObject(named)
   }),
-  z.strictObject({ v: z.literal(controlVersion), op: z.literal('remove-model'), model: z.string().min(1).max(256) })
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('remove-model'), model: modelName }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('serve'),
+    model: modelName,
+    layers: z.strictObject({ start: z.int().nonnegative(), end: z.int().positive() }).optional()
+  }),
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('unserve'), model: modelName })
 ])
 
 /** A request on a control socket. */
@@ -78,6 +86,8 @@ const responseSchema = z.discriminatedUnion('kind', [
       unreadable: z.array(z.string())
     })
   }),
+  z.looseObject({ kind: z.literal('served'), here: z.boolean() }),
+  z.looseObject({ kind: z.literal('unserved') }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
   z.looseObject({
     kind: z.literal('error'),
@@ -106,6 +116,9 @@ export type ControlResponse =
   /** How many peers had the session. */
   | { readonly kind: 'forgotten'; readonly peers: number }
   | { readonly kind: 'model-removed'; readonly removed: RemovedModel }
+  /** `here`: false while the model is looked for among the peers. */
+  | { readonly kind: 'served'; readonly here: boolean }
+  | { readonly kind: 'unserved' }
   | { readonly kind: 'event'; readonly event: GenerationEvent }
   | { readonly kind: 'error'; readonly error: ControlFailure }
   | { readonly kind: 'end' }

@@ -30,10 +30,10 @@ export function decimalNumber(
   }
 }
 
-/** A size as people write it, in bytes. */
-export function size(flag: string): (text: string) => number {
+/** A size as people write it, in bytes. `zero`: it may be none. */
+export function size(flag: string, { zero = false } = {}): (text: string) => number {
   return text => {
-    const bytes = parseBytes(text)
+    const bytes = zero && text.trim() === '0' ? 0 : parseBytes(text)
     if (bytes !== undefined) return bytes
     throw new InvalidOptionError(`${flag} takes a size such as 64MB or 1.5GiB, not '${text}'`)
   }
@@ -60,6 +60,20 @@ export function layerRange(flag: string): (text: string) => Range {
     throw new InvalidOptionError(
       `${flag} takes a range such as 0-2, which is layers 0 and 1 (the end is not included), not '${text}'`
     )
+  }
+}
+
+/** Layers of one model among several, `NAME:0-2`, or of the only one, `0-2`. */
+export function modelLayers(flag: string): (text: string) => { readonly model?: string; readonly range: Range } {
+  const parse = layerRange(flag)
+  return text => {
+    const at = text.lastIndexOf(':')
+    if (at < 0) return { range: parse(text) }
+    if (at === 0)
+      throw new InvalidOptionError(
+        `${flag} takes a range, or a model's name and a range such as NAME:0-2, not '${text}'`
+      )
+    return { model: text.slice(0, at), range: parse(text.slice(at + 1)) }
   }
 }
 

@@ -44,6 +44,10 @@ export const demoReadyMs = 120_000
 export const demoKillToken = 40
 /** How often the demo asks whether everything is covered. */
 export const demoPollMs = 200
+/** A file of flags: a dozen of them, or a long list of addresses. */
+export const configBytesMax = 1 << 16
+/** Having a peer serve a model, until it has measured itself with it; or drop one, until its sessions have let go. */
+export const controlServeMs = 60_000
 /** How much of a failed process's last words the demo keeps to show. */
 export const demoComplaintBytesMax = 4096
 /** `up` gives up a model that neither it nor any peer has after this, unless told to wait: names are mistyped. */

@@ -10,6 +10,7 @@ import {
   decimalNumber,
   duration,
   layerRange,
+  modelLayers,
   oneOf,
   repeated,
   size,
@@ -19,6 +20,7 @@ import {
 } from './flags.ts'
 import { demoPeersMax, lingerMs, misuseCharsMax, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
 import { note, shellWord } from './output.ts'
+import type { UpFlags } from './up.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -102,21 +104,26 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
   )
     .addOption(data())
-    .requiredOption('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
+    .option(
+      '--config <file>',
+      'take flags from this JSON file, too: { "swarm": "swarm.json", "memory": "2GB" }',
+      words('--config')
+    )
+    .option('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
     .option(
       '--model <name>',
-      'model to serve, by name or id; fetched from peers if it is not here (default: the only one here, or the shipped one)',
-      words('--model')
+      'model to serve, by name or id; may be repeated; fetched from peers if it is not here (default: the only one here, or the shipped one)',
+      repeated(words('--model'))
     )
     .option(
       '--memory <size>',
-      'budget for weights and caches, such as 64MB (default: half of the memory)',
-      size('--memory')
+      'budget for weights and caches, such as 64MB; 0 for a peer that holds no layers (default: half of the memory)',
+      size('--memory', { zero: true })
     )
     .option(
-      '--layers <start-end>',
-      'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included',
-      layerRange('--layers')
+      '--layers <range>',
+      'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
+      repeated(modelLayers('--layers'))
     )
     .option(
       '--listen <multiaddr>',
@@ -134,9 +141,16 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .addOption(json('print JSON objects, one a line'))
     // For the demo: a peer whose parent is gone, however it went, must not stay behind.
     .addOption(new Option('--stop-with-stdin').hideHelp())
-    .action(async options => {
+    .action(async (_, command: Command) => {
+      const { config } = command.opts()
+      if (config !== undefined) {
+        const { applyConfig } = await import('./config.ts')
+        await applyConfig(command, config)
+      }
+      const { swarm, ...options } = command.opts()
+      if (swarm === undefined) command.error("error: required option '--swarm <file>' not specified")
       const { up } = await import('./up.ts')
-      await up({ ...options, data: dataOf(options) }, context)
+      await up({ ...options, swarm, data: dataOf(options) } as UpFlags, context)
     })
 
   command(program, 'ask [prompt]', 'Answer a prompt through the running peer; - reads the prompt from stdin.')
@@ -244,6 +258,26 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .action(async options => {
       const { drain } = await import('./drain.ts')
       await drain({ ...options, data: dataOf(options) }, context)
+    })
+
+  command(
+    program,
+    'serve <name>',
+    'Have the running peer serve a model, too; one that is not here is fetched from peers.'
+  )
+    .addOption(data())
+    .option('--layers <start-end>', 'serve exactly these layers; the end is not included', layerRange('--layers'))
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { serve } = await import('./serve.ts')
+      await serve(name, { ...options, data: dataOf(options) }, context)
+    })
+  command(program, 'unserve <name>', 'Have the running peer serve a model no longer; its files stay.')
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { unserve } = await import('./serve.ts')
+      await unserve(name, { ...options, data: dataOf(options) }, context)
     })
 
   const model = command(program, 'model', 'Import, list, show, verify and remove models.')

@@ -5,7 +5,9 @@ import {
   createPeer,
   type DrainReport,
   formatBytes,
+  InvalidOptionError,
   type Peer,
+  type PeerInit,
   type Range,
   UnknownModelError
 } from '../index.ts'
@@ -20,9 +22,9 @@ import { type Tell, watch } from './watch.ts'
 export interface UpFlags {
   readonly data: string
   readonly swarm: string
-  readonly model?: string
+  readonly model?: string[]
   readonly memory?: number
-  readonly layers?: Range
+  readonly layers?: { readonly model?: string; readonly range: Range }[]
   readonly listen?: string[]
   readonly bootstrap?: string[]
   readonly mdns: boolean
@@ -63,9 +65,8 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     mdns: flags.mdns,
     signal,
     onWarning: message => tell('warning', `warning: ${message}`, { message }),
-    ...(flags.model === undefined ? {} : { model: flags.model }),
+    ...modelsOf(flags),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
-    ...(flags.layers === undefined ? {} : { layers: flags.layers }),
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads })
@@ -82,6 +83,8 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
         resume: (name, options) => peer.resume(name, options),
         forget: (session, options) => peer.forget(session, options),
         removeModel: nameOrId => peer.removeModel(nameOrId),
+        serve: (nameOrId, options) => peer.serve(nameOrId, options),
+        unserve: nameOrId => peer.unserve(nameOrId),
         drain: () => {
           draining ??= peer.drain()
           // Whoever asked is told before the socket closes.
@@ -122,6 +125,42 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     )
   }
   tell('stopped', 'stopped')
+}
+
+/**
+ * Which models to serve, and which layers of them.
+ * @throws {InvalidOptionError} when it is not clear which model layers are of, or they are given twice.
+ */
+export function modelsOf({ model = [], layers = [] }: Pick<UpFlags, 'model' | 'layers'>): Partial<PeerInit> {
+  const [first] = layers
+  if (first !== undefined && first.model === undefined) {
+    if (layers.length > 1 || model.length > 1) {
+      throw new InvalidOptionError('with several models, --layers names the model that the layers are of: NAME:0-2')
+    }
+    return { ...(model[0] === undefined ? {} : { model: model[0] }), layers: first.range }
+  }
+  const named = [...model]
+  for (const { model: of } of layers) {
+    if (of === undefined)
+      throw new InvalidOptionError('with several models, --layers names the model that the layers are of: NAME:0-2')
+    if (model.length > 0 && !model.includes(of)) {
+      throw new InvalidOptionError(
+        `--layers names '${of}', which is none of the models of --model: ${model.join(', ')}`
+      )
+    }
+    if (layers.filter(each => each.model === of).length > 1) {
+      throw new InvalidOptionError(`--layers names '${of}' twice: a peer is told one range of a model`)
+    }
+    if (!named.includes(of)) named.push(of)
+  }
+  if (named.length === 0) return {}
+  if (named.length === 1 && first === undefined) return { model: named[0]! }
+  return {
+    models: named.map(name => {
+      const range = layers.find(each => each.model === name)?.range
+      return { model: name, ...(range === undefined ? {} : { layers: range }) }
+    })
+  }
 }
 
 /**

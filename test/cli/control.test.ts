@@ -77,6 +77,10 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
       removeModel: async name => {
         if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)
         return { id: '0123abcd' as ModelId, name, bytesFreed: 5, unreadable: [] }
+      },
+      serve: async (name, { layers } = {}) => name === 'known' && layers?.end === 2,
+      unserve: async name => {
+        if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)
       }
     },
     dataDir
