@@ -738,6 +738,8 @@ export const peersSaveMs = 60_000
 
 /** `/proc/self/mountinfo` has a line of some 150 bytes per mount; container hosts have thousands. */
 export const memoryLimitFileBytesMax = 4 << 20
+/** A file of the data directory that holds one thing: a key, a format, a number. */
+export const ownFileBytesMax = 4096
 /** A swarm file has three short fields. */
 export const swarmFileBytesMax = 4096
 

@@ -281,7 +281,7 @@ export class ModelStore {
       if (here.every(Boolean)) return path.join(folder, 'shards')
     }
     const target = path.join(this.own, 'shards')
-    await mkdir(target, { recursive: true })
+    await makeFolder(target)
     for (const shard of shards) {
       const found = (await this.#find(shard)) ?? (await this.#missing(model, namedShard(shard)))
       const to = path.join(target, shard.sha256)
@@ -315,7 +315,7 @@ export class ModelStore {
    */
   async openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<PartialFile> {
     const shards = path.join(this.own, 'shards')
-    await mkdir(shards, { recursive: true })
+    await makeFolder(shards)
     const partial = path.join(shards, `${partialPrefix}${file.sha256}`)
     let begun = (await stat(partial).catch(() => undefined)) !== undefined
     if (!begun) {
@@ -372,7 +372,7 @@ export class ModelStore {
 
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
   async begin(): Promise<Addition> {
-    await mkdir(path.join(this.own, 'shards'), { recursive: true })
+    await makeFolder(path.join(this.own, 'shards'))
     const journal = this.#journal()
     return new Addition(
       await open(journal, 'wx'),
@@ -401,10 +401,10 @@ export class ModelStore {
         }
       }
     }
-    await mkdir(path.join(this.own, 'shards'), { recursive: true })
+    await makeFolder(path.join(this.own, 'shards'))
     await syncPath(path.join(this.own, 'shards'))
     const folder = path.join(this.own, 'manifests')
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     // Under a name that `sweep` knows.
     await writeWhole(path.join(folder, `${id}.json`), encodeManifest(manifest), {
       mode: 0o666,
@@ -801,6 +801,11 @@ async function readFully(
     done += bytesRead
   }
   return into.subarray(0, bytes)
+}
+
+/** Makes a folder and those above it: the first may be the data directory, which is its owner's alone. */
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
 }
 
 /** Names in a folder; none when the folder is not there. */

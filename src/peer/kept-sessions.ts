@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import type { ModelId } from '../base/ids.ts'
+import { openToAll } from '../disk/openness.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { InvalidKeyError, InvalidOptionError } from '../errors.ts'
 import { keyFileBytes, readKeyFile } from '../keep/key-file.ts'
@@ -78,7 +79,9 @@ export class KeptSessions {
       throw new InvalidOptionError(`a session is kept for ${keepTtlMinMs} to ${keepTtlMaxMs} ms, not ${ttlMs}`)
     }
     const named = await this.#named(session)
+    const open = typeof session.key === 'string' ? await openToAll('session key', session.key) : undefined
     return ({ ids, exact, ...content }, onWarning) => {
+      if (open !== undefined) onWarning(open)
       const question = { ...content, model, ttlMs, classes: classes() }
       const keeper = this.#service.keep(named, { question, ids, exact, after }, onWarning)
       return {

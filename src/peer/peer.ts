@@ -5,6 +5,7 @@ import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { Departure, type DrainReport } from './departure.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { Keeping } from '../disk/keeping.ts'
+import { openToAll } from '../disk/openness.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
 import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
@@ -249,6 +250,11 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   try {
     const dataDir = await openDataDir(init.dataDir)
     ends.push(() => dataDir.close())
+    const open = [
+      await openToAll('data directory', dataDir.path),
+      typeof init.swarm === 'string' ? await openToAll('swarm file', init.swarm) : undefined
+    ]
+    for (const sentence of open) if (sentence !== undefined) warn(sentence)
     const store = await openLibrary(dataDir.path)
     await store.sweep()
     const models = await chooseModels(store, init)

@@ -1,10 +1,12 @@
 /** The directory of everything one peer keeps: its format, and the lock that only one running peer can hold. */
-import { access, constants, mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, constants, mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ClassicLevel } from 'classic-level'
+import { readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
+import { ownFileBytesMax } from '../limits.ts'
 
 /** The layout that this version reads and writes. */
 const format = 1
@@ -91,7 +93,7 @@ async function checkFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = await readPlainText(file, ownFileBytesMax)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw new DataDirectoryError(`${file} cannot be read: ${reasonOf(error)}`)
@@ -116,13 +118,13 @@ async function checkFormat(path: string): Promise<void> {
 
 async function writeFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
-  if ((await readFile(file, 'utf8').catch(() => '')) !== '') return
+  if ((await readPlainText(file, ownFileBytesMax).catch(() => '')) !== '') return
   await writeWhole(file, `${JSON.stringify({ format })}\n`)
 }
 
 /** The process that says it uses this directory, if it is alive. */
 async function readPid(path: string): Promise<number | undefined> {
-  const pid = Number((await readFile(join(path, 'pid'), 'utf8').catch(() => '')).trim())
+  const pid = Number((await readPlainText(join(path, 'pid'), ownFileBytesMax).catch(() => '')).trim())
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
   try {
     process.kill(pid, 0)

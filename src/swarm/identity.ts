@@ -1,14 +1,15 @@
 /** Who this peer is: an Ed25519 key in its data directory, made once and kept. */
 import { createPrivateKey, createPublicKey, hkdfSync, sign, verify } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import type { PeerId } from '../base/ids.ts'
+import { readPlainFile } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
+import { ownFileBytesMax } from '../limits.ts'
 
 export interface Identity {
   readonly id: PeerId
@@ -30,7 +31,7 @@ export async function loadIdentity(dataDir: string, onWarning?: (message: string
   const path = join(dataDir, 'identity.key')
   let bytes: Uint8Array | undefined
   try {
-    bytes = await readFile(path)
+    bytes = await readPlainFile(path, ownFileBytesMax)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw new DataDirectoryError(`${path} cannot be read: ${reasonOf(error)}`)

@@ -116,6 +116,19 @@ describe('the data directory', () => {
   })
 })
 
+describe('a file of the data directory that is a FIFO', () => {
+  it.each([
+    ['skein.json', () => openDataDir(dir)],
+    ['identity.key', () => loadIdentity(dir)]
+  ])('%s is refused at once', async (name, open) => {
+    execFileSync('mkfifo', [join(dir, name)])
+    await expect(open()).rejects.toMatchObject({
+      name: 'DataDirectoryError',
+      message: `${join(dir, name)} cannot be read: it is a FIFO, not a regular file`
+    })
+  })
+})
+
 describe('a swarm file', () => {
   it('is made with a random secret for its owner only, and read back', async () => {
     const path = join(dir, 'swarm.json')
