@@ -209,10 +209,31 @@ export const channelsOutMax = 1024
 
 /** Connections that libp2p holds before it prunes: a full mesh of 32 peers twice over, for duplicates in passing. */
 export const connectionsMax = 64
-/** Inbound connections per second and in the making: libp2p's default of 5 refuses a dozen peers that start at once. */
-export const inboundPerSecondMax = 100
+/** Connections with one peer: one, duplicates in passing, and one that the other end has not yet seen the end of. */
+export const connectionsPerPeerMax = 4
+/**
+ * Time of an inbound handshake: it takes 4 round trips and some ms of either processor. Whoever is slower tries again; whoever
+ * opens connections and says nothing holds each of them for no longer.
+ */
+export const handshakeMs = 2_000
+/**
+ * Handshakes at once, and of one address. Peers that share an address (a host, a NAT) start at once: a full mesh of 32 on one host
+ * has 31 with one of them, twice where both ends dial. At 12 kB each all of them are 3 MB.
+ */
+export const handshakesMax = 256
+export const handshakesPerAddressMax = 64
+/**
+ * Connections that one address may begin, at once and per second; others are not counted with it. 32 peers on one host that all
+ * restart at once dial each of them 31 times, twice where both ends dial. A connection that is refused takes some 20 µs.
+ */
+export const inboundBurstMax = 256
+export const inboundPerSecondMax = 128
+/** Addresses whose bursts are remembered. One without a handshake that is forgotten has a full burst again. */
+export const doorwayAddressesMax = 1_024
 /** Addresses of one peer that an attempt has time for when all of them are silent. */
 export const silentAddressesMax = 5
+/** Of these, addresses that nobody signed, where there are signed ones. */
+export const silentUnsignedMax = 2
 /** One dial with its handshake. A LAN answers in ms; silent addresses must not hold up the next attempt. */
 export const dialTimeoutMs = 3_000
 /** Time after which the less preferred of two connections to one peer is closed: both ends see both by then. */
@@ -245,6 +266,12 @@ export const providersPerShardMax = 32
 export const providersMax = 8_192
 /** How often providers are swept; reads do not filter, so it adds to their lifetime. */
 export const providerSweepMs = 60_000
+/**
+ * What libp2p's peer store keeps: peers, addresses that a peer certified, and others of it. Any member may name any peer in the DHT.
+ */
+export const storedPeersMax = 1_024
+export const storedCertifiedMax = 16
+export const storedHearsayMax = 4
 /** Addresses of peers are kept this long across restarts (libp2p's default of an hour forgets a parked drone). */
 export const rememberedMs = 30 * 24 * 3_600_000
 
@@ -701,6 +728,12 @@ export const aliveFrameBytesMax = 64
 /** Peers that the dialer keeps addresses of, and addresses per peer and way. */
 export const candidatesMax = 512
 export const candidateAddressesMax = 16
+/** The same of what the peer itself did not sign: a host seldom has more than a few links. */
+export const unsignedAddressesMax = 8
+/** Peers of which there is only hearsay: how many, dials to them at once, and attempts until they are forgotten. */
+export const hearsayCandidatesMax = 64
+export const hearsayDialsMax = 2
+export const hearsayFailuresMax = 3
 /** Dials at once, over all peers. */
 export const dialsMax = 8
 /** Peers beyond this many are not dialled any more: a full mesh of 32 costs each end some 6 MB. */
@@ -717,10 +750,39 @@ export const neighboursRefreshMs = 10_000
 export const neighboursStaleMs = 35_000
 export const neighbourFileBytesMax = 4096
 export const neighbourFilesMax = 256
+/** Names that are looked at in the folder: anybody may put files there. */
+export const neighbourNamesMax = 4_096
+/** How long a listing of this machine's interfaces counts: it takes 0.1 ms, and addresses are asked for often. */
+export const interfacesFreshMs = 500
+/** Links on which an IPv6 link-local address that names none is tried. */
+export const linkLocalZonesMax = 4
 /** How often mDNS asks again: it matters for lost packets only, a newcomer asks at once. */
 export const mdnsIntervalMs = 10_000
-/** How often multicast is tried when it was not routed. */
-export const mdnsProbeMs = 10_000
+/** A link is answered at most this often, any number of questions at once (RFC 6762 would have a second). */
+export const mdnsAnswerMs = 250
+/** A packet: what RFC 6762 allows. An answer with 16 addresses has 3 kB. */
+export const mdnsPacketBytesMax = 9_000
+/**
+ * Packets of this swarm's service that are read, at once and per second: of one address, where a host of 32 peers sends some 100 a
+ * second at most, and of all. Reading one takes some 50 µs.
+ */
+export const mdnsSourceBurstMax = 256
+export const mdnsSourcePerSecondMax = 128
+export const mdnsBurstMax = 1_024
+export const mdnsPerSecondMax = 512
+/** Addresses whose packets are counted. */
+export const mdnsSourcesMax = 256
+/** A vouched answer that differs from the last one of that peer counts at most this often: it may be an old one, repeated. */
+export const mdnsNewsMs = 1_000
+/** How long an answer that nobody vouched for waits for a better one, and how long it is then the last of that peer. */
+export const mdnsDoubtMs = 2_000
+export const mdnsRumourMs = 30_000
+/** Peers of whom there are such answers. */
+export const mdnsRumoursMax = 32
+/** Interfaces on each of which there is a socket per family: Linux lets a socket join 20 groups. */
+export const mdnsLinksMax = 16
+/** How often mDNS looks for interfaces that came or went, and tries those again that failed. */
+export const mdnsLookMs = 1_000
 
 // ── Swarm: files ──────────────────────────────────────────────────────────────────────────────────
 

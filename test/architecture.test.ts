@@ -55,7 +55,8 @@ const doers = [
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/(store|library|thread|tokenizer-worker|hash-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
-  /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,
+  /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store)\.ts$/,
+  /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/peer\/(peer|departure|kept-sessions|remove-model)\.ts$/,
@@ -76,6 +77,7 @@ const purePackages = [
   'uint8arraylist',
   'protons-runtime',
   'it-pipe',
+  'dns-packet',
   '@huggingface/tokenizers',
   '@huggingface/jinja'
 ]

@@ -127,7 +127,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     )
     .option(
       '--listen <multiaddr>',
-      'listen here; may be repeated (default: /ip4/0.0.0.0/tcp/0)',
+      'listen here; may be repeated (default: all addresses, /ip4/0.0.0.0/tcp/0 and /ip6/::/tcp/0)',
       repeated(tcpAddress('--listen', 'listen'))
     )
     .option(

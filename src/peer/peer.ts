@@ -78,7 +78,7 @@ export interface PeerInit {
   layers?: Range
   /**
    * Multiaddrs to listen on.
-   * @default ['/ip4/0.0.0.0/tcp/0']
+   * @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
    */
   listen?: string[]
   /** Multiaddrs of peers to dial besides those that are discovered or remembered. */

@@ -1,8 +1,8 @@
 /**
  * Joins the ways of discovery: who is dialled, when, and when again. One attempt at a time per peer, a bounded
- * number over all, and a doubling wait after each failure, so a dead address never becomes a storm.
+ * number over all, and a doubling wait after each failure, so a dead address never becomes a storm. What nobody signed
+ * (multicast, files) is only ever tried after what the peer itself signed or a person gave, and hurries nothing.
  */
-import { networkInterfaces } from 'node:os'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
 import {
@@ -11,12 +11,19 @@ import {
   dialsMax,
   dialTieBreakMs,
   dialTimeoutMs,
+  hearsayCandidatesMax,
+  hearsayDialsMax,
+  hearsayFailuresMax,
   meshMax,
   recordsTickMs,
   redialMaxMs,
   redialMinMs,
-  silentAddressesMax
+  silentAddressesMax,
+  silentUnsignedMax,
+  unsignedAddressesMax
 } from '../limits.ts'
+import { ownAddresses } from './interfaces.ts'
+import { reachable } from './reachable.ts'
 
 export interface DialerInit {
   readonly self: PeerId
@@ -27,12 +34,25 @@ export interface DialerInit {
   readonly onUnreachable?: (peer: PeerId) => void
 }
 
+/**
+ * Who says that a peer is at an address. `signed`: the peer itself, by a connection or in its record, or the person who gave it.
+ * `vouched`: a member of the swarm, it cannot be told which and when. `hearsay`: anybody.
+ */
+export type Trust = 'signed' | 'vouched' | 'hearsay'
+
+interface Offer {
+  readonly addresses: readonly string[]
+  readonly trust: Trust
+}
+
 interface Candidate {
   /** Undefined for an address without an id, until somebody has answered there. */
   peer: PeerId | undefined
   /** Addresses as each way gave them last: a peer that came back elsewhere replaces its old ones. */
-  readonly ways: Map<string, readonly string[]>
+  readonly ways: Map<string, Offer>
   failures: number
+  /** When news last brought an attempt forward. */
+  newsMs: number
   nextMs: number
   dialing: boolean
   lastError: string | undefined
@@ -51,6 +71,8 @@ export class Dialer {
   readonly #candidates = new Map<string, Candidate>()
   readonly #abort = new AbortController()
   #dials = 0
+  /** Of these, to peers of which there is only hearsay. */
+  #hearsayDials = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: DialerInit) {
@@ -69,9 +91,10 @@ export class Dialer {
   }
 
   /** A way of discovery says where a peer is. The last word of each way counts. */
-  offer(peer: PeerId, addresses: readonly string[], way: string): void {
+  offer(peer: PeerId, addresses: readonly string[], way: string, trust: Trust = 'signed'): void {
     if (peer === this.#init.self || addresses.length === 0) return
-    this.#offer(peer, peer, addresses, way, true)
+    const count = trust === 'signed' ? candidateAddressesMax : unsignedAddressesMax
+    this.#offer(peer, peer, { addresses: addresses.slice(0, count), trust }, way, true)
   }
 
   /** An address from a person; whoever answers there is meant unless it ends in an id. */
@@ -80,7 +103,7 @@ export class Dialer {
       .getComponents()
       .findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
     if (id === this.#init.self) return
-    this.#offer(id ?? address, id, [address], way, false)
+    this.#offer(id ?? address, id, { addresses: [address], trust: 'signed' }, way, false)
   }
 
   /** A connection ended: try again soon. */
@@ -108,37 +131,49 @@ export class Dialer {
       connected: mine.filter(isConnected).length,
       failing: mine
         .filter(candidate => !isConnected(candidate) && candidate.lastError !== undefined)
-        .map(candidate => ({ address: candidate.ways.get(way)?.[0] ?? '', error: candidate.lastError! }))
+        .map(candidate => ({ address: candidate.ways.get(way)?.addresses[0] ?? '', error: candidate.lastError! }))
     }
   }
 
   /** @param mutual the other end may be told of this peer at the same moment. */
-  #offer(key: string, peer: PeerId | undefined, addresses: readonly string[], way: string, mutual: boolean): void {
-    const firstMs = (): number => performance.now() + (peer !== undefined && mutual ? this.#wait(peer, 0) : 0)
+  #offer(key: string, peer: PeerId | undefined, offer: Offer, way: string, mutual: boolean): void {
+    const nowMs = performance.now()
+    const firstMs = nowMs + (peer !== undefined && mutual ? this.#wait(peer, 0) : 0)
     let candidate = this.#candidates.get(key)
     if (candidate === undefined) {
-      if (this.#candidates.size >= candidatesMax && !this.#forgetOne()) return
-      candidate = { peer, ways: new Map(), failures: 0, nextMs: firstMs(), dialing: false, lastError: undefined }
+      if (!this.#makeRoom(offer.trust === 'hearsay')) return
+      const newsMs = Number.NEGATIVE_INFINITY
+      candidate = { peer, ways: new Map(), failures: 0, newsMs, nextMs: firstMs, dialing: false, lastError: undefined }
       this.#candidates.set(key, candidate)
     }
-    const capped = addresses.slice(0, candidateAddressesMax)
-    const known = new Set([...candidate.ways.values()].flat())
-    candidate.ways.set(way, capped)
-    // Somewhere new is worth an attempt now; the same place again is not.
-    if (candidate.failures > 0 && capped.some(address => !known.has(address))) {
+    // Where a member says where it is, what anybody says is not even tried.
+    if (offer.trust === 'hearsay' && candidate.ways.size > 0 && !isHearsay(candidate)) return
+    const known = new Set([...candidate.ways.values()].flatMap(({ addresses }) => addresses))
+    if (offer.trust !== 'hearsay' && isHearsay(candidate)) candidate.ways.clear()
+    candidate.ways.set(way, offer)
+    // Somewhere new is worth an attempt now; the same place again is not, nor what anybody could say, nor ever newer news.
+    const isNews =
+      offer.trust === 'signed' && candidate.failures > 0 && offer.addresses.some(address => !known.has(address))
+    if (isNews && nowMs - candidate.newsMs >= redialMinMs) {
+      candidate.newsMs = nowMs
       candidate.failures = 0
-      candidate.nextMs = firstMs()
+      candidate.nextMs = firstMs
     }
     this.#look()
   }
 
-  /** Makes room by dropping who failed most. */
-  #forgetOne(): boolean {
-    let worst: [string, Candidate] | undefined
-    for (const entry of this.#candidates) {
-      if (entry[1].failures > (worst?.[1].failures ?? 0) && !entry[1].dialing) worst = entry
-    }
-    return worst !== undefined && this.#candidates.delete(worst[0])
+  /** Drops who failed most where there is no room: of whom there is only hearsay first, and for hearsay only those. */
+  #makeRoom(hearsay: boolean): boolean {
+    const doubtful = [...this.#candidates].filter(([, candidate]) => isHearsay(candidate))
+    const isFull = hearsay ? doubtful.length >= hearsayCandidatesMax : false
+    if (!isFull && this.#candidates.size < candidatesMax) return true
+    const connected = this.#init.connected()
+    const worst = (entries: readonly [string, Candidate][], failuresMin: number): string | undefined =>
+      entries
+        .filter(([, { dialing, peer, failures }]) => !dialing && failures >= failuresMin && !isIn(connected, peer))
+        .toSorted(([, a], [, b]) => b.failures - a.failures)[0]?.[0]
+    const key = hearsay ? worst(doubtful, 1) : (worst(doubtful, 0) ?? worst([...this.#candidates], 1))
+    return key !== undefined && this.#candidates.delete(key)
   }
 
   #wait(peer: PeerId, ms: number): number {
@@ -149,23 +184,24 @@ export class Dialer {
     if (this.#abort.signal.aborted || this.#timer === undefined) return
     const connected = this.#init.connected()
     const nowMs = performance.now()
-    for (const candidate of this.#candidates.values()) {
-      if (this.#dials >= dialsMax || connected.size >= meshMax) return
-      if (candidate.dialing || candidate.nextMs > nowMs) continue
-      if (candidate.peer !== undefined && connected.has(candidate.peer)) continue
-      void this.#dial(candidate)
+    for (const hearsay of [false, true]) {
+      for (const candidate of this.#candidates.values()) {
+        if (this.#dials >= dialsMax || connected.size >= meshMax) return
+        if (candidate.dialing || candidate.nextMs > nowMs || isHearsay(candidate) !== hearsay) continue
+        if (isIn(connected, candidate.peer)) continue
+        if (hearsay && this.#hearsayDials >= hearsayDialsMax) return
+        void this.#dial(candidate)
+      }
     }
   }
 
   async #dial(candidate: Candidate): Promise<void> {
+    const hearsay = isHearsay(candidate)
     candidate.dialing = true
     this.#dials++
-    const limitMs = silentAddressesMax * dialTimeoutMs
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(limitMs)])
+    if (hearsay) this.#hearsayDials++
     try {
-      const addresses = reachable([...candidate.ways.values()].flat()).map(text => withPeer(text, candidate.peer))
-      if (addresses.length === 0) throw new Error('it has no address that can be reached from here')
-      candidate.peer = await this.#init.dial(addresses, { signal })
+      candidate.peer = await this.#reach(candidate)
       candidate.failures = 0
       candidate.lastError = undefined
       candidate.nextMs = performance.now() + redialMinMs
@@ -177,67 +213,62 @@ export class Dialer {
       const ms = Math.min(redialMaxMs, redialMinMs * 2 ** (candidate.failures - 1))
       // Spread, so that peers that lost one another at once do not meet at once again and again.
       candidate.nextMs = performance.now() + ms * (0.75 + Math.random() / 2)
+      if (isHearsay(candidate) && failures >= hearsayFailuresMax) this.#forget(candidate)
     } finally {
       candidate.dialing = false
       this.#dials--
+      if (hearsay) this.#hearsayDials--
     }
     this.#look()
   }
+
+  #forget(candidate: Candidate): void {
+    for (const [key, each] of this.#candidates) if (each === candidate) this.#candidates.delete(key)
+  }
+
+  /** One attempt: at the signed addresses, then at the others, which get the time of two that are silent. */
+  async #reach({ peer, ways, failures }: Candidate): Promise<PeerId> {
+    const own = ownAddresses()
+    const said = (by: Trust): string[] =>
+      reachable(
+        [...ways.values()].filter(({ trust }) => trust === by).flatMap(({ addresses }) => addresses),
+        own
+      )
+    const first = said('signed')
+    const second = [...new Set([...said('vouched'), ...said('hearsay')])].filter(text => !first.includes(text))
+    if (first.length + second.length === 0) throw new Error('it has no address that can be reached from here')
+    const dial = (addresses: readonly string[], silentMax: number): Promise<PeerId> => {
+      // Silent ones use up the time of one attempt: the next one begins with others.
+      const from = (failures * silentMax) % addresses.length
+      const turn = [...addresses.slice(from), ...addresses.slice(0, from)].map(text => withPeer(text, peer))
+      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(silentMax * dialTimeoutMs)])
+      return this.#init.dial(turn, { signal })
+    }
+    if (second.length === 0) return dial(first, silentAddressesMax)
+    if (first.length === 0) return dial(second, silentUnsignedMax)
+    try {
+      return await dial(first, silentAddressesMax - silentUnsignedMax)
+    } catch (error) {
+      this.#abort.signal.throwIfAborted()
+      // What is wrong with what it signed says more than what is wrong with what somebody said.
+      return dial(second, silentUnsignedMax).catch(() => Promise.reject(error))
+    }
+  }
 }
 
+function isHearsay({ ways }: Candidate): boolean {
+  for (const { trust } of ways.values()) if (trust !== 'hearsay') return false
+  return true
+}
+
+function isIn(connected: ReadonlySet<PeerId>, peer: PeerId | undefined): boolean {
+  return peer !== undefined && connected.has(peer)
+}
+
+/** An address with the peer that is meant at its end, whoever it named: who answers there has to be that one. */
 function withPeer(text: string, peer: PeerId | undefined): Multiaddr {
-  const address = multiaddr(text)
-  if (peer === undefined || address.getComponents().some(({ name }) => name === 'p2p')) return address
-  return address.encapsulate(`/p2p/${peer}`)
-}
-
-/** An address of this machine, as `os.networkInterfaces` gives it. */
-export interface OwnAddress {
-  readonly address: string
-  readonly cidr: string | null
-}
-
-/**
- * The addresses of a peer that are worth dialling, the nearest first, since they are tried one after the other: same
- * machine, same subnet, others. Another machine's loopback addresses are left out, which from here lead to this
- * machine: they count only when the peer has one of this machine's own addresses too, or no others.
- */
-export function reachable(addresses: readonly string[], own: readonly OwnAddress[] = ownAddresses()): string[] {
-  const unique = [...new Set(addresses)].filter(text => !/^\/ip4\/0\.0\.0\.0\/|^\/ip6\/::\//.test(text))
-  const host = (text: string): string => text.split('/')[2] ?? ''
-  const isLoopback = (text: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(text)
-  const others = unique.filter(text => !isLoopback(text))
-  const isOwn = (text: string): boolean => own.some(({ address }) => address === host(text))
-  const isNear = (text: string): boolean => own.some(({ cidr }) => cidr !== null && contains(cidr, host(text)))
-  const near = [
-    ...others.filter(text => !isOwn(text) && isNear(text)),
-    // An address that this machine has too is often a bridge of containers that every machine has.
-    ...others.filter(isOwn),
-    ...others.filter(text => !isOwn(text) && !isNear(text))
-  ]
-  const sameMachine = others.length === 0 || others.some(isOwn)
-  return sameMachine ? [...unique.filter(isLoopback), ...near] : near
-}
-
-function ownAddresses(): OwnAddress[] {
-  return Object.values(networkInterfaces())
-    .flatMap(list => list ?? [])
-    .filter(({ internal }) => !internal)
-}
-
-/** True when an IPv4 subnet such as `10.0.0.7/24` holds an address; IPv6 is not looked at. */
-function contains(cidr: string, address: string): boolean {
-  const [network = '', bits = ''] = cidr.split('/')
-  const a = ip4(network)
-  const b = ip4(address)
-  const size = 2 ** (32 - Number(bits))
-  return a !== undefined && b !== undefined && Math.floor(a / size) === Math.floor(b / size)
-}
-
-function ip4(text: string): number | undefined {
-  const parts = text.split('.').map(Number)
-  if (parts.length !== 4 || parts.some(part => !(part >= 0 && part < 256))) return undefined
-  return parts.reduce((value, part) => value * 256 + part, 0)
+  if (peer === undefined) return multiaddr(text)
+  return multiaddr(`${text.replace(/\/p2p\/.*$/, '')}/p2p/${peer}`)
 }
 
 /** The innermost message of what libp2p throws, which often wraps several. */

@@ -1,11 +1,11 @@
 /**
  * Peers of one swarm on one machine, found through a folder in the system's temporary directory: multicast does not
- * reach them where it is not routed. The folder is open to every user of the machine, so what is in it is checked and
- * never trusted: it only says where to dial, and Noise decides who is there.
+ * reach them where it is not routed. The folder is open to every user of the machine, so a file counts only with the code of a
+ * member; and it only says where to dial, Noise decides who is there.
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { constants } from 'node:fs'
-import { chmod, lstat, mkdir, open, readdir, unlink, utimes } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, opendir, unlink, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -17,16 +17,20 @@ import {
   candidateAddressesMax,
   neighbourFileBytesMax,
   neighbourFilesMax,
+  neighbourNamesMax,
   neighboursPollMs,
   neighboursRefreshMs,
   neighboursStaleMs
 } from '../limits.ts'
 import type { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
+import type { Voucher } from './vouch.ts'
 
 const fileSchema = z.object({
   addresses: z.array(z.string().max(256)).max(candidateAddressesMax),
-  pid: z.int().positive()
+  pid: z.int().positive(),
+  /** The voucher's. Files of older versions have none. */
+  code: z.string().max(64).optional()
 })
 const fileName = /^(12D3KooW[1-9A-HJ-NP-Za-km-z]{44})\.json$/
 
@@ -36,6 +40,7 @@ export interface NeighboursInit {
   readonly tag: string
   readonly addresses: () => readonly string[]
   readonly dialer: Dialer
+  readonly voucher: Voucher
   /** @default a folder in the system's temporary directory */
   readonly root?: string
 }
@@ -97,23 +102,36 @@ export class NeighboursDiscovery implements Discovery {
     try {
       await this.#makeFolder(this.#root)
       await this.#makeFolder(this.#folder)
-      await this.#write()
-      const names = (await readdir(this.#folder)).filter(name => fileName.test(name)).slice(0, neighbourFilesMax)
+      // Where it cannot say that it is here, as when somebody has taken its name, it hears the others all the same.
+      const problem = await this.#write().then(() => undefined, reasonOf)
       const found = new Set<string>()
-      for (const name of names) {
-        const peer = fileName.exec(name)?.[1] as PeerId
-        if (peer === this.#init.self) continue
-        const addresses = await this.#read(join(this.#folder, name))
-        if (addresses === undefined || this.#stopped) continue
+      for (const peer of await this.#names()) {
+        const file = await this.#read(peer)
+        if (file === undefined || this.#stopped) continue
         found.add(peer)
-        this.#init.dialer.offer(peer, addresses, this.way)
+        this.#init.dialer.offer(peer, file.addresses, this.way, file.vouched ? 'vouched' : 'hearsay')
       }
       this.#found = found
-      this.#problem = undefined
+      this.#problem = problem === undefined ? undefined : `the file ${this.#file} cannot be written: ${problem}`
       this.#watch()
     } catch (error) {
       this.#problem = `the folder ${this.#folder} cannot be used: ${reasonOf(error)}`
     }
+  }
+
+  /** Peers with a file, those first that are known; of too many others a few at random, and others the next time. */
+  async #names(): Promise<PeerId[]> {
+    const peers: PeerId[] = []
+    let count = 0
+    for await (const { name } of await opendir(this.#folder)) {
+      const peer = fileName.exec(name)?.[1] as PeerId | undefined
+      if (peer !== undefined && peer !== this.#init.self) peers.push(peer)
+      if (++count >= neighbourNamesMax) break
+    }
+    const known = peers.filter(peer => this.#found.has(peer))
+    const others = peers.filter(peer => !this.#found.has(peer))
+    if (peers.length > neighbourFilesMax) others.sort(() => Math.random() - 0.5)
+    return [...known, ...others].slice(0, neighbourFilesMax)
   }
 
   #watch(): void {
@@ -149,7 +167,8 @@ export class NeighboursDiscovery implements Discovery {
 
   async #write(): Promise<void> {
     const addresses = this.#init.addresses().slice(0, candidateAddressesMax)
-    const json = JSON.stringify({ addresses, pid: process.pid })
+    const code = this.#init.voucher.of(this.#init.self, addresses)
+    const json = JSON.stringify({ addresses, pid: process.pid, code })
     const nowMs = performance.now()
     const exists = await lstat(this.#file).then(
       () => true,
@@ -168,8 +187,9 @@ export class NeighboursDiscovery implements Discovery {
     this.#refreshedMs = nowMs
   }
 
-  /** The addresses in a file, or undefined when it is stale, too large, no plain file or not what it should be. */
-  async #read(path: string): Promise<string[] | undefined> {
+  /** What a file says, or undefined when it is stale, too large, no plain file, not what it should be or another user's. */
+  async #read(peer: PeerId): Promise<{ addresses: string[]; vouched: boolean } | undefined> {
+    const path = join(this.#folder, `${peer}.json`)
     try {
       const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
       try {
@@ -183,7 +203,11 @@ export class NeighboursDiscovery implements Discovery {
           if (stat.uid === process.getuid?.() && !isAlive(parsed.data.pid)) await unlink(path)
           return undefined
         }
-        return parsed.data.addresses.filter(isMultiaddr)
+        const { addresses, code } = parsed.data
+        const vouched = this.#init.voucher.isValid(code, peer, addresses)
+        if (!vouched && (code !== undefined || stat.uid !== process.getuid?.())) return undefined
+        const usable = addresses.filter(isMultiaddr)
+        return usable.length === 0 ? undefined : { addresses: usable, vouched }
       } finally {
         await file.close()
       }

@@ -27,10 +27,13 @@ export class RememberedDiscovery implements Discovery {
     for (const { id, addresses } of peers) {
       if (addresses.length === 0) continue
       this.#found++
+      // A peer certifies its addresses when it connects; others were told by members.
+      const certified = addresses.filter(({ isCertified }) => isCertified)
       this.#dialer.offer(
         id.toString() as PeerId,
-        addresses.map(({ multiaddr }) => multiaddr.toString()),
-        this.way
+        (certified.length > 0 ? certified : addresses).map(({ multiaddr }) => multiaddr.toString()),
+        this.way,
+        certified.length > 0 ? 'signed' : 'vouched'
       )
     }
   }

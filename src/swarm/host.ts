@@ -8,14 +8,12 @@ import type {
   ComponentLogger,
   Connection,
   Libp2p,
-  PeerDiscovery,
   PeerId as Libp2pPeerId,
   Stream
 } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper, type SelectFn, type ValidateFn } from '@libp2p/kad-dht'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { endAll } from '../base/ends.ts'
@@ -26,6 +24,7 @@ import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../e
 import {
   channelsOutMax,
   connectionsMax,
+  connectionsPerPeerMax,
   dhtAlpha,
   dhtBucketSize,
   dhtDialMaxMs,
@@ -35,7 +34,7 @@ import {
   dialTimeoutMs,
   duplicateGraceMs,
   frameBytesDefaultMax,
-  inboundPerSecondMax,
+  handshakeMs,
   providerRepublishMs,
   providerSweepMs,
   providerTtlMs,
@@ -46,19 +45,17 @@ import {
 } from '../limits.ts'
 import type { DhtStore } from './dht-store.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
+import { Doorway } from './doorway.ts'
 import type { Identity } from './identity.ts'
 import type { Channel, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
 import { type HandshakeFailure, swarmNoise } from './noise.ts'
+import { boundPeerStore } from './peer-store.ts'
+import { LanTcp } from './tcp-transport.ts'
 import { steadyYamux } from './yamux.ts'
 
 /** A libp2p datastore that has been opened; the host does not close it. */
 export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['datastore']>
-
-/** What the factory of a libp2p discovery module gets. */
-export type DiscoveryComponents = Parameters<
-  NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['peerDiscovery']>[number]
->[0]
 
 export interface HostInit {
   readonly identity: Identity
@@ -67,7 +64,6 @@ export interface HostInit {
   readonly listen: readonly string[]
   readonly agent: string
   readonly datastore?: HostDatastore
-  readonly discovery?: readonly ((components: DiscoveryComponents) => PeerDiscovery)[]
   /** Where the DHT keeps what it keeps for others. @default in `datastore`, without bounds */
   readonly dhtStore?: DhtStore
   /** Decides which values the DHT stores and which of several is the best, under keys `/skein/…`. */
@@ -182,6 +178,7 @@ export class Host implements Links {
   readonly self: PeerId
   readonly #init: HostInit
   readonly #node: Libp2p<Services>
+  readonly #sockets: LanTcp
   /** Protocols that are spoken here, by name. */
   readonly #handled = new Map<string, Handled>()
   /** Their ids on the wire. */
@@ -197,10 +194,11 @@ export class Host implements Links {
   readonly #duplicates = new Set<string>()
   #stopped = false
 
-  private constructor(init: HostInit, node: Libp2p<Services>) {
+  private constructor(init: HostInit, node: Libp2p<Services>, sockets: LanTcp) {
     this.self = init.identity.id
     this.#init = init
     this.#node = node
+    this.#sockets = sockets
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
   }
@@ -208,26 +206,36 @@ export class Host implements Links {
   /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
   static async start(init: HostInit): Promise<Host> {
     const listen = init.listen.map(parseListenAddress)
+    const sockets = new LanTcp(new Doorway())
     const node = await createLibp2p<Services>({
       start: false,
       privateKey: init.identity.privateKey,
       ...(process.env.DEBUG === undefined ? { logger: silent } : {}),
       nodeInfo: { name: 'skein', userAgent: init.agent },
-      addresses: { listen: listen.map(address => address.toString()) },
-      transports: [tcp()],
+      addresses: {
+        listen: listen.map(address => address.toString()),
+        // Left to itself libp2p announces no address of the public ranges that nobody has dialled back: no IPv6 LAN has others.
+        announceFilter: verified => {
+          const own = sockets.addresses.map(address => address.encapsulate(`/p2p/${init.identity.id}`))
+          return [...new Map([...own, ...verified].map(address => [address.toString(), address])).values()]
+        }
+      },
+      transports: [sockets.transport],
       connectionEncrypters: [swarmNoise(init.secret, how => init.onHandshakeFailed?.(how))],
       streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
-      peerDiscovery: [...(init.discovery ?? [])],
       ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
       peerStore: { maxAddressAge: rememberedMs, maxPeerAge: rememberedMs },
       connectionManager: {
         maxConnections: connectionsMax,
-        inboundConnectionThreshold: inboundPerSecondMax,
-        maxIncomingPendingConnections: inboundPerSecondMax,
+        // The doorway bounds both, by address; libp2p refuses the newest, whoever it is.
+        inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
+        maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
+        inboundUpgradeTimeout: handshakeMs,
         dialTimeout: dialTimeoutMs,
         addressDialTimeout: dialTimeoutMs,
         // The dialer knows which addresses are near; libp2p's own order puts public ones first.
-        addressSorter: () => 0,
+        // Of those that libp2p's own dials find in its peer store, what the peer certified comes first.
+        addressSorter: (a, b) => (a.isCertified === b.isCertified ? 0 : a.isCertified ? -1 : 1),
         reconnectRetries: 0
       },
       // Its pings open a stream each and abort a healthy connection when one is slower than their interval;
@@ -255,7 +263,8 @@ export class Host implements Links {
         })
       }
     })
-    const host = new Host(init, node)
+    const host = new Host(init, node, sockets)
+    await boundPeerStore(node.peerStore, id => id.equals(node.peerId) || node.getConnections(id).length > 0)
     try {
       await node.start()
     } catch (error) {
@@ -483,6 +492,11 @@ export class Host implements Links {
 
   #opened(connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
+    this.#sockets.established(socketOf(connection))
+    if (this.#node.getConnections(connection.remotePeer).length > connectionsPerPeerMax) {
+      connection.abort(new Error(`${peer} has enough connections to this peer`))
+      return
+    }
     let traffic = this.#traffic.get(peer)
     if (traffic === undefined) {
       traffic = new Traffic(peer)

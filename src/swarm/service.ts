@@ -40,6 +40,7 @@ import { readBattery, readHardware } from './hardware.ts'
 import { Host } from './host.ts'
 import { type Identity, loadIdentity, verifySignature } from './identity.ts'
 import type { Channel, Links } from './links.ts'
+import { askRoutes } from './interfaces.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
 import { peerHint, type RecordContent, readRecord, type SwarmRecord } from './record.ts'
@@ -47,6 +48,7 @@ import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameByte
 import { RoundTrips } from './round-trips.ts'
 import { SeqFile } from './seq-file.ts'
 import { parseSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
+import { Voucher } from './vouch.ts'
 
 export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.1.0', '1.0.0'] }
 
@@ -54,7 +56,7 @@ export interface SwarmInit {
   /** The data directory: opened already, or its path, which is then opened and closed here. */
   readonly dataDir: string | DataDirectory
   readonly config: SwarmConfig
-  /** @default ['/ip4/0.0.0.0/tcp/0'] */
+  /** @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'], of which one is left out where there is no IPv6 */
   readonly listen?: readonly string[]
   readonly bootstrap?: readonly string[]
   /** @default true */
@@ -138,6 +140,9 @@ export interface Swarm {
   /** Says goodbye and closes everything. Safe to call twice. */
   stop(): Promise<void>
 }
+
+/** Every address of both families. libp2p goes on without the second one where a machine has no IPv6. */
+const defaultListen = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
 
 /** What is said of the first handshake of each kind that fails. */
 const handshakeWarnings: Readonly<Record<HandshakeFailure, string>> = {
@@ -273,8 +278,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   }
 
   async start(): Promise<void> {
-    const { listen = ['/ip4/0.0.0.0/tcp/0'], bootstrap = [], mdns = true, neighbours = true } = this.#init
-    const mdnsWay = mdns ? new MdnsDiscovery({ tag: this.#tag, dialer: () => this.#dialer }) : new NoMdnsDiscovery()
+    const { listen = defaultListen, bootstrap = [], mdns = true, neighbours = true } = this.#init
+    // Where interfaces cannot be listed, this is how the own addresses are known.
+    await askRoutes()
     this.#dialer = new Dialer({
       self: this.id,
       connected: () => this.#host.connectedPeers,
@@ -292,7 +298,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         self: this.id,
         isHere: peer => this.#records.get(peer) !== undefined || this.#host?.connectedPeers.has(peer) === true
       }),
-      discovery: mdnsWay instanceof MdnsDiscovery ? [mdnsWay.module] : [],
       validate: (key, value) => this.#validate(key, value),
       select: (_key, values) => bestRecord(values),
       onConnect: peer => this.#onConnect(peer),
@@ -325,19 +330,19 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await this.#readBattery()
     this.#announceNow()
     this.#tick = setInterval(() => this.#onTick(), recordsTickMs).unref()
+    const voucher = new Voucher(this.#secret)
+    const whoAmI = {
+      self: this.id,
+      tag: this.#tag,
+      addresses: () => this.#bareAddresses,
+      dialer: this.#dialer,
+      voucher
+    }
     this.#ways = [
-      mdnsWay,
+      mdns ? new MdnsDiscovery(whoAmI) : new NoMdnsDiscovery(),
       ...(neighbours === false
         ? []
-        : [
-            new NeighboursDiscovery({
-              self: this.id,
-              tag: this.#tag,
-              addresses: () => this.addresses,
-              dialer: this.#dialer,
-              ...(typeof neighbours === 'string' ? { root: neighbours } : {})
-            })
-          ]),
+        : [new NeighboursDiscovery({ ...whoAmI, ...(typeof neighbours === 'string' ? { root: neighbours } : {}) })]),
       staticWay,
       new RememberedDiscovery(this.#host.node.peerStore, this.#dialer)
     ]
@@ -347,6 +352,11 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
 
   get addresses(): readonly string[] {
     return this.#host.addresses
+  }
+
+  /** Without this peer's id, which whoever is told of them knows already. */
+  get #bareAddresses(): readonly string[] {
+    return this.addresses.map(address => address.replace(/\/p2p\/[^/]+$/, ''))
   }
 
   get links(): Links {

@@ -20,7 +20,7 @@ export function whyNoNamespaces(): string | undefined {
 /** Runs this very command again in namespaces of its own and returns its exit code; undefined when inside already. */
 export async function insideNamespaces(): Promise<number | undefined> {
   if (process.env[inside] !== undefined) return undefined
-  const child = spawn('unshare', unshareArgs([process.execPath, ...process.argv.slice(1)]), {
+  const child = spawn('unshare', unshareArgs([process.execPath, ...process.execArgv, ...process.argv.slice(1)]), {
     stdio: 'inherit',
     env: { ...process.env, [inside]: '1' }
   })

@@ -1,38 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { Dialer, reachable } from '../../src/swarm/dialer.ts'
+import { hearsayCandidatesMax, hearsayDialsMax } from '../../src/limits.ts'
+import { Dialer } from '../../src/swarm/dialer.ts'
 import { until } from './real-peers.ts'
 
 const self = '12D3KooWB' as PeerId
 const far = '12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X' as PeerId
-
-describe('which addresses are dialled', () => {
-  const own = [
-    { address: '10.0.0.7', cidr: '10.0.0.7/24' },
-    { address: '172.17.0.1', cidr: '172.17.0.1/16' }
-  ]
-
-  it('not another machine’s loopback, and the same subnet first', () => {
-    expect(
-      reachable(['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.9.9/tcp/1', '/ip4/10.0.0.8/tcp/1', '/ip4/10.0.0.8/tcp/1'], own)
-    ).toEqual(['/ip4/10.0.0.8/tcp/1', '/ip4/192.168.9.9/tcp/1'])
-  })
-
-  it('loopback first on the same machine, and where there is nothing else', () => {
-    expect(reachable(['/ip4/10.0.0.7/tcp/1', '/ip4/127.0.0.1/tcp/1'], own)).toEqual([
-      '/ip4/127.0.0.1/tcp/1',
-      '/ip4/10.0.0.7/tcp/1'
-    ])
-    expect(reachable(['/ip4/127.0.0.1/tcp/1', '/ip6/::1/tcp/1'], own).length).toBe(2)
-  })
-
-  it('a bridge that every machine has comes after a true neighbour, and never an address of no host', () => {
-    expect(reachable(['/ip4/0.0.0.0/tcp/1', '/ip4/172.17.0.1/tcp/1', '/ip4/10.0.0.8/tcp/1'], own)).toEqual([
-      '/ip4/10.0.0.8/tcp/1',
-      '/ip4/172.17.0.1/tcp/1'
-    ])
-  })
-})
 
 describe('the dialer', () => {
   /** A dialer whose dials always fail, or never end, and what it did. */
@@ -97,6 +70,53 @@ describe('the dialer', () => {
     expect(dials.length).toBe(8)
     expect(openMax()).toBe(8)
     expect(new Set(dials.map(({ address }) => address)).size).toBe(8)
+    made.stop()
+  })
+
+  it('tries what nobody signed after what was signed, and hurries nothing for it', async () => {
+    const { made, dials } = dialer('fail')
+    const flood = setInterval(() => {
+      const port = 1000 + Math.floor(Math.random() * 60_000)
+      made.offer(far, [`/ip4/127.0.0.1/tcp/${port}`], 'mdns', 'vouched')
+      made.offer(far, ['/ip4/127.0.0.1/tcp/99'], 'neighbours', 'hearsay')
+    }, 5)
+    made.offer(far, ['/ip4/127.0.0.1/tcp/1'], 'records')
+    await until(() => dials.filter(({ address }) => address.includes('/tcp/1/')).length === 3, 'three attempts')
+    clearInterval(flood)
+    const at = dials.filter(({ address }) => address.includes('/tcp/1/')).map(({ atMs }) => atMs)
+    expect(at[1]! - at[0]!).toBeGreaterThan(300)
+    expect(at[2]! - at[1]!).toBeGreaterThan(700)
+    // After the first one, which knew of no others, each attempt goes to them second.
+    const order = dials.map(({ address }) => address.includes('/tcp/1/'))
+    expect(order).toEqual([true, true, false, true, ...order.slice(4)])
+    expect(order.filter(signed => !signed).length).toBeLessThanOrEqual(2)
+    expect(dials.some(({ address }) => address.includes('/tcp/99/'))).toBe(false)
+    made.stop()
+  })
+
+  it('of whom there is only hearsay takes few dials, and is soon forgotten', async () => {
+    const { made, dials, openMax } = dialer('hang')
+    const nobody = (i: number): PeerId => `12D3KooW${String(i).padStart(44, 'a').replaceAll('0', 'b')}` as PeerId
+    for (let i = 0; i < 900; i++) made.offer(nobody(i), ['/ip4/127.0.0.1/tcp/1'], 'mdns', 'hearsay')
+    expect(made.stateOf('mdns').known).toBe(hearsayCandidatesMax)
+    await until(() => dials.length === hearsayDialsMax, 'two dials')
+    made.offer(far, ['/ip4/127.0.0.1/tcp/2'], 'mdns', 'vouched')
+    await until(() => dials.length === hearsayDialsMax + 1, 'the third is of a member')
+    expect(dials.at(-1)!.address).toContain(far)
+    expect(openMax()).toBe(hearsayDialsMax + 1)
+    made.stop()
+  })
+
+  it('asks for the peer that is meant, whatever an address has at its end', async () => {
+    const { made, dials } = dialer('fail')
+    made.offer(
+      far,
+      ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWD1kSe7NGkaX5W6Zkcy19PibgYbwQZQwoMEbRi6Bd6Smt'],
+      'mdns',
+      'vouched'
+    )
+    await until(() => dials.length === 1, 'an attempt')
+    expect(dials[0]!.address).toBe(`/ip4/127.0.0.1/tcp/1/p2p/${far}`)
     made.stop()
   })
 })
