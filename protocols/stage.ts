@@ -582,9 +582,9 @@ export namespace StageFrame {
     value: number
   }
 
-  export interface StageFrameStepSampleFieldEvent {
-    field: '$.step.sample'
-    value: boolean
+  export interface StageFrameStepSampleFromFieldEvent {
+    field: '$.step.sampleFrom'
+    value: number
   }
 
   export interface StageFrameStepIdsFieldEvent {
@@ -608,8 +608,9 @@ export namespace StageFrame {
     value: number
   }
 
-  export interface StageFrameTokenIdFieldEvent {
-    field: '$.token.id'
+  export interface StageFrameTokenIdsFieldEvent {
+    field: '$.token.ids[]'
+    index: number
     value: number
   }
 
@@ -717,6 +718,18 @@ export namespace StageFrame {
     index: number
   }
 
+  export interface StageFrameClosedHopsRowsFieldEvent {
+    field: '$.closed.hops[].rows'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameClosedHopsGatherMsFieldEvent {
+    field: '$.closed.hops[].gatherMs'
+    value: number
+    index: number
+  }
+
   export interface StageFramePrepareEpochFieldEvent {
     field: '$.prepare.epoch'
     value: number
@@ -812,6 +825,16 @@ export namespace StageFrame {
     value: number
   }
 
+  export interface StageFrameStandingRowsFieldEvent {
+    field: '$.standing.rows'
+    value: number
+  }
+
+  export interface StageFrameStandingGatherMsFieldEvent {
+    field: '$.standing.gatherMs'
+    value: number
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -820,7 +843,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -971,6 +994,12 @@ export interface Terms {
   keep: number
   from: number
   to: number
+  needs: string[]
+  cacheType: number
+  prefix: Uint8Array<ArrayBuffer>
+  priority: number
+  zone: string
+  trace: string
 }
 
 export namespace Terms {
@@ -1035,6 +1064,38 @@ export namespace Terms {
           w.uint32(obj.to)
         }
 
+        if (obj.needs != null && obj.needs.length > 0) {
+          for (const value of obj.needs) {
+            w.uint32(90)
+            w.string(value)
+          }
+        }
+
+        if ((obj.cacheType != null && obj.cacheType !== 0)) {
+          w.uint32(96)
+          w.uint32(obj.cacheType)
+        }
+
+        if ((obj.prefix != null && obj.prefix.byteLength > 0)) {
+          w.uint32(106)
+          w.bytes(obj.prefix)
+        }
+
+        if ((obj.priority != null && obj.priority !== 0)) {
+          w.uint32(112)
+          w.uint32(obj.priority)
+        }
+
+        if ((obj.zone != null && obj.zone !== '')) {
+          w.uint32(122)
+          w.string(obj.zone)
+        }
+
+        if ((obj.trace != null && obj.trace !== '')) {
+          w.uint32(130)
+          w.string(obj.trace)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1048,7 +1109,13 @@ export namespace Terms {
           tokensMax: 0,
           keep: 0,
           from: 0,
-          to: 0
+          to: 0,
+          needs: [],
+          cacheType: 0,
+          prefix: uint8ArrayAlloc(0),
+          priority: 0,
+          zone: '',
+          trace: ''
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1105,6 +1172,34 @@ export namespace Terms {
               obj.to = reader.uint32()
               break
             }
+            case 11: {
+              if (opts.limits?.needs != null && obj.needs.length === opts.limits.needs) {
+                throw new MaxLengthError('Decode error - repeated field "needs" had too many elements')
+              }
+
+              obj.needs.push(reader.string())
+              break
+            }
+            case 12: {
+              obj.cacheType = reader.uint32()
+              break
+            }
+            case 13: {
+              obj.prefix = reader.bytes()
+              break
+            }
+            case 14: {
+              obj.priority = reader.uint32()
+              break
+            }
+            case 15: {
+              obj.zone = reader.string()
+              break
+            }
+            case 16: {
+              obj.trace = reader.string()
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1115,7 +1210,8 @@ export namespace Terms {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          route: 0
+          route: 0,
+          needs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1205,6 +1301,56 @@ export namespace Terms {
               }
               break
             }
+            case 11: {
+              if (opts.limits?.needs != null && obj.needs === opts.limits.needs) {
+                throw new MaxLengthError('Streaming decode error - repeated field "needs" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.needs[]`,
+                index: obj.needs,
+                value: reader.string()
+              }
+
+              obj.needs++
+
+              break
+            }
+            case 12: {
+              yield {
+                field: `${prefix}.cacheType`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 13: {
+              yield {
+                field: `${prefix}.prefix`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 14: {
+              yield {
+                field: `${prefix}.priority`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 15: {
+              yield {
+                field: `${prefix}.zone`,
+                value: reader.string()
+              }
+              break
+            }
+            case 16: {
+              yield {
+                field: `${prefix}.trace`,
+                value: reader.string()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1280,6 +1426,26 @@ export namespace Terms {
     value: number
   }
 
+  export interface TermsSamplingPresencePenaltyFieldEvent {
+    field: '$.sampling.presencePenalty'
+    value: number
+  }
+
+  export interface TermsSamplingFrequencyPenaltyFieldEvent {
+    field: '$.sampling.frequencyPenalty'
+    value: number
+  }
+
+  export interface TermsSamplingRepetitionPenaltyFieldEvent {
+    field: '$.sampling.repetitionPenalty'
+    value: number
+  }
+
+  export interface TermsSamplingLogProbsFieldEvent {
+    field: '$.sampling.logProbs'
+    value: number
+  }
+
   export interface TermsKeepFieldEvent {
     field: '$.keep'
     value: number
@@ -1295,6 +1461,37 @@ export namespace Terms {
     value: number
   }
 
+  export interface TermsNeedsFieldEvent {
+    field: '$.needs[]'
+    index: number
+    value: string
+  }
+
+  export interface TermsCacheTypeFieldEvent {
+    field: '$.cacheType'
+    value: number
+  }
+
+  export interface TermsPrefixFieldEvent {
+    field: '$.prefix'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface TermsPriorityFieldEvent {
+    field: '$.priority'
+    value: number
+  }
+
+  export interface TermsZoneFieldEvent {
+    field: '$.zone'
+    value: string
+  }
+
+  export interface TermsTraceFieldEvent {
+    field: '$.trace'
+    value: string
+  }
+
   export function encode (obj: Partial<Terms>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Terms.codec())
   }
@@ -1303,7 +1500,7 @@ export namespace Terms {
     return decodeMessage(buf, Terms.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent> {
     return streamMessage(buf, Terms.codec(), opts)
   }
 }
@@ -1448,6 +1645,10 @@ export interface Sampling {
   topP: number
   topK: number
   seed: number
+  presencePenalty: number
+  frequencyPenalty: number
+  repetitionPenalty: number
+  logProbs: number
 }
 
 export namespace Sampling {
@@ -1480,6 +1681,26 @@ export namespace Sampling {
           w.uint64Number(obj.seed)
         }
 
+        if ((obj.presencePenalty != null && obj.presencePenalty !== 0)) {
+          w.uint32(41)
+          w.double(obj.presencePenalty)
+        }
+
+        if ((obj.frequencyPenalty != null && obj.frequencyPenalty !== 0)) {
+          w.uint32(49)
+          w.double(obj.frequencyPenalty)
+        }
+
+        if ((obj.repetitionPenalty != null && obj.repetitionPenalty !== 0)) {
+          w.uint32(57)
+          w.double(obj.repetitionPenalty)
+        }
+
+        if ((obj.logProbs != null && obj.logProbs !== 0)) {
+          w.uint32(64)
+          w.uint32(obj.logProbs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1488,7 +1709,11 @@ export namespace Sampling {
           temperature: 0,
           topP: 0,
           topK: 0,
-          seed: 0
+          seed: 0,
+          presencePenalty: 0,
+          frequencyPenalty: 0,
+          repetitionPenalty: 0,
+          logProbs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1511,6 +1736,22 @@ export namespace Sampling {
             }
             case 4: {
               obj.seed = reader.uint64Number()
+              break
+            }
+            case 5: {
+              obj.presencePenalty = reader.double()
+              break
+            }
+            case 6: {
+              obj.frequencyPenalty = reader.double()
+              break
+            }
+            case 7: {
+              obj.repetitionPenalty = reader.double()
+              break
+            }
+            case 8: {
+              obj.logProbs = reader.uint32()
               break
             }
             default: {
@@ -1556,6 +1797,34 @@ export namespace Sampling {
               }
               break
             }
+            case 5: {
+              yield {
+                field: `${prefix}.presencePenalty`,
+                value: reader.double()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.frequencyPenalty`,
+                value: reader.double()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.repetitionPenalty`,
+                value: reader.double()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.logProbs`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1588,6 +1857,26 @@ export namespace Sampling {
     value: number
   }
 
+  export interface SamplingPresencePenaltyFieldEvent {
+    field: '$.presencePenalty'
+    value: number
+  }
+
+  export interface SamplingFrequencyPenaltyFieldEvent {
+    field: '$.frequencyPenalty'
+    value: number
+  }
+
+  export interface SamplingRepetitionPenaltyFieldEvent {
+    field: '$.repetitionPenalty'
+    value: number
+  }
+
+  export interface SamplingLogProbsFieldEvent {
+    field: '$.logProbs'
+    value: number
+  }
+
   export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Sampling.codec())
   }
@@ -1596,7 +1885,7 @@ export namespace Sampling {
     return decodeMessage(buf, Sampling.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent> {
     return streamMessage(buf, Sampling.codec(), opts)
   }
 }
@@ -1605,7 +1894,7 @@ export interface Step {
   epoch: number
   position: number
   tokens: number
-  sample: boolean
+  sampleFrom: number
   ids: number[]
   hidden: Uint8Array<ArrayBuffer>
 }
@@ -1635,9 +1924,9 @@ export namespace Step {
           w.uint32(obj.tokens)
         }
 
-        if ((obj.sample != null && obj.sample !== false)) {
+        if ((obj.sampleFrom != null && obj.sampleFrom !== 0)) {
           w.uint32(32)
-          w.bool(obj.sample)
+          w.uint32(obj.sampleFrom)
         }
 
         if (obj.ids != null && obj.ids.length > 0) {
@@ -1660,7 +1949,7 @@ export namespace Step {
           epoch: 0,
           position: 0,
           tokens: 0,
-          sample: false,
+          sampleFrom: 0,
           ids: [],
           hidden: uint8ArrayAlloc(0)
         }
@@ -1684,7 +1973,7 @@ export namespace Step {
               break
             }
             case 4: {
-              obj.sample = reader.bool()
+              obj.sampleFrom = reader.uint32()
               break
             }
             case 5: {
@@ -1741,8 +2030,8 @@ export namespace Step {
             }
             case 4: {
               yield {
-                field: `${prefix}.sample`,
-                value: reader.bool()
+                field: `${prefix}.sampleFrom`,
+                value: reader.uint32()
               }
               break
             }
@@ -1795,9 +2084,9 @@ export namespace Step {
     value: number
   }
 
-  export interface StepSampleFieldEvent {
-    field: '$.sample'
-    value: boolean
+  export interface StepSampleFromFieldEvent {
+    field: '$.sampleFrom'
+    value: number
   }
 
   export interface StepIdsFieldEvent {
@@ -1819,7 +2108,7 @@ export namespace Step {
     return decodeMessage(buf, Step.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFromFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent> {
     return streamMessage(buf, Step.codec(), opts)
   }
 }
@@ -1827,7 +2116,7 @@ export namespace Step {
 export interface Token {
   epoch: number
   position: number
-  id: number
+  ids: number[]
 }
 
 export namespace Token {
@@ -1850,9 +2139,11 @@ export namespace Token {
           w.uint32(obj.position)
         }
 
-        if ((obj.id != null && obj.id !== 0)) {
-          w.uint32(24)
-          w.uint32(obj.id)
+        if (obj.ids != null && obj.ids.length > 0) {
+          for (const value of obj.ids) {
+            w.uint32(24)
+            w.uint32(value)
+          }
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1862,7 +2153,7 @@ export namespace Token {
         const obj: any = {
           epoch: 0,
           position: 0,
-          id: 0
+          ids: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1880,7 +2171,11 @@ export namespace Token {
               break
             }
             case 3: {
-              obj.id = reader.uint32()
+              if (opts.limits?.ids != null && obj.ids.length === opts.limits.ids) {
+                throw new MaxLengthError('Decode error - repeated field "ids" had too many elements')
+              }
+
+              obj.ids.push(reader.uint32())
               break
             }
             default: {
@@ -1892,6 +2187,10 @@ export namespace Token {
 
         return obj
       }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          ids: 0
+        }
+
         const end = length == null ? reader.len : reader.pos + length
 
         while (reader.pos < end) {
@@ -1913,10 +2212,18 @@ export namespace Token {
               break
             }
             case 3: {
+              if (opts.limits?.ids != null && obj.ids === opts.limits.ids) {
+                throw new MaxLengthError('Streaming decode error - repeated field "ids" had too many elements')
+              }
+
               yield {
-                field: `${prefix}.id`,
+                field: `${prefix}.ids[]`,
+                index: obj.ids,
                 value: reader.uint32()
               }
+
+              obj.ids++
+
               break
             }
             default: {
@@ -1941,8 +2248,9 @@ export namespace Token {
     value: number
   }
 
-  export interface TokenIdFieldEvent {
-    field: '$.id'
+  export interface TokenIdsFieldEvent {
+    field: '$.ids[]'
+    index: number
     value: number
   }
 
@@ -1954,7 +2262,7 @@ export namespace Token {
     return decodeMessage(buf, Token.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdsFieldEvent> {
     return streamMessage(buf, Token.codec(), opts)
   }
 }
@@ -2535,6 +2843,18 @@ export namespace Closed {
     index: number
   }
 
+  export interface ClosedHopsRowsFieldEvent {
+    field: '$.hops[].rows'
+    value: number
+    index: number
+  }
+
+  export interface ClosedHopsGatherMsFieldEvent {
+    field: '$.hops[].gatherMs'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<Closed>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Closed.codec())
   }
@@ -2543,7 +2863,7 @@ export namespace Closed {
     return decodeMessage(buf, Closed.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent | ClosedHopsRowsFieldEvent | ClosedHopsGatherMsFieldEvent> {
     return streamMessage(buf, Closed.codec(), opts)
   }
 }
@@ -2558,6 +2878,8 @@ export interface HopStats {
   bytesOut: number
   bytesBack: number
   replayed: number
+  rows: number
+  gatherMs: number
 }
 
 export namespace HopStats {
@@ -2615,6 +2937,16 @@ export namespace HopStats {
           w.uint32(obj.replayed)
         }
 
+        if ((obj.rows != null && obj.rows !== 0)) {
+          w.uint32(80)
+          w.uint64Number(obj.rows)
+        }
+
+        if ((obj.gatherMs != null && obj.gatherMs !== 0)) {
+          w.uint32(89)
+          w.double(obj.gatherMs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2628,7 +2960,9 @@ export namespace HopStats {
           bytesIn: 0,
           bytesOut: 0,
           bytesBack: 0,
-          replayed: 0
+          replayed: 0,
+          rows: 0,
+          gatherMs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2671,6 +3005,14 @@ export namespace HopStats {
             }
             case 9: {
               obj.replayed = reader.uint32()
+              break
+            }
+            case 10: {
+              obj.rows = reader.uint64Number()
+              break
+            }
+            case 11: {
+              obj.gatherMs = reader.double()
               break
             }
             default: {
@@ -2751,6 +3093,20 @@ export namespace HopStats {
               }
               break
             }
+            case 10: {
+              yield {
+                field: `${prefix}.rows`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 11: {
+              yield {
+                field: `${prefix}.gatherMs`,
+                value: reader.double()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2808,6 +3164,16 @@ export namespace HopStats {
     value: number
   }
 
+  export interface HopStatsRowsFieldEvent {
+    field: '$.rows'
+    value: number
+  }
+
+  export interface HopStatsGatherMsFieldEvent {
+    field: '$.gatherMs'
+    value: number
+  }
+
   export function encode (obj: Partial<HopStats>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, HopStats.codec())
   }
@@ -2816,7 +3182,7 @@ export namespace HopStats {
     return decodeMessage(buf, HopStats.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent | HopStatsBytesBackFieldEvent | HopStatsReplayedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopStats>): Generator<HopStatsHopFieldEvent | HopStatsStepsFieldEvent | HopStatsTokensFieldEvent | HopStatsComputeMsFieldEvent | HopStatsQueueMsFieldEvent | HopStatsBytesInFieldEvent | HopStatsBytesOutFieldEvent | HopStatsBytesBackFieldEvent | HopStatsReplayedFieldEvent | HopStatsRowsFieldEvent | HopStatsGatherMsFieldEvent> {
     return streamMessage(buf, HopStats.codec(), opts)
   }
 }
@@ -3259,6 +3625,8 @@ export interface Standing {
   steps: number
   computeMs: number
   queueMs: number
+  rows: number
+  gatherMs: number
 }
 
 export namespace Standing {
@@ -3316,6 +3684,16 @@ export namespace Standing {
           w.double(obj.queueMs)
         }
 
+        if ((obj.rows != null && obj.rows !== 0)) {
+          w.uint32(80)
+          w.uint64Number(obj.rows)
+        }
+
+        if ((obj.gatherMs != null && obj.gatherMs !== 0)) {
+          w.uint32(89)
+          w.double(obj.gatherMs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -3329,7 +3707,9 @@ export namespace Standing {
           busyMs: 0,
           steps: 0,
           computeMs: 0,
-          queueMs: 0
+          queueMs: 0,
+          rows: 0,
+          gatherMs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -3372,6 +3752,14 @@ export namespace Standing {
             }
             case 9: {
               obj.queueMs = reader.double()
+              break
+            }
+            case 10: {
+              obj.rows = reader.uint64Number()
+              break
+            }
+            case 11: {
+              obj.gatherMs = reader.double()
               break
             }
             default: {
@@ -3452,6 +3840,20 @@ export namespace Standing {
               }
               break
             }
+            case 10: {
+              yield {
+                field: `${prefix}.rows`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 11: {
+              yield {
+                field: `${prefix}.gatherMs`,
+                value: reader.double()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -3509,6 +3911,16 @@ export namespace Standing {
     value: number
   }
 
+  export interface StandingRowsFieldEvent {
+    field: '$.rows'
+    value: number
+  }
+
+  export interface StandingGatherMsFieldEvent {
+    field: '$.gatherMs'
+    value: number
+  }
+
   export function encode (obj: Partial<Standing>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Standing.codec())
   }
@@ -3517,7 +3929,7 @@ export namespace Standing {
     return decodeMessage(buf, Standing.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Generator<StandingEpochFieldEvent | StandingRoundFieldEvent | StandingHopFieldEvent | StandingArrivedFieldEvent | StandingLengthFieldEvent | StandingBusyMsFieldEvent | StandingStepsFieldEvent | StandingComputeMsFieldEvent | StandingQueueMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Generator<StandingEpochFieldEvent | StandingRoundFieldEvent | StandingHopFieldEvent | StandingArrivedFieldEvent | StandingLengthFieldEvent | StandingBusyMsFieldEvent | StandingStepsFieldEvent | StandingComputeMsFieldEvent | StandingQueueMsFieldEvent | StandingRowsFieldEvent | StandingGatherMsFieldEvent> {
     return streamMessage(buf, Standing.codec(), opts)
   }
 }

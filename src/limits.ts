@@ -288,6 +288,8 @@ export const routeVariantsMax = 8
 export const termsBytesMax = 16 << 10
 /** One step of 128 tokens at hidden 16,384 in float32 is 8 MiB; the rest is headroom for an Open or a Refuse. */
 export const stageFrameBytesMax = (8 << 20) + 4096
+/** Names of what terms need: each later kind of session has one or two. */
+export const termsNeedsMax = 16
 /** Streams that one peer may hold open at our stages: two per session where it is both upstream and driver. */
 export const stageStreamsPerPeerMax = 256
 /** Sessions at the stages of one peer; caches run out long before, this bounds the book-keeping. */

@@ -895,6 +895,7 @@ export class Session {
         this.#onNextLost(hop, reason === 'next-lost' ? 'closed' : 'silent', message)
         break
       case 'no-room':
+      case 'unsupported':
         this.#refusedRoom(hop, message)
         break
       case 'stale-epoch':

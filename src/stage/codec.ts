@@ -20,7 +20,8 @@ const reasons: Readonly<Record<RefuseReason, number>> = {
   engine: 6,
   invalid: 7,
   leaving: 8,
-  'next-silent': 9
+  'next-silent': 9,
+  unsupported: 10
 }
 const reasonNames = new Map<number, RefuseReason>(
   Object.entries(reasons).map(([name, reason]) => [reason, name as RefuseReason])
@@ -31,6 +32,7 @@ const none = new Uint8Array(0)
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
   step: { ids: attentionBlock },
+  token: { ids: attentionBlock },
   closed: { hops: hopsMax }
 }
 
@@ -43,15 +45,16 @@ function toWire(frame: Frame): StageFrame {
   switch (frame.kind) {
     case 'step': {
       const { epoch, position, tokens, sample, input } = frame
+      const sampleFrom = sample ? tokens - 1 : tokens
       return {
         step:
           input.kind === 'ids'
-            ? { epoch, position, tokens, sample, ids: [...input.ids], hidden: none }
-            : { epoch, position, tokens, sample, ids: [], hidden: input.bytes as Uint8Array<ArrayBuffer> }
+            ? { epoch, position, tokens, sampleFrom, ids: [...input.ids], hidden: none }
+            : { epoch, position, tokens, sampleFrom, ids: [], hidden: input.bytes as Uint8Array<ArrayBuffer> }
       }
     }
     case 'token':
-      return { token: { epoch: frame.epoch, position: frame.position, id: frame.id } }
+      return { token: { epoch: frame.epoch, position: frame.position, ids: [frame.id] } }
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
     case 'open': {
@@ -109,9 +112,11 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     throw new ProtocolError(`a stage frame of ${bytes.length} bytes does not decode: ${(error as Error).message}`)
   }
   if (wire.step != null) {
-    const { epoch, position, tokens, sample, ids, hidden } = wire.step
+    const { epoch, position, tokens, sampleFrom, ids, hidden } = wire.step
     check(tokens >= 1 && tokens <= attentionBlock, 'a step has 1 to 128 tokens', tokens)
     check(position + tokens <= positionMax, 'a step ends below 2^31', position)
+    check(sampleFrom === tokens || sampleFrom === tokens - 1, 'the last row of a step is sampled, or none', sampleFrom)
+    const sample = sampleFrom < tokens
     if (hidden.length > 0) {
       check(ids.length === 0, 'a step has ids or hidden states, not both', ids.length)
       return { kind: 'step', epoch, position, tokens, sample, input: { kind: 'hidden', bytes: hidden } }
@@ -121,9 +126,10 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     return { kind: 'step', epoch, position, tokens, sample, input: { kind: 'ids', ids: Int32Array.from(ids) } }
   }
   if (wire.token != null) {
-    const { epoch, position, id } = wire.token
+    const { epoch, position, ids } = wire.token
     check(position < positionMax, 'positions are below 2^31', position)
-    return { kind: 'token', epoch, position, id }
+    check(ids.length === 1, 'a token frame has one id', ids.length)
+    return { kind: 'token', epoch, position, id: ids[0]! }
   }
   if (wire.ack != null) {
     const { epoch, length, steps, tokens } = wire.ack
@@ -151,22 +157,25 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
       kind: 'closed',
       hops: wire.closed.hops.map(stats => {
         check(stats.hop < hopsMax, `a hop is below ${hopsMax}`, stats.hop)
-        check(isAmount(stats.computeMs) && isAmount(stats.queueMs), 'times are not negative', stats.computeMs)
+        for (const ms of [stats.computeMs, stats.queueMs, stats.gatherMs])
+          check(isAmount(ms), 'times are not negative', ms)
         return {
           ...stats,
           bytesIn: count(stats.bytesIn),
           bytesOut: count(stats.bytesOut),
-          bytesBack: count(stats.bytesBack)
+          bytesBack: count(stats.bytesBack),
+          rows: count(stats.rows)
         }
       })
     }
   }
   if (wire.ask != null) return { kind: 'ask', epoch: wire.ask.epoch, round: wire.ask.round }
   if (wire.standing != null) {
-    const { hop, arrived, length, busyMs, computeMs, queueMs } = wire.standing
+    const { hop, arrived, length, busyMs, computeMs, queueMs, gatherMs } = wire.standing
+    count(wire.standing.rows)
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
     check(arrived <= positionMax && length <= positionMax, 'positions are at most 2^31', Math.max(arrived, length))
-    for (const ms of [busyMs, computeMs, queueMs]) check(isAmount(ms), 'times are not negative', ms)
+    for (const ms of [busyMs, computeMs, queueMs, gatherMs]) check(isAmount(ms), 'times are not negative', ms)
     return { kind: 'standing', ...wire.standing }
   }
   if (wire.prepare != null) {

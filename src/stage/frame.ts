@@ -45,7 +45,8 @@ export interface AckFrame {
  * Why a hop cannot go on. `not-serving`: no such stage here. `no-room`: caches or retained states are full.
  * `gap`: the step starts beyond the cache. `stale-epoch`: a newer one is open. `next-lost`: the hop after it is
  * gone. `engine`: its engine failed. `invalid`: what the hop before it sent cannot be computed. `leaving`: the
- * stage is being unloaded. `next-silent`: nothing came from the hop after it for too long.
+ * stage is being unloaded. `next-silent`: nothing came from the hop after it for too long. `unsupported`: the
+ * terms need what this peer does not know.
  */
 export type RefuseReason =
   | 'not-serving'
@@ -57,6 +58,7 @@ export type RefuseReason =
   | 'invalid'
   | 'leaving'
   | 'next-silent'
+  | 'unsupported'
 
 export interface RefuseFrame {
   readonly kind: 'refuse'
@@ -90,6 +92,10 @@ export interface HopStats {
   readonly bytesBack: number
   /** Tokens sent to the next hop again from what was retained. */
   readonly replayed: number
+  /** Rows of all sessions in the passes that computed these steps; as many as `tokens` where each step has its own. */
+  readonly rows: number
+  /** Of queueMs, time that steps waited for others to share their pass. */
+  readonly gatherMs: number
 }
 
 export interface ClosedFrame {
@@ -139,6 +145,8 @@ export interface StandingFrame {
   readonly steps: number
   readonly computeMs: number
   readonly queueMs: number
+  readonly rows: number
+  readonly gatherMs: number
 }
 
 export type Frame =

@@ -147,7 +147,9 @@ export class Seat {
     bytesIn: 0,
     bytesOut: 0,
     bytesBack: 0,
-    replayed: 0
+    replayed: 0,
+    rows: 0,
+    gatherMs: 0
   }
 
   constructor(id: SeatId, stage: StageFacts, terms: SignedTerms, host: SeatHost) {
@@ -321,6 +323,7 @@ export class Seat {
     this.length = position + tokens
     this.#stats.steps += 1
     this.#stats.tokens += tokens
+    this.#stats.rows += tokens
     this.#stats.computeMs += computeMs
     this.#stats.queueMs += Math.max(0, nowMs - arrivedMs - computeMs)
     if (this.phase === 'closing') return
@@ -433,7 +436,7 @@ export class Seat {
     this.#askedMs = nowMs
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
     const oldest = this.#running ?? this.#queue[0]
-    const { steps, computeMs, queueMs } = this.#stats
+    const { steps, computeMs, queueMs, rows, gatherMs } = this.#stats
     this.#sendUp({
       kind: 'standing',
       epoch,
@@ -444,7 +447,9 @@ export class Seat {
       busyMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest.arrivedMs),
       steps,
       computeMs,
-      queueMs
+      queueMs,
+      rows,
+      gatherMs
     })
   }
 

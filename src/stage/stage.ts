@@ -26,6 +26,9 @@ import { EpochMarks } from './marks.ts'
 import { type Link, Seat } from './seat.ts'
 import type { SignedTerms } from './terms.ts'
 
+/** What terms may need, and hops here know: nothing yet (rule S26). */
+const known: ReadonlySet<string> = new Set()
+
 export interface StagesInit {
   readonly self: PeerId
   /** Budget for what stages retain for replay, all sessions together. */
@@ -334,6 +337,11 @@ export class Stages {
     const { hop, terms } = open
     const forged = checkTerms(terms, this.verify)
     if (forged !== undefined) return forged
+    const lacking = terms.needs?.find(name => !known.has(name))
+    if (lacking !== undefined) {
+      this.#turnAway(link, open, 'unsupported', `the session needs '${lacking}', which this peer does not know`)
+      return undefined
+    }
     const { start, end } = terms.route[hop]!
     const stage = this.#stages.get(stageKey(terms.model, start, end))
     if (stage === undefined) {
@@ -343,8 +351,8 @@ export class Stages {
     const misfit = checkTermsForStage(terms, stage)
     if (misfit !== undefined) return misfit
     const id = seatId(terms, stage)
-    const known = this.#seats.get(id)
-    const seat = known === undefined ? this.#seatFor(id, stage, link, open) : this.#takeOver(known, link, open)
+    const before = this.#seats.get(id)
+    const seat = before === undefined ? this.#seatFor(id, stage, link, open) : this.#takeOver(before, link, open)
     if (seat === undefined) return undefined
 
     link.role = 'up'

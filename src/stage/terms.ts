@@ -10,7 +10,7 @@ import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { ProtocolError } from '../errors.ts'
-import { hopsMax, termsBytesMax } from '../limits.ts'
+import { hopsMax, termsBytesMax, termsNeedsMax } from '../limits.ts'
 import { check, count, positionMax } from './field.ts'
 
 /** One stage in a route, as a session hands it to stages. */
@@ -33,6 +33,8 @@ export interface Terms {
   readonly keep: number
   /** Given, only the hops [from, to) of the route take part, and only rebuild their caches, for an epoch to come. */
   readonly stretch?: { readonly from: number; readonly to: number }
+  /** What a hop must know to take part, by name (rule S26). @default nothing */
+  readonly needs?: readonly string[]
 }
 
 /** Terms, and the bytes that its driver signed. */
@@ -43,10 +45,12 @@ export interface SignedTerms extends Terms {
 
 const domain = 'skein-terms:'
 const layerMax = 65_536
+/** Fields that are kept for later, as if they were not there. */
+const unused = { cacheType: 0, prefix: new Uint8Array(0), priority: 0, zone: '', trace: '' }
 const peerBytesMax = 64
 
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
-  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch } = terms
+  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, needs = [] } = terms
   const payload = WireTerms.encode({
     session: fromHex(session),
     epoch,
@@ -54,10 +58,12 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     route: route.map(({ peer, start, end }) => ({ peer: fromPeer(peer), start, end })),
     driver: fromPeer(driver),
     tokensMax,
-    sampling,
+    sampling: { ...sampling, presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0, logProbs: 0 },
     keep,
     from: stretch?.from ?? 0,
-    to: stretch?.to ?? 0
+    to: stretch?.to ?? 0,
+    needs: [...needs],
+    ...unused
   })
   return { ...terms, payload, signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer> }
 }
@@ -76,7 +82,7 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
   check(payload.length <= termsBytesMax, `terms have at most ${termsBytesMax} bytes`, payload.length)
   let wire: WireTerms
   try {
-    wire = WireTerms.decode(payload, { limits: { route: hopsMax } })
+    wire = WireTerms.decode(payload, { limits: { route: hopsMax, needs: termsNeedsMax } })
   } catch (error) {
     throw new ProtocolError(`terms of ${payload.length} bytes does not decode: ${(error as Error).message}`)
   }
@@ -102,10 +108,17 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     sampling: { temperature, topP, topK, seed: count(seed) },
     keep,
     ...(isWhole ? {} : { stretch: { from, to } }),
+    ...(wire.needs.length === 0 ? {} : { needs: wire.needs.map(needed) }),
     // Copies: views would keep all that arrived with them for as long as the session lives.
     payload: payload.slice(),
     signature: signature.slice()
   }
+}
+
+/** A name of something that a hop must know; it may be said to a person. */
+function needed(name: string): string {
+  check(/^[a-z0-9-]{1,32}$/.test(name), 'what terms need has a name of 1 to 32 letters, digits and dashes', name.length)
+  return name
 }
 
 function toRoute(hops: WireTerms['route']): RouteHop[] {

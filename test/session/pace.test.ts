@@ -57,6 +57,8 @@ function standing(round: number, hop: number, change: Partial<StandingFrame> = {
     steps: 0,
     computeMs: 0,
     queueMs: 0,
+    rows: 0,
+    gatherMs: 0,
     ...change
   }
 }

@@ -49,9 +49,10 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
       temperature: amount,
       topP: fc.double({ min: 0.001, max: 1, noNaN: true }),
       topK: u31,
-      seed: safe
+      seed: safe,
+      needs: fc.array(fc.constantFrom('ids', 'drafts', 'cache-i8'), { maxLength: 3 })
     })
-    .map(({ session, epoch, model, peers, hop, driver, tokensMax, keep, from, ...sampling }): Frame => {
+    .map(({ session, epoch, model, peers, hop, driver, tokensMax, keep, from, needs, ...sampling }): Frame => {
       const stretch = from < peers.length ? { stretch: { from, to: peers.length } } : {}
       const terms = signTerms(
         {
@@ -63,6 +64,7 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
           tokensMax,
           keep: keep % tokensMax,
           ...stretch,
+          ...(needs.length === 0 ? {} : { needs }),
           sampling
         },
         signerOf(driver)
@@ -118,7 +120,9 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
         bytesIn: safe,
         bytesOut: safe,
         bytesBack: safe,
-        replayed: u32
+        replayed: u32,
+        rows: safe,
+        gatherMs: amount
       }),
       { maxLength: 64 }
     )
@@ -412,7 +416,9 @@ describe('a frame that no session could mean is refused', () => {
                 bytesIn: 0,
                 bytesOut: 0,
                 bytesBack: 0,
-                replayed: 0
+                replayed: 0,
+                rows: 0,
+                gatherMs: 0
               }
             ]
           }

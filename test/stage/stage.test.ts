@@ -5,7 +5,8 @@ import { orphanGraceMs, orphanYieldMs, sessionIdleMs, stageCloseMs, stageOpenMs 
 import { signerOf } from '../../sim/cast.ts'
 import { inDomain } from '../../src/base/signature.ts'
 import { encodeFrame } from '../../src/stage/codec.ts'
-import type { Frame } from '../../src/stage/frame.ts'
+import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
+import type { SignedTerms } from '../../src/stage/terms.ts'
 import {
   type Change,
   facts,
@@ -19,7 +20,8 @@ import {
   seatOf,
   session,
   states,
-  step
+  step,
+  terms
 } from './kit.ts'
 
 const seat = seatOf(2, 4)
@@ -125,6 +127,30 @@ describe('opening', () => {
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'not-serving', hop: 1 }])
     expect(seen.at(-1)).toEqual({ kind: 'close', link: 1 })
     expect(kit.stages.busy).toBe(false)
+  })
+
+  test('S26: terms that need what this peer does not know are refused before anything is given', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    const seen = kit.frame(1, open(1, { needs: ['wings', 'ids'] }))
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'unsupported', hop: 1, length: 0 }])
+    expect(seen.map(({ kind }) => kind)).toEqual(['send', 'close'])
+    expect(kit.stages.sessions).toBe(0)
+  })
+
+  test('S26: a hop passes on what it does not know, and the signature holds', () => {
+    const kit = middle()
+    kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+    const unknownField = Uint8Array.of(0x9a, 0x06, 2, 7, 7)
+    const plain = terms({ epoch: 1 })
+    const payload = Uint8Array.from([...plain.payload, ...unknownField])
+    const later = { ...plain, payload, signature: signerOf(peer('D'))(inDomain('skein-terms:', payload)) }
+    const seen = kit.frame(9, { kind: 'open', hop: 1, terms: later as SignedTerms })
+    const connect = seen.find(effect => effect.kind === 'connect')!
+    const forwarded = sent(kit.do({ kind: 'connected', link: connect.link }), connect.link)
+    expect(forwarded).toMatchObject([{ kind: 'open', hop: 2 }])
+    expect([...(forwarded[0] as OpenFrame).terms.payload.slice(-5)]).toEqual([...unknownField])
   })
 
   test('S3: refuses with NO_ROOM what it could not retain, and takes it when there is room again', () => {
@@ -752,7 +778,9 @@ describe('losing and closing', () => {
       bytesIn: 9,
       bytesOut: 8,
       bytesBack: 7,
-      replayed: 0
+      replayed: 0,
+      rows: 5,
+      gatherMs: 0
     }
     expect(kit.frame(-1, { kind: 'closed', hops: [tail] })).toEqual([{ kind: 'close', link: -1 }])
     const last = kit.do({ kind: 'freed', seat })

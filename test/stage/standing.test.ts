@@ -28,7 +28,9 @@ const standing: StandingFrame = {
   busyMs: 30,
   steps: 4,
   computeMs: 40,
-  queueMs: 1
+  queueMs: 1,
+  rows: 4,
+  gatherMs: 0
 }
 
 describe('S22: how far a hop has come', () => {
@@ -45,7 +47,7 @@ describe('S22: how far a hop has come', () => {
       {
         kind: 'send',
         link: 1,
-        frame: { ...standing, hop: 1, arrived: 5, length: 3, busyMs: 25, steps: 1, computeMs: 1, queueMs: 0 }
+        frame: { ...standing, hop: 1, arrived: 5, length: 3, busyMs: 25, steps: 1, computeMs: 1, queueMs: 0, rows: 3 }
       }
     ])
   })
