@@ -4,7 +4,7 @@
  */
 import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
-import { NoRoomError } from '../errors.ts'
+import { EngineError, NoRoomError } from '../errors.ts'
 import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from '../limits.ts'
 import type { Manifest } from './manifest.ts'
 import { Thread } from './thread.ts'
@@ -45,6 +45,7 @@ export class Tokenizers {
   readonly #idleMs: number
   /** By model, the last asked for at the end. */
   readonly #held = new Map<ModelId, Held>()
+  #closed = false
 
   constructor({ max = tokenizersMax, deadlineMs = tokenizerMs, idleMs = tokenizerIdleMs }: TokenizersInit = {}) {
     this.#max = max
@@ -64,6 +65,7 @@ export class Tokenizers {
    * @throws {NoRoomError} when as many models are being asked about as are held
    */
   open(source: TokenizerSource): Tokenizing {
+    if (this.#closed) throw new EngineError('the tokenizers of this peer are closed')
     let held = this.#held.get(source.id)
     if (held === undefined) {
       this.#makeRoom()
@@ -72,14 +74,20 @@ export class Tokenizers {
     this.#held.delete(source.id)
     this.#held.set(source.id, held)
     held.users++
-    return new Tokenizing(held, this.#deadlineMs)
+    return new Tokenizing(held, this.#deadlineMs, () => {
+      held.users--
+      if (this.#closed && held.users === 0) void held.thread.close()
+    })
   }
 
-  /** Ends all threads; whoever waits for one hears so. */
+  /**
+   * Ends all threads that no ask has: the text of an answer that is read on after its end has still to be made. Those
+   * end with their asks, or when nothing is asked of them for a while, and keep no process.
+   */
   async close(): Promise<void> {
-    const threads = [...this.#held.values()].map(({ thread }) => thread)
-    this.#held.clear()
-    await Promise.all(threads.map(thread => thread.close()))
+    this.#closed = true
+    const held = [...this.#held.values()].filter(({ users }) => users === 0)
+    await Promise.all(held.map(({ thread }) => thread.close()))
   }
 
   #makeRoom(): void {
@@ -114,11 +122,13 @@ export class Tokenizers {
 export class Tokenizing {
   readonly #held: Held
   readonly #deadlineMs: number
+  readonly #onClose: () => void
   #open = true
 
-  constructor(held: Held, deadlineMs: number) {
+  constructor(held: Held, deadlineMs: number, onClose: () => void) {
     this.#held = held
     this.#deadlineMs = deadlineMs
+    this.#onClose = onClose
   }
 
   /**
@@ -159,7 +169,7 @@ export class Tokenizing {
 
   /** Lets go of it. Safe to call twice. */
   close(): void {
-    if (this.#open) this.#held.users--
+    if (this.#open) this.#onClose()
     this.#open = false
   }
 

@@ -13,6 +13,7 @@ let dir: string
 let tokenizers: Tokenizers
 /** How often each model's file was asked for: once for each start of its thread. */
 let starts: Record<string, number>
+const opened: Tokenizing[] = []
 
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
@@ -23,6 +24,7 @@ beforeEach(async () => {
   use({})
 })
 afterEach(async () => {
+  for (const each of opened.splice(0)) each.close()
   await tokenizers.close()
   await rm(dir, { recursive: true, force: true })
 })
@@ -34,7 +36,7 @@ function use(init: TokenizersInit): void {
 /** The tokenizer in a file; other names have the tiny one. */
 function open(name: string): Tokenizing {
   const file = ['hostile', 'broken', 'absent'].includes(name) ? name : 'tiny'
-  return tokenizers.open({
+  const tokenizing = tokenizers.open({
     id: name as ModelId,
     manifest: { name, bosId: 1, eosIds: [2] },
     file: async () => {
@@ -42,6 +44,8 @@ function open(name: string): Tokenizing {
       return path.join(dir, file)
     }
   })
+  opened.push(tokenizing)
+  return tokenizing
 }
 
 const never = new AbortController().signal
@@ -163,9 +167,19 @@ describe('the tokenizers of a peer', () => {
     expect(starts.tiny).toBe(2)
   })
 
-  test('tell whoever waits when they are closed', async () => {
-    const waiting = expect(open('hostile').encode(hostileText)).rejects.toThrow('the tokenizer of hostile was closed')
+  test('are closed each with its last ask, and tell whoever waits all the same', async () => {
+    const [first, second, hostile] = [open('tiny'), open('tiny'), open('hostile')]
+    const stream = first.stream([1])
+    expect(await stream.push([259, 260])).toBe('a')
+    const waiting = expect(hostile.encode(hostileText)).rejects.toThrow('the tokenizer of hostile was closed')
     await tokenizers.close()
+    expect(() => open('tiny')).toThrow('the tokenizers of this peer are closed')
+    second.close()
+    second.close()
+    expect(await stream.push([261])).toBe('b')
+    first.close()
+    await expect(stream.push([261])).rejects.toThrow('the tokenizer of tiny was closed')
+    hostile.close()
     await waiting
   })
 })

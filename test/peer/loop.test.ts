@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { createPeer, type Peer, PromptTooLongError } from '../../src/index.ts'
+import { createPeer, type Peer, PromptTooLongError, SessionFailedError } from '../../src/index.ts'
 import { importModel } from '../../src/model/import.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
@@ -53,6 +53,29 @@ it('answers others while a tokenizer never ends, and lets go of it when nobody w
   given.abort(new Error('given up'))
   await failing
   expect(order).toEqual(['other', 'hostile'])
+})
+
+it('gives the text of what had come to an answer that is read on after its peer has stopped', async () => {
+  const answer = peer.generate('Once upon a time', { maxTokens: 200 })
+  let text = ''
+  const reading = (async () => {
+    for await (const token of answer) {
+      text += token.text
+      if (token.position !== 10) continue
+      // Tokens come meanwhile, and are not read.
+      const before = ticks.count()
+      while (ticks.count() < before + 40) await new Promise(resolve => setTimeout(resolve, 5))
+      await peer.stop()
+    }
+  })()
+  const error = await reading.then(
+    () => undefined,
+    (error: unknown) => error as SessionFailedError
+  )
+  expect(error).toBeInstanceOf(SessionFailedError)
+  expect(error!.message).toBe('the peer is stopping')
+  expect(error!.text).toBe(text)
+  expect(text.length).toBeGreaterThan(30)
 })
 
 it.each([
