@@ -28,6 +28,7 @@ interface Handled {
   readonly inboundMax: number
   readonly frameBytesMax: number
   readonly handler: (channel: Channel) => void
+  readonly onFull: ((channel: Channel) => void) | undefined
 }
 
 const frameBytesDefaultMax = 16 << 20
@@ -180,10 +181,14 @@ class MemoryLinks implements Links {
 
   async handle(
     { name, revisions }: Protocol,
-    { inboundMax, frameBytesMax }: { inboundMax: number; frameBytesMax: number },
+    {
+      inboundMax,
+      frameBytesMax,
+      onFull
+    }: { inboundMax: number; frameBytesMax: number; onFull?: (channel: Channel) => void },
     handler: (channel: Channel) => void
   ): Promise<void> {
-    this.#protocols.set(name, { revisions, inboundMax, frameBytesMax, handler })
+    this.#protocols.set(name, { revisions, inboundMax, frameBytesMax, handler, onFull })
   }
 
   async unhandle({ name }: Protocol): Promise<void> {
@@ -204,6 +209,10 @@ class MemoryLinks implements Links {
       take: channel => {
         const key = `${name} ${channel.remote}`
         const open = this.#inbound.get(key) ?? 0
+        if (open >= protocol.inboundMax && protocol.onFull !== undefined) {
+          protocol.onFull(channel)
+          return
+        }
         if (open >= protocol.inboundMax) {
           channel.abort(
             new ProtocolError(`${channel.remote} opened more than ${protocol.inboundMax} streams of ${name}`)

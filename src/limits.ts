@@ -315,6 +315,13 @@ export const orphanGraceMs = 15_000
  * budgets of one session full for 15 s and still for the next question after 1 s (churn suite).
  */
 export const orphanYieldMs = 250
+/**
+ * After so long without a step, or a word of its driver's that it waits for one, a session gives way to one that finds no
+ * room: its driver asks more often than twice in this time (`askAliveMs`).
+ */
+export const seatYieldMs = 5_000
+/** A session that has never stepped, and of which so long nothing is heard, is over whoever needs its room. */
+export const sessionUnusedMs = 30_000
 /** A session that neither steps nor closes is given up: longer than any step, shorter than a forgotten one costs. */
 export const sessionIdleMs = 300_000
 /** Time to open a stream to the next hop, and for a new stream to say what it wants. */
@@ -342,6 +349,8 @@ export const measuredMaxAgeMs = 86_400_000
 
 // ── Session ───────────────────────────────────────────────────────────────────────────────────────
 
+/** So long after its last token a driver asks, whatever else comes back: its hops know that it still waits. */
+export const askAliveMs = 2_000
 /** A driver to which nothing has come from its route for this long asks how far everybody has come. */
 export const askAfterMs = 1_000
 /**

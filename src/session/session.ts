@@ -14,6 +14,7 @@ import type { Sampling } from '../engine/engine.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
 import {
   askAfterMs,
+  askAliveMs,
   askEveryMs,
   attentionBlock,
   cutSettleMs,
@@ -126,6 +127,8 @@ export class Session {
   #credit = new SendCredit()
   /** When something last came back from the route, and who keeps it from coming. */
   #progressMs = 0
+  /** When the epoch began, or its last token came. */
+  #tokenMs = 0
   #patience = new Patience([], {}, 0)
   /** Who was last said to keep the answer waiting, in this epoch. */
   #toldOf: string | undefined
@@ -317,6 +320,7 @@ export class Session {
     this.#replayedTokens = route.slice(1).every(hop => this.#warm.has(seatOf(hop))) ? 0 : this.#keep
     this.#credit = new SendCredit()
     this.#progressMs = this.#nowMs
+    this.#tokenMs = this.#nowMs
     this.#pace = new Pace(route.length)
     const { speedOf, stepBytes } = this.#init
     const speeds = route.map(hop => speedOf?.(hop))
@@ -710,6 +714,8 @@ export class Session {
     if (now - this.#askedMs >= askEveryMs) {
       if (this.#isLate) this.#ask(this.#pace.late())
       else if (now - this.#progressMs >= askAfterMs) this.#ask(this.#pace.round())
+      // Hops far down may not have a step for long while those before them get on: they hear that one will come (S27).
+      else if (now - Math.max(this.#askedMs, this.#tokenMs) >= askAliveMs) this.#ask(this.#pace.round())
     }
     if (this.#slow.size > 0) this.#considerDetour()
     this.#cutOverIfLate()
@@ -798,6 +804,7 @@ export class Session {
       return
     }
     this.#progressMs = this.#nowMs
+    this.#tokenMs = this.#nowMs
     this.#patience.token(this.#nowMs)
     this.#behind.clear()
     this.#stuckTries = 0

@@ -30,7 +30,8 @@ export type StageEvent =
   /** The tail of its running epoch: no other peer may open that end. */
   | { readonly kind: 'admit'; readonly session: SessionId; readonly epoch: number; readonly tail: PeerId }
   | { readonly kind: 'undrive'; readonly session: SessionId }
-  | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId }
+  /** `isFull`: its peer has as many streams here as it may. */
+  | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId; readonly isFull?: boolean }
   | { readonly kind: 'connected'; readonly link: LinkId }
   | { readonly kind: 'frame'; readonly link: LinkId; readonly bytes: Uint8Array }
   /** The stream ended or could not be opened. */

@@ -43,6 +43,8 @@ export interface Link {
   session: SessionId | undefined
   epoch: number
   connected: boolean
+  /** It is one too many: no seat is given to it. */
+  readonly isFull: boolean
   /** When it came, or began to linger. */
   sinceMs: number
 }
@@ -102,6 +104,8 @@ export class Seat {
   activeMs = 0
   orphanedMs: number | undefined
   closingMs = 0
+  /** When something last showed that the session is wanted, steps aside. */
+  #wantedMs = 0
   /** In `closing`: Closed has not come back from the next hop yet. */
   waitsForNext = false
   /** Tokens in the cache that are valid. */
@@ -320,6 +324,7 @@ export class Seat {
     const { frame, arrivedMs } = this.#running
     const { position, tokens, sample } = frame
     this.#running = undefined
+    this.#wantedMs = nowMs
     this.length = position + tokens
     this.#stats.steps += 1
     this.#stats.tokens += tokens
@@ -433,6 +438,7 @@ export class Seat {
   asked(frame: AskFrame, nowMs: number): void {
     const { epoch, hop, length } = this
     if (frame.epoch !== epoch || this.phase === 'closing' || nowMs - this.#askedMs < askMinMs) return
+    this.#wantedMs = nowMs
     this.#askedMs = nowMs
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
     const oldest = this.#running ?? this.#queue[0]
@@ -605,16 +611,24 @@ export class Seat {
   }
 
   /**
-   * Ends for a new session. A driver that has not noticed yet that the hop before is gone would take this tail for lost.
+   * Ends for a new session, or because nobody uses it, which is no failure of anybody: the hop before hears it as a
+   * refusal, and so does the driver at the tail, who would else take it for lost.
    */
-  giveWay(nowMs: number): void {
-    if (this.isTail && this.down?.connected === true) {
-      const { epoch, hop } = this
-      const message = 'it waited without its previous hop, and gave way to a new session'
-      this.#sendDown({ kind: 'refuse', epoch, hop, reason: 'no-room', length: 0, message })
-      this.#farewell = true
-    }
-    this.end(nowMs)
+  giveWay(nowMs: number, message: string, { keepsBelow = true } = {}): void {
+    this.length = 0
+    this.#farewell = this.isTail && this.down?.connected === true
+    if (this.phase !== 'refused') this.refuse('no-room', message)
+    this.end(nowMs, { keepsBelow })
+  }
+
+  /** How long nobody has shown that the session is wanted here: no step, no result, no question of its driver's. */
+  quietMs(nowMs: number): number {
+    return this.#running === undefined ? nowMs - Math.max(this.activeMs, this.#wantedMs) : 0
+  }
+
+  /** No step of it has come yet. */
+  get isUnused(): boolean {
+    return this.#stats.steps === 0 && this.#running === undefined && this.#queue.length === 0
   }
 
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */

@@ -86,7 +86,11 @@ export async function createStageService(init: StageServiceInit): Promise<StageS
   const service = new Service(init)
   await init.links.handle(
     stageProtocol,
-    { inboundMax: stageStreamsPerPeerMax, frameBytesMax: stageFrameBytesMax },
+    {
+      inboundMax: stageStreamsPerPeerMax,
+      frameBytesMax: stageFrameBytesMax,
+      onFull: channel => service.accept(channel, { isFull: true })
+    },
     channel => service.accept(channel)
   )
   return service
@@ -195,13 +199,14 @@ class Service implements StageService {
     this.#timer = undefined
   }
 
-  accept(channel: Channel): void {
+  /** @param options.isFull its peer has as many streams here as it may: this one is refused politely. */
+  accept(channel: Channel, { isFull = false } = {}): void {
     if (this.#stopped) {
       channel.abort(new Error('the stage service has stopped'))
       return
     }
     const link = this.#nextLink++
-    this.#feed({ kind: 'accepted', link, remote: channel.remote })
+    this.#feed({ kind: 'accepted', link, remote: channel.remote, isFull })
     this.#attach(link, channel)
   }
 

@@ -14,15 +14,18 @@ import {
   orphanLeavingMs,
   orphanYieldMs,
   sessionIdleMs,
+  sessionUnusedMs,
   stageCloseMs,
   stageOpenMs,
-  stageSessionsMax
+  stageSessionsMax,
+  stageStreamsPerPeerMax
 } from '../limits.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whatChanged } from './check.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { type Frame, framedBytes, type OpenFrame, type RefuseReason } from './frame.ts'
 import { EpochMarks } from './marks.ts'
+import { givingWay, type Measure } from './room.ts'
 import { type Link, Seat } from './seat.ts'
 import type { SignedTerms } from './terms.ts'
 
@@ -124,7 +127,7 @@ export class Stages {
         this.#seats.get(event.seat)?.computeFailed(event.reason, event.length, event.message)
         break
       case 'accepted':
-        this.#links.set(event.link, this.#makeLink(event.link, event.remote))
+        this.#links.set(event.link, this.#makeLink(event.link, event.remote, event.isFull))
         break
       case 'connected':
         {
@@ -146,7 +149,7 @@ export class Stages {
         if (seat === undefined) break
         // One that is an orphan itself by now takes nobody's place.
         const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined
-        if (event.noRoom && isWanted && this.#endOrphans(seat.stage) > 0) this.#openEngine(seat)
+        if (event.noRoom && isWanted && this.#makeCacheRoom(seat)) this.#openEngine(seat)
         else seat.engineFailed(event.noRoom ? 'no-room' : 'engine', event.message, nowMs)
         break
       }
@@ -234,9 +237,10 @@ export class Stages {
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
 
-  #makeLink(id: LinkId, remote: PeerId): Link {
+  #makeLink(id: LinkId, remote: PeerId, isFull = false): Link {
     const connected = id > 0
-    return { id, remote, role: 'new', seat: undefined, session: undefined, epoch: 0, connected, sinceMs: this.#nowMs }
+    const sinceMs = this.#nowMs
+    return { id, remote, role: 'new', seat: undefined, session: undefined, epoch: 0, connected, isFull, sinceMs }
   }
 
   #onFrame(link: Link, bytes: Uint8Array): void {
@@ -334,6 +338,10 @@ export class Stages {
       this.#onDriverOpen(link, open)
       return undefined
     }
+    if (link.isFull) {
+      this.#turnAway(link, open, 'no-room', `this peer takes no more than ${stageStreamsPerPeerMax} streams of another`)
+      return undefined
+    }
     const { hop, terms } = open
     const forged = checkTerms(terms, this.verify)
     if (forged !== undefined) return forged
@@ -370,14 +378,18 @@ export class Stages {
       this.#turnAway(link, open, 'stale-epoch', `epoch ${newest} was open here`)
       return undefined
     }
+    const seat = new Seat(id, stage, terms, this)
     if (this.#seats.size >= stageSessionsMax) {
+      // A seat that ends is there until its cache is free: who comes again then finds a place.
+      const isEnding = [...this.#seats.values()].some(({ phase }) => phase === 'closing')
+      if (!isEnding) this.#makeRoom(seat, 1, () => 1)
       this.#turnAway(link, open, 'no-room', `this peer serves ${stageSessionsMax} sessions already`)
       return undefined
     }
-    const seat = new Seat(id, stage, terms, this)
-    let left = this.retainBytesMax - this.#retainBytes
-    if (seat.retainedBytes > left) left += this.#endOrphans()
-    if (seat.retainedBytes > left) {
+    const need = (): number => seat.retainedBytes - (this.retainBytesMax - this.#retainBytes)
+    if (need() > 0) this.#makeRoom(seat, need(), each => each.retainedBytes)
+    if (need() > 0) {
+      const left = this.retainBytesMax - this.#retainBytes
       const message = `keeping what the stage sends needs ${seat.retainedBytes} bytes, ${left} are left`
       this.#turnAway(link, open, 'no-room', message)
       return undefined
@@ -392,19 +404,17 @@ export class Stages {
     this.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling })
   }
 
-  /**
-   * Ends sessions, of one stage or of all, whose previous hop has been gone for longer than a recovery takes: most of
-   * them go on elsewhere. Returns the bytes that they retained, at least 1 when there was one.
-   */
-  #endOrphans(stage?: StageFacts): number {
-    let bytes = 0
-    for (const seat of [...this.#seats.values()]) {
-      if (seat.phase === 'closing' || (stage !== undefined && seat.stage !== stage)) continue
-      if (seat.orphanedMs === undefined || this.#nowMs - seat.orphanedMs < orphanYieldMs) continue
-      bytes += Math.max(1, seat.retainedBytes)
-      seat.giveWay(this.#nowMs)
-    }
-    return bytes
+  /** Has others at its stage give way to a session that the engine has no room for. False where nobody can. */
+  #makeCacheRoom(seat: Seat): boolean {
+    return this.#makeRoom(seat, seat.tokensMax, each => (each.stage === seat.stage ? each.tokensMax : 0))
+  }
+
+  /** Ends sessions that give way to one that needs so much more of what `measure` says. False where there are none. */
+  #makeRoom(wanting: Seat, need: number, measure: Measure): boolean {
+    const holders = [...this.#seats.values()].filter(seat => measure(seat) > 0)
+    const going = givingWay(holders, wanting, { need, measure, nowMs: this.#nowMs })
+    for (const seat of going) seat.giveWay(this.#nowMs, 'it gave way to a new session')
+    return going.length > 0
   }
 
   /** The seat, free for a newer epoch; undefined when this one is not newer, or is not of the same session. */
@@ -485,7 +495,9 @@ export class Stages {
       ) {
         seat.end(now)
       } else if (now - seat.activeMs >= sessionIdleMs) {
-        seat.end(now)
+        seat.giveWay(now, `it did not step for ${sessionIdleMs / 60_000} min`, { keepsBelow: false })
+      } else if (seat.isUnused && seat.quietMs(now) >= sessionUnusedMs) {
+        seat.giveWay(now, `no step came for ${sessionUnusedMs / 1000} s`)
       } else if (now - (seat.orphanedMs ?? now) >= orphanYieldMs) {
         seat.letGo()
       }

@@ -75,7 +75,7 @@ export interface HostInit {
   readonly onHandshakeFailed?: (how: HandshakeFailure) => void
   /** The first channel to a peer on which something depends was opened. */
   readonly onWatch?: () => void
-  /** A peer broke the framing rules or opened too many channels. */
+  /** A peer broke the framing rules. */
   readonly onViolation?: (peer: PeerId, kind: string) => void
 }
 
@@ -85,6 +85,7 @@ interface Handled {
   readonly frameBytesMax: number
   readonly background: boolean
   readonly handler: (channel: Channel) => void
+  readonly onFull: ((channel: Channel) => void) | undefined
 }
 
 /** One connected peer, counted as it is asked for: nothing is done per frame. */
@@ -376,16 +377,23 @@ export class Host implements Links {
     {
       inboundMax,
       frameBytesMax,
-      background = false
-    }: { inboundMax: number; frameBytesMax: number; background?: boolean },
+      background = false,
+      onFull
+    }: {
+      inboundMax: number
+      frameBytesMax: number
+      background?: boolean
+      onFull?: (channel: Channel) => void
+    },
     handler: (channel: Channel) => void
   ): Promise<void> {
     const ids = protocolIds(protocol)
-    this.#handled.set(protocol.name, { protocol, inboundMax, frameBytesMax, background, handler })
+    this.#handled.set(protocol.name, { protocol, inboundMax, frameBytesMax, background, handler, onFull })
     for (const id of ids) this.#handledIds.add(id)
     await this.#node.handle(ids, (stream, connection) => this.#accept(protocol, stream, connection), {
-      // Ours is the limit that counts, per peer; this one, per connection, only bounds what it has to look at.
-      maxInboundStreams: 2 * inboundMax,
+      // Ours is the limit that counts, per peer; this one, per connection, only bounds what has to be looked at, or
+      // refused: whoever opens as many as this peer would itself is told so, and not cut off.
+      maxInboundStreams: onFull === undefined ? 2 * inboundMax : channelsOutMax,
       maxOutboundStreams: channelsOutMax
     })
   }
@@ -421,11 +429,16 @@ export class Host implements Links {
   #accept(protocol: Protocol, stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
     const handled = this.#handled.get(protocol.name)
-    if (handled === undefined || this.#stopped || this.#isFull(protocol.name, peer)) {
+    const isFull = this.#isFull(protocol.name, peer)
+    if (handled === undefined || this.#stopped || (isFull && handled.onFull === undefined)) {
       stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol.name}`))
       return
     }
     const channel = this.#channel(stream, peer, protocol, handled.frameBytesMax)
+    if (isFull) {
+      handled.onFull?.(channel)
+      return
+    }
     this.#inboundOf(protocol.name, peer).add(channel)
     handled.handler(channel)
   }
@@ -440,9 +453,7 @@ export class Host implements Links {
   }
 
   #isFull(name: string, peer: PeerId): boolean {
-    if (this.#inboundOf(name, peer).size < (this.#handled.get(name)?.inboundMax ?? 0)) return false
-    this.#init.onViolation?.(peer, 'too many channels')
-    return true
+    return this.#inboundOf(name, peer).size >= (this.#handled.get(name)?.inboundMax ?? 0)
   }
 
   #channel(stream: Stream, peer: PeerId, protocol: Protocol, frameBytesMax: number): StreamChannel {
@@ -480,13 +491,15 @@ export class Host implements Links {
     if (handled === undefined || revision === undefined) {
       throw new PeerLostError(this.self, `this peer does not speak ${name}`)
     }
-    if (this.#isFull(name, this.self)) {
+    const isFull = this.#isFull(name, this.self)
+    const handler = isFull ? handled.onFull : handled.handler
+    if (handler === undefined) {
       throw new PeerLostError(this.self, `this peer has enough channels of ${name} to itself`)
     }
     const [near, far] = memoryChannels(this.self, { revision, frameBytesMax })
-    this.#inboundOf(name, this.self).add(far)
+    if (!isFull) this.#inboundOf(name, this.self).add(far)
     // As from a stranger: the handler runs in its own turn.
-    setImmediate(() => handled.handler(far))
+    setImmediate(() => handler(far))
     return near
   }
 

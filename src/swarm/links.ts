@@ -45,14 +45,20 @@ export interface Links {
    */
   open(peer: PeerId, protocol: Protocol, options: { signal: AbortSignal }): Promise<Channel>
   /**
-   * Accepts channels of a protocol, in any revision named. At most `inboundMax` per remote peer are open at once; more are
-   * aborted.
+   * Accepts channels of a protocol, in any revision named. At most `inboundMax` per remote peer are open at once. Those
+   * beyond go to `onFull`, to be refused in the protocol's own words, or are aborted: whoever opened them has done nothing
+   * wrong.
    * `background`: an open channel of it does not mean that anything depends on its peer, as one of all others does:
    * silence of a peer with such a channel is noticed sooner.
    */
   handle(
     protocol: Protocol,
-    options: { inboundMax: number; frameBytesMax: number; background?: boolean },
+    options: {
+      inboundMax: number
+      frameBytesMax: number
+      background?: boolean
+      onFull?: (channel: Channel) => void
+    },
     handler: (channel: Channel) => void
   ): Promise<void>
   unhandle(protocol: Protocol): Promise<void>

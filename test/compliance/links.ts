@@ -75,6 +75,7 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
           revisions?: readonly string[]
           inboundMax?: number
           frameBytesMax?: number
+          onFull?: (channel: Channel) => void
         } = {}) {
           const protocol: Protocol = { name: `/skein/test-${protocols++}`, revisions }
           const inbound: Channel[] = []
@@ -90,7 +91,9 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
         }
 
         /** Both ends of one open channel, watched. */
-        async function connect(limits: { inboundMax?: number; frameBytesMax?: number } = {}) {
+        async function connect(
+          limits: { inboundMax?: number; frameBytesMax?: number; onFull?: (channel: Channel) => void } = {}
+        ) {
           const served = await serve(limits)
           const near = watch(await served.open())
           await until(() => served.inbound.length === 1, 'the channel arrives')
@@ -299,6 +302,22 @@ export function linksCompliance(name: string, make: () => Promise<LinksPair>): v
           await until(() => fourthFar.frames.length === 1, 'the fourth works')
           await second.channel.close()
           await fourth.channel.close()
+        })
+
+        it('channels beyond inboundMax go to onFull, where they are refused in the own words of a protocol', async () => {
+          const refused: Channel[] = []
+          const { near, far, open, inbound } = await connect({ inboundMax: 1, onFull: each => refused.push(each) })
+          const second = watch(await open())
+          await until(() => refused.length === 1, 'the second arrives')
+          refused[0]!.send(Uint8Array.of(9))
+          await refused[0]!.close()
+          await until(() => second.closes.length === 1, 'the second ends')
+          expect(second.frames.map(frame => [...frame])).toEqual([[9]])
+          expect(second.closes).toEqual([undefined])
+          expect(inbound.length).toBe(1)
+          near.channel.send(Uint8Array.of(1))
+          await until(() => far.frames.length === 1, 'the first works')
+          await near.channel.close()
         })
 
         it('channels that are aborted at once leave their places free', async () => {

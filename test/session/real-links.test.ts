@@ -1,6 +1,9 @@
 /** The same deciders over real libp2p connections on loopback, and the toy oracle to judge them. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
+import { stageStreamsPerPeerMax } from '../../src/limits.ts'
+import { stageProtocol } from '../../src/stage/frame.ts'
+import type { Channel } from '../../src/swarm/links.ts'
 import { Mesh } from './mesh.ts'
 import { collect, prompt } from './world.ts'
 
@@ -56,5 +59,31 @@ test('a peer that stops in mid-answer is replaced; every other one goes on', asy
   ])
   expect(events.filter(e => e.event === 'recovered').length).toBe(1)
   expect(standIn!.probes[0]!.steps.length).toBeGreaterThan(0)
+  await world.stop()
+})
+
+test('S28: a head that takes no more streams of its driver is waited for, and has done nothing wrong', async () => {
+  const world = await mesh.world([
+    [0, 0],
+    [0, 6]
+  ])
+  const [driver, head] = [...world.peers.values()]
+  const signal = AbortSignal.timeout(20_000)
+  const streams: Channel[] = []
+  while (streams.length < stageStreamsPerPeerMax) {
+    streams.push(await driver!.links.open(head!.id, stageProtocol, { signal }))
+  }
+  const ids = prompt(10)
+  const events = []
+  for await (const event of world.generate(driver!, ids, { maxTokens: 5 }).events()) {
+    events.push(event)
+    if (event.event === 'waiting') await Promise.all(streams.splice(0).map(stream => stream.close()))
+  }
+  expect(events.at(-1)).toMatchObject({ event: 'done', ids: world.expected(ids, 5) })
+  expect(events.filter(({ event }) => event === 'lost' || event === 'waiting')).toMatchObject([
+    { event: 'lost', peer: head!.id, reason: 'no-room', charged: false },
+    { event: 'waiting' }
+  ])
+  expect([...driver!.violations, ...head!.violations, ...mesh.violations]).toEqual([])
   await world.stop()
 })

@@ -213,8 +213,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'retain more than there is room for',
     file: 'src/stage/stage.ts',
-    original: 'let left = this.retainBytesMax - this.#retainBytes',
-    mutated: 'let left = Number.POSITIVE_INFINITY',
+    original: 'const need = (): number => seat.retainedBytes - (this.retainBytesMax - this.#retainBytes)',
+    mutated: 'const need = (): number => 0',
     from: 6,
     seeds: 25
   },

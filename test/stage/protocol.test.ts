@@ -64,5 +64,8 @@ test('the limits in stage.md are those of limits.ts', () => {
   expect(rows.get('cache without upstream')).toBe(`${limits.orphanGraceMs / 1000} s`)
   expect(rows.get('cache without upstream at a leaving peer')).toBe(`${limits.orphanLeavingMs / 1000} s`)
   expect(rows.get('lag of a stretch that has caught up')).toBe(`${limits.feedLagTokens} tokens`)
+  expect(rows.get('the same, never stepped')).toBe(`${limits.sessionUnusedMs / 1000} s`)
+  expect(rows.get('the same, where others need the room')).toBe(`${limits.seatYieldMs / 1000} s`)
+  expect(rows.get('Ask of a driver that waits')).toBe(`every ${limits.askAliveMs / 1000} s`)
   expect(rows.get('session without a step')).toBe(`${limits.sessionIdleMs / 60_000} min`)
 })

@@ -1,7 +1,16 @@
 /** The stage decider by table. Rule numbers are those of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
-import { orphanGraceMs, orphanYieldMs, sessionIdleMs, stageCloseMs, stageOpenMs } from '../../src/limits.ts'
+import {
+  orphanGraceMs,
+  orphanYieldMs,
+  seatYieldMs,
+  sessionIdleMs,
+  sessionUnusedMs,
+  stageCloseMs,
+  stageOpenMs,
+  stageSessionsMax
+} from '../../src/limits.ts'
 import { signerOf } from '../../sim/cast.ts'
 import { inDomain } from '../../src/base/signature.ts'
 import { encodeFrame } from '../../src/stage/codec.ts'
@@ -180,6 +189,27 @@ describe('opening', () => {
     expect(seen).toContainEqual({ kind: 'close', link: -1 })
     expect(kit.stages.busy).toBe(false)
     expect(kit.stages.retainBytes).toBe(0)
+  })
+})
+
+describe('S28: a stream that is one too many', () => {
+  test('is refused for want of room, which is no violation', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('A'), isFull: true })
+    const seen = kit.frame(1, open(1))
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', hop: 1, reason: 'no-room' }])
+    expect(seen.map(({ kind }) => kind)).toEqual(['send', 'close'])
+    expect(kit.stages.busy).toBe(false)
+  })
+
+  test('is taken all the same from the tail that the driver waits for: it has asked for it itself', () => {
+    const kit = new Kit('D')
+    kit.do({ kind: 'drive', session })
+    kit.do({ kind: 'admit', session, epoch: 0, tail: peer('C') })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('C'), isFull: true })
+    expect(kit.frame(1, open(3))).toEqual([])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([{ kind: 'deliver' }])
   })
 })
 
@@ -748,19 +778,159 @@ describe('losing and closing', () => {
       expect(seen).not.toContainEqual({ kind: 'free-engine', seat })
     })
 
-    test('but nobody gives way whose previous hop is there', () => {
+    test('but nobody gives way whose previous hop is there, and who was wanted a moment ago', () => {
       const kit = middle()
-      kit.wait(orphanYieldMs)
+      kit.wait(seatYieldMs - 1)
       arrives(kit)
       const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
       expect(sent(seen, 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
     })
   })
 
-  test('S15: a session that nobody uses is freed although its streams are open', () => {
+  test('S15: a session that nobody uses is freed although its streams are open, and nobody is lost', () => {
     const kit = middle()
+    feed(kit, 0, 5)
     expect(kit.wait(sessionIdleMs - 1)).toEqual([])
-    expect(kit.wait(1)).toContainEqual({ kind: 'free-engine', seat })
+    const seen = kit.wait(1)
+    expect(seen).toContainEqual({ kind: 'free-engine', seat })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'no-room', length: 0 }])
+    expect(sent(seen, -1)).toEqual([{ kind: 'close', epoch: 0 }])
+  })
+
+  test('S27: one that never stepped is over after seconds, unless its driver says that it waits', () => {
+    const kit = middle()
+    expect(kit.wait(sessionUnusedMs - 1)).toEqual([])
+    kit.frame(1, { kind: 'ask', epoch: 0, round: 1 })
+    expect(kit.wait(sessionUnusedMs - 1)).toEqual([])
+    const seen = kit.wait(1)
+    expect(seen).toContainEqual({ kind: 'free-engine', seat })
+    expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'no-room', length: 0 }])
+  })
+
+  describe('S27: who gives way to a session that finds no room', () => {
+    const id = (n: number) => n.toString(16).padStart(32, '0') as SessionId
+    /** Opens a session of `driver`, whose head is A, at B. */
+    const arrives = (kit: Kit, n: number, driver: string) => {
+      kit.do({ kind: 'accepted', link: 10 + n, remote: peer('A') })
+      return kit.frame(10 + n, open(1, { session: id(n), driver: peer(driver) }))
+    }
+    const seatIn = (n: number, driver: string) => `${peer(driver)}/${id(n)}/2-4`
+    const isFull = (kit: Kit, n: number, driver: string) =>
+      kit.do({ kind: 'open-failed', seat: seatIn(n, driver), noRoom: true, message: 'full' })
+    const ended = (seen: Seen[]) => seen.flatMap(each => (each.kind === 'free-engine' ? [each.seat] : []))
+    /** B has room for so many sessions; these are there. */
+    const holding = (room: number, drivers: readonly string[]): Kit => {
+      const kit = new Kit('B', { retainBytesMax: room * 400 * rowBytes })
+      kit.do({ kind: 'add', stage: facts(2, 4) })
+      for (const [n, driver] of drivers.entries()) {
+        arrives(kit, n, driver)
+        kit.do({ kind: 'opened', seat: seatIn(n, driver), length: 0 })
+      }
+      return kit
+    }
+    const steps = (kit: Kit, n: number, driver: string, position: number, tokens: number) => {
+      kit.frame(10 + n, step(position, tokens))
+      kit.computed(seatIn(n, driver), { hidden: states(position, tokens) })
+    }
+
+    test('one that was opened and is not used', () => {
+      const kit = holding(1, ['M'])
+      kit.wait(seatYieldMs)
+      const seen = arrives(kit, 1, 'D')
+      expect(ended(seen)).toEqual([seatIn(0, 'M')])
+      // Its hop before hears that this is no failure.
+      expect(sent(seen, 10)).toMatchObject([{ kind: 'refuse', hop: 1, reason: 'no-room', length: 0 }])
+      expect(sent(seen, 11)).toEqual([])
+      expect(seen).toContainEqual(expect.objectContaining({ kind: 'open-engine', seat: seatIn(1, 'D') }))
+    })
+
+    test('the same where it is the engine that has no room', () => {
+      const kit = holding(9, ['M'])
+      kit.wait(seatYieldMs)
+      arrives(kit, 1, 'D')
+      const seen = isFull(kit, 1, 'D')
+      expect(seen.filter(each => each.kind !== 'send').map(({ kind }) => kind)).toEqual([
+        'close',
+        'free-engine',
+        'open-engine'
+      ])
+      expect(ended(seen)).toEqual([seatIn(0, 'M')])
+    })
+
+    test.each<[string, (kit: Kit) => void]>([
+      ['that computes', kit => void kit.frame(10, step(0))],
+      [
+        'that has just computed',
+        kit => {
+          kit.frame(10, step(0))
+          kit.wait(seatYieldMs)
+          kit.computed(seatIn(0, 'M'), { hidden: states(0, 1) })
+        }
+      ],
+      [
+        'whose first step is still being computed by the hops before, as its driver says',
+        kit => {
+          kit.wait(seatYieldMs)
+          kit.frame(10, { kind: 'ask', epoch: 0, round: 3 })
+          kit.nowMs -= seatYieldMs
+        }
+      ]
+    ])('but not one %s', (_, wants) => {
+      const kit = holding(1, ['M'])
+      wants(kit)
+      kit.wait(seatYieldMs - 1)
+      const seen = arrives(kit, 1, 'D')
+      expect(ended(seen)).toEqual([])
+      expect(sent(seen, 11)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
+    })
+
+    test('of a driver that holds more than its share: the session that is soonest computed again', () => {
+      const kit = holding(3, ['M', 'M', 'M'])
+      for (const [n, tokens] of [9, 2, 5].entries()) steps(kit, n, 'M', 0, tokens)
+      expect(ended(arrives(kit, 3, 'D'))).toEqual([seatIn(1, 'M')])
+      // Two and one: whoever takes another one now would hold more than who gives it.
+      kit.do({ kind: 'freed', seat: seatIn(1, 'M') })
+      expect(sent(arrives(kit, 4, 'D'), 14)).toMatchObject([{ reason: 'no-room' }])
+      expect(sent(arrives(kit, 5, 'M'), 15)).toMatchObject([{ reason: 'no-room' }])
+      expect(ended(arrives(kit, 6, 'E'))).toEqual([seatIn(2, 'M')])
+      expect(sent(arrives(kit, 7, 'F'), 17)).toMatchObject([{ reason: 'no-room' }])
+    })
+
+    test('of a driver that fills the cache of one stage', () => {
+      const kit = holding(9, ['M', 'M'])
+      for (const n of [0, 1]) steps(kit, n, 'M', 0, 3)
+      arrives(kit, 2, 'D')
+      expect(ended(isFull(kit, 2, 'D'))).toEqual([seatIn(0, 'M')])
+      expect(sent(isFull(kit, 2, 'D'), 12)).toMatchObject([{ reason: 'no-room' }])
+    })
+
+    test('of a driver that fills the book', () => {
+      const kit = holding(
+        stageSessionsMax,
+        Array.from({ length: stageSessionsMax }, () => 'M')
+      )
+      kit.stages.retainBytesMax *= 2
+      const seen = arrives(kit, 600, 'D')
+      expect(ended(seen).length).toBe(1)
+      expect(sent(seen, 610)).toMatchObject([{ reason: 'no-room' }])
+      // One place is coming free already.
+      expect(ended(arrives(kit, 601, 'D'))).toEqual([])
+      const [gone] = ended(seen)
+      kit.do({ kind: 'freed', seat: gone! })
+      kit.do({ kind: 'closed', link: -1, message: '' })
+      expect(kit.stages.sessions).toBe(stageSessionsMax - 1)
+      expect(arrives(kit, 602, 'D').map(({ kind }) => kind)).toContain('open-engine')
+    })
+
+    test('nobody, where that would not be enough', () => {
+      const kit = holding(4, ['M', 'M', 'L', 'K'])
+      for (const [n, driver] of ['M', 'M', 'L', 'K'].entries()) steps(kit, n, driver, 0, 3)
+      kit.do({ kind: 'accepted', link: 99, remote: peer('A') })
+      kit.stages.retainBytesMax -= 400 * rowBytes
+      const seen = kit.frame(99, open(1, { session: id(9) }))
+      expect(ended(seen)).toEqual([])
+      expect(sent(seen, 99)).toMatchObject([{ reason: 'no-room' }])
+    })
   })
 
   test('S16: Close goes down at once; Closed comes up when all is free, own stats first', () => {
