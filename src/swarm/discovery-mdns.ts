@@ -151,13 +151,15 @@ export class MdnsDiscovery implements Discovery {
 
   #onAnswer(answer: MdnsAnswer, from: string, nowMs: number): void {
     const { peer } = answer
+    const isVouched = this.#init.voucher.isValid(answer.code, peer, answer.addresses)
+    if (!isVouched && (this.#found.has(peer) || this.#rumours.has(peer))) return
     const [, zone] = from.split('%')
     const addresses = answer.addresses
       .map(address => (zone === undefined ? address : onLink(address, zone)))
       .filter(isMultiaddr)
     if (addresses.length === 0) return
-    if (this.#init.voucher.isValid(answer.code, peer, answer.addresses)) this.#onVouched(peer, addresses, nowMs)
-    else if (!this.#found.has(peer)) this.#onRumour(peer, addresses)
+    if (isVouched) this.#onVouched(peer, addresses, nowMs)
+    else this.#onRumour(peer, addresses)
   }
 
   #onVouched(peer: PeerId, addresses: readonly string[], nowMs: number): void {
@@ -172,7 +174,7 @@ export class MdnsDiscovery implements Discovery {
 
   /** Believed only if no member says better for a while, and then once: a newer answer may be as wrong. */
   #onRumour(peer: PeerId, addresses: readonly string[]): void {
-    if (this.#rumours.has(peer) || this.#rumours.size >= mdnsRumoursMax) return
+    if (this.#rumours.size >= mdnsRumoursMax) return
     const forget = (): void => void this.#rumours.delete(peer)
     const believe = (): void => {
       this.#rumours.set(peer, setTimeout(forget, mdnsRumourMs).unref())
