@@ -176,6 +176,17 @@ export function lossReason(error: unknown): LossReason {
   return error instanceof PeerLostError ? error.reason : 'closed'
 }
 
+/** Thrown before an answer begins, when others fill all the room that there is; `retryAfterMs` says when to ask again. */
+export class OverloadedError extends SkeinError {
+  override readonly name = 'OverloadedError'
+  readonly exitCode = 4
+  readonly retryAfterMs: number
+  constructor(message: string, retryAfterMs: number) {
+    super(message)
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
 /** Thrown when an answer cannot be finished; `text` is what was generated until then. */
 export class SessionFailedError extends SkeinError {
   override readonly name = 'SessionFailedError'

@@ -422,6 +422,15 @@ export const recoveriesAtOnce = 4
  */
 export const roomRetryMs = 600
 export const roomRetryMaxMs = 5_000
+/** Sessions that wait at one driver for room, of all clients and of one: more would wait for minutes, and are told so at once. */
+export const waitersMax = 1024
+export const clientWaitersMax = 256
+/** What a session takes until some have shown it. */
+export const sessionGuessMs = 5_000
+/** Whoever is first in the line may try after this, whatever is announced: stages have seats give way that nobody uses. */
+export const admissionTryMs = 2_000
+/** How often those who wait are looked at, besides at each record and end. */
+export const admissionLookMs = 250
 /** Time that a session waits for room at one stage or another; others' answers take seconds. */
 export const roomWaitMs = 60_000
 /** Until a hop of which only its neighbour says that it is lost is known to live: longer than silence takes to be noticed. */

@@ -25,6 +25,7 @@ import { Seeker } from '../serving/seeker.ts'
 import type { ShardFetch } from '../serving/served-model.ts'
 import type { Generation } from '../session/generation.ts'
 import type { Speed } from '../session/patience.ts'
+import { type Admitted, Admissions } from '../session/admission-service.ts'
 import { generate, resume, type SessionParts } from '../session/service.ts'
 import { checkServable, Serving } from '../serving/serving.ts'
 import { budgetsOf, shapeOf } from '../serving/shape.ts'
@@ -120,6 +121,11 @@ export interface GenerateOptions extends Partial<Sampling> {
   maxTokens?: number
   /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
   model?: string
+  /**
+   * Who asks, of several whom this peer answers: where room is short they take turns.
+   * @default one and the same
+   */
+  client?: string
   /**
    * Keep prompt and answer, sealed with a key, on two other peers, so that `resume` can go on with them wherever that
    * key is. What cannot be kept is an event `warning`, not an error.
@@ -401,6 +407,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #namesakes = new Set<ModelId>()
   #kept!: KeptSessions
   #departure!: Departure
+  readonly #admissions = new Admissions()
   /** Own answers under way. */
   #answering = 0
   readonly #leaving = new Set<PeerId>()
@@ -536,9 +543,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
-    const { model, signal, session, ...rest } = options
+    const { model, client, signal, session, ...rest } = options
     return generate(
-      () => this.#sessionParts(model, { session, after: 0, classes: [] }, this.#orEnding(signal)),
+      () =>
+        this.#sessionParts(
+          { ...(model && { model }), ...(client && { client }) },
+          { session, after: 0, classes: [] },
+          this.#orEnding(signal)
+        ),
       prompt,
       { ...rest, ...this.#ending(signal) }
     )
@@ -551,7 +563,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#sessionParts(found.model, kept, signal)
+      const parts = await this.#sessionParts({ model: found.model }, kept, signal)
       return {
         parts,
         begun: found,
@@ -657,6 +669,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#serving.changed()
     this.#supply.changed()
     this.#routing.changed()
+    this.#admissions.changed()
     this.#warnOfNamesakes()
     const records = this.#swarm.records()
     for (const { record } of records) {
@@ -702,7 +715,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
   async #sessionParts(
-    nameOrId: string | undefined,
+    { model: nameOrId, client = 'local' }: Pick<GenerateOptions, 'model' | 'client'>,
     kept: { session: SessionInit | undefined; after: number; classes: readonly string[] },
     signal: AbortSignal
   ): Promise<SessionParts> {
@@ -716,6 +729,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
     let tokensMax: number | undefined
+    let admitted: Admitted | undefined
     const pin = new ClassPin(kept.classes)
     const keep =
       kept.session === undefined
@@ -734,6 +748,11 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return {
       links: this.#swarm.links,
       stages: this.#stages,
+      admit: async ({ tokensMax, waitMs, signal, onWait }) => {
+        const room = (): number => this.#routing.room(shape, tokensMax)
+        admitted = await this.#admissions.enter({ client, waitMs, room }, { signal, onWait })
+        return admitted.leave
+      },
       sign: this.#swarm.sign,
       tokenizer,
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
@@ -741,6 +760,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         release()
         tokensMax = options.tokensMax
         hops = await this.#routing.route(this.#told(shape), excluded, { ...options, pin })
+        admitted?.routed()
         return hops
       },
       isExact: () => pin.exact,

@@ -30,3 +30,29 @@ export function withRoom(
     stages: view.stages.filter(stage => !stage.serving || hasRoom(view.peer, stage))
   }))
 }
+
+/**
+ * How many sessions of so many tokens all serving stages have room for together: the least of any layer. Infinite where a layer
+ * has a stage that does not say, or none: what is missing then is no room.
+ */
+export function roomFor(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  { tokensMax, takenBytes = () => 0 }: RoomQuestion & { readonly tokensMax: number }
+): number {
+  const room = new Array<number>(model.layers).fill(0)
+  const served = new Array<boolean>(model.layers).fill(false)
+  for (const { peer, stages } of peers) {
+    for (const stage of stages) {
+      if (!stage.serving) continue
+      const { start, end, cacheBytesFree = Number.POSITIVE_INFINITY } = stage
+      const bytes = cacheBytesOf(model, end - start, tokensMax)
+      const sessions = bytes === 0 ? Number.POSITIVE_INFINITY : (cacheBytesFree - takenBytes(peer, stage)) / bytes
+      for (let layer = start; layer < end; layer++) {
+        room[layer]! += Math.max(0, Math.floor(sessions))
+        served[layer] = true
+      }
+    }
+  }
+  return served.every(Boolean) ? Math.min(...room) : Number.POSITIVE_INFINITY
+}

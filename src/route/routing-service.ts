@@ -8,6 +8,7 @@ import { announcedLinks, ownLinks } from './cost.ts'
 import { findDetour } from './detour.ts'
 import { Inflight } from './inflight.ts'
 import type { Plan } from './place.ts'
+import { roomFor } from './room.ts'
 import { type Search, Searches } from './searches.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
@@ -39,6 +40,12 @@ export class Routing {
   changed(): void {
     this.#changed.resolve()
     this.#changed = Promise.withResolvers<void>()
+  }
+
+  /** Sessions of so many tokens that the stages of the present peers have room for now; infinite where nobody says. */
+  room(model: ModelShape, tokensMax: number): number {
+    const peers = this.#init.peers(model)
+    return roomFor(peers, model, { tokensMax, takenBytes: this.#known(peers, performance.now()).takenBytes })
   }
 
   /** To be called when a peer has come or gone, before `changed`: others may be on their way. */

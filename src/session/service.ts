@@ -55,6 +55,16 @@ export interface SessionModel {
 export interface SessionParts {
   links: Links
   stages: Pick<StageService, 'drive'>
+  /**
+   * Waits until there is room for the session; what it returns is called when it has ended.
+   * @throws {OverloadedError} when that would take too long. @throws the signal's reason. @default begins at once
+   */
+  admit?: (need: {
+    tokensMax: number
+    waitMs: number | undefined
+    signal: AbortSignal
+    onWait: (message: string) => void
+  }) => Promise<() => void>
   /** Signs as this peer what it gives out to the hops of its routes. */
   sign: Sign
   tokenizer: SessionTokenizer
@@ -329,12 +339,55 @@ async function* along(
       yield { kind: 'end', outcome: { kind: 'stopped', stop }, route: [], exact, hops: [], bytesSent: 0, atMs }
       continue
     }
-    const driver = new Driver(parts, sequence, options)
+    const gate = new Gate(parts, options)
+    yield* gate.pass(promptIds.length + maxTokens)
     try {
-      yield* driver.outputs()
+      const driver = new Driver(parts, sequence, options)
+      try {
+        yield* driver.outputs()
+      } finally {
+        await driver.stop()
+      }
     } finally {
-      await driver.stop()
+      gate.leave()
     }
+  }
+}
+
+/** Where a session waits for room before it begins. */
+class Gate {
+  readonly #parts: SessionParts
+  readonly #options: SessionOptions
+  #leave: (() => void) | undefined
+
+  constructor(parts: SessionParts, options: SessionOptions) {
+    this.#parts = parts
+    this.#options = options
+  }
+
+  /** Says what it waits for, and ends when the session may begin. */
+  async *pass(tokensMax: number): AsyncGenerator<Timed> {
+    const { admit, now = () => performance.now() } = this.#parts
+    const { waitMs, signal: given, ending } = this.#options
+    if (admit === undefined) return
+    const waits = Promise.withResolvers<string>()
+    const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
+    const admitted = admit({ tokensMax, waitMs, signal, onWait: waits.resolve }).then(
+      leave => {
+        this.#leave = leave
+      },
+      (error: Error) => {
+        if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
+        throw error
+      }
+    )
+    const message = await Promise.race([admitted, waits.promise])
+    if (message !== undefined) yield { kind: 'waiting', message, atMs: now() }
+    await admitted
+  }
+
+  leave(): void {
+    this.#leave?.()
   }
 }
 
