@@ -1,9 +1,16 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, describe, expect, it } from 'vitest'
-import { handshakesMax, handshakesPerAddressMax, inboundBurstMax, inboundPerSecondMax } from '../../src/limits.ts'
+import {
+  connectionsPerPeerMax,
+  handshakesMax,
+  handshakesPerAddressMax,
+  inboundBurstMax,
+  inboundPerSecondMax
+} from '../../src/limits.ts'
 import { Doorway, type Knock } from '../../src/swarm/doorway.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
@@ -128,4 +135,14 @@ describe('a stranger who says nothing', { timeout: 60_000 }, () => {
     await new Promise(resolve => socket.resume().on('close', resolve))
     expect(performance.now() - startMs).toBeLessThan(9_000)
   })
+})
+
+it('one member has a few connections, not all of them', { timeout: 30_000 }, async () => {
+  const [host, guest] = [await startHost(), await startHost()]
+  const id = peerIdFromString(guest.self)
+  for (let i = 0; i < 12; i++) {
+    await guest.node.dial(multiaddr(host.addresses[0]!), { force: true }).catch(() => {})
+    expect(host.node.getConnections(id).length).toBeLessThanOrEqual(connectionsPerPeerMax)
+  }
+  expect(host.connectedPeers.has(guest.self)).toBe(true)
 })
