@@ -709,7 +709,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     throw new UnknownModelError(
       offered.length === 0
         ? 'there is no model to answer with: this peer serves none, and no live peer offers one'
-        : `there are several models to answer with, name one: ${offered.map(({ name }) => name).join(', ')}`
+        : `there are several models to answer with, name one: ${offered.map(nameWithId).join(', ')}`
     )
   }
 

@@ -34,7 +34,7 @@ export async function removeFrom(
   const model = await store.resolve(nameOrId)
   if (served.has(model.id)) {
     throw new ModelInUseError(
-      `${model.manifest.name} (${model.id.slice(0, 12)}) is served by the peer that runs here: stop that one first`
+      `${model.manifest.name} (${model.id.slice(0, 12)}) is served by the peer that runs here: skein unserve ${model.id.slice(0, 12)}, or stop that peer, first`
     )
   }
   return store.remove(model)

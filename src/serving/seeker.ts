@@ -101,6 +101,7 @@ export class Seeker {
   /** Until a record changes, or for a while. */
   async #change(signal: AbortSignal): Promise<void> {
     const { swarm } = this.#init
+    if (signal.aborted) return
     await new Promise<void>(resolve => {
       const done = (): void => {
         clearTimeout(timer)

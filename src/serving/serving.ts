@@ -7,8 +7,9 @@ import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
-import { EngineError, InvalidOptionError } from '../errors.ts'
+import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from '../limits.ts'
+import { meantBy, nameWithId } from '../model/names.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
@@ -176,18 +177,18 @@ export class Serving {
       this.#sought.delete(nameOrId)
       return true
     }
-    const named = this.models.filter(({ stored }) => stored.manifest.name === nameOrId)
-    const found =
-      named.length > 0
-        ? named
-        : this.models.filter(({ shape }) => /^[0-9a-f]{6,64}$/.test(nameOrId) && shape.id.startsWith(nameOrId))
-    if (found.length > 1) {
-      const list = found.map(({ stored, shape }) => `${stored.manifest.name} (${shape.id.slice(0, 12)})`).join(', ')
-      throw new InvalidOptionError(`'${nameOrId}' names several models that are served here: ${list}; give an id`)
-    }
-    const [served] = found
+    const [served, ...others] = meantBy(
+      nameOrId,
+      this.models.map(({ shape }) => shape)
+    )
     if (served === undefined) return false
-    await this.#drop(served)
+    if (others.length > 0) {
+      const list = [served, ...others].map(nameWithId).join(', ')
+      throw new AmbiguousModelError(
+        `'${nameOrId}' is more than one model that is served here: ${list}; give the beginning of an id`
+      )
+    }
+    await this.#drop(this.#models.get(served.id)!)
     return true
   }
 

@@ -196,15 +196,17 @@ describe('skein model rm', () => {
     peers.push(peer)
     await peer.event('serving')
     const before = filesOf(dir).length
-    const served = /^skein: tiny \([0-9a-f]{12}\) is served by the peer that runs here: stop that one first\n$/
+    const served =
+      /^skein: tiny \([0-9a-f]{12}\) is served by the peer that runs here: skein unserve [0-9a-f]{12}, or stop that peer, first\n$/
     await expectFailure(skein(['model', 'rm', 'tiny', '--data', dir]), 3, served)
     expect(filesOf(dir)).toHaveLength(before)
     const spare = await skein(['model', 'rm', 'spare', '--data', dir, '--json'])
     expect(spare).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(spare.stdout).bytesFreed).toBeGreaterThan(0)
     expect((await skein(['model', 'verify', 'tiny', '--data', dir])).code).toBe(0)
-    expect((await peer.end('SIGTERM')).code).toBe(0)
+    expect((await skein(['unserve', 'tiny', '--data', dir])).code).toBe(0)
     expect((await skein(['model', 'rm', 'tiny', '--data', dir])).code).toBe(0)
     expect(filesOf(dir)).toEqual([])
+    expect((await peer.end('SIGTERM')).code).toBe(0)
   }, 60_000)
 })
