@@ -1,0 +1,183 @@
+/** Models that are not here, found with real peers on loopback: whose names, whose ids, and what is said meanwhile. */
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ModelId } from '../../src/base/ids.ts'
+import { seekRetryMs } from '../../src/limits.ts'
+import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import { Seeker } from '../../src/serving/seeker.ts'
+import { createSupply, type Supply } from '../../src/supply/service.ts'
+import type { ModelOffer } from '../../src/swarm/record.ts'
+import type { Swarm } from '../../src/swarm/service.ts'
+import { importModel } from '../../src/model/import.ts'
+import { writeTiny } from '../model/hugging-face.ts'
+import { connectedCount, until, World } from '../swarm/real-peers.ts'
+
+interface Peer {
+  readonly swarm: Swarm
+  readonly store: ModelStore
+  readonly supply: Supply
+  readonly seeker: Seeker
+}
+
+let world: World
+let peers: Peer[] = []
+const signal = (): AbortSignal => AbortSignal.timeout(30_000)
+
+async function start(name: string): Promise<Peer> {
+  const swarm = await world.start(name)
+  const store = await openStore({ own: path.join(world.root, name, 'models') })
+  const supply = await createSupply({ links: swarm.links, store, live: () => false, onViolation: () => {} })
+  const peer = { swarm, store, supply, seeker: new Seeker({ store, swarm, supply }) }
+  peers.push(peer)
+  return peer
+}
+
+/** Imports a model of these weights, without offering it. */
+async function has({ store }: Peer, seed: number): Promise<StoredModel> {
+  const source = path.join(world.root, `source-${seed}`)
+  await writeTiny(source, { seed })
+  return importModel({ source, store, name: 'fox', weights: 'q8', signal: signal() })
+}
+
+function offer({ swarm }: Peer, ...models: StoredModel[]): void {
+  const offers = models.map(
+    ({ id, manifest }): ModelOffer => ({
+      model: id,
+      name: manifest.name,
+      layers: manifest.config.layers,
+      held: [{ start: 0, end: manifest.config.layers }],
+      embedding: true,
+      head: true,
+      visitMs: 1,
+      layerMs: 1,
+      numericClass: 'x',
+      pinned: null
+    })
+  )
+  swarm.announce({ models: offers })
+}
+
+const hears = ({ swarm }: Peer, ...ids: ModelId[]): boolean => {
+  const heard = new Set(swarm.records().flatMap(({ record }) => record.models.map(({ model }) => model)))
+  return ids.every(id => heard.has(id))
+}
+const short = ({ id }: StoredModel): string => id.slice(0, 12)
+
+beforeEach(async () => {
+  world = await World.create()
+})
+afterEach(async () => {
+  await Promise.all(peers.map(({ supply }) => supply.stop()))
+  peers = []
+  await world.close()
+})
+
+describe('a model that is asked for', () => {
+  it('comes from the store, and from nobody else where only that has it', async () => {
+    const peer = await start('a')
+    const model = await has(peer, 1)
+    for (const name of ['fox', model.id, model.id.slice(0, 6)]) {
+      expect((await peer.seeker.find(name, { signal: signal() })).id).toBe(model.id)
+    }
+    await expect(peer.seeker.find('wolf', { signal: signal() })).rejects.toMatchObject({
+      name: 'UnknownModelError',
+      message: `no model 'wolf': there are fox (${short(model)}); and no live peer offers it`
+    })
+  })
+
+  it('comes from a live peer with its tokenizer and without its weights, and stays', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const model = await has(holder, 1)
+    offer(holder, model)
+    await until(() => hears(peer, model.id), 'the offer is heard')
+    const learnt = await peer.seeker.find('fox', { signal: signal() })
+    expect(learnt.manifest).toEqual(model.manifest)
+    expect(await peer.store.held(learnt)).toEqual([])
+    expect(await readFile(await peer.store.tokenizerFile(learnt, { signal: signal() }))).toEqual(
+      await readFile(await holder.store.tokenizerFile(model, { signal: signal() }))
+    )
+    await holder.supply.stop()
+    expect((await peer.seeker.find(short(model), { signal: signal() })).id).toBe(model.id)
+  })
+
+  it('is not clear where store and peers, or peers alone, have two of that name; an id is', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const [first, second] = [await has(holder, 1), await has(peer, 2)]
+    offer(holder, first)
+    await until(() => hears(peer, first.id), 'the offer is heard')
+    const of = `of …${holder.swarm.id.slice(-8)}`
+    await expect(peer.seeker.find('fox', { signal: signal() })).rejects.toMatchObject({
+      name: 'AmbiguousModelError',
+      exitCode: 2,
+      message: `'fox' is more than one model: fox (${short(second)}) here, fox (${short(first)}) ${of}; give the beginning of an id`
+    })
+    expect((await peer.seeker.find(short(second), { signal: signal() })).id).toBe(second.id)
+    expect((await peer.seeker.find(short(first), { signal: signal() })).id).toBe(first.id)
+  })
+
+  it('is not fetched any more when the signal ends it', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const model = await has(holder, 1)
+    offer(holder, model)
+    await until(() => hears(peer, model.id), 'the offer is heard')
+    const ended = AbortSignal.abort(new Error('enough'))
+    await expect(peer.seeker.find('fox', { signal: ended })).rejects.toThrow('enough')
+    expect(await peer.store.list()).toEqual([])
+  })
+})
+
+describe('a model that is looked for', () => {
+  it('is waited for, which is said once, and taken when somebody offers it', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const model = await has(holder, 1)
+    const said: string[] = []
+    const told = Promise.withResolvers<void>()
+    const sought = peer.seeker.seek('fox', {
+      signal: signal(),
+      onState: sentence => {
+        said.push(sentence)
+        told.resolve()
+      }
+    })
+    await told.promise
+    // Any record makes it look again; there is nothing new to say.
+    holder.swarm.announce({ budgetBytes: 5 })
+    await until(() => peer.swarm.records().some(({ record }) => record.budgetBytes === 5), 'another record is heard')
+    offer(holder, model)
+    expect((await sought).id).toBe(model.id)
+    expect(said).toEqual(["the model 'fox' is not here and no live peer offers it: waiting for one that does"])
+  })
+
+  it('is not the one of two that is heard first', async () => {
+    const [one, two, peer] = [await start('one'), await start('two'), await start('a')]
+    const [first, second] = [await has(one, 1), await has(two, 2)]
+    await until(() => connectedCount(peer.swarm) === 2, 'all are connected')
+    const told = Promise.withResolvers<{ sentence: string; unclear: boolean }>()
+    const sought = peer.seeker.seek('fox', {
+      signal: signal(),
+      onState: (sentence, unclear) => told.resolve({ sentence, unclear })
+    })
+    peer.swarm.addEventListener('record', () => {
+      if (hears(peer, first.id)) offer(two, second)
+    })
+    offer(one, first)
+    const { sentence, unclear } = await told.promise
+    expect(sentence).toContain("'fox' is more than one model: ")
+    expect(unclear).toBe(true)
+    offer(two)
+    expect((await sought).id).toBe(first.id)
+  })
+
+  it('is given up at once when the signal ends it', async () => {
+    const peer = await start('a')
+    const end = new AbortController()
+    const said = Promise.withResolvers<void>()
+    const sought = peer.seeker.seek('fox', { signal: end.signal, onState: () => said.resolve() })
+    await said.promise
+    const startMs = performance.now()
+    end.abort(new Error('enough'))
+    await expect(sought).rejects.toThrow('enough')
+    expect(performance.now() - startMs).toBeLessThan(seekRetryMs / 2)
+  })
+})
