@@ -22,6 +22,7 @@ import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
 import { announcedLinks, ownLinks } from '../src/route/cost.ts'
 import { findDetour } from '../src/route/detour.ts'
 import { Inflight } from '../src/route/inflight.ts'
+import { findRoute } from '../src/route/route.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
 import { placementRow, Searches } from '../src/route/searches.ts'
@@ -107,6 +108,9 @@ export interface BrainHost {
   /** What real hidden states would add to a frame of this length. */
   readonly wireBytes: (frame: Uint8Array) => number
   readonly lie: () => 'corrupt' | 'garble' | undefined
+  /** It does nothing with what sessions of others say; its engine ends no step. */
+  readonly isMute: () => boolean
+  readonly isHung: () => boolean
   readonly moved: (what: string, range: Range) => void
   readonly refused: (reason: RefuseReason, message: string) => void
   readonly told: (run: SessionRun, output: SessionOutput) => void
@@ -209,6 +213,10 @@ export class Brain {
   /** Stages that were about to go and stay after all, and since when, by this peer's clock. */
   #stayed: readonly { readonly range: Range; readonly sinceMs: number }[] = []
   #hasLeft = false
+  /** What has come while it is mute, and steps that would have ended while its engine hangs. */
+  #held: (() => void)[] = []
+  /** Streams to sessions that it drives: it is no hop of theirs there. */
+  readonly #driven = new Set<LinkId>()
   /** Bytes that its stages retained at the last look. */
   #retained = 0
 
@@ -294,6 +302,11 @@ export class Brain {
   /** Whether a session has a cache at a stage here. */
   hasCache(driver: PeerId, session: SessionId, { start, end }: Range): boolean {
     return this.#places.has(`${driver}/${session}/${start}-${end}`)
+  }
+
+  /** Whether it knows a route without some peers. */
+  hasWayAround(excluded: ReadonlySet<PeerId>): boolean {
+    return findRoute(this.#reachable(), this.#host.shape, { from: this.#host.self, excluded }) !== undefined
   }
 
   /** Computing that its stages still have before them. */
@@ -657,17 +670,35 @@ export class Brain {
   #attach(link: LinkId, channel: Channel): void {
     this.#channels.set(link, channel)
     this.#alive?.watched()
+    let isFirst = true
+    const take = (task: () => void): void => {
+      if (this.#host.isMute() && !this.#driven.has(link)) this.#held.push(task)
+      else task()
+    }
     channel.handlers = {
       onFrame: bytes => {
-        if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
-        this.#feed({ kind: 'frame', link, bytes })
+        if (isFirst && isForDriver(bytes)) this.#driven.add(link)
+        isFirst = false
+        take(() => {
+          if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
+          this.#feed({ kind: 'frame', link, bytes })
+        })
       },
-      onClose: (message, reason) => {
-        this.#channels.delete(link)
-        this.#opened.delete(link)
-        this.#feed({ kind: 'closed', link, message: message ?? 'it closed the stream', reason })
-      }
+      onClose: (message, reason) =>
+        take(() => {
+          this.#channels.delete(link)
+          this.#opened.delete(link)
+          this.#driven.delete(link)
+          this.#feed({ kind: 'closed', link, message: message ?? 'it closed the stream', reason })
+        })
     }
+  }
+
+  /** It is mute or hung no more, or less: what it has left undone is done. */
+  resume(): void {
+    const held = this.#held
+    this.#held = []
+    for (const task of held) task()
   }
 
   /** Remembers what an Open says, for the checks of steps. */
@@ -852,7 +883,11 @@ export class Brain {
     if (loaded.busyUntilMs - nowMs > 2 * aloneMs) this.#host.strained(loaded.busyUntilMs - nowMs)
     const lie = this.#host.lie()
     if (lie === 'corrupt') promises.taint(session)
-    this.#host.after(loaded.busyUntilMs - nowMs, () => {
+    const end = (): void => {
+      if (this.#host.isHung()) {
+        this.#held.push(end)
+        return
+      }
       let event: StageEvent
       try {
         // Like the real thread it takes steps in order, and none that has not started when the session ends.
@@ -873,7 +908,8 @@ export class Brain {
       }
       this.#idle(place)
       this.#feed(event)
-    })
+    }
+    this.#host.after(loaded.busyUntilMs - nowMs, end)
   }
 
   #free(seat: SeatId): void {
@@ -999,6 +1035,17 @@ export class Brain {
 function headWeight({ layers, layerBytes, headBytes, embeddingBytes, tiedEmbeddings }: ModelShape): number {
   const bytes = headBytes + (tiedEmbeddings ? embeddingBytes : 0)
   return (bytes * layers) / layerBytes.reduce((sum, each) => sum + each, 0)
+}
+
+/** Whether the first frame of a stream comes from a tail to the driver. */
+function isForDriver(bytes: Uint8Array): boolean {
+  try {
+    const frame = decodeFrame(bytes)
+    return frame?.kind === 'open' && frame.hop === frame.terms.route.length
+  } catch {
+    // The decider says what is wrong with it.
+    return false
+  }
 }
 
 /** Wrong bytes: a frame of its length that says something else. */

@@ -13,6 +13,8 @@ export type PromiseName =
   | 'queue'
   /** A peer that did nothing wrong was charged. */
   | 'blame'
+  /** An answer waited for too long for a hop that says nothing, or whose engine hangs while there is a way around it. */
+  | 'patience'
   /** Bytes that nobody checked came to a disk, or who sent wrong ones was asked again. */
   | 'wrong-weights'
   /** Something was done in the name of what is gone. */

@@ -67,6 +67,9 @@ export function drawScenario(seed: number): Scenario {
   const isLossy = chance.happens(0.3)
   const lies: FaultKind[] = chance.happens(0.12) ? ['garble'] : chance.happens(0.08) ? ['corrupt'] : []
   const calm = chance.happens(0.1)
+  // In some worlds hops stand still although their hearts beat.
+  const stillness = new Chance(seed).fork('stillness')
+  const stills = (['mute', 'hang'] as const).filter(() => stillness.happens(0.15))
   // A radio that is full for minutes shows nothing but that: slow ones get a model that fits them.
   const rateMbps = chance.pick([5, 20, 100, 1000])
   const file: ScenarioFile = {
@@ -101,7 +104,7 @@ export function drawScenario(seed: number): Scenario {
   if (!calm) {
     file.chaos = {
       perMinute: chance.between(2, 30),
-      kinds: [...kinds, ...lies],
+      kinds: [...kinds, ...lies, ...stills],
       fromS: chance.between(1, 10),
       forS: [0.3, chance.pick([2, 8, 20])]
     }

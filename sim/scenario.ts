@@ -171,12 +171,23 @@ const faultKinds = [
   'skew',
   'corrupt',
   'garble',
+  'mute',
+  'hang',
   'drain',
   'stop'
 ] as const
 
 /** Faults that end by themselves, after `forS`. */
-const lasting: ReadonlySet<FaultKind> = new Set(['freeze', 'slow', 'partition', 'cut', 'corrupt', 'garble'])
+const lasting: ReadonlySet<FaultKind> = new Set([
+  'freeze',
+  'slow',
+  'partition',
+  'cut',
+  'corrupt',
+  'garble',
+  'mute',
+  'hang'
+])
 
 const fault = z.strictObject({
   atS: seconds,
@@ -185,7 +196,8 @@ const fault = z.strictObject({
    * `restart`: it is started again. `freeze`: it is stopped for `forS`. `slow`: computes `factor` times slower for
    * `forS`. `partition`: the named peers are apart from all others for `forS`. `cut`: two peers do not hear one another
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
-   * `garble`: it sends wrong bytes. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
+   * `garble`: it sends wrong bytes. `mute`: its heart beats, and it takes sessions, but does nothing with what they say for
+   * `forS`. `hang`: its engine ends no step for `forS`. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
    * What lasts and has no `forS` lasts until the scenario's end; of two that overlap on one peer the later one counts.
    */
   kind: z.enum(faultKinds),

@@ -95,6 +95,8 @@ export class SessionRun {
   #ended = false
   /** The route that it uses now, detours included. */
   route: readonly Hop[] = []
+  /** When it last began on a route, or had a token, by its peer's clock. */
+  sinceMs = 0
 
   constructor(host: SessionHost, ask: SessionAsk) {
     this.ask = ask
@@ -114,6 +116,11 @@ export class SessionRun {
       stepBytes: host.stepBytes,
       stop: stopAt({ eosIds: [], maxTokens: ask.answerTokens })
     })
+  }
+
+  /** It waits for a route. */
+  get isRouting(): boolean {
+    return this.#question !== undefined
   }
 
   get isEnded(): boolean {
@@ -186,7 +193,7 @@ export class SessionRun {
         this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
-        if (effect.output.kind === 'recovered') this.route = effect.output.route
+        if (effect.output.kind === 'token') this.sinceMs = this.#host.nowMs()
         if (effect.output.kind === 'end') this.#end()
         this.#host.output(this, effect.output)
         break
@@ -203,6 +210,8 @@ export class SessionRun {
           this.#host.inflight(this.#hops, -1, this.#tokensMax)
           this.#hops = route
         }
+        this.route = route
+        this.sinceMs = this.#host.nowMs()
         this.#connect(effect.epoch, effect.peer)
         break
       }

@@ -64,6 +64,10 @@ export class SimPeer implements Station {
   slowFactor = 1
   /** How the peer lies, if it does. */
   lie: 'corrupt' | 'garble' | undefined
+  /** Its heart beats, and it takes sessions, but does nothing with what they say. */
+  isMute = false
+  /** Its engine ends no step. */
+  isHung = false
   /** What it said until then may have been a lie. */
   liedUntilMs = Number.NEGATIVE_INFINITY
   /** Of the wall's clock, in ms. */
@@ -165,7 +169,9 @@ export class SimPeer implements Station {
       disk: this.disk,
       rng: this.chance.next,
       battery: () => this.battery,
-      lie: () => this.lie
+      lie: () => this.lie,
+      isMute: () => this.isMute,
+      isHung: () => this.isHung
     })
   }
 
@@ -175,6 +181,8 @@ export class SimPeer implements Station {
     this.endedMs = this.#agenda.nowMs
     this.brain = undefined
     this.isFrozen = false
+    this.isMute = false
+    this.isHung = false
     this.#backlog.length = 0
   }
 
@@ -182,6 +190,11 @@ export class SimPeer implements Station {
     if (this.life !== life) return
     if (this.isFrozen) this.#backlog.push(task)
     else task()
+  }
+
+  /** Does what it has left undone, now or when it is awake. */
+  resume(): void {
+    this.enter(this.life, () => this.brain?.resume())
   }
 
   freeze(): void {

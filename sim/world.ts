@@ -2,7 +2,20 @@
 import { AssertionError } from '../src/base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import { edgeSize, type Sampling } from '../src/engine/engine.ts'
-import { drainMs, drainPollMs, goodbyeMs, meshMax, recordTtlMs, redialMaxMs, redialMinMs } from '../src/limits.ts'
+import {
+  attentionBlock,
+  creditTokensMax,
+  drainMs,
+  drainPollMs,
+  goodbyeMs,
+  meshMax,
+  recordTtlMs,
+  redialMaxMs,
+  redialMinMs,
+  slowLinkBytesPerMs,
+  stuckFactor,
+  stuckMs
+} from '../src/limits.ts'
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
@@ -68,6 +81,8 @@ const slowFactorDefault = 5
 const skewMsDefault = 60_000
 /** A fault may be noticed, and charged for, this long after it is over. */
 const aftermathMs = 20_000
+/** A hop that says nothing is known, by a driver that hears the hops before it, within this, on links that are not full. */
+const mutePatienceMs = 12_000
 /** Within so long after it has come to itself a peer hears what happened meanwhile. */
 const wakingMs = 1_000
 /**
@@ -138,6 +153,8 @@ export class World {
   #trace = 0x811c9dc5
   #lastMoveMs = 0
   #isHealed = false
+  /** Sessions that wait for a hop that does nothing: for whom, and since when. */
+  readonly #waits = new Map<SessionId, { readonly key: string; readonly sinceMs: number }>()
   #hasLied = false
   /** By kind and peer: how many faults that last there have been. */
   readonly #spells = new Map<string, number>()
@@ -230,6 +247,7 @@ export class World {
     const isLarge = this.peers.length > recordsPeersMax
     this.#every(isLarge ? 2000 : 250, () => this.#meet())
     this.#every(isLarge ? 2000 : 1000, () => this.#moveAll())
+    this.#every(1000, () => this.#checkPatience())
     this.#every(1000 * scenario.watch.sampleS, () => this.#sample())
     this.#planWorkload()
     this.#planFaults()
@@ -767,6 +785,8 @@ export class World {
       !peer.isFrozen &&
       peer.slowFactor === 1 &&
       peer.lie === undefined &&
+      !peer.isMute &&
+      !peer.isHung &&
       peer.sickUntilMs < this.nowMs
     )
   }
@@ -788,6 +808,52 @@ export class World {
     const range = run.route[hop]
     if (reason === 'not-serving' && !(range !== undefined && peer.brain!.serves(range))) return
     this.promises.broken('blame', `${driver.name} charges ${peer.name}, which is healthy, with being ${reason}`)
+  }
+
+  /** Nobody waits for long for a hop that says nothing, nor for one that gets nothing done where there is another way. */
+  #checkPatience(): void {
+    for (const [session, { run, driver, number }] of this.#open) {
+      const peers = run.route.map(({ peer }) => this.#byId.get(peer)!)
+      const hop = peers.findIndex(({ isMute, isHung }) => isMute || isHung)
+      const still = peers[hop]
+      // Whoever else there is may be why it takes longer.
+      const isPlain =
+        still !== undefined &&
+        still.life !== 0 &&
+        !run.isRouting &&
+        !driver.isFrozen &&
+        [driver, ...peers].every(
+          (peer, i, all) =>
+            (peer === still || peer === driver || this.#isHealthy(peer)) &&
+            !still.isFrozen &&
+            !this.#hadTrouble(peer, all[i - 1] ?? driver) &&
+            !this.#hadTrouble(peer, driver)
+        ) &&
+        (still.isMute || driver.brain!.hasWayAround(new Set([still.id])))
+      if (!isPlain) {
+        this.#waits.delete(session)
+        continue
+      }
+      this.promises.checks++
+      const key = `${still.name} ${run.sinceMs}`
+      const wait = this.#waits.get(session)
+      if (wait?.key !== key) this.#waits.set(session, { key, sinceMs: this.nowMs })
+      else if (this.nowMs - wait.sinceMs > this.#patienceMs(run, still, hop)) {
+        const s = ((this.nowMs - wait.sinceMs) / 1000).toFixed(0)
+        this.promises.broken('patience', `${number} has waited for hop ${hop}, ${still.name}, for ${s} s`)
+      }
+    }
+  }
+
+  /** How long an answer may wait for a hop that does nothing with it. */
+  #patienceMs({ ask, route }: SessionRun, { isMute, group, brain }: SimPeer, hop: number): number {
+    const tokens = Math.min(creditTokensMax, ask.promptIds.length + ask.answerTokens)
+    const linkMs = (tokens * this.scenario.model.stepBytes) / slowLinkBytesPerMs
+    if (isMute) return mutePatienceMs + linkMs
+    const { start, end } = route[hop]!
+    const stepMs = group.visitMs + group.layerMs * (end - start) * Math.min(attentionBlock, tokens)
+    // Others that were given up before make it more patient.
+    return 4 * (Math.max(stuckMs, stuckFactor * stepMs * (2 + brain!.stages.sessions)) + linkMs) + mutePatienceMs
   }
 
   /** Where nobody lies no step leaves a gap, and every step can be computed. */
@@ -982,6 +1048,26 @@ export class World {
           this.say(`the clock of ${peer.name} jumps by ${(ms / 1000).toFixed(0)} s`)
           peer.skewMs += ms
           break
+        case 'mute':
+        case 'hang': {
+          if (peer.life === 0) break
+          const { life } = peer
+          const stills = (isStill: boolean): void => {
+            if (kind === 'mute') peer.isMute = isStill
+            else peer.isHung = isStill
+          }
+          this.say(`${peer.name} ${kind === 'mute' ? 'says nothing any more' : 'has an engine that hangs'}`)
+          sick(peer, forMs ?? 0)
+          stills(true)
+          later(() => {
+            if (peer.life !== life) return
+            this.say(`${peer.name} gets on again`)
+            sick(peer)
+            stills(false)
+            peer.resume()
+          }, peer.name)
+          break
+        }
         case 'corrupt':
         case 'garble':
           this.say(`${peer.name} begins to lie: ${kind}`)
@@ -1027,6 +1113,9 @@ export class World {
       a.slowFactor = 1
       a.sickUntilMs = Math.max(a.sickUntilMs, this.nowMs + aftermathMs)
       if (a.isFrozen) a.thaw()
+      a.isMute = false
+      a.isHung = false
+      a.resume()
     }
     // Lies that are on their way may arrive late.
     this.agenda.after(aftermathMs, () => {

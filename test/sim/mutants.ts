@@ -228,6 +228,24 @@ export const mutants: readonly Mutant[] = [
     seeds: 2
   },
   {
+    name: 'wait for ever for who says nothing',
+    file: 'src/session/patience.ts',
+    original: 'isOver: ms >= limitMs }',
+    mutated: 'isOver: false }',
+    storm: 'mute',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'wait for ever for an engine that hangs',
+    file: 'src/session/patience.ts',
+    original: 'return ms < limitMs ? undefined :',
+    mutated: 'return true ? undefined :',
+    storm: 'hung',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'charge others for what they closed while this driver stood still',
     file: session,
     original: 'this.#nowMs < this.#excusedUntilMs && excusable.has(reason)',

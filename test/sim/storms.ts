@@ -4,9 +4,37 @@
 import { Chance } from '../../sim/chance.ts'
 import { parseScenario, type Scenario, type ScenarioFile } from '../../sim/scenario.ts'
 
-export type Storm = 'late-open' | 'full-caches' | 'crowded' | 'orphanage' | 'lying-source' | 'crush' | 'impatient'
+export type Storm =
+  | 'mute'
+  | 'hung'
+  | 'late-open'
+  | 'full-caches'
+  | 'crowded'
+  | 'orphanage'
+  | 'lying-source'
+  | 'crush'
+  | 'impatient'
+
+/** Three places on a route, each twice, and a driver of its own. */
+const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
+  name: `some are ${kind}`,
+  minutes: 3,
+  healS: 150,
+  model: { layers: 6, layerMB: 10, contextTokens: 200, stepBytes: 256 },
+  peers: [
+    { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+    { name: 'p', count: 6, memoryMB: 45, visitMs: 1, layerMs: 2 }
+  ],
+  radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
+  workload: [{ from: 'driver', perMinute: 40, promptTokens: [5, 90], answerTokens: [20, 60], fromS: 25 }],
+  chaos: { perMinute: 5, kinds: [kind], who: ['p'], fromS: 30, forS: [60, 110] }
+})
 
 const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
+  /** Hops whose heart beats and that say nothing. */
+  mute: () => stillness('mute'),
+  /** Hops whose engine hangs. */
+  hung: () => stillness('hang'),
   /**
    * Heads freeze when sessions begin: the Open that one was given goes on to the tail when it wakes, after the Open of the
    * route that was taken instead. Embeddings that only heads can hold say who is which.
