@@ -16,6 +16,7 @@ import {
   loadAnnounceMs,
   rttLookMs,
   stageOpenMs,
+  muteExcludeMs,
   stageTickMs
 } from '../src/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
@@ -37,6 +38,7 @@ import {
   withObtainable
 } from '../src/route/view.ts'
 import type { SessionOutput } from '../src/session/event.ts'
+import { LeftOut } from '../src/session/left-out.ts'
 import { shareMemory } from '../src/serving/shape.ts'
 import { sourcesOf } from '../src/serving/sources.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
@@ -217,6 +219,8 @@ export class Brain {
   #held: (() => void)[] = []
   /** Streams to sessions that it drives: it is no hop of theirs there. */
   readonly #driven = new Set<LinkId>()
+  /** Peers that did not answer a session of this peer. */
+  readonly #mute = new LeftOut()
   /** Bytes that its stages retained at the last look. */
   #retained = 0
 
@@ -979,7 +983,8 @@ export class Brain {
         pin.note(hops, peers)
         return { route: hops, exact: pin.exact }
       },
-      suspects: () => this.#alive?.suspects ?? new Set(),
+      suspects: () => this.#mute.all(this.#host.nowMs()).union(this.#alive?.suspects ?? new Set()),
+      mute: peer => this.#mute.add(peer, this.#host.nowMs(), { forMs: muteExcludeMs }),
       hears: peer => this.isConnected(peer) && this.#alive?.suspects.has(peer) !== true,
       speedOf: ({ peer }) => this.#reachable().find(view => view.peer === peer),
       stepBytes: this.#host.shape.stepBytes,

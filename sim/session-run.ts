@@ -44,6 +44,8 @@ export interface SessionHost {
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
   /** Peers that do not answer at this moment. */
   readonly suspects: () => ReadonlySet<PeerId>
+  /** A hop did not answer: other sessions go around it, too. */
+  readonly mute: (peer: PeerId) => void
   readonly hears: (peer: PeerId) => boolean
   readonly speedOf: (hop: Hop) => Speed | undefined
   readonly stepBytes: number | undefined
@@ -193,6 +195,7 @@ export class SessionRun {
         this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
+        if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#host.mute(effect.output.peer)
         if (effect.output.kind === 'token') this.sinceMs = this.#host.nowMs()
         if (effect.output.kind === 'end') this.#end()
         this.#host.output(this, effect.output)

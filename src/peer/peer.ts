@@ -10,7 +10,7 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
 import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
-import { drainMs, loadAnnounceMs, minBudgetBytes, namesakesMax } from '../limits.ts'
+import { drainMs, loadAnnounceMs, minBudgetBytes, muteExcludeMs, namesakesMax } from '../limits.ts'
 import { openLibrary } from '../model/library.ts'
 import type { ModelStore, RemovedModel, StoredModel } from '../model/store.ts'
 import { nameWithId } from '../model/names.ts'
@@ -24,6 +24,7 @@ import { removeFrom } from './remove-model.ts'
 import { Seeker } from '../serving/seeker.ts'
 import type { ShardFetch } from '../serving/served-model.ts'
 import type { Generation } from '../session/generation.ts'
+import { LeftOut } from '../session/left-out.ts'
 import type { Speed } from '../session/patience.ts'
 import { type Admitted, Admissions } from '../session/admission-service.ts'
 import { generate, resume, type SessionParts } from '../session/service.ts'
@@ -408,6 +409,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #kept!: KeptSessions
   #departure!: Departure
   readonly #admissions = new Admissions()
+  /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
+  readonly #mute = new LeftOut()
   /** Own answers under way. */
   #answering = 0
   readonly #leaving = new Set<PeerId>()
@@ -770,7 +773,8 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         hops = route
       },
       ...(keep === undefined ? {} : { keep }),
-      suspects: () => this.#swarm.suspects(),
+      suspects: () => this.#swarm.suspects().union(this.#mute.all(performance.now())),
+      onMute: peer => this.#mute.add(peer, performance.now(), { forMs: muteExcludeMs }),
       hears: peer => this.#swarm.hears(peer),
       speedOf: hop => this.#speedOf(hop, model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),

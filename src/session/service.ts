@@ -109,6 +109,8 @@ export interface SessionParts {
   onRoute?: (route: readonly Hop[]) => void
   /** Keeps the session with other peers from the moment it is asked. @default nobody does */
   keep?: SessionKeep
+  /** Called when a hop was left out because it did not answer: other sessions do well to go around it, too. */
+  onMute?: (peer: PeerId) => void
   /** Called once when the session has ended: its last route is no longer used. */
   onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
@@ -640,6 +642,7 @@ class Driver {
       case 'output':
         this.#outputs.push({ ...effect.output, atMs: this.#now() })
         if (effect.output.kind === 'end') this.#ended = true
+        if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#parts.onMute?.(effect.output.peer)
         if (effect.output.kind === 'token') {
           this.#waitingSinceMs = undefined
           this.#waitingFor = undefined
