@@ -49,6 +49,10 @@ export class ChurnPeer {
     return join(this.init.dataDir, 'control.sock')
   }
 
+  get pid(): number | undefined {
+    return this.isRunning ? this.#child!.pid : undefined
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }

@@ -40,6 +40,8 @@ export interface WorldOptions {
   readonly mdns?: boolean
   /** Added to the environment of every peer's process. */
   readonly env?: Readonly<Record<string, string>>
+  /** Budgets are so many times what a hop's layers take: more sessions fit then. @default 1 */
+  readonly memoryFactor?: number
   /** Told each line that a peer prints. */
   readonly onLine?: (peer: string, line: string) => void
   readonly signal: AbortSignal
@@ -62,10 +64,10 @@ export class World {
 
   /** Starts everything and waits until every layer is covered twice. */
   static async start(layout: Layout, options: WorldOptions): Promise<World> {
-    const { network, signal, mdns = false, env, onLine } = options
+    const { network, signal, mdns = false, env, onLine, memoryFactor = 1 } = options
     const folder = await mkdtemp(join(tmpdir(), 'skein-churn-'))
     const model = await shippedModel(folder)
-    const memoryBytes = Math.max(...skein.splitBudgets(model, layout.hops))
+    const memoryBytes = memoryFactor * Math.max(...skein.splitBudgets(model, layout.hops))
     const swarm = join(folder, 'swarm.json')
     await skein.initSwarm(swarm, 'churn')
     const peers: ChurnPeer[] = []
