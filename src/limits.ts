@@ -826,6 +826,27 @@ export const ownFileBytesMax = 4096
 /** A swarm file has three short fields. */
 export const swarmFileBytesMax = 4096
 
+// ── Route: what stages have shown ───────────────────────────────────────────────────────────────────
+
+/** A stage is asked for a probe step within this after its record: not by everybody at the same moment. */
+export const probeJitterMs = 1_000
+/**
+ * A probe step fails after this, and so many steps at the speed that its peer announces for each session and step that wait
+ * there; after the last at the latest, whatever it announces.
+ */
+export const probeMs = 3_000
+export const probeStepsMax = 4
+export const probeMaxMs = 15_000
+/** Probes in a row that fail before a peer is in doubt: one may be lost with its connection. */
+export const probeFailuresMax = 2
+/** From a failed probe to the next, doubled with every failure in a row up to the second. */
+export const probeRetryMs = 1_000
+export const probeRetryMaxMs = 30_000
+/** Probes of one peer under way: a swarm of 32 that starts is asked within seconds, and few steps are computed at once. */
+export const probesAtOnceMax = 4
+/** Who failed is remembered for so long after it went: it may come back at once. */
+export const doubtMemoryMs = 60_000
+
 // ── Route: planner ────────────────────────────────────────────────────────────────────────────────
 
 /**

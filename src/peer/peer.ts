@@ -767,6 +767,9 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         return hops
       },
       isExact: () => pin.exact,
+      onToken: route => {
+        for (const hop of route) this.#serving.get(model.id)?.placement.worked(hop)
+      },
       onRoute: route => {
         if (route === hops) return
         this.#routing.moved(hops, route, shape, tokensMax)
@@ -851,10 +854,12 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   #reachable(model: ModelShape): PeerView[] {
+    const placement = this.#serving.get(model.id)?.placement
     return withObtainable(
       this.#swarm.records().flatMap(({ record, connected }) => {
         const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
-        return view === undefined ? [] : [view]
+        if (view === undefined) return []
+        return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
       })
     )
   }

@@ -36,20 +36,19 @@ export type RouteAnswer =
   | { readonly kind: 'lacking' }
 
 /**
- * Stages without room for the session are left out where that leaves a way, and then who is about to go. Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
+ * Stages without room for the session are left out where that leaves a way, and then who is about to go or in doubt. Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
  * failed: a broken connection may have been all that was wrong with them.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
   const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, search = place, ...room } = question
   const { from, inflight, links = announcedLinks(peers), layerClasses } = room
   const options = { from, inflight, links, ...(layerClasses === undefined ? {} : { layerClasses }) }
-  const leaving = peers.flatMap(view => (view.leaving === true ? [view.peer] : []))
+  const last = peers.flatMap(view => (view.leaving === true || view.isDoubtful === true ? [view.peer] : []))
   const roomy = withRoom(peers, model, room)
   const find = (views: readonly PeerView[], without: ReadonlySet<PeerId>): Hop[] | undefined =>
-    // Who is about to go gets no new session where there is a way around it.
-    (leaving.length > 0
-      ? findRoute(views, model, { ...options, excluded: without.union(new Set(leaving)) })
-      : undefined) ?? findRoute(views, model, { ...options, excluded: without })
+    // Who is about to go, or has shown nothing when asked, gets no new session where there is a way around it.
+    (last.length > 0 ? findRoute(views, model, { ...options, excluded: without.union(new Set(last)) }) : undefined) ??
+    findRoute(views, model, { ...options, excluded: without })
   const hops =
     (roomy === peers ? undefined : find(roomy, excluded)) ??
     find(peers, excluded) ??

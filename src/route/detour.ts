@@ -16,7 +16,7 @@ export function findDetour(
 ): Hop[] | undefined {
   const options = { ...given, links: given.links ?? announcedLinks(peers) }
   const avoided = new Set(excluded)
-  for (const view of peers) if (view.leaving === true) avoided.add(view.peer)
+  for (const view of peers) if (view.leaving === true || view.isDoubtful === true) avoided.add(view.peer)
   const known = new Set(peers.map(view => view.peer))
   const staying = route.filter(hop => known.has(hop.peer) && !avoided.has(hop.peer))
   const around = (views: readonly PeerView[]): PeerView[] =>

@@ -8,8 +8,9 @@ import { lackIsByPins } from './explain.ts'
 import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
+import { Proven, type ProvenEvent } from './proven.ts'
 import { type Search, Searches } from './searches.ts'
-import { type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
+import { type Hop, type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
 
 /** What the present peers lack to cover a model. */
 export interface Lack extends Missing {
@@ -32,6 +33,8 @@ export interface PlacementInit {
   readonly sessions: (range: Range) => number
   /** These stages are about to go, and no others: sessions that run through them had better move on. @default nobody is told */
   readonly onGoing?: (ranges: readonly Range[]) => void
+  /** Asks a stage of another peer for one step; whether it came before the signal aborts. @default nobody is asked or doubted */
+  readonly probe?: (peer: PeerId, range: Range, options: { signal: AbortSignal }) => Promise<boolean>
   readonly onWarning: (message: string) => void
   /** @default its own: nobody shares what it finds */
   readonly searches?: Searches
@@ -44,6 +47,7 @@ export class Placement {
   readonly #abort = new AbortController()
   readonly #work = new Set<Promise<void>>()
   readonly #presence: Presence
+  readonly #proven: Proven
   /** What ends the load under way. */
   #loading: { readonly range: Range; readonly abort: AbortController } | undefined
   #going = ''
@@ -56,6 +60,7 @@ export class Placement {
     this.#init = init
     this.#searches = init.searches ?? new Searches()
     this.#presence = new Presence(init.self)
+    this.#proven = new Proven(init.self, Math.random)
     this.#planner = new Planner(init.self, performance.now(), this.#searches)
   }
 
@@ -67,6 +72,16 @@ export class Placement {
       if (sessions !== count) this.#feed({ kind: 'sessions', range, count })
     }
     this.#feed({ kind: 'view', peers: this.#present(), model: this.#init.model })
+  }
+
+  /** Whether a peer's stages have failed their probes. */
+  isDoubtful(peer: PeerId): boolean {
+    return this.#proven.isDoubtful(peer)
+  }
+
+  /** To be called when a stage has computed for a session of this peer's. */
+  worked({ peer, start, end }: Hop): void {
+    this.#prove({ kind: 'worked', peer, range: { start, end } })
   }
 
   /** What the present peers lack to cover the model, or null; what they did while too much changes. */
@@ -95,9 +110,37 @@ export class Placement {
   }
 
   #present(): PeerView[] {
-    const { views, wakeAtMs } = this.#presence.look(this.#init.peers(), performance.now())
+    const peers = this.#init.peers()
+    this.#prove({ kind: 'view', peers })
+    const { views, wakeAtMs } = this.#presence.look(peers, performance.now())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
-    return withObtainable(views)
+    // What the others have on disk is verified when it comes.
+    return withObtainable(views).filter(({ peer }) => !this.#proven.isDoubtful(peer))
+  }
+
+  #prove(event: ProvenEvent): void {
+    const { probe } = this.#init
+    if (probe === undefined || this.#abort.signal.aborted) return
+    for (const effect of this.#proven.handle(event, performance.now())) {
+      if (effect.kind === 'wake') this.#wake(effect.atMs)
+      else {
+        const { peer, range, deadlineMs } = effect
+        const work = this.#probed(probe(peer, range, { signal: this.#within(deadlineMs) }), peer, range)
+        this.#work.add(work)
+        void work.finally(() => this.#work.delete(work))
+      }
+    }
+  }
+
+  #within(deadlineMs: number): AbortSignal {
+    return AbortSignal.any([this.#abort.signal, AbortSignal.timeout(Math.ceil(deadlineMs))])
+  }
+
+  async #probed(answer: Promise<boolean>, peer: PeerId, range: Range): Promise<void> {
+    const isGood = await answer
+    const before = this.#proven.isDoubtful(peer)
+    this.#prove({ kind: 'probed', peer, range, isGood })
+    if (this.#proven.isDoubtful(peer) !== before) this.changed()
   }
 
   #feed(event: PlannerEvent): void {

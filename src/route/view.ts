@@ -61,6 +61,8 @@ export interface PeerView {
   readonly obtainable?: Holding
   /** Whom it is connected with, where it has said so of all of them. @default nobody knows */
   readonly contacts?: Contacts
+  /** Its stages have failed their probes: no plan counts on it, and a route takes it last. @default false */
+  readonly isDoubtful?: boolean
   /** What it has measured of its links. @default nothing, and nobody else's measure of a link with it is known */
   readonly links?: MeasuredLinks
   /** It is about to go: no plan counts on it, though its stages serve until they are gone. */

@@ -17,6 +17,7 @@ import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { shapeOf, shareMemory, weightBytes } from './shape.ts'
 import { sourcesOf } from './sources.ts'
+import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
@@ -149,6 +150,11 @@ export class ServedModel {
       onGoing: ranges => {
         this.#going = ranges
         init.onChange()
+      },
+      probe: (peer, range, options) => {
+        const { config, edge } = init.model.manifest
+        const model = { id: this.shape.id, layers: config.layers, hidden: config.hidden, edge }
+        return probe({ links: init.swarm.links, sign: init.swarm.sign, model, peer, range }, options)
       },
       onWarning: init.onWarning,
       searches: init.searches

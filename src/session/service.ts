@@ -107,6 +107,8 @@ export interface SessionParts {
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
   /** Called when the session begins on a route: the one that was given last, or one that `detour` gave. */
   onRoute?: (route: readonly Hop[]) => void
+  /** Called at every token, with the route that it came along. */
+  onToken?: (route: readonly Hop[]) => void
   /** Keeps the session with other peers from the moment it is asked. @default nobody does */
   keep?: SessionKeep
   /** Called when a hop was left out because it did not answer: other sessions do well to go around it, too. */
@@ -644,6 +646,7 @@ class Driver {
         if (effect.output.kind === 'end') this.#ended = true
         if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#parts.onMute?.(effect.output.peer)
         if (effect.output.kind === 'token') {
+          this.#parts.onToken?.(this.#session.route)
           this.#waitingSinceMs = undefined
           this.#waitingFor = undefined
         }

@@ -1,6 +1,7 @@
 /** What placement does to the loads of a peer, with the planner's own waits. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Range } from '../../src/base/ids.ts'
+import { probeFailuresMax } from '../../src/limits.ts'
 import { Placement } from '../../src/route/placement-service.ts'
 import type { PeerView } from '../../src/route/view.ts'
 import { peer, peerId, plainModel } from './worlds.ts'
@@ -73,5 +74,38 @@ describe('what is missing', () => {
     ]
   ])('is %s', (_, peers, expected) => {
     expect(lack(peers)).toEqual(expected)
+  })
+})
+
+describe('liars that say that they serve everything', () => {
+  it('keep nobody from loading for longer than their probes take to fail', async () => {
+    const serving = [{ start: 0, end: 4, serving: true }]
+    const self: PeerView = peer(1, 2)
+    const liars = [5, 6, 7].map(index => peer(index, 99, { stages: serving, visitMs: 0, layerMs: 0 }))
+    const honest = peer(2, 2, { stages: [{ start: 0, end: 2, serving: true }] })
+    const begun: Range[] = []
+    const asked: string[] = []
+    const made = new Placement({
+      self: peerId(1),
+      model: plainModel(4),
+      peers: () => [self, honest, ...liars].map(view => ({ view, connected: true })),
+      load: async range => void begun.push(range),
+      unload: async () => {},
+      sessions: () => 0,
+      probe: async id => {
+        asked.push(id)
+        return id === peerId(2)
+      },
+      onWarning: () => {}
+    })
+    placement = made
+    made.changed()
+    await expect.poll(() => begun, { timeout: 30_000 }).toEqual([{ start: 2, end: 4 }])
+    for (const { peer: liar } of liars) {
+      await expect.poll(() => made.isDoubtful(liar), { timeout: 30_000 }).toBe(true)
+      expect(asked.filter(id => id === liar).length).toBeGreaterThanOrEqual(probeFailuresMax)
+    }
+    expect(made.isDoubtful(peerId(2))).toBe(false)
+    expect(asked.filter(id => id === peerId(2)).length).toBe(1)
   })
 })
