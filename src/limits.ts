@@ -810,9 +810,6 @@ export const mdnsLookMs = 1_000
 /** Peers of which libp2p's peer store keeps an entry: as many as can be known. One has addresses, protocols and a key: 1 kB. */
 export const peerEntriesMax = recordsMax
 export const peerEntryBytesMax = 16 << 10
-/** What the DHT may keep here of others, in memory: a thousand peers' records and who has their shards, twice over. */
-export const dhtEntriesMax = 65_536
-export const dhtBytesMax = 32 << 20
 /** The file of peers that were met: each takes 1 kB there, and the newest are worth most. */
 export const peersFileBytesMax = 2 << 20
 /** A new peer is in that file within this; what else changes, at every stream, within the second, since flash wears. */

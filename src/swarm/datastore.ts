@@ -1,7 +1,7 @@
 /**
  * What libp2p stores: all of it in memory, so that no stream waits for a disk or fails with it. libp2p reads and writes a
  * peer's entry for every stream that it opens or is offered. Of the peers that were met, the newest lie in a file as well, so that a
- * restart finds them again; of the DHT nothing survives a restart, as its values and providers would be stale.
+ * restart finds them again. What the DHT keeps is in `dht-store.ts`.
  */
 import type { AbortOptions } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -11,15 +11,7 @@ import { z } from 'zod'
 import type { PeerId } from '../base/ids.ts'
 import { readPlainText } from '../base/plain-file.ts'
 import type { Keeping } from '../disk/keeping.ts'
-import {
-  dhtBytesMax,
-  dhtEntriesMax,
-  peerEntriesMax,
-  peerEntryBytesMax,
-  peersFileBytesMax,
-  peersSaveMs,
-  peersSaveNewMs
-} from '../limits.ts'
+import { peerEntriesMax, peerEntryBytesMax, peersFileBytesMax, peersSaveMs, peersSaveNewMs } from '../limits.ts'
 
 /** Keys of libp2p's peer store. */
 const peersPrefix = '/peers/'
@@ -31,45 +23,13 @@ const fileSchema = z.object({
   peers: z.record(z.string().regex(/^[a-z2-7]{1,128}$/), z.base64())
 })
 
-/** Entries of one kind, of which the one that was written longest ago gives way. */
-class Kind {
-  readonly sizes = new Map<string, number>()
-  bytes = 0
-  readonly #entriesMax: number
-  readonly #bytesMax: number
-
-  constructor(entriesMax: number, bytesMax: number) {
-    this.#entriesMax = entriesMax
-    this.#bytesMax = bytesMax
-  }
-
-  /** Counts an entry as the newest. Returns the keys that have to go. */
-  add(key: string, size: number): string[] {
-    this.remove(key)
-    this.sizes.set(key, size)
-    this.bytes += size
-    const out: string[] = []
-    for (const oldest of this.sizes.keys()) {
-      if (this.sizes.size <= this.#entriesMax && this.bytes <= this.#bytesMax) break
-      this.remove(oldest)
-      out.push(oldest)
-    }
-    return out
-  }
-
-  remove(key: string): void {
-    this.bytes -= this.sizes.get(key) ?? 0
-    this.sizes.delete(key)
-  }
-}
-
 export class SwarmDatastore extends MemoryDatastore {
   readonly #path: string
   /** This peer's own entry: libp2p cannot do without it, and makes it anew at each start. */
   readonly #self: string
   readonly #keeping: Keeping
-  readonly #peers = new Kind(peerEntriesMax, peerEntriesMax * peerEntryBytesMax)
-  readonly #others = new Kind(dhtEntriesMax, dhtBytesMax)
+  /** Keys of other peers' entries, the one that was written longest ago first. */
+  readonly #peers = new Set<string>()
   #saveTimer: NodeJS.Timeout | undefined
   #saveAtMs = 0
   #saving: Promise<unknown> = Promise.resolve()
@@ -92,31 +52,31 @@ export class SwarmDatastore extends MemoryDatastore {
 
   override put(key: Key, value: Uint8Array, options?: AbortOptions): Key {
     const name = key.toString()
-    if (name === this.#self) return super.put(key, value, options) as Key
-    const isPeer = name.startsWith(peersPrefix)
-    const kind = isPeer ? this.#peers : this.#others
-    const isNew = !kind.sizes.has(name)
+    if (!this.#isOther(name)) return super.put(key, value, options) as Key
     // An entry that is larger than any honest one is not worth the memory of others.
-    if (isPeer && value.byteLength > peerEntryBytesMax) return key
+    if (value.byteLength > peerEntryBytesMax) return key
     super.put(key, value, options)
-    for (const gone of kind.add(name, name.length + value.byteLength)) super.delete(new Key(gone))
-    if (isPeer) this.#saveWithin(isNew ? peersSaveNewMs : peersSaveMs)
+    const isNew = !this.#peers.delete(name)
+    this.#peers.add(name)
+    const [oldest] = this.#peers
+    if (this.#peers.size > peerEntriesMax) this.delete(new Key(oldest!))
+    this.#saveWithin(isNew ? peersSaveNewMs : peersSaveMs)
     return key
   }
 
   override delete(key: Key, options?: AbortOptions): void {
     super.delete(key, options)
-    const name = key.toString()
-    const isPeer = name.startsWith(peersPrefix)
-    const kind = isPeer ? this.#peers : this.#others
-    kind.remove(name)
-    if (isPeer) this.#saveWithin(peersSaveMs)
+    if (this.#peers.delete(key.toString())) this.#saveWithin(peersSaveMs)
   }
 
   /** Writes what has changed. Never throws: what cannot be written is told by {@link Keeping}. */
   async close(): Promise<void> {
     clearTimeout(this.#saveTimer)
     await this.#save()
+  }
+
+  #isOther(name: string): boolean {
+    return name.startsWith(peersPrefix) && name !== this.#self
   }
 
   #saveWithin(ms: number): void {
@@ -149,7 +109,7 @@ export class SwarmDatastore extends MemoryDatastore {
   #encode(): string {
     const newest: [string, string][] = []
     let bytes = 64
-    for (const key of [...this.#peers.sizes.keys()].reverse()) {
+    for (const key of [...this.#peers].reverse()) {
       const name = key.slice(peersPrefix.length)
       const value = Buffer.from(super.get(new Key(key)) as Uint8Array).toString('base64')
       bytes += name.length + value.length + 8
