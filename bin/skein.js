@@ -22,22 +22,27 @@ if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
 } else {
   // ONNX Runtime's telemetry is on by default; it must be off before anything can load the binding.
   process.env.ORT_DISABLE_TELEMETRY = '1'
-  if (process.argv[2] === 'up') useLargePages()
+  if (process.argv[2] === 'up') restartForPeer()
   import(main.href).then(cli => cli.run(process.argv.slice(2)))
 }
 
 /**
- * Lets a peer that stays up keep its weights in pages of 2 MB: a token reads all of them, and with pages of 4 KB
- * translating addresses takes about 8 % of its time (q8, 135M weights; memory in use stays the same). glibc reads
- * this before anything runs, and threads have to share its first heap, where the weights would otherwise not lie.
- * So this very process starts again, with the same id, streams and signals. Whoever sets GLIBC_TUNABLES decides.
+ * Runs a peer that stays up with less memory and faster weights. This very process starts again for it, with the same id,
+ * streams and signals, as both are read before anything runs.
+ *
+ * - V8 lets its heaps grow far beyond what lives in them, each thread's on its own: without `--optimize-for-size` a peer
+ *   takes some 50 MB more, and answers no faster (`npm run bench -- --only memory`).
+ * - Weights lie in pages of 2 MB: a token reads all of them, and with pages of 4 KB translating addresses takes about 8 %
+ *   of its time (q8, 135M weights; memory in use stays the same). Threads have to share glibc's first heap, where the
+ *   weights would otherwise not lie. Whoever sets GLIBC_TUNABLES decides.
  */
-function useLargePages() {
+function restartForPeer() {
+  const lean = '--optimize-for-size'
   const isPossible = process.platform === 'linux' && typeof process.execve === 'function'
   // A parent that talks over Node's own channel would lose it.
-  if (!isPossible || process.env.GLIBC_TUNABLES !== undefined || process.channel !== undefined) return
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
-    ...process.env,
-    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1'
+  if (!isPossible || process.channel !== undefined || process.execArgv.includes(lean)) return
+  process.execve(process.execPath, [process.execPath, lean, ...process.execArgv, ...process.argv.slice(1)], {
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1',
+    ...process.env
   })
 }

@@ -12,11 +12,12 @@ import { benchCuts, benchDecode } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
+import { benchMemory } from './memory.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'sim'] as const
+const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'memory', 'sim'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -94,6 +95,8 @@ try {
     hops: model => benchHops({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),
+    // One model shows it: what is measured is what comes beside the weights.
+    memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     // It needs no model's weights.
     sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))
   }
