@@ -14,7 +14,8 @@ export interface ThreadInit {
   readonly start: number
   readonly end: number
   readonly shardLocations: ReadonlyMap<string, string>
-  readonly source: WeightSource
+  /** `synthetic`: layers without a model, which the thread makes itself (`synthetic.ts`). */
+  readonly source: WeightSource | { readonly kind: 'synthetic' }
   readonly threads: number
   /** Decided by a self-test when left out. */
   readonly twinRows?: boolean

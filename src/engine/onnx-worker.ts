@@ -11,8 +11,9 @@ import { decodeEdge, encodeEdge, firstNonFinite } from './edge.ts'
 import type { Sampling } from './engine.ts'
 import type { ThreadInit, ThreadReply, ThreadRequest } from './onnx-messages.ts'
 import { needsTwinRows } from './onnx-self-test.ts'
-import { OnnxSpan } from './onnx-span.ts'
+import { OnnxSpan, type WeightSource } from './onnx-span.ts'
 import { sample } from './sampler.ts'
+import { syntheticLayers } from './synthetic.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
 const port = parentPort
@@ -39,7 +40,9 @@ async function loadSpan(): Promise<OnnxSpan> {
   const twinRows = init.twinRows ?? (init.weights === 'q4' && (await needsTwinRows()))
   // Where 4-bit rows differ, two threads also split three rows into two and one.
   const threads = twinRows ? 1 : init.threads
-  return OnnxSpan.create({ ...init, twinRows, threads })
+  const source: WeightSource =
+    init.source.kind === 'synthetic' ? { kind: 'memory', files: syntheticLayers(init) } : init.source
+  return OnnxSpan.create({ ...init, source, twinRows, threads })
 }
 
 async function serve(request: ThreadRequest): Promise<void> {

@@ -1,6 +1,6 @@
 /** Weights without a model: for self-tests, the numeric class and timings. Pure and equal on every machine. */
 import { shardBytes, shardTensors } from '../model/layout.ts'
-import type { ModelConfig, ShardRole, WeightType } from '../model/manifest.ts'
+import { type ModelConfig, type ShardRole, shardName, type WeightType } from '../model/manifest.ts'
 
 /** Numerical Recipes' 32-bit linear congruential generator: integer arithmetic only, so equal everywhere. */
 function* noise(seed: number): Generator<number> {
@@ -50,4 +50,29 @@ export function syntheticShard(
     }
   }
   return out
+}
+
+/** Random layers of a span, by their locations. They differ from one another in a byte of each tensor. */
+export function syntheticLayers({
+  config,
+  weights,
+  start,
+  end,
+  shardLocations
+}: {
+  readonly config: ModelConfig
+  readonly weights: WeightType
+  readonly start: number
+  readonly end: number
+  readonly shardLocations: ReadonlyMap<string, string>
+}): Map<string, Uint8Array> {
+  const shard = syntheticShard(config, weights, 'layer', 1)
+  const files = new Map<string, Uint8Array>()
+  for (let layer = start; layer < end; layer++) {
+    // ONNX Runtime packs equal tensors once, and they would stay in the processor's cache.
+    const own = shard.slice()
+    for (const { offset } of shardTensors(config, weights, 'layer')) own[offset] = layer
+    files.set(shardLocations.get(shardName({ role: 'layer', layer }))!, own)
+  }
+  return files
 }

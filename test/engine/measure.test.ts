@@ -38,6 +38,23 @@ describe('the numeric class', () => {
 })
 
 describe('timings', () => {
+  it('are of layers that another thread makes, however large they are', async () => {
+    const wide = { hidden: 2048, intermediate: 8192, heads: 32, kvHeads: 8, headDim: 64, vocab: 50, contextMax: 128 }
+    const given = new AbortController()
+    const began = process.threadCpuUsage()
+    const measured = measureTimings({
+      config: { ...wide, layers: 2, ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true },
+      weights: 'q4',
+      edge: 'f16',
+      signal: given.signal
+    })
+    const { user, system } = process.threadCpuUsage(began)
+    given.abort(new Error('enough'))
+    await expect(measured).rejects.toThrow('enough')
+    // In microseconds, whatever else runs here. Made in this thread they took 900 ms.
+    expect(user + system).toBeLessThan(200_000)
+  })
+
   const config = {
     layers: 2,
     hidden: 64,
