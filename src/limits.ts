@@ -189,6 +189,16 @@ export const seekSettleMs = 400
 
 /** Memory that the length prefix of a frame alone can reserve; longer frames grow by doubling as they arrive. */
 export const frameReserveBytes = 1 << 20
+/**
+ * Memory for frames that have begun to arrive, for one peer and for all: four and sixteen of the largest. Frames up to the
+ * first of these are not counted: a thousand streams of them are 16 MiB, and single tokens never wait. One member can keep
+ * out nobody but itself, and it takes four to keep out all.
+ */
+export const unfinishedFreeBytes = 16 << 10
+export const unfinishedPeerBytesMax = 32 << 20
+export const unfinishedHostBytesMax = 128 << 20
+/** Channels of one peer that wait for such memory, each with a window of up to 2 MiB unread; one more ends the oldest. */
+export const unfinishedWaitingMax = 32
 /** A frame on a protocol that this peer opens but does not itself handle. */
 export const frameBytesDefaultMax = 16 << 20
 /** Bytes queued in a channel above which `send` says to wait: some round trips at 1 Gbit/s, few enough to hold per hop. */
@@ -287,8 +297,10 @@ export const hopsMax = 64
 export const routeVariantsMax = 8
 /** The terms of an epoch: 64 hops take some 3 kB, and fields of later revisions are passed on. */
 export const termsBytesMax = 16 << 10
-/** One step of 128 tokens at hidden 16,384 in float32 is 8 MiB; the rest is headroom for an Open or a Refuse. */
-export const stageFrameBytesMax = (8 << 20) + 4096
+/** Hidden states of one frame: 128 tokens at hidden 16,384 in float32. Wider ones travel fewer to a frame. */
+export const stepBytesMax = 8 << 20
+/** The rest is headroom for the fields around them, and for an Open or a Refuse. */
+export const stageFrameBytesMax = stepBytesMax + 4096
 /** Names of what terms need: each later kind of session has one or two. */
 export const termsNeedsMax = 16
 /** Streams that one peer may hold open at our stages: two per session where it is both upstream and driver. */

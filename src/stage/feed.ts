@@ -16,6 +16,7 @@ export interface FeedStep {
 export class Feed {
   /** Which epoch is prepared, and for whom. */
   readonly terms: SignedTerms
+  readonly #stepTokens: number
   readonly #credit = new SendCredit()
   /** What the stand-in had when it was opened; undefined until it has said so. */
   #start: number | undefined
@@ -26,8 +27,10 @@ export class Feed {
   #heard = false
   #told = false
 
-  constructor(terms: SignedTerms) {
+  /** @param stepTokens what one step may hold at most */
+  constructor(terms: SignedTerms, stepTokens = retainBlockTokens) {
     this.terms = terms
+    this.#stepTokens = stepTokens
     // With keep 0 all lengths are 0 and nobody waits (rule S11).
     if (terms.keep === 0) this.#start = 0
   }
@@ -37,7 +40,7 @@ export class Feed {
     if (this.#start === undefined || this.#at >= length) return undefined
     const position = this.#at
     const border = (Math.floor(position / retainBlockTokens) + 1) * retainBlockTokens
-    const tokens = Math.min(border, length) - position
+    const tokens = Math.min(border, length, position + this.#stepTokens) - position
     if (!this.#credit.allows(tokens)) return undefined
     this.#credit.sent(tokens)
     this.#at += tokens

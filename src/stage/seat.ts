@@ -7,7 +7,7 @@ import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
-import { askMinMs, outboxStepsMax, retainBlockTokens } from '../limits.ts'
+import { askMinMs, attentionBlock, outboxStepsMax, retainBlockTokens, stepBytesMax } from '../limits.ts'
 import { checkPrepare, checkStep, checkTerms, type Fault } from './check.ts'
 import { encodeFrame } from './codec.ts'
 import { ReceiveCredit, SendCredit } from './credit.ts'
@@ -93,6 +93,8 @@ export class Seat {
   /** Of the epoch that is open. */
   terms: SignedTerms
   readonly isTail: boolean
+  /** What one step to the next hop may hold. */
+  readonly #stepTokens: number
   readonly #host: SeatHost
   /** undefined at the tail, which sends tokens. */
   #retained: RetainedStates | undefined
@@ -161,6 +163,7 @@ export class Seat {
     this.stage = stage
     this.terms = terms
     this.isTail = stage.end === stage.layers
+    this.#stepTokens = stepTokens(stage)
     this.#host = host
     this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), terms.tokensMax)
   }
@@ -354,7 +357,7 @@ export class Seat {
     this.#computedEnd = position + tokens
     if (this.terms.stretch !== undefined && this.down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
-    } else if (hidden !== undefined) this.#outbox.push({ kind: 'hidden', position, tokens, sample, bytes: hidden })
+    } else if (hidden !== undefined) this.#queueHidden(position, tokens, sample, hidden)
     else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
 
     this.#pump()
@@ -367,6 +370,22 @@ export class Seat {
       this.#sendUp({ kind: 'ack', epoch, length, steps: received.steps, tokens: received.tokens })
     }
     this.#advance()
+  }
+
+  /** What was computed in one step goes on in as many as its frames take; the last of them samples. */
+  #queueHidden(position: number, tokens: number, sample: boolean, bytes: Uint8Array): void {
+    const rowBytes = bytes.length / tokens
+    for (let at = 0; at < tokens; at += this.#stepTokens) {
+      const end = Math.min(tokens, at + this.#stepTokens)
+      const piece = bytes.subarray(at * rowBytes, end * rowBytes)
+      this.#outbox.push({
+        kind: 'hidden',
+        position: position + at,
+        tokens: end - at,
+        sample: sample && end === tokens,
+        bytes: piece
+      })
+    }
   }
 
   /** A step failed; the cache has `length` tokens. */
@@ -386,7 +405,7 @@ export class Seat {
     while (this.#replayAt < this.#replayEnd) {
       const position = this.#replayAt
       const border = (Math.floor(position / retainBlockTokens) + 1) * retainBlockTokens
-      const tokens = Math.min(border, this.#replayEnd) - position
+      const tokens = Math.min(border, this.#replayEnd, position + this.#stepTokens) - position
       if (!this.#sent.allows(tokens)) return
       this.#replayAt += tokens
       this.#stats.replayed += tokens
@@ -488,7 +507,7 @@ export class Seat {
     this.#fedEpoch = terms.epoch
     this.#dropFeed()
     const { peer } = terms.route[terms.stretch!.from]!
-    this.#feed = { feed: new Feed(terms), link: this.#host.connect(this, peer, 'feed') }
+    this.#feed = { feed: new Feed(terms, this.#stepTokens), link: this.#host.connect(this, peer, 'feed') }
     return undefined
   }
 
@@ -711,6 +730,11 @@ export class Seat {
     this.#stats.bytesOut += framedBytes(bytes.length)
     this.#host.emit({ kind: 'send', link: this.down!.id, bytes })
   }
+}
+
+/** Tokens of which the hidden states fit into one frame. */
+function stepTokens(stage: StageFacts): number {
+  return Math.min(attentionBlock, Math.floor(stepBytesMax / rowBytes(stage)))
 }
 
 function rowBytes(stage: StageFacts): number {

@@ -8,8 +8,10 @@ import {
   sessionIdleMs,
   sessionUnusedMs,
   stageCloseMs,
+  stageFrameBytesMax,
   stageOpenMs,
-  stageSessionsMax
+  stageSessionsMax,
+  stepBytesMax
 } from '../../src/limits.ts'
 import { signerOf } from '../../sim/cast.ts'
 import { inDomain } from '../../src/base/signature.ts'
@@ -1097,5 +1099,39 @@ describe("the driver's end", () => {
       expect(violations(seen).length).toBe(1)
       expect(seen).toContainEqual({ kind: 'tail-lost', session, epoch: 0, peer: peer('C'), reason: 'closed' })
     }
+  })
+})
+
+describe('S8: hidden states so wide that 128 of them are no frame', () => {
+  /** 65,536 numbers in float32: 32 tokens of them are 8 MiB. */
+  const wide = 1 << 16
+  const tokens = stepBytesMax / (4 * wide)
+  const row = new Uint8Array(4 * wide)
+
+  test('go on in as many steps as it takes, the last of which samples, and so do replayed ones', () => {
+    const kit = new Kit('A', { retainBytesMax: Number.POSITIVE_INFINITY })
+    kit.do({ kind: 'add', stage: { ...facts(0, 2), hidden: wide, edge: 'f32' } })
+    kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
+    kit.frame(1, open(0))
+    kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
+    kit.do({ kind: 'connected', link: -1 })
+    const ids = Array.from({ length: 128 }, () => 1)
+    kit.frame(1, idStep(0, ids, { sample: true }))
+    const steps = (seen: Seen[], link: number) =>
+      sent(seen, link).flatMap(f =>
+        f.kind === 'step' && f.input.kind === 'hidden' ? [[f.position, f.input.bytes.length, f.sample]] : []
+      )
+    const bytes = tokens * row.length
+    const pieces = [0, 32, 64, 96]
+    const computed = kit.computed(seatOf(0, 2), { hidden: new Uint8Array(128 * row.length) })
+    expect(steps(computed, -1)).toEqual(pieces.map(at => [at, bytes, at === 96]))
+    for (const each of computed) {
+      if (each.kind === 'send') expect(encodeFrame(each.frame).length).toBeLessThanOrEqual(stageFrameBytesMax)
+    }
+    kit.do({ kind: 'accepted', link: 3, remote: peer('D') })
+    kit.frame(3, open(0, { epoch: 1, keep: 128 }))
+    kit.do({ kind: 'connected', link: -2 })
+    const replayed = kit.frame(-2, { kind: 'ack', epoch: 1, length: 0, steps: 0, tokens: 0 })
+    expect(steps(replayed, -2)).toEqual(pieces.map(at => [at, bytes, false]))
   })
 })
