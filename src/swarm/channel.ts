@@ -7,6 +7,7 @@ import { PeerLostError, ProtocolError } from '../errors.ts'
 import { channelCloseMs, channelHighWaterBytes, channelPendingBytesMax } from '../limits.ts'
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from './framing.ts'
 import type { Channel } from './links.ts'
+import { type Reader, UnfinishedFrames } from './unfinished.ts'
 
 type Handlers = Parameters<Channel['receive']>[0]
 
@@ -116,6 +117,8 @@ export class StreamChannel extends BaseChannel {
   /** The other end said that it sends no more, rather than the connection having gone away. */
   #remoteFinished = false
   #drainScheduled = false
+  /** Gives back what was booked for a frame that will not be finished. */
+  readonly #forget: () => void
 
   /**
    * @param init.onViolation called when the other end breaks the framing rules, before the channel is aborted.
@@ -126,12 +129,25 @@ export class StreamChannel extends BaseChannel {
       remote: PeerId
       revision: string
       frameBytesMax: number
+      /** Memory for frames that have not wholly arrived, where it is shared. @default its own */
+      unfinished?: UnfinishedFrames
       onViolation?: (error: ProtocolError) => void
     }
   ) {
     super(init)
     this.#stream = stream
-    this.#decoder = new FrameDecoder({ frameBytesMax: init.frameBytesMax })
+    const unfinished = init.unfinished ?? new UnfinishedFrames()
+    const reader: Reader = {
+      remote: init.remote,
+      resume: () => this.#resume(),
+      evict: () => this.abort(new PeerLostError(init.remote, 'too many frames of this peer stood unfinished'))
+    }
+    this.#decoder = new FrameDecoder({
+      frameBytesMax: init.frameBytesMax,
+      begin: bytes => unfinished.begin(reader, bytes),
+      finish: () => unfinished.end(reader)
+    })
+    this.#forget = () => unfinished.end(reader)
     this.#onViolation = init.onViolation ?? (() => {})
     stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) this.#read(data)
@@ -175,6 +191,7 @@ export class StreamChannel extends BaseChannel {
   async close(): Promise<void> {
     if (this.closing || this.ended !== undefined) return
     this.closing = true
+    this.#forget()
     this.wake()
     if (this.#stream.readStatus === 'paused') this.#stream.resume()
     try {
@@ -191,18 +208,38 @@ export class StreamChannel extends BaseChannel {
     this.#stream.abort(error)
   }
 
+  protected override end(error: Error | undefined): boolean {
+    if (!super.end(error)) return false
+    this.#forget()
+    return true
+  }
+
   protected full(): boolean {
     return this.#stream.writeBufferLength > channelHighWaterBytes || this.#stream.writableNeedsDrain
   }
 
   protected pendingDelivered(): void {
-    if (this.#stream.readStatus === 'paused') this.#stream.resume()
+    if (this.#stream.readStatus === 'paused' && !this.#decoder.held) this.#stream.resume()
+  }
+
+  /** There is memory for the frame that had to wait. */
+  #resume(): void {
+    if (this.ended === undefined && !this.closing) this.#take(this.#decoder.resume())
+    if (this.ended === undefined && this.#stream.readStatus === 'paused' && !this.#isToPause) this.#stream.resume()
+  }
+
+  get #isToPause(): boolean {
+    return this.#decoder.held || this.pendingBytes > channelPendingBytesMax
   }
 
   #read(chunk: Uint8Array): void {
-    if (this.ended !== undefined) return
+    // What still comes in while it closes is for nobody.
+    if (this.ended === undefined && !this.closing) this.#take(this.#decoder.push(chunk))
+  }
+
+  #take(frames: Iterable<Uint8Array>): void {
     try {
-      for (const frame of this.#decoder.push(chunk)) {
+      for (const frame of frames) {
         this.bytesReceived += frameLengthBytes(frame.byteLength) + frame.byteLength
         this.deliver(frame)
       }
@@ -212,7 +249,7 @@ export class StreamChannel extends BaseChannel {
       this.abort(error)
       return
     }
-    if (this.pendingBytes > channelPendingBytesMax && this.#stream.readStatus === 'readable') this.#stream.pause()
+    if (this.#isToPause && this.#stream.readStatus === 'readable') this.#stream.pause()
   }
 
   /** The other end has sent everything, or both have. */

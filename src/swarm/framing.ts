@@ -40,14 +40,40 @@ export class FrameDecoder {
   #frame: Uint8Array | undefined
   #frameBytes = 0
   #filled = 0
+  /** What has arrived behind the prefix of a frame that has not been begun. */
+  #held: Uint8Array[] = []
+  #isHeld = false
+  readonly #begin: (bytes: number) => boolean
+  readonly #finish: () => void
 
-  constructor(init: { frameBytesMax: number }) {
+  /**
+   * @param init.begin asked before memory is taken for a frame that arrives in pieces; false: not before `resume`
+   * @param init.finish told when such a frame is whole
+   */
+  constructor(init: { frameBytesMax: number; begin?: (bytes: number) => boolean; finish?: () => void }) {
     this.frameBytesMax = init.frameBytesMax
+    this.#begin = init.begin ?? (() => true)
+    this.#finish = init.finish ?? (() => {})
+  }
+
+  /** True from a `begin` that was refused to `resume`: what is pushed is only held. */
+  get held(): boolean {
+    return this.#isHeld
+  }
+
+  /** The frame that was refused may begin. Yields what has arrived of it and after it. */
+  *resume(): Generator<Uint8Array, void, void> {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.#reserve()
+    const held = this.#held
+    this.#held = []
+    for (const chunk of held) yield* this.push(chunk)
   }
 
   /** True in the middle of a frame or of its prefix: a stream that ends here was cut short. */
   get partial(): boolean {
-    return this.#frame !== undefined || this.#prefixBytes > 0
+    return this.#frame !== undefined || this.#prefixBytes > 0 || this.#isHeld
   }
 
   /**
@@ -58,6 +84,10 @@ export class FrameDecoder {
   *push(chunk: Uint8Array): Generator<Uint8Array, void, void> {
     let at = 0
     while (at < chunk.byteLength) {
+      if (this.#isHeld) {
+        this.#held.push(at === 0 ? chunk : chunk.subarray(at))
+        return
+      }
       if (this.#frame === undefined) {
         const byte = chunk[at++]!
         this.#length += (byte & 0x7f) * 2 ** (7 * this.#prefixBytes)
@@ -81,9 +111,9 @@ export class FrameDecoder {
           yield chunk.subarray(at, at + length)
           at += length
         } else {
-          this.#frame = new Uint8Array(Math.min(length, frameReserveBytes))
           this.#frameBytes = length
-          this.#filled = 0
+          if (this.#begin(length)) this.#reserve()
+          else this.#isHeld = true
         }
         continue
       }
@@ -95,9 +125,15 @@ export class FrameDecoder {
       if (this.#filled === this.#frameBytes) {
         const frame = this.#frame
         this.#frame = undefined
+        this.#finish()
         yield frame
       }
     }
+  }
+
+  #reserve(): void {
+    this.#frame = new Uint8Array(Math.min(this.#frameBytes, frameReserveBytes))
+    this.#filled = 0
   }
 
   /** Doubles the buffer, at least to `bytes`, at most to the whole frame. */

@@ -52,6 +52,7 @@ import type { LinkTraffic } from './liveness.ts'
 import { type HandshakeFailure, swarmNoise } from './noise.ts'
 import { boundPeerStore } from './peer-store.ts'
 import { LanTcp } from './tcp-transport.ts'
+import { UnfinishedFrames } from './unfinished.ts'
 import { steadyYamux } from './yamux.ts'
 
 /** A libp2p datastore that has been opened; the host does not close it. */
@@ -187,6 +188,7 @@ export class Host implements Links {
   /** Inbound channels per peer and protocol. */
   readonly #inbound = new Map<string, Set<{ readonly closed: boolean }>>()
   readonly #channels = new Set<StreamChannel>()
+  readonly #unfinished = new UnfinishedFrames()
   readonly #connected = new Set<PeerId>()
   readonly #traffic = new Map<PeerId, Traffic>()
   /** How peers that are not connected any more were lost, where that was not a plain close. */
@@ -462,6 +464,7 @@ export class Host implements Links {
       // Negotiation ends with one of those that were offered.
       revision: revisionOf(protocol, stream.protocol) ?? protocol.revisions[0]!,
       frameBytesMax,
+      unfinished: this.#unfinished,
       onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
     })
     if (!channel.closed) {
