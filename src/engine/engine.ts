@@ -38,7 +38,7 @@ export interface Step {
 export type StepOutput =
   /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array; readonly computeMs: number }
-  /** Last layer, `sample: true`: the token that follows the step's last one. */
+  /** Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). */
   | { readonly kind: 'token'; readonly id: number; readonly computeMs: number }
   /** Last layer, `sample: false`. */
   | { readonly kind: 'none'; readonly computeMs: number }
