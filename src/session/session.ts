@@ -222,6 +222,7 @@ export class Session {
         break
       case 'start':
         this.#startMs = nowMs
+        this.#tickedMs = nowMs
         this.#start()
         break
       case 'routed':

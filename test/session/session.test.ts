@@ -91,6 +91,15 @@ class Kit {
     return this.do({ kind: 'tick' })
   }
 
+  /** Lets time pass with a look now and then, as a driver that runs takes them. */
+  run(ms: number): this {
+    const untilMs = this.nowMs + ms
+    const effects: SessionEffect[] = []
+    while (this.nowMs < untilMs) effects.push(...this.wait(Math.min(routeRetryMs, untilMs - this.nowMs)).effects)
+    this.effects = effects
+    return this
+  }
+
   get sent(): Frame[] {
     return this.effects.flatMap(effect => (effect.kind === 'send' ? [decodeFrame(effect.bytes)!] : []))
   }
@@ -228,7 +237,7 @@ describe('S17: who is charged', () => {
       expect(kit.effects.filter(effect => effect.kind === 'connect')).toEqual([])
       kit.do({ kind: 'routed', route: route('X', 'B', 'C') })
       expect(kit.effects).toContainEqual({ kind: 'connect', epoch: 1, peer: peer('X') })
-      expect(kit.wait(cutSettleMs).outputs).toEqual([{ kind: 'cut', peer: peer('A'), next: peer('B') }])
+      expect(kit.run(cutSettleMs).outputs).toEqual([{ kind: 'cut', peer: peer('A'), next: peer('B') }])
       kit.do({ kind: 'connected', epoch: 1 }, { kind: 'tail-lost', epoch: 1 })
       expect([kit.excluded, kit.doubtful]).toEqual([['C', 'A'], ['A']])
       kit.nowMs += excludeMs
@@ -430,7 +439,7 @@ describe('a new epoch', () => {
     const asked = () => kit.effects.flatMap(e => (e.kind === 'route' ? [[...e.excluded], [...e.doubtful]] : []))
     expect(asked()).toEqual([[peer('B')], []])
     kit.on(1, ['A', 'C']).frame(1, { kind: 'ack', epoch: 1, length: 4, steps: 0, tokens: 0 }).token(1, 5, 53)
-    kit.wait(excludedGraceMs).refuse(1, 0, 'next-lost')
+    kit.run(excludedGraceMs).refuse(1, 0, 'next-lost')
     expect(asked()).toEqual([[peer('B'), peer('C')], [peer('B')]])
   })
 
@@ -559,6 +568,12 @@ describe('S17: a driver that did not run for a while', () => {
       // It is gone around, and asked at once where that is not possible.
       expect([kit.excluded, kit.doubtful]).toEqual([['C'], ['C']])
     }
+  })
+
+  test('nor when it stood still before it first looked at the time', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C']).token(0, 2, 50)
+    kit.nowMs += 5_000
+    expect(lost(kit.do({ kind: 'tail-lost', epoch: 0 }))).toEqual([['C', 'closed', false]])
   })
 
   test('nor with what they have come to serve meanwhile, of which it hears a moment later', () => {
