@@ -26,6 +26,7 @@ import { Inflight } from '../src/route/inflight.ts'
 import { findRoute } from '../src/route/route.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from '../src/route/planner.ts'
 import { Presence } from '../src/route/presence.ts'
+import { Proven, type ProvenEffect, type ProvenEvent } from '../src/route/proven.ts'
 import { placementRow, Searches } from '../src/route/searches.ts'
 import {
   type Holding,
@@ -44,6 +45,7 @@ import { sourcesOf } from '../src/serving/sources.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
 import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
+import { judgeProbe, probeFrames } from '../src/stage/probe.ts'
 import { Stages } from '../src/stage/stage.ts'
 import { shardsProtocol } from '../src/supply/frame.ts'
 import { peerHint, type RecordContent, type StageOffer, type SwarmRecord } from '../src/swarm/record.ts'
@@ -109,7 +111,7 @@ export interface BrainHost {
   readonly fetched: (files: readonly WeightsFile[], tookMs: number | undefined, error?: string) => void
   /** What real hidden states would add to a frame of this length. */
   readonly wireBytes: (frame: Uint8Array) => number
-  readonly lie: () => 'corrupt' | 'garble' | undefined
+  readonly lie: () => 'corrupt' | 'garble' | 'claim' | undefined
   /** It does nothing with what sessions of others say; its engine ends no step. */
   readonly isMute: () => boolean
   readonly isHung: () => boolean
@@ -185,6 +187,8 @@ export class Brain {
   #rtts: ReadonlyMap<number, number> = new Map()
   readonly #planner: Planner
   readonly #presence: Presence
+  /** Undefined among so many peers that none is watched. */
+  readonly #proven: Proven | undefined
   readonly #membership: Membership
   readonly #alive: AliveRun | undefined
   readonly #supply: SupplyRun | undefined
@@ -244,6 +248,7 @@ export class Brain {
       ? new RecordsMembership(membershipHost, host.seq)
       : new HearsayMembership(membershipHost, host.seq)
     if (host.usesRecords) {
+      this.#proven = new Proven(host.self, host.rng)
       this.#alive = new AliveRun({
         nowMs: host.nowMs,
         after: host.after,
@@ -361,7 +366,65 @@ export class Brain {
   }
 
   #present(): PeerView[] {
-    return this.#presence.look(this.#seen(), this.#host.nowMs()).views
+    return this.#presence.look(this.#seen(), this.#host.nowMs()).views.filter(view => !this.#isDoubtful(view.peer))
+  }
+
+  #isDoubtful(peer: PeerId): boolean {
+    return this.#proven?.isDoubtful(peer) === true
+  }
+
+  #prove(event: ProvenEvent): void {
+    for (const effect of this.#proven?.handle(event, this.#host.nowMs()) ?? []) {
+      if (effect.kind === 'wake') this.#wake(effect.atMs)
+      else this.#probe(effect)
+    }
+  }
+
+  /** Asks a stage for one step, as the service of a real peer does. */
+  #probe({ peer, range, deadlineMs }: ProvenEffect & { kind: 'probe' }): void {
+    const { self, shape, toy, openChannel, after, wireBytes, rng } = this.#host
+    const session = Array.from({ length: 32 }, () => Math.floor(rng() * 16).toString(16)).join('') as SessionId
+    const model = { id: shape.id, layers: shape.layers, hidden: toy.hidden, edge: toy.edge }
+    const frames = probeFrames({ self, sign: signerOf(self), session, model, peer, range })
+    let channel: Channel | undefined
+    let isOver = false
+    const end = (isGood: boolean): void => {
+      if (isOver) return
+      isOver = true
+      opening.cancel()
+      if (channel?.isOpen === true) {
+        channel.send(frames.close)
+        channel.close()
+      }
+      const before = this.#isDoubtful(peer)
+      this.#prove({ kind: 'probed', peer, range, isGood })
+      if (this.#isDoubtful(peer) !== before) this.#changed()
+    }
+    const opening = openChannel(peer, stageProtocol.name, opened => {
+      if (isOver || opened === undefined) {
+        opened?.close()
+        after(0, () => end(false))
+        return
+      }
+      channel = opened
+      channel.handlers = {
+        onFrame: bytes => {
+          const isGood = judgeProbe(bytes)
+          if (isGood !== undefined) end(isGood)
+        },
+        onClose: () => end(false)
+      }
+      channel.send(frames.open)
+      channel.send(frames.step, wireBytes(frames.step))
+    })
+    after(deadlineMs, () => end(false))
+  }
+
+  /** It lies no more: others hear what is true. */
+  confess(): void {
+    this.announceSoon()
+    this.#viewKey = ''
+    this.#changed()
   }
 
   #seen(): { readonly view: PeerView; readonly connected: boolean; readonly key: number }[] {
@@ -426,7 +489,7 @@ export class Brain {
       leaving: this.#isLeaving,
       rtts: this.#rtts
     }
-    this.#membership.announce(content)
+    this.#membership.announce(this.#host.lie() === 'claim' ? claimed(content, shape) : content)
   }
 
   #readRoundTrips(): void {
@@ -461,7 +524,9 @@ export class Brain {
     const seen = this.#seen()
     const leaving = seen.flatMap(({ view }) => (view.leaving === true ? [view.peer] : []))
     if (leaving.length > 0 || this.#leaving.size > 0) this.#leaving = new Set(leaving)
-    const { views: present, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
+    this.#prove({ kind: 'view', peers: seen })
+    const { views, wakeAtMs } = this.#presence.look(seen, this.#host.nowMs())
+    const present = views.filter(view => !this.#isDoubtful(view.peer))
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
     let at = 0
     let key = ''
@@ -471,7 +536,8 @@ export class Brain {
       key += `${seen[at]!.key},`
     }
     // The same view again would only cost the planner another search.
-    if (key !== this.#viewKey) {
+    // Who lies about itself follows no plan.
+    if (key !== this.#viewKey && this.#host.lie() !== 'claim') {
       this.#viewKey = key
       this.#plan({ kind: 'view', peers: this.#obtainable(present), model: this.#host.shape })
     }
@@ -506,6 +572,10 @@ export class Brain {
       return
     }
     if (channel.protocol !== stageProtocol.name) throw new Error(`nobody handles ${channel.protocol} here`)
+    if (this.#host.lie() === 'claim') {
+      channel.handlers = { onFrame: () => {}, onClose: () => {} }
+      return
+    }
     const link = this.#nextLink++
     this.#feed({ kind: 'accepted', link, remote: channel.remote })
     this.#attach(link, channel)
@@ -996,6 +1066,9 @@ export class Brain {
       noRoute: excluded => new NotCoveredError(noRouteSentence(this.#reachable(), this.#host.shape, excluded)),
       output: (run, output) => {
         if (output.kind === 'end') this.sessions.delete(run.ask.session)
+        if (output.kind === 'token') {
+          for (const { peer, start, end } of run.route) this.#prove({ kind: 'worked', peer, range: { start, end } })
+        }
         this.#host.told(run, output)
       },
       violation: (peer, kind, message) => this.#host.accused('session', peer, kind, message),
@@ -1028,8 +1101,19 @@ export class Brain {
   #reachable(): PeerView[] {
     return this.#membership.known().flatMap(({ record, connected }) => {
       const view = connected || record.peer === this.#host.self ? this.#viewOf(record).view : undefined
-      return view === undefined ? [] : [view]
+      if (view === undefined) return []
+      return [this.#isDoubtful(view.peer) ? { ...view, isDoubtful: true } : view]
     })
+  }
+}
+
+/** The record of a liar: it serves everything, at no cost. */
+function claimed(content: RecordContent, { id, layers }: ModelShape): RecordContent {
+  return {
+    ...content,
+    budgetBytes: 1e12,
+    models: content.models.map(offer => ({ ...offer, visitMs: 0, layerMs: 0 })),
+    stages: [{ model: id, start: 0, end: layers, serving: true, cacheBytesFree: 1e12 }]
   }
 }
 

@@ -173,6 +173,7 @@ const faultKinds = [
   'garble',
   'mute',
   'hang',
+  'claim',
   'drain',
   'stop'
 ] as const
@@ -186,7 +187,8 @@ const lasting: ReadonlySet<FaultKind> = new Set([
   'corrupt',
   'garble',
   'mute',
-  'hang'
+  'hang',
+  'claim'
 ])
 
 const fault = z.strictObject({
@@ -197,7 +199,8 @@ const fault = z.strictObject({
    * `forS`. `partition`: the named peers are apart from all others for `forS`. `cut`: two peers do not hear one another
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
    * `garble`: it sends wrong bytes. `mute`: its heart beats, and it takes sessions, but does nothing with what they say for
-   * `forS`. `hang`: its engine ends no step for `forS`. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
+   * `forS`. `hang`: its engine ends no step for `forS`.
+   * `claim`: it says that it serves all layers at no cost, and answers nothing. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
    * What lasts and has no `forS` lasts until the scenario's end; of two that overlap on one peer the later one counts.
    */
   kind: z.enum(faultKinds),

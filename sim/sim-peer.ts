@@ -63,7 +63,7 @@ export class SimPeer implements Station {
   readonly #backlog: (() => void)[] = []
   slowFactor = 1
   /** How the peer lies, if it does. */
-  lie: 'corrupt' | 'garble' | undefined
+  lie: 'corrupt' | 'garble' | 'claim' | undefined
   /** Its heart beats, and it takes sessions, but does nothing with what they say. */
   isMute = false
   /** Its engine ends no step. */

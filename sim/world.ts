@@ -96,6 +96,8 @@ const forgottenMs = 4 * recordTtlMs
 const rowsMax = 120_000
 /** Faults that a report marks. */
 const marksMax = 1_000
+/** Liars are found out within this, and what they claim is loaded: two probes in vain, and a load of a second or two. */
+const claimHeardMs = 20_000
 /** Peers among whom a report shows who sends to whom at every moment, the links it shows, and bytes that count. */
 const flowsPeersMax = 64
 const flowsMax = 24
@@ -1070,9 +1072,14 @@ export class World {
         }
         case 'corrupt':
         case 'garble':
+        case 'claim':
           this.say(`${peer.name} begins to lie: ${kind}`)
           peer.lie = kind
           this.#hasLied = true
+          if (kind === 'claim') {
+            peer.brain?.announceSoon()
+            this.agenda.after(claimHeardMs, () => this.#checkClaims())
+          }
           later(() => {
             if (peer.lie !== kind) return
             // What it said is still on its way.
@@ -1088,8 +1095,25 @@ export class World {
   /** Lies no more; what it has said is still on its way. */
   #repent(peer: SimPeer): void {
     peer.lie = undefined
+    peer.brain?.confess()
     peer.liedUntilMs = this.nowMs + aftermathMs
     peer.sickUntilMs = Math.max(peer.sickUntilMs, peer.liedUntilMs)
+  }
+
+  /** While liars say that they serve everything, the others serve what their budgets can, as if nobody had said so. */
+  #checkClaims(): void {
+    // Where something else is wrong as well, layers may be on their way for that.
+    const { faults, chaos } = this.scenario
+    const liars = this.peers.filter(peer => peer.lie === 'claim')
+    if (liars.length === 0 || chaos !== undefined || faults.some(({ kind }) => kind !== 'claim')) return
+    this.promises.checks++
+    const honest = this.#views().filter(view => liars.every(({ id }) => id !== view.peer))
+    if (place(honest, this.shape).missing !== null || isServed(honest, this.shape)) return
+    this.promises.broken(
+      'uncovered',
+      `${liars.map(({ name }) => name).join(', ')} have claimed to serve everything for ${claimHeardMs / 1000} s, and ` +
+        `layers are served by ${coverage(honest, this.shape)}`
+    )
   }
 
   // ── Rest ────────────────────────────────────────────────────────────────────────────────────────

@@ -117,6 +117,15 @@ export const mutants: readonly Mutant[] = [
     seeds: 25
   },
   {
+    name: 'believe whoever says that it serves',
+    file: 'src/route/proven.ts',
+    original: "state !== 'proven' && failures >= probeFailuresMax",
+    mutated: 'false',
+    storm: 'claims',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'load beside what fills the budget',
     file: 'src/route/planner.ts',
     original: 'if (bytes <= self.budgetBytes) {',

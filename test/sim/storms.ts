@@ -14,6 +14,7 @@ export type Storm =
   | 'lying-source'
   | 'crush'
   | 'impatient'
+  | 'claims'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -138,6 +139,20 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     model: { layers: 4, layerMB: 10 },
     peers: [{ name: 'p', count: 3, memoryMB: 40, visitMs: 1, layerMs: 20 }],
     workload: [{ from: 'p', perMinute: 20, cancelRatio: 0.5, fromS: 25 }]
+  }),
+  /** Most of those who are there when the others come say that they serve everything; none of the others could. */
+  claims: chance => ({
+    name: 'claims',
+    minutes: 1.5,
+    healS: 90,
+    model: { layers: 8, layerMB: 10, contextTokens: 200 },
+    peers: [
+      { name: 'liar', count: 3, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 4, memoryMB: chance.between(46, 60), visitMs: 1, layerMs: chance.between(2, 6) }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(1, 5), jitterMs: 1 },
+    workload: [{ from: 'p', perMinute: 20, promptTokens: [2, 6], answerTokens: [5, 20], fromS: 25 }],
+    faults: [{ atS: 0.05, kind: 'claim', who: ['liar'], forS: 60 }]
   }),
   /** More sessions at once than a peer takes. */
   crush: () => ({
