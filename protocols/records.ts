@@ -250,6 +250,7 @@ export interface PeerRecord {
   leaving: boolean
   roundTrips: Uint8Array<ArrayBuffer>
   protocols: string[]
+  life?: Life
 }
 
 export namespace PeerRecord {
@@ -343,6 +344,11 @@ export namespace PeerRecord {
             w.uint32(122)
             w.string(value)
           }
+        }
+
+        if (obj.life != null) {
+          w.uint32(130)
+          Life.codec().encode(obj.life, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -454,6 +460,12 @@ export namespace PeerRecord {
               }
 
               obj.protocols.push(reader.string())
+              break
+            }
+            case 16: {
+              obj.life = Life.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.life
+              })
               break
             }
             default: {
@@ -618,6 +630,13 @@ export namespace PeerRecord {
               }
 
               obj.protocols++
+
+              break
+            }
+            case 16: {
+              yield * Life.codec().stream(reader, reader.uint32(), `${prefix}.life`, {
+                limits: opts.limits?.life
+              })
 
               break
             }
@@ -850,6 +869,26 @@ export namespace PeerRecord {
     value: string
   }
 
+  export interface PeerRecordLifeRunFieldEvent {
+    field: '$.life.run'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PeerRecordLifeUpMsFieldEvent {
+    field: '$.life.upMs'
+    value: number
+  }
+
+  export interface PeerRecordLifeHeardFieldEvent {
+    field: '$.life.heard'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface PeerRecordLifeYieldsFieldEvent {
+    field: '$.life.yields'
+    value: boolean
+  }
+
   export function encode (obj: Partial<PeerRecord>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, PeerRecord.codec())
   }
@@ -858,8 +897,166 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
+  }
+}
+
+export interface Life {
+  run: Uint8Array<ArrayBuffer>
+  upMs: number
+  heard: Uint8Array<ArrayBuffer>
+  yields: boolean
+}
+
+export namespace Life {
+  let _codec: Codec<Life>
+
+  export const codec = (): Codec<Life> => {
+    if (_codec == null) {
+      _codec = message<Life>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.run != null && obj.run.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.run)
+        }
+
+        if ((obj.upMs != null && obj.upMs !== 0)) {
+          w.uint32(16)
+          w.uint64Number(obj.upMs)
+        }
+
+        if ((obj.heard != null && obj.heard.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.heard)
+        }
+
+        if ((obj.yields != null && obj.yields !== false)) {
+          w.uint32(32)
+          w.bool(obj.yields)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          run: uint8ArrayAlloc(0),
+          upMs: 0,
+          heard: uint8ArrayAlloc(0),
+          yields: false
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.run = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.upMs = reader.uint64Number()
+              break
+            }
+            case 3: {
+              obj.heard = reader.bytes()
+              break
+            }
+            case 4: {
+              obj.yields = reader.bool()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.run`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.upMs`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.heard`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.yields`,
+                value: reader.bool()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LifeRunFieldEvent {
+    field: '$.run'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface LifeUpMsFieldEvent {
+    field: '$.upMs'
+    value: number
+  }
+
+  export interface LifeHeardFieldEvent {
+    field: '$.heard'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface LifeYieldsFieldEvent {
+    field: '$.yields'
+    value: boolean
+  }
+
+  export function encode (obj: Partial<Life>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Life.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Life>): Life {
+    return decodeMessage(buf, Life.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Life>): Generator<LifeRunFieldEvent | LifeUpMsFieldEvent | LifeHeardFieldEvent | LifeYieldsFieldEvent> {
+    return streamMessage(buf, Life.codec(), opts)
   }
 }
 

@@ -75,6 +75,12 @@ export class DataDirectoryError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when another machine has this peer's identity, as a copy of its data directory has, and has run for longer. */
+export class DuplicateIdentityError extends SkeinError {
+  override readonly name = 'DuplicateIdentityError'
+  readonly exitCode = 3
+}
+
 /** Thrown when no peer is running on a data directory whose control socket is asked. */
 export class PeerNotRunningError extends SkeinError {
   override readonly name = 'PeerNotRunningError'

@@ -658,6 +658,18 @@ export const recordsHearsayMax = 256
 export const recordsHearsayShareMax = 128
 /** New ones of them that one neighbour may pass on in a second, beyond as many at once as its share. */
 export const recordsHearsayPerSecondMax = 8
+/**
+ * Two processes with one identity that have not found out in this time which of them is the younger go by their runs: they
+ * started within the time that a record takes, which is up to 5 s where both are connected with the same peers.
+ */
+export const twinTieMs = 5_000
+/** From finding out that it yields to its stop: the other one's channels come back within a second. */
+export const yieldMs = 3_000
+/** An address at which the own id is said to be is looked at this often, and so many of them in that time. */
+export const twinLookMs = 30_000
+export const twinsMax = 16
+/** After this a status does not speak of a second machine any more that was not heard again. */
+export const twinForgetMs = 60_000
 /** Highest seqs remembered of peers that left, so that a replayed record does not bring them back. */
 export const recordMarksMax = 4096
 /** A frame of /skein/records; what is known goes to a newcomer in as many as it takes. */

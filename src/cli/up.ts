@@ -71,6 +71,9 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads })
   })
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
+  peer.addEventListener('failed', ({ detail }) => failed.reject(detail.error))
   let control: ControlServer | undefined
   let unwatch = (): void => {}
   try {
@@ -109,7 +112,12 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       else signal.addEventListener('abort', () => resolve(), { once: true })
     })
     const isWaiting = flags.model === undefined || flags.wait === true
-    const told = await Promise.race([drained.promise, interrupted, ...(isWaiting ? [] : [untilUnknown(peer, signal)])])
+    const told = await Promise.race([
+      drained.promise,
+      interrupted,
+      failed.promise,
+      ...(isWaiting ? [] : [untilUnknown(peer, signal)])
+    ])
     if (told === undefined) {
       tell('stopping', 'stopping: handing over and saying goodbye (Ctrl-C again to end at once)')
       const report = await Promise.race([drained.promise, peer.drain({ deadlineMs: stopDrainMs })])

@@ -8,7 +8,14 @@ import { Keeping } from '../disk/keeping.ts'
 import { openToAll } from '../disk/openness.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx-factory.ts'
-import { CorruptShardError, EngineError, InvalidOptionError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import {
+  CorruptShardError,
+  DuplicateIdentityError,
+  EngineError,
+  InvalidOptionError,
+  PeerLeavingError,
+  UnknownModelError
+} from '../errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
 import { drainMs, loadAnnounceMs, minBudgetBytes, muteExcludeMs, namesakesMax } from '../limits.ts'
 import { openLibrary } from '../model/library.ts'
@@ -176,6 +183,8 @@ export interface PeerEvents {
   /** A model became covered, or is no longer. */
   'model:covered': CustomEvent<{ readonly model: ModelId }>
   'model:uncovered': CustomEvent<{ readonly model: ModelId }>
+  /** The peer cannot go on and is stopping: the error says why. Nothing ends the program that holds it. */
+  failed: CustomEvent<{ readonly error: Error }>
   /** A problem that does not end the peer, in one sentence. */
   warning: CustomEvent<{ readonly message: string }>
 }
@@ -533,6 +542,7 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       this.#looking.changed()
     })
     swarm.addEventListener('warning', ({ detail }) => onWarning(detail.message))
+    swarm.addEventListener('yield', ({ detail }) => this.#fail(new DuplicateIdentityError(detail.message)))
     swarm.addEventListener('violation', ({ detail }) =>
       onWarning(`${detail.peer} broke the protocol (${detail.kind}): ${detail.message}`)
     )
@@ -648,6 +658,14 @@ class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   removeModel(nameOrId: string): Promise<RemovedModel> {
     return removeFrom(this.#store, nameOrId, new Set(this.#serving.models.map(({ shape }) => shape.id)))
+  }
+
+  /** Tells why, and stops. */
+  #fail(error: Error): void {
+    if (this.#stopping !== undefined) return
+    this.#emit('failed', { error })
+    // What a stop cannot end is told to whoever calls it as well.
+    this.stop().catch(() => {})
   }
 
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {

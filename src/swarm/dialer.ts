@@ -30,6 +30,8 @@ export interface DialerInit {
   readonly connected: () => ReadonlySet<PeerId>
   /** @returns who answered. @throws when nobody did. */
   readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
+  /** Somebody says that this peer itself is at these addresses; they are its own, or there are two. */
+  readonly onOwnId?: (addresses: readonly string[], way: string) => void
   /** A peer was dialled in vain, for the first time since it was lost. */
   readonly onUnreachable?: (peer: PeerId) => void
 }
@@ -92,6 +94,8 @@ export class Dialer {
 
   /** A way of discovery says where a peer is. The last word of each way counts. */
   offer(peer: PeerId, addresses: readonly string[], way: string, trust: Trust = 'signed'): void {
+    // Anybody may say where this peer is: only a member's word is looked at.
+    if (peer === this.#init.self && trust !== 'hearsay') this.#init.onOwnId?.(addresses, way)
     if (peer === this.#init.self || addresses.length === 0) return
     const count = trust === 'signed' ? candidateAddressesMax : unsignedAddressesMax
     this.#offer(peer, peer, { addresses: addresses.slice(0, count), trust }, way, true)
@@ -102,7 +106,10 @@ export class Dialer {
     const id = multiaddr(address)
       .getComponents()
       .findLast(({ name }) => name === 'p2p')?.value as PeerId | undefined
-    if (id === this.#init.self) return
+    if (id === this.#init.self) {
+      this.#init.onOwnId?.([address], way)
+      return
+    }
     this.#offer(id ?? address, id, { addresses: [address], trust: 'signed' }, way, false)
   }
 

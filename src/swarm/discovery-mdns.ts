@@ -113,7 +113,7 @@ export class MdnsDiscovery implements Discovery {
     if (!this.#source(address, nowMs).take(nowMs) || !this.#budget.take(nowMs)) return
     const message = decodePacket(bytes, this.#service)
     if (message?.kind === 'question') for (const link of links) this.#answer(link, nowMs)
-    else if (message !== undefined && message.peer !== this.#init.self) this.#onAnswer(message, address, nowMs)
+    else if (message !== undefined) this.#onAnswer(message, address, nowMs)
   }
 
   /** What one address may still send. */
@@ -152,6 +152,11 @@ export class MdnsDiscovery implements Discovery {
   #onAnswer(answer: MdnsAnswer, from: string, nowMs: number): void {
     const { peer } = answer
     const isVouched = this.#init.voucher.isValid(answer.code, peer, answer.addresses)
+    if (peer === this.#init.self) {
+      // Its own answer comes back to it; one with other addresses is of a second machine.
+      if (isVouched) this.#init.dialer.offer(peer, answer.addresses.filter(isMultiaddr), this.way, 'vouched')
+      return
+    }
     if (!isVouched && (this.#found.has(peer) || this.#rumours.has(peer))) return
     const [, zone] = from.split('%')
     const addresses = answer.addresses

@@ -102,6 +102,7 @@ export class NeighboursDiscovery implements Discovery {
     try {
       await this.#makeFolder(this.#root)
       await this.#makeFolder(this.#folder)
+      await this.#readOwn()
       // Where it cannot say that it is here, as when somebody has taken its name, it hears the others all the same.
       const problem = await this.#write().then(() => undefined, reasonOf)
       const found = new Set<string>()
@@ -117,6 +118,15 @@ export class NeighboursDiscovery implements Discovery {
     } catch (error) {
       this.#problem = `the folder ${this.#folder} cannot be used: ${reasonOf(error)}`
     }
+  }
+
+  /** A second peer with this identity on this machine writes the same file: each of them sees the other's in turn. */
+  async #readOwn(): Promise<void> {
+    const file = this.#written === '' ? undefined : await this.#read(this.#init.self)
+    if (file?.vouched !== true || this.#stopped) return
+    this.#init.dialer.offer(this.#init.self, file.addresses, this.way, 'vouched')
+    const own = this.#init.addresses()
+    if (file.addresses.some(address => !own.includes(address))) this.#written = ''
   }
 
   /** Peers with a file, those first that are known; of too many others a few at random, and others the next time. */

@@ -73,6 +73,8 @@ export interface HostInit {
   /** The first connection to a peer is there, or its last one is gone. */
   readonly onConnect?: (peer: PeerId) => void
   readonly onDisconnect?: (peer: PeerId) => void
+  /** The process at the other end is another one than before, without a moment in which there was no connection. */
+  readonly onReplaced?: (peer: PeerId) => void
   readonly onHandshakeFailed?: (how: HandshakeFailure) => void
   /** The first channel to a peer on which something depends was opened. */
   readonly onWatch?: () => void
@@ -193,6 +195,8 @@ export class Host implements Links {
   readonly #traffic = new Map<PeerId, Traffic>()
   /** How peers that are not connected any more were lost, where that was not a plain close. */
   readonly #losses = new Map<PeerId, LossReason>()
+  /** Where the other end of a connection says that it listens. */
+  readonly #listening = new WeakMap<Connection, ReadonlySet<string>>()
   /** Peers with several connections that are being looked after. */
   readonly #duplicates = new Set<string>()
   #stopped = false
@@ -204,6 +208,7 @@ export class Host implements Links {
     this.#sockets = sockets
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
+    node.addEventListener('peer:identify', ({ detail }) => this.#identified(detail.connection, detail.listenAddrs))
   }
 
   /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
@@ -304,6 +309,17 @@ export class Host implements Links {
   async dial(addresses: readonly Multiaddr[], { signal }: { signal: AbortSignal }): Promise<PeerId> {
     const connection = await this.#node.dial([...addresses], { signal })
     return connection.remotePeer.toString() as PeerId
+  }
+
+  /** Whether whoever answers at an address has this peer's own identity. No connection comes of it. */
+  async answersAsSelf(address: Multiaddr, { signal }: { signal: AbortSignal }): Promise<boolean> {
+    try {
+      await this.#node.dial(address, { signal })
+      return false
+    } catch (error) {
+      // libp2p says so only after the handshake has proven who is there.
+      return messagesOf(error).some(message => message.includes('Can not dial self'))
+    }
   }
 
   /** Connected peers and what came from them and went to them. */
@@ -540,6 +556,25 @@ export class Host implements Links {
   }
 
   /**
+   * A process that listens elsewhere than the one on an older connection to this peer has taken its place, or has its identity
+   * as well. The newest counts; and who is pushed out comes back and hears of the other one.
+   */
+  #identified(connection: Connection, listen: readonly Multiaddr[]): void {
+    const texts = new Set(listen.map(address => address.toString()))
+    this.#listening.set(connection, texts)
+    if (texts.size === 0) return
+    let replaced = false
+    for (const other of this.#node.getConnections(connection.remotePeer)) {
+      const others = this.#listening.get(other)
+      if (other === connection || others === undefined || others.size === 0) continue
+      if (other.timeline.open > connection.timeline.open || [...others].some(text => texts.has(text))) continue
+      other.abort(new Error('another process answers under this identity'))
+      replaced = true
+    }
+    if (replaced) this.#init.onReplaced?.(connection.remotePeer.toString() as PeerId)
+  }
+
+  /**
    * Both ends dialled at once. New channels go where channels of ours are already, else to a connection that the
    * smaller id dialled, the oldest of them, so that both ends choose alike without a word.
    */
@@ -579,6 +614,13 @@ export class Host implements Links {
     this.#duplicates.add(key)
     setTimeout(() => this.#closeDuplicates(peer), duplicateGraceMs).unref()
   }
+}
+
+/** Of an error and of all that it is made of. */
+function messagesOf(error: unknown): string[] {
+  if (!(error instanceof Error)) return [String(error)]
+  const inner = error instanceof AggregateError ? error.errors : [error.cause].filter(cause => cause !== undefined)
+  return [error.message, ...inner.flatMap(messagesOf)]
 }
 
 /**

@@ -82,6 +82,17 @@ export interface RecordContent {
   readonly rtts?: ReadonlyMap<number, number>
 }
 
+/** The process that made a record. */
+export interface Life {
+  /** Drawn at its start, as hex digits. */
+  readonly run: string
+  readonly upMs: number
+  /** Another run that it has heard under its own identity. */
+  readonly heard: string | undefined
+  /** It stops, so that the one it has heard goes on. */
+  readonly yields: boolean
+}
+
 /** A record that has been checked. */
 export interface SwarmRecord extends RecordContent {
   readonly peer: PeerId
@@ -91,6 +102,7 @@ export interface SwarmRecord extends RecordContent {
   readonly ttlMs: number
   /** Hints ({@link peerHint}) of the peers that it has a records channel with. */
   readonly neighbours: ReadonlySet<number>
+  readonly life?: Life
 }
 
 const domain = 'skein-record:'
@@ -98,6 +110,8 @@ const domain = 'skein-record:'
 const idPrefix = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
 const idBytes = 38
 const signatureBytes = 64
+/** Bytes of a run: nobody draws the same one twice. */
+export const runBytes = 8
 
 /** The binary form of a peer id. */
 export function peerBytes(peer: PeerId): Uint8Array {
@@ -160,8 +174,26 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     neighbours,
     leaving: record.leaving,
     protocols: [...(record.protocols ?? [])],
-    roundTrips: steps.some(step => step > 0) ? steps : new Uint8Array(0)
+    roundTrips: steps.some(step => step > 0) ? steps : new Uint8Array(0),
+    ...(record.life === undefined ? {} : { life: lifeBytes(record.life) })
   })
+}
+
+function lifeBytes({ run, upMs, heard, yields }: Life): PeerRecord['life'] {
+  const heardBytes = heard === undefined ? new Uint8Array() : hexToBytes(heard)
+  return { run: owned(hexToBytes(run)), upMs, heard: owned(heardBytes), yields }
+}
+
+function lifeOf({ run, upMs, heard, yields }: NonNullable<PeerRecord['life']>): Life {
+  for (const bytes of heard.byteLength === 0 ? [run] : [run, heard]) {
+    if (bytes.byteLength !== runBytes) throw new ProtocolError(`a run has ${bytes.byteLength} bytes, not ${runBytes}`)
+  }
+  return {
+    run: bytesToHex(run),
+    upMs: whole(upMs, 'upMs'),
+    heard: heard.byteLength === 0 ? undefined : bytesToHex(heard),
+    yields
+  }
 }
 
 /** A record that was read but whose signature has not been checked. */
@@ -290,7 +322,8 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     leaving: fields.leaving,
     protocols: fields.protocols.map(id => text(id, 'protocols')),
     ...(rtts.size === 0 ? {} : { rtts }),
-    neighbours
+    neighbours,
+    ...(fields.life === undefined ? {} : { life: lifeOf(fields.life) })
   }
 }
 

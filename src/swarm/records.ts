@@ -19,10 +19,19 @@ import {
   recordsHearsayShareMax,
   recordsMax,
   recordsPerSecondMax,
-  recordTtlMs
+  recordTtlMs,
+  twinTieMs
 } from '../limits.ts'
 import { LiveRecords, type Place } from './live-records.ts'
-import { encodePayload, encodeRecord, type RecordContent, readRecord, type SwarmRecord } from './record.ts'
+import {
+  encodePayload,
+  encodeRecord,
+  type Life,
+  type RecordContent,
+  readRecord,
+  type SwarmRecord,
+  type UnverifiedRecord
+} from './record.ts'
 
 export type RecordsEvent =
   /** This peer has something to say of itself, perhaps the same as before. */
@@ -50,6 +59,8 @@ export type RecordsEffect =
   | { readonly type: 'record'; readonly peer: PeerId }
   /** A live peer is worth a connection: a peer that is connected here names it as its neighbour. Told once, and at its records. */
   | { readonly type: 'linked'; readonly peer: PeerId }
+  /** Another process has this peer's identity now; this one `yields` where it is the younger, and says nothing any more. */
+  | { readonly type: 'twin'; readonly addresses: readonly Uint8Array[]; readonly yields: boolean }
   /** A neighbour sent what the protocol forbids; what it sent was dropped. */
   | { readonly type: 'violation'; readonly peer: PeerId; readonly kind: string; readonly message: string }
 
@@ -70,6 +81,8 @@ export interface RecordsInit {
   readonly verify: Verify
   /** The last seq this peer used before it started; 0 for its first start. */
   readonly seq: number
+  /** Tells this process from another one with the same identity. @default nothing does */
+  readonly life?: { readonly run: string; readonly startMs: number }
 }
 
 /** What a neighbour may still send, refilled with time. */
@@ -99,6 +112,10 @@ export class Records {
   /** What was said last is not what the DHT has; a mere repetition does not count. */
   #unpublished = false
   #left = false
+  /** The other run that was heard under this identity, of now or of a past life, and since when it is known to be of now. */
+  #heard: string | undefined
+  #twinMs: number | undefined
+  #yields = false
 
   constructor(init: RecordsInit) {
     this.#init = init
@@ -166,21 +183,26 @@ export class Records {
 
   #announceIfNew(nowMs: number, wallMs: number): RecordsEffect[] {
     if (this.#content === undefined || this.#left) return []
-    const payload = encodePayload(this.#own(this.#content, 0, recordTtlMs))
+    const payload = encodePayload(this.#own(this.#content, { seq: 0, ttlMs: recordTtlMs }))
     if (this.#announced !== undefined && sameBytes(this.#announced, payload)) return []
     this.#announced = payload
     this.#unpublished = true
     return this.#announce(recordTtlMs, nowMs, wallMs)
   }
 
-  #own(content: RecordContent, seq: number, ttlMs: number): SwarmRecord {
+  /** @param nowMs undefined for a record that is only compared */
+  #own(content: RecordContent, { seq, ttlMs, nowMs }: { seq: number; ttlMs: number; nowMs?: number }): SwarmRecord {
     const neighbours = [...this.#neighbours.keys()].map(peer => this.#live.hint(peer)).sort((a, b) => a - b)
-    return { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
+    const record = { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
+    const { life } = this.#init
+    if (life === undefined) return record
+    const upMs = nowMs === undefined ? 0 : this.#upMs(nowMs)
+    return { ...record, life: { run: life.run, upMs, heard: this.#heard, yields: this.#yields } }
   }
 
   #announce(ttlMs: number, nowMs: number, wallMs: number): RecordsEffect[] {
     this.#seq = Math.max(this.#seq + 1, Math.floor(wallMs))
-    const record = this.#own(this.#content!, this.#seq, ttlMs)
+    const record = this.#own(this.#content!, { seq: this.#seq, ttlMs, nowMs })
     const value = encodeRecord(record, this.#init.sign)
     this.#announcedMs = nowMs
     this.#mark(this.#init.self, this.#seq)
@@ -207,7 +229,8 @@ export class Records {
   }
 
   #leave(nowMs: number, wallMs: number): RecordsEffect[] {
-    if (this.#left || this.#content === undefined) {
+    // The goodbye of one that yields would be that of both.
+    if (this.#left || this.#yields || this.#content === undefined) {
       this.#left = true
       return []
     }
@@ -229,11 +252,11 @@ export class Records {
     const hearsay = before?.hearsay ?? recordsHearsayShareMax
     this.#neighbours.set(peer, { records: recordsBurstMax, hearsay, atMs: nowMs })
     const effects = this.#linkedBy(() => this.#live.connect(peer))
-    // Everything known, in frames of bounded size; its own record it has itself.
+    // Everything known, in frames of bounded size; of its own record it can only learn that it is not alone.
     let batch: Uint8Array[] = []
     let bytes = 0
-    for (const [known, { value }] of this.#live) {
-      if (known === peer) continue
+    for (const [known, { value, record }] of this.#live) {
+      if (known === peer && record.life === undefined) continue
       if (bytes + value.byteLength + 8 > recordsFrameBytesMax) {
         effects.push(sending(peer, batch))
         batch = []
@@ -286,9 +309,10 @@ export class Records {
     try {
       const unverified = readRecord(value)
       const { peer, seq } = unverified
-      if (seq <= (this.#marks.get(peer) ?? -1)) return []
+      const isOwn = peer === this.#init.self
+      if (seq <= (this.#marks.get(peer) ?? -1)) return isOwn ? this.#heardOwnAgain(unverified, nowMs) : []
       // What there is no room for costs no signature check, leaves no mark and goes no further.
-      if (peer !== this.#init.self && !this.#live.has(peer)) {
+      if (!isOwn && !this.#live.has(peer)) {
         const found = this.#admit(peer, from)
         if (found === undefined) return []
         place = found
@@ -299,13 +323,7 @@ export class Records {
       return from === undefined ? [] : [{ type: 'violation', peer: from, kind: 'bad record', message: error.message }]
     }
     const { peer, seq } = record
-    if (peer === this.#init.self) {
-      // A past life of this peer used this seq and did not keep it: go on above it, and say so at the next tick.
-      this.#seq = Math.max(this.#seq, seq)
-      this.#mark(peer, seq)
-      this.#announced = undefined
-      return []
-    }
+    if (peer === this.#init.self) return this.#heardOwn(record, nowMs)
     const before = this.#live.get(peer)
     this.#mark(peer, seq)
     const effects: RecordsEffect[] = []
@@ -320,12 +338,56 @@ export class Records {
       if (before === undefined) effects.push({ type: 'join', peer })
       effects.push({ type: 'record', peer }, ...linked)
     }
-    // Once to everyone who does not have it from its origin, the sender or the origin being themselves.
+    // Once to everyone who does not have it from its origin, the sender or the origin being themselves: only where it says
+    // which process made it, an origin learns from it whether there are two.
     for (const other of this.#neighbours.keys()) {
-      if (other === from || other === peer || record.neighbours.has(this.#live.hint(other))) continue
+      if (other === from || (other === peer && record.life === undefined)) continue
+      if (record.neighbours.has(this.#live.hint(other))) continue
       effects.push(sending(other, [value]))
     }
     return effects
+  }
+
+  /** A newer record of this very peer that this process did not make. */
+  #heardOwn({ seq, life, addresses }: SwarmRecord, nowMs: number): RecordsEffect[] {
+    // A past life may have used this seq and not kept it: go on above it, and say so at the next tick.
+    this.#seq = Math.max(this.#seq, seq)
+    this.#mark(this.#init.self, seq)
+    this.#announced = undefined
+    return this.#heardLife(life, addresses, nowMs)
+  }
+
+  /** One that is no newer: it can still say that another process has heard of this one. */
+  #heardOwnAgain(unverified: UnverifiedRecord, nowMs: number): RecordsEffect[] {
+    const own = this.#init.life
+    if (own === undefined || this.#live.get(this.#init.self)?.record.seq === unverified.seq) return []
+    const { life, addresses } = unverified.verified(this.#init.verify)
+    // Old ones can be repeated by anybody: they may not make this peer announce anew each time.
+    if (life?.heard !== own.run && this.#heard !== undefined) return []
+    return this.#heardLife(life, addresses, nowMs)
+  }
+
+  #heardLife(life: Life | undefined, addresses: readonly Uint8Array[], nowMs: number): RecordsEffect[] {
+    const own = this.#init.life
+    if (this.#left || own === undefined || life === undefined || life.run === own.run) return []
+    const isNews = this.#heard !== life.run
+    this.#heard = life.run
+    // At once: the other one may hold the next moment's channels.
+    const said = isNews ? this.#announceIfNew(nowMs, 0) : []
+    // Whoever has gone cannot have heard of this process; who has is there now.
+    if (life.heard !== own.run) return said
+    this.#twinMs ??= nowMs
+    // It may have said this a while ago, but has run for no less since: who finds itself the younger is.
+    const isYounger = life.upMs > this.#upMs(nowMs)
+    const yields = !life.yields && (isYounger || (nowMs - this.#twinMs >= twinTieMs && own.run > life.run))
+    if (this.#yields) return said
+    if (!yields) return [...said, { type: 'twin', addresses, yields }]
+    this.#yields = true
+    return [...said, ...this.#announceIfNew(nowMs, 0), { type: 'twin', addresses, yields }]
+  }
+
+  #upMs(nowMs: number): number {
+    return Math.max(0, Math.floor(nowMs - (this.#init.life?.startMs ?? nowMs)))
   }
 
   /**

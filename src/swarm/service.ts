@@ -1,5 +1,6 @@
 /** Wires the swarm together: host, discovery, dialer, the records decider and the DHT. */
 import { mkdir } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { TypedEventEmitter } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -19,12 +20,14 @@ import {
   candidateAddressesMax,
   congestedMs,
   dhtQueryMs,
+  dialTimeoutMs,
   goodbyeMs,
   provideSettleMs,
   recordAddressesMax,
   recordsTickMs,
   redialMinMs,
-  rttLookMs
+  rttLookMs,
+  yieldMs
 } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
@@ -40,14 +43,15 @@ import { readBattery, readHardware } from './hardware.ts'
 import { Host } from './host.ts'
 import { type Identity, loadIdentity, verifySignature } from './identity.ts'
 import type { Channel, Links } from './links.ts'
-import { askRoutes } from './interfaces.ts'
+import { askRoutes, ownAddresses } from './interfaces.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
-import { peerHint, type RecordContent, readRecord, type SwarmRecord } from './record.ts'
+import { peerHint, type RecordContent, readRecord, runBytes, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 import { RoundTrips } from './round-trips.ts'
 import { SeqFile } from './seq-file.ts'
 import { parseSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
+import { Twins } from './twins.ts'
 import { Voucher } from './vouch.ts'
 
 export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.1.0', '1.0.0'] }
@@ -100,6 +104,8 @@ export interface SwarmEvents {
   record: CustomEvent<{ readonly peer: PeerId }>
   violation: CustomEvent<{ readonly peer: PeerId; readonly kind: string; readonly message: string }>
   warning: CustomEvent<{ readonly message: string }>
+  /** Another process has this peer's identity, has run for longer, and is told so: this one must stop. */
+  yield: CustomEvent<{ readonly message: string }>
   /** The battery was read; null where there is none. */
   battery: CustomEvent<{ readonly battery: RecordContent['battery'] }>
 }
@@ -231,6 +237,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #publishing = false
   #publishNext: Uint8Array | undefined
   #published: Promise<void> = Promise.resolve()
+  readonly #twins: Twins
   readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
   #batteryReadMs = 0
   /** Addresses as text, by the record that they are from. */
@@ -251,6 +258,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   }) {
     super()
     this.id = parts.identity.id
+    this.#twins = new Twins(this.id)
     this.#init = parts.init
     this.#identity = parts.identity
     this.#datastore = parts.datastore
@@ -262,7 +270,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       self: parts.identity.id,
       sign: parts.identity.sign,
       verify: verifySignature,
-      seq: parts.seq
+      seq: parts.seq,
+      life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() }
     })
     this.#content = {
       addresses: [],
@@ -285,6 +294,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       self: this.id,
       connected: () => this.#host.connectedPeers,
       dial: (addresses, options) => this.#host.dial(addresses, options),
+      onOwnId: (addresses, way) => void this.#heardOwnId(addresses, way),
       onUnreachable: peer => this.#emit('record', { peer })
     })
     const staticWay = new StaticDiscovery(bootstrap, this.#dialer)
@@ -302,6 +312,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       select: (_key, values) => bestRecord(values),
       onConnect: peer => this.#onConnect(peer),
       onDisconnect: peer => this.#onDisconnect(peer),
+      onReplaced: peer => this.#onReplaced(peer),
       onWatch: () => this.#alive?.watched(),
       onHandshakeFailed: how => {
         const isFirst = ++this.#handshakes[how] === 1
@@ -396,7 +407,12 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       ...(refused === 0 ? [] : [`${refused} refused: other swarm or wrong secret`]),
       ...(unfinished === 0 ? [] : [`${unfinished} ended half-way: other swarm or wrong secret, or a bad link`])
     ]
-    return [...ways, ...states.map(state => ({ way: 'handshake', state }))]
+    const twin = this.#twins.state(performance.now())
+    return [
+      ...(twin === undefined ? [] : [{ way: 'identity', state: twin }]),
+      ...ways,
+      ...states.map(state => ({ way: 'handshake', state }))
+    ]
   }
 
   rttMs(peer: PeerId): number | undefined {
@@ -527,10 +543,42 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       case 'linked':
         this.#offer(effect.peer)
         break
+      case 'twin':
+        this.#onTwin(textAddresses(effect.addresses), effect.yields)
+        break
       case 'violation':
         this.reportViolation(effect.peer, effect.kind, effect.message)
         break
     }
+  }
+
+  #onTwin(addresses: readonly string[], yields: boolean): void {
+    const message = this.#twins.proven(addresses, performance.now())
+    if (message !== undefined) this.#emit('warning', { message })
+    if (!yields) return
+    const yielding = this.#twins.yielding(addresses)
+    // Channels come and go between the two: until then it repeats that it yields, so that the other one hears of it.
+    void pause(yieldMs, this.#abort.signal).then(() => this.#emit('yield', { message: yielding }))
+  }
+
+  /**
+   * Somebody says that this peer's own id is at these addresses. Where they are others than its own, it is looked who answers
+   * there: no word but a record tells a stranger's joke, or a past life, from a second machine.
+   */
+  async #heardOwnId(addresses: readonly string[], way: string): Promise<void> {
+    const address = this.#twins.suspect(addresses, this.#everyOwnAddress(), performance.now())
+    if (address === undefined) return
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dialTimeoutMs)])
+    if (!(await this.#host.answersAsSelf(multiaddr(address), { signal }))) return
+    const message = this.#twins.answered(address, way, performance.now())
+    if (message !== undefined) this.#emit('warning', { message })
+  }
+
+  /** Where it listens, on every interface that it has now. */
+  #everyOwnAddress(): string[] {
+    const ports = new Set(this.addresses.flatMap(address => /\/tcp\/(\d+)/.exec(address)?.[1] ?? []))
+    const hosts = ownAddresses().map(({ address }) => `/${address.includes(':') ? 'ip6' : 'ip4'}/${address}`)
+    return [...this.addresses, ...hosts.flatMap(host => [...ports].map(port => `${host}/tcp/${port}`))]
   }
 
   /** Only who is named by a connected peer is dialled: addresses of anybody else may be invented, and cost dials. */
@@ -594,6 +642,16 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#alive?.connected(peer)
     if (this.id < peer) void this.#openRecords(peer)
     if (this.#host.connectedPeers.size === 1) void this.#provideAgain()
+  }
+
+  /** The other end of a channel of ours is gone, whether that has been noticed or not: at once to the one that is there. */
+  #onReplaced(peer: PeerId): void {
+    if (this.id > peer) return
+    const entry = this.#channels.get(peer)
+    this.#channels.delete(peer)
+    this.#run({ type: 'closed', peer })
+    entry?.channel.abort(new Error('another process answers under this identity'))
+    void this.#openRecords(peer)
   }
 
   #onDisconnect(peer: PeerId): void {

@@ -15,7 +15,8 @@ import {
   recordsMax,
   recordsTickMs,
   recordTtlMaxMs,
-  recordTtlMs
+  recordTtlMs,
+  twinTieMs
 } from '../../src/limits.ts'
 import {
   encodePayload,
@@ -142,7 +143,8 @@ describe('a record', () => {
   })
 
   it('comes back as it was', () => {
-    const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]) })
+    const life = { run: '0123456789abcdef', upMs: 2 ** 40, heard: 'fedcba9876543210', yields: true }
+    const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]), life })
     expect(readRecord(encodeRecord(before, signAs(b))).verified(verify)).toEqual(before)
     const bare = record(b, 8, { battery: null, models: [], stages: [], addresses: [] })
     expect(readRecord(encodeRecord(bare, signAs(b))).verified(verify)).toEqual(bare)
@@ -235,6 +237,11 @@ describe('a record', () => {
     ['no layers', { models: [{ ...content.models[0]!, layers: 0, held: [], pinned: null }] }],
     ['too many addresses', { addresses: Array.from({ length: 17 }, () => Uint8Array.of(4)) }],
     ['an address that is too long', { addresses: [new Uint8Array(129)] }],
+    ['a run that is too short', { life: { run: '00', upMs: 1, heard: undefined, yields: false } }],
+    [
+      'a run that was heard and is too long',
+      { life: { run: '00'.repeat(8), upMs: 1, heard: '00'.repeat(9), yields: false } }
+    ],
     ['too many stages', { stages: Array.from({ length: 33 }, () => content.stages[0]!) }],
     ['too many neighbours', { neighbours: new Set(Array.from({ length: 257 }, (_, i) => i)) }]
   ])('R5: is refused with %s, although its signature holds', (_name, change) => {
@@ -606,6 +613,142 @@ describe('the records decider', () => {
       [b, true],
       [d, false]
     ])
+  })
+
+  describe('one identity on two machines', () => {
+    /** Two processes with the identity of `self`, each connected with one of two neighbours that are connected with each other. */
+    function copies(starts: readonly [number, number], runs: readonly [string, string]) {
+      const make = (id: PeerId, life?: { run: string; startMs: number }): Records =>
+        new Records({ self: id, sign: signAs(id), verify, seq: 0, ...(life === undefined ? {} : { life }) })
+      const at: Record<string, Records> = {
+        old: make(self, { run: runs[0], startMs: starts[0] }),
+        young: make(self, { run: runs[1], startMs: starts[1] }),
+        b: make(b),
+        c: make(c)
+      }
+      const links: Record<string, Record<PeerId, string>> = {
+        old: { [b]: 'b' },
+        young: { [c]: 'c' },
+        b: { [self]: 'old', [c]: 'c' },
+        c: { [self]: 'young', [b]: 'b' }
+      }
+      const ids: Record<string, PeerId> = { old: self, young: self, b, c }
+      const twins: { at: string; yields: boolean; addresses: readonly Uint8Array[] }[] = []
+      let leaves = 0
+      const run = (name: string, event: Parameters<Records['handle']>[0], nowMs: number): void => {
+        for (const effect of at[name]!.handle(event, nowMs)) {
+          if (effect.type === 'twin') twins.push({ at: name, yields: effect.yields, addresses: effect.addresses })
+          if (effect.type === 'leave') leaves++
+          expect(effect.type).not.toBe('violation')
+          const to = effect.type === 'send' ? links[name]![effect.peer] : undefined
+          if (effect.type === 'send' && to !== undefined) {
+            run(to, { type: 'frame', peer: ids[name]!, frame: effect.frame }, nowMs)
+          }
+        }
+      }
+      const addressed = (n: number): RecordContent => ({
+        ...content,
+        addresses: [Uint8Array.of(4, 10, 0, 0, n, 6, 0, n)]
+      })
+      const start = (name: string, n: number, nowMs: number): void => {
+        run(name, { type: 'announce', content: addressed(n), wallMs: 1000 + nowMs }, nowMs)
+        const other = Object.keys(links[name]!)[0] as PeerId
+        run(links[name]![other]!, { type: 'opened', peer: self }, nowMs)
+        run(name, { type: 'opened', peer: other }, nowMs)
+      }
+      const tick = (nowMs: number): void => {
+        for (const name of Object.keys(at)) run(name, { type: 'tick', wallMs: 1000 + nowMs }, nowMs)
+      }
+      run('b', { type: 'opened', peer: c }, 0)
+      run('c', { type: 'opened', peer: b }, 0)
+      const stop = (name: string, nowMs: number): void => run(name, { type: 'leave', wallMs: 1000 + nowMs }, nowMs)
+      return { at, twins, start, stop, tick, leaves: () => leaves }
+    }
+
+    it('R17: both know of each other, and the younger yields, without a goodbye', () => {
+      const { at, twins, start, stop, tick, leaves } = copies([0, 5000], ['0000000000000001', '0000000000000000'])
+      start('old', 1, 0)
+      for (let nowMs = 0; nowMs < 5000; nowMs += recordsTickMs) tick(nowMs)
+      expect(twins).toEqual([])
+      start('young', 2, 5000)
+      for (let nowMs = 5000; nowMs < 8000; nowMs += recordsTickMs) {
+        tick(nowMs)
+        if (nowMs === 6000) stop('young', nowMs)
+      }
+      expect(twins.filter(twin => twin.at === 'young')).toMatchObject([
+        { yields: true, addresses: [Uint8Array.of(4, 10, 0, 0, 1, 6, 0, 1)] }
+      ])
+      const old = twins.filter(twin => twin.at === 'old')
+      expect(old.length).toBeGreaterThan(0)
+      expect(old.every(({ yields }) => !yields)).toBe(true)
+      expect(old[0]!.addresses).toEqual([Uint8Array.of(4, 10, 0, 0, 2, 6, 0, 2)])
+      // Everybody knows the one that stays, and at no time nobody.
+      for (const name of ['b', 'c'])
+        expect(at[name]!.get(self)?.addresses[0]).toEqual(Uint8Array.of(4, 10, 0, 0, 1, 6, 0, 1))
+      expect(leaves()).toBe(0)
+    })
+
+    it('R17: where both started at once the one with the larger run yields', () => {
+      const { twins, start, tick } = copies([0, 0], ['0000000000000002', '0000000000000001'])
+      start('old', 1, 0)
+      start('young', 2, 0)
+      let nowMs = 0
+      for (; nowMs <= twinTieMs + 15_000; nowMs += recordsTickMs) tick(nowMs)
+      expect(twins.filter(({ yields }) => yields).map(twin => twin.at)).toEqual(['old'])
+    })
+
+    it('R17: whoever yields by its run is not followed by the younger one', () => {
+      const { twins, start, tick } = copies([0, 1], ['0000000000000002', '0000000000000001'])
+      start('old', 1, 0)
+      start('young', 2, 1)
+      for (let nowMs = 250; nowMs <= twinTieMs + 15_000; nowMs += recordsTickMs) tick(nowMs)
+      expect(new Set(twins.filter(({ yields }) => yields).map(twin => twin.at)).size).toBe(1)
+    })
+
+    it('R17: old records of its own that somebody repeats do not make a peer announce again and again', () => {
+      const life = { run: '00000000000000aa', startMs: 0 }
+      const records = new Records({ self, sign: signAs(self), verify, seq: 0, life })
+      records.handle({ type: 'announce', content, wallMs: 1e6 }, 0)
+      records.handle({ type: 'opened', peer: b }, 0)
+      let announced = 0
+      for (let i = 0; i < 40; i++) {
+        const past = {
+          run: i % 2 === 0 ? '00000000000000bb' : '00000000000000cc',
+          upMs: 1,
+          heard: undefined,
+          yields: false
+        }
+        const old = frame(signed(self, 500 + i, { life: past }))
+        const effects = records.handle({ type: 'frame', peer: b, frame: old }, 1 + i)
+        effects.push(...records.handle({ type: 'tick', wallMs: 1e6 + i }, 100 + i))
+        announced += effects.filter(({ type }) => type === 'persist').length
+      }
+      // For the channel that was opened, and the first past life.
+      expect(announced).toBe(1)
+    })
+
+    it('R3, R17: a past life is none, however many of its records turn up', () => {
+      const life = { run: '00000000000000aa', startMs: 0 }
+      const records = new Records({ self, sign: signAs(self), verify, seq: 0, life })
+      records.handle({ type: 'announce', content, wallMs: 10 }, 0)
+      records.handle({ type: 'opened', peer: b }, 0)
+      for (const [i, seq] of [500, 900, 1400].entries()) {
+        const past = {
+          run: '00000000000000bb',
+          upMs: 1e9,
+          heard: i === 2 ? '00000000000000cc' : undefined,
+          yields: false
+        }
+        const effects = records.handle(
+          { type: 'frame', peer: b, frame: frame(signed(self, seq, { life: past })) },
+          1 + i
+        )
+        effects.push(...records.handle({ type: 'tick', wallMs: 20 }, recordsTickMs * (i + 1)))
+        expect(types(effects)).toContain('persist')
+        expect(types(effects)).not.toContain('twin')
+        expect(records.get(self)!.seq).toBe(seq + 1)
+      }
+    })
   })
 
   it('three deciders that pass frames on agree, whichever frames are lost and however often channels break', () => {
