@@ -77,10 +77,13 @@ export type GenerationEvent =
     }
   /** A problem that does not end the answer, in one sentence: the session is kept by fewer peers than it should. */
   | { readonly event: 'warning'; readonly message: string }
+  /** The answer is complete; what the hops did for it follows with `done`. `text`: what an incomplete last character leaves. */
+  | { readonly event: 'stopped'; readonly stop: Answer['stop']; readonly text: string }
   | ({ readonly event: 'done' } & Answer)
 
 /**
- * An answer in the making. Iterate it for tokens, or `events()` for everything; either starts it, once.
+ * An answer in the making. Iterate it for tokens, or `events()` for everything; either starts it, once. Tokens end with the last
+ * one, events with what the hops did.
  * `answer` settles when it ends. @throws {SessionFailedError} and the errors of routing.
  */
 export interface Generation extends AsyncIterable<Token> {

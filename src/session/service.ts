@@ -164,7 +164,12 @@ export interface SessionOptions extends Partial<Sampling> {
 }
 
 /** A session's output with the time at which it happened: later stages of the pipe may be slow. */
-type Timed = (SessionOutput | { readonly kind: 'warning'; readonly message: string }) & { readonly atMs: number }
+type Timed = (
+  | SessionOutput
+  | { readonly kind: 'warning'; readonly message: string }
+  /** The last token has come. */
+  | { readonly kind: 'stopped'; readonly stop: Stop }
+) & { readonly atMs: number }
 
 /** An answer that was begun before. */
 export interface Begun {
@@ -218,6 +223,13 @@ export function resume(source: () => Promise<Resumption>): Generation {
   })
 }
 
+/** Reads on to the end; what fails is told by the answer. */
+async function drained(events: AsyncIterable<GenerationEvent>): Promise<void> {
+  try {
+    for await (const _ of events);
+  } catch {}
+}
+
 interface Question {
   readonly parts: SessionParts
   readonly prompt: string | Begun
@@ -259,10 +271,24 @@ function answering(source: () => Promise<Question>): Generation {
     }
   }
   async function* tokens(): AsyncGenerator<Token> {
-    for await (const event of events()) {
-      if (event.event !== 'token') continue
-      const { event: _, ...token } = event
-      yield token
+    const all = events()
+    let isComplete = false
+    try {
+      for (;;) {
+        const { value: event, done } = await all.next()
+        if (done === true) return
+        if (event.event === 'stopped') {
+          isComplete = true
+          return
+        }
+        if (event.event !== 'token') continue
+        const { event: _, ...token } = event
+        yield token
+      }
+    } finally {
+      // What the hops did is still to come, and nobody has to wait for it; whoever reads no further ends the answer.
+      if (isComplete) void drained(all)
+      else await all.return(undefined)
     }
   }
   return { events, answer, [Symbol.asyncIterator]: tokens }
@@ -321,8 +347,9 @@ function tooManyCharacters(text: string, charsMax: number): PromptTooLongError {
 /** Passes on what happens until the answer stops; the token that says so is no part of it. */
 async function* until(source: AsyncIterable<Timed>): AsyncGenerator<Timed> {
   for await (const output of source) {
-    if (output.kind === 'token' && output.stop === 'eos') continue
-    yield output
+    const stop = output.kind === 'token' ? output.stop : undefined
+    if (stop !== 'eos') yield output
+    if (stop !== undefined) yield { kind: 'stopped', stop, atMs: output.atMs }
   }
 }
 
@@ -447,6 +474,7 @@ async function* detokenize(
   let text = ''
   let firstMs = startMs
   let lastMs = startMs
+  let isStopped = false
   for await (const output of source) {
     if (output.kind === 'prompt') {
       promptIds = output.ids
@@ -465,12 +493,18 @@ async function* detokenize(
       const piece = await stream!.push([output.id], { last: output.stop === 'length', signal })
       text += piece
       yield { event: 'token', id: output.id, text: piece, position: output.position, ms }
+    } else if (output.kind === 'stopped') {
+      const rest = output.stop === 'eos' ? await stream!.push([], { last: true, signal }) : ''
+      text += rest
+      isStopped = true
+      yield { event: 'stopped', stop: output.stop, text: rest }
     } else if (output.kind === 'end') {
       const { outcome, route, exact, hops, bytesSent } = output
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       const fresh = ids.length - before
-      if (outcome.stop === 'eos' || fresh === 0) text += await stream!.push([], { last: true, signal })
+      // Of an answer that was complete before it was resumed.
+      if (!isStopped && fresh === 0) text += await stream!.push([], { last: true, signal })
       const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
       yield {
         event: 'done',

@@ -150,3 +150,43 @@ describe('what the caller asks for', () => {
     expect(driver.probes[0]!.steps).toEqual([])
   })
 })
+
+test('its tokens end with the last one, whatever the route has still to say; what the hops did comes later', async () => {
+  const world = new TestWorld()
+  await world.add('A', [{ start: 0, end: 6 }])
+  const driver = await world.add('D', [])
+  const ids = prompt(10)
+  const free = Promise.withResolvers<void>()
+  const { engine } = [...world.peers.values()][0]!.probes[0]!
+  const freeNow = engine.free.bind(engine)
+  // The stage answers Close when its cache is free, and that takes its time.
+  engine.free = async session => {
+    await free.promise
+    await freeNow(session)
+  }
+  const generation = world.generate(driver, ids, { maxTokens: 8 })
+  const tokens: number[] = []
+  for await (const token of generation) tokens.push(token.id)
+  expect(tokens).toEqual(world.expected(ids, 8))
+  let isKnown = false
+  const answer = generation.answer.then(answer => {
+    isKnown = true
+    return answer
+  })
+  await new Promise(resolve => setImmediate(resolve))
+  expect(isKnown).toBe(false)
+  free.resolve()
+  expect((await answer).hops).toHaveLength(1)
+  expect(world.cacheBytesUsed).toBe(0)
+  await world.stop()
+})
+
+test('whoever reads no further ends the answer', async () => {
+  const world = new TestWorld()
+  const driver = await world.add('A', [{ start: 0, end: 6 }])
+  const generation = world.generate(driver, prompt(10), { maxTokens: 200 })
+  for await (const token of generation) if (token.position === 12) break
+  await expect(generation.answer).rejects.toMatchObject({ name: 'SessionFailedError' })
+  expect(world.cacheBytesUsed).toBe(0)
+  await world.stop()
+})
