@@ -1,4 +1,8 @@
-/** What comments and tests cite exists, and all that is promised is cited where it is held. */
+/**
+ * The code stays tidy: files and functions keep to a size, what comments and tests cite exists (the rules of protocols
+ * are in `protocols.test.ts`), and all that is promised is cited where it is held.
+ */
+import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,6 +10,124 @@ import { describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (name: string): string => readFileSync(join(root, name), 'utf8')
+
+const fileLinesMax = 450
+/** Lines with code in them, as Biome counts them; its own bound is in `biome.json`. */
+const functionLinesMax = 70
+
+/** What is longer, why that stands, and a ceiling for it, at most fifty lines above. A ceiling only ever sinks. */
+type Exceptions = Readonly<Record<string, readonly [ceiling: number, reason: string]>>
+
+const longFiles: Exceptions = {
+  'src/limits.ts': [900, 'a list: every bound with its reason'],
+  'src/model/store.ts': [850, 'the import, the fetched shards and the folder are not yet files of their own'],
+  'src/peer/peer.ts': [900, 'wires all rooms together; the types of the API are not yet a file of their own'],
+  'src/route/place.ts': [500, 'one search: its parts share the plan that they improve'],
+  'src/route/tiling.ts': [500, 'one search over tilings and its bound'],
+  'src/session/service.ts': [830, 'driver and answer are not yet files of their own'],
+  'src/session/session.ts': [1050, 'one decider of a session; recovery and cuts are not yet files of their own'],
+  'src/stage/seat.ts': [790, 'one decider of a seat; inlet and outlet are not yet files of their own'],
+  'src/stage/stage.ts': [560, 'one decider of a stage'],
+  'src/supply/fetch.ts': [800, 'sources and their chunks are not yet files of their own'],
+  'src/swarm/host.ts': [720, 'one libp2p node: its connections, streams and what it counts'],
+  'src/swarm/records.ts': [500, 'one decider of records: who is known, what is told to whom'],
+  'src/swarm/service.ts': [860, 'the records channels and the DHT are not yet files of their own'],
+  'sim/brain.ts': [1190, 'a simulated peer does the effects of every decider'],
+  'sim/live.ts': [550, 'one run: setup, course, figures'],
+  'sim/wire.ts': [560, 'one link: every frame kind has its size'],
+  'sim/world.ts': [1320, 'one world: events, faults and the workload share its clock']
+}
+
+const longFunctions: Exceptions = {
+  'sim/main.ts command': [150, 'runs one command line: its flags checked one after the other'],
+  'sim/random-world.ts drawScenario': [100, 'draws one world: each draw uses what was drawn before'],
+  'sim/world.ts constructor': [100, 'sets up one world'],
+  'sim/world.ts fault': [150, 'one case for each kind of fault'],
+  'src/cli/demo-telling.ts personTelling': [100, 'one sentence for each kind of event'],
+  'src/cli/main.ts describeProgram': [300, 'a list: every command with its flags'],
+  'src/engine/graph.ts buildGraph': [100, 'one graph, in the order in which it computes'],
+  'src/model/llama-config.ts parseLlamaConfig': [100, 'a list: every field with its check'],
+  'src/stage/codec.ts decodeFrame': [100, 'one case for each kind of frame']
+}
+
+/** What is wrong with sizes above `max`, or with the exceptions themselves. */
+function oversized(sizes: ReadonlyMap<string, number>, max: number, exceptions: Exceptions): string[] {
+  const wrong: string[] = []
+  for (const [name, lines] of sizes) {
+    const [ceiling] = exceptions[name] ?? [max]
+    if (lines > ceiling)
+      wrong.push(`${name} has ${lines} lines, at most ${ceiling} are allowed: split it by what it does`)
+    else if (name in exceptions && lines > max && lines <= ceiling - 50) {
+      wrong.push(`${name} has shrunk to ${lines} lines: lower its ceiling of ${ceiling}`)
+    }
+  }
+  for (const name of Object.keys(exceptions)) {
+    if ((sizes.get(name) ?? 0) <= max) wrong.push(`${name} needs no exception any more: strike it off the list`)
+  }
+  return wrong
+}
+
+const sourceFiles = ['src', 'sim'].flatMap(folder => globSync(`${folder}/**/*.ts`, { cwd: root })).sort()
+
+/** Functions that Biome finds longer than its bound, as `file name`. */
+function longFunctionSizes(): Map<string, number> {
+  const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
+  const rule = '--only=complexity/noExcessiveLinesPerFunction'
+  const args = [biome, 'lint', rule, '--max-diagnostics=none', '--reporter=json', 'src', 'sim']
+  const output = execFileSync(process.execPath, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore']
+  })
+  const { diagnostics } = JSON.parse(output) as {
+    diagnostics: { message: string; location: { path: string; start: { line: number } } }[]
+  }
+  return new Map(
+    diagnostics.map(({ message, location: { path, start } }) => {
+      const line = read(path).split('\n')[start.line - 1]!
+      const name = /(?:function\*?|const)\s+([\w$]+)|([#\w$]+)\s*[(<]/.exec(line)
+      return [`${path} ${name?.[1] ?? name?.[2] ?? line.trim()}`, Number(/\((\d+)\)/.exec(message)?.[1])]
+    })
+  )
+}
+
+describe('sizes', () => {
+  it(`of files are at most ${fileLinesMax} lines`, () => {
+    const sizes = new Map(sourceFiles.map(file => [file, read(file).split('\n').length - 1]))
+    expect(sizes.size).toBeGreaterThan(100)
+    expect(oversized(sizes, fileLinesMax, longFiles)).toEqual([])
+  })
+
+  it(`of functions are at most ${functionLinesMax} lines of code`, () => {
+    expect(read('biome.json')).toContain(`"maxLines": ${functionLinesMax} `)
+    expect(oversized(longFunctionSizes(), functionLinesMax, longFunctions)).toEqual([])
+  })
+
+  it('are told apart: too long, shrunk, and passed over for nothing', () => {
+    const sizes = new Map([
+      ['short', 10],
+      ['long', 11],
+      ['known', 70],
+      ['grown', 101],
+      ['shrunk', 50],
+      ['mended', 10]
+    ])
+    const exceptions: Exceptions = {
+      known: [100, ''],
+      grown: [100, ''],
+      shrunk: [100, ''],
+      mended: [50, ''],
+      gone: [50, '']
+    }
+    expect(oversized(sizes, 10, exceptions)).toEqual([
+      'long has 11 lines, at most 10 are allowed: split it by what it does',
+      'grown has 101 lines, at most 100 are allowed: split it by what it does',
+      'shrunk has shrunk to 50 lines: lower its ceiling of 100',
+      'mended needs no exception any more: strike it off the list',
+      'gone needs no exception any more: strike it off the list'
+    ])
+  })
+})
 
 /** Numbers of the promises that a document states: list items that begin with `**P4. `. */
 function promises(markdown: string): string[] {
