@@ -47,6 +47,7 @@ import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src
 import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { judgeProbe, probeFrames } from '../src/stage/probe.ts'
 import { Stages } from '../src/stage/stage.ts'
+import { isGenuine } from '../src/stage/terms.ts'
 import { shardsProtocol } from '../src/supply/frame.ts'
 import { peerHint, type RecordContent, type StageOffer, type SwarmRecord } from '../src/swarm/record.ts'
 import { RoundTrips } from '../src/swarm/round-trips.ts'
@@ -56,6 +57,7 @@ import { signerOf, verify } from './cast.ts'
 import { HearsayMembership, type Membership, RecordsMembership } from './membership.ts'
 import type { Promises } from './promises.ts'
 import { type SessionAsk, type SessionHost, SessionRun } from './session-run.ts'
+import { Rogue, type Roguery } from './rogue.ts'
 import { SupplyRun } from './supply-run.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 import type { Disk, Weights, WeightsFile } from './weights.ts'
@@ -111,7 +113,7 @@ export interface BrainHost {
   readonly fetched: (files: readonly WeightsFile[], tookMs: number | undefined, error?: string) => void
   /** What real hidden states would add to a frame of this length. */
   readonly wireBytes: (frame: Uint8Array) => number
-  readonly lie: () => 'corrupt' | 'garble' | 'claim' | undefined
+  readonly lie: () => Lie | undefined
   /** It does nothing with what sessions of others say; its engine ends no step. */
   readonly isMute: () => boolean
   readonly isHung: () => boolean
@@ -120,6 +122,9 @@ export interface BrainHost {
   readonly told: (run: SessionRun, output: SessionOutput) => void
   readonly accused: (by: 'stage' | 'session' | 'records' | 'shard', peer: PeerId, kind: string, message: string) => void
 }
+
+/** How a peer means harm. */
+export type Lie = 'corrupt' | 'garble' | 'claim' | Roguery
 
 /** A session's cache in an engine, while the decider holds its seat. */
 interface Place {
@@ -205,6 +210,8 @@ export class Brain {
   readonly #turns = new Turns<StageEvent>(event => {
     for (const effect of this.#stages.handle(event, this.#host.nowMs())) this.#do(effect)
   })
+  /** What it does where it means harm to sessions. */
+  readonly #rogue: Rogue
   #isTicking = false
   #nextLink = 1
   #announced = ''
@@ -233,6 +240,24 @@ export class Brain {
     this.#stages = new Stages({ self: host.self, retainBytesMax: 0, verify })
     this.#planner = new Planner(host.self, host.nowMs(), this.#searches)
     this.#presence = new Presence(host.self)
+    this.#rogue = new Rogue({
+      ...host,
+      sign: signerOf(host.self),
+      model: host.shape.id,
+      tokensMax: host.toy.contextMax,
+      nextSession: () =>
+        Array.from({ length: 32 }, () => Math.floor(host.rng() * 16).toString(16)).join('') as SessionId,
+      targets: () =>
+        this.#reachable().flatMap(({ peer, stages }) =>
+          stages.flatMap(({ start, end, serving }) =>
+            serving ? [{ peer, start, end, layers: host.shape.layers }] : []
+          )
+        ),
+      roguery: () => {
+        const lie = host.lie()
+        return lie === 'steal' || lie === 'hoard' ? lie : undefined
+      }
+    })
     const membershipHost = {
       self: host.self,
       nowMs: host.nowMs,
@@ -271,6 +296,7 @@ export class Brain {
     }
     this.announce()
     const load = (): void => {
+      this.#rogue.wake()
       const now = `${this.#stages.sessions} ${this.#stages.queuedSteps}`
       if (now !== this.#announced) {
         this.#announced = now
@@ -751,6 +777,11 @@ export class Brain {
     }
     channel.handlers = {
       onFrame: bytes => {
+        if (!this.#opened.has(link) && this.#rogue.lures(channel, bytes)) {
+          this.#channels.delete(link)
+          this.#feed({ kind: 'closed', link, message: 'it was lured' })
+          return
+        }
         if (isFirst && isForDriver(bytes)) this.#driven.add(link)
         isFirst = false
         take(() => {
@@ -779,7 +810,8 @@ export class Brain {
   #noteOpen(link: LinkId, bytes: Uint8Array): void {
     try {
       const frame = decodeFrame(bytes)
-      if (frame?.kind === 'open') {
+      // What nobody has signed opens nothing.
+      if (frame?.kind === 'open' && isGenuine(frame.terms, verify)) {
         const { session, driver, epoch, keep, route } = frame.terms
         const opened = { session, epoch, keep }
         this.#opened.set(link, opened)

@@ -174,6 +174,8 @@ const faultKinds = [
   'mute',
   'hang',
   'claim',
+  'steal',
+  'hoard',
   'drain',
   'stop'
 ] as const
@@ -188,7 +190,9 @@ const lasting: ReadonlySet<FaultKind> = new Set([
   'garble',
   'mute',
   'hang',
-  'claim'
+  'claim',
+  'steal',
+  'hoard'
 ])
 
 const fault = z.strictObject({
@@ -199,8 +203,9 @@ const fault = z.strictObject({
    * `forS`. `partition`: the named peers are apart from all others for `forS`. `cut`: two peers do not hear one another
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
    * `garble`: it sends wrong bytes. `mute`: its heart beats, and it takes sessions, but does nothing with what they say for
-   * `forS`. `hang`: its engine ends no step for `forS`.
-   * `claim`: it says that it serves all layers at no cost, and answers nothing. `drain`: it announces that it goes, hands over and leaves. `stop`: it says goodbye.
+   * `forS`. `hang`: its engine ends no step for `forS`. `claim`: it says that it serves all layers at no cost, and
+   * answers nothing. `steal`: it attracts sessions, refuses them, and breaks into them. `hoard`: it opens sessions wherever there is room, and uses none. `drain`: it announces that it
+   * goes, hands over and leaves. `stop`: it says goodbye.
    * What lasts and has no `forS` lasts until the scenario's end; of two that overlap on one peer the later one counts.
    */
   kind: z.enum(faultKinds),

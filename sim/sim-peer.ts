@@ -2,7 +2,7 @@
 import type { PeerId } from '../src/base/ids.ts'
 import type { RecordContent } from '../src/swarm/record.ts'
 import type { Agenda } from './agenda.ts'
-import { Brain, type BrainHost } from './brain.ts'
+import { Brain, type BrainHost, type Lie } from './brain.ts'
 import type { Chance } from './chance.ts'
 import type { Motion } from './motion.ts'
 import type { PeerGroup } from './scenario.ts'
@@ -63,7 +63,7 @@ export class SimPeer implements Station {
   readonly #backlog: (() => void)[] = []
   slowFactor = 1
   /** How the peer lies, if it does. */
-  lie: 'corrupt' | 'garble' | 'claim' | undefined
+  lie: Lie | undefined
   /** Its heart beats, and it takes sessions, but does nothing with what they say. */
   isMute = false
   /** Its engine ends no step. */

@@ -1073,9 +1073,12 @@ export class World {
         case 'corrupt':
         case 'garble':
         case 'claim':
+        case 'steal':
+        case 'hoard':
           this.say(`${peer.name} begins to lie: ${kind}`)
           peer.lie = kind
-          this.#hasLied = true
+          // Who only means harm to sessions leaves no step that cannot be computed.
+          this.#hasLied ||= kind !== 'steal' && kind !== 'hoard'
           if (kind === 'claim') {
             peer.brain?.announceSoon()
             this.agenda.after(claimHeardMs, () => this.#checkClaims())

@@ -80,7 +80,7 @@ export const mutants: readonly Mutant[] = [
     file: session,
     original: "if (event.epoch === this.#epoch && this.#phase === 'running') this.#onToken",
     mutated: "if (this.#phase === 'running') this.#onToken",
-    from: 20,
+    from: 46,
     seeds: 25
   },
   {
@@ -150,15 +150,6 @@ export const mutants: readonly Mutant[] = [
     storm: 'full-caches',
     from: 4,
     seeds: 20
-  },
-  {
-    name: 'let an orphan take the place of an orphan',
-    file: 'src/stage/stage.ts',
-    original: "const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined",
-    mutated: "const isWanted = seat.phase !== 'closing'",
-    storm: 'orphanage',
-    from: 1,
-    seeds: 40
   },
   {
     name: 'believe every chunk',
@@ -263,6 +254,33 @@ export const mutants: readonly Mutant[] = [
     seeds: 10
   },
   {
+    name: 'believe every signature',
+    file: 'src/stage/check.ts',
+    original: 'if (isGenuine(terms, verify)) return undefined',
+    mutated: 'if (true) return undefined',
+    storm: 'thieves',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: "let anybody open the driver's end",
+    file: 'src/stage/stage.ts',
+    original: 'if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {',
+    mutated: 'if (epoch <= (driven.link?.epoch ?? -1)) {',
+    storm: 'thieves',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'have nobody give way but orphans',
+    file: 'src/stage/room.ts',
+    original: "const others = [...seats].filter(seat => seat !== wanting && seat.phase !== 'closing')",
+    mutated: 'const others = [...seats].filter(seat => seat.orphanedMs !== undefined)',
+    storm: 'hoarding',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'pass the limit of sessions',
     file: 'src/stage/stage.ts',
     original: 'if (this.#seats.size >= stageSessionsMax) {',
@@ -329,7 +347,12 @@ async function hunt(
   const draw = (seed: number) => (storm === undefined ? drawScenario(seed) : drawStorm(storm, seed))
   for (let seed = from; seed < from + seeds; seed++) {
     try {
-      new World({ scenario: draw(seed), seed }).run()
+      const scenario = draw(seed)
+      const { prompts, answered, driversLost, cancelled } = new World({ scenario, seed }).run()
+      const asked = prompts - driversLost - cancelled
+      if (answered < (scenario.watch.answeredRatioMin ?? 0) * asked) {
+        return { seed, broken: `${answered} of ${asked} prompts were answered` }
+      }
     } catch (error) {
       return { seed, broken: (error as Error).message.split('\n')[0]! }
     }

@@ -10,11 +10,12 @@ export type Storm =
   | 'late-open'
   | 'full-caches'
   | 'crowded'
-  | 'orphanage'
   | 'lying-source'
   | 'crush'
   | 'impatient'
   | 'claims'
+  | 'thieves'
+  | 'hoarding'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -100,23 +101,6 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
       forS: [2, 15]
     }
   }),
-  /**
-   * Room for a session or two, passes of seconds, and drivers that vanish: who waits for a cache while a long pass of
-   * another ends is an orphan itself by then.
-   */
-  orphanage: chance => ({
-    name: 'orphanage',
-    minutes: 3,
-    healS: 200,
-    model: { layers: 4, layerMB: 4, cacheBytesPerToken: 40_000, contextTokens: 200 },
-    peers: [
-      { name: 'p', count: 2, memoryMB: chance.between(26, 44), visitMs: 4, layerMs: 20, prefillRatio: 1 },
-      { name: 'q', count: 6, memoryMB: 1, visitMs: 4, layerMs: 6 }
-    ],
-    radio: { rateMbps: 100, delayMs: 5, jitterMs: 1 },
-    workload: [{ from: 'q', perMinute: 90, promptTokens: [80, 100], answerTokens: [10, 40], fromS: 4 }],
-    chaos: { perMinute: 40, kinds: ['partition'], who: ['q'], fromS: 8, forS: [1, 4] }
-  }),
   /** Disks are empty, and some of those who have weights give wrong ones. */
   'lying-source': () => ({
     name: 'a source that lies',
@@ -153,6 +137,37 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     radio: { rateMbps: 100, delayMs: chance.between(1, 5), jitterMs: 1 },
     workload: [{ from: 'p', perMinute: 20, promptTokens: [2, 6], answerTokens: [5, 20], fromS: 25 }],
     faults: [{ atS: 0.05, kind: 'claim', who: ['liar'], forS: 60 }]
+  }),
+  /** The fastest peer is a thief: every route leads through it, and it comes back for the sessions that go around it. */
+  thieves: chance => ({
+    name: 'thieves',
+    minutes: 1.2,
+    healS: 100,
+    model: { layers: 4, layerMB: 10, contextTokens: 96 },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 4, memoryMB: chance.between(24, 30), visitMs: 1, layerMs: 3 },
+      { name: 'thief', count: 2, memoryMB: 24, visitMs: 0.2, layerMs: 0.5 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(1, 10), jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 40, promptTokens: [4, 20], answerTokens: [30, 60], fromS: 12 }],
+    faults: [{ atS: 14, kind: 'steal', who: ['thief'], forS: 50 }]
+  }),
+  /** A member without stages opens sessions at everybody's and uses none, while others want answers. */
+  hoarding: chance => ({
+    name: 'hoarding',
+    minutes: 1.5,
+    healS: 150,
+    model: { layers: 4, layerMB: 4, cacheBytesPerToken: 40_000, contextTokens: 200 },
+    peers: [
+      { name: 'p', count: 2, memoryMB: chance.between(30, 36), visitMs: 1, layerMs: 2 },
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'hoarder', count: 1, memoryMB: 1, visitMs: 1, layerMs: 1 }
+    ],
+    radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 12, promptTokens: [20, 40], answerTokens: [20, 40], fromS: 14 }],
+    faults: [{ atS: 10, kind: 'hoard', who: ['hoarder'], forS: 75 }],
+    watch: { answeredRatioMin: 0.8 }
   }),
   /** More sessions at once than a peer takes. */
   crush: () => ({
