@@ -34,6 +34,7 @@ const longFiles: Exceptions = {
   'src/swarm/service.ts': [860, 'the records channels and the DHT are not yet files of their own'],
   'sim/brain.ts': [1190, 'a simulated peer does the effects of every decider'],
   'sim/live.ts': [550, 'one run: setup, course, figures'],
+  'sim/scenario.ts': [500, 'a list: every field of a scenario with its check'],
   'sim/wire.ts': [560, 'one link: every frame kind has its size'],
   'sim/world.ts': [1320, 'one world: events, faults and the workload share its clock']
 }
@@ -164,5 +165,16 @@ describe('promises', () => {
 
   it('are read from list items alone', () => {
     expect(promises('P1. no\n- **P2. Yes.** as P3. says\n```\n- **P4. no\n```\n- **P10. Yes.**')).toEqual(['P2', 'P10'])
+  })
+})
+
+describe('skipped tests', () => {
+  it('say why, where the totals can tell it', () => {
+    const silent = globSync('test/**/*.test.ts', { cwd: root }).filter(file =>
+      /\.(?:skipIf|runIf|todo)\(|\b(?:it|test|describe)\.skip\b|\.skip\(\)/.test(read(file))
+    )
+    // This file and the one of the totals speak of them.
+    const others = silent.filter(file => !['test/tidy.test.ts', 'test/totals.test.ts'].includes(file))
+    expect(others, 'use needs() of test/needs.ts, or context.skip with a reason').toEqual([])
   })
 })

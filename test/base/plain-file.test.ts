@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readPlainFile, readPlainText } from '../../src/base/plain-file.ts'
 import { readKeyFile } from '../../src/keep/key-file.ts'
+import { needs, whyNoLinux } from '../needs.ts'
 
 let dir = ''
 beforeEach(async () => {
@@ -25,15 +26,12 @@ test.each([0, 1, 4095, 4096, 4097, 100_000])(
   }
 )
 
-test.skipIf(process.platform !== 'linux')(
-  'a file that claims to be empty is read, and bounded, all the same',
-  async () => {
-    const file = '/proc/self/limits'
-    const text = await readFile(file, 'utf8')
-    expect(await readPlainText(file, 100_000)).toBe(text)
-    await expect(readPlainFile(file, 100)).rejects.toThrow('it has more than the 100 bytes that are taken')
-  }
-)
+test('a file that claims to be empty is read, and bounded, all the same', needs(whyNoLinux), async () => {
+  const file = '/proc/self/limits'
+  const text = await readFile(file, 'utf8')
+  expect(await readPlainText(file, 100_000)).toBe(text)
+  await expect(readPlainFile(file, 100)).rejects.toThrow('it has more than the 100 bytes that are taken')
+})
 
 test('what is no regular file is refused at once, without waiting for anybody', async () => {
   const fifo = join(dir, 'fifo')

@@ -10,6 +10,7 @@ import { openDataDir } from '../../src/swarm/data-dir.ts'
 import { loadIdentity } from '../../src/swarm/identity.ts'
 import { initSwarm, readSwarmFile } from '../../src/swarm/swarm-file.ts'
 import { Tmpfs, whyNoTmpfs } from '../lab/tmpfs.ts'
+import { needs, whyNoPermissions } from '../needs.ts'
 
 let dir: string
 beforeEach(async () => {
@@ -83,8 +84,7 @@ describe('what a power cut or a full disk left empty', () => {
   })
 })
 
-const reason = whyNoTmpfs()
-describe.skipIf(reason !== undefined)(`a disk that is full${reason === undefined ? '' : ` (${reason})`}`, () => {
+describe('a disk that is full', needs(whyNoTmpfs()), () => {
   let disk: Tmpfs
   beforeEach(() => {
     disk = new Tmpfs(256 << 10)
@@ -133,7 +133,7 @@ describe.skipIf(reason !== undefined)(`a disk that is full${reason === undefined
   })
 })
 
-it.skipIf(process.getuid?.() === 0)('a folder without permission is said as such', async () => {
+it('a folder without permission is said as such', needs(whyNoPermissions), async () => {
   await chmod(dir, 0o500)
   await expect(loadIdentity(dir)).rejects.toThrow('permission is denied')
   await chmod(dir, 0o700)

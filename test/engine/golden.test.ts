@@ -1,8 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { cutEngines, greedy, sessionId, through } from './pipeline.ts'
 import { llama2cModel, stories260kDirectory } from './synthetic-model.ts'
+import { needs } from '../needs.ts'
+import { whyNoStories260k } from '../model/stories260k.ts'
 
 interface Golden {
   readonly cases: readonly {
@@ -13,10 +15,10 @@ interface Golden {
 }
 
 const checkpoint = path.join(stories260kDirectory, 'stories260K.bin')
-const present = existsSync(checkpoint)
+const present = whyNoStories260k === undefined
 
-// Skipped where the checkpoint is not beside the repository: it is not part of it.
-describe.skipIf(!present)('stories260K in float32 gives the token ids of llama2.c', { timeout: 120_000 }, () => {
+const title = 'stories260K in float32 gives the token ids of llama2.c'
+describe(title, { timeout: 120_000, ...needs(whyNoStories260k) }, () => {
   const model = present ? llama2cModel(checkpoint, 'f32') : undefined
   const golden = present
     ? (JSON.parse(readFileSync(path.join(stories260kDirectory, 'golden.json'), 'utf8')) as Golden)

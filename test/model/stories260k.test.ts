@@ -4,10 +4,11 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StoredModel } from '../../src/model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
+import { needs } from '../needs.ts'
 import { generateGreedy } from './reference.ts'
-import { goldenCases, makeStories260k, stories260kAbsent } from './stories260k.ts'
+import { goldenCases, makeStories260k, whyNoStories260k } from './stories260k.ts'
 
-describe.skipIf(stories260kAbsent !== false)(`stories260k ${stories260kAbsent || ''}`, () => {
+describe('stories260k', needs(whyNoStories260k), () => {
   let dir: string
   let model: StoredModel
   let tokenizer: ModelTokenizer

@@ -8,10 +8,10 @@ import { type ModelStore, openStore, type StoredModel } from '../../src/model/st
 
 const folder = path.join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'stories260k')
 
-/** Why a test that needs the data is skipped, or false. */
-export const stories260kAbsent: string | false = existsSync(path.join(folder, 'stories260K.bin'))
-  ? false
-  : `${folder} is not there`
+/** Why a test that needs the data is skipped. */
+export const whyNoStories260k = existsSync(path.join(folder, 'stories260K.bin'))
+  ? undefined
+  : 'stories260K is not beside the repository, in ../shared/data/stories260k'
 
 export interface GoldenCase {
   readonly prompt: string
@@ -31,7 +31,7 @@ export async function makeStories260k(
   dir: string,
   { weights = 'f32', edge = 'f32' }: { weights?: WeightType; edge?: EdgeType } = {}
 ): Promise<{ store: ModelStore; model: StoredModel } | undefined> {
-  if (stories260kAbsent !== false) return undefined
+  if (whyNoStories260k !== undefined) return undefined
   const { config, source } = readCheckpoint(readFileSync(path.join(folder, 'stories260K.bin')))
   const pieces = readTokenizer(readFileSync(path.join(folder, 'tok512.bin')), config.vocab)
   const store = await openStore({ own: dir })
@@ -57,6 +57,6 @@ export async function makeStories260k(
 
 /** llama2.c's greedy continuations; empty when the data is not there. */
 export function goldenCases(): GoldenCase[] {
-  if (stories260kAbsent !== false) return []
+  if (whyNoStories260k !== undefined) return []
   return (JSON.parse(readFileSync(path.join(folder, 'golden.json'), 'utf8')) as { cases: GoldenCase[] }).cases
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createPeer, initSwarm, type Peer } from '../../src/index.ts'
 import { Tmpfs, whyNoTmpfs } from '../lab/tmpfs.ts'
+import { needs } from '../needs.ts'
 
-const reason = whyNoTmpfs()
 const within = (): AbortSignal => AbortSignal.timeout(30_000)
 
 async function until(what: string, holds: () => boolean): Promise<void> {
@@ -23,7 +23,7 @@ async function ask(peer: Peer): Promise<readonly number[]> {
   return ids
 }
 
-describe.skipIf(reason !== undefined)(`a disk that fills${reason === undefined ? '' : ` (${reason})`}`, () => {
+describe('a disk that fills', needs(whyNoTmpfs()), () => {
   it('while its peer serves: it asks and is asked as before, says what it cannot keep, and keeps it later', async () => {
     const root = await mkdtemp(join(tmpdir(), 'skein-full-'))
     const disk = new Tmpfs(4 << 20)

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createPeer, type Peer, type Range, type SwarmConfig } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
-import { goldenCases, makeStories260k, stories260kAbsent } from '../model/stories260k.ts'
+import { goldenCases, makeStories260k, whyNoStories260k } from '../model/stories260k.ts'
+import { needs } from '../needs.ts'
 
 const peers: Peer[] = []
 const folders: string[] = []
@@ -36,7 +37,7 @@ async function start(swarm: SwarmConfig, layers: Range): Promise<Peer> {
   return peer
 }
 
-describe.skipIf(stories260kAbsent)('peers that share stories260K in float32', { timeout: 120_000 }, () => {
+describe('peers that share stories260K in float32', { timeout: 120_000, ...needs(whyNoStories260k) }, () => {
   it.each([[[0, 5]], [[0, 2, 5]], [[0, 1, 3, 5]]])("give llama2.c's tokens when cut at %j", async cuts => {
     const swarm = newSwarm('golden')
     for (const [i, end] of cuts.slice(1).entries()) await start(swarm, { start: cuts[i]!, end })

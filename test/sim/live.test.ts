@@ -13,6 +13,7 @@ import { liveBudgets, whyNotLive } from '../../sim/live-plan.ts'
 import { main } from '../../sim/main.ts'
 import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
 import { World, type WorldCourse } from '../../sim/world.ts'
+import { needs, whyNotBuilt } from '../needs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-sim-live-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -37,11 +38,11 @@ async function run(...args: string[]): Promise<{ readonly code: number; readonly
 }
 
 describe('a live run', () => {
-  const reason = existsSync(builtFile) ? undefined : 'dist is missing: npm test builds it'
   vi.setConfig({ testTimeout: 280_000 })
 
-  test.skipIf(reason !== undefined)(
-    `compares three real peers with simulated ones, and leaves nothing behind${reason === undefined ? '' : ` (skipped: ${reason})`}`,
+  test(
+    'compares three real peers with simulated ones, and leaves nothing behind',
+    needs(whyNotBuilt(builtFile)),
     async () => {
       const path = join(folder, 'small.json')
       writeFileSync(path, JSON.stringify(small))

@@ -11,6 +11,7 @@ import { readBattery, readHardware } from '../../src/swarm/hardware.ts'
 import { loadIdentity, verifySignature } from '../../src/swarm/identity.ts'
 import { SeqFile } from '../../src/swarm/seq-file.ts'
 import { initSwarm, parseSwarm, readSwarmFile, swarmSecret, swarmTag } from '../../src/swarm/swarm-file.ts'
+import { needs, whyNoLinux, whyNoPermissions } from '../needs.ts'
 
 let dir: string
 beforeEach(async () => {
@@ -97,14 +98,14 @@ describe('the data directory', () => {
     await expect(openDataDir(dir)).rejects.toMatchObject({ name: 'DataDirectoryError' })
   })
 
-  it.skipIf(process.platform !== 'linux')('where none can be made is refused, not tried for ever', async () => {
+  it('where none can be made is refused, not tried for ever', needs(whyNoLinux), async () => {
     // What is there and says that it is not: /proc, as an automounter without its disk.
     for (const path of ['/proc/skein', '/proc/skein/deep']) {
       await expect(openDataDir(path)).rejects.toThrow(`${path} cannot be made: ENOENT`)
     }
   })
 
-  it.skipIf(process.getuid?.() === 0)('that cannot be written is refused as such', async () => {
+  it('that cannot be written is refused as such', needs(whyNoPermissions), async () => {
     await chmod(dir, 0o500)
     await expect(openDataDir(dir)).rejects.toThrow(`${dir} cannot be written: EACCES`)
     await chmod(dir, 0o700)

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { whyNoNamespaces } from '../lab/namespaces.ts'
+import { needs } from '../needs.ts'
 import type { LabInit, LabPeer } from './mdns-lab.ts'
 
 const run = promisify(execFile)
@@ -84,7 +85,6 @@ describe('multicast DNS', { timeout: 70_000 }, () => {
 })
 
 describe('multicast DNS on machines of their own', { timeout: 70_000 }, () => {
-  const reason = whyNoNamespaces()
   const only = (a: string | null, b: string | null): LabInit => ({ links: [['a', 'b', a, b]], meet: { a: 1, b: 1 } })
   const cases: [string, LabInit, RegExp][] = [
     ['with link-local IPv4 addresses only', only('169.254.10.1/16', '169.254.10.2/16'), /^\/ip4\/169\.254\.10\./],
@@ -104,7 +104,7 @@ describe('multicast DNS on machines of their own', { timeout: 70_000 }, () => {
       /^\/ip4\/10\.0\.|^\/ip6\/fe80:/
     ]
   ]
-  it.skipIf(reason !== undefined).each(cases)('finds others %s', async (_name, init, announced) => {
+  it.each(cases)('finds others %s', needs(whyNoNamespaces()), async (_name, init, announced) => {
     const args = ['--experimental-transform-types', '--no-warnings', file('mdns-lab.ts'), JSON.stringify(init)]
     const { stdout } = await run(process.execPath, args, { timeout: 60_000 })
     const peers = JSON.parse(stdout) as Record<string, LabPeer>
