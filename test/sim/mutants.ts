@@ -111,7 +111,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'accept an old record',
     file: 'src/swarm/records.ts',
-    original: 'if (seq <= (this.#marks.get(peer) ?? -1)) return []',
+    original: 'if (seq <= (this.#marks.get(peer) ?? -1)) return isOwn ? this.#heardOwnAgain(unverified, nowMs) : []',
     mutated: '',
     from: 1,
     seeds: 25
