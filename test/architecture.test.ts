@@ -53,7 +53,7 @@ const doers = [
   /^src\/base\/plain-file\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
-  /^src\/model\/(store|library|thread|tokenizer-worker|hash-worker)\.ts$/,
+  /^src\/model\/(store|store-files|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(host|noise|yamux|channel|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store)\.ts$/,
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,

@@ -20,7 +20,8 @@ import {
   type WeightType
 } from './manifest.ts'
 import { blocksPerRow, firstNonFinite, quantise4, quantise8, transpose } from './quantise.ts'
-import type { ModelStore, PendingFile, StoredModel } from './store.ts'
+import type { PendingFile } from './addition.ts'
+import type { ModelStore, StoredModel } from './store.ts'
 
 /** The tensors of a llama-family decoder before anything is stacked, turned or quantised. */
 export type SourceTensor =

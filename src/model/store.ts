@@ -9,45 +9,28 @@
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
 import { randomBytes } from 'node:crypto'
-import type { Stats } from 'node:fs'
-import {
-  type FileHandle,
-  copyFile,
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile
-} from 'node:fs/promises'
+import { copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { ModelId, ShardId } from '../base/ids.ts'
-import { readPlainFile } from '../base/plain-file.ts'
+import type { ModelId } from '../base/ids.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import {
   AmbiguousModelError,
   CorruptShardError,
   ImportError,
+  InvalidManifestError,
   InvalidOptionError,
   UnknownModelError
 } from '../errors.ts'
-import { InvalidManifestError } from '../errors.ts'
-import { chunkBytes, manifestBytesMax } from '../limits.ts'
-import { ChunkSet, chunkCount, chunkLength, digestOf, sameBytes } from './chunks.ts'
+import { chunkBytes } from '../limits.ts'
+import { Addition } from './addition.ts'
+import { chunkLength } from './chunks.ts'
 import { Hashing } from './hash-service.ts'
-import {
-  decodeManifest,
-  encodeManifest,
-  type Manifest,
-  modelId,
-  type ShardEntry,
-  shardName,
-  stageShards
-} from './manifest.ts'
-import { meantBy, nameWithId } from './names.ts'
+import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
+import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
+import { corrupt, files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
+import { nameWithId } from './names.ts'
+import { openPartial, type PartialFile } from './partial-file.ts'
+import { hasSize, makeFolder, manifestBytes, names, readFully, stateOf } from './store-files.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
@@ -74,28 +57,6 @@ export interface RemovedModel {
   /** Why no file was removed yet: manifests here that cannot be read, and might list any of them. */
   readonly unreadable: readonly string[]
 }
-
-/** A file that was written whole and checked: its place and what it holds. */
-export interface StoredFile {
-  readonly path: string
-  readonly bytes: number
-  readonly sha256: ShardId
-  /** Digest of its chunk list (`chunks.ts`). */
-  readonly chunks: string
-}
-
-/** A file of the model with what messages call it. */
-interface NamedFile {
-  readonly label: string
-  readonly bytes: number
-  readonly sha256: string
-  readonly chunks: string
-}
-
-const temporaryPrefix = '.writing-'
-/** A list of the files that a running import has added, or that a removal takes, one digest a line. */
-const journalPrefix = '.importing-'
-const partialPrefix = '.partial-'
 
 /**
  * Opens a store. Removes what an interrupted write of a process that is gone has left.
@@ -127,19 +88,7 @@ export class ModelStore {
    * and what had come of files that no model here lists any more.
    */
   async sweep(): Promise<void> {
-    const folder = path.join(this.own, 'shards')
-    for (const name of await names(folder)) {
-      const prefix = [temporaryPrefix, journalPrefix].find(prefix => name.startsWith(prefix))
-      if (prefix === undefined || running(Number(name.slice(prefix.length).split('-')[0]))) continue
-      const file = path.join(folder, name)
-      if (prefix === journalPrefix) {
-        const digests = (await readFile(file, 'utf8')).split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
-        if ((await this.#removeUnlisted(digests)).unreadable.length > 0) continue
-      }
-      await rm(file, { force: true })
-    }
-    const partial = (await names(folder)).filter(name => name.startsWith(partialPrefix))
-    await this.#removeUnlisted(partial.map(name => name.slice(partialPrefix.length)))
+    await sweep(this)
   }
 
   /**
@@ -313,28 +262,13 @@ export class ModelStore {
    * Opens what has come of a file, or begins it: with the bytes of a damaged file of that digest where there is one,
    * as most of its chunks are right. One process at a time writes it.
    */
-  async openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<PartialFile> {
-    const shards = path.join(this.own, 'shards')
-    await makeFolder(shards)
-    const partial = path.join(shards, `${partialPrefix}${file.sha256}`)
-    let begun = (await stat(partial).catch(() => undefined)) !== undefined
-    if (!begun) {
-      // Copied, not renamed: an engine may have the damaged file mapped.
-      for (const folder of this.#folders) {
-        const damaged = path.join(folder, 'shards', file.sha256)
-        if (!(await hasSize(damaged, file))) continue
-        await copyFile(damaged, partial)
-        begun = true
-      }
-    }
-    // Opening for appending makes the file, but writes at an offset need it open for updating.
-    await (await open(partial, 'a')).close()
-    const handle = await open(partial, 'r+')
-    await handle.truncate(file.bytes)
-    const final = path.join(shards, file.sha256)
-    return new PartialFile(handle, this.#hashing, partial, final, file, begun, state =>
-      this.#digests.set(state, file.sha256)
-    )
+  openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<PartialFile> {
+    return openPartial(file, {
+      own: path.join(this.own, 'shards'),
+      folders: this.#folders.map(folder => path.join(folder, 'shards')),
+      hashing: this.#hashing,
+      onVerified: state => this.#digests.set(state, file.sha256)
+    })
   }
 
   /**
@@ -379,7 +313,7 @@ export class ModelStore {
       this.#hashing,
       journal,
       () => this.#temporary(),
-      async digests => void (await this.#removeUnlisted(digests))
+      async digests => void (await removeUnlisted(this, digests))
     )
   }
 
@@ -438,38 +372,9 @@ export class ModelStore {
     // then a file may stay behind, but room can be made.
     await writeFile(journal, `${digests.join('\n')}\n`, { flag: 'wx' }).catch(() => {})
     await rm(path.join(this.own, 'manifests', `${id}.json`), { force: true })
-    const removed = await this.#removeUnlisted(digests)
+    const removed = await removeUnlisted(this, digests)
     if (removed.unreadable.length === 0) await rm(journal, { force: true })
     return { id, name: manifest.name, ...removed }
-  }
-
-  /**
-   * Removes those of the given files that no own model lists. Nothing while there is a manifest that cannot be
-   * read: it may be a newer Skein's, and list any of them.
-   */
-  async #removeUnlisted(digests: readonly string[]): Promise<Pick<RemovedModel, 'bytesFreed' | 'unreadable'>> {
-    const unreadable: string[] = []
-    const models = await this.list({ onBroken: ({ message }) => unreadable.push(message) })
-    let bytesFreed = 0
-    if (unreadable.length > 0) return { bytesFreed, unreadable }
-    const kept = new Set(
-      models
-        .filter(({ shipped }) => !shipped)
-        .flatMap(files)
-        .map(file => file.sha256)
-    )
-    for (const sha256 of digests) {
-      if (kept.has(sha256)) continue
-      for (const name of [sha256, `${partialPrefix}${sha256}`]) {
-        const file = path.join(this.own, 'shards', name)
-        const found = await stat(file).catch(() => undefined)
-        if (found === undefined) continue
-        await rm(file, { force: true })
-        // A link to a file of another folder frees nothing; of a file that is still coming, only what has come.
-        if (found.nlink === 1) bytesFreed += Math.min(found.size, 512 * found.blocks)
-      }
-    }
-    return { bytesFreed, unreadable }
   }
 
   async #find(file: { readonly sha256: string; readonly bytes: number }): Promise<string | undefined> {
@@ -538,294 +443,5 @@ export class ModelStore {
 
   #temporary(): string {
     return path.join(this.own, 'shards', `${temporaryPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
-  }
-}
-
-/**
- * The files of one model on their way in. A journal beside them lists what is new, so that a process that opens
- * the store later can clear up after one that was killed.
- */
-export class Addition {
-  readonly #journal: FileHandle
-  readonly #hashing: Hashing
-  readonly #file: string
-  readonly #temporary: () => string
-  readonly #removeUnlisted: (digests: readonly string[]) => Promise<void>
-  readonly #added: string[] = []
-
-  constructor(
-    journal: FileHandle,
-    hashing: Hashing,
-    file: string,
-    temporary: () => string,
-    removeUnlisted: (digests: readonly string[]) => Promise<void>
-  ) {
-    this.#journal = journal
-    this.#hashing = hashing
-    this.#file = file
-    this.#temporary = temporary
-    this.#removeUnlisted = removeUnlisted
-  }
-
-  /** Makes a file of known size to be written at any offset; it has no final name until `finish`. */
-  async create(bytes: number): Promise<PendingFile> {
-    const temporary = this.#temporary()
-    const handle = await open(temporary, 'wx+')
-    try {
-      await handle.truncate(bytes)
-    } catch (err) {
-      await handle.close()
-      await rm(temporary, { force: true })
-      throw err
-    }
-    return new PendingFile(handle, this.#hashing, temporary, bytes, async sha256 => {
-      // Written before the file gets its name: a journal may list a file that never came, but not miss one.
-      this.#added.push(sha256)
-      await this.#journal.write(`${sha256}\n`)
-    })
-  }
-
-  /** Puts bytes under their digest. */
-  async putBytes(bytes: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredFile> {
-    const file = await this.create(bytes.length)
-    try {
-      await file.write(bytes, 0)
-      return await file.finish({ signal })
-    } catch (err) {
-      await file.discard()
-      throw err
-    }
-  }
-
-  /** Keeps everything: the manifest that lists it has been put. */
-  async commit(): Promise<void> {
-    await this.#journal.close()
-    await rm(this.#file, { force: true })
-  }
-
-  /** Removes what was new, but for what another model has come to list. */
-  async rollBack(): Promise<void> {
-    await this.#removeUnlisted(this.#added)
-    await this.commit()
-  }
-}
-
-/** A file being written. Ends with `finish` or `discard`. */
-export class PendingFile {
-  readonly #handle: FileHandle
-  readonly #hashing: Hashing
-  readonly #temporary: string
-  readonly #bytes: number
-  readonly #onNew: (sha256: ShardId) => Promise<void>
-  #open = true
-
-  constructor(
-    handle: FileHandle,
-    hashing: Hashing,
-    temporary: string,
-    bytes: number,
-    onNew: (sha256: ShardId) => Promise<void>
-  ) {
-    this.#handle = handle
-    this.#hashing = hashing
-    this.#temporary = temporary
-    this.#bytes = bytes
-    this.#onNew = onNew
-  }
-
-  /** Writes bytes at an offset; what is never written is zero. */
-  async write(bytes: Uint8Array, offset: number): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
-      done += bytesWritten
-    }
-  }
-
-  /**
-   * Reads the file back for its digest, syncs it and gives it that name. Replaces a file of that name: whatever
-   * that one has become, this one is right, and whoever has mapped the old one keeps it.
-   *
-   * @throws {CorruptShardError} when `expected` is given and not met
-   */
-  async finish({ signal, expected }: { signal: AbortSignal; expected?: ShardId }): Promise<StoredFile> {
-    const { sha256, chunks } = await this.#hashing.chunks(this.#temporary, { signal })
-    if (expected !== undefined && sha256 !== expected) {
-      throw new CorruptShardError(`received bytes have the SHA-256 ${sha256}, the manifest says ${expected}`)
-    }
-    await this.#handle.sync()
-    this.#open = false
-    await this.#handle.close()
-    const file = path.join(path.dirname(this.#temporary), sha256)
-    if ((await stat(file).catch(() => undefined)) === undefined) await this.#onNew(sha256)
-    await rename(this.#temporary, file)
-    return { path: file, bytes: this.#bytes, sha256, chunks }
-  }
-
-  /** Removes the file; nothing after `finish`. */
-  async discard(): Promise<void> {
-    if (this.#open) {
-      this.#open = false
-      await this.#handle.close()
-    }
-    await rm(this.#temporary, { force: true })
-  }
-}
-
-/** A file that comes in chunks, in any order. Ends with `finish` or `close`; after `close` it can be opened again. */
-export class PartialFile {
-  readonly #handle: FileHandle
-  readonly #hashing: Hashing
-  readonly #partial: string
-  readonly #final: string
-  readonly #file: { readonly bytes: number; readonly sha256: string }
-  /** There were bytes of it when it was opened. */
-  readonly #begun: boolean
-  readonly #onVerified: (state: string) => void
-
-  constructor(
-    handle: FileHandle,
-    hashing: Hashing,
-    partial: string,
-    final: string,
-    file: { readonly bytes: number; readonly sha256: string },
-    begun: boolean,
-    onVerified: (state: string) => void
-  ) {
-    this.#handle = handle
-    this.#hashing = hashing
-    this.#partial = partial
-    this.#final = final
-    this.#file = file
-    this.#begun = begun
-    this.#onVerified = onVerified
-  }
-
-  /** Which chunks have the digest that the list gives: reads the file whole, so that no other record can be wrong. */
-  async scan(list: Uint8Array, { signal }: { signal: AbortSignal }): Promise<ChunkSet> {
-    const set = new ChunkSet(chunkCount(this.#file.bytes))
-    if (!this.#begun) return set
-    const found = await this.#hashing.chunks(this.#partial, { signal })
-    for (let chunk = 0; chunk < set.chunks; chunk++) {
-      if (sameBytes(digestOf(found.list, chunk), digestOf(list, chunk))) set.add(chunk)
-    }
-    return set
-  }
-
-  async read(chunk: number): Promise<Uint8Array> {
-    return readFully(this.#handle, chunk * chunkBytes, chunkLength(this.#file.bytes, chunk))
-  }
-
-  async write(chunk: number, bytes: Uint8Array): Promise<void> {
-    const offset = chunk * chunkBytes
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
-      done += bytesWritten
-    }
-  }
-
-  /**
-   * Reads it back for its digest, syncs it and gives it its name, in the place of a damaged file of that name.
-   *
-   * @throws {CorruptShardError} when the digest is another: then the manifest contradicts itself
-   */
-  async finish({ signal }: { signal: AbortSignal }): Promise<void> {
-    const sha256 = await this.#hashing.whole(this.#partial, { signal })
-    if (sha256 !== this.#file.sha256) {
-      throw new CorruptShardError(
-        `every chunk of ${this.#file.sha256} has its digest, but the whole has ${sha256}: the manifest contradicts itself`
-      )
-    }
-    await this.#handle.sync()
-    await this.#handle.close()
-    await rename(this.#partial, this.#final)
-    await syncPath(path.dirname(this.#final))
-    // What was just read whole need not be read again before it is used, as long as it does not change.
-    this.#onVerified(stateOf(this.#final, await stat(this.#final)))
-  }
-
-  /** Keeps what has come. */
-  async close(): Promise<void> {
-    await this.#handle.close()
-  }
-}
-
-/** @throws {InvalidManifestError} when it cannot be one; the file system's error when it cannot be read */
-async function manifestBytes(file: string): Promise<Uint8Array> {
-  try {
-    return await readPlainFile(file, manifestBytesMax)
-  } catch (err) {
-    if ((err as NodeJS.ErrnoException).code !== undefined) throw err
-    throw new InvalidManifestError(`${file} is no manifest: ${(err as Error).message}`)
-  }
-}
-
-function namedShard(shard: ShardEntry): NamedFile {
-  const { bytes, sha256, chunks } = shard
-  return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
-}
-
-function meant(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
-  const named = models.map(model => ({ id: model.id, name: model.manifest.name, model }))
-  return meantBy(nameOrId, named).map(({ model }) => model)
-}
-
-/** What changes when a file does. */
-function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {
-  return [file, size, mtimeMs, ctimeMs, ino].join(' ')
-}
-
-function namedTokenizer({ manifest }: StoredModel): NamedFile {
-  return { label: 'tokenizer', ...manifest.tokenizer }
-}
-
-function files(model: StoredModel): NamedFile[] {
-  return [...model.manifest.shards.map(namedShard), namedTokenizer(model)]
-}
-
-function corrupt(model: StoredModel, file: NamedFile, at: string, actual: string): CorruptShardError {
-  return new CorruptShardError(
-    `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
-  )
-}
-
-/** Reads exactly so many bytes. @throws when the file ends before. */
-async function readFully(
-  handle: FileHandle,
-  offset: number,
-  bytes: number,
-  into: Uint8Array = new Uint8Array(bytes)
-): Promise<Uint8Array> {
-  for (let done = 0; done < bytes; ) {
-    const { bytesRead } = await handle.read(into, done, bytes - done, offset + done)
-    if (bytesRead === 0) throw new CorruptShardError(`a file ended at ${offset + done} while it was read`)
-    done += bytesRead
-  }
-  return into.subarray(0, bytes)
-}
-
-/** Makes a folder and those above it: the first may be the data directory, which is its owner's alone. */
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-}
-
-/** Names in a folder; none when the folder is not there. */
-async function names(folder: string): Promise<string[]> {
-  return readdir(folder).catch((err: NodeJS.ErrnoException) => {
-    if (err.code === 'ENOENT') return []
-    throw err
-  })
-}
-
-async function hasSize(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
-  const found = await stat(file).catch(() => undefined)
-  return found?.isFile() === true && found.size === bytes
-}
-
-function running(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (err) {
-    return (err as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -1,0 +1,75 @@
+/** What an import, a removal or a fetch that was cut short has left in a store, and how it is cleared up. */
+import { readFile, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { files } from './named-files.ts'
+import type { ModelStore, RemovedModel } from './store.ts'
+import { names } from './store-files.ts'
+
+export const temporaryPrefix = '.writing-'
+/** A list of the files that a running import has added, or that a removal takes, one digest a line. */
+export const journalPrefix = '.importing-'
+export const partialPrefix = '.partial-'
+
+/**
+ * Removes what processes that no longer run have left: half-written files, all files of a half-done import or removal,
+ * and what had come of files that no model here lists any more.
+ */
+export async function sweep(store: ModelStore): Promise<void> {
+  const folder = path.join(store.own, 'shards')
+  for (const name of await names(folder)) {
+    const prefix = [temporaryPrefix, journalPrefix].find(prefix => name.startsWith(prefix))
+    if (prefix === undefined || running(Number(name.slice(prefix.length).split('-')[0]))) continue
+    const file = path.join(folder, name)
+    if (prefix === journalPrefix) {
+      const digests = (await readFile(file, 'utf8')).split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
+      if ((await removeUnlisted(store, digests)).unreadable.length > 0) continue
+    }
+    await rm(file, { force: true })
+  }
+  const partial = (await names(folder)).filter(name => name.startsWith(partialPrefix))
+  await removeUnlisted(
+    store,
+    partial.map(name => name.slice(partialPrefix.length))
+  )
+}
+
+/**
+ * Removes those of the given files that no own model lists. Nothing while there is a manifest that cannot be
+ * read: it may be a newer Skein's, and list any of them.
+ */
+export async function removeUnlisted(
+  store: ModelStore,
+  digests: readonly string[]
+): Promise<Pick<RemovedModel, 'bytesFreed' | 'unreadable'>> {
+  const unreadable: string[] = []
+  const models = await store.list({ onBroken: ({ message }) => unreadable.push(message) })
+  let bytesFreed = 0
+  if (unreadable.length > 0) return { bytesFreed, unreadable }
+  const kept = new Set(
+    models
+      .filter(({ shipped }) => !shipped)
+      .flatMap(files)
+      .map(file => file.sha256)
+  )
+  for (const sha256 of digests) {
+    if (kept.has(sha256)) continue
+    for (const name of [sha256, `${partialPrefix}${sha256}`]) {
+      const file = path.join(store.own, 'shards', name)
+      const found = await stat(file).catch(() => undefined)
+      if (found === undefined) continue
+      await rm(file, { force: true })
+      // A link to a file of another folder frees nothing; of a file that is still coming, only what has come.
+      if (found.nlink === 1) bytesFreed += Math.min(found.size, 512 * found.blocks)
+    }
+  }
+  return { bytesFreed, unreadable }
+}
+
+function running(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

@@ -1,0 +1,38 @@
+/** Models and their files by name: what people call a model, and what messages call its files. */
+import { CorruptShardError } from '../errors.ts'
+import { type ShardEntry, shardName } from './manifest.ts'
+import { meantBy } from './names.ts'
+import type { StoredModel } from './store.ts'
+
+/** A file of the model with what messages call it. */
+export interface NamedFile {
+  readonly label: string
+  readonly bytes: number
+  readonly sha256: string
+  readonly chunks: string
+}
+
+export function namedShard(shard: ShardEntry): NamedFile {
+  const { bytes, sha256, chunks } = shard
+  return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
+}
+
+export function namedTokenizer({ manifest }: StoredModel): NamedFile {
+  return { label: 'tokenizer', ...manifest.tokenizer }
+}
+
+export function files(model: StoredModel): NamedFile[] {
+  return [...model.manifest.shards.map(namedShard), namedTokenizer(model)]
+}
+
+export function corrupt(model: StoredModel, file: NamedFile, at: string, actual: string): CorruptShardError {
+  return new CorruptShardError(
+    `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
+  )
+}
+
+/** Those that have that name, id, or beginning of an id. */
+export function meant(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
+  const named = models.map(model => ({ id: model.id, name: model.manifest.name, model }))
+  return meantBy(nameOrId, named).map(({ model }) => model)
+}

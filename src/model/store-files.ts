@@ -1,0 +1,54 @@
+/** What the store does with files and folders of its own. */
+import type { Stats } from 'node:fs'
+import { type FileHandle, mkdir, readdir, stat } from 'node:fs/promises'
+import { readPlainFile } from '../base/plain-file.ts'
+import { CorruptShardError, InvalidManifestError } from '../errors.ts'
+import { manifestBytesMax } from '../limits.ts'
+
+/** What changes when a file does. */
+export function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {
+  return [file, size, mtimeMs, ctimeMs, ino].join(' ')
+}
+
+/** Reads exactly so many bytes. @throws when the file ends before. */
+export async function readFully(
+  handle: FileHandle,
+  offset: number,
+  bytes: number,
+  into: Uint8Array = new Uint8Array(bytes)
+): Promise<Uint8Array> {
+  for (let done = 0; done < bytes; ) {
+    const { bytesRead } = await handle.read(into, done, bytes - done, offset + done)
+    if (bytesRead === 0) throw new CorruptShardError(`a file ended at ${offset + done} while it was read`)
+    done += bytesRead
+  }
+  return into.subarray(0, bytes)
+}
+
+/** Makes a folder and those above it: the first may be the data directory, which is its owner's alone. */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+}
+
+/** Names in a folder; none when the folder is not there. */
+export async function names(folder: string): Promise<string[]> {
+  return readdir(folder).catch((err: NodeJS.ErrnoException) => {
+    if (err.code === 'ENOENT') return []
+    throw err
+  })
+}
+
+export async function hasSize(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined)
+  return found?.isFile() === true && found.size === bytes
+}
+
+/** @throws {InvalidManifestError} when it cannot be one; the file system's error when it cannot be read */
+export async function manifestBytes(file: string): Promise<Uint8Array> {
+  try {
+    return await readPlainFile(file, manifestBytesMax)
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== undefined) throw err
+    throw new InvalidManifestError(`${file} is no manifest: ${(err as Error).message}`)
+  }
+}
