@@ -9,16 +9,11 @@ import type { Step } from '../src/engine/engine.ts'
 import { NoRoomError, NotCoveredError, CacheGapError, InvalidStepError } from '../src/errors.ts'
 import type { LossReason } from '../src/errors.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
-import {
-  announceDebounceMs,
-  batteryWeakIdleRatio,
-  batteryWeakRatio,
-  loadAnnounceMs,
-  rttLookMs,
-  stageOpenMs,
-  muteExcludeMs,
-  stageTickMs
-} from '../src/limits.ts'
+import { loadAnnounceMs } from '../src/peer/limits.ts'
+import { batteryWeakIdleRatio, batteryWeakRatio } from '../src/route/limits.ts'
+import { muteExcludeMs } from '../src/session/limits.ts'
+import { stageOpenMs, stageTickMs } from '../src/stage/limits.ts'
+import { announceDebounceMs, rttLookMs } from '../src/swarm/limits.ts'
 import { answerRoute, noRouteSentence } from '../src/route/asking.ts'
 import { announcedLinks, ownLinks } from '../src/route/cost.ts'
 import { findDetour } from '../src/route/detour.ts'

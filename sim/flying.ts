@@ -1,7 +1,7 @@
 /** How long swarms on batteries fly under our plans, and under shares by memory. */
 import type { ModelShape, PeerView } from '../src/route/view.ts'
 import { stageMs } from '../src/route/cost.ts'
-import { linkBytesPerMsDefault } from '../src/limits.ts'
+import { linkBytesPerMsDefault } from '../src/route/limits.ts'
 import { byMemory, chainMs, halda, type Visit } from './baselines.ts'
 import { Chance } from './chance.ts'
 import { drawPeers, ourChain, plainShape, quantilesOf, round } from './placing.ts'

@@ -5,7 +5,7 @@
  */
 import type { PeerId } from '../src/base/ids.ts'
 import type { LossReason } from '../src/errors.ts'
-import { recordsTickMs, recordTtlMs } from '../src/limits.ts'
+import { recordsTickMs, recordTtlMs } from '../src/swarm/limits.ts'
 import type { RecordContent, SwarmRecord } from '../src/swarm/record.ts'
 import { type KnownRecord, Records, type RecordsEffect, type RecordsEvent } from '../src/swarm/records.ts'
 import { signerOf, verify } from './cast.ts'

@@ -1,7 +1,7 @@
 /** What must hold at every moment of every world. The first one that is broken ends the world. */
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling, Step } from '../src/engine/engine.ts'
-import { creditStepsMax, stageSessionsMax } from '../src/limits.ts'
+import { creditStepsMax, stageSessionsMax } from '../src/stage/limits.ts'
 import { type ToyModel, toyTokens } from './toy-engine.ts'
 
 export type PromiseName =

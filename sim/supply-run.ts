@@ -4,7 +4,7 @@
 import type { PeerId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
 import { Turns } from '../src/base/turns.ts'
-import { supplyOpenMs, supplyTickMs } from '../src/limits.ts'
+import { supplyOpenMs, supplyTickMs } from '../src/supply/limits.ts'
 import { ChunkSet, chunkCount, chunkLength, sameBytes } from '../src/model/chunks.ts'
 import { encodeFrame } from '../src/supply/codec.ts'
 import { Fetch, type FetchEffect, type FetchEvent } from '../src/supply/fetch.ts'

@@ -17,7 +17,7 @@ import {
 } from '../src/engine/engine.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
-import { stepTokensMax } from '../src/limits.ts'
+import { stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 
 export interface ToyModel {

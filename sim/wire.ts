@@ -5,7 +5,7 @@
  */
 import type { PeerId } from '../src/base/ids.ts'
 import type { LossReason } from '../src/errors.ts'
-import { dialTimeoutMs } from '../src/limits.ts'
+import { dialTimeoutMs } from '../src/swarm/limits.ts'
 import type { Agenda, Appointment } from './agenda.ts'
 import type { Chance } from './chance.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'

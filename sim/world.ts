@@ -2,20 +2,12 @@
 import { AssertionError } from '../src/base/assert.ts'
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import { edgeSize, type Sampling } from '../src/engine/engine.ts'
-import {
-  attentionBlock,
-  creditTokensMax,
-  drainMs,
-  drainPollMs,
-  goodbyeMs,
-  meshMax,
-  recordTtlMs,
-  redialMaxMs,
-  redialMinMs,
-  slowLinkBytesPerMs,
-  stuckFactor,
-  stuckMs
-} from '../src/limits.ts'
+import { meshMax } from '../src/limits.ts'
+import { attentionBlock } from '../src/model/limits.ts'
+import { drainMs, drainPollMs } from '../src/peer/limits.ts'
+import { slowLinkBytesPerMs, stuckFactor, stuckMs } from '../src/session/limits.ts'
+import { creditTokensMax } from '../src/stage/limits.ts'
+import { goodbyeMs, recordTtlMs, redialMaxMs, redialMinMs } from '../src/swarm/limits.ts'
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'

@@ -42,7 +42,20 @@ const arrows: Record<string, readonly string[]> = {
   'errors.ts': ['base'],
   'limits.ts': ['base'],
   protocols: [],
-  sim: ['serving', 'protocols', 'session', 'route', 'stage', 'supply', 'keep', 'engine', 'model', 'swarm', 'base']
+  sim: [
+    'peer/limits',
+    'serving',
+    'protocols',
+    'session',
+    'route',
+    'stage',
+    'supply',
+    'keep',
+    'engine',
+    'model',
+    'swarm',
+    'base'
+  ]
 }
 
 /** The contract of links, without libp2p in it: whoever talks to peers talks through it. */

@@ -9,7 +9,7 @@
 import { assert } from '../base/assert.ts'
 import { formatBytes } from '../base/units.ts'
 import { NoRoomError } from '../errors.ts'
-import { attentionBlock } from '../limits.ts'
+import { attentionBlock } from '../model/limits.ts'
 
 const T = attentionBlock
 

@@ -1,6 +1,6 @@
 /** The engine over ONNX Runtime as a factory: graphs made for a stage's layers, on the processor. */
 import { join } from 'node:path'
-import { attentionBlock } from '../limits.ts'
+import { attentionBlock } from '../model/limits.ts'
 import type { EngineFactory } from './factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './onnx.ts'

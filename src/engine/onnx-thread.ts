@@ -4,7 +4,7 @@
  * instance of 'Napi::Error'`).
  */
 import type { Worker } from 'node:worker_threads'
-import { engineCloseTimeoutMs } from '../limits.ts'
+import { engineCloseTimeoutMs } from './limits.ts'
 
 /**
  * Waits until a thread that has nothing more to do, or was asked to close, has ended. One that is stuck is left behind:

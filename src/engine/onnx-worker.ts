@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { EngineError, InvalidStepError } from '../errors.ts'
-import { attentionBlock } from '../limits.ts'
+import { attentionBlock } from '../model/limits.ts'
 import { SessionCache } from './cache.ts'
 import { decodeEdge, encodeEdge, firstNonFinite } from './edge.ts'
 import type { Sampling } from './engine.ts'

@@ -9,13 +9,13 @@ import { reasonOf } from '../base/reason.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import {
-  attentionBlock,
   engineCloseTimeoutMs,
   engineLoadTimeoutMs,
   engineQueueMax,
   engineRequestTimeoutMs,
   stepTokensMax
-} from '../limits.ts'
+} from './limits.ts'
+import { attentionBlock } from '../model/limits.ts'
 import type { EdgeType, Manifest } from '../model/manifest.ts'
 import { shardName, stageShards } from '../model/manifest.ts'
 import { CacheBudget, type CacheShape, cacheBytes } from './cache.ts'

@@ -1,7 +1,7 @@
 /** One question at a time to one keeper, over a stream that is opened when it is needed. */
 import type { PeerId } from '../base/ids.ts'
 import { DeadlineError, PeerLostError, ProtocolError } from '../errors.ts'
-import { keepAnswerMs } from '../limits.ts'
+import { keepAnswerMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { decodeAnswer, encodeRequest } from './codec.ts'
 import { type KeepAnswer, type KeepRequest, keepProtocol } from './message.ts'

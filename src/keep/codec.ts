@@ -5,7 +5,7 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { KeepFrame } from '../../protocols/keep.ts'
 import { ProtocolError } from '../errors.ts'
-import { keepEntryBytesMax, keepPartsMax, keepTtlMaxMs, keepVersionMax } from '../limits.ts'
+import { keepEntryBytesMax, keepPartsMax, keepTtlMaxMs, keepVersionMax } from './limits.ts'
 import type { EntryId, KeepAnswer, KeepReason, KeepRequest } from './message.ts'
 
 const idBytes = 32

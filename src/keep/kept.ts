@@ -6,7 +6,7 @@ import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { KeptHead, KeptTokens } from '../../protocols/keep.ts'
 import type { ModelId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
-import { keepPadBytes, keepTtlMaxMs } from '../limits.ts'
+import { keepPadBytes, keepTtlMaxMs } from './limits.ts'
 
 /** Why an answer has ended; undefined while it has not. */
 export type KeptStop = 'eos' | 'length' | undefined

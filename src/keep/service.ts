@@ -13,7 +13,7 @@ import {
   keepPeerBytesMax,
   keepPeerEntriesMax,
   keepWatchMs
-} from '../limits.ts'
+} from './limits.ts'
 import type { Links } from '../swarm/links.ts'
 import { KeeperLine } from './channel-service.ts'
 import type { KeptQuestion, KeptSession, KeptStop } from './kept.ts'

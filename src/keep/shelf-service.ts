@@ -18,7 +18,7 @@ import {
   keepTickMs,
   keepTtlMaxMs,
   keepVersionMax
-} from '../limits.ts'
+} from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { decodeRequest, encodeAnswer } from './codec.ts'
 import { type EntryId, keepProtocol } from './message.ts'

@@ -14,7 +14,7 @@ import {
   keepPeerBytesMax,
   keepPeerEntriesMax,
   keepTtlMaxMs
-} from '../limits.ts'
+} from './limits.ts'
 import type { EntryId, KeepAnswer, KeepReason, KeepRequest, PutRequest } from './message.ts'
 
 /** One entry on the shelf. */

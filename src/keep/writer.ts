@@ -4,7 +4,7 @@
  * or not, and whatever happens meanwhile goes with the next one.
  */
 import type { PeerId } from '../base/ids.ts'
-import { keepAvoidMs, keepersMax, keepFlushMs, keepFlushTokens, keepPartTokens, keepVersionMax } from '../limits.ts'
+import { keepAvoidMs, keepersMax, keepFlushMs, keepFlushTokens, keepPartTokens, keepVersionMax } from './limits.ts'
 import type { KeptStop } from './kept.ts'
 import type { KeptAnswer, RefusedAnswer } from './message.ts'
 

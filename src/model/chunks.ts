@@ -6,7 +6,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { chunkBytes } from '../limits.ts'
+import { chunkBytes } from './limits.ts'
 
 /** Bytes of one digest in a chunk list. */
 export const digestBytes = 32

@@ -19,7 +19,7 @@ import {
   hubTagBytesMax,
   importJsonBytesMax,
   tokenizerBytesMax
-} from '../limits.ts'
+} from './limits.ts'
 import { parseIndex } from './safetensors.ts'
 
 export interface HubInit {

@@ -5,7 +5,7 @@
  */
 import type { ShardId } from '../base/ids.ts'
 import { ImportError } from '../errors.ts'
-import { importChunkBytes } from '../limits.ts'
+import { importChunkBytes } from './limits.ts'
 import { shardBytes, shardTensors, type TensorEntry } from './layout.ts'
 import {
   decodeManifest,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { ImportError } from '../errors.ts'
-import { attentionBlock } from '../limits.ts'
+import { attentionBlock } from './limits.ts'
 import type { SourceTensor } from './import-writer.ts'
 import { dimensionsMax, type ModelConfig } from './manifest.ts'
 

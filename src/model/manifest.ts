@@ -7,7 +7,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { InvalidManifestError } from '../errors.ts'
-import { modelLayersMax, tokenizerBytesMax } from '../limits.ts'
+import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
 import { shardBytes } from './layout.ts'
 
 /** How weights are stored: float32, or 8- or 4-bit blocks of 32 along the input dimension. */

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { ImportError } from '../errors.ts'
-import { safetensorsHeaderBytesMax, safetensorsTensorsMax } from '../limits.ts'
+import { safetensorsHeaderBytesMax, safetensorsTensorsMax } from './limits.ts'
 
 /** Element types that an import can read. */
 export type SafetensorsType = 'F32' | 'F16' | 'BF16'

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs'
 import { type FileHandle, mkdir, readdir, stat } from 'node:fs/promises'
 import { readPlainFile } from '../base/plain-file.ts'
 import { CorruptShardError, InvalidManifestError } from '../errors.ts'
-import { manifestBytesMax } from '../limits.ts'
+import { manifestBytesMax } from './limits.ts'
 
 /** What changes when a file does. */
 export function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {

@@ -21,7 +21,7 @@ import {
   InvalidOptionError,
   UnknownModelError
 } from '../errors.ts'
-import { chunkBytes } from '../limits.ts'
+import { chunkBytes } from './limits.ts'
 import { Addition } from './addition.ts'
 import { chunkLength } from './chunks.ts'
 import { Hashing } from './hash-service.ts'

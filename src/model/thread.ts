@@ -7,13 +7,7 @@
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { BoundedQueue } from '../base/queue.ts'
 import { CorruptShardError, DeadlineError, EngineError, InvalidManifestError, NoRoomError } from '../errors.ts'
-import {
-  threadDeadlineTicks,
-  threadGiveUpMs,
-  threadHeapBytes,
-  threadQueueMax,
-  threadYoungHeapBytes
-} from '../limits.ts'
+import { threadDeadlineTicks, threadGiveUpMs, threadHeapBytes, threadQueueMax, threadYoungHeapBytes } from './limits.ts'
 
 /** What a thread answers: `value`, or why there is none. Its first message says whether it has started. */
 export type ThreadReply =

@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
-import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from '../limits.ts'
+import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from './limits.ts'
 import type { Manifest } from './manifest.ts'
 import { Thread } from './thread.ts'
 import type { TextState } from './tokenizer.ts'

@@ -3,7 +3,7 @@
  * became of it all. A low battery says so, too, and may take it back.
  */
 import type { ModelId } from '../base/ids.ts'
-import { drainPollMs } from '../limits.ts'
+import { drainPollMs } from './limits.ts'
 import { coverageOf } from '../route/coverage.ts'
 import type { Placement } from '../route/placement-service.ts'
 import type { StageService } from '../stage/service.ts'

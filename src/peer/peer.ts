@@ -17,7 +17,8 @@ import {
   UnknownModelError
 } from '../errors.ts'
 import { type KeptSessionName, KeptSessions, type SessionInit } from './kept-sessions.ts'
-import { drainMs, loadAnnounceMs, minBudgetBytes, muteExcludeMs, namesakesMax } from '../limits.ts'
+import { drainMs, loadAnnounceMs, minBudgetBytes, namesakesMax } from './limits.ts'
+import { muteExcludeMs } from '../session/limits.ts'
 import { openLibrary } from '../model/library.ts'
 import type { ModelStore, RemovedModel, StoredModel } from '../model/store.ts'
 import { nameWithId } from '../model/names.ts'

@@ -1,6 +1,6 @@
 /** What one look at the swarm answers to a session that asks for a route: hops, patience, or why there are none. */
 import type { PeerId } from '../base/ids.ts'
-import { excludedGraceMs, gatheringMs, missingGraceMs } from '../limits.ts'
+import { excludedGraceMs, gatheringMs, missingGraceMs } from './limits.ts'
 import { announcedLinks, type Links } from './cost.ts'
 import { explainNoRoute } from './explain.ts'
 import { place } from './place.ts'

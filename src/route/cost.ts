@@ -4,13 +4,7 @@
  * peer can cost more than ten on a fast one.
  */
 import type { PeerId } from '../base/ids.ts'
-import {
-  hopMarginRatio,
-  hopsMarginRatio,
-  linkBytesPerMsDefault,
-  linkRttDefaultMs,
-  stepBytesDefault
-} from '../limits.ts'
+import { hopMarginRatio, hopsMarginRatio, linkBytesPerMsDefault, linkRttDefaultMs, stepBytesDefault } from './limits.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 
 /** What is known of the link between two peers. */

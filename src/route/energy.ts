@@ -9,7 +9,7 @@ import {
   flightRadioWatts,
   linkBytesPerMsDefault,
   stepBytesDefault
-} from '../limits.ts'
+} from './limits.ts'
 import { stageMs } from './cost.ts'
 import type { ModelShape, PeerView } from './view.ts'
 

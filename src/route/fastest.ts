@@ -9,7 +9,7 @@
  * not have to leave anything else out is exact.
  */
 import { assert } from '../base/assert.ts'
-import { fastestBeamMax, fastestWorkMax, tilingPeersMax } from '../limits.ts'
+import { fastestBeamMax, fastestWorkMax, tilingPeersMax } from './limits.ts'
 import { hopWeight } from './cost.ts'
 import { half, Tables, type Tile, type Tiler, type Tiling, timesUsOf, uses } from './tiling.ts'
 import type { ModelShape } from './view.ts'

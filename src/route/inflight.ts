@@ -1,6 +1,6 @@
 /** What this peer's own sessions take of others, before anyone announces it. Pure. */
 import type { PeerId, Range } from '../base/ids.ts'
-import { roomHeardMs } from '../limits.ts'
+import { roomHeardMs } from './limits.ts'
 import { cacheBytesOf, type Hop, type ModelShape } from './view.ts'
 
 interface Begun {

@@ -3,7 +3,7 @@
  * last so long bounds how many layers its peer may take, so each question for a longer flight is one for a tiling within
  * those bounds; the answer is found by halving.
  */
-import { flightIdleWatts, flightSlackRatio, flightStepRatio } from '../limits.ts'
+import { flightIdleWatts, flightSlackRatio, flightStepRatio } from './limits.ts'
 import { flightOf, layersLasting } from './energy.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'
 import type { Tiler, Tiling } from './tiling.ts'

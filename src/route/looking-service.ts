@@ -1,5 +1,5 @@
 /** Looks at the swarm when records and connections have changed: at all changes of one burst together, and not all the time. */
-import { lookMaxMs, lookMs, lookShare } from '../limits.ts'
+import { lookMaxMs, lookMs, lookShare } from './limits.ts'
 
 export class Looking {
   readonly #look: () => void

@@ -11,7 +11,7 @@ import {
   moveMarginRatio,
   placementCopies,
   tilingPeersMax
-} from '../limits.ts'
+} from './limits.ts'
 import { hopPrices, stageMs } from './cost.ts'
 import { coverageOf, usefulRanges } from './coverage.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'

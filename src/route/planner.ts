@@ -14,7 +14,7 @@ import {
   planRetryMs,
   planSettleMaxMs,
   planSettleMs
-} from '../limits.ts'
+} from './limits.ts'
 import { type Plan, planned } from './place.ts'
 import { isServed } from './route.ts'
 import { placementKey, Searches } from './searches.ts'

@@ -1,6 +1,6 @@
 /** Whom placement counts as present: a short break of a connection moves no stages, nor does a peer that comes and goes. */
 import type { PeerId } from '../base/ids.ts'
-import { disconnectedGraceMs, flapHoldMs, flapMemoryMs, flapsMax } from '../limits.ts'
+import { disconnectedGraceMs, flapHoldMs, flapMemoryMs, flapsMax } from './limits.ts'
 import type { PeerView } from './view.ts'
 
 /** A live peer's view, and whether this peer has a connection with it. */

@@ -7,6 +7,7 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
+import { recordsMax } from '../limits.ts'
 import {
   doubtMemoryMs,
   probeFailuresMax,
@@ -16,9 +17,8 @@ import {
   probeRetryMaxMs,
   probeRetryMs,
   probesAtOnceMax,
-  probeStepsMax,
-  recordsMax
-} from '../limits.ts'
+  probeStepsMax
+} from './limits.ts'
 import { stageMs } from './cost.ts'
 import type { PeerView } from './view.ts'
 

@@ -4,7 +4,8 @@
  * hops must win by a margin.
  */
 import type { PeerId, Range } from '../base/ids.ts'
-import { flightSlackRatio, hopsMax, routeVariantsMax } from '../limits.ts'
+import { hopsMax } from '../limits.ts'
+import { flightSlackRatio, routeVariantsMax } from './limits.ts'
 import type { Links } from './cost.ts'
 import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import { flightOf } from './energy.ts'

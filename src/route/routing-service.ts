@@ -1,7 +1,7 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
 import type { PeerId, Range } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
-import { routePollMs } from '../limits.ts'
+import { routePollMs } from './limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
 import { announcedLinks, ownLinks } from './cost.ts'

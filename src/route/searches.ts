@@ -5,7 +5,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelId } from '../base/ids.ts'
-import { linkRttDefaultMs, planSearchMs, searchesMax } from '../limits.ts'
+import { linkRttDefaultMs, planSearchMs, searchesMax } from './limits.ts'
 import { type Plan, place } from './place.ts'
 import type { ModelShape, PeerView } from './view.ts'
 

@@ -9,7 +9,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Range } from '../base/ids.ts'
-import { fetchWeight, hopSetsLargeMax, hopSetsMax, tilingBeamMax, tilingPeersMax, tilingWorkMax } from '../limits.ts'
+import { fetchWeight, hopSetsLargeMax, hopSetsMax, tilingBeamMax, tilingPeersMax, tilingWorkMax } from './limits.ts'
 import { hopMs, stageMs } from './cost.ts'
 import type { ModelShape, PeerView } from './view.ts'
 import { canHold, lacks, sameRange, stageBytes } from './view.ts'

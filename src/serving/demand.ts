@@ -1,6 +1,6 @@
 /** How much a model is asked for: sessions that this peer drove lately, decaying, as its record says it. Pure. */
 import type { ModelId } from '../base/ids.ts'
-import { demandHalfLifeMs, demandModelsMax } from '../limits.ts'
+import { demandHalfLifeMs, demandModelsMax } from './limits.ts'
 
 interface Count {
   readonly value: number

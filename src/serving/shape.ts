@@ -1,7 +1,7 @@
 /** A model's sizes as placement sees them: what joins the rooms `model` and `engine` to `route`. Pure. */
 import { edgeSize } from '../engine/engine.ts'
 import type { Footprint } from '../engine/footprint.ts'
-import { cacheReserveTokens } from '../limits.ts'
+import { cacheReserveTokens } from './limits.ts'
 import { type Manifest, modelId } from '../model/manifest.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { BudgetTooSmallError } from '../errors.ts'

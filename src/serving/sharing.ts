@@ -3,7 +3,7 @@
  * everybody plans each model by itself and no plan of two exceeds the budget. Pure.
  */
 import type { ModelId } from '../base/ids.ts'
-import { demandWeightMax, shareChangeMs, shareChangeRatio } from '../limits.ts'
+import { demandWeightMax, shareChangeMs, shareChangeRatio } from './limits.ts'
 
 /** What one model asks of a peer's memory. */
 export interface Claim {

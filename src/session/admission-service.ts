@@ -1,6 +1,6 @@
 /** Has sessions wait for room before they begin: gives `admission.ts` its time and whoever waits its turn. */
 import { OverloadedError } from '../errors.ts'
-import { admissionLookMs } from '../limits.ts'
+import { admissionLookMs } from './limits.ts'
 import { Admission, type Asking, type Verdict } from './admission.ts'
 
 /** How long an ask waits, for whoever asked: in one sentence. */

@@ -6,7 +6,7 @@
  * a stage has seats give way that nobody uses, which only who asks finds out. So one session may always run, and whoever
  * has waited at the front for a while may try.
  */
-import { admissionTryMs, clientWaitersMax, roomWaitMs, sessionGuessMs, waitersMax } from '../limits.ts'
+import { admissionTryMs, clientWaitersMax, roomWaitMs, sessionGuessMs, waitersMax } from './limits.ts'
 
 /** Who asks for a session. */
 export interface Asking {

@@ -1,6 +1,7 @@
 /** Peers that a session does without for a while, and from when on they are asked where there is no way around them. */
 import type { PeerId } from '../base/ids.ts'
-import { excludedGraceMs, excludeMs } from '../limits.ts'
+import { excludedGraceMs } from '../route/limits.ts'
+import { excludeMs } from './limits.ts'
 
 export class LeftOut {
   readonly #peers = new Map<PeerId, { readonly doubtfulMs: number; readonly untilMs: number }>()

@@ -3,7 +3,7 @@
  * kept as a mean and a deviation (RFC 6298); which hop it was is known by asking all of them how far they have come
  * (rules S22, S23). Only tokens of one step each count: a prompt, a replay and the first token of a route do not.
  */
-import { paceDeviations, paceFactor, paceLateMs, paceShare, paceSlowMs, paceStrikes, paceTokensMin } from '../limits.ts'
+import { paceDeviations, paceFactor, paceLateMs, paceShare, paceSlowMs, paceStrikes, paceTokensMin } from './limits.ts'
 import type { StandingFrame } from '../stage/frame.ts'
 
 /** What hops did in a stretch of time: ms per step, by hop. */

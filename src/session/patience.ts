@@ -5,19 +5,18 @@
  * announced about its speed, and begins anew with all that it gets done: no number of tokens makes a deadline longer.
  */
 import type { Range } from '../base/ids.ts'
+import { attentionBlock } from '../model/limits.ts'
+import { stepBytesDefault } from '../route/limits.ts'
 import {
-  attentionBlock,
-  creditTokensMax,
   muteHeadMs,
   muteTellMs,
   slowLinkBytesPerMs,
-  stageOpenMs,
-  stepBytesDefault,
   stepTokenMs,
   stuckDoublingsMax,
   stuckFactor,
   stuckMs
-} from '../limits.ts'
+} from './limits.ts'
+import { creditTokensMax, stageOpenMs } from '../stage/limits.ts'
 import type { StandingFrame } from '../stage/frame.ts'
 
 /** What a peer has announced about its speed, and how busy it is. */

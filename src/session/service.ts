@@ -9,15 +9,8 @@ import type { Sign } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { InvalidOptionError, PromptTooLongError, ProtocolError, SessionFailedError, lossReason } from '../errors.ts'
-import {
-  answerTokensDefault,
-  promptCharsMax,
-  routeRetryMs,
-  routeWaitMs,
-  routeWaitMsMax,
-  stageOpenMs,
-  waitTellMs
-} from '../limits.ts'
+import { answerTokensDefault, promptCharsMax, routeRetryMs, routeWaitMs, routeWaitMsMax, waitTellMs } from './limits.ts'
+import { stageOpenMs } from '../stage/limits.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { type HopStats, stageProtocol } from '../stage/frame.ts'

@@ -12,11 +12,11 @@ import { randomAt } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { type LossReason, ProtocolError } from '../errors.ts'
+import { attentionBlock } from '../model/limits.ts'
 import {
   askAfterMs,
   askAliveMs,
   askEveryMs,
-  attentionBlock,
   cutSettleMs,
   cutTurnsMax,
   detourMs,
@@ -30,11 +30,11 @@ import {
   roomWaitMs,
   routeRetryMs,
   routeWaitMs,
-  stageCloseMs,
   standstillGraceMs,
   standstillMs,
   stuckAnewFactor
-} from '../limits.ts'
+} from './limits.ts'
+import { stageCloseMs } from '../stage/limits.ts'
 import type { Hop } from '../route/view.ts'
 import { decodeFrame, encodeFrame } from '../stage/codec.ts'
 import { SendCredit } from '../stage/credit.ts'

@@ -2,7 +2,7 @@
  * Credit of one stream, at both ends: how many steps and tokens may be under way without an Ack. Counts are
  * cumulative since the stream's Open, so a lost or merged Ack costs nothing.
  */
-import { creditStepsMax, creditTokensMax } from '../limits.ts'
+import { creditStepsMax, creditTokensMax } from './limits.ts'
 
 /** The sender's end: what it may still send. */
 export class SendCredit {

@@ -2,7 +2,7 @@
  * Feeds a stand-in while the session goes on: what a stage has sent so far, then what it computes, over a stream of
  * its own. The stand-in rebuilds its cache from it, so that the route can change to it between two tokens.
  */
-import { feedLagTokens, retainBlockTokens } from '../limits.ts'
+import { feedLagTokens, retainBlockTokens } from './limits.ts'
 import { SendCredit } from './credit.ts'
 import type { AckFrame } from './frame.ts'
 import type { SignedTerms } from './terms.ts'

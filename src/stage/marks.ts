@@ -3,7 +3,7 @@
  * the hop before in an older route could else open it again, at the cost of that session's driver.
  */
 import type { PeerId } from '../base/ids.ts'
-import { sessionMarksMax } from '../limits.ts'
+import { sessionMarksMax } from './limits.ts'
 import type { SeatId } from './event.ts'
 
 export class EpochMarks {

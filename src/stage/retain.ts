@@ -3,7 +3,7 @@
  * stand-in gets these states again instead of computing the prompt anew.
  */
 import { assert } from '../base/assert.ts'
-import { retainBlockTokens } from '../limits.ts'
+import { retainBlockTokens } from './limits.ts'
 
 /** The hidden states [0, length) that one stage sent for one session, in edge bytes. */
 export class RetainedStates {

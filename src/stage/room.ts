@@ -4,7 +4,7 @@
  * way goes on elsewhere, or here again, by replay.
  */
 import type { PeerId } from '../base/ids.ts'
-import { orphanYieldMs, seatYieldMs } from '../limits.ts'
+import { orphanYieldMs, seatYieldMs } from './limits.ts'
 import type { Seat } from './seat.ts'
 
 /** What a seat takes of the thing that is scarce: bytes, tokens of cache, or itself. */

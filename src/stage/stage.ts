@@ -19,7 +19,7 @@ import {
   stageOpenMs,
   stageSessionsMax,
   stageStreamsPerPeerMax
-} from '../limits.ts'
+} from './limits.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whatChanged } from './check.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'

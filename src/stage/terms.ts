@@ -10,7 +10,8 @@ import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { ProtocolError } from '../errors.ts'
-import { hopsMax, termsBytesMax, termsNeedsMax } from '../limits.ts'
+import { hopsMax } from '../limits.ts'
+import { termsBytesMax, termsNeedsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
 
 /** One stage in a route, as a session hands it to stages. */

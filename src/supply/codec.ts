@@ -4,7 +4,8 @@ import { ShardsFrame } from '../../protocols/shards.ts'
 import { unreachable } from '../base/assert.ts'
 import type { ModelId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
-import { chunkBytes, supplyChunksMax } from '../limits.ts'
+import { chunkBytes } from '../model/limits.ts'
+import { supplyChunksMax } from './limits.ts'
 import type { AnswerFrame, Frame, RequestFrame } from './frame.ts'
 
 const idBytes = 32

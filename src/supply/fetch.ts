@@ -7,8 +7,8 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { ProtocolError } from '../errors.ts'
+import { chunkBytes } from '../model/limits.ts'
 import {
-  chunkBytes,
   supplyAskAgainMs,
   supplyBufferBytesMax,
   supplyChunksMax,
@@ -22,7 +22,7 @@ import {
   supplySilentMs,
   supplyStallMs,
   supplySourcesMax
-} from '../limits.ts'
+} from './limits.ts'
 import {
   ChunkSet,
   chunkCount,

@@ -3,8 +3,8 @@
  * pass, too, so the window follows the delay that it causes itself: it grows while an answer takes little longer than
  * the quickest of late, and shrinks when it does (LEDBAT, RFC 6817, with requests in the place of packets).
  */
+import { chunkBytes } from '../model/limits.ts'
 import {
-  chunkBytes,
   supplyLateFactor,
   supplyLateFirstMs,
   supplyLateMinMs,
@@ -15,7 +15,7 @@ import {
   supplyRangeMs,
   supplyWindowMaxBytes,
   supplyWindowMinBytes
-} from '../limits.ts'
+} from './limits.ts'
 
 /** The quickest of so many answers tells the queue: one that waited for a busy processor tells nothing. */
 const recentAnswers = 4

@@ -3,7 +3,7 @@
  * as it fills; otherwise they are not held back here. What is taken may pass what is there, and is then waited for
  * afterwards.
  */
-import { supplyGentleBytesPerMs, supplyLiveBurstBytes, supplyLiveBytesPerMs } from '../limits.ts'
+import { supplyGentleBytesPerMs, supplyLiveBurstBytes, supplyLiveBytesPerMs } from './limits.ts'
 
 export class Pace {
   readonly #live: () => boolean

@@ -6,7 +6,7 @@
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError } from '../errors.ts'
-import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from '../limits.ts'
+import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from './limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
 import { digestOfBytes } from '../model/hash-service.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'

@@ -6,7 +6,7 @@
 import type { PeerId } from '../base/ids.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { ProtocolError } from '../errors.ts'
-import { supplyOpenMs, supplyRequestsMax, supplyWatchesMax } from '../limits.ts'
+import { supplyOpenMs, supplyRequestsMax, supplyWatchesMax } from './limits.ts'
 import { decodeRequest } from './codec.ts'
 import type { AnswerFrame, FileId, RequestFrame } from './frame.ts'
 import type { Pace } from './pace.ts'

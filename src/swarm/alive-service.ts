@@ -2,7 +2,7 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import type { LossReason } from '../errors.ts'
-import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from '../limits.ts'
+import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
 import { pause } from './pause.ts'

@@ -1,5 +1,5 @@
 /** When a battery is so low that its peer hands over what it serves, and when it may serve again. */
-import { batteryLeaveRatio, batteryLeaveReadings, batteryReturnRatio } from '../limits.ts'
+import { batteryLeaveRatio, batteryLeaveReadings, batteryReturnRatio } from './limits.ts'
 import type { RecordContent } from './record.ts'
 
 export class BatteryWatch {

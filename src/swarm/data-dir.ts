@@ -6,7 +6,7 @@ import { readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
-import { ownFileBytesMax } from '../limits.ts'
+import { ownFileBytesMax } from './limits.ts'
 
 /** The layout that this version reads and writes. */
 const format = 1

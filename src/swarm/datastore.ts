@@ -11,7 +11,7 @@ import { z } from 'zod'
 import type { PeerId } from '../base/ids.ts'
 import { readPlainText } from '../base/plain-file.ts'
 import type { Keeping } from '../disk/keeping.ts'
-import { peerEntriesMax, peerEntryBytesMax, peersFileBytesMax, peersSaveMs, peersSaveNewMs } from '../limits.ts'
+import { peerEntriesMax, peerEntryBytesMax, peersFileBytesMax, peersSaveMs, peersSaveNewMs } from './limits.ts'
 
 /** Keys of libp2p's peer store. */
 const peersPrefix = '/peers/'

@@ -5,7 +5,8 @@
  */
 import { base32 } from 'multiformats/bases/base32'
 import type { PeerId } from '../base/ids.ts'
-import { providersMax, providersPerPeerMax, providersPerShardMax, recordsMax } from '../limits.ts'
+import { recordsMax } from '../limits.ts'
+import { providersMax, providersPerPeerMax, providersPerShardMax } from './limits.ts'
 
 /** A key of libp2p's datastores, as far as it goes here. */
 export interface DhtKey {

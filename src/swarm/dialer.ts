@@ -5,6 +5,7 @@
  */
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
+import { meshMax } from '../limits.ts'
 import {
   candidateAddressesMax,
   candidatesMax,
@@ -14,14 +15,13 @@ import {
   hearsayCandidatesMax,
   hearsayDialsMax,
   hearsayFailuresMax,
-  meshMax,
   recordsTickMs,
   redialMaxMs,
   redialMinMs,
   silentAddressesMax,
   silentUnsignedMax,
   unsignedAddressesMax
-} from '../limits.ts'
+} from './limits.ts'
 import { ownAddresses } from './interfaces.ts'
 import { reachable } from './reachable.ts'
 

@@ -20,7 +20,7 @@ import {
   mdnsSourceBurstMax,
   mdnsSourcePerSecondMax,
   mdnsSourcesMax
-} from '../limits.ts'
+} from './limits.ts'
 import { Budget } from './budget.ts'
 import type { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'

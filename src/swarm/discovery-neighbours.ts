@@ -21,7 +21,7 @@ import {
   neighboursPollMs,
   neighboursRefreshMs,
   neighboursStaleMs
-} from '../limits.ts'
+} from './limits.ts'
 import type { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import type { Voucher } from './vouch.ts'

@@ -1,7 +1,7 @@
 /** Peers of this swarm that were known before the last stop, from libp2p's peer store. */
 import type { PeerStore } from '@libp2p/interface'
 import type { PeerId } from '../base/ids.ts'
-import { candidatesMax } from '../limits.ts'
+import { candidatesMax } from './limits.ts'
 import type { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 

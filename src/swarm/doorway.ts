@@ -9,7 +9,7 @@ import {
   handshakesPerAddressMax,
   inboundBurstMax,
   inboundPerSecondMax
-} from '../limits.ts'
+} from './limits.ts'
 import { Budget } from './budget.ts'
 import { linkPrefix } from './reachable.ts'
 

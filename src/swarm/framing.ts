@@ -3,7 +3,7 @@
  * do (multiformats/unsigned-varint, at most 5 bytes here). Pure: chunks in, whole frames out.
  */
 import { ProtocolError } from '../errors.ts'
-import { frameReserveBytes } from '../limits.ts'
+import { frameReserveBytes } from './limits.ts'
 
 /** A prefix of 5 bytes reaches 2^35; every limit is far below that. */
 const prefixBytesMax = 5

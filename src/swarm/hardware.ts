@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { recordTextMax } from '../limits.ts'
+import { recordTextMax } from './limits.ts'
 import { readMemoryLimit } from './memory-limit.ts'
 import type { Hardware } from './record.ts'
 

@@ -21,6 +21,7 @@ import type { PeerId } from '../base/ids.ts'
 import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
 import { reasonOf } from '../base/reason.ts'
 import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
+import { recordsMax } from '../limits.ts'
 import {
   channelsOutMax,
   connectionsMax,
@@ -38,11 +39,10 @@ import {
   providerRepublishMs,
   providerSweepMs,
   providerTtlMs,
-  recordsMax,
   rememberedMs,
   silentDialMs,
   streamWindowBytesMax
-} from '../limits.ts'
+} from './limits.ts'
 import type { DhtStore } from './dht-store.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
 import { Doorway } from './doorway.ts'

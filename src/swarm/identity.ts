@@ -9,7 +9,7 @@ import { readPlainFile } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
-import { ownFileBytesMax } from '../limits.ts'
+import { ownFileBytesMax } from './limits.ts'
 
 export interface Identity {
   readonly id: PeerId

@@ -5,7 +5,7 @@
 import { createSocket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { interfacesFreshMs } from '../limits.ts'
+import { interfacesFreshMs } from './limits.ts'
 import type { OwnAddress } from './reachable.ts'
 
 const loopback: readonly OwnAddress[] = [

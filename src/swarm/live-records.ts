@@ -4,7 +4,8 @@
  * one and names it as its neighbour, then nobody that can be asked. Pure.
  */
 import type { PeerId } from '../base/ids.ts'
-import { connectionsMax, recordsHearsayMax, recordsHearsayShareMax, recordsMax } from '../limits.ts'
+import { recordsMax } from '../limits.ts'
+import { connectionsMax, recordsHearsayMax, recordsHearsayShareMax } from './limits.ts'
 import { peerHint, type SwarmRecord } from './record.ts'
 
 /** One live record. */

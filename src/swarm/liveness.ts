@@ -28,7 +28,7 @@ import {
   beatFastMs,
   beatSlowMs,
   silenceMaxMs
-} from '../limits.ts'
+} from './limits.ts'
 
 /** A connected peer as its connections show it. The same object may be given again with other numbers. */
 export interface LinkTraffic {

@@ -5,7 +5,7 @@
  */
 import { type Answer, decode, encode } from 'dns-packet'
 import type { PeerId } from '../base/ids.ts'
-import { candidateAddressesMax, mdnsPacketBytesMax } from '../limits.ts'
+import { candidateAddressesMax, mdnsPacketBytesMax } from './limits.ts'
 
 /** How long an answer holds, as every responder of libp2p says; nobody reads it. */
 const ttlSeconds = 120

@@ -4,7 +4,7 @@
  * may be refused: nothing here throws, and what fails on an interface is tried again and can be asked for.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { mdnsLinksMax, mdnsLookMs } from '../limits.ts'
+import { mdnsLinksMax, mdnsLookMs } from './limits.ts'
 import { askRoutes, listingProblem, ownAddresses } from './interfaces.ts'
 import { contains, multicastLinks, type OwnAddress } from './reachable.ts'
 

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { memoryLimitFileBytesMax } from '../limits.ts'
+import { memoryLimitFileBytesMax } from './limits.ts'
 
 /** The group of this process in one mounted hierarchy that accounts memory. */
 interface Group {

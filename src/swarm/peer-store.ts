@@ -4,7 +4,7 @@
  */
 import type { Peer, PeerData, PeerId, PeerStore } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { storedCertifiedMax, storedHearsayMax, storedPeersMax } from '../limits.ts'
+import { storedCertifiedMax, storedHearsayMax, storedPeersMax } from './limits.ts'
 
 /** When a dial went well or wrong, in libp2p's metadata. Nothing reads it. */
 const dialMarks = ['last-dial-success', 'last-dial-failure']

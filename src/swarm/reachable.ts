@@ -1,5 +1,5 @@
 /** Which addresses are worth announcing, and which of another peer's are worth dialling, and in which order. Pure. */
-import { linkLocalZonesMax } from '../limits.ts'
+import { linkLocalZonesMax } from './limits.ts'
 
 /** One address of one of this machine's interfaces. */
 export interface OwnAddress {

@@ -18,7 +18,7 @@ import {
   recordRangesMax,
   recordTextMax,
   recordTtlMaxMs
-} from '../limits.ts'
+} from './limits.ts'
 import { rttOfStep, stepOfRtt } from './round-trips.ts'
 
 export interface Hardware {

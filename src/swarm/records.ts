@@ -7,6 +7,7 @@ import { RecordsFrame, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Sign, Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
+import { recordsMax } from '../limits.ts'
 import {
   provideSettleMs,
   publishMs,
@@ -17,11 +18,10 @@ import {
   recordsFrameBytesMax,
   recordsHearsayPerSecondMax,
   recordsHearsayShareMax,
-  recordsMax,
   recordsPerSecondMax,
   recordTtlMs,
   twinTieMs
-} from '../limits.ts'
+} from './limits.ts'
 import { LiveRecords, type Place } from './live-records.ts'
 import {
   encodePayload,

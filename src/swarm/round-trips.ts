@@ -3,7 +3,7 @@
  * announced anew only when it has clearly become another one and stays so, since every change is a new record, and may
  * be a new plan of everybody. Pure.
  */
-import { rttHoldLooks, rttHoldRatio, rttStepLeastMs, rttStepRatio, rttStepsMax } from '../limits.ts'
+import { rttHoldLooks, rttHoldRatio, rttStepLeastMs, rttStepRatio, rttStepsMax } from './limits.ts'
 
 /** [step] the round trip that it stands for, in ms; step 0 is none. By products alone, which are the same everywhere. */
 const stepsMs: readonly number[] = (() => {

@@ -1,7 +1,7 @@
 /** The last seq that this peer used, so that a restart goes on above it even when the clock went back. */
 import { readPlainText } from '../base/plain-file.ts'
 import type { Keeping } from '../disk/keeping.ts'
-import { ownFileBytesMax } from '../limits.ts'
+import { ownFileBytesMax } from './limits.ts'
 
 export class SeqFile {
   readonly #path: string

@@ -28,7 +28,7 @@ import {
   redialMinMs,
   rttLookMs,
   yieldMs
-} from '../limits.ts'
+} from './limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'

@@ -7,7 +7,7 @@ import { readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidSwarmError } from '../errors.ts'
-import { swarmFileBytesMax } from '../limits.ts'
+import { swarmFileBytesMax } from './limits.ts'
 
 /** The contents of a swarm file. */
 export interface SwarmConfig {

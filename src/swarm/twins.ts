@@ -1,6 +1,6 @@
 /** What is known of another machine with this peer's identity, as copies of a data directory have it, and what is said of it. Pure. */
 import type { PeerId } from '../base/ids.ts'
-import { twinForgetMs, twinLookMs, twinsMax } from '../limits.ts'
+import { twinForgetMs, twinLookMs, twinsMax } from './limits.ts'
 
 export class Twins {
   readonly #self: PeerId

@@ -4,7 +4,7 @@
  * can be finished, and whoever begins many and finishes none keeps out nobody but itself. Pure.
  */
 import type { PeerId } from '../base/ids.ts'
-import { unfinishedFreeBytes, unfinishedHostBytesMax, unfinishedPeerBytesMax, unfinishedWaitingMax } from '../limits.ts'
+import { unfinishedFreeBytes, unfinishedHostBytesMax, unfinishedPeerBytesMax, unfinishedWaitingMax } from './limits.ts'
 
 /** One channel, as this account knows it. */
 export interface Reader {

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { twinTieMs } from '../../src/limits.ts'
+import { twinTieMs } from '../../src/swarm/limits.ts'
 import { Skein, skein } from './skein.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-twins-'))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { CacheBudget, type CacheShape, cacheBytes, SessionCache } from '../../src/engine/cache.ts'
-import { attentionBlock } from '../../src/limits.ts'
+import { attentionBlock } from '../../src/model/limits.ts'
 
 const T = attentionBlock
 const shape: CacheShape = { layers: 2, kvHeads: 2, headDim: 2 }

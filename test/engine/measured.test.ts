@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Keeping } from '../../src/disk/keeping.ts'
 import { measureOnce } from '../../src/engine/onnx-measured.ts'
-import { measuredMaxAgeMs } from '../../src/limits.ts'
+import { measuredMaxAgeMs } from '../../src/engine/limits.ts'
 import { classConfig } from '../../src/engine/numeric-class.ts'
 
 let folder = ''

@@ -1,7 +1,7 @@
 /** Bytes of requests and answers: versions are clocks, and pass 2^31, 2^32 and 2^41 unharmed. */
 import { expect, test } from 'vitest'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from '../../src/keep/codec.ts'
-import { keepVersionMax } from '../../src/limits.ts'
+import { keepVersionMax } from '../../src/keep/limits.ts'
 
 const id = 'ab'.repeat(32)
 const parts = [new Uint8Array([1, 2, 3])]

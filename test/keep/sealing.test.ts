@@ -5,7 +5,7 @@ import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from '../../
 import { packHead, runBytes, unpackHead, unpackTokens } from '../../src/keep/kept.ts'
 import type { KeepAnswer, KeepRequest } from '../../src/keep/message.ts'
 import { Sealing } from '../../src/keep/sealing.ts'
-import { keepEntryBytesMax, keepPadBytes, keepPartsMax, keepTtlMaxMs, keepVersionMax } from '../../src/limits.ts'
+import { keepEntryBytesMax, keepPadBytes, keepPartsMax, keepTtlMaxMs, keepVersionMax } from '../../src/keep/limits.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { key, otherKey, peer, question } from './kit.ts'

@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest'
 import { encodeRequest } from '../../src/keep/codec.ts'
 import { keepProtocol, type PutRequest } from '../../src/keep/message.ts'
 import { Sealing } from '../../src/keep/sealing.ts'
-import { keepEntryBytesMax, keepFlushMs, keepPartTokens, keepWatchMs } from '../../src/limits.ts'
+import { keepEntryBytesMax, keepFlushMs, keepPartTokens, keepWatchMs } from '../../src/keep/limits.ts'
 import { Kit, type KitPeer, key, otherKey, peer, question, until } from './kit.ts'
 
 let kit: Kit

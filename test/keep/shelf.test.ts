@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { KeepRequest, PutRequest } from '../../src/keep/message.ts'
 import { Shelf, type ShelfInit } from '../../src/keep/shelf.ts'
-import { keepTtlMaxMs } from '../../src/limits.ts'
+import { keepTtlMaxMs } from '../../src/keep/limits.ts'
 import { peer } from './kit.ts'
 
 const id = (name: string): string => name.padStart(64, '0')

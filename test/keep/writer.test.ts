@@ -5,7 +5,7 @@ import type { PeerId } from '../../src/base/ids.ts'
 import { rank } from '../../src/keep/rank.ts'
 import { Shelf } from '../../src/keep/shelf.ts'
 import { Writer, type WriterEffect, type WriterEvent } from '../../src/keep/writer.ts'
-import { keepAvoidMs, keepFlushMs, keepFlushTokens, keepPartTokens, keepVersionMax } from '../../src/limits.ts'
+import { keepAvoidMs, keepFlushMs, keepFlushTokens, keepPartTokens, keepVersionMax } from '../../src/keep/limits.ts'
 import { peer } from './kit.ts'
 
 const [A, B, C] = [peer('A'), peer('B'), peer('C')]

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { disconnectedGraceMs, excludedGraceMs, gatheringMs, missingGraceMs } from '../../src/limits.ts'
+import { disconnectedGraceMs, excludedGraceMs, gatheringMs, missingGraceMs } from '../../src/route/limits.ts'
 import { answerRoute, noRouteSentence } from '../../src/route/asking.ts'
 import { Presence } from '../../src/route/presence.ts'
 import { model, peer, peerId, stage } from './worlds.ts'

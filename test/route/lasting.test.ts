@@ -1,7 +1,7 @@
 /** Placement and routing of peers on batteries. */
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { flightMoveRatio, flightSlackRatio } from '../../src/limits.ts'
+import { flightMoveRatio, flightSlackRatio } from '../../src/route/limits.ts'
 import { drawnWatts, flightOf, layersLasting } from '../../src/route/energy.ts'
 import { fastestTiling, weighedUs } from '../../src/route/fastest.ts'
 import { longestTiling, tilingFlight } from '../../src/route/lasting.ts'

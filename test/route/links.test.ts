@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { linkRttDefaultMs, roomHeardMs } from '../../src/limits.ts'
+import { linkRttDefaultMs, roomHeardMs } from '../../src/route/limits.ts'
 import { answerRoute, type RouteQuestion } from '../../src/route/asking.ts'
 import { announcedLinks, hopMs, hopPrices, ownLinks } from '../../src/route/cost.ts'
 import { findDetour } from '../../src/route/detour.ts'

@@ -1,6 +1,6 @@
 /** How often a peer looks at what has changed. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { lookMaxMs, lookMs, lookShare } from '../../src/limits.ts'
+import { lookMaxMs, lookMs, lookShare } from '../../src/route/limits.ts'
 import { Looking } from '../../src/route/looking-service.ts'
 
 beforeEach(() => void vi.useFakeTimers())

@@ -1,7 +1,7 @@
 /** What placement does to the loads of a peer, with the planner's own waits. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Range } from '../../src/base/ids.ts'
-import { probeFailuresMax } from '../../src/limits.ts'
+import { probeFailuresMax } from '../../src/route/limits.ts'
 import { Placement } from '../../src/route/placement-service.ts'
 import type { PeerView } from '../../src/route/view.ts'
 import { peer, peerId, plainModel } from './worlds.ts'

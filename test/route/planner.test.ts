@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { planAloneMs, planDrainMs, planRetryMs, planSettleMaxMs, planSettleMs } from '../../src/limits.ts'
+import { planAloneMs, planDrainMs, planRetryMs, planSettleMaxMs, planSettleMs } from '../../src/route/limits.ts'
 import { place } from '../../src/route/place.ts'
 import { Planner } from '../../src/route/planner.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { disconnectedGraceMs, flapHoldMs, flapMemoryMs, flapsMax } from '../../src/limits.ts'
+import { disconnectedGraceMs, flapHoldMs, flapMemoryMs, flapsMax } from '../../src/route/limits.ts'
 import { Presence, type SeenPeer } from '../../src/route/presence.ts'
 import type { PeerView } from '../../src/route/view.ts'
 

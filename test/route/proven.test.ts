@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { seeded } from '../../src/base/rng.ts'
+import { recordsMax } from '../../src/limits.ts'
 import {
   doubtMemoryMs,
   probeFailuresMax,
@@ -9,9 +10,8 @@ import {
   probeMaxMs,
   probeMs,
   probeRetryMaxMs,
-  probesAtOnceMax,
-  recordsMax
-} from '../../src/limits.ts'
+  probesAtOnceMax
+} from '../../src/route/limits.ts'
 import { answerRoute } from '../../src/route/asking.ts'
 import { Proven, type ProvenEffect } from '../../src/route/proven.ts'
 import type { PeerView } from '../../src/route/view.ts'

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { missingGraceMs, planSearchMs, planSettleMs, searchesMax } from '../../src/limits.ts'
+import { missingGraceMs, planSearchMs, planSettleMs, searchesMax } from '../../src/route/limits.ts'
 import { answerRoute, noRouteSentence } from '../../src/route/asking.ts'
 import { type Plan, place } from '../../src/route/place.ts'
 import { Planner } from '../../src/route/planner.ts'

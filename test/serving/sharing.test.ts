@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ModelId } from '../../src/base/ids.ts'
-import { demandHalfLifeMs, demandWeightMax, shareChangeMs } from '../../src/limits.ts'
+import { demandHalfLifeMs, demandWeightMax, shareChangeMs } from '../../src/serving/limits.ts'
 import { Demand } from '../../src/serving/demand.ts'
 import { type Claim, shareBudget, Shares } from '../../src/serving/sharing.ts'
 

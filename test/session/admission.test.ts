@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { admissionTryMs, clientWaitersMax, sessionGuessMs, waitersMax } from '../../src/limits.ts'
+import { admissionTryMs, clientWaitersMax, sessionGuessMs, waitersMax } from '../../src/session/limits.ts'
 import { Admission, type Verdict } from '../../src/session/admission.ts'
 
 /** A driver before stages with room for so many sessions; everything that is admitted has its route at once. */

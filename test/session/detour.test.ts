@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
-import { orphanGraceMs, stageCloseMs } from '../../src/limits.ts'
+import { orphanGraceMs, stageCloseMs } from '../../src/stage/limits.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { collect, peerId, prompt, TestWorld } from './world.ts'
 

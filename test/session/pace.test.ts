@@ -1,7 +1,7 @@
 /** Which hop is slow, and when a token is late. Rule numbers are those of `protocols/stage.md`. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { paceFactor, paceLateMs, paceSlowMs, paceStrikes, paceTokensMin } from '../../src/limits.ts'
+import { paceFactor, paceLateMs, paceSlowMs, paceStrikes, paceTokensMin } from '../../src/session/limits.ts'
 import { Pace } from '../../src/session/pace.ts'
 import type { StandingFrame } from '../../src/stage/frame.ts'
 

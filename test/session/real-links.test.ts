@@ -1,7 +1,7 @@
 /** The same deciders over real libp2p connections on loopback, and the toy oracle to judge them. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { stageStreamsPerPeerMax } from '../../src/limits.ts'
+import { stageStreamsPerPeerMax } from '../../src/stage/limits.ts'
 import { stageProtocol } from '../../src/stage/frame.ts'
 import type { Channel } from '../../src/swarm/links.ts'
 import { Mesh } from './mesh.ts'

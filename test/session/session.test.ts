@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'vitest'
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { NotCoveredError } from '../../src/errors.ts'
+import { excludedGraceMs } from '../../src/route/limits.ts'
 import {
   cutSettleMs,
   cutTurnsMax,
-  excludedGraceMs,
   excludeMs,
   recoveriesAtOnce,
   recoveriesMax,
@@ -14,10 +14,10 @@ import {
   roomWaitMs,
   routeRetryMs,
   routeWaitMs,
-  stageCloseMs,
   standstillGraceMs,
   standstillMs
-} from '../../src/limits.ts'
+} from '../../src/session/limits.ts'
+import { stageCloseMs } from '../../src/stage/limits.ts'
 import type { Hop } from '../../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
 import { Session, type SessionInit } from '../../src/session/session.ts'

@@ -1,6 +1,6 @@
 /** Slow hops and links in virtual time. Rule numbers are those of `protocols/stage.md`. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { orphanGraceMs, stageCloseMs } from '../../src/limits.ts'
+import { orphanGraceMs, stageCloseMs } from '../../src/stage/limits.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { peerId, prompt, TestWorld } from './world.ts'
 

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { stageFrameBytesMax, stageStreamsPerPeerMax } from '../../src/limits.ts'
+import { stageFrameBytesMax, stageStreamsPerPeerMax } from '../../src/stage/limits.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import { type Frame, stageProtocol } from '../../src/stage/frame.ts'
 import { type RouteHop, type SignedTerms, signTerms } from '../../src/stage/terms.ts'

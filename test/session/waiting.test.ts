@@ -1,17 +1,8 @@
 /** Hops that keep an answer waiting, in virtual time: nobody waits for long for one that says nothing, or gets nothing done. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import {
-  askAfterMs,
-  askEveryMs,
-  muteHeadMs,
-  muteTellMs,
-  orphanGraceMs,
-  routeRetryMs,
-  stageCloseMs,
-  stageOpenMs,
-  stuckMs
-} from '../../src/limits.ts'
+import { askAfterMs, askEveryMs, muteHeadMs, muteTellMs, routeRetryMs, stuckMs } from '../../src/session/limits.ts'
+import { orphanGraceMs, stageCloseMs, stageOpenMs } from '../../src/stage/limits.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import type { SessionOptions } from '../../src/session/service.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'

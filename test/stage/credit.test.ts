@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { creditStepsMax, creditTokensMax } from '../../src/limits.ts'
+import { creditStepsMax, creditTokensMax } from '../../src/stage/limits.ts'
 import { ReceiveCredit, SendCredit } from '../../src/stage/credit.ts'
 
 test('S5: any steps get through, in any interleaving of sending, computing and acknowledging, and no credit is passed', () => {

@@ -1,7 +1,7 @@
 /** A stage that feeds a stand-in, and a stage that is fed, by hand. */
 import { describe, expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
-import { orphanGraceMs, orphanLeavingMs } from '../../src/limits.ts'
+import { orphanGraceMs, orphanLeavingMs } from '../../src/stage/limits.ts'
 import {
   type Change,
   facts,

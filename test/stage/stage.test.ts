@@ -12,7 +12,7 @@ import {
   stageOpenMs,
   stageSessionsMax,
   stepBytesMax
-} from '../../src/limits.ts'
+} from '../../src/stage/limits.ts'
 import { signerOf } from '../../sim/cast.ts'
 import { inDomain } from '../../src/base/signature.ts'
 import { encodeFrame } from '../../src/stage/codec.ts'

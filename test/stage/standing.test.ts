@@ -1,6 +1,6 @@
 /** A stage says how far it has come, and how it lost its next hop. Rule numbers are those of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
-import { askMinMs } from '../../src/limits.ts'
+import { askMinMs } from '../../src/stage/limits.ts'
 import type { Frame, StandingFrame } from '../../src/stage/frame.ts'
 import { facts, idStep, Kit, open, peer, seatOf, states, step } from './kit.ts'
 

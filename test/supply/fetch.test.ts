@@ -1,7 +1,7 @@
 /** The fetch decider in virtual time, by table and by any mixture of sources. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { chunkBytes } from '../../src/limits.ts'
+import { chunkBytes } from '../../src/model/limits.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
 import { ChunkSet, chunkCount } from '../../src/model/chunks.ts'

@@ -12,7 +12,7 @@ import {
   splitBudgets
 } from '../../src/index.ts'
 import type { ModelId } from '../../src/base/ids.ts'
-import { supplyOpenMs } from '../../src/limits.ts'
+import { supplyOpenMs } from '../../src/supply/limits.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { shardsProtocol } from '../../src/supply/frame.ts'
 import { createSwarm } from '../../src/swarm/service.ts'

@@ -1,7 +1,8 @@
 /** The source's decider in virtual time. */
 import { describe, expect, it } from 'vitest'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
-import { chunkBytes, supplyLiveBurstBytes, supplyLiveBytesPerMs, supplyRequestsMax } from '../../src/limits.ts'
+import { chunkBytes } from '../../src/model/limits.ts'
+import { supplyLiveBurstBytes, supplyLiveBytesPerMs, supplyRequestsMax } from '../../src/supply/limits.ts'
 import { encodeFrame } from '../../src/supply/codec.ts'
 import type { AnswerFrame, RequestFrame } from '../../src/supply/frame.ts'
 import { Pace } from '../../src/supply/pace.ts'

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { PeerId } from '../../src/base/ids.ts'
 import { type Rng, seeded } from '../../src/base/rng.ts'
-import { chunkBytes } from '../../src/limits.ts'
+import { chunkBytes } from '../../src/model/limits.ts'
 import { ChunkSet, chunkCount, chunkLength, listDigest, sameBytes } from '../../src/model/chunks.ts'
 import { decodeRequest, encodeFrame } from '../../src/supply/codec.ts'
 import { Fetch, type FetchEffect, type FetchEvent, type WantedFile } from '../../src/supply/fetch.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { batteryLeaveRatio, batteryLeaveReadings, batteryReturnRatio } from '../../src/limits.ts'
+import { batteryLeaveRatio, batteryLeaveReadings, batteryReturnRatio } from '../../src/swarm/limits.ts'
 import { BatteryWatch } from '../../src/swarm/battery.ts'
 
 const at = (level: number, charging = false) => ({ level, charging })

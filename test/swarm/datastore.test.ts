@@ -7,7 +7,13 @@ import { Key } from 'interface-datastore/key'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
-import { peerEntriesMax, peerEntryBytesMax, peersFileBytesMax, peersSaveMs, peersSaveNewMs } from '../../src/limits.ts'
+import {
+  peerEntriesMax,
+  peerEntryBytesMax,
+  peersFileBytesMax,
+  peersSaveMs,
+  peersSaveNewMs
+} from '../../src/swarm/limits.ts'
 import { SwarmDatastore } from '../../src/swarm/datastore.ts'
 
 const self = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
-import { hearsayCandidatesMax, hearsayDialsMax } from '../../src/limits.ts'
+import { hearsayCandidatesMax, hearsayDialsMax } from '../../src/swarm/limits.ts'
 import { Dialer } from '../../src/swarm/dialer.ts'
 import { until } from './real-peers.ts'
 

@@ -10,7 +10,7 @@ import {
   handshakesPerAddressMax,
   inboundBurstMax,
   inboundPerSecondMax
-} from '../../src/limits.ts'
+} from '../../src/swarm/limits.ts'
 import { Doorway, type Knock } from '../../src/swarm/doorway.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'

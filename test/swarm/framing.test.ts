@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { frameReserveBytes } from '../../src/limits.ts'
+import { frameReserveBytes } from '../../src/swarm/limits.ts'
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from '../../src/swarm/framing.ts'
 
 const frameBytesMax = 4 << 20

@@ -1,6 +1,6 @@
 /** Run as a process of its own, with few descriptors: lists this machine's addresses with and without any left. */
 import { openSync } from 'node:fs'
-import { interfacesFreshMs } from '../../src/limits.ts'
+import { interfacesFreshMs } from '../../src/swarm/limits.ts'
 import { listingProblem, ownAddresses } from '../../src/swarm/interfaces.ts'
 
 const before = ownAddresses()

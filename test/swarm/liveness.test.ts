@@ -17,7 +17,7 @@ import {
   beatFastMs,
   beatSlowMs,
   silenceMaxMs
-} from '../../src/limits.ts'
+} from '../../src/swarm/limits.ts'
 import { Liveness, type LivenessEffect } from '../../src/swarm/liveness.ts'
 import { Clock, type LinkQuality, TcpModel } from './tcp-model.ts'
 

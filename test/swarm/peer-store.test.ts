@@ -5,7 +5,7 @@ import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { MemoryDatastore } from 'datastore-core'
 import { afterEach, expect, it } from 'vitest'
-import { storedCertifiedMax, storedHearsayMax, storedPeersMax } from '../../src/limits.ts'
+import { storedCertifiedMax, storedHearsayMax, storedPeersMax } from '../../src/swarm/limits.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
 

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import * as limits from '../../src/limits.ts'
+import * as shared from '../../src/limits.ts'
+import * as own from '../../src/swarm/limits.ts'
 import { recordsChannelFrameBytesMax } from '../../src/swarm/records.ts'
+
+const limits = { ...shared, ...own }
 
 const doc = readFileSync(new URL('../../protocols/records.md', import.meta.url), 'utf8')
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import type { Sign } from '../../src/base/signature.ts'
+import { recordsMax } from '../../src/limits.ts'
 import {
   publishMs,
   recordBytesMax,
@@ -12,12 +13,11 @@ import {
   recordsHearsayMax,
   recordsHearsayPerSecondMax,
   recordsHearsayShareMax,
-  recordsMax,
   recordsTickMs,
   recordTtlMaxMs,
   recordTtlMs,
   twinTieMs
-} from '../../src/limits.ts'
+} from '../../src/swarm/limits.ts'
 import {
   encodePayload,
   encodeRecord,

@@ -1,7 +1,7 @@
 /** What is announced of measured round trips: coarse, and seldom another value. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { rttHoldLooks, rttHoldRatio, rttStepLeastMs, rttStepRatio, rttStepsMax } from '../../src/limits.ts'
+import { rttHoldLooks, rttHoldRatio, rttStepLeastMs, rttStepRatio, rttStepsMax } from '../../src/swarm/limits.ts'
 import { RoundTrips, rttOfStep, stepOfRtt } from '../../src/swarm/round-trips.ts'
 
 const one = (rttMs: number | undefined) => new Map([[7, rttMs]])

@@ -4,13 +4,13 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
+import { stageFrameBytesMax } from '../../src/stage/limits.ts'
 import {
-  stageFrameBytesMax,
   unfinishedFreeBytes,
   unfinishedHostBytesMax,
   unfinishedPeerBytesMax,
   unfinishedWaitingMax
-} from '../../src/limits.ts'
+} from '../../src/swarm/limits.ts'
 import { encodeFrameLength, FrameDecoder } from '../../src/swarm/framing.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'

@@ -1,0 +1,80 @@
+/** The bounds of models, their files and tokenizers: each has its unit in its name and its reason beside it. */
+
+/** A manifest file. The largest that the schema allows (1,026 shards, a 64 KiB template) stays below 400 kB. */
+export const manifestBytesMax = 1 << 20
+/** A `tokenizer.json`. Those of today's 256,000-piece vocabularies are near 35 MB. */
+export const tokenizerBytesMax = 64 << 20
+/** `config.json` and its siblings: a few kB; a safetensors index names every tensor, some 100 bytes each. */
+export const importJsonBytesMax = 16 << 20
+/** Layers of a model: eight times those of the largest llama. */
+export const modelLayersMax = 1024
+/** Tensors of one safetensors file, or of an index: a llama of so many layers has 10 each, and 3. */
+export const safetensorsTensorsMax = 10 * modelLayersMax + 16
+/** A safetensors header: 1.5 kB for each of so many tensors, of which 120 bytes are usual. The format allows 100 MB. */
+export const safetensorsHeaderBytesMax = 16 << 20
+/** Files that one index names, each of which stays open: the largest models have 200. */
+export const safetensorsFilesMax = 512
+/** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */
+export const importChunkBytes = 16 << 20
+/** A request to the hub until its headers are there, and the longest pause within a body. */
+export const hubStallTimeoutMs = 30_000
+/** A file that keeps breaking off is asked for this many times, each time from where it ended. */
+export const hubAttemptsMax = 5
+/** Pause before the n-th further attempt is n times this. */
+export const hubRetryDelayMs = 1000
+/** The hub redirects twice: to the renamed repository and to its storage. */
+export const hubRedirectsMax = 5
+/** The ETag of a file, which is kept beside it: a digest in hex, elsewhere any short text. */
+export const hubTagBytesMax = 4096
+/** Read buffer of a verification: larger ones are not faster (SHA-256 takes 1-2 ms per MiB). */
+export const verifyChunkBytes = 1 << 20
+
+/**
+ * Bytes of a chunk, the unit in which files of a model are checked while they travel. Part of the manifest format, so
+ * it never changes. Lists of digests take 1/8192 of the weights, and a chunk takes 0.1 s at 20 Mbit/s.
+ */
+export const chunkBytes = 256 << 10
+
+// ── Engine ─────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Tokens per attention block. Keys are cut at absolute multiples of it, so a token's bits do not depend
+ * on how many tokens share its pass; one step never crosses a border. 32 and 64 cost the same at decode
+ * but more passes at prefill (up to 1.36 times in float32).
+ */
+export const attentionBlock = 128
+
+// ── Threads ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Requests that wait for one thread: more than the answers that one peer drives at a time. */
+export const threadQueueMax = 1024
+/** A deadline is counted in so many ticks, so that a process that stood still loses no more than one of them. */
+export const threadDeadlineTicks = 10
+/** What nobody waits for any more may end in this time; then its thread does. Starting it anew takes about as long. */
+export const threadGiveUpMs = 250
+/**
+ * The heap of a thread, beside what its file needs: 900,000 characters in one word took 430 MB to encode. A file that
+ * needs more ends its thread, not the process.
+ */
+export const threadHeapBytes = 512 << 20
+/** Its nursery: with V8's default of up to 48 MB a thread takes 6 MB more and is not faster. */
+export const threadYoungHeapBytes = 4 << 20
+/** From the start of the thread that hashes files to its first one: 40 ms here. */
+export const hashStartMs = 30_000
+/** It ends when nothing was hashed for so long: it takes 12 MB. */
+export const hashIdleMs = 5_000
+/** One file: so long, and so much more per kB, which is what a card of 1 MB/s gives. */
+export const hashMs = 60_000
+export const hashMsPerKilobyte = 1
+/** Files that wait to be hashed: all of four models of the largest kind, each half fetched. */
+export const hashQueueMax = 4_104
+/** Heap per byte of a `tokenizer.json`: 22 were measured with 32,000 pieces. */
+export const tokenizerHeapFactor = 32
+/** From the start of a tokenizer's thread to its first request: 0.1 s with 32,000 pieces; 64 MiB on a slow board. */
+export const tokenizerStartMs = 60_000
+/** One text or some tokens: a megabyte of English takes 0.2 s here; an expression that backtracks takes for ever. */
+export const tokenizerMs = 10_000
+/** A tokenizer's thread that is not asked for this long ends: it holds 40 MB (32,000 pieces), and is read in 0.1 s. */
+export const tokenizerIdleMs = 60_000
+/** Models that one peer asks about at a time, and whose tokenizers it holds: each takes a thread. */
+export const tokenizersMax = 8

@@ -1,0 +1,21 @@
+/** The bounds of a whole peer: each has its unit in its name and its reason beside it. */
+
+/** The least memory that a peer can be told to give; what a model needs is far more, and said when it is known. */
+export const minBudgetBytes = 1 << 16
+/** Other models of the served one's name that a peer warns of, once each: more are somebody's flood. */
+export const namesakesMax = 16
+/** How often a changed load is announced: routers count their own sessions at once, and others' need no more. */
+export const loadAnnounceMs = 1_000
+
+/** How long a peer that is told to go waits for others and for sessions: loading a stage takes seconds. */
+export const drainMs = 60_000
+/** How often it looks whether it may. */
+export const drainPollMs = 100
+
+// ── Keep ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** How long a session is kept after its last token when nobody says otherwise, at most, and at least. */
+export const keepTtlDefaultMs = 3_600_000
+export const keepTtlMinMs = 1_000
+/** Characters of a session's name. */
+export const keepNameCharsMax = 128

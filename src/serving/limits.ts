@@ -1,0 +1,29 @@
+/** The bounds of what a peer serves: each has its unit in its name and its reason beside it. */
+
+/** Models that one peer serves at once: each offers itself in every record, which holds as many offers. */
+export const servedModelsMax = 8
+/** What demand counts for at most when a budget is shared out: a model that nobody asks for keeps a quarter of its weight. */
+export const demandWeightMax = 4
+/** Time in which a session counts half as much as demand: longer than a conversation's pauses, shorter than a mission's parts. */
+export const demandHalfLifeMs = 300_000
+/** Models whose demand a peer remembers; it drives sessions of few. */
+export const demandModelsMax = 64
+/** A share of the budget follows demand where it moves by this much: less is not worth a stage's move. */
+export const shareChangeRatio = 0.25
+/** Pause after a change of shares before demand may change them again: some moves of stages over a slow link. */
+export const shareChangeMs = 120_000
+
+// ── Engine ─────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Tokens of cache, and of retained hidden states, that placement reserves at every stage: one session of the
+ * model's whole context up to this. What a budget has left over holds more sessions.
+ */
+export const cacheReserveTokens = 2048
+
+// ── Supply ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** How often a peer without its model looks whether somebody offers it, besides at every record. */
+export const seekRetryMs = 2_000
+/** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */
+export const seekSettleMs = 400

@@ -1,0 +1,327 @@
+/** The bounds of the swarm: each has its unit in its name and its reason beside it. */
+import { recordsMax } from '../limits.ts'
+
+// ── Channels ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Memory that the length prefix of a frame alone can reserve; longer frames grow by doubling as they arrive. */
+export const frameReserveBytes = 1 << 20
+/**
+ * Memory for frames that have begun to arrive, for one peer and for all: four and sixteen of the largest. Frames up to the
+ * first of these are not counted: a thousand streams of them are 16 MiB, and single tokens never wait. One member can keep
+ * out nobody but itself, and it takes four to keep out all.
+ */
+export const unfinishedFreeBytes = 16 << 10
+export const unfinishedPeerBytesMax = 32 << 20
+export const unfinishedHostBytesMax = 128 << 20
+/** Channels of one peer that wait for such memory, each with a window of up to 2 MiB unread; one more ends the oldest. */
+export const unfinishedWaitingMax = 32
+/** A frame on a protocol that this peer opens but does not itself handle. */
+export const frameBytesDefaultMax = 16 << 20
+/** Bytes queued in a channel above which `send` says to wait: some round trips at 1 Gbit/s, few enough to hold per hop. */
+export const channelHighWaterBytes = 1 << 20
+/** Bytes of whole frames kept while a channel has no receiver yet; above it reading pauses. */
+export const channelPendingBytesMax = 1 << 20
+/**
+ * Window per Yamux stream. It must stay below libp2p's read buffer (4 MiB): with its default of 16 MiB a paused
+ * stream under a fast sender is reset.
+ */
+export const streamWindowBytesMax = 2 << 20
+/** Time for what is queued to leave when a channel closes; after it the channel is aborted. */
+export const channelCloseMs = 5_000
+/** Outbound channels per protocol and connection: as many as sessions may pass one hop, with room. */
+export const channelsOutMax = 1024
+
+// ── Host ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** Connections that libp2p holds before it prunes: a full mesh of 32 peers twice over, for duplicates in passing. */
+export const connectionsMax = 64
+/** Connections with one peer: one, duplicates in passing, and one that the other end has not yet seen the end of. */
+export const connectionsPerPeerMax = 4
+/**
+ * Time of an inbound handshake: it takes 4 round trips and some ms of either processor. Whoever is slower tries again; whoever
+ * opens connections and says nothing holds each of them for no longer.
+ */
+export const handshakeMs = 2_000
+/**
+ * Handshakes at once, and of one address. Peers that share an address (a host, a NAT) start at once: a full mesh of 32 on one host
+ * has 31 with one of them, twice where both ends dial. At 12 kB each all of them are 3 MB.
+ */
+export const handshakesMax = 256
+export const handshakesPerAddressMax = 64
+/**
+ * Connections that one address may begin, at once and per second; others are not counted with it. At this rate the places of one
+ * address last each connection 125 ms, and a handshake takes some 15, so members that share the address still get in; above it they
+ * are refused as often as whoever hurries. With 128 a second two of three were, beside a stranger's 750.
+ */
+export const inboundBurstMax = 1_024
+export const inboundPerSecondMax = 512
+/** Addresses whose bursts are remembered. One without a handshake that is forgotten has a full burst again. */
+export const doorwayAddressesMax = 1_024
+/** Addresses of one peer that an attempt has time for when all of them are silent. */
+export const silentAddressesMax = 5
+/** Of these, addresses that nobody signed, where there are signed ones. */
+export const silentUnsignedMax = 2
+/** One dial with its handshake. A LAN answers in ms; silent addresses must not hold up the next attempt. */
+export const dialTimeoutMs = 3_000
+/** Time after which the less preferred of two connections to one peer is closed: both ends see both by then. */
+export const duplicateGraceMs = 1_000
+/** Kademlia's k. With 8, lookups missed while tables had not converged; with 20 none did. */
+export const dhtBucketSize = 20
+export const dhtAlpha = 3
+export const dhtDisjointPaths = 2
+/**
+ * How often the table is refreshed around this peer's own id. Whoever connects enters it at once, so this is for
+ * swarms beyond a full mesh; 5 s cost a third of all idle bytes among 8 peers (10.2 instead of 6.8 kB/s and peer).
+ */
+export const dhtQuerySelfMs = 30_000
+/** A peer that vanished costs a query one dial: kad-dht's default of 5 s is far above a LAN's needs. */
+export const dhtDialMinMs = 800
+export const dhtDialMaxMs = 1_500
+/**
+ * Lifetime of provider records; every peer of a swarm must use the same. Who departed is known by its record, so a
+ * short life would only cost bytes: every repetition is a query per shard.
+ */
+export const providerTtlMs = 3_600_000
+/** Remaining lifetime at which this peer provides its shards again. */
+export const providerRepublishMs = 1_800_000
+/**
+ * Provider records that this peer keeps for others: of one peer (every shard of two models of the largest kind), of one
+ * shard (a query is content with 20), and of all. An entry takes some 0.4 kB.
+ */
+export const providersPerPeerMax = 2_100
+export const providersPerShardMax = 32
+export const providersMax = 8_192
+/** How often providers are swept; reads do not filter, so it adds to their lifetime. */
+export const providerSweepMs = 60_000
+/**
+ * What libp2p's peer store keeps: peers, addresses that a peer certified, and others of it. Any member may name any peer in the DHT.
+ */
+export const storedPeersMax = 1_024
+export const storedCertifiedMax = 16
+export const storedHearsayMax = 4
+/** Addresses of peers are kept this long across restarts (libp2p's default of an hour forgets a parked drone). */
+export const rememberedMs = 30 * 24 * 3_600_000
+
+// ── Records ────────────────────────────────────────────────────────────────────────────────────────
+
+/** A signed record: a peer with two models and a few stages needs some 500 bytes. */
+export const recordBytesMax = 16 << 10
+export const recordAddressesMax = 16
+/** Binary multiaddr of an IPv6 address and a TCP port: 20 bytes; names of hosts are longer. */
+export const recordAddressBytesMax = 128
+/** Protocols that a record names: each of ours in a few revisions, and those of times to come. */
+export const recordProtocolsMax = 32
+/** Models, and stages, in one record. */
+export const recordOffersMax = 32
+/** Runs of held layers per model. */
+export const recordRangesMax = 64
+/** Characters of a name or a processor's description. */
+export const recordTextMax = 96
+export const recordNeighboursMax = 256
+/** How long a record counts after it arrived. A vanished peer is seen by its silence long before. */
+export const recordTtlMs = 30_000
+/** Nobody may claim a longer life for a record: every peer says 30 s today, and what is invented lives as long. */
+export const recordTtlMaxMs = 60_000
+/** The scale of announced round trips: its shortest, the ratio of its steps, and how many there are: up to a minute. */
+export const rttStepLeastMs = 0.25
+export const rttStepRatio = 1.25
+export const rttStepsMax = 56
+/**
+ * A link is announced anew when it was beyond its step by this ratio at so many looks in a row. Round trips under the load of
+ * an answer vary by a third, and each change is a record of some 400 bytes to everybody.
+ */
+export const rttHoldRatio = 1.5
+export const rttHoldLooks = 2
+/** How often round trips are looked at for the record; each link is measured as often (`alivePingMs`). */
+export const rttLookMs = 5_000
+/**
+ * Live peers among them that are neither connected nor named by a peer that is, and how many of these one neighbour may
+ * have passed on. Identities cost nothing to invent; a swarm of a hundred peers whose members have 8 links each has some
+ * 40 to 60 such.
+ */
+export const recordsHearsayMax = 256
+export const recordsHearsayShareMax = 128
+/** New ones of them that one neighbour may pass on in a second, beyond as many at once as its share. */
+export const recordsHearsayPerSecondMax = 8
+/**
+ * Two processes with one identity that have not found out in this time which of them is the younger go by their runs: they
+ * started within the time that a record takes, which is up to 5 s where both are connected with the same peers.
+ */
+export const twinTieMs = 5_000
+/** From finding out that it yields to its stop: the other one's channels come back within a second. */
+export const yieldMs = 3_000
+/** An address at which the own id is said to be is looked at this often, and so many of them in that time. */
+export const twinLookMs = 30_000
+export const twinsMax = 16
+/** After this a status does not speak of a second machine any more that was not heard again. */
+export const twinForgetMs = 60_000
+/** Highest seqs remembered of peers that left, so that a replayed record does not bring them back. */
+export const recordMarksMax = 4096
+/** A frame of /skein/records; what is known goes to a newcomer in as many as it takes. */
+export const recordsFrameBytesMax = 64 << 10
+/** Records per second that one neighbour may send, and in one go when it connects. A signature check takes 0.1 ms. */
+export const recordsPerSecondMax = 256
+export const recordsBurstMax = 2048
+/** The records decider looks at the time this often. */
+export const recordsTickMs = 250
+/** A changed record goes to the DHT at most this often: pushes are what makes records fast. */
+export const publishMs = 10_000
+/** An unchanged one is put again this often, for peers that joined and holders that left. */
+export const publishRefreshMs = 60_000
+/** One DHT query or one attempt to open a records channel. */
+export const dhtQueryMs = 5_000
+/** A records channel that takes nothing for this long is ended. */
+export const congestedMs = 10_000
+/** How often the battery is read. */
+export const batteryMs = 30_000
+/** Charge (0..1) below which a peer hands over what it serves, and from which it serves again. */
+export const batteryLeaveRatio = 0.07
+export const batteryReturnRatio = 0.12
+/** Readings in a row that it takes to believe either. */
+export const batteryLeaveReadings = 2
+/** Time that a stopping peer gives its goodbye. */
+export const goodbyeMs = 500
+/** From the first connection until the DHT has the new peer in its table. */
+export const provideSettleMs = 1_500
+/** Changes of the own record within this time become one. */
+export const announceDebounceMs = 30
+
+// ── Liveness ───────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A peer that has sent nothing to another for this long sends a beat: between peers that share a session or a
+ * transfer, and between all others. Measured with 8 peers on two busy cores (`test/bench/alive.ts`), everything that
+ * idle peers do included: 0.2 kB/s of TCP's payload and 0.6 ms/s of a processor per link end, 0.9 kB/s and 1.4 ms/s
+ * when watched. So a full mesh of 32 idle peers costs each of them 6 kB/s and 2 % of a core.
+ */
+export const beatFastMs = 150
+export const beatSlowMs = 1_000
+/** How often silence is looked at while any link beats fast or is in doubt, and while none is. */
+export const aliveTickMs = 50
+export const aliveTickSlowMs = 250
+/**
+ * A beat that is late by this much puts its peer in doubt: it is asked, and asked again this often, so that TCP sees
+ * what got lost by what came after it and need not wait for its timeout.
+ */
+export const aliveDoubtMs = 50
+/**
+ * A question that is unanswered for so much longer than its round trip makes a peer suspect: a session that needs a way
+ * around somebody else goes around this one, too, where it can. It is asked for twice in that time.
+ */
+export const aliveSuspectMs = 100
+/**
+ * A peer whose next byte is late by this much is silent, on a link that has never been late by a fourth of it. On two
+ * cores under eight spinning processes beats 250 ms apart came 292 ms apart at most.
+ */
+export const aliveLateMs = 500
+/** The same before a link has shown anything: eight round trips. */
+export const aliveLateFirstMs = 1_000
+export const aliveSamplesMin = 8
+/**
+ * A link is given so many times the third longest delay it has shown, which is forgotten by half in this time. With three and
+ * a minute there was one false alarm in 15 modelled hours at 5 % loss and 200 ms jitter; with these none in 60.
+ */
+export const aliveLateFactor = 4
+export const aliveMemoryMs = 120_000
+/**
+ * A link is also given so many times its round trip and four deviations: that many segments in a row may be lost, or late.
+ * With three, one healthy peer in an hour was given up over a link with 5 % loss and 200 ms of jitter that reorders
+ * (`npm run churn:hour`); at a round trip of 20 ms five are still less than the half second that every link has.
+ */
+export const aliveRttFactor = 5
+/**
+ * Before its first round trip nothing is known of a link. Most are measured within milliseconds of the connection. Once, over
+ * 200 ms of jitter and 5 % loss and at a load of 29, a healthy one was quiet for 1.9 s; but with 3 s here a tenth of all silent
+ * losses in `npm run churn` cost 3.3 s, so this is what a silent loss may cost.
+ */
+export const aliveUnmeasuredMs = 1_500
+/** No link is given longer, whatever it has shown. */
+export const silenceMaxMs = 10_000
+/** Until the first frame of a peer: it may still be starting. */
+export const aliveOpeningMs = 4_000
+/** How often a round trip is measured where nothing is in doubt: on watched links, and on all others. */
+export const alivePingFastMs = 1_000
+export const alivePingMs = 5_000
+/** One dial to a peer that fell silent and has not been heard since, when something is to be opened to it. */
+export const silentDialMs = 500
+/** Peers that are asked as well when one is in doubt, to tell its silence from the own isolation. */
+export const aliveWitnessesMax = 3
+/** An alive frame: three numbers. */
+export const aliveFrameBytesMax = 64
+
+// ── Discovery ──────────────────────────────────────────────────────────────────────────────────────
+
+/** Peers that the dialer keeps addresses of, and addresses per peer and way. */
+export const candidatesMax = 512
+export const candidateAddressesMax = 16
+/** The same of what the peer itself did not sign: a host seldom has more than a few links. */
+export const unsignedAddressesMax = 8
+/** Peers of which there is only hearsay: how many, dials to them at once, and attempts until they are forgotten. */
+export const hearsayCandidatesMax = 64
+export const hearsayDialsMax = 2
+export const hearsayFailuresMax = 3
+/** Dials at once, over all peers. */
+export const dialsMax = 8
+/** The larger of two ids waits this long before it dials, so that seldom both dial at once. */
+export const dialTieBreakMs = 300
+/** First and longest wait between attempts to dial one peer; it doubles in between. */
+export const redialMinMs = 500
+export const redialMaxMs = 30_000
+/** How often the folder of neighbours on this machine is read; changes are usually told at once. */
+export const neighboursPollMs = 1_000
+/** How often a peer says in that folder that it is alive, and how old its file may be. */
+export const neighboursRefreshMs = 10_000
+export const neighboursStaleMs = 35_000
+export const neighbourFileBytesMax = 4096
+export const neighbourFilesMax = 256
+/** Names that are looked at in the folder: anybody may put files there. */
+export const neighbourNamesMax = 4_096
+/** How long a listing of this machine's interfaces counts: it takes 0.1 ms, and addresses are asked for often. */
+export const interfacesFreshMs = 500
+/** Links on which an IPv6 link-local address that names none is tried. */
+export const linkLocalZonesMax = 4
+/** How often mDNS asks again: it matters for lost packets only, a newcomer asks at once. */
+export const mdnsIntervalMs = 10_000
+/** A link is answered at most this often, any number of questions at once (RFC 6762 would have a second). */
+export const mdnsAnswerMs = 250
+/** A packet: what RFC 6762 allows. An answer with 16 addresses has 3 kB. */
+export const mdnsPacketBytesMax = 9_000
+/**
+ * Packets of this swarm's service that are read, at once and per second: of one address, where a host of 32 peers sends some 100 a
+ * second at most, and of all. Reading one takes some 50 µs.
+ */
+export const mdnsSourceBurstMax = 256
+export const mdnsSourcePerSecondMax = 128
+export const mdnsBurstMax = 1_024
+export const mdnsPerSecondMax = 512
+/** Addresses whose packets are counted. */
+export const mdnsSourcesMax = 256
+/** A vouched answer that differs from the last one of that peer counts at most this often: it may be an old one, repeated. */
+export const mdnsNewsMs = 1_000
+/** How long an answer that nobody vouched for waits for a better one, and how long it is then the last of that peer. */
+export const mdnsDoubtMs = 2_000
+export const mdnsRumourMs = 30_000
+/** Peers of whom there are such answers. */
+export const mdnsRumoursMax = 32
+/** Interfaces on each of which there is a socket per family: Linux lets a socket join 20 groups. */
+export const mdnsLinksMax = 16
+/** How often mDNS looks for interfaces that came or went, and tries those again that failed. */
+export const mdnsLookMs = 1_000
+
+// ── Files ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** Peers of which libp2p's peer store keeps an entry: as many as can be known. One has addresses, protocols and a key: 1 kB. */
+export const peerEntriesMax = recordsMax
+export const peerEntryBytesMax = 16 << 10
+/** The file of peers that were met: each takes 1 kB there, and the newest are worth most. */
+export const peersFileBytesMax = 2 << 20
+/** A new peer is in that file within this; what else changes, at every stream, within the second, since flash wears. */
+export const peersSaveNewMs = 2_000
+export const peersSaveMs = 60_000
+
+/** `/proc/self/mountinfo` has a line of some 150 bytes per mount; container hosts have thousands. */
+export const memoryLimitFileBytesMax = 4 << 20
+/** A file of the data directory that holds one thing: a key, a format, a number. */
+export const ownFileBytesMax = 4096
+/** A swarm file has three short fields. */
+export const swarmFileBytesMax = 4096
