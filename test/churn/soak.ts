@@ -99,6 +99,10 @@ async function main(): Promise<number> {
       })
     )
   }
+  for (const driver of drivers) {
+    while (driver.status().models[0]?.coverage.every(count => count > 0) !== true)
+      await delay(100, undefined, { signal })
+  }
   const startMs = performance.now()
   const endMs = startMs + minutes * 60_000
   const over = new AbortController()
@@ -148,6 +152,8 @@ async function main(): Promise<number> {
         `${(error as Error).name}: ${(error as Error).message} (${present?.kind ?? 'nobody bad'} there)`
       )
       tally.answers += 1
+      // Whatever fails at once would keep the loop from everything else.
+      await delay(1000, undefined, { signal: ended }).catch(() => {})
       return
     }
     tally.answers += 1

@@ -183,7 +183,7 @@ export const mutants: readonly Mutant[] = [
     file: session,
     original: 'if (!this.#hears(to)) {',
     mutated: 'if (true) {',
-    from: 195,
+    from: 1,
     seeds: 25
   },
   {
