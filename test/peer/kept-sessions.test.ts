@@ -7,7 +7,7 @@ import { Keeping } from '../../src/disk/keeping.ts'
 import { keepTtlMaxMs } from '../../src/keep/limits.ts'
 import { keepTtlMinMs } from '../../src/peer/limits.ts'
 import { KeptSessions, type SessionInit } from '../../src/peer/kept-sessions.ts'
-import type { SessionKeeper } from '../../src/session/service.ts'
+import type { SessionKeeper } from '../../src/session/parts.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'
 import type { Swarm } from '../../src/swarm/service.ts'
 

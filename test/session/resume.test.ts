@@ -1,7 +1,8 @@
 /** An answer that was begun elsewhere goes on as if nothing had happened (promise P3). */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { resume, type SessionContent } from '../../src/session/service.ts'
+import type { SessionContent } from '../../src/session/parts.ts'
+import { resume } from '../../src/session/service.ts'
 import { signerOf } from '../../sim/cast.ts'
 import { collect, greedy, modelId, prompt, TestWorld, tokenizer, toy } from './world.ts'
 

@@ -1,0 +1,267 @@
+/** Runs one session: gives the decider in `session.ts` its streams, routes and time, and does what it says. */
+import { bytesToHex } from '@noble/hashes/utils.js'
+import type { PeerId, SessionId } from '../base/ids.ts'
+import { Turns } from '../base/turns.ts'
+import { ProtocolError, lossReason } from '../errors.ts'
+import type { Hop } from '../route/view.ts'
+import { stageProtocol } from '../stage/frame.ts'
+import { stageOpenMs } from '../stage/limits.ts'
+import type { Drive } from '../stage/service.ts'
+import type { Channel } from '../swarm/links.ts'
+import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
+import type { SessionEffect, SessionEvent } from './event.ts'
+import { routeRetryMs, routeWaitMs, waitTellMs } from './limits.ts'
+import { type SessionOptions, settings } from './options.ts'
+import type { Sequence, SessionParts, Timed } from './parts.ts'
+import { Session } from './session.ts'
+import { stopAt } from './stop.ts'
+
+const nobody: ReadonlySet<PeerId> = new Set()
+
+/** The stream to the head of one epoch's route; `channel` is there once it is open. */
+interface Head {
+  readonly epoch: number
+  readonly controller: AbortController
+  channel: Channel | undefined
+}
+
+/** One session under way: the decider, its stream to the head, the driver's end, and its clock. */
+export class Driver {
+  readonly #parts: SessionParts
+  readonly #now: () => number
+  readonly #session: Session
+  readonly #signal: AbortSignal | undefined
+  readonly #drive: Drive
+  readonly #timer: ReturnType<typeof setInterval>
+  readonly #turns = new Turns<SessionEvent>(event => {
+    for (const effect of this.#session.handle(event, this.#now())) this.#do(effect)
+  })
+  /** Streams to heads by epoch: of the route, and of one that is being prepared. */
+  readonly #heads = new Map<number, Head>()
+  #routing: AbortController | undefined
+  /** Peers of routes that this session took, and what ends watching them. */
+  readonly #watched = new Map<PeerId, () => void>()
+  /** Outputs that nobody has read yet; no more than tokens fit the context, and some losses. */
+  #outputs: Timed[] = []
+  #wake: (() => void) | undefined
+  #ended = false
+  readonly #waitMs: number | undefined
+  readonly #tokensMax: number
+  /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
+  #waitingSinceMs: number | undefined
+  /** What it was last said to wait for. */
+  #waitingFor: string | undefined
+  readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
+  readonly #ending: AbortSignal | undefined
+  readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
+
+  constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
+    const { model, links, stages } = parts
+    const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+    const session = randomSession()
+    this.#tokensMax = promptIds.length + maxTokens
+    this.#waitMs = options.waitMs
+    this.#parts = parts
+    this.#now = parts.now ?? (() => performance.now())
+    this.#signal = options.signal
+    this.#ending = options.ending
+    this.#session = new Session({
+      self: links.self,
+      sign: parts.sign,
+      session,
+      model: model.id,
+      vocab: model.vocab,
+      promptIds,
+      answered: begun?.ids,
+      exact: begun?.exact,
+      tokensMax: this.#tokensMax,
+      sampling,
+      waitMs: options.waitMs,
+      hears: parts.hears,
+      speedOf: parts.speedOf,
+      stepBytes: parts.stepBytes,
+      stop: stopAt({ eosIds: model.eosIds, maxTokens })
+    })
+    this.#drive = stages.drive(session, {
+      onToken: ({ epoch, position, id }) => this.#feed({ kind: 'token', epoch, position, id }),
+      onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
+      onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
+    })
+    this.#timer = setInterval(() => this.#tick(), routeRetryMs)
+    this.#timer.unref()
+  }
+
+  async *outputs(): AsyncGenerator<Timed> {
+    this.#signal?.throwIfAborted()
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#ending?.addEventListener('abort', this.#onEnding, { once: true })
+    this.#feed({ kind: 'start' })
+    if (this.#ending?.aborted === true) this.#onEnding()
+    while (true) {
+      const outputs = this.#outputs
+      this.#outputs = []
+      yield* outputs
+      if (this.#outputs.length > 0) continue
+      if (this.#ended) return
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Ends the session if it has not ended: every cache on its route is freed, or the deadline for it has passed. */
+  async stop(): Promise<void> {
+    this.#feed({ kind: 'cancel' })
+    while (!this.#ended) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+    clearInterval(this.#timer)
+    for (const end of this.#watched.values()) end()
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#ending?.removeEventListener('abort', this.#onEnding)
+    this.#routing?.abort(new Error('the session has ended'))
+    this.#drive.stop()
+  }
+
+  /** Two hops may fall silent at once: this peer must not find a way through the second one while it seeks one around the first. */
+  #watch(route: readonly Hop[]): void {
+    const { links } = this.#parts
+    for (const { peer } of route) {
+      if (peer === links.self) continue
+      // Anew each time: a peer that came back has another connection.
+      this.#watched.get(peer)?.()
+      const end = links.watch?.(peer)
+      if (end !== undefined) this.#watched.set(peer, end)
+    }
+  }
+
+  #tick(): void {
+    this.#feed({ kind: 'tick' })
+    const peers = this.#parts.leaving?.(this.#session.route) ?? nobody
+    // That they stay after all must be known, too.
+    if (peers.size > 0 || this.#session.leaving.size > 0) this.#feed({ kind: 'leaving', peers })
+  }
+
+  /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */
+  #feed(event: SessionEvent): void {
+    this.#turns.give(event)
+  }
+
+  #do(effect: SessionEffect): void {
+    switch (effect.kind) {
+      case 'send':
+        this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
+        break
+      case 'output':
+        this.#outputs.push({ ...effect.output, atMs: this.#now() })
+        if (effect.output.kind === 'end') this.#ended = true
+        if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#parts.onMute?.(effect.output.peer)
+        if (effect.output.kind === 'token') {
+          this.#parts.onToken?.(this.#session.route)
+          this.#waitingSinceMs = undefined
+          this.#waitingFor = undefined
+        }
+        this.#wake?.()
+        break
+      case 'route':
+        void this.#route(avoiding(effect, this.#suspects()))
+        break
+      case 'detour': {
+        const { route } = effect
+        const found = this.#parts.detour?.(route, avoidingBeside(route, effect.excluded, this.#suspects()))
+        if (found !== undefined) this.#watch(found.route)
+        this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
+        break
+      }
+      case 'admit':
+        this.#drive.admit(effect.epoch, effect.tail)
+        break
+      case 'connect':
+        this.#parts.onRoute?.(this.#session.route)
+        void this.#connect(effect.epoch, effect.peer)
+        break
+      case 'hang-up': {
+        const head = this.#heads.get(effect.epoch)
+        this.#heads.delete(effect.epoch)
+        head?.controller.abort(new Error('the stream is no longer needed'))
+        void head?.channel?.close()
+        break
+      }
+      case 'violation':
+        for (const { channel } of this.#heads.values()) {
+          if (channel?.remote === effect.remote) channel.abort(new ProtocolError(effect.message))
+        }
+        this.#parts.onViolation?.(effect.remote, effect.violation, effect.message)
+        break
+    }
+  }
+
+  #suspects(): ReadonlySet<PeerId> {
+    return this.#parts.suspects?.() ?? nobody
+  }
+
+  async #route({ excluded, doubtful }: Avoidance): Promise<void> {
+    this.#routing?.abort(new Error('a newer route is asked for'))
+    const routing = new AbortController()
+    this.#routing = routing
+    const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(this.#waitMs ?? routeWaitMs)])
+    // Several routes may fail before one gets the answer on: whoever waits for it counts from the first.
+    this.#waitingSinceMs ??= this.#now()
+    const sinceMs = this.#waitingSinceMs
+    const onWait = (explain: () => string): void => {
+      const atMs = this.#now()
+      if (this.#routing !== routing || atMs - sinceMs < waitTellMs) return
+      const message = explain()
+      if (message === this.#waitingFor) return
+      this.#waitingFor = message
+      this.#outputs.push({ kind: 'waiting', message, atMs })
+      this.#wake?.()
+    }
+    let event: SessionEvent
+    try {
+      const room = { tokensMax: this.#tokensMax, held: this.#session.route }
+      const route = await this.#parts.route(excluded, { signal, doubtful, ...room, onWait })
+      this.#watch(route)
+      event = { kind: 'routed', route, exact: this.#parts.isExact?.() ?? true }
+    } catch (error) {
+      event = { kind: 'unroutable', error: error as Error }
+    }
+    if (this.#routing === routing) this.#feed(event)
+  }
+
+  async #connect(epoch: number, peer: PeerId): Promise<void> {
+    const head: Head = { epoch, controller: new AbortController(), channel: undefined }
+    this.#heads.set(epoch, head)
+    const signal = AbortSignal.any([head.controller.signal, AbortSignal.timeout(stageOpenMs)])
+    let channel: Channel
+    try {
+      channel = await this.#parts.links.open(peer, stageProtocol, { signal })
+    } catch (error) {
+      this.#feed({ kind: 'head-lost', epoch, message: (error as Error).message, reason: lossReason(error) })
+      return
+    }
+    if (this.#heads.get(epoch) !== head) {
+      await channel.close()
+      return
+    }
+    head.channel = channel
+    this.#feed({ kind: 'connected', epoch })
+    channel.receive({
+      onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
+      onClose: error =>
+        this.#feed({
+          kind: 'head-lost',
+          epoch,
+          message: error?.message ?? 'it closed the stream',
+          reason: lossReason(error)
+        })
+    })
+  }
+}
+
+/** 128 random bits: whoever does not sit on its route cannot name a session. */
+function randomSession(): SessionId {
+  return bytesToHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
+}

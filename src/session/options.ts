@@ -1,0 +1,48 @@
+/** What may be asked of an answer. Pure. */
+import type { Sampling } from '../engine/engine.ts'
+import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
+import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
+
+export interface SessionOptions extends Partial<Sampling> {
+  /** Tokens to generate at most. @default 256, or what the context leaves */
+  maxTokens?: number
+  /**
+   * How long to wait for a route, from the start or from a loss, in ms: up to a day.
+   * @default 30 s after a loss; before the first token, until no more peers are to be expected
+   */
+  waitMs?: number
+  /** Control tokens that the prompt spells (`</s>`) become those tokens. @default false: they are text */
+  special?: boolean
+  /** Cancels the answer and frees every cache on its route. */
+  signal?: AbortSignal
+  /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */
+  ending?: AbortSignal
+}
+
+/** Checks what the caller asked for and fills in the defaults. */
+export function settings(
+  { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1 }: SessionOptions,
+  promptTokens: number,
+  contextMax: number
+): Sampling & { readonly maxTokens: number } {
+  const rule = (holds: boolean, sentence: string): void => {
+    if (!holds) throw new InvalidOptionError(sentence)
+  }
+  rule(Number.isFinite(temperature) && temperature >= 0, `temperature must be 0 or more, not ${temperature}`)
+  rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
+  rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
+  rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
+  rule(
+    waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
+    `waitMs must be a whole number from 0 to ${routeWaitMsMax}, not ${waitMs}`
+  )
+  const left = contextMax - promptTokens
+  const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
+  rule(Number.isSafeInteger(tokens) && tokens >= 1, `maxTokens must be a whole number from 1, not ${tokens}`)
+  if (tokens > left) {
+    throw new PromptTooLongError(
+      `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
+    )
+  }
+  return { maxTokens: tokens, temperature, topP, topK, seed }
+}

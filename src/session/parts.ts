@@ -1,0 +1,151 @@
+/** What an answer is made with: text, a model, streams and routes, and who keeps it. Types alone. */
+import type { ModelId, PeerId } from '../base/ids.ts'
+import type { Sign } from '../base/signature.ts'
+import type { Sampling } from '../engine/engine.ts'
+import type { Hop } from '../route/view.ts'
+import type { ViolationKind } from '../stage/event.ts'
+import type { StageService } from '../stage/service.ts'
+import type { Links } from '../swarm/links.ts'
+import type { SessionOutput, Stop } from './event.ts'
+import type { Speed } from './patience.ts'
+
+/** Text to ids and back, as a session needs it. None of it is done in this thread. */
+export interface SessionTokenizer {
+  /** Length of its longest token: no text of n tokens has more than n times as many characters. */
+  longest(options: { signal?: AbortSignal | undefined }): Promise<number>
+  /** `special`: control tokens that the text spells become those tokens; else they are text. */
+  encode(text: string, options: { special: boolean; signal?: AbortSignal | undefined }): Promise<readonly number[]>
+  /** Turns the ids that follow a prompt into text as they come: what they complete, and with `last` what is left. */
+  stream(promptIds: readonly number[]): {
+    push(ids: readonly number[], options: { last?: boolean; signal?: AbortSignal | undefined }): Promise<string>
+  }
+}
+
+/** What a session must know of its model. */
+export interface SessionModel {
+  readonly id: ModelId
+  readonly layers: number
+  readonly vocab: number
+  readonly contextMax: number
+  readonly eosIds: readonly number[]
+}
+
+/** What a session works with. */
+export interface SessionParts {
+  links: Links
+  stages: Pick<StageService, 'drive'>
+  /**
+   * Waits until there is room for the session; what it returns is called when it has ended.
+   * @throws {OverloadedError} when that would take too long. @throws the signal's reason. @default begins at once
+   */
+  admit?: (need: {
+    tokensMax: number
+    waitMs: number | undefined
+    signal: AbortSignal
+    onWait: (message: string) => void
+  }) => Promise<() => void>
+  /** Signs as this peer what it gives out to the hops of its routes. */
+  sign: Sign
+  tokenizer: SessionTokenizer
+  model: SessionModel
+  /**
+   * Hops that cover all layers and avoid the excluded peers.
+   * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
+   */
+  route: (
+    excluded: ReadonlySet<PeerId>,
+    options: {
+      signal: AbortSignal
+      doubtful: ReadonlySet<PeerId>
+      /** Tokens that its caches must hold, and stages that hold them already. */
+      tokensMax: number
+      held: readonly Hop[]
+      /** Called whenever there is no route yet; `explain` says what is missing, which takes time to find out. */
+      onWait: (explain: () => string) => void
+    }
+  ) => Promise<readonly Hop[]>
+  /**
+   * Whether the route that was given last computes every layer in the numeric class of the first one.
+   * @default always
+   */
+  isExact?: () => boolean
+  /** Peers that do not answer at this moment, most of which will (`swarm/liveness.ts`). @default none */
+  suspects?: () => ReadonlySet<PeerId>
+  /** Whether a peer is connected and answers. @default nobody can tell */
+  hears?: (peer: PeerId) => boolean
+  /** How fast a hop has announced to be. @default nobody knows */
+  speedOf?: (hop: Hop) => Speed | undefined
+  /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
+  stepBytes?: number
+  /** Peers that are about to go, and those of a route whose stage on it is. @default none */
+  leaving?: (route: readonly Hop[]) => ReadonlySet<PeerId>
+  /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
+  detour?: (
+    route: readonly Hop[],
+    excluded: ReadonlySet<PeerId>
+  ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
+  /** Called when the session begins on a route: the one that was given last, or one that `detour` gave. */
+  onRoute?: (route: readonly Hop[]) => void
+  /** Called at every token, with the route that it came along. */
+  onToken?: (route: readonly Hop[]) => void
+  /** Keeps the session with other peers from the moment it is asked. @default nobody does */
+  keep?: SessionKeep
+  /** Called when a hop was left out because it did not answer: other sessions do well to go around it, too. */
+  onMute?: (peer: PeerId) => void
+  /** Called once when the session has ended: its last route is no longer used. */
+  onEnd?: () => void
+  /** Called once for every stream that a peer broke by breaking the protocol. */
+  onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
+  /** Monotonic time in ms. @default performance.now */
+  now?: () => number
+}
+
+/** What has to be known to go on with a session elsewhere. */
+export interface SessionContent {
+  readonly promptIds: readonly number[]
+  /** Tokens of the answer so far. */
+  readonly ids: readonly number[]
+  /** False when some of them may differ from the undisturbed answer (see `Answer.exact`). */
+  readonly exact: boolean
+  readonly sampling: Sampling
+  /** Tokens of the whole answer at most. */
+  readonly maxTokens: number
+}
+
+/** Begins to keep a session. `onWarning`: what goes wrong ends nothing. */
+export type SessionKeep = (content: SessionContent, onWarning: (message: string) => void) => SessionKeeper
+
+/** Takes what happens to a session that is kept. None of it waits. */
+export interface SessionKeeper {
+  /** There is a route. Only the first call counts. */
+  routed(): void
+  token(id: number): void
+  /** From here on tokens may differ from the undisturbed answer. */
+  inexact(): void
+  /** `stop` is undefined when the answer was broken off. Only the first call counts. */
+  end(stop: Stop | undefined): void
+}
+
+/** A session's output with the time at which it happened: later stages of the pipe may be slow. */
+export type Timed = (
+  | SessionOutput
+  | { readonly kind: 'warning'; readonly message: string }
+  /** The last token has come. */
+  | { readonly kind: 'stopped'; readonly stop: Stop }
+) & { readonly atMs: number }
+
+/** An answer that was begun before. */
+export interface Begun {
+  readonly promptIds: readonly number[]
+  /** Tokens of the answer that are there. */
+  readonly ids: readonly number[]
+  readonly exact: boolean
+  /** Why it has ended, when it has. */
+  readonly stop: Stop | undefined
+}
+
+/** What a session begins with: a prompt alone, or an answer that was begun before. */
+export interface Sequence {
+  readonly promptIds: readonly number[]
+  readonly begun: Begun | undefined
+}
