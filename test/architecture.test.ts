@@ -72,7 +72,7 @@ const doers = [
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|departure|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|seeker)\.ts$/,
   /^src\/(cli|api)\//
 ]

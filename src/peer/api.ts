@@ -1,0 +1,199 @@
+/** The types of the API: what a program says to a peer, and hears from it. */
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { Sampling } from '../engine/engine.ts'
+import type { EngineFactory } from '../engine/factory.ts'
+import type { RemovedModel } from '../model/store.ts'
+import type { ShardFetch } from '../serving/served-model.ts'
+import type { Generation } from '../session/generation.ts'
+import type { SwarmConfig } from '../swarm/swarm-file.ts'
+import type { DrainReport } from './departure.ts'
+import type { KeptSessionName, SessionInit } from './kept-sessions.ts'
+import type { StageStatus, Status } from './status.ts'
+
+export type { DrainReport } from './departure.ts'
+export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
+export type { Answer, Generation, GenerationEvent, HopReport, Token } from '../session/generation.ts'
+export type { ShardFetch } from '../serving/served-model.ts'
+export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
+export type { SwarmConfig } from '../swarm/swarm-file.ts'
+
+/** How to start a peer. */
+export interface PeerInit {
+  /** Directory of everything this peer keeps: identity, shards, remembered peers. Made if it does not exist. */
+  dataDir: string
+  /** The swarm to join: a file made by `skein init`, or its contents. */
+  swarm: string | SwarmConfig
+  /**
+   * Name or id of the model to serve. What is not in `dataDir` is fetched from peers that have it, once there are some.
+   * @default the only model in `dataDir`, or the one that ships when there is none
+   */
+  model?: string
+  /**
+   * Models to serve, where it is several or their layers differ; instead of `model`. The budget is shared out among them by
+   * their size and by how much the swarm asks for each.
+   */
+  models?: readonly ModelInit[]
+  /**
+   * Budget for weights and caches, in bytes, of all models together. Placement never exceeds it. 0 is a peer that holds no
+   * layers: it asks others.
+   * @default half of the machine's memory
+   */
+  memoryBytes?: number
+  /** Serve exactly these layers of the only model, half-open, instead of what placement decides. */
+  layers?: Range
+  /**
+   * Multiaddrs to listen on.
+   * @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
+   */
+  listen?: string[]
+  /** Multiaddrs of peers to dial besides those that are discovered or remembered. */
+  bootstrap?: string[]
+  /**
+   * Look for peers by multicast DNS.
+   * @default true
+   */
+  mdns?: boolean
+  /**
+   * Threads per engine. More than one hurts when several peers share a machine.
+   * @default 1
+   */
+  threads?: number
+  /**
+   * What computes, in order of preference: a model is served with the first that supports it.
+   * @default [onnxEngine]
+   */
+  engines?: readonly EngineFactory[]
+  /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */
+  onWarning?: (message: string) => void
+  /** Ends the start; a started peer is ended by `stop()`. */
+  signal?: AbortSignal
+}
+
+/** One of several models to serve. */
+export interface ModelInit {
+  /** Name or id, as with {@link PeerInit.model}. */
+  model: string
+  /** Serve exactly these layers, half-open, instead of what placement decides. */
+  layers?: Range
+}
+
+export interface GenerateOptions extends Partial<Sampling> {
+  /**
+   * Tokens to generate at most.
+   * @default 256, or what the context leaves
+   */
+  maxTokens?: number
+  /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
+  model?: string
+  /**
+   * Who asks, of several whom this peer answers: where room is short they take turns.
+   * @default one and the same
+   */
+  client?: string
+  /**
+   * Keep prompt and answer, sealed with a key, on two other peers, so that `resume` can go on with them wherever that
+   * key is. What cannot be kept is an event `warning`, not an error.
+   * @default not kept
+   */
+  session?: SessionInit
+  /**
+   * How long to wait for peers where no route covers all layers, from the start or from a loss, in ms: up to a day. What is
+   * missing is told in `waiting` events, and by the error when the time is over.
+   * @default 30 s after a loss; before the first token, until no more peers are to be expected
+   */
+  waitMs?: number
+  /**
+   * Control tokens that the prompt spells (`</s>`) become those tokens, as a chat template wants it.
+   * @default false: they are text, as all that people write
+   */
+  special?: boolean
+  /** Cancels the answer and frees every cache on its route. */
+  signal?: AbortSignal
+}
+
+export interface ResumeOptions extends Omit<SessionInit, 'name'> {
+  /**
+   * Tokens of the whole answer at most, those that are there included.
+   * @default as it was asked for
+   */
+  maxTokens?: number
+  /** As with {@link GenerateOptions.waitMs}. */
+  waitMs?: number
+  /** Cancels the answer and frees every cache on its route. */
+  signal?: AbortSignal
+}
+
+/** Events of a peer, as a typed EventTarget. */
+export interface PeerEvents {
+  /** A peer's first live record was accepted. */
+  'peer:join': CustomEvent<{ readonly peer: PeerId }>
+  /** A peer's record expired, or it said goodbye. */
+  'peer:leave': CustomEvent<{ readonly peer: PeerId }>
+  /** A peer, this one included, announced that it is about to go, or that it stays after all. */
+  'peer:leaving': CustomEvent<{ readonly peer: PeerId; readonly leaving: boolean }>
+  /** A stage of this peer began or ceased to serve. */
+  'stage:up': CustomEvent<StageStatus>
+  'stage:down': CustomEvent<StageStatus>
+  /** Shards that this peer needs are being fetched from others, and later have come. */
+  'shards:fetch': CustomEvent<ShardFetch>
+  /** A model became covered, or is no longer. */
+  'model:covered': CustomEvent<{ readonly model: ModelId }>
+  'model:uncovered': CustomEvent<{ readonly model: ModelId }>
+  /** The peer cannot go on and is stopping: the error says why. Nothing ends the program that holds it. */
+  failed: CustomEvent<{ readonly error: Error }>
+  /** A problem that does not end the peer, in one sentence. */
+  warning: CustomEvent<{ readonly message: string }>
+}
+
+export interface Peer {
+  readonly id: PeerId
+  /** Multiaddrs that others can dial, with this peer's id. */
+  readonly addresses: readonly string[]
+  status(): Status
+  /** Answers a prompt. Nothing runs until the result is iterated. */
+  generate(prompt: string, options?: GenerateOptions): Generation
+  /**
+   * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
+   * with. The first event says what was there; the answer is the whole one. It goes on being kept.
+   * Iterating throws {UnknownSessionError} {InvalidKeyError} and what `generate` throws.
+   */
+  resume(name: string, options?: ResumeOptions): Generation
+  /**
+   * Has the peers that keep a session remove it, as far as they are reachable. Returns how many had it.
+   * @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason.
+   */
+  forget(session: KeptSessionName, options?: { signal?: AbortSignal }): Promise<number>
+  /**
+   * Serves a model from now on, beside those that it serves. One that is not here is looked for among the peers; `status` says
+   * how far that has come.
+   *
+   * @param options.layers exactly these layers, half-open, instead of what placement decides
+   * @returns whether the model is here; false while it is looked for.
+   * @throws {UnknownModelError} when more than one model has that name. @throws {EngineError} {InvalidOptionError}
+   *   {BudgetTooSmallError} when this peer cannot serve it. @throws the signal's reason.
+   */
+  serve(nameOrId: string, options?: { layers?: Range; signal?: AbortSignal }): Promise<boolean>
+  /**
+   * Serves a model no longer, or stops looking for it. Its stages go at once: answers under way find others that serve them.
+   * What is on disk of it stays.
+   * @throws {UnknownModelError} when it is not served here.
+   */
+  unserve(nameOrId: string): Promise<void>
+  /**
+   * Announces that this peer goes and has others take over what it serves, while it still does: sessions move on
+   * between two tokens, its own answers are completed, and nothing new is begun here. Returns when nothing needs it any
+   * more, when nobody can take its layers and nothing runs, or at the deadline. `stop` ends it.
+   * @throws the signal's reason; the announcement stands.
+   */
+  drain(options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<DrainReport>
+  /**
+   * Removes a model from this peer's directory: its manifest, and the files that no other model there has.
+   * @throws {ModelInUseError} when it is the one that this peer serves
+   * @throws {UnknownModelError} {InvalidOptionError} when there is none of that name or id, or it ships with Skein
+   */
+  removeModel(nameOrId: string): Promise<RemovedModel>
+  addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
+  removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
+  /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
+  stop(): Promise<void>
+}

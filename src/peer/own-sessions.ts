@@ -1,0 +1,208 @@
+/** The sessions that this peer drives: what each of them works with. */
+import type { ModelId, PeerId } from '../base/ids.ts'
+import { type EngineFactory, engineFor } from '../engine/factory.ts'
+import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import { nameWithId } from '../model/names.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Tokenizers } from '../model/tokenizer-service.ts'
+import { ClassPin } from '../route/class-pin.ts'
+import type { Routing } from '../route/routing-service.ts'
+import { type Hop, type ModelShape, sameRange } from '../route/view.ts'
+import type { Seeker } from '../serving/seeker.ts'
+import type { Serving } from '../serving/serving.ts'
+import { shapeOf } from '../serving/shape.ts'
+import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
+import { Admissions, type Admitted } from '../session/admission-service.ts'
+import { LeftOut } from '../session/left-out.ts'
+import { muteExcludeMs } from '../session/limits.ts'
+import type { Speed } from '../session/patience.ts'
+import type { SessionParts } from '../session/parts.ts'
+import type { StageService } from '../stage/service.ts'
+import type { Supply } from '../supply/service.ts'
+import type { Swarm } from '../swarm/service.ts'
+import type { GenerateOptions } from './api.ts'
+import type { KeptSessions, SessionInit } from './kept-sessions.ts'
+import { modelCoverage } from './status.ts'
+
+interface OwnSessionsInit {
+  readonly swarm: Swarm
+  readonly store: ModelStore
+  readonly engines: readonly EngineFactory[]
+  readonly tokenizers: Tokenizers
+  readonly routing: Routing
+  readonly stages: StageService
+  readonly supply: Supply
+  readonly seeker: Seeker
+  readonly serving: Serving
+  readonly kept: KeptSessions
+  /** Peers that are about to go. */
+  readonly leaving: ReadonlySet<PeerId>
+  /** Whether this peer is about to go. */
+  readonly isDraining: () => boolean
+  /** Until the signal, or the end of this peer. */
+  readonly orEnding: (signal: AbortSignal | undefined) => AbortSignal
+}
+
+export class OwnSessions {
+  readonly #init: OwnSessionsInit
+  readonly #admissions = new Admissions()
+  /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
+  readonly #mute = new LeftOut()
+  #answering = 0
+
+  constructor(init: OwnSessionsInit) {
+    this.#init = init
+  }
+
+  /** Own answers under way. */
+  get answering(): number {
+    return this.#answering
+  }
+
+  /** Something in the swarm has changed: there may be room now. */
+  changed(): void {
+    this.#admissions.changed()
+  }
+
+  /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
+  async parts(
+    { model: nameOrId, client = 'local' }: Pick<GenerateOptions, 'model' | 'client'>,
+    kept: { session: SessionInit | undefined; after: number; classes: readonly string[] },
+    signal: AbortSignal
+  ): Promise<SessionParts> {
+    signal.throwIfAborted()
+    const model =
+      nameOrId === undefined ? await this.#usualModel(signal) : await this.#init.seeker.find(nameOrId, { signal })
+    this.#init.serving.asked(model.id)
+    if (this.#init.isDraining())
+      throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
+    const shape = this.#shapeOf(model)
+    const { layers, vocab, contextMax } = model.manifest.config
+    let hops: readonly Hop[] = []
+    let tokensMax: number | undefined
+    let admitted: Admitted | undefined
+    const pin = new ClassPin(kept.classes)
+    const keep =
+      kept.session === undefined
+        ? undefined
+        : await this.#init.kept.keep(kept.session, {
+            model: model.id,
+            after: kept.after,
+            classes: () => pin.layerClasses ?? []
+          })
+    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    this.#answering++
+    const release = (): void => {
+      this.#init.routing.release(hops)
+      hops = []
+    }
+    return {
+      links: this.#init.swarm.links,
+      stages: this.#init.stages,
+      admit: async ({ tokensMax, waitMs, signal, onWait }) => {
+        const room = (): number => this.#init.routing.room(shape, tokensMax)
+        admitted = await this.#admissions.enter({ client, waitMs, room }, { signal, onWait })
+        return admitted.leave
+      },
+      sign: this.#init.swarm.sign,
+      tokenizer,
+      model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
+      route: async (excluded, options) => {
+        release()
+        tokensMax = options.tokensMax
+        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, pin })
+        admitted?.routed()
+        return hops
+      },
+      isExact: () => pin.exact,
+      onToken: route => {
+        for (const hop of route) this.#init.serving.get(model.id)?.placement.worked(hop)
+      },
+      onRoute: route => {
+        if (route === hops) return
+        this.#init.routing.moved(hops, route, shape, tokensMax)
+        hops = route
+      },
+      ...(keep === undefined ? {} : { keep }),
+      suspects: () => this.#init.swarm.suspects().union(this.#mute.all(performance.now())),
+      onMute: peer => this.#mute.add(peer, performance.now(), { forMs: muteExcludeMs }),
+      hears: peer => this.#init.swarm.hears(peer),
+      speedOf: hop => this.#speedOf(hop, model.id),
+      ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
+      leaving: route => this.#leavingOn(route, model.id),
+      detour: (route, excluded) =>
+        this.#init.routing.detour(shape, route, { excluded, pin, ...(tokensMax === undefined ? {} : { tokensMax }) }),
+      onEnd: () => {
+        this.#answering--
+        tokenizer.close()
+        release()
+      },
+      onViolation: (peer, kind, message) => this.#init.swarm.reportViolation(peer, kind, message)
+    }
+  }
+
+  /** The model that answers where none is named. @throws {UnknownModelError} when that is not clear. @throws the signal's reason */
+  async #usualModel(signal: AbortSignal): Promise<StoredModel> {
+    const [served] = this.#init.serving.models
+    if (served !== undefined) return served.stored
+    const [sought] = this.#init.serving.seeking
+    if (sought !== undefined) throw new UnknownModelError(`there is no model here to answer with: ${sought.state}`)
+    // A peer that holds no layers asks for what others serve.
+    const offered = modelCoverage(this.#init.swarm.records())
+    if (offered.length === 1) return this.#init.seeker.find(offered[0]!.id, { signal })
+    throw new UnknownModelError(
+      offered.length === 0
+        ? 'there is no model to answer with: this peer serves none, and no live peer offers one'
+        : `there are several models to answer with, name one: ${offered.map(nameWithId).join(', ')}`
+    )
+  }
+
+  /** Peers that are about to go, and those of a route whose stage on it is. */
+  #leavingOn(route: readonly Hop[], model: ModelId): ReadonlySet<PeerId> {
+    const going = route.filter(hop => {
+      const stage = this.#init.swarm
+        .recordOf(hop.peer)
+        ?.stages.find(each => each.model === model && sameRange(each, hop))
+      return stage?.serving === false
+    })
+    return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(({ peer }) => peer)])
+  }
+
+  /** How fast the peer of a hop says that it is, and how busy. */
+  #speedOf({ peer }: Hop, model: ModelId): Speed | undefined {
+    const record = this.#init.swarm.records().find(each => each.record.peer === peer)?.record
+    const offer = record?.models.find(each => each.model === model)
+    if (record === undefined || offer === undefined) return undefined
+    return { visitMs: offer.visitMs, layerMs: offer.layerMs, sessions: record.load.sessions }
+  }
+
+  /** What a model asks of the peers that serve it. */
+  #shapeOf({ manifest }: StoredModel): ModelShape {
+    const found = engineFor(this.#init.engines, manifest)
+    // A peer that cannot compute a model can drive sessions of it: then the sizes are another engine's, as good as any.
+    const factory = 'factory' in found ? found.factory : this.#init.engines[0]!
+    return shapeOf(manifest, factory.footprint(manifest))
+  }
+
+  /** A tokenizer that is missing or damaged here is fetched from peers, where one has it. */
+  async #tokenizerFile(model: StoredModel, signal: AbortSignal): Promise<string> {
+    try {
+      return await this.#init.store.tokenizerFile(model, { signal })
+    } catch (error) {
+      const peers = (): PeerId[] => sourcesOf(this.#init.swarm.records(), this.#init.swarm.id, model.id)
+      if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
+      await this.#init.supply.fetch([model.manifest.tokenizer], { peers, signal: this.#init.orEnding(signal) })
+      return this.#init.store.tokenizerFile(model, { signal })
+    }
+  }
+
+  /** A model as sentences about it should call it: where others offer another one of that name, with what sets it apart. */
+  #told(shape: ModelShape): ModelShape {
+    const namesakes = namesakesOf(this.#init.swarm.records(), shape)
+    if (namesakes.length === 0) return shape
+    return {
+      ...shape,
+      name: `${nameWithId(shape)}, which is not the ${namesakes.map(describeOffer).join(' or the ')},`
+    }
+  }
+}
