@@ -9,6 +9,8 @@ export type PeerId = Branded<'PeerId'>
 export type ModelId = Branded<'ModelId'>
 /** Digest of a shard file: 64 lower-case hex digits of SHA-256. */
 export type ShardId = Branded<'ShardId'>
+/** What may be looked for in the DHT by its digest: a shard, or a model's manifest. */
+export type ContentId = ShardId | ModelId
 /** One sequence being generated: 32 lower-case hex digits (128 random bits). */
 export type SessionId = Branded<'SessionId'>
 

@@ -23,6 +23,12 @@ export const cacheReserveTokens = 2048
 
 // ── Supply ─────────────────────────────────────────────────────────────────────────────────────────
 
+/** How often it is looked whether records name a holder of what is missing here, and from when on the DHT is asked again. */
+export const holdersLookMs = 500
+export const holdersAgainMinMs = 2_000
+export const holdersAgainMaxMs = 30_000
+/** Looks in a row without a source that has it until a file counts as held by nobody whom records name. */
+export const holdersLooks = 6
 /** How often a peer without its model looks whether somebody offers it, besides at every record. */
 export const seekRetryMs = 2_000
 /** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */

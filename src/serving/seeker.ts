@@ -6,6 +6,7 @@ import { missingGraceMs } from '../route/limits.ts'
 import { seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
+import { Holders } from './holders.ts'
 import { describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/service.ts'
@@ -24,7 +25,8 @@ export class Seeker {
   }
 
   /**
-   * The model of that name or id: from the store, else its manifest and tokenizer from a live peer.
+   * The model of that name or id: from the store, else its manifest and tokenizer from a live peer. For a whole id that no
+   * record offers, the DHT is asked who has its manifest.
    *
    * @throws {UnknownModelError} when neither the store nor a live peer has it
    * @throws {AmbiguousModelError} when store and live peers have more than one
@@ -33,6 +35,8 @@ export class Seeker {
   async find(nameOrId: string, { signal }: { signal: AbortSignal }): Promise<StoredModel> {
     const { store, swarm } = this.#init
     const stored = await store.find(nameOrId)
+    const holders = this.#holdersOf(nameOrId)
+    if (stored.length === 0) await holders.ask({ signal })
     const offers = offersOf(swarm.records(), nameOrId).filter(({ id }) => !stored.some(model => model.id === id))
     if (stored.length + offers.length > 1) {
       // One name for two contents: whichever was meant, half of the swarm would answer with the other.
@@ -51,13 +55,20 @@ export class Seeker {
   }
 
   /**
-   * Waits until a live peer offers the model, and learns it.
+   * Waits until a live peer offers the model, and learns it; for a whole id the DHT is asked as well.
    *
    * @param onState told in one sentence why it is not here yet, whenever that changes, and whether it is because the name
    *   is that of more than one model
    * @throws the signal's reason
    */
   async seek(
+    nameOrId: string,
+    options: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
+  ): Promise<StoredModel> {
+    return this.#holdersOf(nameOrId).during(() => this.#wait(nameOrId, options), options)
+  }
+
+  async #wait(
     nameOrId: string,
     { signal, onState }: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
   ): Promise<StoredModel> {
@@ -92,6 +103,16 @@ export class Seeker {
       }
       await this.#change(signal)
     }
+  }
+
+  /** Who has the manifest of a model that is named by its whole id; their records offer it once they are connected. */
+  #holdersOf(nameOrId: string): Holders {
+    const { swarm } = this.#init
+    const wanted = (): ModelId | undefined =>
+      /^[0-9a-f]{64}$/.test(nameOrId) && offersOf(swarm.records(), nameOrId).length === 0
+        ? (nameOrId as ModelId)
+        : undefined
+    return new Holders({ swarm, wanted, onFound: () => {} })
   }
 
   async #learn(model: ModelId, signal: AbortSignal): Promise<StoredModel> {

@@ -9,14 +9,16 @@ import type { Engine } from '../engine/engine.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { CorruptShardError, NoRoomError } from '../errors.ts'
+import { holdersLooks } from './limits.ts'
 import { type ShardEntry, shardName, stageShards } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import { rangesWhere } from '../route/coverage.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
+import { Holders } from './holders.ts'
 import { shapeOf, shareMemory, weightBytes } from './shape.ts'
-import { sourcesOf } from './sources.ts'
+import { isNamed, sourcesOf } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -324,7 +326,9 @@ export class ServedModel {
     this.#fetching = missing
     onFetch({ ...fetch, tookMs: undefined })
     try {
-      await supply.fetch(missing, { peers: () => this.#sources(), signal })
+      const holders = this.#holdersOf(missing)
+      const peers = (): PeerId[] => [...new Set([...this.#sources(), ...holders.found])]
+      await holders.during(() => supply.fetch(missing, { peers, signal }), { signal })
     } finally {
       this.#fetching = []
       // Whatever came is here to stay.
@@ -332,6 +336,25 @@ export class ServedModel {
       this.#init.onChange()
     }
     onFetch({ ...fetch, tookMs: performance.now() - startMs })
+  }
+
+  /** Looks for holders of those shards for which no record names one, or of which nobody who is named has anything. */
+  #holdersOf(missing: readonly ShardEntry[]): Holders {
+    const { swarm, supply } = this.#init
+    let looks = 0
+    return new Holders({
+      swarm,
+      wanted: () => {
+        const left = missing.filter(shard => supply.progress([shard]) !== undefined)
+        const heard = swarm.records()
+        const unnamed = left.find(shard => !isNamed(heard, swarm.id, this.shape.id, shard))
+        if (unnamed !== undefined) return unnamed.sha256
+        const barren = left.find(shard => supply.progress([shard])!.peers === 0)
+        looks = barren === undefined ? 0 : looks + 1
+        return looks >= holdersLooks ? barren?.sha256 : undefined
+      },
+      onFound: () => supply.changed()
+    })
   }
 
   /** Peers that may have shards of this model. */

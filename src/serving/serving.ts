@@ -2,7 +2,7 @@
  * The models that this peer serves, each with its share of one budget: adds and drops them while the peer runs, looks for those
  * that are not here, and says of all of them in one announcement what they hold and serve.
  */
-import type { ModelId, Range } from '../base/ids.ts'
+import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Keeping } from '../disk/keeping.ts'
@@ -283,12 +283,13 @@ export class Serving {
     )
     stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
     swarm.announce({ models, stages: this.offers })
-    // Records say it at once; the DHT is for those who come later, and takes its time.
-    const shards = [...new Set(this.models.flatMap(({ held }) => held.map(({ sha256 }) => sha256)))]
-    const provided = shards.join()
+    // Records say it at once; the DHT is for those whom they do not reach, and takes its time. Whoever serves has the manifest.
+    const shards = this.models.flatMap(({ held }) => held.map(({ sha256 }) => sha256))
+    const contents = [...new Set<ContentId>([...this.#models.keys(), ...shards])]
+    const provided = contents.join()
     if (provided === this.#provided) return
     this.#provided = provided
-    void swarm.provide(shards)
+    void swarm.provide(contents)
   }
 }
 

@@ -1,5 +1,6 @@
 /** Who offers what, read from live records: where a model's weights may be fetched from. Pure. */
 import type { ModelId, PeerId } from '../base/ids.ts'
+import type { ShardEntry } from '../model/manifest.ts'
 import { meantBy, type NamedModel, nameWithId } from '../model/names.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 
@@ -22,6 +23,22 @@ export function sourcesOf(heard: readonly Heard[], self: PeerId, model: ModelId)
     })
     .sort((a, b) => b.rank - a.rank || (a.peer < b.peer ? -1 : 1))
     .map(({ peer }) => peer)
+}
+
+/** Whether a record of another peer says that it has a shard of a model. */
+export function isNamed(
+  heard: readonly Heard[],
+  self: PeerId,
+  model: ModelId,
+  { role, layer }: Pick<ShardEntry, 'role' | 'layer'>
+): boolean {
+  return heard.some(({ record }) => {
+    const offer = record.models.find(each => each.model === model)
+    if (offer === undefined || record.peer === self) return false
+    if (role === 'embedding') return offer.embedding
+    if (role === 'head') return offer.head
+    return offer.held.some(({ start, end }) => layer !== null && layer >= start && layer < end)
+  })
 }
 
 /** A model that live peers offer. */

@@ -9,6 +9,7 @@ import { meshMax } from '../limits.ts'
 import {
   candidateAddressesMax,
   candidatesMax,
+  connectionsMax,
   dialsMax,
   dialTieBreakMs,
   dialTimeoutMs,
@@ -32,6 +33,8 @@ export interface DialerInit {
   readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
   /** Somebody says that this peer itself is at these addresses; they are its own, or there are two. */
   readonly onOwnId?: (addresses: readonly string[], way: string) => void
+  /** Connections beyond which only who is wanted is dialled. @default {@link meshMax} */
+  readonly linksMax?: number
   /** A peer was dialled in vain, for the first time since it was lost. */
   readonly onUnreachable?: (peer: PeerId) => void
 }
@@ -53,6 +56,8 @@ interface Candidate {
   /** Addresses as each way gave them last: a peer that came back elsewhere replaces its old ones. */
   readonly ways: Map<string, Offer>
   failures: number
+  /** Until when it is dialled even beyond a full mesh. */
+  wantedMs: number
   /** When news last brought an attempt forward. */
   newsMs: number
   nextMs: number
@@ -99,6 +104,15 @@ export class Dialer {
     if (peer === this.#init.self || addresses.length === 0) return
     const count = trust === 'signed' ? candidateAddressesMax : unsignedAddressesMax
     this.#offer(peer, peer, { addresses: addresses.slice(0, count), trust }, way, true)
+  }
+
+  /** As {@link offer}, of a peer that has what nobody else is known to have: for so long it is dialled beyond a full mesh, too. */
+  want(peer: PeerId, addresses: readonly string[], way: string, forMs: number): void {
+    this.offer(peer, addresses, way)
+    const candidate = this.#candidates.get(peer)
+    if (candidate === undefined) return
+    candidate.wantedMs = performance.now() + forMs
+    this.#look()
   }
 
   /** An address from a person; whoever answers there is meant unless it ends in an id. */
@@ -150,7 +164,16 @@ export class Dialer {
     if (candidate === undefined) {
       if (!this.#makeRoom(offer.trust === 'hearsay')) return
       const newsMs = Number.NEGATIVE_INFINITY
-      candidate = { peer, ways: new Map(), failures: 0, newsMs, nextMs: firstMs, dialing: false, lastError: undefined }
+      candidate = {
+        peer,
+        ways: new Map(),
+        failures: 0,
+        wantedMs: newsMs,
+        newsMs,
+        nextMs: firstMs,
+        dialing: false,
+        lastError: undefined
+      }
       this.#candidates.set(key, candidate)
     }
     // Where a member says where it is, what anybody says is not even tried.
@@ -191,9 +214,11 @@ export class Dialer {
     if (this.#abort.signal.aborted || this.#timer === undefined) return
     const connected = this.#init.connected()
     const nowMs = performance.now()
+    const { linksMax = meshMax } = this.#init
     for (const hearsay of [false, true]) {
       for (const candidate of this.#candidates.values()) {
-        if (this.#dials >= dialsMax || connected.size >= meshMax) return
+        if (this.#dials >= dialsMax) return
+        if (connected.size >= (candidate.wantedMs > nowMs ? connectionsMax : linksMax)) continue
         if (candidate.dialing || candidate.nextMs > nowMs || isHearsay(candidate) !== hearsay) continue
         if (isIn(connected, candidate.peer)) continue
         if (hearsay && this.#hearsayDials >= hearsayDialsMax) return

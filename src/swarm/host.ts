@@ -67,6 +67,10 @@ export interface HostInit {
   readonly datastore?: HostDatastore
   /** Where the DHT keeps what it keeps for others. @default in `datastore`, without bounds */
   readonly dhtStore?: DhtStore
+  /** @default true */
+  readonly dht?: boolean
+  /** Whether queries of the DHT may dial now whoever they want to ask. @default always */
+  readonly queriesMayDial?: () => boolean
   /** Decides which values the DHT stores and which of several is the best, under keys `/skein/…`. */
   readonly validate?: ValidateFn
   readonly select?: SelectFn
@@ -197,11 +201,14 @@ export class Host implements Links {
   readonly #losses = new Map<PeerId, LossReason>()
   /** Where the other end of a connection says that it listens. */
   readonly #listening = new WeakMap<Connection, ReadonlySet<string>>()
+  /** Peers that are being dialled, other than by queries of the DHT. */
+  readonly #meant: Set<string>
   /** Peers with several connections that are being looked after. */
   readonly #duplicates = new Set<string>()
   #stopped = false
 
-  private constructor(init: HostInit, node: Libp2p<Services>, sockets: LanTcp) {
+  private constructor(init: HostInit, node: Libp2p<Services>, sockets: LanTcp, meant: Set<string>) {
+    this.#meant = meant
     this.self = init.identity.id
     this.#init = init
     this.#node = node
@@ -215,6 +222,24 @@ export class Host implements Links {
   static async start(init: HostInit): Promise<Host> {
     const listen = init.listen.map(parseListenAddress)
     const sockets = new LanTcp(new Doorway())
+    const dht = withDhtStore(init.dhtStore, {
+      protocol: '/skein/kad/1.0.0',
+      // Both default to what suits the public internet: clients only, private addresses removed.
+      clientMode: false,
+      peerInfoMapper: passthroughMapper,
+      allowQueryWithZeroPeers: true,
+      kBucketSize: dhtBucketSize,
+      alpha: dhtAlpha,
+      disjointPaths: dhtDisjointPaths,
+      initialQuerySelfInterval: 500,
+      querySelfInterval: dhtQuerySelfMs,
+      networkDialTimeout: { minTimeout: dhtDialMinMs, maxTimeout: dhtDialMaxMs },
+      // `providers.provideValidity` is ignored by kad-dht 16.4; these, in ms, are what counts.
+      reprovide: { validity: providerTtlMs, interval: providerSweepMs, threshold: providerRepublishMs },
+      validators: { skein: (key, value, options) => init.validate?.(key, value, options) },
+      selectors: { skein: (key, values) => init.select?.(key, values) ?? 0 }
+    })
+    const meant = new Set<string>()
     const node = await createLibp2p<Services>({
       start: false,
       privateKey: init.identity.privateKey,
@@ -227,6 +252,10 @@ export class Host implements Links {
           const own = sockets.addresses.map(address => address.encapsulate(`/p2p/${init.identity.id}`))
           return [...new Map([...own, ...verified].map(address => [address.toString(), address])).values()]
         }
+      },
+      connectionGater: {
+        // Whom nobody here means to dial, a query of the DHT does.
+        denyDialPeer: peer => !meant.has(peer.toString()) && init.queriesMayDial?.() === false
       },
       transports: [sockets.transport],
       connectionEncrypters: [swarmNoise(init.secret, how => init.onHandshakeFailed?.(how))],
@@ -252,26 +281,11 @@ export class Host implements Links {
       services: {
         identify: identify({ protocolPrefix: 'skein' }),
         ping: ping({ protocolPrefix: 'skein' }),
-        dht: withDhtStore(init.dhtStore, {
-          protocol: '/skein/kad/1.0.0',
-          // Both default to what suits the public internet: clients only, private addresses removed.
-          clientMode: false,
-          peerInfoMapper: passthroughMapper,
-          allowQueryWithZeroPeers: true,
-          kBucketSize: dhtBucketSize,
-          alpha: dhtAlpha,
-          disjointPaths: dhtDisjointPaths,
-          initialQuerySelfInterval: 500,
-          querySelfInterval: dhtQuerySelfMs,
-          networkDialTimeout: { minTimeout: dhtDialMinMs, maxTimeout: dhtDialMaxMs },
-          // `providers.provideValidity` is ignored by kad-dht 16.4; these, in ms, are what counts.
-          reprovide: { validity: providerTtlMs, interval: providerSweepMs, threshold: providerRepublishMs },
-          validators: { skein: (key, value, options) => init.validate?.(key, value, options) },
-          selectors: { skein: (key, values) => init.select?.(key, values) ?? 0 }
-        })
+        // Only what compares a swarm with one that has none goes without it, and asks nothing of it.
+        ...((init.dht === false ? {} : { dht }) as { dht: typeof dht })
       }
     })
-    const host = new Host(init, node, sockets)
+    const host = new Host(init, node, sockets, meant)
     await boundPeerStore(node.peerStore, id => id.equals(node.peerId) || node.getConnections(id).length > 0)
     try {
       await node.start()
@@ -307,7 +321,8 @@ export class Host implements Links {
    * @throws what libp2p says, or the signal's reason.
    */
   async dial(addresses: readonly Multiaddr[], { signal }: { signal: AbortSignal }): Promise<PeerId> {
-    const connection = await this.#node.dial([...addresses], { signal })
+    const ids = addresses.map(address => address.getComponents().findLast(({ name }) => name === 'p2p')?.value)
+    const connection = await this.#meaning(ids, () => this.#node.dial([...addresses], { signal }))
     return connection.remotePeer.toString() as PeerId
   }
 
@@ -387,7 +402,18 @@ export class Host implements Links {
   /** A connection to a peer that has none. One that fell silent has little time: it has been dialled ever since. */
   #reach(id: Libp2pPeerId, peer: PeerId, signal: AbortSignal): Promise<Connection> {
     const limit = this.#losses.has(peer) ? AbortSignal.any([signal, AbortSignal.timeout(silentDialMs)]) : signal
-    return this.#node.dial(id, { signal: limit })
+    return this.#meaning([peer], () => this.#node.dial(id, { signal: limit }))
+  }
+
+  /** What the dial of somebody gives, who may be dialled whatever queries of the DHT may. */
+  async #meaning<T>(ids: readonly (string | undefined)[], dial: () => Promise<T>): Promise<T> {
+    const mine = ids.filter(id => id !== undefined && !this.#meant.has(id)) as string[]
+    for (const id of mine) this.#meant.add(id)
+    try {
+      return await dial()
+    } finally {
+      for (const id of mine) this.#meant.delete(id)
+    }
   }
 
   async handle(

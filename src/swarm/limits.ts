@@ -91,6 +91,16 @@ export const providerRepublishMs = 1_800_000
 export const providersPerPeerMax = 2_100
 export const providersPerShardMax = 32
 export const providersMax = 8_192
+/**
+ * Of the providers that one query names, so many without a known record are looked up and dialled, each for so long: a look-up
+ * and a dial. Any member may name any peer as a provider.
+ */
+export const providersTriedMax = 8
+export const providerReachMs = 6_000
+/** A provider that could not be reached is tried again after this, doubled each time, as far as it is remembered. */
+export const providerAgainMinMs = 5_000
+export const providerAgainMaxMs = 120_000
+export const providersRememberedMax = 256
 /** How often providers are swept; reads do not filter, so it adds to their lifetime. */
 export const providerSweepMs = 60_000
 /**
@@ -262,6 +272,12 @@ export const hearsayDialsMax = 2
 export const hearsayFailuresMax = 3
 /** Dials at once, over all peers. */
 export const dialsMax = 8
+/**
+ * Queries of the DHT dial whom they ask, and each connection costs both ends records and beats: with so many they ask who is
+ * connected. The rest up to {@link connectionsMax}, from which libp2p closes some, is for who dials this peer, and for providers
+ * of what it lacks.
+ */
+export const dhtLinksMax = 48
 /** The larger of two ids waits this long before it dials, so that seldom both dial at once. */
 export const dialTieBreakMs = 300
 /** First and longest wait between attempts to dial one peer; it doubles in between. */

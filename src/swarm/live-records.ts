@@ -31,6 +31,7 @@ export interface Place {
 
 export class LiveRecords {
   readonly #self: PeerId
+  readonly #max: number
   readonly #live = new Map<PeerId, LiveRecord & { readonly hint: number }>()
   /** Peers with a records channel, with their hints. */
   readonly #neighbours = new Map<PeerId, number>()
@@ -39,8 +40,9 @@ export class LiveRecords {
   /** Hints that connected peers name; undefined when it has to be put together anew. */
   #named: Set<number> | undefined
 
-  constructor(self: PeerId) {
+  constructor(self: PeerId, max = recordsMax) {
     this.#self = self
+    this.#max = max
   }
 
   get size(): number {
@@ -99,7 +101,7 @@ export class LiveRecords {
    */
   placeFor(peer: PeerId, from: PeerId | undefined): Place | undefined {
     const nearness = this.#nearness(peer)
-    const isFull = this.#live.size >= recordsMax
+    const isFull = this.#live.size >= this.#max
     if (nearness !== hearsay && !isFull) return { victim: undefined }
     const told = this.#byTeller(hearsay)
     if (nearness !== hearsay) {

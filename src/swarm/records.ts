@@ -83,6 +83,8 @@ export interface RecordsInit {
   readonly seq: number
   /** Tells this process from another one with the same identity. @default nothing does */
   readonly life?: { readonly run: string; readonly startMs: number }
+  /** Live records that are kept, this peer's included. @default {@link recordsMax} */
+  readonly liveMax?: number | undefined
 }
 
 /** What a neighbour may still send, refilled with time. */
@@ -119,7 +121,7 @@ export class Records {
 
   constructor(init: RecordsInit) {
     this.#init = init
-    this.#live = new LiveRecords(init.self)
+    this.#live = new LiveRecords(init.self, init.liveMax)
     this.#seq = init.seq
   }
 

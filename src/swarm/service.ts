@@ -4,11 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { TypedEventEmitter } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
-import { hexToBytes } from '@noble/hashes/utils.js'
-import { CID } from 'multiformats/cid'
-import * as Digest from 'multiformats/hashes/digest'
 import { type End, endAll } from '../base/ends.ts'
-import type { PeerId, ShardId } from '../base/ids.ts'
+import type { ContentId, PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Sign } from '../base/signature.ts'
@@ -19,16 +16,19 @@ import {
   batteryMs,
   candidateAddressesMax,
   congestedMs,
+  dhtLinksMax,
   dhtQueryMs,
   dialTimeoutMs,
   goodbyeMs,
   provideSettleMs,
+  providerReachMs,
   recordAddressesMax,
   recordsTickMs,
   redialMinMs,
   rttLookMs,
   yieldMs
 } from './limits.ts'
+import { meshMax } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
@@ -46,6 +46,7 @@ import type { Channel, Links } from './links.ts'
 import { askRoutes, ownAddresses } from './interfaces.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
+import { cidOf, Providers } from './providers.ts'
 import { peerHint, type RecordContent, readRecord, runBytes, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 import { RoundTrips } from './round-trips.ts'
@@ -74,6 +75,12 @@ export interface SwarmInit {
   readonly agent?: string
   /** Where it writes what it keeps. @default one that says what fails as an event `warning` */
   readonly keeping?: Keeping
+  /** Whether it takes part in the DHT. @default true */
+  readonly dht?: boolean
+  /** Live records that are kept, this peer's included: who else there is, the DHT finds. @default {@link recordsMax} */
+  readonly recordsMax?: number
+  /** Connections beyond which neither the dialer nor the DHT dials anybody but for what is missing. @default {@link meshMax}, {@link dhtLinksMax} */
+  readonly linksMax?: number
   /** Ends the start. */
   readonly signal?: AbortSignal
 }
@@ -132,15 +139,18 @@ export interface Swarm {
   violations(): Readonly<Record<string, number>>
   /** Counts a violation of another protocol by a peer. */
   reportViolation(peer: PeerId, kind: string, message: string): void
-  /** Says in the DHT that this peer holds exactly these shards. Failures are tried again; it never throws. */
-  provide(shards: Iterable<ShardId>): Promise<void>
+  /** Says in the DHT that this peer holds exactly these shards and manifests. Failures are tried again; it never throws. */
+  provide(contents: Iterable<ContentId>): Promise<void>
   /**
    * A peer's newest record: its live one, or what the DHT has, which may be long past and is no sign of life.
    * Undefined when nobody has one. @throws the signal's reason.
    */
   lookup(peer: PeerId, options: { signal: AbortSignal }): Promise<SwarmRecord | undefined>
-  /** Live peers that hold a shard, as the DHT finds them, this peer excluded. @throws the signal's reason. */
-  findProviders(shard: ShardId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
+  /**
+   * Live peers that hold a shard or a manifest, as the DHT finds them, this peer excluded. Whose record is not known is looked up
+   * and dialled, and yielded once it answers; it ends by itself within some ten seconds. @throws the signal's reason.
+   */
+  findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
   removeEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
   /** Says goodbye and closes everything. Safe to call twice. */
@@ -225,7 +235,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #opening = new Map<PeerId, AbortController>()
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
-  readonly #shards = new Set<ShardId>()
+  /** What it provides in the DHT. */
+  readonly #provided = new Set<ContentId>()
+  readonly #providers: Providers
   #providing: Promise<void> = Promise.resolve()
   #host!: Host
   #alive: AliveService | undefined
@@ -271,7 +283,17 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       sign: parts.identity.sign,
       verify: verifySignature,
       seq: parts.seq,
-      life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() }
+      life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() },
+      liveMax: parts.init.recordsMax
+    })
+    this.#providers = new Providers({
+      self: this.id,
+      query: (content, options) => this.#namedProviders(content, options),
+      lookup: (peer, options) => this.lookup(peer, options),
+      isLive: peer => this.#records.get(peer) !== undefined,
+      offer: record => this.#dialer.want(record.peer, this.#textAddresses(record), 'DHT', providerReachMs),
+      untilLive: (peer, signal) => this.#untilLive(peer, signal),
+      nowMs: () => performance.now()
     })
     this.#content = {
       addresses: [],
@@ -292,6 +314,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     await askRoutes()
     this.#dialer = new Dialer({
       self: this.id,
+      linksMax: this.#init.linksMax ?? meshMax,
       connected: () => this.#host.connectedPeers,
       dial: (addresses, options) => this.#host.dial(addresses, options),
       onOwnId: (addresses, way) => void this.#heardOwnId(addresses, way),
@@ -308,6 +331,9 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         self: this.id,
         isHere: peer => this.#records.get(peer) !== undefined || this.#host?.connectedPeers.has(peer) === true
       }),
+      dht: this.#init.dht ?? true,
+      queriesMayDial: () =>
+        this.#host === undefined || this.#host.connectedPeers.size < (this.#init.linksMax ?? dhtLinksMax),
       validate: (key, value) => this.#validate(key, value),
       select: (_key, values) => bestRecord(values),
       onConnect: peer => this.#onConnect(peer),
@@ -438,15 +464,15 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#emit('violation', { peer, kind, message })
   }
 
-  async provide(shards: Iterable<ShardId>): Promise<void> {
-    const wanted = new Set(shards)
-    const dropped = [...this.#shards].filter(shard => !wanted.has(shard))
-    for (const shard of dropped) {
-      this.#shards.delete(shard)
-      await this.#host.dht.cancelReprovide(shardCid(shard)).catch(() => {})
+  async provide(contents: Iterable<ContentId>): Promise<void> {
+    const wanted = new Set(contents)
+    const dropped = [...this.#provided].filter(content => !wanted.has(content))
+    for (const content of dropped) {
+      this.#provided.delete(content)
+      await this.#dht?.cancelReprovide(cidOf(content)).catch(() => {})
     }
-    const added = [...wanted].filter(shard => !this.#shards.has(shard))
-    for (const shard of added) this.#shards.add(shard)
+    const added = [...wanted].filter(content => !this.#provided.has(content))
+    for (const content of added) this.#provided.add(content)
     await this.#provideAll(added)
   }
 
@@ -455,7 +481,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     let best = this.#records.get(peer)
     if (best !== undefined) return best
     try {
-      for await (const event of this.#host.dht.get(dhtKey(peer), { signal })) {
+      for await (const event of this.#dht?.get(dhtKey(peer), { signal }) ?? []) {
         if (event.name !== 'VALUE' || this.#records.refusal(peer, event.value) !== undefined) continue
         const record = readRecord(event.value).verified(verifySignature)
         if (record.seq >= (best?.seq ?? 0)) best = record
@@ -467,18 +493,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     return best
   }
 
-  async *findProviders(shard: ShardId, { signal }: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
-    const seen = new Set<PeerId>([this.id])
-    for await (const event of this.#host.dht.findProviders(shardCid(shard), { signal })) {
-      if (event.name !== 'PROVIDER') continue
-      for (const { id } of event.providers) {
-        const peer = id.toString() as PeerId
-        if (seen.has(peer)) continue
-        seen.add(peer)
-        // Provider records outlive their peers by minutes; live records do not.
-        if (this.#records.get(peer) !== undefined) yield peer
-      }
-    }
+  findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
+    return this.#providers.find(content, options)
   }
 
   stop(): Promise<void> {
@@ -748,7 +764,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         this.#publishNext = undefined
         try {
           const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-          for await (const _event of this.#host.dht.put(key, next, { signal }));
+          for await (const _event of this.#dht?.put(key, next, { signal }) ?? []);
         } catch {
           // Pushes have told the neighbours; the next record is put again.
         }
@@ -757,14 +773,14 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     })()
   }
 
-  /** One shard after the other: each is a query to many peers, and a swarm that starts does this everywhere at once. */
-  #provideAll(shards: readonly ShardId[]): Promise<void> {
+  /** One after the other: each is a query to many peers, and a swarm that starts does this everywhere at once. */
+  #provideAll(contents: readonly ContentId[]): Promise<void> {
     this.#providing = this.#providing.then(async () => {
-      for (const shard of shards) {
-        if (this.#abort.signal.aborted || !this.#shards.has(shard)) continue
+      for (const content of contents) {
+        if (this.#abort.signal.aborted || !this.#provided.has(content)) continue
         try {
           const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-          for await (const _event of this.#host.dht.provide(shardCid(shard), { signal }));
+          for await (const _event of this.#dht?.provide(cidOf(content), { signal }) ?? []);
         } catch {
           // kad-dht provides again by itself, and so does the first connection.
         }
@@ -776,7 +792,36 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */
   async #provideAgain(): Promise<void> {
     await pause(provideSettleMs, this.#abort.signal)
-    await this.#provideAll([...this.#shards])
+    await this.#provideAll([...this.#provided])
+  }
+
+  /** Undefined where this peer takes no part in it. */
+  get #dht(): Host['dht'] | undefined {
+    return this.#init.dht === false ? undefined : this.#host.dht
+  }
+
+  async *#namedProviders(content: ContentId, { signal }: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
+    for await (const event of this.#dht?.findProviders(cidOf(content), { signal }) ?? []) {
+      if (event.name === 'PROVIDER') for (const { id } of event.providers) yield id.toString() as PeerId
+    }
+  }
+
+  /** Until a peer's record lives, which it does soon after it is connected. */
+  async #untilLive(peer: PeerId, signal: AbortSignal): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (signal.aborted || this.#records.get(peer) !== undefined) resolve()
+    }
+    this.addEventListener('record', look)
+    signal.addEventListener('abort', look)
+    try {
+      look()
+      await promise
+    } finally {
+      this.removeEventListener('record', look)
+      signal.removeEventListener('abort', look)
+    }
+    return this.#records.get(peer) !== undefined
   }
 }
 
@@ -796,11 +841,6 @@ function bestRecord(values: readonly Uint8Array[]): number {
     }
   }
   return best
-}
-
-/** A shard's digest is SHA-256 already, which is also the only hash that kad-dht's holders can read. */
-function shardCid(shard: ShardId): CID {
-  return CID.createV1(0x55, Digest.create(0x12, hexToBytes(shard)))
 }
 
 /** Addresses that are multiaddrs; a record may hold any bytes. */
