@@ -188,10 +188,11 @@ async function* along(
     const { promptIds, begun } = sequence
     const { maxTokens } = settings(options, promptIds.length, parts.model.contextMax)
     const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
-    if (begun !== undefined && stop !== undefined) {
-      const { ids: answered, exact } = begun
-      const atMs = (parts.now ?? (() => performance.now()))()
-      yield { kind: 'prompt', ids: promptIds, answered, exact, atMs }
+    const exact = begun?.exact ?? true
+    const atMs = (parts.now ?? (() => performance.now()))()
+    // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
+    yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
+    if (stop !== undefined) {
       yield { kind: 'end', outcome: { kind: 'stopped', stop }, route: [], exact, hops: [], bytesSent: 0, atMs }
       continue
     }
@@ -200,7 +201,7 @@ async function* along(
     try {
       const driver = new Driver(parts, sequence, options)
       try {
-        yield* driver.outputs()
+        for await (const output of driver.outputs()) if (output.kind !== 'prompt') yield output
       } finally {
         await driver.stop()
       }

@@ -190,3 +190,33 @@ test('whoever reads no further ends the answer', async () => {
   expect(world.cacheBytesUsed).toBe(0)
   await world.stop()
 })
+
+test('a session that waits for room says so, and is kept before it begins; refused, it never begins', async () => {
+  const world = new TestWorld()
+  const driver = await world.add('A', [{ start: 0, end: 6 }])
+  const told: string[] = []
+  const room = Promise.withResolvers<void>()
+  const keep = () => {
+    told.push('kept')
+    return { routed: () => told.push('routed'), token: () => {}, inexact: () => {}, end: () => told.push('end') }
+  }
+  const admit = async ({ tokensMax, onWait }: { tokensMax: number; onWait: (message: string) => void }) => {
+    expect(tokensMax).toBe(13)
+    onWait('no room yet')
+    told.push('waits')
+    await room.promise
+    return () => void told.push('left')
+  }
+  const events = []
+  for await (const event of world.generate(driver, prompt(10), { maxTokens: 3, parts: { keep, admit } }).events()) {
+    events.push(event.event)
+    if (event.event === 'waiting') room.resolve()
+  }
+  expect(events).toEqual(['waiting', 'route', 'token', 'token', 'token', 'stopped', 'done'])
+  expect(told).toEqual(['kept', 'waits', 'routed', 'end', 'left', 'end'])
+  const full = new Error('full')
+  const refused = world.generate(driver, prompt(10), { maxTokens: 3, parts: { admit: () => Promise.reject(full) } })
+  await expect(collect(refused.events())).rejects.toBe(full)
+  expect(world.sessions).toBe(0)
+  await world.stop()
+})

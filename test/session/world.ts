@@ -7,7 +7,7 @@ import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
 import type { Hop, ModelShape, PeerView } from '../../src/route/view.ts'
 import type { SessionOptions } from '../../src/session/options.ts'
-import type { SessionModel, SessionTokenizer } from '../../src/session/parts.ts'
+import type { SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
 import { generate } from '../../src/session/service.ts'
 import type { Speed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
@@ -156,9 +156,17 @@ export class TestWorld {
       eosIds?: number[]
       routeOf?: (excluded: ReadonlySet<PeerId>) => Hop[]
       hears?: (peer: PeerId) => boolean
+      /** What else the session works with. */
+      parts?: Partial<SessionParts>
     } = {}
   ) {
-    const { eosIds = [], routeOf, hears = id => this.peers.has(id) && !this.suspects.has(id), ...rest } = options
+    const {
+      eosIds = [],
+      parts = {},
+      routeOf,
+      hears = id => this.peers.has(id) && !this.suspects.has(id),
+      ...rest
+    } = options
     const model: SessionModel = {
       id: modelId,
       layers: this.model.layers,
@@ -189,7 +197,8 @@ export class TestWorld {
         hears,
         leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),
         detour: (route, excluded) => this.#detour(route, excluded),
-        onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message])
+        onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message]),
+        ...parts
       },
       words(prompt),
       rest
