@@ -7,7 +7,7 @@ import type { Range } from '../src/base/ids.ts'
 import { ChunkSet, chunkCount, chunkLength } from '../src/model/chunks.ts'
 import { rangesWhere } from '../src/route/coverage.ts'
 import type { Holding, ModelShape } from '../src/route/view.ts'
-import type { WantedFile } from '../src/supply/fetch.ts'
+import type { WantedFile } from '../src/supply/event.ts'
 import type { FileId } from '../src/supply/frame.ts'
 
 export interface WeightsFile extends WantedFile {

@@ -12,7 +12,7 @@ import { decodeManifest, type FileEntry, type Manifest } from '../model/manifest
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Links } from '../swarm/links.ts'
 import { decodeAnswer, encodeFrame } from './codec.ts'
-import type { FetchProgress } from './fetch.ts'
+import type { FetchProgress } from './event.ts'
 import { Fetching } from './fetch-service.ts'
 import { type AnswerFrame, type FileId, shardsProtocol } from './frame.ts'
 import { Pace } from './pace.ts'

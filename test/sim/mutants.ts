@@ -162,7 +162,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'ask a liar again',
-    file: 'src/supply/fetch.ts',
+    file: 'src/supply/sources.ts',
     original: 'this.#liars.has(peer) || open >= supplySourcesMax',
     mutated: 'open >= supplySourcesMax',
     storm: 'lying-source',
