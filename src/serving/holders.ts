@@ -39,7 +39,7 @@ export class Holders {
   /** Asks while work goes on, again and again, less and less often. @returns what the work gives. @throws what it throws */
   async during<T>(work: () => Promise<T>, { signal }: { signal: AbortSignal }): Promise<T> {
     const ended = new AbortController()
-    const asking = this.#askAgain(AbortSignal.any([signal, ended.signal]))
+    const asking = this.keepAsking({ signal: AbortSignal.any([signal, ended.signal]) })
     try {
       return await work()
     } finally {
@@ -48,14 +48,14 @@ export class Holders {
     }
   }
 
-  /** Until the signal; it never rejects. */
-  async #askAgain(signal: AbortSignal): Promise<void> {
+  /** Asks for what is wanted until the signal; it never rejects. */
+  async keepAsking({ signal }: { signal: AbortSignal }): Promise<void> {
     let waitMs = holdersAgainMinMs
     while (!signal.aborted) {
       const isWanted = this.#init.wanted() !== undefined
       if (isWanted) await this.ask({ signal }).catch(() => {})
       await delay(isWanted ? waitMs : holdersLookMs, undefined, { signal, ref: false }).catch(() => {})
-      if (isWanted) waitMs = Math.min(2 * waitMs, holdersAgainMaxMs)
+      waitMs = isWanted ? Math.min(2 * waitMs, holdersAgainMaxMs) : holdersAgainMinMs
     }
   }
 }

@@ -4,7 +4,7 @@
  */
 import { unlessAborted } from '../base/abort.ts'
 import { type End, endAll } from '../base/ends.ts'
-import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
@@ -18,7 +18,7 @@ import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { Holders } from './holders.ts'
 import { shapeOf, shareMemory, weightBytes } from './shape.ts'
-import { isNamed, sourcesOf } from './sources.ts'
+import { isNamed, sourcesOf, supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -95,6 +95,11 @@ export class ServedModel {
   #held: readonly ShardEntry[]
   #loaded: readonly LoadedStage[] = []
   #fetching: readonly ShardEntry[] = []
+  readonly #holders: Holders
+  #asking: Promise<void> = Promise.resolve()
+  /** How often in a row somebody named had nothing of a shard. */
+  #barrenLooks = 0
+  readonly #stopping = new AbortController()
   /** Stages that placement drops once no session needs them: they are announced as if they did not serve. */
   #going: readonly Range[] = []
 
@@ -109,6 +114,7 @@ export class ServedModel {
     const { manifest } = model
     const measuring = supply.gently(() => engines.measure({ manifest, dataDir, keeping, threads, signal }))
     this.#measuring = measuring
+    this.#asking = this.#holders.keepAsking({ signal: this.#stopping.signal })
     const follow = (): void => this.placement.changed()
     // Measuring takes seconds, which the network can use.
     if (this.#fetchesAnyway) {
@@ -135,8 +141,13 @@ export class ServedModel {
     this.#init = init
     this.#budgetBytes = init.budgetBytes
     this.#held = held
+    this.#holders = new Holders({
+      swarm: init.swarm,
+      wanted: () => this.#sought(),
+      onFound: () => init.supply.changed()
+    })
     this.shape = shapeOf(init.model.manifest, init.engines.footprint(init.model.manifest))
-    this.#measured = supposed(init.swarm, this.shape.id)
+    this.#measured = supposed(init.swarm.records(), this.shape.id)
     this.placement = new Placement({
       self: init.swarm.id,
       model: this.shape,
@@ -244,7 +255,8 @@ export class ServedModel {
               this.#unload(range)
         )
       )
-    await endAll([unloadAll, () => this.placement.stop()])
+    this.#stopping.abort(new Error('the model is not served any more'))
+    await endAll([() => this.#asking, unloadAll, () => this.placement.stop()])
   }
 
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
@@ -326,9 +338,7 @@ export class ServedModel {
     this.#fetching = missing
     onFetch({ ...fetch, tookMs: undefined })
     try {
-      const holders = this.#holdersOf(missing)
-      const peers = (): PeerId[] => [...new Set([...this.#sources(), ...holders.found])]
-      await holders.during(() => supply.fetch(missing, { peers, signal }), { signal })
+      await supply.fetch(missing, { peers: () => this.#sources(), signal })
     } finally {
       this.#fetching = []
       // Whatever came is here to stay.
@@ -338,29 +348,26 @@ export class ServedModel {
     onFetch({ ...fetch, tookMs: performance.now() - startMs })
   }
 
-  /** Looks for holders of those shards for which no record names one, or of which nobody who is named has anything. */
-  #holdersOf(missing: readonly ShardEntry[]): Holders {
-    const { swarm, supply } = this.#init
-    let looks = 0
-    return new Holders({
-      swarm,
-      wanted: () => {
-        const left = missing.filter(shard => supply.progress([shard]) !== undefined)
-        const heard = swarm.records()
-        const unnamed = left.find(shard => !isNamed(heard, swarm.id, this.shape.id, shard))
-        if (unnamed !== undefined) return unnamed.sha256
-        const barren = left.find(shard => supply.progress([shard])!.peers === 0)
-        looks = barren === undefined ? 0 : looks + 1
-        return looks >= holdersLooks ? barren?.sha256 : undefined
-      },
-      onFound: () => supply.changed()
-    })
+  /**
+   * A shard for which no record names a holder, whether it is to be loaded here or not: no plan counts on what nobody is known to
+   * have. Else one that is being fetched, of which nobody who is named has anything.
+   */
+  #sought(): ContentId | undefined {
+    const { swarm, supply, model } = this.#init
+    const heard = swarm.records()
+    if (!heard.some(({ record, connected }) => connected && record.peer !== swarm.id)) return undefined
+    const missing = this.#missing(model.manifest.shards)
+    const unnamed = missing.find(shard => !isNamed(heard, swarm.id, this.shape.id, shard))
+    if (unnamed !== undefined) return unnamed.sha256
+    const barren = this.#fetching.find(shard => supply.progress([shard])?.peers === 0)
+    this.#barrenLooks = barren === undefined ? 0 : this.#barrenLooks + 1
+    return this.#barrenLooks >= holdersLooks ? barren?.sha256 : undefined
   }
 
   /** Peers that may have shards of this model. */
   #sources(): PeerId[] {
     const { swarm } = this.#init
-    return sourcesOf(swarm.records(), swarm.id, this.shape.id)
+    return [...new Set([...sourcesOf(swarm.records(), swarm.id, this.shape.id), ...this.#holders.found])]
   }
 
   /** Shards whose bytes are wrong are no longer announced, so that placement asks others for their layers. */
@@ -419,18 +426,6 @@ export class ServedModel {
       pinned: this.#init.pinned,
       budgetBytes: this.#budgetBytes
     }
-  }
-}
-
-/** Timings that stand for this machine's until those are known: the mean of the others'. */
-function supposed(swarm: Swarm, model: ModelId): Measured {
-  const offers = swarm.records().flatMap(({ record }) => record.models.filter(offer => offer.model === model))
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
-  return {
-    visitMs: mean(offers.map(({ visitMs }) => visitMs)),
-    layerMs: mean(offers.map(({ layerMs }) => layerMs)),
-    numericClass: ''
   }
 }
 

@@ -1,5 +1,6 @@
 /** Who offers what, read from live records: where a model's weights may be fetched from. Pure. */
 import type { ModelId, PeerId } from '../base/ids.ts'
+import type { Measured } from '../engine/factory.ts'
 import type { ShardEntry } from '../model/manifest.ts'
 import { meantBy, type NamedModel, nameWithId } from '../model/names.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
@@ -39,6 +40,18 @@ export function isNamed(
     if (role === 'head') return offer.head
     return offer.held.some(({ start, end }) => layer !== null && layer >= start && layer < end)
   })
+}
+
+/** Timings that stand for this machine's until those are known: the mean of the others'. */
+export function supposed(heard: readonly Heard[], model: ModelId): Measured {
+  const offers = heard.flatMap(({ record }) => record.models.filter(offer => offer.model === model))
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+  return {
+    visitMs: mean(offers.map(({ visitMs }) => visitMs)),
+    layerMs: mean(offers.map(({ layerMs }) => layerMs)),
+    numericClass: ''
+  }
 }
 
 /** A model that live peers offer. */
