@@ -20,7 +20,6 @@ import {
   dhtQueryMs,
   dialTimeoutMs,
   goodbyeMs,
-  provideSettleMs,
   providerReachMs,
   recordAddressesMax,
   recordsTickMs,
@@ -32,7 +31,8 @@ import { meshMax } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
-import { DhtStore, dhtKey, peerOfDhtKey } from './dht-store.ts'
+import { bestRecord, DhtService } from './dht-service.ts'
+import { DhtStore, peerOfDhtKey } from './dht-store.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
@@ -46,8 +46,8 @@ import type { Channel, Links } from './links.ts'
 import { askRoutes, ownAddresses } from './interfaces.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
-import { cidOf, Providers } from './providers.ts'
-import { peerHint, type RecordContent, readRecord, runBytes, type SwarmRecord } from './record.ts'
+import { Providers } from './providers.ts'
+import { peerHint, type RecordContent, runBytes, type SwarmRecord } from './record.ts'
 import { Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 import { RoundTrips } from './round-trips.ts'
 import { SeqFile } from './seq-file.ts'
@@ -235,10 +235,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   readonly #opening = new Map<PeerId, AbortController>()
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
-  /** What it provides in the DHT. */
-  readonly #provided = new Set<ContentId>()
+  readonly #dht: DhtService
   readonly #providers: Providers
-  #providing: Promise<void> = Promise.resolve()
   #host!: Host
   #alive: AliveService | undefined
   #dialer!: Dialer
@@ -246,9 +244,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
   #content: RecordContent
   #announceTimer: NodeJS.Timeout | undefined
   #tick: NodeJS.Timeout | undefined
-  #publishing = false
-  #publishNext: Uint8Array | undefined
-  #published: Promise<void> = Promise.resolve()
   readonly #twins: Twins
   readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
   #batteryReadMs = 0
@@ -286,9 +281,17 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() },
       liveMax: parts.init.recordsMax
     })
+    this.#dht = new DhtService({
+      self: this.id,
+      isOn: parts.init.dht !== false,
+      host: () => this.#host,
+      ended: this.#abort.signal,
+      recordOf: peer => this.#records.get(peer),
+      refusal: (peer, value) => this.#records.refusal(peer, value)
+    })
     this.#providers = new Providers({
       self: this.id,
-      query: (content, options) => this.#namedProviders(content, options),
+      query: (content, options) => this.#dht.providers(content, options),
       lookup: (peer, options) => this.lookup(peer, options),
       isLive: peer => this.#records.get(peer) !== undefined,
       offer: record => this.#dialer.want(record.peer, this.#textAddresses(record), 'DHT', providerReachMs),
@@ -464,33 +467,12 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     this.#emit('violation', { peer, kind, message })
   }
 
-  async provide(contents: Iterable<ContentId>): Promise<void> {
-    const wanted = new Set(contents)
-    const dropped = [...this.#provided].filter(content => !wanted.has(content))
-    for (const content of dropped) {
-      this.#provided.delete(content)
-      await this.#dht?.cancelReprovide(cidOf(content)).catch(() => {})
-    }
-    const added = [...wanted].filter(content => !this.#provided.has(content))
-    for (const content of added) this.#provided.add(content)
-    await this.#provideAll(added)
+  provide(contents: Iterable<ContentId>): Promise<void> {
+    return this.#dht.provide(contents)
   }
 
-  async lookup(peer: PeerId, { signal }: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
-    signal.throwIfAborted()
-    let best = this.#records.get(peer)
-    if (best !== undefined) return best
-    try {
-      for await (const event of this.#dht?.get(dhtKey(peer), { signal }) ?? []) {
-        if (event.name !== 'VALUE' || this.#records.refusal(peer, event.value) !== undefined) continue
-        const record = readRecord(event.value).verified(verifySignature)
-        if (record.seq >= (best?.seq ?? 0)) best = record
-      }
-    } catch {
-      // kad-dht also throws when nobody has it, or when a holder went away while it was being corrected.
-      signal.throwIfAborted()
-    }
-    return best
+  lookup(peer: PeerId, options: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
+    return this.#dht.lookup(peer, options)
   }
 
   findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
@@ -521,7 +503,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     // The goodbye is pushed to neighbours and, as far as time allows, put where strangers would look for it.
     const deadline = pause(goodbyeMs, this.#abort.signal)
     const closed = Promise.all([...this.#channels.values()].map(({ channel }) => channel.close()))
-    await Promise.race([Promise.all([closed, this.#published]), deadline])
+    await Promise.race([Promise.all([closed, this.#dht.published]), deadline])
     this.#abort.abort(new Error('this peer is stopping'))
     await this.#host.stop()
   }
@@ -546,7 +528,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
         this.#send(effect.peer, effect.frame)
         break
       case 'publish':
-        this.#publish(effect.value)
+        this.#dht.publish(effect.value)
         break
       case 'persist':
         this.#seqFile.save(effect.seq)
@@ -657,7 +639,7 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     if (this.#host === undefined) return
     this.#alive?.connected(peer)
     if (this.id < peer) void this.#openRecords(peer)
-    if (this.#host.connectedPeers.size === 1) void this.#provideAgain()
+    if (this.#host.connectedPeers.size === 1) void this.#dht.provideAgain()
   }
 
   /** The other end of a channel of ours is gone, whether that has been noticed or not: at once to the one that is there. */
@@ -752,60 +734,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     if (this.#records.get(peer) !== undefined) this.#run({ type: 'value', value: new Uint8Array(value) })
   }
 
-  /** Puts the latest value, one query at a time. */
-  #publish(value: Uint8Array): void {
-    this.#publishNext = value
-    if (this.#publishing) return
-    this.#publishing = true
-    this.#published = (async () => {
-      const key = dhtKey(this.id)
-      while (this.#publishNext !== undefined && !this.#abort.signal.aborted) {
-        const next = this.#publishNext
-        this.#publishNext = undefined
-        try {
-          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-          for await (const _event of this.#dht?.put(key, next, { signal }) ?? []);
-        } catch {
-          // Pushes have told the neighbours; the next record is put again.
-        }
-      }
-      this.#publishing = false
-    })()
-  }
-
-  /** One after the other: each is a query to many peers, and a swarm that starts does this everywhere at once. */
-  #provideAll(contents: readonly ContentId[]): Promise<void> {
-    this.#providing = this.#providing.then(async () => {
-      for (const content of contents) {
-        if (this.#abort.signal.aborted || !this.#provided.has(content)) continue
-        try {
-          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-          for await (const _event of this.#dht?.provide(cidOf(content), { signal }) ?? []);
-        } catch {
-          // kad-dht provides again by itself, and so does the first connection.
-        }
-      }
-    })
-    return this.#providing
-  }
-
-  /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */
-  async #provideAgain(): Promise<void> {
-    await pause(provideSettleMs, this.#abort.signal)
-    await this.#provideAll([...this.#provided])
-  }
-
-  /** Undefined where this peer takes no part in it. */
-  get #dht(): Host['dht'] | undefined {
-    return this.#init.dht === false ? undefined : this.#host.dht
-  }
-
-  async *#namedProviders(content: ContentId, { signal }: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
-    for await (const event of this.#dht?.findProviders(cidOf(content), { signal }) ?? []) {
-      if (event.name === 'PROVIDER') for (const { id } of event.providers) yield id.toString() as PeerId
-    }
-  }
-
   /** Until a peer's record lives, which it does soon after it is connected. */
   async #untilLive(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -823,24 +751,6 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
     }
     return this.#records.get(peer) !== undefined
   }
-}
-
-/** The index of the record with the highest seq; unreadable ones never win. */
-function bestRecord(values: readonly Uint8Array[]): number {
-  let best = 0
-  let bestSeq = -1
-  for (const [i, value] of values.entries()) {
-    try {
-      const { seq } = readRecord(value)
-      if (seq > bestSeq) {
-        best = i
-        bestSeq = seq
-      }
-    } catch {
-      // Not a candidate.
-    }
-  }
-  return best
 }
 
 /** Addresses that are multiaddrs; a record may hold any bytes. */
