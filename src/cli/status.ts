@@ -55,7 +55,7 @@ function describePeer(peer: PeerStatus, seen: Status): string[] {
   )
   return [
     shortPeer(peer.id),
-    `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.connected ? '' : ', not connected'}${peer.leaving ? ', leaving' : ''}`,
+    `${peer.self ? 'this one' : `${formatMs(peer.ageMs)} ago`}${peer.connected ? '' : ', not connected'}${peer.leaving ? ', leaving' : ''}${peer.speaks ? '' : ', of another version: it speaks no revision that this peer speaks'}`,
     `${hardware.cores} ${hardware.architecture}`,
     formatBytes(hardware.memoryBytes),
     formatBytes(peer.budgetBytes),

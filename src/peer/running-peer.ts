@@ -28,7 +28,7 @@ import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
 import { drainMs, loadAnnounceMs, namesakesMax } from './limits.ts'
 import { OwnSessions } from './own-sessions.ts'
 import { removeFrom } from './remove-model.ts'
-import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
+import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, speaksWithUs, type Status } from './status.ts'
 
 /** A peer that has started: every part of it, and what ends them. */
 export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
@@ -391,7 +391,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return withObtainable(
       this.#swarm.records().flatMap(({ record, connected }) => {
         const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
-        if (view === undefined) return []
+        if (view === undefined || !speaksWithUs(record)) return []
         return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
       })
     )

@@ -1,6 +1,8 @@
 /** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import { commonRevision } from '../base/protocol.ts'
 import { coverageOf } from '../route/coverage.ts'
+import { stageProtocol } from '../stage/frame.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 
 export interface StageStatus extends Range {
@@ -34,6 +36,8 @@ export interface PeerStatus {
   readonly battery: { readonly level: number; readonly charging: boolean } | null
   /** It is about to go: its stages serve until others hold their layers. */
   readonly leaving: boolean
+  /** It speaks a revision of the stage protocol that this peer speaks, too: else no session of this peer runs there. */
+  readonly speaks: boolean
   /** Age of its record, in ms; 0 for this peer. */
   readonly ageMs: number
   /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
@@ -82,6 +86,12 @@ export interface Status {
   readonly violations: Readonly<Record<string, number>>
 }
 
+/** Whether sessions of this peer can run at another one, by the revisions that it announces; who names none is asked. */
+export function speaksWithUs({ protocols = [] }: SwarmRecord): boolean {
+  const names = protocols.filter(id => id.startsWith(`${stageProtocol.name}/`))
+  return names.length === 0 || commonRevision(stageProtocol, names) !== undefined
+}
+
 /** A live peer as the swarm service lists it. */
 export interface ListedPeer {
   readonly record: SwarmRecord
@@ -110,6 +120,7 @@ export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, 
     })),
     battery: record.battery,
     leaving: record.leaving,
+    speaks: speaksWithUs(record),
     ageMs,
     connected: self || connected
   }

@@ -310,6 +310,11 @@ export class Host implements Links {
     return this.#node
   }
 
+  /** Ids of the protocols that are spoken here, revisions included, in order. */
+  get protocols(): readonly string[] {
+    return [...this.#handledIds].sort()
+  }
+
   get connectedPeers(): ReadonlySet<PeerId> {
     return this.#connected
   }

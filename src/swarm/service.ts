@@ -22,6 +22,7 @@ import {
   goodbyeMs,
   providerReachMs,
   recordAddressesMax,
+  recordProtocolsMax,
   recordsTickMs,
   redialMinMs,
   rttLookMs,
@@ -629,7 +630,8 @@ class SwarmService extends TypedEventEmitter<SwarmEvents> implements Swarm {
       .getMultiaddrs()
       .map(address => address.decapsulate(`/p2p/${this.id}`).bytes)
       .slice(0, recordAddressesMax)
-    this.#content = { ...this.#content, addresses }
+    const protocols = this.#host.protocols.slice(0, recordProtocolsMax)
+    this.#content = { ...this.#content, addresses, protocols }
     this.#run({ type: 'announce', content: this.#content, wallMs: Date.now() })
   }
 

@@ -16,6 +16,7 @@ const peer = (id: string, more: Partial<PeerStatus> = {}): PeerStatus => ({
   timings: [],
   battery: null,
   leaving: false,
+  speaks: true,
   ageMs: 1500,
   connected: true,
   ...more
