@@ -94,6 +94,7 @@ describe('three peers that were started by hand', () => {
     expect((await run.ended).code).toBe(0)
     const [route, ...rest] = run.events
     const done = rest.pop()
+    expect(rest.pop()).toMatchObject({ event: 'stopped', stop: 'length', text: '' })
     expect(route).toMatchObject({
       event: 'route',
       hops: [
