@@ -9,6 +9,8 @@ export default defineConfig({
     // Two at a time: real peers and engines share the cores with the tests beside them.
     maxWorkers: 2,
     pool: 'forks',
+    // Real processes share CI's two cores with one another: what fails there is tried once more, and the totals name it.
+    retry: process.env.CI === undefined ? 0 : 1,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', new TotalsReporter()]
