@@ -10,6 +10,7 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from './limits.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
+import type { ShardEntry } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
@@ -62,7 +63,8 @@ export class Serving {
   readonly #sought = new Map<string, Sought>()
   readonly #shares = new Shares()
   readonly #demand = new Demand()
-  #provided = ''
+  /** What is on disk of each model, as the DHT was told it last. */
+  #provided: readonly (readonly ShardEntry[])[] = []
   #stopped = false
 
   constructor(init: ServingInit) {
@@ -108,7 +110,7 @@ export class Serving {
    */
   async add(model: StoredModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
     const { budgetBytes } = this.#init
-    const engines = this.check(model, pinned)
+    const engines = checkServable(model, { engines: this.#init.engines, budgetBytes, pinned })
     if (this.#models.has(model.id)) return
     if (this.#models.size >= servedModelsMax) {
       throw new InvalidOptionError(`a peer serves at most ${servedModelsMax} models: drop one of them first`)
@@ -134,7 +136,7 @@ export class Serving {
         threads,
         searches,
         onWarning,
-        onChange: () => this.#announce(),
+        onChange: () => this.announce(),
         onStage,
         onFetch
       },
@@ -203,20 +205,6 @@ export class Serving {
     for (const { placement } of this.models) placement.changed()
   }
 
-  /** Says again what is loaded and how much room there is. */
-  announce(): void {
-    this.#announce()
-  }
-
-  /**
-   * The engine that serves a model here.
-   * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve
-   *   that part of it.
-   */
-  check(model: StoredModel, pinned: Range | null): EngineFactory {
-    return checkServable(model, { engines: this.#init.engines, budgetBytes: this.#init.budgetBytes, pinned })
-  }
-
   /** Stops planning, then ends all stages. */
   async stop(): Promise<void> {
     this.#stopped = true
@@ -254,17 +242,16 @@ export class Serving {
     } finally {
       this.#models.delete(served.shape.id)
       this.#share()
-      this.#announce()
+      this.announce()
     }
   }
 
   /** Shares the budget out anew where that is due. */
   #share(): void {
     const { swarm, budgetBytes } = this.#init
+    const offers = swarm.records().flatMap(({ record }) => record.models)
     const demand = (model: ModelId): number =>
-      swarm.records().reduce((sum, { record }) => {
-        return sum + (record.models.find(offer => offer.model === model)?.demand ?? 0)
-      }, 0)
+      offers.reduce((sum, offer) => sum + (offer.model === model ? (offer.demand ?? 0) : 0), 0)
     const claims = this.models.map(({ shape, pinned }) => claimOf(shape, { pinned, demand: demand(shape.id) }))
     if (!this.#shares.look(budgetBytes, claims, performance.now())) return
     for (const served of this.models) served.budgetBytes = this.#shares.of(served.shape.id)
@@ -275,7 +262,8 @@ export class Serving {
     return this.models.reduce((sum, { shape, heldBytes }) => sum + (shape.id === but ? 0 : heldBytes), 0)
   }
 
-  #announce(): void {
+  /** Says of all models what is loaded and how much room there is. */
+  announce(): void {
     const { swarm, stages } = this.#init
     const nowMs = performance.now()
     const models = this.models.flatMap(({ offer }) =>
@@ -283,13 +271,13 @@ export class Serving {
     )
     stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
     swarm.announce({ models, stages: this.offers })
+    // A model's list is another one whenever it has changed: who announces with each session need not join all of them.
+    const held = this.models.map(served => served.held)
+    if (held.length === this.#provided.length && held.every((list, i) => list === this.#provided[i])) return
+    this.#provided = held
     // Records say it at once; the DHT is for those whom they do not reach, and takes its time. Whoever serves has the manifest.
-    const shards = this.models.flatMap(({ held }) => held.map(({ sha256 }) => sha256))
-    const contents = [...new Set<ContentId>([...this.#models.keys(), ...shards])]
-    const provided = contents.join()
-    if (provided === this.#provided) return
-    this.#provided = provided
-    void swarm.provide(contents)
+    const shards = held.flatMap(list => list.map(({ sha256 }) => sha256))
+    void swarm.provide([...new Set<ContentId>([...this.#models.keys(), ...shards])])
   }
 }
 
