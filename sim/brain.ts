@@ -780,6 +780,8 @@ export class Brain {
         if (isFirst && isForDriver(bytes)) this.#driven.add(link)
         isFirst = false
         take(() => {
+          // While it did nothing its stage has ended this stream: what came on it says nothing any more.
+          if (this.#channels.get(link) !== channel) return
           if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
           this.#feed({ kind: 'frame', link, bytes })
         })

@@ -40,6 +40,11 @@ describe('a world', () => {
     expect(other.summary).not.toEqual(once.summary)
   })
 
+  test('judges no stage by an Open that came after the stage had ended its stream', () => {
+    // A peer that does nothing for longer than an Open may take: what came meanwhile is on streams that are gone.
+    expect(live(2979).lines.at(-1)).toContain('the end')
+  })
+
   test('has later faults of a kind take the place of earlier ones', () => {
     const { world } = worldOf({
       ...small,
