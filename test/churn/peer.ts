@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { PeerId, Status } from '../../src/index.ts'
 import type { Attachment } from './network.ts'
 
-export const bin = fileURLToPath(new URL('../../bin/skein.js', import.meta.url))
+const ownBin = fileURLToPath(new URL('../../bin/skein.js', import.meta.url))
 
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
@@ -29,6 +29,8 @@ export interface ChurnPeerInit {
   readonly env?: Readonly<Record<string, string>>
   /** Told each line that it prints, on stdout or stderr. */
   readonly onLine?: (line: string) => void
+  /** The `bin/skein.js` that the next start runs. @default this build's */
+  bin?: string
 }
 
 export class ChurnPeer {
@@ -64,7 +66,16 @@ export class ChurnPeer {
 
   /** Starts the process; whether it is of use, {@link status} tells. */
   start(): void {
-    const { dataDir, swarm, memoryBytes, attachment, mdns = false, env = {}, onLine = () => {} } = this.init
+    const {
+      dataDir,
+      swarm,
+      memoryBytes,
+      attachment,
+      mdns = false,
+      env = {},
+      onLine = () => {},
+      bin = ownBin
+    } = this.init
     const listen = attachment === undefined ? '/ip4/127.0.0.1/tcp/0' : `/ip4/${attachment.address}/tcp/0`
     const args = [
       ...[bin, 'up', '--data', dataDir, '--swarm', swarm, '--memory', String(memoryBytes), '--listen', listen],
