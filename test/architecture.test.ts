@@ -63,7 +63,7 @@ const contracts = ['src/swarm/links.ts']
 
 /** Files that do. All others decide. */
 const doers = [
-  /^src\/base\/plain-file\.ts$/,
+  /^src\/base\/(plain-file|clock|entropy)\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
   /^src\/model\/(store|store-files|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
@@ -113,6 +113,18 @@ const effects: readonly (readonly [RegExp, string])[] = [
   [/\bfetch\(|\bnew Worker\(/, 'sockets and threads: return an effect, let a service.ts do it']
 ]
 
+/** The port of time, and the port of chance as the machine fills it: whoever takes one asks nobody else. */
+const ports = ['src/base/clock.ts', 'src/base/entropy.ts']
+
+/** What a doer that takes a clock has from it alone: the simulator runs it in virtual time. */
+const pastClock: readonly (readonly [RegExp, string])[] = [
+  [/\bDate\.now\b|\bnew Date\(\s*\)/, 'Date.now: it takes a clock, ask that for wallMs'],
+  [/\bperformance\./, 'performance: it takes a clock, ask that for nowMs'],
+  [/\b(setTimeout|setInterval|setImmediate)\(/, 'timers: it takes a clock, use its after, every or sleep'],
+  [/\bAbortSignal\.timeout\(/, 'AbortSignal.timeout: it takes a clock, use its deadline'],
+  [/\bMath\.random\b|\bcrypto\.(randomUUID|getRandomValues)\b/, 'chance: take an Rng as an argument (base/rng.ts)']
+]
+
 interface Import {
   readonly from: string
   readonly typeOnly: boolean
@@ -152,6 +164,15 @@ function roomOf(file: string): string {
 const isDoer = (file: string): boolean => doers.some(pattern => pattern.test(file))
 const packageOf = (from: string): string => from.split('/', from.startsWith('@') ? 2 : 1).join('/')
 
+/** Whether a file that does things has its time from a clock that it is given. */
+function takesClock(file: string, source: string): boolean {
+  return (
+    isDoer(file) &&
+    !ports.includes(file) &&
+    importsOf(source).some(({ from }) => join(dirname(file), from) === 'src/base/clock.ts')
+  )
+}
+
 /** Every break of the rules in a set of files, as `file: sentence`. */
 function violations(files: ReadonlyMap<string, string>): string[] {
   const broken: string[] = []
@@ -167,6 +188,10 @@ function violations(files: ReadonlyMap<string, string>): string[] {
       const code = strip(source, { strings: true })
       for (const [pattern, way] of effects) if (pattern.test(code)) say(`a decider uses ${way}`)
     }
+    if (takesClock(file, source)) {
+      const code = strip(source, { strings: true })
+      for (const [pattern, way] of pastClock) if (pattern.test(code)) say(`it uses ${way}`)
+    }
   }
   return broken
 }
@@ -180,6 +205,10 @@ function checkArrow(file: string, target: string, typeOnly: boolean, say: (sente
   }
   if (room === 'sim' && isDoer(target)) {
     say(`sim never imports a doer (${target}): drive the decider behind it`)
+    return
+  }
+  if (ports.includes(target) && !typeOnly && room !== 'sim' && !isDoer(file)) {
+    say(`a decider imports ${target}: take nowMs, or an Rng, as an argument`)
     return
   }
   if (room === other) return
@@ -291,6 +320,17 @@ describe('the test of the house', () => {
     ['src/stage/stage.ts', 'setTimeout(() => {}, 5)', 'timers: return an effect'],
     ['src/session/session.ts', 'const r = Math.random()', 'take an Rng'],
     ['src/session/session.ts', 'const s = AbortSignal.timeout(5)', 'take the signal as an argument'],
+    ['src/session/session.ts', "import { systemClock } from '../base/clock.ts'", 'take nowMs, or an Rng'],
+    [
+      'src/stage/service.ts',
+      "import type { Clock } from '../base/clock.ts'\nsetTimeout(() => {}, 1)",
+      'use its after, every or sleep'
+    ],
+    [
+      'src/peer/departure.ts',
+      "import type { Clock } from '../base/clock.ts'\nconst s = AbortSignal.timeout(5)",
+      'use its deadline'
+    ],
     ['src/engine/cache.ts', "import { readFile } from 'node:fs/promises'", 'a decider imports node:fs/promises'],
     ['src/swarm/records.ts', "import { peerIdFromString } from '@libp2p/peer-id'", 'import its types only'],
     ['src/swarm/records.ts', "import { type Libp2p, isPeerId } from '@libp2p/interface'", 'import its types only'],

@@ -2,6 +2,7 @@
  * Seeded randomness. Deciders take a generator as an argument; nothing here reads a clock or the
  * system's entropy, so one seed decides everything.
  */
+import type { SessionId } from './ids.ts'
 
 /** A source of numbers in [0, 1). */
 export type Rng = () => number
@@ -33,4 +34,20 @@ export function randomAt(seed: number, position: number): number {
 export function seeded(seed: number): Rng {
   let position = 0
   return () => randomAt(seed, position++)
+}
+
+/** So many random bytes in lower-case hex digits; as hard to foresee as the generator. */
+export function drawHex(rng: Rng, bytes: number): string {
+  let text = ''
+  for (let i = 0; i < bytes; i++) {
+    text += Math.floor(rng() * 256)
+      .toString(16)
+      .padStart(2, '0')
+  }
+  return text
+}
+
+/** A session of which nobody can guess the name but who sits on its route: 128 bits. */
+export function drawSessionId(rng: Rng): SessionId {
+  return drawHex(rng, 16) as SessionId
 }

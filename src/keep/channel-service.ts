@@ -1,4 +1,5 @@
 /** One question at a time to one keeper, over a stream that is opened when it is needed. */
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import { DeadlineError, PeerLostError, ProtocolError } from '../errors.ts'
 import { keepAnswerMs } from './limits.ts'
@@ -9,13 +10,21 @@ import { type KeepAnswer, type KeepRequest, keepProtocol } from './message.ts'
 export class KeeperLine {
   readonly #links: Links
   readonly #peer: PeerId
+  readonly #clock: Clock
   readonly #onViolation: (peer: PeerId, message: string) => void
   #channel: Channel | undefined
   #waiting: { resolve: (answer: KeepAnswer) => void; reject: (error: Error) => void } | undefined
   readonly #closing = new AbortController()
 
-  constructor(init: { links: Links; peer: PeerId; onViolation: (peer: PeerId, message: string) => void }) {
+  /** @param init.clock @default the machine's */
+  constructor(init: {
+    links: Links
+    peer: PeerId
+    onViolation: (peer: PeerId, message: string) => void
+    clock?: Clock | undefined
+  }) {
     this.#links = init.links
+    this.#clock = init.clock ?? systemClock
     this.#peer = init.peer
     this.#onViolation = init.onViolation
   }
@@ -27,7 +36,7 @@ export class KeeperLine {
    * @throws the signal's reason.
    */
   async ask(request: KeepRequest, { signal }: { signal?: AbortSignal } = {}): Promise<KeepAnswer> {
-    const late = AbortSignal.timeout(keepAnswerMs)
+    const late = this.#clock.deadline(keepAnswerMs)
     const either = AbortSignal.any([late, this.#closing.signal, ...(signal === undefined ? [] : [signal])])
     const onAbort = (): void => {
       const error = late.aborted

@@ -2,6 +2,7 @@
  * Keeps sessions with other peers and finds them again: gives `writer.ts` its streams, keys and time. Holds the
  * keeper's end too (`shelf-service.ts`): every peer keeps for others.
  */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { ProtocolError, UnknownSessionError } from '../errors.ts'
@@ -33,10 +34,8 @@ export interface KeepServiceInit {
   readonly staying: () => readonly PeerId[]
   readonly keeping: Keeping
   readonly onViolation: (peer: PeerId, message: string) => void
-  /** Monotonic time in ms. @default performance.now */
-  readonly now?: () => number
-  /** ms since 1970, for versions only. @default Date.now */
-  readonly clock?: () => number
+  /** The wall's time is for versions only. @default the machine's */
+  readonly clock?: Clock
 }
 
 /** What is kept by a name, and the key for it: 32 bytes. */
@@ -125,7 +124,7 @@ class Service implements KeepService {
         name,
         ids,
         ttlMs: question.ttlMs,
-        version: Math.max((this.#init.clock ?? Date.now)(), after + 1),
+        version: Math.max((this.#init.clock ?? systemClock).wallMs(), after + 1),
         routed: false,
         rank: peers => rank(sealing.tag, peers)
       }),
@@ -202,12 +201,12 @@ class Service implements KeepService {
     onAnswer: (answer: Awaited<ReturnType<KeeperLine['ask']>>) => void
   ): Promise<number> {
     signal.throwIfAborted()
-    const { links, peers, onViolation } = this.#init
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(keepFetchMs)])
+    const { links, peers, onViolation, clock = systemClock } = this.#init
+    const deadline = AbortSignal.any([signal, clock.deadline(keepFetchMs)])
     const all = [links.self, ...peers()]
     await Promise.all(
       all.map(async peer => {
-        const line = new KeeperLine({ links, peer, onViolation })
+        const line = new KeeperLine({ links, peer, onViolation, clock })
         try {
           onAnswer(await line.ask({ kind, id: sealing.id(peer) }, { signal: deadline }))
         } catch {
@@ -238,14 +237,14 @@ interface RunningInit {
 /** One session that is kept: does what its writer says. */
 class Running implements SessionKeeper {
   readonly #init: RunningInit
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #ids: number[]
   /** The sealed parts, as they are now. */
   readonly #parts: Uint8Array[] = []
   readonly #lines = new Map<PeerId, KeeperLine>()
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
   readonly #done = Promise.withResolvers<void>()
-  #ending: NodeJS.Timeout | undefined
+  #ending: Timer | undefined
   #classes: readonly string[] | undefined
   #exact: boolean
   #over = false
@@ -254,7 +253,7 @@ class Running implements SessionKeeper {
 
   constructor(init: RunningInit) {
     this.#init = init
-    this.#now = init.service.now ?? (() => performance.now())
+    this.#clock = init.service.clock ?? systemClock
     this.#ids = [...init.ids]
     this.#exact = init.exact
   }
@@ -300,8 +299,7 @@ class Running implements SessionKeeper {
   /** Resolves when every keeper has everything, or the time to wait for it has passed. */
   finish(stop: KeptStop): Promise<void> {
     if (this.#ending === undefined && !this.#over) {
-      this.#ending = setTimeout(() => this.#done.resolve(), keepAnswerMs)
-      this.#ending.unref()
+      this.#ending = this.#clock.after(keepAnswerMs, () => this.#done.resolve()).unref()
       this.#feed({ kind: 'end', stop })
     }
     return this.#done.promise
@@ -311,17 +309,16 @@ class Running implements SessionKeeper {
   close(): void {
     if (this.#over) return
     this.#over = true
-    clearInterval(this.#timer)
-    clearTimeout(this.#ending)
+    this.#timer?.stop()
+    this.#ending?.stop()
     this.#hangUp()
     this.#init.onEnd()
     this.#done.resolve()
   }
 
   #every(ms: number): void {
-    clearInterval(this.#timer)
-    this.#timer = setInterval(() => this.#look(), ms)
-    this.#timer.unref()
+    this.#timer?.stop()
+    this.#timer = this.#clock.every(ms, () => this.#look()).unref()
   }
 
   #look(): void {
@@ -330,7 +327,7 @@ class Running implements SessionKeeper {
 
   #feed(event: WriterEvent): void {
     if (this.#over) return
-    for (const effect of this.#init.writer.handle(event, this.#now())) {
+    for (const effect of this.#init.writer.handle(event, this.#clock.nowMs())) {
       this.#do(effect)
       if (this.#over) return
     }
@@ -376,8 +373,8 @@ class Running implements SessionKeeper {
 
   async #put({ peer, base, version, from, end, ttlMs }: WriterEffect & { kind: 'put' }): Promise<void> {
     const { service, sealing } = this.#init
-    const line =
-      this.#lines.get(peer) ?? new KeeperLine({ links: service.links, peer, onViolation: service.onViolation })
+    const { links, onViolation, clock } = service
+    const line = this.#lines.get(peer) ?? new KeeperLine({ links, peer, onViolation, clock })
     this.#lines.set(peer, line)
     const parts = this.#parts.slice(from, end)
     let event: WriterEvent

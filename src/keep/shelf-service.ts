@@ -2,6 +2,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ShelfFile } from '../../protocols/keep.ts'
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import { readPlainFile } from '../base/plain-file.ts'
 import type { Keeping } from '../disk/keeping.ts'
@@ -33,10 +34,8 @@ export interface ShelfServiceInit {
   readonly folder: string
   readonly keeping: Keeping
   readonly onViolation: (peer: PeerId, message: string) => void
-  /** Monotonic time in ms. @default performance.now */
-  readonly now?: () => number
-  /** ms since 1970. @default Date.now */
-  readonly clock?: () => number
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 export interface ShelfService {
@@ -55,25 +54,23 @@ export async function createShelfService(init: ShelfServiceInit): Promise<ShelfS
 
 class Service implements ShelfService {
   readonly #init: ShelfServiceInit
-  readonly #now: () => number
-  readonly #clock: () => number
+  readonly #clock: Clock
   readonly #shelf = new Shelf()
   readonly #channels = new Set<Channel>()
   /** Entries whose files differ from the shelf. */
   readonly #changed = new Set<EntryId>()
   #saving: Promise<void> | undefined
-  #saveTimer: NodeJS.Timeout | undefined
-  #tick: NodeJS.Timeout | undefined
+  #saveTimer: Timer | undefined
+  #tick: Timer | undefined
 
   constructor(init: ShelfServiceInit) {
     this.#init = init
-    this.#now = init.now ?? (() => performance.now())
-    this.#clock = init.clock ?? (() => Date.now())
+    this.#clock = init.clock ?? systemClock
   }
 
   async start(): Promise<void> {
     await this.#init.keeping.try(what, () => this.#restore())
-    this.#tick = setInterval(() => this.#erased(this.#shelf.expire(this.#now())), keepTickMs).unref()
+    this.#tick = this.#clock.every(keepTickMs, () => this.#erased(this.#shelf.expire(this.#clock.nowMs()))).unref()
     await this.#init.links.handle(
       keepProtocol,
       { inboundMax: keepStreamsPerPeerMax, frameBytesMax: keepFrameBytesMax },
@@ -90,14 +87,14 @@ class Service implements ShelfService {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#tick)
+    this.#tick?.stop()
     await this.#init.links.unhandle(keepProtocol)
     await Promise.all([...this.#channels].map(channel => channel.close()))
-    this.#erased(this.#shelf.expire(this.#now()))
-    clearTimeout(this.#saveTimer)
+    this.#erased(this.#shelf.expire(this.#clock.nowMs()))
+    this.#saveTimer?.stop()
     await this.#saving
     await this.#save()
-    clearTimeout(this.#saveTimer)
+    this.#saveTimer?.stop()
   }
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
@@ -106,15 +103,15 @@ class Service implements ShelfService {
     const { remote } = channel
     this.#channels.add(channel)
     let busy = false
-    let idle: NodeJS.Timeout | undefined
+    let idle: Timer | undefined
     const rest = (): void => {
-      clearTimeout(idle)
-      idle = setTimeout(() => void channel.close(), keepIdleMs).unref()
+      idle?.stop()
+      idle = this.#clock.after(keepIdleMs, () => void channel.close()).unref()
     }
     rest()
     const ready = async (): Promise<void> => {
       try {
-        await channel.ready({ signal: AbortSignal.timeout(keepIdleMs) })
+        await channel.ready({ signal: this.#clock.deadline(keepIdleMs) })
         busy = false
       } catch (error) {
         channel.abort(error as Error)
@@ -128,7 +125,7 @@ class Service implements ShelfService {
           if (busy) throw new ProtocolError('a peer asks a keeper again before it has read the answer')
           const request = decodeRequest(bytes)
           if (request === undefined) return
-          const { answer, saved, erased } = this.#shelf.handle(remote, request, this.#now())
+          const { answer, saved, erased } = this.#shelf.handle(remote, request, this.#clock.nowMs())
           for (const id of saved) this.#changed.add(id)
           this.#erased(erased)
           if (this.#changed.size > 0) this.#saveSoon()
@@ -142,7 +139,7 @@ class Service implements ShelfService {
         }
       },
       onClose: () => {
-        clearTimeout(idle)
+        idle?.stop()
         this.#channels.delete(channel)
       }
     })
@@ -156,10 +153,12 @@ class Service implements ShelfService {
   }
 
   #saveSoon(afterMs = keepSaveMs): void {
-    this.#saveTimer ??= setTimeout(() => {
-      this.#saveTimer = undefined
-      this.#saving = (this.#saving ?? Promise.resolve()).then(() => this.#save())
-    }, afterMs).unref()
+    this.#saveTimer ??= this.#clock
+      .after(afterMs, () => {
+        this.#saveTimer = undefined
+        this.#saving = (this.#saving ?? Promise.resolve()).then(() => this.#save())
+      })
+      .unref()
   }
 
   /**
@@ -191,8 +190,8 @@ class Service implements ShelfService {
       owner: entry.owner,
       version: entry.version,
       parts: entry.parts.map(part => part as Uint8Array<ArrayBuffer>),
-      leftMs: Math.max(1, Math.floor(entry.untilMs - this.#now())),
-      savedMs: Math.max(0, this.#clock())
+      leftMs: Math.max(1, Math.floor(entry.untilMs - this.#clock.nowMs())),
+      savedMs: Math.max(0, this.#clock.wallMs())
     })
   }
 
@@ -206,7 +205,7 @@ class Service implements ShelfService {
       else found.push({ name, ...read })
     }
     found.sort((a, b) => a.savedMs - b.savedMs)
-    for (const { entry } of found) this.#erased(this.#shelf.restore(entry, this.#now()))
+    for (const { entry } of found) this.#erased(this.#shelf.restore(entry, this.#clock.nowMs()))
   }
 
   /** One file; undefined when it is none of ours, too large, or past its time. */
@@ -216,10 +215,10 @@ class Service implements ShelfService {
       const file = ShelfFile.decode(await readPlainFile(path, keepFrameBytesMax), { limits: { parts: keepPartsMax } })
       const { savedMs } = file
       // A clock that went back, or one without a battery that began anew in 1970, does not make an entry older.
-      const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock() - savedMs)
+      const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock.wallMs() - savedMs)
       if (leftMs <= 0 || file.version > keepVersionMax) return undefined
       const { owner, parts } = file
-      const untilMs = this.#now() + leftMs
+      const untilMs = this.#clock.nowMs() + leftMs
       return { savedMs, entry: { id: name, owner: owner as PeerId, version: file.version, parts, untilMs } }
     } catch {
       return undefined

@@ -2,13 +2,13 @@
  * How a peer goes: it says so, has others take over what it serves, lets sessions move on or end, and reports what
  * became of it all. A low battery says so, too, and may take it back.
  */
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { ModelId } from '../base/ids.ts'
 import { drainPollMs } from './limits.ts'
 import { coverageOf } from '../route/coverage.ts'
 import type { Placement } from '../route/placement-service.ts'
 import type { StageService } from '../stage/service.ts'
 import { BatteryWatch } from '../swarm/battery.ts'
-import { pause } from '../swarm/pause.ts'
 import type { RecordContent, StageOffer } from '../swarm/record.ts'
 import type { Swarm } from '../swarm/service.ts'
 
@@ -38,6 +38,8 @@ export interface DepartureInit {
   /** Own answers that are under way. */
   readonly answering: () => number
   readonly onWarning: (message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 export class Departure {
@@ -75,8 +77,8 @@ export class Departure {
    * @throws the signal's reason; the announcement stands.
    */
   async drain({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal }): Promise<DrainReport> {
-    const { stages, placementOf, replan, loaded, answering } = this.#init
-    const startMs = performance.now()
+    const { stages, placementOf, replan, loaded, answering, clock = systemClock } = this.#init
+    const startMs = clock.nowMs()
     const before = loaded()
     const sessions = stages.stats.sessions
     this.#draining = true
@@ -85,7 +87,7 @@ export class Departure {
       signal?.throwIfAborted()
       // Sessions come and go without an event.
       replan()
-      const ms = performance.now() - startMs
+      const ms = clock.nowMs() - startMs
       const idle = answering() === 0 && stages.stats.sessions === 0
       // What is left has nobody who could take it.
       const settled = loaded().every(({ model }) => (placementOf(model)?.missing() ?? null) !== null)
@@ -99,7 +101,7 @@ export class Departure {
           ms
         }
       }
-      await pause(Math.min(drainPollMs, deadlineMs - ms), signal)
+      await clock.sleep(Math.min(drainPollMs, deadlineMs - ms), { signal })
     }
   }
 

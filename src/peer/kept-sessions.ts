@@ -3,6 +3,7 @@
  * to the service that keeps it.
  */
 import { join } from 'node:path'
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { ModelId } from '../base/ids.ts'
 import { openToAll } from '../disk/openness.ts'
 import type { Keeping } from '../disk/keeping.ts'
@@ -45,8 +46,10 @@ export class KeptSessions {
     readonly swarm: Swarm
     readonly dataDir: string
     readonly keeping: Keeping
+    /** @default the machine's */
+    readonly clock?: Clock
   }): Promise<KeptSessions> {
-    const { swarm, dataDir, keeping } = init
+    const { swarm, dataDir, keeping, clock = systemClock } = init
     const identity = await loadIdentity(dataDir)
     const service = await createKeepService({
       links: swarm.links,
@@ -54,6 +57,7 @@ export class KeptSessions {
       peers: () => reachable(swarm).map(({ peer }) => peer),
       staying: () => reachable(swarm).flatMap(({ peer, leaving }) => (leaving ? [] : [peer])),
       keeping,
+      clock,
       onViolation: (peer, message) => swarm.reportViolation(peer, 'bad keep frame', message)
     })
     return new KeptSessions(service, identity.derive('skein session key'))

@@ -1,5 +1,7 @@
 /** The sessions that this peer drives: what each of them works with. */
+import type { Clock } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
@@ -41,17 +43,20 @@ interface OwnSessionsInit {
   readonly isDraining: () => boolean
   /** Until the signal, or the end of this peer. */
   readonly orEnding: (signal: AbortSignal | undefined) => AbortSignal
+  readonly clock: Clock
+  readonly rng: Rng
 }
 
 export class OwnSessions {
   readonly #init: OwnSessionsInit
-  readonly #admissions = new Admissions()
+  readonly #admissions: Admissions
   /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
   readonly #mute = new LeftOut()
   #answering = 0
 
   constructor(init: OwnSessionsInit) {
     this.#init = init
+    this.#admissions = new Admissions(init.clock)
   }
 
   /** Own answers under way. */
@@ -104,6 +109,8 @@ export class OwnSessions {
         admitted = await this.#admissions.enter({ client, waitMs, room }, { signal, onWait })
         return admitted.leave
       },
+      clock: this.#init.clock,
+      rng: this.#init.rng,
       sign: this.#init.swarm.sign,
       tokenizer,
       model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
@@ -124,8 +131,8 @@ export class OwnSessions {
         hops = route
       },
       ...(keep === undefined ? {} : { keep }),
-      suspects: () => this.#init.swarm.suspects().union(this.#mute.all(performance.now())),
-      onMute: peer => this.#mute.add(peer, performance.now(), { forMs: muteExcludeMs }),
+      suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
+      onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
       hears: peer => this.#init.swarm.hears(peer),
       speedOf: hop => this.#speedOf(hop, model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),

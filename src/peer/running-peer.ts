@@ -1,7 +1,10 @@
 /** A peer as its parts, wired together. */
 import { TypedEventEmitter } from '@libp2p/interface'
+import { type Clock, systemClock } from '../base/clock.ts'
 import { type End, endAll } from '../base/ends.ts'
+import { systemRng } from '../base/entropy.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
@@ -39,6 +42,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #engines: readonly EngineFactory[]
   readonly #keeping: Keeping
   readonly #warn: (message: string) => void
+  readonly #clock: Clock
+  readonly #rng: Rng
   /** Of the models that have been asked for lately. */
   readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
@@ -59,7 +64,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   #announced = ''
   #stopping: Promise<void> | undefined
   #ends: End[] = []
-  readonly #looking = new Looking(() => this.#look())
+  readonly #looking: Looking
 
   constructor({
     swarm,
@@ -67,7 +72,9 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     store,
     engines,
     keeping,
-    warn
+    warn,
+    clock = systemClock,
+    rng = systemRng
   }: {
     swarm: Swarm
     swarmName: string
@@ -76,6 +83,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     keeping: Keeping
     /** Tells of a problem, as an event of this peer too. */
     warn: (message: string) => void
+    /** @default the machine's */
+    clock?: Clock
+    /** @default the machine's */
+    rng?: Rng
   }) {
     super()
     this.#engines = engines
@@ -85,11 +96,15 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#store = store
     this.#keeping = keeping
     this.#warn = warn
+    this.#clock = clock
+    this.#rng = rng
+    this.#looking = new Looking(() => this.#look(), clock)
     this.#routing = new Routing({
       self: swarm.id,
       peers: model => this.#reachable(model),
       rttMs: peer => swarm.rttMs(peer),
-      searches: this.#searches
+      searches: this.#searches,
+      clock
     })
   }
 
@@ -111,24 +126,28 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#ends = ends
     const swarm = this.#swarm
     const onWarning = this.#warn
+    const [clock, rng] = [this.#clock, this.#rng]
     ends.push(() => this.#tokenizers.close())
     this.#stages = await createStageService({
       links: swarm.links,
       retainBytesMax: 0,
+      clock,
       verify: verifySignature,
       onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
     })
     ends.push(() => this.#stages.stop())
-    this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping })
+    this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
     this.#supply = await createSupply({
       links: swarm.links,
       store: this.#store,
       live: () => this.#stages.stats.sessions > 0,
+      clock,
+      rng,
       onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
     })
     ends.push(() => this.#supply.stop())
-    this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply })
+    this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply, clock })
     this.#serving = new Serving({
       dataDir,
       keeping: this.#keeping,
@@ -144,13 +163,26 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       onWarning,
       onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) =>
         this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
-      onFetch: fetch => this.#emit('shards:fetch', fetch)
+      onFetch: fetch => this.#emit('shards:fetch', fetch),
+      clock,
+      rng
     })
     ends.push(() => this.#serving.stop())
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
     }
+    this.#drive()
+    this.#listen()
+    ends.push(async () => this.#looking.stop())
+    const load = clock.every(loadAnnounceMs, () => this.#announceLoad()).unref()
+    ends.push(async () => load.stop())
+    this.#looking.now()
+  }
+
+  /** Has it drive sessions, and go with notice. */
+  #drive(): void {
+    const [swarm, clock] = [this.#swarm, this.#clock]
     this.#sessions = new OwnSessions({
       swarm,
       store: this.#store,
@@ -164,7 +196,9 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       kept: this.#kept,
       leaving: this.#leaving,
       isDraining: () => this.#departure.isDraining,
-      orEnding: signal => this.#orEnding(signal)
+      orEnding: signal => this.#orEnding(signal),
+      clock,
+      rng: this.#rng
     })
     this.#departure = new Departure({
       swarm,
@@ -173,13 +207,9 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       replan: () => this.#serving.changed(),
       loaded: () => this.#serving.offers,
       answering: () => this.#sessions.answering,
-      onWarning
+      onWarning: this.#warn,
+      clock
     })
-    this.#listen()
-    ends.push(async () => this.#looking.stop())
-    const load = setInterval(() => this.#announceLoad(), loadAnnounceMs).unref()
-    ends.push(async () => clearInterval(load))
-    this.#looking.now()
   }
 
   /** Has what the swarm tells reach every part. */

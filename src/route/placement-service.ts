@@ -2,8 +2,11 @@
  * Follows the plan for one model: feeds the planner with what the swarm announces, and has this peer's stages
  * loaded and unloaded as it says.
  */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
+import { systemRng } from '../base/entropy.ts'
 import type { PeerId, Range } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
+import type { Rng } from '../base/rng.ts'
 import { lackIsByPins } from './explain.ts'
 import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
@@ -38,11 +41,16 @@ export interface PlacementInit {
   readonly onWarning: (message: string) => void
   /** @default its own: nobody shares what it finds */
   readonly searches?: Searches
+  /** @default the machine's */
+  readonly clock?: Clock
+  /** Spreads probes over time. @default the machine's */
+  readonly rng?: Rng
 }
 
 export class Placement {
   readonly #init: PlacementInit
   readonly #searches: Searches
+  readonly #clock: Clock
   readonly #planner: Planner
   readonly #abort = new AbortController()
   readonly #work = new Set<Promise<void>>()
@@ -54,14 +62,15 @@ export class Placement {
   /** Whether what is lacking is so because of pins, as was found last. */
   #isByPins: boolean | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
-  #timer: ReturnType<typeof setTimeout> | undefined
+  #timer: Timer | undefined
 
   constructor(init: PlacementInit) {
     this.#init = init
     this.#searches = init.searches ?? new Searches()
+    this.#clock = init.clock ?? systemClock
     this.#presence = new Presence(init.self)
-    this.#proven = new Proven(init.self, Math.random)
-    this.#planner = new Planner(init.self, performance.now(), this.#searches)
+    this.#proven = new Proven(init.self, init.rng ?? systemRng)
+    this.#planner = new Planner(init.self, this.#clock.nowMs(), this.#searches)
   }
 
   /** To be called when a record, a connection or the number of sessions has changed. */
@@ -86,7 +95,7 @@ export class Placement {
 
   /** What the present peers lack to cover the model, or null; what they did while too much changes. */
   missing(): Lack | null {
-    const search: Search = (views, model) => this.#searches.planSoon(views, model, performance.now())
+    const search: Search = (views, model) => this.#searches.planSoon(views, model, this.#clock.nowMs())
     const present = this.#present()
     const missing = (search(present, this.#init.model) ?? this.#planner.plan)?.missing ?? null
     this.#isByPins =
@@ -98,21 +107,21 @@ export class Placement {
 
   #findPins(present: readonly PeerView[]): boolean | undefined {
     return lackIsByPins(present, this.#init.model, (views, model) =>
-      this.#searches.plan(views, model, performance.now())
+      this.#searches.plan(views, model, this.#clock.nowMs())
     )
   }
 
   /** Stops planning, aborts a load under way and waits for its end. Stages that are loaded stay the caller's. */
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the peer is stopping'))
-    clearTimeout(this.#timer)
+    this.#timer?.stop()
     await Promise.allSettled(this.#work)
   }
 
   #present(): PeerView[] {
     const peers = this.#init.peers()
     this.#prove({ kind: 'view', peers })
-    const { views, wakeAtMs } = this.#presence.look(peers, performance.now())
+    const { views, wakeAtMs } = this.#presence.look(peers, this.#clock.nowMs())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
     // What the others have on disk is verified when it comes.
     return withObtainable(views).filter(({ peer }) => !this.#proven.isDoubtful(peer))
@@ -121,7 +130,7 @@ export class Placement {
   #prove(event: ProvenEvent): void {
     const { probe } = this.#init
     if (probe === undefined || this.#abort.signal.aborted) return
-    for (const effect of this.#proven.handle(event, performance.now())) {
+    for (const effect of this.#proven.handle(event, this.#clock.nowMs())) {
       if (effect.kind === 'wake') this.#wake(effect.atMs)
       else {
         const { peer, range, deadlineMs } = effect
@@ -133,7 +142,7 @@ export class Placement {
   }
 
   #within(deadlineMs: number): AbortSignal {
-    return AbortSignal.any([this.#abort.signal, AbortSignal.timeout(Math.ceil(deadlineMs))])
+    return AbortSignal.any([this.#abort.signal, this.#clock.deadline(Math.ceil(deadlineMs))])
   }
 
   async #probed(answer: Promise<boolean>, peer: PeerId, range: Range): Promise<void> {
@@ -144,7 +153,7 @@ export class Placement {
   }
 
   #feed(event: PlannerEvent): void {
-    const effects = this.#planner.handle(event, performance.now())
+    const effects = this.#planner.handle(event, this.#clock.nowMs())
     const { going } = this.#planner
     const now = going.map(({ start, end }) => `${start}-${end}`).join()
     if (now !== this.#going) {
@@ -203,16 +212,15 @@ export class Placement {
   /** One timer for the earliest wake: it looks at everything again. */
   #wake(atMs: number): void {
     if (this.#abort.signal.aborted || (this.#timer !== undefined && this.#wakeAtMs <= atMs)) return
-    clearTimeout(this.#timer)
+    this.#timer?.stop()
     this.#wakeAtMs = atMs
-    this.#timer = setTimeout(
-      () => {
+    const waitMs = Math.max(0, Math.ceil(atMs - this.#clock.nowMs()))
+    this.#timer = this.#clock
+      .after(waitMs, () => {
         this.#timer = undefined
         this.#wakeAtMs = Number.POSITIVE_INFINITY
         this.changed()
-      },
-      Math.max(0, Math.ceil(atMs - performance.now()))
-    )
-    this.#timer.unref()
+      })
+      .unref()
   }
 }

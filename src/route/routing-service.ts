@@ -1,4 +1,5 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId, Range } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from './limits.ts'
@@ -20,20 +21,25 @@ export interface RoutingInit {
   readonly rttMs?: (peer: PeerId) => number | undefined
   /** @default its own: nobody shares what it finds */
   readonly searches?: Searches
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 export class Routing {
   readonly #init: RoutingInit
   readonly #searches: Searches
+  readonly #clock: Clock
   /** This peer's own sessions on their routes: they count before anyone announces them. */
   readonly #inflight = new Inflight()
   #changed = Promise.withResolvers<void>()
   /** When this peer began, or last met or lost another one. */
-  #metMs = performance.now()
+  #metMs: number
 
   constructor(init: RoutingInit) {
     this.#init = init
     this.#searches = init.searches ?? new Searches()
+    this.#clock = init.clock ?? systemClock
+    this.#metMs = this.#clock.nowMs()
   }
 
   /** To be called when a record or a connection has changed: whoever waits for a route looks again. */
@@ -45,12 +51,12 @@ export class Routing {
   /** Sessions of so many tokens that the stages of the present peers have room for now; infinite where nobody says. */
   room(model: ModelShape, tokensMax: number): number {
     const peers = this.#init.peers(model)
-    return roomFor(peers, model, { tokensMax, takenBytes: this.#known(peers, performance.now()).takenBytes })
+    return roomFor(peers, model, { tokensMax, takenBytes: this.#known(peers, this.#clock.nowMs()).takenBytes })
   }
 
   /** To be called when a peer has come or gone, before `changed`: others may be on their way. */
   met(): void {
-    this.#metMs = performance.now()
+    this.#metMs = this.#clock.nowMs()
   }
 
   /**
@@ -82,11 +88,11 @@ export class Routing {
       onWait?: (explain: () => string) => void
     }
   ): Promise<readonly Hop[]> {
-    const startMs = performance.now()
+    const startMs = this.#clock.nowMs()
     let said: string | undefined
     for (;;) {
       const peers = this.#init.peers(model)
-      const nowMs = performance.now()
+      const nowMs = this.#clock.nowMs()
       const layerClasses = pin?.layerClasses
       const search: Search = (views, shape) => this.#searches.planSoon(views, shape, nowMs)
       const answer = answerRoute(peers, model, {
@@ -131,7 +137,7 @@ export class Routing {
       from: this.#init.self,
       route,
       excluded,
-      ...this.#known(peers, performance.now()),
+      ...this.#known(peers, this.#clock.nowMs()),
       ...(layerClasses === undefined ? {} : { layerClasses }),
       ...(tokensMax === undefined ? {} : { tokensMax })
     })
@@ -142,7 +148,7 @@ export class Routing {
 
   /** A session has left a route that is counted for another one, which it found by `detour`. */
   moved(from: readonly Hop[], to: readonly Hop[], model?: ModelShape, tokensMax?: number): void {
-    this.#inflight.add(to, performance.now(), model, tokensMax)
+    this.#inflight.add(to, this.#clock.nowMs(), model, tokensMax)
     this.#inflight.remove(from)
   }
 
@@ -152,7 +158,7 @@ export class Routing {
   }
 
   readonly #always = (peers: readonly PeerView[], model: ModelShape): Plan =>
-    this.#searches.plan(peers, model, performance.now())
+    this.#searches.plan(peers, model, this.#clock.nowMs())
 
   /** What this peer knows beyond the views. */
   #known(peers: readonly PeerView[], nowMs: number) {
@@ -169,11 +175,11 @@ export class Routing {
     const { promise } = this.#changed
     return new Promise(resolve => {
       const done = (): void => {
-        clearTimeout(timer)
+        timer.stop()
         signal.removeEventListener('abort', done)
         resolve()
       }
-      const timer = setTimeout(done, routePollMs)
+      const timer = this.#clock.after(routePollMs, done)
       signal.addEventListener('abort', done, { once: true })
       void promise.then(done)
     })

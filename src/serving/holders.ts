@@ -1,5 +1,5 @@
 /** Asks the DHT for holders of what is missing here and no record names anybody for. */
-import { setTimeout as delay } from 'node:timers/promises'
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import { holdersAgainMaxMs, holdersAgainMinMs, holdersLookMs } from './limits.ts'
 import type { Swarm } from '../swarm/service.ts'
@@ -10,6 +10,8 @@ export interface HoldersInit {
   readonly wanted: () => ContentId | undefined
   /** There is one more holder, and it is live. */
   readonly onFound: (peer: PeerId) => void
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 /** Whom the DHT has found so far. */
@@ -50,11 +52,12 @@ export class Holders {
 
   /** Asks for what is wanted until the signal; it never rejects. */
   async keepAsking({ signal }: { signal: AbortSignal }): Promise<void> {
+    const { clock = systemClock } = this.#init
     let waitMs = holdersAgainMinMs
     while (!signal.aborted) {
       const isWanted = this.#init.wanted() !== undefined
       if (isWanted) await this.ask({ signal }).catch(() => {})
-      await delay(isWanted ? waitMs : holdersLookMs, undefined, { signal, ref: false }).catch(() => {})
+      await clock.sleep(isWanted ? waitMs : holdersLookMs, { signal, ref: false })
       waitMs = isWanted ? Math.min(2 * waitMs, holdersAgainMaxMs) : holdersAgainMinMs
     }
   }

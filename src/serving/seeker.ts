@@ -1,5 +1,5 @@
 /** Models that are not here: found by what live peers offer, and learnt from them. */
-import { setTimeout as delay } from 'node:timers/promises'
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { ModelId } from '../base/ids.ts'
 import { AmbiguousModelError, UnknownModelError } from '../errors.ts'
 import { missingGraceMs } from '../route/limits.ts'
@@ -15,13 +15,17 @@ export interface SeekerInit {
   readonly store: ModelStore
   readonly swarm: Swarm
   readonly supply: Supply
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 export class Seeker {
   readonly #init: SeekerInit
+  readonly #clock: Clock
 
   constructor(init: SeekerInit) {
     this.#init = init
+    this.#clock = init.clock ?? systemClock
   }
 
   /**
@@ -80,14 +84,14 @@ export class Seeker {
     }
     let isSettled = false
     // Discovery takes less: until then there is nothing to say.
-    const quietUntilMs = performance.now() + missingGraceMs
+    const quietUntilMs = this.#clock.nowMs() + missingGraceMs
     for (;;) {
       signal.throwIfAborted()
       if (offersOf(this.#init.swarm.records(), nameOrId).length > 0) {
         if (!isSettled) {
           // Who is heard first must not decide which of two models of that name it is.
           isSettled = true
-          await delay(seekSettleMs, undefined, { signal }).catch(() => {})
+          await this.#clock.sleep(seekSettleMs, { signal })
           continue
         }
         try {
@@ -96,7 +100,7 @@ export class Seeker {
           signal.throwIfAborted()
           say((error as Error).message, error instanceof AmbiguousModelError)
         }
-      } else if (performance.now() >= quietUntilMs) {
+      } else if (this.#clock.nowMs() >= quietUntilMs) {
         const sentence = `the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`
         // It may be here after all, behind a manifest that was damaged.
         say([sentence, ...(await this.#init.store.unusable())].join('; '))
@@ -112,7 +116,7 @@ export class Seeker {
       /^[0-9a-f]{64}$/.test(nameOrId) && offersOf(swarm.records(), nameOrId).length === 0
         ? (nameOrId as ModelId)
         : undefined
-    return new Holders({ swarm, wanted, onFound: () => {} })
+    return new Holders({ swarm, wanted, onFound: () => {}, clock: this.#clock })
   }
 
   async #learn(model: ModelId, signal: AbortSignal): Promise<StoredModel> {
@@ -126,12 +130,12 @@ export class Seeker {
     if (signal.aborted) return
     await new Promise<void>(resolve => {
       const done = (): void => {
-        clearTimeout(timer)
+        timer.stop()
         swarm.removeEventListener('record', done)
         signal.removeEventListener('abort', done)
         resolve()
       }
-      const timer = setTimeout(done, seekRetryMs)
+      const timer = this.#clock.after(seekRetryMs, done)
       swarm.addEventListener('record', done)
       signal.addEventListener('abort', done)
     })

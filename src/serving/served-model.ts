@@ -3,21 +3,23 @@
  * store, the engines, the stage service and placement.
  */
 import { unlessAborted } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
 import { type End, endAll } from '../base/ends.ts'
 import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { CorruptShardError, NoRoomError } from '../errors.ts'
 import { holdersLooks } from './limits.ts'
-import { type ShardEntry, shardName, stageShards } from '../model/manifest.ts'
+import { type ShardEntry, stageShards } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
-import { rangesWhere } from '../route/coverage.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { Holders } from './holders.ts'
 import { shapeOf, shareMemory, weightBytes } from './shape.ts'
+import { layersOf, namesOf } from './shard-names.ts'
 import { isNamed, sourcesOf, supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
@@ -51,6 +53,8 @@ export interface ServedModelInit {
   readonly onFetch: (fetch: ShardFetch) => void
   /** Shared with the sessions that wait for a route. */
   readonly searches: Searches
+  readonly clock: Clock
+  readonly rng: Rng
 }
 
 /** A fetch of shards from other peers. */
@@ -139,12 +143,14 @@ export class ServedModel {
   /** @param held what is on disk of it */
   constructor(init: ServedModelInit, held: readonly ShardEntry[]) {
     this.#init = init
+    const { clock, rng } = init
     this.#budgetBytes = init.budgetBytes
     this.#held = held
     this.#holders = new Holders({
       swarm: init.swarm,
       wanted: () => this.#sought(),
-      onFound: () => init.supply.changed()
+      onFound: () => init.supply.changed(),
+      clock
     })
     this.shape = shapeOf(init.model.manifest, init.engines.footprint(init.model.manifest))
     this.#measured = supposed(init.swarm.records(), this.shape.id)
@@ -167,10 +173,12 @@ export class ServedModel {
       probe: (peer, range, options) => {
         const { config, edge } = init.model.manifest
         const model = { id: this.shape.id, layers: config.layers, hidden: config.hidden, edge }
-        return probe({ links: init.swarm.links, sign: init.swarm.sign, model, peer, range }, options)
+        return probe({ links: init.swarm.links, sign: init.swarm.sign, model, peer, range, rng }, options)
       },
       onWarning: init.onWarning,
-      searches: init.searches
+      searches: init.searches,
+      clock,
+      rng
     })
   }
 
@@ -327,8 +335,8 @@ export class ServedModel {
   }
 
   async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
-    const { supply, onFetch } = this.#init
-    const startMs = performance.now()
+    const { supply, onFetch, clock } = this.#init
+    const startMs = clock.nowMs()
     const fetch = {
       model: this.shape.id,
       shards: namesOf(missing, this.shape.layers),
@@ -345,7 +353,7 @@ export class ServedModel {
       this.#held = await this.#init.store.held(this.stored)
       this.#init.onChange()
     }
-    onFetch({ ...fetch, tookMs: performance.now() - startMs })
+    onFetch({ ...fetch, tookMs: clock.nowMs() - startMs })
   }
 
   /**
@@ -427,19 +435,4 @@ export class ServedModel {
       budgetBytes: this.#budgetBytes
     }
   }
-}
-
-/** The layers among the shards. */
-function layersOf(shards: readonly ShardEntry[], layers: number): Range[] {
-  const found = new Set(shards.map(({ layer }) => layer))
-  return rangesWhere(layers, layer => found.has(layer))
-}
-
-/** `embedding, layers 0-3, head`, the end not included. */
-function namesOf(shards: readonly ShardEntry[], layers: number): string {
-  const names = layersOf(shards, layers).map(({ start, end }) =>
-    end === start + 1 ? `layer ${start}` : `layers ${start}-${end}`
-  )
-  const others = shards.filter(({ role }) => role !== 'layer').map(shardName)
-  return [...names, ...others].join(', ')
 }

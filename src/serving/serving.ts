@@ -2,9 +2,12 @@
  * The models that this peer serves, each with its share of one budget: adds and drops them while the peer runs, looks for those
  * that are not here, and says of all of them in one announcement what they hold and serve.
  */
+import { type Clock, systemClock } from '../base/clock.ts'
+import { systemRng } from '../base/entropy.ts'
 import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
+import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
@@ -43,6 +46,10 @@ export interface ServingInit {
   readonly onStage: (stage: StageOffer) => void
   /** Shards are fetched from other peers, or have come. */
   readonly onFetch: (fetch: ShardFetch) => void
+  /** @default the machine's */
+  readonly clock?: Clock
+  /** @default the machine's */
+  readonly rng?: Rng
 }
 
 /** A model that is not here yet. */
@@ -57,6 +64,7 @@ interface Sought {
 
 export class Serving {
   readonly #init: ServingInit
+  readonly #clock: Clock
   /** In the order in which they came. */
   readonly #models = new Map<ModelId, ServedModel>()
   /** By the name or id that was asked for. */
@@ -69,6 +77,7 @@ export class Serving {
 
   constructor(init: ServingInit) {
     this.#init = init
+    this.#clock = init.clock ?? systemClock
     init.swarm.announce({ budgetBytes: init.budgetBytes })
   }
 
@@ -138,7 +147,9 @@ export class Serving {
         onWarning,
         onChange: () => this.announce(),
         onStage,
-        onFetch
+        onFetch,
+        clock: this.#clock,
+        rng: this.#init.rng ?? systemRng
       },
       held
     )
@@ -196,7 +207,7 @@ export class Serving {
 
   /** A session of a model begins here, whoever computes it: the swarm learns how much it is asked for. */
   asked(model: ModelId): void {
-    this.#demand.asked(model, performance.now())
+    this.#demand.asked(model, this.#clock.nowMs())
   }
 
   /** To be called when a record, a connection or the number of sessions has changed. */
@@ -253,7 +264,7 @@ export class Serving {
     const demand = (model: ModelId): number =>
       offers.reduce((sum, offer) => sum + (offer.model === model ? (offer.demand ?? 0) : 0), 0)
     const claims = this.models.map(({ shape, pinned }) => claimOf(shape, { pinned, demand: demand(shape.id) }))
-    if (!this.#shares.look(budgetBytes, claims, performance.now())) return
+    if (!this.#shares.look(budgetBytes, claims, this.#clock.nowMs())) return
     for (const served of this.models) served.budgetBytes = this.#shares.of(served.shape.id)
   }
 
@@ -265,7 +276,7 @@ export class Serving {
   /** Says of all models what is loaded and how much room there is. */
   announce(): void {
     const { swarm, stages } = this.#init
-    const nowMs = performance.now()
+    const nowMs = this.#clock.nowMs()
     const models = this.models.flatMap(({ offer }) =>
       offer === undefined ? [] : [{ ...offer, demand: this.#demand.of(offer.model, nowMs) }]
     )

@@ -1,4 +1,5 @@
 /** Has sessions wait for room before they begin: gives `admission.ts` its time and whoever waits its turn. */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import { OverloadedError } from '../errors.ts'
 import { admissionLookMs } from './limits.ts'
 import { Admission, type Asking, type Verdict } from './admission.ts'
@@ -22,7 +23,12 @@ interface Waiter {
 export class Admissions {
   readonly #decider = new Admission()
   readonly #waiters = new Map<number, Waiter>()
-  #timer: ReturnType<typeof setInterval> | undefined
+  readonly #clock: Clock
+  #timer: Timer | undefined
+
+  constructor(clock = systemClock) {
+    this.#clock = clock
+  }
 
   get running(): number {
     return this.#decider.running
@@ -38,7 +44,7 @@ export class Admissions {
    */
   async enter(asking: Asking, { signal, onWait }: { signal: AbortSignal; onWait: OnWait }): Promise<Admitted> {
     signal.throwIfAborted()
-    const verdict = this.#decider.ask(asking, performance.now())
+    const verdict = this.#decider.ask(asking, this.#clock.nowMs())
     const { ticket } = verdict
     if (verdict.kind === 'refuse') throw overloaded(verdict)
     if (verdict.kind === 'wait') {
@@ -53,7 +59,7 @@ export class Admissions {
       leave: () => {
         if (isOver) return
         isOver = true
-        this.#decider.leave(ticket, performance.now())
+        this.#decider.leave(ticket, this.#clock.nowMs())
         this.changed()
       }
     }
@@ -61,28 +67,28 @@ export class Admissions {
 
   /** To be called when there may be more room: a record has come, a session has ended. */
   changed(): void {
-    for (const verdict of this.#decider.look(performance.now())) {
+    for (const verdict of this.#decider.look(this.#clock.nowMs())) {
       const waiter = this.#waiters.get(verdict.ticket)
       this.#waiters.delete(verdict.ticket)
       if (verdict.kind === 'refuse') waiter?.reject(overloaded(verdict))
       else waiter?.resolve()
     }
     if (this.#decider.waiting > 0) return
-    clearInterval(this.#timer)
+    this.#timer?.stop()
     this.#timer = undefined
   }
 
   async #wait(ticket: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#waiters.set(ticket, { resolve, reject })
-    this.#timer ??= setInterval(() => this.changed(), admissionLookMs).unref()
+    this.#timer ??= this.#clock.every(admissionLookMs, () => this.changed()).unref()
     const onAbort = (): void => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       await promise
     } catch (error) {
       this.#waiters.delete(ticket)
-      this.#decider.leave(ticket, performance.now())
+      this.#decider.leave(ticket, this.#clock.nowMs())
       throw error
     } finally {
       signal.removeEventListener('abort', onAbort)

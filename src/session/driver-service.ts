@@ -1,6 +1,8 @@
 /** Runs one session: gives the decider in `session.ts` its streams, routes and time, and does what it says. */
-import { bytesToHex } from '@noble/hashes/utils.js'
-import type { PeerId, SessionId } from '../base/ids.ts'
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
+import { systemRng } from '../base/entropy.ts'
+import type { PeerId } from '../base/ids.ts'
+import { drawSessionId } from '../base/rng.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError, lossReason } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
@@ -28,13 +30,13 @@ interface Head {
 /** One session under way: the decider, its stream to the head, the driver's end, and its clock. */
 export class Driver {
   readonly #parts: SessionParts
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #session: Session
   readonly #signal: AbortSignal | undefined
   readonly #drive: Drive
-  readonly #timer: ReturnType<typeof setInterval>
+  readonly #timer: Timer
   readonly #turns = new Turns<SessionEvent>(event => {
-    for (const effect of this.#session.handle(event, this.#now())) this.#do(effect)
+    for (const effect of this.#session.handle(event, this.#clock.nowMs())) this.#do(effect)
   })
   /** Streams to heads by epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
@@ -58,11 +60,11 @@ export class Driver {
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
-    const session = randomSession()
+    const session = drawSessionId(parts.rng ?? systemRng)
     this.#tokensMax = promptIds.length + maxTokens
     this.#waitMs = options.waitMs
     this.#parts = parts
-    this.#now = parts.now ?? (() => performance.now())
+    this.#clock = parts.clock ?? systemClock
     this.#signal = options.signal
     this.#ending = options.ending
     this.#session = new Session({
@@ -87,8 +89,7 @@ export class Driver {
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })
-    this.#timer = setInterval(() => this.#tick(), routeRetryMs)
-    this.#timer.unref()
+    this.#timer = this.#clock.every(routeRetryMs, () => this.#tick()).unref()
   }
 
   async *outputs(): AsyncGenerator<Timed> {
@@ -117,7 +118,7 @@ export class Driver {
         this.#wake = resolve
       })
     }
-    clearInterval(this.#timer)
+    this.#timer.stop()
     for (const end of this.#watched.values()) end()
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#ending?.removeEventListener('abort', this.#onEnding)
@@ -155,7 +156,7 @@ export class Driver {
         this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
         break
       case 'output':
-        this.#outputs.push({ ...effect.output, atMs: this.#now() })
+        this.#outputs.push({ ...effect.output, atMs: this.#clock.nowMs() })
         if (effect.output.kind === 'end') this.#ended = true
         if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#parts.onMute?.(effect.output.peer)
         if (effect.output.kind === 'token') {
@@ -206,12 +207,12 @@ export class Driver {
     this.#routing?.abort(new Error('a newer route is asked for'))
     const routing = new AbortController()
     this.#routing = routing
-    const signal = AbortSignal.any([routing.signal, AbortSignal.timeout(this.#waitMs ?? routeWaitMs)])
+    const signal = AbortSignal.any([routing.signal, this.#clock.deadline(this.#waitMs ?? routeWaitMs)])
     // Several routes may fail before one gets the answer on: whoever waits for it counts from the first.
-    this.#waitingSinceMs ??= this.#now()
+    this.#waitingSinceMs ??= this.#clock.nowMs()
     const sinceMs = this.#waitingSinceMs
     const onWait = (explain: () => string): void => {
-      const atMs = this.#now()
+      const atMs = this.#clock.nowMs()
       if (this.#routing !== routing || atMs - sinceMs < waitTellMs) return
       const message = explain()
       if (message === this.#waitingFor) return
@@ -234,7 +235,7 @@ export class Driver {
   async #connect(epoch: number, peer: PeerId): Promise<void> {
     const head: Head = { epoch, controller: new AbortController(), channel: undefined }
     this.#heads.set(epoch, head)
-    const signal = AbortSignal.any([head.controller.signal, AbortSignal.timeout(stageOpenMs)])
+    const signal = AbortSignal.any([head.controller.signal, this.#clock.deadline(stageOpenMs)])
     let channel: Channel
     try {
       channel = await this.#parts.links.open(peer, stageProtocol, { signal })
@@ -259,9 +260,4 @@ export class Driver {
         })
     })
   }
-}
-
-/** 128 random bits: whoever does not sit on its route cannot name a session. */
-function randomSession(): SessionId {
-  return bytesToHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
 }

@@ -1,5 +1,7 @@
 /** What an answer is made with: text, a model, streams and routes, and who keeps it. Types alone. */
+import type { Clock } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { Hop } from '../route/view.ts'
@@ -96,8 +98,10 @@ export interface SessionParts {
   onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
-  /** Monotonic time in ms. @default performance.now */
-  now?: () => number
+  /** @default the machine's */
+  clock?: Clock
+  /** Names the session. @default the machine's */
+  rng?: Rng
 }
 
 /** What has to be known to go on with a session elsewhere. */

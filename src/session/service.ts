@@ -3,6 +3,7 @@
  * process. `along` has a driver run the session (`driver-service.ts`).
  */
 import { pipe } from 'it-pipe'
+import { systemClock } from '../base/clock.ts'
 import { InvalidOptionError, PromptTooLongError, SessionFailedError } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
 import type { HopStats } from '../stage/frame.ts'
@@ -120,7 +121,7 @@ function answering(source: () => Promise<Question>): Generation {
 }
 
 function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEvent> {
-  const startMs = (parts.now ?? (() => performance.now()))()
+  const startMs = (parts.clock ?? systemClock).nowMs()
   return pipe(
     [prompt],
     source => tokenize(source, parts, options),
@@ -189,7 +190,7 @@ async function* along(
     const { maxTokens } = settings(options, promptIds.length, parts.model.contextMax)
     const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
     const exact = begun?.exact ?? true
-    const atMs = (parts.now ?? (() => performance.now()))()
+    const atMs = (parts.clock ?? systemClock).nowMs()
     // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
     yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
     if (stop !== undefined) {
@@ -224,7 +225,7 @@ class Gate {
 
   /** Says what it waits for, and ends when the session may begin. */
   async *pass(tokensMax: number): AsyncGenerator<Timed> {
-    const { admit, now = () => performance.now() } = this.#parts
+    const { admit, clock = systemClock } = this.#parts
     const { waitMs, signal: given, ending } = this.#options
     if (admit === undefined) return
     const waits = Promise.withResolvers<string>()
@@ -239,7 +240,7 @@ class Gate {
       }
     )
     const message = await Promise.race([admitted, waits.promise])
-    if (message !== undefined) yield { kind: 'waiting', message, atMs: now() }
+    if (message !== undefined) yield { kind: 'waiting', message, atMs: clock.nowMs() }
     await admitted
   }
 

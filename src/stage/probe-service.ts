@@ -1,6 +1,7 @@
 /** Asks a stage of another peer for one probe step. */
-import { bytesToHex } from '@noble/hashes/utils.js'
-import type { PeerId, Range, SessionId } from '../base/ids.ts'
+import { systemRng } from '../base/entropy.ts'
+import type { PeerId, Range } from '../base/ids.ts'
+import { drawSessionId, type Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import { stageProtocol } from './frame.ts'
 import type { Channel, Links } from '../swarm/links.ts'
@@ -12,18 +13,22 @@ export interface ProbeOptions {
   readonly model: ProbedModel
   readonly peer: PeerId
   readonly range: Range
+  /** Names the session that asks. @default the machine's */
+  readonly rng?: Rng
 }
 
 /** Whether the stage has computed the step when the signal aborts. It never throws. */
-export async function probe({ links, ...about }: ProbeOptions, { signal }: { signal: AbortSignal }): Promise<boolean> {
+export async function probe(
+  { links, rng = systemRng, ...about }: ProbeOptions,
+  { signal }: { signal: AbortSignal }
+): Promise<boolean> {
   let channel: Channel
   try {
     channel = await links.open(about.peer, stageProtocol, { signal })
   } catch {
     return false
   }
-  const session = bytesToHex(crypto.getRandomValues(new Uint8Array(16))) as SessionId
-  const { open, step, close } = probeFrames({ ...about, self: links.self, session })
+  const { open, step, close } = probeFrames({ ...about, self: links.self, session: drawSessionId(rng) })
   const answer = Promise.withResolvers<boolean>()
   const onAbort = (): void => answer.resolve(false)
   signal.addEventListener('abort', onAbort, { once: true })

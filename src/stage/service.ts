@@ -2,6 +2,7 @@
  * Serves stages to the swarm: gives the decider in `stage.ts` its streams, engines and time, and does what it
  * says. One of few files here that do things.
  */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
@@ -21,8 +22,8 @@ export interface StageServiceInit {
   verify: Verify
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
-  /** Monotonic time in ms. @default performance.now */
-  now?: () => number
+  /** @default the machine's */
+  clock?: Clock
 }
 
 /** What the driver of a session hears from its tail. */
@@ -98,7 +99,7 @@ export async function createStageService(init: StageServiceInit): Promise<StageS
 
 class Service implements StageService {
   readonly #links: Links
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #onViolation: NonNullable<StageServiceInit['onViolation']>
   readonly #decider: Stages
   readonly #engines = new Map<string, Engine>()
@@ -110,21 +111,15 @@ class Service implements StageService {
   readonly #connecting = new Map<LinkId, AbortController>()
   readonly #handlers = new Map<SessionId, DriveHandlers>()
   readonly #turns = new Turns<StageEvent>(event => {
-    for (const effect of this.#decider.handle(event, this.#now())) this.#do(effect)
+    for (const effect of this.#decider.handle(event, this.#clock.nowMs())) this.#do(effect)
   })
   #nextLink = 1
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: Timer | undefined
   #stopped = false
 
-  constructor({
-    links,
-    retainBytesMax,
-    verify,
-    onViolation = () => {},
-    now = () => performance.now()
-  }: StageServiceInit) {
+  constructor({ links, retainBytesMax, verify, onViolation = () => {}, clock = systemClock }: StageServiceInit) {
     this.#links = links
-    this.#now = now
+    this.#clock = clock
     this.#onViolation = onViolation
     this.#decider = new Stages({ self: links.self, retainBytesMax, verify })
   }
@@ -195,7 +190,7 @@ class Service implements StageService {
     }
     for (const controller of this.#connecting.values()) controller.abort(new Error('the stage service stops'))
     await Promise.all([...this.#channels.values()].map(channel => channel.close()))
-    clearInterval(this.#timer)
+    this.#timer?.stop()
     this.#timer = undefined
   }
 
@@ -233,15 +228,14 @@ class Service implements StageService {
   #feed(event: StageEvent): void {
     if (!this.#turns.give(event)) return
     if (this.#timer === undefined && this.#decider.busy && !this.#stopped) {
-      this.#timer = setInterval(() => this.#tick(), stageTickMs)
-      this.#timer.unref()
+      this.#timer = this.#clock.every(stageTickMs, () => this.#tick()).unref()
     }
   }
 
   #tick(): void {
     this.#feed({ kind: 'tick' })
     if (this.#decider.busy) return
-    clearInterval(this.#timer)
+    this.#timer?.stop()
     this.#timer = undefined
   }
 
@@ -294,7 +288,7 @@ class Service implements StageService {
   async #connect(link: LinkId, peer: PeerId): Promise<void> {
     const controller = new AbortController()
     this.#connecting.set(link, controller)
-    const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(stageOpenMs)])
+    const signal = AbortSignal.any([controller.signal, this.#clock.deadline(stageOpenMs)])
     let channel: Channel
     try {
       channel = await this.#links.open(peer, stageProtocol, { signal })

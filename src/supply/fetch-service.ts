@@ -1,7 +1,8 @@
 /** Fetches files from peers into the store: gives the decider in `fetch.ts` its streams, disk and time. */
-import { randomInt } from 'node:crypto'
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
+import { systemRng } from '../base/entropy.ts'
 import type { PeerId } from '../base/ids.ts'
-import { seeded } from '../base/rng.ts'
+import type { Rng } from '../base/rng.ts'
 import { Turns } from '../base/turns.ts'
 import { NotHeldError, ProtocolError } from '../errors.ts'
 import { supplyOpenMs, supplyTickMs } from './limits.ts'
@@ -23,6 +24,10 @@ export interface FetchServiceInit {
   readonly store: ModelStore
   readonly pace: Pace
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
+  /** @default the machine's */
+  readonly rng?: Rng | undefined
   /** The disk was searched for chunks of a file. */
   readonly onFound: (file: FileId) => void
   /** A chunk of a file was asked for. */
@@ -50,6 +55,7 @@ interface Coming {
 
 export class Fetching {
   readonly #init: FetchServiceInit
+  readonly #clock: Clock
   readonly #decider: Fetch
   readonly #coming = new Map<FileId, Coming>()
   /** By file: how many callers wait, and for what. */
@@ -57,17 +63,15 @@ export class Fetching {
   readonly #channels = new Map<PeerId, Channel>()
   readonly #stopping = new AbortController()
   readonly #turns = new Turns<FetchEvent>(event => {
-    for (const effect of this.#decider.handle(event, performance.now())) this.#do(effect)
+    for (const effect of this.#decider.handle(event, this.#clock.nowMs())) this.#do(effect)
   })
-  #tick: ReturnType<typeof setInterval> | undefined
-  #wake: ReturnType<typeof setTimeout> | undefined
+  #tick: Timer | undefined
+  #wake: Timer | undefined
 
   constructor(init: FetchServiceInit) {
     this.#init = init
-    this.#decider = new Fetch({
-      rng: seeded(randomInt(2 ** 31)),
-      pace: init.pace
-    })
+    this.#clock = init.clock ?? systemClock
+    this.#decider = new Fetch({ rng: init.rng ?? systemRng, pace: init.pace })
   }
 
   /** What has come of a file that is being fetched, once its chunk list is known. */
@@ -133,8 +137,8 @@ export class Fetching {
     this.#stopping.abort(new Error('the peer is stopping'))
     for (const { ending } of this.#coming.values()) ending.abort(this.#stopping.signal.reason)
     await Promise.allSettled([...this.#waiting.values()].map(({ done }) => done))
-    clearInterval(this.#tick)
-    clearTimeout(this.#wake)
+    this.#tick?.stop()
+    this.#wake?.stop()
     await Promise.all([...this.#channels.values()].map(channel => channel.close()))
   }
 
@@ -175,15 +179,14 @@ export class Fetching {
   #feed(event: FetchEvent): void {
     if (!this.#turns.give(event)) return
     if (this.#tick === undefined && this.#decider.busy && !this.#stopping.signal.aborted) {
-      this.#tick = setInterval(() => this.#onTick(), supplyTickMs)
-      this.#tick.unref()
+      this.#tick = this.#clock.every(supplyTickMs, () => this.#onTick()).unref()
     }
   }
 
   #onTick(): void {
     this.#feed({ kind: 'tick' })
     if (this.#decider.busy) return
-    clearInterval(this.#tick)
+    this.#tick?.stop()
     this.#tick = undefined
   }
 
@@ -222,11 +225,12 @@ export class Fetching {
         this.#channels.get(effect.peer)?.abort(new ProtocolError(effect.message))
         this.#init.onViolation(effect.peer, effect.violation, effect.message)
         break
-      case 'wake':
-        clearTimeout(this.#wake)
-        this.#wake = setTimeout(() => this.#feed({ kind: 'tick' }), Math.max(1, effect.atMs - performance.now()))
-        this.#wake.unref()
+      case 'wake': {
+        this.#wake?.stop()
+        const waitMs = Math.max(1, effect.atMs - this.#clock.nowMs())
+        this.#wake = this.#clock.after(waitMs, () => this.#feed({ kind: 'tick' })).unref()
         break
+      }
     }
   }
 
@@ -240,7 +244,7 @@ export class Fetching {
   async #open(peer: PeerId): Promise<void> {
     let channel: Channel
     try {
-      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(supplyOpenMs)])
+      const signal = AbortSignal.any([this.#stopping.signal, this.#clock.deadline(supplyOpenMs)])
       channel = await this.#init.links.open(peer, shardsProtocol, { signal })
     } catch {
       this.#feed({ kind: 'closed', peer })

@@ -3,6 +3,7 @@
  * checked against the chunk list first, so a peer with a failing disk says that it does not have a chunk, and is not
  * taken for a liar.
  */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError } from '../errors.ts'
@@ -31,6 +32,8 @@ export interface ServeInit {
   /** What has come of a file that is being fetched; undefined for others. */
   readonly coming: (file: FileId) => ComingFile | undefined
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 interface Client {
@@ -46,6 +49,7 @@ const readAgainMs = 1_000
 
 export class Serving {
   readonly #init: ServeInit
+  readonly #clock: Clock
   readonly #decider: Serve
   readonly #clients = new Map<ClientId, Client>()
   readonly #models = new Map<ModelId, StoredModel>()
@@ -58,12 +62,13 @@ export class Serving {
   #reading: Promise<void> | undefined
   #accepted = 0
   readonly #turns = new Turns<ServeEvent>(event => {
-    for (const effect of this.#decider.handle(event, performance.now())) this.#do(effect)
+    for (const effect of this.#decider.handle(event, this.#clock.nowMs())) this.#do(effect)
   })
-  #wake: ReturnType<typeof setTimeout> | undefined
+  #wake: Timer | undefined
 
   constructor(init: ServeInit) {
     this.#init = init
+    this.#clock = init.clock ?? systemClock
     this.#decider = new Serve(init.pace)
   }
 
@@ -78,7 +83,7 @@ export class Serving {
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('the peer is stopping'))
-    clearTimeout(this.#wake)
+    this.#wake?.stop()
     await this.#init.links.unhandle(shardsProtocol)
     await Promise.all([...this.#clients.values()].map(({ channel }) => channel.close()))
   }
@@ -130,10 +135,10 @@ export class Serving {
 
   #do(effect: ServeEffect): void {
     if (effect.kind === 'wake') {
-      clearTimeout(this.#wake)
+      this.#wake?.stop()
       if (this.#stopping.signal.aborted) return
-      this.#wake = setTimeout(() => this.#feed({ kind: 'tick' }), Math.max(1, effect.atMs - performance.now()))
-      this.#wake.unref()
+      const waitMs = Math.max(1, effect.atMs - this.#clock.nowMs())
+      this.#wake = this.#clock.after(waitMs, () => this.#feed({ kind: 'tick' })).unref()
       return
     }
     const client = this.#clients.get(effect.client)
@@ -158,7 +163,7 @@ export class Serving {
 
   async #ready(id: ClientId, { channel, closed }: Client): Promise<void> {
     try {
-      await channel.ready({ signal: AbortSignal.any([closed.signal, AbortSignal.timeout(supplySilentMs)]) })
+      await channel.ready({ signal: AbortSignal.any([closed.signal, this.#clock.deadline(supplySilentMs)]) })
       this.#feed({ kind: 'ready', client: id })
     } catch (error) {
       // A reader that takes nothing any more; where the stream is closed, this does nothing.
@@ -254,7 +259,7 @@ export class Serving {
   /** Nothing but what a manifest here lists is ever read for others. */
   async #readManifests(): Promise<void> {
     if (this.#reading === undefined) {
-      if (performance.now() - this.#readAtMs < readAgainMs) return
+      if (this.#clock.nowMs() - this.#readAtMs < readAgainMs) return
       this.#reading = this.#init.store
         .list()
         .then(models => {
@@ -263,7 +268,7 @@ export class Serving {
           for (const model of models) this.know(model)
         })
         .finally(() => {
-          this.#readAtMs = performance.now()
+          this.#readAtMs = this.#clock.nowMs()
           this.#reading = undefined
         })
     }

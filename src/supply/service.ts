@@ -3,8 +3,10 @@
  * those who ask (protocols/shards.md).
  */
 import { hash } from 'node:crypto'
+import { type Clock, systemClock } from '../base/clock.ts'
 import { endAll } from '../base/ends.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
 import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } from '../errors.ts'
 import { manifestBytesMax } from '../model/limits.ts'
 import { supplyOpenMs } from './limits.ts'
@@ -25,6 +27,10 @@ export interface SupplyInit {
   readonly live: () => boolean
   /** Called once for every stream that a peer broke by breaking the protocol or by sending wrong bytes. */
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
+  /** Spreads what is asked for over the sources. @default the machine's */
+  readonly rng?: Rng
 }
 
 export interface FetchOptions {
@@ -74,13 +80,15 @@ class Service implements Supply {
 
   constructor(init: SupplyInit) {
     this.#init = init
-    const { links, store, live, onViolation } = init
+    const { links, store, live, onViolation, clock = systemClock, rng } = init
     const pace = new Pace(live, () => this.#gentle > 0)
-    this.#serving = new Serving({ links, store, pace, onViolation, coming: file => this.#fetching.coming(file) })
+    this.#serving = new Serving({ links, store, pace, clock, onViolation, coming: file => this.#fetching.coming(file) })
     this.#fetching = new Fetching({
       links,
       store,
       pace,
+      clock,
+      rng,
       onViolation,
       onFound: file => this.#serving.found(file),
       onComing: (file, chunk) => this.#serving.announce('coming', file, chunk),
@@ -179,7 +187,7 @@ class Service implements Supply {
 
   /** One question on a stream of its own. */
   async #ask(peer: PeerId, model: ModelId, signal: AbortSignal): Promise<AnswerFrame> {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(supplyOpenMs)])
+    const limited = AbortSignal.any([signal, (this.#init.clock ?? systemClock).deadline(supplyOpenMs)])
     const channel = await this.#init.links.open(peer, shardsProtocol, { signal: limited })
     try {
       const { promise, resolve, reject } = Promise.withResolvers<AnswerFrame>()

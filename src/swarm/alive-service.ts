@@ -1,11 +1,11 @@
 /** Watches over connections: gives the decider in `liveness.ts` its channels, counters and time, and does what it says. */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import type { LossReason } from '../errors.ts'
 import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
-import { pause } from './pause.ts'
 
 export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.0.0'] }
 
@@ -17,19 +17,23 @@ export interface AliveServiceInit {
   /** A peer is to be disconnected. */
   readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
 }
 
 export class AliveService {
   readonly #init: AliveServiceInit
+  readonly #clock: Clock
   readonly #liveness = new Liveness()
   readonly #channels = new Map<PeerId, Channel>()
   /** Peers to which a channel is being opened. */
   readonly #opening = new Set<PeerId>()
   readonly #abort = new AbortController()
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
 
   constructor(init: AliveServiceInit) {
     this.#init = init
+    this.#clock = init.clock ?? systemClock
   }
 
   async start(): Promise<void> {
@@ -41,7 +45,7 @@ export class AliveService {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.stop()
     this.#abort.abort(new Error('this peer is stopping'))
   }
 
@@ -64,19 +68,19 @@ export class AliveService {
   watched(): void {
     // In a turn of its own: whoever opens a channel is in the middle of it.
     if (this.#timer === undefined) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#tick(), 0).unref()
+    this.#timer.stop()
+    this.#timer = this.#clock.after(0, () => this.#tick()).unref()
   }
 
   #tick(): void {
     if (this.#abort.signal.aborted) return
     this.#run({ type: 'tick', links: this.#init.traffic() })
     // Not an interval: after a pause of this process several ticks would follow one another at once.
-    this.#timer = setTimeout(() => this.#tick(), this.#liveness.tickMs).unref()
+    this.#timer = this.#clock.after(this.#liveness.tickMs, () => this.#tick()).unref()
   }
 
   #run(event: LivenessEvent): void {
-    for (const effect of this.#liveness.handle(event, performance.now())) {
+    for (const effect of this.#liveness.handle(event, this.#clock.nowMs())) {
       switch (effect.type) {
         case 'send':
           this.#channels.get(effect.peer)?.send(effect.frame)
@@ -100,10 +104,10 @@ export class AliveService {
     this.#opening.add(peer)
     try {
       for (let waitMs = afterMs; ; waitMs = Math.min(2 * waitMs || redialMinMs, dhtQueryMs)) {
-        await pause(waitMs, this.#abort.signal)
+        await this.#clock.sleep(waitMs, { signal: this.#abort.signal })
         if (this.#abort.signal.aborted || !this.#init.isConnected(peer) || this.#channels.has(peer)) return
         try {
-          const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+          const signal = AbortSignal.any([this.#abort.signal, this.#clock.deadline(dhtQueryMs)])
           this.#attach(await this.#init.links.open(peer, aliveProtocol, { signal }))
           return
         } catch {

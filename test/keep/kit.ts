@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryWorld } from '../../sim/memory-links.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import type { KeptQuestion } from '../../src/keep/kept.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
@@ -63,8 +64,11 @@ export class Kit {
       staying: live,
       keeping: new Keeping(message => warnings.push(message)),
       onViolation: (remote, message) => violations.push([remote, message]),
-      now: () => performance.now() + this.aheadMs,
-      clock: () => Date.now() + this.aheadMs
+      clock: {
+        ...systemClock,
+        nowMs: () => systemClock.nowMs() + this.aheadMs,
+        wallMs: () => systemClock.wallMs() + this.aheadMs
+      }
     })
     const added = { id, folder, links, keep, warnings, violations }
     this.peers.set(id, added)
