@@ -15,7 +15,7 @@ import type { EdgeType, ModelConfig, WeightType } from './manifest.ts'
 import { decodeBF16, decodeF16 } from './quantise.ts'
 import { elementBytes, headerBytes, parseHeader, parseIndex, type SafetensorsEntry } from './safetensors.ts'
 import type { ModelStore, StoredModel } from './store.ts'
-import { loadTokenizer, type ModelTokenizer } from './tokenizer.ts'
+import { ImportedTokenizer } from './tokenizer-service.ts'
 
 export interface ImportInit {
   /** Folder of the Hugging Face model. */
@@ -32,6 +32,8 @@ export interface ImportInit {
   readonly origin?: string
   readonly signal: AbortSignal
   readonly onProgress?: (progress: ImportProgress) => void
+  /** Time for each question to the tokenizer, which is read in a thread. @default tokenizerMs */
+  readonly tokenizerDeadlineMs?: number
 }
 
 /**
@@ -59,7 +61,7 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
   if (tokenizer === undefined) {
     throw new ImportError(`there is no ${tokenizerFile}; a model needs its tokenizer in that format`)
   }
-  const settings = await readSettings(source, name, tokenizer, llama)
+  const settings = await readSettings(init, tokenizer, llama)
 
   const checkpoint = await Checkpoint.open(source)
   try {
@@ -123,23 +125,31 @@ const generationConfigSchema = z.looseObject({ bos_token_id: idsSchema, eos_toke
  * `generation_config.json`, `config.json` and the tokenizer's EOS together; whether a BOS is put in front from
  * `add_bos_token`, else from whether the tokenizer's own post-processor does.
  */
-async function readSettings(source: string, name: string, bytes: Uint8Array, llama: LlamaConfig): Promise<Settings> {
-  const tokenizerFile = path.join(source, 'tokenizer.json')
-  let tokenizer: ModelTokenizer
-  try {
-    tokenizer = loadTokenizer(bytes, { name, bosId: null, eosIds: [] })
-  } catch (err) {
-    // It speaks of the model by name; who imports looks for the file.
-    const reason = err instanceof InvalidManifestError && err.cause instanceof Error ? err.cause : (err as Error)
-    throw new ImportError(`${tokenizerFile} cannot be used: ${reason.message}`)
-  }
+async function readSettings(
+  { source, name, signal, tokenizerDeadlineMs }: ImportInit,
+  bytes: Uint8Array,
+  llama: LlamaConfig
+): Promise<Settings> {
   const settings = await optional(path.join(source, 'tokenizer_config.json'), tokenizerConfigSchema)
   const generation = await optional(path.join(source, 'generation_config.json'), generationConfigSchema)
-
-  const bosId = tokenizer.id(settings?.bos_token ?? undefined) ?? llama.bosId ?? listed(generation?.bos_token_id)[0]
-  const addsBos = settings?.add_bos_token ?? (bosId !== undefined && tokenizer.putsInFront(bosId))
-  const ownEos = tokenizer.id(settings?.eos_token ?? undefined)
-  const eosIds = [...listed(generation?.eos_token_id), ...llama.eosIds, ...(ownEos === undefined ? [] : [ownEos])]
+  const tokenizer = new ImportedTokenizer(bytes, { name, signal, deadlineMs: tokenizerDeadlineMs })
+  let own: Omit<Settings, 'chatTemplate'>
+  try {
+    const size = await tokenizer.size()
+    const named = await tokenizer.id(settings?.bos_token ?? undefined)
+    const bosId = named ?? llama.bosId ?? listed(generation?.bos_token_id)[0]
+    const addsBos = settings?.add_bos_token ?? (bosId !== undefined && (await tokenizer.putsInFront(bosId)))
+    const eosId = await tokenizer.id(settings?.eos_token ?? undefined)
+    const eosIds = [...listed(generation?.eos_token_id), ...llama.eosIds, ...listed(eosId)]
+    own = { bosId: addsBos ? (bosId ?? null) : null, eosIds: [...new Set(eosIds)], size }
+  } catch (err) {
+    signal.throwIfAborted()
+    // It speaks of the model by name; who imports looks for the file.
+    const reason = err instanceof InvalidManifestError && err.cause instanceof Error ? err.cause : (err as Error)
+    throw new ImportError(`${path.join(source, 'tokenizer.json')} cannot be used: ${reason.message}`)
+  } finally {
+    await tokenizer.close()
+  }
 
   let chatTemplate: string | null = null
   const templates = settings?.chat_template
@@ -150,12 +160,7 @@ async function readSettings(source: string, name: string, bytes: Uint8Array, lla
     const file = await readWhole(path.join(source, 'chat_template.jinja'), importJsonBytesMax)
     if (file !== undefined) chatTemplate = new TextDecoder().decode(file)
   }
-  return {
-    bosId: addsBos ? (bosId ?? null) : null,
-    eosIds: [...new Set(eosIds)],
-    chatTemplate,
-    size: tokenizer.size
-  }
+  return { ...own, chatTemplate }
 }
 
 /** `license:` in the front matter of the model card; undefined when there is none. */

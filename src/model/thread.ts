@@ -12,7 +12,13 @@ import { threadDeadlineTicks, threadGiveUpMs, threadHeapBytes, threadQueueMax, t
 /** What a thread answers: `value`, or why there is none. Its first message says whether it has started. */
 export type ThreadReply =
   | { readonly kind: 'value'; readonly value: unknown }
-  | { readonly kind: 'failed'; readonly name: string; readonly message: string; readonly code?: string | undefined }
+  | {
+      readonly kind: 'failed'
+      readonly name: string
+      readonly message: string
+      readonly code?: string | undefined
+      readonly cause?: string | undefined
+    }
 
 export interface ThreadInit {
   /** The file that it runs, an URL. */
@@ -284,12 +290,13 @@ const classes = { InvalidManifestError, CorruptShardError } as const
 /** How an error leaves a thread. */
 export function failedReply(error: unknown): ThreadReply {
   const { name, message, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error))
-  return { kind: 'failed', name, message, code }
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined
+  return { kind: 'failed', name, message, code, cause }
 }
 
-function errorOf({ name, message, code }: ThreadReply & { readonly kind: 'failed' }): Error {
+function errorOf({ name, message, code, cause }: ThreadReply & { readonly kind: 'failed' }): Error {
   const known = Object.entries(classes).find(([each]) => each === name)?.[1]
-  if (known !== undefined) return new known(message)
+  if (known !== undefined) return new known(message, cause === undefined ? {} : { cause: new Error(cause) })
   // The file system's own error.
   if (code !== undefined) return Object.assign(new Error(message), { code })
   return new EngineError(message)

@@ -2,8 +2,8 @@
 import type { TextState } from './tokenizer.ts'
 
 export interface TokenizerInit {
-  /** A `tokenizer.json` that was verified. */
-  readonly file: string
+  /** A `tokenizer.json`: a file that was verified, or bytes that are still being imported. */
+  readonly from: { readonly file: string } | { readonly bytes: Uint8Array }
   readonly name: string
   readonly bosId: number | null
   readonly eosIds: readonly number[]
@@ -13,9 +13,13 @@ export interface TokenizerInit {
 export interface TokenizerFacts {
   /** `ModelTokenizer.longest` */
   readonly longest: number
+  /** `ModelTokenizer.size` */
+  readonly size: number
 }
 
 export type TokenizerRequest =
+  | { readonly kind: 'id'; readonly token: string }
+  | { readonly kind: 'front'; readonly id: number }
   | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
   | {
       readonly kind: 'text'
@@ -26,7 +30,7 @@ export type TokenizerRequest =
       readonly last: boolean
     }
 
-/** The answer to `text`; that to `encode` are the ids, an Int32Array. */
+/** The answer to `text`. That to `encode` are the ids, an Int32Array; to `id` an id or undefined; to `front` a boolean. */
 export interface TokenizerText {
   readonly text: string
   readonly state: TextState

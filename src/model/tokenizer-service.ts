@@ -102,16 +102,15 @@ export class Tokenizers {
 
   #thread({ manifest, file }: TokenizerSource): Thread {
     const { name, bosId, eosIds } = manifest
-    const own = import.meta.url.endsWith('.ts') ? './tokenizer-worker.ts' : './tokenizer-worker.js'
     return new Thread({
-      file: new URL(own, import.meta.url),
+      file: workerFile(),
       name: `the tokenizer of ${name}`,
       startMs: tokenizerStartMs,
       idleMs: this.#idleMs,
       data: async signal => {
         const path = await file(signal)
         const { size } = await stat(path)
-        const workerData: TokenizerInit = { file: path, name, bosId, eosIds }
+        const workerData: TokenizerInit = { from: { file: path }, name, bosId, eosIds }
         return { workerData, heapBytes: tokenizerHeapFactor * size }
       }
     })
@@ -175,5 +174,62 @@ export class Tokenizing {
 
   #ask(request: TokenizerRequest, what: string, signal: AbortSignal | undefined): Promise<unknown> {
     return this.#held.thread.ask(request, { what, deadlineMs: this.#deadlineMs, signal })
+  }
+}
+
+/** Compiled or not, it lies beside this file. */
+function workerFile(): URL {
+  const own = import.meta.url.endsWith('.ts') ? './tokenizer-worker.ts' : './tokenizer-worker.js'
+  return new URL(own, import.meta.url)
+}
+
+/** What an import asks of a tokenizer that no model has yet. */
+export class ImportedTokenizer {
+  readonly #thread: Thread
+  readonly #deadlineMs: number
+  readonly #signal: AbortSignal
+
+  /**
+   * @param bytes of a `tokenizer.json` that nobody has checked
+   * @param deadlineMs time for each question. @default tokenizerMs
+   */
+  constructor(
+    bytes: Uint8Array,
+    { name, signal, deadlineMs = tokenizerMs }: { name: string; signal: AbortSignal; deadlineMs?: number | undefined }
+  ) {
+    const workerData: TokenizerInit = { from: { bytes }, name, bosId: null, eosIds: [] }
+    this.#deadlineMs = deadlineMs
+    this.#signal = signal
+    this.#thread = new Thread({
+      file: workerFile(),
+      name: `the tokenizer of ${name}`,
+      startMs: tokenizerStartMs,
+      idleMs: tokenizerIdleMs,
+      data: async () => ({ workerData, heapBytes: tokenizerHeapFactor * bytes.length })
+    })
+  }
+
+  /** One more than its largest id. @throws what its file says, {DeadlineError}, {EngineError}; the signal's reason */
+  async size(): Promise<number> {
+    return ((await this.#ask(undefined, 'start')) as TokenizerFacts).size
+  }
+
+  /** The id of a token that is spelt so; undefined when there is none. @throws as {@link size} */
+  async id(token: string | undefined): Promise<number | undefined> {
+    if (token === undefined) return undefined
+    return (await this.#ask({ kind: 'id', token }, 'look up a token')) as number | undefined
+  }
+
+  /** Whether it would put this id in front of a text by itself. @throws as {@link size} */
+  async putsInFront(id: number): Promise<boolean> {
+    return (await this.#ask({ kind: 'front', id }, 'encode a text')) as boolean
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.close()
+  }
+
+  #ask(request: TokenizerRequest | undefined, what: string): Promise<unknown> {
+    return this.#thread.ask(request, { what, deadlineMs: this.#deadlineMs, signal: this.#signal })
   }
 }

@@ -17,11 +17,16 @@ const init = workerData as TokenizerInit
 console.warn = () => {}
 
 try {
-  const tokenizer = loadTokenizer(readFileSync(init.file), init)
+  const { from } = init
+  const tokenizer = loadTokenizer('bytes' in from ? from.bytes : readFileSync(from.file), init)
   port.on('message', (request: TokenizerRequest) => serve(tokenizer, request))
-  port.postMessage({ kind: 'value', value: { longest: tokenizer.longest } satisfies TokenizerFacts })
+  port.postMessage({ kind: 'value', value: facts(tokenizer) })
 } catch (error) {
   port.postMessage(failedReply(error))
+}
+
+function facts({ longest, size }: ModelTokenizer): TokenizerFacts {
+  return { longest, size }
 }
 
 function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
@@ -34,7 +39,12 @@ function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
   port.postMessage(reply)
 }
 
-function answer(tokenizer: ModelTokenizer, request: TokenizerRequest): Int32Array | TokenizerText {
+function answer(
+  tokenizer: ModelTokenizer,
+  request: TokenizerRequest
+): Int32Array | TokenizerText | number | boolean | undefined {
+  if (request.kind === 'id') return tokenizer.id(request.token)
+  if (request.kind === 'front') return tokenizer.putsInFront(request.id)
   if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))
   const { from, ids, last } = request
   const stream = 'prompt' in from ? tokenizer.stream([...from.prompt]) : tokenizer.resume(from)

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ImportInit, importModel } from '../../src/model/import.ts'
 import type { WeightType } from '../../src/model/manifest.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
 import { type TinyInit, type TinyTensor, tinyConfig, writeTiny, writeZeros } from './hugging-face.ts'
 import { readShard } from './reference.ts'
 
@@ -366,6 +367,29 @@ describe('refuses', () => {
     await expect(importTiny()).rejects.toThrow('tokenizer.json cannot be used: Tokenizer must be a valid object')
     await rm(path.join(source, 'config.json'))
     await expect(importTiny()).rejects.toThrow(`there is no ${path.join(source, 'config.json')}`)
+  })
+
+  test('a tokenizer that never comes back: this thread goes on, and a deadline ends it', async () => {
+    await writeTiny(source)
+    // Whether it puts a BOS in front is found out by a text, here a long one: its expression backtracks.
+    await writeFile(path.join(source, 'tokenizer_config.json'), '{}')
+    const json = JSON.parse(new TextDecoder().decode(hostileTokenizer())) as object
+    const hanging = { ...json, normalizer: { type: 'Prepend', prepend: hostileText } }
+    await writeFile(path.join(source, 'tokenizer.json'), JSON.stringify(hanging))
+    const ticks = loopTicks()
+    await expect(importTiny({ tokenizerDeadlineMs: 1_000 })).rejects.toMatchObject({
+      name: 'ImportError',
+      message: expect.stringContaining(
+        'tokenizer.json cannot be used: the tokenizer of tiny did not encode a text within'
+      )
+    })
+    expect(ticks.count()).toBeGreaterThan(20)
+    ticks.stop()
+    const given = new AbortController()
+    const importing = importTiny({ signal: given.signal })
+    setTimeout(() => given.abort(new Error('given up')), 300)
+    await expect(importing).rejects.toThrow('given up')
+    expect(await stored()).toEqual([])
   })
 
   test('a tokenizer with more ids than the embedding has rows', async () => {
