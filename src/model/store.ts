@@ -9,7 +9,7 @@
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
 import { randomBytes } from 'node:crypto'
-import { copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, link, open, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '../base/ids.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
@@ -27,10 +27,11 @@ import { chunkLength } from './chunks.ts'
 import { Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
 import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
-import { corrupt, files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
+import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
 import { nameWithId } from './names.ts'
 import { openPartial, type PartialFile } from './partial-file.ts'
-import { hasSize, makeFolder, manifestBytes, names, readFully, stateOf } from './store-files.ts'
+import { ShardFiles } from './shard-files.ts'
+import { hasSize, makeFolder, manifestBytes, names, readFully } from './store-files.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
@@ -72,15 +73,13 @@ export async function openStore(directories: StoreDirectories): Promise<ModelSto
 export class ModelStore {
   readonly own: string
   readonly #folders: readonly string[]
-  /** Digest that a file had when it was last read whole; the key holds what changes when the file does. */
-  readonly #digests = new Map<string, string>()
-  /** The same of files that turned out to be damaged: they are not looked for any more. */
-  readonly #damaged = new Map<string, string>()
+  readonly #files: ShardFiles
   readonly #hashing = new Hashing()
 
   constructor({ own, shipped = [] }: StoreDirectories) {
     this.own = path.resolve(own)
     this.#folders = [...new Set([this.own, ...shipped.map(folder => path.resolve(folder))])]
+    this.#files = new ShardFiles(this.#folders, this.#hashing)
   }
 
   /**
@@ -165,7 +164,7 @@ export class ModelStore {
 
   /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */
   async held(model: StoredModel): Promise<ShardEntry[]> {
-    const present = await Promise.all(model.manifest.shards.map(shard => this.#find(shard)))
+    const present = await Promise.all(model.manifest.shards.map(shard => this.#files.find(shard)))
     return model.manifest.shards.filter((_, i) => present[i] !== undefined)
   }
 
@@ -184,10 +183,10 @@ export class ModelStore {
     if (shards === undefined) files.push(namedTokenizer(model))
     const absent: NamedFile[] = []
     for (const file of files) {
-      if (await this.#isAbsent(file)) absent.push(file)
-      else await this.#verified(model, file, { signal, again: true })
+      if (await this.#files.isAbsent(file)) absent.push(file)
+      else await this.#files.verify(model, file, { signal, again: true })
     }
-    if (absent.length === 1) await this.#missing(model, absent[0]!)
+    if (absent.length === 1) await this.#files.missing(model, absent[0]!)
     if (absent.length === 0) return
     const names = absent.map(({ label }) => label.replace(/ shard$/, '')).join(', ')
     throw new CorruptShardError(
@@ -211,7 +210,7 @@ export class ModelStore {
     const shards = stageShards(model.manifest, start, end)
     const folder = await this.shardDirectory(model, shards)
     for (const shard of shards) {
-      await this.#verified(model, namedShard(shard), { signal, again: false, at: path.join(folder, shard.sha256) })
+      await this.#files.verify(model, namedShard(shard), { signal, again: false, at: path.join(folder, shard.sha256) })
     }
     return { folder, shards }
   }
@@ -226,13 +225,15 @@ export class ModelStore {
    */
   async shardDirectory(model: StoredModel, shards: readonly ShardEntry[] = model.manifest.shards): Promise<string> {
     for (const folder of this.#folders) {
-      const here = await Promise.all(shards.map(shard => this.#has(path.join(folder, 'shards', shard.sha256), shard)))
+      const here = await Promise.all(
+        shards.map(shard => this.#files.has(path.join(folder, 'shards', shard.sha256), shard))
+      )
       if (here.every(Boolean)) return path.join(folder, 'shards')
     }
     const target = path.join(this.own, 'shards')
     await makeFolder(target)
     for (const shard of shards) {
-      const found = (await this.#find(shard)) ?? (await this.#missing(model, namedShard(shard)))
+      const found = (await this.#files.find(shard)) ?? (await this.#files.missing(model, namedShard(shard)))
       const to = path.join(target, shard.sha256)
       if (found === to) continue
       const temporary = this.#temporary()
@@ -253,8 +254,8 @@ export class ModelStore {
    */
   async tokenizerFile(model: StoredModel, { signal }: { signal: AbortSignal }): Promise<string> {
     const file = namedTokenizer(model)
-    const at = (await this.#find(file)) ?? (await this.#missing(model, file))
-    await this.#verified(model, file, { signal, again: false, at })
+    const at = (await this.#files.find(file)) ?? (await this.#files.missing(model, file))
+    await this.#files.verify(model, file, { signal, again: false, at })
     return at
   }
 
@@ -267,7 +268,7 @@ export class ModelStore {
       own: path.join(this.own, 'shards'),
       folders: this.#folders.map(folder => path.join(folder, 'shards')),
       hashing: this.#hashing,
-      onVerified: state => this.#digests.set(state, file.sha256)
+      onVerified: state => this.#files.wasVerified(state, file.sha256)
     })
   }
 
@@ -280,7 +281,7 @@ export class ModelStore {
     file: { readonly bytes: number; readonly sha256: string },
     chunk: number
   ): Promise<Uint8Array | undefined> {
-    const found = await this.#find(file)
+    const found = await this.#files.find(file)
     if (found === undefined) return undefined
     const handle = await open(found, 'r')
     try {
@@ -299,7 +300,7 @@ export class ModelStore {
     file: { readonly bytes: number; readonly sha256: string },
     { signal }: { signal: AbortSignal }
   ): Promise<Uint8Array | undefined> {
-    const found = await this.#find(file)
+    const found = await this.#files.find(file)
     if (found === undefined) return undefined
     return (await this.#hashing.chunks(found, { signal })).list
   }
@@ -375,66 +376,6 @@ export class ModelStore {
     const removed = await removeUnlisted(this, digests)
     if (removed.unreadable.length === 0) await rm(journal, { force: true })
     return { id, name: manifest.name, ...removed }
-  }
-
-  async #find(file: { readonly sha256: string; readonly bytes: number }): Promise<string | undefined> {
-    for (const folder of this.#folders) {
-      const candidate = path.join(folder, 'shards', file.sha256)
-      if (await this.#has(candidate, file)) return candidate
-    }
-    return undefined
-  }
-
-  /** Whether a file has that size, and was not found to be damaged as it is. */
-  async #has(file: string, { bytes }: { readonly bytes: number }): Promise<boolean> {
-    const found = await stat(file).catch(() => undefined)
-    return found?.isFile() === true && found.size === bytes && !this.#damaged.has(stateOf(file, found))
-  }
-
-  /** Whether nothing here has that file's name, of whatever size. */
-  async #isAbsent({ sha256 }: NamedFile): Promise<boolean> {
-    const found = await Promise.all(
-      this.#folders.map(folder => stat(path.join(folder, 'shards', sha256)).catch(() => undefined))
-    )
-    return found.every(each => each === undefined)
-  }
-
-  /** @throws {CorruptShardError} that says whether the file is missing or has another size. */
-  async #missing(model: StoredModel, named: NamedFile): Promise<never> {
-    const { label, bytes, sha256 } = named
-    for (const folder of this.#folders) {
-      const file = path.join(folder, 'shards', sha256)
-      const found = await stat(file).catch(() => undefined)
-      if (found === undefined) continue
-      const actual = this.#damaged.get(stateOf(file, found))
-      if (actual !== undefined) throw corrupt(model, named, file, actual)
-      const { size } = found
-      throw new CorruptShardError(
-        `the ${label} of ${model.manifest.name} is damaged: ${file} has ${size} bytes, the manifest says ${bytes}`
-      )
-    }
-    throw new CorruptShardError(
-      `the ${label} of ${model.manifest.name} is missing: there is no file ${sha256} in ${this.#folders
-        .map(folder => path.join(folder, 'shards'))
-        .join(' or ')}`
-    )
-  }
-
-  async #verified(
-    model: StoredModel,
-    file: NamedFile,
-    { signal, again, at }: { signal: AbortSignal; again: boolean; at?: string }
-  ): Promise<void> {
-    signal.throwIfAborted()
-    const found = at ?? (await this.#find(file)) ?? (await this.#missing(model, file))
-    const key = stateOf(found, await stat(found))
-    if (!again && this.#digests.get(key) === file.sha256) return
-    const actual = await this.#hashing.whole(found, { signal })
-    if (actual !== file.sha256) {
-      this.#damaged.set(key, actual)
-      throw corrupt(model, file, found, actual)
-    }
-    this.#digests.set(key, file.sha256)
   }
 
   #journal(): string {

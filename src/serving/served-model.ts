@@ -5,22 +5,20 @@
 import { unlessAborted } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { type End, endAll } from '../base/ends.ts'
-import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
+import type { Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
-import { CorruptShardError, NoRoomError } from '../errors.ts'
-import { holdersLooks } from './limits.ts'
-import { type ShardEntry, stageShards } from '../model/manifest.ts'
+import { NoRoomError } from '../errors.ts'
+import type { ShardEntry } from '../model/manifest.ts'
 import type { ModelStore, StoredModel } from '../model/store.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
-import { Holders } from './holders.ts'
+import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
 import { shapeOf, shareMemory, weightBytes } from './shape.ts'
-import { layersOf, namesOf } from './shard-names.ts'
-import { isNamed, sourcesOf, supposed } from './sources.ts'
+import { supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -57,28 +55,6 @@ export interface ServedModelInit {
   readonly rng: Rng
 }
 
-/** A fetch of shards from other peers. */
-export interface ShardFetch {
-  readonly model: ModelId
-  /** `layer 3`, `layers 3-5, head`. */
-  readonly shards: string
-  readonly bytes: number
-  /** How many peers may have them. */
-  readonly peers: number
-  /** Undefined while it goes on. */
-  readonly tookMs: number | undefined
-}
-
-/** How far a fetch has come. */
-export interface FetchStatus {
-  readonly model: ModelId
-  readonly shards: string
-  readonly bytes: number
-  readonly bytesTotal: number
-  /** Peers that have some of what is missing. */
-  readonly peers: number
-}
-
 interface LoadedStage {
   readonly range: Range
   /** Undefined while it is being loaded. */
@@ -96,14 +72,8 @@ export class ServedModel {
   /** What the record says: until this machine is measured, what others are, and no numeric class. */
   #measured: Measured
   #measuring: Promise<unknown> = Promise.resolve()
-  #held: readonly ShardEntry[]
+  readonly #shards: HeldShards
   #loaded: readonly LoadedStage[] = []
-  #fetching: readonly ShardEntry[] = []
-  readonly #holders: Holders
-  #asking: Promise<void> = Promise.resolve()
-  /** How often in a row somebody named had nothing of a shard. */
-  #barrenLooks = 0
-  readonly #stopping = new AbortController()
   /** Stages that placement drops once no session needs them: they are announced as if they did not serve. */
   #going: readonly Range[] = []
 
@@ -118,7 +88,7 @@ export class ServedModel {
     const { manifest } = model
     const measuring = supply.gently(() => engines.measure({ manifest, dataDir, keeping, threads, signal }))
     this.#measuring = measuring
-    this.#asking = this.#holders.keepAsking({ signal: this.#stopping.signal })
+    this.#shards.start()
     const follow = (): void => this.placement.changed()
     // Measuring takes seconds, which the network can use.
     if (this.#fetchesAnyway) {
@@ -145,13 +115,7 @@ export class ServedModel {
     this.#init = init
     const { clock, rng } = init
     this.#budgetBytes = init.budgetBytes
-    this.#held = held
-    this.#holders = new Holders({
-      swarm: init.swarm,
-      wanted: () => this.#sought(),
-      onFound: () => init.supply.changed(),
-      clock
-    })
+    this.#shards = new HeldShards(init, held)
     this.shape = shapeOf(init.model.manifest, init.engines.footprint(init.model.manifest))
     this.#measured = supposed(init.swarm.records(), this.shape.id)
     this.placement = new Placement({
@@ -184,10 +148,10 @@ export class ServedModel {
 
   /** Whether it lacks shards that it gets whatever its processor turns out to be: all of the model, or what it is told to serve. */
   get #fetchesAnyway(): boolean {
-    const { pinned, model } = this.#init
+    const { pinned } = this.#init
     const range = pinned ?? { start: 0, end: this.shape.layers }
     if (stageBytes(this.shape, range) > this.#budgetBytes) return false
-    return this.#missing(stageShards(model.manifest, range.start, range.end)).length > 0 && this.#sources().length > 0
+    return this.#shards.canFetch(range)
   }
 
   get stored(): StoredModel {
@@ -226,7 +190,7 @@ export class ServedModel {
 
   /** What is on disk of it. */
   get held(): readonly ShardEntry[] {
-    return this.#held
+    return this.#shards.list
   }
 
   get pinned(): Range | null {
@@ -247,10 +211,7 @@ export class ServedModel {
 
   /** The shards that are being fetched from other peers, or null. */
   get fetching(): FetchStatus | null {
-    const progress = this.#init.supply.progress(this.#fetching)
-    return progress === undefined
-      ? null
-      : { model: this.shape.id, shards: namesOf(this.#fetching, this.shape.layers), ...progress }
+    return this.#shards.fetching
   }
 
   /** Stops planning, then ends the stages. */
@@ -263,8 +224,7 @@ export class ServedModel {
               this.#unload(range)
         )
       )
-    this.#stopping.abort(new Error('the model is not served any more'))
-    await endAll([() => this.#asking, unloadAll, () => this.placement.stop()])
+    await endAll([() => this.#shards.stop(), unloadAll, () => this.placement.stop()])
   }
 
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
@@ -273,7 +233,7 @@ export class ServedModel {
     this.#set([...this.#loaded, { range, engine: undefined }])
     let engine: Engine
     try {
-      const folder = await this.#shards(range, signal)
+      const folder = await this.#shards.folder(range, signal)
       // Whoever is told that this stage serves must know of which numeric class it is.
       await unlessAborted(this.#measuring, signal)
       const cacheBytesMax = this.#share()
@@ -311,90 +271,6 @@ export class ServedModel {
     this.#init.onStage({ model: this.shape.id, ...range, serving: false, cacheBytesFree: 0 })
   }
 
-  /** The folder with a stage's shards, each verified. What is missing or damaged is fetched from other peers first. */
-  async #shards({ start, end }: Range, signal: AbortSignal): Promise<string> {
-    const { store, model, onWarning } = this.#init
-    const wanted = stageShards(model.manifest, start, end)
-    for (let again = false; ; again = true) {
-      const missing = this.#missing(wanted)
-      if (missing.length > 0) await this.#fetch(missing, signal)
-      try {
-        return (await store.verifiedStage(model, start, end, { signal })).folder
-      } catch (error) {
-        if (!(error instanceof CorruptShardError)) throw error
-        await this.#dropCorrupt(wanted, signal)
-        if (again || this.#sources().length === 0) throw error
-        onWarning(`${error.message}; it is fetched anew`)
-      }
-    }
-  }
-
-  #missing(wanted: readonly ShardEntry[]): ShardEntry[] {
-    const held = new Set(this.#held.map(({ sha256 }) => sha256))
-    return wanted.filter(({ sha256 }) => !held.has(sha256))
-  }
-
-  async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
-    const { supply, onFetch, clock } = this.#init
-    const startMs = clock.nowMs()
-    const fetch = {
-      model: this.shape.id,
-      shards: namesOf(missing, this.shape.layers),
-      bytes: missing.reduce((sum, { bytes }) => sum + bytes, 0),
-      peers: this.#sources().length
-    }
-    this.#fetching = missing
-    onFetch({ ...fetch, tookMs: undefined })
-    try {
-      await supply.fetch(missing, { peers: () => this.#sources(), signal })
-    } finally {
-      this.#fetching = []
-      // Whatever came is here to stay.
-      this.#held = await this.#init.store.held(this.stored)
-      this.#init.onChange()
-    }
-    onFetch({ ...fetch, tookMs: clock.nowMs() - startMs })
-  }
-
-  /**
-   * A shard for which no record names a holder, whether it is to be loaded here or not: no plan counts on what nobody is known to
-   * have. Else one that is being fetched, of which nobody who is named has anything.
-   */
-  #sought(): ContentId | undefined {
-    const { swarm, supply, model } = this.#init
-    const heard = swarm.records()
-    if (!heard.some(({ record, connected }) => connected && record.peer !== swarm.id)) return undefined
-    const missing = this.#missing(model.manifest.shards)
-    const unnamed = missing.find(shard => !isNamed(heard, swarm.id, this.shape.id, shard))
-    if (unnamed !== undefined) return unnamed.sha256
-    const barren = this.#fetching.find(shard => supply.progress([shard])?.peers === 0)
-    this.#barrenLooks = barren === undefined ? 0 : this.#barrenLooks + 1
-    return this.#barrenLooks >= holdersLooks ? barren?.sha256 : undefined
-  }
-
-  /** Peers that may have shards of this model. */
-  #sources(): PeerId[] {
-    const { swarm } = this.#init
-    return [...new Set([...sourcesOf(swarm.records(), swarm.id, this.shape.id), ...this.#holders.found])]
-  }
-
-  /** Shards whose bytes are wrong are no longer announced, so that placement asks others for their layers. */
-  async #dropCorrupt(wanted: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
-    const { store, model, supply } = this.#init
-    const corrupt = new Set<string>()
-    for (const shard of wanted) {
-      try {
-        await store.verify(model, { shards: [shard], signal })
-      } catch (error) {
-        if (!(error instanceof CorruptShardError)) throw error
-        corrupt.add(shard.sha256)
-        supply.forget(shard.sha256)
-      }
-    }
-    this.#held = this.#held.filter(({ sha256 }) => !corrupt.has(sha256))
-    this.#init.onChange()
-  }
-
   /**
    * Shares the budget out among the stages: what an older one may take for sessions makes way for a new one's weights.
    * Returns what the newest may take; undefined, and nothing changed, when open sessions hold too much for it now.
@@ -427,9 +303,7 @@ export class ServedModel {
       model: this.shape.id,
       name,
       layers: config.layers,
-      held: layersOf(this.#held, config.layers),
-      embedding: this.#held.some(({ role }) => role === 'embedding'),
-      head: this.#held.some(({ role }) => role === 'head'),
+      ...this.#shards.offer,
       ...this.#measured,
       pinned: this.#init.pinned,
       budgetBytes: this.#budgetBytes

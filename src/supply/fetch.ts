@@ -7,21 +7,14 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { ProtocolError } from '../errors.ts'
-import {
-  ChunkSet,
-  chunkCount,
-  chunkLength,
-  digestBytes,
-  digestOf,
-  listDigest,
-  singleChunkList
-} from '../model/chunks.ts'
+import { ChunkSet, digestBytes, digestOf, listDigest, singleChunkList } from '../model/chunks.ts'
+import { Assemblies } from './assemblies.ts'
 import { rarest, slowestOf } from './choice.ts'
 import { decodeAnswer } from './codec.ts'
 import type { FetchEffect, FetchEvent, FetchProgress, WantedFile } from './event.ts'
 import type { AnswerFrame, ChunkRange, FileId } from './frame.ts'
-import { type Asked, type Assembly, helps, type Job, type Source } from './job.ts'
-import { supplyBufferBytesMax, supplyChunksMax, supplyIdleMs, supplyNobodyMs, supplyStallMs } from './limits.ts'
+import { type Asked, type Assembly, helps, type Job, newJob, resume, type Source } from './job.ts'
+import { supplyChunksMax, supplyIdleMs, supplyNobodyMs, supplyStallMs } from './limits.ts'
 import type { Pace } from './pace.ts'
 import { Sources } from './sources.ts'
 
@@ -35,12 +28,12 @@ export class Fetch {
   readonly #jobs = new Map<FileId, Job>()
   readonly #sources = new Sources({
     emit: effect => void this.#effects.push(effect),
-    free: (source, which) => this.#free(source, which)
+    free: (source, which) => this.#assemblies.free(source, which)
   })
   /** Chunks that are being checked; the buffer bounds them. */
   readonly #checks = new Map<number, Assembly>()
   #checksMade = 0
-  #bufferBytes = 0
+  readonly #assemblies = new Assemblies(job => this.#jobs.get(job.wanted.file) === job)
   #effects: FetchEffect[] = []
 
   constructor(init: FetchInit) {
@@ -123,19 +116,8 @@ export class Fetch {
       known.peers = peers
       return
     }
-    const count = chunkCount(wanted.bytes)
-    const job: Job = {
-      wanted,
-      count,
-      peers,
-      list: undefined,
-      chunks: undefined,
-      freeChunks: 0,
-      hereChunks: 0,
-      hereBytes: 0,
-      nobodySinceMs: nowMs,
-      heardAtMs: nowMs
-    }
+    const job = newJob(wanted, peers, nowMs)
+    const { count } = job
     this.#jobs.set(wanted.file, job)
     if (count > supplyChunksMax) {
       this.#fail(job, `${wanted.file} has ${wanted.bytes} bytes, more than peers send one another`)
@@ -154,26 +136,14 @@ export class Fetch {
   #resumed(file: FileId, have: ChunkSet): void {
     const job = this.#jobs.get(file)
     if (job === undefined || job.chunks !== undefined) return
-    job.chunks = Array.from({ length: job.count }, (_, chunk) => (have.has(chunk) ? 'here' : 'free'))
-    for (let chunk = 0; chunk < job.count; chunk++) {
-      if (job.chunks[chunk] === 'free') {
-        job.freeChunks++
-        continue
-      }
-      job.hereChunks++
-      job.hereBytes += chunkLength(job.wanted.bytes, chunk)
-    }
+    resume(job, have)
     this.#finishWhole(job)
   }
 
   #stored(file: FileId, chunk: number): void {
     const job = this.#jobs.get(file)
     if (job?.chunks?.[chunk] !== 'storing') return
-    const bytes = chunkLength(job.wanted.bytes, chunk)
-    this.#bufferBytes -= bytes
-    job.chunks[chunk] = 'here'
-    job.hereChunks++
-    job.hereBytes += bytes
+    this.#assemblies.stored(job, chunk)
     this.#finishWhole(job)
   }
 
@@ -193,15 +163,11 @@ export class Fetch {
     if (job === undefined) return
     this.#jobs.delete(file)
     for (const source of this.#sources.values()) {
-      for (const assembly of source.assemblies) if (assembly.job === job) this.#kill(assembly)
-      source.assemblies = source.assemblies.filter(({ dead }) => !dead)
+      this.#assemblies.free(source, assembly => assembly.job === job)
       source.has.delete(file)
       source.coming.delete(file)
     }
-    // Chunks that are being written are the caller's to wait for.
-    for (const [chunk, state] of (job.chunks ?? []).entries()) {
-      if (state === 'storing') this.#bufferBytes -= chunkLength(job.wanted.bytes, chunk)
-    }
+    this.#assemblies.forget(job)
   }
 
   // ── What sources say ────────────────────────────────────────────────────────────────────────────
@@ -251,7 +217,7 @@ export class Fetch {
         if (frame.subject === 'range') this.#takeAsked(source, frame)
         // It has changed its mind about the file: ask again later what it has.
         if (this.#jobs.has(frame.file)) source.has.set(frame.file, { askedAtMs: nowMs })
-        this.#free(source, assembly => assembly.job.wanted.file === frame.file)
+        this.#assemblies.free(source, assembly => assembly.job.wanted.file === frame.file)
         break
       case 'manifest':
         throw new ProtocolError('it sends a manifest that was not asked for')
@@ -319,41 +285,11 @@ export class Fetch {
       return
     }
     // Whoever does not want it any more has given back its place in the buffer.
-    if (isWanted) this.#kill(assembly)
+    if (isWanted) this.#assemblies.kill(assembly)
     // Several of its chunks may be checked at a time: it is charged once.
     if (this.#sources.isLiar(source.peer)) return
     const message = `${source.peer} sent wrong bytes for chunk ${chunk} of ${file.slice(0, 12)}`
     this.#sources.violation(source, 'wrong bytes', message, nowMs)
-  }
-
-  // ── Chunks ──────────────────────────────────────────────────────────────────────────────────────
-
-  /** Gives back a chunk that will not come this way. */
-  #kill(assembly: Assembly): void {
-    if (assembly.dead) return
-    assembly.dead = true
-    this.#bufferBytes -= assembly.buffer.length
-    const { job, chunk } = assembly
-    if (job.chunks === undefined || !this.#jobs.has(job.wanted.file)) return
-    job.chunks[chunk] = 'free'
-    job.freeChunks++
-  }
-
-  #free(source: Source, which: (assembly: Assembly) => boolean): void {
-    for (const assembly of source.assemblies) if (which(assembly)) this.#kill(assembly)
-    source.assemblies = source.assemblies.filter(({ dead }) => !dead)
-  }
-
-  #assign(source: Source, job: Job, chunk: number, steals: number): Assembly {
-    const length = chunkLength(job.wanted.bytes, chunk)
-    const buffer = new Uint8Array(length)
-    const assembly = { job, chunk, buffer, source, steals, next: 0, filledBytes: 0, dead: false }
-    this.#bufferBytes += length
-    job.chunks![chunk] = 'coming'
-    job.freeChunks--
-    source.assemblies.push(assembly)
-    this.#effects.push({ kind: 'coming', file: job.wanted.file, chunk })
-    return assembly
   }
 
   // ── What is done next ───────────────────────────────────────────────────────────────────────────
@@ -402,8 +338,7 @@ export class Fetch {
   #steal(source: Source, nowMs: number): Assembly | undefined {
     const slowest = slowestOf(source, this.#sources, nowMs)
     if (slowest === undefined) return undefined
-    this.#kill(slowest)
-    slowest.source.assemblies = slowest.source.assemblies.filter(({ dead }) => !dead)
+    this.#assemblies.free(slowest.source, assembly => assembly === slowest)
     return this.#assign(source, slowest.job, slowest.chunk, slowest.steals + 1)
   }
 
@@ -428,10 +363,15 @@ export class Fetch {
   #nextAssembly(source: Source, nowMs: number): Assembly | undefined {
     const begun = source.assemblies.find(({ next, buffer }) => next < buffer.length)
     if (begun !== undefined) return begun
-    if (nowMs < source.restUntilMs || this.#bufferBytes >= supplyBufferBytesMax) return undefined
+    if (nowMs < source.restUntilMs || this.#assemblies.isFull) return undefined
     const { rng } = this.#init
     const rare = rarest(source, { jobs: this.#jobs.values(), sources: this.#sources, rng }, nowMs)
     return rare === undefined ? this.#steal(source, nowMs) : this.#assign(source, rare.job, rare.chunk, 0)
+  }
+
+  #assign(source: Source, job: Job, chunk: number, steals: number): Assembly {
+    this.#effects.push({ kind: 'coming', file: job.wanted.file, chunk })
+    return this.#assemblies.assign(source, job, chunk, steals)
   }
 
   #ask(source: Source, assembly: Assembly, nowMs: number): void {

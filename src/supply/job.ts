@@ -1,6 +1,6 @@
 /** A file on its way, and the peers that it comes from: what is known of both. Pure. */
 import type { PeerId } from '../base/ids.ts'
-import { ChunkSet } from '../model/chunks.ts'
+import { ChunkSet, chunkCount, chunkLength } from '../model/chunks.ts'
 import type { WantedFile } from './event.ts'
 import type { Flow } from './flow.ts'
 import type { ChunkRange, FileId } from './frame.ts'
@@ -63,6 +63,35 @@ export interface Source {
   /** It is late: others go first until then. */
   restUntilMs: number
   neededAtMs: number
+}
+
+/** A file of which nothing is known yet, from these peers. */
+export function newJob(wanted: WantedFile, peers: readonly PeerId[], nowMs: number): Job {
+  return {
+    wanted,
+    count: chunkCount(wanted.bytes),
+    peers,
+    list: undefined,
+    chunks: undefined,
+    freeChunks: 0,
+    hereChunks: 0,
+    hereBytes: 0,
+    nobodySinceMs: nowMs,
+    heardAtMs: nowMs
+  }
+}
+
+/** The disk was looked at: these chunks of the file are there. */
+export function resume(job: Job, have: ChunkSet): void {
+  job.chunks = Array.from({ length: job.count }, (_, chunk) => (have.has(chunk) ? 'here' : 'free'))
+  for (let chunk = 0; chunk < job.count; chunk++) {
+    if (job.chunks[chunk] === 'free') {
+      job.freeChunks++
+      continue
+    }
+    job.hereChunks++
+    job.hereBytes += chunkLength(job.wanted.bytes, chunk)
+  }
 }
 
 /** Whether a source has a chunk that is not here yet, or may say so any moment. */
