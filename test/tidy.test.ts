@@ -26,7 +26,6 @@ const longFiles: Exceptions = {
   'src/stage/stage.ts': [560, 'one decider of a stage'],
   'src/swarm/host.ts': [720, 'one libp2p node: its connections, streams and what it counts'],
   'src/swarm/records.ts': [500, 'one decider of records: who is known, what is told to whom'],
-  'src/swarm/service.ts': [800, 'the public types and the records channels are not yet files of their own'],
   'sim/brain.ts': [1190, 'a simulated peer does the effects of every decider'],
   'sim/live.ts': [550, 'one run: setup, course, figures'],
   'sim/scenario.ts': [500, 'a list: every field of a scenario with its check'],

@@ -10,7 +10,7 @@ import type { Placement } from '../route/placement-service.ts'
 import type { StageService } from '../stage/service.ts'
 import { BatteryWatch } from '../swarm/battery.ts'
 import type { RecordContent, StageOffer } from '../swarm/record.ts'
-import type { Swarm } from '../swarm/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
 
 /** What became of what a peer held when it went. */
 export interface DrainReport {

@@ -15,7 +15,7 @@ import { keepNameCharsMax, keepTtlDefaultMs, keepTtlMinMs } from './limits.ts'
 import type { SessionKeep } from '../session/parts.ts'
 import { loadIdentity } from '../swarm/identity.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
-import type { Swarm } from '../swarm/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
 
 /** Which session is kept or resumed. */
 export interface KeptSessionName {

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import { holdersAgainMaxMs, holdersAgainMinMs, holdersLookMs } from './limits.ts'
-import type { Swarm } from '../swarm/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
 
 export interface HoldersInit {
   readonly swarm: Pick<Swarm, 'findProviders'>

@@ -9,7 +9,7 @@ import type { ModelStore, StoredModel } from '../model/store.ts'
 import { Holders } from './holders.ts'
 import { describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
-import type { Swarm } from '../swarm/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
 
 export interface SeekerInit {
   readonly store: ModelStore

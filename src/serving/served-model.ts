@@ -23,7 +23,7 @@ import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
-import type { Swarm } from '../swarm/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
 
 export interface ServedModelInit {
   /** Where it keeps what it has measured. */

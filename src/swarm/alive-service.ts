@@ -3,17 +3,19 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import type { LossReason } from '../errors.ts'
-import { aliveFrameBytesMax, dhtQueryMs, redialMinMs } from './limits.ts'
-import type { Channel, Links } from './links.ts'
+import { aliveFrameBytesMax } from './limits.ts'
+import type { Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
+import { PairChannels } from './pair-channels.ts'
 
 export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.0.0'] }
 
 export interface AliveServiceInit {
   readonly links: Links
-  /** All connected peers, this one not among them. */
+  /** All neighbours. */
   readonly traffic: () => Iterable<LinkTraffic>
-  readonly isConnected: (peer: PeerId) => boolean
+  /** Whether beats are exchanged with a peer: it is connected, and more than a contact of the DHT. */
+  readonly isNeighbour: (peer: PeerId) => boolean
   /** A peer is to be disconnected. */
   readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
@@ -25,28 +27,32 @@ export class AliveService {
   readonly #init: AliveServiceInit
   readonly #clock: Clock
   readonly #liveness = new Liveness()
-  readonly #channels = new Map<PeerId, Channel>()
-  /** Peers to which a channel is being opened. */
-  readonly #opening = new Set<PeerId>()
-  readonly #abort = new AbortController()
+  readonly #channels: PairChannels
   #timer: Timer | undefined
+  #stopped = false
 
   constructor(init: AliveServiceInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
+    this.#channels = new PairChannels({
+      links: init.links,
+      protocol: aliveProtocol,
+      frameBytesMax: aliveFrameBytesMax,
+      clock: this.#clock,
+      isWanted: init.isNeighbour,
+      onFrame: (peer, frame) => this.#run({ type: 'frame', peer, frame })
+    })
   }
 
   async start(): Promise<void> {
-    const { links } = this.#init
-    await links.handle(aliveProtocol, { inboundMax: 2, frameBytesMax: aliveFrameBytesMax, background: true }, channel =>
-      this.#attach(channel)
-    )
+    await this.#channels.start()
     this.#tick()
   }
 
   stop(): void {
     this.#timer?.stop()
-    this.#abort.abort(new Error('this peer is stopping'))
+    this.#channels.stop()
+    this.#stopped = true
   }
 
   /** The smoothed round trip to a peer in ms; undefined until one was measured. */
@@ -59,9 +65,9 @@ export class AliveService {
     return this.#liveness.suspects
   }
 
-  /** A peer is connected: its channel is opened by the smaller id. */
+  /** A peer is a neighbour from now on. */
   connected(peer: PeerId): void {
-    if (this.#init.links.self < peer) void this.#open(peer, 0)
+    this.#channels.want(peer)
   }
 
   /** Something has begun to depend on a peer: it is looked at now, and not only at the next slow tick. */
@@ -73,7 +79,7 @@ export class AliveService {
   }
 
   #tick(): void {
-    if (this.#abort.signal.aborted) return
+    if (this.#stopped) return
     this.#run({ type: 'tick', links: this.#init.traffic() })
     // Not an interval: after a pause of this process several ticks would follow one another at once.
     this.#timer = this.#clock.after(this.#liveness.tickMs, () => this.#tick()).unref()
@@ -96,43 +102,5 @@ export class AliveService {
           break
       }
     }
-  }
-
-  /** Opens the channel unless there is one, again and again while the peer is connected, less and less often. */
-  async #open(peer: PeerId, afterMs: number): Promise<void> {
-    if (this.#opening.has(peer)) return
-    this.#opening.add(peer)
-    try {
-      for (let waitMs = afterMs; ; waitMs = Math.min(2 * waitMs || redialMinMs, dhtQueryMs)) {
-        await this.#clock.sleep(waitMs, { signal: this.#abort.signal })
-        if (this.#abort.signal.aborted || !this.#init.isConnected(peer) || this.#channels.has(peer)) return
-        try {
-          const signal = AbortSignal.any([this.#abort.signal, this.#clock.deadline(dhtQueryMs)])
-          this.#attach(await this.#init.links.open(peer, aliveProtocol, { signal }))
-          return
-        } catch {
-          // It may be about to go, or not yet ready.
-        }
-      }
-    } finally {
-      this.#opening.delete(peer)
-    }
-  }
-
-  #attach(channel: Channel): void {
-    const peer = channel.remote
-    // A second one means that the other end lost the first.
-    const before = this.#channels.get(peer)
-    this.#channels.set(peer, channel)
-    before?.abort(new Error('replaced by a newer channel'))
-    channel.receive({
-      onFrame: frame => this.#run({ type: 'frame', peer, frame }),
-      onClose: () => {
-        if (this.#channels.get(peer) !== channel) return
-        this.#channels.delete(peer)
-        // Not at once: an end that refuses every channel would be asked for the next without a pause.
-        if (this.#init.links.self < peer) void this.#open(peer, redialMinMs)
-      }
-    })
   }
 }

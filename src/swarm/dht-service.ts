@@ -1,6 +1,6 @@
 /** What this peer tells the DHT, and asks of it. */
 import type { ContentId, PeerId } from '../base/ids.ts'
-import { dhtKey } from './dht-store.ts'
+import { dhtKey, peerOfDhtKey } from './dht-store.ts'
 import type { Host } from './host.ts'
 import { verifySignature } from './identity.ts'
 import { dhtQueryMs, provideSettleMs } from './limits.ts'
@@ -19,6 +19,8 @@ interface DhtInit {
   readonly recordOf: (peer: PeerId) => SwarmRecord | undefined
   /** Why a value is not a peer's record, or undefined. */
   readonly refusal: (peer: PeerId, value: Uint8Array) => string | undefined
+  /** A record came of a peer that is known to live. */
+  readonly onValue: (value: Uint8Array) => void
 }
 
 export class DhtService {
@@ -58,6 +60,16 @@ export class DhtService {
       }
       this.#publishing = false
     })()
+  }
+
+  /** kad-dht calls this for every value it is given, whoever gives it. @throws to refuse it. */
+  validate(key: Uint8Array, value: Uint8Array): void {
+    const peer = peerOfDhtKey(new TextDecoder().decode(key))
+    if (peer === undefined) throw new Error('a value of this DHT is under /skein/<peer id> and under nothing else')
+    const refusal = this.#init.refusal(peer, value)
+    if (refusal !== undefined) throw new Error(refusal)
+    // Of someone unknown it may be as old as the DHT keeps values: it is stored, but brings nobody to life.
+    if (this.#init.recordOf(peer) !== undefined) this.#init.onValue(new Uint8Array(value))
   }
 
   /** Says that this peer holds exactly these shards and manifests; failures are tried again. */

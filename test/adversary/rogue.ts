@@ -16,12 +16,15 @@ import type * as identityModule from '../../src/swarm/identity.ts'
 import type { Channel } from '../../src/swarm/links.ts'
 import type * as recordModule from '../../src/swarm/record.ts'
 import type * as recordsModule from '../../src/swarm/records.ts'
+import type * as recordsServiceModule from '../../src/swarm/records-service.ts'
 import type * as service from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 
 // As it was built: Node does not take the types off the generated protocols.
 const dist = '../../dist/src'
 const load = async <T>(path: string): Promise<T> => (await import(`${dist}/${path}`)) as T
-const { createSwarm, recordsProtocol } = await load<typeof service>('swarm/service.js')
+const { createSwarm } = await load<typeof service>('swarm/service.js')
+const { recordsProtocol } = await load<typeof recordsServiceModule>('swarm/records-service.js')
 const { encodeFrame, decodeFrame } = await load<typeof codec>('stage/codec.js')
 const { stageProtocol } = await load<typeof frames>('stage/frame.js')
 const { signTerms } = await load<typeof termsModule>('stage/terms.js')
@@ -95,10 +98,10 @@ export async function begin(kind: Kind, prey: Prey): Promise<Rogue> {
   return { kind, id: swarm.id, leave }
 }
 
-type Act = (swarm: service.Swarm, prey: Prey, signal: AbortSignal) => Promise<void>
+type Act = (swarm: Swarm, prey: Prey, signal: AbortSignal) => Promise<void>
 
 /** Whole model on disk, served at no cost at all. */
-function lure(swarm: service.Swarm, { model, name, layers, numericClass }: Prey): void {
+function lure(swarm: Swarm, { model, name, layers, numericClass }: Prey): void {
   const all = { start: 0, end: layers }
   const offer = { model, name, layers, held: [all], embedding: true, head: true, visitMs: 0, layerMs: 0.001 }
   swarm.announce({
@@ -109,7 +112,7 @@ function lure(swarm: service.Swarm, { model, name, layers, numericClass }: Prey)
 }
 
 /** Takes stage streams, and does something with each frame. */
-async function take(swarm: service.Swarm, onFrame: (channel: Channel, frame: frames.Frame) => void): Promise<void> {
+async function take(swarm: Swarm, onFrame: (channel: Channel, frame: frames.Frame) => void): Promise<void> {
   await swarm.links.handle(stageProtocol, { inboundMax: 256, frameBytesMax: 16 << 20 }, channel =>
     channel.receive({
       onFrame: bytes => {
@@ -121,7 +124,7 @@ async function take(swarm: service.Swarm, onFrame: (channel: Channel, frame: fra
   )
 }
 
-async function open(swarm: service.Swarm, peer: PeerId, signal: AbortSignal): Promise<Channel | undefined> {
+async function open(swarm: Swarm, peer: PeerId, signal: AbortSignal): Promise<Channel | undefined> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(5_000)])
   const channel = await swarm.links.open(peer, stageProtocol, { signal: limited }).catch(() => undefined)
   channel?.receive({ onFrame: () => {}, onClose: () => {} })

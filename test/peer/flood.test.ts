@@ -11,7 +11,7 @@ import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
 import { encodeRecord } from '../../src/swarm/record.ts'
 import { encodeRecordsFrame } from '../../src/swarm/records.ts'
-import { recordsProtocol } from '../../src/swarm/service.ts'
+import { recordsProtocol } from '../../src/swarm/records-service.ts'
 import { newSwarm, swarmSecret } from '../../src/swarm/swarm-file.ts'
 
 const ends: (() => Promise<unknown>)[] = []

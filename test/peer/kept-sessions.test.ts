@@ -9,7 +9,7 @@ import { keepTtlMinMs } from '../../src/peer/limits.ts'
 import { KeptSessions, type SessionInit } from '../../src/peer/kept-sessions.ts'
 import type { SessionKeeper } from '../../src/session/parts.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'
-import type { Swarm } from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 
 let world: World
 let swarms: Swarm[] = []

@@ -7,7 +7,8 @@ import { createPeer, listModels, type Peer, splitBudgets, type SwarmConfig } fro
 import { probeFailuresMax, probeJitterMs, probeMs } from '../../src/route/limits.ts'
 import { stageProtocol } from '../../src/stage/frame.ts'
 import { probe } from '../../src/stage/probe-service.ts'
-import { createSwarm, type Swarm } from '../../src/swarm/service.ts'
+import { createSwarm } from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 const ends: (() => Promise<unknown>)[] = []

@@ -10,7 +10,7 @@ import { type ModelStore, openStore, type StoredModel } from '../../src/model/st
 import { Holders } from '../../src/serving/holders.ts'
 import { Seeker } from '../../src/serving/seeker.ts'
 import { createSupply, type Supply } from '../../src/supply/service.ts'
-import type { Swarm, SwarmInit } from '../../src/swarm/service.ts'
+import type { Swarm, SwarmInit } from '../../src/swarm/swarm.ts'
 import { writeTiny } from '../model/hugging-face.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'
 

@@ -8,7 +8,7 @@ import { type ModelStore, openStore, type StoredModel } from '../../src/model/st
 import { Seeker } from '../../src/serving/seeker.ts'
 import { createSupply, type Supply } from '../../src/supply/service.ts'
 import type { ModelOffer } from '../../src/swarm/record.ts'
-import type { Swarm } from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 import { importModel } from '../../src/model/import.ts'
 import { writeTiny } from '../model/hugging-face.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'

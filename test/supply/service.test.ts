@@ -10,7 +10,7 @@ import { type ModelStore, openStore, type StoredModel } from '../../src/model/st
 import { decodeRequest, encodeFrame } from '../../src/supply/codec.ts'
 import { shardsProtocol } from '../../src/supply/frame.ts'
 import { createSupply, type Supply } from '../../src/supply/service.ts'
-import type { Swarm } from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'
 import { writeRandomModel } from './model.ts'
 

@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createSwarm, type Swarm, type SwarmInit } from '../../src/swarm/service.ts'
+import { createSwarm } from '../../src/swarm/service.ts'
+import type { Swarm, SwarmInit } from '../../src/swarm/swarm.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 /** One test's world: everything in it is stopped and removed by `close`. */

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { PeerLostError } from '../../src/errors.ts'
 import type { Channel } from '../../src/swarm/links.ts'
-import type { Swarm } from '../../src/swarm/service.ts'
+import type { Swarm } from '../../src/swarm/swarm.ts'
 import { connectedCount, until, World } from './real-peers.ts'
 
 const script = fileURLToPath(new URL('silence-peer.ts', import.meta.url))

@@ -1,0 +1,393 @@
+/** A peer's part in a swarm while it runs: host, discovery, dialer, records, liveness and the DHT, wired together. */
+import { randomBytes } from 'node:crypto'
+import { TypedEventEmitter } from '@libp2p/interface'
+import { type End, endAll } from '../base/ends.ts'
+import type { ContentId, PeerId } from '../base/ids.ts'
+import type { Sign } from '../base/signature.ts'
+import { meshMax } from '../limits.ts'
+import { AliveService } from './alive-service.ts'
+import { AnnounceService } from './announce-service.ts'
+import type { SwarmDatastore } from './datastore.ts'
+import { bestRecord, DhtService } from './dht-service.ts'
+import { DhtStore } from './dht-store.ts'
+import { Dialer } from './dialer.ts'
+import type { Discovery } from './discovery.ts'
+import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
+import { NeighboursDiscovery } from './discovery-neighbours.ts'
+import { RememberedDiscovery } from './discovery-remembered.ts'
+import { StaticDiscovery } from './discovery-static.ts'
+import { readBattery, readHardware } from './hardware.ts'
+import { Host } from './host.ts'
+import { type Identity, verifySignature } from './identity.ts'
+import { askRoutes } from './interfaces.ts'
+import { dhtLinksMax, goodbyeMs, providerReachMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
+import type { Links } from './links.ts'
+import type { HandshakeFailure } from './noise.ts'
+import { pause } from './pause.ts'
+import { Providers } from './providers.ts'
+import { runBytes, type SwarmRecord } from './record.ts'
+import { Records } from './records.ts'
+import { RecordsService } from './records-service.ts'
+import type { SeqFile } from './seq-file.ts'
+import type { Announcement, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './swarm.ts'
+import { textAddresses } from './text-addresses.ts'
+import { TwinsService } from './twins-service.ts'
+import { Voucher } from './vouch.ts'
+
+/** Every address of both families. libp2p goes on without the second one where a machine has no IPv6. */
+const defaultListen = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
+
+/** What is said of the first handshake of each kind that fails. */
+const handshakeWarnings: Readonly<Record<HandshakeFailure, string>> = {
+  refused: 'a connection was refused: the other end is of another swarm or has a wrong secret',
+  unfinished:
+    'a connection ended in the middle of its handshake: the other end is of another swarm, has a wrong secret, or gave up'
+}
+
+/** What is there before the swarm runs. */
+export interface RunningSwarmInit {
+  readonly init: SwarmInit
+  readonly identity: Identity
+  readonly datastore: SwarmDatastore
+  readonly secret: Uint8Array
+  readonly tag: string
+  readonly seqFile: SeqFile
+  /** The last seq that was used before. */
+  readonly seq: number
+  /** What ends what was begun, in order of its beginning. */
+  readonly undo: End[]
+}
+
+export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swarm {
+  readonly id: PeerId
+  readonly #parts: RunningSwarmInit
+  readonly #init: SwarmInit
+  readonly #records: Records
+  readonly #violations = new Map<string, number>()
+  readonly #abort = new AbortController()
+  readonly #dht: DhtService
+  readonly #providers: Providers
+  readonly #announcing: AnnounceService
+  readonly #twins: TwinsService
+  readonly #dialer: Dialer
+  #host!: Host
+  #exchange: RecordsService | undefined
+  #alive: AliveService | undefined
+  #ways: Discovery[] = []
+  readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
+  #stopping: Promise<void> | undefined
+
+  constructor(parts: RunningSwarmInit) {
+    super()
+    this.#parts = parts
+    this.#init = parts.init
+    this.id = parts.identity.id
+    this.#records = new Records({
+      self: this.id,
+      sign: parts.identity.sign,
+      verify: verifySignature,
+      seq: parts.seq,
+      life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() },
+      liveMax: parts.init.recordsMax
+    })
+    this.#dht = new DhtService({
+      self: this.id,
+      isOn: parts.init.dht !== false,
+      host: () => this.#host,
+      ended: this.#abort.signal,
+      recordOf: peer => this.#records.get(peer),
+      refusal: (peer, value) => this.#records.refusal(peer, value),
+      onValue: value => this.#exchange?.found(value)
+    })
+    this.#dialer = new Dialer({
+      self: this.id,
+      linksMax: parts.init.linksMax ?? meshMax,
+      connected: () => this.#host.connectedPeers,
+      dial: (addresses, options) => this.#host.dial(addresses, options),
+      onOwnId: (addresses, way) => void this.#twins.heardOwnId(addresses, way),
+      onUnreachable: peer => this.#emit('record', { peer })
+    })
+    this.#providers = new Providers({
+      self: this.id,
+      query: (content, options) => this.#dht.providers(content, options),
+      lookup: (peer, options) => this.lookup(peer, options),
+      isLive: peer => this.#records.get(peer) !== undefined,
+      offer: record => this.#dialer.want(record.peer, textAddresses(record.addresses), 'DHT', providerReachMs),
+      untilLive: (peer, signal) => this.#untilLive(peer, signal),
+      nowMs: () => performance.now()
+    })
+    this.#twins = new TwinsService({
+      self: this.id,
+      addresses: () => this.addresses,
+      answersAsSelf: (address, options) => this.#host.answersAsSelf(address, options),
+      onWarning: message => this.warn(message),
+      onYield: message => this.#emit('yield', { message })
+    })
+    this.#announcing = new AnnounceService({
+      content: {
+        addresses: [],
+        agent: parts.init.agent ?? 'skein',
+        hardware: readHardware(),
+        budgetBytes: 0,
+        models: [],
+        stages: [],
+        load: { sessions: 0, queuedSteps: 0 },
+        battery: null,
+        leaving: false
+      },
+      whereAndWhat: () => ({
+        addresses: this.#host.node
+          .getMultiaddrs()
+          .map(address => address.decapsulate(`/p2p/${this.id}`).bytes)
+          .slice(0, recordAddressesMax),
+        protocols: this.#host.protocols.slice(0, recordProtocolsMax)
+      }),
+      neighbours: () => this.#exchange?.neighbours ?? [],
+      rttMs: peer => this.rttMs(peer),
+      readBattery,
+      onBattery: battery => this.#emit('battery', { battery }),
+      say: content => this.#exchange?.announce(content)
+    })
+  }
+
+  async start(): Promise<void> {
+    const { listen = defaultListen, bootstrap = [] } = this.#init
+    // Where interfaces cannot be listed, this is how the own addresses are known.
+    await askRoutes()
+    const staticWay = new StaticDiscovery(bootstrap, this.#dialer)
+    this.#host = await this.#startHost(listen)
+    const host = this.#host
+    const isNeighbour = (peer: PeerId): boolean => host.connectedPeers.has(peer)
+    const onViolation = (peer: PeerId, kind: string, message: string): void => this.reportViolation(peer, kind, message)
+    this.#exchange = new RecordsService({
+      records: this.#records,
+      links: host,
+      isNeighbour,
+      publish: value => this.#dht.publish(value),
+      persist: seq => this.#parts.seqFile.save(seq),
+      onChange: (what, peer) => this.#emit(what, { peer }),
+      onLinked: peer => this.#offer(peer),
+      onTwin: (addresses, yields) => this.#twins.proven(textAddresses(addresses), yields),
+      onViolation
+    })
+    this.#alive = new AliveService({
+      links: host,
+      traffic: () => host.traffic,
+      isNeighbour,
+      onSilent: (peer, message, reason) => host.disconnect(peer, message, reason),
+      onViolation
+    })
+    host.node.addEventListener('self:peer:update', () => this.#announcing.saySoon())
+    await this.#exchange.start()
+    await this.#alive.start()
+    // Others may connect while libp2p is still starting, as they do when a peer comes back to its old port.
+    for (const peer of host.connectedPeers) this.#onConnect(peer)
+    await this.#announcing.start()
+    this.#ways = this.#discoveries(staticWay)
+    for (const way of this.#ways) await way.start()
+    this.#dialer.start()
+  }
+
+  #startHost(listen: readonly string[]): Promise<Host> {
+    return Host.start({
+      identity: this.#parts.identity,
+      secret: this.#parts.secret,
+      listen,
+      agent: this.#announcing.content.agent,
+      datastore: this.#parts.datastore,
+      dhtStore: new DhtStore({
+        self: this.id,
+        isHere: peer => this.#records.get(peer) !== undefined || this.#host?.connectedPeers.has(peer) === true
+      }),
+      dht: this.#init.dht ?? true,
+      queriesMayDial: () =>
+        this.#host === undefined || this.#host.connectedPeers.size < (this.#init.linksMax ?? dhtLinksMax),
+      validate: (key, value) => this.#dht.validate(key, value),
+      select: (_key, values) => bestRecord(values),
+      onConnect: peer => this.#onConnect(peer),
+      onDisconnect: peer => this.#dialer.lost(peer),
+      onReplaced: peer => this.#exchange?.replaced(peer),
+      onWatch: () => this.#alive?.watched(),
+      onHandshakeFailed: how => {
+        const isFirst = ++this.#handshakes[how] === 1
+        if (isFirst) this.warn(handshakeWarnings[how])
+      },
+      onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
+    })
+  }
+
+  #discoveries(staticWay: Discovery): Discovery[] {
+    const { mdns = true, neighbours = true } = this.#init
+    const whoAmI = {
+      self: this.id,
+      tag: this.#parts.tag,
+      addresses: () => this.#bareAddresses,
+      dialer: this.#dialer,
+      voucher: new Voucher(this.#parts.secret)
+    }
+    return [
+      mdns ? new MdnsDiscovery(whoAmI) : new NoMdnsDiscovery(),
+      ...(neighbours === false
+        ? []
+        : [new NeighboursDiscovery({ ...whoAmI, ...(typeof neighbours === 'string' ? { root: neighbours } : {}) })]),
+      staticWay,
+      new RememberedDiscovery(this.#host.node.peerStore, this.#dialer)
+    ]
+  }
+
+  get addresses(): readonly string[] {
+    return this.#host.addresses
+  }
+
+  /** Without this peer's id, which whoever is told of them knows already. */
+  get #bareAddresses(): readonly string[] {
+    return this.addresses.map(address => address.replace(/\/p2p\/[^/]+$/, ''))
+  }
+
+  get links(): Links {
+    return this.#host
+  }
+
+  readonly sign: Sign = data => this.#parts.identity.sign(data)
+
+  records(): readonly SwarmPeer[] {
+    const nowMs = performance.now()
+    const failed = this.#dialer.failed()
+    return this.#records.known().map(({ record, receivedMs, connected, linked }) => ({
+      // What this peer is about to announce of itself is known here already.
+      record: record.peer === this.id ? { ...record, ...this.#announcing.content } : record,
+      addresses: textAddresses(record.addresses),
+      ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
+      connected,
+      linked,
+      unreachable: !connected && failed.has(record.peer)
+    }))
+  }
+
+  recordOf(peer: PeerId): SwarmRecord | undefined {
+    const record = this.#records.get(peer)
+    return record === undefined || peer !== this.id ? record : { ...record, ...this.#announcing.content }
+  }
+
+  announce(change: Announcement): void {
+    this.#announcing.change(change)
+  }
+
+  discovery(): readonly { readonly way: string; readonly state: string }[] {
+    const ways = this.#ways.map(({ way, state }, i) => ({ way, state: state.call(this.#ways[i]) }))
+    const { refused, unfinished } = this.#handshakes
+    const states = [
+      ...(refused === 0 ? [] : [`${refused} refused: other swarm or wrong secret`]),
+      ...(unfinished === 0 ? [] : [`${unfinished} ended half-way: other swarm or wrong secret, or a bad link`])
+    ]
+    const twin = this.#twins.state()
+    return [
+      ...(twin === undefined ? [] : [{ way: 'identity', state: twin }]),
+      ...ways,
+      ...states.map(state => ({ way: 'handshake', state }))
+    ]
+  }
+
+  rttMs(peer: PeerId): number | undefined {
+    return this.#alive?.rttMs(peer)
+  }
+
+  suspects(): ReadonlySet<PeerId> {
+    return this.#alive?.suspects ?? new Set()
+  }
+
+  hears(peer: PeerId): boolean {
+    return this.#host.connectedPeers.has(peer) && !this.suspects().has(peer)
+  }
+
+  violations(): Readonly<Record<string, number>> {
+    const counts = Object.fromEntries(this.#violations)
+    for (const [how, count] of Object.entries(this.#handshakes)) if (count > 0) counts[`${how} handshake`] = count
+    return counts
+  }
+
+  reportViolation(peer: PeerId, kind: string, message: string): void {
+    this.#violations.set(kind, (this.#violations.get(kind) ?? 0) + 1)
+    this.#emit('violation', { peer, kind, message })
+  }
+
+  provide(contents: Iterable<ContentId>): Promise<void> {
+    return this.#dht.provide(contents)
+  }
+
+  lookup(peer: PeerId, options: { signal: AbortSignal }): Promise<SwarmRecord | undefined> {
+    return this.#dht.lookup(peer, options)
+  }
+
+  findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
+    return this.#providers.find(content, options)
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= endAll(this.#parts.undo)
+    return this.#stopping
+  }
+
+  /** Everything that `start` began; the rest of `stop` is undone by its caller. */
+  async end(): Promise<void> {
+    this.#announcing.stop()
+    this.#alive?.stop()
+    await endAll([
+      () => this.#leave(),
+      async () => this.#dialer.stop(),
+      ...this.#ways.map(way => async () => way.stop())
+    ])
+  }
+
+  /** Says goodbye and closes the host, if there is one by now. */
+  async #leave(): Promise<void> {
+    if (this.#host === undefined) return
+    // The goodbye is pushed to neighbours and, as far as time allows, put where strangers would look for it.
+    const deadline = pause(goodbyeMs, this.#abort.signal)
+    const told = this.#exchange?.leave()
+    await Promise.race([Promise.all([told, this.#dht.published]), deadline])
+    this.#exchange?.stop()
+    this.#twins.stop()
+    this.#abort.abort(new Error('this peer is stopping'))
+    await this.#host.stop()
+  }
+
+  warn(message: string): void {
+    this.#emit('warning', { message })
+  }
+
+  #emit<K extends keyof SwarmEvents>(type: K, detail: SwarmEvents[K]['detail']): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+
+  /** Only who is named by a connected peer is dialled: addresses of anybody else may be invented, and cost dials. */
+  #offer(peer: PeerId): void {
+    const record = this.#records.get(peer)
+    if (record !== undefined) this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
+  }
+
+  #onConnect(peer: PeerId): void {
+    if (this.#exchange === undefined || this.#alive === undefined) return
+    this.#alive.connected(peer)
+    this.#exchange.connected(peer)
+    if (this.#host.connectedPeers.size === 1) void this.#dht.provideAgain()
+  }
+
+  /** Until a peer's record lives, which it does soon after it is connected. */
+  async #untilLive(peer: PeerId, signal: AbortSignal): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (signal.aborted || this.#records.get(peer) !== undefined) resolve()
+    }
+    this.addEventListener('record', look)
+    signal.addEventListener('abort', look)
+    try {
+      look()
+      await promise
+    } finally {
+      this.removeEventListener('record', look)
+      signal.removeEventListener('abort', look)
+    }
+    return this.#records.get(peer) !== undefined
+  }
+}
