@@ -24,7 +24,6 @@ const longFiles: Exceptions = {
   'src/session/session.ts': [1050, 'one decider of a session; recovery and cuts are not yet files of their own'],
   'src/stage/seat.ts': [790, 'one decider of a seat; inlet and outlet are not yet files of their own'],
   'src/stage/stage.ts': [560, 'one decider of a stage'],
-  'src/swarm/host.ts': [720, 'one libp2p node: its connections, streams and what it counts'],
   'src/swarm/records.ts': [500, 'one decider of records: who is known, what is told to whom'],
   'sim/brain.ts': [1190, 'a simulated peer does the effects of every decider'],
   'sim/live.ts': [550, 'one run: setup, course, figures'],

@@ -2,61 +2,26 @@
  * One libp2p host: TCP, Noise with the swarm's secret as prologue, Yamux, identify, ping and our own Kademlia.
  * It is how this peer reaches others (`Links`); what is said is up to the protocols.
  */
-import { type Identify, identify } from '@libp2p/identify'
-import type {
-  AbortOptions,
-  ComponentLogger,
-  Connection,
-  Libp2p,
-  PeerId as Libp2pPeerId,
-  Stream
-} from '@libp2p/interface'
-import { type KadDHT, kadDHT, passthroughMapper, type SelectFn, type ValidateFn } from '@libp2p/kad-dht'
+import type { Connection, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface'
+import type { KadDHT, SelectFn, ValidateFn } from '@libp2p/kad-dht'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { type Ping, ping } from '@libp2p/ping'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
-import { endAll } from '../base/ends.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
 import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
-import { reasonOf } from '../base/reason.ts'
-import { ListenError, type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
+import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
-import {
-  channelsOutMax,
-  connectionsMax,
-  connectionsPerPeerMax,
-  dhtAlpha,
-  dhtBucketSize,
-  dhtDialMaxMs,
-  dhtDialMinMs,
-  dhtDisjointPaths,
-  dhtQuerySelfMs,
-  dialTimeoutMs,
-  duplicateGraceMs,
-  frameBytesDefaultMax,
-  handshakeMs,
-  providerRepublishMs,
-  providerSweepMs,
-  providerTtlMs,
-  rememberedMs,
-  silentDialMs,
-  streamWindowBytesMax
-} from './limits.ts'
-import type { DhtStore } from './dht-store.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
-import { Doorway } from './doorway.ts'
+import type { DhtStore } from './dht-store.ts'
+import { Duplicates } from './duplicates.ts'
 import type { Identity } from './identity.ts'
+import { channelsOutMax, connectionsPerPeerMax, frameBytesDefaultMax, silentDialMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
-import { type HandshakeFailure, swarmNoise } from './noise.ts'
-import { boundPeerStore } from './peer-store.ts'
-import { LanTcp } from './tcp-transport.ts'
+import { createNode, type HostDatastore, type Node, startNode, stopNode } from './node.ts'
+import type { HandshakeFailure } from './noise.ts'
+import type { LanTcp } from './tcp-transport.ts'
+import { socketOf, Traffic } from './traffic.ts'
 import { UnfinishedFrames } from './unfinished.ts'
-import { steadyYamux } from './yamux.ts'
-
-/** A libp2p datastore that has been opened; the host does not close it. */
-export type HostDatastore = NonNullable<NonNullable<Parameters<typeof createLibp2p>[0]>['datastore']>
 
 export interface HostInit {
   readonly identity: Identity
@@ -95,97 +60,10 @@ interface Handled {
   readonly onFull: ((channel: Channel) => void) | undefined
 }
 
-/** One connected peer, counted as it is asked for: nothing is done per frame. */
-class Traffic implements LinkTraffic {
-  readonly peer: PeerId
-  /** Channels on which something depends, open or being opened, and watches. */
-  channels = 0
-  readonly #connections = new Set<Connection>()
-  /** Of connections that are closed. */
-  #closedIn = 0
-  #closedOut = 0
-
-  constructor(peer: PeerId) {
-    this.peer = peer
-  }
-
-  get watched(): boolean {
-    return this.channels > 0
-  }
-
-  get bytesIn(): number {
-    let bytes = this.#closedIn
-    for (const connection of this.#connections) bytes += socketOf(connection)?.bytesRead ?? 0
-    return bytes
-  }
-
-  get bytesOut(): number {
-    let bytes = this.#closedOut
-    for (const connection of this.#connections) bytes += socketOf(connection)?.bytesWritten ?? 0
-    return bytes
-  }
-
-  opened(connection: Connection): void {
-    this.#connections.add(connection)
-  }
-
-  closed(connection: Connection): void {
-    if (!this.#connections.delete(connection)) return
-    this.#closedIn += socketOf(connection)?.bytesRead ?? 0
-    this.#closedOut += socketOf(connection)?.bytesWritten ?? 0
-  }
-}
-
-/**
- * The TCP socket below a connection. libp2p does not show it, but its own counters are the only ones that grow while a
- * large frame arrives, and cost nothing.
- */
-function socketOf(connection: Connection): { readonly bytesRead: number; readonly bytesWritten: number } | undefined {
-  return (connection as { maConn?: { socket?: { bytesRead: number; bytesWritten: number } } }).maConn?.socket
-}
-
-/** libp2p logs through `debug` to stderr only when asked; ours is silent and costs nothing. */
-const silent: ComponentLogger = (() => {
-  const log = Object.assign(() => {}, {
-    enabled: false,
-    trace: Object.assign(() => {}, { enabled: false }),
-    error: () => {},
-    newScope: () => log
-  })
-  return { forComponent: () => log } as unknown as ComponentLogger
-})()
-
-/** Kademlia over a store of its own, where there is one, and with a peer store that knows no absence. */
-function withDhtStore(store: DhtStore | undefined, init: KadDHTInit): (components: KadDHTComponents) => KadDHT {
-  return components => {
-    const { peerStore } = components
-    const forgiving = new Proxy(peerStore, {
-      get(target, name) {
-        if (name === 'get') {
-          // One provider whose addresses are forgotten would fail the answer about all of a shard.
-          return async (id: Libp2pPeerId, options?: AbortOptions) =>
-            (await target.has(id, options))
-              ? target.get(id, options)
-              : { id, addresses: [], protocols: [], tags: new Map() }
-        }
-        const value = Reflect.get(target, name)
-        return typeof value === 'function' ? value.bind(target) : value
-      }
-    })
-    const own: Partial<Record<PropertyKey, unknown>> = { peerStore: forgiving, datastore: store }
-    // libp2p's components are a proxy themselves and cannot be copied.
-    return kadDHT(init)(new Proxy(components, { get: (target, name) => own[name] ?? Reflect.get(target, name) }))
-  }
-}
-
-type KadDHTInit = NonNullable<Parameters<typeof kadDHT>[0]>
-type KadDHTComponents = Parameters<ReturnType<typeof kadDHT>>[0]
-type Services = { identify: Identify; ping: Ping; dht: KadDHT }
-
 export class Host implements Links {
   readonly self: PeerId
   readonly #init: HostInit
-  readonly #node: Libp2p<Services>
+  readonly #node: Node
   readonly #sockets: LanTcp
   /** Protocols that are spoken here, by name. */
   readonly #handled = new Map<string, Handled>()
@@ -199,101 +77,50 @@ export class Host implements Links {
   readonly #traffic = new Map<PeerId, Traffic>()
   /** How peers that are not connected any more were lost, where that was not a plain close. */
   readonly #losses = new Map<PeerId, LossReason>()
-  /** Where the other end of a connection says that it listens. */
-  readonly #listening = new WeakMap<Connection, ReadonlySet<string>>()
   /** Peers that are being dialled, other than by queries of the DHT. */
   readonly #meant: Set<string>
-  /** Peers with several connections that are being looked after. */
-  readonly #duplicates = new Set<string>()
+  readonly #duplicates: Duplicates
   #stopped = false
 
-  private constructor(init: HostInit, node: Libp2p<Services>, sockets: LanTcp, meant: Set<string>) {
+  private constructor(init: HostInit, node: Node, sockets: LanTcp, meant: Set<string>) {
     this.#meant = meant
     this.self = init.identity.id
     this.#init = init
     this.#node = node
     this.#sockets = sockets
+    this.#duplicates = new Duplicates({
+      self: this.self,
+      connectionsOf: peer => node.getConnections(peer),
+      isOurs: protocol => this.#handledIds.has(protocol),
+      onReplaced: peer => init.onReplaced?.(peer)
+    })
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
-    node.addEventListener('peer:identify', ({ detail }) => this.#identified(detail.connection, detail.listenAddrs))
+    node.addEventListener('peer:identify', ({ detail }) =>
+      this.#duplicates.identified(detail.connection, detail.listenAddrs)
+    )
   }
 
   /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
   static async start(init: HostInit): Promise<Host> {
-    const listen = init.listen.map(parseListenAddress)
-    const sockets = new LanTcp(new Doorway())
-    const dht = withDhtStore(init.dhtStore, {
-      protocol: '/skein/kad/1.0.0',
-      // Both default to what suits the public internet: clients only, private addresses removed.
-      clientMode: false,
-      peerInfoMapper: passthroughMapper,
-      allowQueryWithZeroPeers: true,
-      kBucketSize: dhtBucketSize,
-      alpha: dhtAlpha,
-      disjointPaths: dhtDisjointPaths,
-      initialQuerySelfInterval: 500,
-      querySelfInterval: dhtQuerySelfMs,
-      networkDialTimeout: { minTimeout: dhtDialMinMs, maxTimeout: dhtDialMaxMs },
-      // `providers.provideValidity` is ignored by kad-dht 16.4; these, in ms, are what counts.
-      reprovide: { validity: providerTtlMs, interval: providerSweepMs, threshold: providerRepublishMs },
-      validators: { skein: (key, value, options) => init.validate?.(key, value, options) },
-      selectors: { skein: (key, values) => init.select?.(key, values) ?? 0 }
-    })
     const meant = new Set<string>()
-    const node = await createLibp2p<Services>({
-      start: false,
-      privateKey: init.identity.privateKey,
-      ...(process.env.DEBUG === undefined ? { logger: silent } : {}),
-      nodeInfo: { name: 'skein', userAgent: init.agent },
-      addresses: {
-        listen: listen.map(address => address.toString()),
-        // Left to itself libp2p announces no address of the public ranges that nobody has dialled back: no IPv6 LAN has others.
-        announceFilter: verified => {
-          const own = sockets.addresses.map(address => address.encapsulate(`/p2p/${init.identity.id}`))
-          return [...new Map([...own, ...verified].map(address => [address.toString(), address])).values()]
-        }
-      },
-      connectionGater: {
-        // Whom nobody here means to dial, a query of the DHT does.
-        denyDialPeer: peer => !meant.has(peer.toString()) && init.queriesMayDial?.() === false
-      },
-      transports: [sockets.transport],
-      connectionEncrypters: [swarmNoise(init.secret, how => init.onHandshakeFailed?.(how))],
-      streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
-      ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
-      peerStore: { maxAddressAge: rememberedMs, maxPeerAge: rememberedMs },
-      connectionManager: {
-        maxConnections: connectionsMax,
-        // The doorway bounds both, by address; libp2p refuses the newest, whoever it is.
-        inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
-        maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
-        inboundUpgradeTimeout: handshakeMs,
-        dialTimeout: dialTimeoutMs,
-        addressDialTimeout: dialTimeoutMs,
-        // The dialer knows which addresses are near; libp2p's own order puts public ones first.
-        // Of those that libp2p's own dials find in its peer store, what the peer certified comes first.
-        addressSorter: (a, b) => (a.isCertified === b.isCertified ? 0 : a.isCertified ? -1 : 1),
-        reconnectRetries: 0
-      },
-      // Its pings open a stream each and abort a healthy connection when one is slower than their interval;
-      // the beats of /skein/alive do this work on a stream that is open anyway.
-      connectionMonitor: { enabled: false },
-      services: {
-        identify: identify({ protocolPrefix: 'skein' }),
-        ping: ping({ protocolPrefix: 'skein' }),
-        // Only what compares a swarm with one that has none goes without it, and asks nothing of it.
-        ...((init.dht === false ? {} : { dht }) as { dht: typeof dht })
-      }
+    const { node, sockets, listen } = await createNode({
+      identity: init.identity,
+      secret: init.secret,
+      listen: init.listen,
+      agent: init.agent,
+      datastore: init.datastore,
+      dhtStore: init.dhtStore,
+      // Only what compares a swarm with one that has none goes without it, and asks nothing of it.
+      dht: init.dht !== false,
+      // Whom nobody here means to dial, a query of the DHT does.
+      mayDial: peer => meant.has(peer) || init.queriesMayDial?.() !== false,
+      validate: init.validate,
+      select: init.select,
+      onHandshakeFailed: how => init.onHandshakeFailed?.(how)
     })
     const host = new Host(init, node, sockets, meant)
-    await boundPeerStore(node.peerStore, id => id.equals(node.peerId) || node.getConnections(id).length > 0)
-    try {
-      await node.start()
-    } catch (error) {
-      // Why it did not start is what counts.
-      await endAll([() => stopNode(node)]).catch(() => {})
-      throw listenError(listen, error)
-    }
+    await startNode(node, listen)
     return host
   }
 
@@ -306,7 +133,7 @@ export class Host implements Links {
     return this.#node.services.dht
   }
 
-  get node(): Libp2p<Services> {
+  get node(): Node {
     return this.#node
   }
 
@@ -389,14 +216,14 @@ export class Host implements Links {
     for (;;) {
       let connection: Connection | undefined
       try {
-        connection = this.#preferred(this.#node.getConnections(id)) ?? (await this.#reach(id, peer, signal))
+        connection = this.#duplicates.preferred(this.#node.getConnections(id)) ?? (await this.#reach(id, peer, signal))
         tried.add(connection)
         const stream = await connection.newStream(protocolIds(protocol), { signal, maxOutboundStreams: channelsOutMax })
         return this.#channel(stream, peer, protocol, frameBytesMax)
       } catch (error) {
         signal.throwIfAborted()
         // One of two connections may have been closed under us as a duplicate: the other one counts.
-        const other = this.#preferred(this.#node.getConnections(id))
+        const other = this.#duplicates.preferred(this.#node.getConnections(id))
         if (connection?.status !== 'open' && other !== undefined && !tried.has(other)) continue
         const message = `${peer} cannot be reached for ${protocol.name}: ${(error as Error).message}`
         throw new PeerLostError(peer, message, this.#losses.get(peer))
@@ -469,6 +296,7 @@ export class Host implements Links {
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
+    this.#duplicates.stop()
     for (const channel of [...this.#channels]) {
       channel.abort(new PeerLostError(channel.remote, 'this peer is stopping'))
     }
@@ -572,7 +400,7 @@ export class Host implements Links {
       this.#init.onConnect?.(peer)
     }
     if (this.#node.getConnections(connection.remotePeer).length > 1) {
-      this.#watchDuplicates(connection.remotePeer)
+      this.#duplicates.watch(connection.remotePeer)
     }
   }
 
@@ -585,66 +413,6 @@ export class Host implements Links {
     for (const name of this.#handled.keys()) this.#inbound.delete(`${peer} ${name}`)
     this.#init.onDisconnect?.(peer)
   }
-
-  /**
-   * A process that listens elsewhere than the one on an older connection to this peer has taken its place, or has its identity
-   * as well. The newest counts; and who is pushed out comes back and hears of the other one.
-   */
-  #identified(connection: Connection, listen: readonly Multiaddr[]): void {
-    const texts = new Set(listen.map(address => address.toString()))
-    this.#listening.set(connection, texts)
-    if (texts.size === 0) return
-    let replaced = false
-    for (const other of this.#node.getConnections(connection.remotePeer)) {
-      const others = this.#listening.get(other)
-      if (other === connection || others === undefined || others.size === 0) continue
-      if (other.timeline.open > connection.timeline.open || [...others].some(text => texts.has(text))) continue
-      other.abort(new Error('another process answers under this identity'))
-      replaced = true
-    }
-    if (replaced) this.#init.onReplaced?.(connection.remotePeer.toString() as PeerId)
-  }
-
-  /**
-   * Both ends dialled at once. New channels go where channels of ours are already, else to a connection that the
-   * smaller id dialled, the oldest of them, so that both ends choose alike without a word.
-   */
-  #preferred(connections: readonly Connection[]): Connection | undefined {
-    const rank = (connection: Connection): number =>
-      2 * this.#carries(connection) +
-      ((connection.direction === 'outbound') === this.self < connection.remotePeer.toString() ? 1 : 0)
-    return connections
-      .filter(({ status }) => status === 'open')
-      .toSorted((a, b) => rank(b) - rank(a) || a.timeline.open - b.timeline.open)[0]
-  }
-
-  /** Channels of protocols that are handled here, on one connection. */
-  #carries(connection: Connection): number {
-    return connection.streams.filter(({ protocol }) => this.#handledIds.has(protocol)).length
-  }
-
-  /** Only the smaller id closes, and only what carries no channel of ours: the other end would lose frames. */
-  #closeDuplicates(peer: Libp2pPeerId): void {
-    this.#duplicates.delete(peer.toString())
-    const connections = this.#node.getConnections(peer)
-    if (this.#stopped || connections.length < 2) return
-    if (this.self < peer.toString()) {
-      const preferred = this.#preferred(connections)
-      for (const connection of connections) {
-        if (connection === preferred || this.#carries(connection) > 0) continue
-        void connection.close().catch(() => connection.abort(new Error('a duplicate')))
-      }
-    }
-    this.#watchDuplicates(peer)
-  }
-
-  /** Looks again until one connection is left. */
-  #watchDuplicates(peer: Libp2pPeerId): void {
-    const key = peer.toString()
-    if (this.#duplicates.has(key)) return
-    this.#duplicates.add(key)
-    setTimeout(() => this.#closeDuplicates(peer), duplicateGraceMs).unref()
-  }
 }
 
 /** Of an error and of all that it is made of. */
@@ -654,52 +422,10 @@ function messagesOf(error: unknown): string[] {
   return [error.message, ...inner.flatMap(messagesOf)]
 }
 
-/**
- * Stops a node, and what it would do afterwards: a second after its last listener closed it writes its own addresses
- * into the peer store, and keeps the process alive until then.
- */
-async function stopNode(node: Libp2p<Services>): Promise<void> {
-  await node.stop()
-  type Debounced = { stop?: () => void }
-  const { components } = node as { components?: { addressManager?: { _updatePeerStoreAddresses?: Debounced } } }
-  components?.addressManager?._updatePeerStoreAddresses?.stop?.()
-}
-
 function peerIdFromText(peer: PeerId): Libp2pPeerId {
   try {
     return peerIdFromString(peer)
   } catch {
     throw new PeerLostError(peer, `${peer} is no peer id`)
   }
-}
-
-/** A multiaddr to listen on: an IP address and a TCP port, nothing after it. */
-function parseListenAddress(text: string): Multiaddr {
-  let address: Multiaddr
-  try {
-    address = multiaddr(text)
-  } catch {
-    throw new ListenError(`${text} is no multiaddr to listen on: use a form like /ip4/0.0.0.0/tcp/4001`)
-  }
-  const names = address.getComponents().map(({ name }) => name)
-  if (!(names.length === 2 && (names[0] === 'ip4' || names[0] === 'ip6') && names[1] === 'tcp')) {
-    throw new ListenError(`${text} cannot be listened on: only /ip4/…/tcp/… and /ip6/…/tcp/… can`)
-  }
-  return address
-}
-
-function listenError(listen: readonly Multiaddr[], error: unknown): Error {
-  const message = error instanceof Error ? error.message : String(error)
-  const address = listen.find(candidate => message.includes(candidate.toString())) ?? listen[0]
-  if (address === undefined) return error instanceof Error ? error : new Error(message)
-  const code = /E[A-Z]{4,}/.exec(message)?.[0]
-  const why =
-    code === 'EADDRINUSE'
-      ? 'the port is in use'
-      : code === 'EADDRNOTAVAIL'
-        ? 'this machine does not have that address'
-        : code === 'EACCES'
-          ? 'this user may not use that port'
-          : reasonOf(error)
-  return new ListenError(`${address} cannot be listened on: ${why}`)
 }
