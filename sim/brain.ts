@@ -33,13 +33,13 @@ import {
   viewOf,
   withObtainable
 } from '../src/route/view.ts'
-import type { SessionOutput } from '../src/session/event.ts'
+import type { SessionReport } from '../src/session/event.ts'
 import { LeftOut } from '../src/session/left-out.ts'
 import { shareMemory } from '../src/serving/shape.ts'
 import { sourcesOf } from '../src/serving/sources.ts'
-import { decodeFrame } from '../src/stage/codec.ts'
+import { decodeFrame, encodeFrame, readFrame } from '../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../src/stage/event.ts'
-import { type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
+import { framedBytes, type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
 import { judgeProbe, probeFrames } from '../src/stage/probe.ts'
 import { Stages } from '../src/stage/stage.ts'
 import { isGenuine } from '../src/stage/terms.ts'
@@ -57,9 +57,6 @@ import { SupplyRun } from './supply-run.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 import type { Disk, Weights, WeightsFile } from './weights.ts'
 import type { Channel } from './wire.ts'
-
-/** First byte of a frame that is a Refuse: field 5, length-delimited. */
-const refuseTag = 0x2a
 
 export const recordsProtocol = '/skein/records'
 export const aliveProtocol = '/skein/alive'
@@ -114,7 +111,7 @@ export interface BrainHost {
   readonly isHung: () => boolean
   readonly moved: (what: string, range: Range) => void
   readonly refused: (reason: RefuseReason, message: string) => void
-  readonly told: (run: SessionRun, output: SessionOutput) => void
+  readonly told: (run: SessionRun, output: SessionReport) => void
   readonly accused: (by: 'stage' | 'session' | 'records' | 'shard', peer: PeerId, kind: string, message: string) => void
 }
 
@@ -783,7 +780,9 @@ export class Brain {
           // While it did nothing its stage has ended this stream: what came on it says nothing any more.
           if (this.#channels.get(link) !== channel) return
           if (!this.#opened.has(link)) this.#noteOpen(link, bytes)
-          this.#feed({ kind: 'frame', link, bytes })
+          const read = readFrame(bytes)
+          if (read?.kind === 'frame') this.#feed({ ...read, link, bytes: framedBytes(bytes.length) })
+          else if (read !== undefined) this.#feed({ ...read, link })
         })
       },
       onClose: (message, reason) =>
@@ -852,8 +851,12 @@ export class Brain {
       case 'send': {
         const channel = this.#channels.get(effect.link)
         if (channel === undefined) promises.broken('ghost', `${name} sends on link ${effect.link}, which is gone`)
-        if (effect.bytes[0] === refuseTag) this.#noteRefusal(effect.bytes)
-        const bytes = this.#host.lie() === 'garble' ? garbled(effect.bytes) : effect.bytes
+        const { frame } = effect
+        // A stage refuses, or passes a refusal on.
+        if (frame.kind === 'refuse') this.#host.refused(frame.reason, frame.message)
+        const encoded = encodeFrame(frame)
+        this.#stages.sent(effect.link, framedBytes(encoded.length))
+        const bytes = this.#host.lie() === 'garble' ? garbled(encoded) : encoded
         channel.send(bytes, this.#host.wireBytes(bytes))
         break
       }
@@ -896,12 +899,6 @@ export class Brain {
       default:
         throw new Error(`the simulator does not know what a stage means by ${(effect as { kind: string }).kind}`)
     }
-  }
-
-  /** A stage refuses, or passes a refusal on. */
-  #noteRefusal(bytes: Uint8Array): void {
-    const frame = decodeFrame(bytes)
-    if (frame?.kind === 'refuse') this.#host.refused(frame.reason, frame.message)
   }
 
   #connect(link: LinkId, peer: PeerId): void {

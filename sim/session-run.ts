@@ -11,10 +11,11 @@ import type { RouteAnswer } from '../src/route/asking.ts'
 import { ClassPin } from '../src/route/class-pin.ts'
 import type { Hop } from '../src/route/view.ts'
 import { type Avoidance, avoiding, avoidingBeside } from '../src/session/avoid.ts'
-import type { SessionEffect, SessionEvent, SessionOutput } from '../src/session/event.ts'
+import type { SessionEffect, SessionEvent, SessionReport } from '../src/session/event.ts'
 import type { Speed } from '../src/session/patience.ts'
 import { Session } from '../src/session/session.ts'
-import { stageProtocol } from '../src/stage/frame.ts'
+import { encodeFrame, readFrame } from '../src/stage/codec.ts'
+import { type Frame, framedBytes, stageProtocol } from '../src/stage/frame.ts'
 import type { StageEvent } from '../src/stage/event.ts'
 import { stopAt } from '../src/session/stop.ts'
 import type { Channel } from './wire.ts'
@@ -55,7 +56,7 @@ export interface SessionHost {
   readonly leaving: (route: readonly Hop[]) => ReadonlySet<PeerId>
   readonly inflight: (hops: readonly Hop[], by: 1 | -1, tokensMax: number) => void
   readonly noRoute: (excluded: ReadonlySet<PeerId>) => Error
-  readonly output: (run: SessionRun, output: SessionOutput) => void
+  readonly output: (run: SessionRun, output: SessionReport) => void
   readonly violation: (peer: PeerId, kind: string, message: string) => void
   /** A peer broke the protocol, and the session does not charge it. */
   readonly uncharged: (peer: PeerId, message: string) => void
@@ -97,6 +98,7 @@ export class SessionRun {
   #question: Question | undefined
   #hops: readonly Hop[] = []
   #ended = false
+  #bytesSent = 0
   /** The route that it uses now, detours included. */
   route: readonly Hop[] = []
   /** When it last began on a route, or had a token, by its peer's clock. */
@@ -194,13 +196,14 @@ export class SessionRun {
   #do(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'send':
-        this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
+        this.#send(effect.epoch, effect.frame)
         break
       case 'output':
         if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#host.mute(effect.output.peer)
         if (effect.output.kind === 'token') this.sinceMs = this.#host.nowMs()
         if (effect.output.kind === 'end') this.#end()
-        this.#host.output(this, effect.output)
+        if (effect.output.kind === 'end') this.#host.output(this, { ...effect.output, bytesSent: this.#bytesSent })
+        else this.#host.output(this, effect.output)
         break
       case 'route':
         this.#askRoute(avoiding(effect, this.#host.suspects()))
@@ -243,6 +246,12 @@ export class SessionRun {
     }
   }
 
+  #send(epoch: number, frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#bytesSent += framedBytes(bytes.length)
+    this.#heads.get(epoch)?.channel?.send(bytes)
+  }
+
   #askRoute(avoidance: Avoidance): void {
     this.#host.inflight(this.#hops, -1, this.#tokensMax)
     this.#hops = []
@@ -271,7 +280,10 @@ export class SessionRun {
       head.channel = channel
       this.feed({ kind: 'connected', epoch })
       channel.handlers = {
-        onFrame: bytes => this.feed({ kind: 'frame', epoch, bytes }),
+        onFrame: bytes => {
+          const read = readFrame(bytes)
+          if (read !== undefined) this.feed({ ...read, epoch })
+        },
         onClose: (why, reason) =>
           this.feed({ kind: 'head-lost', epoch, message: why ?? 'it closed the stream', reason })
       }

@@ -12,7 +12,7 @@ import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
 import { type Hop, type ModelShape, type PeerView, withObtainable } from '../src/route/view.ts'
-import type { SessionOutput } from '../src/session/event.ts'
+import type { SessionReport } from '../src/session/event.ts'
 import { Agenda } from './agenda.ts'
 import { aliveProtocol, recordsProtocol } from './brain.ts'
 import { drawModelId, drawPeerId, drawSessionId } from './cast.ts'
@@ -55,7 +55,7 @@ export type WorldCourse =
       readonly answerTokens: number
       readonly sampling: Sampling
     }
-  | { readonly kind: 'output'; readonly atMs: number; readonly number: number; readonly output: SessionOutput }
+  | { readonly kind: 'output'; readonly atMs: number; readonly number: number; readonly output: SessionReport }
   | {
       readonly kind: 'fault'
       readonly atMs: number
@@ -663,7 +663,7 @@ export class World {
     return run
   }
 
-  #onOutput(driver: SimPeer, run: SessionRun, output: SessionOutput): void {
+  #onOutput(driver: SimPeer, run: SessionRun, output: SessionReport): void {
     const { session } = run.ask
     const number = this.#open.get(session)?.number ?? this.#sessions
     this.#onCourse?.({ kind: 'output', atMs: this.nowMs, number, output })

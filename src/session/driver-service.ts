@@ -6,7 +6,8 @@ import { drawSessionId } from '../base/rng.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError, lossReason } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
-import { stageProtocol } from '../stage/frame.ts'
+import { encodeFrame, readFrame } from '../stage/codec.ts'
+import { type Frame, framedBytes, stageProtocol } from '../stage/frame.ts'
 import { stageOpenMs } from '../stage/limits.ts'
 import type { Drive } from '../stage/service.ts'
 import type { Channel } from '../swarm/links.ts'
@@ -47,6 +48,7 @@ export class Driver {
   #outputs: Timed[] = []
   #wake: (() => void) | undefined
   #ended = false
+  #bytesSent = 0
   readonly #waitMs: number | undefined
   readonly #tokensMax: number
   /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
@@ -153,11 +155,14 @@ export class Driver {
   #do(effect: SessionEffect): void {
     switch (effect.kind) {
       case 'send':
-        this.#heads.get(effect.epoch)?.channel?.send(effect.bytes)
+        this.#send(effect.epoch, effect.frame)
         break
-      case 'output':
-        this.#outputs.push({ ...effect.output, atMs: this.#clock.nowMs() })
-        if (effect.output.kind === 'end') this.#ended = true
+      case 'output': {
+        const atMs = this.#clock.nowMs()
+        if (effect.output.kind === 'end') {
+          this.#outputs.push({ ...effect.output, bytesSent: this.#bytesSent, atMs })
+          this.#ended = true
+        } else this.#outputs.push({ ...effect.output, atMs })
         if (effect.output.kind === 'lost' && effect.output.reason === 'mute') this.#parts.onMute?.(effect.output.peer)
         if (effect.output.kind === 'token') {
           this.#parts.onToken?.(this.#session.route)
@@ -166,6 +171,7 @@ export class Driver {
         }
         this.#wake?.()
         break
+      }
       case 'route':
         void this.#route(avoiding(effect, this.#suspects()))
         break
@@ -197,6 +203,12 @@ export class Driver {
         this.#parts.onViolation?.(effect.remote, effect.violation, effect.message)
         break
     }
+  }
+
+  #send(epoch: number, frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#bytesSent += framedBytes(bytes.length)
+    this.#heads.get(epoch)?.channel?.send(bytes)
   }
 
   #suspects(): ReadonlySet<PeerId> {
@@ -250,7 +262,10 @@ export class Driver {
     head.channel = channel
     this.#feed({ kind: 'connected', epoch })
     channel.receive({
-      onFrame: bytes => this.#feed({ kind: 'frame', epoch, bytes }),
+      onFrame: bytes => {
+        const read = readFrame(bytes)
+        if (read !== undefined) this.#feed({ ...read, epoch })
+      },
       onClose: error =>
         this.#feed({
           kind: 'head-lost',

@@ -3,7 +3,7 @@ import type { PeerId } from '../base/ids.ts'
 import type { LossReason } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
-import type { HopStats, RefuseFrame } from '../stage/frame.ts'
+import type { Frame, HopStats, RefuseFrame } from '../stage/frame.ts'
 
 export type SessionEvent =
   | { readonly kind: 'start' }
@@ -13,8 +13,9 @@ export type SessionEvent =
   /** The stream to the head is open, or it could not be opened, or it broke. */
   | { readonly kind: 'connected'; readonly epoch: number }
   | { readonly kind: 'head-lost'; readonly epoch: number; readonly message: string; readonly reason?: LossReason }
-  /** A frame from the head. */
-  | { readonly kind: 'frame'; readonly epoch: number; readonly bytes: Uint8Array }
+  /** A frame from the head, or bytes that are none, and why. */
+  | { readonly kind: 'frame'; readonly epoch: number; readonly frame: Frame }
+  | { readonly kind: 'malformed'; readonly epoch: number; readonly message: string }
   /** From the tail. */
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
@@ -88,9 +89,12 @@ export type SessionOutput =
       readonly exact: boolean
       /** What the hops of the last route did; those that could not say are missing. */
       readonly hops: readonly HopStats[]
-      /** Bytes of frames that the driver sent, of all epochs. */
-      readonly bytesSent: number
     }
+
+/** The same from whoever runs a session: bytes of the frames that it sent, of all epochs, with their length prefixes. */
+export type SessionReport =
+  | Exclude<SessionOutput, { kind: 'end' }>
+  | (Extract<SessionOutput, { kind: 'end' }> & { readonly bytesSent: number })
 
 export type SessionEffect =
   /**
@@ -112,7 +116,7 @@ export type SessionEffect =
   | { readonly kind: 'admit'; readonly epoch: number; readonly tail: PeerId }
   /** Opens the stream to the head of this epoch's route. */
   | { readonly kind: 'connect'; readonly epoch: number; readonly peer: PeerId }
-  | { readonly kind: 'send'; readonly epoch: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'send'; readonly epoch: number; readonly frame: Frame }
   /** Closes the stream to the head. */
   | { readonly kind: 'hang-up'; readonly epoch: number }
   | { readonly kind: 'output'; readonly output: SessionOutput }

@@ -8,7 +8,7 @@ import type { Hop } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
-import type { SessionOutput, Stop } from './event.ts'
+import type { SessionReport, Stop } from './event.ts'
 import type { Speed } from './patience.ts'
 
 /** Text to ids and back, as a session needs it. None of it is done in this thread. */
@@ -132,7 +132,7 @@ export interface SessionKeeper {
 
 /** A session's output with the time at which it happened: later stages of the pipe may be slow. */
 export type Timed = (
-  | SessionOutput
+  | SessionReport
   | { readonly kind: 'warning'; readonly message: string }
   /** The last token has come. */
   | { readonly kind: 'stopped'; readonly stop: Stop }

@@ -198,6 +198,22 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
   return undefined
 }
 
+/** What bytes from a stream are to a decider: a frame, or none and why. */
+export type ReadFrame =
+  | { readonly kind: 'frame'; readonly frame: Frame }
+  | { readonly kind: 'malformed'; readonly message: string }
+
+/** {@link decodeFrame} for whoever tells a decider: it does not throw. Undefined for a kind of frame that is not known here. */
+export function readFrame(bytes: Uint8Array): ReadFrame | undefined {
+  try {
+    const frame = decodeFrame(bytes)
+    return frame === undefined ? undefined : { kind: 'frame', frame }
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    return { kind: 'malformed', message: error.message }
+  }
+}
+
 function isAmount(value: number): boolean {
   return Number.isFinite(value) && value >= 0
 }

@@ -3,7 +3,7 @@ import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Sampling, Step } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import type { RefuseFrame, TokenFrame } from './frame.ts'
+import type { Frame, RefuseFrame, TokenFrame } from './frame.ts'
 
 /** What a stage must know of its model to check what peers send. */
 export interface StageFacts extends Range {
@@ -33,7 +33,9 @@ export type StageEvent =
   /** `isFull`: its peer has as many streams here as it may. */
   | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId; readonly isFull?: boolean }
   | { readonly kind: 'connected'; readonly link: LinkId }
-  | { readonly kind: 'frame'; readonly link: LinkId; readonly bytes: Uint8Array }
+  /** A frame came, of so many bytes with its length prefix; or bytes that are none, and why. */
+  | { readonly kind: 'frame'; readonly link: LinkId; readonly frame: Frame; readonly bytes: number }
+  | { readonly kind: 'malformed'; readonly link: LinkId; readonly message: string }
   /** The stream ended or could not be opened. */
   | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string; readonly reason?: LossReason }
   /** The engine holds a cache of `length` tokens for the session. */
@@ -76,7 +78,8 @@ export type ViolationKind =
 export type StageEffect =
   /** Opens a stream and then reports `connected` or `closed`. */
   | { readonly kind: 'connect'; readonly link: LinkId; readonly peer: PeerId }
-  | { readonly kind: 'send'; readonly link: LinkId; readonly bytes: Uint8Array }
+  /** How many bytes it took is reported by `Stages.sent`. */
+  | { readonly kind: 'send'; readonly link: LinkId; readonly frame: Frame }
   /** Sends what is queued and closes. No `closed` event is needed for it. */
   | { readonly kind: 'close'; readonly link: LinkId }
   /** Breaks the protocol's stream and counts it against the peer. */

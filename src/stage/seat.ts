@@ -5,50 +5,27 @@
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
-import { edgeSize } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
-import { attentionBlock } from '../model/limits.ts'
-import { askMinMs, outboxStepsMax, retainBlockTokens, stepBytesMax } from './limits.ts'
 import { checkPrepare, checkStep, checkTerms, type Fault } from './check.ts'
-import { encodeFrame } from './codec.ts'
-import { ReceiveCredit, SendCredit } from './credit.ts'
-import type { LinkId, SeatId, StageEffect, StageFacts } from './event.ts'
-import { Feed } from './feed.ts'
-import {
-  type AckFrame,
-  type AskFrame,
-  type Frame,
-  framedBytes,
-  type HopStats,
-  type PreparedFrame,
-  type PrepareFrame,
-  type RefuseFrame,
-  type RefuseReason,
-  type StandingFrame,
-  type StepFrame
+import type { SeatId, StageEffect, StageFacts } from './event.ts'
+import { Feeding } from './feeding.ts'
+import type {
+  AckFrame,
+  AskFrame,
+  Frame,
+  HopStats,
+  PreparedFrame,
+  PrepareFrame,
+  RefuseFrame,
+  RefuseReason,
+  StandingFrame,
+  StepFrame
 } from './frame.ts'
-import { RetainedStates } from './retain.ts'
+import { Inlet } from './inlet.ts'
+import type { Link } from './link.ts'
+import { Outlet } from './outlet.ts'
+import { Standing } from './standing.ts'
 import type { RouteHop, SignedTerms } from './terms.ts'
-
-/** One stream. */
-export interface Link {
-  readonly id: LinkId
-  readonly remote: PeerId
-  /**
-   * `new`: nothing said yet. `up`, `down`: to the previous and next hop. `feed`: to a stand-in that is being prepared.
-   * `driver`: from a tail to this driver. `lingering`: from a tail that is free to a driver that may not know why yet.
-   */
-  role: 'new' | 'up' | 'down' | 'feed' | 'driver' | 'lingering' | 'dead'
-  seat: Seat | undefined
-  /** Of `driver` links. */
-  session: SessionId | undefined
-  epoch: number
-  connected: boolean
-  /** It is one too many: no seat is given to it. */
-  readonly isFull: boolean
-  /** When it came, or began to linger. */
-  sinceMs: number
-}
 
 /** Where a seat's effects go. */
 export interface SeatHost {
@@ -66,22 +43,6 @@ export interface SeatHost {
   leave(seat: Seat): void
 }
 
-interface QueuedStep {
-  readonly frame: StepFrame
-  readonly arrivedMs: number
-}
-
-/** A computed step that waits for the next hop. */
-type Output =
-  | {
-      readonly kind: 'hidden'
-      readonly position: number
-      readonly tokens: number
-      readonly sample: boolean
-      readonly bytes: Uint8Array
-    }
-  | { readonly kind: 'token'; readonly position: number; readonly id: number }
-
 /**
  * Where a seat stands. `opening`: the engine is reserving the cache, or a step of the older epoch is still being
  * computed. `refused`: it has refused and waits for a newer epoch or Close. `closing`: the cache is being freed.
@@ -93,12 +54,11 @@ export class Seat {
   readonly stage: StageFacts
   /** Of the epoch that is open. */
   terms: SignedTerms
-  readonly isTail: boolean
-  /** What one step to the next hop may hold. */
-  readonly #stepTokens: number
   readonly #host: SeatHost
-  /** undefined at the tail, which sends tokens. */
-  #retained: RetainedStates | undefined
+  readonly #inlet = new Inlet()
+  readonly #outlet: Outlet
+  readonly #standing = new Standing()
+  readonly #feeding: Feeding
 
   phase: Phase = 'opening'
   hop = 0
@@ -114,31 +74,7 @@ export class Seat {
   /** Tokens in the cache that are valid. */
   length = 0
 
-  /** A stand-in that this stage feeds while the epoch goes on, and the stream to it. */
-  #feed: { readonly feed: Feed; readonly link: Link } | undefined
-  /** The highest epoch that it was told to feed for. */
-  #fedEpoch = 0
   #engine: 'opening' | 'open' | 'failed' = 'opening'
-  #running: QueuedStep | undefined
-  #queue: QueuedStep[] = []
-  #received = new ReceiveCredit()
-
-  #outbox: Output[] = []
-  #sent = new SendCredit()
-  /** Length of the next hop's cache when the epoch began; undefined until it has said so. */
-  #nextLength: number | undefined
-  /** True when both lengths are known and the next three fields are set. */
-  #aligned = false
-  /** The next hop already has the states below this position: they are not sent. */
-  #skipBelow = 0
-  /** Retained states [replayAt, replayEnd) are sent before the outbox. */
-  #replayAt = 0
-  #replayEnd = 0
-  /** End of the epoch's last computed step: a step that starts before it is a rollback, not a replay. */
-  #computedEnd = 0
-  /** End of the last step that arrived in this epoch. */
-  #arrivedEnd = 0
-  #askedMs = Number.NEGATIVE_INFINITY
 
   #freed = false
   /** The previous hop sent Close and waits for Closed. */
@@ -146,27 +82,23 @@ export class Seat {
   /** The driver has been told why this tail ends. */
   #farewell = false
   #hopsAfter: readonly HopStats[] = []
-  readonly #stats = {
-    steps: 0,
-    tokens: 0,
-    computeMs: 0,
-    queueMs: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    bytesBack: 0,
-    replayed: 0,
-    rows: 0,
-    gatherMs: 0
-  }
 
   constructor(id: SeatId, stage: StageFacts, terms: SignedTerms, host: SeatHost) {
     this.id = id
     this.stage = stage
     this.terms = terms
-    this.isTail = stage.end === stage.layers
-    this.#stepTokens = stepTokens(stage)
     this.#host = host
-    this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), terms.tokensMax)
+    const outlet = new Outlet(stage, terms.tokensMax)
+    this.#outlet = outlet
+    this.#feeding = new Feeding({
+      stepTokens: outlet.stepTokens,
+      connect: peer => host.connect(this, peer, 'feed'),
+      send: ({ id: link }, frame) => host.emit({ kind: 'send', link, frame }),
+      close: link => host.close(link),
+      retained: (position, end) => outlet.retained(position, end),
+      onReplayed: tokens => this.#standing.replayed(tokens),
+      prepared: (next, failure) => this.#prepared(next, failure)
+    })
   }
 
   get session(): SessionId {
@@ -194,13 +126,17 @@ export class Seat {
     return this.terms.tokensMax
   }
 
+  get isTail(): boolean {
+    return this.#outlet.isTail
+  }
+
   get queued(): number {
-    return this.#queue.length
+    return this.#inlet.queued
   }
 
   /** Bytes reserved for replay. */
   get retainedBytes(): number {
-    return this.isTail ? 0 : RetainedStates.bytes(rowBytes(this.stage), this.tokensMax)
+    return Outlet.retainedBytes(this.stage, this.tokensMax)
   }
 
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +144,7 @@ export class Seat {
   /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
   begin(terms: SignedTerms, hop: number, up: Link, nowMs: number): void {
     const { route, stretch } = terms
-    this.#dropFeed()
+    this.#feeding.drop()
     // The next hop prepares while this one does: one trip through the route before the first step, not two.
     const next = hop + 1 === route.length ? terms.driver : route[hop + 1]!.peer
     const down = stretch === undefined || hop + 1 < stretch.to ? this.#host.connect(this, next, 'down') : undefined
@@ -219,14 +155,8 @@ export class Seat {
     this.down = down
     this.activeMs = nowMs
     this.orphanedMs = undefined
-    this.#queue = []
-    this.#received = new ReceiveCredit()
-    this.#arrivedEnd = 0
-    this.#outbox = []
-    this.#sent = new SendCredit()
-    // After the tail there is no cache; with keep 0 whatever the next hop holds is void.
-    this.#nextLength = this.isTail || terms.keep === 0 ? 0 : undefined
-    this.#aligned = false
+    this.#inlet.begin()
+    this.#outlet.begin(terms.keep)
     if (this.#engine === 'open') this.#becomeOpen()
   }
 
@@ -255,64 +185,48 @@ export class Seat {
 
   /** The cache is there and nothing of an older epoch runs: steps may run. */
   #becomeOpen(): void {
-    if (this.#running !== undefined) return
+    if (this.#inlet.isRunning) return
     this.phase = 'open'
     const length = Math.min(this.length, this.terms.keep)
     this.length = length
-    this.#retained?.truncate(length)
-    this.#replayEnd = this.isTail ? 0 : length
-    this.#skipBelow = Number.POSITIVE_INFINITY
-    this.#computedEnd = 0
     if (this.terms.keep > 0) this.#sendUp({ kind: 'ack', epoch: this.epoch, length, steps: 0, tokens: 0 })
-    this.#align()
+    this.#outlet.open(length)
     this.#pump()
     this.#advance()
   }
 
-  /**
-   * Compares what this stage has sent with what the next hop has, once both are known. What the next hop lacks is
-   * replayed from what was retained; what it has is not sent again, though it may have to be computed again here.
-   */
-  #align(): void {
-    if (this.#aligned || this.phase !== 'open' || this.#nextLength === undefined) return
-    this.#aligned = true
-    this.#skipBelow = Math.min(this.#skipBelow, this.#nextLength)
-    this.#replayAt = this.#nextLength
-  }
-
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
 
-  /** Counts a frame in. */
-  heard(bytes: number): void {
-    this.#stats.bytesIn += framedBytes(bytes)
+  /** Counts a frame: from the hop before, to the next one or a stand-in, or back to the one before. */
+  moved(way: 'in' | 'out' | 'back', bytes: number): void {
+    this.#standing.moved(way, bytes)
   }
 
   /** Queues a step. Returns what is wrong with it, if anything is. */
   step(frame: StepFrame, nowMs: number): Fault | undefined {
     const fault = checkStep(frame, this.stage, this)
     if (fault !== undefined) return fault
-    if (!this.#received.arrived(frame.tokens)) {
+    if (!this.#inlet.allows(frame.tokens)) {
       return { violation: 'credit', message: 'more steps came than the credit allows' }
     }
     if (this.phase !== 'opening' && this.phase !== 'open') return undefined
     this.activeMs = nowMs
-    this.#queue.push({ frame, arrivedMs: nowMs })
-    this.#arrivedEnd = frame.position + frame.tokens
+    this.#inlet.push(frame, nowMs)
     this.#advance()
     return undefined
   }
 
   /** Starts the next step if there is one, none is running, and the next hop keeps up. */
   #advance(): void {
-    if (this.phase !== 'open' || this.#running !== undefined || this.#outbox.length >= outboxStepsMax) return
-    const step = this.#queue.shift()
+    if (this.phase !== 'open' || this.#outlet.isFull) return
+    const step = this.#inlet.next
     if (step === undefined) return
-    const { position, tokens, sample, input } = step.frame
+    const { position, tokens, sample, input } = step
     if (position > this.length) {
       this.refuse('gap', `the step starts at ${position}, the cache ends at ${this.length}`)
       return
     }
-    this.#running = step
+    this.#inlet.start()
     this.#host.emit({
       kind: 'compute',
       seat: this.id,
@@ -324,19 +238,15 @@ export class Seat {
     { hidden, token, computeMs }: { hidden: Uint8Array | undefined; token: number | undefined; computeMs: number },
     nowMs: number
   ): void {
-    assert(this.#running !== undefined, 'a result needs a step')
-    const { frame, arrivedMs } = this.#running
-    const { position, tokens, sample } = frame
-    this.#running = undefined
+    const step = this.#inlet.ended()
+    assert(step !== undefined, 'a result needs a step')
+    const { frame, arrivedMs } = step
+    const { position, tokens } = frame
     this.#wantedMs = nowMs
     this.length = position + tokens
-    this.#stats.steps += 1
-    this.#stats.tokens += tokens
-    this.#stats.rows += tokens
-    this.#stats.computeMs += computeMs
-    this.#stats.queueMs += Math.max(0, nowMs - arrivedMs - computeMs)
+    this.#standing.computed(tokens, { computeMs, waitedMs: nowMs - arrivedMs })
     if (this.phase === 'closing') return
-    if (hidden !== undefined) this.#retained?.write(position, hidden)
+    if (hidden !== undefined) this.#outlet.retain(position, hidden)
     if (this.phase === 'opening') {
       // A newer epoch came while an older one's step ran: its cache is as good, its output nobody waits for.
       this.#becomeOpen()
@@ -345,53 +255,32 @@ export class Seat {
     if (frame.epoch < this.epoch) {
       // This epoch was refused before it could begin: what it said of older caches holds for the next one, too.
       this.length = Math.min(this.length, this.terms.keep)
-      this.#retained?.truncate(this.length)
+      this.#outlet.truncate(this.length)
     }
     if (this.phase !== 'open') return
+    this.#handOn(frame, hidden, token)
+  }
 
-    // What was computed again need not be replayed; after a rollback the next hop's older states are void, too.
-    this.#replayEnd = Math.min(this.#replayEnd, position)
-    if (position < this.#computedEnd) {
-      this.#skipBelow = Math.min(this.#skipBelow, position)
-      this.#feed?.feed.rollback(position)
-    }
-    this.#computedEnd = position + tokens
-    if (this.terms.stretch !== undefined && this.down === undefined) {
+  /** A step of this epoch was computed: what it gave goes on, and the hop before may send more. */
+  #handOn({ position, tokens, sample }: StepFrame, hidden: Uint8Array | undefined, token: number | undefined): void {
+    const { stretch } = this.terms
+    if (this.#outlet.computed(position, position + tokens)) this.#feeding.rollback(position)
+    if (stretch !== undefined && this.down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
-    } else if (hidden !== undefined) this.#queueHidden(position, tokens, sample, hidden)
-    else if (token !== undefined) this.#outbox.push({ kind: 'token', position: position + tokens, id: token })
+    } else if (hidden !== undefined) this.#outlet.pushHidden(position, tokens, sample, hidden)
+    else if (token !== undefined) this.#outlet.pushToken(position + tokens, token)
 
     this.#pump()
     this.#pumpFeed()
-    const received = this.#received
-    received.done(tokens)
     // Who feeds must know how far this stage has come.
-    if (received.takeAck(this.terms.stretch !== undefined)) {
-      const { epoch, length } = this
-      this.#sendUp({ kind: 'ack', epoch, length, steps: received.steps, tokens: received.tokens })
-    }
+    const done = this.#inlet.done(tokens, { atOnce: stretch !== undefined })
+    if (done !== undefined) this.#sendUp({ kind: 'ack', epoch: this.epoch, length: this.length, ...done })
     this.#advance()
-  }
-
-  /** What was computed in one step goes on in as many as its frames take; the last of them samples. */
-  #queueHidden(position: number, tokens: number, sample: boolean, bytes: Uint8Array): void {
-    const rowBytes = bytes.length / tokens
-    for (let at = 0; at < tokens; at += this.#stepTokens) {
-      const end = Math.min(tokens, at + this.#stepTokens)
-      const piece = bytes.subarray(at * rowBytes, end * rowBytes)
-      this.#outbox.push({
-        kind: 'hidden',
-        position: position + at,
-        tokens: end - at,
-        sample: sample && end === tokens,
-        bytes: piece
-      })
-    }
   }
 
   /** A step failed; the cache has `length` tokens. */
   computeFailed(reason: 'gap' | 'engine' | 'invalid', length: number, message: string): void {
-    this.#running = undefined
+    this.#inlet.ended()
     // The engine may still hold more than what is valid in this epoch.
     this.length = Math.min(this.length, length)
     if (this.phase === 'opening') this.#becomeOpen()
@@ -400,53 +289,21 @@ export class Seat {
 
   // ── The next hop ────────────────────────────────────────────────────────────────────────────────
 
-  /** Sends what the next hop has credit for: first what it has lost, then what was just computed. */
+  /** Sends what the next hop has credit for. */
   #pump(): void {
-    if (this.phase !== 'open' || this.down?.connected !== true || !this.#aligned) return
-    while (this.#replayAt < this.#replayEnd) {
-      const position = this.#replayAt
-      const border = (Math.floor(position / retainBlockTokens) + 1) * retainBlockTokens
-      const tokens = Math.min(border, this.#replayEnd, position + this.#stepTokens) - position
-      if (!this.#sent.allows(tokens)) return
-      this.#replayAt += tokens
-      this.#stats.replayed += tokens
-      this.#sendStep(position, tokens, false, this.#retained!.read(position, position + tokens))
+    if (this.phase !== 'open' || this.down?.connected !== true) return
+    for (let next = this.#outlet.next(this.epoch); next !== undefined; next = this.#outlet.next(this.epoch)) {
+      const { frame, isReplay } = next
+      if (isReplay && frame.kind === 'step') this.#standing.replayed(frame.tokens)
+      this.#sendDown(frame)
     }
-    for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
-      if (output.kind === 'token') {
-        this.#sendDown({ kind: 'token', epoch: this.epoch, position: output.position, id: output.id })
-      } else {
-        const { position, tokens, sample, bytes } = output
-        const skip = Math.max(0, this.#skipBelow - position)
-        if (skip < tokens) {
-          if (!this.#sent.allows(tokens - skip)) return
-          const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
-          this.#sendStep(position + skip, tokens - skip, sample, rest)
-        }
-      }
-      this.#outbox.shift()
-    }
-  }
-
-  #sendStep(position: number, tokens: number, sample: boolean, bytes: Uint8Array): void {
-    this.#sent.sent(tokens)
-    this.#sendDown({ kind: 'step', epoch: this.epoch, position, tokens, sample, input: { kind: 'hidden', bytes } })
   }
 
   /** The next hop gives credit, or says for the first time how long its cache is. Returns what is wrong with it. */
-  ack({ epoch, length, steps, tokens }: AckFrame): Fault | undefined {
-    if (epoch !== this.epoch || this.phase === 'closing') return undefined
-    if (this.isTail || !this.#sent.acked(steps, tokens)) {
-      return { violation: 'invalid', message: `an ack of ${steps} steps and ${tokens} tokens that were not sent` }
-    }
-    if (this.#nextLength === undefined) {
-      const { keep } = this.terms
-      if (length > keep) {
-        return { violation: 'invalid', message: `a length of ${length} where ${keep} is all that is valid` }
-      }
-      this.#nextLength = length
-      this.#align()
-    }
+  ack(frame: AckFrame): Fault | undefined {
+    if (frame.epoch !== this.epoch || this.phase === 'closing') return undefined
+    const message = this.#outlet.acked(frame, this.terms.keep)
+    if (message !== undefined) return { violation: 'invalid', message }
     this.#pump()
     this.#advance()
     return undefined
@@ -457,26 +314,11 @@ export class Seat {
   /** The driver wants to know how far everybody has come: those further down first, since they are further away. */
   asked(frame: AskFrame, nowMs: number): void {
     const { epoch, hop, length } = this
-    if (frame.epoch !== epoch || this.phase === 'closing' || nowMs - this.#askedMs < askMinMs) return
+    if (frame.epoch !== epoch || this.phase === 'closing' || !this.#standing.asked(nowMs)) return
     this.#wantedMs = nowMs
-    this.#askedMs = nowMs
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
-    const oldest = this.#running ?? this.#queue[0]
-    const { steps, computeMs, queueMs, rows, gatherMs } = this.#stats
-    this.#sendUp({
-      kind: 'standing',
-      epoch,
-      round: frame.round,
-      hop,
-      arrived: this.#arrivedEnd,
-      length,
-      busyMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest.arrivedMs),
-      steps,
-      computeMs,
-      queueMs,
-      rows,
-      gatherMs
-    })
+    const { arrived, oldestMs } = this.#inlet
+    this.#sendUp(this.#standing.frame(frame, { hop, arrived, length, oldestMs }, nowMs))
   }
 
   /** A hop further down says how far it has come. Returns what is wrong with the frame. */
@@ -498,53 +340,30 @@ export class Seat {
       return { violation: 'invalid', message: `hop ${hop} is to feed a stand-in, but this is hop ${this.hop}` }
     const fault = checkPrepare(frame, this.terms) ?? checkTerms(terms, this.#host.verify)
     if (fault !== undefined) return fault
-    if (hop > this.hop) {
-      if (this.down?.connected === true) this.#sendDown(frame)
-      else this.#prepared(terms, 'the stream to the next hop is not open')
-      return undefined
-    }
-    // Terms feed once: what comes again is no word of the driver's.
-    if (terms.epoch <= this.#fedEpoch) return undefined
-    this.#fedEpoch = terms.epoch
-    this.#dropFeed()
-    const { peer } = terms.route[terms.stretch!.from]!
-    this.#feed = { feed: new Feed(terms, this.#stepTokens), link: this.#host.connect(this, peer, 'feed') }
+    if (hop === this.hop) this.#feeding.begin(terms)
+    else if (this.down?.connected === true) this.#sendDown(frame)
+    else this.#prepared(terms.epoch, 'the stream to the next hop is not open')
     return undefined
   }
 
   /** The stream to the stand-in is open. */
   feedConnected(): void {
-    if (this.#feed === undefined) return
-    const { link, feed } = this.#feed
-    const { terms } = feed
-    link.connected = true
-    this.#sendFeed({ kind: 'open', hop: terms.stretch!.from, terms })
+    this.#feeding.connected()
     this.#pumpFeed()
   }
 
   /** A frame from the stand-in. Returns what is wrong with it, if anything is. */
   feedFrame(frame: Frame): Fault | undefined {
-    if (this.#feed === undefined) return undefined
-    const { feed } = this.#feed
-    if (frame.kind === 'refuse') {
-      this.feedLost(frame.message)
-      return undefined
-    }
-    if (frame.kind !== 'ack') return { violation: 'unexpected', message: `${frame.kind} has no place on the way up` }
-    if (frame.epoch !== feed.terms.epoch || !feed.acked(frame)) {
-      return { violation: 'invalid', message: `an ack of ${frame.steps} steps and ${frame.tokens} tokens` }
-    }
+    const fault = this.#feeding.onFrame(frame)
+    if (fault !== undefined) return fault
     this.#pumpFeed()
-    if (feed.takePrepared(this.length)) this.#prepared(feed.terms)
+    if (frame.kind === 'ack') this.#feeding.tellPrepared(this.length)
     return undefined
   }
 
   /** The stand-in cannot be prepared. */
   feedLost(message: string): void {
-    if (this.#feed === undefined) return
-    const { terms } = this.#feed.feed
-    this.#dropFeed()
-    this.#prepared(terms, message)
+    this.#feeding.lost(message)
   }
 
   /** A hop further down tells the driver how a preparation went. */
@@ -552,28 +371,13 @@ export class Seat {
     if (frame.epoch === this.epoch && this.phase !== 'closing') this.#sendUp(frame)
   }
 
-  #prepared({ epoch: next }: SignedTerms, failure = ''): void {
+  #prepared(next: number, failure: string): void {
     this.#sendUp({ kind: 'prepared', epoch: this.epoch, next, failed: failure !== '', message: failure })
   }
 
   #pumpFeed(): void {
-    if (this.#feed?.link.connected !== true) return
-    const { feed } = this.#feed
     // Only what this epoch has made valid: a cache of an older one may still be cut.
-    if (this.phase !== 'open' && this.phase !== 'refused') return
-    for (let step = feed.next(this.length); step !== undefined; step = feed.next(this.length)) {
-      const { position, tokens } = step
-      const bytes = this.#retained!.read(position, position + tokens)
-      this.#stats.replayed += tokens
-      const input = { kind: 'hidden', bytes } as const
-      this.#sendFeed({ kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input })
-    }
-  }
-
-  /** Ends the stream to the stand-in, whose cache waits for a newer epoch. */
-  #dropFeed(): void {
-    if (this.#feed !== undefined) this.#host.close(this.#feed.link)
-    this.#feed = undefined
+    if (this.phase === 'open' || this.phase === 'refused') this.#feeding.pump(this.length)
   }
 
   /** A hop further down cannot go on: the driver must know. Returns what is wrong with the frame. */
@@ -608,8 +412,8 @@ export class Seat {
     // From the tail the driver is one hop away: it need not wait for the news to travel the whole route back.
     if (this.isTail && this.down?.connected === true) this.#sendDown(frame)
     this.phase = 'refused'
-    this.#queue = []
-    this.#outbox = []
+    this.#inlet.clear()
+    this.#outlet.clear()
   }
 
   /** The previous hop is gone: the cache waits for a newer epoch. */
@@ -617,7 +421,7 @@ export class Seat {
     this.up = undefined
     this.orphanedMs = nowMs
     // What is under way may still become a token.
-    if (this.#running === undefined && this.#queue.length === 0 && this.#outbox.length === 0) this.letGo()
+    if (this.#inlet.isIdle && this.#outlet.isEmpty) this.letGo()
   }
 
   /**
@@ -643,12 +447,12 @@ export class Seat {
 
   /** How long nobody has shown that the session is wanted here: no step, no result, no question of its driver's. */
   quietMs(nowMs: number): number {
-    return this.#running === undefined ? nowMs - Math.max(this.activeMs, this.#wantedMs) : 0
+    return this.#inlet.isRunning ? 0 : nowMs - Math.max(this.activeMs, this.#wantedMs)
   }
 
   /** No step of it has come yet. */
   get isUnused(): boolean {
-    return this.#stats.steps === 0 && this.#running === undefined && this.#queue.length === 0
+    return this.#standing.steps === 0 && this.#inlet.isIdle
   }
 
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
@@ -663,12 +467,10 @@ export class Seat {
     this.phase = 'closing'
     this.closingMs = nowMs
     // Nobody is replayed to any more: what takes this room next must not wait for Closed.
-    this.#retained = undefined
+    this.#outlet.free()
     this.#host.release(this)
-    this.#queue = []
-    this.#outbox = []
-    if (this.#feed?.link.connected === true) this.#sendFeed({ kind: 'close', epoch: this.#feed.feed.terms.epoch })
-    this.#dropFeed()
+    this.#inlet.clear()
+    this.#feeding.end()
     if (this.down !== undefined) {
       if (this.isTail && (this.#closeAsked || this.#farewell) && this.down.connected) {
         // A close may be quicker than the refusal before it: the driver must not take the tail for lost.
@@ -706,7 +508,7 @@ export class Seat {
     this.#host.leave(this)
     if (this.up === undefined) return
     if (this.#closeAsked) {
-      this.#sendUp({ kind: 'closed', hops: [{ hop: this.hop, ...this.#stats }, ...this.#hopsAfter] })
+      this.#sendUp({ kind: 'closed', hops: [this.#standing.summary(this.hop), ...this.#hopsAfter] })
     }
     this.#host.close(this.up)
   }
@@ -714,30 +516,10 @@ export class Seat {
   // ── Frames ──────────────────────────────────────────────────────────────────────────────────────
 
   #sendUp(frame: Frame): void {
-    if (this.up === undefined) return
-    const bytes = encodeFrame(frame)
-    this.#stats.bytesBack += framedBytes(bytes.length)
-    this.#host.emit({ kind: 'send', link: this.up.id, bytes })
-  }
-
-  #sendFeed(frame: Frame): void {
-    const bytes = encodeFrame(frame)
-    this.#stats.bytesOut += framedBytes(bytes.length)
-    this.#host.emit({ kind: 'send', link: this.#feed!.link.id, bytes })
+    if (this.up !== undefined) this.#host.emit({ kind: 'send', link: this.up.id, frame })
   }
 
   #sendDown(frame: Frame): void {
-    const bytes = encodeFrame(frame)
-    this.#stats.bytesOut += framedBytes(bytes.length)
-    this.#host.emit({ kind: 'send', link: this.down!.id, bytes })
+    this.#host.emit({ kind: 'send', link: this.down!.id, frame })
   }
-}
-
-/** Tokens of which the hidden states fit into one frame. */
-function stepTokens(stage: StageFacts): number {
-  return Math.min(attentionBlock, Math.floor(stepBytesMax / rowBytes(stage)))
-}
-
-function rowBytes(stage: StageFacts): number {
-  return stage.hidden * edgeSize(stage.edge)
 }

@@ -11,7 +11,8 @@ import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossR
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
-import { type RefuseFrame, stageProtocol } from './frame.ts'
+import { encodeFrame, readFrame } from './codec.ts'
+import { type Frame, framedBytes, type RefuseFrame, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
 
 export interface StageServiceInit {
@@ -208,7 +209,7 @@ class Service implements StageService {
   #attach(link: LinkId, channel: Channel): void {
     this.#channels.set(link, channel)
     channel.receive({
-      onFrame: bytes => this.#feed({ kind: 'frame', link, bytes }),
+      onFrame: bytes => this.#onFrame(link, bytes),
       onClose: error => {
         this.#channels.delete(link)
         this.#feed({
@@ -219,6 +220,19 @@ class Service implements StageService {
         })
       }
     })
+  }
+
+  #onFrame(link: LinkId, bytes: Uint8Array): void {
+    const read = readFrame(bytes)
+    if (read?.kind === 'frame') this.#feed({ ...read, link, bytes: framedBytes(bytes.length) })
+    else if (read !== undefined) this.#feed({ ...read, link })
+  }
+
+  #send(link: LinkId, frame: Frame): void {
+    const bytes = encodeFrame(frame)
+    this.#decider.sent(link, framedBytes(bytes.length))
+    // Credit bounds what is queued on a stream, so `ready` need not be waited for.
+    this.#channels.get(link)?.send(bytes)
   }
 
   /**
@@ -242,8 +256,7 @@ class Service implements StageService {
   #do(effect: StageEffect): void {
     switch (effect.kind) {
       case 'send':
-        // Credit bounds what is queued on a stream, so `ready` need not be waited for.
-        this.#channels.get(effect.link)?.send(effect.bytes)
+        this.#send(effect.link, effect.frame)
         break
       case 'compute':
         this.#compute(effect.seat, effect.step)

@@ -5,10 +5,9 @@
  * Here is who may speak and when: streams, opening, the driver's end, deadlines. What one session does at one
  * stage is in `seat.ts`.
  */
-import { assert } from '../base/assert.ts'
-import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
-import { type LossReason, ProtocolError } from '../errors.ts'
+import type { LossReason } from '../errors.ts'
 import {
   orphanGraceMs,
   orphanLeavingMs,
@@ -20,13 +19,14 @@ import {
   stageSessionsMax,
   stageStreamsPerPeerMax
 } from './limits.ts'
+import { DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whatChanged } from './check.ts'
-import { decodeFrame, encodeFrame } from './codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
-import { type Frame, framedBytes, type OpenFrame, type RefuseReason } from './frame.ts'
+import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
+import type { Link } from './link.ts'
 import { EpochMarks } from './marks.ts'
 import { givingWay, type Measure } from './room.ts'
-import { type Link, Seat } from './seat.ts'
+import { Seat } from './seat.ts'
 import type { SignedTerms } from './terms.ts'
 
 /** What terms may need, and hops here know: nothing yet (rule S26). */
@@ -40,14 +40,6 @@ export interface StagesInit {
   readonly verify: Verify
 }
 
-/** The driver's end of a session. */
-interface Driven {
-  /** The epoch that runs, and the tail of its route: nobody else may open this end. */
-  admitted: { readonly epoch: number; readonly tail: PeerId } | undefined
-  /** The stream from that tail, or from the one before it until then. */
-  link: Link | undefined
-}
-
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
   readonly self: PeerId
@@ -59,8 +51,11 @@ export class Stages {
   readonly #stages = new Map<string, StageFacts>()
   readonly #seats = new Map<SeatId, Seat>()
   readonly #links = new Map<LinkId, Link>()
-  /** Sessions that this peer drives. */
-  readonly #driven = new Map<SessionId, Driven>()
+  /** The driver's ends of sessions that this peer drives. */
+  readonly #driven = new DriverEnds({
+    emit: effect => this.emit(effect),
+    close: link => this.close(link)
+  })
   /** The newest epoch of seats, those included that are gone. */
   readonly #marks = new EpochMarks()
   #retainBytes = 0
@@ -117,7 +112,12 @@ export class Stages {
     switch (event.kind) {
       case 'frame': {
         const link = this.#links.get(event.link)
-        if (link !== undefined) this.#onFrame(link, event.bytes)
+        if (link !== undefined) this.#onFrame(link, event.frame, event.bytes)
+        break
+      }
+      case 'malformed': {
+        const link = this.#links.get(event.link)
+        if (link !== undefined) this.#violate(link, { violation: 'malformed', message: event.message })
         break
       }
       case 'computed':
@@ -171,20 +171,14 @@ export class Stages {
         break
       }
       case 'drive':
-        assert(!this.#driven.has(event.session), `session ${event.session} is driven already`)
-        this.#driven.set(event.session, { admitted: undefined, link: undefined })
+        this.#driven.add(event.session)
         break
-      case 'admit': {
-        const driven = this.#driven.get(event.session)
-        if (driven !== undefined) driven.admitted = { epoch: event.epoch, tail: event.tail }
+      case 'admit':
+        this.#driven.admit(event)
         break
-      }
-      case 'undrive': {
-        const link = this.#driven.get(event.session)?.link
-        this.#driven.delete(event.session)
-        if (link !== undefined) this.close(link)
+      case 'undrive':
+        this.#driven.remove(event.session)
         break
-      }
       case 'tick':
         this.#onTick()
         break
@@ -243,17 +237,15 @@ export class Stages {
     return { id, remote, role: 'new', seat: undefined, session: undefined, epoch: 0, connected, isFull, sinceMs }
   }
 
-  #onFrame(link: Link, bytes: Uint8Array): void {
-    let frame: Frame | undefined
-    try {
-      frame = decodeFrame(bytes)
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.#violate(link, { violation: 'malformed', message: error.message })
-      return
-    }
-    if (frame === undefined) return
-    const fault = this.#take(link, frame, bytes.length)
+  /** A frame has gone out over a stream, as so many bytes with its length prefix. */
+  sent(id: LinkId, bytes: number): void {
+    const link = this.#links.get(id)
+    if (link?.role === 'up') link.seat?.moved('back', bytes)
+    else if (link?.role === 'down' || link?.role === 'feed') link.seat?.moved('out', bytes)
+  }
+
+  #onFrame(link: Link, frame: Frame, bytes: number): void {
+    const fault = this.#take(link, frame, bytes)
     if (fault !== undefined) this.#violate(link, fault)
   }
 
@@ -261,7 +253,7 @@ export class Stages {
   #take(link: Link, frame: Frame, bytes: number): Fault | undefined {
     const { role, seat } = link
     if (role === 'up' && seat !== undefined) {
-      seat.heard(bytes)
+      seat.moved('in', bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
       if (frame.kind === 'prepare') return seat.prepare(frame)
       if (frame.kind === 'ask') {
@@ -292,16 +284,7 @@ export class Stages {
       seat.nextClosed(frame.hops)
       return undefined
     }
-    if (role === 'driver') {
-      if (frame.kind !== 'token' && frame.kind !== 'refuse') return unexpected(`a tail sends tokens, not ${frame.kind}`)
-      if (frame.epoch !== link.epoch) {
-        return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${link.epoch}` }
-      }
-      const session = link.session!
-      if (frame.kind === 'refuse') this.emit({ kind: 'tail-refused', session, refuse: frame })
-      else this.emit({ kind: 'deliver', session, token: frame, bytes: framedBytes(bytes) })
-      return undefined
-    }
+    if (role === 'driver') return this.#driven.onFrame(link, frame, bytes)
     if (frame.kind !== 'open') return unexpected(`the first frame must be open, not ${frame.kind}`)
     return this.#onOpen(link, frame, bytes)
   }
@@ -311,10 +294,7 @@ export class Stages {
     this.#links.delete(link.id)
     link.role = 'dead'
     if (role === 'driver') {
-      const driven = this.#driven.get(link.session!)
-      if (driven?.link !== link) return
-      driven.link = undefined
-      this.emit({ kind: 'tail-lost', session: link.session!, epoch: link.epoch, peer: link.remote, reason })
+      this.#driven.lost(link, reason)
     } else if (role === 'up' && seat !== undefined) {
       seat.orphaned(this.#nowMs)
     } else if (role === 'down' && seat !== undefined) {
@@ -335,7 +315,8 @@ export class Stages {
     const fault = checkOpen(open, this.self, link.remote)
     if (fault !== undefined) return fault
     if (open.hop === open.terms.route.length) {
-      this.#onDriverOpen(link, open)
+      const refusal = this.#driven.open(link, open.terms)
+      if (refusal !== undefined) this.#turnAway(link, open, ...refusal)
       return undefined
     }
     if (link.isFull) {
@@ -366,7 +347,7 @@ export class Stages {
     link.role = 'up'
     link.seat = seat
     seat.begin(terms, hop, link, this.#nowMs)
-    seat.heard(bytes)
+    seat.moved('in', bytes)
     return undefined
   }
 
@@ -436,41 +417,11 @@ export class Stages {
     return seat
   }
 
-  #onDriverOpen(link: Link, open: OpenFrame): void {
-    const { session, epoch } = open.terms
-    const driven = this.#driven.get(session)
-    if (driven === undefined) {
-      this.#turnAway(link, open, 'not-serving', 'this peer does not drive that session')
-      return
-    }
-    const { admitted } = driven
-    // Who was on an older route still knows the session, and may come late, or wish it ill.
-    if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {
-      this.#turnAway(link, open, 'stale-epoch', 'another epoch runs, or another tail serves it')
-      return
-    }
-    if (driven.link !== undefined) {
-      if (driven.link.epoch === epoch) {
-        this.#turnAway(link, open, 'stale-epoch', `epoch ${epoch} is open here`)
-        return
-      }
-      this.close(driven.link)
-    }
-    link.role = 'driver'
-    link.session = session
-    link.epoch = epoch
-    driven.link = link
-  }
-
   /** Refuses an Open and closes its stream. The driver's end is no hop: it answers in the name of the last one. */
   #turnAway(link: Link, { hop, terms }: OpenFrame, reason: RefuseReason, message: string, length = 0): void {
     const { epoch, route } = terms
     const at = Math.min(hop, route.length - 1)
-    this.emit({
-      kind: 'send',
-      link: link.id,
-      bytes: encodeFrame({ kind: 'refuse', epoch, hop: at, reason, length, message })
-    })
+    this.emit({ kind: 'send', link: link.id, frame: { kind: 'refuse', epoch, hop: at, reason, length, message } })
     this.close(link)
   }
 

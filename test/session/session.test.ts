@@ -20,9 +20,9 @@ import {
 import { stageCloseMs } from '../../src/stage/limits.ts'
 import type { Hop } from '../../src/route/view.ts'
 import type { SessionEffect, SessionEvent, SessionOutput } from '../../src/session/event.ts'
-import { Session, type SessionInit } from '../../src/session/session.ts'
+import type { SessionInit } from '../../src/session/init.ts'
+import { Session } from '../../src/session/session.ts'
 import { stopAt } from '../../src/session/stop.ts'
-import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame, RefuseReason } from '../../src/stage/frame.ts'
 import { signerOf } from '../../sim/cast.ts'
 import { prompt } from './world.ts'
@@ -75,7 +75,7 @@ class Kit {
   }
 
   frame(epoch: number, frame: Frame): this {
-    return this.do({ kind: 'frame', epoch, bytes: encodeFrame(frame) })
+    return this.do({ kind: 'frame', epoch, frame })
   }
 
   refuse(epoch: number, hop: number, reason: RefuseReason): this {
@@ -101,7 +101,7 @@ class Kit {
   }
 
   get sent(): Frame[] {
-    return this.effects.flatMap(effect => (effect.kind === 'send' ? [decodeFrame(effect.bytes)!] : []))
+    return this.effects.flatMap(effect => (effect.kind === 'send' ? [effect.frame] : []))
   }
 
   /** `[position, end, sample]` of the steps that were just sent. */
@@ -380,7 +380,7 @@ describe('S17: who is charged', () => {
   })
 
   test('S18: nonsense from the head or the tail is a violation, and that peer is left out', () => {
-    const garbage = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'frame', epoch: 0, bytes: Uint8Array.of(255) })
+    const garbage = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'malformed', epoch: 0, message: 'no frame' })
     expect(garbage.effects).toContainEqual(
       expect.objectContaining({ kind: 'violation', remote: peer('A'), violation: 'malformed' })
     )

@@ -23,6 +23,7 @@ export interface Mutant {
 }
 
 const seat = 'src/stage/seat.ts'
+const outlet = 'src/stage/outlet.ts'
 const session = 'src/session/session.ts'
 
 export const mutants: readonly Mutant[] = [
@@ -36,7 +37,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'forward the replayed history to a hop that has it',
-    file: seat,
+    file: outlet,
     original: 'this.#skipBelow = Math.min(this.#skipBelow, this.#nextLength)',
     mutated: 'this.#skipBelow = 0',
     from: 10,
@@ -44,7 +45,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'replay nothing',
-    file: seat,
+    file: outlet,
     original: 'this.#replayAt = this.#nextLength',
     mutated: 'this.#replayAt = this.#replayEnd',
     from: 6,
@@ -78,7 +79,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'take tokens of any epoch',
     file: session,
-    original: "if (event.epoch === this.#epoch && this.#phase === 'running') this.#onToken",
+    original: 'if (this.#isOpen(event.epoch)) this.#onToken',
     mutated: "if (this.#phase === 'running') this.#onToken",
     from: 46,
     seeds: 25
@@ -86,15 +87,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'keep one token too many',
     file: session,
-    original: 'this.#keep = isFirst ? 0 : this.#ids.length - 1',
-    mutated: 'this.#keep = isFirst ? 0 : this.#ids.length',
+    original: 'const keep = isFirst ? 0 : this.#ids.length - 1',
+    mutated: 'const keep = isFirst ? 0 : this.#ids.length',
     from: 9,
     seeds: 25
   },
   {
     name: 'charge the peer that reports a loss',
-    file: session,
-    original: 'Math.min(hop + 1, this.#route.length - 1)',
+    file: 'src/session/loss.ts',
+    original: 'Math.min(hop + 1, route.length - 1)',
     mutated: 'hop',
     from: 8,
     seeds: 25
@@ -102,8 +103,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'never ask for a route again',
     file: session,
-    original: 'else this.#retryMs = this.#nowMs + routeRetryMs',
-    mutated: 'else this.#retryMs = undefined',
+    original: "else if (again === 'later') this.#retryMs = this.#nowMs + routeRetryMs",
+    mutated: "else if (again === 'later') this.#retryMs = undefined",
     storm: 'crowded',
     from: 1,
     seeds: 10
@@ -180,8 +181,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'charge who is heard',
-    file: session,
-    original: 'if (!this.#hears(to)) {',
+    file: 'src/session/cuts.ts',
+    original: 'if (!hears(to)) {',
     mutated: 'if (true) {',
     from: 1,
     seeds: 25
@@ -197,8 +198,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'go on with who breaks the protocol',
     file: session,
-    original: "if (this.#phase === 'running') this.#lose(hop, violation, message)",
-    mutated: "if (this.#phase === 'running') this.#lose(undefined, violation, message)",
+    original: "if (this.#phase === 'running') this.#lose({ kind: 'failed', hop, reason: violation }, message)",
+    mutated: "if (this.#phase === 'running') this.#lose({ kind: 'unknown' }, message)",
     from: 11,
     seeds: 25
   },
@@ -221,8 +222,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'leave caches of an answer that is given up',
     file: session,
-    original: "if (running) this.#send({ kind: 'close', epoch: this.#epoch })",
-    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({ kind: 'close', epoch: this.#epoch })",
+    original: "if (running) this.#send({ kind: 'close', epoch: epoch! }, epoch!)",
+    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({ kind: 'close', epoch: epoch! }, epoch!)",
     storm: 'impatient',
     from: 1,
     seeds: 2
@@ -247,8 +248,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'charge others for what they closed while this driver stood still',
-    file: session,
-    original: 'this.#nowMs < this.#excusedUntilMs && excusable.has(reason)',
+    file: 'src/session/recovery.ts',
+    original: 'nowMs < this.#excusedUntilMs && excusable.has(reason)',
     mutated: 'false',
     from: 40,
     seeds: 10
@@ -264,9 +265,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "let anybody open the driver's end",
-    file: 'src/stage/stage.ts',
+    file: 'src/stage/driver-ends.ts',
     original: 'if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {',
-    mutated: 'if (epoch <= (driven.link?.epoch ?? -1)) {',
+    mutated: 'if (epoch <= (end.link?.epoch ?? -1)) {',
     storm: 'thieves',
     from: 1,
     seeds: 3

@@ -2,7 +2,7 @@
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
-import type { Frame, OpenFrame, PrepareFrame, StepFrame } from '../../src/stage/frame.ts'
+import { type Frame, framedBytes, type OpenFrame, type PrepareFrame, type StepFrame } from '../../src/stage/frame.ts'
 import { Stages } from '../../src/stage/stage.ts'
 import { type SignedTerms, signTerms, type Terms } from '../../src/stage/terms.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
@@ -13,8 +13,7 @@ export const session = '0f'.repeat(16) as SessionId
 export const hidden = 4
 export const rowBytes = 2 * hidden
 
-/** An effect with its frame decoded. */
-export type Seen = Exclude<StageEffect, { kind: 'send' }> | { kind: 'send'; link: LinkId; frame: Frame }
+export type Seen = StageEffect
 
 export class Kit {
   readonly stages: Stages
@@ -25,17 +24,19 @@ export class Kit {
   }
 
   do(event: StageEvent): Seen[] {
-    return this.stages
-      .handle(event, this.nowMs)
-      .map(effect => (effect.kind === 'send' ? { ...effect, frame: decodeFrame(effect.bytes)! } : effect))
-      .map(({ ...effect }) => {
-        if (effect.kind === 'send') delete (effect as { bytes?: unknown }).bytes
-        return effect
-      })
+    const effects = this.stages.handle(event, this.nowMs)
+    for (const effect of effects) {
+      if (effect.kind === 'send') this.stages.sent(effect.link, framedBytes(encodeFrame(effect.frame).length))
+    }
+    // As they are at the other end of the wire.
+    return effects.map(effect =>
+      effect.kind === 'send' ? { ...effect, frame: decodeFrame(encodeFrame(effect.frame))! } : effect
+    )
   }
 
   frame(link: LinkId, frame: Frame): Seen[] {
-    return this.do({ kind: 'frame', link, bytes: encodeFrame(frame) })
+    const bytes = encodeFrame(frame)
+    return this.do({ kind: 'frame', link, frame: decodeFrame(bytes)!, bytes: framedBytes(bytes.length) })
   }
 
   /** Lets time pass and looks at the deadlines. */

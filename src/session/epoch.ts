@@ -1,0 +1,99 @@
+/** One epoch of a session: its route, and what goes to the head of it: steps as far as that has credit, and questions. */
+import { attentionBlock } from '../model/limits.ts'
+import { SendCredit } from '../stage/credit.ts'
+import type { AckFrame, Frame, StepFrame } from '../stage/frame.ts'
+import type { SignedTerms } from '../stage/terms.ts'
+import type { Hop } from '../route/view.ts'
+import type { Watch } from './watch.ts'
+
+export class Epoch {
+  readonly number: number
+  readonly route: readonly Hop[]
+  /** As they are given out to its hops. */
+  readonly terms: SignedTerms
+  readonly watch: Watch
+  /** Its stream to the head is open. */
+  isConnected = false
+  /** Tokens that a hop of this route has to be sent again before it can go on; the most of any hop. */
+  replayedTokens: number
+  /** What the one who asked was last told that the answer waits for. */
+  toldOf: string | undefined
+  /** First position that has not been sent; undefined until the head's length is known. */
+  #cursor: number | undefined
+  readonly #credit = new SendCredit()
+  readonly #send: (frame: Frame) => void
+
+  constructor(init: {
+    readonly route: readonly Hop[]
+    readonly terms: SignedTerms
+    readonly watch: Watch
+    readonly replayedTokens: number
+    /** Sends a frame to the head. */
+    readonly send: (frame: Frame) => void
+  }) {
+    this.number = init.terms.epoch
+    this.route = init.route
+    this.terms = init.terms
+    this.watch = init.watch
+    this.replayedTokens = init.replayedTokens
+    this.#cursor = init.terms.keep === 0 ? 0 : undefined
+    this.#send = init.send
+  }
+
+  /** Index of the last hop. */
+  get tail(): number {
+    return this.route.length - 1
+  }
+
+  /** So many tokens have been sent to the head; undefined until it has said what it holds. */
+  get sent(): number | undefined {
+    return this.#cursor
+  }
+
+  /** The stream to the head is open. `ids`: all tokens that are known. */
+  connected(ids: readonly number[], nowMs: number): void {
+    this.isConnected = true
+    this.#send({ kind: 'open', hop: 0, terms: this.terms })
+    this.pump(ids, nowMs)
+  }
+
+  /** Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders. */
+  pump(ids: readonly number[], nowMs: number): void {
+    if (!this.isConnected) return
+    for (let step = this.#next(ids); step !== undefined; step = this.#next(ids)) {
+      this.watch.stepped(step.tokens, nowMs)
+      this.#send(step)
+    }
+  }
+
+  #next(ids: readonly number[]): StepFrame | undefined {
+    const position = this.#cursor
+    if (position === undefined || position >= ids.length) return undefined
+    const border = (Math.floor(position / attentionBlock) + 1) * attentionBlock
+    const end = Math.min(border, ids.length)
+    const tokens = end - position
+    if (!this.#credit.allows(tokens)) return undefined
+    this.#cursor = end
+    this.#credit.sent(tokens)
+    const input = { kind: 'ids', ids: Int32Array.from(ids.slice(position, end)) } as const
+    return { kind: 'step', epoch: this.number, position, tokens, sample: end === ids.length, input }
+  }
+
+  /** Asks all hops how far they have come, if there is a round to ask them in. */
+  ask(round: number | undefined, nowMs: number): void {
+    if (round === undefined || !this.isConnected) return
+    this.watch.asked(nowMs)
+    this.#send({ kind: 'ask', epoch: this.number, round })
+  }
+
+  /** The head gives credit, or says for the first time what it holds. False when it contradicts what was sent. */
+  acked({ length, steps, tokens }: AckFrame): boolean {
+    const { keep } = this.terms
+    if (!this.#credit.acked(steps, tokens) || (this.#cursor === undefined && length > keep)) return false
+    if (this.#cursor === undefined) {
+      this.#cursor = length
+      this.replayedTokens = Math.max(this.replayedTokens, keep - length)
+    }
+    return true
+  }
+}

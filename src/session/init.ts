@@ -1,0 +1,38 @@
+/** What a session is made with. */
+import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
+import type { Sign } from '../base/signature.ts'
+import type { Sampling } from '../engine/engine.ts'
+import type { Hop } from '../route/view.ts'
+import type { Stop } from './event.ts'
+import type { Speed } from './patience.ts'
+
+export interface SessionInit {
+  readonly self: PeerId
+  /** Signs as this peer. */
+  readonly sign: Sign
+  readonly session: SessionId
+  readonly model: ModelId
+  readonly vocab: number
+  /** One id or more. */
+  readonly promptIds: readonly number[]
+  /** Tokens of the answer that are there already, when a session is resumed. @default none */
+  readonly answered?: readonly number[] | undefined
+  /** False when some of these may differ from the undisturbed answer. @default true */
+  readonly exact?: boolean | undefined
+  /** Cache that every hop reserves: the prompt and the longest answer. */
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  /**
+   * Time to wait for a route, from the start or from a loss, in ms.
+   * @default 30 s after a loss; none beyond what the question for a route takes before the first route
+   */
+  readonly waitMs?: number | undefined
+  /** Whether this peer hears another one at this moment: it is connected, and answers. @default nobody can tell */
+  readonly hears?: ((peer: PeerId) => boolean) | undefined
+  /** How fast a hop has announced to be. @default nobody knows */
+  readonly speedOf?: ((hop: Hop) => Speed | undefined) | undefined
+  /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
+  readonly stepBytes?: number | undefined
+  /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
+  readonly stop: (id: number, generated: number) => Stop | undefined
+}

@@ -1,0 +1,89 @@
+/**
+ * The driver's ends of the sessions that this peer drives: the tail of the running epoch may open one, and nobody else
+ * (rule S25).
+ */
+import { assert } from '../base/assert.ts'
+import type { PeerId, SessionId } from '../base/ids.ts'
+import type { LossReason } from '../errors.ts'
+import type { Fault } from './check.ts'
+import type { StageEffect } from './event.ts'
+import type { Frame, RefuseReason } from './frame.ts'
+import type { Link } from './link.ts'
+import type { Terms } from './terms.ts'
+
+interface DriverEnd {
+  /** The epoch that runs, and the tail of its route. */
+  admitted: { readonly epoch: number; readonly tail: PeerId } | undefined
+  /** The stream from that tail, or from the one before it until then. */
+  link: Link | undefined
+}
+
+export class DriverEnds {
+  readonly #emit: (effect: StageEffect) => void
+  readonly #close: (link: Link) => void
+  readonly #ends = new Map<SessionId, DriverEnd>()
+
+  constructor(init: { readonly emit: (effect: StageEffect) => void; readonly close: (link: Link) => void }) {
+    this.#emit = init.emit
+    this.#close = init.close
+  }
+
+  add(session: SessionId): void {
+    assert(!this.#ends.has(session), `session ${session} is driven already`)
+    this.#ends.set(session, { admitted: undefined, link: undefined })
+  }
+
+  admit({ session, epoch, tail }: { session: SessionId; epoch: number; tail: PeerId }): void {
+    const end = this.#ends.get(session)
+    if (end !== undefined) end.admitted = { epoch, tail }
+  }
+
+  remove(session: SessionId): void {
+    const link = this.#ends.get(session)?.link
+    this.#ends.delete(session)
+    if (link !== undefined) this.#close(link)
+  }
+
+  /** Somebody opens a driver's end. Returns why it is turned away, if it is. */
+  open(link: Link, { session, epoch }: Terms): readonly [RefuseReason, string] | undefined {
+    const end = this.#ends.get(session)
+    if (end === undefined) return ['not-serving', 'this peer does not drive that session']
+    const { admitted } = end
+    // Who was on an older route still knows the session, and may come late, or wish it ill.
+    if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {
+      return ['stale-epoch', 'another epoch runs, or another tail serves it']
+    }
+    if (end.link !== undefined) {
+      if (end.link.epoch === epoch) return ['stale-epoch', `epoch ${epoch} is open here`]
+      this.#close(end.link)
+    }
+    link.role = 'driver'
+    link.session = session
+    link.epoch = epoch
+    end.link = link
+    return undefined
+  }
+
+  /** A frame from a tail, of so many bytes. Returns what is wrong with it, if anything is. */
+  onFrame(link: Link, frame: Frame, bytes: number): Fault | undefined {
+    if (frame.kind !== 'token' && frame.kind !== 'refuse') {
+      return { violation: 'unexpected', message: `a tail sends tokens, not ${frame.kind}` }
+    }
+    if (frame.epoch !== link.epoch) {
+      return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${link.epoch}` }
+    }
+    const session = link.session!
+    if (frame.kind === 'refuse') this.#emit({ kind: 'tail-refused', session, refuse: frame })
+    else this.#emit({ kind: 'deliver', session, token: frame, bytes })
+    return undefined
+  }
+
+  /** A tail's stream is gone. */
+  lost(link: Link, reason: LossReason): void {
+    const session = link.session!
+    const end = this.#ends.get(session)
+    if (end?.link !== link) return
+    end.link = undefined
+    this.#emit({ kind: 'tail-lost', session, epoch: link.epoch, peer: link.remote, reason })
+  }
+}

@@ -1,0 +1,72 @@
+/** What a seat has done, and how far it has come: what its driver is told when it asks, and at the end (rules S16, S22). */
+import { askMinMs } from './limits.ts'
+import type { AskFrame, HopStats, StandingFrame } from './frame.ts'
+
+export class Standing {
+  readonly #stats = {
+    steps: 0,
+    tokens: 0,
+    computeMs: 0,
+    queueMs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    bytesBack: 0,
+    replayed: 0,
+    rows: 0,
+    gatherMs: 0
+  }
+  #askedMs = Number.NEGATIVE_INFINITY
+
+  /** Steps that were computed. */
+  get steps(): number {
+    return this.#stats.steps
+  }
+
+  computed(tokens: number, { computeMs, waitedMs }: { readonly computeMs: number; readonly waitedMs: number }): void {
+    this.#stats.steps += 1
+    this.#stats.tokens += tokens
+    this.#stats.rows += tokens
+    this.#stats.computeMs += computeMs
+    this.#stats.queueMs += Math.max(0, waitedMs - computeMs)
+  }
+
+  replayed(tokens: number): void {
+    this.#stats.replayed += tokens
+  }
+
+  /** Bytes of frames with their length prefixes: from the hop before, to the next one, back to the one before. */
+  moved(way: 'in' | 'out' | 'back', bytes: number): void {
+    if (way === 'in') this.#stats.bytesIn += bytes
+    else if (way === 'out') this.#stats.bytesOut += bytes
+    else this.#stats.bytesBack += bytes
+  }
+
+  /** Whether a question is to be answered, and not dropped because it follows another one at once. */
+  asked(nowMs: number): boolean {
+    if (nowMs - this.#askedMs < askMinMs) return false
+    this.#askedMs = nowMs
+    return true
+  }
+
+  /** The answer to a question. `oldestMs`: when the oldest step that is not computed came. */
+  frame(
+    { epoch, round }: AskFrame,
+    at: {
+      readonly hop: number
+      readonly arrived: number
+      readonly length: number
+      readonly oldestMs: number | undefined
+    },
+    nowMs: number
+  ): StandingFrame {
+    const { hop, arrived, length, oldestMs } = at
+    const { steps, computeMs, queueMs, rows, gatherMs } = this.#stats
+    const busyMs = oldestMs === undefined ? 0 : Math.max(0, nowMs - oldestMs)
+    return { kind: 'standing', epoch, round, hop, arrived, length, busyMs, steps, computeMs, queueMs, rows, gatherMs }
+  }
+
+  /** All of it, for Closed. */
+  summary(hop: number): HopStats {
+    return { hop, ...this.#stats }
+  }
+}
