@@ -43,7 +43,7 @@ const arrows: Record<string, readonly string[]> = {
   'limits.ts': ['base'],
   protocols: [],
   sim: [
-    'peer/limits',
+    'peer',
     'serving',
     'protocols',
     'session',
@@ -72,7 +72,7 @@ const doers = [
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
@@ -181,7 +181,7 @@ function violations(files: ReadonlyMap<string, string>): string[] {
     const say = (sentence: string): void => void broken.push(`${file}: ${sentence}`)
     if (room === 'protocols') continue
     for (const { from, typeOnly } of importsOf(source)) {
-      if (from.startsWith('.')) checkArrow(file, join(dirname(file), from), typeOnly, say)
+      if (from.startsWith('.')) checkArrow(file, join(dirname(file), from), typeOnly, { files, say })
       else checkPackage(file, from, typeOnly, say)
     }
     if (room !== 'sim' && !isDoer(file)) {
@@ -196,15 +196,20 @@ function violations(files: ReadonlyMap<string, string>): string[] {
   return broken
 }
 
-/** Rules 1 and 4: arrows go one way; `src` knows neither `sim` nor tests; `sim` knows no doer. */
-function checkArrow(file: string, target: string, typeOnly: boolean, say: (sentence: string) => void): void {
+/** Rules 1 and 4: arrows go one way; `src` knows neither `sim` nor tests; `sim` runs those doers that take a clock. */
+function checkArrow(
+  file: string,
+  target: string,
+  typeOnly: boolean,
+  { files, say }: { files: ReadonlyMap<string, string>; say: (sentence: string) => void }
+): void {
   const [room, other] = [roomOf(file), roomOf(target)]
   if (room !== 'sim' && (other === 'sim' || other === 'test')) {
     say(`src never imports ${other} (${target}): move what both need into src, ${other} imports it from there`)
     return
   }
-  if (room === 'sim' && isDoer(target)) {
-    say(`sim never imports a doer (${target}): drive the decider behind it`)
+  if (room === 'sim' && isDoer(target) && !typeOnly && !takesClock(target, files.get(target) ?? '')) {
+    say(`sim imports no doer that takes no clock (${target}): give it one, or hand in a port`)
     return
   }
   if (ports.includes(target) && !typeOnly && room !== 'sim' && !isDoer(file)) {
@@ -350,8 +355,8 @@ describe('the test of the house', () => {
     ['src/cli/up.ts', "import { multiaddr } from '@multiformats/multiaddr'", 'cli imports only'],
     ['src/stage/stage.ts', "import { world } from '../../sim/world.ts'", 'src never imports sim'],
     ['src/peer/peer.ts', "import { fake } from '../../test/fake.ts'", 'src never imports test'],
-    ['sim/world.ts', "import { createPeer } from '../src/peer/peer.ts'", 'sim never imports a doer'],
-    ['sim/world.ts', "import { StageService } from '../src/stage/service.ts'", 'sim never imports a doer'],
+    ['sim/world.ts', "import { createPeer } from '../src/peer/peer.ts'", 'no doer that takes no clock'],
+    ['sim/world.ts', "import { systemClock } from '../src/base/clock.ts'", 'no doer that takes no clock'],
     ['src/drone/fly.ts', "import type { Hop } from '../route/view.ts'", 'not on the map'],
     [
       'src/route/place.ts',
@@ -374,6 +379,19 @@ describe('the test of the house', () => {
     ['sim/world.ts', "import { place } from '../src/route/place.ts'\nconst t = 1"]
   ])('lets stand in %s: %s', (file, source) => {
     expect(plant(file, source)).toEqual([])
+  })
+
+  it('lets the simulator run a service that takes a clock, and no other one', () => {
+    const sim = "import { createStageService } from '../src/stage/service.ts'"
+    const files = (service: string) =>
+      violations(
+        new Map([
+          ['sim/life.ts', sim],
+          ['src/stage/service.ts', service]
+        ])
+      )
+    expect(files("import type { Clock } from '../base/clock.ts'\nclock.after(1, task)")).toEqual([])
+    expect(files('setTimeout(task, 1)').join()).toContain('no doer that takes no clock')
   })
 
   it('sees a circle', () => {

@@ -5,6 +5,9 @@
 import { reasonOf } from '../base/reason.ts'
 import { type WholeFileOptions, writeWhole } from './whole-file.ts'
 
+/** What whoever has something to keep needs of it. */
+export type Keeper = Pick<Keeping, 'write' | 'try' | 'failed' | 'warn'>
+
 export class Keeping {
   readonly #onWarning: (message: string) => void
   /** Why, of each kind of thing that could not be written when it was last tried. */

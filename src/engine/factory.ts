@@ -2,7 +2,7 @@
  * What makes engines: everything that the rest of the house knows of a runtime. `createPeer` is given some, in order of
  * preference, and serves a model with the first that supports it.
  */
-import type { Keeping } from '../disk/keeping.ts'
+import type { Keeper } from '../disk/keeping.ts'
 import type { Manifest } from '../model/manifest.ts'
 import type { Engine, EngineTimings } from './engine.ts'
 import type { Footprint } from './footprint.ts'
@@ -18,7 +18,7 @@ export interface MeasureInit {
   /** Folder in which results may be kept, so that a peer that comes back need not measure again. */
   readonly dataDir: string
   /** What writes them. */
-  readonly keeping: Keeping
+  readonly keeping: Keeper
   readonly threads: number
   readonly signal: AbortSignal
 }

@@ -6,7 +6,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import { readPlainText } from '../base/plain-file.ts'
-import type { Keeping } from '../disk/keeping.ts'
+import type { Keeper } from '../disk/keeping.ts'
 import { measuredBytesMax, measuredMax, measuredMaxAgeMs } from './limits.ts'
 import { shardName, type WeightType } from '../model/manifest.ts'
 import type { Measured } from './factory.ts'
@@ -31,7 +31,7 @@ const fileSchema = z.record(z.string().max(64), entry)
  * processor with this engine not long ago. A file that cannot be read or written costs time, nothing else.
  * @throws what `measureNumericClass` and `measureTimings` throw.
  */
-export async function measureOnce(file: string, init: TimingsInit, keeping: Keeping): Promise<Measured> {
+export async function measureOnce(file: string, init: TimingsInit, keeping: Keeper): Promise<Measured> {
   const { config, weights, edge, threads = 1, signal } = init
   const key = digest([measuringVersion, config, weights, edge, threads, graphs(weights), await machine()])
   const known = await read(file)

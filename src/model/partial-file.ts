@@ -18,6 +18,9 @@ interface PartialPlace {
   readonly onVerified: (state: string) => void
 }
 
+/** What whoever fetches a file does with it, whatever it is written to. */
+export type IncomingFile = Pick<PartialFile, 'scan' | 'read' | 'write' | 'finish' | 'close'>
+
 /** As with `ModelStore.openPartial`. */
 export async function openPartial(
   file: { readonly bytes: number; readonly sha256: string },

@@ -24,12 +24,12 @@ import {
 import { chunkBytes } from './limits.ts'
 import { Addition } from './addition.ts'
 import { chunkLength } from './chunks.ts'
-import { Hashing } from './hash-service.ts'
+import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
 import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
 import { nameWithId } from './names.ts'
-import { openPartial, type PartialFile } from './partial-file.ts'
+import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
 import { hasSize, makeFolder, manifestBytes, names, readFully } from './store-files.ts'
 
@@ -68,6 +68,26 @@ export async function openStore(directories: StoreDirectories): Promise<ModelSto
   const store = new ModelStore(directories)
   await store.sweep()
   return store
+}
+
+/** A store as the rest of a peer sees it, whatever the files lie on: this one's lie on a disk, the simulator's in memory. */
+export type Store = Pick<
+  ModelStore,
+  | 'own'
+  | 'list'
+  | 'find'
+  | 'resolve'
+  | 'unusable'
+  | 'held'
+  | 'verify'
+  | 'verifiedStage'
+  | 'tokenizerFile'
+  | 'readChunk'
+  | 'chunkList'
+  | 'putManifest'
+  | 'digest'
+> & {
+  openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<IncomingFile>
 }
 
 export class ModelStore {
@@ -303,6 +323,11 @@ export class ModelStore {
     const found = await this.#files.find(file)
     if (found === undefined) return undefined
     return (await this.#hashing.chunks(found, { signal })).list
+  }
+
+  /** SHA-256 of some bytes, made off this thread. */
+  digest(bytes: Uint8Array): Promise<Uint8Array> {
+    return digestOfBytes(bytes)
   }
 
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */

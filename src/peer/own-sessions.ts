@@ -5,8 +5,8 @@ import type { Rng } from '../base/rng.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
-import type { Tokenizers } from '../model/tokenizer-service.ts'
+import type { Store, StoredModel } from '../model/store.ts'
+import type { TokenizerSource } from '../model/tokenizer-service.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import type { Routing } from '../route/routing-service.ts'
 import { type Hop, type ModelShape, sameRange } from '../route/view.ts'
@@ -18,7 +18,7 @@ import { Admissions, type Admitted } from '../session/admission-service.ts'
 import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs } from '../session/limits.ts'
 import type { Speed } from '../session/patience.ts'
-import type { SessionParts } from '../session/parts.ts'
+import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
@@ -26,17 +26,23 @@ import type { GenerateOptions } from './api.ts'
 import type { KeptSessions, SessionInit } from './kept-sessions.ts'
 import { modelCoverage } from './status.ts'
 
+/** The tokenizers of models: text goes in and out through them. */
+export interface SessionTokenizers {
+  /** Its reader says when it needs it no more. */
+  open(source: TokenizerSource): SessionTokenizer & { close(): void }
+}
+
 interface OwnSessionsInit {
   readonly swarm: Swarm
-  readonly store: ModelStore
+  readonly store: Store
   readonly engines: readonly EngineFactory[]
-  readonly tokenizers: Tokenizers
+  readonly tokenizers: SessionTokenizers
   readonly routing: Routing
   readonly stages: StageService
   readonly supply: Supply
   readonly seeker: Seeker
   readonly serving: Serving
-  readonly kept: KeptSessions
+  readonly kept: Pick<KeptSessions, 'keep'>
   /** Peers that are about to go. */
   readonly leaving: ReadonlySet<PeerId>
   /** Whether this peer is about to go. */

@@ -11,27 +11,20 @@ import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../
 import { nameWithId } from '../model/names.ts'
 import type { ModelStore, RemovedModel } from '../model/store.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
-import { Looking } from '../route/looking-service.ts'
-import { Routing } from '../route/routing-service.ts'
-import { Searches } from '../route/searches.ts'
-import { type ModelShape, type PeerView, viewOf, withObtainable } from '../route/view.ts'
-import { Seeker } from '../serving/seeker.ts'
-import { Serving } from '../serving/serving.ts'
+import type { Serving } from '../serving/serving.ts'
 import { describeOffer, namesakesOf } from '../serving/sources.ts'
 import type { Generation } from '../session/generation.ts'
-import { generate, resume } from '../session/service.ts'
-import { createStageService, type StageService } from '../stage/service.ts'
-import { createSupply, type Supply } from '../supply/service.ts'
+import { resume } from '../session/service.ts'
 import { verifySignature } from '../swarm/identity.ts'
-import type { Swarm } from '../swarm/swarm.ts'
+import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
 import type { GenerateOptions, Peer, PeerEvents, ResumeOptions } from './api.ts'
 import { chooseModel, type ChosenModel } from './choose-models.ts'
-import { Departure, type DrainReport } from './departure.ts'
+import type { DrainReport } from './departure.ts'
 import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
-import { drainMs, loadAnnounceMs, namesakesMax } from './limits.ts'
-import { OwnSessions } from './own-sessions.ts'
+import { drainMs, namesakesMax } from './limits.ts'
+import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
-import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, speaksWithUs, type Status } from './status.ts'
+import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
 
 /** A peer that has started: every part of it, and what ends them. */
 export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
@@ -47,24 +40,12 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   /** Of the models that have been asked for lately. */
   readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
-  readonly #generating = new AbortController()
-  readonly #searches = new Searches()
-  readonly #routing: Routing
-  #stages!: StageService
-  #supply!: Supply
-  #seeker!: Seeker
-  #serving!: Serving
+  #parts!: PeerParts
   /** Models of the name of one that it serves, of which it has warned. */
   readonly #namesakes = new Set<ModelId>()
   #kept!: KeptSessions
-  #departure!: Departure
-  /** Those that this peer drives. */
-  #sessions!: OwnSessions
-  readonly #leaving = new Set<PeerId>()
-  #announced = ''
   #stopping: Promise<void> | undefined
   #ends: End[] = []
-  readonly #looking: Looking
 
   constructor({
     swarm,
@@ -98,14 +79,6 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#warn = warn
     this.#clock = clock
     this.#rng = rng
-    this.#looking = new Looking(() => this.#look(), clock)
-    this.#routing = new Routing({
-      self: swarm.id,
-      peers: model => this.#reachable(model),
-      rttMs: peer => swarm.rttMs(peer),
-      searches: this.#searches,
-      clock
-    })
   }
 
   async start({
@@ -124,111 +97,51 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     ends: End[]
   }): Promise<void> {
     this.#ends = ends
-    const swarm = this.#swarm
-    const onWarning = this.#warn
-    const [clock, rng] = [this.#clock, this.#rng]
+    const [swarm, clock] = [this.#swarm, this.#clock]
     ends.push(() => this.#tokenizers.close())
-    this.#stages = await createStageService({
-      links: swarm.links,
-      retainBytesMax: 0,
-      clock,
-      verify: verifySignature,
-      onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
-    })
-    ends.push(() => this.#stages.stop())
     this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
-    this.#supply = await createSupply({
-      links: swarm.links,
-      store: this.#store,
-      live: () => this.#stages.stats.sessions > 0,
-      clock,
-      rng,
-      onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
-    })
-    ends.push(() => this.#supply.stop())
-    this.#seeker = new Seeker({ store: this.#store, swarm, supply: this.#supply, clock })
-    this.#serving = new Serving({
-      dataDir,
-      keeping: this.#keeping,
-      store: this.#store,
-      swarm,
-      stages: this.#stages,
-      supply: this.#supply,
-      seeker: this.#seeker,
-      engines: this.#engines,
-      threads,
-      budgetBytes,
-      searches: this.#searches,
-      onWarning,
-      onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) =>
-        this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
-      onFetch: fetch => this.#emit('shards:fetch', fetch),
-      clock,
-      rng
-    })
-    ends.push(() => this.#serving.stop())
+    this.#parts = await PeerParts.start(
+      {
+        swarm,
+        store: this.#store,
+        engines: this.#engines,
+        dataDir,
+        keeping: this.#keeping,
+        tokenizers: this.#tokenizers,
+        kept: this.#kept,
+        verify: verifySignature,
+        threads,
+        budgetBytes,
+        clock,
+        rng: this.#rng,
+        onWarning: this.#warn,
+        onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) =>
+          this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
+        onFetch: fetch => this.#emit('shards:fetch', fetch),
+        onLeaving: (peer, leaving) => this.#emit('peer:leaving', { peer, leaving }),
+        onLook: records => this.#look(records)
+      },
+      ends
+    )
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
     }
-    this.#drive()
     this.#listen()
-    ends.push(async () => this.#looking.stop())
-    const load = clock.every(loadAnnounceMs, () => this.#announceLoad()).unref()
-    ends.push(async () => load.stop())
-    this.#looking.now()
+    this.#parts.follow(ends)
   }
 
-  /** Has it drive sessions, and go with notice. */
-  #drive(): void {
-    const [swarm, clock] = [this.#swarm, this.#clock]
-    this.#sessions = new OwnSessions({
-      swarm,
-      store: this.#store,
-      engines: this.#engines,
-      tokenizers: this.#tokenizers,
-      routing: this.#routing,
-      stages: this.#stages,
-      supply: this.#supply,
-      seeker: this.#seeker,
-      serving: this.#serving,
-      kept: this.#kept,
-      leaving: this.#leaving,
-      isDraining: () => this.#departure.isDraining,
-      orEnding: signal => this.#orEnding(signal),
-      clock,
-      rng: this.#rng
-    })
-    this.#departure = new Departure({
-      swarm,
-      stages: this.#stages,
-      placementOf: model => this.#serving.get(model)?.placement,
-      replan: () => this.#serving.changed(),
-      loaded: () => this.#serving.offers,
-      answering: () => this.#sessions.answering,
-      onWarning: this.#warn,
-      clock
-    })
+  get #serving(): Serving {
+    return this.#parts.serving
   }
 
-  /** Has what the swarm tells reach every part. */
+  /** Passes on what the swarm tells. */
   #listen(): void {
     const swarm = this.#swarm
     const onWarning = this.#warn
-    swarm.addEventListener('battery', ({ detail }) => this.#departure.onBattery(detail.battery))
-    swarm.addEventListener('record', () => this.#looking.changed())
-    swarm.addEventListener('join', ({ detail }) => {
-      this.#routing.met()
-      this.#emit('peer:join', detail)
-      this.#looking.changed()
-    })
-    swarm.addEventListener('leave', ({ detail }) => {
-      this.#leaving.delete(detail.peer)
-      this.#routing.met()
-      this.#emit('peer:leave', detail)
-      this.#looking.changed()
-    })
+    swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
+    swarm.addEventListener('leave', ({ detail }) => this.#emit('peer:leave', detail))
     swarm.addEventListener('warning', ({ detail }) => onWarning(detail.message))
     swarm.addEventListener('yield', ({ detail }) => this.#fail(new DuplicateIdentityError(detail.message)))
     swarm.addEventListener('violation', ({ detail }) =>
@@ -241,27 +154,17 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
-    const { model, client, signal, session, ...rest } = options
-    return generate(
-      () =>
-        this.#sessions.parts(
-          { ...(model && { model }), ...(client && { client }) },
-          { session, after: 0, classes: [] },
-          this.#orEnding(signal)
-        ),
-      prompt,
-      { ...rest, ...this.#ending(signal) }
-    )
+    return this.#parts.generate(prompt, options)
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
-    const signal = this.#orEnding(given)
+    const signal = this.#parts.orEnding(given)
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
     return resume(async () => {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#sessions.parts({ model: found.model }, kept, signal)
+      const parts = await this.#parts.sessions.parts({ model: found.model }, kept, signal)
       return {
         parts,
         begun: found,
@@ -269,26 +172,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
           ...found.sampling,
           maxTokens: maxTokens ?? found.maxTokens,
           ...(waitMs === undefined ? {} : { waitMs }),
-          ...this.#ending(given)
+          ...this.#parts.ending(given)
         }
       }
     })
   }
 
   forget(session: KeptSessionName, { signal }: { signal?: AbortSignal } = {}): Promise<number> {
-    return this.#kept.forget(session, { signal: this.#orEnding(signal) })
-  }
-
-  /** What ends an answer: the one who asked, or the end of this peer, which keeps the text so far. */
-  #ending(signal: AbortSignal | undefined): { signal?: AbortSignal; ending: AbortSignal } {
-    const ending = this.#generating.signal
-    return signal === undefined ? { ending } : { signal, ending }
-  }
-
-  /** Until the signal, or the end of this peer. */
-  #orEnding(signal: AbortSignal | undefined): AbortSignal {
-    const ending = this.#generating.signal
-    return signal === undefined ? ending : AbortSignal.any([signal, ending])
+    return this.#kept.forget(session, { signal: this.#parts.orEnding(signal) })
   }
 
   status(): Status {
@@ -309,27 +200,27 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   stop(): Promise<void> {
     this.#stopping ??= (async () => {
-      this.#generating.abort(new Error('the peer is stopping'))
+      this.#parts.endAnswers()
       await endAll(this.#ends)
     })()
     return this.#stopping
   }
 
   drain({ deadlineMs = drainMs, signal }: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<DrainReport> {
-    return this.#departure.drain({ deadlineMs, ...(signal === undefined ? {} : { signal }) })
+    return this.#parts.departure.drain({ deadlineMs, ...(signal === undefined ? {} : { signal }) })
   }
 
   async serve(
     nameOrId: string,
     { layers: pinned = null, signal }: { layers?: Range | null; signal?: AbortSignal } = {}
   ): Promise<boolean> {
-    if (this.#departure.isDraining) throw new PeerLeavingError('this peer is about to go and serves nothing new')
+    if (this.#parts.departure.isDraining) throw new PeerLeavingError('this peer is about to go and serves nothing new')
     const model = await chooseModel(this.#store, nameOrId)
     if (typeof model === 'string') {
       this.#serving.seek(model, { pinned })
       return false
     }
-    await this.#serving.add(model, { pinned, signal: this.#orEnding(signal) })
+    await this.#serving.add(model, { pinned, signal: this.#parts.orEnding(signal) })
     return true
   }
 
@@ -371,36 +262,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     ]
   }
 
-  #look(): void {
-    this.#serving.changed()
-    this.#supply.changed()
-    this.#routing.changed()
-    this.#sessions.changed()
+  #look(records: readonly SwarmPeer[]): void {
     this.#warnOfNamesakes()
-    const records = this.#swarm.records()
-    for (const { record } of records) {
-      if (record.leaving === this.#leaving.has(record.peer)) continue
-      if (record.leaving) this.#leaving.add(record.peer)
-      else this.#leaving.delete(record.peer)
-      this.#emit('peer:leaving', { peer: record.peer, leaving: record.leaving })
-    }
     for (const { id, coverage } of modelCoverage(records)) {
       const covered = coverage.every(count => count > 0)
       if (covered === (this.#covered.get(id) ?? false)) continue
       this.#covered.set(id, covered)
       this.#emit(covered ? 'model:covered' : 'model:uncovered', { model: id })
     }
-  }
-
-  /** Tells the swarm how busy this peer is, when that has changed. */
-  #announceLoad(): void {
-    const { sessions, queuedSteps } = this.#stages.stats
-    const now = `${sessions} ${queuedSteps}`
-    if (now === this.#announced) return
-    this.#announced = now
-    this.#swarm.announce({ load: { sessions, queuedSteps } })
-    this.#serving.announce()
-    this.#serving.changed()
   }
 
   /** Says once of each other model of the served one's name that it is another: neither can stand in for the other. */
@@ -414,16 +283,5 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         )
       }
     }
-  }
-
-  #reachable(model: ModelShape): PeerView[] {
-    const placement = this.#serving.get(model.id)?.placement
-    return withObtainable(
-      this.#swarm.records().flatMap(({ record, connected }) => {
-        const view = connected || record.peer === this.id ? viewOf(record, model.id) : undefined
-        if (view === undefined || !speaksWithUs(record)) return []
-        return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
-      })
-    )
   }
 }

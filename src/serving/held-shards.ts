@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
 import { CorruptShardError } from '../errors.ts'
 import { type ShardEntry, stageShards } from '../model/manifest.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { Holders } from './holders.ts'
@@ -37,7 +37,7 @@ export interface FetchStatus {
 }
 
 export interface HeldShardsInit {
-  readonly store: ModelStore
+  readonly store: Store
   readonly model: StoredModel
   readonly swarm: Swarm
   readonly supply: Supply

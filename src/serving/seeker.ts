@@ -5,14 +5,14 @@ import { AmbiguousModelError, UnknownModelError } from '../errors.ts'
 import { missingGraceMs } from '../route/limits.ts'
 import { seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import { Holders } from './holders.ts'
 import { describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 
 export interface SeekerInit {
-  readonly store: ModelStore
+  readonly store: Store
   readonly swarm: Swarm
   readonly supply: Supply
   /** @default the machine's */

@@ -8,11 +8,11 @@ import { type End, endAll } from '../base/ends.ts'
 import type { Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { Keeping } from '../disk/keeping.ts'
+import type { Keeper } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { NoRoomError } from '../errors.ts'
 import type { ShardEntry } from '../model/manifest.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
@@ -30,8 +30,8 @@ export interface ServedModelInit {
   readonly dataDir: string
   /** What computes it. */
   readonly engines: EngineFactory
-  readonly keeping: Keeping
-  readonly store: ModelStore
+  readonly keeping: Keeper
+  readonly store: Store
   readonly model: StoredModel
   readonly swarm: Swarm
   readonly stages: StageService

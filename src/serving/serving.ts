@@ -8,13 +8,13 @@ import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Rng } from '../base/rng.ts'
-import type { Keeping } from '../disk/keeping.ts'
+import type { Keeper } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from './limits.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
 import type { ShardEntry } from '../model/manifest.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -30,8 +30,8 @@ import { Shares } from './sharing.ts'
 export interface ServingInit {
   /** Where engines keep what they have measured. */
   readonly dataDir: string
-  readonly keeping: Keeping
-  readonly store: ModelStore
+  readonly keeping: Keeper
+  readonly store: Store
   readonly swarm: Swarm
   readonly stages: StageService
   readonly supply: Supply

@@ -7,10 +7,9 @@ import { Turns } from '../base/turns.ts'
 import { NotHeldError, ProtocolError } from '../errors.ts'
 import { supplyOpenMs, supplyTickMs } from './limits.ts'
 import { type ChunkSet, sameBytes } from '../model/chunks.ts'
-import { digestOfBytes } from '../model/hash-service.ts'
 import type { FileEntry } from '../model/manifest.ts'
-import type { PartialFile } from '../model/partial-file.ts'
-import type { ModelStore } from '../model/store.ts'
+import type { IncomingFile } from '../model/partial-file.ts'
+import type { Store } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { encodeFrame } from './codec.ts'
 import type { FetchEffect, FetchEvent, FetchProgress } from './event.ts'
@@ -21,7 +20,7 @@ import type { ComingFile } from './serve-service.ts'
 
 export interface FetchServiceInit {
   readonly links: Links
-  readonly store: ModelStore
+  readonly store: Store
   readonly pace: Pace
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
@@ -41,7 +40,7 @@ export interface FetchServiceInit {
 /** Those who wait for one file. */
 interface Coming {
   readonly entry: FileEntry
-  readonly partial: PartialFile
+  readonly partial: IncomingFile
   readonly peers: () => readonly PeerId[]
   readonly settled: PromiseWithResolvers<void>
   readonly ending: AbortController
@@ -280,7 +279,7 @@ export class Fetching {
 
   async #check({ check, file, bytes, digest }: FetchEffect & { readonly kind: 'check' }): Promise<void> {
     try {
-      this.#feed({ kind: 'checked', check, isRight: sameBytes(await digestOfBytes(bytes), digest) })
+      this.#feed({ kind: 'checked', check, isRight: sameBytes(await this.#init.store.digest(bytes), digest) })
     } catch (error) {
       // Not for what the bytes are: there was no memory to look at them.
       this.#coming.get(file)?.settled.reject(error)

@@ -9,9 +9,8 @@ import { Turns } from '../base/turns.ts'
 import { ProtocolError } from '../errors.ts'
 import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from './limits.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest, sameBytes } from '../model/chunks.ts'
-import { digestOfBytes } from '../model/hash-service.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { encodeFrame } from './codec.ts'
 import { type FileId, type RequestFrame, shardsProtocol } from './frame.ts'
@@ -27,7 +26,7 @@ export interface ComingFile {
 
 export interface ServeInit {
   readonly links: Links
-  readonly store: ModelStore
+  readonly store: Store
   readonly pace: Pace
   /** What has come of a file that is being fetched; undefined for others. */
   readonly coming: (file: FileId) => ComingFile | undefined
@@ -220,7 +219,7 @@ export class Serving {
       ? await coming.read(chunk).catch(() => undefined)
       : await this.#init.store.readChunk({ bytes: known.bytes, sha256: file }, chunk).catch(() => undefined)
     if (bytes?.length !== chunkLength(known.bytes, chunk)) return undefined
-    if (!sameBytes(await digestOfBytes(bytes), digestOf(list, chunk))) {
+    if (!sameBytes(await this.#init.store.digest(bytes), digestOf(list, chunk))) {
       this.forget(file)
       return undefined
     }

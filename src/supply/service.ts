@@ -11,7 +11,7 @@ import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } 
 import { manifestBytesMax } from '../model/limits.ts'
 import { supplyOpenMs } from './limits.ts'
 import { decodeManifest, type FileEntry, type Manifest } from '../model/manifest.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { Store, StoredModel } from '../model/store.ts'
 import type { Links } from '../swarm/links.ts'
 import { decodeAnswer, encodeFrame } from './codec.ts'
 import type { FetchProgress } from './event.ts'
@@ -22,7 +22,7 @@ import { Serving } from './serve-service.ts'
 
 export interface SupplyInit {
   readonly links: Links
-  readonly store: ModelStore
+  readonly store: Store
   /** Whether sessions run on this peer now: then bulk goes slowly. */
   readonly live: () => boolean
   /** Called once for every stream that a peer broke by breaking the protocol or by sending wrong bytes. */

@@ -1,0 +1,219 @@
+/**
+ * What a peer does in its swarm, wired together over ports: its stages, weights, models, routes and sessions. Disks, threads and
+ * sockets come in from outside, so that a running peer and one of the simulator are the same parts.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { End } from '../base/ends.ts'
+import type { PeerId } from '../base/ids.ts'
+import type { Rng } from '../base/rng.ts'
+import type { Verify } from '../base/signature.ts'
+import type { Keeper } from '../disk/keeping.ts'
+import type { EngineFactory } from '../engine/factory.ts'
+import type { Store } from '../model/store.ts'
+import { Looking } from '../route/looking-service.ts'
+import { Routing } from '../route/routing-service.ts'
+import { Searches } from '../route/searches.ts'
+import { type ModelShape, type PeerView, viewOf, withObtainable } from '../route/view.ts'
+import type { ShardFetch } from '../serving/held-shards.ts'
+import { Seeker } from '../serving/seeker.ts'
+import { Serving } from '../serving/serving.ts'
+import type { Generation } from '../session/generation.ts'
+import { generate } from '../session/service.ts'
+import { createStageService, type StageService } from '../stage/service.ts'
+import { createSupply, type Supply } from '../supply/service.ts'
+import type { StageOffer } from '../swarm/record.ts'
+import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
+import type { GenerateOptions } from './api.ts'
+import { Departure } from './departure.ts'
+import { loadAnnounceMs } from './limits.ts'
+import { OwnSessions, type SessionTokenizers } from './own-sessions.ts'
+import type { KeptSessions } from './kept-sessions.ts'
+import { speaksWithUs } from './status.ts'
+
+export interface PeerPartsInit {
+  readonly swarm: Swarm
+  readonly store: Store
+  /** What computes, in order of preference. */
+  readonly engines: readonly EngineFactory[]
+  /** Where engines keep what they have measured. */
+  readonly dataDir: string
+  readonly keeping: Keeper
+  readonly tokenizers: SessionTokenizers
+  readonly kept: Pick<KeptSessions, 'keep'>
+  readonly verify: Verify
+  readonly threads: number
+  readonly budgetBytes: number
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly onWarning: (message: string) => void
+  /** A stage began or ceased to serve. */
+  readonly onStage: (stage: StageOffer) => void
+  /** Shards are fetched from other peers, or have come. */
+  readonly onFetch: (fetch: ShardFetch) => void
+  /** A peer has announced that it goes, or that it stays after all. */
+  readonly onLeaving: (peer: PeerId, leaving: boolean) => void
+  /** Something in the swarm has changed, and the parts know it. */
+  readonly onLook: (records: readonly SwarmPeer[]) => void
+}
+
+export class PeerParts {
+  readonly #init: PeerPartsInit
+  readonly #generating = new AbortController()
+  readonly #leaving = new Set<PeerId>()
+  readonly #looking: Looking
+  readonly #searches = new Searches()
+  readonly #routing: Routing
+  #announced = ''
+  readonly stages: StageService
+  readonly supply: Supply
+  readonly seeker: Seeker
+  readonly serving: Serving
+  /** Those that this peer drives. */
+  readonly sessions: OwnSessions
+  readonly departure: Departure
+
+  /** Starts to serve stages and weights; what is begun is ended by `ends`. No model is served yet: see {@link follow}. */
+  static async start(init: PeerPartsInit, ends: End[]): Promise<PeerParts> {
+    const { swarm, store, clock, rng, verify } = init
+    const onViolation = (peer: PeerId, kind: string, message: string): void =>
+      swarm.reportViolation(peer, kind, message)
+    const stages = await createStageService({ links: swarm.links, retainBytesMax: 0, clock, verify, onViolation })
+    ends.push(() => stages.stop())
+    const live = (): boolean => stages.stats.sessions > 0
+    const supply = await createSupply({ links: swarm.links, store, live, clock, rng, onViolation })
+    ends.push(() => supply.stop())
+    const parts = new PeerParts(init, stages, supply)
+    ends.push(() => parts.serving.stop())
+    return parts
+  }
+
+  private constructor(init: PeerPartsInit, stages: StageService, supply: Supply) {
+    const { swarm, clock, onWarning } = init
+    this.#init = init
+    this.stages = stages
+    this.supply = supply
+    this.#looking = new Looking(() => this.#look(), clock)
+    this.#routing = new Routing({
+      self: swarm.id,
+      peers: model => this.#reachable(model),
+      rttMs: peer => swarm.rttMs(peer),
+      searches: this.#searches,
+      clock
+    })
+    this.seeker = new Seeker({ store: init.store, swarm, supply, clock })
+    this.serving = new Serving({ ...init, stages, supply, seeker: this.seeker, searches: this.#searches })
+    this.sessions = new OwnSessions({
+      ...init,
+      routing: this.#routing,
+      stages,
+      supply,
+      seeker: this.seeker,
+      serving: this.serving,
+      leaving: this.#leaving,
+      isDraining: () => this.departure.isDraining,
+      orEnding: signal => this.orEnding(signal)
+    })
+    this.departure = new Departure({
+      swarm,
+      stages,
+      placementOf: model => this.serving.get(model)?.placement,
+      replan: () => this.serving.changed(),
+      loaded: () => this.serving.offers,
+      answering: () => this.sessions.answering,
+      onWarning,
+      clock
+    })
+  }
+
+  /** Follows what the swarm tells from now on, until `ends`. */
+  follow(ends: End[]): void {
+    const { swarm, clock } = this.#init
+    swarm.addEventListener('battery', ({ detail }) => this.departure.onBattery(detail.battery))
+    swarm.addEventListener('record', () => this.#looking.changed())
+    swarm.addEventListener('join', () => this.#met())
+    swarm.addEventListener('leave', ({ detail }) => {
+      this.#leaving.delete(detail.peer)
+      this.#met()
+    })
+    ends.push(async () => this.#looking.stop())
+    const load = clock.every(loadAnnounceMs, () => this.#announceLoad()).unref()
+    ends.push(async () => load.stop())
+    this.#looking.now()
+  }
+
+  generate(prompt: string, options: GenerateOptions = {}): Generation {
+    const { model, client, signal, session, ...rest } = options
+    return generate(
+      () =>
+        this.sessions.parts(
+          { ...(model && { model }), ...(client && { client }) },
+          { session, after: 0, classes: [] },
+          this.orEnding(signal)
+        ),
+      prompt,
+      { ...rest, ...this.ending(signal) }
+    )
+  }
+
+  /** Ends all answers: the peer is about to stop. */
+  endAnswers(): void {
+    this.#generating.abort(new Error('the peer is stopping'))
+  }
+
+  /** What ends an answer: the one who asked, or the end of this peer, which keeps the text so far. */
+  ending(signal: AbortSignal | undefined): { signal?: AbortSignal; ending: AbortSignal } {
+    const ending = this.#generating.signal
+    return signal === undefined ? { ending } : { signal, ending }
+  }
+
+  /** Until the signal, or the end of this peer. */
+  orEnding(signal: AbortSignal | undefined): AbortSignal {
+    const ending = this.#generating.signal
+    return signal === undefined ? ending : AbortSignal.any([signal, ending])
+  }
+
+  /** Another peer has come or gone. */
+  #met(): void {
+    this.#routing.met()
+    this.#looking.changed()
+  }
+
+  #look(): void {
+    const { swarm, onLeaving, onLook } = this.#init
+    this.serving.changed()
+    this.supply.changed()
+    this.#routing.changed()
+    this.sessions.changed()
+    const records = swarm.records()
+    for (const { record } of records) {
+      const { peer, leaving } = record
+      if (leaving === this.#leaving.has(peer)) continue
+      if (leaving) this.#leaving.add(peer)
+      else this.#leaving.delete(peer)
+      onLeaving(peer, leaving)
+    }
+    onLook(records)
+  }
+
+  /** Tells the swarm how busy this peer is, when that has changed. */
+  #announceLoad(): void {
+    const { sessions, queuedSteps } = this.stages.stats
+    const now = `${sessions} ${queuedSteps}`
+    if (now === this.#announced) return
+    this.#announced = now
+    this.#init.swarm.announce({ load: { sessions, queuedSteps } })
+    this.serving.announce()
+    this.serving.changed()
+  }
+
+  #reachable(model: ModelShape): PeerView[] {
+    const placement = this.serving.get(model.id)?.placement
+    return withObtainable(
+      this.#init.swarm.records().flatMap(({ record, connected }) => {
+        const view = connected || record.peer === this.#init.swarm.id ? viewOf(record, model.id) : undefined
+        if (view === undefined || !speaksWithUs(record)) return []
+        return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
+      })
+    )
+  }
+}
