@@ -160,6 +160,8 @@ export const recordsHearsayPerSecondMax = 8
 export const twinTieMs = 5_000
 /** From finding out that it yields to its stop: the other one's channels come back within a second. */
 export const yieldMs = 3_000
+/** Two that nobody else connects are connected for so long: until a tie between them is over, and the younger has stopped. */
+export const twinRelayMs = twinTieMs + yieldMs + 7_000
 /** An address at which the own id is said to be is looked at this often, and so many of them in that time. */
 export const twinLookMs = 30_000
 export const twinsMax = 16

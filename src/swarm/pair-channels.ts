@@ -39,7 +39,7 @@ export class PairChannels {
   async start(): Promise<void> {
     const { links, protocol, frameBytesMax } = this.#init
     // The other end may have lost its channel before this end knows.
-    await links.handle(protocol, { inboundMax: 2, frameBytesMax, background: true }, channel => this.#attach(channel))
+    await links.handle(protocol, { inboundMax: 2, frameBytesMax, background: true }, channel => this.take(channel))
   }
 
   /** Opens no more channels. Those that are open stay. */
@@ -54,6 +54,11 @@ export class PairChannels {
   /** Peers with a channel. */
   get peers(): Iterable<PeerId> {
     return this.#channels.keys()
+  }
+
+  /** Takes a channel with a peer that was opened in another way. */
+  take(channel: Channel): void {
+    this.#attach(channel)
   }
 
   /** Sends what is queued and closes all channels. */

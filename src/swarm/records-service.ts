@@ -88,6 +88,11 @@ export class RecordsService {
     this.#channels.replace(peer, 'another process answers under this identity')
   }
 
+  /** A channel with a neighbour that is connected in no other way. */
+  take(channel: Channel): void {
+    this.#channels.take(channel)
+  }
+
   /** A value of the DHT that {@link Records.refusal} lets pass, of a peer that is known to live. */
   found(value: Uint8Array): void {
     this.#run({ type: 'value', value })

@@ -31,6 +31,7 @@ import { RecordsService } from './records-service.ts'
 import type { SeqFile } from './seq-file.ts'
 import type { Announcement, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './swarm.ts'
 import { textAddresses } from './text-addresses.ts'
+import { relayBetweenTwins } from './twin-relay.ts'
 import { TwinsService } from './twins-service.ts'
 import { Voucher } from './vouch.ts'
 
@@ -120,6 +121,14 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       self: this.id,
       addresses: () => this.addresses,
       answersAsSelf: (address, options) => this.#host.answersAsSelf(address, options),
+      relay: (address, { signal }) =>
+        relayBetweenTwins({
+          self: this.id,
+          secret: parts.secret,
+          address,
+          take: channel => this.#exchange?.take(channel),
+          signal
+        }),
       onWarning: message => this.warn(message),
       onYield: message => this.#emit('yield', { message })
     })

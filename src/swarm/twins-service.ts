@@ -12,6 +12,8 @@ export interface TwinsServiceInit {
   readonly addresses: () => readonly string[]
   /** Whether whoever answers at an address has this peer's own identity. */
   readonly answersAsSelf: (address: Multiaddr, options: { signal: AbortSignal }) => Promise<boolean>
+  /** Has the two hear one another for a while, where the other one is at this address. It never rejects. */
+  readonly relay: (address: Multiaddr, options: { signal: AbortSignal }) => Promise<void>
   readonly onWarning: (message: string) => void
   /** This process must stop. */
   readonly onYield: (message: string) => void
@@ -20,6 +22,8 @@ export interface TwinsServiceInit {
 export class TwinsService {
   readonly #init: TwinsServiceInit
   readonly #twins: Twins
+  /** One at a time: each is a node of its own for a while. */
+  #isRelaying = false
   readonly #abort = new AbortController()
 
   constructor(init: TwinsServiceInit) {
@@ -59,6 +63,10 @@ export class TwinsService {
     if (!(await this.#init.answersAsSelf(multiaddr(address), { signal }))) return
     const message = this.#twins.answered(address, way, performance.now())
     if (message !== undefined) this.#init.onWarning(message)
+    if (this.#isRelaying) return
+    this.#isRelaying = true
+    await this.#init.relay(multiaddr(address), { signal: this.#abort.signal })
+    this.#isRelaying = false
   }
 
   /** Where it listens, on every interface that it has now. */

@@ -3,7 +3,7 @@ import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { twinForgetMs, twinLookMs, twinsMax, twinTieMs } from '../../src/swarm/limits.ts'
+import { twinForgetMs, twinLookMs, twinsMax, twinTieMs, yieldMs } from '../../src/swarm/limits.ts'
 import { loadIdentity } from '../../src/swarm/identity.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 import { Twins } from '../../src/swarm/twins.ts'
@@ -72,11 +72,18 @@ describe('two machines with one identity', () => {
     await copyOf('a', 'b')
     const a = await world.start('a', { neighbours: false })
     const b = await world.start('b', { neighbours: false, bootstrap: [...a.addresses] })
-    const { warnings, yields } = heard(b)
-    await until(() => warnings.length > 0 || b.discovery()[0]?.way === 'identity', 'it is looked who answers there')
+    const old = heard(a)
+    const young = heard(b)
+    await until(() => b.discovery()[0]?.way === 'identity', 'it is looked who answers there')
     expect(b.discovery()[0]?.state).toContain(bare(a))
-    expect(yields).toEqual([])
-  })
+    // They are alone: nobody else carries the record of one to the other.
+    await until(() => young.yields.length > 0, 'the later one is to stop', 20_000)
+    expect(young.yields[0]).toContain(bare(a))
+    await until(() => old.warnings.some(text => text.includes(bare(b))), 'the earlier one says so')
+    await b.stop()
+    expect(old.yields).toEqual([])
+    expect(a.records().map(({ record }) => record.peer)).toEqual([a.id])
+  }, 30_000)
 
   it('R17: two on one machine, which write one file for their neighbours in turn, both say so', async () => {
     await copyOf('a', 'b')
@@ -85,6 +92,10 @@ describe('two machines with one identity', () => {
     const said = [heard(a), heard(b)]
     await until(() => said[0]!.warnings.some(text => text.includes(bare(b))), 'the first one says so')
     await until(() => said[1]!.warnings.some(text => text.includes(bare(a))), 'the second one says so')
+    // They started within a moment of each other: one of them stops, and only one.
+    await until(() => said.some(({ yields }) => yields.length > 0), 'one is to stop', 20_000)
+    await new Promise(resolve => setTimeout(resolve, yieldMs))
+    expect(said.filter(({ yields }) => yields.length > 0)).toHaveLength(1)
   })
 
   it('a peer that is told of its own addresses, or of ones where nobody is, says nothing', async () => {
