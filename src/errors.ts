@@ -51,6 +51,12 @@ export class ImportError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when files of a model do not fit into the disk budget, whatever gives way. */
+export class DiskBudgetError extends SkeinError {
+  override readonly name = 'DiskBudgetError'
+  readonly exitCode = 4
+}
+
 /** Thrown when no live peer holds what is missing here of a model: its manifest, its tokenizer or a shard. */
 export class NotHeldError extends SkeinError {
   override readonly name = 'NotHeldError'

@@ -66,13 +66,13 @@ const doers = [
   /^src\/base\/(plain-file|clock|entropy)\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/onnx[^/]*\.ts$/,
-  /^src\/model\/(store|store-files|shard-files|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
+  /^src\/model\/(store|store-files|shard-files|disk-budget|marks|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(running-swarm|host|node|duplicates|noise|yamux|channel|pair-channels|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store|providers)\.ts$/,
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses|twin-relay)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-disk|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]

@@ -128,6 +128,24 @@ export async function askRemoveModel(
 }
 
 /**
+ * Has the peer of a data directory make room for files, within its disk budget.
+ *
+ * @param what they are called in its error
+ * @throws {PeerNotRunningError} when none is running there.
+ * @throws {RemoteError} what the peer answers instead: that there is no room.
+ * @throws the signal's reason.
+ */
+export async function askRoom(
+  dataDir: string,
+  { what, bytes }: { what: string; bytes: number },
+  { signal }: { signal: AbortSignal }
+): Promise<void> {
+  const request = { v: controlVersion, op: 'make-room', what, bytes } as const
+  for await (const response of ask(dataDir, request, controlRemoveMs, signal)) if (response.kind === 'room') return
+  throw endedEarly(dataDir)
+}
+
+/**
  * Has the peer of a data directory serve a model; true when it is here, false while it is looked for.
  *
  * @throws {PeerNotRunningError} when none is running there.

@@ -30,7 +30,7 @@ import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlR
 /** What of a peer its control socket hands out. */
 export type ControlledPeer = Pick<
   Peer,
-  'status' | 'generate' | 'resume' | 'forget' | 'removeModel' | 'serve' | 'unserve'
+  'status' | 'generate' | 'resume' | 'forget' | 'removeModel' | 'makeRoom' | 'serve' | 'unserve'
 > & {
   /** Has the peer go; whoever asked may close the connection meanwhile. */
   drain(): Promise<DrainReport>
@@ -154,6 +154,9 @@ async function* respond(
     yield { kind: 'forgotten', peers: await peer.forget(given<KeptSessionName>(request.session), { signal }) }
   } else if (request.op === 'remove-model') {
     yield { kind: 'model-removed', removed: await peer.removeModel(request.model) }
+  } else if (request.op === 'make-room') {
+    await peer.makeRoom(request.bytes, { what: request.what })
+    yield { kind: 'room' }
   } else if (request.op === 'serve') {
     const { model, layers } = request
     yield { kind: 'served', here: await peer.serve(model, { signal, ...(layers === undefined ? {} : { layers }) }) }

@@ -57,6 +57,12 @@ const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('remove-model'), model: modelName }),
   z.strictObject({
     v: z.literal(controlVersion),
+    op: z.literal('make-room'),
+    what: modelName,
+    bytes: z.int().nonnegative()
+  }),
+  z.strictObject({
+    v: z.literal(controlVersion),
     op: z.literal('serve'),
     model: modelName,
     layers: z.strictObject({ start: z.int().nonnegative(), end: z.int().positive() }).optional()
@@ -86,6 +92,7 @@ const responseSchema = z.discriminatedUnion('kind', [
       unreadable: z.array(z.string())
     })
   }),
+  z.looseObject({ kind: z.literal('room') }),
   z.looseObject({ kind: z.literal('served'), here: z.boolean() }),
   z.looseObject({ kind: z.literal('unserved') }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
@@ -116,6 +123,8 @@ export type ControlResponse =
   /** How many peers had the session. */
   | { readonly kind: 'forgotten'; readonly peers: number }
   | { readonly kind: 'model-removed'; readonly removed: RemovedModel }
+  /** There is room on the disk. */
+  | { readonly kind: 'room' }
   /** `here`: false while the model is looked for among the peers. */
   | { readonly kind: 'served'; readonly here: boolean }
   | { readonly kind: 'unserved' }

@@ -121,6 +121,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       size('--memory', { zero: true })
     )
     .option(
+      '--disk <size>',
+      'what models may take of the disk, such as 10GB: what is not needed here gives way, but for what was imported (default: no limit)',
+      size('--disk')
+    )
+    .option(
       '--layers <range>',
       'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
       repeated(modelLayers('--layers'))
@@ -294,6 +299,12 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       'precision between layers: f16, bf16 or f32',
       oneOf('--edge', ['f16', 'bf16', 'f32']),
       'f16'
+    )
+    .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
+    .option(
+      '--disk <size>',
+      'what models here may take of the disk; where a peer runs here, its own --disk counts (default: no limit)',
+      size('--disk')
     )
     .addOption(json('print progress and result as JSON objects, one a line'))
     .action(async (dir: string, options) => {

@@ -9,7 +9,7 @@ import {
   verifyModel
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { askRemoveModel, reachable } from './control-client.ts'
+import { askRemoveModel, askRoom, reachable } from './control-client.ts'
 import { note, paint, say, sayJson, table } from './output.ts'
 
 interface ModelFlags {
@@ -21,6 +21,8 @@ export interface ImportFlags extends ModelFlags {
   readonly name: string
   readonly dtype: 'f32' | 'q8' | 'q4'
   readonly edge: 'f16' | 'bf16' | 'f32'
+  readonly givesWay?: boolean
+  readonly disk?: number
 }
 
 type StoredModel = Awaited<ReturnType<typeof showModel>>
@@ -34,7 +36,13 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     name: flags.name,
     weights: flags.dtype,
     edge: flags.edge,
+    givesWay: flags.givesWay === true,
     signal,
+    ...((await reachable(flags.data))
+      ? { room: (bytes: number) => askRoom(flags.data, { what: flags.name, bytes }, { signal }) }
+      : flags.disk === undefined
+        ? {}
+        : { diskBytes: flags.disk }),
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
       else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)

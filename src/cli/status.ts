@@ -1,5 +1,6 @@
 /** `skein status`: the swarm as one peer sees it. */
 import {
+  type DiskStatus,
   type FetchingStatus,
   formatBytes,
   type ModelStatus,
@@ -40,12 +41,20 @@ export function describeStatus(seen: Status): string[] {
     ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
     '',
     ...seen.discovery.map(({ way, state }) => `discovery by ${way}: ${state}`),
-    // A peer of an older version says nothing of it.
+    // A peer of an older version says nothing of these.
+    ...(seen.disk === undefined ? [] : [describeDisk(seen.disk)]),
     ...(seen.unkept ?? []).map(sentence => `disk: ${sentence}`),
     ...(violations.length === 0
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
   ]
+}
+
+function describeDisk({ usedBytes, limitBytes, keptBytes }: DiskStatus): string {
+  const kept = keptBytes === 0 ? '' : `, ${formatBytes(keptBytes)} of them imported and kept`
+  return limitBytes === null
+    ? `disk: models take ${formatBytes(usedBytes)}${kept}`
+    : `disk: models take ${formatBytes(usedBytes)} of ${formatBytes(limitBytes)}${kept}`
 }
 
 function describePeer(peer: PeerStatus, seen: Status): string[] {

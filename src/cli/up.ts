@@ -24,6 +24,7 @@ export interface UpFlags {
   readonly swarm: string
   readonly model?: string[]
   readonly memory?: number
+  readonly disk?: number
   readonly layers?: { readonly model?: string; readonly range: Range }[]
   readonly listen?: string[]
   readonly bootstrap?: string[]
@@ -67,6 +68,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     onWarning: message => tell('warning', `warning: ${message}`, { message }),
     ...modelsOf(flags),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
+    ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads })
@@ -88,6 +90,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
         removeModel: nameOrId => peer.removeModel(nameOrId),
         serve: (nameOrId, options) => peer.serve(nameOrId, options),
         unserve: nameOrId => peer.unserve(nameOrId),
+        makeRoom: (bytes, options) => peer.makeRoom(bytes, options),
         drain: () => {
           draining ??= peer.drain()
           // Whoever asked is told before the socket closes.

@@ -1,5 +1,6 @@
 /** What happens to a running peer, as lines for a person or events for a program. */
 import {
+  type DiskFreed,
   formatBytes,
   type ModelId,
   type Peer,
@@ -83,12 +84,18 @@ export function watch(peer: Peer, tell: Tell): () => void {
         : `fetched ${what} in ${formatMs(tookMs)}`
     tell(tookMs === undefined ? 'fetching' : 'fetched', line, detail)
   }
+  const onFreed = ({ detail: { bytes, files } }: CustomEvent<DiskFreed>): void => {
+    const more = files.length > 3 ? ` and ${files.length - 3} more` : ''
+    const line = `made room on the disk, ${formatBytes(bytes)}: ${files.slice(0, 3).join(', ')}${more}`
+    tell('freed', line, { bytes, files })
+  }
   const looks = ['peer:join', 'stage:up', 'model:covered', 'model:uncovered'] as const
   for (const type of looks) peer.addEventListener(type, look)
   peer.addEventListener('peer:leave', onLeave)
   peer.addEventListener('peer:leaving', onLeaving)
   peer.addEventListener('stage:down', onDown)
   peer.addEventListener('shards:fetch', onFetch)
+  peer.addEventListener('disk:freed', onFreed)
   const timer = setInterval(look, watchMs)
   look()
   return () => {
@@ -98,6 +105,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
     peer.removeEventListener('peer:leaving', onLeaving)
     peer.removeEventListener('stage:down', onDown)
     peer.removeEventListener('shards:fetch', onFetch)
+    peer.removeEventListener('disk:freed', onFreed)
   }
 }
 

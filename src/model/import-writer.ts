@@ -76,6 +76,10 @@ export interface WriteModelInit {
   readonly store: ModelStore
   readonly description: ModelDescription
   readonly source: WeightSource
+  /** @default false */
+  readonly givesWay?: boolean | undefined
+  /** As with `ImportInit.room`. */
+  readonly room?: ((bytes: number) => Promise<void>) | undefined
   readonly signal: AbortSignal
   readonly onProgress?: ((progress: ImportProgress) => void) | undefined
 }
@@ -133,6 +137,8 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   )
   decodeManifest(encodeManifest(provisional), name)
 
+  await init.room?.(provisional.shards.reduce((sum, { bytes }) => sum + bytes, provisional.tokenizer.bytes))
+  signal.throwIfAborted()
   const addition = await store.begin()
   try {
     const tokenizer = await addition.putBytes(description.tokenizer, { signal })
@@ -153,7 +159,8 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
       onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
     }
     const model = await store.putManifest(
-      manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256, chunks: tokenizer.chunks }, shards)
+      manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256, chunks: tokenizer.chunks }, shards),
+      { givesWay: init.givesWay ?? false }
     )
     await addition.commit()
     return model

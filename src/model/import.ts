@@ -32,6 +32,13 @@ export interface ImportInit {
   readonly origin?: string
   readonly signal: AbortSignal
   readonly onProgress?: (progress: ImportProgress) => void
+  /** Whether its files may be removed where a disk budget needs room. @default false: what was imported is kept */
+  readonly givesWay?: boolean
+  /**
+   * Asked once for room for so many bytes, before the first file is written. @default there is room
+   * @throws what ends the import
+   */
+  readonly room?: (bytes: number) => Promise<void>
   /** Time for each question to the tokenizer, which is read in a thread. @default tokenizerMs */
   readonly tokenizerDeadlineMs?: number
 }
@@ -90,6 +97,8 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
         source: init.origin ?? path.basename(path.resolve(source))
       },
       source: checkpoint,
+      givesWay: init.givesWay,
+      room: init.room,
       signal,
       ...(onProgress === undefined ? {} : { onProgress })
     })

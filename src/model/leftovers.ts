@@ -3,6 +3,7 @@ import { readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { files } from './named-files.ts'
 import type { ModelStore, RemovedModel } from './store.ts'
+import { sweepMarks } from './marks.ts'
 import { names } from './store-files.ts'
 
 export const temporaryPrefix = '.writing-'
@@ -21,16 +22,32 @@ export async function sweep(store: ModelStore): Promise<void> {
     if (prefix === undefined || running(Number(name.slice(prefix.length).split('-')[0]))) continue
     const file = path.join(folder, name)
     if (prefix === journalPrefix) {
-      const digests = (await readFile(file, 'utf8')).split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
-      if ((await removeUnlisted(store, digests)).unreadable.length > 0) continue
+      if ((await removeUnlisted(store, await digestsIn(file))).unreadable.length > 0) continue
     }
     await rm(file, { force: true })
   }
+  await sweepMarks(store.own)
   const partial = (await names(folder)).filter(name => name.startsWith(partialPrefix))
   await removeUnlisted(
     store,
     partial.map(name => name.slice(partialPrefix.length))
   )
+}
+
+/** Digests that an import or a removal which still runs lists: files of a model that has no manifest yet, or none any more. */
+export async function journalled(store: ModelStore): Promise<ReadonlySet<string>> {
+  const folder = path.join(store.own, 'shards')
+  const digests = new Set<string>()
+  for (const name of await names(folder)) {
+    if (!name.startsWith(journalPrefix)) continue
+    for (const digest of await digestsIn(path.join(folder, name))) digests.add(digest)
+  }
+  return digests
+}
+
+async function digestsIn(journal: string): Promise<string[]> {
+  const text = await readFile(journal, 'utf8').catch(() => '')
+  return text.split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
 }
 
 /**

@@ -6,7 +6,9 @@ import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../base/reason.ts'
+import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
+import { DiskBudget } from './disk-budget.ts'
 import type { EdgeType, WeightType } from './manifest.ts'
 import { importModel as importInto } from './import.ts'
 import type { ImportProgress } from './import-writer.ts'
@@ -86,6 +88,16 @@ export interface ImportModelInit {
   readonly weights?: WeightType
   /** @default 'f16' */
   readonly edge?: EdgeType
+  /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */
+  readonly givesWay?: boolean
+  /**
+   * What all models in `dataDir` may take of the disk: fetched ones give way to this one. Where a peer runs on it, it has the
+   * budget, and `room` asks it.
+   * @default no limit
+   */
+  readonly diskBytes?: number
+  /** Asked once for room for so many bytes, before the first file is written; what it throws ends the import. */
+  readonly room?: (bytes: number) => Promise<void>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ImportProgress) => void
 }
@@ -97,7 +109,27 @@ export interface ImportModelInit {
  * @throws the signal's reason.
  */
 export async function importModel(init: ImportModelInit): Promise<StoredModel> {
-  const { dataDir, weights = 'q8', signal = new AbortController().signal, ...rest } = init
+  const { dataDir, weights = 'q8', signal = new AbortController().signal, diskBytes, room, ...rest } = init
   const store = await openLibrary(dataDir)
-  return within(dataDir, () => importInto({ ...rest, weights, signal, store }))
+  return within(dataDir, async () => {
+    const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
+    return importInto({ ...rest, weights, signal, store, ...(asked === undefined ? {} : { room: asked }) })
+  })
+}
+
+/** Makes room in a store that no peer uses: nothing in it is needed by anybody but its owner. */
+async function roomWithin(
+  store: ModelStore,
+  limitBytes: number,
+  name: string
+): Promise<(bytes: number) => Promise<void>> {
+  const budget = new DiskBudget({
+    store,
+    limitBytes,
+    needs: () => ({ files: new Set(), models: new Set(), isRare: () => false }),
+    keeping: new Keeping(() => {}),
+    onRemoved: () => {}
+  })
+  await budget.start()
+  return async bytes => void (await budget.reserve(name, [{ sha256: '', bytes }]))
 }

@@ -35,6 +35,11 @@ export const verifyChunkBytes = 1 << 20
  */
 export const chunkBytes = 256 << 10
 
+/** Surveys of a disk that find each time that what was to go is needed by now; the next load's own try comes later anyway. */
+export const diskTriesMax = 5
+/** The file that says which files were used when: 80 bytes for each of four models of the largest kind. */
+export const usesBytesMax = 1 << 20
+
 // ── Engine ─────────────────────────────────────────────────────────────────────────────────────────
 
 /**

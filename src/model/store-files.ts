@@ -1,6 +1,8 @@
 /** What the store does with files and folders of its own. */
+import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { type FileHandle, mkdir, readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
 import { readPlainFile } from '../base/plain-file.ts'
 import { CorruptShardError, InvalidManifestError } from '../errors.ts'
 import { manifestBytesMax } from './limits.ts'
@@ -51,4 +53,9 @@ export async function manifestBytes(file: string): Promise<Uint8Array> {
     if ((err as NodeJS.ErrnoException).code !== undefined) throw err
     throw new InvalidManifestError(`${file} is no manifest: ${(err as Error).message}`)
   }
+}
+
+/** A name that no other process gives, and that says which one is at it: what it left is known when it is gone. */
+export function processFile(folder: string, prefix: string): string {
+  return path.join(folder, `${prefix}${process.pid}-${randomBytes(8).toString('hex')}`)
 }

@@ -2,13 +2,13 @@
  * Models on this machine, addressed by content (promise P9). A store folder holds
  *
  * - `manifests/<model id>.json`: canonical manifest bytes, whose digest is the file's name;
+ * - `manifests/<model id>.gives-way`: the model's files may be removed where a disk budget needs room (`marks.ts`);
  * - `shards/<sha256>`: shards and tokenizers, each under its own digest, so equal ones are kept once;
  * - `shards/.partial-<sha256>`: what has come of a file that is fetched from peers. It survives restarts.
  *
  * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
-import { randomBytes } from 'node:crypto'
 import { copyFile, link, open, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '../base/ids.ts'
@@ -27,11 +27,12 @@ import { chunkLength } from './chunks.ts'
 import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
 import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
+import { givingWay, setGivesWay } from './marks.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
 import { nameWithId } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
-import { hasSize, makeFolder, manifestBytes, names, readFully } from './store-files.ts'
+import { hasSize, makeFolder, manifestBytes, names, processFile, readFully } from './store-files.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
@@ -333,7 +334,7 @@ export class ModelStore {
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
   async begin(): Promise<Addition> {
     await makeFolder(path.join(this.own, 'shards'))
-    const journal = this.#journal()
+    const journal = processFile(path.join(this.own, 'shards'), journalPrefix)
     return new Addition(
       await open(journal, 'wx'),
       this.#hashing,
@@ -348,9 +349,14 @@ export class ModelStore {
    *
    * @param partial true for a model that comes from peers: whatever is missing is fetched when it is needed, and the
    *   name, which others chose, may belong to another model too
+   * @param givesWay whether its files may be removed where a disk budget needs room. @default true for one that comes from
+   *   peers and was not here
    * @throws {ImportError} when the name belongs to another model, or a file is missing
    */
-  async putManifest(manifest: Manifest, { partial = false }: { partial?: boolean } = {}): Promise<StoredModel> {
+  async putManifest(
+    manifest: Manifest,
+    { partial = false, givesWay = partial }: { partial?: boolean; givesWay?: boolean } = {}
+  ): Promise<StoredModel> {
     const id = modelId(manifest)
     const model: StoredModel = { id, manifest, folder: this.own, shipped: false }
     if (!partial) {
@@ -365,12 +371,20 @@ export class ModelStore {
     await syncPath(path.join(this.own, 'shards'))
     const folder = path.join(this.own, 'manifests')
     await makeFolder(folder)
+    const isHere = (await names(folder)).includes(`${id}.json`)
+    // One that was imported stays so, whoever else offers it. The mark comes first: a manifest without it is kept for ever.
+    if (!partial || !isHere) await setGivesWay(this.own, id, givesWay)
     // Under a name that `sweep` knows.
     await writeWhole(path.join(folder, `${id}.json`), encodeManifest(manifest), {
       mode: 0o666,
       beside: this.#temporary()
     })
     return model
+  }
+
+  /** Models whose files may be removed where a disk budget needs room. */
+  givingWay(): Promise<ReadonlySet<string>> {
+    return givingWay(this.own)
   }
 
   /**
@@ -393,21 +407,18 @@ export class ModelStore {
     const { id, manifest, shipped } = model
     if (shipped) throw new InvalidOptionError(`${manifest.name} ships with Skein and cannot be removed`)
     const digests = files(model).map(file => file.sha256)
-    const journal = this.#journal()
+    const journal = processFile(path.join(this.own, 'shards'), journalPrefix)
     // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
     // then a file may stay behind, but room can be made.
     await writeFile(journal, `${digests.join('\n')}\n`, { flag: 'wx' }).catch(() => {})
     await rm(path.join(this.own, 'manifests', `${id}.json`), { force: true })
+    await setGivesWay(this.own, id, false)
     const removed = await removeUnlisted(this, digests)
     if (removed.unreadable.length === 0) await rm(journal, { force: true })
     return { id, name: manifest.name, ...removed }
   }
 
-  #journal(): string {
-    return path.join(this.own, 'shards', `${journalPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
-  }
-
   #temporary(): string {
-    return path.join(this.own, 'shards', `${temporaryPrefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+    return processFile(path.join(this.own, 'shards'), temporaryPrefix)
   }
 }

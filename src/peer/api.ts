@@ -6,10 +6,13 @@ import type { RemovedModel } from '../model/store.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
 import type { SwarmConfig } from '../swarm/swarm-file.ts'
+import type { DiskFreed } from './own-disk.ts'
 import type { DrainReport } from './departure.ts'
 import type { KeptSessionName, SessionInit } from './kept-sessions.ts'
 import type { StageStatus, Status } from './status.ts'
 
+export type { DiskFreed } from './own-disk.ts'
+export type { DiskStatus } from '../model/disk-budget.ts'
 export type { DrainReport } from './departure.ts'
 export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from '../session/generation.ts'
@@ -39,6 +42,13 @@ export interface PeerInit {
    * @default half of the machine's memory
    */
   memoryBytes?: number
+  /**
+   * What models may take of the disk under `dataDir`, in bytes. Before anything is fetched that would pass it, what this peer does
+   * not need gives way, oldest use first; what was imported never does, unless that was said when it was
+   * ({@link ImportModelInit.givesWay}).
+   * @default no limit
+   */
+  diskBytes?: number
   /** Serve exactly these layers of the only model, half-open, instead of what placement decides. */
   layers?: Range
   /**
@@ -136,6 +146,8 @@ export interface PeerEvents {
   'stage:down': CustomEvent<StageStatus>
   /** Shards that this peer needs are being fetched from others, and later have come. */
   'shards:fetch': CustomEvent<ShardFetch>
+  /** Files of models gave way to others, within the disk budget. */
+  'disk:freed': CustomEvent<DiskFreed>
   /** A model became covered, or is no longer. */
   'model:covered': CustomEvent<{ readonly model: ModelId }>
   'model:uncovered': CustomEvent<{ readonly model: ModelId }>
@@ -192,6 +204,12 @@ export interface Peer {
    * @throws {UnknownModelError} {InvalidOptionError} when there is none of that name or id, or it ships with Skein
    */
   removeModel(nameOrId: string): Promise<RemovedModel>
+  /**
+   * Has what is not needed here give way, so that files of another process (an import) fit into the disk budget.
+   * @param options.what what they are called in the error. @default `a model`
+   * @throws {DiskBudgetError} when they do not: then nothing was removed
+   */
+  makeRoom(bytes: number, options?: { what?: string }): Promise<void>
   addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */

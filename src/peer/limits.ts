@@ -19,3 +19,11 @@ export const keepTtlDefaultMs = 3_600_000
 export const keepTtlMinMs = 1_000
 /** Characters of a session's name. */
 export const keepNameCharsMax = 128
+/** How often what is needed is noted as used: so much of the order of uses is lost when a process is killed. */
+export const diskLookMs = 600_000
+/** From the start until more than the budget allows gives way: by then the records of those who are there have come. */
+export const diskTrimMs = 30_000
+/** A status shows a disk that was looked at no longer ago than this, or has it looked at: some ms for a thousand files. */
+export const diskStatusMs = 5_000
+/** The least disk budget: a model of a few layers. */
+export const minDiskBytes = 1_000_000

@@ -59,6 +59,8 @@ export class OwnSessions {
   /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
   readonly #mute = new LeftOut()
   #answering = 0
+  /** Digests of the tokenizers of own answers under way, one each. */
+  readonly #tokenizerFiles = new Map<symbol, string>()
 
   constructor(init: OwnSessionsInit) {
     this.#init = init
@@ -68,6 +70,11 @@ export class OwnSessions {
   /** Own answers under way. */
   get answering(): number {
     return this.#answering
+  }
+
+  /** Digests of the files that own answers under way need. */
+  get neededFiles(): string[] {
+    return [...this.#tokenizerFiles.values()]
   }
 
   /** Something in the swarm has changed: there may be room now. */
@@ -103,6 +110,8 @@ export class OwnSessions {
           })
     const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
     this.#answering++
+    const key = Symbol(model.manifest.name)
+    this.#tokenizerFiles.set(key, model.manifest.tokenizer.sha256)
     const release = (): void => {
       this.#init.routing.release(hops)
       hops = []
@@ -147,6 +156,7 @@ export class OwnSessions {
         this.#init.routing.detour(shape, route, { excluded, pin, ...(tokensMax === undefined ? {} : { tokensMax }) }),
       onEnd: () => {
         this.#answering--
+        this.#tokenizerFiles.delete(key)
         tokenizer.close()
         release()
       },
@@ -204,7 +214,11 @@ export class OwnSessions {
     } catch (error) {
       const peers = (): PeerId[] => sourcesOf(this.#init.swarm.records(), this.#init.swarm.id, model.id)
       if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
-      await this.#init.supply.fetch([model.manifest.tokenizer], { peers, signal: this.#init.orEnding(signal) })
+      await this.#init.supply.fetch([model.manifest.tokenizer], {
+        peers,
+        signal: this.#init.orEnding(signal),
+        what: `the tokenizer of ${model.manifest.name}`
+      })
       return this.#init.store.tokenizerFile(model, { signal })
     }
   }

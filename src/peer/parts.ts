@@ -20,7 +20,7 @@ import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
 import { generate } from '../session/service.ts'
 import { createStageService, type StageService } from '../stage/service.ts'
-import { createSupply, type Supply } from '../supply/service.ts'
+import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
 import type { StageOffer } from '../swarm/record.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
@@ -45,6 +45,8 @@ export interface PeerPartsInit {
   readonly budgetBytes: number
   readonly clock: Clock
   readonly rng: Rng
+  /** As with `SupplyInit.room`. */
+  readonly room?: SupplyInit['room']
   readonly onWarning: (message: string) => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
@@ -80,7 +82,15 @@ export class PeerParts {
     const stages = await createStageService({ links: swarm.links, retainBytesMax: 0, clock, verify, onViolation })
     ends.push(() => stages.stop())
     const live = (): boolean => stages.stats.sessions > 0
-    const supply = await createSupply({ links: swarm.links, store, live, clock, rng, onViolation })
+    const supply = await createSupply({
+      links: swarm.links,
+      store,
+      live,
+      clock,
+      rng,
+      onViolation,
+      ...(init.room === undefined ? {} : { room: init.room })
+    })
     ends.push(() => supply.stop())
     const parts = new PeerParts(init, stages, supply)
     ends.push(() => parts.serving.stop())

@@ -15,7 +15,7 @@ import { createSwarm } from '../swarm/service.ts'
 import { readSwarmFile } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
 import { chooseModels } from './choose-models.ts'
-import { minBudgetBytes } from './limits.ts'
+import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { RunningPeer } from './running-peer.ts'
 
 /**
@@ -28,8 +28,13 @@ import { RunningPeer } from './running-peer.ts'
  */
 export async function createPeer(init: PeerInit): Promise<Peer> {
   const signal = init.signal ?? new AbortController().signal
-  const { threads = 1, memoryBytes = Math.floor(readHardware().memoryBytes / 2), engines = [onnxEngine] } = init
-  checkInit({ memoryBytes, threads, engines })
+  const {
+    threads = 1,
+    memoryBytes = Math.floor(readHardware().memoryBytes / 2),
+    engines = [onnxEngine],
+    diskBytes
+  } = init
+  checkInit({ memoryBytes, diskBytes, threads, engines })
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
@@ -64,7 +69,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
-    await peer.start({ dataDir: dataDir.path, models, budgetBytes: memoryBytes, threads, signal, ends })
+    await peer.start({ dataDir: dataDir.path, models, budgetBytes: memoryBytes, diskBytes, threads, signal, ends })
     return peer
   } catch (error) {
     // Why it did not start is what counts.
@@ -75,10 +80,12 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
 
 function checkInit({
   memoryBytes,
+  diskBytes,
   threads,
   engines
 }: {
   memoryBytes: number
+  diskBytes: number | undefined
   threads: number
   engines: readonly EngineFactory[]
 }): void {
@@ -86,6 +93,11 @@ function checkInit({
   if (!(Number.isSafeInteger(memoryBytes) && (memoryBytes >= minBudgetBytes || memoryBytes === 0))) {
     throw new InvalidOptionError(
       `the memory budget must be a whole number of bytes, at least ${minBudgetBytes} or 0 for no layers, not ${memoryBytes}`
+    )
+  }
+  if (diskBytes !== undefined && !(Number.isSafeInteger(diskBytes) && diskBytes >= minDiskBytes)) {
+    throw new InvalidOptionError(
+      `the disk budget must be a whole number of bytes, at least ${minDiskBytes}, not ${diskBytes}`
     )
   }
   if (!(Number.isSafeInteger(threads) && threads >= 1)) {

@@ -8,11 +8,9 @@ import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
-import { nameWithId } from '../model/names.ts'
 import type { ModelStore, RemovedModel } from '../model/store.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import type { Serving } from '../serving/serving.ts'
-import { describeOffer, namesakesOf } from '../serving/sources.ts'
 import type { Generation } from '../session/generation.ts'
 import { resume } from '../session/service.ts'
 import { verifySignature } from '../swarm/identity.ts'
@@ -21,7 +19,9 @@ import type { GenerateOptions, Peer, PeerEvents, ResumeOptions } from './api.ts'
 import { chooseModel, type ChosenModel } from './choose-models.ts'
 import type { DrainReport } from './departure.ts'
 import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
-import { drainMs, namesakesMax } from './limits.ts'
+import { drainMs } from './limits.ts'
+import { Namesakes } from './namesakes.ts'
+import { OwnDisk } from './own-disk.ts'
 import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
 import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
@@ -41,8 +41,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
   #parts!: PeerParts
-  /** Models of the name of one that it serves, of which it has warned. */
-  readonly #namesakes = new Set<ModelId>()
+  readonly #namesakes = new Namesakes()
+  #disk!: OwnDisk
   #kept!: KeptSessions
   #stopping: Promise<void> | undefined
   #ends: End[] = []
@@ -85,6 +85,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     dataDir,
     models,
     budgetBytes,
+    diskBytes,
     threads,
     signal,
     ends
@@ -92,6 +93,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     dataDir: string
     models: readonly ChosenModel[]
     budgetBytes: number
+    diskBytes?: number | undefined
     threads: number
     signal: AbortSignal
     ends: End[]
@@ -101,6 +103,15 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     ends.push(() => this.#tokenizers.close())
     this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
+    this.#disk = new OwnDisk({
+      store: this.#store,
+      limitBytes: diskBytes,
+      keeping: this.#keeping,
+      clock,
+      parts: () => this.#parts,
+      onWarning: this.#warn,
+      onFreed: freed => this.#emit('disk:freed', freed)
+    })
     this.#parts = await PeerParts.start(
       {
         swarm,
@@ -116,14 +127,19 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         clock,
         rng: this.#rng,
         onWarning: this.#warn,
-        onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) =>
-          this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving }),
+        room: (what, files) => this.#disk.reserve(what, files),
+        onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
+          this.#disk.changed()
+          this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving })
+        },
         onFetch: fetch => this.#emit('shards:fetch', fetch),
         onLeaving: (peer, leaving) => this.#emit('peer:leaving', { peer, leaving }),
         onLook: records => this.#look(records)
       },
       ends
     )
+    await this.#disk.start()
+    ends.push(() => this.#disk.stop())
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
@@ -193,6 +209,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       fetching: fetches[0] ?? null,
       fetches,
       discovery: this.#swarm.discovery(),
+      disk: this.#disk.status,
       unkept: this.#keeping.problems,
       violations: this.#swarm.violations()
     }
@@ -236,6 +253,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return removeFrom(this.#store, nameOrId, new Set(this.#serving.models.map(({ shape }) => shape.id)))
   }
 
+  makeRoom(bytes: number, { what = 'a model' }: { what?: string } = {}): Promise<void> {
+    return this.#disk.makeRoom(what, bytes)
+  }
+
   /** Tells why, and stops. */
   #fail(error: Error): void {
     if (this.#stopping !== undefined) return
@@ -263,25 +284,13 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   #look(records: readonly SwarmPeer[]): void {
-    this.#warnOfNamesakes()
+    const served = this.#serving.models.map(({ shape }) => shape)
+    for (const sentence of this.#namesakes.look(served, records)) this.#warn(sentence)
     for (const { id, coverage } of modelCoverage(records)) {
       const covered = coverage.every(count => count > 0)
       if (covered === (this.#covered.get(id) ?? false)) continue
       this.#covered.set(id, covered)
       this.#emit(covered ? 'model:covered' : 'model:uncovered', { model: id })
-    }
-  }
-
-  /** Says once of each other model of the served one's name that it is another: neither can stand in for the other. */
-  #warnOfNamesakes(): void {
-    for (const { shape } of this.#serving.models) {
-      for (const other of namesakesOf(this.#swarm.records(), shape)) {
-        if (this.#namesakes.has(other.id) || this.#namesakes.size >= namesakesMax) continue
-        this.#namesakes.add(other.id)
-        this.#warn(
-          `the name ${shape.name} is not clear: this peer serves ${nameWithId(shape)}, another model is ${describeOffer(other)}; give the beginning of an id to choose one`
-        )
-      }
     }
   }
 }

@@ -1,6 +1,7 @@
 /** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { commonRevision } from '../base/protocol.ts'
+import type { DiskStatus } from '../model/disk-budget.ts'
 import { coverageOf } from '../route/coverage.ts'
 import { stageProtocol } from '../stage/frame.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
@@ -80,6 +81,8 @@ export interface Status {
   readonly fetches: readonly FetchingStatus[]
   /** Ways of discovery and what became of each. */
   readonly discovery: readonly { readonly way: string; readonly state: string }[]
+  /** What the models in its directory take of the disk, and may. */
+  readonly disk: DiskStatus
   /** What this peer cannot write to its disk now and keeps in memory, a sentence each with the reason. */
   readonly unkept: readonly string[]
   /** Protocol violations by remote peers since the start, by kind. */

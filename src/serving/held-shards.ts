@@ -133,13 +133,20 @@ export class HeldShards {
     }
   }
 
+  /** Looks at the disk again: files have gone. */
+  async refresh(): Promise<void> {
+    const { store, model, onChange } = this.#init
+    this.#held = await store.held(model)
+    onChange()
+  }
+
   #missing(wanted: readonly ShardEntry[]): ShardEntry[] {
     const held = new Set(this.#held.map(({ sha256 }) => sha256))
     return wanted.filter(({ sha256 }) => !held.has(sha256))
   }
 
   async #fetch(missing: readonly ShardEntry[], signal: AbortSignal): Promise<void> {
-    const { supply, model, store, onChange, onFetch, clock } = this.#init
+    const { supply, model, onFetch, clock } = this.#init
     const startMs = clock.nowMs()
     const fetch = {
       model: model.id,
@@ -150,12 +157,15 @@ export class HeldShards {
     this.#fetching = missing
     onFetch({ ...fetch, tookMs: undefined })
     try {
-      await supply.fetch(missing, { peers: () => this.#sources(), signal })
+      await supply.fetch(missing, {
+        peers: () => this.#sources(),
+        signal,
+        what: `${fetch.shards} of ${model.manifest.name}`
+      })
     } finally {
       this.#fetching = []
       // Whatever came is here to stay.
-      this.#held = await store.held(model)
-      onChange()
+      await this.refresh()
     }
     onFetch({ ...fetch, tookMs: clock.nowMs() - startMs })
   }

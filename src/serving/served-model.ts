@@ -11,7 +11,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { NoRoomError } from '../errors.ts'
-import type { ShardEntry } from '../model/manifest.ts'
+import { type ShardEntry, stageShards } from '../model/manifest.ts'
 import type { Store, StoredModel } from '../model/store.ts'
 import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
@@ -191,6 +191,20 @@ export class ServedModel {
   /** What is on disk of it. */
   get held(): readonly ShardEntry[] {
     return this.#shards.list
+  }
+
+  /** Digests of the files that must stay: of what is loaded or being loaded, and of what it was told to serve. */
+  get neededFiles(): string[] {
+    const { pinned, model } = this.#init
+    const ranges = this.#loaded.map(({ range }) => range)
+    if (pinned !== null) ranges.push(pinned)
+    const shards = ranges.flatMap(({ start, end }) => stageShards(model.manifest, start, end))
+    return [model.manifest.tokenizer.sha256, ...shards.map(({ sha256 }) => sha256)]
+  }
+
+  /** Files of it may have gone from the disk. */
+  refresh(): Promise<void> {
+    return this.#shards.refresh()
   }
 
   get pinned(): Range | null {

@@ -12,6 +12,7 @@ import type { Keeper } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from './limits.ts'
+import type { DiskNeeds } from '../model/disk-budget.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
 import type { ShardEntry } from '../model/manifest.ts'
 import type { Store, StoredModel } from '../model/store.ts'
@@ -26,6 +27,7 @@ import type { FetchStatus, ShardFetch } from './held-shards.ts'
 import { ServedModel } from './served-model.ts'
 import { checkBudget, claimOf, shapeOf } from './shape.ts'
 import { Shares } from './sharing.ts'
+import { isNamed, sourcesOf } from './sources.ts'
 
 export interface ServingInit {
   /** Where engines keep what they have measured. */
@@ -209,6 +211,26 @@ export class Serving {
   /** A session of a model begins here, whoever computes it: the swarm learns how much it is asked for. */
   asked(model: ModelId): void {
     this.#demand.asked(model, this.#clock.nowMs())
+  }
+
+  /** What of the disk must stay because this peer serves it, and what nobody else is known to have. */
+  needs(): DiskNeeds {
+    const { swarm } = this.#init
+    const heard = swarm.records()
+    return {
+      files: new Set(this.models.flatMap(({ neededFiles }) => neededFiles)),
+      models: new Set(this.#models.keys()),
+      isRare: ({ id, manifest }, sha256) => {
+        const shard = manifest.shards.find(each => each.sha256 === sha256)
+        return shard === undefined ? sourcesOf(heard, swarm.id, id).length === 0 : !isNamed(heard, swarm.id, id, shard)
+      }
+    }
+  }
+
+  /** Files have gone from the disk. */
+  async gone(digests: ReadonlySet<string>): Promise<void> {
+    const touched = this.models.filter(({ held }) => held.some(({ sha256 }) => digests.has(sha256)))
+    await Promise.all(touched.map(served => served.refresh()))
   }
 
   /** To be called when a record, a connection or the number of sessions has changed. */

@@ -87,6 +87,11 @@ export class Serving {
     await Promise.all([...this.#clients.values()].map(({ channel }) => channel.close()))
   }
 
+  /** Files of which somebody is given chunks now. */
+  get sending(): ReadonlySet<FileId> {
+    return this.#decider.sending
+  }
+
   /** Another chunk of a file that is being fetched has come, or will. */
   announce(kind: 'have' | 'coming', file: FileId, chunk: number): void {
     this.#feed({ kind, file, chunk })

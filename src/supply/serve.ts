@@ -83,6 +83,16 @@ export class Serve {
     this.#pace = pace
   }
 
+  /** Files of which somebody was given a chunk last, or waits for one. */
+  get sending(): ReadonlySet<FileId> {
+    const files = new Set<FileId>()
+    for (const { last, current, queue } of this.#clients.values()) {
+      if (last !== undefined) files.add(last.file)
+      for (const request of [current, queue.peek()]) if (request?.kind === 'range-request') files.add(request.file)
+    }
+    return files
+  }
+
   handle(event: ServeEvent, nowMs: number): ServeEffect[] {
     this.#note(event)
     this.#giveRanges(nowMs)

@@ -25,6 +25,11 @@ export interface SupplyInit {
   readonly store: Store
   /** Whether sessions run on this peer now: then bulk goes slowly. */
   readonly live: () => boolean
+  /**
+   * Makes room on the disk for files that are to come, until what it returns is called.
+   * @throws what ends the fetch before it begins @default there is room
+   */
+  readonly room?: (what: string, files: readonly FileEntry[]) => Promise<() => void>
   /** Called once for every stream that a peer broke by breaking the protocol or by sending wrong bytes. */
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
@@ -37,13 +42,16 @@ export interface FetchOptions {
   /** Peers that may have it, the likeliest first; asked again at every {@link Supply.changed}. */
   readonly peers: () => readonly PeerId[]
   readonly signal: AbortSignal
+  /** What sentences call it: `layers 3-5 of big`. @default `files of a model` */
+  readonly what?: string
 }
 
 export interface Supply {
   /**
    * Brings files into the store, whole and right. What has come stays there however it ends: the next call goes on.
    *
-   * @throws {NotHeldError} when no peer has what is missing; {CorruptShardError} when the manifest contradicts itself
+   * @throws {NotHeldError} when no peer has what is missing; {CorruptShardError} when the manifest contradicts itself;
+   *   {DiskBudgetError} when they do not fit
    * @throws the file system's error, or the signal's reason
    */
   fetch(files: readonly FileEntry[], options: FetchOptions): Promise<void>
@@ -59,7 +67,9 @@ export interface Supply {
   changed(): void
   /** Does work that needs the processor to itself: meanwhile bulk takes little of it. @throws what the work throws */
   gently<T>(work: () => Promise<T>): Promise<T>
-  /** A file here turned out to be damaged. */
+  /** Files of which another peer is given chunks now. */
+  readonly sending: ReadonlySet<FileId>
+  /** A file here turned out to be damaged, or is gone. */
   forget(file: FileId): void
   stop(): Promise<void>
 }
@@ -102,8 +112,18 @@ class Service implements Supply {
   }
 
   async fetch(files: readonly FileEntry[], options: FetchOptions): Promise<void> {
-    const each = await Promise.allSettled(files.map(file => this.#fetching.fetch(file, options)))
-    for (const result of each) if (result.status === 'rejected') throw result.reason
+    const { what = 'files of a model' } = options
+    const leave = await this.#init.room?.(what, files)
+    try {
+      const each = await Promise.allSettled(files.map(file => this.#fetching.fetch(file, options)))
+      for (const result of each) if (result.status === 'rejected') throw result.reason
+    } finally {
+      leave?.()
+    }
+  }
+
+  get sending(): ReadonlySet<FileId> {
+    return this.#serving.sending
   }
 
   async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<StoredModel> {
@@ -114,7 +134,7 @@ class Service implements Supply {
       await store.tokenizerFile(stored, { signal })
     } catch (error) {
       if (!(error instanceof CorruptShardError)) throw error
-      await this.#fetching.fetch(manifest.tokenizer, { peers, signal })
+      await this.fetch([manifest.tokenizer], { peers, signal, what: `the tokenizer of ${manifest.name}` })
     }
     const put = await store.putManifest(manifest, { partial: true })
     this.#serving.know(put)

@@ -78,6 +78,7 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
         if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)
         return { id: '0123abcd' as ModelId, name, bytesFreed: 5, unreadable: [] }
       },
+      makeRoom: async () => {},
       serve: async (name, { layers } = {}) => name === 'known' && layers?.end === 2,
       unserve: async name => {
         if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)

@@ -27,6 +27,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   peers,
   models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, ...models }],
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
+  disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
   unkept: [],
   violations: {},
   fetching: null,
@@ -56,6 +57,7 @@ describe('a status for a person', () => {
     expect(text).toContain('stories  112·  1 of 4 layers are covered by nobody')
     expect(text).toContain('12.3 MB of budget are missing for layer 3: start another peer, or raise --memory')
     expect(text).toContain('discovery by mdns: no multicast route')
+    expect(text).toContain('disk: models take 12.3 MB of 50.0 MB, 8.0 MB of them imported and kept')
     const pinned = status({ missing: { layers: [{ start: 3, end: 4 }], bytes: 12_300_000, pinned: true } }, [
       peer('x', { self: true })
     ])

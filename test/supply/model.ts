@@ -24,13 +24,13 @@ const config: ModelConfig = {
 /** Writes it into a data directory's store. The same name and shape give the same bytes, and so the same id. */
 export async function writeRandomModel(
   dataDir: string,
-  { name = 'random', layers = config.layers }: { name?: string; layers?: number } = {}
+  { name = 'random', layers = config.layers, seed = 5 }: { name?: string; layers?: number; seed?: number } = {}
 ): Promise<StoredModel> {
   const store = await openLibrary(dataDir)
   const tokenizer = await readFile(
     await store.tokenizerFile(await store.resolve('stories15m'), { signal: AbortSignal.timeout(30_000) })
   )
-  const rng = seeded(5)
+  const rng = seeded(seed)
   // Values from a table: randomness per value would take longer than everything else here.
   const table = Float32Array.from({ length: 9_973 }, () => (rng() - 0.5) / 8)
   let at = 0
