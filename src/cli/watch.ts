@@ -76,19 +76,10 @@ export function watch(peer: Peer, tell: Tell): () => void {
     tell('released', `released ${layers(detail)}`, stageDetails(detail))
   }
   const onFetch = ({ detail }: CustomEvent<ShardFetch>): void => {
-    const { model, shards, bytes, peers, tookMs } = detail
-    const what = `${shards} of ${nameOf(peer.status(), model)} (${formatBytes(bytes)})`
-    const line =
-      tookMs === undefined
-        ? `fetching ${what} from ${peers} ${peers === 1 ? 'peer' : 'peers'}`
-        : `fetched ${what} in ${formatMs(tookMs)}`
-    tell(tookMs === undefined ? 'fetching' : 'fetched', line, detail)
+    const line = describeFetch(detail, nameOf(peer.status(), detail.model))
+    tell(detail.tookMs === undefined ? 'fetching' : 'fetched', line, detail)
   }
-  const onFreed = ({ detail: { bytes, files } }: CustomEvent<DiskFreed>): void => {
-    const more = files.length > 3 ? ` and ${files.length - 3} more` : ''
-    const line = `made room on the disk, ${formatBytes(bytes)}: ${files.slice(0, 3).join(', ')}${more}`
-    tell('freed', line, { bytes, files })
-  }
+  const onFreed = ({ detail }: CustomEvent<DiskFreed>): void => tell('freed', describeFreed(detail), detail)
   const looks = ['peer:join', 'stage:up', 'model:covered', 'model:uncovered'] as const
   for (const type of looks) peer.addEventListener(type, look)
   peer.addEventListener('peer:leave', onLeave)
@@ -111,4 +102,16 @@ export function watch(peer: Peer, tell: Tell): () => void {
 
 function stageDetails({ model, start, end }: StageStatus): object {
   return { model, start, end }
+}
+
+function describeFetch({ shards, bytes, peers, tookMs }: ShardFetch, name: string): string {
+  const what = `${shards} of ${name} (${formatBytes(bytes)})`
+  return tookMs === undefined
+    ? `fetching ${what} from ${peers} ${peers === 1 ? 'peer' : 'peers'}`
+    : `fetched ${what} in ${formatMs(tookMs)}`
+}
+
+function describeFreed({ bytes, files }: DiskFreed): string {
+  const more = files.length > 3 ? ` and ${files.length - 3} more` : ''
+  return `made room on the disk, ${formatBytes(bytes)}: ${files.slice(0, 3).join(', ')}${more}`
 }
