@@ -1,7 +1,7 @@
 /** The model that ships, read for what the simulator needs of it: sizes, and prompts of a given length. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { onnxFootprint } from '../src/engine/footprint.ts'
+import { onnxFootprint } from '../src/engine/onnx/footprint.ts'
 import { decodeManifest, type Manifest } from '../src/model/manifest.ts'
 import { loadTokenizer, type ModelTokenizer } from '../src/model/tokenizer.ts'
 import type { ModelShape } from '../src/route/view.ts'

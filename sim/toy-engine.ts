@@ -6,7 +6,8 @@
  */
 import { randomAt } from '../src/base/rng.ts'
 import type { SessionId } from '../src/base/ids.ts'
-import { CacheBudget, cacheBytes } from '../src/engine/cache.ts'
+import { CacheBudget } from '../src/engine/cache-budget.ts'
+import { cacheBytes } from '../src/engine/onnx/cache.ts'
 import {
   type Engine,
   type EngineTimings,

@@ -65,7 +65,8 @@ const contracts = ['src/swarm/links.ts']
 const doers = [
   /^src\/base\/(plain-file|clock|entropy)\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
-  /^src\/engine\/onnx[^/]*\.ts$/,
+  /^src\/engine\/(threaded|serve-thread|thread-end)\.ts$/,
+  /^src\/engine\/onnx\/(engine|factory|layers|span|worker|measure|measured|class-worker|self-test)\.ts$/,
   /^src\/model\/(store|store-files|shard-files|disk-budget|marks|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(running-swarm|host|node|duplicates|noise|yamux|channel|pair-channels|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store|providers)\.ts$/,
@@ -77,9 +78,13 @@ const doers = [
   /^src\/(cli|api)\//
 ]
 
-/** A default engine is named where a peer is made, and shown to those who embed one. */
+/**
+ * A default engine is named where a peer is made, and shown to those who embed one; the simulator knows what one takes of
+ * memory.
+ */
 const runtimesKnown = (file: string, target: string): boolean =>
-  ['src/peer/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('-factory.ts')
+  (['src/peer/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('/factory.ts')) ||
+  (file.startsWith('sim/') && !isDoer(target))
 
 /** Packages that compute and do nothing else: no clock, no socket, no file. */
 const purePackages = [
@@ -217,7 +222,7 @@ function checkArrow(
     return
   }
   if (room === other) return
-  if (target.startsWith('src/engine/onnx') && !runtimesKnown(file, target)) {
+  if (/^src\/engine\/[^/]+\//.test(target) && !runtimesKnown(file, target)) {
     say(`only engine/ knows which runtime computes (${target}): take an EngineFactory`)
     return
   }
@@ -336,16 +341,20 @@ describe('the test of the house', () => {
       "import type { Clock } from '../base/clock.ts'\nconst s = AbortSignal.timeout(5)",
       'use its deadline'
     ],
-    ['src/engine/cache.ts', "import { readFile } from 'node:fs/promises'", 'a decider imports node:fs/promises'],
+    ['src/engine/sampler.ts', "import { readFile } from 'node:fs/promises'", 'a decider imports node:fs/promises'],
     ['src/swarm/records.ts', "import { peerIdFromString } from '@libp2p/peer-id'", 'import its types only'],
     ['src/swarm/records.ts', "import { type Libp2p, isPeerId } from '@libp2p/interface'", 'import its types only'],
-    ['src/engine/graph.ts', "import * as ort from 'onnxruntime-node'", 'import its types only'],
+    ['src/engine/factory.ts', "import * as ort from 'onnxruntime-node'", 'import its types only'],
     ['src/route/route.ts', "import type { Stage } from '../stage/stage.ts'", 'route must not know stage'],
     ['src/stage/stage.ts', "import { route } from '../route/route.ts'", 'stage must not know route'],
     ['src/base/queue.ts', "import type { Hop } from '../route/view.ts'", 'base must not know route'],
-    ['src/engine/onnx.ts', "import type { Channel } from '../swarm/links.ts'", 'engine must not know swarm'],
-    ['src/serving/served-model.ts', "import { createOnnxEngine } from '../engine/onnx.ts'", 'take an EngineFactory'],
-    ['src/peer/peer.ts', "import { createOnnxEngine } from '../engine/onnx.ts'", 'take an EngineFactory'],
+    ['src/engine/threaded.ts', "import type { Channel } from '../swarm/links.ts'", 'engine must not know swarm'],
+    [
+      'src/serving/served-model.ts',
+      "import { createOnnxEngine } from '../engine/onnx/engine.ts'",
+      'take an EngineFactory'
+    ],
+    ['src/peer/peer.ts', "import { createOnnxEngine } from '../engine/onnx/engine.ts'", 'take an EngineFactory'],
     ['src/route/place.ts', "import { host } from '../swarm/host.ts'", 'route must not know swarm'],
     ['src/stage/service.ts', "import { x } from '../swarm/links.ts'", 'import its types only'],
     ['src/model/store.ts', "import { x } from '../peer/peer.ts'", 'model must not know peer'],

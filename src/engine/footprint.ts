@@ -1,6 +1,4 @@
 /** What an engine needs of a machine's memory for a model: placement plans with it, whatever the engine. Pure. */
-import type { Manifest } from '../model/manifest.ts'
-import { cacheBytes } from './cache.ts'
 
 /** Memory of the parts of one model, in bytes, once an engine has loaded them. */
 export interface Footprint {
@@ -8,20 +6,4 @@ export interface Footprint {
   weightBytes(fileBytes: number): number
   /** One session's cache in one layer, for so many tokens. */
   cacheBytesPerLayer(tokens: number): number
-}
-
-/**
- * Resident memory per weight byte of a loaded stage: ONNX Runtime packs matrices into memory of its own and drops
- * the mapping. Measured on 10 and 30 layers of SmolLM2-135M's shape, slope between them (ONNX Runtime 1.30, Linux
- * x64, 2026-11): 1.00, 1.32 and 1.6. An embedding that is only looked up in stays in the page cache and adds none.
- */
-const onnxResidentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
-
-/** That of the engine over ONNX Runtime. */
-export function onnxFootprint({ config, weights }: Manifest): Footprint {
-  const { kvHeads, headDim } = config
-  return {
-    weightBytes: fileBytes => Math.ceil(fileBytes * onnxResidentFactor[weights]),
-    cacheBytesPerLayer: tokens => cacheBytes({ layers: 1, kvHeads, headDim }, tokens)
-  }
 }

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { SessionId } from '../../src/base/ids.ts'
 import type { Engine, StepInput } from '../../src/engine/engine.ts'
-import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { exportGguf } from './llama-gguf.ts'
 import type { Llama } from './llama.ts'
 import type { BenchModel } from './models.ts'

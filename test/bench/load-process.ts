@@ -1,7 +1,7 @@
 /** Child of `load.ts`: loads a stage, runs a few steps, says how long it took and what memory it keeps. */
 import { readFileSync } from 'node:fs'
 import type { SessionId } from '../../src/base/ids.ts'
-import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { openBenchStore } from './models.ts'
 
 export interface LoadProcessInit {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CacheBudget, type CacheShape, cacheBytes, SessionCache } from '../../src/engine/cache.ts'
+import { CacheBudget } from '../../src/engine/cache-budget.ts'
+import { type CacheShape, cacheBytes, SessionCache } from '../../src/engine/onnx/cache.ts'
 import { attentionBlock } from '../../src/model/limits.ts'
 
 const T = attentionBlock

@@ -1,6 +1,6 @@
 import { afterAll } from 'vitest'
 import { toyEngine } from '../../sim/toy-engine.ts'
-import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import type { ModelConfig } from '../../src/model/manifest.ts'
 import { engineCompliance } from '../compliance/engine.ts'
 import { syntheticModel } from './synthetic-model.ts'

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { digestClass } from '../../src/engine/numeric-class.ts'
-import { measureNumericClass, measureTimings } from '../../src/engine/onnx-measure.ts'
+import { digestClass } from '../../src/engine/onnx/numeric-class.ts'
+import { measureNumericClass, measureTimings } from '../../src/engine/onnx/measure.ts'
 
 describe('the numeric class', () => {
   it('is the same every time, and another for other weights', async () => {
@@ -14,7 +14,7 @@ describe('the numeric class', () => {
   })
 
   it('is measured by a program that node was given on its command line, too', async () => {
-    const module = new URL('../../src/engine/onnx-measure.ts', import.meta.url).href
+    const module = new URL('../../src/engine/onnx/measure.ts', import.meta.url).href
     const program = `import { measureNumericClass } from '${module}'; console.log(await measureNumericClass('q8'))`
     const run = promisify(execFile)
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program])

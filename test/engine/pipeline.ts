@@ -1,7 +1,7 @@
 /** Several engines as one model: what leaves one enters the next, in the order of the layers. */
 import type { SessionId } from '../../src/base/ids.ts'
 import type { Engine, Sampling } from '../../src/engine/engine.ts'
-import { createOnnxEngine } from '../../src/engine/onnx.ts'
+import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import type { TestModel } from './synthetic-model.ts'
 
 export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }

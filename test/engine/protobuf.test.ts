@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Message } from '../../src/engine/protobuf.ts'
+import { Message } from '../../src/engine/onnx/protobuf.ts'
 
 /** The examples of protobuf.dev's "Encoding", and values at the borders. */
 it.each<[string, Message, string]>([

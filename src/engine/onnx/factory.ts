@@ -1,10 +1,10 @@
 /** The engine over ONNX Runtime as a factory: graphs made for a stage's layers, on the processor. */
 import { join } from 'node:path'
-import { attentionBlock } from '../model/limits.ts'
-import type { EngineFactory } from './factory.ts'
+import { attentionBlock } from '../../model/limits.ts'
+import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
-import { createOnnxEngine } from './onnx.ts'
-import { measureOnce } from './onnx-measured.ts'
+import { createOnnxEngine } from './engine.ts'
+import { measureOnce } from './measured.ts'
 
 export const onnxEngine: EngineFactory = {
   name: 'onnx',

@@ -1,15 +1,16 @@
 /** What this machine's processor shows of itself in its peer's record: its numeric class and its timings. */
 import { Worker } from 'node:worker_threads'
-import type { SessionId } from '../base/ids.ts'
-import { reasonOf } from '../base/reason.ts'
-import { EngineError } from '../errors.ts'
-import { measureTimeoutMs } from './limits.ts'
-import type { EdgeType, ModelConfig, WeightType } from '../model/manifest.ts'
-import { shardBytes } from '../model/layout.ts'
-import { shardName } from '../model/manifest.ts'
-import { edgeSize, type EngineTimings } from './engine.ts'
-import { startEngine } from './onnx.ts'
-import { threadEnd } from './onnx-thread.ts'
+import type { SessionId } from '../../base/ids.ts'
+import { reasonOf } from '../../base/reason.ts'
+import { EngineError } from '../../errors.ts'
+import { measureTimeoutMs } from '../limits.ts'
+import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
+import { shardBytes } from '../../model/layout.ts'
+import { shardName } from '../../model/manifest.ts'
+import { edgeSize, type EngineTimings } from '../engine.ts'
+import { startEngine } from './engine.ts'
+import { threadEnd } from '../thread-end.ts'
+import { threadFile } from '../threaded.ts'
 
 export interface MeasureOptions {
   readonly signal?: AbortSignal
@@ -24,8 +25,7 @@ export interface MeasureOptions {
 export async function measureNumericClass(weights: WeightType, { signal }: MeasureOptions = {}): Promise<string> {
   signal?.throwIfAborted()
   process.env.ORT_DISABLE_TELEMETRY = '1'
-  const file = import.meta.url.endsWith('.ts') ? './onnx-class-worker.ts' : './onnx-class-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: weights, execArgv: [] })
+  const worker = new Worker(threadFile(import.meta.url, 'class-worker'), { workerData: weights, execArgv: [] })
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const abort = (): void => reject(signal!.reason)
   const timer = setTimeout(

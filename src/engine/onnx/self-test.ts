@@ -5,7 +5,7 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { GraphWriter } from './graph-writer.ts'
-import { fillNoise } from './synthetic.ts'
+import { fillNoise } from '../synthetic.ts'
 
 const inputs = 256
 const outputs = 96

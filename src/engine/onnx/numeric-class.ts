@@ -2,13 +2,13 @@
  * Processors fall into numeric classes: the same graph gives the same bits on all of one class, and other bits
  * elsewhere. A stand-in of the same class replays a session exactly (promise P3). The class is the digest of
  * what a fixed small model computes, so it covers the processor, ONNX Runtime's version and its build. This
- * file says what is computed; `onnx-measure.ts` computes it.
+ * file says what is computed; `measure.ts` computes it.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import type { ModelConfig, WeightType } from '../model/manifest.ts'
-import { shardName } from '../model/manifest.ts'
-import { syntheticShard } from './synthetic.ts'
+import type { ModelConfig, WeightType } from '../../model/manifest.ts'
+import { shardName } from '../../model/manifest.ts'
+import { syntheticShard } from '../synthetic.ts'
 
 /**
  * Small, but with every operator, grouped heads, a short last block of weights (352 and 100 are no multiples of

@@ -1,6 +1,7 @@
 /**
- * The engine over ONNX Runtime, seen from the thread that talks to the network. It queues, checks what can be
- * checked without the weights, and hands one request at a time to a thread of its own.
+ * An engine that computes in a thread of its own, seen from the thread that talks to the network. It queues, checks what
+ * can be checked without the weights, and hands one request at a time to the thread (`serve-thread.ts`), whatever runtime
+ * computes there.
  */
 import { Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
@@ -8,6 +9,9 @@ import type { SessionId } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
+import type { EdgeType } from '../model/manifest.ts'
+import { CacheBudget } from './cache-budget.ts'
+import { type Engine, edgeSize, type Sampling, type Step, type StepOutput } from './engine.ts'
 import {
   engineCloseTimeoutMs,
   engineLoadTimeoutMs,
@@ -15,90 +19,33 @@ import {
   engineRequestTimeoutMs,
   stepTokensMax
 } from './limits.ts'
-import { attentionBlock } from '../model/limits.ts'
-import type { EdgeType, Manifest } from '../model/manifest.ts'
-import { shardName, stageShards } from '../model/manifest.ts'
-import { CacheBudget, type CacheShape, cacheBytes } from './cache.ts'
-import { type Engine, edgeSize, type Sampling, type Step, type StepOutput } from './engine.ts'
-import type { ThreadInit, ThreadReply, ThreadRequest } from './onnx-messages.ts'
-import { threadEnd } from './onnx-thread.ts'
 import { checkSampling } from './sampler.ts'
+import { threadEnd } from './thread-end.ts'
+import type { SpanInit, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
-export interface OnnxEngineInit {
-  readonly manifest: Manifest
-  /** A folder that holds the stage's shards, each under its digest; already verified (promise P9). */
-  readonly shardDirectory: string
-  /** Layers [start, end), at least one. */
-  readonly start: number
-  readonly end: number
-  /** Bound on all sessions' caches together, in bytes. */
+export interface ThreadedInit {
+  /** The thread's file, which calls `serveThread`; it gets `span` as its `workerData`. */
+  readonly file: URL
+  readonly span: SpanInit
+  /** What a session of so many tokens is charged. */
+  readonly cacheBytes: (tokensMax: number) => number
+  /** Bound on all sessions' caches together. */
   readonly cacheBytesMax: number
-  /**
-   * Processor threads of one step.
-   * @default 1: two spinning pools on the same cores halve each other's speed.
-   */
-  readonly threads?: number
   /** Ends the loading. */
-  readonly signal?: AbortSignal
-  /**
-   * Runs a lone token as two equal rows, for 4-bit weights on some processors.
-   * @default decided by a self-test
-   */
-  readonly twinRows?: boolean
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Maps the shards of layers [start, end) and starts the thread that computes them.
- * @throws {EngineError} when the range is none of the model's, its heads are wider than {@link attentionBlock}, or
- *   the files cannot be loaded.
- * @throws the signal's reason when it aborts.
+ * Starts the thread, and waits until it has loaded.
+ * @throws {EngineError} when it cannot load. @throws the signal's reason when it aborts.
  */
-export async function createOnnxEngine(init: OnnxEngineInit): Promise<Engine> {
-  const { manifest, start, end, shardDirectory, threads = 1 } = init
-  const { config, weights, edge } = manifest
-  if (
-    !(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start < end && end <= config.layers)
-  ) {
-    throw new EngineError(`layers ${start}-${end} are no range of ${manifest.name}, which has ${config.layers}`)
-  }
-  if (!(Number.isSafeInteger(threads) && threads >= 1)) {
-    throw new EngineError(`threads must be a positive integer, not ${threads}`)
-  }
-  if (config.headDim > attentionBlock) {
-    // Longer products are cut where the number of keys says, and then the bits would depend on it.
-    throw new EngineError(`heads of ${config.headDim} cannot be computed exactly: at most ${attentionBlock} can`)
-  }
-  const shardLocations = new Map(
-    stageShards(manifest, start, end).map(shard => [shardName(shard), shard.sha256 as string])
-  )
-  return startEngine(
-    {
-      config,
-      weights,
-      edge,
-      start,
-      end,
-      shardLocations,
-      threads,
-      source: { kind: 'folder', path: shardDirectory },
-      ...(init.twinRows === undefined ? {} : { twinRows: init.twinRows })
-    },
-    init.cacheBytesMax,
-    init.signal
-  )
-}
-
-/** {@link createOnnxEngine} for weights from anywhere: timings use it with weights in memory. */
-export async function startEngine(init: ThreadInit, cacheBytesMax: number, signal?: AbortSignal): Promise<Engine> {
-  signal?.throwIfAborted()
-  // ONNX Runtime reports to its maker by default. It reads this when the first session is made.
-  process.env.ORT_DISABLE_TELEMETRY = '1'
-  const file = import.meta.url.endsWith('.ts') ? './onnx-worker.ts' : './onnx-worker.js'
+export async function startThreaded(init: ThreadedInit): Promise<Engine> {
+  init.signal?.throwIfAborted()
   // The process's own flags may be none for a thread: `--input-type` of `node -e` ends it.
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: init, execArgv: [] })
-  const engine = new OnnxEngine(worker, init, cacheBytesMax)
+  const worker = new Worker(init.file, { workerData: init.span, execArgv: [] })
+  const engine = new ThreadedEngine(worker, init)
   try {
-    await engine.loaded(signal)
+    await engine.loaded(init.signal)
     return engine
   } catch (error) {
     // It may be in the middle of loading: it closes when that is over.
@@ -106,6 +53,11 @@ export async function startEngine(init: ThreadInit, cacheBytesMax: number, signa
     await threadEnd(worker)
     throw error
   }
+}
+
+/** The file of a thread beside the file that starts it: TypeScript where that runs as it is, else what was built of it. */
+export function threadFile(beside: string, name: string): URL {
+  return new URL(`./${name}.${beside.endsWith('.ts') ? 'ts' : 'js'}`, beside)
 }
 
 interface SessionState {
@@ -126,12 +78,12 @@ interface Job {
   stopListening: () => void
 }
 
-class OnnxEngine implements Engine {
+class ThreadedEngine implements Engine {
   readonly start: number
   readonly end: number
   readonly hidden: number
   readonly edge: EdgeType
-  readonly #shape: CacheShape
+  readonly #cacheBytes: (tokensMax: number) => number
   readonly #layers: number
   readonly #contextMax: number
   readonly #worker: Worker
@@ -146,13 +98,13 @@ class OnnxEngine implements Engine {
   #ended: EngineError | undefined
   #closing: Promise<void> | undefined
 
-  constructor(worker: Worker, init: ThreadInit, cacheBytesMax: number) {
+  constructor(worker: Worker, { span: init, cacheBytes, cacheBytesMax }: ThreadedInit) {
     const { config } = init
     this.start = init.start
     this.end = init.end
     this.hidden = config.hidden
     this.edge = init.edge
-    this.#shape = { layers: init.end - init.start, kvHeads: config.kvHeads, headDim: config.headDim }
+    this.#cacheBytes = cacheBytes
     this.#layers = config.layers
     this.#contextMax = config.contextMax
     this.#worker = worker
@@ -181,7 +133,7 @@ class OnnxEngine implements Engine {
   }
 
   cacheBytes(tokensMax: number): number {
-    return cacheBytes(this.#shape, tokensMax)
+    return this.#cacheBytes(tokensMax)
   }
 
   length(session: SessionId): number | undefined {

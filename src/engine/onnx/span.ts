@@ -3,20 +3,16 @@
  * before a run: a wrong dimension there does not throw but ends the process.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { assert } from '../base/assert.ts'
-import { reasonOf } from '../base/reason.ts'
-import { EngineError } from '../errors.ts'
-import { attentionBlock } from '../model/limits.ts'
+import { assert } from '../../base/assert.ts'
+import { reasonOf } from '../../base/reason.ts'
+import { EngineError } from '../../errors.ts'
+import { attentionBlock } from '../../model/limits.ts'
 import type { SessionCache } from './cache.ts'
+import type { WeightSource } from '../thread-messages.ts'
 import { buildGraph, buildHeadGraph, type GraphInit, isPortable } from './graph.ts'
 import { RopeTable } from './rope.ts'
 
 const T = attentionBlock
-
-/** Where the weights are: a folder whose files are mapped, or bytes in memory by file name (for self-tests). */
-export type WeightSource =
-  | { readonly kind: 'folder'; readonly path: string }
-  | { readonly kind: 'memory'; readonly files: ReadonlyMap<string, Uint8Array> }
 
 export interface OnnxSpanInit extends GraphInit {
   readonly source: WeightSource

@@ -14,10 +14,10 @@
  * weights have not, so their graphs lose nothing by operators that fuse several steps and differ between classes as
  * well (rotary embedding, softmax): ten nodes a layer fewer, and a node costs 1.5 µs whatever it computes.
  */
-import { attentionBlock } from '../model/limits.ts'
-import { blockSize, embeddingType, layerMatrices, shardTensors, type TensorEntry } from '../model/layout.ts'
-import type { EdgeType, ModelConfig, ShardRole, WeightType } from '../model/manifest.ts'
-import { shardName } from '../model/manifest.ts'
+import { attentionBlock } from '../../model/limits.ts'
+import { blockSize, embeddingType, layerMatrices, shardTensors, type TensorEntry } from '../../model/layout.ts'
+import type { EdgeType, ModelConfig, ShardRole, WeightType } from '../../model/manifest.ts'
+import { shardName } from '../../model/manifest.ts'
 import { type Attributes, GraphWriter } from './graph-writer.ts'
 
 export interface GraphInit {

@@ -6,10 +6,8 @@
  * product over a block wants them; the block that is still growing lies by position in a tail of its own and
  * is laid out head by head once, when it is full.
  */
-import { assert } from '../base/assert.ts'
-import { formatBytes } from '../base/units.ts'
-import { NoRoomError } from '../errors.ts'
-import { attentionBlock } from '../model/limits.ts'
+import { assert } from '../../base/assert.ts'
+import { attentionBlock } from '../../model/limits.ts'
 
 const T = attentionBlock
 
@@ -73,6 +71,11 @@ export class SessionCache {
     this.#length = length
   }
 
+  /** Its memory goes with it. */
+  free(): void {
+    this.truncate(0)
+  }
+
   /**
    * Adds n tokens of one block.
    * @param fresh [n, layers, 2, kvHeads·headDim]: for each layer its rotated keys, then its values.
@@ -107,35 +110,5 @@ export class SessionCache {
         else layer.valueTail.set(layer.values.subarray(inBlock, inBlock + headDim), inTail)
       }
     }
-  }
-}
-
-/** Counts the bytes of open caches against one bound. */
-export class CacheBudget {
-  /** Lowering it takes nothing away from those who have reserved. */
-  bytesMax: number
-  #used = 0
-
-  constructor(bytesMax: number) {
-    this.bytesMax = bytesMax
-  }
-
-  get used(): number {
-    return this.#used
-  }
-
-  /** @throws {NoRoomError} when `bytes` more do not fit; nothing is reserved then. */
-  reserve(bytes: number): void {
-    if (this.#used + bytes > this.bytesMax) {
-      throw new NoRoomError(
-        `a cache of ${formatBytes(bytes)} (${bytes} bytes) does not fit: ${this.#used} of ${this.bytesMax} bytes are in use`
-      )
-    }
-    this.#used += bytes
-  }
-
-  release(bytes: number): void {
-    assert(bytes <= this.#used, `cannot release ${bytes} of ${this.#used} bytes`)
-    this.#used -= bytes
   }
 }

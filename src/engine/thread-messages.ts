@@ -4,22 +4,27 @@
  */
 import type { EdgeType, ModelConfig, WeightType } from '../model/manifest.ts'
 import type { Sampling } from './engine.ts'
-import type { WeightSource } from './onnx-span.ts'
 
-/** The thread's `workerData`. */
-export interface ThreadInit {
+/** Layers of a model, as a thread is told of them in its `workerData`. */
+export interface SpanInit {
   readonly config: ModelConfig
   readonly weights: WeightType
   readonly edge: EdgeType
+  /** Layers [start, end). */
   readonly start: number
   readonly end: number
+  /** From `shardName` to the shard's file name in `source`. */
   readonly shardLocations: ReadonlyMap<string, string>
   /** `synthetic`: layers without a model, which the thread makes itself (`synthetic.ts`). */
   readonly source: WeightSource | { readonly kind: 'synthetic' }
+  /** Processor threads of one step. */
   readonly threads: number
-  /** Decided by a self-test when left out. */
-  readonly twinRows?: boolean
 }
+
+/** Where the weights are: a folder whose files are mapped or read, or bytes in memory by file name (for self-tests). */
+export type WeightSource =
+  | { readonly kind: 'folder'; readonly path: string }
+  | { readonly kind: 'memory'; readonly files: ReadonlyMap<string, Uint8Array> }
 
 export type ThreadRequest =
   | { readonly kind: 'open'; readonly session: string; readonly tokensMax: number; readonly sampling: Sampling }

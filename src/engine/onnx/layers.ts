@@ -1,0 +1,69 @@
+/** Layers in ONNX Runtime as the engine's thread runs them: passes that end at block borders. */
+import { attentionBlock } from '../../model/limits.ts'
+import type { Layers } from '../serve-thread.ts'
+import { syntheticLayers } from '../synthetic.ts'
+import type { SpanInit } from '../thread-messages.ts'
+import { SessionCache } from './cache.ts'
+import { needsTwinRows } from './self-test.ts'
+import { OnnxSpan } from './span.ts'
+
+/** What its thread is told. */
+export interface OnnxThreadInit extends SpanInit {
+  /** Decided by a self-test when left out. */
+  readonly twinRows?: boolean
+}
+
+export class OnnxLayers implements Layers<SessionCache> {
+  readonly #init: SpanInit
+  readonly #span: OnnxSpan
+
+  private constructor(init: SpanInit, span: OnnxSpan) {
+    this.#init = init
+    this.#span = span
+  }
+
+  /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
+  static async load(init: OnnxThreadInit): Promise<OnnxLayers> {
+    const twinRows = init.twinRows ?? (init.weights === 'q4' && (await needsTwinRows()))
+    // Where 4-bit rows differ, two threads also split three rows into two and one.
+    const threads = twinRows ? 1 : init.threads
+    const source =
+      init.source.kind === 'synthetic' ? ({ kind: 'memory', files: syntheticLayers(init) } as const) : init.source
+    return new OnnxLayers(init, await OnnxSpan.create({ ...init, source, twinRows, threads }))
+  }
+
+  open(tokensMax: number): SessionCache {
+    const { config, start, end } = this.#init
+    this.#span.grow(tokensMax)
+    return new SessionCache({ layers: end - start, kvHeads: config.kvHeads, headDim: config.headDim }, tokensMax)
+  }
+
+  async run(cache: SessionCache, input: Int32Array | Float32Array, tokens: number): Promise<Float32Array> {
+    const { config, start, end } = this.#init
+    const width = start === 0 ? 1 : config.hidden
+    const many = tokens > attentionBlock - (cache.length % attentionBlock)
+    let out: Float32Array = new Float32Array(0)
+    for (let done = 0; done < tokens; ) {
+      const n = Math.min(tokens - done, attentionBlock - (cache.length % attentionBlock))
+      const hidden = await this.#span.pass(cache, input.subarray(done * width, (done + n) * width), n)
+      if (end === config.layers) {
+        out = hidden.subarray((n - 1) * config.hidden)
+      } else if (many) {
+        if (done === 0) out = new Float32Array(tokens * config.hidden)
+        out.set(hidden, done * config.hidden)
+      } else {
+        out = hidden
+      }
+      done += n
+    }
+    return out
+  }
+
+  logits(hidden: Float32Array): Promise<Float32Array> {
+    return this.#span.logits(hidden)
+  }
+
+  release(): Promise<void> {
+    return this.#span.release()
+  }
+}
