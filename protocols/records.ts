@@ -792,6 +792,30 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordModelsFootprintLayerBytesFieldEvent {
+    field: '$.models[].footprint.layerBytes'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsFootprintEmbeddingBytesFieldEvent {
+    field: '$.models[].footprint.embeddingBytes'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsFootprintHeadBytesFieldEvent {
+    field: '$.models[].footprint.headBytes'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent {
+    field: '$.models[].footprint.cacheBytesPerLayer'
+    value: number
+    index: number
+  }
+
   export interface PeerRecordStagesModelFieldEvent {
     field: '$.stages[].model'
     value: Uint8Array<ArrayBuffer>
@@ -897,7 +921,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -1254,6 +1278,7 @@ export interface ModelOffer {
   pinned?: LayerRange
   budgetBytes?: number
   demand: number
+  footprint?: Footprint
 }
 
 export namespace ModelOffer {
@@ -1326,6 +1351,11 @@ export namespace ModelOffer {
         if ((obj.demand != null && obj.demand !== 0)) {
           w.uint32(96)
           w.uint32(obj.demand)
+        }
+
+        if (obj.footprint != null) {
+          w.uint32(106)
+          Footprint.codec().encode(obj.footprint, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1405,6 +1435,12 @@ export namespace ModelOffer {
             }
             case 12: {
               obj.demand = reader.uint32()
+              break
+            }
+            case 13: {
+              obj.footprint = Footprint.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.footprint
+              })
               break
             }
             default: {
@@ -1521,6 +1557,13 @@ export namespace ModelOffer {
               }
               break
             }
+            case 13: {
+              yield * Footprint.codec().stream(reader, reader.uint32(), `${prefix}.footprint`, {
+                limits: opts.limits?.footprint
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1605,6 +1648,26 @@ export namespace ModelOffer {
     value: number
   }
 
+  export interface ModelOfferFootprintLayerBytesFieldEvent {
+    field: '$.footprint.layerBytes'
+    value: number
+  }
+
+  export interface ModelOfferFootprintEmbeddingBytesFieldEvent {
+    field: '$.footprint.embeddingBytes'
+    value: number
+  }
+
+  export interface ModelOfferFootprintHeadBytesFieldEvent {
+    field: '$.footprint.headBytes'
+    value: number
+  }
+
+  export interface ModelOfferFootprintCacheBytesPerLayerFieldEvent {
+    field: '$.footprint.cacheBytesPerLayer'
+    value: number
+  }
+
   export function encode (obj: Partial<ModelOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, ModelOffer.codec())
   }
@@ -1613,8 +1676,166 @@ export namespace ModelOffer {
     return decodeMessage(buf, ModelOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent> {
     return streamMessage(buf, ModelOffer.codec(), opts)
+  }
+}
+
+export interface Footprint {
+  layerBytes: number
+  embeddingBytes: number
+  headBytes: number
+  cacheBytesPerLayer: number
+}
+
+export namespace Footprint {
+  let _codec: Codec<Footprint>
+
+  export const codec = (): Codec<Footprint> => {
+    if (_codec == null) {
+      _codec = message<Footprint>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.layerBytes != null && obj.layerBytes !== 0)) {
+          w.uint32(8)
+          w.uint64Number(obj.layerBytes)
+        }
+
+        if ((obj.embeddingBytes != null && obj.embeddingBytes !== 0)) {
+          w.uint32(16)
+          w.uint64Number(obj.embeddingBytes)
+        }
+
+        if ((obj.headBytes != null && obj.headBytes !== 0)) {
+          w.uint32(24)
+          w.uint64Number(obj.headBytes)
+        }
+
+        if ((obj.cacheBytesPerLayer != null && obj.cacheBytesPerLayer !== 0)) {
+          w.uint32(32)
+          w.uint64Number(obj.cacheBytesPerLayer)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          layerBytes: 0,
+          embeddingBytes: 0,
+          headBytes: 0,
+          cacheBytesPerLayer: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.layerBytes = reader.uint64Number()
+              break
+            }
+            case 2: {
+              obj.embeddingBytes = reader.uint64Number()
+              break
+            }
+            case 3: {
+              obj.headBytes = reader.uint64Number()
+              break
+            }
+            case 4: {
+              obj.cacheBytesPerLayer = reader.uint64Number()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.layerBytes`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.embeddingBytes`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.headBytes`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.cacheBytesPerLayer`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface FootprintLayerBytesFieldEvent {
+    field: '$.layerBytes'
+    value: number
+  }
+
+  export interface FootprintEmbeddingBytesFieldEvent {
+    field: '$.embeddingBytes'
+    value: number
+  }
+
+  export interface FootprintHeadBytesFieldEvent {
+    field: '$.headBytes'
+    value: number
+  }
+
+  export interface FootprintCacheBytesPerLayerFieldEvent {
+    field: '$.cacheBytesPerLayer'
+    value: number
+  }
+
+  export function encode (obj: Partial<Footprint>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Footprint.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Footprint {
+    return decodeMessage(buf, Footprint.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Generator<FootprintLayerBytesFieldEvent | FootprintEmbeddingBytesFieldEvent | FootprintHeadBytesFieldEvent | FootprintCacheBytesPerLayerFieldEvent> {
+    return streamMessage(buf, Footprint.codec(), opts)
   }
 }
 

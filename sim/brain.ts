@@ -1120,7 +1120,8 @@ export class Brain {
     return {
       inflight: this.#inflight.sessions,
       links: ownLinks(this.#host.self, peer => this.#alive?.rttMs(peer), announcedLinks(peers)),
-      takenBytes: (peer: PeerId, stage: Range) => this.#inflight.takenBytes(peer, stage, nowMs)
+      takenBytes: (peer: PeerId, stage: Range, shape: ModelShape) =>
+        this.#inflight.takenBytes(peer, stage, shape, nowMs)
     }
   }
 

@@ -37,13 +37,17 @@ export class Inflight {
     this.#begun = this.#begun.filter(begun => begun.hops !== hops)
   }
 
-  /** Bytes of caches at a stage that its peer may not have announced as taken. */
-  takenBytes(peer: PeerId, { start, end }: Range, nowMs: number): number {
+  /**
+   * Bytes of caches at a stage that its peer may not have announced as taken.
+   *
+   * @param shape the model as that peer's engine has it
+   */
+  takenBytes(peer: PeerId, { start, end }: Range, shape: ModelShape, nowMs: number): number {
     return this.#begun
-      .filter(({ atMs, hops }) => {
-        const isYoung = nowMs - atMs < roomHeardMs
+      .filter(({ atMs, hops, model }) => {
+        const isYoung = nowMs - atMs < roomHeardMs && model.id === shape.id
         return isYoung && hops.some(hop => hop.peer === peer && hop.start === start && hop.end === end)
       })
-      .reduce((sum, { model, tokensMax }) => sum + cacheBytesOf(model, end - start, tokensMax), 0)
+      .reduce((sum, { tokensMax }) => sum + cacheBytesOf(shape, end - start, tokensMax), 0)
   }
 }

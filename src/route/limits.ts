@@ -128,6 +128,11 @@ export const probesAtOnceMax = 4
 /** Who failed is remembered for so long after it went: it may come back at once. */
 export const doubtMemoryMs = 60_000
 
+// ── View ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** Footprints of one model that are kept as shapes: engines and their versions in one swarm. Any can be made again. */
+export const shapesMax = 64
+
 // ── Planner ────────────────────────────────────────────────────────────────────────────────────────
 
 /**

@@ -20,7 +20,7 @@ import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { fewestHops, furthestEnds, leanestTiling, plainTiling } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, heldOnly, sameRange, stageBytes } from './view.ts'
+import { canHold, heldOnly, sameRange, shapeAt, stageBytes } from './view.ts'
 
 /** What placement weighs. Every peer of a swarm must use the same. */
 export interface PlacePolicy {
@@ -450,7 +450,8 @@ export function isFeasible(
     for (const view of waiting) {
       const target = stages.get(view.peer)!
       const old = serving.get(view.peer)!
-      const bytes = [...old, target].reduce((sum, stage) => sum + stageBytes(model, stage), 0)
+      const shape = shapeAt(view, model)
+      const bytes = [...old, target].reduce((sum, stage) => sum + stageBytes(shape, stage), 0)
       if (bytes <= view.budgetBytes) {
         serving.set(view.peer, [...old, target])
         continue

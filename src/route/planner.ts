@@ -19,7 +19,7 @@ import { type Plan, planned } from './place.ts'
 import { isServed } from './route.ts'
 import { placementKey, Searches } from './searches.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, sameRange, stageBytes } from './view.ts'
+import { canHold, sameRange, shapeAt, stageBytes } from './view.ts'
 
 export type PlannerEvent =
   /** What this peer sees now, itself included; its own stages are taken from the events below instead. */
@@ -199,7 +199,8 @@ export class Planner {
     if (target !== null && others.length === own.length) {
       const failure = this.#failures.get(keyOf(target))
       if (failure !== undefined && nowMs < failure.retryAtMs) return [{ kind: 'wake', atMs: failure.retryAtMs }]
-      const bytes = [target, ...own.map(stage => stage.range)].reduce((sum, range) => sum + stageBytes(model, range), 0)
+      const shape = shapeAt(self, model)
+      const bytes = [target, ...own.map(stage => stage.range)].reduce((sum, range) => sum + stageBytes(shape, range), 0)
       if (bytes <= self.budgetBytes) {
         this.#own.set(keyOf(target), { range: target, state: 'loading', sessions: 0, leaveAtMs: null })
         return [{ kind: 'load', range: target }]
@@ -287,7 +288,8 @@ export class Planner {
     const target = this.#plan?.stages.get(view.peer) ?? null
     const others = view.stages.filter(stage => target === null || !sameRange(stage, target))
     if (target === null || others.length < view.stages.length) return this.#planServes(peers) ? others : []
-    const bytes = [target, ...view.stages].reduce((sum, range) => sum + stageBytes(this.#view!.model, range), 0)
+    const shape = shapeAt(view, this.#view!.model)
+    const bytes = [target, ...view.stages].reduce((sum, range) => sum + stageBytes(shape, range), 0)
     return bytes > view.budgetBytes ? others : []
   }
 

@@ -1,6 +1,6 @@
 /** Which stages have room for one more session, as far as their peers say. Pure. */
 import type { PeerId, Range } from '../base/ids.ts'
-import { cacheBytesOf, type Hop, type ModelShape, type PeerView, sameRange, type StageView } from './view.ts'
+import { cacheBytesOf, type Hop, type ModelShape, type PeerView, sameRange, shapeAt, type StageView } from './view.ts'
 
 /** What a session needs room for. */
 export interface RoomQuestion {
@@ -9,7 +9,7 @@ export interface RoomQuestion {
   /** Stages that hold its caches already. @default none */
   readonly held?: readonly Hop[]
   /** Bytes of a stage that the chooser's other sessions take and that its peer may not have announced yet. @default none */
-  readonly takenBytes?: (peer: PeerId, stage: Range) => number
+  readonly takenBytes?: (peer: PeerId, stage: Range, shape: ModelShape) => number
 }
 
 /** The views without stages that have no room for the session; the very same array where all of them have. */
@@ -19,15 +19,16 @@ export function withRoom(
   { tokensMax, held = [], takenBytes = () => 0 }: RoomQuestion
 ): readonly PeerView[] {
   if (tokensMax === undefined) return peers
-  const hasRoom = (peer: PeerId, stage: StageView): boolean => {
+  const hasRoom = (view: PeerView, stage: StageView): boolean => {
+    const [{ peer }, shape] = [view, shapeAt(view, model)]
     const { start, end, cacheBytesFree } = stage
     if (cacheBytesFree === undefined || held.some(hop => hop.peer === peer && sameRange(hop, stage))) return true
-    return cacheBytesOf(model, end - start, tokensMax) <= cacheBytesFree - takenBytes(peer, stage)
+    return cacheBytesOf(shape, end - start, tokensMax) <= cacheBytesFree - takenBytes(peer, stage, shape)
   }
-  if (peers.every(({ peer, stages }) => stages.every(stage => !stage.serving || hasRoom(peer, stage)))) return peers
+  if (peers.every(view => view.stages.every(stage => !stage.serving || hasRoom(view, stage)))) return peers
   return peers.map(view => ({
     ...view,
-    stages: view.stages.filter(stage => !stage.serving || hasRoom(view.peer, stage))
+    stages: view.stages.filter(stage => !stage.serving || hasRoom(view, stage))
   }))
 }
 
@@ -42,12 +43,14 @@ export function roomFor(
 ): number {
   const room = new Array<number>(model.layers).fill(0)
   const served = new Array<boolean>(model.layers).fill(false)
-  for (const { peer, stages } of peers) {
+  for (const view of peers) {
+    const [{ peer, stages }, shape] = [view, shapeAt(view, model)]
     for (const stage of stages) {
       if (!stage.serving) continue
       const { start, end, cacheBytesFree = Number.POSITIVE_INFINITY } = stage
-      const bytes = cacheBytesOf(model, end - start, tokensMax)
-      const sessions = bytes === 0 ? Number.POSITIVE_INFINITY : (cacheBytesFree - takenBytes(peer, stage)) / bytes
+      const bytes = cacheBytesOf(shape, end - start, tokensMax)
+      const sessions =
+        bytes === 0 ? Number.POSITIVE_INFINITY : (cacheBytesFree - takenBytes(peer, stage, shape)) / bytes
       for (let layer = start; layer < end; layer++) {
         room[layer]! += Math.max(0, Math.floor(sessions))
         served[layer] = true

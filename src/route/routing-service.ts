@@ -166,7 +166,8 @@ export class Routing {
     return {
       inflight: this.#inflight.sessions,
       links: ownLinks(self, rttMs, announcedLinks(peers)),
-      takenBytes: (peer: PeerId, stage: Range) => this.#inflight.takenBytes(peer, stage, nowMs)
+      takenBytes: (peer: PeerId, stage: Range, shape: ModelShape) =>
+        this.#inflight.takenBytes(peer, stage, shape, nowMs)
     }
   }
 

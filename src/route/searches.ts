@@ -56,7 +56,7 @@ export function placementKey(peers: readonly PeerView[]): string {
 /** What placement reads of one view. Charges count in whole percents, as gauges give them. */
 export function placementRow(view: PeerView): string {
   const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, visitMs, layerMs, numericClass } = view
-  const { stages, battery, leaving = false, obtainable, links } = view
+  const { stages, battery, leaving = false, obtainable, links, footprint } = view
   const charge = battery === null ? '' : Math.round(battery * 100)
   const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}`
   const disk = `${rangesText(held)}/${flags}/${pinned === null ? '' : rangesText([pinned])}`
@@ -67,7 +67,8 @@ export function placementRow(view: PeerView): string {
       : `${rangesText(obtainable.held)}${obtainable.holdsEmbedding ? 'e' : ''}${obtainable.holdsHead ? 'h' : ''}`
   const slow = [...(links?.rttMs ?? [])].filter(([, rttMs]) => rttMs > linkRttDefaultMs).sort(([a], [b]) => a - b)
   const ways = links === undefined ? '' : `${links.hint}:${slow.map(([hint, rttMs]) => `${hint}=${rttMs}`).join()}`
-  return `${peer} ${budgetBytes} ${disk} ${loaded} ${others} ${visitMs} ${layerMs} ${charge} ${ways} ${JSON.stringify(numericClass)}`
+  const engine = footprint === undefined ? '' : Object.values(footprint).join('/')
+  return `${peer} ${budgetBytes} ${disk} ${loaded} ${others} ${visitMs} ${layerMs} ${charge} ${ways} ${engine} ${JSON.stringify(numericClass)}`
 }
 
 function rangesText(ranges: readonly { readonly start: number; readonly end: number }[]): string {

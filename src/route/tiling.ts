@@ -12,7 +12,7 @@ import type { Range } from '../base/ids.ts'
 import { fetchWeight, hopSetsLargeMax, hopSetsMax, tilingBeamMax, tilingPeersMax, tilingWorkMax } from './limits.ts'
 import { hopMs, stageMs } from './cost.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, lacks, sameRange, stageBytes } from './view.ts'
+import { canHold, lacks, sameRange, shapeAt, stageBytes } from './view.ts'
 
 /** A peer as the search sees it. */
 export interface Tiler {
@@ -115,26 +115,31 @@ export class Tables {
   readonly twins: number[]
   /** Most layers that each peer can take, largest first, with its index. */
   readonly reaches: { readonly index: number; readonly layers: number }[]
-  readonly #bytesTo: number[]
+  /** [tilers] the model as each peer's engine has it. */
+  readonly #shapes: readonly ModelShape[]
+  /** By those shapes: [layers + 1] bytes of the layers below each. */
+  readonly #bytesTo = new Map<ModelShape, readonly number[]>()
   /** [tilers][layers + 1] bytes to be fetched below each layer; undefined for who has all that it can load. */
   readonly #lackedTo: (readonly number[] | undefined)[]
-  readonly #model: ModelShape
   readonly #tilers: readonly Tiler[]
 
   /** For `hops`, speeds and what is loaded make no difference between peers. */
   constructor(model: ModelShape, tilers: readonly Tiler[], purpose: 'hops' | 'costs') {
     this.layers = model.layers
-    this.#model = model
     this.#tilers = tilers
-    this.#bytesTo = [0]
-    for (let layer = 0; layer < model.layers; layer++) {
-      this.#bytesTo.push(this.#bytesTo[layer]! + model.layerBytes[layer]! + model.cacheBytesPerLayer)
+    this.#shapes = tilers.map(({ view }) => shapeAt(view, model))
+    for (const shape of new Set(this.#shapes)) {
+      const bytesTo = [0]
+      for (const [layer, bytes] of shape.layerBytes.entries()) {
+        bytesTo.push(bytesTo[layer]! + bytes + shape.cacheBytesPerLayer)
+      }
+      this.#bytesTo.set(shape, bytesTo)
     }
-    this.#lackedTo = tilers.map(({ view }) => {
+    this.#lackedTo = tilers.map(({ view }, index) => {
       if (view.obtainable === undefined) return undefined
       const lackedTo = [0]
       for (const [layer, lacked] of lacks(view, model).entries()) {
-        lackedTo.push(lackedTo[layer]! + (lacked ? model.layerBytes[layer]! : 0))
+        lackedTo.push(lackedTo[layer]! + (lacked ? this.#shapes[index]!.layerBytes[layer]! : 0))
       }
       return lackedTo
     })
@@ -161,13 +166,26 @@ export class Tables {
     const keys = tilers.map((tiler, index) => {
       const { visitMs, layerMs } = tiler.view
       const plain = tiler.only === null && (purpose === 'hops' || tiler.loaded.length === 0)
+      const engine = this.#shapes.indexOf(this.#shapes[index]!)
       const ends = this.ends[index]!.map(list => list.length).join()
       // Those who differ in what they would have to fetch differ in bytes.
       if (plain && purpose === 'costs' && tiler.view.obtainable !== undefined) {
         const { held, holdsEmbedding, holdsHead } = tiler.view
-        return JSON.stringify([visitMs, layerMs, tiler.hopMs, tiler.weak, ends, held, holdsEmbedding, holdsHead])
+        return JSON.stringify([
+          visitMs,
+          layerMs,
+          tiler.hopMs,
+          tiler.weak,
+          ends,
+          held,
+          holdsEmbedding,
+          holdsHead,
+          engine
+        ])
       }
-      return plain ? `${purpose === 'hops' ? '' : `${visitMs},${layerMs},${tiler.hopMs}`};${tiler.weak};${ends}` : null
+      return plain
+        ? `${purpose === 'hops' ? '' : `${visitMs},${layerMs},${tiler.hopMs},${engine}`};${tiler.weak};${ends}`
+        : null
     })
     this.twins = keys.map((key, index) => (key === null || index === 0 ? -1 : keys.lastIndexOf(key, index - 1)))
     this.reaches = this.ends
@@ -181,12 +199,13 @@ export class Tables {
   /** What a peer must load for a stage; shards to be fetched count {@link fetchWeight} times more. */
   newBytes(tiler: number, start: number, end: number): number {
     if (this.#tilers[tiler]!.loaded.some(range => range.start === start && range.end === end)) return 0
-    return this.#bytes(start, end) + fetchWeight * this.#lackedBytes(tiler, start, end)
+    return this.#bytes(tiler, start, end) + fetchWeight * this.#lackedBytes(tiler, start, end)
   }
 
-  #bytes(start: number, end: number): number {
-    const model = this.#model
-    let bytes = model.stageBytes + this.#bytesTo[end]! - this.#bytesTo[start]!
+  #bytes(tiler: number, start: number, end: number): number {
+    const model = this.#shapes[tiler]!
+    const bytesTo = this.#bytesTo.get(model)!
+    let bytes = model.stageBytes + bytesTo[end]! - bytesTo[start]!
     if (start === 0 || (end === model.layers && model.tiedEmbeddings)) bytes += model.embeddingBytes
     if (end === model.layers) bytes += model.headBytes
     return bytes
@@ -196,7 +215,7 @@ export class Tables {
   #lackedBytes(tiler: number, start: number, end: number): number {
     const lackedTo = this.#lackedTo[tiler]
     if (lackedTo === undefined) return 0
-    const model = this.#model
+    const model = this.#shapes[tiler]!
     const { holdsEmbedding, holdsHead } = this.#tilers[tiler]!.view
     let bytes = lackedTo[end]! - lackedTo[start]!
     if (!holdsEmbedding && (start === 0 || (end === model.layers && model.tiedEmbeddings)))
@@ -455,7 +474,8 @@ export function plainTiling(model: ModelShape, tilers: readonly Tiler[], order: 
     tiles.push({ start, end, view: tiler.view })
     if (tiler.weak) weak++
     timeUs += timesUsOf(tiler, model)[end - start]!
-    if (!tiler.loaded.some(range => sameRange(range, { start, end }))) newBytes += stageBytes(model, { start, end })
+    const isLoaded = tiler.loaded.some(range => sameRange(range, { start, end }))
+    if (!isLoaded) newBytes += stageBytes(shapeAt(tiler.view, model), { start, end })
     start = end
   }
   return { tiles, penalty: 0, weak, hops: tiles.length, timeUs, newBytes }

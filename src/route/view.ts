@@ -4,7 +4,8 @@
  */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { meshMax } from '../limits.ts'
-import { peerHint, type SwarmRecord } from '../swarm/record.ts'
+import { shapesMax } from './limits.ts'
+import { type OfferFootprint, peerHint, type SwarmRecord } from '../swarm/record.ts'
 
 /** A model's sizes. All bytes are resident bytes: what a stage occupies once loaded, not the file's size. */
 export interface ModelShape {
@@ -65,6 +66,8 @@ export interface PeerView {
   readonly isDoubtful?: boolean
   /** What it has measured of its links. @default nothing, and nobody else's measure of a link with it is known */
   readonly links?: MeasuredLinks
+  /** What its engine takes of memory. @default as much as this peer's */
+  readonly footprint?: OfferFootprint | undefined
   /** It is about to go: no plan counts on it, though its stages serve until they are gone. */
   readonly leaving?: boolean
 }
@@ -127,7 +130,7 @@ export function lacks(view: PeerView, model: ModelShape): boolean[] {
 export function canHold(peer: PeerView, model: ModelShape, range: Range): boolean {
   const { start, end } = range
   if (!(start >= 0 && start < end && end <= model.layers)) return false
-  if (stageBytes(model, range) > peer.budgetBytes) return false
+  if (stageBytes(shapeAt(peer, model), range) > peer.budgetBytes) return false
   const { held: ranges, holdsEmbedding, holdsHead } = peer.obtainable ?? peer
   const needsEmbedding = start === 0 || (end === model.layers && model.tiedEmbeddings)
   if (needsEmbedding && !holdsEmbedding) return false
@@ -149,6 +152,30 @@ export function cacheBytesOf(
   tokensMax: number
 ): number {
   return cacheTokens === undefined ? 0 : Math.ceil((layers * cacheBytesPerLayer * tokensMax) / cacheTokens)
+}
+
+/** What was made of a model for each footprint: of a model there are as many as engines. */
+const shapes = new WeakMap<ModelShape, Map<string, ModelShape>>()
+
+/**
+ * A model's sizes on one peer, by what that says of its engine. Every peer counts the same there, whatever its own engine takes:
+ * else two would find different plans in the same records.
+ */
+export function shapeAt({ footprint }: Pick<PeerView, 'footprint'>, model: ModelShape): ModelShape {
+  if (footprint === undefined) return model
+  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer } = footprint
+  const key = [layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer].join()
+  const known = shapes.get(model) ?? new Map<string, ModelShape>()
+  shapes.set(model, known)
+  let shape = known.get(key)
+  if (shape === undefined) {
+    const layers = new Array<number>(model.layers).fill(layerBytes)
+    shape = { ...model, layerBytes: layers, embeddingBytes, headBytes, cacheBytesPerLayer }
+    // Whoever announces another one every time takes the place of others, and no more.
+    if (known.size >= shapesMax) known.clear()
+    known.set(key, shape)
+  }
+  return shape
 }
 
 /** Whether two ranges are the same layers. */
@@ -202,6 +229,7 @@ function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
     queuedSteps: record.load.queuedSteps,
     battery: record.battery === null || record.battery.charging ? null : record.battery.level,
     leaving: record.leaving,
+    ...(offer.footprint === undefined ? {} : { footprint: offer.footprint }),
     links: { hint: peerHint(record.peer), rttMs: record.rtts ?? new Map() },
     // Who has as many connections as it makes may reach others all the same; who names none has not said.
     ...(record.neighbours.size === 0 || record.neighbours.size >= meshMax

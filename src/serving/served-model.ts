@@ -17,7 +17,7 @@ import { Placement } from '../route/placement-service.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
-import { shapeOf, shareMemory, weightBytes } from './shape.ts'
+import { footprintOf, shapeOf, shareMemory, weightBytes } from './shape.ts'
 import { supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
@@ -320,6 +320,7 @@ export class ServedModel {
       ...this.#shards.offer,
       ...this.#measured,
       pinned: this.#init.pinned,
+      footprint: footprintOf(this.shape),
       budgetBytes: this.#budgetBytes
     }
   }

@@ -4,6 +4,7 @@ import type { Footprint } from '../engine/footprint.ts'
 import { cacheReserveTokens } from './limits.ts'
 import { type Manifest, modelId } from '../model/manifest.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
+import type { OfferFootprint } from '../swarm/record.ts'
 import { BudgetTooSmallError } from '../errors.ts'
 import type { Claim } from './sharing.ts'
 import { formatBytes } from '../base/units.ts'
@@ -26,6 +27,11 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: config.hidden * edgeSize(edge) + 20
   }
+}
+
+/** The same as a record says it of the engine that serves the model here. */
+export function footprintOf({ layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer }: ModelShape): OfferFootprint {
+  return { layerBytes: Math.max(...layerBytes), embeddingBytes, headBytes, cacheBytesPerLayer }
 }
 
 /** What a model asks of a peer's memory, to be shared out among models. */

@@ -33,6 +33,16 @@ export interface Hardware {
   readonly cpu: string
 }
 
+/** What an engine takes of memory for a model, resident: placement plans each peer with its own. */
+export interface OfferFootprint {
+  /** One layer's weights; the largest, where they differ. */
+  readonly layerBytes: number
+  readonly embeddingBytes: number
+  readonly headBytes: number
+  /** One session's cache in one layer, for as many tokens as placement reserves. */
+  readonly cacheBytesPerLayer: number
+}
+
 /** A model whose shards a peer holds, in whole or in part, and how fast it computes them. */
 export interface ModelOffer {
   readonly model: ModelId
@@ -51,6 +61,8 @@ export interface ModelOffer {
   readonly budgetBytes?: number | undefined
   /** Sessions of this model that it drove in the last minutes, coarsely. @default 0 */
   readonly demand?: number
+  /** What its engine takes. @default nobody knows: as much as the reader's own */
+  readonly footprint?: OfferFootprint | undefined
 }
 
 /** A stage that is loaded and serves, or is being loaded. */
@@ -155,10 +167,11 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     agent: record.agent,
     hardware: { ...record.hardware },
     budgetBytes: record.budgetBytes,
-    models: record.models.map(({ model, pinned, held, demand = 0, budgetBytes, ...offer }) => ({
+    models: record.models.map(({ model, pinned, held, demand = 0, budgetBytes, footprint, ...offer }) => ({
       ...offer,
       demand,
       ...(budgetBytes === undefined ? {} : { budgetBytes }),
+      ...(footprint === undefined ? {} : { footprint: { ...footprint } }),
       model: owned(hexToBytes(model)),
       held: held.map(range => ({ ...range })),
       ...(pinned === null ? {} : { pinned: { ...pinned } })
@@ -288,7 +301,8 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
       numericClass: text(offer.numericClass, 'numericClass'),
       pinned: offer.pinned === undefined ? null : range(offer.pinned, offer.layers),
       budgetBytes: offer.budgetBytes === undefined ? undefined : whole(offer.budgetBytes, 'budgetBytes'),
-      demand: offer.demand
+      demand: offer.demand,
+      ...(offer.footprint === undefined ? {} : { footprint: footprintOf(offer.footprint) })
     }
   })
   const stages = fields.stages.map(stage => ({
@@ -324,6 +338,16 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     ...(rtts.size === 0 ? {} : { rtts }),
     neighbours,
     ...(fields.life === undefined ? {} : { life: lifeOf(fields.life) })
+  }
+}
+
+function footprintOf(announced: OfferFootprint): OfferFootprint {
+  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer } = announced
+  return {
+    layerBytes: whole(layerBytes, 'layerBytes'),
+    embeddingBytes: whole(embeddingBytes, 'embeddingBytes'),
+    headBytes: whole(headBytes, 'headBytes'),
+    cacheBytesPerLayer: whole(cacheBytesPerLayer, 'cacheBytesPerLayer')
   }
 }
 

@@ -124,3 +124,21 @@ it('budgets are those of the engine', async () => {
   const [large] = splitBudgets({ manifest }, 1, [onnxEngine])
   expect(small).toBeLessThan(large! / 2)
 })
+
+it('a peer of another engine is planned with what that takes', { timeout: 60_000 }, async () => {
+  const swarm = newSwarm('two engines')
+  const { manifest } = await shipped()
+  const { layers } = manifest.config
+  const [toyWhole] = splitBudgets({ manifest }, 1, [toyFactory()])
+  // By the measure of ONNX Runtime it could not hold half of the model; its own engine holds all of it.
+  expect(splitBudgets({ manifest }, 2, [onnxEngine])[0]).toBeGreaterThan(toyWhole! + 1e6)
+  const small = splitBudgets({ manifest }, layers, [onnxEngine])
+  const planning = await start({ swarm, engines: [onnxEngine], memoryBytes: Math.max(...small) })
+  await start({ swarm, engines: [toyFactory()], memoryBytes: toyWhole! })
+  await expect
+    .poll(() => planning.status().models[0]?.coverage.every(count => count > 0), { timeout: 30_000 })
+    .toBe(true)
+  expect(planning.status().models[0]?.missing).toBeNull()
+  const [own] = planning.status().peers.filter(({ self }) => self)
+  expect(own!.usedBytes).toBeLessThanOrEqual(own!.budgetBytes)
+})

@@ -127,11 +127,11 @@ describe('room for a session', () => {
     const hops = [{ peer: peerId(1), start: 0, end: 4 }]
     inflight.add(hops, 1000, roomy, 60)
     expect(inflight.sessions).toEqual(new Map([[peerId(1), 1]]))
-    expect(inflight.takenBytes(peerId(1), { start: 0, end: 4 }, 1000)).toBe(240)
-    expect(inflight.takenBytes(peerId(1), { start: 0, end: 3 }, 1000)).toBe(0)
-    expect(inflight.takenBytes(peerId(2), { start: 0, end: 4 }, 1000)).toBe(0)
-    expect(inflight.takenBytes(peerId(1), { start: 0, end: 4 }, 1000 + roomHeardMs)).toBe(0)
-    const takenBytes = (id: PeerId, at: { start: number; end: number }) => inflight.takenBytes(id, at, 1001)
+    expect(inflight.takenBytes(peerId(1), { start: 0, end: 4 }, roomy, 1000)).toBe(240)
+    expect(inflight.takenBytes(peerId(1), { start: 0, end: 3 }, roomy, 1000)).toBe(0)
+    expect(inflight.takenBytes(peerId(2), { start: 0, end: 4 }, roomy, 1000)).toBe(0)
+    expect(inflight.takenBytes(peerId(1), { start: 0, end: 4 }, roomy, 1000 + roomHeardMs)).toBe(0)
+    const takenBytes = (id: PeerId, at: { start: number; end: number }) => inflight.takenBytes(id, at, roomy, 1001)
     const peers = [free(1, 400), free(2, 400, { layerMs: 50 })]
     expect(ask(peers, { tokensMax: 60, takenBytes }, roomy)).toBe('2:0-4')
     inflight.remove(hops)

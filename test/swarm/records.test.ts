@@ -142,6 +142,14 @@ describe('a record', () => {
     }
   })
 
+  it('R18: says what its engine takes of memory, or nothing of it', () => {
+    const footprint = { layerBytes: 3e9, embeddingBytes: 0, headBytes: 7, cacheBytesPerLayer: 2 ** 40 }
+    const [offer] = content.models
+    const said = encodeRecord(record(b, 7, { models: [{ ...offer!, footprint }] }), signAs(b))
+    expect(readRecord(said).verified(verify).models[0]!.footprint).toEqual(footprint)
+    expect(readRecord(encodeRecord(record(b, 7), signAs(b))).verified(verify).models[0]).not.toHaveProperty('footprint')
+  })
+
   it('comes back as it was', () => {
     const life = { run: '0123456789abcdef', upMs: 2 ** 40, heard: 'fedcba9876543210', yields: true }
     const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]), life })
