@@ -1,6 +1,7 @@
 import { afterAll } from 'vitest'
 import { toyEngine } from '../../sim/toy-engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
+import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import type { ModelConfig } from '../../src/model/manifest.ts'
 import { engineCompliance } from '../compliance/engine.ts'
 import { syntheticModel } from './synthetic-model.ts'
@@ -20,6 +21,7 @@ const config: ModelConfig = {
 }
 const { manifest, shardDirectory, remove } = syntheticModel(config, 'q8', 'f16', 1)
 afterAll(remove)
+engineCompliance('WebAssembly', { ...config, make: init => createWasmEngine({ ...init, manifest, shardDirectory }) })
 engineCompliance('ONNX Runtime', { ...config, make: init => createOnnxEngine({ ...init, manifest, shardDirectory }) })
 
 const model = { layers: 6, vocab: 113, hidden: 16, edge: 'f16', contextMax: 320 } as const

@@ -106,7 +106,7 @@ async function trace(
   return { hidden, token }
 }
 
-describe('the bits do not depend on', () => {
+describe.each(['onnx', 'wasm'] as const)('the bits of %s do not depend on', runtime => {
   it('cut, chunks, rollbacks or threads', { timeout: 120_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(models, fc.array(plans, { minLength: 2, maxLength: 2 }), async (m, trials) => {
@@ -116,12 +116,16 @@ describe('the bits do not depend on', () => {
         try {
           // The reference: cut at every layer so that every border's bits are seen, one token at a time.
           const all = Array.from({ length: m.layers - 1 }, (_, i) => i + 1)
-          const engines = await cutEngines(model, all)
+          const engines = await cutEngines(model, all, { runtime })
           const reference = await trace(engines, ids, [1], [])
           await close(engines)
           for (const { cut, threads, chunks, rollbacks } of trials) {
             const cuts = all.filter((_, i) => ((cut >> i) & 1) === 1)
-            const others = await cutEngines(model, cuts, { threads, ...(m.twinRows ? { twinRows: true } : {}) })
+            const others = await cutEngines(model, cuts, {
+              runtime,
+              threads,
+              ...(m.twinRows ? { twinRows: true } : {})
+            })
             const seen = await trace(others, ids, chunks, rollbacks)
             await close(others)
             for (const [at, row] of seen.hidden) expect(row, `hidden at ${at}`).toBe(reference.hidden.get(at))

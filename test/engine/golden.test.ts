@@ -18,7 +18,7 @@ const checkpoint = path.join(stories260kDirectory, 'stories260K.bin')
 const present = whyNoStories260k === undefined
 
 const title = 'stories260K in float32 gives the token ids of llama2.c'
-describe(title, { timeout: 120_000, ...needs(whyNoStories260k) }, () => {
+describe.each(['onnx', 'wasm'] as const)(`${title} (%s)`, { timeout: 120_000, ...needs(whyNoStories260k) }, runtime => {
   const model = present ? llama2cModel(checkpoint, 'f32') : undefined
   const golden = present
     ? (JSON.parse(readFileSync(path.join(stories260kDirectory, 'golden.json'), 'utf8')) as Golden)
@@ -32,7 +32,7 @@ describe(title, { timeout: 120_000, ...needs(whyNoStories260k) }, () => {
     ['four', [1, 2, 4]],
     ['five', [1, 2, 3, 4]]
   ])('on %s', async (_name, cuts) => {
-    const engines = await cutEngines(model!, cuts)
+    const engines = await cutEngines(model!, cuts, { runtime })
     try {
       for (const [n, { prompt_ids, generated_ids }] of golden.cases.entries()) {
         const session = sessionId(n)

@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { digestClass } from '../../src/engine/onnx/numeric-class.ts'
-import { measureNumericClass, measureTimings } from '../../src/engine/onnx/measure.ts'
+import { startEngine } from '../../src/engine/onnx/engine.ts'
+import { measureNumericClass } from '../../src/engine/onnx/measure.ts'
+import { measureTimings } from '../../src/engine/timings.ts'
 
 describe('the numeric class', () => {
   it('is the same every time, and another for other weights', async () => {
@@ -42,7 +44,7 @@ describe('timings', () => {
     const wide = { hidden: 2048, intermediate: 8192, heads: 32, kvHeads: 8, headDim: 64, vocab: 50, contextMax: 128 }
     const given = new AbortController()
     const began = process.threadCpuUsage()
-    const measured = measureTimings({
+    const measured = measureTimings(startEngine, {
       config: { ...wide, layers: 2, ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true },
       weights: 'q4',
       edge: 'f16',
@@ -70,7 +72,7 @@ describe('timings', () => {
   }
 
   it.each(['f32', 'q8'] as const)('are positive times of a layer and a visit (%s)', async weights => {
-    const { visitMs, layerMs } = await measureTimings({ config, weights, edge: 'f16' })
+    const { visitMs, layerMs } = await measureTimings(startEngine, { config, weights, edge: 'f16' })
     expect(layerMs).toBeGreaterThan(0)
     expect(layerMs).toBeLessThan(1000)
     expect(visitMs).toBeGreaterThanOrEqual(0)
@@ -79,6 +81,8 @@ describe('timings', () => {
 
   it('work for a context shorter than the measurement', async () => {
     const short = { ...config, contextMax: 3 }
-    expect((await measureTimings({ config: short, weights: 'q8', edge: 'bf16' })).layerMs).toBeGreaterThan(0)
+    expect((await measureTimings(startEngine, { config: short, weights: 'q8', edge: 'bf16' })).layerMs).toBeGreaterThan(
+      0
+    )
   })
 })

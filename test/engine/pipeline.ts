@@ -2,6 +2,7 @@
 import type { SessionId } from '../../src/base/ids.ts'
 import type { Engine, Sampling } from '../../src/engine/engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
+import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import type { TestModel } from './synthetic-model.ts'
 
 export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }
@@ -11,18 +12,22 @@ export function sessionId(n: number): SessionId {
   return n.toString(16).padStart(32, '0') as SessionId
 }
 
+/** What makes an engine, by the name of its factory. */
+export const runtimes = { onnx: createOnnxEngine, wasm: createWasmEngine } as const
+export type Runtime = keyof typeof runtimes
+
 /** @param cuts the inner borders, ascending. */
 export async function cutEngines(
   { manifest, shardDirectory }: TestModel,
   cuts: readonly number[],
-  options: { threads?: number; twinRows?: boolean } = {}
+  { runtime = 'wasm', ...options }: { runtime?: Runtime; threads?: number; twinRows?: boolean } = {}
 ): Promise<Engine[]> {
   const borders = [0, ...cuts, manifest.config.layers]
   return Promise.all(
     borders
       .slice(1)
       .map((end, i) =>
-        createOnnxEngine({ manifest, shardDirectory, start: borders[i]!, end, cacheBytesMax: 1 << 28, ...options })
+        runtimes[runtime]({ manifest, shardDirectory, start: borders[i]!, end, cacheBytesMax: 1 << 28, ...options })
       )
   )
 }

@@ -1,146 +1,19 @@
-/** What this machine's processor shows of itself in its peer's record: its numeric class and its timings. */
-import { Worker } from 'node:worker_threads'
-import type { SessionId } from '../../base/ids.ts'
-import { reasonOf } from '../../base/reason.ts'
-import { EngineError } from '../../errors.ts'
-import { measureTimeoutMs } from '../limits.ts'
-import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
-import { shardBytes } from '../../model/layout.ts'
-import { shardName } from '../../model/manifest.ts'
-import { edgeSize, type EngineTimings } from '../engine.ts'
-import { startEngine } from './engine.ts'
-import { threadEnd } from '../thread-end.ts'
+/** The numeric class of this machine's processor with ONNX Runtime. */
+import type { WeightType } from '../../model/manifest.ts'
+import { askThread } from '../ask-thread.ts'
 import { threadFile } from '../threaded.ts'
-
-export interface MeasureOptions {
-  readonly signal?: AbortSignal
-}
 
 /**
  * 16 hex digits that are equal on two machines whose engines compute the same bits with these weights. Takes
  * 0.2 to 0.5 s, most of it to start a thread.
- * @throws {EngineError} when ONNX Runtime cannot run here, or not within {@link measureTimeoutMs}.
+ * @throws {EngineError} when ONNX Runtime cannot run here, or not in time.
  * @throws the signal's reason when it aborts.
  */
-export async function measureNumericClass(weights: WeightType, { signal }: MeasureOptions = {}): Promise<string> {
-  signal?.throwIfAborted()
+export async function measureNumericClass(
+  weights: WeightType,
+  { signal }: { readonly signal?: AbortSignal } = {}
+): Promise<string> {
   process.env.ORT_DISABLE_TELEMETRY = '1'
-  const worker = new Worker(threadFile(import.meta.url, 'class-worker'), { workerData: weights, execArgv: [] })
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const abort = (): void => reject(signal!.reason)
-  const timer = setTimeout(
-    () => reject(new EngineError(`the numeric class of ${weights} took longer than ${measureTimeoutMs} ms`)),
-    measureTimeoutMs
-  )
-  worker.once('message', resolve)
-  worker.once('error', error => reject(new EngineError(`the numeric class of ${weights} failed: ${reasonOf(error)}`)))
-  worker.once('exit', code =>
-    reject(new EngineError(`the numeric class of ${weights}: the thread ended (code ${code})`))
-  )
-  signal?.addEventListener('abort', abort, { once: true })
-  try {
-    return await promise
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
-    // It has one thing to do and ends after it.
-    await threadEnd(worker)
-  }
-}
-
-export interface TimingsInit extends MeasureOptions {
-  readonly config: ModelConfig
-  readonly weights: WeightType
-  readonly edge: EdgeType
-  /** @default 1, as the engine's */
-  readonly threads?: number
-}
-
-/**
- * Two spans are compared: one layer, and as many as the model has, up to this many bytes. Layers that stay in the
- * processor's cache (32 MB is common) look twice as fast as a model does (SmolLM2-135M's shape in q8).
- */
-const streamedBytes = 64e6
-const few = 1
-/** Tokens in the cache when the clock starts, and steps that are timed. */
-const warmTokens = 64
-const steps = 24
-
-/**
- * Times lone tokens through spans of random layers of the model's dimensions, the way to the thread and back
- * included. The lower quartile of interleaved steps: what else runs here slows some of them, and both spans alike.
- * @throws {EngineError} when the layers cannot be made here.
- * @throws the signal's reason when it aborts.
- */
-export async function measureTimings({
-  config,
-  weights,
-  edge,
-  threads = 1,
-  signal
-}: TimingsInit): Promise<EngineTimings> {
-  const layerBytes = shardBytes(config, weights, 'layer')
-  const several = Math.max(few + 1, Math.min(config.layers, Math.ceil(streamedBytes / layerBytes)))
-  // Neither the embedding nor the head: a visit is priced by its layers, wherever they lie.
-  const layers = several + 2
-  const shardLocations = new Map<string, string>()
-  for (let layer = 1; layer <= several; layer++) shardLocations.set(shardName({ role: 'layer', layer }), String(layer))
-  const session = '0'.repeat(32) as SessionId
-  const sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }
-  const tokensMax = Math.min(config.contextMax, warmTokens + steps)
-  const warm = Math.max(1, tokensMax - steps)
-  const row = config.hidden * edgeSize(edge)
-  const input = (tokens: number): { kind: 'hidden'; bytes: Uint8Array } => ({
-    kind: 'hidden',
-    // Neither zero nor large: 0x3c3c is about 1.06 as float16 and 0.0115 as bfloat16 and float32.
-    bytes: new Uint8Array(tokens * row).fill(0x3c)
-  })
-  const spans = await Promise.all(
-    [few, several].map(async count => {
-      // Its thread makes them: for layers of 8B's shape that takes 3 s.
-      const source = { kind: 'synthetic' } as const
-      const init = {
-        config: { ...config, layers },
-        weights,
-        edge,
-        start: 1,
-        end: 1 + count,
-        shardLocations,
-        source,
-        threads
-      }
-      const engine = await startEngine(init, Number.MAX_SAFE_INTEGER, signal)
-      return { engine, walls: [] as number[], computes: [] as number[] }
-    })
-  )
-  try {
-    const options = { signal: signal ?? new AbortController().signal }
-    for (const { engine } of spans) {
-      await engine.open(session, { tokensMax, sampling })
-      await engine.run({ session, position: 0, tokens: warm, input: input(warm), sample: false }, options)
-    }
-    for (let i = 0; i < steps; i++) {
-      for (const { engine, walls, computes } of spans) {
-        const position = Math.min(warm + i, tokensMax - 1)
-        const began = performance.now()
-        const { computeMs } = await engine.run(
-          { session, position, tokens: 1, input: input(1), sample: false },
-          options
-        )
-        walls.push(performance.now() - began)
-        computes.push(computeMs)
-      }
-    }
-    // A layer's price is the thread's own time: on a busy machine, waking it takes longer than the layer itself.
-    const [one, many] = spans.map(({ computes }) => lowerQuartile(computes)) as [number, number]
-    // Noise may make the longer span look as fast as the shorter; a layer is never free.
-    const layerMs = Math.max((many - one) / (several - few), many / several / 100)
-    return { visitMs: Math.max(lowerQuartile(spans[0]!.walls) - few * layerMs, 0), layerMs }
-  } finally {
-    await Promise.all(spans.map(({ engine }) => engine.close()))
-  }
-}
-
-function lowerQuartile(times: readonly number[]): number {
-  return times.toSorted((a, b) => a - b)[times.length >> 2]!
+  const what = `the numeric class of ${weights}`
+  return askThread(threadFile(import.meta.url, 'class-worker'), { workerData: weights, what, signal })
 }

@@ -1,0 +1,29 @@
+/** The engine in WebAssembly as a factory. */
+import { join } from 'node:path'
+import { askThread } from '../ask-thread.ts'
+import type { EngineFactory, Measured } from '../factory.ts'
+import { measureOnce } from '../measured.ts'
+import { threadFile } from '../threaded.ts'
+import { measureTimings } from '../timings.ts'
+import { createWasmEngine, startSpan } from './engine.ts'
+import { wasmFootprint } from './footprint.ts'
+import { whyNot } from './forms.ts'
+import { arithmeticRevision } from './numeric-class.ts'
+
+export const wasmEngine: EngineFactory = {
+  name: 'wasm',
+  exactness: 'class',
+  supports: whyNot,
+  footprint: wasmFootprint,
+  measure({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) {
+    const init = { config, weights, edge, threads, signal }
+    const measure = async (): Promise<Measured> => {
+      const what = 'the self-test of the WebAssembly engine'
+      const numericClass = await askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
+      return { ...(await measureTimings(startSpan, init)), numericClass }
+    }
+    const key = ['wasm', arithmeticRevision, config, weights, edge, threads]
+    return measureOnce(join(dataDir, 'measured.json'), key, measure, keeping)
+  },
+  create: createWasmEngine
+}

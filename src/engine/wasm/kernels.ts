@@ -1,0 +1,109 @@
+/** All kernels of a stage as one module, made for a model's dimensions. */
+import { attentionBlock } from '../../model/limits.ts'
+import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
+import {
+  attentionRows,
+  filled,
+  mix,
+  scaled,
+  scores,
+  softmax,
+  spreadQueries,
+  storeKeyValue,
+  valueSlice
+} from './attention.ts'
+import { type MemoryLimits, ModuleWriter } from './emit.ts'
+import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
+import { type ProductForms, productOfMany, productOfOne, quantiser } from './products.ts'
+import { roundUp } from './tiles.ts'
+
+export interface KernelsInit {
+  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon'>
+  /** Types of the matrices in this stage. */
+  readonly types: ReadonlySet<WeightType>
+  readonly edge: EdgeType
+  readonly forms: ProductForms
+  readonly memory: MemoryLimits
+}
+
+/** A head's dimensions in the cache, filled up with zeros. */
+export function headWidth(headDim: number): number {
+  return roundUp(headDim, valueSlice)
+}
+
+type Quantise = (x: number, blocks: number, out: number) => void
+type ProductOne = (w: number, blocks: number, tiles: number, activations: number, out: number) => void
+type ProductMany = (
+  w: number,
+  blocks: number,
+  tiles: number,
+  activations: number,
+  activationStride: number,
+  out: number,
+  outStride: number,
+  rows: number
+) => void
+type Scores = (queries: number, keys: number, tiles: number, out: number, stride: number) => void
+type Mix = (
+  weights: number,
+  weightStride: number,
+  values: number,
+  tiles: number,
+  sums: number,
+  sumStride: number
+) => void
+
+/** The module's exports; what each takes is said where it is made. All addresses and counts are i32. */
+export type Kernels = {
+  readonly [name in `quantise.${'q8' | 'q4'}.${'one' | 'many'}`]: Quantise
+} & { readonly [name in `product.${WeightType}.one`]: ProductOne } & {
+  readonly [name in `product.${WeightType}.many`]: ProductMany
+} & {
+  readonly [name: `queries.${number}`]: (...addresses: number[]) => void
+  readonly [name: `scores.${number}`]: Scores
+  readonly [name: `mix.${number}`]: Mix
+  readonly norm: (x: number, weight: number, out: number) => void
+  readonly rotate: (row: number, cos: number, sin: number, heads: number) => void
+  readonly gate: (gate: number, up: number, vectors: number) => void
+  readonly sum: (x: number, y: number, vectors: number) => void
+  readonly sumAtEdge: (x: number, y: number, vectors: number) => void
+  readonly nonFinite: (x: number, vectors: number) => number
+  readonly store: (key: number, value: number, keysAt: number, valuesAt: number) => void
+  readonly softmax: (row: number, tiles: number) => number
+  readonly scaled: (sums: number, factor: number, out: number) => void
+  readonly fill: (out: number, vectors: number, value: number) => void
+}
+
+/** The module's bytes. */
+export function kernelModule({ config, types, edge, forms, memory }: KernelsInit): Uint8Array<ArrayBuffer> {
+  const { hidden, headDim, normEpsilon } = config
+  const width = headWidth(headDim)
+  const m = new ModuleWriter(memory)
+  for (const type of types) {
+    if (type !== 'f32') {
+      quantiser(m, `quantise.${type}.one`, type, 'spread')
+      quantiser(m, `quantise.${type}.many`, type, 'compact')
+    }
+    productOfOne(m, `product.${type}.one`, type, forms)
+    productOfMany(m, `product.${type}.many`, type, forms)
+  }
+  for (let rows = 1; rows <= attentionRows; rows++) {
+    spreadQueries(m, `queries.${rows}`, headDim, width, 1 / Math.sqrt(headDim), rows)
+    scores(m, `scores.${rows}`, width, rows)
+    mix(m, `mix.${rows}`, width, rows)
+  }
+  norm(m, 'norm', hidden, normEpsilon)
+  rotation(m, 'rotate', headDim)
+  gated(m, 'gate')
+  sumAtEdge(m, 'sum', undefined)
+  sumAtEdge(m, 'sumAtEdge', edge === 'f32' ? undefined : edge)
+  nonFinite(m, 'nonFinite')
+  storeKeyValue(m, 'store', headDim, width)
+  softmax(m, 'softmax')
+  scaled(m, 'scaled', headDim)
+  filled(m, 'fill')
+  return m.finish()
+}
+
+/** Rows that go through the layers together: the quantised activations of a longer prompt would not stay near. */
+export const passRowsMax = attentionBlock

@@ -1,0 +1,16 @@
+/** The thread of the engine in WebAssembly. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../../base/assert.ts'
+import { serveThread } from '../serve-thread.ts'
+import { syntheticLayers } from '../synthetic.ts'
+import type { SpanInit } from '../thread-messages.ts'
+import { formsHere } from './forms.ts'
+import { WasmSpan } from './span.ts'
+
+assert(parentPort !== null, 'this file runs as a worker thread')
+const init = workerData as SpanInit
+await serveThread(parentPort, init, () => {
+  const source =
+    init.source.kind === 'synthetic' ? ({ kind: 'memory', files: syntheticLayers(init) } as const) : init.source
+  return WasmSpan.create({ ...init, source, forms: formsHere() })
+})

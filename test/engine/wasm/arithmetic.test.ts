@@ -1,0 +1,157 @@
+/** The kernels compute what `protocols/arithmetic.md` says, to the bit, in every form that this machine can run. */
+import { afterAll, describe, expect, it } from 'vitest'
+import { syntheticShard } from '../../../src/engine/synthetic.ts'
+import { arithmeticClass, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
+import { formsHere } from '../../../src/engine/wasm/forms.ts'
+import type { ProductForms } from '../../../src/engine/wasm/products.ts'
+import { WasmSpan } from '../../../src/engine/wasm/span.ts'
+import {
+  type EdgeType,
+  type ModelConfig,
+  type ShardRole,
+  shardName,
+  type WeightType
+} from '../../../src/model/manifest.ts'
+import { forward } from './reference.ts'
+
+/** Nothing in it is a multiple of anything that kernels count in. */
+const odd: ModelConfig = {
+  layers: 2,
+  hidden: 76,
+  intermediate: 52,
+  heads: 6,
+  kvHeads: 2,
+  headDim: 14,
+  vocab: 61,
+  contextMax: 200,
+  ropeTheta: 10_000,
+  normEpsilon: 1e-5,
+  tiedEmbeddings: false
+}
+/** As real models are. */
+const even: ModelConfig = {
+  ...odd,
+  hidden: 64,
+  intermediate: 96,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 16,
+  tiedEmbeddings: true
+}
+
+const forms: readonly ProductForms[] = [
+  formsHere(),
+  { dot: 'plain', streams: 1 },
+  { dot: 'plain', streams: 4 },
+  { ...formsHere(), streams: 2 }
+]
+
+function shardsOf(config: ModelConfig, weights: WeightType) {
+  const shard = (role: ShardRole, layer: number | null): Uint8Array =>
+    syntheticShard(config, weights, role, role === 'embedding' ? 1 : role === 'head' ? 2 : 3 + layer!)
+  const names: [ShardRole, number | null][] = [
+    ['embedding', null],
+    ...Array.from({ length: config.layers }, (_, layer): [ShardRole, number] => ['layer', layer]),
+    ['head', null]
+  ]
+  const files = new Map(names.map(([role, layer]) => [shardName({ role, layer }), shard(role, layer)]))
+  return { shard, files, locations: new Map([...files.keys()].map(name => [name, name])) }
+}
+
+function span(
+  config: ModelConfig,
+  weights: WeightType,
+  edge: EdgeType,
+  form: ProductForms,
+  start = 0,
+  end = config.layers
+) {
+  const { files, locations } = shardsOf(config, weights)
+  const source = { kind: 'memory', files } as const
+  return WasmSpan.create({ config, weights, edge, start, end, shardLocations: locations, source, forms: form })
+}
+
+const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
+const cases = (['f32', 'q8', 'q4'] as const).flatMap(weights =>
+  (['f32', 'f16', 'bf16'] as const).map(edge => ({ weights, edge }))
+)
+const tokens = 19
+let compared = 0
+afterAll(() => expect(compared).toBeGreaterThan(0))
+
+describe.each([
+  { name: 'odd', config: odd },
+  { name: 'even', config: even }
+])('a model of $name dimensions', ({ config }) => {
+  it.each(cases)('gives the bits of the reference: $weights, edges $edge', ({ weights, edge }) => {
+    const ids = Array.from({ length: tokens }, (_, i) => (i * i * 5 + 3) % config.vocab)
+    const want = forward(config, weights, edge, ids, shardsOf(config, weights).shard)
+    for (const form of forms) {
+      const whole = span(config, weights, edge, form)
+      const cache = whole.open()
+      // A few together, then one by one: both ways of every product.
+      let last = whole.run(cache, Int32Array.from(ids.slice(0, 11)), 11).slice()
+      expect(bits(last)).toEqual(bits(want.hidden[10]!))
+      for (let i = 11; i < tokens; i++) {
+        last = whole.run(cache, Int32Array.of(ids[i]!), 1).slice()
+        expect(bits(last)).toEqual(bits(want.hidden[i]!))
+      }
+      expect(bits(whole.logits(last))).toEqual(bits(want.logits))
+      compared += tokens
+    }
+  })
+})
+
+it('gives the same bits over chunks, cuts and forms, beyond a page', () => {
+  const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
+  for (const weights of ['f32', 'q8', 'q4'] as const) {
+    const seen = new Set<string>()
+    for (const form of forms) {
+      for (const cuts of [[2], [1, 2]]) {
+        for (const chunk of [150, 1, 7, 128]) {
+          const parts = cuts.map((end, i) => span(odd, weights, 'f16', form, cuts[i - 1] ?? 0, end))
+          const caches = parts.map(part => part.open())
+          let out: Int32Array | Float32Array = ids
+          for (let at = 0; at < ids.length; at += chunk) {
+            out = ids.subarray(at, at + chunk)
+            const n = out.length
+            for (const [i, part] of parts.entries()) out = part.run(caches[i]!, out, n).slice()
+          }
+          seen.add([...bits(out), ...bits(parts.at(-1)!.logits(out as Float32Array))].join())
+        }
+      }
+    }
+    expect(seen.size).toBe(1)
+  }
+})
+
+it('has the class of its revision, in every form', () => {
+  for (const form of forms) expect(computeClass(form)).toBe(arithmeticClass)
+})
+
+it('gives the pages of a cache to the next one, and what was left in them changes nothing', () => {
+  const whole = span(odd, 'q8', 'f16', formsHere())
+  const ids = Int32Array.from({ length: 140 }, (_, i) => (i * 11) % odd.vocab)
+  const first = whole.open()
+  const want = whole.run(first, ids, ids.length).slice()
+  first.free()
+  expect([first.length, first.pages]).toEqual([0, []])
+  const second = whole.open()
+  expect(whole.run(second, ids, ids.length)).toEqual(want)
+  // Cut, and grown again.
+  second.truncate(3)
+  expect(whole.run(second, ids.subarray(3), ids.length - 3)).toEqual(want)
+})
+
+it('refuses what overflows, and the cache is none the worse', () => {
+  const part = span(odd, 'f32', 'f32', formsHere(), 1, 2)
+  const cache = part.open()
+  const row = Float32Array.from({ length: odd.hidden }, (_, k) => (k % 5) - 2)
+  const want = part.run(cache, row, 1).slice()
+  // As a row is whose sums have overflown.
+  const huge = new Float32Array(odd.hidden).fill(Number.POSITIVE_INFINITY)
+  expect(() => part.run(cache, huge, 1)).toThrow(/layers 1-2 overflow: hidden value \d+ is/)
+  expect(cache.length).toBe(1)
+  cache.truncate(0)
+  expect(part.run(cache, row, 1)).toEqual(want)
+})
