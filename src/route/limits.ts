@@ -133,6 +133,20 @@ export const doubtMemoryMs = 60_000
 /** Footprints of one model that are kept as shapes: engines and their versions in one swarm. Any can be made again. */
 export const shapesMax = 64
 
+// ── Stages that do not come ────────────────────────────────────────────────────────────────────────
+
+/**
+ * A stage that a peer loads, or is to load, is overdue after this, and so much more per byte that it reads, and per byte that it
+ * fetches: a peer settles and measures itself within seconds, and tries a load that failed again after a minute at most. Cards
+ * read twice (for the digest, for the engine) give 5 MB/s, a link of which sessions take most gives 4 Mbit/s.
+ */
+export const overdueMs = 90_000
+export const overdueLoadBytesPerMs = 5_000
+export const overdueFetchBytesPerMs = 500
+/** Who was overdue and has given up is asked for more after this, doubled each time up to the second. */
+export const overdueHoldMs = 60_000
+export const overdueHoldMaxMs = 900_000
+
 // ── Planner ────────────────────────────────────────────────────────────────────────────────────────
 
 /**

@@ -131,12 +131,14 @@ function sortedPeers(peers: readonly PeerView[]): PeerView[] {
 /** A peer as the search sees it, or null when it can hold nothing. */
 function tilerOf(view: PeerView, model: ModelShape, prices: ReadonlyMap<PeerId, number>): Tiler | null {
   if (view.leaving === true) return null
-  if (view.pinned !== null && !canHold(view, model, view.pinned)) return null
+  if (view.pinned !== null && (view.isStuck === true || !canHold(view, model, view.pinned))) return null
   // A stage that a smaller budget no longer allows does not count as loaded.
   const loaded = view.stages.filter(stage => canHold(view, model, stage)).map(range)
+  if (view.isStuck === true && loaded.length === 0) return null
   const bound = loaded.length > 0 ? batteryWeakRatio : batteryWeakIdleRatio
   const weak = view.battery !== null && view.battery < bound
-  const only = view.pinned === null ? null : [range(view.pinned)]
+  const free = view.isStuck === true ? loaded : null
+  const only = view.pinned === null ? free : [range(view.pinned)]
   if (only === null && furthestEnds(view, model).every((end, start) => end === start || start === model.layers)) {
     return null
   }

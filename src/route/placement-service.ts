@@ -8,6 +8,7 @@ import type { PeerId, Range } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Rng } from '../base/rng.ts'
 import { lackIsByPins } from './explain.ts'
+import { Overdue, withoutAwaited } from './overdue.ts'
 import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
@@ -56,6 +57,7 @@ export class Placement {
   readonly #work = new Set<Promise<void>>()
   readonly #presence: Presence
   readonly #proven: Proven
+  readonly #overdue: Overdue
   /** What ends the load under way. */
   #loading: { readonly range: Range; readonly abort: AbortController } | undefined
   #going = ''
@@ -70,6 +72,7 @@ export class Placement {
     this.#clock = init.clock ?? systemClock
     this.#presence = new Presence(init.self)
     this.#proven = new Proven(init.self, init.rng ?? systemRng)
+    this.#overdue = new Overdue(init.self)
     this.#planner = new Planner(init.self, this.#clock.nowMs(), this.#searches)
   }
 
@@ -124,7 +127,10 @@ export class Placement {
     const { views, wakeAtMs } = this.#presence.look(peers, this.#clock.nowMs())
     if (wakeAtMs !== null) this.#wake(wakeAtMs)
     // What the others have on disk is verified when it comes.
-    return withObtainable(views).filter(({ peer }) => !this.#proven.isDoubtful(peer))
+    const present = withObtainable(views).filter(({ peer }) => !this.#proven.isDoubtful(peer))
+    const dueAtMs = this.#overdue.look(present, this.#planner.plan?.stages, this.#init.model, this.#clock.nowMs())
+    if (dueAtMs !== null) this.#wake(dueAtMs)
+    return present.map(view => (this.#overdue.isStuck(view.peer) ? withoutAwaited(view) : view))
   }
 
   #prove(event: ProvenEvent): void {

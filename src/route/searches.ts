@@ -56,9 +56,9 @@ export function placementKey(peers: readonly PeerView[]): string {
 /** What placement reads of one view. Charges count in whole percents, as gauges give them. */
 export function placementRow(view: PeerView): string {
   const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, visitMs, layerMs, numericClass } = view
-  const { stages, battery, leaving = false, obtainable, links, footprint } = view
+  const { stages, battery, leaving = false, isStuck = false, obtainable, links, footprint } = view
   const charge = battery === null ? '' : Math.round(battery * 100)
-  const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}`
+  const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}${isStuck ? 's' : ''}`
   const disk = `${rangesText(held)}/${flags}/${pinned === null ? '' : rangesText([pinned])}`
   const loaded = stages.map(({ start, end, serving }) => `${start}-${end}${serving ? '' : '?'}`).join()
   const others =

@@ -64,6 +64,8 @@ export interface PeerView {
   readonly contacts?: Contacts
   /** Its stages have failed their probes: no plan counts on it, and a route takes it last. @default false */
   readonly isDoubtful?: boolean
+  /** What it was to load has not come: no plan asks it for more than it serves. @default false */
+  readonly isStuck?: boolean
   /** What it has measured of its links. @default nothing, and nobody else's measure of a link with it is known */
   readonly links?: MeasuredLinks
   /** What its engine takes of memory. @default as much as this peer's */
