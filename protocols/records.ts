@@ -5,6 +5,7 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 
 export interface RecordsFrame {
   records: SignedRecord[]
+  link?: Link
 }
 
 export namespace RecordsFrame {
@@ -22,6 +23,11 @@ export namespace RecordsFrame {
             w.uint32(10)
             SignedRecord.codec().encode(value, w)
           }
+        }
+
+        if (obj.link != null) {
+          w.uint32(18)
+          Link.codec().encode(obj.link, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -46,6 +52,12 @@ export namespace RecordsFrame {
               obj.records.push(SignedRecord.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.records$
               }))
+              break
+            }
+            case 2: {
+              obj.link = Link.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.link
+              })
               break
             }
             default: {
@@ -85,6 +97,13 @@ export namespace RecordsFrame {
 
               break
             }
+            case 2: {
+              yield * Link.codec().stream(reader, reader.uint32(), `${prefix}.link`, {
+                limits: opts.limits?.link
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -109,6 +128,21 @@ export namespace RecordsFrame {
     index: number
   }
 
+  export interface RecordsFrameLinkNeighboursFieldEvent {
+    field: '$.link.neighbours'
+    value: number
+  }
+
+  export interface RecordsFrameLinkWantedFieldEvent {
+    field: '$.link.wanted'
+    value: boolean
+  }
+
+  export interface RecordsFrameLinkVerdictFieldEvent {
+    field: '$.link.verdict'
+    value: number
+  }
+
   export function encode (obj: Partial<RecordsFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, RecordsFrame.codec())
   }
@@ -117,8 +151,143 @@ export namespace RecordsFrame {
     return decodeMessage(buf, RecordsFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<RecordsFrame>): Generator<RecordsFrameRecordsPayloadFieldEvent | RecordsFrameRecordsSignatureFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<RecordsFrame>): Generator<RecordsFrameRecordsPayloadFieldEvent | RecordsFrameRecordsSignatureFieldEvent | RecordsFrameLinkNeighboursFieldEvent | RecordsFrameLinkWantedFieldEvent | RecordsFrameLinkVerdictFieldEvent> {
     return streamMessage(buf, RecordsFrame.codec(), opts)
+  }
+}
+
+export interface Link {
+  neighbours: number
+  wanted: boolean
+  verdict: number
+}
+
+export namespace Link {
+  let _codec: Codec<Link>
+
+  export const codec = (): Codec<Link> => {
+    if (_codec == null) {
+      _codec = message<Link>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.neighbours != null && obj.neighbours !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.neighbours)
+        }
+
+        if ((obj.wanted != null && obj.wanted !== false)) {
+          w.uint32(16)
+          w.bool(obj.wanted)
+        }
+
+        if ((obj.verdict != null && obj.verdict !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.verdict)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          neighbours: 0,
+          wanted: false,
+          verdict: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.neighbours = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.wanted = reader.bool()
+              break
+            }
+            case 3: {
+              obj.verdict = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.neighbours`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.wanted`,
+                value: reader.bool()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.verdict`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LinkNeighboursFieldEvent {
+    field: '$.neighbours'
+    value: number
+  }
+
+  export interface LinkWantedFieldEvent {
+    field: '$.wanted'
+    value: boolean
+  }
+
+  export interface LinkVerdictFieldEvent {
+    field: '$.verdict'
+    value: number
+  }
+
+  export function encode (obj: Partial<Link>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Link.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Link>): Link {
+    return decodeMessage(buf, Link.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Link>): Generator<LinkNeighboursFieldEvent | LinkWantedFieldEvent | LinkVerdictFieldEvent> {
+    return streamMessage(buf, Link.codec(), opts)
   }
 }
 

@@ -12,9 +12,9 @@ export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.0.
 
 export interface AliveServiceInit {
   readonly links: Links
-  /** All neighbours. */
+  /** All connected peers, this one not among them. */
   readonly traffic: () => Iterable<LinkTraffic>
-  /** Whether beats are exchanged with a peer: it is connected, and more than a contact of the DHT. */
+  /** Whether this end wants beats of a peer: it is a neighbour, or something depends on it. */
   readonly isNeighbour: (peer: PeerId) => boolean
   /** A peer is to be disconnected. */
   readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
@@ -39,7 +39,7 @@ export class AliveService {
       protocol: aliveProtocol,
       frameBytesMax: aliveFrameBytesMax,
       clock: this.#clock,
-      isWanted: init.isNeighbour,
+      isWanted: peer => this.#isWanted(peer),
       onFrame: (peer, frame) => this.#run({ type: 'frame', peer, frame })
     })
   }
@@ -65,13 +65,19 @@ export class AliveService {
     return this.#liveness.suspects
   }
 
+  /** Whether something at the other end depends on this peer. */
+  isNeeded(peer: PeerId): boolean {
+    return this.#liveness.isNeeded(peer)
+  }
+
   /** A peer is a neighbour from now on. */
   connected(peer: PeerId): void {
     this.#channels.want(peer)
   }
 
   /** Something has begun to depend on a peer: it is looked at now, and not only at the next slow tick. */
-  watched(): void {
+  watched(peer: PeerId): void {
+    if (this.#channels.get(peer) === undefined) this.#channels.want(peer)
     // In a turn of its own: whoever opens a channel is in the middle of it.
     if (this.#timer === undefined) return
     this.#timer.stop()
@@ -80,9 +86,19 @@ export class AliveService {
 
   #tick(): void {
     if (this.#stopped) return
-    this.#run({ type: 'tick', links: this.#init.traffic() })
+    for (const peer of this.#channels.peers) {
+      if (!this.#isWanted(peer)) this.#channels.drop(peer, 'neither end depends on the other')
+    }
+    const links = [...this.#init.traffic()].filter(
+      ({ peer }) => this.#init.isNeighbour(peer) || this.#channels.get(peer) !== undefined
+    )
+    this.#run({ type: 'tick', links })
     // Not an interval: after a pause of this process several ticks would follow one another at once.
     this.#timer = this.#clock.after(this.#liveness.tickMs, () => this.#tick()).unref()
+  }
+
+  #isWanted(peer: PeerId): boolean {
+    return this.#init.isNeighbour(peer) || this.isNeeded(peer)
   }
 
   #run(event: LivenessEvent): void {

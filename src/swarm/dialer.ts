@@ -1,5 +1,5 @@
 /**
- * Joins the ways of discovery: who is dialled, when, and when again. One attempt at a time per peer, a bounded
+ * Joins the ways of discovery: who is dialled and asked to be a neighbour, when, and when again. One attempt at a time per peer, a bounded
  * number over all, and a doubling wait after each failure, so a dead address never becomes a storm. What nobody signed
  * (multicast, files) is only ever tried after what the peer itself signed or a person gave, and hurries nothing.
  */
@@ -9,10 +9,11 @@ import { meshMax } from '../limits.ts'
 import {
   candidateAddressesMax,
   candidatesMax,
-  connectionsMax,
+  dhtQueryMs,
   dialsMax,
   dialTieBreakMs,
   dialTimeoutMs,
+  fullAgainMs,
   hearsayCandidatesMax,
   hearsayDialsMax,
   hearsayFailuresMax,
@@ -28,12 +29,17 @@ import { reachable } from './reachable.ts'
 
 export interface DialerInit {
   readonly self: PeerId
-  readonly connected: () => ReadonlySet<PeerId>
+  /** The neighbours that there are. */
+  readonly linked: () => ReadonlySet<PeerId>
   /** @returns who answered. @throws when nobody did. */
   readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
+  /** Asks a connected peer to be a neighbour. @returns false where it, or this peer, has enough. @throws when it does not answer. */
+  readonly link: (peer: PeerId, options: { wanted: boolean; signal: AbortSignal }) => Promise<boolean>
+  /** Whether this peer needs a neighbour. */
+  readonly onWanted?: (peer: PeerId, wanted: boolean) => void
   /** Somebody says that this peer itself is at these addresses; they are its own, or there are two. */
   readonly onOwnId?: (addresses: readonly string[], way: string) => void
-  /** Connections beyond which only who is wanted is dialled. @default {@link meshMax} */
+  /** Neighbours beyond which only who is wanted is dialled. @default {@link meshMax} */
   readonly linksMax?: number
   /** A peer was dialled in vain, for the first time since it was lost. */
   readonly onUnreachable?: (peer: PeerId) => void
@@ -56,8 +62,9 @@ interface Candidate {
   /** Addresses as each way gave them last: a peer that came back elsewhere replaces its old ones. */
   readonly ways: Map<string, Offer>
   failures: number
-  /** Until when it is dialled even beyond a full mesh. */
+  /** Until when it is dialled however many neighbours there are, and whether it was at the last look. */
   wantedMs: number
+  isWanted: boolean
   /** When news last brought an attempt forward. */
   newsMs: number
   nextMs: number
@@ -106,12 +113,22 @@ export class Dialer {
     this.#offer(peer, peer, { addresses: addresses.slice(0, count), trust }, way, true)
   }
 
-  /** As {@link offer}, of a peer that has what nobody else is known to have: for so long it is dialled beyond a full mesh, too. */
+  /**
+   * As {@link offer}, of a peer that has what nobody else is known to have: for so long it is dialled however many neighbours there
+   * are, and one of these gives way to it.
+   */
   want(peer: PeerId, addresses: readonly string[], way: string, forMs: number): void {
     this.offer(peer, addresses, way)
     const candidate = this.#candidates.get(peer)
     if (candidate === undefined) return
-    candidate.wantedMs = performance.now() + forMs
+    const nowMs = performance.now()
+    candidate.wantedMs = Math.max(candidate.wantedMs, nowMs + forMs)
+    if (!candidate.isWanted) {
+      candidate.isWanted = true
+      // Who refused an ordinary neighbour may take one that needs it.
+      if (candidate.failures === 0) candidate.nextMs = Math.min(candidate.nextMs, nowMs)
+      this.#init.onWanted?.(peer, true)
+    }
     this.#look()
   }
 
@@ -127,12 +144,12 @@ export class Dialer {
     this.#offer(id ?? address, id, { addresses: [address], trust: 'signed' }, way, false)
   }
 
-  /** A connection ended: try again soon. */
-  lost(peer: PeerId): void {
+  /** A peer is no neighbour any more: try again soon, or, where one of the two had enough neighbours, later. */
+  lost(peer: PeerId, isLetGo = false): void {
     for (const candidate of this.#candidates.values()) {
       if (candidate.peer !== peer) continue
       candidate.failures = 0
-      candidate.nextMs = performance.now() + this.#wait(peer, redialMinMs)
+      candidate.nextMs = performance.now() + (isLetGo ? spread(fullAgainMs) : this.#wait(peer, redialMinMs))
     }
   }
 
@@ -144,7 +161,7 @@ export class Dialer {
   }
 
   stateOf(way: string): WayState {
-    const connected = this.#init.connected()
+    const connected = this.#init.linked()
     const mine = [...this.#candidates.values()].filter(candidate => candidate.ways.has(way))
     const isConnected = ({ peer }: Candidate): boolean => peer !== undefined && connected.has(peer)
     return {
@@ -169,6 +186,7 @@ export class Dialer {
         ways: new Map(),
         failures: 0,
         wantedMs: newsMs,
+        isWanted: false,
         newsMs,
         nextMs: firstMs,
         dialing: false,
@@ -197,7 +215,7 @@ export class Dialer {
     const doubtful = [...this.#candidates].filter(([, candidate]) => isHearsay(candidate))
     const isFull = hearsay ? doubtful.length >= hearsayCandidatesMax : false
     if (!isFull && this.#candidates.size < candidatesMax) return true
-    const connected = this.#init.connected()
+    const connected = this.#init.linked()
     const worst = (entries: readonly [string, Candidate][], failuresMin: number): string | undefined =>
       entries
         .filter(([, { dialing, peer, failures }]) => !dialing && failures >= failuresMin && !isIn(connected, peer))
@@ -212,15 +230,20 @@ export class Dialer {
 
   #look(): void {
     if (this.#abort.signal.aborted || this.#timer === undefined) return
-    const connected = this.#init.connected()
+    const linked = this.#init.linked()
     const nowMs = performance.now()
     const { linksMax = meshMax } = this.#init
+    for (const candidate of this.#candidates.values()) {
+      if (!candidate.isWanted || candidate.wantedMs > nowMs) continue
+      candidate.isWanted = false
+      if (candidate.peer !== undefined) this.#init.onWanted?.(candidate.peer, false)
+    }
     for (const hearsay of [false, true]) {
       for (const candidate of this.#candidates.values()) {
         if (this.#dials >= dialsMax) return
-        if (connected.size >= (candidate.wantedMs > nowMs ? connectionsMax : linksMax)) continue
+        if (linked.size >= linksMax && !candidate.isWanted) continue
         if (candidate.dialing || candidate.nextMs > nowMs || isHearsay(candidate) !== hearsay) continue
-        if (isIn(connected, candidate.peer)) continue
+        if (isIn(linked, candidate.peer)) continue
         if (hearsay && this.#hearsayDials >= hearsayDialsMax) return
         void this.#dial(candidate)
       }
@@ -233,18 +256,20 @@ export class Dialer {
     this.#dials++
     if (hearsay) this.#hearsayDials++
     try {
-      candidate.peer = await this.#reach(candidate)
+      const peer = await this.#reach(candidate)
+      candidate.peer = peer
+      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+      const isLinked = await this.#init.link(peer, { wanted: candidate.isWanted, signal })
       candidate.failures = 0
-      candidate.lastError = undefined
-      candidate.nextMs = performance.now() + redialMinMs
+      candidate.lastError = isLinked ? undefined : 'one of the two has enough neighbours'
+      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : spread(fullAgainMs))
     } catch (error) {
       candidate.failures++
       candidate.lastError = explain(error)
       const { peer, failures } = candidate
-      if (peer !== undefined && failures === 1 && !this.#init.connected().has(peer)) this.#init.onUnreachable?.(peer)
+      if (peer !== undefined && failures === 1 && !this.#init.linked().has(peer)) this.#init.onUnreachable?.(peer)
       const ms = Math.min(redialMaxMs, redialMinMs * 2 ** (candidate.failures - 1))
-      // Spread, so that peers that lost one another at once do not meet at once again and again.
-      candidate.nextMs = performance.now() + ms * (0.75 + Math.random() / 2)
+      candidate.nextMs = performance.now() + spread(ms)
       if (isHearsay(candidate) && failures >= hearsayFailuresMax) this.#forget(candidate)
     } finally {
       candidate.dialing = false
@@ -286,6 +311,11 @@ export class Dialer {
       return dial(second, silentUnsignedMax).catch(() => Promise.reject(error))
     }
   }
+}
+
+/** A wait, so that peers that lost one another at once do not meet at once again and again. */
+function spread(ms: number): number {
+  return ms * (0.75 + Math.random() / 2)
 }
 
 function isHearsay({ ways }: Candidate): boolean {

@@ -14,7 +14,8 @@ import { memoryChannels, StreamChannel } from './channel.ts'
 import type { DhtStore } from './dht-store.ts'
 import { Duplicates } from './duplicates.ts'
 import type { Identity } from './identity.ts'
-import { channelsOutMax, connectionsPerPeerMax, frameBytesDefaultMax, silentDialMs } from './limits.ts'
+import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaultMax, silentDialMs } from './limits.ts'
+import { InboundChannels } from './inbound.ts'
 import type { Channel, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
 import { createNode, type HostDatastore, type Node, startNode, stopNode } from './node.ts'
@@ -46,7 +47,9 @@ export interface HostInit {
   readonly onReplaced?: (peer: PeerId) => void
   readonly onHandshakeFailed?: (how: HandshakeFailure) => void
   /** The first channel to a peer on which something depends was opened. */
-  readonly onWatch?: () => void
+  readonly onWatch?: (peer: PeerId) => void
+  /** A connected peer has said which protocols it speaks. */
+  readonly onIdentified?: (peer: PeerId, protocols: readonly string[]) => void
   /** A peer broke the framing rules. */
   readonly onViolation?: (peer: PeerId, kind: string) => void
 }
@@ -69,8 +72,7 @@ export class Host implements Links {
   readonly #handled = new Map<string, Handled>()
   /** Their ids on the wire. */
   readonly #handledIds = new Set<string>()
-  /** Inbound channels per peer and protocol. */
-  readonly #inbound = new Map<string, Set<{ readonly closed: boolean }>>()
+  readonly #inbound = new InboundChannels()
   readonly #channels = new Set<StreamChannel>()
   readonly #unfinished = new UnfinishedFrames()
   readonly #connected = new Set<PeerId>()
@@ -96,9 +98,10 @@ export class Host implements Links {
     })
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
-    node.addEventListener('peer:identify', ({ detail }) =>
+    node.addEventListener('peer:identify', ({ detail }) => {
       this.#duplicates.identified(detail.connection, detail.listenAddrs)
-    )
+      init.onIdentified?.(detail.peerId.toString() as PeerId, detail.protocols)
+    })
   }
 
   /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
@@ -174,6 +177,20 @@ export class Host implements Links {
     return this.#traffic.values()
   }
 
+  /** Whether something depends on a peer: a channel, or a watch. */
+  isWatched(peer: PeerId): boolean {
+    return this.#traffic.get(peer)?.watched === true
+  }
+
+  /** Closes the connections to a peer in good order: nothing depends on them. */
+  release(peer: PeerId): void {
+    for (const connection of this.#node.getConnections(peerIdFromString(peer))) {
+      connection
+        .close({ signal: AbortSignal.timeout(contactCloseMs) })
+        .catch(() => connection.abort(new Error('it does not close')))
+    }
+  }
+
   /** Ends every connection to a peer at once; its channels end with an error that says why. */
   disconnect(peer: PeerId, message: string, reason: LossReason = 'closed'): void {
     if (reason !== 'closed') {
@@ -213,10 +230,13 @@ export class Host implements Links {
     { signal, frameBytesMax }: { signal: AbortSignal; frameBytesMax: number }
   ): Promise<Channel> {
     const tried = new Set<Connection>()
+    let dialled = false
     for (;;) {
       let connection: Connection | undefined
       try {
-        connection = this.#duplicates.preferred(this.#node.getConnections(id)) ?? (await this.#reach(id, peer, signal))
+        connection = this.#duplicates.preferred(this.#node.getConnections(id))
+        dialled ||= connection === undefined
+        connection ??= await this.#reach(id, peer, signal)
         tried.add(connection)
         const stream = await connection.newStream(protocolIds(protocol), { signal, maxOutboundStreams: channelsOutMax })
         return this.#channel(stream, peer, protocol, frameBytesMax)
@@ -225,6 +245,8 @@ export class Host implements Links {
         // One of two connections may have been closed under us as a duplicate: the other one counts.
         const other = this.#duplicates.preferred(this.#node.getConnections(id))
         if (connection?.status !== 'open' && other !== undefined && !tried.has(other)) continue
+        // It may just have been closed as one that nothing needed.
+        if (!dialled && connection?.status !== 'open' && !this.#losses.has(peer)) continue
         const message = `${peer} cannot be reached for ${protocol.name}: ${(error as Error).message}`
         throw new PeerLostError(peer, message, this.#losses.get(peer))
       }
@@ -316,21 +338,12 @@ export class Host implements Links {
       handled.onFull?.(channel)
       return
     }
-    this.#inboundOf(protocol.name, peer).add(channel)
+    this.#inbound.of(protocol.name, peer).add(channel)
     handled.handler(channel)
   }
 
-  /** Inbound channels of a protocol and peer that have not ended. */
-  #inboundOf(name: string, peer: PeerId): Set<{ readonly closed: boolean }> {
-    const key = `${peer} ${name}`
-    const channels = this.#inbound.get(key) ?? new Set()
-    this.#inbound.set(key, channels)
-    for (const channel of channels) if (channel.closed) channels.delete(channel)
-    return channels
-  }
-
   #isFull(name: string, peer: PeerId): boolean {
-    return this.#inboundOf(name, peer).size >= (this.#handled.get(name)?.inboundMax ?? 0)
+    return this.#inbound.of(name, peer).size >= (this.#handled.get(name)?.inboundMax ?? 0)
   }
 
   #channel(stream: Stream, peer: PeerId, protocol: Protocol, frameBytesMax: number): StreamChannel {
@@ -360,7 +373,7 @@ export class Host implements Links {
 
   #depend(traffic: Traffic): void {
     traffic.channels += 1
-    if (traffic.channels === 1) this.#init.onWatch?.()
+    if (traffic.channels === 1) this.#init.onWatch?.(traffic.peer)
   }
 
   #openToSelf({ name, revisions }: Protocol, frameBytesMax: number): Channel {
@@ -375,7 +388,7 @@ export class Host implements Links {
       throw new PeerLostError(this.self, `this peer has enough channels of ${name} to itself`)
     }
     const [near, far] = memoryChannels(this.self, { revision, frameBytesMax })
-    if (!isFull) this.#inboundOf(name, this.self).add(far)
+    if (!isFull) this.#inbound.of(name, this.self).add(far)
     // As from a stranger: the handler runs in its own turn.
     setImmediate(() => handler(far))
     return near
@@ -410,7 +423,7 @@ export class Host implements Links {
     if (this.#node.getConnections(connection.remotePeer).length > 0 || !this.#connected.has(peer)) return
     this.#connected.delete(peer)
     this.#traffic.delete(peer)
-    for (const name of this.#handled.keys()) this.#inbound.delete(`${peer} ${name}`)
+    this.#inbound.forget(peer)
     this.#init.onDisconnect?.(peer)
   }
 }

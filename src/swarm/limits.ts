@@ -112,6 +112,34 @@ export const storedHearsayMax = 4
 /** Addresses of peers are kept this long across restarts (libp2p's default of an hour forgets a parked drone). */
 export const rememberedMs = 30 * 24 * 3_600_000
 
+// ── Neighbours and contacts ────────────────────────────────────────────────────────────────────────
+
+/**
+ * Peers with which there is a records channel: each costs some 0.2 kB/s of beats, and every record once. A peer looks for so many
+ * that 32 are a full mesh (`meshMax`); the rest is for those that look for it, who else would be refused by all of a full mesh.
+ */
+export const neighboursMax = 40
+/** How many a peer looks for, where it is told how many it may have: of 8 it leaves two to those that look for it. */
+export const neighboursSoughtRatio = 0.75
+/**
+ * Whoever has fewer is taken in by who has enough, in place of who has most: a random graph of 4 links each is in one piece, and
+ * some of 8 may be gone at any time. At most half of what is allowed, or those that are full would push each other out.
+ */
+export const neighboursEnough = 8
+/** So many stay that nobody needs for anything but records: the swarm is in one piece by them. */
+export const neighboursKept = 2
+/** Who has enough neighbours is asked again after this: others go, and come. */
+export const fullAgainMs = 30_000
+/**
+ * Connections with others, as queries of the DHT make them: a query asks three at a time. With {@link neighboursMax} they are fewer
+ * than {@link connectionsMax}, from which libp2p closes some. One that is idle for this long ends: a query lasts seconds.
+ */
+export const contactsMax = 16
+export const contactIdleMs = 10_000
+export const contactLookMs = 1_000
+/** Time for a connection to close in good order. */
+export const contactCloseMs = 1_000
+
 // ── Records ────────────────────────────────────────────────────────────────────────────────────────
 
 /** A signed record: a peer with two models and a few stages needs some 500 bytes. */
@@ -274,12 +302,6 @@ export const hearsayDialsMax = 2
 export const hearsayFailuresMax = 3
 /** Dials at once, over all peers. */
 export const dialsMax = 8
-/**
- * Queries of the DHT dial whom they ask, and each connection costs both ends records and beats: with so many they ask who is
- * connected. The rest up to {@link connectionsMax}, from which libp2p closes some, is for who dials this peer, and for providers
- * of what it lacks.
- */
-export const dhtLinksMax = 48
 /** The larger of two ids waits this long before it dials, so that seldom both dial at once. */
 export const dialTieBreakMs = 300
 /** First and longest wait between attempts to dial one peer; it doubles in between. */

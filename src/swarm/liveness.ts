@@ -120,6 +120,12 @@ export class Liveness {
     return this.#links.get(peer)?.rttMs
   }
 
+  /** Whether something at the other end depends on this peer: it says that it will be heard again as soon as one that does. */
+  isNeeded(peer: PeerId): boolean {
+    const link = this.#links.get(peer)
+    return link?.met === true && link.dueMs < beatSlowMs
+  }
+
   handle(event: LivenessEvent, nowMs: number): LivenessEffect[] {
     if (event.type === 'tick') this.#tick(event.links, nowMs)
     else this.#frame(event.peer, event.frame, nowMs)

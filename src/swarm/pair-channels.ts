@@ -14,10 +14,7 @@ export interface PairChannelsInit {
   readonly frameBytesMax: number
   /** Whether there should be a channel with a peer now. */
   readonly isWanted: (peer: PeerId) => boolean
-  /** A channel is there; it may replace another one of the same peer, whose end is not told. */
-  readonly onOpen?: (peer: PeerId) => void
   readonly onFrame: (peer: PeerId, frame: Uint8Array) => void
-  readonly onClose?: (peer: PeerId) => void
   /** @default the machine's */
   readonly clock?: Clock
 }
@@ -39,7 +36,7 @@ export class PairChannels {
   async start(): Promise<void> {
     const { links, protocol, frameBytesMax } = this.#init
     // The other end may have lost its channel before this end knows.
-    await links.handle(protocol, { inboundMax: 2, frameBytesMax, background: true }, channel => this.take(channel))
+    await links.handle(protocol, { inboundMax: 2, frameBytesMax, background: true }, channel => this.#attach(channel))
   }
 
   /** Opens no more channels. Those that are open stay. */
@@ -56,16 +53,6 @@ export class PairChannels {
     return this.#channels.keys()
   }
 
-  /** Takes a channel with a peer that was opened in another way. */
-  take(channel: Channel): void {
-    this.#attach(channel)
-  }
-
-  /** Sends what is queued and closes all channels. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#channels.values()].map(channel => channel.close()))
-  }
-
   /** A channel with a peer has come to be wanted. */
   want(peer: PeerId): void {
     if (this.#init.links.self < peer) void this.#open(peer, 0)
@@ -74,22 +61,9 @@ export class PairChannels {
   /** A channel with a peer is not wanted any more. */
   drop(peer: PeerId, reason: string): void {
     this.#opening.get(peer)?.abort(new Error(reason))
-    this.#end(peer, reason)
-  }
-
-  /** The other end of a peer's channel is gone, whether that has been noticed or not: at once to the one that is there. */
-  replace(peer: PeerId, reason: string): void {
-    if (this.#init.links.self > peer) return
-    this.#end(peer, reason)
-    void this.#open(peer, 0)
-  }
-
-  #end(peer: PeerId, reason: string): void {
     const channel = this.#channels.get(peer)
-    if (channel === undefined) return
     this.#channels.delete(peer)
-    this.#init.onClose?.(peer)
-    channel.abort(new Error(reason))
+    channel?.abort(new Error(reason))
   }
 
   /**
@@ -127,14 +101,11 @@ export class PairChannels {
     const before = this.#channels.get(peer)
     this.#channels.set(peer, channel)
     before?.abort(new Error('replaced by a newer channel'))
-    // Before its first frame is taken, which may be here already.
-    this.#init.onOpen?.(peer)
     channel.receive({
       onFrame: frame => this.#init.onFrame(peer, frame),
       onClose: () => {
         if (this.#channels.get(peer) !== channel) return
         this.#channels.delete(peer)
-        this.#init.onClose?.(peer)
         // Not at once: an end that refuses every channel would be asked for the next without a pause.
         if (this.#init.links.self < peer && !this.#opening.has(peer)) void this.#open(peer, redialMinMs)
       }

@@ -2,23 +2,31 @@
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
-import { congestedMs, recordsTickMs } from './limits.ts'
+import { congestedMs, neighboursMax, recordsTickMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
-import { PairChannels } from './pair-channels.ts'
+import { NeighboursService } from './neighbours-service.ts'
 import type { RecordContent } from './record.ts'
 import { type Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 
-export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.1.0', '1.0.0'] }
+export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.2.0', '1.1.0', '1.0.0'] }
 
 export interface RecordsServiceInit {
   readonly records: Records
   readonly links: Links
-  /** Whether a peer is one with which records are exchanged: it is connected, and more than a contact of the DHT. */
-  readonly isNeighbour: (peer: PeerId) => boolean
+  /** Whether there is a connection with a peer, for whatever it is. */
+  readonly isConnected: (peer: PeerId) => boolean
+  /** Whether something depends on a peer, or something of it on this one: it stays a neighbour. @default nothing does */
+  readonly isInUse?: (peer: PeerId) => boolean
+  /** @default {@link neighboursMax} */
+  readonly neighboursMax?: number | undefined
   /** Puts the own record into the DHT. */
   readonly publish: (value: Uint8Array) => void
   /** Keeps the own seq across restarts. */
   readonly persist: (seq: number) => void
+  /** A peer is asked to be a neighbour; it is one, or no longer; `isLetGo`: one of the two has enough of them. */
+  readonly onAsk?: (peer: PeerId) => void
+  readonly onNeighbour?: (peer: PeerId) => void
+  readonly onNeighbourGone?: (peer: PeerId, isLetGo: boolean) => void
   /** Somebody came or went, or a record or a channel is new. */
   readonly onChange: (what: 'join' | 'leave' | 'record', peer: PeerId) => void
   /** A live peer is worth a connection. */
@@ -33,7 +41,7 @@ export interface RecordsServiceInit {
 export class RecordsService {
   readonly #init: RecordsServiceInit
   readonly #clock: Clock
-  readonly #channels: PairChannels
+  readonly #neighbours: NeighboursService
   /** Channels that take no more for now; what they missed is sent again in whole when they do. */
   readonly #congested = new WeakSet<Channel>()
   readonly #abort = new AbortController()
@@ -42,35 +50,57 @@ export class RecordsService {
   constructor(init: RecordsServiceInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
-    this.#channels = new PairChannels({
+    this.#neighbours = new NeighboursService({
       links: init.links,
       protocol: recordsProtocol,
       frameBytesMax: recordsChannelFrameBytesMax,
-      isWanted: init.isNeighbour,
+      neighboursMax: init.neighboursMax ?? neighboursMax,
+      neighboursOf: peer => init.records.get(peer)?.neighbours.size,
+      isInUse: peer => init.isInUse?.(peer) === true,
+      isConnected: init.isConnected,
+      onAsk: init.onAsk,
       clock: this.#clock,
       onOpen: peer => {
         this.#run({ type: 'opened', peer })
+        init.onNeighbour?.(peer)
         init.onChange('record', peer)
       },
       onFrame: (peer, frame) => this.#run({ type: 'frame', peer, frame }),
-      onClose: peer => {
+      onClose: (peer, isLetGo) => {
         this.#run({ type: 'closed', peer })
+        init.onNeighbourGone?.(peer, isLetGo)
         init.onChange('record', peer)
-      }
+      },
+      onViolation: init.onViolation
     })
   }
 
   /** Takes channels of others, and says what was announced last when it is time to say it again. */
   async start(): Promise<void> {
-    await this.#channels.start()
+    await this.#neighbours.start()
     this.#tick ??= this.#clock
       .every(recordsTickMs, () => this.#run({ type: 'tick', wallMs: this.#clock.wallMs() }))
       .unref()
   }
 
   /** Peers with a records channel. */
-  get neighbours(): Iterable<PeerId> {
-    return this.#channels.peers
+  get neighbours(): ReadonlySet<PeerId> {
+    return this.#neighbours.peers
+  }
+
+  /** Whether a peer is a neighbour, or is being asked to be one. */
+  isSought(peer: PeerId): boolean {
+    return this.#neighbours.isSought(peer)
+  }
+
+  /** Asks a connected peer to be a neighbour. @returns whether it is one. @throws when it does not answer; the signal's reason */
+  ask(peer: PeerId, options: { wanted: boolean; signal: AbortSignal }): Promise<boolean> {
+    return this.#neighbours.ask(peer, options)
+  }
+
+  /** Whether this peer needs one of its neighbours. */
+  want(peer: PeerId, wanted: boolean): void {
+    this.#neighbours.want(peer, wanted)
   }
 
   /** This peer has something to say of itself, perhaps the same as before. */
@@ -78,19 +108,24 @@ export class RecordsService {
     this.#run({ type: 'announce', content, wallMs: this.#clock.wallMs() })
   }
 
-  /** A peer is a neighbour from now on. */
+  /** Two peers are connected that both mean to be neighbours, and nobody asks: the smaller id does. */
   connected(peer: PeerId): void {
-    this.#channels.want(peer)
+    this.#neighbours.connected(peer)
+  }
+
+  /** A connected peer has said which protocols it speaks. */
+  identified(peer: PeerId, protocols: readonly string[]): void {
+    this.#neighbours.identified(peer, protocols)
   }
 
   /** The process at the other end of a connection is another one than before. */
   replaced(peer: PeerId): void {
-    this.#channels.replace(peer, 'another process answers under this identity')
+    this.#neighbours.replace(peer, 'another process answers under this identity')
   }
 
   /** A channel with a neighbour that is connected in no other way. */
   take(channel: Channel): void {
-    this.#channels.take(channel)
+    this.#neighbours.take(channel)
   }
 
   /** A value of the DHT that {@link Records.refusal} lets pass, of a peer that is known to live. */
@@ -101,12 +136,12 @@ export class RecordsService {
   /** Says goodbye, and resolves when the neighbours have been told. */
   async leave(): Promise<void> {
     this.#run({ type: 'leave', wallMs: this.#clock.wallMs() })
-    await this.#channels.close()
+    await this.#neighbours.close()
   }
 
   stop(): void {
     this.#tick?.stop()
-    this.#channels.stop()
+    this.#neighbours.stop()
     this.#abort.abort(new Error('this peer is stopping'))
   }
 
@@ -144,7 +179,7 @@ export class RecordsService {
   }
 
   #send(peer: PeerId, frame: Uint8Array): void {
-    const channel = this.#channels.get(peer)
+    const channel = this.#neighbours.channelOf(peer)
     if (channel === undefined || this.#congested.has(channel)) return
     if (channel.send(frame)) return
     this.#congested.add(channel)
@@ -152,7 +187,7 @@ export class RecordsService {
     channel.ready({ signal }).then(
       () => {
         this.#congested.delete(channel)
-        if (this.#channels.get(peer) === channel) this.#run({ type: 'opened', peer })
+        if (this.#neighbours.channelOf(peer) === channel) this.#run({ type: 'opened', peer })
       },
       (error: Error) => channel.abort(error)
     )

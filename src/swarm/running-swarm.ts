@@ -9,6 +9,7 @@ import { AliveService } from './alive-service.ts'
 import { AnnounceService } from './announce-service.ts'
 import type { SwarmDatastore } from './datastore.ts'
 import { bestRecord, DhtService } from './dht-service.ts'
+import { ContactsService } from './contacts-service.ts'
 import { DhtStore } from './dht-store.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
@@ -20,7 +21,14 @@ import { readBattery, readHardware } from './hardware.ts'
 import { Host } from './host.ts'
 import { type Identity, verifySignature } from './identity.ts'
 import { askRoutes } from './interfaces.ts'
-import { dhtLinksMax, goodbyeMs, providerReachMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
+import {
+  contactsMax,
+  goodbyeMs,
+  neighboursSoughtRatio,
+  providerReachMs,
+  recordAddressesMax,
+  recordProtocolsMax
+} from './limits.ts'
 import type { Links } from './links.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
@@ -74,6 +82,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   #host!: Host
   #exchange: RecordsService | undefined
   #alive: AliveService | undefined
+  #contacts: ContactsService | undefined
   #ways: Discovery[] = []
   readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
   #stopping: Promise<void> | undefined
@@ -83,14 +92,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#parts = parts
     this.#init = parts.init
     this.id = parts.identity.id
-    this.#records = new Records({
-      self: this.id,
-      sign: parts.identity.sign,
-      verify: verifySignature,
-      seq: parts.seq,
-      life: { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() },
-      liveMax: parts.init.recordsMax
-    })
+    this.#records = recordsOf(parts)
     this.#dht = new DhtService({
       self: this.id,
       isOn: parts.init.dht !== false,
@@ -102,9 +104,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     })
     this.#dialer = new Dialer({
       self: this.id,
-      linksMax: parts.init.linksMax ?? meshMax,
-      connected: () => this.#host.connectedPeers,
+      linksMax: soughtOf(parts.init.linksMax),
+      linked: () => this.#exchange?.neighbours ?? new Set(),
       dial: (addresses, options) => this.#host.dial(addresses, options),
+      link: async (peer, options) => (await this.#exchange?.ask(peer, options)) === true,
+      onWanted: (peer, wanted) => this.#exchange?.want(peer, wanted),
       onOwnId: (addresses, way) => void this.#twins.heardOwnId(addresses, way),
       onUnreachable: peer => this.#emit('record', { peer })
     })
@@ -166,12 +170,18 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     const staticWay = new StaticDiscovery(bootstrap, this.#dialer)
     this.#host = await this.#startHost(listen)
     const host = this.#host
-    const isNeighbour = (peer: PeerId): boolean => host.connectedPeers.has(peer)
+    const isInUse = (peer: PeerId): boolean => host.isWatched(peer) || this.#alive?.isNeeded(peer) === true
     const onViolation = (peer: PeerId, kind: string, message: string): void => this.reportViolation(peer, kind, message)
     this.#exchange = new RecordsService({
       records: this.#records,
       links: host,
-      isNeighbour,
+      isConnected: peer => host.connectedPeers.has(peer),
+      isInUse,
+      neighboursMax: this.#init.linksMax,
+      // In the time of the answer: a link that is busy from its first moment on is not measured otherwise.
+      onAsk: peer => this.#alive?.connected(peer),
+      onNeighbour: peer => this.#alive?.connected(peer),
+      onNeighbourGone: (peer, isLetGo) => this.#dialer.lost(peer, isLetGo),
       publish: value => this.#dht.publish(value),
       persist: seq => this.#parts.seqFile.save(seq),
       onChange: (what, peer) => this.#emit(what, { peer }),
@@ -182,15 +192,19 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#alive = new AliveService({
       links: host,
       traffic: () => host.traffic,
-      isNeighbour,
+      isNeighbour: peer => this.#exchange?.isSought(peer) === true || host.isWatched(peer),
       onSilent: (peer, message, reason) => host.disconnect(peer, message, reason),
       onViolation
     })
     host.node.addEventListener('self:peer:update', () => this.#announcing.saySoon())
     await this.#exchange.start()
     await this.#alive.start()
-    // Others may connect while libp2p is still starting, as they do when a peer comes back to its old port.
-    for (const peer of host.connectedPeers) this.#onConnect(peer)
+    this.#contacts = new ContactsService({
+      traffic: () => host.traffic,
+      isNeeded: peer => this.#exchange?.isSought(peer) === true || isInUse(peer),
+      close: peer => host.release(peer)
+    })
+    this.#contacts.start()
     await this.#announcing.start()
     this.#ways = this.#discoveries(staticWay)
     for (const way of this.#ways) await way.start()
@@ -210,13 +224,16 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       }),
       dht: this.#init.dht ?? true,
       queriesMayDial: () =>
-        this.#host === undefined || this.#host.connectedPeers.size < (this.#init.linksMax ?? dhtLinksMax),
+        this.#host === undefined ||
+        this.#host.connectedPeers.size - (this.#exchange?.neighbours.size ?? 0) < contactsMax,
       validate: (key, value) => this.#dht.validate(key, value),
       select: (_key, values) => bestRecord(values),
-      onConnect: peer => this.#onConnect(peer),
-      onDisconnect: peer => this.#dialer.lost(peer),
+      onConnect: () => {
+        if (this.#host?.connectedPeers.size === 1) void this.#dht.provideAgain()
+      },
+      onIdentified: (peer, protocols) => this.#exchange?.identified(peer, protocols),
       onReplaced: peer => this.#exchange?.replaced(peer),
-      onWatch: () => this.#alive?.watched(),
+      onWatch: peer => this.#alive?.watched(peer),
       onHandshakeFailed: how => {
         const isFirst = ++this.#handshakes[how] === 1
         if (isFirst) this.warn(handshakeWarnings[how])
@@ -340,6 +357,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   /** Everything that `start` began; the rest of `stop` is undone by its caller. */
   async end(): Promise<void> {
     this.#announcing.stop()
+    this.#contacts?.stop()
     this.#alive?.stop()
     await endAll([
       () => this.#leave(),
@@ -375,13 +393,6 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     if (record !== undefined) this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
   }
 
-  #onConnect(peer: PeerId): void {
-    if (this.#exchange === undefined || this.#alive === undefined) return
-    this.#alive.connected(peer)
-    this.#exchange.connected(peer)
-    if (this.#host.connectedPeers.size === 1) void this.#dht.provideAgain()
-  }
-
   /** Until a peer's record lives, which it does soon after it is connected. */
   async #untilLive(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -399,4 +410,21 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     }
     return this.#records.get(peer) !== undefined
   }
+}
+
+function recordsOf({ identity, seq, init }: RunningSwarmInit): Records {
+  const life = { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() }
+  return new Records({
+    self: identity.id,
+    sign: identity.sign,
+    verify: verifySignature,
+    seq,
+    life,
+    liveMax: init.recordsMax
+  })
+}
+
+/** How many neighbours a peer looks for that may have so many. */
+function soughtOf(linksMax: number | undefined): number {
+  return linksMax === undefined ? meshMax : Math.max(1, Math.floor(linksMax * neighboursSoughtRatio))
 }

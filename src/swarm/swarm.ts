@@ -29,7 +29,7 @@ export interface SwarmInit {
   readonly dht?: boolean
   /** Live records that are kept, this peer's included: who else there is, the DHT finds. @default {@link recordsMax} */
   readonly recordsMax?: number
-  /** Connections beyond which neither the dialer nor the DHT dials anybody but for what is missing. @default {@link meshMax}, {@link dhtLinksMax} */
+  /** Neighbours that it may have: records go to no more. Connections for questions of the DHT are not among them. @default {@link neighboursMax} */
   readonly linksMax?: number
   /** Ends the start. */
   readonly signal?: AbortSignal

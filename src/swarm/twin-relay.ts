@@ -10,6 +10,7 @@ import { memoryChannels } from './channel.ts'
 import { Host } from './host.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { dialTimeoutMs, twinRelayMs } from './limits.ts'
+import { revisionsWithoutLinks } from './link-frame.ts'
 import type { Channel } from './links.ts'
 import { pause } from './pause.ts'
 import { recordsChannelFrameBytesMax } from './records.ts'
@@ -44,7 +45,8 @@ export async function relayBetweenTwins({ self, secret, address, take, signal }:
     const limit = AbortSignal.any([signal, AbortSignal.timeout(dialTimeoutMs)])
     const answered = await host.dial([address], { signal: limit })
     if (answered !== self) return
-    const far = await host.open(self, recordsProtocol, { signal: limit })
+    // In revisions in which nothing is asked: the other end takes it where it has a place, and this one keeps no neighbours.
+    const far = await host.open(self, { ...recordsProtocol, revisions: [...revisionsWithoutLinks] }, { signal: limit })
     const [near, nearEnd] = memoryChannels(identity.id, {
       revision: far.revision,
       frameBytesMax: recordsChannelFrameBytesMax

@@ -8,7 +8,7 @@ import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { RunningPeer } from '../../src/peer/running-peer.ts'
 import { writeRandomModel } from '../supply/model.ts'
-import { connectedCount, until, World } from '../swarm/real-peers.ts'
+import { until, World } from '../swarm/real-peers.ts'
 
 let world: World
 let peers: Peer[] = []
@@ -62,7 +62,8 @@ it('shards that no record names come from whom the DHT finds, and the model answ
   peers.push(holder)
   const own = () => asking.status().peers.find(({ self }) => self)!
   await until(() => own().stages.some(({ serving }) => serving), 'it serves the model', 120_000)
-  expect(connectedCount(neighbour)).toBe(3)
+  // It may have one neighbour: the first gave way to the one that was needed.
+  expect(asking.status().peers.filter(({ self, connected }) => connected && !self)).toHaveLength(1)
   const ids: number[] = []
   for await (const { id } of asking.generate('Once upon a time', { model: model.id, maxTokens: 4 })) ids.push(id)
   expect(ids.length).toBe(4)

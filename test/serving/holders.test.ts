@@ -111,7 +111,8 @@ describe('what only a peer beyond the known ones has', () => {
     const { asking, holder, model } = await farApart({})
     expect(knows(asking, holder)).toBe(false)
     await fetchShards(asking, model)
-    expect(connectedCount(asking.swarm)).toBe(2)
+    // It may have one neighbour: the first gave way to the one that was needed.
+    expect(connectedCount(asking.swarm)).toBe(1)
   })
 
   it('neither comes without the DHT', async () => {

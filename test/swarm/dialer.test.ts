@@ -15,7 +15,8 @@ describe('the dialer', () => {
     let openMax = 0
     const made = new Dialer({
       self,
-      connected: () => new Set(),
+      linked: () => new Set(),
+      link: async () => true,
       dial: async ([address], { signal }) => {
         dials.push({ address: String(address), atMs: performance.now() })
         openMax = Math.max(openMax, ++open)

@@ -43,7 +43,7 @@ async function peerOn(links: Links, neighbours: ReadonlySet<PeerId>) {
   const service = new RecordsService({
     records,
     links,
-    isNeighbour: peer => neighbours.has(peer),
+    isConnected: peer => neighbours.has(peer),
     publish: () => {},
     persist: () => {},
     onChange: () => {},
@@ -101,7 +101,7 @@ describe('records over links', () => {
     await until(() => knows(a, third) === 1, 'this end is told of everybody', 2_000)
   })
 
-  it('a channel that breaks is opened again by the smaller id, as long as they are neighbours', async () => {
+  it('a channel that breaks is opened again by the smaller id, as long as they are connected', async () => {
     const world = new MemoryWorld()
     const neighbours = new Set([second])
     const a = await peerOn(world.join(first), neighbours)

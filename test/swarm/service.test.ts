@@ -149,10 +149,10 @@ describe('a swarm of real peers', () => {
 
   it('who comes back is spoken to at once, however often its last connection refused', async () => {
     const a = await world.start('a', { neighbours: false })
-    // The smaller id opens the channel.
+    // One of an older version: the smaller id opens the channel.
     const x = await rogue(world, id => id > a.id)
     const askedMs: number[] = []
-    await x.handle(recordsProtocol, { inboundMax: 8, frameBytesMax: 1 << 20 }, channel => {
+    await x.handle({ ...recordsProtocol, revisions: ['1.1.0'] }, { inboundMax: 8, frameBytesMax: 1 << 20 }, channel => {
       askedMs.push(performance.now())
       channel.abort(new Error('not now'))
     })
@@ -272,7 +272,7 @@ describe('a swarm of real peers', () => {
 
   /** A records channel of a rogue to a peer; the peer may have opened one first, so it is asked for anew. */
   async function openRecords(from: Host, to: Swarm) {
-    const channel = await from.open(to.id, recordsProtocol, { signal: signal() })
+    const channel = await from.open(to.id, { ...recordsProtocol, revisions: ['1.1.0'] }, { signal: signal() })
     let ended = false
     channel.receive({
       onFrame: () => {},

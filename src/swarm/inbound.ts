@@ -1,0 +1,23 @@
+/** Channels that others have opened, by peer and protocol: so many of each may be open at once. */
+import type { PeerId } from '../base/ids.ts'
+
+type Ending = { readonly closed: boolean }
+
+export class InboundChannels {
+  readonly #channels = new Map<PeerId, Map<string, Set<Ending>>>()
+
+  /** Those of a protocol and peer that have not ended. */
+  of(name: string, peer: PeerId): Set<Ending> {
+    const byName = this.#channels.get(peer) ?? new Map<string, Set<Ending>>()
+    this.#channels.set(peer, byName)
+    const channels = byName.get(name) ?? new Set()
+    byName.set(name, channels)
+    for (const channel of channels) if (channel.closed) channels.delete(channel)
+    return channels
+  }
+
+  /** A peer is not connected any more. */
+  forget(peer: PeerId): void {
+    this.#channels.delete(peer)
+  }
+}
