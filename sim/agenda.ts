@@ -8,6 +8,9 @@ export interface Appointment {
   act: (() => void) | undefined
 }
 
+/** Turns of the process's loop that are asked for together: each round of the loop looks at its sockets, which takes longer than a turn. */
+const turnsAtOnce = 256
+
 /** A heap of appointments; those of equal time happen in the order in which they were made. */
 export class Agenda {
   /** Virtual ms since the world began. */
@@ -42,15 +45,49 @@ export class Agenda {
 
   /** Lets time pass up to `untilMs`, what is due then included, or until `stop` says so. */
   run(untilMs: number, stop: () => boolean = () => false): void {
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
-      const next = this.#pop()
-      if (next.act === undefined) continue
-      this.nowMs = next.atMs
-      this.events++
-      next.act()
-      if (stop()) return
-    }
+    while (this.#next(untilMs)) if (stop()) return
     this.nowMs = untilMs
+  }
+
+  /**
+   * Lets time pass like {@link run}, for those whose work goes on in promises: whatever an appointment has begun is done, as far
+   * as it goes without time, before the next one comes. Rejects with what an appointment throws.
+   */
+  async live(untilMs: number, stop: () => boolean = () => false): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    let isOver = false
+    // Node does all that promises have to do between two immediates (`process.nextTick` and microtasks), however deep it goes.
+    const turn = (): void => {
+      if (isOver) return
+      try {
+        isOver = stop() || !this.#next(untilMs)
+        if (isOver) resolve()
+      } catch (error) {
+        isOver = true
+        reject(error)
+      }
+    }
+    const turns = (): void => {
+      if (isOver) return
+      for (let i = 0; i < turnsAtOnce; i++) setImmediate(turn)
+      setImmediate(turns)
+    }
+    turns()
+    await promise
+    if (!stop()) this.nowMs = Math.max(this.nowMs, untilMs)
+  }
+
+  /** The next appointment up to `untilMs`; whether there was one. */
+  #next(untilMs: number): boolean {
+    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
+      const { atMs, act } = this.#pop()
+      if (act === undefined) continue
+      this.nowMs = atMs
+      this.events++
+      act()
+      return true
+    }
+    return false
   }
 
   #pop(): Appointment {

@@ -32,24 +32,23 @@ const changeS = 60
 const loadMBps = 400
 
 /** Lives through `swarms` worlds for each kind of change. */
-export function measureConverging(seed: number, swarms: number): ConvergingSummary {
-  const changes = Object.fromEntries(
-    (['lost', 'leaving', 'joining'] as const).map(change => {
-      const seconds: number[] = []
-      let movesMax = 0
-      for (let number = 0; number < swarms; number++) {
-        const moves = movesAfter(change, new Chance(seed).fork(`${change} ${number}`), seed + number)
-        movesMax = Math.max(movesMax, moves.length)
-        if (moves.length > 0) seconds.push(moves.at(-1)! - changeS)
-      }
-      return [change, { swarms, moved: seconds.length, seconds: quantiles(seconds), movesMax }]
-    })
-  )
+export async function measureConverging(seed: number, swarms: number): Promise<ConvergingSummary> {
+  const changes: Partial<Record<Change, ConvergingSummary['changes'][Change]>> = {}
+  for (const change of ['lost', 'leaving', 'joining'] as const) {
+    const seconds: number[] = []
+    let movesMax = 0
+    for (let number = 0; number < swarms; number++) {
+      const moves = await movesAfter(change, new Chance(seed).fork(`${change} ${number}`), seed + number)
+      movesMax = Math.max(movesMax, moves.length)
+      if (moves.length > 0) seconds.push(moves.at(-1)! - changeS)
+    }
+    changes[change] = { swarms, moved: seconds.length, seconds: quantiles(seconds), movesMax }
+  }
   return { event: 'converging', seed, changes: changes as ConvergingSummary['changes'] }
 }
 
 /** When loads and unloads began after the change, in seconds. */
-function movesAfter(change: Change, chance: Chance, seed: number): number[] {
+async function movesAfter(change: Change, chance: Chance, seed: number): Promise<number[]> {
   const layers = chance.whole(8, 40)
   const count = chance.whole(3, 12)
   const share = (layers * 11 * chance.between(1.5, 3)) / count
@@ -86,7 +85,7 @@ function movesAfter(change: Change, chance: Chance, seed: number): number[] {
       if (Number(atS) >= changeS && Number(atS) < 2 * changeS) moves.push(Number(atS))
     }
   })
-  world.run()
+  await world.run()
   return moves
 }
 

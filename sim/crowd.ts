@@ -48,9 +48,9 @@ export interface Crowd {
 export const jobsDefault = import.meta.url.endsWith('.ts') ? 1 : availableParallelism()
 
 /** Lives through the world of one seed. */
-export function liveThrough(seed: number): WorldResult {
+export async function liveThrough(seed: number): Promise<WorldResult> {
   try {
-    const summary = new World({ scenario: drawScenario(seed), seed }).run()
+    const summary = await new World({ scenario: drawScenario(seed), seed }).run()
     const counts = Object.fromEntries([...counted, 'virtualMs' as const].map(key => [key, summary[key]]))
     return { seed, broken: undefined, counts: counts as Record<Counted | 'virtualMs', number>, trace: summary.trace }
   } catch (error) {
@@ -86,7 +86,7 @@ export async function liveThroughMany(
     return true
   }
   if (jobs > 1) await shareOut(first, count, Math.min(jobs, count), take)
-  else for (let seed = first; seed < first + count && take(liveThrough(seed)); seed++);
+  else for (let seed = first; seed < first + count && take(await liveThrough(seed)); seed++);
   return {
     worlds,
     counts: sums as Crowd['counts'],

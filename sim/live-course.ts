@@ -36,12 +36,20 @@ export function simulatedCourse(events: readonly WorldCourse[], endMs: number): 
     }
     if (!asked.has(number)) return []
     const { output } = event
-    if (output.kind === 'token') return [{ kind: 'token', atMs, number }]
-    if (output.kind === 'lost') return [{ kind: 'lost', number, reason: output.reason }]
-    if (output.kind !== 'end') return []
-    const bytes = output.hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, output.bytesSent)
-    const outcome = output.outcome.kind === 'stopped' ? 'answered' : 'failed'
-    return [{ kind: 'end', number, outcome, hops: output.hops, bytes }]
+    switch (output.event) {
+      case 'token':
+        return [{ kind: 'token', atMs, number }]
+      case 'lost':
+        return [{ kind: 'lost', number, reason: output.reason }]
+      case 'done': {
+        const bytes = output.bytesPerToken * output.ids.length
+        return [{ kind: 'end', number, outcome: 'answered', hops: output.hops, bytes }]
+      }
+      case 'failed':
+        return [{ kind: 'end', number, outcome: 'failed', hops: [], bytes: 0 }]
+      default:
+        return []
+    }
   })
 }
 

@@ -10,6 +10,7 @@ import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Chance } from './chance.ts'
+import { ambushed } from './faults.ts'
 import { Air } from './live-air.ts'
 import {
   type CourseEvent,
@@ -26,7 +27,7 @@ import { type LiveModel, readLiveModel, storyOf } from './live-model.ts'
 import { builtFile, LivePeer, type LiveEvent, type LiveStatus, packageFolder } from './live-peer.ts'
 import { calibrated, type LiveBudgets, liveBudgets, type LiveTimings, whyNotLive } from './live-plan.ts'
 import { ambushToken, type Scenario, ScenarioError } from './scenario.ts'
-import { ambushed, World, type WorldCourse } from './world.ts'
+import { World, type WorldCourse } from './world.ts'
 
 export interface LiveInit {
   readonly scenario: Scenario
@@ -110,14 +111,14 @@ export async function runLive({ scenario, seed, print, signal }: LiveInit): Prom
     print('simulating the same')
     const world = new World({ scenario: same, seed, hidden, onCourse: event => events.push(event) })
     const endMs = scenario.minutes * 60_000
-    const carried = (untilMs: number): number => {
-      world.agenda.run(untilMs)
+    const carried = async (untilMs: number): Promise<number> => {
+      await world.live(untilMs)
       return [...world.wire.bytes.values()].reduce((sum, bytes) => sum + bytes, 0)
     }
-    const before = carried(airFromMs)
-    const airBytes = ((carried(endMs) - before) * 1000) / (endMs - airFromMs)
+    const before = await carried(airFromMs)
+    const airBytes = (((await carried(endMs)) - before) * 1000) / (endMs - airFromMs)
     // The promises of its healing, too.
-    world.run()
+    await world.run()
     const simulated = figuresOf(simulatedCourse(events, endMs), airBytes)
     print(`living ${scenario.minutes} minutes of it`)
     const course = await swarm.live(events, model)

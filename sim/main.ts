@@ -265,7 +265,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   }
   const converging = whole(values.converging, 'converging', 1)
   if (converging !== undefined) {
-    const result = measureConverging(seed, converging)
+    const result = await measureConverging(seed, converging)
     for (const [change, { swarms, moved, seconds, movesMax }] of Object.entries(result.changes)) {
       print(
         `a peer ${change}: ${moved} of ${swarms} swarms moved, for the last time after ${seconds.p50} s (p50), ${seconds.p95} s (p95), ${seconds.max} s (max); ${movesMax} moves at most`
@@ -321,7 +321,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   })
   let summary: Summary
   try {
-    summary = world.run()
+    summary = await world.run()
   } catch (error) {
     if (!(error instanceof BrokenPromise)) throw error
     print(`broken: ${error.message}`)

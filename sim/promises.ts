@@ -49,6 +49,7 @@ interface Told {
   readonly sampling: Sampling
   readonly want: readonly number[]
   got: number
+  session: SessionId | undefined
   /** It went through a peer that lies: its tokens say nothing about the others. */
   isTainted: boolean
 }
@@ -62,10 +63,14 @@ interface Work {
 export class Promises {
   readonly #model: ToyModel
   readonly #nowMs: () => number
+  readonly #answers = new Map<number, Told>()
+  /** By the name of its session, once it has one. */
   readonly #sessions = new Map<SessionId, Told>()
   /** `session epoch layer` → who computes there. */
   readonly #work = new Map<string, Work>()
   readonly #keysOf = new Map<SessionId, string[]>()
+  /** The first one that was broken. */
+  first: BrokenPromise | undefined
   /** Checks made, to show that there were some. */
   checks = 0
 
@@ -74,13 +79,24 @@ export class Promises {
     this.#nowMs = nowMs
   }
 
+  /** Whoever runs the world looks at {@link first}: what is thrown may be caught by those who are judged. */
   broken(promise: PromiseName, message: string): never {
-    throw new BrokenPromise(promise, this.#nowMs(), message)
+    const broken = new BrokenPromise(promise, this.#nowMs(), message)
+    this.first ??= broken
+    throw broken
   }
 
-  began(session: SessionId, prompt: readonly number[], sampling: Sampling, tokensMax: number): void {
+  began(number: number, prompt: readonly number[], sampling: Sampling, tokensMax: number): void {
     const want = toyTokens(this.#model, prompt, sampling, tokensMax)
-    this.#sessions.set(session, { prompt, sampling, want, got: 0, isTainted: false })
+    this.#answers.set(number, { prompt, sampling, want, got: 0, session: undefined, isTainted: false })
+  }
+
+  /** It is this session that makes the answer. */
+  named(number: number, session: SessionId): void {
+    const told = this.#answers.get(number)
+    if (told === undefined) return
+    told.session = session
+    this.#sessions.set(session, told)
   }
 
   taint(session: SessionId): void {
@@ -88,24 +104,27 @@ export class Promises {
     if (told !== undefined) told.isTainted = true
   }
 
-  isTainted(session: SessionId): boolean {
-    return this.#sessions.get(session)?.isTainted === true
+  isTainted(number: number): boolean {
+    return this.#answers.get(number)?.isTainted === true
   }
 
-  token(session: SessionId, position: number, id: number): void {
-    const told = this.#sessions.get(session)
+  token(number: number, position: number, id: number): void {
+    const told = this.#answers.get(number)
     this.checks++
-    if (told === undefined) this.broken('ghost', `a token of session ${short(session)}, which has ended`)
+    if (told === undefined) this.broken('ghost', `a token of answer ${number}, which has ended`)
     const index = told.got++
     if (position !== told.prompt.length + index) {
-      this.broken('wrong-token', `session ${short(session)} tells token ${position}, not ${told.prompt.length + index}`)
+      this.broken('wrong-token', `answer ${number} tells token ${position}, not ${told.prompt.length + index}`)
     }
     if (!told.isTainted && told.want[index] !== id) {
-      this.broken('wrong-token', `session ${short(session)}, position ${position}: ${id}, not ${told.want[index]}`)
+      this.broken('wrong-token', `answer ${number}, position ${position}: ${id}, not ${told.want[index]}`)
     }
   }
 
-  ended(session: SessionId): void {
+  ended(number: number): void {
+    const session = this.#answers.get(number)?.session
+    this.#answers.delete(number)
+    if (session === undefined) return
     this.#sessions.delete(session)
     for (const key of this.#keysOf.get(session) ?? []) this.#work.delete(key)
     this.#keysOf.delete(session)

@@ -3,11 +3,13 @@
  * epochs of its choice. A hoarder opens sessions wherever there is room, and uses none. Neither can sign as anybody else.
  */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
+import type { Protocol } from '../src/base/protocol.ts'
 import type { Sign } from '../src/base/signature.ts'
+import type { Channel } from '../src/swarm/links.ts'
 import { decodeFrame, encodeFrame } from '../src/stage/codec.ts'
 import { type Frame, type OpenFrame, stageProtocol } from '../src/stage/frame.ts'
 import { type RouteHop, type SignedTerms, signTerms, type Terms } from '../src/stage/terms.ts'
-import type { Channel, ChannelHandlers } from './wire.ts'
+import type { ChannelHandlers, WireChannel } from './wire-channel.ts'
 
 export type Roguery = 'steal' | 'hoard'
 
@@ -22,7 +24,7 @@ export interface RogueHost {
   readonly model: ModelId
   readonly tokensMax: number
   readonly after: (delayMs: number, task: () => void) => void
-  readonly openChannel: (peer: PeerId, protocol: string, done: (channel: Channel | undefined) => void) => unknown
+  readonly openChannel: (peer: PeerId, protocol: Protocol, done: (channel: WireChannel | undefined) => void) => unknown
   readonly nextSession: () => SessionId
   readonly targets: () => readonly Target[]
   readonly roguery: () => Roguery | undefined
@@ -75,7 +77,7 @@ export class Rogue {
     for (const session of this.#loot.keys()) if (this.#loot.size > lootMax) this.#loot.delete(session)
     const { epoch } = terms
     channel.send(encodeFrame({ kind: 'refuse', epoch, hop, reason: 'no-room', length: 0, message: 'full' }))
-    channel.close()
+    void channel.close()
     this.wake()
     return true
   }
@@ -128,7 +130,7 @@ export class Rogue {
   }
 
   #say(peer: PeerId, frames: readonly Frame[], onEnd = (): void => {}): void {
-    this.#host.openChannel(peer, stageProtocol.name, channel => {
+    this.#host.openChannel(peer, stageProtocol, channel => {
       if (channel === undefined) {
         onEnd()
         return

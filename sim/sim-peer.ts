@@ -2,12 +2,16 @@
 import type { PeerId } from '../src/base/ids.ts'
 import type { RecordContent } from '../src/swarm/record.ts'
 import type { Agenda } from './agenda.ts'
-import { Brain, type BrainHost, type Lie } from './brain.ts'
 import type { Chance } from './chance.ts'
+import { Life, type LifeHost } from './life.ts'
+import { LifeClock } from './life-clock.ts'
 import type { Motion } from './motion.ts'
 import type { PeerGroup } from './scenario.ts'
 import { Disk } from './weights.ts'
-import type { Channel, Station } from './wire.ts'
+import type { Protocol } from '../src/base/protocol.ts'
+import type { Station } from './station.ts'
+import type { WireChannel } from './wire-channel.ts'
+import type { Lie } from './witness.ts'
 
 export interface SimPeerInit {
   readonly id: PeerId
@@ -21,26 +25,36 @@ export interface SimPeerInit {
   readonly level: number
 }
 
-/** The parts of a brain's host that the world gives; the peer adds its own. */
-export type WorldOfBrain = Pick<
-  BrainHost,
+/** What of a life's host the world gives; the peer adds its own. */
+export type WorldOfLife = Pick<
+  LifeHost,
+  | 'wire'
+  | 'model'
+  | 'footprint'
   | 'shape'
   | 'toy'
   | 'promises'
   | 'usesRecords'
-  | 'wireBytes'
-  | 'facts'
-  | 'openChannel'
+  | 'isUnreachable'
   | 'disconnect'
   | 'traffic'
   | 'strained'
-  | 'moved'
-  | 'refused'
   | 'weights'
+  | 'wireBytes'
+  | 'moved'
   | 'fetched'
+  | 'warned'
+  | 'refused'
+  | 'begun'
   | 'told'
+  | 'failed'
   | 'accused'
-> & { readonly hearsPeer: (peer: PeerId) => boolean }
+  | 'violated'
+  | 'crashed'
+>
+
+/** A fault may be noticed, and charged for, this long after it is over. */
+export const aftermathMs = 20_000
 
 export class SimPeer implements Station {
   readonly id: PeerId
@@ -52,7 +66,8 @@ export class SimPeer implements Station {
   readonly #agenda: Agenda
   /** What its processes find there, one after the other. */
   readonly disk = new Disk()
-  brain: Brain | undefined
+  /** What runs there now. */
+  process: Life | undefined
   life = 0
   /** When its last process ended. */
   endedMs = 0
@@ -66,6 +81,8 @@ export class SimPeer implements Station {
   lie: Lie | undefined
   /** Its heart beats, and it takes sessions, but does nothing with what they say. */
   isMute = false
+  /** It is about to go, and begins nothing new. */
+  isGoing = false
   /** Its engine ends no step. */
   isHung = false
   /** What it said until then may have been a lie. */
@@ -74,9 +91,6 @@ export class SimPeer implements Station {
   skewMs: number
   /** Rates of quartzes differ by some 50 ppm. */
   readonly #drift: number
-  #bootMs = 0
-  /** A monotonic clock begins at any value. */
-  #clockBase = 0
   #seq = 0
   joules: number
   isCharging = false
@@ -86,15 +100,12 @@ export class SimPeer implements Station {
   paidRadioMs = 0
   paidAtMs = 0
   usedJoules = 0
-  /** Charge that was announced last. */
-  toldPercent = -1
   /** When it last was other than healthy: what it failed then it may be charged for. */
   sickUntilMs = Number.NEGATIVE_INFINITY
   /** When it last came to itself after a freeze. */
   thawedMs = Number.NEGATIVE_INFINITY
   /** Until then it has more to do than one token needs: it may be called slow. */
   strainedUntilMs = Number.NEGATIVE_INFINITY
-  onConnected: (peer: PeerId) => void = () => {}
   onDisconnected: (peer: PeerId) => void = () => {}
 
   constructor(init: SimPeerInit) {
@@ -128,44 +139,44 @@ export class SimPeer implements Station {
     return level === null ? null : { level: Math.min(1, Math.round(level * 100) / 100), charging: this.isCharging }
   }
 
-  /** Its own monotonic clock. */
-  nowMs(): number {
-    return this.#clockBase + (this.#agenda.nowMs - this.#bootMs) * (1 + this.#drift)
-  }
-
   /** Its process starts; it finds its shards and its seq where they were. */
-  boot(world: WorldOfBrain): void {
+  boot(world: WorldOfLife): void {
     this.life = ++this.#lives
-    this.#bootMs = this.#agenda.nowMs
-    this.#clockBase = this.chance.between(0, 1e7)
     this.isFrozen = false
     this.#backlog.length = 0
-    const { life } = this
-    this.brain = new Brain({
+    const { life, group } = this
+    const enter = (task: () => void): void => this.enter(life, task)
+    this.process = new Life({
       ...world,
-      self: this.id,
+      station: this,
       name: this.name,
-      life,
+      clock: new LifeClock({
+        agenda: this.#agenda,
+        enter,
+        beginMs: this.chance.between(0, 1e7),
+        drift: this.#drift,
+        // The year 2026, so that seqs look as they do.
+        wallMs: () => 1.77e12 + this.#agenda.nowMs + this.skewMs
+      }),
       seq: this.#seq,
-      nowMs: () => this.nowMs(),
-      // The year 2026, so that seqs look as they do.
-      wallMs: () => 1.77e12 + this.#agenda.nowMs + this.skewMs,
       after: (delayMs, task) => {
-        this.#agenda.after(delayMs / (1 + this.#drift), () => this.enter(life, task))
+        this.#agenda.after(delayMs / (1 + this.#drift), () => enter(task))
       },
-      hears: peer => world.hearsPeer(peer),
       persist: seq => {
         this.#seq = seq
       },
       computeMs: (layers, tokens, headLayers) => {
-        const { visitMs, layerMs, prefillRatio } = this.group
+        const { visitMs, layerMs, prefillRatio } = group
         // The first token of a pass reads the weights; those with it only compute.
         const perLayer = layerMs * (1 + (tokens - 1) * prefillRatio)
         const ms = (visitMs + layers * perLayer + headLayers * layerMs) * this.slowFactor
         this.computeMs += ms
         return ms * this.chance.between(0.95, 1.1)
       },
-      loadMs: bytes => 50 + bytes / (this.group.loadMBps * 1000),
+      loadMs: bytes => 50 + bytes / (group.loadMBps * 1000),
+      budgetBytes: Math.floor(group.memoryMB * 1e6),
+      cores: group.cores,
+      measured: { visitMs: group.visitMs, layerMs: group.layerMs, numericClass: group.numericClass },
       disk: this.disk,
       rng: this.chance.next,
       battery: () => this.battery,
@@ -178,8 +189,9 @@ export class SimPeer implements Station {
   /** Its process is gone. */
   end(): void {
     this.life = 0
+    this.isGoing = false
     this.endedMs = this.#agenda.nowMs
-    this.brain = undefined
+    this.process = undefined
     this.isFrozen = false
     this.isMute = false
     this.isHung = false
@@ -188,36 +200,49 @@ export class SimPeer implements Station {
 
   enter(life: number, task: () => void): void {
     if (this.life !== life) return
-    if (this.isFrozen) this.#backlog.push(task)
+    if (this.isFrozen || this.#backlog.length > 0) this.#backlog.push(task)
     else task()
   }
 
   /** Does what it has left undone, now or when it is awake. */
   resume(): void {
-    this.enter(this.life, () => this.brain?.resume())
+    this.enter(this.life, () => this.process?.resume())
   }
 
   freeze(): void {
     this.isFrozen = true
   }
 
-  /** Awake again: everything that should have happened happens now, in order. */
+  /** Awake again: everything that should have happened happens now, in order, each in a turn of its own. */
   thaw(): void {
     this.isFrozen = false
     this.thawedMs = this.#agenda.nowMs
     const { life } = this
-    while (this.#backlog.length > 0 && !this.isFrozen && this.life === life) this.#backlog.shift()!()
+    const next = (): void => {
+      if (this.isFrozen || this.life !== life) return
+      const [task] = this.#backlog
+      if (task === undefined) return
+      task()
+      // What came meanwhile has waited behind it.
+      this.#backlog.shift()
+      this.#agenda.after(0, next)
+    }
+    next()
   }
 
   connected(peer: PeerId): void {
-    this.onConnected(peer)
+    this.enter(this.life, () => this.process?.swarm.connected(peer))
   }
 
   disconnected(peer: PeerId): void {
     this.onDisconnected(peer)
   }
 
-  accept(channel: Channel): void {
-    this.brain?.accept(channel)
+  speaks(protocol: Protocol): string | undefined {
+    return this.process?.links.speaks(protocol)
+  }
+
+  accept(channel: WireChannel): void {
+    this.process?.links.accept(channel)
   }
 }

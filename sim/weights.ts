@@ -21,13 +21,16 @@ export interface WeightsFile extends WantedFile {
 /** Chunk lists by what they are of: the same sizes have the same bytes in every world. */
 const lists = new Map<string, Uint8Array>()
 
+/** What a model's files are of. */
+export type Parts = Pick<ModelShape, 'layers' | 'layerBytes' | 'embeddingBytes' | 'headBytes' | 'tiedEmbeddings'>
+
 export class Weights {
   readonly layers: number
   readonly #tied: boolean
   readonly files: readonly WeightsFile[]
   readonly #byId: ReadonlyMap<FileId, WeightsFile>
 
-  constructor(shape: ModelShape) {
+  constructor(shape: Parts) {
     this.layers = shape.layers
     this.#tied = shape.tiedEmbeddings
     this.files = [

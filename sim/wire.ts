@@ -4,138 +4,23 @@
  * that vanished is simply silent.
  */
 import type { PeerId } from '../src/base/ids.ts'
+import type { Protocol } from '../src/base/protocol.ts'
 import type { LossReason } from '../src/errors.ts'
 import { dialTimeoutMs } from '../src/swarm/limits.ts'
-import type { Agenda, Appointment } from './agenda.ts'
+import type { Agenda } from './agenda.ts'
 import type { Chance } from './chance.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { Radio } from './radio.ts'
-
-/** Who is connected: one life of a peer's process, on a host that may outlive it. */
-export interface Station {
-  readonly id: PeerId
-  readonly index: number
-  /** Counts the lives of its process; 0 while there is none. */
-  readonly life: number
-  readonly isFrozen: boolean
-  /** What its software takes for a frame. */
-  readonly frameMs: number
-  /** What it takes to open a stream, beyond that. */
-  readonly openMs: number
-  /** Has its process do something: now, or when it is awake again, or never when this life ends before. */
-  enter(life: number, task: () => void): void
-  connected(peer: PeerId): void
-  disconnected(peer: PeerId): void
-  accept(channel: Channel): void
-}
+import type { Station } from './station.ts'
+import { type ChannelEnd, WireChannel } from './wire-channel.ts'
+import { dropHeld, type End, type Parcel } from './wire-end.ts'
 
 export type StationOf = (peer: PeerId) => Station | undefined
-
-/** Something on its way. */
-interface Parcel {
-  readonly bytes: number
-  readonly task: () => void
-  /** `held`: it found no way. `here`: it has arrived and waits for those before it. */
-  state: 'flying' | 'held' | 'here'
-  /** While it flies: when it arrives. */
-  arrival: Appointment | undefined
-  /** Some of it has to be sent again. */
-  isLost: boolean
-}
-
-/** One end of a connection. */
-interface End {
-  readonly station: Station
-  readonly life: number
-  other: End
-  open: boolean
-  readonly channels: Set<Channel>
-  /** When what was sent last arrives: nothing overtakes. */
-  lastMs: number
-  /** Until when packets of it come in at the other end. */
-  flowsUntilMs: number
-  /** What has not been handed over at the other end, in order. */
-  readonly parcels: Parcel[]
-  /** How many of them are held, and since when. */
-  held: number
-  heldSinceMs: number
-  isFlushing: boolean
-  /** Bytes that came and went. */
-  bytesIn: number
-  bytesOut: number
-}
-
-export interface ChannelHandlers {
-  readonly onFrame: (frame: Uint8Array) => void
-  readonly onClose: (message: string | undefined, reason: LossReason) => void
-}
-
-/** One end of a channel of frames. */
-export class Channel {
-  readonly protocol: string
-  readonly self: PeerId
-  readonly remote: PeerId
-  other!: Channel
-  handlers: ChannelHandlers | undefined
-  /** Undefined on a channel from a peer to itself. */
-  readonly #end: End | undefined
-  readonly #wire: Wire
-  #open = true
-
-  constructor(wire: Wire, end: End | undefined, protocol: string, self: PeerId, remote: PeerId) {
-    this.#wire = wire
-    this.#end = end
-    this.protocol = protocol
-    this.self = self
-    this.remote = remote
-    end?.channels.add(this)
-  }
-
-  get isOpen(): boolean {
-    return this.#open
-  }
-
-  /** @param wireBytes what the frame would weigh with real hidden states. */
-  send(frame: Uint8Array, wireBytes = frame.length): void {
-    if (!this.#open) return
-    this.#wire.carry(this.#end, this, wireBytes + envelopeBytes, () => {
-      const { other } = this
-      if (other.#open) other.handlers?.onFrame(frame)
-    })
-  }
-
-  /** Lets what was sent arrive, then closes both ends. */
-  close(): void {
-    if (!this.#open) return
-    this.#wire.carry(this.#end, this, 12, () => this.other.end(undefined))
-    this.#quit()
-  }
-
-  abort(): void {
-    if (!this.#open) return
-    this.#wire.carry(this.#end, this, 12, () => this.other.end(`${this.self} reset the channel`))
-    this.#quit()
-  }
-
-  /** This end closes and is told. */
-  end(message: string | undefined, reason: LossReason = 'closed'): void {
-    if (!this.#open) return
-    this.#quit()
-    this.handlers?.onClose(message, reason)
-  }
-
-  #quit(): void {
-    this.#open = false
-    this.#end?.channels.delete(this)
-  }
-}
 
 /** Delay of what is sent, above which a link counts as troubled. */
 const fullMs = 1_000
 /** From the end of a process until its host closes its connections: its memory is cleared away first. Measured: 15 to 35. */
 const exitMs = 20
-/** What Yamux (12) and Noise (18) add to a frame. */
-const envelopeBytes = 30
 const handshakeRounds = 3
 const handshakeBytes = 600
 
@@ -184,13 +69,14 @@ export class Wire {
     )
   }
 
-  /** What each connection of a peer has carried so far. `background`: protocols on which nothing depends. */
-  traffic(station: Station, background: ReadonlySet<string>): LinkTraffic[] {
+  /** What each connection of a peer has carried so far. */
+  traffic(station: Station, isWatched: (peer: PeerId) => boolean): LinkTraffic[] {
     const found: LinkTraffic[] = []
     for (const end of this.#endsOf.get(station.id)?.values() ?? []) {
       if (this.#isArriving(end)) end.bytesIn++
-      const watched = [...end.channels].some(({ protocol }) => !background.has(protocol))
-      found.push({ peer: end.other.station.id, bytesIn: end.bytesIn, bytesOut: end.bytesOut, watched })
+      const peer = end.other.station.id
+      const watched = isWatched(peer)
+      found.push({ peer, bytesIn: end.bytesIn, bytesOut: end.bytesOut, watched })
     }
     return found
   }
@@ -323,22 +209,33 @@ export class Wire {
   open(
     from: Station,
     to: PeerId,
-    protocol: string,
-    done: (channel: Channel | undefined, message: string, reason?: LossReason) => void
+    protocol: Protocol,
+    done: (channel: WireChannel | undefined, message: string, reason?: LossReason) => void
   ): { cancel(): void } {
     const { life } = from
     let isCancelled = false
-    const settle = (channel: Channel | undefined, message: string, reason?: LossReason): void => {
+    const settle = (channel: WireChannel | undefined, message: string, reason?: LossReason): void => {
       if (isCancelled) channel?.close()
       else done(channel, message, reason)
       isCancelled = true
     }
+    const cancel = (): void => {
+      isCancelled = true
+    }
     const fail = (message: string): void => from.enter(life, () => settle(undefined, message))
+    const { name } = protocol
     if (to === from.id) {
-      const near = new Channel(this, undefined, protocol, to, to)
-      const far = new Channel(this, undefined, protocol, to, to)
+      const revision = from.speaks(protocol)
+      if (revision === undefined) {
+        this.#agenda.after(0, () => fail(`${to} does not speak ${name}`))
+        return { cancel }
+      }
+      const near = new WireChannel(this, undefined, name, to, to)
+      const far = new WireChannel(this, undefined, name, to, to)
       near.other = far
       far.other = near
+      near.revision = revision
+      far.revision = revision
       this.#agenda.after(0, () =>
         from.enter(life, () => {
           from.accept(far)
@@ -349,7 +246,7 @@ export class Wire {
       this.dial(from, to, isConnected => {
         const end = this.#end(from.id, to)
         if (!isConnected || end === undefined || !end.open) return fail(`${to} cannot be reached`)
-        const near = new Channel(this, end, protocol, from.id, to)
+        const near = new WireChannel(this, end, name, from.id, to)
         near.handlers = {
           onFrame: () => {},
           onClose: (message, reason) => settle(undefined, message ?? `${to} closed it`, reason)
@@ -357,29 +254,34 @@ export class Wire {
         const ask = (): void => {
           if (!near.isOpen) return
           this.carry(end, near, 60, () => {
-            const far = new Channel(this, end.other, protocol, to, from.id)
+            const { station } = end.other
+            const revision = station.speaks(protocol)
+            if (revision === undefined) {
+              this.carry(end.other, undefined, 60, () => near.end(`${to} does not speak ${name}`))
+              return
+            }
+            const far = new WireChannel(this, end.other, name, to, from.id)
             near.other = far
             far.other = near
+            near.revision = revision
+            far.revision = revision
             this.carry(end.other, far, 60, () => {
               if (!near.isOpen) return
               near.handlers = undefined
               settle(near, '')
             })
-            end.other.station.accept(far)
+            station.accept(far)
           })
         }
         this.#agenda.after(from.openMs, () => from.enter(life, ask))
       })
     }
-    return {
-      cancel: () => {
-        isCancelled = true
-      }
-    }
+    return { cancel }
   }
 
   /** Has a task done at the other end when so many bytes have arrived there. */
-  carry(end: End | undefined, channel: Channel | undefined, bytes: number, task: () => void): void {
+  carry(at: ChannelEnd | undefined, channel: WireChannel | undefined, bytes: number, task: () => void): void {
+    const end = at as End | undefined
     if (end === undefined) {
       const station = this.#stationOf(channel!.self)
       if (station === undefined) return
@@ -506,11 +408,4 @@ export class Wire {
     for (const channel of [...end.channels]) channel.end(message, reason)
     end.station.disconnected(end.other.station.id)
   }
-}
-
-/** An end closes: what found no way is lost, what is on its way arrives all the same, and in order. */
-function dropHeld(end: End): void {
-  const flying = end.parcels.filter(({ state }) => state !== 'held')
-  end.parcels.splice(0, end.parcels.length, ...flying)
-  end.held = 0
 }

@@ -25,18 +25,15 @@ const longFiles: Exceptions = {
   'src/stage/seat.ts': [560, 'one decider of a seat: its phases, and what each event means in them'],
   'src/stage/stage.ts': [500, 'one decider of all seats: streams, opening, deadlines'],
   'src/swarm/records.ts': [500, 'one decider of records: who is known, what is told to whom'],
-  'sim/brain.ts': [1190, 'a simulated peer does the effects of every decider'],
   'sim/live.ts': [550, 'one run: setup, course, figures'],
-  'sim/scenario.ts': [500, 'a list: every field of a scenario with its check'],
-  'sim/wire.ts': [560, 'one link: every frame kind has its size'],
-  'sim/world.ts': [1320, 'one world: events, faults and the workload share its clock']
+  'sim/scenario.ts': [500, 'a list: every field of a scenario with its check']
 }
 
 const longFunctions: Exceptions = {
   'sim/main.ts command': [150, 'runs one command line: its flags checked one after the other'],
   'sim/random-world.ts drawScenario': [100, 'draws one world: each draw uses what was drawn before'],
   'sim/world.ts constructor': [100, 'sets up one world'],
-  'sim/world.ts fault': [150, 'one case for each kind of fault'],
+  'sim/faults.ts fault': [150, 'one case for each kind of fault'],
   'src/cli/demo-telling.ts personTelling': [100, 'one sentence for each kind of event'],
   'src/cli/main.ts describeProgram': [300, 'a list: every command with its flags'],
   'src/engine/onnx/graph.ts buildGraph': [100, 'one graph, in the order in which it computes'],

@@ -2,6 +2,7 @@
  * Time as those who do things see it: what it is now, and what happens later. A peer runs on {@link systemClock}; the
  * simulator gives each life of a peer a clock face of its own, over an agenda of virtual time.
  */
+import { sleepOn } from './sleep.ts'
 
 /** Something that will happen. */
 export interface Timer {
@@ -28,25 +29,6 @@ export interface Clock {
    * @param options.ref whether the process stays for it @default true
    */
   sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined; readonly ref?: boolean }): Promise<void>
-}
-
-/** {@link Clock.sleep} in terms of the rest of a clock. */
-export function sleepOn(
-  clock: Pick<Clock, 'after'>,
-  ms: number,
-  { signal, ref = true }: { readonly signal?: AbortSignal | undefined; readonly ref?: boolean } = {}
-): Promise<void> {
-  if (signal?.aborted === true) return Promise.resolve()
-  return new Promise(resolve => {
-    const done = (): void => {
-      timer.stop()
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = clock.after(ms, done)
-    if (!ref) timer.unref()
-    signal?.addEventListener('abort', done, { once: true })
-  })
 }
 
 class SystemTimer implements Timer {

@@ -6,4 +6,6 @@ export interface Footprint {
   weightBytes(fileBytes: number): number
   /** One session's cache in one layer, for so many tokens. */
   cacheBytesPerLayer(tokens: number): number
+  /** One token's hidden state with its frame, from one stage to the next. @default as wide as the model's edge type has it */
+  readonly stepBytes?: number
 }

@@ -184,10 +184,17 @@ export class Placement {
     const { signal: stopping } = this.#abort
     const abort = new AbortController()
     const signal = AbortSignal.any([stopping, abort.signal])
-    this.#loading = { range, abort }
+    const loading = { range, abort }
+    this.#loading = loading
+    // Before the planner hears how it ended: it may have the next one loaded at once.
+    const end = (): void => {
+      if (this.#loading === loading) this.#loading = undefined
+    }
     try {
       await this.#init.load(range, { signal })
+      end()
     } catch (error) {
+      end()
       if (stopping.aborted) return
       if (abort.signal.aborted) {
         this.#feed({ kind: 'unloaded', range })
@@ -197,8 +204,6 @@ export class Placement {
       this.#init.onWarning(`layers ${range.start}-${range.end} could not be loaded: ${message}`)
       this.#feed({ kind: 'loadFailed', range, message })
       return
-    } finally {
-      this.#loading = undefined
     }
     if (stopping.aborted) return
     // It was there before it heard that nobody wants it.

@@ -25,7 +25,7 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     cacheBytesPerLayer: footprint.cacheBytesPerLayer(tokens),
     cacheTokens: tokens,
     stageBytes: retainedBytes(manifest, tokens),
-    stepBytes: config.hidden * edgeSize(edge) + 20
+    stepBytes: footprint.stepBytes ?? config.hidden * edgeSize(edge) + 20
   }
 }
 

@@ -1,5 +1,7 @@
 /** What placement does to the loads of a peer, with the planner's own waits. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { Agenda } from '../../sim/agenda.ts'
+import { LifeClock } from '../../sim/life-clock.ts'
 import type { Range } from '../../src/base/ids.ts'
 import { probeFailuresMax } from '../../src/route/limits.ts'
 import { Placement } from '../../src/route/placement-service.ts'
@@ -42,6 +44,50 @@ describe('a load under way', () => {
     made.changed()
     await expect.poll(() => begun.map(({ range }) => range), { timeout: 30_000 }).toEqual([whole, whole])
     expect(warnings).toEqual([])
+  })
+})
+
+describe('a load that begins as the one before it has ended', () => {
+  it('is ended, too, when the plan does without it', async () => {
+    const agenda = new Agenda()
+    const clock = new LifeClock({ agenda, enter: task => task(), beginMs: 0, drift: 0, wallMs: () => 0 })
+    let self: PeerView = peer(1, 4)
+    const begun: { readonly signal: AbortSignal; readonly fail: () => void }[] = []
+    const unloaded: Range[] = []
+    const made = new Placement({
+      self: peerId(1),
+      model: plainModel(4),
+      peers: () => [
+        { view: self, connected: true },
+        { view: peer(0, 4), connected: true }
+      ],
+      load: (_, { signal }) =>
+        new Promise((_, reject) => begun.push({ signal, fail: () => reject(signal.reason as Error) })),
+      unload: async range => void unloaded.push(range),
+      sessions: () => 0,
+      onWarning: () => {},
+      clock
+    })
+    placement = made
+    const leaves = async (leaving: boolean): Promise<void> => {
+      self = { ...self, leaving }
+      made.changed()
+      await agenda.live(agenda.nowMs + 60_000)
+    }
+    await leaves(false)
+    expect(begun.length).toBe(1)
+    await leaves(true)
+    expect(begun[0]!.signal.aborted).toBe(true)
+    // It is wanted again by the time at which the first one has ended: the second one begins in the same turn.
+    await leaves(false)
+    expect(begun.length).toBe(1)
+    begun[0]!.fail()
+    await agenda.live(agenda.nowMs + 1)
+    expect(begun.length).toBe(2)
+    await leaves(true)
+    expect(begun[1]!.signal.aborted).toBe(true)
+    expect(unloaded).toEqual([])
+    begun[1]!.fail()
   })
 })
 

@@ -124,12 +124,15 @@ describe('its parts', () => {
 
   test('take an answer that was begun before the end to its own end', () => {
     const end = {
-      kind: 'end',
-      outcome: { kind: 'stopped', stop: 'length' },
-      route: [],
+      event: 'done',
+      text: '',
+      promptIds: [1],
+      ids: [1, 2],
+      stop: 'length',
+      timing: { firstTokenMs: 1, totalMs: 2, tokensPerSecond: 3 },
+      bytesPerToken: 3.5,
       exact: true,
-      hops: [],
-      bytesSent: 7
+      hops: []
     } as const
     const ask = { kind: 'ask', driver: 'a', promptTokens: 1, answerTokens: 1, sampling } as const
     const events: WorldCourse[] = [

@@ -1,5 +1,5 @@
 /**
- * Plants a fault in the source of a decider and lives through random worlds until a promise is broken. Nothing on the
+ * Plants a fault in the source of a decider or a service and lives through random worlds until a promise is broken. Nothing on the
  * disk changes: every mutant is loaded as a set of modules of its own. Run by `mutations.test.ts`, in a process of its
  * own; `node test/sim/mutants.ts [NAME [SEEDS]]` prints a line
  * of JSON for each; with SEEDS it looks through so many worlds from seed 1 on.
@@ -289,6 +289,47 @@ export const mutants: readonly Mutant[] = [
     storm: 'crush',
     from: 1,
     seeds: 3
+  },
+  {
+    name: 'drop a route that is asked for again',
+    file: 'src/session/driver-service.ts',
+    original: 'void this.#route(avoiding(effect, this.#suspects()))',
+    mutated: 'if (this.#routing === undefined) void this.#route(avoiding(effect, this.#suspects()))',
+    from: 1,
+    seeds: 10
+  },
+  {
+    name: 'forward to whichever stream was opened last',
+    file: 'src/stage/service.ts',
+    original: 'this.#channels.get(link)?.send(bytes)',
+    mutated: 'Array.from(this.#channels.values()).at(-1)?.send(bytes)',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'forget what is being loaded when another load begins',
+    file: 'src/route/placement-service.ts',
+    original: 'if (this.#loading === loading) this.#loading = undefined',
+    mutated: 'queueMicrotask(() => (this.#loading = undefined))',
+    from: 104,
+    seeds: 10
+  },
+  {
+    name: 'free no cache in the engine',
+    file: 'src/stage/service.ts',
+    original: 'await engine.free(cache)',
+    mutated: '',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'take a chunk for right that nobody has looked at',
+    file: 'src/supply/fetch-service.ts',
+    original: 'isRight: sameBytes(await this.#init.store.digest(bytes), digest)',
+    mutated: 'isRight: true',
+    storm: 'lying-source',
+    from: 1,
+    seeds: 5
   }
 ]
 
@@ -349,7 +390,7 @@ async function hunt(
   for (let seed = from; seed < from + seeds; seed++) {
     try {
       const scenario = draw(seed)
-      const { prompts, answered, driversLost, cancelled } = new World({ scenario, seed }).run()
+      const { prompts, answered, driversLost, cancelled } = await new World({ scenario, seed }).run()
       const asked = prompts - driversLost - cancelled
       if (answered < (scenario.watch.answeredRatioMin ?? 0) * asked) {
         return { seed, broken: `${answered} of ${asked} prompts were answered` }

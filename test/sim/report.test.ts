@@ -41,7 +41,7 @@ const world = new World({
   seed: 2,
   keepsSamples: true
 })
-const summary = world.run()
+const summary = await world.run()
 const files = new Map(writeReport(world, summary, 'out.html'))
 
 /** What a page's script needs of a browser; whatever it draws is forgotten, whatever it asks for must be there. */

@@ -108,7 +108,7 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     healS: 60,
     model: { layers: 6, layerMB: 1, embeddingMB: 0.5, headMB: 0.5 },
     peers: [
-      { name: 'source', count: 3, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'source', count: 3, memoryMB: 8, visitMs: 1, layerMs: 1 },
       { name: 'drone', count: 2, memoryMB: 60, visitMs: 1, layerMs: 1, holds: [0, 0] }
     ],
     radio: { rateMbps: 20, delayMs: 2, jitterMs: 1 },
@@ -169,14 +169,17 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     faults: [{ atS: 10, kind: 'hoard', who: ['hoarder'], forS: 75 }],
     watch: { answeredRatioMin: 0.6 }
   }),
-  /** More sessions at once than a peer takes. */
+  /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
     name: 'crush',
     minutes: 0.3,
     healS: 110,
     model: { layers: 2, layerMB: 1, cacheBytesPerToken: 48, contextTokens: 64 },
-    peers: [{ name: 'p', count: 1, memoryMB: 400, visitMs: 10, layerMs: 5 }],
-    workload: [{ from: 'p', perMinute: 9000, promptTokens: [2, 4], answerTokens: [2, 3], fromS: 6, untilS: 10 }]
+    peers: [
+      { name: 'p', count: 1, memoryMB: 400, visitMs: 10, layerMs: 5 },
+      { name: 'driver', count: 12, memoryMB: 0.1, visitMs: 10, layerMs: 5 }
+    ],
+    workload: [{ from: 'driver', perMinute: 9000, promptTokens: [2, 4], answerTokens: [2, 3], fromS: 6, untilS: 10 }]
   })
 }
 

@@ -1,9 +1,9 @@
 /** What takes time in a simulated world beside layers: the head, long passes, the software of frames and streams. */
 import { expect, test } from 'vitest'
 import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
-import { World, type WorldCourse } from '../../sim/world.ts'
+import { type Output, World, type WorldCourse } from '../../sim/world.ts'
 
-type End = Extract<WorldCourse, { kind: 'output' }>['output'] & { kind: 'end' }
+type End = Output & { event: 'done' }
 
 interface Lived {
   /** Of the first answer: from the question to its first token, and from then on per token. */
@@ -15,7 +15,7 @@ interface Lived {
 }
 
 /** One answer of two hops, driven by a third peer, over a link that takes no time. */
-function live({
+async function live({
   group = {},
   model = {},
   memoryMB = 25,
@@ -27,7 +27,7 @@ function live({
   memoryMB?: number
   prompt?: number
   answer?: number
-}): Lived {
+}): Promise<Lived> {
   const peer = { visitMs: 1, layerMs: 1, frameMs: 0, openMs: 0, ...group }
   const file: ScenarioFile = {
     name: 'two hops',
@@ -43,11 +43,11 @@ function live({
     ]
   }
   const events: WorldCourse[] = []
-  new World({ scenario: parseScenario(file, 'here'), seed: 1, onCourse: event => events.push(event) }).run()
+  await new World({ scenario: parseScenario(file, 'here'), seed: 1, onCourse: event => events.push(event) }).run()
   const asked = events.find(event => event.kind === 'ask')!
   const outputs = events.filter(event => event.kind === 'output').filter(({ number }) => number === asked.number)
-  const tokens = outputs.filter(({ output }) => output.kind === 'token').map(({ atMs }) => atMs)
-  const end = outputs.find(({ output }) => output.kind === 'end')!.output as End
+  const tokens = outputs.filter(({ output }) => output.event === 'token').map(({ atMs }) => atMs)
+  const end = outputs.find(({ output }) => output.event === 'done')!.output as End
   return {
     firstMs: tokens[0]! - asked.atMs,
     tokenMs: tokens.length > 1 ? (tokens.at(-1)! - tokens[0]!) / (tokens.length - 1) : 0,
@@ -56,10 +56,10 @@ function live({
   }
 }
 
-test('the tail reads the head for every token that it samples, and the embedding where they are one', () => {
-  const plain = live({})
-  const heavy = live({ model: { headMB: 30 }, memoryMB: 55 })
-  const tied = live({ model: { embeddingMB: 30, tied: true }, memoryMB: 55 })
+test('the tail reads the head for every token that it samples, and the embedding where they are one', async () => {
+  const plain = await live({})
+  const heavy = await live({ model: { headMB: 30 }, memoryMB: 55 })
+  const tied = await live({ model: { embeddingMB: 30, tied: true }, memoryMB: 55 })
   for (const { hops, computeMs } of [heavy, tied]) {
     expect(hops).toBe(plain.hops)
     // 40 tokens: three layers more at a millisecond each, and some noise.
@@ -68,21 +68,21 @@ test('the tail reads the head for every token that it samples, and the embedding
   }
 })
 
-test('every token of a pass but the first costs a share of one that comes alone', () => {
-  const one = live({ answer: 1, prompt: 1 })
-  const many = live({ answer: 1, prompt: 101, group: { prefillRatio: 0.2 } })
+test('every token of a pass but the first costs a share of one that comes alone', async () => {
+  const one = await live({ answer: 1, prompt: 1 })
+  const many = await live({ answer: 1, prompt: 101, group: { prefillRatio: 0.2 } })
   // Four layers: a hundred tokens at a fifth of a millisecond each, and some noise.
   expect(many.computeMs - one.computeMs).toBeGreaterThan(4 * 100 * 0.2 * 0.9)
   expect(many.computeMs - one.computeMs).toBeLessThan(4 * 100 * 0.2 * 1.2)
 })
 
-test('a token passes three frames from the driver to itself, and each takes the software of its ends', () => {
-  const [none, some] = [live({}), live({ group: { frameMs: 4 } })]
+test('a token passes three frames from the driver to itself, and each takes the software of its ends', async () => {
+  const [none, some] = [await live({}), await live({ group: { frameMs: 4 } })]
   expect(some.tokenMs - none.tokenMs).toBeGreaterThan(3 * 4 - 1)
   expect(some.tokenMs - none.tokenMs).toBeLessThan(3 * 4 + 1)
 })
 
-test('streams are opened one after the other along a route', () => {
-  const [none, some] = [live({}), live({ group: { openMs: 30 } })]
+test('streams are opened one after the other along a route', async () => {
+  const [none, some] = [await live({}), await live({ group: { openMs: 30 } })]
   expect(some.firstMs - none.firstMs).toBeGreaterThan(2 * 30 - 1)
 })

@@ -4,10 +4,12 @@ import { Agenda } from '../../sim/agenda.ts'
 import { Chance } from '../../sim/chance.ts'
 import { Radio } from '../../sim/radio.ts'
 import { parseScenario } from '../../sim/scenario.ts'
-import { type Channel, type Station, Wire } from '../../sim/wire.ts'
+import type { Station } from '../../sim/station.ts'
+import { Wire } from '../../sim/wire.ts'
+import type { WireChannel } from '../../sim/wire-channel.ts'
 
 interface Host extends Station {
-  accepted: Channel | undefined
+  accepted: WireChannel | undefined
 }
 
 function host(id: string, index: number): Host {
@@ -22,6 +24,7 @@ function host(id: string, index: number): Host {
     enter: (_life, task) => task(),
     connected: () => {},
     disconnected: () => {},
+    speaks: ({ revisions }) => revisions[0],
     accept(channel) {
       this.accepted = channel
     }
@@ -55,8 +58,8 @@ function send(loss: number, count: number, everyMs: number): { readonly order: n
     2,
     () => {}
   )
-  let channel: Channel | undefined
-  wire.open(hosts[0]!, hosts[1]!.id, 'p', opened => {
+  let channel: WireChannel | undefined
+  wire.open(hosts[0]!, hosts[1]!.id, { name: 'p', revisions: ['1.0.0'] }, opened => {
     channel = opened
   })
   agenda.run(60_000)
@@ -144,7 +147,7 @@ test('a host closes the connections of a process that ended once it has cleared 
     () => {}
   )
   let closedMs: number | undefined
-  wire.open(hosts[0]!, hosts[1]!.id, 'p', opened => {
+  wire.open(hosts[0]!, hosts[1]!.id, { name: 'p', revisions: ['1.0.0'] }, opened => {
     opened!.handlers = {
       onFrame: () => {},
       onClose: () => {

@@ -5,10 +5,10 @@ import type { Summary } from '../../sim/stats.ts'
 import { World } from '../../sim/world.ts'
 
 /** Everything that a world says, and its summary. */
-function live(seed: number): { readonly lines: readonly string[]; readonly summary: string } {
+async function live(seed: number): Promise<{ readonly lines: readonly string[]; readonly summary: string }> {
   const lines: string[] = []
   const world = new World({ scenario: drawScenario(seed), seed, onLine: line => lines.push(line) })
-  return { lines, summary: JSON.stringify(world.run()) }
+  return { lines, summary: JSON.stringify(await world.run()) }
 }
 
 const small: ScenarioFile = {
@@ -27,25 +27,25 @@ function worldOf(file: ScenarioFile): { readonly world: World; readonly lines: s
   }
 }
 
-function tell(file: ScenarioFile): { readonly summary: Summary; readonly lines: string[] } {
+async function tell(file: ScenarioFile): Promise<{ readonly summary: Summary; readonly lines: string[] }> {
   const { world, lines } = worldOf(file)
-  return { summary: world.run(), lines }
+  return { summary: await world.run(), lines }
 }
 
 describe('a world', () => {
-  test('is decided by its seed: the same bytes of output, twice', () => {
-    const [once, again, other] = [live(6), live(6), live(4)]
+  test('is decided by its seed: the same bytes of output, twice', async () => {
+    const [once, again, other] = [await live(6), await live(6), await live(4)]
     expect(once.lines.length).toBeGreaterThan(50)
     expect(again).toEqual(once)
     expect(other.summary).not.toEqual(once.summary)
   })
 
-  test('judges no stage by an Open that came after the stage had ended its stream', () => {
+  test('judges no stage by an Open that came after the stage had ended its stream', async () => {
     // A peer that does nothing for longer than an Open may take: what came meanwhile is on streams that are gone.
-    expect(live(2979).lines.at(-1)).toContain('the end')
+    expect((await live(2979)).lines.at(-1)).toContain('the end')
   })
 
-  test('has later faults of a kind take the place of earlier ones', () => {
+  test('has later faults of a kind take the place of earlier ones', async () => {
     const { world } = worldOf({
       ...small,
       faults: [
@@ -56,11 +56,11 @@ describe('a world', () => {
       ]
     })
     const [slow, frozen] = [world.peers[0]!, world.peers[1]!]
-    const at = (seconds: number): [number, boolean] => {
-      world.agenda.run(1000 * seconds)
+    const at = async (seconds: number): Promise<[number, boolean]> => {
+      await world.live(1000 * seconds)
       return [slow.slowFactor, frozen.isFrozen]
     }
-    expect([at(12), at(16), at(21), at(23), at(36)]).toEqual([
+    expect([await at(12), await at(16), await at(21), await at(23), await at(36)]).toEqual([
       [3, true],
       [9, true],
       [9, true],
@@ -71,8 +71,8 @@ describe('a world', () => {
 })
 
 describe('the summary of a world', () => {
-  test('is of the scenario and not of what comes after it', () => {
-    const { summary } = tell({
+  test('is of the scenario and not of what comes after it', async () => {
+    const { summary } = await tell({
       ...small,
       peers: [{ ...small.peers[0]!, watts: { idle: 2, motion: 10, compute: 0, radio: 0 } }]
     })
@@ -91,16 +91,16 @@ describe('the summary of a world', () => {
     })
   })
 
-  test('has of batteries what they had when all was healed, before anybody charged them', () => {
-    const { summary } = tell({
+  test('has of batteries what they had when all was healed, before anybody charged them', async () => {
+    const { summary } = await tell({
       ...small,
       peers: [...small.peers, { ...small.peers[0]!, name: 'drone', count: 1, batteryWh: 0.01, watts: { motion: 50 } }]
     })
     expect(summary).toMatchObject({ flatBatteries: 1, levelMin: 0 })
   })
 
-  test('adds up: every prompt has one end, and what was told is in the story', () => {
-    const { summary, lines } = tell({
+  test('adds up: every prompt has one end, and what was told is in the story', async () => {
+    const { summary, lines } = await tell({
       ...small,
       workload: [{ from: 'p', perMinute: 60, cancelRatio: 0.4 }],
       faults: [
@@ -117,8 +117,11 @@ describe('the summary of a world', () => {
     expect(Math.abs(summary.joulesPerToken! - summary.joules / summary.tokens)).toBeLessThan(0.01)
   })
 
-  test('says of a fault that waited for an answer in vain that it did', () => {
-    const { summary, lines } = tell({ ...small, faults: [{ atS: 20, kind: 'crash', who: ['p'], inAnswer: true }] })
+  test('says of a fault that waited for an answer in vain that it did', async () => {
+    const { summary, lines } = await tell({
+      ...small,
+      faults: [{ atS: 20, kind: 'crash', who: ['p'], inAnswer: true }]
+    })
     expect(summary.faults).toBe(0)
     expect(lines.filter(line => line.includes('crash waited for an answer through p, and none came')).length).toBe(1)
   })
