@@ -835,6 +835,16 @@ export namespace StageFrame {
     value: number
   }
 
+  export interface StageFrameStandingPlaceFieldEvent {
+    field: '$.standing.place'
+    value: number
+  }
+
+  export interface StageFrameStandingPlaceMsFieldEvent {
+    field: '$.standing.placeMs'
+    value: number
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -843,7 +853,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -1000,6 +1010,7 @@ export interface Terms {
   priority: number
   zone: string
   trace: string
+  room: number
 }
 
 export namespace Terms {
@@ -1096,6 +1107,11 @@ export namespace Terms {
           w.string(obj.trace)
         }
 
+        if ((obj.room != null && obj.room !== 0)) {
+          w.uint32(136)
+          w.uint32(obj.room)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1115,7 +1131,8 @@ export namespace Terms {
           prefix: uint8ArrayAlloc(0),
           priority: 0,
           zone: '',
-          trace: ''
+          trace: '',
+          room: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1198,6 +1215,10 @@ export namespace Terms {
             }
             case 16: {
               obj.trace = reader.string()
+              break
+            }
+            case 17: {
+              obj.room = reader.uint32()
               break
             }
             default: {
@@ -1351,6 +1372,13 @@ export namespace Terms {
               }
               break
             }
+            case 17: {
+              yield {
+                field: `${prefix}.room`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1492,6 +1520,11 @@ export namespace Terms {
     value: string
   }
 
+  export interface TermsRoomFieldEvent {
+    field: '$.room'
+    value: number
+  }
+
   export function encode (obj: Partial<Terms>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Terms.codec())
   }
@@ -1500,7 +1533,7 @@ export namespace Terms {
     return decodeMessage(buf, Terms.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
     return streamMessage(buf, Terms.codec(), opts)
   }
 }
@@ -3627,6 +3660,8 @@ export interface Standing {
   queueMs: number
   rows: number
   gatherMs: number
+  place: number
+  placeMs: number
 }
 
 export namespace Standing {
@@ -3694,6 +3729,16 @@ export namespace Standing {
           w.double(obj.gatherMs)
         }
 
+        if ((obj.place != null && obj.place !== 0)) {
+          w.uint32(96)
+          w.uint32(obj.place)
+        }
+
+        if ((obj.placeMs != null && obj.placeMs !== 0)) {
+          w.uint32(105)
+          w.double(obj.placeMs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -3709,7 +3754,9 @@ export namespace Standing {
           computeMs: 0,
           queueMs: 0,
           rows: 0,
-          gatherMs: 0
+          gatherMs: 0,
+          place: 0,
+          placeMs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -3760,6 +3807,14 @@ export namespace Standing {
             }
             case 11: {
               obj.gatherMs = reader.double()
+              break
+            }
+            case 12: {
+              obj.place = reader.uint32()
+              break
+            }
+            case 13: {
+              obj.placeMs = reader.double()
               break
             }
             default: {
@@ -3854,6 +3909,20 @@ export namespace Standing {
               }
               break
             }
+            case 12: {
+              yield {
+                field: `${prefix}.place`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 13: {
+              yield {
+                field: `${prefix}.placeMs`,
+                value: reader.double()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -3921,6 +3990,16 @@ export namespace Standing {
     value: number
   }
 
+  export interface StandingPlaceFieldEvent {
+    field: '$.place'
+    value: number
+  }
+
+  export interface StandingPlaceMsFieldEvent {
+    field: '$.placeMs'
+    value: number
+  }
+
   export function encode (obj: Partial<Standing>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Standing.codec())
   }
@@ -3929,7 +4008,7 @@ export namespace Standing {
     return decodeMessage(buf, Standing.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Generator<StandingEpochFieldEvent | StandingRoundFieldEvent | StandingHopFieldEvent | StandingArrivedFieldEvent | StandingLengthFieldEvent | StandingBusyMsFieldEvent | StandingStepsFieldEvent | StandingComputeMsFieldEvent | StandingQueueMsFieldEvent | StandingRowsFieldEvent | StandingGatherMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Standing>): Generator<StandingEpochFieldEvent | StandingRoundFieldEvent | StandingHopFieldEvent | StandingArrivedFieldEvent | StandingLengthFieldEvent | StandingBusyMsFieldEvent | StandingStepsFieldEvent | StandingComputeMsFieldEvent | StandingQueueMsFieldEvent | StandingRowsFieldEvent | StandingGatherMsFieldEvent | StandingPlaceFieldEvent | StandingPlaceMsFieldEvent> {
     return streamMessage(buf, Standing.codec(), opts)
   }
 }

@@ -19,6 +19,7 @@ import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs } from '../session/limits.ts'
 import type { Speed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
+import { stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
@@ -149,6 +150,7 @@ export class OwnSessions {
       suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
       hears: peer => this.#init.swarm.hears(peer),
+      keepsWaiting: peer => this.#keepsWaiting(peer),
       speedOf: hop => this.#speedOf(hop, model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
@@ -189,6 +191,12 @@ export class OwnSessions {
       return stage?.serving === false
     })
     return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(({ peer }) => peer)])
+  }
+
+  /** Whether a peer speaks the revision in which sessions wait for room. */
+  #keepsWaiting(peer: PeerId): boolean {
+    const protocols = this.#init.swarm.recordOf(peer)?.protocols ?? []
+    return protocols.includes(`${stageProtocol.name}/${waitingRevision}`)
   }
 
   /** How fast the peer of a hop says that it is, and how busy. */

@@ -82,6 +82,7 @@ export class Driver {
       sampling,
       waitMs: options.waitMs,
       hears: parts.hears,
+      keepsWaiting: parts.keepsWaiting,
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })

@@ -29,6 +29,8 @@ export interface SessionInit {
   readonly waitMs?: number | undefined
   /** Whether this peer hears another one at this moment: it is connected, and answers. @default nobody can tell */
   readonly hears?: ((peer: PeerId) => boolean) | undefined
+  /** Whether a peer can keep a session waiting for room, in line. @default none can */
+  readonly keepsWaiting?: ((peer: PeerId) => boolean) | undefined
   /** How fast a hop has announced to be. @default nobody knows */
   readonly speedOf?: ((hop: Hop) => Speed | undefined) | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

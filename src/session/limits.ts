@@ -79,8 +79,17 @@ export const sessionGuessMs = 5_000
 export const admissionTryMs = 2_000
 /** How often those who wait are looked at, besides at each record and end. */
 export const admissionLookMs = 250
-/** Time that a session waits for room at one stage or another; others' answers take seconds. */
+/** Time that a session waits for room while its place in a line does not get on, or there is no line; others' answers take seconds. */
 export const roomWaitMs = 60_000
+/** And altogether, however its place gets on: whoever asked has long gone. */
+export const roomWaitMaxMs = 600_000
+/**
+ * A session in line at one hop whose place has not got on for between this and twice this lets go of the room that hops before
+ * hold for it: longer than a turn of others takes (`turnMs`), and two that hold what the other one waits for do not let go at once.
+ */
+export const lineHoldMs = 20_000
+/** How often one that waits in line looks for another way. */
+export const lineLookMs = 5_000
 /** Until a hop of which only its neighbour says that it is lost is known to live: longer than silence takes to be noticed. */
 export const cutSettleMs = 1_500
 /** Times that a route through a cut is asked for anew without its other end: two cuts, both ends of each. */

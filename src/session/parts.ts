@@ -75,6 +75,8 @@ export interface SessionParts {
   suspects?: () => ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. @default nobody can tell */
   hears?: (peer: PeerId) => boolean
+  /** Whether a peer can keep a session waiting for room, in line (protocol revision 2.1.0). @default none can */
+  keepsWaiting?: (peer: PeerId) => boolean
   /** How fast a hop has announced to be. @default nobody knows */
   speedOf?: (hop: Hop) => Speed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

@@ -52,6 +52,14 @@ export type Delay =
       readonly saysSo: boolean
       readonly share: number
     }
+  /** This hop has no room yet, and keeps the session waiting in line; `ms`: since its place there last got on. */
+  | {
+      readonly kind: 'line'
+      readonly hop: number
+      readonly ms: number
+      readonly place: number
+      readonly placeMs: number
+    }
 
 interface HopState {
   /** Since when it owes an answer; undefined when it owes none. */
@@ -64,6 +72,8 @@ interface HopState {
   arrived: number
   length: number
   movedMs: number
+  /** Its best place in the line for room so far, and since when; undefined while it has room. */
+  line: { readonly place: number; readonly sinceMs: number } | undefined
 }
 
 export class Patience {
@@ -93,7 +103,8 @@ export class Patience {
       last: undefined,
       arrived: 0,
       length: 0,
-      movedMs: nowMs
+      movedMs: nowMs,
+      line: undefined
     }))
     this.#stepBytes = stepBytes
     this.#factor = 2 ** Math.min(tries, stuckDoublingsMax)
@@ -115,15 +126,22 @@ export class Patience {
   standing(frame: StandingFrame, nowMs: number): void {
     const state = this.#hops[frame.hop]
     if (state === undefined) return
-    const { arrived, length } = frame
+    const { arrived, length, place } = frame
+    const next = this.#hops[frame.hop + 1]
+    if (place > 0) {
+      if (state.line === undefined || place < state.line.place) state.line = { place, sinceMs: nowMs }
+    } else if (state.line !== undefined) {
+      state.line = undefined
+      state.movedMs = nowMs
+    }
     if (arrived > state.arrived || length > state.length) state.movedMs = nowMs
     state.arrived = Math.max(state.arrived, arrived)
     state.length = Math.max(state.length, length)
     state.last = frame
     state.owedMs = undefined
     state.answeredMs = nowMs
-    const next = this.#hops[frame.hop + 1]
-    if (next !== undefined) next.owedMs ??= nowMs
+    // Who waits for room has no next hop yet to pass the question on to.
+    if (next !== undefined) next.owedMs = place > 0 ? undefined : (next.owedMs ?? nowMs)
   }
 
   /** The head has got something done. */
@@ -140,6 +158,7 @@ export class Patience {
     for (const state of this.#hops) {
       state.owedMs = undefined
       state.last = undefined
+      state.line = undefined
       state.movedMs = nowMs
     }
   }
@@ -150,12 +169,20 @@ export class Patience {
       if (state.owedMs !== undefined) state.owedMs += ms
       state.answeredMs += ms
       state.movedMs += ms
+      if (state.line !== undefined) state.line = { ...state.line, sinceMs: state.line.sinceMs + ms }
     }
   }
 
   /** Who keeps the driver waiting, once it is worth a word. */
   delay(awaited: Awaited, nowMs: number): Delay | undefined {
-    return this.#mute(awaited, nowMs) ?? this.#stuck(awaited, nowMs)
+    return this.#mute(awaited, nowMs) ?? this.#inLine(nowMs) ?? this.#stuck(awaited, nowMs)
+  }
+
+  #inLine(nowMs: number): Delay | undefined {
+    const hop = this.#hops.findIndex(({ line }) => line !== undefined)
+    if (hop < 0) return undefined
+    const { line, last } = this.#hops[hop]!
+    return { kind: 'line', hop, ms: nowMs - line!.sinceMs, place: last!.place, placeMs: last!.placeMs }
   }
 
   #mute({ end, hasLapped }: Awaited, nowMs: number): Delay | undefined {

@@ -1,12 +1,16 @@
 /**
- * Looking for room: who had none, and when a session that found none anywhere tries again. Sessions that each hold a part
- * of what others need would wait for one another, so each lets go of what it holds before it waits, and tries again at
- * another time than others (rule S24).
+ * Looking for room: who had none, and what a session does that found none anywhere (rules S24, S29). Where all hops of a route
+ * can keep it waiting, it goes there and waits in line. Else, and after that, it lets go of what it holds, since sessions that
+ * each hold a part of what others need would wait for one another, and tries again at another time than others.
  */
 import type { PeerId, SessionId } from '../base/ids.ts'
 import { randomAt } from '../base/rng.ts'
 import type { Hop } from '../route/view.ts'
-import { roomRetryMaxMs, roomRetryMs } from './limits.ts'
+import { lineHoldMs, roomRetryMaxMs, roomRetryMs, roomWaitMaxMs, roomWaitMs } from './limits.ts'
+import type { Delay } from './patience.ts'
+
+/** What becomes of a session that waits in line. */
+export type LineVerdict = 'wait' | 'let-go' | 'give-up'
 
 export class RoomSearch {
   readonly #seed: number
@@ -15,6 +19,8 @@ export class RoomSearch {
   /** Times that it found none anywhere since the last token, and when it began to look. */
   #rounds = 0
   #sinceMs: number | undefined
+  /** It has gone to wait in line since it last tried without. */
+  #hasLinedUp = false
 
   constructor(session: SessionId) {
     this.#seed = Number.parseInt(session.slice(0, 8), 16)
@@ -24,9 +30,9 @@ export class RoomSearch {
     return this.#full
   }
 
-  /** It has not found none anywhere yet since the last token. */
+  /** It has not paused yet since the last token. */
   get isFirstRound(): boolean {
-    return this.#rounds === 0
+    return this.#rounds === 0 && !this.#hasLinedUp
   }
 
   refused(peer: PeerId, nowMs: number): void {
@@ -39,18 +45,30 @@ export class RoomSearch {
     return route.some(({ peer }) => this.#full.has(peer))
   }
 
-  /** Begins to look anew. Returns how long it has looked, in ms. */
-  anew(nowMs: number): number {
+  /** Begins to look anew: whether to wait in line now. `isAble`: all hops can keep it waiting. */
+  anew({ isAble }: { readonly isAble: boolean }): boolean {
     this.#full.clear()
-    return nowMs - this.#sinceMs!
+    this.#hasLinedUp = isAble && !this.#hasLinedUp
+    return this.#hasLinedUp
   }
 
-  /** How long to wait before the next try, in ms: a random time that grows. */
+  /** How long it has looked, in ms. */
+  forMs(nowMs: number): number {
+    return nowMs - (this.#sinceMs ?? nowMs)
+  }
+
+  /** How long to pause before the next try, in ms: a random time that grows. */
   pauseMs(): number {
     const longestMs = Math.min(roomRetryMs * 2 ** this.#rounds, roomRetryMaxMs)
-    const share = randomAt(this.#seed, this.#rounds)
     this.#rounds += 1
-    return longestMs * (0.5 + share / 2)
+    return longestMs * (0.5 + this.#share() / 2)
+  }
+
+  /** @param waitMs how long whoever asked would wait; undefined where nothing was said. */
+  inLine({ hop, ms }: Delay & { kind: 'line' }, waitMs: number | undefined, nowMs: number): LineVerdict {
+    const forMs = this.forMs(nowMs)
+    if (waitMs === undefined ? ms >= roomWaitMs || forMs >= roomWaitMaxMs : forMs >= waitMs) return 'give-up'
+    return hop > 0 && ms >= lineHoldMs * (1 + this.#share()) ? 'let-go' : 'wait'
   }
 
   /** A token has come: there was room. */
@@ -58,5 +76,11 @@ export class RoomSearch {
     this.#full.clear()
     this.#rounds = 0
     this.#sinceMs = undefined
+    this.#hasLinedUp = false
+  }
+
+  /** A number in [0, 1) that is another one in each session and round. */
+  #share(): number {
+    return randomAt(this.#seed, this.#rounds)
   }
 }

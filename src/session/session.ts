@@ -20,6 +20,7 @@ import type { SessionEffect, SessionEvent, SessionOutcome, SessionOutput } from 
 import type { SessionInit } from './init.ts'
 import {
   detourRetryMs,
+  lineLookMs,
   recoveriesMax,
   roomWaitMs,
   routeRetryMs,
@@ -197,16 +198,24 @@ export class Session {
       this.#askRoute()
       return
     }
-    if (this.#room.isNowhere(route)) {
-      this.#waitForRoom()
+    if (!this.#room.isNowhere(route)) {
+      this.#letGo()
+      this.#begin(route, exact)
       return
     }
-    this.#letGo()
-    this.#begin(route, exact)
+    const { self, keepsWaiting } = this.#init
+    const wasFirst = this.#room.isFirstRound
+    const isAble = route.every(({ peer }) => peer === self || keepsWaiting?.(peer) === true)
+    if (this.#room.anew({ isAble })) {
+      this.#letGo()
+      this.#begin(route, exact, { room: 'wait' })
+    } else this.#pauseForRoom()
+    if (wasFirst && this.#phase !== 'ended')
+      this.#tell({ kind: 'waiting', message: `no room yet: ${this.#recovery.lastLoss}` })
   }
 
   /** Begins an epoch. */
-  #begin(route: readonly Hop[], exact: boolean): void {
+  #begin(route: readonly Hop[], exact: boolean, { room = 'refuse' }: Pick<Terms, 'room'> = {}): void {
     const isFirst = this.#epoch === undefined
     this.#phase = 'running'
     const number = this.#lastEpoch + 1
@@ -218,7 +227,7 @@ export class Session {
     const speeds = route.map(hop => speedOf?.(hop))
     const epoch = new Epoch({
       route,
-      terms: this.#sign({ epoch: number, route, keep }),
+      terms: this.#sign({ epoch: number, route, keep, room }),
       watch: new Watch(route, { speeds, stepBytes, tries: this.#stuckTries }, this.#nowMs),
       send: frame => this.#send(frame, number),
       // The head says itself what it has; of the others only those that were on a route have anything.
@@ -232,9 +241,9 @@ export class Session {
   }
 
   /** What the hops of an epoch need to know, in this peer's name. */
-  #sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch'>): SignedTerms {
+  #sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room'>): SignedTerms {
     const { self: driver, session, model, tokensMax, sampling, sign } = this.#init
-    return signTerms({ session, model, driver, tokensMax, sampling, ...change }, sign)
+    return signTerms({ session, model, driver, tokensMax, sampling, room: 'refuse', ...change }, sign)
   }
 
   #onUnroutable(error: Error): void {
@@ -250,17 +259,30 @@ export class Session {
   }
 
   /** There is no room anywhere: the session lets go of what it holds, and tries again later. */
-  #waitForRoom(): void {
-    const waitedMs = this.#room.anew(this.#nowMs)
-    const { lastLoss } = this.#recovery
+  #pauseForRoom(): void {
     const { waitMs = roomWaitMs } = this.#init
-    if (waitedMs >= waitMs) {
-      this.#fail(`no room was found within ${waitMs} ms; the last refusal was by ${lastLoss}`)
+    if (this.#room.forMs(this.#nowMs) >= waitMs) {
+      this.#fail(`no room was found within ${waitMs} ms; the last refusal was by ${this.#recovery.lastLoss}`)
       return
     }
     this.#letGo({ frees: this.#isNew })
-    if (this.#room.isFirstRound) this.#tell({ kind: 'waiting', message: `no room yet: ${lastLoss}` })
     this.#retryMs = this.#nowMs + this.#room.pauseMs()
+  }
+
+  /** A hop has no room yet, and keeps the session waiting in line. */
+  #waitInLine(delay: Delay & { kind: 'line' }): void {
+    const { hop, place, placeMs } = delay
+    const { peer } = this.route[hop]!
+    const where = `hop ${hop} (${peer}) has no room yet`
+    const verdict = this.#room.inLine(delay, this.#init.waitMs, this.#nowMs)
+    if (verdict === 'give-up') {
+      const seconds = Math.round(this.#room.forMs(this.#nowMs) / 1000)
+      this.#fail(`no room was found within ${seconds} s: ${where}, and ${place - 1} come first`)
+    } else if (verdict === 'let-go') this.#lose({ kind: 'no-room', hop }, 'its line does not get on')
+    else {
+      this.#tellWaiting(`${where}: ${place - 1} come first, its turn may come in some ${Math.ceil(placeMs / 1000)} s`)
+      this.#probe(hop, lineLookMs)
+    }
   }
 
   /** Ends the stream of a refused epoch. `frees`: and what the route has reserved. */
@@ -430,8 +452,15 @@ export class Session {
       else this.#tellWaiting(`hop ${hop} (${peer}) does not answer`)
       return
     }
-    if (this.#nowMs - this.#probedMs < detourRetryMs) return
+    if (delay.kind === 'line') this.#waitInLine(delay)
+    else this.#probe(hop, detourRetryMs)
+  }
+
+  /** Looks whether there is a way around a hop, not more often than this. */
+  #probe(hop: number, everyMs: number): void {
+    if (this.#nowMs - this.#probedMs < everyMs) return
     this.#probedMs = this.#nowMs
+    const { peer } = this.route[hop]!
     const excluded = new Set([...this.#recovery.leftOut(this.#nowMs), ...this.#detours.leaving, peer])
     this.#effects.push({ kind: 'detour', route: this.route, excluded, stuck: hop })
   }
@@ -444,6 +473,10 @@ export class Session {
   /** Whether there is a way around a hop that is stuck is known: without one it may still get on. */
   #onProbed(hop: number, isThere: boolean): void {
     const delay = this.#phase === 'running' ? this.#delay : undefined
+    if (delay?.kind === 'line' && delay.hop === hop && isThere) {
+      this.#lose({ kind: 'no-room', hop }, 'there is another way now')
+      return
+    }
     if (delay?.kind !== 'stuck' || delay.hop !== hop) return
     const message = `it got nothing done for ${Math.floor(delay.ms / 1000)} s`
     if (isThere || delay.share >= stuckAnewFactor) {

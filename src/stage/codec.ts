@@ -173,11 +173,11 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
   }
   if (wire.ask != null) return { kind: 'ask', epoch: wire.ask.epoch, round: wire.ask.round }
   if (wire.standing != null) {
-    const { hop, arrived, length, busyMs, computeMs, queueMs, gatherMs } = wire.standing
+    const { hop, arrived, length, busyMs, computeMs, queueMs, gatherMs, placeMs } = wire.standing
     count(wire.standing.rows)
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
     check(arrived <= positionMax && length <= positionMax, 'positions are at most 2^31', Math.max(arrived, length))
-    for (const ms of [busyMs, computeMs, queueMs, gatherMs]) check(isAmount(ms), 'times are not negative', ms)
+    for (const ms of [busyMs, computeMs, queueMs, gatherMs, placeMs]) check(isAmount(ms), 'times are not negative', ms)
     return { kind: 'standing', ...wire.standing }
   }
   if (wire.prepare != null) {

@@ -40,7 +40,14 @@ export type StageEvent =
   | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string; readonly reason?: LossReason }
   /** The engine holds a cache of `length` tokens for the session. */
   | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
-  | { readonly kind: 'open-failed'; readonly seat: SeatId; readonly noRoom: boolean; readonly message: string }
+  /** `lacking`: the room of so many tokens would be enough. @default that of all that it asked for */
+  | {
+      readonly kind: 'open-failed'
+      readonly seat: SeatId
+      readonly noRoom: boolean
+      readonly lacking?: number
+      readonly message: string
+    }
   /** A step is done; `hidden` or `token` is what it gave, if anything. */
   | {
       readonly kind: 'computed'

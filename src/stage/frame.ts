@@ -1,10 +1,13 @@
-/** The typed form of every frame of /skein/stage/2.0.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.1.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { SignedTerms } from './terms.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.0.0'] }
+export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.1.0', '2.0.0'] }
+
+/** In it and in later ones a stage may keep a session waiting for room (rule S29). */
+export const waitingRevision = '2.1.0'
 
 /** The first frame of a stream. */
 export interface OpenFrame {
@@ -147,6 +150,10 @@ export interface StandingFrame {
   readonly queueMs: number
   readonly rows: number
   readonly gatherMs: number
+  /** Its place among those who wait for room here, from 1 on; 0 when it has room. */
+  readonly place: number
+  /** How long it may be until it has room, in ms, at a guess. */
+  readonly placeMs: number
 }
 
 export type Frame =

@@ -38,6 +38,20 @@ export const orphanYieldMs = 250
  * room: its driver asks more often than twice in this time (`askAliveMs`).
  */
 export const seatYieldMs = 5_000
+/** Sessions that wait for room at one stage, and of one driver: a waiting one holds a stream and up to 512 tokens of steps. */
+export const stageWaitersMax = 256
+export const driverWaitersMax = 64
+/** A session that was refused room, and will come again, keeps its place so long: it comes every 5 s at least (`roomRetryMaxMs`). */
+export const callerGraceMs = 6_000
+/**
+ * A session has room for so long at least once it samples, though others wait: some hundred tokens, where what it costs to
+ * compute them again later is tens of ms.
+ */
+export const turnMs = 5_000
+/** A session that has not sampled yet gives way to those who wait after this: a prompt of 8k tokens takes a weak stage as long. */
+export const turnUnsampledMs = 120_000
+/** What a turn takes until some have shown it. */
+export const turnGuessMs = 5_000
 /** A session that has never stepped, and of which so long nothing is heard, is over whoever needs its room. */
 export const sessionUnusedMs = 30_000
 /** A session that neither steps nor closes is given up: longer than any step, shorter than a forgotten one costs. */

@@ -20,7 +20,7 @@ export function givingWay(
   wanting: Seat,
   { need, measure, nowMs }: { readonly need: number; readonly measure: Measure; readonly nowMs: number }
 ): readonly Seat[] {
-  const others = [...seats].filter(seat => seat !== wanting && seat.phase !== 'closing')
+  const others = holding(seats, wanting)
   const orphans = others
     .filter(({ orphanedMs }) => orphanedMs !== undefined && nowMs - orphanedMs >= orphanYieldMs)
     .sort((a, b) => a.orphanedMs! - b.orphanedMs!)
@@ -69,4 +69,35 @@ function beyondShare(
     left -= measure(seat)
   }
   return going
+}
+
+/**
+ * Seats whose turn is over, of drivers that have at least as many as `wanting`'s will, the longest first (rule S31): none
+ * where they would not do. Seats are counted here, and not what they take: a long session has its turn among short ones.
+ */
+export function byTurns(
+  seats: Iterable<Seat>,
+  wanting: Seat,
+  { need, measure, nowMs }: { readonly need: number; readonly measure: Measure; readonly nowMs: number }
+): readonly Seat[] {
+  const holders = holding(seats, wanting)
+  const held = new Map<PeerId, number>()
+  for (const seat of holders) held.set(seat.driver, (held.get(seat.driver) ?? 0) + 1)
+  const own = (held.get(wanting.driver) ?? 0) + 1
+  const going: Seat[] = []
+  let left = need
+  for (const seat of holders.sort((a, b) => a.turn.sinceMs - b.turn.sinceMs)) {
+    if (left <= 0) break
+    const { driver } = seat
+    if (driver === wanting.driver || held.get(driver)! < own || !seat.turn.isOver(nowMs)) continue
+    going.push(seat)
+    held.set(driver, held.get(driver)! - 1)
+    left -= measure(seat)
+  }
+  return left <= 0 ? going : []
+}
+
+/** Others that have room, and do not give way already. */
+function holding(seats: Iterable<Seat>, wanting: Seat): Seat[] {
+  return [...seats].filter(seat => seat !== wanting && !seat.isInLine && !seat.isGoing)
 }

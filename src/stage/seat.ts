@@ -26,6 +26,8 @@ import type { Link } from './link.ts'
 import { Outlet } from './outlet.ts'
 import { Standing } from './standing.ts'
 import type { RouteHop, SignedTerms } from './terms.ts'
+import { Turn } from './turn.ts'
+import type { Place } from './wait-list.ts'
 
 /** Where a seat's effects go. */
 export interface SeatHost {
@@ -41,6 +43,8 @@ export interface SeatHost {
   release(seat: Seat): void
   /** The seat is free: nothing refers to it any more. */
   leave(seat: Seat): void
+  /** Its place among those who wait for room; undefined when it has room. */
+  placeOf(seat: Seat): Place | undefined
 }
 
 /**
@@ -74,7 +78,12 @@ export class Seat {
   /** Tokens in the cache that are valid. */
   length = 0
 
-  #engine: 'opening' | 'open' | 'failed' = 'opening'
+  /** It waits in line for room (rule S29): nothing is reserved for it. */
+  isInLine = false
+  readonly turn = new Turn()
+  /** It gives way as soon as the step that runs is done, and why. */
+  #yields: string | undefined
+  #engine: 'none' | 'opening' | 'open' | 'failed' = 'opening'
 
   #freed = false
   /** The previous hop sent Close and waits for Closed. */
@@ -143,28 +152,50 @@ export class Seat {
 
   /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
   begin(terms: SignedTerms, hop: number, up: Link, nowMs: number): void {
-    const { route, stretch } = terms
     this.#feeding.drop()
-    // The next hop prepares while this one does: one trip through the route before the first step, not two.
-    const next = hop + 1 === route.length ? terms.driver : route[hop + 1]!.peer
-    const down = stretch === undefined || hop + 1 < stretch.to ? this.#host.connect(this, next, 'down') : undefined
     this.phase = 'opening'
     this.terms = terms
     this.hop = hop
     this.up = up
-    this.down = down
+    this.down = undefined
     this.activeMs = nowMs
     this.orphanedMs = undefined
     this.#inlet.begin()
     this.#outlet.begin(terms.keep)
-    if (this.#engine === 'open') this.#becomeOpen()
+    if (this.#engine !== 'open') return
+    this.#connectNext()
+    this.#becomeOpen()
+  }
+
+  /** It waits in line: there is no room for it yet. */
+  waits(): void {
+    this.isInLine = true
+    this.#engine = 'none'
+  }
+
+  /** The engine is asked for room. */
+  tries(): void {
+    this.#engine = 'opening'
   }
 
   /** The engine has reserved the cache. */
-  engineOpened(length: number): void {
+  engineOpened(length: number, nowMs: number): void {
+    this.isInLine = false
     this.#engine = 'open'
     this.length = length
-    if (this.phase === 'opening') this.#becomeOpen()
+    this.turn.begins(nowMs)
+    if (this.phase !== 'opening') return
+    if (this.up !== undefined) this.#connectNext()
+    this.#becomeOpen()
+  }
+
+  /** Only who has room takes some further down: so all take it in one order, and none holds what another one waits for. */
+  #connectNext(): void {
+    const { hop } = this
+    const { route, driver, stretch } = this.terms
+    if (stretch !== undefined && hop + 1 >= stretch.to) return
+    const next = hop + 1 === route.length ? driver : route[hop + 1]!.peer
+    this.down = this.#host.connect(this, next, 'down')
   }
 
   engineFailed(reason: 'no-room' | 'engine', message: string, nowMs: number): void {
@@ -218,7 +249,7 @@ export class Seat {
 
   /** Starts the next step if there is one, none is running, and the next hop keeps up. */
   #advance(): void {
-    if (this.phase !== 'open' || this.#outlet.isFull) return
+    if (this.phase !== 'open' || this.#outlet.isFull || this.#yields !== undefined) return
     const step = this.#inlet.next
     if (step === undefined) return
     const { position, tokens, sample, input } = step
@@ -245,8 +276,14 @@ export class Seat {
     this.#wantedMs = nowMs
     this.length = position + tokens
     this.#standing.computed(tokens, { computeMs, waitedMs: nowMs - arrivedMs })
+    this.turn.computed(position + tokens, { isSampled: frame.sample, nowMs })
     if (this.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden)
+    this.#goOn(frame, hidden, token)
+    if (this.#yields !== undefined) this.giveWay(nowMs, this.#yields)
+  }
+
+  #goOn(frame: StepFrame, hidden: Uint8Array | undefined, token: number | undefined): void {
     if (this.phase === 'opening') {
       // A newer epoch came while an older one's step ran: its cache is as good, its output nobody waits for.
       this.#becomeOpen()
@@ -279,12 +316,16 @@ export class Seat {
   }
 
   /** A step failed; the cache has `length` tokens. */
-  computeFailed(reason: 'gap' | 'engine' | 'invalid', length: number, message: string): void {
+  computeFailed(
+    { reason, length, message }: { reason: 'gap' | 'engine' | 'invalid'; length: number; message: string },
+    nowMs: number
+  ): void {
     this.#inlet.ended()
     // The engine may still hold more than what is valid in this epoch.
     this.length = Math.min(this.length, length)
     if (this.phase === 'opening') this.#becomeOpen()
     else if (this.phase === 'open') this.refuse(reason, message)
+    if (this.#yields !== undefined && this.phase !== 'closing') this.giveWay(nowMs, this.#yields)
   }
 
   // ── The next hop ────────────────────────────────────────────────────────────────────────────────
@@ -318,7 +359,8 @@ export class Seat {
     this.#wantedMs = nowMs
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
     const { arrived, oldestMs } = this.#inlet
-    this.#sendUp(this.#standing.frame(frame, { hop, arrived, length, oldestMs }, nowMs))
+    const place = this.#host.placeOf(this)
+    this.#sendUp(this.#standing.frame(frame, { hop, arrived, length, oldestMs, place }, nowMs))
   }
 
   /** A hop further down says how far it has come. Returns what is wrong with the frame. */
@@ -420,6 +462,10 @@ export class Seat {
   orphaned(nowMs: number): void {
     this.up = undefined
     this.orphanedMs = nowMs
+    if (this.isInLine) {
+      this.end(nowMs)
+      return
+    }
     // What is under way may still become a token.
     if (this.#inlet.isIdle && this.#outlet.isEmpty) this.letGo()
   }
@@ -443,6 +489,18 @@ export class Seat {
     this.#farewell = this.isTail && this.down?.connected === true
     if (this.phase !== 'refused') this.refuse('no-room', message)
     this.end(nowMs, { keepsBelow })
+  }
+
+  /** The same as soon as no step runs. Returns whether that is now. */
+  giveWayBetweenSteps(nowMs: number, message: string): boolean {
+    if (this.#inlet.isRunning) this.#yields = message
+    else this.giveWay(nowMs, message)
+    return this.#yields === undefined
+  }
+
+  /** It gives way, or is being freed: there will be room in a moment. */
+  get isGoing(): boolean {
+    return this.#yields !== undefined || this.phase === 'closing'
   }
 
   /** How long nobody has shown that the session is wanted here: no step, no result, no question of its driver's. */
@@ -484,7 +542,7 @@ export class Seat {
         this.waitsForNext = true
       }
     }
-    if (this.#engine === 'failed') this.#freed = true
+    if (this.#engine === 'failed' || this.#engine === 'none') this.#freed = true
     else this.#host.emit({ kind: 'free-engine', seat: this.id })
     this.#leaveIfDone()
   }

@@ -60,6 +60,8 @@ export interface StageService {
   drive(session: SessionId, handlers: DriveHandlers): Drive
   readonly stats: {
     readonly sessions: number
+    /** Sessions that wait for room. */
+    readonly waiting: number
     readonly queuedSteps: number
     /** Bytes reserved for replay. */
     readonly retainBytes: number
@@ -142,8 +144,8 @@ class Service implements StageService {
   }
 
   get stats(): StageService['stats'] {
-    const { sessions, queuedSteps, retainBytes } = this.#decider
-    return { sessions, queuedSteps, retainBytes }
+    const { sessions, waiting, queuedSteps, retainBytes } = this.#decider
+    return { sessions, waiting, queuedSteps, retainBytes }
   }
 
   sessionsOf(model: ModelId, range: Range): number {
@@ -331,7 +333,9 @@ class Service implements StageService {
         () => this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 }),
         (error: Error) => {
           this.#places.delete(seat)
-          this.#feed({ kind: 'open-failed', seat, noRoom: error instanceof NoRoomError, message: error.message })
+          const noRoom = error instanceof NoRoomError
+          const lacking = lackingTokens(engine, tokensMax)
+          this.#feed({ kind: 'open-failed', seat, noRoom, lacking, message: error.message })
         }
       )
     this.#places.set(seat, { engine, cache, controller: new AbortController(), opening, running: undefined })
@@ -391,6 +395,13 @@ class Service implements StageService {
       if (others.size === 0) this.#freeing.delete(engine)
     })
   }
+}
+
+/** The room of how many tokens an engine lacks for a session of so many; at least one, where others freed some meanwhile. */
+function lackingTokens(engine: Engine, tokensMax: number): number {
+  const bytes = engine.cacheBytes(tokensMax)
+  const lacking = bytes - (engine.cacheBytesMax - engine.cacheBytesUsed)
+  return Math.min(tokensMax, Math.max(1, Math.ceil((tokensMax * lacking) / bytes)))
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

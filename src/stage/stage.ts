@@ -16,18 +16,16 @@ import {
   sessionUnusedMs,
   stageCloseMs,
   stageOpenMs,
-  stageSessionsMax,
   stageStreamsPerPeerMax
 } from './limits.ts'
 import { DriverEnds } from './driver-ends.ts'
-import { checkOpen, checkTerms, checkTermsForStage, type Fault, whatChanged } from './check.ts'
-import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
+import { checkOpen, checkTerms, checkTermsForStage, type Fault } from './check.ts'
+import type { LinkId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
 import type { Link } from './link.ts'
-import { EpochMarks } from './marks.ts'
-import { givingWay, type Measure } from './room.ts'
 import { Seat } from './seat.ts'
-import type { SignedTerms } from './terms.ts'
+import { Seating } from './seating.ts'
+import type { Place } from './wait-list.ts'
 
 /** What terms may need, and hops here know: nothing yet (rule S26). */
 const known: ReadonlySet<string> = new Set()
@@ -44,21 +42,16 @@ export interface StagesInit {
 export class Stages {
   readonly self: PeerId
   readonly verify: Verify
-  /** Budget for what all sessions retain, in bytes. Lowering it takes nothing away from those that are open. */
-  retainBytesMax: number
   /** This peer is about to go: caches whose session has moved on do not hold it up. */
   leaving = false
   readonly #stages = new Map<string, StageFacts>()
-  readonly #seats = new Map<SeatId, Seat>()
+  readonly #seating: Seating
   readonly #links = new Map<LinkId, Link>()
   /** The driver's ends of sessions that this peer drives. */
   readonly #driven = new DriverEnds({
     emit: effect => this.emit(effect),
     close: link => this.close(link)
   })
-  /** The newest epoch of seats, those included that are gone. */
-  readonly #marks = new EpochMarks()
-  #retainBytes = 0
   #nextLink = -1
   #effects: StageEffect[] = []
   #nowMs = 0
@@ -66,45 +59,53 @@ export class Stages {
   constructor({ self, retainBytesMax, verify }: StagesInit) {
     this.self = self
     this.verify = verify
-    this.retainBytesMax = retainBytesMax
+    this.#seating = new Seating({ host: this, retainBytesMax })
   }
 
-  /** Sessions that hold a cache here. */
+  /** Budget for what all sessions retain, in bytes. Lowering it takes nothing away from those that are open. */
+  get retainBytesMax(): number {
+    return this.#seating.retainBytesMax
+  }
+
+  set retainBytesMax(bytes: number) {
+    this.#seating.retainBytesMax = bytes
+  }
+
+  /** Sessions that hold a cache here, or are about to. */
   get sessions(): number {
-    return this.#seats.size
+    return this.#seating.size - this.#seating.waiting
   }
 
-  /** The same at one stage. */
-  sessionsOf(model: ModelId, { start, end }: Range): number {
-    let sessions = 0
-    for (const { stage } of this.#seats.values()) {
-      if (stage.model === model && stage.start === start && stage.end === end) sessions++
-    }
-    return sessions
+  /** Sessions that wait for room here. */
+  get waiting(): number {
+    return this.#seating.waiting
+  }
+
+  /** Sessions that hold a cache at one stage. */
+  sessionsOf(model: ModelId, range: Range): number {
+    return this.#seating.sessionsOf(model, range)
   }
 
   /** Steps that wait for an engine. */
   get queuedSteps(): number {
     let steps = 0
-    for (const seat of this.#seats.values()) steps += seat.queued
+    for (const seat of this.#seating.all) steps += seat.queued
     return steps
   }
 
   /** Bytes reserved for replay. */
   get retainBytes(): number {
-    return this.#retainBytes
+    return this.#seating.retainBytes
   }
 
   /** The same for the stages of one model. */
   retainBytesOf(model: ModelId): number {
-    let bytes = 0
-    for (const seat of this.#seats.values()) if (seat.stage.model === model) bytes += seat.retainedBytes
-    return bytes
+    return this.#seating.retainBytesOf(model)
   }
 
   /** True while there is anything that a deadline could end. */
   get busy(): boolean {
-    return this.#seats.size > 0 || this.#links.size > 0
+    return this.#seating.size > 0 || this.#links.size > 0
   }
 
   handle(event: StageEvent, nowMs: number): StageEffect[] {
@@ -121,10 +122,10 @@ export class Stages {
         break
       }
       case 'computed':
-        this.#seats.get(event.seat)?.computed(event, nowMs)
+        this.#seating.get(event.seat)?.computed(event, nowMs)
         break
       case 'compute-failed':
-        this.#seats.get(event.seat)?.computeFailed(event.reason, event.length, event.message)
+        this.#seating.get(event.seat)?.computeFailed(event, nowMs)
         break
       case 'accepted':
         this.#links.set(event.link, this.#makeLink(event.link, event.remote, event.isFull))
@@ -141,20 +142,18 @@ export class Stages {
         if (link !== undefined) this.#onClosed(link, event.message, event.reason)
         break
       }
-      case 'opened':
-        this.#seats.get(event.seat)?.engineOpened(event.length)
+      case 'opened': {
+        const seat = this.#seating.get(event.seat)
+        if (seat !== undefined) this.#seating.opened(seat, event.length, nowMs)
         break
+      }
       case 'open-failed': {
-        const seat = this.#seats.get(event.seat)
-        if (seat === undefined) break
-        // One that is an orphan itself by now takes nobody's place.
-        const isWanted = seat.phase !== 'closing' && seat.orphanedMs === undefined
-        if (event.noRoom && isWanted && this.#makeCacheRoom(seat)) this.#openEngine(seat)
-        else seat.engineFailed(event.noRoom ? 'no-room' : 'engine', event.message, nowMs)
+        const seat = this.#seating.get(event.seat)
+        if (seat !== undefined) this.#seating.openFailed(seat, event, nowMs)
         break
       }
       case 'freed':
-        this.#seats.get(event.seat)?.freed()
+        this.#seating.get(event.seat)?.freed()
         break
       case 'add':
         this.#stages.set(stageKey(event.stage.model, event.stage.start, event.stage.end), event.stage)
@@ -163,7 +162,7 @@ export class Stages {
         const key = stageKey(event.model, event.range.start, event.range.end)
         const stage = this.#stages.get(key)
         this.#stages.delete(key)
-        for (const seat of [...this.#seats.values()]) {
+        for (const seat of this.#seating.all) {
           if (seat.stage !== stage || seat.phase === 'closing') continue
           seat.refuse('leaving', 'the stage is being unloaded')
           seat.end(nowMs, { keepsBelow: true })
@@ -183,6 +182,7 @@ export class Stages {
         this.#onTick()
         break
     }
+    this.#seating.lookAgain(nowMs)
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -221,12 +221,17 @@ export class Stages {
 
   /** @internal */
   release(seat: Seat): void {
-    this.#retainBytes -= seat.retainedBytes
+    this.#seating.release(seat, this.#nowMs)
   }
 
   /** @internal */
   leave(seat: Seat): void {
-    this.#seats.delete(seat.id)
+    this.#seating.leave(seat)
+  }
+
+  /** @internal */
+  placeOf(seat: Seat): Place | undefined {
+    return this.#seating.placeOf(seat)
   }
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
@@ -339,82 +344,20 @@ export class Stages {
     }
     const misfit = checkTermsForStage(terms, stage)
     if (misfit !== undefined) return misfit
-    const id = seatId(terms, stage)
-    const before = this.#seats.get(id)
-    const seat = before === undefined ? this.#seatFor(id, stage, link, open) : this.#takeOver(before, link, open)
-    if (seat === undefined) return undefined
-
+    const seat = this.#seating.take(terms, stage, this.#nowMs)
+    if (!(seat instanceof Seat)) {
+      this.#turnAway(link, open, seat.reason, seat.message, seat.length)
+      return undefined
+    }
+    // The older streams carry nothing of worth any more; their other ends learn it from the close.
+    for (const old of [seat.up, seat.down]) if (old !== undefined) this.close(old)
     link.role = 'up'
     link.seat = seat
     seat.begin(terms, hop, link, this.#nowMs)
     seat.moved('in', bytes)
+    if (seat.isInLine && terms.room !== 'wait')
+      seat.giveWay(this.#nowMs, 'there is no room yet, and others wait for it')
     return undefined
-  }
-
-  /** A seat for a session that is new here, or undefined when there is no room for it. */
-  #seatFor(id: SeatId, stage: StageFacts, link: Link, open: OpenFrame): Seat | undefined {
-    const { terms } = open
-    const newest = this.#marks.take(terms.driver, id, terms.epoch)
-    if (newest !== undefined) {
-      this.#turnAway(link, open, 'stale-epoch', `epoch ${newest} was open here`)
-      return undefined
-    }
-    const seat = new Seat(id, stage, terms, this)
-    if (this.#seats.size >= stageSessionsMax) {
-      // A seat that ends is there until its cache is free: who comes again then finds a place.
-      const isEnding = [...this.#seats.values()].some(({ phase }) => phase === 'closing')
-      if (!isEnding) this.#makeRoom(seat, 1, () => 1)
-      this.#turnAway(link, open, 'no-room', `this peer serves ${stageSessionsMax} sessions already`)
-      return undefined
-    }
-    const need = (): number => seat.retainedBytes - (this.retainBytesMax - this.#retainBytes)
-    if (need() > 0) this.#makeRoom(seat, need(), each => each.retainedBytes)
-    if (need() > 0) {
-      const left = this.retainBytesMax - this.#retainBytes
-      const message = `keeping what the stage sends needs ${seat.retainedBytes} bytes, ${left} are left`
-      this.#turnAway(link, open, 'no-room', message)
-      return undefined
-    }
-    this.#retainBytes += seat.retainedBytes
-    this.#seats.set(id, seat)
-    this.#openEngine(seat)
-    return seat
-  }
-
-  #openEngine({ id, stage, cache, terms: { session, tokensMax, sampling } }: Seat): void {
-    this.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling })
-  }
-
-  /** Has others at its stage give way to a session that the engine has no room for. False where nobody can. */
-  #makeCacheRoom(seat: Seat): boolean {
-    return this.#makeRoom(seat, seat.tokensMax, each => (each.stage === seat.stage ? each.tokensMax : 0))
-  }
-
-  /** Ends sessions that give way to one that needs so much more of what `measure` says. False where there are none. */
-  #makeRoom(wanting: Seat, need: number, measure: Measure): boolean {
-    const holders = [...this.#seats.values()].filter(seat => measure(seat) > 0)
-    const going = givingWay(holders, wanting, { need, measure, nowMs: this.#nowMs })
-    for (const seat of going) seat.giveWay(this.#nowMs, 'it gave way to a new session')
-    return going.length > 0
-  }
-
-  /** The seat, free for a newer epoch; undefined when this one is not newer, or is not of the same session. */
-  #takeOver(seat: Seat, link: Link, open: OpenFrame): Seat | undefined {
-    const { terms } = open
-    const changed = whatChanged(seat.terms, terms)
-    if (changed !== undefined) {
-      // It was the driver that signed it, not the opener that wrote it.
-      this.#turnAway(link, open, 'invalid', `a session keeps ${changed}`, seat.length)
-      return undefined
-    }
-    if (terms.epoch <= seat.epoch || seat.phase === 'closing') {
-      this.#turnAway(link, open, 'stale-epoch', `epoch ${seat.epoch} is open here`, seat.length)
-      return undefined
-    }
-    this.#marks.take(terms.driver, seat.id, terms.epoch)
-    // The older streams carry nothing of worth any more; their other ends learn it from the close.
-    for (const old of [seat.up, seat.down]) if (old !== undefined) this.close(old)
-    return seat
   }
 
   /** Refuses an Open and closes its stream. The driver's end is no hop: it answers in the name of the last one. */
@@ -434,7 +377,7 @@ export class Stages {
       if (link.role !== 'new' || now - link.sinceMs < stageOpenMs) continue
       this.#violate(link, { violation: 'silent', message: `no open within ${stageOpenMs} ms` })
     }
-    for (const seat of [...this.#seats.values()]) {
+    for (const seat of this.#seating.all) {
       if (seat.phase === 'closing') {
         // Hops nearer to the tail give up sooner, so that those before them still hear what they know.
         const hops = seat.route.length
@@ -445,6 +388,13 @@ export class Stages {
         now - seat.orphanedMs >= (this.leaving ? orphanLeavingMs : orphanGraceMs)
       ) {
         seat.end(now)
+      } else if (seat.isInLine) {
+        if (this.leaving) {
+          seat.refuse('leaving', 'this peer is about to go')
+          seat.end(now)
+        } else if (seat.quietMs(now) >= sessionUnusedMs) {
+          seat.giveWay(now, `nobody asked for it for ${sessionUnusedMs / 1000} s`)
+        }
       } else if (now - seat.activeMs >= sessionIdleMs) {
         seat.giveWay(now, `it did not step for ${sessionIdleMs / 60_000} min`, { keepsBelow: false })
       } else if (seat.isUnused && seat.quietMs(now) >= sessionUnusedMs) {
@@ -453,6 +403,7 @@ export class Stages {
         seat.letGo()
       }
     }
+    this.#seating.look(now)
   }
 }
 
@@ -462,9 +413,4 @@ function unexpected(message: string): Fault {
 
 function stageKey(model: string, start: number, end: number): string {
   return `${model}/${start}-${end}`
-}
-
-/** One session at one stage: its driver chose the id, and another driver may choose the same. */
-function seatId({ driver, session }: SignedTerms, { start, end }: StageFacts): SeatId {
-  return `${driver}/${session}/${start}-${end}`
 }

@@ -1,6 +1,7 @@
 /** What a seat has done, and how far it has come: what its driver is told when it asks, and at the end (rules S16, S22). */
 import { askMinMs } from './limits.ts'
 import type { AskFrame, HopStats, StandingFrame } from './frame.ts'
+import type { Place } from './wait-list.ts'
 
 export class Standing {
   readonly #stats = {
@@ -56,13 +57,16 @@ export class Standing {
       readonly arrived: number
       readonly length: number
       readonly oldestMs: number | undefined
+      readonly place: Place | undefined
     },
     nowMs: number
   ): StandingFrame {
-    const { hop, arrived, length, oldestMs } = at
+    const { hop, arrived, length, oldestMs, place: { place, placeMs } = { place: 0, placeMs: 0 } } = at
     const { steps, computeMs, queueMs, rows, gatherMs } = this.#stats
-    const busyMs = oldestMs === undefined ? 0 : Math.max(0, nowMs - oldestMs)
-    return { kind: 'standing', epoch, round, hop, arrived, length, busyMs, steps, computeMs, queueMs, rows, gatherMs }
+    // Who waits for room keeps nobody busy.
+    const busyMs = oldestMs === undefined || place > 0 ? 0 : Math.max(0, nowMs - oldestMs)
+    const sums = { steps, computeMs, queueMs, rows, gatherMs }
+    return { kind: 'standing', epoch, round, hop, arrived, length, busyMs, ...sums, place, placeMs }
   }
 
   /** All of it, for Closed. */

@@ -36,6 +36,11 @@ export interface Terms {
   readonly stretch?: { readonly from: number; readonly to: number }
   /** What a hop must know to take part, by name (rule S26). @default nothing */
   readonly needs?: readonly string[]
+  /**
+   * What a hop without room shall do (rules S29, S30). `refuse`: the driver asks elsewhere; `wait`: it keeps the session
+   * waiting; undefined: it refuses, and the driver, which knows nothing of waiting, will come again.
+   */
+  readonly room?: 'refuse' | 'wait' | undefined
 }
 
 /** Terms, and the bytes that its driver signed. */
@@ -44,6 +49,9 @@ export interface SignedTerms extends Terms {
   readonly signature: Uint8Array<ArrayBuffer>
 }
 
+const roomRefuse = 1
+const roomWait = 2
+
 const domain = 'skein-terms:'
 const layerMax = 65_536
 /** Fields that are kept for later, as if they were not there. */
@@ -51,7 +59,7 @@ const unused = { cacheType: 0, prefix: new Uint8Array(0), priority: 0, zone: '',
 const peerBytesMax = 64
 
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
-  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, needs = [] } = terms
+  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, needs = [], room } = terms
   const payload = WireTerms.encode({
     session: fromHex(session),
     epoch,
@@ -64,6 +72,7 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     from: stretch?.from ?? 0,
     to: stretch?.to ?? 0,
     needs: [...needs],
+    room: room === undefined ? 0 : room === 'wait' ? roomWait : roomRefuse,
     ...unused
   })
   return { ...terms, payload, signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer> }
@@ -110,6 +119,8 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     keep,
     ...(isWhole ? {} : { stretch: { from, to } }),
     ...(wire.needs.length === 0 ? {} : { needs: wire.needs.map(needed) }),
+    // What a later revision may want besides is refused like any other session.
+    ...(wire.room === 0 ? {} : { room: wire.room === roomWait ? 'wait' : 'refuse' }),
     // Copies: views would keep all that arrived with them for as long as the session lives.
     payload: payload.slice(),
     signature: signature.slice()

@@ -59,6 +59,8 @@ function standing(round: number, hop: number, change: Partial<StandingFrame> = {
     queueMs: 0,
     rows: 0,
     gatherMs: 0,
+    place: 0,
+    placeMs: 0,
     ...change
   }
 }

@@ -183,7 +183,7 @@ describe('a hop dies in mid-answer', () => {
         expect(world.sessions).toBe(0)
         expect(world.links.openEnds).toBe(0)
         for (const { stages, violations } of world.peers.values()) {
-          expect(stages.stats).toEqual({ sessions: 0, queuedSteps: 0, retainBytes: 0 })
+          expect(stages.stats).toEqual({ sessions: 0, waiting: 0, queuedSteps: 0, retainBytes: 0 })
           expect(violations).toEqual([])
         }
         await world.stop()

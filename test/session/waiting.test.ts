@@ -52,7 +52,7 @@ class Flock {
           if (!answers || frame.kind !== 'ask' || open === undefined) return
           const { hop } = open
           const { epoch } = open.terms
-          const sums = { steps: 0, computeMs: 0, queueMs: 0, busyMs: 0, rows: 0, gatherMs: 0 }
+          const sums = { steps: 0, computeMs: 0, queueMs: 0, busyMs: 0, rows: 0, gatherMs: 0, place: 0, placeMs: 0 }
           const { round } = frame
           channel.send(encodeFrame({ kind: 'standing', epoch, round, hop, arrived, length: arrived, ...sums }))
         },

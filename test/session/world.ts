@@ -192,6 +192,7 @@ export class TestWorld {
         },
         suspects: () => this.suspects,
         ...(this.speedOf === undefined ? {} : { speedOf: this.speedOf }),
+        keepsWaiting: () => true,
         stepBytes: 2 * this.model.hidden,
         onRoute: route => this.routes.push(route),
         hears,

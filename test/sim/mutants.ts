@@ -136,7 +136,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'let an older epoch take the seat',
-    file: 'src/stage/stage.ts',
+    file: 'src/stage/seating.ts',
     original: "if (terms.epoch <= seat.epoch || seat.phase === 'closing') {",
     mutated: "if (terms.epoch === seat.epoch || seat.phase === 'closing') {",
     storm: 'late-open',
@@ -213,7 +213,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'retain more than there is room for',
-    file: 'src/stage/stage.ts',
+    file: 'src/stage/seating.ts',
     original: 'const need = (): number => seat.retainedBytes - (this.retainBytesMax - this.#retainBytes)',
     mutated: 'const need = (): number => 0',
     from: 6,
@@ -273,18 +273,18 @@ export const mutants: readonly Mutant[] = [
     seeds: 3
   },
   {
-    name: 'have nobody give way but orphans',
-    file: 'src/stage/room.ts',
-    original: "const others = [...seats].filter(seat => seat !== wanting && seat.phase !== 'closing')",
-    mutated: 'const others = [...seats].filter(seat => seat.orphanedMs !== undefined)',
+    name: 'forget those who wait for room',
+    file: 'src/stage/seating.ts',
+    original: 'if (seat === undefined || this.#trying.has(seat) || !this.#reserve(seat, nowMs)) continue',
+    mutated: 'continue',
     storm: 'hoarding',
     from: 1,
     seeds: 3
   },
   {
     name: 'pass the limit of sessions',
-    file: 'src/stage/stage.ts',
-    original: 'if (this.#seats.size >= stageSessionsMax) {',
+    file: 'src/stage/seating.ts',
+    original: 'if (this.#seats.size - this.waiting >= stageSessionsMax) {',
     mutated: 'if (false) {',
     storm: 'crush',
     from: 1,

@@ -72,6 +72,7 @@ export function terms({ signer, ...change }: Change = {}): SignedTerms {
     tokensMax: 400,
     keep: 0,
     sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
+    room: 'refuse',
     ...change
   }
   return signTerms(all, signerOf(signer ?? all.driver))

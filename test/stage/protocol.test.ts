@@ -36,6 +36,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/stage.test.ts',
     'stage/prepare.test.ts',
     'stage/standing.test.ts',
+    'stage/line.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',

@@ -30,7 +30,9 @@ const standing: StandingFrame = {
   computeMs: 40,
   queueMs: 1,
   rows: 4,
-  gatherMs: 0
+  gatherMs: 0,
+  place: 0,
+  placeMs: 0
 }
 
 describe('S22: how far a hop has come', () => {
