@@ -4,7 +4,7 @@
  */
 import { assert } from '../src/base/assert.ts'
 import type { PeerId } from '../src/base/ids.ts'
-import type { Protocol } from '../src/base/protocol.ts'
+import { type Protocol, protocolIds } from '../src/base/protocol.ts'
 import { type LossReason, PeerLostError, ProtocolError } from '../src/errors.ts'
 import type { Channel, Links } from '../src/swarm/links.ts'
 import type { Station } from './station.ts'
@@ -68,6 +68,11 @@ export class RadioLinks implements Links {
   constructor(init: RadioLinksInit) {
     this.#init = init
     this.self = init.station.id
+  }
+
+  /** What this peer speaks, as its record names it. */
+  get protocols(): readonly string[] {
+    return [...this.#protocols].flatMap(([name, { revisions }]) => protocolIds({ name, revisions }))
   }
 
   async open(peer: PeerId, protocol: Protocol, { signal }: { signal: AbortSignal }): Promise<Channel> {

@@ -102,7 +102,7 @@ export class SimSwarm implements Swarm {
         battery: null,
         leaving: false
       },
-      whereAndWhat: () => ({ addresses: [] }),
+      whereAndWhat: () => ({ addresses: [], protocols: links.protocols }),
       neighbours: () => this.#exchange.neighbours,
       rttMs: peer => this.rttMs(peer),
       readBattery: async () => init.battery(),

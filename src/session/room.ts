@@ -35,6 +35,11 @@ export class RoomSearch {
     return this.#rounds === 0 && !this.#hasLinedUp
   }
 
+  /** What a hop of the next route shall do that has no room: this session will come again once it has paused. */
+  get terms(): 'refuse' | undefined {
+    return this.#rounds === 0 ? 'refuse' : undefined
+  }
+
   refused(peer: PeerId, nowMs: number): void {
     this.#full.add(peer)
     this.#sinceMs ??= nowMs

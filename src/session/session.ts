@@ -200,7 +200,7 @@ export class Session {
     }
     if (!this.#room.isNowhere(route)) {
       this.#letGo()
-      this.#begin(route, exact)
+      this.#begin(route, exact, { room: this.#room.terms })
       return
     }
     const { self, keepsWaiting } = this.#init
@@ -215,7 +215,7 @@ export class Session {
   }
 
   /** Begins an epoch. */
-  #begin(route: readonly Hop[], exact: boolean, { room = 'refuse' }: Pick<Terms, 'room'> = {}): void {
+  #begin(route: readonly Hop[], exact: boolean, { room }: Pick<Terms, 'room'>): void {
     const isFirst = this.#epoch === undefined
     this.#phase = 'running'
     const number = this.#lastEpoch + 1
@@ -389,7 +389,7 @@ export class Session {
     const { detour, slow } = this.#detours.take(this.#nowMs)
     this.#recovery.goneAround(detour.left, slow, this.#nowMs)
     for (const hop of detour.route) this.#warm.add(seatOf(hop))
-    this.#begin(detour.route, detour.exact)
+    this.#begin(detour.route, detour.exact, { room: 'refuse' })
   }
 
   /** Where a slow hop keeps the token, the way around it is taken at once: the token is computed there again. */

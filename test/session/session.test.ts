@@ -7,10 +7,12 @@ import {
   cutSettleMs,
   cutTurnsMax,
   excludeMs,
+  lineHoldMs,
   recoveriesAtOnce,
   recoveriesMax,
   roomRetryMaxMs,
   roomRetryMs,
+  roomWaitMaxMs,
   roomWaitMs,
   routeRetryMs,
   routeWaitMs,
@@ -44,8 +46,12 @@ class Kit {
       eosIds = [],
       waitMs,
       hears,
+      keepsWaiting,
       session = '0f'.repeat(16) as SessionId
-    }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'session'>> & { maxTokens?: number; eosIds?: number[] } = {}
+    }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'keepsWaiting' | 'session'>> & {
+      maxTokens?: number
+      eosIds?: number[]
+    } = {}
   ) {
     this.length = promptIds.length
     this.session = new Session({
@@ -59,6 +65,7 @@ class Kit {
       sampling: { temperature: 0, topP: 1, topK: 0, seed: 1 },
       waitMs,
       hears,
+      keepsWaiting,
       stop: stopAt({ eosIds, maxTokens })
     })
   }
@@ -267,6 +274,131 @@ describe('S17: who is charged', () => {
         { kind: 'recovered' }
       ])
       expect(kit.refuse(1, 2, 'engine').excluded).toEqual(['B', 'C'])
+    })
+  })
+
+  describe('S29: no room anywhere, where hops can keep a session waiting', () => {
+    const standing = {
+      epoch: 1,
+      arrived: 2,
+      length: 0,
+      busyMs: 0,
+      steps: 0,
+      computeMs: 0,
+      queueMs: 0,
+      rows: 0,
+      gatherMs: 0
+    }
+    /** In line at hop 1 of its second epoch. */
+    const inLine = (init: ConstructorParameters<typeof Kit>[1] = {}): Kit => {
+      const kit = new Kit([1, 2], { keepsWaiting: () => true, ...init }).on(0, ['A', 'B'])
+      kit.refuse(0, 1, 'no-room').do({ kind: 'routed', route: route('A', 'B') })
+      return kit.do({ kind: 'connected', epoch: 1 })
+    }
+    /** Time passes, in which it asks and is told its place. */
+    const told = (kit: Kit, ms: number, place: number): SessionOutput[] => {
+      const outputs: SessionOutput[] = []
+      for (const untilMs = kit.nowMs + ms; kit.nowMs < untilMs; ) {
+        outputs.push(...kit.wait(Math.min(routeRetryMs, untilMs - kit.nowMs)).outputs)
+        const ask = kit.sent.find(frame => frame.kind === 'ask')
+        if (ask?.kind !== 'ask') continue
+        for (const [hop, at] of [0, place].entries()) {
+          kit.frame(1, { kind: 'standing', ...standing, round: ask.round, hop, place: at, placeMs: 5000 * at })
+          outputs.push(...kit.outputs)
+        }
+      }
+      return outputs
+    }
+    const ends = (outputs: SessionOutput[]) => outputs.filter(({ kind }) => kind === 'end' || kind === 'lost')
+
+    test('it asks elsewhere first, then goes there and says that it waits', () => {
+      const kit = new Kit([1, 2], { keepsWaiting: () => true }).on(0, ['A', 'B'])
+      expect(kit.sent).toMatchObject([{ kind: 'open', terms: { room: 'refuse' } }, { kind: 'step' }])
+      kit.refuse(0, 1, 'no-room')
+      kit.do({ kind: 'routed', route: route('A', 'B') })
+      expect(kit.effects.map(({ kind }) => kind)).toEqual(['hang-up', 'admit', 'connect', 'output'])
+      expect(kit.outputs).toMatchObject([{ kind: 'waiting', message: expect.stringContaining('no room yet') }])
+      expect(kit.do({ kind: 'connected', epoch: 1 }).sent).toMatchObject([{ kind: 'open', terms: { room: 'wait' } }])
+    })
+
+    test('but not where a hop can not: it pauses, and says that it will come again', () => {
+      const kit = new Kit([1, 2], { keepsWaiting: name => name !== peer('B') }).on(0, ['A', 'B'])
+      kit.refuse(0, 1, 'no-room').do({ kind: 'routed', route: route('A', 'B') })
+      expect(kit.effects.map(({ kind }) => kind)).toEqual(['send', 'hang-up', 'output'])
+      while (kit.excluded === undefined) kit.wait(1)
+      kit.do({ kind: 'routed', route: route('A', 'B') }, { kind: 'connected', epoch: 1 })
+      expect((kit.sent[0] as { terms: { room?: string } }).terms.room).toBeUndefined()
+    })
+
+    test('it tells its place whenever that changes, and takes nobody for stuck or mute', () => {
+      const kit = inLine()
+      const outputs = [...told(kit, 15_000, 3), ...told(kit, 15_000, 2)]
+      expect(outputs).toMatchObject([
+        {
+          kind: 'waiting',
+          message: `hop 1 (${peer('B')}) has no room yet: 2 come first, its turn may come in some 15 s`
+        },
+        {
+          kind: 'waiting',
+          message: `hop 1 (${peer('B')}) has no room yet: 1 come first, its turn may come in some 10 s`
+        }
+      ])
+      expect(ends(told(kit, 2_000, 0))).toEqual([])
+    })
+
+    test('its place gets on: it waits for longer than a minute, but not for ever', () => {
+      const kit = inLine()
+      let place = 1000
+      const startMs = kit.nowMs
+      while (kit.nowMs - startMs < roomWaitMaxMs - 20_000) expect(ends(told(kit, 15_000, place--))).toEqual([])
+      const outputs = told(kit, 30_000, place)
+      expect(ends(outputs)).toMatchObject([{ kind: 'end', outcome: { kind: 'failed' } }])
+      expect(kit.sent.at(-1)?.kind ?? 'close').toBe('close')
+    })
+
+    test.each([
+      [undefined, roomWaitMs],
+      [5_000, 5_000]
+    ])('it does not: it fails after what it may wait (%s)', (waitMs, ms) => {
+      // At the head, where it holds nothing.
+      const kit = new Kit([1, 2], { keepsWaiting: () => true, waitMs }).on(0, ['A', 'B'])
+      kit.refuse(0, 0, 'no-room').do({ kind: 'routed', route: route('A', 'B') })
+      kit.do({ kind: 'connected', epoch: 1 })
+      let sinceMs: number | undefined
+      for (let outputs: SessionOutput[] = []; ends(outputs).length === 0; ) {
+        outputs = kit.wait(routeRetryMs).outputs
+        const ask = kit.sent.find(frame => frame.kind === 'ask')
+        if (ask?.kind !== 'ask') continue
+        sinceMs ??= kit.nowMs
+        kit.frame(1, { kind: 'standing', ...standing, round: ask.round, hop: 0, place: 2, placeMs: 1 })
+      }
+      // Nobody says that its caches are free.
+      const waitedMs = kit.nowMs - stageCloseMs - (waitMs === undefined ? sinceMs! : 0)
+      expect(waitedMs).toBeGreaterThanOrEqual(ms)
+      expect(waitedMs).toBeLessThan(ms + 2 * routeRetryMs)
+    })
+
+    test('it does not, and hops before hold room for it: it lets go, and comes again at another time', () => {
+      const kit = inLine()
+      expect(ends(told(kit, lineHoldMs, 2))).toEqual([])
+      while (kit.excluded === undefined) told(kit, routeRetryMs, 2)
+      expect(kit.nowMs).toBeLessThan(2 * lineHoldMs + 3000)
+      kit.do({ kind: 'routed', route: route('A', 'B') })
+      expect(kit.sent).toEqual([{ kind: 'close', epoch: 1 }])
+      expect(kit.outputs).toEqual([])
+    })
+
+    test('there is another way by now: it is taken', () => {
+      const kit = inLine()
+      let asked = 0
+      while (asked === 0) {
+        told(kit, routeRetryMs, 2)
+        kit.wait(1)
+        asked += kit.effects.filter(({ kind }) => kind === 'detour').length
+        if (kit.nowMs > 20_000) throw new Error('nobody looked for one')
+      }
+      kit.do({ kind: 'detoured', route: route('A', 'X'), exact: true, stuck: 1 })
+      expect([kit.excluded, kit.doubtful]).toEqual([['B'], ['B']])
     })
   })
 
