@@ -1,8 +1,10 @@
 /** The thread that computes a numeric class: it takes longer than the event loop may stand still. */
 import { parentPort } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
+import { setCompiler } from './compiler.ts'
 import { formsHere } from './forms.ts'
 import { computeClass } from './numeric-class.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
+setCompiler()
 parentPort.postMessage(computeClass(formsHere()))

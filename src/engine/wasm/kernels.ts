@@ -18,7 +18,7 @@ import { type ProductForms, productOfMany, productOfOne, quantiser } from './pro
 import { roundUp } from './tiles.ts'
 
 export interface KernelsInit {
-  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon'>
+  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
   /** Types of the matrices in this stage. */
   readonly types: ReadonlySet<WeightType>
   readonly edge: EdgeType

@@ -94,6 +94,11 @@ export const i8x16 = {
 export const i16x8 = {
   extaddPairwiseI8x16U: unaryV(125),
   narrowI32x4S: binaryV(133),
+  /**
+   * Sums of two products each, of signed bytes and of bytes in 0 to 127: exact, since they fit 16 bits. What relaxed SIMD
+   * leaves open does not come up (see `i32x4.relaxedDotI8x16I7x16AddS`).
+   */
+  relaxedDotI8x16I7x16S: binaryV(0x112),
   extendLowI8x16S: unaryV(135),
   extendHighI8x16S: unaryV(136),
   shrU: shiftV(141),
@@ -107,6 +112,7 @@ export const i32x4 = {
   },
   splat: (a: I) => op('v128', simd(17), a),
   extractLane: (a: V, lane: number) => op('i32', [...simd(27), lane], a),
+  extaddPairwiseI16x8S: unaryV(126),
   eq: binaryV(55),
   shl: shiftV(171),
   shrU: shiftV(173),

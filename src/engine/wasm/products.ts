@@ -6,8 +6,12 @@ import type { Callee, FunctionWriter, Local, ModuleWriter, Value } from './emit.
 import { f32, f32x4, i16x8, i32, i32x4, i8x16, plus, v128 } from './ops.ts'
 import { tileBlockBytes, tileRows, tileScales } from './tiles.ts'
 
-/** How sums of four products of bytes are computed: by the instruction of relaxed SIMD, or by those that all machines have. */
-export type DotForm = 'relaxed' | 'plain'
+/**
+ * How sums of four products of bytes are computed, all with the same result: by the one instruction of relaxed SIMD for
+ * it, by that for sums of two (faster on x64 without AVX-VNNI, where the other takes five instructions), or by those that
+ * all machines have.
+ */
+export type DotForm = 'relaxed' | 'relaxed-pairs' | 'plain'
 
 export interface ProductForms {
   readonly dot: DotForm
@@ -48,6 +52,10 @@ function addDot(
 ): void {
   if (dot === 'relaxed') {
     f.set(sum, i32x4.relaxedDotI8x16I7x16AddS(signedBytes, smallBytes, sum))
+    return
+  }
+  if (dot === 'relaxed-pairs') {
+    f.set(sum, i32x4.add(i32x4.extaddPairwiseI16x8S(i16x8.relaxedDotI8x16I7x16S(signedBytes, smallBytes)), sum))
     return
   }
   const [a, b, low, high] = spare as [V, V, V, V]

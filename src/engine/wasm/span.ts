@@ -4,11 +4,14 @@
  */
 import { assert } from '../../base/assert.ts'
 import { EngineError, InvalidStepError } from '../../errors.ts'
+import { embeddingType } from '../../model/layout.ts'
 import type { EdgeType, ModelConfig } from '../../model/manifest.ts'
-import type { Layers, LayersCache } from '../serve-thread.ts'
+import type { Layers } from '../serve-thread.ts'
 import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
-import { memoryPageBytes } from './emit.ts'
-import { headWidth, type Kernels, kernelModule, passRowsMax } from './kernels.ts'
+import { compileKernels } from './compile.ts'
+import { CachePages, type PagedCache } from './paged-cache.ts'
+import { StageMemory } from './stage-memory.ts'
+import { headWidth, type Kernels, passRowsMax } from './kernels.ts'
 import { activationBytes, type ProductForms } from './products.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { roundUp, tileColumns, tileRows, unpackRow } from './tiles.ts'
@@ -27,32 +30,8 @@ export interface WasmSpanInit extends WeightsInit {
   readonly forms: ProductForms
 }
 
-/** Pages of 64 KiB that a memory may have: 4 GiB. */
-const memoryPagesMax = 65_536
 /** Positions that the rotation tables grow by. */
 const rotationRows = 1_024
-
-/** One session's keys and values, in pages that it takes as it grows. */
-export class PagedCache implements LayersCache {
-  /** Addresses of the pages, by page and then by layer. */
-  readonly pages: number[][] = []
-  /** Tokens in it that count. */
-  length = 0
-  readonly #free: (cache: PagedCache) => void
-
-  constructor(free: (cache: PagedCache) => void) {
-    this.#free = free
-  }
-
-  truncate(length: number): void {
-    assert(length >= 0 && length <= this.length, `cannot truncate ${this.length} tokens to ${length}`)
-    this.length = length
-  }
-
-  free(): void {
-    this.#free(this)
-  }
-}
 
 /** Scratch space, by address. */
 interface Scratch {
@@ -73,7 +52,7 @@ interface Scratch {
 
 export class WasmSpan implements Layers<PagedCache> {
   readonly #config: ModelConfig
-  readonly #memory: WebAssemblyMemory
+  readonly #memory: StageMemory
   readonly #kernels: Kernels
   readonly #weights: StageWeights
   readonly #start: number
@@ -85,11 +64,9 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #rotations: { readonly cos: number; readonly sin: number }[] = []
   /** Scores of {@link attentionRows} rows, for so many positions. */
   #scores = { at: 0, positions: 0 }
-  readonly #freePages: number[] = []
-  #top: number
-  #floats: Float32Array
+  readonly #pages: CachePages
 
-  private constructor(init: WasmSpanInit, memory: WebAssemblyMemory, kernels: Kernels) {
+  private constructor(init: WasmSpanInit, memory: StageMemory, kernels: Kernels) {
     const { config, start, end } = init
     this.#config = config
     this.#memory = memory
@@ -98,9 +75,8 @@ export class WasmSpan implements Layers<PagedCache> {
     this.#end = end
     this.#width = headWidth(config.headDim)
     this.#frequencies = frequencies(config.headDim, config.ropeTheta)
-    this.#weights = loadWeights(init, memory.buffer, 0)
-    this.#top = roundUp(weightBytes(init), 64)
-    this.#floats = new Float32Array(memory.buffer)
+    this.#weights = loadWeights(init, memory.floats.buffer, 0)
+    this.#pages = new CachePages(memory, { layers: end - start, kvHeads: config.kvHeads, width: this.#width })
     this.#scratch = this.#takeScratch(init)
   }
 
@@ -110,36 +86,19 @@ export class WasmSpan implements Layers<PagedCache> {
    */
   static create(init: WasmSpanInit): WasmSpan {
     const { config, weights, edge, forms } = init
-    const bytes = weightBytes(init)
-    const pages = Math.ceil(bytes / memoryPageBytes) + 1
-    if (pages > memoryPagesMax) {
-      throw new EngineError(`${bytes} bytes of weights do not fit into one memory of 4 GiB: serve fewer layers`)
-    }
-    const limits = { minimum: pages, maximum: memoryPagesMax, shared: false }
-    const types = new Set([weights, weights === 'f32' ? ('f32' as const) : ('q8' as const)])
-    const module = new WebAssembly.Module(kernelModule({ config, types, edge, forms, memory: limits }))
-    const memory = reserve(limits, bytes)
-    const instance = new WebAssembly.Instance(module, { env: { memory } })
+    const types = new Set([weights, embeddingType(weights)])
+    const module = compileKernels({ config, types, edge, forms })
+    const memory = new StageMemory(weightBytes(init))
+    const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
     return new WasmSpan(init, memory, instance.exports as unknown as Kernels)
   }
 
   open(): PagedCache {
-    return new PagedCache(cache => this.#free(cache))
+    return this.#pages.open()
   }
 
   release(): void {
     // Its memory goes with the thread.
-  }
-
-  /** A cache's pages are others' from here on. */
-  #free(cache: PagedCache): void {
-    for (const page of cache.pages.flat()) {
-      // Whoever has it next multiplies what is left there with zero: it must be finite.
-      this.#zero(page, this.#pageBytes)
-      this.#freePages.push(page)
-    }
-    cache.pages.length = 0
-    cache.length = 0
   }
 
   /**
@@ -171,7 +130,7 @@ export class WasmSpan implements Layers<PagedCache> {
       return out
     } catch (error) {
       cache.length = before
-      this.#wipe(cache)
+      this.#pages.wipe(cache)
       throw error
     }
   }
@@ -181,10 +140,10 @@ export class WasmSpan implements Layers<PagedCache> {
     const { head } = this.#weights
     assert(head !== undefined, 'only a stage that ends with the last layer has logits')
     const { x, normed, logits } = this.#scratch
-    this.#floats.set(row, x / 4)
+    this.#memory.floats.set(row, x / 4)
     this.#kernels.norm(x, head.norm, normed)
     this.#product(head.output, normed, 0, logits, 0, 1)
-    return this.#floats.subarray(logits / 4, logits / 4 + this.#config.vocab)
+    return this.#memory.floats.subarray(logits / 4, logits / 4 + this.#config.vocab)
   }
 
   // ── A pass ──────────────────────────────────────────────────────────────────────────────────────
@@ -199,7 +158,7 @@ export class WasmSpan implements Layers<PagedCache> {
       }
       const id = input[t]!
       if (!(id >= 0 && id < vocab)) throw new InvalidStepError(`token id ${id} is not in [0, ${vocab})`)
-      unpackRow(embedding!, this.#memory.buffer, embedding!.at, id, this.#row(t))
+      unpackRow(embedding!, this.#memory.floats.buffer, embedding!.at, id, this.#row(t))
     }
   }
 
@@ -301,7 +260,7 @@ export class WasmSpan implements Layers<PagedCache> {
         const factors = places.map(({ t }, i) => {
           const row = this.#scores.at + i * scoreStride
           const own = cache.length + t + 1
-          this.#floats.fill(Number.NEGATIVE_INFINITY, row / 4 + own, row / 4 + tiles * keyTile)
+          this.#memory.floats.fill(Number.NEGATIVE_INFINITY, row / 4 + own, row / 4 + tiles * keyTile)
           return k.softmax(row, tiles)
         })
         k.fill(sums, (n * this.#width) / 4, 0)
@@ -333,87 +292,40 @@ export class WasmSpan implements Layers<PagedCache> {
   /** [hidden]: a row of the pass, a view. */
   #row(t: number): Float32Array {
     const at = (this.#scratch.x + t * rowBytes(this.#config.hidden)) / 4
-    return this.#floats.subarray(at, at + this.#config.hidden)
+    return this.#memory.floats.subarray(at, at + this.#config.hidden)
   }
 
   // ── Memory ──────────────────────────────────────────────────────────────────────────────────────
 
-  get #pageBytes(): number {
-    return 2 * this.#config.kvHeads * pageHalfBytes(this.#width)
-  }
-
   /** Pages, rotation tables and scores for a cache of so many tokens. */
   #makeRoom(cache: PagedCache, tokens: number): void {
-    while (cache.pages.length * pagePositions < tokens) {
-      cache.pages.push(this.#weights.layers.map(() => this.#freePages.pop() ?? this.#take(this.#pageBytes)))
-    }
+    this.#pages.makeRoom(cache, tokens)
     while (this.#rotations.length * rotationRows < tokens) this.#rotate()
     if (this.#scores.positions < tokens) {
       // Twice as long each time: what the older ones took is little beside it.
       const positions = roundUp(Math.max(tokens, 2 * this.#scores.positions), pagePositions)
-      this.#scores = { at: this.#take(4 * attentionRows * positions), positions }
+      this.#scores = { at: this.#memory.take(4 * attentionRows * positions), positions }
     }
   }
 
   #rotate(): void {
     const half = this.#config.headDim / 2
-    const [cos, sin] = [this.#take(4 * half * rotationRows), this.#take(4 * half * rotationRows)]
+    const [cos, sin] = [this.#memory.take(4 * half * rotationRows), this.#memory.take(4 * half * rotationRows)]
     const first = this.#rotations.length * rotationRows
     for (let row = 0; row < rotationRows; row++) {
       for (let i = 0; i < half; i++) {
         const turn = cosSin((first + row) * this.#frequencies[i]!)
-        this.#floats[cos / 4 + row * half + i] = turn.cos
-        this.#floats[sin / 4 + row * half + i] = turn.sin
+        this.#memory.floats[cos / 4 + row * half + i] = turn.cos
+        this.#memory.floats[sin / 4 + row * half + i] = turn.sin
       }
     }
     this.#rotations.push({ cos, sin })
   }
 
-  /** Values after the last token that counts: a step that failed may have left some that are not finite. */
-  #wipe(cache: PagedCache): void {
-    for (const page of cache.pages.slice(Math.ceil(cache.length / pagePositions)).flat())
-      this.#zero(page, this.#pageBytes)
-    const rest = cache.length % pagePositions
-    if (rest === 0) return
-    const { kvHeads } = this.#config
-    const half = pageHalfBytes(this.#width)
-    for (const page of cache.pages[Math.floor(cache.length / pagePositions)] ?? []) {
-      for (let head = 0; head < kvHeads; head++) {
-        for (let slice = 0; slice < this.#width / valueSlice; slice++) {
-          const values = page + 2 * half * head + half + 4 * valueSlice * pagePositions * slice
-          this.#zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
-        }
-      }
-    }
-  }
-
-  #zero(at: number, bytes: number): void {
-    this.#floats.fill(0, at / 4, (at + bytes) / 4)
-  }
-
-  /** Zeroed memory. @throws {EngineError} when there is none. */
-  #take(bytes: number): number {
-    const at = this.#top
-    const top = roundUp(at + bytes, 64)
-    const missing = top - this.#memory.buffer.byteLength
-    if (missing > 0) {
-      try {
-        this.#memory.grow(Math.ceil(missing / memoryPageBytes))
-      } catch {
-        throw new EngineError(
-          `layers ${this.#start}-${this.#end}: ${bytes} bytes more than ${this.#memory.buffer.byteLength} cannot be reserved`
-        )
-      }
-      this.#floats = new Float32Array(this.#memory.buffer)
-    }
-    this.#top = top
-    return at
-  }
-
   #takeScratch({ config, weights }: WasmSpanInit): Scratch {
     const { hidden, heads, kvHeads, headDim, intermediate, vocab } = config
     const rows = passRowsMax
-    const take = (bytes: number): number => this.#take(bytes)
+    const take = (bytes: number): number => this.#memory.take(bytes)
     const activationWidth = Math.max(hidden, heads * headDim, intermediate)
     const blocks = Math.ceil(activationWidth / tileColumns)
     // A lone row is spread; those of several are not.
@@ -431,13 +343,5 @@ export class WasmSpan implements Layers<PagedCache> {
       sums: take(4 * attentionRows * this.#width),
       logits: take(4 * roundUp(vocab, tileRows))
     }
-  }
-}
-
-function reserve({ minimum, maximum }: { minimum: number; maximum: number }, bytes: number): WebAssemblyMemory {
-  try {
-    return new WebAssembly.Memory({ initial: minimum, maximum })
-  } catch {
-    throw new EngineError(`${bytes} bytes for weights cannot be reserved`)
   }
 }

@@ -4,10 +4,12 @@ import { assert } from '../../base/assert.ts'
 import { serveThread } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
 import type { SpanInit } from '../thread-messages.ts'
+import { setCompiler } from './compiler.ts'
 import { formsHere } from './forms.ts'
 import { WasmSpan } from './span.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
+setCompiler()
 const init = workerData as SpanInit
 await serveThread(parentPort, init, () => {
   const source =

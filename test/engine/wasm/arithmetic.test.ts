@@ -1,6 +1,8 @@
 /** The kernels compute what `protocols/arithmetic.md` says, to the bit, in every form that this machine can run. */
 import { afterAll, describe, expect, it } from 'vitest'
+import { askThread } from '../../../src/engine/ask-thread.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
+import { threadFile } from '../../../src/engine/threaded.ts'
 import { arithmeticClass, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { ProductForms } from '../../../src/engine/wasm/products.ts'
@@ -12,7 +14,7 @@ import {
   shardName,
   type WeightType
 } from '../../../src/model/manifest.ts'
-import { forward } from './reference.ts'
+import { forward } from './forward.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
 const odd: ModelConfig = {
@@ -43,6 +45,7 @@ const forms: readonly ProductForms[] = [
   formsHere(),
   { dot: 'plain', streams: 1 },
   { dot: 'plain', streams: 4 },
+  { dot: 'relaxed-pairs', streams: 3 },
   { ...formsHere(), streams: 2 }
 ]
 
@@ -127,6 +130,11 @@ it('gives the same bits over chunks, cuts and forms, beyond a page', () => {
 
 it('has the class of its revision, in every form', () => {
   for (const form of forms) expect(computeClass(form)).toBe(arithmeticClass)
+})
+
+it('has it in the threads of engines, too, where V8 pairs vectors', async () => {
+  const file = threadFile(new URL('../../../src/engine/wasm/factory.ts', import.meta.url).href, 'class-worker')
+  expect(await askThread(file, { what: 'the class' })).toBe(arithmeticClass)
 })
 
 it('gives the pages of a cache to the next one, and what was left in them changes nothing', () => {

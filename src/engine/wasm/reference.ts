@@ -1,0 +1,108 @@
+/**
+ * `protocols/arithmetic.md` in plain JavaScript, one number after the other: what kernels are checked against. Every float32
+ * operation is one on float64 numbers and one rounding (`Math.fround`), which gives the same for + - · / and √.
+ */
+import { expCoefficients, ln2, log2e } from './exponential.ts'
+import { cosSin, frequencies } from './rotary.ts'
+import type { EdgeType, WeightType } from '../../model/manifest.ts'
+
+const f = Math.fround
+const sum = (a: number, b: number): number => f(a + b)
+const times = (a: number, b: number): number => f(a * b)
+
+/** A matrix as rows: of float32, or of whole numbers in blocks of 32 with a scale each. */
+export interface Rows {
+  readonly type: WeightType
+  readonly rows: readonly (readonly number[])[]
+  /** [row][block], quantised types only. */
+  readonly scales: readonly (readonly number[])[]
+}
+
+/** The nearest whole number, ties to even. */
+function nearest(value: number): number {
+  const low = Math.floor(value)
+  const rest = value - low
+  return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1
+}
+
+export function quantised(x: readonly number[]): { readonly a: number[]; readonly scale: number } {
+  const largest = Math.max(...x.map(Math.abs))
+  const factor = largest > 2 ** -100 ? f(127 / largest) : 0
+  return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / 127) }
+}
+
+export function product({ type, rows, scales }: Rows, x: readonly number[]): number[] {
+  if (type === 'f32') {
+    return rows.map(row => row.reduce((total, weight, k) => sum(times(weight, x[k]!), total), 0))
+  }
+  const blocks = Array.from({ length: Math.ceil(x.length / 32) }, (_, b) => quantised(x.slice(32 * b, 32 * b + 32)))
+  return rows.map((row, n) =>
+    blocks.reduce((total, { a, scale }, b) => {
+      const dot = a.reduce((all, value, k) => all + value * row[32 * b + k]!, 0)
+      return sum(times(dot, times(scales[n]![b]!, scale)), total)
+    }, 0)
+  )
+}
+
+export function norm(x: readonly number[], weight: readonly number[], epsilon: number): number[] {
+  const lanes = new Array<number>(16).fill(0)
+  for (const [k, value] of x.entries()) lanes[k % 16] = sum(times(value, value), lanes[k % 16]!)
+  const four = [0, 1, 2, 3].map(i => sum(sum(lanes[i]!, lanes[4 + i]!), sum(lanes[8 + i]!, lanes[12 + i]!)))
+  const total = sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!))
+  const factor = f(1 / f(Math.sqrt(sum(f(total / f(x.length)), f(epsilon)))))
+  return x.map((value, k) => times(times(value, factor), weight[k]!))
+}
+
+export function rotated(head: readonly number[], position: number, theta: number): number[] {
+  const half = head.length / 2
+  const turns = [...frequencies(head.length, theta)].map(frequency => cosSin(position * frequency))
+  return head.map((value, i) => {
+    const [c, s] = [f(turns[i % half]!.cos), f(turns[i % half]!.sin)]
+    if (i < half) return f(times(value, c) - times(head[i + half]!, s))
+    return sum(times(value, c), times(head[i - half]!, s))
+  })
+}
+
+export function exponential(x: number): number {
+  const n = nearest(times(x, f(log2e)))
+  const r = f(f(x - times(n, f(ln2.high))) - times(n, f(ln2.low)))
+  const polynomial = expCoefficients.slice(1).reduce((p, c) => sum(times(p, r), f(c)), f(expCoefficients[0]))
+  return sum(sum(times(polynomial, times(r, r)), r), 1) * 2 ** n
+}
+
+/** One query over keys and values [position][headDim], `query` already multiplied with headDim^-½. */
+export function attend(query: readonly number[], keys: readonly number[][], values: readonly number[][]): number[] {
+  const scores = keys.map(key => key.reduce((total, k, d) => sum(times(k, query[d]!), total), 0))
+  const most = Math.max(...scores)
+  const weights = scores.map(score => {
+    const x = f(score - most)
+    return x >= -80 ? exponential(x) : 0
+  })
+  const lanes = new Array<number>(8).fill(0)
+  for (const [p, weight] of weights.entries()) lanes[p % 8] = sum(weight, lanes[p % 8]!)
+  const four = [0, 1, 2, 3].map(i => sum(lanes[i]!, lanes[4 + i]!))
+  const factor = f(1 / sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!)))
+  return query.map((_, d) =>
+    times(
+      weights.reduce((total, weight, p) => sum(times(values[p]![d]!, weight), total), 0),
+      factor
+    )
+  )
+}
+
+export function gated(gate: number, up: number): number {
+  const x = Math.min(Math.max(-gate, -87), 88)
+  return times(f(gate / sum(1, exponential(x))), up)
+}
+
+export function edged(value: number, edge: EdgeType): number {
+  if (edge === 'f32') return value
+  if (edge === 'f16') {
+    const cut = Math.min(Math.abs(value), 65_504)
+    const step = cut < 2 ** -14 ? 2 ** -24 : 2 ** (Math.floor(Math.log2(cut)) - 10)
+    return Math.sign(value) * nearest(cut / step) * step
+  }
+  const bits = new Uint32Array(Float32Array.of(Math.abs(value)).buffer)
+  const near = new Float32Array(Uint32Array.of(nearest(bits[0]! / 65_536) * 65_536).buffer)[0]!
+  return Math.sign(value) * near
+}

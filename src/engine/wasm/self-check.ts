@@ -1,0 +1,232 @@
+/**
+ * Kernels that were made for a model's dimensions, checked before a stage is served: on a few rows of made-up numbers they
+ * must have the bits of the plain functions in `reference.ts`. A compiler that is wrong (pairing of vectors is an
+ * experiment of V8's) is found here, and not by an answer.
+ */
+import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
+import { fillNoise } from '../synthetic.ts'
+import { attentionRows, keyTile, pageHalfBytes, valueSlice } from './attention.ts'
+import { headWidth, type Kernels } from './kernels.ts'
+import { activationBytes } from './products.ts'
+import { attend, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
+import { cosSin, frequencies } from './rotary.ts'
+import { packFloats, packQuantised, roundUp, tileColumns, tileRows } from './tiles.ts'
+
+export interface CheckInit {
+  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
+  readonly types: ReadonlySet<WeightType>
+  readonly edge: EdgeType
+}
+
+/** Bytes of memory that the check uses, from 0 on. */
+export const checkBytes = 4 << 20
+
+/** Four tiles: three row ranges at once and one left over. */
+const checkedRows = 4 * tileRows
+/** Four, two and one at a time. */
+const checkedTokens = 7
+/** Not a whole tile of keys, and not a whole page. */
+const checkedPositions = 77
+/** A product over more columns would take long in plain JavaScript, and have no other instructions. */
+const checkedColumnsMax = 640
+
+/** The name of a kernel that is wrong, or undefined. */
+export function wrongKernel(k: Kernels, memory: ArrayBuffer, init: CheckInit): string | undefined {
+  const check = new Check(k, memory, init)
+  for (const type of init.types) {
+    const wrong = check.products(type)
+    if (wrong !== undefined) return wrong
+  }
+  return check.pointwise() ?? check.attention()
+}
+
+class Check {
+  readonly #k: Kernels
+  readonly #init: CheckInit
+  readonly #floats: Float32Array
+  #top = 0
+  #seed = 1
+
+  constructor(k: Kernels, memory: ArrayBuffer, init: CheckInit) {
+    this.#k = k
+    this.#init = init
+    this.#floats = new Float32Array(memory)
+  }
+
+  products(type: WeightType): string | undefined {
+    this.#top = 0
+    const k = this.#k
+    const columns = Math.min(this.#init.config.hidden, checkedColumnsMax)
+    const blocks = Math.ceil(columns / tileColumns)
+    const { rows, at } = this.#matrix(type, columns, blocks)
+    const stride = 4 * blocks * tileColumns
+    const from = this.#take(checkedTokens * stride)
+    const x = Array.from({ length: checkedTokens }, (_, t) => this.#noise(from + t * stride, columns, 1))
+    const want = x.map(row => product(rows, row))
+    const out = this.#take(4 * checkedTokens * checkedRows)
+    const tiles = checkedRows / tileRows
+    let [activations, activationStride] = [from, stride]
+    if (type !== 'f32') {
+      activationStride = blocks * activationBytes[type].compact
+      activations = this.#take(Math.max(checkedTokens * activationStride, blocks * activationBytes[type].spread))
+      for (let t = 0; t < checkedTokens; t++) {
+        k[`quantise.${type}.many`](from + t * stride, blocks, activations + t * activationStride)
+      }
+    }
+    k[`product.${type}.many`](at, blocks, tiles, activations, activationStride, out, 4 * checkedRows, checkedTokens)
+    if (!this.#same(out, want.flat())) return `product.${type}.many`
+    if (type !== 'f32') k[`quantise.${type}.one`](from, blocks, activations)
+    k[`product.${type}.one`](at, blocks, tiles, activations, out)
+    return this.#same(out, want[0]!) ? undefined : `product.${type}.one`
+  }
+
+  pointwise(): string | undefined {
+    this.#top = 0
+    const k = this.#k
+    const { config, edge } = this.#init
+    const { hidden, headDim, normEpsilon, ropeTheta } = config
+    const bytes = 4 * roundUp(hidden, tileColumns)
+    const [a, b, out] = [this.#take(bytes), this.#take(bytes), this.#take(bytes)]
+    const x = this.#noise(a, hidden, 3)
+    const y = this.#noise(b, hidden, 1)
+    k.norm(a, b, out)
+    if (!this.#same(out, norm(x, y, normEpsilon))) return 'norm'
+    const vectors = Math.ceil(hidden / 4)
+    k.sumAtEdge(a, b, vectors)
+    const sums = x.map((value, i) => Math.fround(value + y[i]!))
+    if (
+      !this.#same(
+        a,
+        sums.map(value => edged(value, edge))
+      )
+    )
+      return 'sumAtEdge'
+    this.#write(a, x)
+    k.sum(a, b, vectors)
+    if (!this.#same(a, sums)) return 'sum'
+    this.#write(a, x)
+    k.gate(a, b, roundUp(vectors, 2))
+    if (
+      !this.#same(
+        a,
+        x.map((value, i) => gated(value, y[i]!))
+      )
+    )
+      return 'gate'
+    const row = this.#take(4 * 2 * headDim)
+    const heads = [this.#noise(row, headDim, 1), this.#noise(row + 4 * headDim, headDim, 1)]
+    // Position 1 of a table of its own.
+    const one = rotationOf(headDim, ropeTheta)
+    const [cos, sin] = [this.#take(2 * headDim), this.#take(2 * headDim)]
+    this.#write(cos, one.cos)
+    this.#write(sin, one.sin)
+    k.rotate(row, cos, sin, 2)
+    return this.#same(
+      row,
+      heads.flatMap(head => rotated(head, 1, ropeTheta))
+    )
+      ? undefined
+      : 'rotate'
+  }
+
+  attention(): string | undefined {
+    const k = this.#k
+    const { headDim } = this.#init.config
+    const width = headWidth(headDim)
+    for (let rows = 1; rows <= attentionRows; rows++) {
+      this.#top = 0
+      const keys = this.#take(2 * pageHalfBytes(width))
+      const values = keys + pageHalfBytes(width)
+      const pair = this.#take(8 * headDim)
+      const known = Array.from({ length: checkedPositions }, (_, p) => {
+        const key = this.#noise(pair, headDim, 1)
+        const value = this.#noise(pair + 4 * headDim, headDim, 1)
+        const keyAt = keys + 4 * keyTile * width * Math.floor(p / keyTile) + 4 * (p % keyTile)
+        k.store(pair, pair + 4 * headDim, keyAt, values + 4 * valueSlice * p)
+        return { key, value }
+      })
+      const at = this.#take(4 * rows * headDim)
+      const queries = Array.from({ length: rows }, (_, t) => this.#noise(at + 4 * t * headDim, headDim, 4))
+      const spread = this.#take(4 * rows * width)
+      k[`queries.${rows}`]!(...queries.map((_, t) => at + 4 * t * headDim), spread)
+      const tiles = Math.ceil(checkedPositions / keyTile)
+      const stride = 4 * tiles * keyTile
+      const scores = this.#take(rows * stride)
+      k[`scores.${rows}`]!(spread, keys, tiles, scores, stride)
+      const factors = queries.map((_, t) => {
+        const row = (scores + t * stride) / 4
+        this.#floats.fill(Number.NEGATIVE_INFINITY, row + checkedPositions, row + tiles * keyTile)
+        return k.softmax(scores + t * stride, tiles)
+      })
+      const sums = this.#take(4 * rows * width)
+      k.fill(sums, (rows * width) / 4, 0)
+      k[`mix.${rows}`]!(scores, stride, values, tiles, sums, 4 * width)
+      const out = this.#take(4 * headDim)
+      for (const [t, query] of queries.entries()) {
+        k.scaled(sums + 4 * t * width, factors[t]!, out)
+        const scaled = query.map(value => Math.fround(value * Math.fround(1 / Math.sqrt(headDim))))
+        const want = attend(
+          scaled,
+          known.map(({ key }) => key),
+          known.map(({ value }) => value)
+        )
+        if (!this.#same(out, want)) return `attention of ${rows} rows`
+      }
+    }
+    return undefined
+  }
+
+  #matrix(type: WeightType, columns: number, blocks: number): { readonly rows: Rows; readonly at: number } {
+    const part = { count: checkedRows, from: 0 }
+    const at = this.#take(checkedRows * blocks * tileColumns * 4 * 2)
+    const buffer = this.#floats.buffer as ArrayBuffer
+    const indices = Array.from({ length: checkedRows }, (_, n) => n)
+    if (type === 'f32') {
+      const values = new Float32Array(checkedRows * columns)
+      fillNoise(values, this.#seed++, 1)
+      packFloats(values, { rowStride: columns, columnStride: 1, columns }, part, blocks, buffer, at, 0)
+      const rows = indices.map(n => [...values.subarray(n * columns, (n + 1) * columns)])
+      return { rows: { type, rows, scales: [] }, at }
+    }
+    const width = type === 'q8' ? 32 : 16
+    const noise = new Float32Array(checkedRows * blocks * width)
+    fillNoise(noise, this.#seed++, 128)
+    const q = Uint8Array.from(noise, value => Math.floor(value) + 128)
+    const s = new Float32Array(checkedRows * blocks)
+    fillNoise(s, this.#seed++, 0.1)
+    packQuantised(type, { q, s }, part, blocks, buffer, at, 0)
+    const weight = (n: number, c: number): number => {
+      if (type === 'q8') return q[n * blocks * 32 + c]! - 128
+      return ((q[n * blocks * 16 + (c >> 1)]! >> (4 * (c & 1))) & 15) - 8
+    }
+    const rows = indices.map(n => Array.from({ length: columns }, (_, c) => weight(n, c)))
+    return { rows: { type, rows, scales: indices.map(n => [...s.subarray(n * blocks, (n + 1) * blocks)]) }, at }
+  }
+
+  #take(bytes: number): number {
+    const at = this.#top
+    this.#top = roundUp(at + bytes, 64)
+    this.#floats.fill(0, at / 4, this.#top / 4)
+    return at
+  }
+
+  #noise(at: number, length: number, scale: number): number[] {
+    const values = this.#floats.subarray(at / 4, at / 4 + length)
+    fillNoise(values, this.#seed++, scale)
+    return [...values]
+  }
+
+  #write(at: number, values: readonly number[]): void {
+    this.#floats.set(values, at / 4)
+  }
+
+  #same(at: number, want: readonly number[]): boolean {
+    return want.every((value, i) => Object.is(this.#floats[at / 4 + i], value))
+  }
+}
+
+/** Cosines and sines of the position after the first. */
+function rotationOf(headDim: number, theta: number): { readonly cos: number[]; readonly sin: number[] } {
+  const turns = [...frequencies(headDim, theta)].map(cosSin)
+  return { cos: turns.map(({ cos }) => cos), sin: turns.map(({ sin }) => sin) }
+}
