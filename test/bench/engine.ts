@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { SessionId } from '../../src/base/ids.ts'
 import type { Engine, StepInput } from '../../src/engine/engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
+import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import { exportGguf } from './llama-gguf.ts'
 import type { Llama } from './llama.ts'
 import type { BenchModel } from './models.ts'
@@ -22,7 +23,10 @@ export interface DecodeInit {
   readonly signal: AbortSignal
 }
 
-/** Something that generates: both engines look the same to the bench. */
+/** Our engines, by the names of their factories. */
+const runtimes = { wasm: createWasmEngine, onnx: createOnnxEngine } as const
+
+/** Something that generates: all engines look the same to the bench. */
 interface Decoder {
   prefill(ids: readonly number[]): Promise<number>
   decode(id: number): Promise<number>
@@ -32,66 +36,105 @@ interface Decoder {
   readonly computeMs?: number
 }
 
-/** Rounds of both engines by turns; the first round of each warms up and does not count. */
+/** Rounds of all engines by turns; the first round of each warms up and does not count. */
 export async function benchDecode(init: DecodeInit): Promise<Row[]> {
   const { model, llama, threads, context, tokens, rounds, signal } = init
   const { manifest } = model.stored
   const { layers, vocab } = manifest.config
-  const engine = await createOnnxEngine({
-    manifest,
-    shardDirectory: model.shardDirectory,
-    start: 0,
-    end: layers,
-    cacheBytesMax: 1 << 30,
-    threads,
-    signal
-  })
+  const { shardDirectory } = model
+  const span = { manifest, shardDirectory, start: 0, end: layers, cacheBytesMax: 1 << 30, threads, signal }
+  const engines = new Map<string, Engine>()
   const file = path.join(init.scratch, `${manifest.name}.gguf`)
   if (llama !== undefined) exportGguf(manifest, model.shardDirectory, file)
   const other = await llama?.load(file, { threads, contextMax: context + tokens })
   // Any ids do for timing; the prompt's must not repeat, or caches of the processor would see few rows of the embedding.
   const prompt = Array.from({ length: context }, (_, i) => 3 + ((i * 7919) % (vocab - 3)))
+  const results = new Map<string, { round: Round; cpuMs: number }[]>()
   try {
-    const ours: number[] = []
-    const theirs: number[] = []
-    const unsampled: number[] = []
-    let agree = 0
+    for (const [name, create] of Object.entries(runtimes)) engines.set(name, await create(span))
     for (let round = -1; round < rounds; round++) {
       signal.throwIfAborted()
-      const mine = await decodeRound(engineDecoder([engine], context + tokens, signal), prompt, tokens)
-      const others = other === undefined ? undefined : await decodeRound(other, prompt, tokens)
-      const differ = mine.ids.findIndex((id, i) => id !== others?.ids[i])
-      agree = differ < 0 ? mine.ids.length : differ
-      if (round < 0) continue
-      ours.push(1000 / mine.tokenMs)
-      if (others === undefined) continue
-      theirs.push(1000 / others.tokenMs)
-      unsampled.push(1000 / others.restMs)
+      const decoders = new Map<string, Decoder>(
+        [...engines].map(([name, engine]) => [name, engineDecoder([engine], context + tokens, signal)])
+      )
+      if (other !== undefined) decoders.set('llama.cpp', other)
+      for (const [name, decoder] of decoders) {
+        const before = process.cpuUsage()
+        const result = await decodeRound(decoder, prompt, tokens)
+        const { user, system } = process.cpuUsage(before)
+        if (round < 0) continue
+        const list = results.get(name) ?? []
+        results.set(name, [...list, { round: result, cpuMs: (user + system) / 1000 - result.prefillCpuMs }])
+      }
     }
-    const how = `${threads} thread${threads === 1 ? '' : 's'}, context ${context}–${context + tokens}`
-    const row = (what: string, unit: string, values: number[], more: Partial<Row> = {}): Row => ({
-      part: 'engine',
-      what: `${model.label}: ${what}`,
-      unit,
-      figure: figure(values),
-      how,
-      ...more
-    })
-    const rows = [row('engine decode', 'tokens/s', ours)]
-    if (theirs.length > 0) {
-      rows.push(row('llama.cpp decode', 'tokens/s', theirs))
-      rows.push(row('llama.cpp decode without its sampler', 'tokens/s', unsampled))
-      const ratios = (others: number[]): number[] => ours.map((mine, i) => mine / others[i]!)
-      const how = `by rounds, both greedy; the first ${agree} of ${tokens + 1} ids agree`
-      rows.push(row('engine / llama.cpp', '', ratios(theirs), { aim: '≥ 0.65', how }))
-      const harder = 'by rounds; the sampler counts on our side only'
-      rows.push(row('engine / llama.cpp without its sampler', '', ratios(unsampled), { aim: '≥ 0.65', how: harder }))
-    }
-    return rows
   } finally {
-    await engine.close()
+    for (const engine of engines.values()) await engine.close()
     await other?.close()
   }
+  return decodeRows(init, results)
+}
+
+type Results = ReadonlyMap<string, readonly { readonly round: Round; readonly cpuMs: number }[]>
+
+function decodeRows({ model, threads, context, tokens }: DecodeInit, results: Results): Row[] {
+  const how = `${threads} thread${threads === 1 ? '' : 's'}, context ${context}–${context + tokens}`
+  const row = (what: string, unit: string, values: readonly number[], more: Partial<Row> = {}): Row => ({
+    part: 'engine',
+    what: `${model.label}: ${what}`,
+    unit,
+    figure: figure([...values]),
+    how,
+    ...more
+  })
+  const rows: Row[] = []
+  for (const [name, list] of results) {
+    rows.push(
+      row(
+        `${name} decode`,
+        'tokens/s',
+        list.map(({ round }) => 1000 / round.tokenMs)
+      )
+    )
+    const prefills = list.map(({ round }) => round.prefillMs)
+    rows.push(
+      row(`${name} prompt of ${context}`, 'ms', prefills, { how: `${threads} thread${threads === 1 ? '' : 's'}` })
+    )
+  }
+  const ratios = (
+    a: string,
+    b: string,
+    of: (each: { round: Round; cpuMs: number }) => number
+  ): number[] | undefined => {
+    const [ours, theirs] = [results.get(a), results.get(b)]
+    if (ours === undefined || theirs === undefined) return undefined
+    return ours.map((mine, i) => of(theirs[i]!) / of(mine))
+  }
+  for (const [a, b] of [
+    ['wasm', 'llama.cpp'],
+    ['wasm', 'onnx'],
+    ['onnx', 'llama.cpp']
+  ] as const) {
+    const agree = results
+      .get(a)
+      ?.at(-1)
+      ?.round.ids.findIndex((id, i) => id !== results.get(b)?.at(-1)?.round.ids[i])
+    const same = agree === undefined || agree < 0 ? tokens + 1 : agree
+    const wall = ratios(a, b, ({ round }) => round.tokenMs)
+    const cpu = ratios(a, b, ({ cpuMs }) => cpuMs)
+    const prefill = ratios(a, b, ({ round }) => round.prefillMs)
+    if (wall === undefined || cpu === undefined || prefill === undefined) continue
+    const by = `by rounds, all greedy; the first ${same} of ${tokens + 1} ids agree`
+    rows.push(row(`${a} / ${b}, decode`, '', wall, { how: by }))
+    rows.push(row(`${a} / ${b}, decode, CPU time`, '', cpu, { how: 'by rounds; the process’s user and system time' }))
+    rows.push(row(`${a} / ${b}, prompt of ${context}`, '', prefill, { how: 'by rounds' }))
+  }
+  const rest = ratios('wasm', 'llama.cpp', ({ round }) => round.restMs)
+  if (rest !== undefined) {
+    rows.push(
+      row('wasm / llama.cpp, decode without samplers and the way to the thread', '', rest, { how: 'by rounds' })
+    )
+  }
+  return rows
 }
 
 /** One engine and three in a row in this process: what a cut costs before any network. */
@@ -109,7 +152,7 @@ export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Pr
         const { shardDirectory } = model
         const end = borders[i + 1]!
         engines.push(
-          await createOnnxEngine({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, threads, signal })
+          await createWasmEngine({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, threads, signal })
         )
       }
     }
@@ -123,7 +166,7 @@ export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Pr
         const { tokenMs: whole, restMs } = await decodeRound(decoder, prompt, tokens)
         if (round < 0) continue
         tokenMs[i]!.push(whole)
-        waitMs[i]!.push(restMs / engines.length)
+        waitMs[i]!.push((whole - restMs) / engines.length)
       }
     }
     const [one, three] = tokenMs
@@ -147,17 +190,21 @@ export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Pr
   }
 }
 
-async function decodeRound(
-  decoder: Decoder,
-  prompt: readonly number[],
-  tokens: number
-): Promise<{
-  tokenMs: number
+interface Round {
+  readonly prefillMs: number
+  readonly prefillCpuMs: number
+  readonly tokenMs: number
   /** Without the part that the decoder names. */
-  restMs: number
-  ids: number[]
-}> {
+  readonly restMs: number
+  readonly ids: readonly number[]
+}
+
+async function decodeRound(decoder: Decoder, prompt: readonly number[], tokens: number): Promise<Round> {
+  const beganMs = performance.now()
+  const before = process.cpuUsage()
   let id = await decoder.prefill(prompt)
+  const prefillMs = performance.now() - beganMs
+  const { user, system } = process.cpuUsage(before)
   const ids = [id]
   const times: number[] = []
   const rest: number[] = []
@@ -166,11 +213,11 @@ async function decodeRound(
     id = await decoder.decode(id)
     const ms = performance.now() - began
     times.push(ms)
-    rest.push(ms - (decoder.samplerMs ?? decoder.computeMs ?? 0))
+    rest.push(decoder.samplerMs === undefined ? (decoder.computeMs ?? ms) : ms - decoder.samplerMs)
     ids.push(id)
   }
   // The median token of the round: another process that takes the core for a while does not move it.
-  return { tokenMs: median(times), restMs: median(rest), ids }
+  return { prefillMs, prefillCpuMs: (user + system) / 1000, tokenMs: median(times), restMs: median(rest), ids }
 }
 
 let sessions = 0
