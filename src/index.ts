@@ -10,6 +10,7 @@ export type { Engine, EngineTimings, Sampling, Step, StepInput, StepOutput } fro
 export type { EngineFactory, EngineInit, Measured, MeasureInit } from './engine/factory.ts'
 export type { Footprint } from './engine/footprint.ts'
 export { onnxEngine } from './engine/onnx/factory.ts'
+export { wasmEngine } from './engine/wasm/factory.ts'
 export type { EdgeType, Manifest, ModelConfig, WeightType } from './model/manifest.ts'
 export type { RemovedModel, StoredModel } from './model/store.ts'
 export type * from './peer/api.ts'

@@ -8,6 +8,7 @@
 import { randomAt } from '../base/rng.ts'
 import { EngineError, InvalidStepError } from '../errors.ts'
 import type { Sampling } from './engine.ts'
+import { exponential } from './exponential.ts'
 
 /** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */
 export function checkSampling({ temperature, topP, topK, seed }: Sampling): void {
@@ -34,7 +35,7 @@ export function sample(logits: Float32Array, sampling: Sampling, position: numbe
   if (temperature === 0 || topK === 1) return best
   const max = logits[best]!
   /** Relative to the most likely token's, which is 1. */
-  const weight = (id: number): number => Math.exp((logits[id]! - max) / temperature)
+  const weight = (id: number): number => exponential((logits[id]! - max) / temperature)
   const draw = randomAt(seed, position)
 
   if (topK > 0 && topK < logits.length) {

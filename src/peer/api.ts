@@ -70,7 +70,7 @@ export interface PeerInit {
   threads?: number
   /**
    * What computes, in order of preference: a model is served with the first that supports it.
-   * @default [onnxEngine]
+   * @default [wasmEngine, onnxEngine]
    */
   engines?: readonly EngineFactory[]
   /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */

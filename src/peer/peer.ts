@@ -4,6 +4,7 @@ import { Keeping } from '../disk/keeping.ts'
 import { openToAll } from '../disk/openness.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx/factory.ts'
+import { wasmEngine } from '../engine/wasm/factory.ts'
 import { EngineError, InvalidOptionError } from '../errors.ts'
 import { openLibrary } from '../model/library.ts'
 import type { StoredModel } from '../model/store.ts'
@@ -31,7 +32,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   const {
     threads = 1,
     memoryBytes = Math.floor(readHardware().memoryBytes / 2),
-    engines = [onnxEngine],
+    engines = [wasmEngine, onnxEngine],
     diskBytes
   } = init
   checkInit({ memoryBytes, diskBytes, threads, engines })
@@ -114,7 +115,7 @@ function checkInit({
 export function splitBudgets(
   { manifest }: Pick<StoredModel, 'manifest'>,
   peers: number,
-  engines: readonly EngineFactory[] = [onnxEngine]
+  engines: readonly EngineFactory[] = [wasmEngine, onnxEngine]
 ): number[] {
   const found = engineFor(engines, manifest)
   if ('refusal' in found) throw new EngineError(found.refusal)

@@ -4,6 +4,8 @@
  * an answer would with them.
  */
 
+import { exponential } from '../exponential.ts'
+
 // biome-ignore lint/suspicious/noApproximativeNumericConstant: no engine's word for it is taken
 const ln2 = 0.6931471805599453
 /** π / 2 in three parts; products of the first two with whole numbers below 2²⁰ are exact (fdlibm, e_rem_pio2). */
@@ -28,15 +30,6 @@ function logarithm(value: number): number {
   let sum = 0
   for (let k = terms; k >= 0; k--) sum = sum * ratio * ratio + 1 / (2 * k + 1)
   return exponent * ln2 + 2 * ratio * sum
-}
-
-/** e to the power of a number in [-700, 0]. */
-function exponential(value: number): number {
-  const halvings = Math.round(-value / ln2)
-  const rest = value + halvings * ln2
-  let sum = 1
-  for (let k = terms; k >= 1; k--) sum = 1 + (sum * rest) / k
-  return sum * 2 ** -halvings
 }
 
 /** Radians per position of the pairs 0 to headDim / 2. */

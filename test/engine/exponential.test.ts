@@ -1,0 +1,20 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { exponential } from '../../src/engine/exponential.ts'
+
+test('is the exponential, to the last bit or so', () => {
+  fc.assert(
+    fc.property(fc.double({ min: -700, max: 0, noNaN: true }), x => {
+      const want = Math.exp(x)
+      expect(Math.abs(exponential(x) - want) / want).toBeLessThan(4e-16)
+    }),
+    { numRuns: 2_000 }
+  )
+})
+
+test('ends in 0, and begins with 1', () => {
+  expect([0, -0, -1e9, Number.NEGATIVE_INFINITY].map(exponential)).toEqual([1, 1, 0, 0])
+  // Below the smallest normal number it is still there.
+  expect(exponential(-740)).toBeGreaterThan(0)
+  expect(exponential(-746)).toBe(0)
+})
