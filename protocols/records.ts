@@ -1021,6 +1021,18 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordStagesLoadFieldEvent {
+    field: '$.stages[].load'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordStagesPeakFieldEvent {
+    field: '$.stages[].peak'
+    value: number
+    index: number
+  }
+
   export interface PeerRecordLoadSessionsFieldEvent {
     field: '$.load.sessions'
     value: number
@@ -1090,7 +1102,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -2127,6 +2139,8 @@ export interface StageOffer {
   serving: boolean
   cacheBytesFree: number
   sessions: number
+  load?: number
+  peak?: number
 }
 
 export namespace StageOffer {
@@ -2167,6 +2181,16 @@ export namespace StageOffer {
         if ((obj.sessions != null && obj.sessions !== 0)) {
           w.uint32(48)
           w.uint32(obj.sessions)
+        }
+
+        if (obj.load != null) {
+          w.uint32(56)
+          w.uint32(obj.load)
+        }
+
+        if (obj.peak != null) {
+          w.uint32(64)
+          w.uint32(obj.peak)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -2210,6 +2234,14 @@ export namespace StageOffer {
             }
             case 6: {
               obj.sessions = reader.uint32()
+              break
+            }
+            case 7: {
+              obj.load = reader.uint32()
+              break
+            }
+            case 8: {
+              obj.peak = reader.uint32()
               break
             }
             default: {
@@ -2269,6 +2301,20 @@ export namespace StageOffer {
               }
               break
             }
+            case 7: {
+              yield {
+                field: `${prefix}.load`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.peak`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2311,6 +2357,16 @@ export namespace StageOffer {
     value: number
   }
 
+  export interface StageOfferLoadFieldEvent {
+    field: '$.load'
+    value: number
+  }
+
+  export interface StageOfferPeakFieldEvent {
+    field: '$.peak'
+    value: number
+  }
+
   export function encode (obj: Partial<StageOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageOffer.codec())
   }
@@ -2319,7 +2375,7 @@ export namespace StageOffer {
     return decodeMessage(buf, StageOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): Generator<StageOfferModelFieldEvent | StageOfferStartFieldEvent | StageOfferEndFieldEvent | StageOfferServingFieldEvent | StageOfferCacheBytesFreeFieldEvent | StageOfferSessionsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageOffer>): Generator<StageOfferModelFieldEvent | StageOfferStartFieldEvent | StageOfferEndFieldEvent | StageOfferServingFieldEvent | StageOfferCacheBytesFreeFieldEvent | StageOfferSessionsFieldEvent | StageOfferLoadFieldEvent | StageOfferPeakFieldEvent> {
     return streamMessage(buf, StageOffer.codec(), opts)
   }
 }

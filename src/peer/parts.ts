@@ -209,7 +209,8 @@ export class PeerParts {
   #announceLoad(): void {
     const { sessions, queuedSteps } = this.stages.stats
     const now = `${sessions} ${queuedSteps}`
-    if (now === this.#announced) return
+    const isAsBusy = !this.serving.sample(this.#init.clock.nowMs())
+    if (now === this.#announced && isAsBusy) return
     this.#announced = now
     this.#init.swarm.announce({ load: { sessions, queuedSteps } })
     this.serving.announce()

@@ -133,6 +133,22 @@ export const doubtMemoryMs = 60_000
 /** Footprints of one model that are kept as shapes: engines and their versions in one swarm. Any can be made again. */
 export const shapesMax = 64
 
+// ── Stages under load ──────────────────────────────────────────────────────────────────────────────
+
+/** Time over which the steps at a stage are averaged: a prompt of some seconds is no load, a minute of answers is. */
+export const loadSmoothMs = 30_000
+/** Steps at a time per copy of a stage from which another copy is worth a move: one is computed, and one always waits. */
+export const hotSteps = 2
+/** A copy that load has brought stays while the others would have so many steps at a time each without it. */
+export const coolSteps = 1
+/**
+ * A copy stays for so long after its load has gone: load that comes and goes within minutes moves nothing but the first time. A
+ * move loads gigabytes; a copy that stays costs nothing but what another stage would gain by it.
+ */
+export const coolWindowMs = 300_000
+/** The most is kept for stretches of so long, a few dozen of them. */
+export const coolPeakMs = 15_000
+
 // ── Stages that do not come ────────────────────────────────────────────────────────────────────────
 
 /**

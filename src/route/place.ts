@@ -15,6 +15,7 @@ import {
 import { hopPrices, stageMs } from './cost.ts'
 import { coverageOf, usefulRanges } from './coverage.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'
+import { heatOf, type LoadMove, moveByLoad } from './hot.ts'
 import { longestTiling, tilingFlight } from './lasting.ts'
 import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
@@ -30,9 +31,11 @@ export interface PlacePolicy {
   readonly flightMoveRatio: number
   /** How often to cover each layer where budgets allow, before peers that are left simply copy stages. */
   readonly copies: number
+  /** Whether copies follow load. */
+  readonly byLoad: boolean
 }
 
-export const defaultPolicy: PlacePolicy = { moveMarginRatio, flightMoveRatio, copies: placementCopies }
+export const defaultPolicy: PlacePolicy = { moveMarginRatio, flightMoveRatio, copies: placementCopies, byLoad: true }
 
 /** What the budgets lack. */
 export interface Missing {
@@ -96,6 +99,12 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
       coverAnew(rest, tilers, stages, model, policy)
     }
     copyLeast(tilers, stages, model)
+    if (!isMoving && policy.byLoad) {
+      const fixed = new Set(primary.tiles.flatMap(({ view }) => view?.peer ?? []))
+      const { copies, moveMarginRatio: marginRatio } = policy
+      const move = moveByLoad({ tilers, stages, fixed, model, copies, marginRatio })
+      if (move !== undefined && isLasting(move, sorted, stages, model, policy)) stages.set(move.peer, move.range)
+    }
   }
   // What fits nowhere stays as it is: to drop it gains nothing, and others may come back.
   for (const { view, loaded, weak } of rest) {
@@ -108,6 +117,23 @@ export function place(peers: readonly PeerView[], model: ModelShape, policy: Pla
     coverage: coverageOf(taken(stages), model),
     missing
   }
+}
+
+/** Whether a move can be made without a pause, and the plan that follows would not take it back. */
+function isLasting(
+  { peer, range: to }: LoadMove,
+  views: readonly PeerView[],
+  stages: ReadonlyMap<PeerId, Range | null>,
+  model: ModelShape,
+  policy: PlacePolicy
+): boolean {
+  if (!isFeasible(views, new Map(stages).set(peer, to), model)) return false
+  const after = views.map(view => {
+    const target = view.peer === peer ? to : (stages.get(view.peer) ?? null)
+    return { ...view, stages: target === null ? [] : [{ ...target, serving: true }] }
+  })
+  const next = place(after, model, { ...policy, byLoad: false }).stages.get(peer) ?? null
+  return next !== null && sameRange(next, to)
 }
 
 function range({ start, end }: Range): Range {
@@ -398,8 +424,9 @@ function idleOf(tilers: readonly Tiler[], stages: ReadonlyMap<PeerId, Range | nu
   return tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
 }
 
-/** Whoever has nothing then copies the planned stage that is covered least. */
+/** Whoever has nothing then copies the planned stage at which most steps wait, else the one that is covered least. */
 function copyLeast(tilers: readonly Tiler[], stages: Map<PeerId, Range | null>, model: ModelShape): void {
+  const views = tilers.map(({ view }) => view)
   // Large peers first: the small ones have less choice, but the large spans have fewer takers.
   const left = idleOf(tilers, stages)
     .filter(({ loaded }) => loaded.length === 0)
@@ -408,9 +435,12 @@ function copyLeast(tilers: readonly Tiler[], stages: Map<PeerId, Range | null>, 
     if (only !== null) continue
     const coverage = coverageOf(taken(stages), model)
     const least = (stage: Range) => Math.min(...coverage.slice(stage.start, stage.end))
+    const heat = (stage: Range) => heatOf(stage, views, stages)
     const choice = usefulRanges(distinct(taken(stages)), model)
       .filter(stage => canHold(view, model, stage))
-      .sort((a, b) => least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start)[0]
+      .sort(
+        (a, b) => heat(b) - heat(a) || least(a) - least(b) || b.end - b.start - (a.end - a.start) || a.start - b.start
+      )[0]
     if (choice !== undefined) stages.set(view.peer, choice)
   }
 }

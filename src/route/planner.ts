@@ -63,7 +63,7 @@ export class Planner {
   #view: { readonly peers: readonly PeerView[]; readonly model: ModelShape } | null = null
   /** What a change of the view is waited for to settle: all that placement reads but this peer's stages, speeds and charges. */
   #content = ''
-  /** All that placement reads of the view but this peer's stages. */
+  /** All that placement reads of the view but which stages this peer has. */
   #key = ''
   #changedAtMs = 0
   /** Since when a change waits to be acted on. */
@@ -117,7 +117,7 @@ export class Planner {
   #note(event: PlannerEvent, nowMs: number): void {
     if (event.kind === 'view') {
       const content = this.#contentOf(event.peers, event.model)
-      const key = `${event.model.id} ${placementKey(this.#withoutOwn(event.peers))}`
+      const key = [event.model.id, placementKey(this.#withoutOwn(event.peers)), this.#ownLoads(event.peers)].join(' ')
       this.#view = { peers: event.peers, model: event.model }
       if (key !== this.#key) this.#isStale = true
       this.#key = key
@@ -246,14 +246,30 @@ export class Planner {
     return this.#seenOthers ? settled : Math.max(settled, this.#startedAtMs + planAloneMs)
   }
 
+  /** How busy this peer's stages are, as its record says it. */
+  #ownLoads(peers: readonly PeerView[]): string {
+    const stages = peers.find(view => view.peer === this.#self)?.stages ?? []
+    return JSON.stringify(
+      stages.map(({ start, end, load, peak }) => (load === undefined ? [] : [start, end, load, peak]))
+    )
+  }
+
   #withoutOwn(peers: readonly PeerView[]): PeerView[] {
     return peers.map(view => (view.peer === this.#self ? { ...view, stages: [] } : view))
   }
 
   /** The view with this peer's stages as they are now. */
   #peers(): PeerView[] {
-    const stages = [...this.#own.values()].map(({ range, state }) => ({ ...range, serving: state === 'serving' }))
-    return this.#view!.peers.map(view => (view.peer === this.#self ? { ...view, stages } : view))
+    return this.#view!.peers.map(view => {
+      if (view.peer !== this.#self) return view
+      const stages = [...this.#own.values()].map(({ range, state }) => {
+        // How busy it is everybody knows from its record.
+        const { load, peak } = view.stages.find(stage => sameRange(stage, range)) ?? {}
+        const busy = { ...(load === undefined ? {} : { load }), ...(peak === undefined ? {} : { peak }) }
+        return { ...range, serving: state === 'serving', ...busy }
+      })
+      return { ...view, stages }
+    })
   }
 
   /**

@@ -60,7 +60,12 @@ export function placementRow(view: PeerView): string {
   const charge = battery === null ? '' : Math.round(battery * 100)
   const flags = `${holdsEmbedding ? 'e' : ''}${holdsHead ? 'h' : ''}${leaving ? 'l' : ''}${isStuck ? 's' : ''}`
   const disk = `${rangesText(held)}/${flags}/${pinned === null ? '' : rangesText([pinned])}`
-  const loaded = stages.map(({ start, end, serving }) => `${start}-${end}${serving ? '' : '?'}`).join()
+  const loaded = stages
+    .map(({ start, end, serving, load, peak }) => {
+      const busy = load === undefined && peak === undefined ? '' : `:${load ?? ''}:${peak ?? ''}`
+      return `${start}-${end}${serving ? '' : '?'}${busy}`
+    })
+    .join()
   const others =
     obtainable === undefined
       ? ''

@@ -34,6 +34,9 @@ export interface StageView extends Range {
   readonly serving: boolean
   /** Free for caches of more sessions, by its peer's own announcement. @default nobody knows: it counts as having room */
   readonly cacheBytesFree?: number
+  /** Steps at a time, lately, by its peer's own announcement, and the most of that for some minutes. @default nobody knows */
+  readonly load?: number
+  readonly peak?: number
 }
 
 /** One live peer, this one included, as far as one model goes. */
@@ -226,7 +229,14 @@ function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
     numericClass: offer.numericClass,
     stages: record.stages
       .filter(stage => stage.model === model)
-      .map(({ start, end, serving, cacheBytesFree }) => ({ start, end, serving, cacheBytesFree })),
+      .map(({ start, end, serving, cacheBytesFree, load, peak }) => ({
+        start,
+        end,
+        serving,
+        cacheBytesFree,
+        ...(load === undefined ? {} : { load }),
+        ...(peak === undefined ? {} : { peak })
+      })),
     sessions: record.load.sessions,
     queuedSteps: record.load.queuedSteps,
     battery: record.battery === null || record.battery.charging ? null : record.battery.level,

@@ -14,6 +14,7 @@ import { NoRoomError } from '../errors.ts'
 import { type ShardEntry, stageShards } from '../model/manifest.ts'
 import type { Store, StoredModel } from '../model/store.ts'
 import { Placement } from '../route/placement-service.ts'
+import { StageLoad } from '../route/stage-load.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
@@ -59,6 +60,7 @@ interface LoadedStage {
   readonly range: Range
   /** Undefined while it is being loaded. */
   readonly engine: Engine | undefined
+  readonly load: StageLoad
 }
 
 export class ServedModel {
@@ -213,14 +215,27 @@ export class ServedModel {
 
   /** What is loaded or being loaded, as the record says it. */
   get offers(): StageOffer[] {
-    return this.#loaded.map(({ range, engine }) => ({
+    return this.#loaded.map(({ range, engine, load }) => ({
       model: this.shape.id,
       ...range,
       // No new session comes then, and those that run through it look for a way around it while it still serves them.
       serving: engine !== undefined && !this.#going.some(each => sameRange(each, range)),
       sessions: this.#init.stages.sessionsOf(this.shape.id, range),
-      cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed
+      cacheBytesFree: engine === undefined ? 0 : engine.cacheBytesMax - engine.cacheBytesUsed,
+      ...load.announced
     }))
+  }
+
+  /** Notes how busy its stages are; to be called about once a second. True when what is announced of that has changed. */
+  sample(nowMs: number): boolean {
+    let hasChanged = false
+    for (const { range, load } of this.#loaded) {
+      const before = load.announced
+      load.sample(this.#init.stages.stepsOf(this.shape.id, range), nowMs)
+      const { load: now, peak } = load.announced
+      if (now !== before.load || peak !== before.peak) hasChanged = true
+    }
+    return hasChanged
   }
 
   /** The shards that are being fetched from other peers, or null. */
@@ -244,7 +259,7 @@ export class ServedModel {
   async #load(range: Range, { signal }: { signal: AbortSignal }): Promise<void> {
     const { model, stages, threads, onStage } = this.#init
     const { manifest } = model
-    this.#set([...this.#loaded, { range, engine: undefined }])
+    this.#set([...this.#loaded, { range, engine: undefined, load: new StageLoad() }])
     let engine: Engine
     try {
       const folder = await this.#shards.folder(range, signal)
@@ -270,7 +285,7 @@ export class ServedModel {
     }
     const { layers, vocab, contextMax } = manifest.config
     stages.add(engine, { model: model.id, layers, vocab, contextMax })
-    this.#set(this.#loaded.map(stage => (sameRange(stage.range, range) ? { range, engine } : stage)))
+    this.#set(this.#loaded.map(stage => (sameRange(stage.range, range) ? { ...stage, engine } : stage)))
     onStage({ model: model.id, ...range, serving: true, cacheBytesFree: engine.cacheBytesMax })
   }
 

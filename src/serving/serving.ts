@@ -213,6 +213,11 @@ export class Serving {
     this.#demand.asked(model, this.#clock.nowMs())
   }
 
+  /** Notes how busy the stages are. True when what is announced of that has changed. */
+  sample(nowMs: number): boolean {
+    return this.models.map(served => served.sample(nowMs)).some(Boolean)
+  }
+
   /** What of the disk must stay because this peer serves it, and what nobody else is known to have. */
   needs(): DiskNeeds {
     const { swarm } = this.#init

@@ -143,6 +143,11 @@ export class Seat {
     return this.#inlet.queued
   }
 
+  /** Steps that are here, the one that is being computed included. */
+  get steps(): number {
+    return this.#inlet.queued + (this.#inlet.isRunning ? 1 : 0)
+  }
+
   /** Bytes reserved for replay. */
   get retainedBytes(): number {
     return Outlet.retainedBytes(this.stage, this.tokensMax)

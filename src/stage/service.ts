@@ -68,6 +68,8 @@ export interface StageService {
   }
   /** Sessions that hold a cache at one stage. */
   sessionsOf(model: ModelId, range: Range): number
+  /** Steps that are at one stage, computed or waiting. */
+  stepsOf(model: ModelId, range: Range): number
   /** Bytes that the stages of one model have reserved for replay. */
   retainBytesOf(model: ModelId): number
   /** Ends every session and stream here. Engines stay open. */
@@ -150,6 +152,10 @@ class Service implements StageService {
 
   sessionsOf(model: ModelId, range: Range): number {
     return this.#decider.sessionsOf(model, range)
+  }
+
+  stepsOf(model: ModelId, range: Range): number {
+    return this.#decider.stepsOf(model, range)
   }
 
   retainBytesOf(model: ModelId): number {

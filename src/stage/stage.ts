@@ -93,6 +93,16 @@ export class Stages {
     return steps
   }
 
+  /** Steps that are at one stage, computed or waiting. */
+  stepsOf(model: ModelId, { start, end }: Range): number {
+    let steps = 0
+    for (const seat of this.#seats.values()) {
+      const { stage } = seat
+      if (stage.model === model && stage.start === start && stage.end === end) steps += seat.steps
+    }
+    return steps
+  }
+
   /** Bytes reserved for replay. */
   get retainBytes(): number {
     return this.#seating.retainBytes

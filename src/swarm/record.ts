@@ -72,6 +72,10 @@ export interface StageOffer extends Range {
   readonly cacheBytesFree: number
   /** Sessions that hold a cache here. @default 0 */
   readonly sessions?: number
+  /** Steps that were here at a time lately, smoothed and coarse. @default nobody knows */
+  readonly load?: number | undefined
+  /** The most of that for some minutes. @default nobody knows */
+  readonly peak?: number | undefined
 }
 
 /** What a peer says of itself that changes while it runs. */
@@ -176,8 +180,10 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
       held: held.map(range => ({ ...range })),
       ...(pinned === null ? {} : { pinned: { ...pinned } })
     })),
-    stages: record.stages.map(({ model, cacheBytesFree, sessions = 0, ...stage }) => ({
+    stages: record.stages.map(({ model, cacheBytesFree, sessions = 0, load, peak, ...stage }) => ({
       ...stage,
+      ...(load === undefined ? {} : { load }),
+      ...(peak === undefined ? {} : { peak }),
       sessions,
       model: owned(hexToBytes(model)),
       cacheBytesFree
@@ -310,7 +316,9 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     ...range(stage, 1024),
     serving: stage.serving,
     cacheBytesFree: whole(stage.cacheBytesFree, 'cacheBytesFree'),
-    sessions: stage.sessions
+    sessions: stage.sessions,
+    ...(stage.load === undefined ? {} : { load: stage.load }),
+    ...(stage.peak === undefined ? {} : { peak: stage.peak })
   }))
   if (battery !== undefined && !(battery.level >= 0 && battery.level <= 1)) {
     throw new ProtocolError(`battery.level is ${battery.level}, not in [0, 1]`)

@@ -150,6 +150,17 @@ describe('a record', () => {
     expect(readRecord(encodeRecord(record(b, 7), signAs(b))).verified(verify).models[0]).not.toHaveProperty('footprint')
   })
 
+  it('R23: says how busy a stage has been, none at all included, or nothing of it', () => {
+    const [stage] = content.stages
+    const said = (more: object): object => {
+      const value = encodeRecord(record(b, 7, { stages: [{ ...stage!, ...more }] }), signAs(b))
+      return readRecord(value).verified(verify).stages[0]!
+    }
+    expect(said({ load: 0, peak: 12 })).toMatchObject({ load: 0, peak: 12 })
+    expect(said({ load: 3 })).not.toHaveProperty('peak')
+    expect(said({})).not.toHaveProperty('load')
+  })
+
   it('comes back as it was', () => {
     const life = { run: '0123456789abcdef', upMs: 2 ** 40, heard: 'fedcba9876543210', yields: true }
     const before = record(b, 7, { neighbours: new Set([peerHint(c), 0, 0xffffffff]), life })
