@@ -1,5 +1,5 @@
 /** Which layers are held how often, and whether stages lie end to end. */
-import type { Range } from '../base/ids.ts'
+import type { PeerId, Range } from '../base/ids.ts'
 import type { ModelShape, PeerView } from './view.ts'
 
 /** [layers] how many of the ranges hold each layer. */
@@ -52,4 +52,15 @@ export function rangesWhere(layers: number, test: (layer: number) => boolean): R
     start = end
   }
   return found
+}
+
+/** The stages of a plan. */
+export function taken(stages: ReadonlyMap<PeerId, Range | null>): Range[] {
+  return [...stages.values()].filter(stage => stage !== null)
+}
+
+/** The same ranges, each once, in order. */
+export function distinct(ranges: readonly Range[]): Range[] {
+  const found = new Map(ranges.map(({ start, end }) => [`${start}-${end}`, { start, end }]))
+  return [...found.values()].sort((a, b) => a.start - b.start || a.end - b.end)
 }

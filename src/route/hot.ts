@@ -7,7 +7,7 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import { stageMs } from './cost.ts'
-import { coverageOf } from './coverage.ts'
+import { coverageOf, distinct, taken } from './coverage.ts'
 import { coolSteps, hopMarginRatio, hotSteps } from './limits.ts'
 import type { Tiler } from './tiling.ts'
 import { canHold, type ModelShape, type PeerView, sameRange } from './view.ts'
@@ -56,7 +56,7 @@ export function heatOf(range: Range, views: readonly PeerView[], stages: Readonl
 export function moveByLoad(init: MovesInit): LoadMove | undefined {
   const { tilers, stages } = init
   const views = tilers.map(({ view }) => view)
-  const all = distinct(stages).map(range => copiesOf(range, views, stages))
+  const all = distinct(taken(stages)).map(range => copiesOf(range, views, stages))
   return hotMove(init, all) ?? coolMove(init, all)
 }
 
@@ -154,15 +154,6 @@ function copiesOf(
 
 function holds({ start, end }: Range, layer: number): boolean {
   return layer >= start && layer < end
-}
-
-function taken(stages: ReadonlyMap<PeerId, Range | null>): Range[] {
-  return [...stages.values()].filter(stage => stage !== null)
-}
-
-function distinct(stages: ReadonlyMap<PeerId, Range | null>): Range[] {
-  const found = new Map(taken(stages).map(range => [`${range.start}-${range.end}`, range]))
-  return [...found.values()].sort((a, b) => a.start - b.start || a.end - b.end)
 }
 
 function byRange({ range: a }: Copies, { range: b }: Copies): number {

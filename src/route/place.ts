@@ -13,7 +13,8 @@ import {
   tilingPeersMax
 } from './limits.ts'
 import { hopPrices, stageMs } from './cost.ts'
-import { coverageOf, usefulRanges } from './coverage.ts'
+import { coverageOf, distinct, taken, usefulRanges } from './coverage.ts'
+import { isFeasible } from './feasible.ts'
 import { fastestTiling, weighedUs } from './fastest.ts'
 import { heatOf, type LoadMove, moveByLoad } from './hot.ts'
 import { longestTiling, tilingFlight } from './lasting.ts'
@@ -21,7 +22,7 @@ import { isServed } from './route.ts'
 import type { Bridge, Tiler, Tiling } from './tiling.ts'
 import { fewestHops, furthestEnds, leanestTiling, plainTiling } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, heldOnly, sameRange, shapeAt, stageBytes } from './view.ts'
+import { canHold, heldOnly, sameRange, stageBytes } from './view.ts'
 
 /** What placement weighs. Every peer of a swarm must use the same. */
 export interface PlacePolicy {
@@ -415,11 +416,6 @@ function coverAnew(
   for (const { view } of rest) stages.set(view.peer, anew.get(view.peer)!)
 }
 
-/** The stages of a plan. */
-function taken(stages: ReadonlyMap<PeerId, Range | null>): Range[] {
-  return [...stages.values()].filter(stage => stage !== null)
-}
-
 function idleOf(tilers: readonly Tiler[], stages: ReadonlyMap<PeerId, Range | null>): Tiler[] {
   return tilers.filter(({ view, weak }) => !weak && stages.get(view.peer) === null)
 }
@@ -443,62 +439,4 @@ function copyLeast(tilers: readonly Tiler[], stages: Map<PeerId, Range | null>, 
       )[0]
     if (choice !== undefined) stages.set(view.peer, choice)
   }
-}
-
-function distinct(ranges: readonly Range[]): Range[] {
-  const kept: Range[] = []
-  for (const stage of ranges) if (!kept.some(other => sameRange(other, stage))) kept.push(range(stage))
-  return kept.sort((a, b) => a.start - b.start || a.end - b.end)
-}
-
-/**
- * Whether the plan can be reached from what serves now without a pause: each peer loads beside its old
- * stage where its budget holds both, and drops the old one first only while others serve every layer.
- * True where nothing serves the whole model anyway.
- *
- * @param isBeside whether it must be reached without dropping anything first
- */
-export function isFeasible(
-  views: readonly PeerView[],
-  stages: ReadonlyMap<PeerId, Range | null>,
-  model: ModelShape,
-  isBeside = false
-): boolean {
-  const serving = new Map<PeerId, readonly Range[]>(
-    views.map(view => [view.peer, view.stages.filter(stage => stage.serving).map(range)])
-  )
-  const routable = () =>
-    isServed(
-      views.map(view => ({ ...view, stages: serving.get(view.peer)!.map(stage => ({ ...stage, serving: true })) })),
-      model
-    )
-  if (!routable()) return true
-  let waiting = views.filter(view => {
-    const target = stages.get(view.peer) ?? null
-    return target !== null && !serving.get(view.peer)!.some(stage => sameRange(stage, target))
-  })
-  while (waiting.length > 0) {
-    const stuck: PeerView[] = []
-    for (const view of waiting) {
-      const target = stages.get(view.peer)!
-      const old = serving.get(view.peer)!
-      const shape = shapeAt(view, model)
-      const bytes = [...old, target].reduce((sum, stage) => sum + stageBytes(shape, stage), 0)
-      if (bytes <= view.budgetBytes) {
-        serving.set(view.peer, [...old, target])
-        continue
-      }
-      if (isBeside) return false
-      serving.set(view.peer, [])
-      if (routable()) {
-        serving.set(view.peer, [target])
-      } else {
-        serving.set(view.peer, old)
-        stuck.push(view)
-      }
-    }
-    if (stuck.length === waiting.length) return false
-    waiting = stuck
-  }
-  return true
 }

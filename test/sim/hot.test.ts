@@ -17,7 +17,7 @@ interface Told {
   took(fromS: number, toS: number): number
 }
 
-function live(scenario: object, seed: number): Told {
+async function live(scenario: object, seed: number): Promise<Told> {
   const [loads, serves]: [number[], number[]] = [[], []]
   const asked = new Map<string, number>()
   const answers: { readonly atS: number; readonly tookS: number }[] = []
@@ -34,7 +34,7 @@ function live(scenario: object, seed: number): Told {
       if (askedS !== undefined) answers.push({ atS: askedS, tookS: atS - askedS })
     }
   })
-  world.run()
+  await world.run()
   return {
     loads,
     serves,
@@ -46,8 +46,8 @@ function live(scenario: object, seed: number): Told {
   }
 }
 
-test('is copied, let go of, and copied again once for load that comes every other minute', () => {
-  const { loads, serves, took } = live(file, 1)
+test('is copied, let go of, and copied again once for load that comes every other minute', async () => {
+  const { loads, serves, took } = await live(file, 1)
   // From 120 s to 420 s more is asked for than three copies can give; from 900 s on so in every other minute.
   const [copied, letGo, again, ...more] = loads
   expect(copied).toBeGreaterThan(120)
@@ -65,7 +65,7 @@ test('is copied, let go of, and copied again once for load that comes every othe
   expect(before / after).toBeGreaterThan(1.5)
 }, 300_000)
 
-test('without anybody who could copy it, answers go on waiting', () => {
+test('without anybody who could copy it, answers go on waiting', async () => {
   const [box, station] = file.peers as [object, object]
   const short = {
     ...file,
@@ -76,7 +76,7 @@ test('without anybody who could copy it, answers go on waiting', () => {
     ],
     workload: [file.workload![0]]
   }
-  const { loads, took } = live(short, 1)
+  const { loads, took } = await live(short, 1)
   expect(loads).toEqual([])
   expect(took(300, 420) / took(120, 150)).toBeGreaterThan(2)
 }, 300_000)
