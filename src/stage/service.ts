@@ -68,7 +68,7 @@ export interface StageService {
   }
   /** Sessions that hold a cache at one stage. */
   sessionsOf(model: ModelId, range: Range): number
-  /** Steps that are at one stage, computed or waiting. */
+  /** Steps that are at one stage, computed or waiting; a session that waits for room counts as one. */
   stepsOf(model: ModelId, range: Range): number
   /** Bytes that the stages of one model have reserved for replay. */
   retainBytesOf(model: ModelId): number

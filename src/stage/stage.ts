@@ -93,12 +93,13 @@ export class Stages {
     return steps
   }
 
-  /** Steps that are at one stage, computed or waiting. */
+  /** Steps that are at one stage, computed or waiting; a session that waits for room counts as one. */
   stepsOf(model: ModelId, { start, end }: Range): number {
     let steps = 0
-    for (const seat of this.#seats.values()) {
+    for (const seat of this.#seating.all) {
       const { stage } = seat
-      if (stage.model === model && stage.start === start && stage.end === end) steps += seat.steps
+      if (stage.model !== model || stage.start !== start || stage.end !== end) continue
+      steps += seat.isInLine ? 1 : seat.steps
     }
     return steps
   }

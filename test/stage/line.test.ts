@@ -109,6 +109,9 @@ describe('S29: a session that finds no room', () => {
     expect(line.kit.stages).toMatchObject({ sessions: 1, waiting: 1, retainBytes })
     expect(line.frame(line.link(1), step(0, 3))).toEqual([])
     expect(line.place(1)).toEqual([1, expect.any(Number)])
+    // For load it counts as one step, whatever it has sent.
+    const { start, end } = facts(2, 4)
+    expect(line.kit.stages.stepsOf(facts(2, 4).model, { start, end })).toBe(1)
     // It keeps nobody busy meanwhile.
     line.kit.nowMs += 3000
     expect(sent(line.kit.frame(line.link(1), { kind: 'ask', epoch: 0, round: 2 }), line.link(1))).toMatchObject([

@@ -237,6 +237,9 @@ describe('steps', () => {
     expect(kit.frame(1, step(1))).toEqual([])
     expect(kit.frame(1, step(2))).toEqual([])
     expect(kit.stages.queuedSteps).toBe(2)
+    // With the one that is computed; at another stage there are none.
+    expect(kit.stages.stepsOf(model, { start: 2, end: 4 })).toBe(3)
+    expect(kit.stages.stepsOf(model, { start: 0, end: 2 })).toBe(0)
     expect(kit.computed(seat, { hidden: states(0, 1) })).toMatchObject([
       { kind: 'send', link: -1 },
       { kind: 'compute', step: { position: 1 } }
