@@ -69,7 +69,7 @@ test('without anybody who could copy it, answers go on waiting', async () => {
   const [box, station] = file.peers as [object, object]
   const short = {
     ...file,
-    minutes: 7.5,
+    minutes: 10,
     peers: [
       { ...box, count: 3 },
       { ...station, count: 3 }
