@@ -2,12 +2,12 @@
  * Reads llama2.c's files: checkpoints with the legacy header (version 0 of `export.py`) and `tokenizer.bin` in
  * both its layouts. Pure: bytes in, what `writeModel` takes out.
  */
-import type { SourceTensor, WeightSource } from '../src/model/import-writer.ts'
+import type { SourceTensor, TensorSource } from '../src/model/import-writer.ts'
 import type { ModelConfig } from '../src/model/manifest.ts'
 
 export interface Llama2cCheckpoint {
   readonly config: ModelConfig
-  readonly source: WeightSource
+  readonly source: TensorSource
 }
 
 /**

@@ -8,7 +8,7 @@ import { CorruptShardError } from '../errors.ts'
 import { chunkBytes, verifyChunkBytes } from './limits.ts'
 import { chunkCount, chunkLength, digestBytes } from './chunks.ts'
 import type { FileHashes, HashRequest } from './hash-messages.ts'
-import { failedReply, type ThreadReply } from './thread.ts'
+import { failedReply, type ThreadAnswer } from './thread.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
 const port = parentPort
@@ -18,12 +18,12 @@ port.on('message', (request: HashRequest) => {
   try {
     const hashes = request.kind === 'whole' ? whole(request.path) : chunks(request.path, request.bytes)
     const transfer = hashes.list.length === 0 ? [] : [hashes.list.buffer as ArrayBuffer]
-    port.postMessage({ kind: 'value', value: hashes } satisfies ThreadReply, transfer)
+    port.postMessage({ kind: 'value', value: hashes } satisfies ThreadAnswer, transfer)
   } catch (error) {
     port.postMessage(failedReply(error))
   }
 })
-port.postMessage({ kind: 'value', value: undefined } satisfies ThreadReply)
+port.postMessage({ kind: 'value', value: undefined } satisfies ThreadAnswer)
 
 /** All that is in the file, whatever its size. */
 function whole(path: string): FileHashes {

@@ -39,7 +39,7 @@ export type SourceTensor =
   | 'output'
 
 /** Where weights come from. Query and key rows are in Hugging Face's order: rotation turns halves of a head. */
-export interface WeightSource {
+export interface TensorSource {
   /**
    * Fills `into` with rows from `row` on: matrices are [outputs, inputs], norms one row of [hidden].
    *
@@ -75,7 +75,7 @@ export interface ImportProgress {
 export interface WriteModelInit {
   readonly store: ModelStore
   readonly description: ModelDescription
-  readonly source: WeightSource
+  readonly source: TensorSource
   /** @default false */
   readonly givesWay?: boolean | undefined
   /** As with `ImportInit.room`. */
@@ -187,7 +187,7 @@ interface TensorJob {
   readonly layer: number | null
   readonly role: ShardRole
   readonly config: ModelConfig
-  readonly source: WeightSource
+  readonly source: TensorSource
   readonly signal: AbortSignal
   readonly buffers: Buffers
 }

@@ -9,7 +9,7 @@ import { z } from 'zod'
 import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import { importJsonBytesMax, safetensorsFilesMax, tokenizerBytesMax } from './limits.ts'
-import { type ImportProgress, type WeightSource, writeModel } from './import-writer.ts'
+import { type ImportProgress, type TensorSource, writeModel } from './import-writer.ts'
 import { checkpointTensors, isIgnoredTensor, type LlamaConfig, parseLlamaConfig } from './llama-config.ts'
 import type { EdgeType, ModelConfig, WeightType } from './manifest.ts'
 import { decodeBF16, decodeF16 } from './quantise.ts'
@@ -191,7 +191,7 @@ interface Place {
 }
 
 /** The tensors of a directory's safetensors files, read by rows. */
-class Checkpoint implements WeightSource {
+class Checkpoint implements TensorSource {
   readonly #source: string
   readonly #handles: FileHandle[] = []
   readonly #tensors = new Map<string, Place>()

@@ -10,7 +10,7 @@ import { CorruptShardError, DeadlineError, EngineError, InvalidManifestError, No
 import { threadDeadlineTicks, threadGiveUpMs, threadHeapBytes, threadQueueMax, threadYoungHeapBytes } from './limits.ts'
 
 /** What a thread answers: `value`, or why there is none. Its first message says whether it has started. */
-export type ThreadReply =
+export type ThreadAnswer =
   | { readonly kind: 'value'; readonly value: unknown }
   | {
       readonly kind: 'failed'
@@ -167,7 +167,7 @@ export class Thread {
       })
       this.#worker = worker
       this.#greeting = await this.#greeted(worker, signal)
-      worker.on('message', (reply: ThreadReply) => {
+      worker.on('message', (reply: ThreadAnswer) => {
         if (this.#worker === worker) this.#replied(reply)
       })
       const onFailure = (error: Error): void => {
@@ -198,7 +198,7 @@ export class Thread {
     signal.addEventListener('abort', onAbort, { once: true })
     const onExit = (code: number): void => reject(this.#failure(new Error(`it ended (code ${code})`)))
     const onError = (error: Error): void => reject(this.#failure(error))
-    worker.once('message', (reply: ThreadReply) => {
+    worker.once('message', (reply: ThreadAnswer) => {
       if (reply.kind === 'value') resolve(reply.value)
       else reject(errorOf(reply))
     })
@@ -217,7 +217,7 @@ export class Thread {
     }
   }
 
-  #replied(reply: ThreadReply): void {
+  #replied(reply: ThreadAnswer): void {
     const job = this.#running
     if (job === undefined) return
     this.#stopDeadline()
@@ -288,13 +288,13 @@ export class Thread {
 const classes = { InvalidManifestError, CorruptShardError } as const
 
 /** How an error leaves a thread. */
-export function failedReply(error: unknown): ThreadReply {
+export function failedReply(error: unknown): ThreadAnswer {
   const { name, message, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error))
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined
   return { kind: 'failed', name, message, code, cause }
 }
 
-function errorOf({ name, message, code, cause }: ThreadReply & { readonly kind: 'failed' }): Error {
+function errorOf({ name, message, code, cause }: ThreadAnswer & { readonly kind: 'failed' }): Error {
   const known = Object.entries(classes).find(([each]) => each === name)?.[1]
   if (known !== undefined) return new known(message, cause === undefined ? {} : { cause: new Error(cause) })
   // The file system's own error.

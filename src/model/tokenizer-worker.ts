@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
-import { failedReply, type ThreadReply } from './thread.ts'
+import { failedReply, type ThreadAnswer } from './thread.ts'
 import { loadTokenizer, type ModelTokenizer } from './tokenizer.ts'
 import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
 
@@ -30,7 +30,7 @@ function facts({ longest, size }: ModelTokenizer): TokenizerFacts {
 }
 
 function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
-  let reply: ThreadReply
+  let reply: ThreadAnswer
   try {
     reply = { kind: 'value', value: answer(tokenizer, request) }
   } catch (error) {

@@ -1,7 +1,7 @@
 /** What one look at the swarm answers to a session that asks for a route: hops, patience, or why there are none. */
 import type { PeerId } from '../base/ids.ts'
 import { excludedGraceMs, gatheringMs, missingGraceMs } from './limits.ts'
-import { announcedLinks, type Links } from './cost.ts'
+import { announcedLinks, type LinkLookup } from './cost.ts'
 import { explainNoRoute } from './explain.ts'
 import { place } from './place.ts'
 import { type RoomQuestion, withRoom } from './room.ts'
@@ -17,7 +17,7 @@ export interface RouteQuestion extends RoomQuestion {
   readonly doubtful?: ReadonlySet<PeerId>
   readonly inflight: ReadonlyMap<PeerId, number>
   /** @default as the views announce them */
-  readonly links?: Links
+  readonly links?: LinkLookup
   /** How long the session has waited already, in ms. */
   readonly waitedMs: number
   /** How long ago this peer began, or met or lost another one, in ms. @default infinite */

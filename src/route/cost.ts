@@ -14,10 +14,10 @@ export interface LinkView {
 }
 
 /** Looks up a link; undefined where nobody has measured it. */
-export type Links = (from: PeerId, to: PeerId) => LinkView | undefined
+export type LinkLookup = (from: PeerId, to: PeerId) => LinkView | undefined
 
-/** Links as peers announce them: where both ends have measured one the slower counts, so that nobody makes it fast by saying so. */
-export function announcedLinks(peers: readonly PeerView[]): Links {
+/** LinkLookup as peers announce them: where both ends have measured one the slower counts, so that nobody makes it fast by saying so. */
+export function announcedLinks(peers: readonly PeerView[]): LinkLookup {
   const byPeer = new Map(peers.map(({ peer, links }) => [peer, links]))
   return (from, to) => {
     const [a, b] = [byPeer.get(from), byPeer.get(to)]
@@ -29,7 +29,7 @@ export function announcedLinks(peers: readonly PeerView[]): Links {
 }
 
 /** The same, with what a peer has measured of its own links itself. */
-export function ownLinks(self: PeerId, rttMs: (peer: PeerId) => number | undefined, links: Links): Links {
+export function ownLinks(self: PeerId, rttMs: (peer: PeerId) => number | undefined, links: LinkLookup): LinkLookup {
   return (from, to) => {
     const other = from === self ? to : to === self ? from : undefined
     const measured = other === undefined ? undefined : rttMs(other)
@@ -49,19 +49,19 @@ export function stageMs({ visitMs, layerMs }: Speed, layers: number): number {
 }
 
 /** One way over a link with `bytes`, in ms; nothing when both ends are one peer. */
-export function linkMs(from: PeerId, to: PeerId, bytes: number, links?: Links): number {
+export function linkMs(from: PeerId, to: PeerId, bytes: number, links?: LinkLookup): number {
   if (from === to) return 0
   const link = links?.(from, to)
   return (link?.rttMs ?? linkRttDefaultMs) / 2 + bytes / (link?.bytesPerMs ?? linkBytesPerMsDefault)
 }
 
 /** The hidden state of one token over a link, in ms. */
-export function hiddenMs(from: PeerId, to: PeerId, model: ModelShape, links?: Links): number {
+export function hiddenMs(from: PeerId, to: PeerId, model: ModelShape, links?: LinkLookup): number {
   return linkMs(from, to, model.stepBytes ?? stepBytesDefault, links)
 }
 
 /** The way between the driver and an end of the route (a sampled token, or the next step's id), in ms. */
-export function turnMs(from: PeerId, to: PeerId, links?: Links): number {
+export function turnMs(from: PeerId, to: PeerId, links?: LinkLookup): number {
   return linkMs(from, to, tokenBytes, links)
 }
 
@@ -73,12 +73,12 @@ export function hopMs(model: ModelShape, rttMs = linkRttDefaultMs): number {
 /**
  * Price of a hop at each peer whose links are slower than most, in ms; all others have that of {@link hopMs}. A search that
  * knew who comes next to whom would have to weigh all pairs, so a peer is known by its middle link to the others: what that
- * takes beyond the middle one of all peers is paid there and back. Links below {@link linkRttDefaultMs} count as that:
+ * takes beyond the middle one of all peers is paid there and back. LinkLookup below {@link linkRttDefaultMs} count as that:
  * nobody moves for less.
  */
 export function hopPrices(peers: readonly PeerView[], model: ModelShape): ReadonlyMap<PeerId, number> {
   const byHint = new Map(peers.flatMap(({ peer, links }) => (links === undefined ? [] : [[links.hint, peer] as const])))
-  /** Links above the default, by both of their ends. */
+  /** LinkLookup above the default, by both of their ends. */
   const slow = new Map<PeerId, Map<PeerId, number>>()
   const note = (from: PeerId, to: PeerId, rttMs: number): void => {
     const known = slow.get(from) ?? new Map<PeerId, number>()
@@ -131,7 +131,7 @@ export function routeMs(
   peers: readonly PeerView[],
   model: ModelShape,
   from: PeerId,
-  links?: Links
+  links?: LinkLookup
 ): number {
   const speeds = new Map(peers.map(peer => [peer.peer, peer]))
   let total = 0

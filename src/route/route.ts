@@ -6,7 +6,7 @@
 import type { PeerId, Range } from '../base/ids.ts'
 import { hopsMax } from '../limits.ts'
 import { flightSlackRatio, routeVariantsMax } from './limits.ts'
-import type { Links } from './cost.ts'
+import type { LinkLookup } from './cost.ts'
 import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import { flightOf } from './energy.ts'
 import { areApart, type Hop, type ModelShape, type PeerView } from './view.ts'
@@ -22,7 +22,7 @@ export interface RouteOptions {
    * that waits for announcements sends a whole burst the same way (Parallax, pull request 344).
    */
   readonly inflight?: ReadonlyMap<PeerId, number>
-  readonly links?: Links
+  readonly links?: LinkLookup
   /** Class that the session began with: routes of it win over others (promise P3). */
   readonly numericClass?: string
   /**

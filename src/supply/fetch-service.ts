@@ -15,13 +15,13 @@ import { encodeFrame } from './codec.ts'
 import type { FetchEffect, FetchEvent, FetchProgress } from './event.ts'
 import { Fetch } from './fetch.ts'
 import { type FileId, shardsProtocol } from './frame.ts'
-import type { Pace } from './pace.ts'
+import type { BulkRate } from './bulk-rate.ts'
 import type { ComingFile } from './serve-service.ts'
 
 export interface FetchServiceInit {
   readonly links: Links
   readonly store: Store
-  readonly pace: Pace
+  readonly bulkRate: BulkRate
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
@@ -70,7 +70,7 @@ export class Fetching {
   constructor(init: FetchServiceInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
-    this.#decider = new Fetch({ rng: init.rng ?? systemRng, pace: init.pace })
+    this.#decider = new Fetch({ rng: init.rng ?? systemRng, bulkRate: init.bulkRate })
   }
 
   /** What has come of a file that is being fetched, once its chunk list is known. */

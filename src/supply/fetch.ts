@@ -15,12 +15,12 @@ import type { FetchEffect, FetchEvent, FetchProgress, WantedFile } from './event
 import type { AnswerFrame, ChunkRange, FileId } from './frame.ts'
 import { type Asked, type Assembly, helps, type Job, newJob, resume, type Source } from './job.ts'
 import { supplyChunksMax, supplyIdleMs, supplyNobodyMs, supplyStallMs } from './limits.ts'
-import type { Pace } from './pace.ts'
+import type { BulkRate } from './bulk-rate.ts'
 import { Sources } from './sources.ts'
 
 export interface FetchInit {
   readonly rng: Rng
-  readonly pace: Pace
+  readonly bulkRate: BulkRate
 }
 
 export class Fetch {
@@ -257,7 +257,7 @@ export class Fetch {
     source.heardAtMs = nowMs
     assembly.job.heardAtMs = nowMs
     source.flow.asked(range.length)
-    const live = frame.live === true || this.#init.pace.live
+    const live = frame.live === true || this.#init.bulkRate.live
     source.flow.answered(range.length, { askedAtMs, owedBytes, live }, nowMs)
     source.failures = 0
     if (assembly.dead) return
@@ -350,7 +350,7 @@ export class Fetch {
       while (source.flow.open) {
         const assembly = this.#nextAssembly(source, nowMs)
         if (assembly === undefined) break
-        const waitMs = this.#init.pace.waitMs(nowMs)
+        const waitMs = this.#init.bulkRate.waitMs(nowMs)
         if (waitMs > 0) {
           this.#effects.push({ kind: 'wake', atMs: nowMs + waitMs })
           return
@@ -380,7 +380,7 @@ export class Fetch {
     const range = { file: job.wanted.file, chunk, offset: next, length }
     assembly.next += length
     source.flow.asked(length)
-    this.#init.pace.take(length, nowMs)
+    this.#init.bulkRate.take(length, nowMs)
     source.asked.push({ assembly, range, askedAtMs: nowMs, owedBytes: source.flow.owedBytes })
     this.#effects.push({ kind: 'send', peer: source.peer, frame: { kind: 'range-request', ...range } })
   }

@@ -14,7 +14,7 @@ import type { Store, StoredModel } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { encodeFrame } from './codec.ts'
 import { type FileId, type RequestFrame, shardsProtocol } from './frame.ts'
-import type { Pace } from './pace.ts'
+import type { BulkRate } from './bulk-rate.ts'
 import { type ClientId, type Found, Serve, type ServeEffect, type ServeEvent } from './serve.ts'
 
 /** A file that is being fetched: what has come of it can be given on. */
@@ -27,7 +27,7 @@ export interface ComingFile {
 export interface ServeInit {
   readonly links: Links
   readonly store: Store
-  readonly pace: Pace
+  readonly bulkRate: BulkRate
   /** What has come of a file that is being fetched; undefined for others. */
   readonly coming: (file: FileId) => ComingFile | undefined
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
@@ -46,7 +46,7 @@ type KnownFile = Pick<FileEntry, 'bytes' | 'chunks'>
 /** Manifests are read again at most this often for a name that none of them has. */
 const readAgainMs = 1_000
 
-export class Serving {
+export class Giving {
   readonly #init: ServeInit
   readonly #clock: Clock
   readonly #decider: Serve
@@ -68,7 +68,7 @@ export class Serving {
   constructor(init: ServeInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
-    this.#decider = new Serve(init.pace)
+    this.#decider = new Serve(init.bulkRate)
   }
 
   async start(): Promise<void> {

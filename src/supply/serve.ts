@@ -1,7 +1,7 @@
 /**
  * What a source gives, to whom, and when (protocols/shards.md). Pure: frames and times in, effects out. Each stream's
  * requests are answered once, one after another, so that a reader that is slow holds up itself alone; bulk waits for its
- * pace, whoever has waited longest first.
+ * rate, whoever has waited longest first.
  */
 import type { PeerId } from '../base/ids.ts'
 import { BoundedQueue } from '../base/queue.ts'
@@ -9,7 +9,7 @@ import { ProtocolError } from '../errors.ts'
 import { supplyOpenMs, supplyRequestsMax, supplyWatchesMax } from './limits.ts'
 import { decodeRequest } from './codec.ts'
 import type { AnswerFrame, FileId, RequestFrame } from './frame.ts'
-import type { Pace } from './pace.ts'
+import type { BulkRate } from './bulk-rate.ts'
 
 /** A stream from a fetcher, as its host numbers them. */
 export type ClientId = number
@@ -72,15 +72,15 @@ interface Client {
 const none = new Uint8Array(0)
 
 export class Serve {
-  readonly #pace: Pace
+  readonly #bulkRate: BulkRate
   readonly #clients = new Map<ClientId, Client>()
   /** Whose next range waits for its turn, the first first, and the chunk that it is part of. */
   readonly #waiting = new Map<Client, Uint8Array>()
   #effects: ServeEffect[] = []
 
-  /** @param pace what all bulk of this peer shares */
-  constructor(pace: Pace) {
-    this.#pace = pace
+  /** @param bulkRate what all bulk of this peer shares */
+  constructor(bulkRate: BulkRate) {
+    this.#bulkRate = bulkRate
   }
 
   /** Files of which somebody was given a chunk last, or waits for one. */
@@ -236,7 +236,7 @@ export class Serve {
 
   #giveRanges(nowMs: number): void {
     for (const [client, bytes] of this.#waiting) {
-      const waitMs = this.#pace.waitMs(nowMs)
+      const waitMs = this.#bulkRate.waitMs(nowMs)
       if (waitMs > 0) {
         // What slows bulk may end before.
         this.#effects.push({ kind: 'wake', atMs: nowMs + Math.min(waitMs, supplyOpenMs) })
@@ -244,9 +244,9 @@ export class Serve {
       }
       this.#waiting.delete(client)
       const { file, chunk, offset, length } = client.current as RangeRequest
-      this.#pace.take(length, nowMs)
+      this.#bulkRate.take(length, nowMs)
       const data = bytes.subarray(offset, offset + length)
-      this.#answer(client.id, { kind: 'range', file, chunk, offset, data, live: this.#pace.live })
+      this.#answer(client.id, { kind: 'range', file, chunk, offset, data, live: this.#bulkRate.live })
     }
   }
 }

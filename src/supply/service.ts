@@ -17,8 +17,8 @@ import { decodeAnswer, encodeFrame } from './codec.ts'
 import type { FetchProgress } from './event.ts'
 import { Fetching } from './fetch-service.ts'
 import { type AnswerFrame, type FileId, shardsProtocol } from './frame.ts'
-import { Pace } from './pace.ts'
-import { Serving } from './serve-service.ts'
+import { BulkRate } from './bulk-rate.ts'
+import { Giving } from './serve-service.ts'
 
 export interface SupplyInit {
   readonly links: Links
@@ -83,7 +83,7 @@ export async function createSupply(init: SupplyInit): Promise<Supply> {
 
 class Service implements Supply {
   readonly #init: SupplyInit
-  readonly #serving: Serving
+  readonly #giving: Giving
   readonly #fetching: Fetching
   /** Work under way that needs the processor. */
   #gentle = 0
@@ -91,24 +91,31 @@ class Service implements Supply {
   constructor(init: SupplyInit) {
     this.#init = init
     const { links, store, live, onViolation, clock = systemClock, rng } = init
-    const pace = new Pace(live, () => this.#gentle > 0)
-    this.#serving = new Serving({ links, store, pace, clock, onViolation, coming: file => this.#fetching.coming(file) })
+    const bulkRate = new BulkRate(live, () => this.#gentle > 0)
+    this.#giving = new Giving({
+      links,
+      store,
+      bulkRate,
+      clock,
+      onViolation,
+      coming: file => this.#fetching.coming(file)
+    })
     this.#fetching = new Fetching({
       links,
       store,
-      pace,
+      bulkRate,
       clock,
       rng,
       onViolation,
-      onFound: file => this.#serving.found(file),
-      onComing: (file, chunk) => this.#serving.announce('coming', file, chunk),
-      onChunk: (file, chunk) => this.#serving.announce('have', file, chunk),
-      onFile: file => this.#serving.forget(file)
+      onFound: file => this.#giving.found(file),
+      onComing: (file, chunk) => this.#giving.announce('coming', file, chunk),
+      onChunk: (file, chunk) => this.#giving.announce('have', file, chunk),
+      onFile: file => this.#giving.forget(file)
     })
   }
 
   async start(): Promise<void> {
-    await this.#serving.start()
+    await this.#giving.start()
   }
 
   async fetch(files: readonly FileEntry[], options: FetchOptions): Promise<void> {
@@ -123,7 +130,7 @@ class Service implements Supply {
   }
 
   get sending(): ReadonlySet<FileId> {
-    return this.#serving.sending
+    return this.#giving.sending
   }
 
   async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<StoredModel> {
@@ -137,7 +144,7 @@ class Service implements Supply {
       await this.fetch([manifest.tokenizer], { peers, signal, what: `the tokenizer of ${manifest.name}` })
     }
     const put = await store.putManifest(manifest, { partial: true })
-    this.#serving.know(put)
+    this.#giving.know(put)
     return put
   }
 
@@ -165,11 +172,11 @@ class Service implements Supply {
   }
 
   forget(file: FileId): void {
-    this.#serving.forget(file)
+    this.#giving.forget(file)
   }
 
   async stop(): Promise<void> {
-    await endAll([() => this.#serving.stop(), () => this.#fetching.stop()])
+    await endAll([() => this.#giving.stop(), () => this.#fetching.stop()])
   }
 
   /** Asks one peer after another. */

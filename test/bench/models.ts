@@ -1,7 +1,7 @@
 /** The two models of the bench: the one that ships, and random weights in the shape of SmolLM2-135M. */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { type SourceTensor, type WeightSource, writeModel } from '../../src/model/import-writer.ts'
+import { type SourceTensor, type TensorSource, writeModel } from '../../src/model/import-writer.ts'
 import type { ModelConfig, WeightType } from '../../src/model/manifest.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 
@@ -77,7 +77,7 @@ async function benchModel(store: ModelStore, label: string, stored: StoredModel)
 }
 
 /** Matrices that keep the size of what passes them, norms near 1: a value depends on its place and the seed alone. */
-function randomWeights(seed: number): WeightSource {
+function randomWeights(seed: number): TensorSource {
   const residual = new Set<SourceTensor>(['o', 'down'])
   return {
     async read(tensor, layer, row, into) {

@@ -9,7 +9,7 @@ import { encodeFrame } from '../../src/supply/codec.ts'
 import type { FetchEffect, FetchEvent } from '../../src/supply/event.ts'
 import { Fetch } from '../../src/supply/fetch.ts'
 import type { AnswerFrame } from '../../src/supply/frame.ts'
-import { Pace } from '../../src/supply/pace.ts'
+import { BulkRate } from '../../src/supply/bulk-rate.ts'
 import { fetchFrom, makeFile, type Outcome, type SourceInit, sha256 } from './world.ts'
 
 const MiB = 1 << 20
@@ -186,7 +186,7 @@ describe('a chunk that is being checked', () => {
 
   /** Fetches both files, of one chunk each, from one source until both chunks are to be checked. */
   function checking(): { fetch: Fetch; checks: (FetchEffect & { kind: 'check' })[] } {
-    const fetch = new Fetch({ rng: seeded(1), pace: new Pace(() => false) })
+    const fetch = new Fetch({ rng: seeded(1), bulkRate: new BulkRate(() => false) })
     const checks: (FetchEffect & { kind: 'check' })[] = []
     const events: FetchEvent[] = files.map(({ wanted }) => ({ kind: 'want', wanted, peers: [peer] }))
     const answer = (frame: AnswerFrame): void => void events.push({ kind: 'frame', peer, bytes: encodeFrame(frame) })

@@ -12,7 +12,7 @@ import { decodeRequest, encodeFrame } from '../../src/supply/codec.ts'
 import type { FetchEffect, FetchEvent } from '../../src/supply/event.ts'
 import { Fetch } from '../../src/supply/fetch.ts'
 import type { AnswerFrame, FileId } from '../../src/supply/frame.ts'
-import { Pace } from '../../src/supply/pace.ts'
+import { BulkRate } from '../../src/supply/bulk-rate.ts'
 import type { TestFile } from './world.ts'
 
 export interface FlockInit {
@@ -69,7 +69,7 @@ class Flock {
   readonly #freeAtMs = new Map<string, number>()
   readonly #failed: string[] = []
   /** The holder's, for what it gives. */
-  readonly #pace: Pace
+  readonly #bulkRate: BulkRate
   readonly #stepWaitsMs: number[] = []
   #linkBytes = 0
   #violations = 0
@@ -80,7 +80,7 @@ class Flock {
   constructor(init: FlockInit) {
     this.#init = init
     const isLive = init.stepMs !== undefined
-    this.#pace = new Pace(() => isLive)
+    this.#bulkRate = new BulkRate(() => isLive)
     this.#files = new Map(init.files.map(file => [file.wanted.file, file]))
     const names = ['holder', ...Array.from({ length: init.fetchers }, (_, i) => `f${i}`)] as PeerId[]
     for (const [i, name] of names.entries()) {
@@ -91,7 +91,7 @@ class Flock {
           return [file, i === 0 ? ChunkSet.all(count) : new ChunkSet(count)]
         })
       )
-      const fetch = i === 0 ? undefined : new Fetch({ rng, pace: new Pace(() => isLive && i === 1) })
+      const fetch = i === 0 ? undefined : new Fetch({ rng, bulkRate: new BulkRate(() => isLive && i === 1) })
       const missing = new Set(i === 0 ? [] : this.#files.keys())
       this.#nodes.set(name, { name, fetch, has, watchers: new Map(), missing, events: [], draining: false })
     }
@@ -251,7 +251,7 @@ class Flock {
     } else {
       const { chunk, offset, length } = request
       const start = chunk * chunkBytes
-      const live = peer === 'holder' && this.#pace.live
+      const live = peer === 'holder' && this.#bulkRate.live
       const isHere = has.has(chunk) && offset + length <= chunkLength(content.length, chunk)
       answer = isHere
         ? { kind: 'range', file, chunk, offset, data: content.subarray(start + offset, start + offset + length), live }
@@ -260,12 +260,12 @@ class Flock {
     const frame = encodeFrame(answer)
     const give = (): void => {
       // As the serving side does: an answer leaves when its turn has come.
-      const waitMs = peer === 'holder' && answer.kind === 'range' ? this.#pace.waitMs(this.#nowMs) : 0
+      const waitMs = peer === 'holder' && answer.kind === 'range' ? this.#bulkRate.waitMs(this.#nowMs) : 0
       if (waitMs > 0) {
         this.#at(this.#nowMs + waitMs, give)
         return
       }
-      if (peer === 'holder' && answer.kind === 'range') this.#pace.take(frame.length, this.#nowMs)
+      if (peer === 'holder' && answer.kind === 'range') this.#bulkRate.take(frame.length, this.#nowMs)
       this.#send(peer, asker.name, frame.length, () => this.#feed(asker, { kind: 'frame', peer, bytes: frame }))
     }
     give()

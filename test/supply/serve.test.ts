@@ -5,7 +5,7 @@ import { chunkBytes } from '../../src/model/limits.ts'
 import { supplyLiveBurstBytes, supplyLiveBytesPerMs, supplyRequestsMax } from '../../src/supply/limits.ts'
 import { encodeFrame } from '../../src/supply/codec.ts'
 import type { AnswerFrame, RequestFrame } from '../../src/supply/frame.ts'
-import { Pace } from '../../src/supply/pace.ts'
+import { BulkRate } from '../../src/supply/bulk-rate.ts'
 import { type Found, Serve, type ServeEffect, type ServeEvent } from '../../src/supply/serve.ts'
 
 const file = 'ab'.repeat(32)
@@ -15,7 +15,7 @@ const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i)
 class Kit {
   live = false
   nowMs = 0
-  readonly #serve = new Serve(new Pace(() => this.live))
+  readonly #serve = new Serve(new BulkRate(() => this.live))
 
   do(event: ServeEvent): ServeEffect[] {
     return this.#serve.handle(event, this.nowMs)
@@ -145,10 +145,10 @@ describe('a source', () => {
     source.live = true
     source.ask(1, range(0, 10))
     source.ask(2, range(0, 10))
-    const pace = new Uint8Array(2 * supplyLiveBurstBytes)
-    source.found(1, { kind: 'chunk', bytes: pace })
+    const large = new Uint8Array(2 * supplyLiveBurstBytes)
+    source.found(1, { kind: 'chunk', bytes: large })
     source.ready(1)
-    source.ask(1, range(0, pace.length - 1))
+    source.ask(1, range(0, large.length - 1))
     expect(source.found(2, chunk)).toMatchObject([{ kind: 'wake' }])
     source.live = false
     expect(source.do({ kind: 'tick' })).toEqual([given(2, 0, 10)])

@@ -225,7 +225,7 @@ describe('a fetch', () => {
     expect(holder.violations).toEqual([])
   })
 
-  it('is asked for at the pace of live sessions while there are some (W10)', async () => {
+  it('is asked for at the rate of live sessions while there are some (W10)', async () => {
     const [holder, other] = [await join('holder', { live: () => true }), await join('a')]
     await connect(holder, other)
     const peers = (): PeerId[] => [holder.swarm.id]

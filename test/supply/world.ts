@@ -11,7 +11,7 @@ import { decodeRequest, encodeFrame } from '../../src/supply/codec.ts'
 import type { FetchEffect, FetchEvent, WantedFile } from '../../src/supply/event.ts'
 import { Fetch } from '../../src/supply/fetch.ts'
 import type { AnswerFrame } from '../../src/supply/frame.ts'
-import { Pace } from '../../src/supply/pace.ts'
+import { BulkRate } from '../../src/supply/bulk-rate.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 
@@ -120,7 +120,7 @@ class FetchWorld {
     this.#have = have
     this.#content = new Uint8Array(file.content.length)
     for (const chunk of have) this.#content.set(chunkOf(file.content, chunk), chunk * chunkBytes)
-    this.#fetch = new Fetch({ rng, pace: new Pace(() => false) })
+    this.#fetch = new Fetch({ rng, bulkRate: new BulkRate(() => false) })
   }
 
   run(limitMs: number): Outcome {

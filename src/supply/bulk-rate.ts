@@ -5,7 +5,7 @@
  */
 import { supplyGentleBytesPerMs, supplyLiveBurstBytes, supplyLiveBytesPerMs } from './limits.ts'
 
-export class Pace {
+export class BulkRate {
   readonly #live: () => boolean
   readonly #gentle: () => boolean
   #bytes = supplyLiveBurstBytes
