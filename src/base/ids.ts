@@ -11,6 +11,8 @@ export type ModelId = Branded<'ModelId'>
 export type ShardId = Branded<'ShardId'>
 /** What may be looked for in the DHT by its digest: a shard, or a model's manifest. */
 export type ContentId = ShardId | ModelId
+/** One stage of one peer, of the model in question: `peer/start-end`. */
+export type PlaceId = Branded<'PlaceId'>
 /** One sequence being generated: 32 lower-case hex digits (128 random bits). */
 export type SessionId = Branded<'SessionId'>
 

@@ -9,7 +9,7 @@ import type { Store, StoredModel } from '../model/store.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import type { Routing } from '../route/routing-service.ts'
-import { type Hop, type ModelShape, sameRange } from '../route/view.ts'
+import { type Hop, type ModelShape, placeOf, sameRange, type Without } from '../route/view.ts'
 import type { Seeker } from '../serving/seeker.ts'
 import type { Serving } from '../serving/serving.ts'
 import { shapeOf } from '../serving/shape.ts'
@@ -58,7 +58,7 @@ export class OwnSessions {
   readonly #init: OwnSessionsInit
   readonly #admissions: Admissions
   /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
-  readonly #mute = new LeftOut()
+  readonly #mute = new LeftOut<PeerId>()
   #answering = 0
   /** Digests of the tokenizers of own answers under way, one each. */
   readonly #tokenizerFiles = new Map<symbol, string>()
@@ -182,15 +182,15 @@ export class OwnSessions {
     )
   }
 
-  /** Peers that are about to go, and those of a route whose stage on it is. */
-  #leavingOn(route: readonly Hop[], model: ModelId): ReadonlySet<PeerId> {
+  /** Peers that are about to go, and stages of a route that are. */
+  #leavingOn(route: readonly Hop[], model: ModelId): Without {
     const going = route.filter(hop => {
       const stage = this.#init.swarm
         .recordOf(hop.peer)
         ?.stages.find(each => each.model === model && sameRange(each, hop))
       return stage?.serving === false
     })
-    return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(({ peer }) => peer)])
+    return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(placeOf)])
   }
 
   /** Whether a peer speaks the revision in which sessions wait for room. */

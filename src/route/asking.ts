@@ -7,14 +7,14 @@ import { place } from './place.ts'
 import { type RoomQuestion, withRoom } from './room.ts'
 import { findRoute } from './route.ts'
 import type { Search } from './searches.ts'
-import type { Hop, ModelShape, PeerView } from './view.ts'
+import type { Hop, ModelShape, PeerView, Without } from './view.ts'
 
 export interface RouteQuestion extends RoomQuestion {
   /** The driver. */
   readonly from: PeerId
-  readonly excluded: ReadonlySet<PeerId>
-  /** Those of the excluded peers that failed so long ago that they are asked before anyone waits. */
-  readonly doubtful?: ReadonlySet<PeerId>
+  readonly excluded: Without
+  /** Those of the excluded that failed so long ago that they are asked before anyone waits. */
+  readonly doubtful?: Without
   readonly inflight: ReadonlyMap<PeerId, number>
   /** @default as the views announce them */
   readonly links?: LinkLookup
@@ -45,7 +45,7 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
   const options = { from, inflight, links, ...(layerClasses === undefined ? {} : { layerClasses }) }
   const last = peers.flatMap(view => (view.leaving === true || view.isDoubtful === true ? [view.peer] : []))
   const roomy = withRoom(peers, model, room)
-  const find = (views: readonly PeerView[], without: ReadonlySet<PeerId>): Hop[] | undefined =>
+  const find = (views: readonly PeerView[], without: Without): Hop[] | undefined =>
     // Who is about to go, or has shown nothing when asked, gets no new session where there is a way around it.
     (last.length > 0 ? findRoute(views, model, { ...options, excluded: without.union(new Set(last)) }) : undefined) ??
     findRoute(views, model, { ...options, excluded: without })
@@ -63,17 +63,17 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
 }
 
 /** The sentence for a person whose session gets no route; undefined where that takes a search for which it is too early. */
-export function noRouteSentence(peers: readonly PeerView[], model: ModelShape, excluded: ReadonlySet<PeerId>): string
+export function noRouteSentence(peers: readonly PeerView[], model: ModelShape, excluded: Without): string
 export function noRouteSentence(
   peers: readonly PeerView[],
   model: ModelShape,
-  excluded: ReadonlySet<PeerId>,
+  excluded: Without,
   search: Search
 ): string | undefined
 export function noRouteSentence(
   peers: readonly PeerView[],
   model: ModelShape,
-  excluded: ReadonlySet<PeerId>,
+  excluded: Without,
   search: Search = place
 ): string | undefined {
   const why = explainNoRoute(peers, model, excluded, search)

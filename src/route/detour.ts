@@ -1,9 +1,10 @@
 /** The way around peers that are about to go, for a session that runs through them. */
+import type { PeerId, PlaceId } from '../base/ids.ts'
 import { announcedLinks } from './cost.ts'
 import { type RoomQuestion, withRoom } from './room.ts'
 import { findRoute, type RouteOptions } from './route.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
-import { sameRange } from './view.ts'
+import { isWithout, sameRange } from './view.ts'
 
 /**
  * A route without peers that are leaving or excluded, or undefined. Hops that stay keep their stages wherever that
@@ -15,10 +16,10 @@ export function findDetour(
   { route, excluded, tokensMax, takenBytes, ...given }: RouteOptions & RoomQuestion & { readonly route: readonly Hop[] }
 ): Hop[] | undefined {
   const options = { ...given, links: given.links ?? announcedLinks(peers) }
-  const avoided = new Set(excluded)
+  const avoided = new Set<PeerId | PlaceId>(excluded)
   for (const view of peers) if (view.leaving === true || view.isDoubtful === true) avoided.add(view.peer)
   const known = new Set(peers.map(view => view.peer))
-  const staying = route.filter(hop => known.has(hop.peer) && !avoided.has(hop.peer))
+  const staying = route.filter(hop => known.has(hop.peer) && !isWithout(avoided, hop))
   const around = (views: readonly PeerView[]): PeerView[] =>
     views.map(view => ({
       ...view,

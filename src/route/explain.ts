@@ -1,11 +1,11 @@
 /** Says in a person's words why a model cannot be served. */
-import type { PeerId, Range } from '../base/ids.ts'
+import type { Range } from '../base/ids.ts'
 import { formatBytes } from '../base/units.ts'
 import { coverage, rangesWhere } from './coverage.ts'
 import { place } from './place.ts'
 import { isServed } from './route.ts'
 import type { Search } from './searches.ts'
-import type { ModelShape, PeerView } from './view.ts'
+import { type ModelShape, type PeerView, viewsWithout, type Without } from './view.ts'
 
 /** Why there is no route. */
 export interface NoRoute {
@@ -16,24 +16,20 @@ export interface NoRoute {
 }
 
 /** Says why routing finds nothing, or null when it does find a route; undefined where `search` finds no plan now. */
+export function explainNoRoute(peers: readonly PeerView[], model: ModelShape, excluded?: Without): NoRoute | null
 export function explainNoRoute(
   peers: readonly PeerView[],
   model: ModelShape,
-  excluded?: ReadonlySet<PeerId>
-): NoRoute | null
-export function explainNoRoute(
-  peers: readonly PeerView[],
-  model: ModelShape,
-  excluded: ReadonlySet<PeerId>,
+  excluded: Without,
   search: Search
 ): NoRoute | null | undefined
 export function explainNoRoute(
   peers: readonly PeerView[],
   model: ModelShape,
-  excluded: ReadonlySet<PeerId> = new Set(),
+  excluded: Without = new Set(),
   search: Search = place
 ): NoRoute | null | undefined {
-  const present = peers.filter(view => !excluded.has(view.peer))
+  const present = viewsWithout(peers, excluded)
   if (isServed(present, model)) return null
   const counts = coverage(present, model)
   const layers = rangesWhere(model.layers, layer => counts[layer] === 0)

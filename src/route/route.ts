@@ -9,14 +9,14 @@ import { flightSlackRatio, routeVariantsMax } from './limits.ts'
 import type { LinkLookup } from './cost.ts'
 import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import { flightOf } from './energy.ts'
-import { areApart, type Hop, type ModelShape, type PeerView } from './view.ts'
+import { areApart, type Hop, type ModelShape, type PeerView, viewsWithout, type Without } from './view.ts'
 
 /** What the chooser knows beyond the announced views. */
 export interface RouteOptions {
   /** The driver: the sampled token comes back to it, and the next step starts there. */
   readonly from: PeerId
   /** Peers that must not be on the route: lost, or blamed by this session. */
-  readonly excluded?: ReadonlySet<PeerId>
+  readonly excluded?: Without
   /**
    * The chooser's own running sessions per peer. They count at once, on top of what peers announce: a router
    * that waits for announcements sends a whole burst the same way (Parallax, pull request 344).
@@ -132,8 +132,7 @@ interface ServingStage {
 }
 
 function stagesOf(peers: readonly PeerView[], model: ModelShape, { excluded }: RouteOptions): ServingStage[] {
-  return peers
-    .filter(view => excluded?.has(view.peer) !== true)
+  return viewsWithout(peers, excluded ?? new Set())
     .flatMap(view => view.stages.filter(stage => stage.serving).map(stage => ({ view, range: stage })))
     .filter(({ range }) => range.start >= 0 && range.start < range.end && range.end <= model.layers)
     .sort((a, b) => a.range.start - b.range.start || (a.view.peer < b.view.peer ? -1 : 1) || a.range.end - b.range.end)

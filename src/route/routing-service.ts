@@ -11,7 +11,7 @@ import { Inflight } from './inflight.ts'
 import type { Plan } from './place.ts'
 import { roomFor } from './room.ts'
 import { type Search, Searches } from './searches.ts'
-import type { Hop, ModelShape, PeerView } from './view.ts'
+import type { Hop, ModelShape, PeerView, Without } from './view.ts'
 
 export interface RoutingInit {
   readonly self: PeerId
@@ -69,7 +69,7 @@ export class Routing {
    */
   async route(
     model: ModelShape,
-    excluded: ReadonlySet<PeerId>,
+    excluded: Without,
     {
       signal,
       pin,
@@ -80,7 +80,7 @@ export class Routing {
     }: {
       signal: AbortSignal
       pin?: ClassPin
-      doubtful?: ReadonlySet<PeerId>
+      doubtful?: Without
       /** Tokens that the session's caches must hold. @default any stage will do */
       tokensMax?: number
       /** Stages that hold its caches already. @default none */
@@ -129,7 +129,7 @@ export class Routing {
   detour(
     model: ModelShape,
     route: readonly Hop[],
-    { excluded, pin, tokensMax }: { excluded: ReadonlySet<PeerId>; pin: ClassPin; tokensMax?: number }
+    { excluded, pin, tokensMax }: { excluded: Without; pin: ClassPin; tokensMax?: number }
   ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
     const peers = this.#init.peers(model)
     const { layerClasses } = pin

@@ -2,7 +2,7 @@
  * What placement and routing see of the swarm: plain data, made from live records and
  * the manifest. Nothing here knows libp2p, engines or files.
  */
-import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { ModelId, PeerId, Range, PlaceId } from '../base/ids.ts'
 import { meshMax } from '../limits.ts'
 import { shapesMax } from './limits.ts'
 import { type OfferFootprint, peerHint, type SwarmRecord } from '../swarm/record.ts'
@@ -100,6 +100,30 @@ export interface Holding {
 /** One stage in a route. */
 export interface Hop extends Range {
   readonly peer: PeerId
+}
+
+/** Whom a route does without: whole peers, and single stages of others. */
+export type Without = ReadonlySet<PeerId | PlaceId>
+
+export function placeOf({ peer, start, end }: Hop): PlaceId {
+  return `${peer}/${start}-${end}` as PlaceId
+}
+
+/** Whether a hop, or its whole peer, is one of those. */
+export function isWithout(without: Without, hop: Hop): boolean {
+  return without.has(hop.peer) || without.has(placeOf(hop))
+}
+
+/** What is left of the views without them. */
+export function viewsWithout(views: readonly PeerView[], without: Without): readonly PeerView[] {
+  if (without.size === 0) return views
+  return views
+    .filter(({ peer }) => !without.has(peer))
+    .map(view => {
+      const { peer } = view
+      const stages = view.stages.filter(({ start, end }) => !without.has(placeOf({ peer, start, end })))
+      return stages.length === view.stages.length ? view : { ...view, stages }
+    })
 }
 
 /** The views, each with what others could give it: one copy of a shard among those present is enough for all. */

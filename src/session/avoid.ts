@@ -1,12 +1,12 @@
 /** Whom a session goes around although it has nothing against them: peers that do not answer at this moment. */
 import type { PeerId } from '../base/ids.ts'
-import type { Hop } from '../route/view.ts'
+import type { Hop, Without } from '../route/view.ts'
 
 /** A question for a route, as the decider asks it. */
 export interface Avoidance {
-  readonly excluded: ReadonlySet<PeerId>
+  readonly excluded: Without
   /** Those of them that are asked where there is no way around them. */
-  readonly doubtful: ReadonlySet<PeerId>
+  readonly doubtful: Without
 }
 
 /**
@@ -19,11 +19,7 @@ export function avoiding({ excluded, doubtful }: Avoidance, suspects: ReadonlySe
 }
 
 /** The same for a way around others, while the session goes on: who is on its route still serves it. */
-export function avoidingBeside(
-  route: readonly Hop[],
-  excluded: ReadonlySet<PeerId>,
-  suspects: ReadonlySet<PeerId>
-): ReadonlySet<PeerId> {
+export function avoidingBeside(route: readonly Hop[], excluded: Without, suspects: ReadonlySet<PeerId>): Without {
   if (suspects.size === 0) return excluded
   return excluded.union(suspects.difference(new Set(route.map(({ peer }) => peer))))
 }

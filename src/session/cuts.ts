@@ -14,13 +14,13 @@ interface Cut {
   avoided: PeerId
   readonly untilMs: number
   /** It may still turn out that `to` was lost: at which hop, how, and until when. */
-  pending: { readonly hop: number; readonly reason: string; readonly untilMs: number } | undefined
+  pending: { readonly at: Hop; readonly hop: number; readonly reason: string; readonly untilMs: number } | undefined
 }
 
 /** What has become of a cut. */
 export type Settled =
   /** The second peer was lost after all. */
-  | { readonly kind: 'lost'; readonly peer: PeerId; readonly hop: number; readonly reason: string }
+  | { readonly kind: 'lost'; readonly at: Hop; readonly hop: number; readonly reason: string }
   /** Only the link between the two is. */
   | { readonly kind: 'cut'; readonly peer: PeerId; readonly next: PeerId }
 
@@ -34,7 +34,7 @@ export class Cuts {
     const [from, to] = [route[hop - 1]!.peer, route[hop]!.peer]
     const known = this.#cuts.findIndex(cut => cut.from === from && cut.to === to)
     if (known >= 0) this.#cuts.splice(known, 1)
-    const pending = { hop, reason, untilMs: nowMs + cutSettleMs }
+    const pending = { at: route[hop]!, hop, reason, untilMs: nowMs + cutSettleMs }
     this.#cuts.push({ from, to, avoided: to, untilMs: nowMs + excludeMs, pending })
   }
 
@@ -71,7 +71,7 @@ export class Cuts {
       if (pending === undefined) continue
       if (!hears(to)) {
         this.#cuts.splice(this.#cuts.indexOf(cut), 1)
-        settled.push({ kind: 'lost', peer: to, hop: pending.hop, reason: pending.reason })
+        settled.push({ kind: 'lost', at: pending.at, hop: pending.hop, reason: pending.reason })
       } else if (last || nowMs >= pending.untilMs) {
         cut.pending = undefined
         settled.push({ kind: 'cut', peer: from, next: to })

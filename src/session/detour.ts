@@ -3,8 +3,7 @@
  * how far each of them has come. The session changes to it between two tokens once all have caught up.
  */
 import { assert } from '../base/assert.ts'
-import type { PeerId } from '../base/ids.ts'
-import { type Hop, sameRange } from '../route/view.ts'
+import { type Hop, placeOf, sameRange, type Without } from '../route/view.ts'
 
 /** Neighbouring hops [from, to) of the new route that rebuild their caches as epoch `next`. */
 export interface Stretch {
@@ -24,7 +23,7 @@ export class Detour {
   readonly sinceMs: number
   readonly stretches: readonly Stretch[]
   /** Hops of the old route that are leaving and that the new one does without. */
-  readonly left: readonly { readonly peer: PeerId; readonly hop: number }[]
+  readonly left: readonly (Hop & { readonly hop: number })[]
   readonly #old: readonly Hop[]
   readonly #ready = new Set<number>()
 
@@ -32,7 +31,7 @@ export class Detour {
   constructor(init: {
     readonly route: readonly Hop[]
     readonly old: readonly Hop[]
-    readonly leaving: ReadonlySet<PeerId>
+    readonly leaving: Without
     readonly exact: boolean
     readonly epoch: number
     readonly nowMs: number
@@ -51,9 +50,11 @@ export class Detour {
       from = to
     }
     this.stretches = stretches
-    this.left = old.flatMap(({ peer }, hop) =>
-      init.leaving.has(peer) && !route.some(each => each.peer === peer) ? [{ peer, hop }] : []
-    )
+    const isLeft = (hop: Hop): boolean =>
+      init.leaving.has(hop.peer)
+        ? !route.some(({ peer }) => peer === hop.peer)
+        : init.leaving.has(placeOf(hop)) && !route.some(each => isSame(each, hop))
+    this.left = old.flatMap((hop, i) => (isLeft(hop) ? [{ ...hop, hop: i }] : []))
   }
 
   /** All hops have caught up. */

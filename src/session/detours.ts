@@ -3,7 +3,7 @@
  * on (rules S19 to S21). What is prepared never touches that epoch: where it fails, another way is looked for.
  */
 import type { PeerId } from '../base/ids.ts'
-import type { Hop } from '../route/view.ts'
+import { type Hop, isWithout, type Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import { Feed } from '../stage/feed.ts'
 import type { Frame, PreparedFrame } from '../stage/frame.ts'
@@ -19,14 +19,14 @@ export interface DetoursInit {
   /** Sends a frame to the head of an epoch. */
   readonly send: (frame: Frame, epoch: number) => void
   readonly sign: (change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch'>) => SignedTerms
-  /** Does without a peer that could not be prepared. */
-  readonly without: (peer: PeerId) => void
+  /** Does without a stage that could not be prepared. */
+  readonly without: (hop: Hop) => void
 }
 
 export class Detours {
   readonly #init: DetoursInit
-  /** Peers that are about to go, as it was told last. */
-  leaving: ReadonlySet<PeerId> = new Set()
+  /** Peers and stages that are about to go, as it was told last. */
+  leaving: Without = new Set()
   /** Peers on the route that are slow → until when a way around them is looked for. */
   readonly #slow = new Map<PeerId, number>()
   /** The way that is being prepared. */
@@ -75,12 +75,13 @@ export class Detours {
   }
 
   /** Looks for a way around peers on the route that are about to go or slow, one at a time. */
-  consider(epoch: Epoch, leftOut: ReadonlySet<PeerId>, nowMs: number): void {
+  consider(epoch: Epoch, leftOut: Without, nowMs: number): void {
     if (!epoch.isConnected || epoch.sent === undefined) return
     if (this.#detour !== undefined || nowMs < this.#nextMs) return
     // Where the driver goes itself, a way around its own stage gains nothing.
     const { route } = epoch
-    if (!route.some(({ peer }) => peer !== this.#init.self && (this.leaving.has(peer) || this.#slow.has(peer)))) return
+    if (!route.some(hop => hop.peer !== this.#init.self && (isWithout(this.leaving, hop) || this.#slow.has(hop.peer))))
+      return
     const excluded = new Set([...leftOut, ...this.#slow.keys(), ...this.leaving])
     this.#init.emit({ kind: 'detour', route, excluded })
   }
@@ -173,7 +174,7 @@ export class Detours {
   failed(next: number, nowMs: number): void {
     const stretch: Stretch | undefined = this.#detour?.stretchOf(next)
     if (stretch === undefined) return
-    this.#init.without(this.#detour!.route[stretch.from]!.peer)
+    this.#init.without(this.#detour!.route[stretch.from]!)
     this.drop(nowMs)
   }
 
@@ -189,7 +190,7 @@ export class Detours {
   take(nowMs: number): { readonly detour: Detour; readonly slow: ReadonlySet<PeerId> } {
     const detour = this.#detour!
     // The mark of a slow peer may have faded while the way around it was prepared.
-    const slow = new Set(detour.left.flatMap(({ peer }) => (this.leaving.has(peer) ? [] : [peer])))
+    const slow = new Set(detour.left.flatMap(each => (isWithout(this.leaving, each) ? [] : [each.peer])))
     for (const { peer } of detour.left) this.#slow.delete(peer)
     this.drop(nowMs)
     return { detour, slow }

@@ -143,9 +143,9 @@ export class Driver {
 
   #tick(): void {
     this.#feed({ kind: 'tick' })
-    const peers = this.#parts.leaving?.(this.#session.route) ?? nobody
+    const those = this.#parts.leaving?.(this.#session.route) ?? nobody
     // That they stay after all must be known, too.
-    if (peers.size > 0 || this.#session.leaving.size > 0) this.#feed({ kind: 'leaving', peers })
+    if (those.size > 0 || this.#session.leaving.size > 0) this.#feed({ kind: 'leaving', those })
   }
 
   /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */

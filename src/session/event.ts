@@ -1,7 +1,7 @@
 /** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
 import type { PeerId } from '../base/ids.ts'
 import type { LossReason } from '../errors.ts'
-import type { Hop } from '../route/view.ts'
+import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { Frame, HopStats, RefuseFrame } from '../stage/frame.ts'
 
@@ -20,8 +20,8 @@ export type SessionEvent =
   | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
-  /** Peers that are about to go, or whose stage on the route is; comes again while there are any, and once without. */
-  | { readonly kind: 'leaving'; readonly peers: ReadonlySet<PeerId> }
+  /** Peers that are about to go, and stages that are; comes again while there are any, and once without. */
+  | { readonly kind: 'leaving'; readonly those: Without }
   /** The answer to `detour`, with its `stuck`. */
   | {
       readonly kind: 'detoured'
@@ -98,10 +98,10 @@ export type SessionReport =
 
 export type SessionEffect =
   /**
-   * Asks for a route without the excluded peers, then reports `routed` or `unroutable`. Those of them that are
+   * Asks for a route without the excluded peers and stages, then reports `routed` or `unroutable`. Those of them that are
    * `doubtful` failed a while ago: where there is no way around them, they are asked again at once.
    */
-  | { readonly kind: 'route'; readonly excluded: ReadonlySet<PeerId>; readonly doubtful: ReadonlySet<PeerId> }
+  | { readonly kind: 'route'; readonly excluded: Without; readonly doubtful: Without }
   /**
    * Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`;
    * never waits. `stuck`: whether there is one is all that is asked, because this hop gets nothing done.
@@ -109,7 +109,7 @@ export type SessionEffect =
   | {
       readonly kind: 'detour'
       readonly route: readonly Hop[]
-      readonly excluded: ReadonlySet<PeerId>
+      readonly excluded: Without
       readonly stuck?: number
     }
   /** A new epoch's tail: it alone may open the driver's end from now on. */

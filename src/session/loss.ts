@@ -1,6 +1,6 @@
 /** What a session can lose, and what a refusal says was lost: who failed, or who did not (rule S17, promise P5). */
-import type { PeerId } from '../base/ids.ts'
-import type { Hop } from '../route/view.ts'
+import type { PeerId, PlaceId } from '../base/ids.ts'
+import { type Hop, placeOf } from '../route/view.ts'
 import type { RefuseFrame } from '../stage/frame.ts'
 
 export type Loss =
@@ -13,7 +13,7 @@ export type Loss =
   /** This hop has no room. */
   | { readonly kind: 'no-room'; readonly hop: number }
   /** Nobody's fault, and `stale`, who could not go on, can not at once. */
-  | { readonly kind: 'unknown'; readonly stale?: PeerId }
+  | { readonly kind: 'unknown'; readonly stale?: PlaceId }
 
 /** What hop `hop` of the route says was lost. @param hears whether the driver hears a peer */
 export function lossOf({ hop, reason }: RefuseFrame, route: readonly Hop[], hears: (peer: PeerId) => boolean): Loss {
@@ -31,7 +31,7 @@ export function lossOf({ hop, reason }: RefuseFrame, route: readonly Hop[], hear
       return { kind: 'no-room', hop }
     case 'stale-epoch':
       // Its cache is being freed, which takes as long as the step that runs on it: nobody's fault, and not over at once.
-      return { kind: 'unknown', stale: route[hop]!.peer }
+      return { kind: 'unknown', stale: placeOf(route[hop]!) }
     case 'gap':
       return { kind: 'unknown' }
     case 'invalid':

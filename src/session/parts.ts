@@ -4,7 +4,7 @@ import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
-import type { Hop } from '../route/view.ts'
+import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
@@ -55,10 +55,10 @@ export interface SessionParts {
    * @throws {NotCoveredError} when there are none; after a loss the session asks again until a deadline.
    */
   route: (
-    excluded: ReadonlySet<PeerId>,
+    excluded: Without,
     options: {
       signal: AbortSignal
-      doubtful: ReadonlySet<PeerId>
+      doubtful: Without
       /** Tokens that its caches must hold, and stages that hold them already. */
       tokensMax: number
       held: readonly Hop[]
@@ -81,12 +81,12 @@ export interface SessionParts {
   speedOf?: (hop: Hop) => Speed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
   stepBytes?: number
-  /** Peers that are about to go, and those of a route whose stage on it is. @default none */
-  leaving?: (route: readonly Hop[]) => ReadonlySet<PeerId>
+  /** Peers that are about to go, and stages of a route that are. @default none */
+  leaving?: (route: readonly Hop[]) => Without
   /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
   detour?: (
     route: readonly Hop[],
-    excluded: ReadonlySet<PeerId>
+    excluded: Without
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
   /** Called when the session begins on a route: the one that was given last, or one that `detour` gave. */
   onRoute?: (route: readonly Hop[]) => void

@@ -2,8 +2,8 @@
  * What a session makes of losses: who is charged with one and who is only done without, for how long, and how often in a
  * row another route is tried. The peer that failed is charged, once, and nobody else (promise P5).
  */
-import type { PeerId } from '../base/ids.ts'
-import type { Hop } from '../route/view.ts'
+import type { PeerId, PlaceId } from '../base/ids.ts'
+import { type Hop, placeOf, type Without } from '../route/view.ts'
 import type { Avoidance } from './avoid.ts'
 import { Cuts } from './cuts.ts'
 import type { SessionOutput } from './event.ts'
@@ -21,7 +21,7 @@ export interface RecoveryInit {
 
 export class Recovery {
   readonly #init: RecoveryInit
-  /** Peers that failed this session, or are done without for another reason. */
+  /** Peers and stages that failed this session, or are done without for another reason. */
   readonly #leftOut = new LeftOut()
   readonly #cuts = new Cuts()
   /** Peers behind whom a hop was left out since the last token because nothing of it was heard. */
@@ -51,15 +51,15 @@ export class Recovery {
   // ── Routes ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Whom the next route does without. `avoided`: nothing is known to be wrong with them. */
-  avoidance(avoided: Iterable<PeerId>, nowMs: number): Avoidance {
+  avoidance(avoided: Iterable<PlaceId>, nowMs: number): Avoidance {
     const excluded = this.#leftOut.all(nowMs)
     // Where there is no way around these, they are asked.
-    const around = new Set([...avoided, ...this.#cuts.avoided(nowMs)]).difference(excluded)
+    const around: Without = new Set<PeerId | PlaceId>([...avoided, ...this.#cuts.avoided(nowMs)]).difference(excluded)
     return { excluded: excluded.union(around), doubtful: this.#leftOut.doubtful(nowMs).union(around) }
   }
 
   /** Those that failed, or are done without for another reason. */
-  leftOut(nowMs: number): ReadonlySet<PeerId> {
+  leftOut(nowMs: number): Without {
     return this.#leftOut.all(nowMs)
   }
 
@@ -76,7 +76,7 @@ export class Recovery {
     this.#begins(peer === undefined ? message : `hop ${(loss as { hop: number }).hop} (${peer}): ${message}`, nowMs)
     switch (loss.kind) {
       case 'failed':
-        this.#charge(peer!, loss.hop, loss.reason, nowMs)
+        this.#charge(route[loss.hop]!, loss.hop, loss.reason, nowMs)
         break
       case 'waited':
         this.#leaveOut(route, loss, nowMs)
@@ -107,9 +107,9 @@ export class Recovery {
     }
   }
 
-  /** Does without a peer that nobody is charged with. */
-  without(peer: PeerId, nowMs: number): void {
-    this.#leftOut.add(peer, nowMs)
+  /** Does without a stage that nobody is charged with. */
+  without(hop: Hop, nowMs: number): void {
+    this.#leftOut.add(placeOf(hop), nowMs)
   }
 
   /** The session is without a route, and why. */
@@ -120,11 +120,11 @@ export class Recovery {
   }
 
   /** Leaves a peer out that failed, or that goes, or that others have parted from this driver while it did not run. */
-  #charge(peer: PeerId, hop: number, reason: string, nowMs: number): void {
+  #charge(at: Hop, hop: number, reason: string, nowMs: number): void {
     const isExcused = nowMs < this.#excusedUntilMs && excusable.has(reason)
     // Nothing is known to be wrong with who is excused: where there is no way around it, it is asked at once.
-    this.#leftOut.add(peer, nowMs, isExcused ? { graceMs: 0 } : {})
-    this.#tellLost(peer, hop, reason, reason !== 'left' && !isExcused)
+    this.#leftOut.add(ofStage.has(reason) ? placeOf(at) : at.peer, nowMs, isExcused ? { graceMs: 0 } : {})
+    this.#tellLost(at.peer, hop, reason, reason !== 'left' && !isExcused)
   }
 
   /**
@@ -134,8 +134,9 @@ export class Recovery {
   #leaveOut(route: readonly Hop[], { hop, reason, isCharged }: Loss & { kind: 'waited' }, nowMs: number): void {
     // Others may be found to say nothing after it: it must not come back before the last of them is known.
     const without = { forMs: muteExcludeMs }
-    const [before, peer] = [route[hop - 1]?.peer, route[hop]!.peer]
-    this.#leftOut.add(peer, nowMs, without)
+    const [before, at] = [route[hop - 1]?.peer, route[hop]!]
+    const { peer } = at
+    this.#leftOut.add(ofStage.has(reason) ? placeOf(at) : peer, nowMs, without)
     this.#tellLost(peer, hop, reason, isCharged)
     if (isCharged || before === undefined || before === this.#init.self) return
     if (this.#behind.has(before)) {
@@ -148,7 +149,7 @@ export class Recovery {
   /** Charges who turned out to be lost after all; says of the others, after a while, that only the link was. */
   settleCuts(nowMs: number, { last = false } = {}): void {
     for (const settled of this.#cuts.settle(this.#init.hears, nowMs, { last })) {
-      if (settled.kind === 'lost') this.#charge(settled.peer, settled.hop, settled.reason, nowMs)
+      if (settled.kind === 'lost') this.#charge(settled.at, settled.hop, settled.reason, nowMs)
       else this.#init.tell(settled)
     }
   }
@@ -182,6 +183,9 @@ export class Recovery {
     this.#init.tell({ kind: 'lost', peer, hop, reason, charged })
   }
 }
+
+/** What is wrong with a stage and need not be with others of its peer: it goes or is gone, its engine fails, or gives nonsense. */
+const ofStage: ReadonlySet<string> = new Set(['left', 'not-serving', 'engine', 'invalid', 'stuck'])
 
 /** Losses that a driver finds which did not run for a while: others have closed its streams, and moved their stages. */
 const excusable: ReadonlySet<string> = new Set(['closed', 'silent', 'not-serving'])

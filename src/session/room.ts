@@ -3,9 +3,9 @@
  * can keep it waiting, it goes there and waits in line. Else, and after that, it lets go of what it holds, since sessions that
  * each hold a part of what others need would wait for one another, and tries again at another time than others.
  */
-import type { PeerId, SessionId } from '../base/ids.ts'
+import type { PlaceId, SessionId } from '../base/ids.ts'
 import { randomAt } from '../base/rng.ts'
-import type { Hop } from '../route/view.ts'
+import { type Hop, placeOf } from '../route/view.ts'
 import { lineHoldMs, roomRetryMaxMs, roomRetryMs, roomWaitMaxMs, roomWaitMs } from './limits.ts'
 import type { Delay } from './patience.ts'
 
@@ -14,8 +14,8 @@ export type LineVerdict = 'wait' | 'let-go' | 'give-up'
 
 export class RoomSearch {
   readonly #seed: number
-  /** Peers that had no room for this session since it last began to look for some. */
-  readonly #full = new Set<PeerId>()
+  /** Stages that had no room for this session since it last began to look for some. */
+  readonly #full = new Set<PlaceId>()
   /** Times that it found none anywhere since the last token, and when it began to look. */
   #rounds = 0
   #sinceMs: number | undefined
@@ -26,7 +26,7 @@ export class RoomSearch {
     this.#seed = Number.parseInt(session.slice(0, 8), 16)
   }
 
-  get full(): ReadonlySet<PeerId> {
+  get full(): ReadonlySet<PlaceId> {
     return this.#full
   }
 
@@ -40,14 +40,14 @@ export class RoomSearch {
     return this.#rounds === 0 ? 'refuse' : undefined
   }
 
-  refused(peer: PeerId, nowMs: number): void {
-    this.#full.add(peer)
+  refused(hop: Hop, nowMs: number): void {
+    this.#full.add(placeOf(hop))
     this.#sinceMs ??= nowMs
   }
 
-  /** A route leads through a peer that has no room: there is none anywhere. */
+  /** A route leads through a stage that has no room: there is none anywhere. */
   isNowhere(route: readonly Hop[]): boolean {
-    return route.some(({ peer }) => this.#full.has(peer))
+    return route.some(hop => this.#full.has(placeOf(hop)))
   }
 
   /** Begins to look anew: whether to wait in line now. `isAble`: all hops can keep it waiting. */

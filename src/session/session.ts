@@ -10,7 +10,7 @@ import { assert } from '../base/assert.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { LossReason } from '../errors.ts'
 import { stageCloseMs } from '../stage/limits.ts'
-import type { Hop } from '../route/view.ts'
+import { type Hop, placeOf, type Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { AckFrame, Frame, HopStats, RefuseFrame, StandingFrame } from '../stage/frame.ts'
 import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
@@ -91,7 +91,7 @@ export class Session {
       emit: effect => this.#effects.push(effect),
       send: (frame, epoch) => this.#send(frame, epoch),
       sign: change => this.#sign(change),
-      without: peer => this.#recovery.without(peer, this.#nowMs)
+      without: hop => this.#recovery.without(hop, this.#nowMs)
     })
   }
 
@@ -101,7 +101,7 @@ export class Session {
   }
 
   /** As it was told last. */
-  get leaving(): ReadonlySet<PeerId> {
+  get leaving(): Without {
     return this.#detours.leaving
   }
 
@@ -149,7 +149,7 @@ export class Session {
         if (this.#isOpen(event.epoch)) this.#loseLink(this.#epoch!.tail, event.reason, 'its stream to this peer broke')
         break
       case 'leaving':
-        this.#detours.leaving = event.peers
+        this.#detours.leaving = event.those
         this.#considerDetour()
         break
       case 'detoured':
@@ -231,7 +231,7 @@ export class Session {
       watch: new Watch(route, { speeds, stepBytes, tries: this.#stuckTries }, this.#nowMs),
       send: frame => this.#send(frame, number),
       // The head says itself what it has; of the others only those that were on a route have anything.
-      replayedTokens: route.slice(1).every(hop => this.#warm.has(seatOf(hop))) ? 0 : keep
+      replayedTokens: route.slice(1).every(hop => this.#warm.has(placeOf(hop))) ? 0 : keep
     })
     this.#epoch = epoch
     if (isFirst) this.#tell({ kind: 'route', hops: route })
@@ -334,7 +334,7 @@ export class Session {
     const epoch = this.#epoch!
     epoch.isConnected = false
     const hop = 'hop' in loss ? epoch.route[loss.hop] : undefined
-    if (hop !== undefined) this.#warm.delete(seatOf(hop))
+    if (hop !== undefined) this.#warm.delete(placeOf(hop))
     if (loss.kind === 'no-room') {
       this.#refusedRoom(hop!, loss, message)
       return
@@ -345,10 +345,10 @@ export class Session {
   }
 
   /** No fault of the hop's, and room may come. Until the next route is known this one stays as it is. */
-  #refusedRoom({ peer }: Hop, loss: Loss, message: string): void {
+  #refusedRoom(hop: Hop, loss: Loss, message: string): void {
     // Once, and not again each time that there still is none.
     this.#recovery.lost(this.route, loss, message, this.#nowMs, { isTold: this.#room.isFirstRound })
-    this.#room.refused(peer, this.#nowMs)
+    this.#room.refused(hop, this.#nowMs)
     this.#holding = true
     this.#askRoute()
   }
@@ -388,7 +388,7 @@ export class Session {
     this.#hangUp()
     const { detour, slow } = this.#detours.take(this.#nowMs)
     this.#recovery.goneAround(detour.left, slow, this.#nowMs)
-    for (const hop of detour.route) this.#warm.add(seatOf(hop))
+    for (const hop of detour.route) this.#warm.add(placeOf(hop))
     this.#begin(detour.route, detour.exact, { room: 'refuse' })
   }
 
@@ -460,8 +460,11 @@ export class Session {
   #probe(hop: number, everyMs: number): void {
     if (this.#nowMs - this.#probedMs < everyMs) return
     this.#probedMs = this.#nowMs
-    const { peer } = this.route[hop]!
-    const excluded = new Set([...this.#recovery.leftOut(this.#nowMs), ...this.#detours.leaving, peer])
+    const excluded = new Set([
+      ...this.#recovery.leftOut(this.#nowMs),
+      ...this.#detours.leaving,
+      placeOf(this.route[hop]!)
+    ])
     this.#effects.push({ kind: 'detour', route: this.route, excluded, stuck: hop })
   }
 
@@ -506,7 +509,7 @@ export class Session {
       this.#violated(tail, 'invalid', `token ${id} at ${position}, awaited at ${this.#ids.length}`)
       return
     }
-    if (!watch.hasLapped) for (const hop of route) this.#warm.add(seatOf(hop))
+    if (!watch.hasLapped) for (const hop of route) this.#warm.add(placeOf(hop))
     const round = watch.token(this.#nowMs)
     this.#stuckTries = 0
     this.#isNew = false
@@ -610,9 +613,4 @@ export class Session {
     else if (this.#phase === 'running') this.#watchDelay()
     else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
   }
-}
-
-/** One stage of one peer: where a session may have a cache. */
-function seatOf({ peer, start, end }: Hop): string {
-  return `${peer}/${start}-${end}`
 }

@@ -21,8 +21,10 @@ export function givingWay(
   { need, measure, nowMs }: { readonly need: number; readonly measure: Measure; readonly nowMs: number }
 ): readonly Seat[] {
   const others = holding(seats, wanting)
+  // Who cannot wait for a moment would have to let go of what it has at the hops before, whose turn it then misses.
+  const graceMs = wanting.terms.room === undefined && wanting.terms.stretch === undefined ? 0 : orphanYieldMs
   const orphans = others
-    .filter(({ orphanedMs }) => orphanedMs !== undefined && nowMs - orphanedMs >= orphanYieldMs)
+    .filter(({ orphanedMs }) => orphanedMs !== undefined && nowMs - orphanedMs >= graceMs)
     .sort((a, b) => a.orphanedMs! - b.orphanedMs!)
   const idle = others
     .filter(seat => seat.orphanedMs === undefined && seat.quietMs(nowMs) >= seatYieldMs)
@@ -72,8 +74,10 @@ function beyondShare(
 }
 
 /**
- * Seats whose turn is over, of drivers that have at least as many as `wanting`'s will, the longest first (rule S31): none
- * where they would not do. Seats are counted here, and not what they take: a long session has its turn among short ones.
+ * Seats whose turn is over, the longest first (rule S31): none where they would not do. A driver that has no seat takes turns
+ * with all others; one that has some takes more only from those that will still have as many, or seats would go round in a
+ * circle, and what is computed again for each of them be for nothing. Seats are counted here, and not what they take: a long session
+ * has its turn among short ones.
  */
 export function byTurns(
   seats: Iterable<Seat>,
@@ -83,13 +87,16 @@ export function byTurns(
   const holders = holding(seats, wanting)
   const held = new Map<PeerId, number>()
   for (const seat of holders) held.set(seat.driver, (held.get(seat.driver) ?? 0) + 1)
+  // Where more is taken than there is, as after a budget has sunk, one that gives way makes no room for another.
+  if (need > measure(wanting)) return []
   const own = (held.get(wanting.driver) ?? 0) + 1
+  const mustHave = own === 1 ? 1 : own + 1
   const going: Seat[] = []
   let left = need
   for (const seat of holders.sort((a, b) => a.turn.sinceMs - b.turn.sinceMs)) {
     if (left <= 0) break
     const { driver } = seat
-    if (driver === wanting.driver || held.get(driver)! < own || !seat.turn.isOver(nowMs)) continue
+    if (driver === wanting.driver || held.get(driver)! < mustHave || !seat.turn.isOver(nowMs)) continue
     going.push(seat)
     held.set(driver, held.get(driver)! - 1)
     left -= measure(seat)

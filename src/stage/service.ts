@@ -407,7 +407,7 @@ class Service implements StageService {
 function lackingTokens(engine: Engine, tokensMax: number): number {
   const bytes = engine.cacheBytes(tokensMax)
   const lacking = bytes - (engine.cacheBytesMax - engine.cacheBytesUsed)
-  return Math.min(tokensMax, Math.max(1, Math.ceil((tokensMax * lacking) / bytes)))
+  return Math.max(1, Math.ceil((tokensMax * lacking) / bytes))
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

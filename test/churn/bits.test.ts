@@ -13,7 +13,7 @@ import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
-import type { Hop } from '../../src/route/view.ts'
+import { type Hop, isWithout } from '../../src/route/view.ts'
 import { generate } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
@@ -140,7 +140,7 @@ async function run({ ids, maxTokens, sampling, losses }: Trial, truth?: Rows): P
       route: async excluded =>
         ranges.map((range, stage): Hop => {
           const copy = engines[stage]!.findIndex(
-            (_, i) => !excluded.has(nameOf(stage, i)) && !dead.has(nameOf(stage, i))
+            (_, i) => !isWithout(excluded, { peer: nameOf(stage, i), ...range }) && !dead.has(nameOf(stage, i))
           )
           return { peer: nameOf(stage, copy), ...range }
         })

@@ -189,7 +189,7 @@ describe('S29: room that is scarce further down', () => {
     const asked = ['D', 'E', 'F', 'D', 'E', 'F'].map(driver => scene.ask(driver))
     const answers = await scene.until(Promise.all(asked), 400_000)
     expect(answers.flatMap(charged)).toEqual([])
-    for (const events of answers) expect(longestMs(events)).toBeLessThan(60_000)
+    for (const events of answers) expect(longestMs(events)).toBeLessThan(120_000)
     await scene.stop()
   })
 })
@@ -238,10 +238,10 @@ describe('S30: an older peer among newer ones', () => {
     const parts = { keepsWaiting: () => false }
     const asked = ['D', 'E', 'D', 'E'].map(driver => scene.ask(driver))
     await vi.advanceTimersByTimeAsync(1_000)
-    const events = await scene.until(scene.ask('Q', { parts }), 120_000)
+    const events = await scene.until(scene.ask('Q', { parts }), 200_000)
     expect(charged(events)).toEqual([])
-    // No later than a driver that waits, and what it pauses between two tries.
-    expect(longestMs(events)).toBeLessThan(3 * (turnMs + 2_000) + 3 * 5_000)
+    // It may miss a turn between two tries.
+    expect(longestMs(events)).toBeLessThan(4 * (turnMs + 2_000) + 4 * 5_000)
     expect((await scene.until(Promise.all(asked), 300_000)).flatMap(charged)).toEqual([])
     await scene.stop()
   })

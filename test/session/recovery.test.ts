@@ -5,7 +5,7 @@ import { seeded } from '../../src/base/rng.ts'
 import { NotCoveredError, SessionFailedError } from '../../src/errors.ts'
 import { routeWaitMs } from '../../src/session/limits.ts'
 import { orphanGraceMs, stageCloseMs } from '../../src/stage/limits.ts'
-import type { Hop } from '../../src/route/view.ts'
+import { type Hop, isWithout, type Without } from '../../src/route/view.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { collect, peerId, prompt, TestWorld } from './world.ts'
 
@@ -354,11 +354,13 @@ describe('room for one session', () => {
     const driver = world.peers.get(peerId('D'))!
     // Every way through the copies, so that each holds some of what others need.
     const drawn = seeded(5)
-    const routeOf = (excluded: ReadonlySet<PeerId>): Hop[] =>
+    const routeOf = (excluded: Without): Hop[] =>
       [0, 2, 4].map(start => {
-        const copies = ['a', 'b'].map(copy => peerId(`${copy}${start}`)).filter(peer => !excluded.has(peer))
+        const copies = ['a', 'b']
+          .map((copy): Hop => ({ peer: peerId(`${copy}${start}`), start, end: start + 2 }))
+          .filter(hop => !isWithout(excluded, hop))
         if (copies.length === 0) throw new NotCoveredError('nobody is left to ask')
-        return { peer: copies[Math.floor(drawn() * copies.length)]!, start, end: start + 2 }
+        return copies[Math.floor(drawn() * copies.length)]!
       })
     const answers = Array.from({ length: 12 }, () =>
       collect(world.generate(driver, ids, { maxTokens: 12, routeOf }).events())

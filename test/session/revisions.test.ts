@@ -8,6 +8,7 @@ import { decodeFrame } from '../../src/stage/codec.ts'
 import { stageProtocol } from '../../src/stage/frame.ts'
 import { StageFrame } from '../../protocols/stage.ts'
 import type { Channel, Links } from '../../src/swarm/links.ts'
+import { isWithout } from '../../src/route/view.ts'
 import { peerId, prompt, type TestPeer, TestWorld } from './world.ts'
 
 const later = '9.0.0'
@@ -111,7 +112,7 @@ test('S18: a reason that is not known is no fault of the hop: the session goes a
   const generation = world.generate(driver, ids, {
     maxTokens: 10,
     routeOf: excluded =>
-      excluded.has(first.peer) ? world.route(excluded) : [first, ...world.route(excluded).slice(1)],
+      isWithout(excluded, first) ? world.route(excluded) : [first, ...world.route(excluded).slice(1)],
     hears: () => true
   })
   for await (const event of generation.events()) events.push(event)

@@ -32,6 +32,9 @@ import { prompt } from './world.ts'
 const peer = (name: string): PeerId => `12D3KooW${name}` as PeerId
 const route = (...names: string[]): Hop[] => names.map((name, i) => ({ peer: peer(name), start: i, end: i + 1 }))
 
+/** Of a peer, or of one stage of it. */
+const peerOf = (id: string): string => id.slice(8).split('/')[0]!
+
 class Kit {
   readonly session: Session
   nowMs = 0
@@ -125,11 +128,17 @@ class Kit {
   /** Those of them that it asks all the same where there is no way around them. */
   get doubtful(): string[] | undefined {
     const ask = this.effects.find(effect => effect.kind === 'route')
-    return ask && [...ask.doubtful].map(id => id.slice(8))
+    return ask && [...ask.doubtful].map(peerOf)
   }
 
   /** Whom the session asks to be left out of the route, if it asks for one. */
   get excluded(): string[] | undefined {
+    const ask = this.effects.find(effect => effect.kind === 'route')
+    return ask && [...ask.excluded].map(peerOf)
+  }
+
+  /** The same, where a single stage of a peer is left out with its layers. */
+  get places(): string[] | undefined {
     const ask = this.effects.find(effect => effect.kind === 'route')
     return ask && [...ask.excluded].map(id => id.slice(8))
   }
@@ -219,6 +228,18 @@ describe('S17: who is charged', () => {
     // Once: what else is heard of that epoch says nothing new.
     expect(kit.do({ kind: 'tail-lost', epoch: 0 }, { kind: 'head-lost', epoch: 0, message: '' }).effects).toEqual([])
     expect(kit.refuse(0, 1, 'engine').effects).toEqual([])
+  })
+
+  test.each<[RefuseReason, string[]]>([
+    ['engine', ['B/1-2']],
+    ['leaving', ['B/1-2']],
+    ['not-serving', ['B/1-2']],
+    ['no-room', ['B/1-2']],
+    ['stale-epoch', ['B/1-2']],
+    ['next-lost', ['C']]
+  ])('%s: a peer is left out, or only that stage of it', (reason, places) => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C'])
+    expect(kit.refuse(0, 1, reason).places).toEqual(places)
   })
 
   test('stale-epoch charges nobody, and is gone around where that is possible', () => {

@@ -10,6 +10,7 @@ import { type Frame, stageProtocol } from '../../src/stage/frame.ts'
 import { type RouteHop, type SignedTerms, signTerms } from '../../src/stage/terms.ts'
 import type { Host } from '../../src/swarm/host.ts'
 import type { Identity } from '../../src/swarm/identity.ts'
+import { isWithout, type Without } from '../../src/route/view.ts'
 import { Mesh } from './mesh.ts'
 import { prompt, type TestPeer, type TestWorld } from './world.ts'
 
@@ -117,7 +118,7 @@ async function answer(
   ]
   const lured = honest.with(hop, { ...honest[hop]!, peer: thief.id })
   const ids = prompt(40)
-  const routeOf = (excluded: ReadonlySet<PeerId>) => (excluded.has(thief.id) ? honest : lured)
+  const routeOf = (excluded: Without) => (isWithout(excluded, lured[hop]!) ? honest : lured)
   const hears = (peer: PeerId): boolean => mesh.hosts[0]!.connectedPeers.has(peer)
   const generation = world.generate(driver, ids, { maxTokens: 40, routeOf, hears })
   let stolen: Promise<void> | undefined

@@ -1,12 +1,12 @@
 /** Hops that keep an answer waiting, in virtual time: nobody waits for long for one that says nothing, or gets nothing done. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { PeerId } from '../../src/base/ids.ts'
 import { askAfterMs, askEveryMs, muteHeadMs, muteTellMs, routeRetryMs, stuckMs } from '../../src/session/limits.ts'
 import { orphanGraceMs, stageCloseMs, stageOpenMs } from '../../src/stage/limits.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import type { SessionOptions } from '../../src/session/options.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import { type OpenFrame, stageProtocol } from '../../src/stage/frame.ts'
+import { type Hop, isWithout, type Without } from '../../src/route/view.ts'
 import { peerId, prompt, TestWorld } from './world.ts'
 
 beforeEach(() => {
@@ -70,11 +70,12 @@ class Flock {
     const ids = prompt(promptTokens)
     const events: Told[] = []
     const startMs = performance.now()
-    const routeOf = (excluded: ReadonlySet<PeerId>) =>
+    const hops = order.map((name): Hop => ({ peer: peerId(name), ...Flock.range(name) }))
+    const routeOf = (excluded: Without) =>
       [2, 4, 6].map(end => {
-        const name = order.find(each => each.endsWith(`${end}`) && !excluded.has(peerId(each)))
-        if (name === undefined) throw new Error(`nobody has layers ${end - 2}-${end}`)
-        return { peer: peerId(name), ...Flock.range(name) }
+        const found = hops.find(hop => hop.end === end && !isWithout(excluded, hop))
+        if (found === undefined) throw new Error(`nobody has layers ${end - 2}-${end}`)
+        return found
       })
     const generation = this.world.generate(this.world.peers.get(peerId('D'))!, ids, {
       maxTokens,

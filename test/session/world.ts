@@ -5,7 +5,7 @@ import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine
 import { NotCoveredError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
-import type { Hop, ModelShape, PeerView } from '../../src/route/view.ts'
+import { type Hop, isWithout, type ModelShape, type PeerView, type Without } from '../../src/route/view.ts'
 import type { SessionOptions } from '../../src/session/options.ts'
 import type { SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
 import { generate } from '../../src/session/service.ts'
@@ -131,10 +131,10 @@ export class TestWorld {
   }
 
   /** The first route found over live peers, going through `prefer` where it can. */
-  route(excluded: ReadonlySet<PeerId>): Hop[] {
+  route(excluded: Without): Hop[] {
     const stages = [...this.peers.values()]
-      .filter(({ id }) => !excluded.has(id))
       .flatMap(({ id, probes }) => probes.map(({ engine: { start, end } }) => ({ peer: id, start, end })))
+      .filter(hop => !isWithout(excluded, hop))
     const walk = (at: number): Hop[] | undefined => {
       if (at === this.model.layers) return []
       for (const stage of stages) {
@@ -154,7 +154,7 @@ export class TestWorld {
     prompt: readonly number[],
     options: SessionOptions & {
       eosIds?: number[]
-      routeOf?: (excluded: ReadonlySet<PeerId>) => Hop[]
+      routeOf?: (excluded: Without) => Hop[]
       hears?: (peer: PeerId) => boolean
       /** What else the session works with. */
       parts?: Partial<SessionParts>
@@ -206,7 +206,7 @@ export class TestWorld {
     )
   }
 
-  #detour(route: readonly Hop[], excluded: ReadonlySet<PeerId>): { route: Hop[]; exact: boolean } | undefined {
+  #detour(route: readonly Hop[], excluded: Without): { route: Hop[]; exact: boolean } | undefined {
     const views: PeerView[] = [...this.peers.values()].map(({ id, probes }) => ({
       peer: id,
       budgetBytes: 0,

@@ -306,6 +306,34 @@ describe('S31: turns', () => {
     expect(line.open).toEqual(new Set([line.seat(1, 'D'), line.seat(3, 'E')]))
   })
 
+  test('do not go round in a circle among drivers that have nearly as many', () => {
+    const line = new Line(3)
+    for (const [n, driver] of ['M', 'M', 'D'].entries()) {
+      line.comes(n, driver)
+      line.samples(n, driver, 0)
+    }
+    line.wait(turnMs)
+    for (const n of [0, 1, 2]) line.place(n)
+    line.comes(3, 'D')
+    line.wait(stageTickMs)
+    expect(line.open).toEqual(new Set([line.seat(0, 'M'), line.seat(1, 'M'), line.seat(2, 'D')]))
+  })
+
+  test('end for nobody where that would make no room: the budget has sunk below what is open', () => {
+    const line = new Line(9)
+    for (const [n, driver] of ['M', 'D', 'E'].entries()) {
+      line.comes(n, driver)
+      line.samples(n, driver, 0)
+    }
+    line.kit.stages.retainBytesMax = line.kit.stages.retainBytes / 3
+    line.wait(turnMs)
+    for (const n of [0, 1, 2]) line.place(n)
+    line.comes(3, 'F')
+    line.wait(stageTickMs)
+    expect(line.open.size).toBe(3)
+    expect(line.kit.stages.waiting).toBe(1)
+  })
+
   test('are as long as what they cost', () => {
     const turn = new Turn()
     expect(turn.isOver(1e9)).toBe(false)

@@ -1,6 +1,7 @@
 /** The stage service with hostile and unlucky peers beside an honest session. */
 import { describe, expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
+import { isWithout } from '../../src/route/view.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame, OpenFrame } from '../../src/stage/frame.ts'
 import { stageProtocol } from '../../src/stage/frame.ts'
@@ -128,7 +129,9 @@ describe('refusals make the session look elsewhere', () => {
     const generation = w.generate(d, prompt(10), {
       maxTokens: 5,
       routeOf: excluded =>
-        excluded.has(peerId('A')) ? w.route(new Set([peerId('B')])) : [{ peer: peerId('A'), start: 0, end: 6 }]
+        isWithout(excluded, { peer: peerId('A'), start: 0, end: 6 })
+          ? w.route(new Set([peerId('B')]))
+          : [{ peer: peerId('A'), start: 0, end: 6 }]
     })
     const events = []
     for await (const event of generation.events()) events.push(event)
