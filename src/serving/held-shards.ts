@@ -10,7 +10,7 @@ import type { Store, StoredModel } from '../model/store.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { Holders } from './holders.ts'
-import { holdersLooks } from './limits.ts'
+import { heldTellMs, holdersLooks } from './limits.ts'
 import { layersOf, namesOf } from './shard-names.ts'
 import { isNamed, sourcesOf } from './sources.ts'
 
@@ -155,11 +155,19 @@ export class HeldShards {
       peers: this.#sources().length
     }
     this.#fetching = missing
+    let toldMs = startMs
+    // Over a slow link it takes hours: others give it the time as long as more of it comes.
+    const onFile = (): void => {
+      if (clock.nowMs() - toldMs < heldTellMs) return
+      toldMs = clock.nowMs()
+      this.refresh().catch(() => {})
+    }
     onFetch({ ...fetch, tookMs: undefined })
     try {
       await supply.fetch(missing, {
         peers: () => this.#sources(),
         signal,
+        onFile,
         what: `${fetch.shards} of ${model.manifest.name}`
       })
     } finally {

@@ -33,3 +33,5 @@ export const holdersLooks = 6
 export const seekRetryMs = 2_000
 /** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */
 export const seekSettleMs = 400
+/** How often, at most, it is announced that more shards of a fetch have come: every one would have all peers plan anew. */
+export const heldTellMs = 20_000

@@ -44,6 +44,8 @@ export interface FetchOptions {
   readonly signal: AbortSignal
   /** What sentences call it: `layers 3-5 of big`. @default `files of a model` */
   readonly what?: string
+  /** One of several files is here, whole and right. */
+  readonly onFile?: () => void
 }
 
 export interface Supply {
@@ -122,7 +124,11 @@ class Service implements Supply {
     const { what = 'files of a model' } = options
     const leave = await this.#init.room?.(what, files)
     try {
-      const each = await Promise.allSettled(files.map(file => this.#fetching.fetch(file, options)))
+      const fetchOne = async (file: FileEntry): Promise<void> => {
+        await this.#fetching.fetch(file, options)
+        options.onFile?.()
+      }
+      const each = await Promise.allSettled(files.map(fetchOne))
       for (const result of each) if (result.status === 'rejected') throw result.reason
     } finally {
       leave?.()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { modelsOf } from '../../src/cli/up.ts'
 import type { Status } from '../../src/index.ts'
+import { writeTiny } from '../model/hugging-face.ts'
 import { writeRandomModel } from '../supply/model.ts'
 import { expectFailure, Skein, skein } from './skein.ts'
 
@@ -142,4 +143,40 @@ it('a peer with no memory for layers asks others, and says so where there is nob
   } finally {
     await peer.end()
   }
+})
+
+describe('a disk budget', () => {
+  it('holds for imports, too: they ask the peer that runs there, and are told what is lacking', {
+    timeout: 90_000
+  }, async () => {
+    const source = at('wide')
+    await writeTiny(source, { config: { intermediate_size: 6000 } })
+    const config = at('disk.json')
+    writeFileSync(config, JSON.stringify({ swarm: 'swarm.json', memory: 0, mdns: false, disk: '5MB' }))
+    const peer = new Skein(['up', '--config', config, '--data', at('d'), '--json', '--stop-with-stdin'])
+    try {
+      await peer.event('up')
+      const importing = (name: string, ...more: string[]) =>
+        skein(['model', 'import', source, '--data', at('d'), '--name', name, '--dtype', 'f32', ...more])
+      // It goes, since who imported it said so; the next one stays.
+      expect(await importing('first', '--gives-way')).toMatchObject({ code: 0 })
+      await writeTiny(source, { seed: 2, config: { intermediate_size: 6000 } })
+      expect(await importing('second')).toMatchObject({ code: 0 })
+      await writeTiny(source, { seed: 3, config: { intermediate_size: 6000 } })
+      await expectFailure(
+        importing('third'),
+        4,
+        /^skein: the disk budget of 5.0 MB has no room for third \(.* MB\): .* which is kept \(second\); raise --disk, or remove a model: skein model rm second\n$/
+      )
+      // No more of the first went than had to; all of the second is there.
+      const verified = (name: string) => skein(['model', 'verify', name, '--data', at('d')])
+      expect(await verified('second')).toMatchObject({ code: 0 })
+      expect(await verified('first')).toMatchObject({ code: 3, stderr: expect.stringContaining('missing') })
+      const status = await skein(['status', '--data', at('d')])
+      expect(status.stdout).toMatch(/^disk: models take .* of 5.0 MB, .* of them imported and kept$/m)
+      await peer.event('freed')
+    } finally {
+      await peer.end()
+    }
+  })
 })
