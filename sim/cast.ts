@@ -24,9 +24,22 @@ function hex(chance: Chance, bytes: number): string {
   return Array.from({ length: bytes }, () => chance.whole(0, 255).toString(16).padStart(2, '0')).join('')
 }
 
+/** By peer: what its signatures begin from. The same in every world. */
+const keys = new Map<PeerId, number>()
+
+function keyOf(peer: PeerId): number {
+  let key = keys.get(peer)
+  if (key === undefined) {
+    if (keys.size > 20_000) keys.clear()
+    key = hashBytes(peerBytes(peer))
+    keys.set(peer, key)
+  }
+  return key
+}
+
 function signature(peer: PeerId, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(64)
-  new DataView(bytes.buffer).setUint32(0, hashBytes(data, hashBytes(peerBytes(peer))))
+  new DataView(bytes.buffer).setUint32(0, hashBytes(data, keyOf(peer)))
   return bytes
 }
 

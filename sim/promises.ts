@@ -1,6 +1,7 @@
 /** What must hold at every moment of every world. The first one that is broken ends the world. */
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling, Step } from '../src/engine/engine.ts'
+import type { StageService } from '../src/stage/service.ts'
 import { creditStepsMax, stageSessionsMax } from '../src/stage/limits.ts'
 import { type ToyModel, toyTokens } from './toy-engine.ts'
 
@@ -164,10 +165,12 @@ export class Promises {
     this.broken('budget', `${name} uses ${Math.ceil(usedBytes)} of ${budgetBytes} bytes`)
   }
 
-  queues(name: string, sessions: number, queuedSteps: number, retainBytes: number, retainBytesMax: number): void {
+  queues(name: string, stats: StageService['stats'], retainBytesMax: number): void {
+    const { sessions, waiting, queuedSteps, retainBytes } = stats
     this.checks++
     if (sessions > stageSessionsMax) this.broken('queue', `${name} serves ${sessions} sessions`)
-    if (queuedSteps > sessions * creditStepsMax) this.broken('queue', `${name} has ${queuedSteps} steps queued`)
+    // Who waits for room has sent what its credit allowed, too.
+    if (queuedSteps > (sessions + waiting) * creditStepsMax) this.broken('queue', `${name} has ${queuedSteps} steps queued`)
     if (retainBytes > retainBytesMax) this.broken('budget', `${name} retains ${retainBytes} of ${retainBytesMax} bytes`)
   }
 }

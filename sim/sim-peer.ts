@@ -83,6 +83,8 @@ export class SimPeer implements Station {
   isMute = false
   /** It is about to go, and begins nothing new. */
   isGoing = false
+  /** It has said goodbye. */
+  isStopping = false
   /** Its engine ends no step. */
   isHung = false
   /** What it said until then may have been a lie. */
@@ -190,6 +192,7 @@ export class SimPeer implements Station {
   end(): void {
     this.life = 0
     this.isGoing = false
+    this.isStopping = false
     this.endedMs = this.#agenda.nowMs
     this.process = undefined
     this.isFrozen = false

@@ -267,11 +267,11 @@ export class Witness implements Tap, EngineWitness {
   #checkQueues(): void {
     const stages = this.#init.stages()
     if (stages === undefined) return
-    const { sessions, queuedSteps, retainBytes } = stages.stats
+    const { stats } = stages
     // A limit that has become lower takes nothing away, but nothing may come to what is above it.
     const allowed = Math.max(this.#retained, stages.retainBytesMax)
-    this.#init.promises.queues(this.#init.name, sessions, queuedSteps, retainBytes, allowed)
-    this.#retained = retainBytes
+    this.#init.promises.queues(this.#init.name, stats, allowed)
+    this.#retained = stats.retainBytes
   }
 }
 

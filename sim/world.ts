@@ -338,10 +338,11 @@ export class World {
 
   /** Leaves with a goodbye. */
   stop(peer: SimPeer): void {
-    if (peer.life === 0 || peer.isFrozen) return
+    if (peer.life === 0 || peer.isFrozen || peer.isStopping) return
     const { life } = peer
     this.say(`${peer.name} says goodbye`)
     peer.isGoing = true
+    peer.isStopping = true
     peer.sickUntilMs = Number.POSITIVE_INFINITY
     this.answers.forget(peer)
     peer.process!.stop()
