@@ -15,6 +15,10 @@ import type { World } from './world.ts'
  * caches of which nobody hears anything more stay for longer (`orphanGraceMs`).
  */
 const cachesFreeMs = 10_000
+/** A refusal and the end of an answer may pass each other on their way within this. */
+const crossingMs = 2_000
+/** Sessions of which refusals are remembered. */
+const refusedMax = 1_000
 
 export class Answers {
   readonly #world: World
@@ -25,6 +29,8 @@ export class Answers {
   readonly #classes = new Map<number, readonly string[]>()
   readonly #impatient = new Map<number, number>()
   #sessions = 0
+  /** When a hop last had no room for a session. */
+  readonly #refusedMs = new Map<SessionId, number>()
 
   constructor(world: World) {
     this.#world = world
@@ -131,6 +137,13 @@ export class Answers {
     asked.route = route
     asked.isRouting = false
     asked.sinceMs = this.#world.nowMs
+  }
+
+  /** A hop has no room for a session, or none any more. */
+  refusedRoom(session: SessionId): void {
+    this.#refusedMs.delete(session)
+    this.#refusedMs.set(session, this.#world.nowMs)
+    if (this.#refusedMs.size > refusedMax) this.#refusedMs.delete(this.#refusedMs.keys().next().value!)
   }
 
   ofSession(session: SessionId): Asked | undefined {
@@ -253,6 +266,7 @@ export class Answers {
   /** An answer is over: where nothing is wrong its caches are free long before anybody would give them up for lost. */
   #watchCaches(driver: SimPeer, { session, route }: Asked): void {
     if (session === undefined) return
+    const endMs = this.#world.nowMs
     const hops = route.map(hop => ({ hop, peer: this.#world.peerOf(hop.peer)! }))
     const all = [driver, ...hops.map(({ peer }) => peer)]
     const lives = all.map(({ life }) => life)
@@ -265,7 +279,9 @@ export class Answers {
           this.#world.blame.isHealthy(peer) &&
           all.every(other => !this.#world.blame.hadTrouble(peer, other))
       )
-      if (!isCalm) return
+      // Whose hop has just had to make room for others is told nothing through that hop: the rest gives way first.
+      const isCrossed = (this.#refusedMs.get(session) ?? Number.NEGATIVE_INFINITY) > endMs - crossingMs
+      if (!isCalm || isCrossed) return
       this.#world.promises.checks++
       const left = hops.find(({ hop, peer }) => peer.process?.hasCache(driver.id, session, hop) === true)
       if (left === undefined) return

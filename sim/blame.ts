@@ -1,6 +1,7 @@
 /** Whether whoever is charged with something has anything wrong with it. */
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
+import type { RefuseFrame } from '../src/stage/frame.ts'
 import type { Asked } from './life.ts'
 import { aftermathMs, type SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
@@ -65,7 +66,7 @@ export class Blame {
   }
 
   /** Where nobody lies no step leaves a gap, and every step can be computed. */
-  refused(peer: SimPeer, reason: string, message: string): void {
+  refused(peer: SimPeer, { reason, message }: RefuseFrame): void {
     this.#world.promises.checks++
     if (reason !== 'gap' && reason !== 'invalid' && reason !== 'engine') return
     if (this.hasLied) return

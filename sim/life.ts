@@ -16,7 +16,7 @@ import { findRoute } from '../src/route/route.ts'
 import { type Hop, type ModelShape, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
 import type { ShardFetch } from '../src/serving/held-shards.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
-import type { RefuseReason } from '../src/stage/frame.ts'
+import type { RefuseFrame } from '../src/stage/frame.ts'
 import type { SignedTerms } from '../src/stage/terms.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { RecordContent, StageOffer } from '../src/swarm/record.ts'
@@ -95,7 +95,7 @@ export interface LifeHost {
   readonly fetched: (fetch: ShardFetch) => void
   /** A stage could not be loaded, or something else is wrong. */
   readonly warned: (message: string) => void
-  readonly refused: (reason: RefuseReason, message: string) => void
+  readonly refused: (refusal: RefuseFrame, session: SessionId | undefined) => void
   readonly begun: (terms: SignedTerms) => void
   readonly told: (asked: Asked, event: GenerationEvent) => void
   readonly failed: (asked: Asked, error: Error) => void

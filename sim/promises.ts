@@ -170,7 +170,8 @@ export class Promises {
     this.checks++
     if (sessions > stageSessionsMax) this.broken('queue', `${name} serves ${sessions} sessions`)
     // Who waits for room has sent what its credit allowed, too.
-    if (queuedSteps > (sessions + waiting) * creditStepsMax) this.broken('queue', `${name} has ${queuedSteps} steps queued`)
+    if (queuedSteps > (sessions + waiting) * creditStepsMax)
+      this.broken('queue', `${name} has ${queuedSteps} steps queued`)
     if (retainBytes > retainBytesMax) this.broken('budget', `${name} retains ${retainBytes} of ${retainBytesMax} bytes`)
   }
 }

@@ -8,7 +8,7 @@ import { ProtocolError } from '../src/errors.ts'
 import type { ModelShape } from '../src/route/view.ts'
 import { weightBytes } from '../src/serving/shape.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
-import { type OpenFrame, type RefuseReason, stageProtocol } from '../src/stage/frame.ts'
+import { type OpenFrame, type RefuseFrame, stageProtocol } from '../src/stage/frame.ts'
 import type { StageService } from '../src/stage/service.ts'
 import { isGenuine, type SignedTerms } from '../src/stage/terms.ts'
 import { decodeAnswer, encodeFrame as encodeSupply } from '../src/supply/codec.ts'
@@ -41,7 +41,8 @@ export interface WitnessInit {
   /** What real hidden states would add to a frame of this length. */
   readonly wireBytes: (frame: Uint8Array) => number
   readonly moved: (what: 'loads' | 'serves' | 'unloads', range: Range) => void
-  readonly refused: (reason: RefuseReason, message: string) => void
+  /** A stage refuses, or passes a refusal on; undefined for the session of a stream on which no Open was read. */
+  readonly refused: (refusal: RefuseFrame, session: SessionId | undefined) => void
   /** A session of this peer begins an epoch. */
   readonly begun: (terms: SignedTerms) => void
   /** A session of this peer found that the head of its route broke the protocol. */
@@ -62,8 +63,8 @@ export class Witness implements Tap, EngineWitness {
   readonly #init: WitnessInit
   /** Stages that are loaded or being loaded, by range. */
   readonly #engines = new Map<string, { readonly range: Range; engine: TimedEngine | undefined }>()
-  /** Streams of others on which an Open was read. */
-  readonly #opened = new Set<RadioChannel>()
+  /** Streams of others on which an Open was read, and of which session. */
+  readonly #opened = new Map<RadioChannel, SessionId>()
   /** By seat: what was opened there last, and how many tokens of its cache count. */
   readonly #seats = new Map<string, Opened>()
   readonly #valid = new Map<string, number>()
@@ -117,7 +118,7 @@ export class Witness implements Tap, EngineWitness {
     const { lie } = this.#init
     if (channel.protocol === shardsProtocol.name) return lie() === 'garble' && !channel.isOpener ? spoilt(frame) : frame
     if (channel.protocol !== stageProtocol.name) return frame
-    if (frame[0] === refuseTag) this.#noteRefusal(frame)
+    if (frame[0] === refuseTag) this.#noteRefusal(channel, frame)
     else if (frame[0] === openTag && channel.isOpener) this.#noteOwnOpen(channel, frame)
     // What it says for its own sessions and questions is no lie to others.
     return lie() === 'garble' && !this.#own.has(channel) ? garbled(frame) : frame
@@ -168,9 +169,9 @@ export class Witness implements Tap, EngineWitness {
     this.#heads.delete(channel)
   }
 
-  #noteRefusal(frame: Uint8Array): void {
+  #noteRefusal(channel: RadioChannel, frame: Uint8Array): void {
     const refusal = decodeFrame(frame)
-    if (refusal?.kind === 'refuse') this.#init.refused(refusal.reason, refusal.message)
+    if (refusal?.kind === 'refuse') this.#init.refused(refusal, this.#opened.get(channel))
   }
 
   /** A stream that this peer opens as a driver. */
@@ -189,7 +190,7 @@ export class Witness implements Tap, EngineWitness {
     // What nobody has signed opens nothing.
     if (open === undefined || !isGenuine(open.terms, verify)) return
     const { session, driver, epoch, keep, route } = open.terms
-    this.#opened.add(channel)
+    this.#opened.set(channel, session)
     const hop = route[open.hop]
     if (hop === undefined) return
     const seat = seatName(driver, session, hop)

@@ -310,7 +310,10 @@ export class World {
       weights: this.weights,
       fetched: fetch => this.#fetches.told(peer, fetch),
       warned: message => this.#fetches.warned(peer, message),
-      refused: (reason, message) => this.blame.refused(peer, reason, message),
+      refused: (refusal, session) => {
+        this.blame.refused(peer, refusal)
+        if (refusal.reason === 'no-room' && session !== undefined) this.answers.refusedRoom(session)
+      },
       begun: terms => this.answers.begun(terms),
       told: (asked, event) => this.answers.told(peer, asked, event),
       failed: (asked, error) => this.answers.failed(peer, asked, error),

@@ -311,7 +311,8 @@ export const mutants: readonly Mutant[] = [
     file: 'src/route/placement-service.ts',
     original: 'if (this.#loading === loading) this.#loading = undefined',
     mutated: 'queueMicrotask(() => (this.#loading = undefined))',
-    from: 104,
+    storm: 'changing-minds',
+    from: 17,
     seeds: 10
   },
   {

@@ -16,6 +16,7 @@ export type Storm =
   | 'claims'
   | 'thieves'
   | 'hoarding'
+  | 'changing-minds'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -168,6 +169,30 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     workload: [{ from: 'driver', perMinute: 12, promptTokens: [20, 40], answerTokens: [20, 40], fromS: 14 }],
     faults: [{ atS: 10, kind: 'hoard', who: ['hoarder'], forS: 75 }],
     watch: { answeredRatioMin: 0.6 }
+  }),
+  /** Disks are slow, and plans change while stages are on their way. */
+  'changing-minds': chance => ({
+    name: 'changing minds',
+    minutes: 2,
+    healS: 100,
+    model: { layers: 11, layerMB: 10, contextTokens: 96 },
+    peers: Array.from({ length: 4 }, (_, i) => ({
+      name: `p${i}`,
+      count: 1,
+      memoryMB: chance.between(45, 115),
+      visitMs: chance.between(0.5, 3),
+      layerMs: chance.between(0.5, 5),
+      loadMBps: chance.between(10, 40)
+    })),
+    radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
+    workload: [0, 1, 2, 3].map(i => ({
+      from: `p${i}`,
+      perMinute: 4,
+      fromS: 10,
+      promptTokens: [2, 20] as [number, number],
+      answerTokens: [2, 20] as [number, number]
+    })),
+    chaos: { perMinute: 40, kinds: ['drain', 'crash', 'restart', 'restart'], fromS: 3, forS: [1, 5] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
