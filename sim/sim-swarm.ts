@@ -62,6 +62,8 @@ interface Exchange {
 export class SimSwarm implements Swarm {
   readonly id: PeerId
   readonly addresses: readonly string[] = []
+  /** Who is in range is a neighbour, and of others nothing is looked for. */
+  readonly isLarge = false
   readonly links: Links
   readonly sign: Sign
   readonly #init: SimSwarmInit
@@ -116,6 +118,14 @@ export class SimSwarm implements Swarm {
     await this.#exchange.start()
     await this.#alive?.start()
     await this.#announcing.start()
+  }
+
+  gather(): () => void {
+    return () => {}
+  }
+
+  dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {
+    return { bytesIn: 0, bytesOut: 0 }
   }
 
   records(): readonly SwarmPeer[] {

@@ -22,6 +22,7 @@ import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
+import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
 import type { KeptSessions, SessionInit } from './kept-sessions.ts'
@@ -32,6 +33,8 @@ export interface SessionTokenizers {
   /** Its reader says when it needs it no more. */
   open(source: TokenizerSource): SessionTokenizer & { close(): void }
 }
+
+type OnWait = (explain: () => string) => void
 
 interface OwnSessionsInit {
   readonly swarm: Swarm
@@ -100,6 +103,7 @@ export class OwnSessions {
     let hops: readonly Hop[] = []
     let tokensMax: number | undefined
     let admitted: Admitted | undefined
+    const meeting = this.#meetingOf(model.id)
     const pin = new ClassPin(kept.classes)
     const keep =
       kept.session === undefined
@@ -133,7 +137,8 @@ export class OwnSessions {
       route: async (excluded, options) => {
         release()
         tokensMax = options.tokensMax
-        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, pin })
+        const onWait = meeting.waiting(options.onWait)
+        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, pin, onWait })
         admitted?.routed()
         return hops
       },
@@ -158,11 +163,29 @@ export class OwnSessions {
         this.#init.routing.detour(shape, route, { excluded, pin, ...(tokensMax === undefined ? {} : { tokensMax }) }),
       onEnd: () => {
         this.#answering--
+        meeting.end()
         this.#tokenizerFiles.delete(key)
         tokenizer.close()
         release()
       },
       onViolation: (peer, kind, message) => this.#init.swarm.reportViolation(peer, kind, message)
+    }
+  }
+
+  /** Who serves a model may be no neighbour: once a session has had to wait for a route they are looked for, until it ends. */
+  #meetingOf(model: ModelId): { waiting: (onWait?: OnWait) => OnWait; end: () => void } {
+    const { routing, swarm } = this.#init
+    let leave: (() => void) | undefined
+    return {
+      waiting: onWait => explain => {
+        if (leave === undefined) {
+          leave = swarm.gather(meetingPointOf(model))
+          // That takes a moment, in which nothing is known to be missing.
+          if (swarm.isLarge) routing.met()
+        }
+        onWait?.(explain)
+      },
+      end: () => leave?.()
     }
   }
 

@@ -24,6 +24,7 @@ import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
+import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 
 export interface ServedModelInit {
@@ -76,6 +77,7 @@ export class ServedModel {
   #measuring: Promise<unknown> = Promise.resolve()
   readonly #shards: HeldShards
   #loaded: readonly LoadedStage[] = []
+  #leaveMeeting = (): void => {}
   /** Stages that placement drops once no session needs them: they are announced as if they did not serve. */
   #going: readonly Range[] = []
 
@@ -91,6 +93,8 @@ export class ServedModel {
     const measuring = supply.gently(() => engines.measure({ manifest, dataDir, keeping, threads, signal }))
     this.#measuring = measuring
     this.#shards.start()
+    // Whoever gives memory to it is found by the others, and finds them: plans are made among those that are connected.
+    this.#leaveMeeting = swarm.gather(meetingPointOf(this.shape.id))
     const follow = (): void => this.placement.changed()
     // Measuring takes seconds, which the network can use.
     if (this.#fetchesAnyway) {
@@ -253,6 +257,7 @@ export class ServedModel {
               this.#unload(range)
         )
       )
+    this.#leaveMeeting()
     await endAll([() => this.#shards.stop(), unloadAll, () => this.placement.stop()])
   }
 

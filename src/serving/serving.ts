@@ -20,6 +20,7 @@ import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { StageOffer } from '../swarm/record.ts'
+import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { Demand } from './demand.ts'
 import type { Seeker } from './seeker.ts'
@@ -316,7 +317,8 @@ export class Serving {
     this.#provided = held
     // Records say it at once; the DHT is for those whom they do not reach, and takes its time. Whoever serves has the manifest.
     const shards = held.flatMap(list => list.map(({ sha256 }) => sha256))
-    void swarm.provide([...new Set<ContentId>([...this.#models.keys(), ...shards])])
+    const meetings = [...this.#models.keys()].map(meetingPointOf)
+    void swarm.provide([...new Set<ContentId>([...meetings, ...this.#models.keys(), ...shards])])
   }
 }
 

@@ -14,6 +14,7 @@ import {
   dialTieBreakMs,
   dialTimeoutMs,
   fullAgainMs,
+  fullAgainSoonMs,
   hearsayCandidatesMax,
   hearsayDialsMax,
   hearsayFailuresMax,
@@ -65,6 +66,8 @@ interface Candidate {
   /** Until when it is dialled however many neighbours there are, and whether it was at the last look. */
   wantedMs: number
   isWanted: boolean
+  /** One of the two had enough neighbours, the last time that it was asked. */
+  isRefused: boolean
   /** When news last brought an attempt forward. */
   newsMs: number
   nextMs: number
@@ -114,15 +117,15 @@ export class Dialer {
   }
 
   /**
-   * As {@link offer}, of a peer that has what nobody else is known to have: for so long it is dialled however many neighbours there
-   * are, and one of these gives way to it.
+   * As {@link offer}, of a peer that has what nobody else is known to have: for so long, counted anew, it is dialled however many
+   * neighbours there are, and one of these gives way to it.
    */
   want(peer: PeerId, addresses: readonly string[], way: string, forMs: number): void {
     this.offer(peer, addresses, way)
     const candidate = this.#candidates.get(peer)
     if (candidate === undefined) return
     const nowMs = performance.now()
-    candidate.wantedMs = Math.max(candidate.wantedMs, nowMs + forMs)
+    candidate.wantedMs = nowMs + forMs
     if (!candidate.isWanted) {
       candidate.isWanted = true
       // Who refused an ordinary neighbour may take one that needs it.
@@ -146,11 +149,23 @@ export class Dialer {
 
   /** A peer is no neighbour any more: try again soon, or, where one of the two had enough neighbours, later. */
   lost(peer: PeerId, isLetGo = false): void {
+    const nowMs = performance.now()
     for (const candidate of this.#candidates.values()) {
-      if (candidate.peer !== peer) continue
-      candidate.failures = 0
-      candidate.nextMs = performance.now() + (isLetGo ? spread(fullAgainMs) : this.#wait(peer, redialMinMs))
+      if (candidate.peer === peer) {
+        candidate.failures = 0
+        candidate.isRefused = isLetGo
+        candidate.nextMs = nowMs + (isLetGo ? this.#fullAgainMs : this.#wait(peer, redialMinMs))
+      } else if (candidate.isRefused) {
+        // Who has become lonely waits no longer than one that is.
+        candidate.nextMs = Math.min(candidate.nextMs, nowMs + this.#fullAgainMs)
+      }
     }
+  }
+
+  /** How long it waits after a refusal: who has few neighbours is taken in by somebody who has many. */
+  get #fullAgainMs(): number {
+    const { linksMax = meshMax } = this.#init
+    return spread(2 * this.#init.linked().size < linksMax ? fullAgainSoonMs : fullAgainMs)
   }
 
   /** Peers that have been dialled in vain since they were last connected. */
@@ -187,6 +202,7 @@ export class Dialer {
         failures: 0,
         wantedMs: newsMs,
         isWanted: false,
+        isRefused: false,
         newsMs,
         nextMs: firstMs,
         dialing: false,
@@ -261,8 +277,9 @@ export class Dialer {
       const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
       const isLinked = await this.#init.link(peer, { wanted: candidate.isWanted, signal })
       candidate.failures = 0
+      candidate.isRefused = !isLinked
       candidate.lastError = isLinked ? undefined : 'one of the two has enough neighbours'
-      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : spread(fullAgainMs))
+      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : this.#fullAgainMs)
     } catch (error) {
       candidate.failures++
       candidate.lastError = explain(error)

@@ -3,7 +3,7 @@
  * It is how this peer reaches others (`Links`); what is said is up to the protocols.
  */
 import type { Connection, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface'
-import type { KadDHT, SelectFn, ValidateFn } from '@libp2p/kad-dht'
+import type { KadDHT } from '@libp2p/kad-dht'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
@@ -11,48 +11,17 @@ import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
 import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
-import type { DhtStore } from './dht-store.ts'
+import { DhtBytes } from './dht-bytes.ts'
 import { Duplicates } from './duplicates.ts'
-import type { Identity } from './identity.ts'
+import type { HostInit } from './host-init.ts'
 import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaultMax, silentDialMs } from './limits.ts'
 import { InboundChannels } from './inbound.ts'
 import type { Channel, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
-import { createNode, type HostDatastore, type Node, startNode, stopNode } from './node.ts'
-import type { HandshakeFailure } from './noise.ts'
+import { createNode, dhtProtocol, type Node, startNode, stopNode } from './node.ts'
 import type { LanTcp } from './tcp-transport.ts'
 import { socketOf, Traffic } from './traffic.ts'
 import { UnfinishedFrames } from './unfinished.ts'
-
-export interface HostInit {
-  readonly identity: Identity
-  /** The swarm's 32 random bytes. */
-  readonly secret: Uint8Array
-  readonly listen: readonly string[]
-  readonly agent: string
-  readonly datastore?: HostDatastore
-  /** Where the DHT keeps what it keeps for others. @default in `datastore`, without bounds */
-  readonly dhtStore?: DhtStore
-  /** @default true */
-  readonly dht?: boolean
-  /** Whether queries of the DHT may dial now whoever they want to ask. @default always */
-  readonly queriesMayDial?: () => boolean
-  /** Decides which values the DHT stores and which of several is the best, under keys `/skein/…`. */
-  readonly validate?: ValidateFn
-  readonly select?: SelectFn
-  /** The first connection to a peer is there, or its last one is gone. */
-  readonly onConnect?: (peer: PeerId) => void
-  readonly onDisconnect?: (peer: PeerId) => void
-  /** The process at the other end is another one than before, without a moment in which there was no connection. */
-  readonly onReplaced?: (peer: PeerId) => void
-  readonly onHandshakeFailed?: (how: HandshakeFailure) => void
-  /** The first channel to a peer on which something depends was opened. */
-  readonly onWatch?: (peer: PeerId) => void
-  /** A connected peer has said which protocols it speaks. */
-  readonly onIdentified?: (peer: PeerId, protocols: readonly string[]) => void
-  /** A peer broke the framing rules. */
-  readonly onViolation?: (peer: PeerId, kind: string) => void
-}
 
 interface Handled {
   readonly protocol: Protocol
@@ -65,6 +34,8 @@ interface Handled {
 
 export class Host implements Links {
   readonly self: PeerId
+  /** What the DHT has taken so far. */
+  readonly dhtBytes: Readonly<DhtBytes>
   readonly #init: HostInit
   readonly #node: Node
   readonly #sockets: LanTcp
@@ -84,8 +55,14 @@ export class Host implements Links {
   readonly #duplicates: Duplicates
   #stopped = false
 
-  private constructor(init: HostInit, node: Node, sockets: LanTcp, meant: Set<string>) {
+  private constructor(
+    init: HostInit,
+    node: Node,
+    sockets: LanTcp,
+    { meant, dhtBytes }: { meant: Set<string>; dhtBytes: DhtBytes }
+  ) {
     this.#meant = meant
+    this.dhtBytes = dhtBytes
     this.self = init.identity.id
     this.#init = init
     this.#node = node
@@ -107,6 +84,7 @@ export class Host implements Links {
   /** @throws {ListenError} when an address is no multiaddr of ours or cannot be listened on. */
   static async start(init: HostInit): Promise<Host> {
     const meant = new Set<string>()
+    const dhtBytes = new DhtBytes(dhtProtocol)
     const { node, sockets, listen } = await createNode({
       identity: init.identity,
       secret: init.secret,
@@ -116,13 +94,14 @@ export class Host implements Links {
       dhtStore: init.dhtStore,
       // Only what compares a swarm with one that has none goes without it, and asks nothing of it.
       dht: init.dht !== false,
+      dhtBytes,
       // Whom nobody here means to dial, a query of the DHT does.
       mayDial: peer => meant.has(peer) || init.queriesMayDial?.() !== false,
       validate: init.validate,
       select: init.select,
       onHandshakeFailed: how => init.onHandshakeFailed?.(how)
     })
-    const host = new Host(init, node, sockets, meant)
+    const host = new Host(init, node, sockets, { meant, dhtBytes })
     await startNode(node, listen)
     return host
   }

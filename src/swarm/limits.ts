@@ -126,9 +126,10 @@ export const neighboursSoughtRatio = 0.75
  * some of 8 may be gone at any time. At most half of what is allowed, or those that are full would push each other out.
  */
 export const neighboursEnough = 8
-/** So many stay that nobody needs for anything but records: the swarm is in one piece by them. */
+/** So many stay that nobody needs for anything but records, and a fourth of all at most: the swarm is in one piece by them. */
 export const neighboursKept = 2
-/** Who has enough neighbours is asked again after this: others go, and come. */
+/** Who has enough neighbours is asked again after this: others go, and come. The first by a peer with less than half of what it seeks. */
+export const fullAgainSoonMs = 1_500
 export const fullAgainMs = 30_000
 /**
  * Connections with others, as queries of the DHT make them: a query asks three at a time. With {@link neighboursMax} they are fewer
@@ -139,6 +140,15 @@ export const contactIdleMs = 10_000
 export const contactLookMs = 1_000
 /** Time for a connection to close in good order. */
 export const contactCloseMs = 1_000
+
+/**
+ * How often the DHT is asked who else serves a model, in a swarm that is larger than a neighbourhood: soon while nobody is found,
+ * then half as often each time.
+ */
+export const gatherAgainMinMs = 2_000
+export const gatherAgainMaxMs = 60_000
+/** Whoever was found keeps its place so long beyond the next question, or after the last one: another answer may follow. */
+export const gatherHoldMs = 10_000
 
 // ── Records ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,16 +4,20 @@
  *
  * Who has enough takes one more in two cases, and lets one go for it: somebody who has few, so that whoever comes to a swarm
  * that is full finds its way in, and somebody who needs this peer in particular. As in HyParView's active view, but who goes
- * is not drawn: it is who has most neighbours itself, so that numbers even out and the exchange comes to an end.
+ * is not drawn: it is who has most neighbours itself, so that numbers even out and the exchange comes to an end; and one that
+ * another neighbour has, too, so that the swarm stays in one piece.
  */
 import type { PeerId } from '../base/ids.ts'
-import { neighboursEnough, neighboursKept } from './limits.ts'
+import { meshMax } from '../limits.ts'
+import { neighboursEnough, neighboursKept, neighboursSoughtRatio } from './limits.ts'
 import type { Place } from './live-records.ts'
 
 export interface NeighbourhoodInit {
   readonly neighboursMax: number
   /** How many neighbours a peer has, as its record says; undefined where that is not known. */
   readonly neighboursOf: (peer: PeerId) => number | undefined
+  /** Whether another neighbour says that a peer is its neighbour. */
+  readonly isReachedOtherwise: (peer: PeerId) => boolean
   /** Whether something depends on a peer, or something of it on this one: it does not go. */
   readonly isInUse: (peer: PeerId) => boolean
 }
@@ -24,6 +28,11 @@ export interface Suitor {
   readonly neighbours: number
   /** One of the two needs the other. */
   readonly wanted: boolean
+}
+
+/** Neighbours that stay for nothing but records, of so many. */
+export function keptOf(neighboursMax: number): number {
+  return Math.min(neighboursKept, Math.floor(neighboursMax / 4))
 }
 
 interface Neighbour {
@@ -60,12 +69,14 @@ export class Neighbourhood {
       wantedHere || wantedThere || this.#init.isInUse(candidate) ? [] : [candidate]
     )
     // Without neighbours that are there for nothing but records, groups that need one another would be islands.
+    const spare = ordinary.filter(this.#init.isReachedOtherwise)
     if (wanted) {
-      if (ordinary.length <= Math.min(neighboursKept, neighboursMax - 1)) return undefined
-      return this.#richest(ordinary, 0)
+      if (ordinary.length <= keptOf(neighboursMax)) return undefined
+      return this.#richest(spare, 0) ?? this.#richest(ordinary, 0)
     }
     if (neighbours >= Math.min(neighboursEnough, neighboursMax / 2)) return undefined
-    return this.#richest(ordinary, neighbours + 2)
+    // Who has nobody does not wait for a triangle.
+    return this.#richest(neighbours === 0 && spare.length === 0 ? ordinary : spare, neighbours + 2)
   }
 
   /** The one with the most neighbours, if it has so many. */
@@ -100,4 +111,9 @@ export class Neighbourhood {
     const neighbour = this.#neighbours.get(peer)
     if (neighbour !== undefined) Object.assign(neighbour, change)
   }
+}
+
+/** How many neighbours a peer looks for that may have so many. */
+export function soughtOf(linksMax: number | undefined): number {
+  return linksMax === undefined ? meshMax : Math.max(1, Math.floor(linksMax * neighboursSoughtRatio))
 }

@@ -16,6 +16,7 @@ export interface NeighboursServiceInit {
   readonly frameBytesMax: number
   readonly neighboursMax: number
   readonly neighboursOf: (peer: PeerId) => number | undefined
+  readonly isReachedOtherwise: (peer: PeerId) => boolean
   readonly isInUse: (peer: PeerId) => boolean
   readonly isConnected: (peer: PeerId) => boolean
   /** A peer is asked to be a neighbour. */

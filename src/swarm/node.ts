@@ -8,6 +8,7 @@ import { createLibp2p } from 'libp2p'
 import { endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import { ListenError } from '../errors.ts'
+import type { DhtBytes } from './dht-bytes.ts'
 import type { DhtStore } from './dht-store.ts'
 import { Doorway } from './doorway.ts'
 import type { Identity } from './identity.ts'
@@ -75,7 +76,7 @@ type Services = { identify: Identify; ping: Ping; dht: KadDHT }
 
 function dhtOf(init: NodeInit): (components: KadDHTComponents) => KadDHT {
   return withDhtStore(init.dhtStore, {
-    protocol: '/skein/kad/1.0.0',
+    protocol: dhtProtocol,
     // Both default to what suits the public internet: clients only, private addresses removed.
     clientMode: false,
     peerInfoMapper: passthroughMapper,
@@ -93,6 +94,8 @@ function dhtOf(init: NodeInit): (components: KadDHTComponents) => KadDHT {
   })
 }
 
+export const dhtProtocol = '/skein/kad/1.0.0'
+
 /** What a node is made of. */
 export interface NodeInit {
   readonly identity: Identity
@@ -103,6 +106,7 @@ export interface NodeInit {
   readonly dhtStore: DhtStore | undefined
   /** Whether it takes part in the DHT. */
   readonly dht: boolean
+  readonly dhtBytes: DhtBytes
   /** Whether a peer may be dialled now. */
   readonly mayDial: (peer: string) => boolean
   readonly validate: ValidateFn | undefined
@@ -138,7 +142,7 @@ export async function createNode(init: NodeInit): Promise<{ node: Node; sockets:
     },
     transports: [sockets.transport],
     connectionEncrypters: [swarmNoise(init.secret, init.onHandshakeFailed)],
-    streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } })],
+    streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } }, init.dhtBytes)],
     ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
     peerStore: { maxAddressAge: rememberedMs, maxPeerAge: rememberedMs },
     connectionManager: {

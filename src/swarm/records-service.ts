@@ -5,7 +5,7 @@ import type { Protocol } from '../base/protocol.ts'
 import { congestedMs, neighboursMax, recordsTickMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { NeighboursService } from './neighbours-service.ts'
-import type { RecordContent } from './record.ts'
+import { peerHint, type RecordContent } from './record.ts'
 import { type Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
 
 export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.2.0', '1.1.0', '1.0.0'] }
@@ -56,6 +56,7 @@ export class RecordsService {
       frameBytesMax: recordsChannelFrameBytesMax,
       neighboursMax: init.neighboursMax ?? neighboursMax,
       neighboursOf: peer => init.records.get(peer)?.neighbours.size,
+      isReachedOtherwise: peer => this.#isReachedOtherwise(peer),
       isInUse: peer => init.isInUse?.(peer) === true,
       isConnected: init.isConnected,
       onAsk: init.onAsk,
@@ -143,6 +144,14 @@ export class RecordsService {
     this.#tick?.stop()
     this.#neighbours.stop()
     this.#abort.abort(new Error('this peer is stopping'))
+  }
+
+  #isReachedOtherwise(peer: PeerId): boolean {
+    const { records } = this.#init
+    const hint = peerHint(peer)
+    for (const other of this.neighbours)
+      if (other !== peer && records.get(other)?.neighbours.has(hint) === true) return true
+    return false
   }
 
   #run(event: RecordsEvent): void {

@@ -4,7 +4,6 @@ import { TypedEventEmitter } from '@libp2p/interface'
 import { type End, endAll } from '../base/ends.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
-import { meshMax } from '../limits.ts'
 import { AliveService } from './alive-service.ts'
 import { AnnounceService } from './announce-service.ts'
 import type { SwarmDatastore } from './datastore.ts'
@@ -13,23 +12,16 @@ import { ContactsService } from './contacts-service.ts'
 import { DhtStore } from './dht-store.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
-import { MdnsDiscovery, NoMdnsDiscovery } from './discovery-mdns.ts'
-import { NeighboursDiscovery } from './discovery-neighbours.ts'
-import { RememberedDiscovery } from './discovery-remembered.ts'
+import { discoveries } from './discovery-all.ts'
 import { StaticDiscovery } from './discovery-static.ts'
 import { readBattery, readHardware } from './hardware.ts'
+import { GatherService } from './gather-service.ts'
 import { Host } from './host.ts'
 import { type Identity, verifySignature } from './identity.ts'
 import { askRoutes } from './interfaces.ts'
-import {
-  contactsMax,
-  goodbyeMs,
-  neighboursSoughtRatio,
-  providerReachMs,
-  recordAddressesMax,
-  recordProtocolsMax
-} from './limits.ts'
+import { contactsMax, goodbyeMs, providerReachMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
 import type { Links } from './links.ts'
+import { soughtOf } from './neighbourhood.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
 import { Providers } from './providers.ts'
@@ -41,7 +33,6 @@ import type { Announcement, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './s
 import { textAddresses } from './text-addresses.ts'
 import { relayBetweenTwins } from './twin-relay.ts'
 import { TwinsService } from './twins-service.ts'
-import { Voucher } from './vouch.ts'
 
 /** Every address of both families. libp2p goes on without the second one where a machine has no IPv6. */
 const defaultListen = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
@@ -78,6 +69,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   readonly #providers: Providers
   readonly #announcing: AnnounceService
   readonly #twins: TwinsService
+  readonly #gathering: GatherService
   readonly #dialer: Dialer
   #host!: Host
   #exchange: RecordsService | undefined
@@ -120,6 +112,12 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       offer: record => this.#dialer.want(record.peer, textAddresses(record.addresses), 'DHT', providerReachMs),
       untilLive: (peer, signal) => this.#untilLive(peer, signal),
       nowMs: () => performance.now()
+    })
+    this.#gathering = new GatherService({
+      find: (content, options) => this.#providers.find(content, options),
+      isLarge: () => this.isLarge,
+      want: (peer, forMs) => this.#want(peer, forMs),
+      neighboursMax: parts.init.linksMax
     })
     this.#twins = new TwinsService({
       self: this.id,
@@ -244,21 +242,17 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
 
   #discoveries(staticWay: Discovery): Discovery[] {
     const { mdns = true, neighbours = true } = this.#init
-    const whoAmI = {
+    return discoveries({
       self: this.id,
       tag: this.#parts.tag,
+      secret: this.#parts.secret,
       addresses: () => this.#bareAddresses,
       dialer: this.#dialer,
-      voucher: new Voucher(this.#parts.secret)
-    }
-    return [
-      mdns ? new MdnsDiscovery(whoAmI) : new NoMdnsDiscovery(),
-      ...(neighbours === false
-        ? []
-        : [new NeighboursDiscovery({ ...whoAmI, ...(typeof neighbours === 'string' ? { root: neighbours } : {}) })]),
-      staticWay,
-      new RememberedDiscovery(this.#host.node.peerStore, this.#dialer)
-    ]
+      peerStore: this.#host.node.peerStore,
+      mdns,
+      neighbours,
+      staticWay
+    })
   }
 
   get addresses(): readonly string[] {
@@ -326,6 +320,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     return this.#host.connectedPeers.has(peer) && !this.suspects().has(peer)
   }
 
+  dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {
+    const { bytesIn, bytesOut } = this.#host.dhtBytes
+    return { bytesIn, bytesOut }
+  }
+
   violations(): Readonly<Record<string, number>> {
     const counts = Object.fromEntries(this.#violations)
     for (const [how, count] of Object.entries(this.#handshakes)) if (count > 0) counts[`${how} handshake`] = count
@@ -349,6 +348,15 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     return this.#providers.find(content, options)
   }
 
+  get isLarge(): boolean {
+    const others = this.#exchange?.neighbours.size ?? 0
+    return this.#dht.size > others || this.#records.known().some(({ connected }) => !connected)
+  }
+
+  gather(content: ContentId): () => void {
+    return this.#gathering.gather(content)
+  }
+
   stop(): Promise<void> {
     this.#stopping ??= endAll(this.#parts.undo)
     return this.#stopping
@@ -357,6 +365,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   /** Everything that `start` began; the rest of `stop` is undone by its caller. */
   async end(): Promise<void> {
     this.#announcing.stop()
+    this.#gathering.stop()
     this.#contacts?.stop()
     this.#alive?.stop()
     await endAll([
@@ -385,6 +394,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
 
   #emit<K extends keyof SwarmEvents>(type: K, detail: SwarmEvents[K]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+
+  #want(peer: PeerId, forMs: number): void {
+    const record = this.#records.get(peer)
+    if (record !== undefined) this.#dialer.want(peer, textAddresses(record.addresses), 'DHT', forMs)
   }
 
   /** Only who is named by a connected peer is dialled: addresses of anybody else may be invented, and cost dials. */
@@ -422,9 +436,4 @@ function recordsOf({ identity, seq, init }: RunningSwarmInit): Records {
     life,
     liveMax: init.recordsMax
   })
-}
-
-/** How many neighbours a peer looks for that may have so many. */
-function soughtOf(linksMax: number | undefined): number {
-  return linksMax === undefined ? meshMax : Math.max(1, Math.floor(linksMax * neighboursSoughtRatio))
 }

@@ -86,6 +86,8 @@ export interface Swarm {
   suspects(): ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. */
   hears(peer: PeerId): boolean
+  /** Bytes that the DHT has taken so far, as its streams carried them. */
+  dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number }
   violations(): Readonly<Record<string, number>>
   /** Counts a violation of another protocol by a peer. */
   reportViolation(peer: PeerId, kind: string, message: string): void
@@ -101,6 +103,13 @@ export interface Swarm {
    * and dialled, and yielded once it answers; it ends by itself within some ten seconds. @throws the signal's reason.
    */
   findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
+  /**
+   * Keeps live providers of something as neighbours, in place of others, until the function that it returns is called and a while
+   * after that; as many as leave room for a few others. In a swarm of neighbours alone it does nothing.
+   */
+  gather(content: ContentId): () => void
+  /** Whether there is somebody in the swarm who is no neighbour, as far as anything here tells. */
+  readonly isLarge: boolean
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
   removeEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
   /** Says goodbye and closes everything. Safe to call twice. */

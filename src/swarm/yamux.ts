@@ -1,9 +1,10 @@
 /** Yamux, with what @chainsafe/libp2p-yamux leaves to be mended. */
 import { yamux } from '@chainsafe/libp2p-yamux'
 import type { StreamMuxerFactory } from '@libp2p/interface'
+import type { CountedStream, DhtBytes } from './dht-bytes.ts'
 
-/** What {@link rareWindowUpdates} has to know of a stream of @chainsafe/libp2p-yamux 8.0. */
-interface YamuxStream {
+/** What {@link mendStreams} has to know of a stream of @chainsafe/libp2p-yamux 8.0. */
+interface YamuxStream extends CountedStream {
   /** 0 and 2 until the opening flags are sent, 5 while reading is paused. */
   readonly state: number
   readonly recvWindow: number
@@ -16,12 +17,13 @@ interface YamuxStream {
  * @chainsafe/libp2p-yamux 8.0 answers every frame of data with one of its own, however small: a step of 600 bytes costs
  * its receiver a second cipher and system call before anything else gets its turn, and wakes its sender for nothing.
  */
-function rareWindowUpdates(muxer: object): void {
+function mendStreams(muxer: object, dhtBytes: DhtBytes | undefined): void {
   const owner = muxer as { _newStream?: (...args: unknown[]) => YamuxStream }
   const create = owner._newStream?.bind(muxer)
   if (create === undefined) return
   owner._newStream = (...args) => {
     const stream = create(...args)
+    dhtBytes?.count(stream)
     const update = stream.sendWindowUpdate.bind(stream)
     stream.sendWindowUpdate = () => {
       const isOpening = stream.state === 0 || stream.state === 2
@@ -37,13 +39,13 @@ function rareWindowUpdates(muxer: object): void {
  * connection throws and nobody catches: the process would end (reproduced by stopping a peer while its neighbour
  * queries the DHT). The streams of a closed muxer are told so anyway.
  */
-export function steadyYamux(init: Parameters<typeof yamux>[0]) {
+export function steadyYamux(init: Parameters<typeof yamux>[0], dhtBytes?: DhtBytes) {
   return (): StreamMuxerFactory => {
     const factory = yamux(init)()
     const create = factory.createStreamMuxer.bind(factory)
     factory.createStreamMuxer = connection => {
       const muxer = create(connection) as ReturnType<typeof create> & { send(data: Uint8Array): boolean }
-      rareWindowUpdates(muxer)
+      mendStreams(muxer, dhtBytes)
       const send = muxer.send.bind(muxer)
       muxer.send = data => {
         try {

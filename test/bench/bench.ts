@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { benchDht } from './dht.ts'
 import { benchCuts, benchDecode } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
@@ -17,7 +18,7 @@ import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'memory', 'sim'] as const
+const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -97,7 +98,8 @@ try {
     load: model => benchLoad({ model, store: folder, rounds, signal }),
     // One model shows it: what is measured is what comes beside the weights.
     memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
-    // It needs no model's weights.
+    // Neither needs a model's weights.
+    dht: model => (model === models[0] ? benchDht({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))
   }
   for (const part of parts) {

@@ -18,10 +18,16 @@ const signal = (): AbortSignal => AbortSignal.timeout(10_000)
 
 describe('the neighbourhood', () => {
   /** One of so many neighbours, the first of which have so many themselves. */
-  function full(neighboursMax: number, counts: readonly number[] = [], inUse: ReadonlySet<PeerId> = new Set()) {
+  function full(
+    neighboursMax: number,
+    counts: readonly number[] = [],
+    inUse: ReadonlySet<PeerId> = new Set(),
+    bridges: ReadonlySet<PeerId> = new Set()
+  ) {
     const neighbourhood = new Neighbourhood({
       neighboursMax,
       neighboursOf: peer => counts[ids.indexOf(peer)],
+      isReachedOtherwise: peer => !bridges.has(peer),
       isInUse: peer => inUse.has(peer)
     })
     for (const peer of ids.slice(0, neighboursMax)) neighbourhood.add(peer, { wantedHere: false, wantedThere: false })
@@ -47,6 +53,17 @@ describe('the neighbourhood', () => {
     const even = full(8, [3, 3, 3, 3, 3, 3, 3, 3])
     expect(even.placeFor(newcomer, { neighbours: 2, wanted: false })).toBeUndefined()
     expect(even.placeFor(newcomer, { neighbours: 1, wanted: false })?.victim).toBeDefined()
+  })
+
+  it('R20: does not let go of one that no other neighbour has, but for one that has nobody', () => {
+    const counts = [8, 8, 3, 3]
+    const neighbourhood = full(4, counts, new Set(), new Set([ids[0]!, ids[1]!]))
+    expect(neighbourhood.placeFor(newcomer, { neighbours: 1, wanted: false })).toEqual({ victim: ids[2] })
+    expect(neighbourhood.placeFor(newcomer, { neighbours: 3, wanted: true })).toEqual({ victim: ids[2] })
+    const tree = full(4, counts, new Set(), new Set(ids))
+    expect(tree.placeFor(newcomer, { neighbours: 1, wanted: false })).toBeUndefined()
+    expect(tree.placeFor(newcomer, { neighbours: 0, wanted: false })).toEqual({ victim: ids[0] })
+    expect(tree.placeFor(newcomer, { neighbours: 3, wanted: true })).toEqual({ victim: ids[0] })
   })
 
   it('R20: whom nobody needs gives way to one that is needed, but a few stay, and who is in use', () => {
@@ -120,6 +137,8 @@ describe('neighbours over links', () => {
       frameBytesMax: 1 << 16,
       neighboursMax,
       neighboursOf: peer => peers.get(peer)?.service.size,
+      isReachedOtherwise: peer =>
+        [...service.peers].some(other => other !== peer && peers.get(other)?.service.has(peer)),
       isInUse: () => false,
       isConnected: () => true,
       onOpen: () => {
