@@ -13,7 +13,7 @@ import {
   PeerNotRunningError,
   reasonOf,
   type ResumeOptions,
-  type SessionInit
+  type KeptSessionInit
 } from '../index.ts'
 import {
   type ControlRequest,
@@ -184,7 +184,7 @@ function start(
   const { session, ...options } = request.options
   return peer.generate(request.prompt, {
     ...given<GenerateOptions>(options),
-    ...(session === undefined ? {} : { session: given<SessionInit>(session) }),
+    ...(session === undefined ? {} : { session: given<KeptSessionInit>(session) }),
     signal
   })
 }

@@ -8,13 +8,13 @@ import type { Generation } from '../session/generation.ts'
 import type { SwarmConfig } from '../swarm/swarm-file.ts'
 import type { DiskFreed } from './own-disk.ts'
 import type { DrainReport } from './departure.ts'
-import type { KeptSessionName, SessionInit } from './kept-sessions.ts'
+import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 import type { StageStatus, Status } from './status.ts'
 
 export type { DiskFreed } from './own-disk.ts'
 export type { DiskStatus } from '../model/disk-budget.ts'
 export type { DrainReport } from './departure.ts'
-export type { KeptSessionName, SessionInit } from './kept-sessions.ts'
+export type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 export type { Answer, Generation, GenerationEvent, HopReport, Token } from '../session/generation.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
@@ -105,7 +105,7 @@ export interface GenerateOptions extends Partial<Sampling> {
    * key is. What cannot be kept is an event `warning`, not an error.
    * @default not kept
    */
-  session?: SessionInit
+  session?: KeptSessionInit
   /**
    * How long to wait for peers where no route covers all layers, from the start or from a loss, in ms: up to a day. What is
    * missing is told in `waiting` events, and by the error when the time is over.
@@ -121,7 +121,7 @@ export interface GenerateOptions extends Partial<Sampling> {
   signal?: AbortSignal
 }
 
-export interface ResumeOptions extends Omit<SessionInit, 'name'> {
+export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   /**
    * Tokens of the whole answer at most, those that are there included.
    * @default as it was asked for

@@ -29,7 +29,7 @@ export interface KeptSessionName {
 }
 
 /** How a session is kept. */
-export interface SessionInit extends KeptSessionName {
+export interface KeptSessionInit extends KeptSessionName {
   /**
    * How long it is kept after its last token, in ms: from a second to a day.
    * @default an hour
@@ -76,7 +76,7 @@ export class KeptSessions {
    * @throws {InvalidOptionError} {InvalidKeyError}
    */
   async keep(
-    session: SessionInit,
+    session: KeptSessionInit,
     { model, after, classes }: { model: ModelId; after: number; classes: () => readonly string[] }
   ): Promise<SessionKeep> {
     const { ttlMs = keepTtlDefaultMs } = session

@@ -17,7 +17,7 @@ import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
 import { Admissions, type Admitted } from '../session/admission-service.ts'
 import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs } from '../session/limits.ts'
-import type { Speed } from '../session/patience.ts'
+import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
@@ -25,7 +25,7 @@ import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
-import type { KeptSessions, SessionInit } from './kept-sessions.ts'
+import type { KeptSessionInit, KeptSessions } from './kept-sessions.ts'
 import { modelCoverage } from './status.ts'
 
 /** The tokenizers of models: text goes in and out through them. */
@@ -89,7 +89,7 @@ export class OwnSessions {
   /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
   async parts(
     { model: nameOrId, client = 'local' }: Pick<GenerateOptions, 'model' | 'client'>,
-    kept: { session: SessionInit | undefined; after: number; classes: readonly string[] },
+    kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
     signal: AbortSignal
   ): Promise<SessionParts> {
     signal.throwIfAborted()
@@ -223,7 +223,7 @@ export class OwnSessions {
   }
 
   /** How fast the peer of a hop says that it is, and how busy. */
-  #speedOf({ peer }: Hop, model: ModelId): Speed | undefined {
+  #speedOf({ peer }: Hop, model: ModelId): AnnouncedSpeed | undefined {
     const record = this.#init.swarm.records().find(each => each.record.peer === peer)?.record
     const offer = record?.models.find(each => each.model === model)
     if (record === undefined || offer === undefined) return undefined

@@ -4,7 +4,7 @@ import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { Hop } from '../route/view.ts'
 import type { Stop } from './event.ts'
-import type { Speed } from './patience.ts'
+import type { AnnouncedSpeed } from './patience.ts'
 
 export interface SessionInit {
   readonly self: PeerId
@@ -32,7 +32,7 @@ export interface SessionInit {
   /** Whether a peer can keep a session waiting for room, in line. @default none can */
   readonly keepsWaiting?: ((peer: PeerId) => boolean) | undefined
   /** How fast a hop has announced to be. @default nobody knows */
-  readonly speedOf?: ((hop: Hop) => Speed | undefined) | undefined
+  readonly speedOf?: ((hop: Hop) => AnnouncedSpeed | undefined) | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
   readonly stepBytes?: number | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */

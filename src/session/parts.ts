@@ -9,7 +9,7 @@ import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
 import type { SessionReport, Stop } from './event.ts'
-import type { Speed } from './patience.ts'
+import type { AnnouncedSpeed } from './patience.ts'
 
 /** Text to ids and back, as a session needs it. None of it is done in this thread. */
 export interface SessionTokenizer {
@@ -78,7 +78,7 @@ export interface SessionParts {
   /** Whether a peer can keep a session waiting for room, in line (protocol revision 2.1.0). @default none can */
   keepsWaiting?: (peer: PeerId) => boolean
   /** How fast a hop has announced to be. @default nobody knows */
-  speedOf?: (hop: Hop) => Speed | undefined
+  speedOf?: (hop: Hop) => AnnouncedSpeed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
   stepBytes?: number
   /** Peers that are about to go, and stages of a route that are. @default none */
@@ -119,10 +119,10 @@ export interface SessionContent {
 }
 
 /** Begins to keep a session. `onWarning`: what goes wrong ends nothing. */
-export type SessionKeep = (content: SessionContent, onWarning: (message: string) => void) => SessionKeeper
+export type SessionKeep = (content: SessionContent, onWarning: (message: string) => void) => AnswerKeeper
 
 /** Takes what happens to a session that is kept. None of it waits. */
-export interface SessionKeeper {
+export interface AnswerKeeper {
   /** There is a route. Only the first call counts. */
   routed(): void
   token(id: number): void
@@ -141,7 +141,7 @@ export type Timed = (
 ) & { readonly atMs: number }
 
 /** An answer that was begun before. */
-export interface Begun {
+export interface BegunAnswer {
   readonly promptIds: readonly number[]
   /** Tokens of the answer that are there. */
   readonly ids: readonly number[]
@@ -153,5 +153,5 @@ export interface Begun {
 /** What a session begins with: a prompt alone, or an answer that was begun before. */
 export interface Sequence {
   readonly promptIds: readonly number[]
-  readonly begun: Begun | undefined
+  readonly begun: BegunAnswer | undefined
 }

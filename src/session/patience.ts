@@ -20,7 +20,7 @@ import { creditTokensMax, stageOpenMs } from '../stage/limits.ts'
 import type { StandingFrame } from '../stage/frame.ts'
 
 /** What a peer has announced about its speed, and how busy it is. */
-export interface Speed {
+export interface AnnouncedSpeed {
   /** One visit of n layers takes `visitMs + n · layerMs` per token. */
   readonly visitMs: number
   readonly layerMs: number
@@ -94,7 +94,11 @@ export class Patience {
       speeds = [],
       stepBytes = stepBytesDefault,
       tries = 0
-    }: { readonly speeds?: readonly (Speed | undefined)[]; readonly stepBytes?: number; readonly tries?: number },
+    }: {
+      readonly speeds?: readonly (AnnouncedSpeed | undefined)[]
+      readonly stepBytes?: number
+      readonly tries?: number
+    },
     nowMs: number
   ) {
     this.#hops = route.map(() => ({

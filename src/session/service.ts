@@ -11,12 +11,12 @@ import { Driver } from './driver-service.ts'
 import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
 import { promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
-import type { Begun, Sequence, SessionKeeper, SessionParts, SessionTokenizer, Timed } from './parts.ts'
+import type { BegunAnswer, Sequence, AnswerKeeper, SessionParts, SessionTokenizer, Timed } from './parts.ts'
 
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
   readonly parts: SessionParts
-  readonly begun: Begun
+  readonly begun: BegunAnswer
   readonly options: SessionOptions
 }
 
@@ -58,7 +58,7 @@ async function drained(events: AsyncIterable<GenerationEvent>): Promise<void> {
 
 interface Question {
   readonly parts: SessionParts
-  readonly prompt: string | Begun
+  readonly prompt: string | BegunAnswer
   readonly options: SessionOptions
 }
 
@@ -133,7 +133,7 @@ function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEven
 }
 
 async function* tokenize(
-  source: Iterable<string | Begun>,
+  source: Iterable<string | BegunAnswer>,
   { tokenizer, model }: SessionParts,
   { special = false, signal: given, ending }: SessionOptions
 ): AsyncGenerator<Sequence> {
@@ -255,7 +255,7 @@ async function* keep(
   { keep, model }: SessionParts,
   options: SessionOptions
 ): AsyncGenerator<Timed> {
-  let keeper: SessionKeeper | undefined
+  let keeper: AnswerKeeper | undefined
   const warnings: string[] = []
   try {
     for await (const output of source) {

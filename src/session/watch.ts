@@ -6,11 +6,11 @@ import type { StandingFrame } from '../stage/frame.ts'
 import type { Hop } from '../route/view.ts'
 import { askAfterMs, askAliveMs, askEveryMs } from './limits.ts'
 import { Pace } from './pace.ts'
-import { type Delay, Patience, type Speed } from './patience.ts'
+import { type Delay, Patience, type AnnouncedSpeed } from './patience.ts'
 
 export interface WatchInit {
   /** By hop, as they were announced; undefined where nobody knows. */
-  readonly speeds: readonly (Speed | undefined)[]
+  readonly speeds: readonly (AnnouncedSpeed | undefined)[]
   /** Of one token's hidden state between two hops. */
   readonly stepBytes: number | undefined
   /** Hops that were left out before, in vain so far, because they were stuck. */

@@ -8,29 +8,29 @@ import type { LossReason } from '../errors.ts'
 import type { Fault } from './check.ts'
 import type { StageEffect } from './event.ts'
 import type { Frame, RefuseReason } from './frame.ts'
-import type { Link } from './link.ts'
+import type { StageChannel } from './stage-channel.ts'
 import type { Terms } from './terms.ts'
 
 interface DriverEnd {
   /** The epoch that runs, and the tail of its route. */
   admitted: { readonly epoch: number; readonly tail: PeerId } | undefined
   /** The stream from that tail, or from the one before it until then. */
-  link: Link | undefined
+  channel: StageChannel | undefined
 }
 
 export class DriverEnds {
   readonly #emit: (effect: StageEffect) => void
-  readonly #close: (link: Link) => void
+  readonly #close: (channel: StageChannel) => void
   readonly #ends = new Map<SessionId, DriverEnd>()
 
-  constructor(init: { readonly emit: (effect: StageEffect) => void; readonly close: (link: Link) => void }) {
+  constructor(init: { readonly emit: (effect: StageEffect) => void; readonly close: (channel: StageChannel) => void }) {
     this.#emit = init.emit
     this.#close = init.close
   }
 
   add(session: SessionId): void {
     assert(!this.#ends.has(session), `session ${session} is driven already`)
-    this.#ends.set(session, { admitted: undefined, link: undefined })
+    this.#ends.set(session, { admitted: undefined, channel: undefined })
   }
 
   admit({ session, epoch, tail }: { session: SessionId; epoch: number; tail: PeerId }): void {
@@ -39,51 +39,51 @@ export class DriverEnds {
   }
 
   remove(session: SessionId): void {
-    const link = this.#ends.get(session)?.link
+    const channel = this.#ends.get(session)?.channel
     this.#ends.delete(session)
-    if (link !== undefined) this.#close(link)
+    if (channel !== undefined) this.#close(channel)
   }
 
   /** Somebody opens a driver's end. Returns why it is turned away, if it is. */
-  open(link: Link, { session, epoch }: Terms): readonly [RefuseReason, string] | undefined {
+  open(channel: StageChannel, { session, epoch }: Terms): readonly [RefuseReason, string] | undefined {
     const end = this.#ends.get(session)
     if (end === undefined) return ['not-serving', 'this peer does not drive that session']
     const { admitted } = end
     // Who was on an older route still knows the session, and may come late, or wish it ill.
-    if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {
+    if (admitted?.epoch !== epoch || admitted.tail !== channel.remote) {
       return ['stale-epoch', 'another epoch runs, or another tail serves it']
     }
-    if (end.link !== undefined) {
-      if (end.link.epoch === epoch) return ['stale-epoch', `epoch ${epoch} is open here`]
-      this.#close(end.link)
+    if (end.channel !== undefined) {
+      if (end.channel.epoch === epoch) return ['stale-epoch', `epoch ${epoch} is open here`]
+      this.#close(end.channel)
     }
-    link.role = 'driver'
-    link.session = session
-    link.epoch = epoch
-    end.link = link
+    channel.role = 'driver'
+    channel.session = session
+    channel.epoch = epoch
+    end.channel = channel
     return undefined
   }
 
   /** A frame from a tail, of so many bytes. Returns what is wrong with it, if anything is. */
-  onFrame(link: Link, frame: Frame, bytes: number): Fault | undefined {
+  onFrame(channel: StageChannel, frame: Frame, bytes: number): Fault | undefined {
     if (frame.kind !== 'token' && frame.kind !== 'refuse') {
       return { violation: 'unexpected', message: `a tail sends tokens, not ${frame.kind}` }
     }
-    if (frame.epoch !== link.epoch) {
-      return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${link.epoch}` }
+    if (frame.epoch !== channel.epoch) {
+      return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${channel.epoch}` }
     }
-    const session = link.session!
+    const session = channel.session!
     if (frame.kind === 'refuse') this.#emit({ kind: 'tail-refused', session, refuse: frame })
     else this.#emit({ kind: 'deliver', session, token: frame, bytes })
     return undefined
   }
 
   /** A tail's stream is gone. */
-  lost(link: Link, reason: LossReason): void {
-    const session = link.session!
+  lost(channel: StageChannel, reason: LossReason): void {
+    const session = channel.session!
     const end = this.#ends.get(session)
-    if (end?.link !== link) return
-    end.link = undefined
-    this.#emit({ kind: 'tail-lost', session, epoch: link.epoch, peer: link.remote, reason })
+    if (end?.channel !== channel) return
+    end.channel = undefined
+    this.#emit({ kind: 'tail-lost', session, epoch: channel.epoch, peer: channel.remote, reason })
   }
 }

@@ -17,7 +17,7 @@ export interface StageFacts extends Range {
 }
 
 /** A stream: positive numbers are accepted ones, negative ones are those that stages open. */
-export type LinkId = number
+export type ChannelId = number
 
 /** A session at one stage: `driver/session/start-end`. One peer may hold two stages of one route. */
 export type SeatId = string
@@ -31,13 +31,13 @@ export type StageEvent =
   | { readonly kind: 'admit'; readonly session: SessionId; readonly epoch: number; readonly tail: PeerId }
   | { readonly kind: 'undrive'; readonly session: SessionId }
   /** `isFull`: its peer has as many streams here as it may. */
-  | { readonly kind: 'accepted'; readonly link: LinkId; readonly remote: PeerId; readonly isFull?: boolean }
-  | { readonly kind: 'connected'; readonly link: LinkId }
+  | { readonly kind: 'accepted'; readonly channel: ChannelId; readonly remote: PeerId; readonly isFull?: boolean }
+  | { readonly kind: 'connected'; readonly channel: ChannelId }
   /** A frame came, of so many bytes with its length prefix; or bytes that are none, and why. */
-  | { readonly kind: 'frame'; readonly link: LinkId; readonly frame: Frame; readonly bytes: number }
-  | { readonly kind: 'malformed'; readonly link: LinkId; readonly message: string }
+  | { readonly kind: 'frame'; readonly channel: ChannelId; readonly frame: Frame; readonly bytes: number }
+  | { readonly kind: 'malformed'; readonly channel: ChannelId; readonly message: string }
   /** The stream ended or could not be opened. */
-  | { readonly kind: 'closed'; readonly link: LinkId; readonly message: string; readonly reason?: LossReason }
+  | { readonly kind: 'closed'; readonly channel: ChannelId; readonly message: string; readonly reason?: LossReason }
   /** The engine holds a cache of `length` tokens for the session. */
   | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
   /** `lacking`: the room of so many tokens would be enough. @default that of all that it asked for */
@@ -84,15 +84,15 @@ export type ViolationKind =
 
 export type StageEffect =
   /** Opens a stream and then reports `connected` or `closed`. */
-  | { readonly kind: 'connect'; readonly link: LinkId; readonly peer: PeerId }
+  | { readonly kind: 'connect'; readonly channel: ChannelId; readonly peer: PeerId }
   /** How many bytes it took is reported by `Stages.sent`. */
-  | { readonly kind: 'send'; readonly link: LinkId; readonly frame: Frame }
+  | { readonly kind: 'send'; readonly channel: ChannelId; readonly frame: Frame }
   /** Sends what is queued and closes. No `closed` event is needed for it. */
-  | { readonly kind: 'close'; readonly link: LinkId }
+  | { readonly kind: 'close'; readonly channel: ChannelId }
   /** Breaks the protocol's stream and counts it against the peer. */
   | {
       readonly kind: 'violation'
-      readonly link: LinkId
+      readonly channel: ChannelId
       readonly remote: PeerId
       readonly violation: ViolationKind
       readonly message: string

@@ -3,15 +3,15 @@ import type { PeerId } from '../base/ids.ts'
 import type { Fault } from './check.ts'
 import { Feed } from './feed.ts'
 import type { Frame } from './frame.ts'
-import type { Link } from './link.ts'
+import type { StageChannel } from './stage-channel.ts'
 import type { SignedTerms } from './terms.ts'
 
 export interface FeedingInit {
   /** What one step may hold. */
   readonly stepTokens: number
-  readonly connect: (peer: PeerId) => Link
-  readonly send: (link: Link, frame: Frame) => void
-  readonly close: (link: Link) => void
+  readonly connect: (peer: PeerId) => StageChannel
+  readonly send: (channel: StageChannel, frame: Frame) => void
+  readonly close: (channel: StageChannel) => void
   /** Retained states [position, end), which lie in one block. */
   readonly retained: (position: number, end: number) => Uint8Array
   readonly onReplayed: (tokens: number) => void
@@ -21,7 +21,7 @@ export interface FeedingInit {
 
 export class Feeding {
   readonly #init: FeedingInit
-  #now: { readonly feed: Feed; readonly link: Link } | undefined
+  #now: { readonly feed: Feed; readonly channel: StageChannel } | undefined
   /** The highest epoch that it was told to feed for. */
   #epoch = 0
 
@@ -35,16 +35,16 @@ export class Feeding {
     this.#epoch = terms.epoch
     this.drop()
     const { peer } = terms.route[terms.stretch!.from]!
-    this.#now = { feed: new Feed(terms, this.#init.stepTokens), link: this.#init.connect(peer) }
+    this.#now = { feed: new Feed(terms, this.#init.stepTokens), channel: this.#init.connect(peer) }
   }
 
   /** The stream to the stand-in is open. */
   connected(): void {
     if (this.#now === undefined) return
-    const { link, feed } = this.#now
-    link.connected = true
+    const { channel, feed } = this.#now
+    channel.connected = true
     const { terms } = feed
-    this.#init.send(link, { kind: 'open', hop: terms.stretch!.from, terms })
+    this.#init.send(channel, { kind: 'open', hop: terms.stretch!.from, terms })
   }
 
   /** A frame from the stand-in. Returns what is wrong with it, if anything is. */
@@ -62,13 +62,13 @@ export class Feeding {
 
   /** Sends what the stand-in lacks of a cache of so many tokens, as far as it has credit. */
   pump(length: number): void {
-    if (this.#now?.link.connected !== true) return
-    const { feed, link } = this.#now
+    if (this.#now?.channel.connected !== true) return
+    const { feed, channel } = this.#now
     for (let step = feed.next(length); step !== undefined; step = feed.next(length)) {
       const { position, tokens } = step
       const input = { kind: 'hidden', bytes: this.#init.retained(position, position + tokens) } as const
       this.#init.onReplayed(tokens)
-      this.#init.send(link, { kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input })
+      this.#init.send(channel, { kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input })
     }
   }
 
@@ -94,13 +94,13 @@ export class Feeding {
   /** The session ends: so does what the stand-in holds of it. */
   end(): void {
     const now = this.#now
-    if (now?.link.connected === true) this.#init.send(now.link, { kind: 'close', epoch: now.feed.terms.epoch })
+    if (now?.channel.connected === true) this.#init.send(now.channel, { kind: 'close', epoch: now.feed.terms.epoch })
     this.drop()
   }
 
   /** Ends the stream to the stand-in, whose cache waits for a newer epoch. */
   drop(): void {
-    if (this.#now !== undefined) this.#init.close(this.#now.link)
+    if (this.#now !== undefined) this.#init.close(this.#now.channel)
     this.#now = undefined
   }
 }

@@ -22,7 +22,7 @@ import type {
   StepFrame
 } from './frame.ts'
 import { Inlet } from './inlet.ts'
-import type { Link } from './link.ts'
+import type { StageChannel } from './stage-channel.ts'
 import { Outlet } from './outlet.ts'
 import { Standing } from './standing.ts'
 import type { RouteHop, SignedTerms } from './terms.ts'
@@ -34,11 +34,11 @@ export interface SeatHost {
   readonly verify: Verify
   emit(effect: StageEffect): void
   /** Opens a stream from a seat. */
-  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link
+  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): StageChannel
   /** Closes a stream after what is queued on it. */
-  close(link: Link): void
+  close(channel: StageChannel): void
   /** Leaves a stream to its other end, and closes it after a while. */
-  linger(link: Link): void
+  linger(channel: StageChannel): void
   /** What the seat retained is gone. */
   release(seat: Seat): void
   /** The seat is free: nothing refers to it any more. */
@@ -66,8 +66,8 @@ export class Seat {
 
   phase: Phase = 'opening'
   hop = 0
-  up: Link | undefined
-  down: Link | undefined
+  up: StageChannel | undefined
+  down: StageChannel | undefined
   activeMs = 0
   orphanedMs: number | undefined
   closingMs = 0
@@ -102,8 +102,8 @@ export class Seat {
     this.#feeding = new Feeding({
       stepTokens: outlet.stepTokens,
       connect: peer => host.connect(this, peer, 'feed'),
-      send: ({ id: link }, frame) => host.emit({ kind: 'send', link, frame }),
-      close: link => host.close(link),
+      send: ({ id: channel }, frame) => host.emit({ kind: 'send', channel, frame }),
+      close: channel => host.close(channel),
       retained: (position, end) => outlet.retained(position, end),
       onReplayed: tokens => this.#standing.replayed(tokens),
       prepared: (next, failure) => this.#prepared(next, failure)
@@ -156,7 +156,7 @@ export class Seat {
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Begins an epoch on two new streams; whatever the older one had queued is dropped, the cache stays. */
-  begin(terms: SignedTerms, hop: number, up: Link, nowMs: number): void {
+  begin(terms: SignedTerms, hop: number, up: StageChannel, nowMs: number): void {
     this.#feeding.drop()
     this.phase = 'opening'
     this.terms = terms
@@ -579,10 +579,10 @@ export class Seat {
   // ── Frames ──────────────────────────────────────────────────────────────────────────────────────
 
   #sendUp(frame: Frame): void {
-    if (this.up !== undefined) this.#host.emit({ kind: 'send', link: this.up.id, frame })
+    if (this.up !== undefined) this.#host.emit({ kind: 'send', channel: this.up.id, frame })
   }
 
   #sendDown(frame: Frame): void {
-    this.#host.emit({ kind: 'send', link: this.down!.id, frame })
+    this.#host.emit({ kind: 'send', channel: this.down!.id, frame })
   }
 }

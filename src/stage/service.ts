@@ -10,7 +10,7 @@ import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
-import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
+import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
 import { encodeFrame, readFrame } from './codec.ts'
 import { type Frame, framedBytes, type RefuseFrame, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
@@ -111,14 +111,14 @@ class Service implements StageService {
   readonly #places = new Map<SeatId, Place>()
   /** Caches that are being freed, by engine: `remove` waits for them. */
   readonly #freeing = new Map<Engine, Set<Promise<void>>>()
-  readonly #channels = new Map<LinkId, Channel>()
+  readonly #channels = new Map<ChannelId, Channel>()
   /** Streams that are being opened. */
-  readonly #connecting = new Map<LinkId, AbortController>()
+  readonly #connecting = new Map<ChannelId, AbortController>()
   readonly #handlers = new Map<SessionId, DriveHandlers>()
   readonly #turns = new Turns<StageEvent>(event => {
     for (const effect of this.#decider.handle(event, this.#clock.nowMs())) this.#do(effect)
   })
-  #nextLink = 1
+  #nextId = 1
   #timer: Timer | undefined
   #stopped = false
 
@@ -209,20 +209,20 @@ class Service implements StageService {
       channel.abort(new Error('the stage service has stopped'))
       return
     }
-    const link = this.#nextLink++
-    this.#feed({ kind: 'accepted', link, remote: channel.remote, isFull })
-    this.#attach(link, channel)
+    const id = this.#nextId++
+    this.#feed({ kind: 'accepted', channel: id, remote: channel.remote, isFull })
+    this.#attach(id, channel)
   }
 
-  #attach(link: LinkId, channel: Channel): void {
-    this.#channels.set(link, channel)
+  #attach(id: ChannelId, channel: Channel): void {
+    this.#channels.set(id, channel)
     channel.receive({
-      onFrame: bytes => this.#onFrame(link, bytes),
+      onFrame: bytes => this.#onFrame(id, bytes),
       onClose: error => {
-        this.#channels.delete(link)
+        this.#channels.delete(id)
         this.#feed({
           kind: 'closed',
-          link,
+          channel: id,
           message: error?.message ?? 'it closed the stream',
           reason: lossReason(error)
         })
@@ -230,17 +230,17 @@ class Service implements StageService {
     })
   }
 
-  #onFrame(link: LinkId, bytes: Uint8Array): void {
+  #onFrame(id: ChannelId, bytes: Uint8Array): void {
     const read = readFrame(bytes)
-    if (read?.kind === 'frame') this.#feed({ ...read, link, bytes: framedBytes(bytes.length) })
-    else if (read !== undefined) this.#feed({ ...read, link })
+    if (read?.kind === 'frame') this.#feed({ ...read, channel: id, bytes: framedBytes(bytes.length) })
+    else if (read !== undefined) this.#feed({ ...read, channel: id })
   }
 
-  #send(link: LinkId, frame: Frame): void {
+  #send(id: ChannelId, frame: Frame): void {
     const bytes = encodeFrame(frame)
-    this.#decider.sent(link, framedBytes(bytes.length))
+    this.#decider.sent(id, framedBytes(bytes.length))
     // Credit bounds what is queued on a stream, so `ready` need not be waited for.
-    this.#channels.get(link)?.send(bytes)
+    this.#channels.get(id)?.send(bytes)
   }
 
   /**
@@ -264,7 +264,7 @@ class Service implements StageService {
   #do(effect: StageEffect): void {
     switch (effect.kind) {
       case 'send':
-        this.#send(effect.link, effect.frame)
+        this.#send(effect.channel, effect.frame)
         break
       case 'compute':
         this.#compute(effect.seat, effect.step)
@@ -278,15 +278,15 @@ class Service implements StageService {
         this.#handlers.get(effect.session)?.onTailRefused(effect.refuse)
         break
       case 'connect':
-        void this.#connect(effect.link, effect.peer)
+        void this.#connect(effect.channel, effect.peer)
         break
       case 'close':
-        this.#connecting.get(effect.link)?.abort(new Error('the stream is no longer needed'))
-        void this.#channels.get(effect.link)?.close()
+        this.#connecting.get(effect.channel)?.abort(new Error('the stream is no longer needed'))
+        void this.#channels.get(effect.channel)?.close()
         break
       case 'violation': {
-        const { link, remote, violation, message } = effect
-        this.#channels.get(link)?.abort(new ProtocolError(message))
+        const { channel: id, remote, violation, message } = effect
+        this.#channels.get(id)?.abort(new ProtocolError(message))
         this.#onViolation(remote, violation, message)
         break
       }
@@ -306,27 +306,27 @@ class Service implements StageService {
     }
   }
 
-  async #connect(link: LinkId, peer: PeerId): Promise<void> {
+  async #connect(id: ChannelId, peer: PeerId): Promise<void> {
     const controller = new AbortController()
-    this.#connecting.set(link, controller)
+    this.#connecting.set(id, controller)
     const signal = AbortSignal.any([controller.signal, this.#clock.deadline(stageOpenMs)])
     let channel: Channel
     try {
       channel = await this.#links.open(peer, stageProtocol, { signal })
     } catch (error) {
-      this.#feed({ kind: 'closed', link, message: (error as Error).message, reason: lossReason(error) })
+      this.#feed({ kind: 'closed', channel: id, message: (error as Error).message, reason: lossReason(error) })
       return
     } finally {
-      this.#connecting.delete(link)
+      this.#connecting.delete(id)
     }
     if (controller.signal.aborted) {
       await channel.close()
       return
     }
     // The decider's Open must be the first frame out, so it is told before anything can come in.
-    this.#channels.set(link, channel)
-    this.#feed({ kind: 'connected', link })
-    this.#attach(link, channel)
+    this.#channels.set(id, channel)
+    this.#feed({ kind: 'connected', channel: id })
+    this.#attach(id, channel)
   }
 
   #open({ seat, stage, cache, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {

@@ -20,9 +20,9 @@ import {
 } from './limits.ts'
 import { DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault } from './check.ts'
-import type { LinkId, StageEffect, StageEvent, StageFacts } from './event.ts'
+import type { ChannelId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
-import type { Link } from './link.ts'
+import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
 import type { Place } from './wait-list.ts'
@@ -46,13 +46,13 @@ export class Stages {
   leaving = false
   readonly #stages = new Map<string, StageFacts>()
   readonly #seating: Seating
-  readonly #links = new Map<LinkId, Link>()
+  readonly #channels = new Map<ChannelId, StageChannel>()
   /** The driver's ends of sessions that this peer drives. */
   readonly #driven = new DriverEnds({
     emit: effect => this.emit(effect),
-    close: link => this.close(link)
+    close: channel => this.close(channel)
   })
-  #nextLink = -1
+  #nextChannel = -1
   #effects: StageEffect[] = []
   #nowMs = 0
 
@@ -116,20 +116,20 @@ export class Stages {
 
   /** True while there is anything that a deadline could end. */
   get busy(): boolean {
-    return this.#seating.size > 0 || this.#links.size > 0
+    return this.#seating.size > 0 || this.#channels.size > 0
   }
 
   handle(event: StageEvent, nowMs: number): StageEffect[] {
     this.#nowMs = nowMs
     switch (event.kind) {
       case 'frame': {
-        const link = this.#links.get(event.link)
-        if (link !== undefined) this.#onFrame(link, event.frame, event.bytes)
+        const channel = this.#channels.get(event.channel)
+        if (channel !== undefined) this.#onFrame(channel, event.frame, event.bytes)
         break
       }
       case 'malformed': {
-        const link = this.#links.get(event.link)
-        if (link !== undefined) this.#violate(link, { violation: 'malformed', message: event.message })
+        const channel = this.#channels.get(event.channel)
+        if (channel !== undefined) this.#violate(channel, { violation: 'malformed', message: event.message })
         break
       }
       case 'computed':
@@ -139,18 +139,18 @@ export class Stages {
         this.#seating.get(event.seat)?.computeFailed(event, nowMs)
         break
       case 'accepted':
-        this.#links.set(event.link, this.#makeLink(event.link, event.remote, event.isFull))
+        this.#channels.set(event.channel, this.#makeChannel(event.channel, event.remote, event.isFull))
         break
       case 'connected':
         {
-          const link = this.#links.get(event.link)
-          if (link?.role === 'feed') link.seat?.feedConnected()
-          else link?.seat?.connected()
+          const channel = this.#channels.get(event.channel)
+          if (channel?.role === 'feed') channel.seat?.feedConnected()
+          else channel?.seat?.connected()
         }
         break
       case 'closed': {
-        const link = this.#links.get(event.link)
-        if (link !== undefined) this.#onClosed(link, event.message, event.reason)
+        const channel = this.#channels.get(event.channel)
+        if (channel !== undefined) this.#onClosed(channel, event.message, event.reason)
         break
       }
       case 'opened': {
@@ -202,13 +202,13 @@ export class Stages {
   // ── For seats ───────────────────────────────────────────────────────────────────────────────────
 
   /** @internal */
-  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): Link {
-    const link = this.#makeLink(this.#nextLink--, peer)
-    this.#links.set(link.id, link)
-    link.role = role
-    link.seat = seat
-    this.emit({ kind: 'connect', link: link.id, peer })
-    return link
+  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): StageChannel {
+    const channel = this.#makeChannel(this.#nextChannel--, peer)
+    this.#channels.set(channel.id, channel)
+    channel.role = role
+    channel.seat = seat
+    this.emit({ kind: 'connect', channel: channel.id, peer })
+    return channel
   }
 
   /** @internal */
@@ -217,17 +217,17 @@ export class Stages {
   }
 
   /** @internal Whatever still arrives on a closed stream is dropped. */
-  close(link: Link): void {
-    this.#links.delete(link.id)
-    link.role = 'dead'
-    this.emit({ kind: 'close', link: link.id })
+  close(channel: StageChannel): void {
+    this.#channels.delete(channel.id)
+    channel.role = 'dead'
+    this.emit({ kind: 'close', channel: channel.id })
   }
 
   /** @internal */
-  linger(link: Link): void {
-    link.role = 'lingering'
-    link.seat = undefined
-    link.sinceMs = this.#nowMs
+  linger(channel: StageChannel): void {
+    channel.role = 'lingering'
+    channel.seat = undefined
+    channel.sinceMs = this.#nowMs
   }
 
   /** @internal */
@@ -247,27 +247,27 @@ export class Stages {
 
   // ── Streams ─────────────────────────────────────────────────────────────────────────────────────
 
-  #makeLink(id: LinkId, remote: PeerId, isFull = false): Link {
+  #makeChannel(id: ChannelId, remote: PeerId, isFull = false): StageChannel {
     const connected = id > 0
     const sinceMs = this.#nowMs
     return { id, remote, role: 'new', seat: undefined, session: undefined, epoch: 0, connected, isFull, sinceMs }
   }
 
   /** A frame has gone out over a stream, as so many bytes with its length prefix. */
-  sent(id: LinkId, bytes: number): void {
-    const link = this.#links.get(id)
-    if (link?.role === 'up') link.seat?.moved('back', bytes)
-    else if (link?.role === 'down' || link?.role === 'feed') link.seat?.moved('out', bytes)
+  sent(id: ChannelId, bytes: number): void {
+    const channel = this.#channels.get(id)
+    if (channel?.role === 'up') channel.seat?.moved('back', bytes)
+    else if (channel?.role === 'down' || channel?.role === 'feed') channel.seat?.moved('out', bytes)
   }
 
-  #onFrame(link: Link, frame: Frame, bytes: number): void {
-    const fault = this.#take(link, frame, bytes)
-    if (fault !== undefined) this.#violate(link, fault)
+  #onFrame(channel: StageChannel, frame: Frame, bytes: number): void {
+    const fault = this.#take(channel, frame, bytes)
+    if (fault !== undefined) this.#violate(channel, fault)
   }
 
   /** Gives a frame to whom it is for. Returns what is wrong with it, if anything is. */
-  #take(link: Link, frame: Frame, bytes: number): Fault | undefined {
-    const { role, seat } = link
+  #take(channel: StageChannel, frame: Frame, bytes: number): Fault | undefined {
+    const { role, seat } = channel
     if (role === 'up' && seat !== undefined) {
       seat.moved('in', bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
@@ -292,7 +292,7 @@ export class Stages {
       if (frame.kind === 'refuse' && !seat.isTail) return seat.refusedBelow(frame)
       if (frame.kind === 'refuse') {
         // The driver's end turns a tail away when its session has gone: for the tail that is a lost driver.
-        this.close(link)
+        this.close(channel)
         seat.nextLost(frame.message)
         return undefined
       }
@@ -300,17 +300,17 @@ export class Stages {
       seat.nextClosed(frame.hops)
       return undefined
     }
-    if (role === 'driver') return this.#driven.onFrame(link, frame, bytes)
+    if (role === 'driver') return this.#driven.onFrame(channel, frame, bytes)
     if (frame.kind !== 'open') return unexpected(`the first frame must be open, not ${frame.kind}`)
-    return this.#onOpen(link, frame, bytes)
+    return this.#onOpen(channel, frame, bytes)
   }
 
-  #onClosed(link: Link, message: string, reason: LossReason = 'closed'): void {
-    const { role, seat } = link
-    this.#links.delete(link.id)
-    link.role = 'dead'
+  #onClosed(channel: StageChannel, message: string, reason: LossReason = 'closed'): void {
+    const { role, seat } = channel
+    this.#channels.delete(channel.id)
+    channel.role = 'dead'
     if (role === 'driver') {
-      this.#driven.lost(link, reason)
+      this.#driven.lost(channel, reason)
     } else if (role === 'up' && seat !== undefined) {
       seat.orphaned(this.#nowMs)
     } else if (role === 'down' && seat !== undefined) {
@@ -320,23 +320,28 @@ export class Stages {
     }
   }
 
-  #violate(link: Link, { violation, message }: Fault): void {
-    this.emit({ kind: 'violation', link: link.id, remote: link.remote, violation, message })
-    this.#onClosed(link, `it broke the protocol: ${message}`)
+  #violate(channel: StageChannel, { violation, message }: Fault): void {
+    this.emit({ kind: 'violation', channel: channel.id, remote: channel.remote, violation, message })
+    this.#onClosed(channel, `it broke the protocol: ${message}`)
   }
 
   // ── Opening ─────────────────────────────────────────────────────────────────────────────────────
 
-  #onOpen(link: Link, open: OpenFrame, bytes: number): Fault | undefined {
-    const fault = checkOpen(open, this.self, link.remote)
+  #onOpen(channel: StageChannel, open: OpenFrame, bytes: number): Fault | undefined {
+    const fault = checkOpen(open, this.self, channel.remote)
     if (fault !== undefined) return fault
     if (open.hop === open.terms.route.length) {
-      const refusal = this.#driven.open(link, open.terms)
-      if (refusal !== undefined) this.#turnAway(link, open, ...refusal)
+      const refusal = this.#driven.open(channel, open.terms)
+      if (refusal !== undefined) this.#turnAway(channel, open, ...refusal)
       return undefined
     }
-    if (link.isFull) {
-      this.#turnAway(link, open, 'no-room', `this peer takes no more than ${stageStreamsPerPeerMax} streams of another`)
+    if (channel.isFull) {
+      this.#turnAway(
+        channel,
+        open,
+        'no-room',
+        `this peer takes no more than ${stageStreamsPerPeerMax} streams of another`
+      )
       return undefined
     }
     const { hop, terms } = open
@@ -344,27 +349,27 @@ export class Stages {
     if (forged !== undefined) return forged
     const lacking = terms.needs?.find(name => !known.has(name))
     if (lacking !== undefined) {
-      this.#turnAway(link, open, 'unsupported', `the session needs '${lacking}', which this peer does not know`)
+      this.#turnAway(channel, open, 'unsupported', `the session needs '${lacking}', which this peer does not know`)
       return undefined
     }
     const { start, end } = terms.route[hop]!
     const stage = this.#stages.get(stageKey(terms.model, start, end))
     if (stage === undefined) {
-      this.#turnAway(link, open, 'not-serving', `no stage of layers ${start}-${end} of that model is served here`)
+      this.#turnAway(channel, open, 'not-serving', `no stage of layers ${start}-${end} of that model is served here`)
       return undefined
     }
     const misfit = checkTermsForStage(terms, stage)
     if (misfit !== undefined) return misfit
     const seat = this.#seating.take(terms, stage, this.#nowMs)
     if (!(seat instanceof Seat)) {
-      this.#turnAway(link, open, seat.reason, seat.message, seat.length)
+      this.#turnAway(channel, open, seat.reason, seat.message, seat.length)
       return undefined
     }
     // The older streams carry nothing of worth any more; their other ends learn it from the close.
     for (const old of [seat.up, seat.down]) if (old !== undefined) this.close(old)
-    link.role = 'up'
-    link.seat = seat
-    seat.begin(terms, hop, link, this.#nowMs)
+    channel.role = 'up'
+    channel.seat = seat
+    seat.begin(terms, hop, channel, this.#nowMs)
     seat.moved('in', bytes)
     if (seat.isInLine && terms.room !== 'wait')
       seat.giveWay(this.#nowMs, 'there is no room yet, and others wait for it')
@@ -372,21 +377,21 @@ export class Stages {
   }
 
   /** Refuses an Open and closes its stream. The driver's end is no hop: it answers in the name of the last one. */
-  #turnAway(link: Link, { hop, terms }: OpenFrame, reason: RefuseReason, message: string, length = 0): void {
+  #turnAway(channel: StageChannel, { hop, terms }: OpenFrame, reason: RefuseReason, message: string, length = 0): void {
     const { epoch, route } = terms
     const at = Math.min(hop, route.length - 1)
-    this.emit({ kind: 'send', link: link.id, frame: { kind: 'refuse', epoch, hop: at, reason, length, message } })
-    this.close(link)
+    this.emit({ kind: 'send', channel: channel.id, frame: { kind: 'refuse', epoch, hop: at, reason, length, message } })
+    this.close(channel)
   }
 
   // ── Deadlines ───────────────────────────────────────────────────────────────────────────────────
 
   #onTick(): void {
     const now = this.#nowMs
-    for (const link of [...this.#links.values()]) {
-      if (link.role === 'lingering' && now - link.sinceMs >= stageCloseMs) this.close(link)
-      if (link.role !== 'new' || now - link.sinceMs < stageOpenMs) continue
-      this.#violate(link, { violation: 'silent', message: `no open within ${stageOpenMs} ms` })
+    for (const channel of [...this.#channels.values()]) {
+      if (channel.role === 'lingering' && now - channel.sinceMs >= stageCloseMs) this.close(channel)
+      if (channel.role !== 'new' || now - channel.sinceMs < stageOpenMs) continue
+      this.#violate(channel, { violation: 'silent', message: `no open within ${stageOpenMs} ms` })
     }
     for (const seat of this.#seating.all) {
       if (seat.phase === 'closing') {

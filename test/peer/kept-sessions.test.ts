@@ -6,8 +6,8 @@ import type { ModelId } from '../../src/base/ids.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
 import { keepTtlMaxMs } from '../../src/keep/limits.ts'
 import { keepTtlMinMs } from '../../src/peer/limits.ts'
-import { KeptSessions, type SessionInit } from '../../src/peer/kept-sessions.ts'
-import type { SessionKeeper } from '../../src/session/parts.ts'
+import { KeptSessions, type KeptSessionInit } from '../../src/peer/kept-sessions.ts'
+import type { AnswerKeeper } from '../../src/session/parts.ts'
 import { connectedCount, until, World } from '../swarm/real-peers.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 
@@ -40,9 +40,9 @@ async function all(...names: string[]): Promise<KeptSessions[]> {
 
 async function begin(
   sessions: KeptSessions,
-  session: SessionInit,
+  session: KeptSessionInit,
   { after = 0, ids = [] as number[], onWarning = (_: string): void => {} } = {}
-): Promise<SessionKeeper> {
+): Promise<AnswerKeeper> {
   const keep = await sessions.keep(session, { model, after, classes: () => ['x'] })
   return keep({ ...question, ids, exact: true }, onWarning)
 }

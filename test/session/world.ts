@@ -9,7 +9,7 @@ import { type Hop, isWithout, type ModelShape, type PeerView, type Without } fro
 import type { SessionOptions } from '../../src/session/options.ts'
 import type { SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
 import { generate } from '../../src/session/service.ts'
-import type { Speed } from '../../src/session/patience.ts'
+import type { AnnouncedSpeed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
@@ -65,7 +65,7 @@ export class TestWorld {
   /** Peers that do not answer at this moment. */
   readonly suspects = new Set<PeerId>()
   /** How fast hops have announced to be. */
-  speedOf: ((hop: Hop) => Speed | undefined) | undefined
+  speedOf: ((hop: Hop) => AnnouncedSpeed | undefined) | undefined
   /** Routes that sessions began on, in order. */
   readonly routes: (readonly Hop[])[] = []
 

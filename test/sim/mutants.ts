@@ -266,8 +266,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "let anybody open the driver's end",
     file: 'src/stage/driver-ends.ts',
-    original: 'if (admitted?.epoch !== epoch || admitted.tail !== link.remote) {',
-    mutated: 'if (epoch <= (end.link?.epoch ?? -1)) {',
+    original: 'if (admitted?.epoch !== epoch || admitted.tail !== channel.remote) {',
+    mutated: 'if (epoch <= (end.channel?.epoch ?? -1)) {',
     storm: 'thieves',
     from: 1,
     seeds: 3
@@ -301,7 +301,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'forward to whichever stream was opened last',
     file: 'src/stage/service.ts',
-    original: 'this.#channels.get(link)?.send(bytes)',
+    original: 'this.#channels.get(id)?.send(bytes)',
     mutated: 'Array.from(this.#channels.values()).at(-1)?.send(bytes)',
     from: 1,
     seeds: 5

@@ -1,7 +1,7 @@
 /** A stage decider with its frames in typed form, and helpers to drive it by hand. */
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
-import type { LinkId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
+import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
 import { type Frame, framedBytes, type OpenFrame, type PrepareFrame, type StepFrame } from '../../src/stage/frame.ts'
 import { Stages } from '../../src/stage/stage.ts'
 import { type SignedTerms, signTerms, type Terms } from '../../src/stage/terms.ts'
@@ -26,7 +26,7 @@ export class Kit {
   do(event: StageEvent): Seen[] {
     const effects = this.stages.handle(event, this.nowMs)
     for (const effect of effects) {
-      if (effect.kind === 'send') this.stages.sent(effect.link, framedBytes(encodeFrame(effect.frame).length))
+      if (effect.kind === 'send') this.stages.sent(effect.channel, framedBytes(encodeFrame(effect.frame).length))
     }
     // As they are at the other end of the wire.
     return effects.map(effect =>
@@ -34,9 +34,9 @@ export class Kit {
     )
   }
 
-  frame(link: LinkId, frame: Frame): Seen[] {
+  frame(channel: ChannelId, frame: Frame): Seen[] {
     const bytes = encodeFrame(frame)
-    return this.do({ kind: 'frame', link, frame: decodeFrame(bytes)!, bytes: framedBytes(bytes.length) })
+    return this.do({ kind: 'frame', channel, frame: decodeFrame(bytes)!, bytes: framedBytes(bytes.length) })
   }
 
   /** Lets time pass and looks at the deadlines. */

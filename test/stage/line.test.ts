@@ -1,7 +1,7 @@
 /** Sessions that wait for room at a stage, by table. Rule numbers are those of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
-import type { LinkId, SeatId } from '../../src/stage/event.ts'
+import type { ChannelId, SeatId } from '../../src/stage/event.ts'
 import type { Frame } from '../../src/stage/frame.ts'
 import {
   askMinMs,
@@ -58,16 +58,16 @@ class Line {
 
   comes(n: number, driver: string, change: Change = wait): Seen[] {
     const link = this.link(n, change.epoch)
-    this.kit.do({ kind: 'accepted', link, remote: peer('A') })
+    this.kit.do({ kind: 'accepted', channel: link, remote: peer('A') })
     return this.frame(link, open(1, { session: id(n), driver: peer(driver), ...change }))
   }
 
-  link(n: number, epoch = 0): LinkId {
+  link(n: number, epoch = 0): ChannelId {
     return 10 + n + 1000 * epoch
   }
 
-  frame(link: LinkId, frame: Frame): Seen[] {
-    return this.#engine(this.kit.frame(link, frame))
+  frame(channel: ChannelId, frame: Frame): Seen[] {
+    return this.#engine(this.kit.frame(channel, frame))
   }
 
   /** Computes a step at the end of which a token is sampled. */
@@ -94,8 +94,8 @@ class Line {
   }
 }
 
-const sent = (seen: readonly Seen[], link: LinkId): Frame[] =>
-  seen.flatMap(effect => (effect.kind === 'send' && effect.link === link ? [effect.frame] : []))
+const sent = (seen: readonly Seen[], channel: ChannelId): Frame[] =>
+  seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
 const kinds = (seen: readonly Seen[]): string[] => seen.map(({ kind }) => kind)
 
 describe('S29: a session that finds no room', () => {
@@ -180,11 +180,11 @@ describe('S29: a session that finds no room', () => {
     line.comes(1, 'D', { room: 'wait', epoch: 1 })
     const link = line.link(1, 1)
     expect(sent(line.kit.frame(link, { kind: 'ask', epoch: 1, round: 1 }), link)).toMatchObject([{ place: 1 }])
-    line.kit.do({ kind: 'closed', link, message: 'reset' })
+    line.kit.do({ kind: 'closed', channel: link, message: 'reset' })
     expect(line.place(2)[0]).toBe(2)
     line.comes(1, 'D', { room: 'wait', epoch: 2 })
     expect(line.place(2, 2)[0]).toBe(2)
-    line.kit.do({ kind: 'closed', link: line.link(1, 2), message: 'reset' })
+    line.kit.do({ kind: 'closed', channel: line.link(1, 2), message: 'reset' })
     line.wait(callerGraceMs - 1)
     expect(line.open).not.toContain(line.seat(2, 'E'))
     // The turn of the one that has room is long over.

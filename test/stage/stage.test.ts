@@ -42,10 +42,10 @@ const tailSeat = seatOf(4, 6)
 function middle(change: Change = {}, nextLength?: number): Kit {
   const kit = new Kit('B')
   kit.do({ kind: 'add', stage: facts(2, 4) })
-  kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+  kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
   kit.frame(1, open(1, change))
   kit.do({ kind: 'opened', seat, length: 0 })
-  kit.do({ kind: 'connected', link: -1 })
+  kit.do({ kind: 'connected', channel: -1 })
   if (nextLength !== undefined)
     kit.frame(-1, { kind: 'ack', epoch: change.epoch ?? 0, length: nextLength, steps: 0, tokens: 0 })
   return kit
@@ -63,8 +63,8 @@ function feed(kit: Kit, from: number, to: number, epoch = 0, link = 1): Seen[] {
   return seen
 }
 
-function sent(seen: Seen[], link: number): Frame[] {
-  return seen.flatMap(effect => (effect.kind === 'send' && effect.link === link ? [effect.frame] : []))
+function sent(seen: Seen[], channel: number): Frame[] {
+  return seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
 }
 
 /** `[position, position + tokens)` of the steps among frames. */
@@ -73,22 +73,22 @@ function spans(frames: Frame[]): [number, number][] {
 }
 
 function violations(seen: Seen[]): string[] {
-  return seen.flatMap(effect => (effect.kind === 'violation' ? [`${effect.link} ${effect.violation}`] : []))
+  return seen.flatMap(effect => (effect.kind === 'violation' ? [`${effect.channel} ${effect.violation}`] : []))
 }
 
 describe('opening', () => {
   test('S4, S29: the next stream opens when the cache is there; steps that came before run then', () => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     expect(kit.frame(1, open(1)).map(e => e.kind)).toEqual(['open-engine'])
     expect(kit.frame(1, step(0, 3))).toEqual([])
     expect(kit.do({ kind: 'opened', seat, length: 0 })).toMatchObject([
-      { kind: 'connect', link: -1, peer: peer('C') },
+      { kind: 'connect', channel: -1, peer: peer('C') },
       { kind: 'compute', step: { position: 0, tokens: 3 } }
     ])
     expect(kit.computed(seat, { hidden: states(0, 3) })).toEqual([])
-    const frames = sent(kit.do({ kind: 'connected', link: -1 }), -1)
+    const frames = sent(kit.do({ kind: 'connected', channel: -1 }), -1)
     expect(frames).toMatchObject([
       { kind: 'open', hop: 2 },
       { kind: 'step', position: 0, tokens: 3 }
@@ -98,12 +98,12 @@ describe('opening', () => {
   test('S9: the tail opens the driver, samples where it is asked to, and sends the token there', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
     kit.frame(1, open(2))
     expect(kit.do({ kind: 'opened', seat: tailSeat, length: 0 })).toEqual([
-      { kind: 'connect', link: -1, peer: peer('D') }
+      { kind: 'connect', channel: -1, peer: peer('D') }
     ])
-    expect(sent(kit.do({ kind: 'connected', link: -1 }), -1)).toMatchObject([{ kind: 'open', hop: 3 }])
+    expect(sent(kit.do({ kind: 'connected', channel: -1 }), -1)).toMatchObject([{ kind: 'open', hop: 3 }])
     expect(kit.frame(1, step(0, 2))).toMatchObject([{ kind: 'compute', step: { sample: false } }])
     expect(kit.computed(tailSeat)).toEqual([])
     expect(kit.frame(1, step(2, 1, { sample: true }))).toMatchObject([{ kind: 'compute', step: { sample: true } }])
@@ -117,7 +117,7 @@ describe('opening', () => {
   ])('S2: aborts an Open with %s', (_, change, remote, violation) => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer(remote) })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer(remote) })
     expect(violations(kit.frame(1, open(1, change)))).toEqual([`1 ${violation}`])
     expect(kit.stages.busy).toBe(false)
   })
@@ -136,17 +136,17 @@ describe('opening', () => {
   ])('S3: refuses %s with NOT_SERVING and closes', (_, change) => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     const seen = kit.frame(1, open(1, change))
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'not-serving', hop: 1 }])
-    expect(seen.at(-1)).toEqual({ kind: 'close', link: 1 })
+    expect(seen.at(-1)).toEqual({ kind: 'close', channel: 1 })
     expect(kit.stages.busy).toBe(false)
   })
 
   test('S26: terms that need what this peer does not know are refused before anything is given', () => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     const seen = kit.frame(1, open(1, { needs: ['wings', 'ids'] }))
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'unsupported', hop: 1, length: 0 }])
     expect(seen.map(({ kind }) => kind)).toEqual(['send', 'close'])
@@ -155,14 +155,14 @@ describe('opening', () => {
 
   test('S26: a hop passes on what it does not know, and the signature holds', () => {
     const kit = middle()
-    kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 9, remote: peer('A') })
     const unknownField = Uint8Array.of(0x9a, 0x06, 2, 7, 7)
     const plain = terms({ epoch: 1 })
     const payload = Uint8Array.from([...plain.payload, ...unknownField])
     const later = { ...plain, payload, signature: signerOf(peer('D'))(inDomain('skein-terms:', payload)) }
     const seen = kit.frame(9, { kind: 'open', hop: 1, terms: later as SignedTerms })
     const connect = seen.find(effect => effect.kind === 'connect')!
-    const forwarded = sent(kit.do({ kind: 'connected', link: connect.link }), connect.link)
+    const forwarded = sent(kit.do({ kind: 'connected', channel: connect.channel }), connect.channel)
     expect(forwarded).toMatchObject([{ kind: 'open', hop: 2 }])
     expect([...(forwarded[0] as OpenFrame).terms.payload.slice(-5)]).toEqual([...unknownField])
   })
@@ -170,27 +170,27 @@ describe('opening', () => {
   test('S3: refuses with NO_ROOM what it could not retain, and takes it when there is room again', () => {
     const kit = new Kit('B', { retainBytesMax: 400 * rowBytes })
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     kit.frame(1, open(1))
     expect(kit.stages.retainBytes).toBe(400 * rowBytes)
     const other = { session: '1e'.repeat(16) as typeof session, tokensMax: 1 }
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, other)), 3)).toMatchObject([{ reason: 'no-room' }])
     kit.do({ kind: 'opened', seat, length: 0 })
     kit.frame(1, { kind: 'close', epoch: 0 })
     kit.do({ kind: 'freed', seat })
-    kit.do({ kind: 'accepted', link: 5, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 5, remote: peer('A') })
     expect(sent(kit.frame(5, open(1, { ...other, epoch: 1 })), 5)).toEqual([])
   })
 
   test('S3: an engine without room is a refusal that leaves nothing behind', () => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     kit.frame(1, open(1))
     const seen = kit.do({ kind: 'open-failed', seat, noRoom: true, message: 'full' })
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'no-room', message: 'full' }])
-    expect(seen).toContainEqual({ kind: 'close', link: 1 })
+    expect(seen).toContainEqual({ kind: 'close', channel: 1 })
     expect(kit.stages.busy).toBe(false)
     expect(kit.stages.retainBytes).toBe(0)
   })
@@ -200,7 +200,7 @@ describe('S28: a stream that is one too many', () => {
   test('is refused for want of room, which is no violation', () => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A'), isFull: true })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A'), isFull: true })
     const seen = kit.frame(1, open(1))
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', hop: 1, reason: 'no-room' }])
     expect(seen.map(({ kind }) => kind)).toEqual(['send', 'close'])
@@ -211,7 +211,7 @@ describe('S28: a stream that is one too many', () => {
     const kit = new Kit('D')
     kit.do({ kind: 'drive', session })
     kit.do({ kind: 'admit', session, epoch: 0, tail: peer('C') })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('C'), isFull: true })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('C'), isFull: true })
     expect(kit.frame(1, open(3))).toEqual([])
     expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([{ kind: 'deliver' }])
   })
@@ -241,7 +241,7 @@ describe('steps', () => {
     expect(kit.stages.stepsOf(model, { start: 2, end: 4 })).toBe(3)
     expect(kit.stages.stepsOf(model, { start: 0, end: 2 })).toBe(0)
     expect(kit.computed(seat, { hidden: states(0, 1) })).toMatchObject([
-      { kind: 'send', link: -1 },
+      { kind: 'send', channel: -1 },
       { kind: 'compute', step: { position: 1 } }
     ])
   })
@@ -255,7 +255,7 @@ describe('steps', () => {
       const seen = kit.do({ kind: 'compute-failed', seat, reason, length: 5, message: 'it broke' })
       expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason, hop: 1, length: 5, message: 'it broke' }])
       expect(kit.frame(1, step(6))).toEqual([])
-      kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+      kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
       expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 5 })), 3)).toMatchObject([{ kind: 'ack', length: 5 }])
     }
   )
@@ -312,7 +312,7 @@ describe('steps', () => {
     const head = (): Kit => {
       const kit = new Kit('A')
       kit.do({ kind: 'add', stage: facts(0, 2) })
-      kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
+      kit.do({ kind: 'accepted', channel: 1, remote: peer('D') })
       kit.frame(1, open(0))
       kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
       return kit
@@ -335,7 +335,7 @@ describe('S18: frames that have no place', () => {
   ]
   test.each(frames.filter(f => f.kind !== 'open'))('S1: $kind as the first frame', frame => {
     const kit = new Kit('B')
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     expect(violations(kit.frame(1, frame))).toEqual(['1 unexpected'])
     expect(kit.stages.busy).toBe(false)
   })
@@ -350,14 +350,14 @@ describe('S18: frames that have no place', () => {
   })
   test('garbage ends one stream and no other', () => {
     const kit = middle()
-    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
-    expect(violations(kit.do({ kind: 'malformed', link: 3, message: 'garbage' }))).toEqual(['3 malformed'])
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('X') })
+    expect(violations(kit.do({ kind: 'malformed', channel: 3, message: 'garbage' }))).toEqual(['3 malformed'])
     expect(kit.frame(3, open(1))).toEqual([])
     expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute' }])
   })
   test('S1: a stream that says nothing is ended', () => {
     const kit = new Kit('B')
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     expect(kit.wait(stageOpenMs - 1)).toEqual([])
     expect(violations(kit.wait(1))).toEqual(['1 silent'])
   })
@@ -369,16 +369,16 @@ describe('a newer epoch', () => {
   test('S10, S11: takes over, keeps the cache, says its length first', () => {
     const kit = middle()
     feed(kit, 0, 200)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     const seen = kit.frame(3, open(1, { ...next, keep: 150 }))
     expect(seen.filter(e => e.kind === 'close')).toEqual([
-      { kind: 'close', link: 1 },
-      { kind: 'close', link: -1 }
+      { kind: 'close', channel: 1 },
+      { kind: 'close', channel: -1 }
     ])
     expect(seen.some(e => e.kind === 'open-engine')).toBe(false)
     expect(sent(seen, 3)).toEqual([{ kind: 'ack', epoch: 1, length: 150, steps: 0, tokens: 0 }])
     expect(kit.frame(1, step(200))).toEqual([])
-    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([])
+    expect(kit.do({ kind: 'closed', channel: 1, message: '' })).toEqual([])
     expect(kit.frame(3, step(150, 1, { epoch: 1 }))).toMatchObject([{ kind: 'compute', step: { position: 150 } }])
   })
 
@@ -386,7 +386,7 @@ describe('a newer epoch', () => {
     const kit = middle()
     feed(kit, 0, 100)
     kit.frame(1, step(100, 20))
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 110 })), 3)).toEqual([])
     const seen = kit.computed(seat, { hidden: states(100, 20) })
     expect(sent(seen, 3)).toMatchObject([{ kind: 'ack', length: 110 }])
@@ -396,11 +396,11 @@ describe('a newer epoch', () => {
     const kit = middle()
     feed(kit, 0, 100)
     kit.frame(1, step(100, 20))
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     kit.frame(3, open(1, { epoch: 1, keep: 110 }))
-    kit.do({ kind: 'closed', link: -2, message: 'reset' })
+    kit.do({ kind: 'closed', channel: -2, message: 'reset' })
     kit.computed(seat, { hidden: states(100, 20) })
-    kit.do({ kind: 'accepted', link: 5, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 5, remote: peer('A') })
     const seen = kit.frame(5, open(1, { epoch: 2, keep: 115 }))
     expect(sent(seen, 5)).toMatchObject([{ kind: 'ack', length: 110 }])
   })
@@ -408,7 +408,7 @@ describe('a newer epoch', () => {
   test('S11: a step that fails leaves what is valid, though the engine still holds more', () => {
     const kit = middle()
     feed(kit, 0, 100)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     kit.frame(3, open(1, { epoch: 1, keep: 60 }))
     kit.frame(3, step(60, 1, { epoch: 1 }))
     const seen = kit.do({ kind: 'compute-failed', seat, reason: 'engine', length: 100, message: 'it broke' })
@@ -418,7 +418,7 @@ describe('a newer epoch', () => {
   test.each([0, 1])('S10: epoch %i after epoch 1 is refused as stale, and the session goes on', epoch => {
     const kit = middle({ epoch: 1 })
     feed(kit, 0, 5, 1)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     const seen = kit.frame(3, open(1, { epoch }))
     expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch', length: 5 }])
     expect(kit.frame(1, step(5, 1, { epoch: 1 }))).toMatchObject([{ kind: 'compute' }])
@@ -429,7 +429,7 @@ describe('a newer epoch', () => {
     ['sampling', { sampling: { temperature: 1, topP: 1, topK: 0, seed: 1 } }]
   ])('S10: another %s is refused, and the session goes on', (_, change) => {
     const kit = middle()
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     const seen = kit.frame(3, open(1, { epoch: 1, ...change }))
     expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'invalid' }])
     // Its driver signed it: who passed it on has done nothing wrong.
@@ -440,9 +440,9 @@ describe('a newer epoch', () => {
   function reopened(nextLength: number | undefined): [Kit, Seen[]] {
     const kit = middle()
     feed(kit, 0, 200)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     kit.frame(3, open(1, next))
-    const seen = kit.do({ kind: 'connected', link: -2 })
+    const seen = kit.do({ kind: 'connected', channel: -2 })
     if (nextLength !== undefined) {
       seen.push(...kit.frame(-2, { kind: 'ack', epoch: 1, length: nextLength, steps: 0, tokens: 0 }))
     }
@@ -519,9 +519,9 @@ describe('a newer epoch', () => {
   test('S12, S13: what is computed again is not replayed as well', () => {
     const kit = middle()
     feed(kit, 0, 200)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     kit.frame(3, open(1, next))
-    kit.do({ kind: 'connected', link: -2 })
+    kit.do({ kind: 'connected', channel: -2 })
     // The previous hop starts below this cache's end before the next hop has spoken.
     const seen = feed(kit, 120, 200, 1, 3)
     seen.push(...kit.frame(-2, { kind: 'ack', epoch: 1, length: 50, steps: 0, tokens: 0 }))
@@ -546,7 +546,7 @@ describe('S25: nobody but the driver has a seat taken', () => {
   ])('terms that are %s are a violation, and the session goes on', (_, change) => {
     const kit = middle()
     feed(kit, 0, 5)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('X') })
     const seen = kit.frame(3, stolen(change))
     expect(violations(seen)).toEqual(['3 impostor'])
     expect(seen.map(({ kind }) => kind)).toEqual(['violation'])
@@ -567,13 +567,13 @@ describe('S25: nobody but the driver has a seat taken', () => {
     const forged = open(1, { epoch: 1, ...change })
     const kit = middle()
     const remote = forged.terms.route[0]!.peer
-    kit.do({ kind: 'accepted', link: 3, remote })
+    kit.do({ kind: 'accepted', channel: 3, remote })
     expect(violations(kit.frame(3, { ...forged, terms: { ...forged.terms, signature } }))).toEqual(['3 impostor'])
   })
 
   test('a signature under the bytes alone, without their domain, is none', () => {
     const kit = middle()
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     const { terms } = open(1, { epoch: 1 })
     const signature = signerOf(peer('D'))(terms.payload) as typeof terms.signature
     expect(violations(kit.frame(3, { kind: 'open', hop: 1, terms: { ...terms, signature } }))).toEqual(['3 impostor'])
@@ -582,7 +582,7 @@ describe('S25: nobody but the driver has a seat taken', () => {
   test('another driver that has chosen the same id has another session, with a cache of its own', () => {
     const kit = middle()
     feed(kit, 0, 5)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('X') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('X') })
     const [opened] = kit.frame(3, stolen({ driver: peer('X'), epoch: 7 }))
     expect(opened).toMatchObject({ kind: 'open-engine', seat: `${peer('X')}/${session}/2-4`, session })
     const [first] = middle().frame(1, step(0))
@@ -598,11 +598,11 @@ describe('S25: nobody but the driver has a seat taken', () => {
     kit.do({ kind: 'freed', seat })
     expect(kit.stages.sessions).toBe(0)
     for (const epoch of [3, 2]) {
-      kit.do({ kind: 'accepted', link: 3 + epoch, remote: peer('A') })
+      kit.do({ kind: 'accepted', channel: 3 + epoch, remote: peer('A') })
       expect(sent(kit.frame(3 + epoch, open(1, { epoch })), 3 + epoch)).toMatchObject([{ reason: 'stale-epoch' }])
     }
     expect(kit.stages.sessions).toBe(0)
-    kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 9, remote: peer('A') })
     expect(kit.frame(9, open(1, { epoch: 4 })).map(({ kind }) => kind)).toContain('open-engine')
   })
 
@@ -613,10 +613,10 @@ describe('S25: nobody but the driver has a seat taken', () => {
     const signature = signerOf(peer('D'))(inDomain('skein-terms:', payload)) as typeof terms.signature
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     kit.frame(1, { kind: 'open', hop: 1, terms: { ...terms, payload, signature } })
     kit.do({ kind: 'opened', seat, length: 0 })
-    const [next] = sent(kit.do({ kind: 'connected', link: -1 }), -1)
+    const [next] = sent(kit.do({ kind: 'connected', channel: -1 }), -1)
     expect(next).toMatchObject({ kind: 'open', hop: 2, terms: { payload, signature } })
   })
 })
@@ -625,7 +625,7 @@ describe('losing and closing', () => {
   test('S14: a lost next hop is refused upstream, once, and the cache stays', () => {
     const kit = middle()
     feed(kit, 0, 5)
-    const seen = kit.do({ kind: 'closed', link: -1, message: 'reset' })
+    const seen = kit.do({ kind: 'closed', channel: -1, message: 'reset' })
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'next-lost', hop: 1, length: 5 }])
     expect(kit.stages.sessions).toBe(1)
     kit.frame(1, step(5))
@@ -635,10 +635,12 @@ describe('losing and closing', () => {
   test('S14: so is one that cannot be reached', () => {
     const kit = new Kit('B')
     kit.do({ kind: 'add', stage: facts(2, 4) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
     kit.frame(1, open(1))
     kit.do({ kind: 'opened', seat, length: 0 })
-    expect(sent(kit.do({ kind: 'closed', link: -1, message: 'refused' }), 1)).toMatchObject([{ reason: 'next-lost' }])
+    expect(sent(kit.do({ kind: 'closed', channel: -1, message: 'refused' }), 1)).toMatchObject([
+      { reason: 'next-lost' }
+    ])
   })
 
   test('S14: a refusal from further down travels on as it is', () => {
@@ -651,22 +653,22 @@ describe('losing and closing', () => {
   test('S14: the tail tells the driver directly, too', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
     kit.frame(1, open(2))
     kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
-    kit.do({ kind: 'connected', link: -1 })
+    kit.do({ kind: 'connected', channel: -1 })
     const seen = kit.do({ kind: 'remove', model, range: { start: 4, end: 6 } })
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'leaving', hop: 2 }])
     expect(sent(seen, -1)).toEqual(sent(seen, 1))
     // The driver hears why before the stream ends.
-    expect(seen.findIndex(e => e.kind === 'close' && e.link === -1)).toBeGreaterThan(1)
+    expect(seen.findIndex(e => e.kind === 'close' && e.channel === -1)).toBeGreaterThan(1)
   })
 
   test('S15: an orphan lets the next hop know, waits for its grace time, then frees itself', () => {
     const kit = middle()
     feed(kit, 0, 5)
     // Without Close: the next hop is an orphan then, too, and may have to give way.
-    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([{ kind: 'close', link: -1 }])
+    expect(kit.do({ kind: 'closed', channel: 1, message: 'reset' })).toEqual([{ kind: 'close', channel: -1 }])
     expect(kit.wait(orphanGraceMs - 1)).toEqual([])
     expect(kit.wait(1)).toEqual([{ kind: 'free-engine', seat }])
     kit.do({ kind: 'freed', seat })
@@ -677,31 +679,31 @@ describe('losing and closing', () => {
   test('S15: an orphan with a step under way lets go of the next hop only when a recovery would be over', () => {
     const kit = middle()
     kit.frame(1, step(0))
-    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    expect(kit.do({ kind: 'closed', channel: 1, message: 'reset' })).toEqual([])
     // It may still become a token.
     expect(sent(kit.computed(seat, { hidden: states(0, 1) }), -1)).toMatchObject([{ kind: 'step', position: 0 }])
     expect(kit.wait(orphanYieldMs - 1)).toEqual([])
-    expect(kit.wait(1)).toEqual([{ kind: 'close', link: -1 }])
+    expect(kit.wait(1)).toEqual([{ kind: 'close', channel: -1 }])
     expect(kit.wait(1)).toEqual([])
   })
 
   test('S15: an orphaned tail keeps its stream to the driver, who would take it for lost', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
     kit.frame(1, open(2))
-    kit.do({ kind: 'connected', link: -1 })
+    kit.do({ kind: 'connected', channel: -1 })
     kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
-    expect(kit.do({ kind: 'closed', link: 1, message: 'reset' })).toEqual([])
+    expect(kit.do({ kind: 'closed', channel: 1, message: 'reset' })).toEqual([])
     expect(kit.wait(orphanYieldMs)).toEqual([])
   })
 
   test('S15: a newer epoch within the grace time finds the cache', () => {
     const kit = middle()
     feed(kit, 0, 5)
-    kit.do({ kind: 'closed', link: 1, message: 'reset' })
+    kit.do({ kind: 'closed', channel: 1, message: 'reset' })
     kit.wait(orphanGraceMs - 1)
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 4 })), 3)).toMatchObject([{ kind: 'ack', length: 4 }])
     expect(kit.wait(orphanGraceMs)).toEqual([])
   })
@@ -709,13 +711,13 @@ describe('losing and closing', () => {
   describe('S15: an orphan gives way to a new session', () => {
     const other = 'aa'.repeat(16) as SessionId
     const arrives = (kit: Kit) => {
-      kit.do({ kind: 'accepted', link: 9, remote: peer('A') })
+      kit.do({ kind: 'accepted', channel: 9, remote: peer('A') })
       return kit.frame(9, open(1, { session: other }))
     }
 
     test('that the engine has no room for', () => {
       const kit = middle()
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
       arrives(kit)
       const failed = { kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' } as const
@@ -731,25 +733,25 @@ describe('losing and closing', () => {
     test('and a tail says so to its driver, who would take it for lost', () => {
       const kit = new Kit('C')
       kit.do({ kind: 'add', stage: facts(4, 6) })
-      kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+      kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
       kit.frame(1, open(2))
       kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
-      kit.do({ kind: 'connected', link: -1 })
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'connected', channel: -1 })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
-      kit.do({ kind: 'accepted', link: 9, remote: peer('B') })
+      kit.do({ kind: 'accepted', channel: 9, remote: peer('B') })
       kit.frame(9, open(2, { session: other }))
       const seen = kit.do({ kind: 'open-failed', seat: seatOf(4, 6, other), noRoom: true, message: 'full' })
       expect(sent(seen, -1)).toMatchObject([{ kind: 'refuse', hop: 2, reason: 'no-room', length: 0 }])
       // A close may be quicker than what was sent before it.
-      expect(seen).not.toContainEqual({ kind: 'close', link: -1 })
-      expect(kit.wait(stageCloseMs)).toContainEqual({ kind: 'close', link: -1 })
+      expect(seen).not.toContainEqual({ kind: 'close', channel: -1 })
+      expect(kit.wait(stageCloseMs)).toContainEqual({ kind: 'close', channel: -1 })
     })
 
     test('that there is no room to retain for', () => {
       const kit = middle()
       kit.stages.retainBytesMax = kit.stages.retainBytes
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
       expect(arrives(kit).map(({ kind }) => kind)).toContain('open-engine')
     })
@@ -758,7 +760,7 @@ describe('losing and closing', () => {
       const kit = middle()
       const { retainBytes } = kit.stages
       kit.stages.retainBytesMax = retainBytes
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       kit.wait(orphanYieldMs)
       arrives(kit)
       expect(kit.stages.retainBytes).toBe(retainBytes)
@@ -768,9 +770,9 @@ describe('losing and closing', () => {
 
     test('but not to one that has lost its own previous hop meanwhile', () => {
       const kit = middle()
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       arrives(kit)
-      kit.do({ kind: 'closed', link: 9, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 9, message: 'reset' })
       kit.wait(orphanYieldMs)
       const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
       expect(seen.map(({ kind }) => kind)).not.toContain('open-engine')
@@ -779,7 +781,7 @@ describe('losing and closing', () => {
 
     test('but not while a recovery may still come back to it', () => {
       const kit = middle()
-      kit.do({ kind: 'closed', link: 1, message: 'reset' })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
       kit.wait(orphanYieldMs - 1)
       arrives(kit)
       const seen = kit.do({ kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' })
@@ -820,7 +822,7 @@ describe('losing and closing', () => {
     const id = (n: number) => n.toString(16).padStart(32, '0') as SessionId
     /** Opens a session of `driver`, whose head is A, at B. */
     const arrives = (kit: Kit, n: number, driver: string) => {
-      kit.do({ kind: 'accepted', link: 10 + n, remote: peer('A') })
+      kit.do({ kind: 'accepted', channel: 10 + n, remote: peer('A') })
       return kit.frame(10 + n, open(1, { session: id(n), driver: peer(driver) }))
     }
     const seatIn = (n: number, driver: string) => `${peer(driver)}/${id(n)}/2-4`
@@ -926,7 +928,7 @@ describe('losing and closing', () => {
       expect(ended(arrives(kit, 601, 'D'))).toEqual([])
       const [gone] = ended(seen)
       kit.do({ kind: 'freed', seat: gone! })
-      kit.do({ kind: 'closed', link: -1, message: '' })
+      kit.do({ kind: 'closed', channel: -1, message: '' })
       expect(kit.stages.sessions).toBe(stageSessionsMax - 1)
       expect(arrives(kit, 602, 'D').map(({ kind }) => kind)).toContain('open-engine')
     })
@@ -934,7 +936,7 @@ describe('losing and closing', () => {
     test('nobody, where that would not be enough', () => {
       const kit = holding(4, ['M', 'M', 'L', 'K'])
       for (const [n, driver] of ['M', 'M', 'L', 'K'].entries()) steps(kit, n, driver, 0, 3)
-      kit.do({ kind: 'accepted', link: 99, remote: peer('A') })
+      kit.do({ kind: 'accepted', channel: 99, remote: peer('A') })
       kit.stages.retainBytesMax -= 400 * rowBytes
       const seen = kit.frame(99, open(1, { session: id(9) }))
       expect(ended(seen)).toEqual([])
@@ -961,12 +963,12 @@ describe('losing and closing', () => {
       rows: 5,
       gatherMs: 0
     }
-    expect(kit.frame(-1, { kind: 'closed', hops: [tail] })).toEqual([{ kind: 'close', link: -1 }])
+    expect(kit.frame(-1, { kind: 'closed', hops: [tail] })).toEqual([{ kind: 'close', channel: -1 }])
     const last = kit.do({ kind: 'freed', seat })
     expect(sent(last, 1)).toMatchObject([
       { kind: 'closed', hops: [{ hop: 1, steps: 1, tokens: 5, computeMs: 1 }, tail] }
     ])
-    expect(last.at(-1)).toEqual({ kind: 'close', link: 1 })
+    expect(last.at(-1)).toEqual({ kind: 'close', channel: 1 })
     expect(kit.stages.busy).toBe(false)
   })
 
@@ -993,7 +995,7 @@ describe('losing and closing', () => {
     const seen = kit.do({ kind: 'remove', model, range: { start: 2, end: 4 } })
     expect(sent(seen, 1)).toMatchObject([{ kind: 'refuse', reason: 'leaving' }])
     expect(seen).toContainEqual({ kind: 'free-engine', seat })
-    kit.do({ kind: 'accepted', link: 3, remote: peer('A') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
     expect(sent(kit.frame(3, open(1, { epoch: 1 })), 3)).toMatchObject([{ reason: 'not-serving' }])
   })
 
@@ -1001,17 +1003,17 @@ describe('losing and closing', () => {
     const kit = middle()
     const seen = kit.do({ kind: 'remove', model, range: { start: 2, end: 4 } })
     expect(sent(seen, -1)).toEqual([])
-    expect(seen).toContainEqual({ kind: 'close', link: -1 })
+    expect(seen).toContainEqual({ kind: 'close', channel: -1 })
   })
 
   test('S16: the tail leaves its stream to the driver, who may not know yet why it is free', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
     kit.frame(1, open(2))
     kit.do({ kind: 'opened', seat: tailSeat, length: 0 })
-    kit.do({ kind: 'connected', link: -1 })
-    const closed = { kind: 'close', link: -1 }
+    kit.do({ kind: 'connected', channel: -1 })
+    const closed = { kind: 'close', channel: -1 }
     expect(kit.frame(1, { kind: 'close', epoch: 0 })).not.toContainEqual(closed)
     kit.do({ kind: 'freed', seat: tailSeat })
     expect(kit.wait(stageCloseMs - 1)).not.toContainEqual(closed)
@@ -1027,7 +1029,7 @@ describe("the driver's end", () => {
       kit.do({ kind: 'drive', session })
       kit.do({ kind: 'admit', session, epoch: 0, tail: peer('C') })
     }
-    kit.do({ kind: 'accepted', link: 1, remote: peer('C') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('C') })
     return kit
   }
 
@@ -1037,7 +1039,7 @@ describe("the driver's end", () => {
     expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([
       { kind: 'deliver', session, token: { epoch: 0, position: 5, id: 9 } }
     ])
-    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([
+    expect(kit.do({ kind: 'closed', channel: 1, message: '' })).toEqual([
       { kind: 'tail-lost', session, epoch: 0, peer: peer('C'), reason: 'closed' }
     ])
   })
@@ -1055,7 +1057,7 @@ describe("the driver's end", () => {
 
   test('S2: only the tail of the route may open it', () => {
     const kit = driver()
-    kit.do({ kind: 'accepted', link: 3, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('B') })
     expect(violations(kit.frame(3, open(3)))).toEqual(['3 impostor'])
   })
 
@@ -1063,11 +1065,11 @@ describe("the driver's end", () => {
     const kit = driver()
     kit.frame(1, open(3))
     kit.do({ kind: 'admit', session, epoch: 2, tail: peer('C') })
-    kit.do({ kind: 'accepted', link: 3, remote: peer('C') })
-    expect(kit.frame(3, open(3, { epoch: 2 }))).toEqual([{ kind: 'close', link: 1 }])
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('C') })
+    expect(kit.frame(3, open(3, { epoch: 2 }))).toEqual([{ kind: 'close', channel: 1 }])
     expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toEqual([])
-    expect(kit.do({ kind: 'closed', link: 1, message: '' })).toEqual([])
-    kit.do({ kind: 'accepted', link: 5, remote: peer('C') })
+    expect(kit.do({ kind: 'closed', channel: 1, message: '' })).toEqual([])
+    kit.do({ kind: 'accepted', channel: 5, remote: peer('C') })
     expect(sent(kit.frame(5, open(3, { epoch: 1 })), 5)).toMatchObject([{ reason: 'stale-epoch' }])
   })
 
@@ -1078,12 +1080,12 @@ describe("the driver's end", () => {
   ])('S25: whoever opens it with %s is refused, and the tail stays', (_, epoch, thief) => {
     const kit = driver()
     kit.frame(1, open(3))
-    kit.do({ kind: 'accepted', link: 3, remote: peer(thief) })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer(thief) })
     const [head, middle] = open(3).terms.route
     const route = [head!, middle!, { peer: peer(thief), start: 4, end: 6 }]
     const seen = kit.frame(3, open(3, { epoch, route, signer: peer(thief) }))
     expect(sent(seen, 3)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch' }])
-    expect(seen.at(-1)).toEqual({ kind: 'close', link: 3 })
+    expect(seen.at(-1)).toEqual({ kind: 'close', channel: 3 })
     // Nobody is lost, nobody broke anything, and no token but the tail's is believed.
     expect(seen.map(each => each.kind)).toEqual(['send', 'close'])
     expect(kit.frame(3, { kind: 'token', epoch, position: 5, id: 66 })).toEqual([])
@@ -1093,7 +1095,7 @@ describe("the driver's end", () => {
   test('S25: nor may anybody before a tail was named', () => {
     const kit = new Kit('D')
     kit.do({ kind: 'drive', session })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('C') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('C') })
     expect(sent(kit.frame(1, open(3)), 1)).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch' }])
   })
 
@@ -1118,14 +1120,14 @@ describe('S8: hidden states so wide that 128 of them are no frame', () => {
   test('go on in as many steps as it takes, the last of which samples, and so do replayed ones', () => {
     const kit = new Kit('A', { retainBytesMax: Number.POSITIVE_INFINITY })
     kit.do({ kind: 'add', stage: { ...facts(0, 2), hidden: wide, edge: 'f32' } })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('D') })
     kit.frame(1, open(0))
     kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
-    kit.do({ kind: 'connected', link: -1 })
+    kit.do({ kind: 'connected', channel: -1 })
     const ids = Array.from({ length: 128 }, () => 1)
     kit.frame(1, idStep(0, ids, { sample: true }))
-    const steps = (seen: Seen[], link: number) =>
-      sent(seen, link).flatMap(f =>
+    const steps = (seen: Seen[], channel: number) =>
+      sent(seen, channel).flatMap(f =>
         f.kind === 'step' && f.input.kind === 'hidden' ? [[f.position, f.input.bytes.length, f.sample]] : []
       )
     const bytes = tokens * row.length
@@ -1135,9 +1137,9 @@ describe('S8: hidden states so wide that 128 of them are no frame', () => {
     for (const each of computed) {
       if (each.kind === 'send') expect(encodeFrame(each.frame).length).toBeLessThanOrEqual(stageFrameBytesMax)
     }
-    kit.do({ kind: 'accepted', link: 3, remote: peer('D') })
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('D') })
     kit.frame(3, open(0, { epoch: 1, keep: 128 }))
-    kit.do({ kind: 'connected', link: -2 })
+    kit.do({ kind: 'connected', channel: -2 })
     const replayed = kit.frame(-2, { kind: 'ack', epoch: 1, length: 0, steps: 0, tokens: 0 })
     expect(steps(replayed, -2)).toEqual(pieces.map(at => [at, bytes, false]))
   })

@@ -10,10 +10,10 @@ const seat = seatOf(2, 4)
 function middle(): Kit {
   const kit = new Kit('B')
   kit.do({ kind: 'add', stage: facts(2, 4) })
-  kit.do({ kind: 'accepted', link: 1, remote: peer('A') })
+  kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
   kit.frame(1, open(1))
   kit.do({ kind: 'opened', seat, length: 0 })
-  kit.do({ kind: 'connected', link: -1 })
+  kit.do({ kind: 'connected', channel: -1 })
   return kit
 }
 
@@ -45,10 +45,10 @@ describe('S22: how far a hop has come', () => {
     kit.frame(1, step(4))
     kit.nowMs += 25
     expect(kit.frame(1, ask)).toEqual([
-      { kind: 'send', link: -1, frame: ask },
+      { kind: 'send', channel: -1, frame: ask },
       {
         kind: 'send',
-        link: 1,
+        channel: 1,
         frame: { ...standing, hop: 1, arrived: 5, length: 3, busyMs: 25, steps: 1, computeMs: 1, queueMs: 0, rows: 3 }
       }
     ])
@@ -70,14 +70,14 @@ describe('S22: how far a hop has come', () => {
   test('the tail asks nobody: the driver has no cache', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('B') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
     kit.frame(1, open(2))
-    kit.do({ kind: 'connected', link: -1 })
-    expect(kit.frame(1, ask).map(effect => effect.kind === 'send' && effect.link)).toEqual([1])
+    kit.do({ kind: 'connected', channel: -1 })
+    expect(kit.frame(1, ask).map(effect => effect.kind === 'send' && effect.channel)).toEqual([1])
   })
 
   test('what hops further down say goes on to the driver as it is', () => {
-    expect(middle().frame(-1, standing)).toEqual([{ kind: 'send', link: 1, frame: standing }])
+    expect(middle().frame(-1, standing)).toEqual([{ kind: 'send', channel: 1, frame: standing }])
     expect(middle().frame(-1, { ...standing, epoch: 3 })).toEqual([])
   })
 
@@ -103,12 +103,12 @@ describe('S22: how far a hop has come', () => {
   test('the head answers for ids, too', () => {
     const kit = new Kit('A')
     kit.do({ kind: 'add', stage: facts(0, 2) })
-    kit.do({ kind: 'accepted', link: 1, remote: peer('D') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('D') })
     kit.frame(1, open(0))
     kit.do({ kind: 'opened', seat: seatOf(0, 2), length: 0 })
     kit.frame(1, idStep(0, [1, 2]))
     // Its next stream is not open yet: there is nobody to ask.
-    expect(kit.frame(1, ask)).toMatchObject([{ link: 1, frame: { hop: 0, arrived: 2, length: 0 } }])
+    expect(kit.frame(1, ask)).toMatchObject([{ channel: 1, frame: { hop: 0, arrived: 2, length: 0 } }])
   })
 })
 
@@ -117,6 +117,6 @@ test.each([
   ['silent', 'next-silent'],
   ['alone', 'next-silent']
 ] as const)('S14: a next hop that is %s is refused as %s', (reason, refused) => {
-  const seen = middle().do({ kind: 'closed', link: -1, message: 'gone', reason })
-  expect(seen).toMatchObject([{ kind: 'send', link: 1, frame: { kind: 'refuse', hop: 1, reason: refused } }])
+  const seen = middle().do({ kind: 'closed', channel: -1, message: 'gone', reason })
+  expect(seen).toMatchObject([{ kind: 'send', channel: 1, frame: { kind: 'refuse', hop: 1, reason: refused } }])
 })

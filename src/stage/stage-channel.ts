@@ -1,10 +1,10 @@
 /** One stream of a stage, as its decider knows it. */
 import type { PeerId, SessionId } from '../base/ids.ts'
-import type { LinkId } from './event.ts'
+import type { ChannelId } from './event.ts'
 import type { Seat } from './seat.ts'
 
-export interface Link {
-  readonly id: LinkId
+export interface StageChannel {
+  readonly id: ChannelId
   readonly remote: PeerId
   /**
    * `new`: nothing said yet. `up`, `down`: to the previous and next hop. `feed`: to a stand-in that is being prepared.
@@ -12,7 +12,7 @@ export interface Link {
    */
   role: 'new' | 'up' | 'down' | 'feed' | 'driver' | 'lingering' | 'dead'
   seat: Seat | undefined
-  /** Of `driver` links. */
+  /** Of `driver` channels. */
   session: SessionId | undefined
   epoch: number
   connected: boolean
