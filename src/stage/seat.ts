@@ -4,10 +4,10 @@
  */
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
-import type { Verify } from '../base/signature.ts'
 import type { LossReason } from '../errors.ts'
 import { checkPrepare, checkStep, checkTerms, type Fault } from './check.ts'
-import type { SeatId, StageEffect, StageFacts } from './event.ts'
+import { Ending } from './ending.ts'
+import type { SeatId, StageFacts } from './event.ts'
 import { Feeding } from './feeding.ts'
 import type {
   AckFrame,
@@ -24,28 +24,10 @@ import type {
 import { Inlet } from './inlet.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Outlet } from './outlet.ts'
+import type { SeatHost } from './seat-host.ts'
 import { Standing } from './standing.ts'
 import type { RouteHop, SignedTerms } from './terms.ts'
-import { Turn } from './turn.ts'
-import type { Place } from './wait-list.ts'
-
-/** Where a seat's effects go. */
-export interface SeatHost {
-  readonly verify: Verify
-  emit(effect: StageEffect): void
-  /** Opens a stream from a seat. */
-  connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): StageChannel
-  /** Closes a stream after what is queued on it. */
-  close(channel: StageChannel): void
-  /** Leaves a stream to its other end, and closes it after a while. */
-  linger(channel: StageChannel): void
-  /** What the seat retained is gone. */
-  release(seat: Seat): void
-  /** The seat is free: nothing refers to it any more. */
-  leave(seat: Seat): void
-  /** Its place among those who wait for room; undefined when it has room. */
-  placeOf(seat: Seat): Place | undefined
-}
+import { Turn, Use } from './turn.ts'
 
 /**
  * Where a seat stands. `opening`: the engine is reserving the cache, or a step of the older epoch is still being
@@ -68,29 +50,19 @@ export class Seat {
   hop = 0
   up: StageChannel | undefined
   down: StageChannel | undefined
-  activeMs = 0
   orphanedMs: number | undefined
-  closingMs = 0
-  /** When something last showed that the session is wanted, steps aside. */
-  #wantedMs = 0
-  /** In `closing`: Closed has not come back from the next hop yet. */
-  waitsForNext = false
   /** Tokens in the cache that are valid. */
   length = 0
 
   /** It waits in line for room (rule S29): nothing is reserved for it. */
   isInLine = false
   readonly turn = new Turn()
+  readonly use = new Use()
   /** It gives way as soon as the step that runs is done, and why. */
   #yields: string | undefined
   #engine: 'none' | 'opening' | 'open' | 'failed' = 'opening'
 
-  #freed = false
-  /** The previous hop sent Close and waits for Closed. */
-  #closeAsked = false
-  /** The driver has been told why this tail ends. */
-  #farewell = false
-  #hopsAfter: readonly HopStats[] = []
+  readonly ending = new Ending()
 
   constructor(id: SeatId, stage: StageFacts, terms: SignedTerms, host: SeatHost) {
     this.id = id
@@ -163,7 +135,7 @@ export class Seat {
     this.hop = hop
     this.up = up
     this.down = undefined
-    this.activeMs = nowMs
+    this.use.stepped(nowMs)
     this.orphanedMs = undefined
     this.#inlet.begin()
     this.#outlet.begin(terms.keep)
@@ -246,7 +218,7 @@ export class Seat {
       return { violation: 'credit', message: 'more steps came than the credit allows' }
     }
     if (this.phase !== 'opening' && this.phase !== 'open') return undefined
-    this.activeMs = nowMs
+    this.use.stepped(nowMs)
     this.#inlet.push(frame, nowMs)
     this.#advance()
     return undefined
@@ -278,7 +250,7 @@ export class Seat {
     assert(step !== undefined, 'a result needs a step')
     const { frame, arrivedMs } = step
     const { position, tokens } = frame
-    this.#wantedMs = nowMs
+    this.use.wanted(nowMs)
     this.length = position + tokens
     this.#standing.computed(tokens, { computeMs, waitedMs: nowMs - arrivedMs })
     this.turn.computed(position + tokens, { isSampled: frame.sample, nowMs })
@@ -361,7 +333,7 @@ export class Seat {
   asked(frame: AskFrame, nowMs: number): void {
     const { epoch, hop, length } = this
     if (frame.epoch !== epoch || this.phase === 'closing' || !this.#standing.asked(nowMs)) return
-    this.#wantedMs = nowMs
+    this.use.wanted(nowMs)
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
     const { arrived, oldestMs } = this.#inlet
     const place = this.#host.placeOf(this)
@@ -491,7 +463,7 @@ export class Seat {
    */
   giveWay(nowMs: number, message: string, { keepsBelow = true } = {}): void {
     this.length = 0
-    this.#farewell = this.isTail && this.down?.connected === true
+    this.ending.hasSaidWhy = this.isTail && this.down?.connected === true
     if (this.phase !== 'refused') this.refuse('no-room', message)
     this.end(nowMs, { keepsBelow })
   }
@@ -510,7 +482,7 @@ export class Seat {
 
   /** How long nobody has shown that the session is wanted here: no step, no result, no question of its driver's. */
   quietMs(nowMs: number): number {
-    return this.#inlet.isRunning ? 0 : nowMs - Math.max(this.activeMs, this.#wantedMs)
+    return this.#inlet.isRunning ? 0 : this.use.quietMs(nowMs)
   }
 
   /** No step of it has come yet. */
@@ -520,7 +492,7 @@ export class Seat {
 
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
   askedToClose(nowMs: number): void {
-    this.#closeAsked = true
+    this.ending.isAsked = true
     this.end(nowMs)
   }
 
@@ -528,14 +500,14 @@ export class Seat {
   end(nowMs: number, { keepsBelow = false } = {}): void {
     if (this.phase === 'closing') return
     this.phase = 'closing'
-    this.closingMs = nowMs
+    this.ending.begins(nowMs)
     // Nobody is replayed to any more: what takes this room next must not wait for Closed.
     this.#outlet.free()
     this.#host.release(this)
     this.#inlet.clear()
     this.#feeding.end()
     if (this.down !== undefined) {
-      if (this.isTail && (this.#closeAsked || this.#farewell) && this.down.connected) {
+      if (this.isTail && (this.ending.isAsked || this.ending.hasSaidWhy) && this.down.connected) {
         // A close may be quicker than the refusal before it: the driver must not take the tail for lost.
         this.#host.linger(this.down)
         this.down = undefined
@@ -544,34 +516,33 @@ export class Seat {
         this.down = undefined
       } else {
         this.#sendDown({ kind: 'close', epoch: this.epoch })
-        this.waitsForNext = true
+        this.ending.waitsForNext = true
       }
     }
-    if (this.#engine === 'failed' || this.#engine === 'none') this.#freed = true
+    if (this.#engine === 'failed' || this.#engine === 'none') this.ending.freed()
     else this.#host.emit({ kind: 'free-engine', seat: this.id })
     this.#leaveIfDone()
   }
 
   freed(): void {
-    this.#freed = true
+    this.ending.freed()
     this.#leaveIfDone()
   }
 
   /** Closed came back from the next hop, or will not come any more. */
   nextClosed(hops: readonly HopStats[]): void {
-    this.waitsForNext = false
-    this.#hopsAfter = hops.filter(({ hop }) => hop > this.hop)
+    this.ending.nextClosed(hops, this.hop)
     if (this.down !== undefined) this.#host.close(this.down)
     this.down = undefined
     this.#leaveIfDone()
   }
 
   #leaveIfDone(): void {
-    if (this.phase !== 'closing' || !this.#freed || this.waitsForNext) return
+    if (this.phase !== 'closing' || !this.ending.isDone) return
     this.#host.leave(this)
     if (this.up === undefined) return
-    if (this.#closeAsked) {
-      this.#sendUp({ kind: 'closed', hops: [this.#standing.summary(this.hop), ...this.#hopsAfter] })
+    if (this.ending.isAsked) {
+      this.#sendUp({ kind: 'closed', hops: this.ending.summary(this.#standing.summary(this.hop)) })
     }
     this.#host.close(this.up)
   }

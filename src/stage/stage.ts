@@ -296,7 +296,8 @@ export class Stages {
         seat.nextLost(frame.message)
         return undefined
       }
-      if (frame.kind !== 'closed' || !seat.waitsForNext) return unexpected(`${frame.kind} has no place on the way up`)
+      if (frame.kind !== 'closed' || !seat.ending.waitsForNext)
+        return unexpected(`${frame.kind} has no place on the way up`)
       seat.nextClosed(frame.hops)
       return undefined
     }
@@ -398,7 +399,7 @@ export class Stages {
         // Hops nearer to the tail give up sooner, so that those before them still hear what they know.
         const hops = seat.route.length
         const deadlineMs = (stageCloseMs * (hops - seat.hop)) / (hops + 1)
-        if (seat.waitsForNext && now - seat.closingMs >= deadlineMs) seat.nextClosed([])
+        if (seat.ending.waitsForNext && now - seat.ending.sinceMs >= deadlineMs) seat.nextClosed([])
       } else if (
         seat.orphanedMs !== undefined &&
         now - seat.orphanedMs >= (this.leaving ? orphanLeavingMs : orphanGraceMs)
@@ -411,7 +412,7 @@ export class Stages {
         } else if (seat.quietMs(now) >= sessionUnusedMs) {
           seat.giveWay(now, `nobody asked for it for ${sessionUnusedMs / 1000} s`)
         }
-      } else if (now - seat.activeMs >= sessionIdleMs) {
+      } else if (seat.use.idleMs(now) >= sessionIdleMs) {
         seat.giveWay(now, `it did not step for ${sessionIdleMs / 60_000} min`, { keepsBelow: false })
       } else if (seat.isUnused && seat.quietMs(now) >= sessionUnusedMs) {
         seat.giveWay(now, `no step came for ${sessionUnusedMs / 1000} s`)

@@ -41,3 +41,29 @@ export class Turn {
     return this.#roomMs ?? 0
   }
 }
+
+/** When a session last showed that it goes on. */
+export class Use {
+  /** A step of it came, or an epoch began. */
+  #steppedMs = 0
+  /** A result of its, or a question of its driver's. */
+  #wantedMs = 0
+
+  stepped(nowMs: number): void {
+    this.#steppedMs = nowMs
+  }
+
+  wanted(nowMs: number): void {
+    this.#wantedMs = nowMs
+  }
+
+  /** How long no step has come. */
+  idleMs(nowMs: number): number {
+    return nowMs - this.#steppedMs
+  }
+
+  /** How long nothing of all this has. */
+  quietMs(nowMs: number): number {
+    return nowMs - Math.max(this.#steppedMs, this.#wantedMs)
+  }
+}
