@@ -234,7 +234,7 @@ export const mutants: readonly Mutant[] = [
     original: 'isOver: ms >= limitMs }',
     mutated: 'isOver: false }',
     storm: 'mute',
-    from: 1,
+    from: 8,
     seeds: 3
   },
   {
