@@ -76,7 +76,9 @@ describe('a stage that feeds a stand-in', () => {
     kit.do({ kind: 'connected', channel: -2 })
     const toStandIn = (from: number, ids: number[]) => {
       kit.frame(1, idStep(from, ids))
-      return kit.computed(seat, { hidden: states(from, ids.length) }).filter(each => 'channel' in each && each.channel === -2)
+      return kit
+        .computed(seat, { hidden: states(from, ids.length) })
+        .filter(each => 'channel' in each && each.channel === -2)
     }
     // It has been on this session's route before, and this stage, which is new there, still computes the prompt.
     kit.frame(-2, { kind: 'ack', epoch: 1, length: 13, steps: 0, tokens: 0 })
