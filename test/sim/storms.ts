@@ -29,7 +29,7 @@ const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
     { name: 'p', count: 6, memoryMB: 45, visitMs: 1, layerMs: 2 }
   ],
   radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
-  workload: [{ from: 'driver', perMinute: 40, promptTokens: [5, 90], answerTokens: [20, 60], fromS: 25 }],
+  workload: [{ from: 'driver', perMinute: 50, promptTokens: [5, 80], answerTokens: [80, 110], fromS: 25 }],
   chaos: { perMinute: 5, kinds: [kind], who: ['p'], fromS: 30, forS: [60, 110] }
 })
 
