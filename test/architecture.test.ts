@@ -67,7 +67,7 @@ const doers = [
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/(threaded|serve-thread|thread-end|ask-thread|measured|timings)\.ts$/,
   /^src\/engine\/onnx\/(engine|factory|layers|span|worker|measure|measured|class-worker|self-test)\.ts$/,
-  /^src\/engine\/wasm\/(engine|factory|worker|class-worker|weights|compiler)\.ts$/,
+  /^src\/engine\/wasm\/(engine|factory|worker|class-worker|helper-worker|team|weights|compiler)\.ts$/,
   /^src\/model\/(store|store-files|shard-files|disk-budget|marks|addition|partial-file|leftovers|library|thread|tokenizer-worker|hash-worker)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(running-swarm|host|node|duplicates|noise|yamux|channel|pair-channels|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store|providers)\.ts$/,

@@ -10,14 +10,19 @@ export const memoryPagesMax = 65_536
 
 /**
  * Compiles the kernels, and checks them.
+ *
+ * @param options.shared their memory is used by several threads
  * @throws {EngineError} when one is wrong on this machine.
  */
-export function compileKernels(init: Omit<KernelsInit, 'memory'>): WebAssemblyModule {
+export function compileKernels(
+  init: Omit<KernelsInit, 'memory'>,
+  { shared }: { readonly shared: boolean }
+): WebAssemblyModule {
   for (;;) {
     const module = new WebAssembly.Module(
-      kernelModule({ ...init, memory: { minimum: 1, maximum: memoryPagesMax, shared: false } })
+      kernelModule({ ...init, memory: { minimum: 1, maximum: memoryPagesMax, shared } })
     )
-    const memory = new WebAssembly.Memory({ initial: checkBytes / memoryPageBytes, maximum: memoryPagesMax })
+    const memory = new WebAssembly.Memory({ initial: checkBytes / memoryPageBytes, maximum: memoryPagesMax, shared })
     const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
     const wrong = wrongKernel(kernels, memory.buffer, init)
     if (wrong === undefined) return module

@@ -2,30 +2,37 @@
 import { EngineError } from '../../errors.ts'
 import { memoryPagesMax } from './compile.ts'
 import { memoryPageBytes } from './emit.ts'
+import type { Views } from './pass.ts'
 import { roundUp } from './tiles.ts'
+
+/** All of a memory, as it is now. */
+export function viewsOf({ buffer }: WebAssemblyMemory): Views {
+  return { floats: new Float32Array(buffer), integers: new Int32Array(buffer) }
+}
 
 export class StageMemory {
   /** What kernels import. */
   readonly memory: WebAssemblyMemory
-  /** All of it; another view after it has grown. */
-  floats: Float32Array<ArrayBuffer>
+  /** All of it; others after it has grown. */
+  views: Views
   #top: number
 
   /**
    * @param bytes that are taken from the beginning on
+   * @param options.shared several threads use it
    * @throws {EngineError} when they cannot be reserved.
    */
-  constructor(bytes: number) {
+  constructor(bytes: number, { shared }: { shared: boolean }) {
     const pages = Math.ceil(bytes / memoryPageBytes) + 1
     if (pages > memoryPagesMax) {
       throw new EngineError(`${bytes} bytes of weights do not fit into one memory of 4 GiB: serve fewer layers`)
     }
     try {
-      this.memory = new WebAssembly.Memory({ initial: pages, maximum: memoryPagesMax })
+      this.memory = new WebAssembly.Memory({ initial: pages, maximum: memoryPagesMax, shared })
     } catch {
       throw new EngineError(`${bytes} bytes for weights cannot be reserved`)
     }
-    this.floats = new Float32Array(this.memory.buffer)
+    this.views = viewsOf(this.memory)
     this.#top = roundUp(bytes, 64)
   }
 
@@ -40,13 +47,13 @@ export class StageMemory {
       } catch {
         throw new EngineError(`${bytes} bytes more than ${this.memory.buffer.byteLength} cannot be reserved`)
       }
-      this.floats = new Float32Array(this.memory.buffer)
+      this.views = viewsOf(this.memory)
     }
     this.#top = top
     return at
   }
 
   zero(at: number, bytes: number): void {
-    this.floats.fill(0, at / 4, (at + bytes) / 4)
+    this.views.floats.fill(0, at / 4, (at + bytes) / 4)
   }
 }

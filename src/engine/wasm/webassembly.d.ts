@@ -1,6 +1,7 @@
 /** What the engine uses of WebAssembly's JavaScript interface: TypeScript has it with a browser's types only. */
 
 interface WebAssemblyMemory {
+  /** A SharedArrayBuffer where several threads use it. */
   readonly buffer: ArrayBuffer
   /** @returns the length before, in pages of 64 KiB. @throws {RangeError} when there is no more. */
   grow(pages: number): number

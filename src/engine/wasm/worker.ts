@@ -1,4 +1,5 @@
 /** The thread of the engine in WebAssembly. */
+import { availableParallelism } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
 import { serveThread } from '../serve-thread.ts'
@@ -11,8 +12,12 @@ import { WasmSpan } from './span.ts'
 assert(parentPort !== null, 'this file runs as a worker thread')
 setCompiler()
 const init = workerData as SpanInit
-await serveThread(parentPort, init, () => {
+await serveThread(parentPort, init, async () => {
   const source =
     init.source.kind === 'synthetic' ? ({ kind: 'memory', files: syntheticLayers(init) } as const) : init.source
-  return WasmSpan.create({ ...init, source, forms: formsHere() })
+  // More threads than processors wait for one another.
+  const threads = Math.min(init.threads, availableParallelism())
+  const span = WasmSpan.create({ ...init, source, forms: formsHere(), threads })
+  await span.gather()
+  return span
 })

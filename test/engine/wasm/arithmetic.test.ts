@@ -151,6 +151,33 @@ it('gives the pages of a cache to the next one, and what was left in them change
   expect(whole.run(second, ids.subarray(3), ids.length - 3)).toEqual(want)
 })
 
+it.each([2, 3])('gives the same bits with %i threads', async threads => {
+  const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
+  for (const weights of ['f32', 'q8', 'q4'] as const) {
+    const seen = new Set<string>()
+    for (const count of [1, threads]) {
+      const { files, locations } = shardsOf(odd, weights)
+      const source = { kind: 'memory', files } as const
+      const whole = WasmSpan.create({
+        ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
+        ...{ forms: formsHere(), threads: count }
+      })
+      await whole.gather()
+      for (const chunk of [150, 1, 7]) {
+        const cache = whole.open()
+        let out = new Float32Array()
+        for (let at = 0; at < ids.length; at += chunk) {
+          const part = ids.subarray(at, at + chunk)
+          out = whole.run(cache, part, part.length).slice()
+        }
+        seen.add([...bits(out), ...bits(whole.logits(out))].join())
+      }
+      whole.release()
+    }
+    expect(seen.size).toBe(1)
+  }
+})
+
 it('refuses what overflows, and the cache is none the worse', () => {
   const part = span(odd, 'f32', 'f32', formsHere(), 1, 2)
   const cache = part.open()

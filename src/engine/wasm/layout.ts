@@ -1,0 +1,81 @@
+/** Where everything of a stage lies in its memory: what each of its threads knows. */
+import type { EdgeType, ModelConfig } from '../../model/manifest.ts'
+import { attentionRows } from './attention.ts'
+import { headWidth, passRowsMax } from './kernels.ts'
+import { activationBytes } from './products.ts'
+import { roundUp, tileColumns, tileRows } from './tiles.ts'
+import { rowBytes, type StageWeights } from './weights.ts'
+
+/** Space that all threads use, by address. */
+export interface Scratch {
+  /** [passRowsMax] rows of the hidden state. */
+  readonly x: number
+  /** The same after their norm; those of several rows alone. */
+  readonly normed: number
+  /** Quantised activations, of several rows or of a lone one. */
+  readonly activations: number
+  /** Those that the last matrix of a layer takes. */
+  readonly downActivations: number
+  readonly qkv: number
+  readonly attended: number
+  readonly gateUp: number
+  readonly y: number
+  readonly logits: number
+}
+
+/** Space that one thread has for itself. */
+export interface OwnScratch {
+  /** A lone row after its norm. */
+  readonly normed: number
+  /** Its quantised activations. */
+  readonly activations: number
+  /** Queries and sums of {@link attentionRows} rows. */
+  readonly queries: number
+  readonly sums: number
+}
+
+export interface Layout {
+  readonly config: ModelConfig
+  readonly edge: EdgeType
+  /** The first layer. */
+  readonly start: number
+  readonly weights: StageWeights
+  readonly scratch: Scratch
+  /** By thread. */
+  readonly own: readonly OwnScratch[]
+}
+
+type Take = (bytes: number) => number
+
+/** Widest row that is quantised, in blocks. */
+function blocksOf({ hidden, heads, headDim, intermediate }: ModelConfig): number {
+  return Math.ceil(Math.max(hidden, heads * headDim, intermediate) / tileColumns)
+}
+
+export function takeScratch(config: ModelConfig, take: Take): Scratch {
+  const { hidden, heads, kvHeads, headDim, intermediate, vocab } = config
+  const rows = passRowsMax
+  // A lone row is spread; those of several are not.
+  const activations = blocksOf(config) * Math.max(activationBytes.q8.spread, rows * activationBytes.q8.compact)
+  return {
+    x: take(rows * rowBytes(hidden)),
+    normed: take(rows * rowBytes(hidden)),
+    activations: take(activations),
+    downActivations: take(activations),
+    qkv: take(4 * rows * roundUp((heads + 2 * kvHeads) * headDim, tileRows)),
+    attended: take(rows * rowBytes(heads * headDim)),
+    gateUp: take(2 * rows * rowBytes(intermediate)),
+    y: take(4 * rows * roundUp(hidden, tileRows)),
+    logits: take(4 * roundUp(vocab, tileRows))
+  }
+}
+
+export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
+  const width = headWidth(config.headDim)
+  return {
+    normed: take(rowBytes(config.hidden)),
+    activations: take(blocksOf(config) * activationBytes.q8.spread),
+    queries: take(4 * attentionRows * width),
+    sums: take(4 * attentionRows * width)
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * One thread's share of a pass through the layers of a stage. All threads run the same code side by side: each takes its
+ * part of the rows of a matrix, the heads or the tokens, and they meet at barriers where one needs what others made. A
+ * number's own sum is one thread's alone, so that its bits do not depend on how many there are.
+ */
+import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
+import { headWidth, type Kernels } from './kernels.ts'
+import type { Layout, OwnScratch } from './layout.ts'
+import { activationBytes } from './products.ts'
+import { tileBlockBytes, tileColumns, tileRows } from './tiles.ts'
+import { type LayerWeights, type Matrix, rowBytes } from './weights.ts'
+
+/** Positions that one table of rotations has. */
+export const rotationRows = 1_024
+
+/** A pass, as numbers: threads are told of it through shared memory. */
+export interface Job {
+  /** `layers`: rows of the hidden state, in place; `head`: logits of the first row. */
+  readonly kind: 'layers' | 'head'
+  readonly rows: number
+  /** Of the first row: tokens in the cache before it. */
+  readonly position: number
+  /** Address of the addresses of pages: by page, and then by layer. */
+  readonly pages: number
+  /** Address of the addresses of cosines and sines, of {@link rotationRows} positions each. */
+  readonly rotations: number
+  /** Scores of each thread: [attentionRows] rows for so many positions. */
+  readonly scores: number
+  readonly scorePositions: number
+  /** That take part. */
+  readonly threads: number
+}
+
+/** The memory as this thread sees it. */
+export interface Views {
+  readonly floats: Float32Array
+  readonly integers: Int32Array
+}
+
+/** Activations of rows, ready to be multiplied. */
+interface Activations {
+  readonly at: number
+  readonly stride: number
+}
+
+export class PassRunner {
+  readonly #layout: Layout
+  readonly #kernels: Kernels
+  readonly #views: () => Views
+  readonly #index: number
+  readonly #own: OwnScratch
+  /** Waits for the others of a pass. */
+  readonly #meet: (threads: number) => void
+  readonly #width: number
+
+  constructor(
+    layout: Layout,
+    kernels: Kernels,
+    { index, views, meet }: { index: number; views: () => Views; meet: (threads: number) => void }
+  ) {
+    this.#layout = layout
+    this.#kernels = kernels
+    this.#index = index
+    this.#views = views
+    this.#meet = meet
+    this.#own = layout.own[index]!
+    this.#width = headWidth(layout.config.headDim)
+  }
+
+  run(job: Job): void {
+    if (job.kind === 'head') this.#head(job)
+    else for (const [i, layer] of this.#layout.weights.layers.entries()) this.#layer(job, layer, i)
+  }
+
+  /** This thread's part of so many. */
+  #share({ threads }: Job, units: number): readonly [from: number, to: number] {
+    if (threads === 1) return [0, units]
+    return [Math.floor((units * this.#index) / threads), Math.floor((units * (this.#index + 1)) / threads)]
+  }
+
+  #barrier({ threads }: Job): void {
+    if (threads > 1) this.#meet(threads)
+  }
+
+  #head(job: Job): void {
+    const { norm, output } = this.#layout.weights.head!
+    const activations = this.#normed(job, norm, output)
+    this.#multiply(job, output, activations, this.#layout.scratch.logits, 0, this.#share(job, output.rows / tileRows))
+    this.#barrier(job)
+  }
+
+  #layer(job: Job, weights: LayerWeights, index: number): void {
+    const { config, scratch: s, start } = this.#layout
+    const { qkv, o, gateUp, down } = weights
+    this.#multiply(
+      job,
+      qkv,
+      this.#normed(job, weights.norm1, qkv),
+      s.qkv,
+      4 * qkv.rows,
+      this.#share(job, qkv.rows / tileRows)
+    )
+    this.#barrier(job)
+    this.#attention(job, index, 4 * qkv.rows)
+    this.#barrier(job)
+    const attended = this.#quantised(job, o, s.attended, rowBytes(config.heads * config.headDim))
+    this.#add(job, o, attended, this.#kernels.sum)
+    this.#feedForward(job, gateUp, this.#normed(job, weights.norm2, gateUp), down)
+    this.#barrier(job)
+    const isLast = start + index + 1 === config.layers
+    const hidden = this.#downActivations(job, down, 4 * gateUp.rows)
+    this.#add(job, down, hidden, isLast ? this.#kernels.sum : this.#kernels.sumAtEdge)
+  }
+
+  // ── Products ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Rows of the hidden state after a norm, for a product with `matrix`. */
+  #normed(job: Job, weight: number, matrix: Matrix): Activations {
+    const k = this.#kernels
+    const { scratch: s, config } = this.#layout
+    if (job.rows === 1) {
+      // Each thread for itself: it takes less than meeting.
+      k.norm(s.x, weight, this.#own.normed)
+      return this.#quantised(job, matrix, this.#own.normed, 0)
+    }
+    const stride = rowBytes(config.hidden)
+    const [from, to] = this.#share(job, job.rows)
+    for (let t = from; t < to; t++) k.norm(s.x + t * stride, weight, s.normed + t * stride)
+    return this.#quantised(job, matrix, s.normed, stride)
+  }
+
+  /** Rows of float32 as a product with `matrix` takes them. Of several rows each thread has made its share, and meets here. */
+  #quantised(job: Job, { type, blocks }: Matrix, from: number, stride: number): Activations {
+    const k = this.#kernels
+    if (type === 'f32') {
+      if (job.rows > 1) this.#barrier(job)
+      return { at: from, stride }
+    }
+    if (job.rows === 1) {
+      k[`quantise.${type}.one`](from, blocks, this.#own.activations)
+      return { at: this.#own.activations, stride: 0 }
+    }
+    const { activations } = this.#layout.scratch
+    const bytes = blocks * activationBytes[type].compact
+    const [first, last] = this.#share(job, job.rows)
+    for (let t = first; t < last; t++) k[`quantise.${type}.many`](from + t * stride, blocks, activations + t * bytes)
+    this.#barrier(job)
+    return { at: activations, stride: bytes }
+  }
+
+  /** Tiles [from, to) of a matrix with all rows. */
+  #multiply(
+    { rows }: Job,
+    { type, blocks, at }: Matrix,
+    activations: Activations,
+    out: number,
+    outStride: number,
+    [from, to]: readonly [from: number, to: number]
+  ): void {
+    if (from === to) return
+    const k = this.#kernels
+    const w = at + from * blocks * tileBlockBytes[type]
+    const first = out + 4 * tileRows * from
+    if (rows === 1) k[`product.${type}.one`](w, blocks, to - from, activations.at, first)
+    else k[`product.${type}.many`](w, blocks, to - from, activations.at, activations.stride, first, outStride, rows)
+  }
+
+  /** x = x + matrix · activations, by `sum`; then all meet. */
+  #add(job: Job, matrix: Matrix, activations: Activations, sum: Kernels['sum']): void {
+    const { scratch: s, config } = this.#layout
+    const [from, to] = this.#share(job, matrix.rows / tileRows)
+    const stride = 4 * matrix.rows
+    this.#multiply(job, matrix, activations, s.y, stride, [from, to])
+    const at = 4 * tileRows * from
+    const vectors = ((to - from) * tileRows) / 4
+    if (vectors > 0) {
+      for (let t = 0; t < job.rows; t++) sum(s.x + t * rowBytes(config.hidden) + at, s.y + t * stride + at, vectors)
+    }
+    this.#barrier(job)
+  }
+
+  /** Gate and up, and what both make, quantised for the last matrix of the layer: blocks of columns by thread. */
+  #feedForward(job: Job, gateUp: Matrix, activations: Activations, down: Matrix): void {
+    const k = this.#kernels
+    const { scratch: s, config } = this.#layout
+    const gateBytes = rowBytes(config.intermediate)
+    const [from, to] = this.#share(job, gateBytes / (4 * tileColumns))
+    if (from === to) return
+    const perBlock = tileColumns / tileRows
+    const up = gateBytes / (4 * tileRows)
+    const stride = 4 * gateUp.rows
+    this.#multiply(job, gateUp, activations, s.gateUp, stride, [from * perBlock, to * perBlock])
+    this.#multiply(job, gateUp, activations, s.gateUp, stride, [up + from * perBlock, up + to * perBlock])
+    for (let t = 0; t < job.rows; t++) {
+      const gate = s.gateUp + t * stride + 4 * tileColumns * from
+      k.gate(gate, gate + gateBytes, ((to - from) * tileColumns) / 4)
+      if (down.type === 'f32') continue
+      const form = job.rows === 1 ? 'one' : 'many'
+      const bytes = activationBytes[down.type][job.rows === 1 ? 'spread' : 'compact']
+      // Not where the activations of gate and up are: another thread may still read those.
+      k[`quantise.${down.type}.${form}`](gate, to - from, s.downActivations + (t * down.blocks + from) * bytes)
+    }
+  }
+
+  #downActivations(job: Job, { type, blocks }: Matrix, gateUpStride: number): Activations {
+    const { scratch: s } = this.#layout
+    if (type === 'f32') return { at: s.gateUp, stride: gateUpStride }
+    return { at: s.downActivations, stride: job.rows === 1 ? 0 : blocks * activationBytes[type].compact }
+  }
+
+  // ── Attention ───────────────────────────────────────────────────────────────────────────────────
+
+  #attention(job: Job, index: number, stride: number): void {
+    const { heads, kvHeads } = this.#layout.config
+    const group = heads / kvHeads
+    const tiles = Math.ceil((job.rows * group) / attentionRows)
+    if (job.rows === 1) {
+      // A thread keeps and reads its own heads: nobody need wait.
+      const [from, to] = this.#share(job, kvHeads)
+      for (let head = from; head < to; head++) {
+        this.#keep(job, index, 0, stride, head, head + 1)
+        for (let tile = 0; tile < tiles; tile++) this.#attend(job, index, stride, head, tile)
+      }
+      return
+    }
+    const [first, last] = this.#share(job, job.rows)
+    for (let t = first; t < last; t++) this.#keep(job, index, t, stride, 0, kvHeads)
+    this.#barrier(job)
+    const [from, to] = this.#share(job, kvHeads * tiles)
+    for (let item = from; item < to; item++) this.#attend(job, index, stride, Math.floor(item / tiles), item % tiles)
+  }
+
+  /** Rotates queries and keys of kv heads [from, to) of one token, and puts keys and values into their page. */
+  #keep(job: Job, index: number, t: number, stride: number, from: number, to: number): void {
+    const k = this.#kernels
+    const { config, scratch: s } = this.#layout
+    const { heads, kvHeads, headDim } = config
+    const { integers } = this.#views()
+    const position = job.position + t
+    const table = job.rotations / 4 + 2 * Math.floor(position / rotationRows)
+    const offset = 2 * headDim * (position % rotationRows)
+    const [cos, sin] = [integers[table]! + offset, integers[table + 1]! + offset]
+    const row = s.qkv + t * stride
+    const group = heads / kvHeads
+    k.rotate(row + 4 * from * group * headDim, cos, sin, (to - from) * group)
+    k.rotate(row + 4 * (heads + from) * headDim, cos, sin, to - from)
+    const at = position % pagePositions
+    const half = pageHalfBytes(this.#width)
+    for (let head = from; head < to; head++) {
+      const key = row + 4 * (heads + head) * headDim
+      const keys = this.#page(job, index, position, head)
+      const tile = 4 * keyTile * this.#width * Math.floor(at / keyTile)
+      k.store(key, key + 4 * kvHeads * headDim, keys + tile + 4 * (at % keyTile), keys + half + 4 * valueSlice * at)
+    }
+  }
+
+  /** Keys of one kv head in the page of a position. */
+  #page(job: Job, index: number, position: number, head: number): number {
+    const table = job.pages / 4 + Math.floor(position / pagePositions) * this.#layout.weights.layers.length
+    return this.#views().integers[table + index]! + 2 * pageHalfBytes(this.#width) * head
+  }
+
+  /** Up to {@link attentionRows} rows of one kv head: tokens, and for each of them the query heads of the group. */
+  #attend(job: Job, index: number, stride: number, head: number, tile: number): void {
+    const k = this.#kernels
+    const { config, scratch: s } = this.#layout
+    const { heads, kvHeads, headDim } = config
+    const { queries, sums } = this.#own
+    const group = heads / kvHeads
+    const first = tile * attentionRows
+    const n = Math.min(attentionRows, job.rows * group - first)
+    const token = (i: number): number => Math.floor((first + i) / group)
+    const offset = (i: number): number => 4 * (head * group + ((first + i) % group)) * headDim
+    const rows = Array.from({ length: n }, (_, i) => s.qkv + token(i) * stride + offset(i))
+    k[`queries.${n}`]!(...rows, queries)
+    const scoreStride = 4 * job.scorePositions
+    const scores = job.scores + this.#index * attentionRows * scoreStride
+    // What the last of these rows may see; those before it see less.
+    const seen = job.position + token(n - 1) + 1
+    const inPage = (at: number): number => Math.ceil(Math.min(pagePositions, seen - at) / keyTile)
+    for (let at = 0; at < seen; at += pagePositions) {
+      k[`scores.${n}`]!(queries, this.#page(job, index, at, head), inPage(at), scores + 4 * at, scoreStride)
+    }
+    const factors = rows.map((_, i) => {
+      const row = scores + i * scoreStride
+      const end = Math.ceil(seen / keyTile) * keyTile
+      this.#views().floats.fill(Number.NEGATIVE_INFINITY, row / 4 + job.position + token(i) + 1, row / 4 + end)
+      return k.softmax(row, end / keyTile)
+    })
+    k.fill(sums, (n * this.#width) / 4, 0)
+    const half = pageHalfBytes(this.#width)
+    for (let at = 0; at < seen; at += pagePositions) {
+      const values = this.#page(job, index, at, head) + half
+      k[`mix.${n}`]!(scores + 4 * at, scoreStride, values, inPage(at), sums, 4 * this.#width)
+    }
+    const outStride = rowBytes(heads * headDim)
+    for (const [i, factor] of factors.entries()) {
+      k.scaled(sums + 4 * i * this.#width, factor, s.attended + token(i) * outStride + offset(i))
+    }
+  }
+}
