@@ -44,11 +44,16 @@ export const driverWaitersMax = 64
 /** A session that was refused room, and will come again, keeps its place so long: it comes every 5 s at least (`roomRetryMaxMs`). */
 export const callerGraceMs = 6_000
 /**
- * A session has room for so long at least once it samples, though others wait: some hundred tokens, where what it costs to
- * compute them again later is tens of ms.
+ * A session has room for so long at least once its answer goes on, though others wait: some hundred tokens, where what it
+ * costs to compute them again later is tens of ms.
  */
 export const turnMs = 5_000
-/** A session that has not sampled yet gives way to those who wait after this: a prompt of 8k tokens takes a weak stage as long. */
+/**
+ * A session whose answer does not go on yet gives way to those who wait where nothing new is computed for so long: 128 tokens
+ * of 4 kB take a radio link of 1 Mbit/s 4 s, and several share it.
+ */
+export const turnStalledMs = 20_000
+/** And in any case after this: a prompt of 8k tokens takes a weak stage as long. */
 export const turnUnsampledMs = 120_000
 /** What a turn takes until some have shown it. */
 export const turnGuessMs = 5_000

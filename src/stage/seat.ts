@@ -253,7 +253,7 @@ export class Seat {
     this.use.wanted(nowMs)
     this.length = position + tokens
     this.#standing.computed(tokens, { computeMs, waitedMs: nowMs - arrivedMs })
-    this.turn.computed(position + tokens, { isSampled: frame.sample, nowMs })
+    this.turn.computed(frame, nowMs)
     if (this.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden)
     this.#goOn(frame, hidden, token)
@@ -341,11 +341,13 @@ export class Seat {
   }
 
   /** A hop further down says how far it has come. Returns what is wrong with the frame. */
-  standingBelow(frame: StandingFrame): Fault | undefined {
+  standingBelow(frame: StandingFrame, nowMs: number): Fault | undefined {
     if (frame.hop <= this.hop || frame.hop >= this.route.length) {
       return { violation: 'invalid', message: `hop ${frame.hop} speaks from behind hop ${this.hop}` }
     }
-    if (frame.epoch === this.epoch && this.phase !== 'closing') this.#sendUp(frame)
+    if (frame.epoch !== this.epoch || this.phase === 'closing') return undefined
+    this.turn.heardBelow(frame.hop - this.hop, frame.length, nowMs)
+    this.#sendUp(frame)
     return undefined
   }
 

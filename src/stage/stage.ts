@@ -288,7 +288,7 @@ export class Stages {
         return undefined
       }
       if (frame.kind === 'ack') return seat.ack(frame)
-      if (frame.kind === 'standing' && !seat.isTail) return seat.standingBelow(frame)
+      if (frame.kind === 'standing' && !seat.isTail) return seat.standingBelow(frame, this.#nowMs)
       if (frame.kind === 'refuse' && !seat.isTail) return seat.refusedBelow(frame)
       if (frame.kind === 'refuse') {
         // The driver's end turns a tail away when its session has gone: for the tail that is a lost driver.

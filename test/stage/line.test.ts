@@ -12,6 +12,7 @@ import {
   stageTickMs,
   stageWaitersMax,
   turnMs,
+  turnStalledMs,
   turnUnsampledMs
 } from '../../src/stage/limits.ts'
 import { Turn } from '../../src/stage/turn.ts'
@@ -71,9 +72,14 @@ class Line {
   }
 
   /** Computes a step at the end of which a token is sampled. */
+  /** The answer goes on: a step that samples, and the one after it. */
   samples(n: number, driver: string, position: number): Seen[] {
-    this.frame(this.link(n), step(position, 1, { sample: true }))
-    return this.#engine(this.kit.computed(this.seat(n, driver), { hidden: states(position, 1) }))
+    const seen: Seen[] = []
+    for (const at of [position, position + 1]) {
+      this.frame(this.link(n), step(at, 1, { sample: true }))
+      seen.push(...this.#engine(this.kit.computed(this.seat(n, driver), { hidden: states(at, 1) })))
+    }
+    return seen
   }
 
   wait(ms: number): Seen[] {
@@ -265,10 +271,10 @@ describe('S31: turns', () => {
     line.wait(turnMs - 1)
     expect(line.open).toEqual(new Set([line.seat(0, 'M')]))
     // A step runs: what it gives is handed on first.
-    line.frame(line.link(0), step(1, 1, { sample: true }))
+    line.frame(line.link(0), step(2, 1, { sample: true }))
     line.wait(1)
     expect(line.open).toEqual(new Set([line.seat(0, 'M')]))
-    const seen = line.kit.computed(line.seat(0, 'M'), { hidden: states(1, 1) })
+    const seen = line.kit.computed(line.seat(0, 'M'), { hidden: states(2, 1) })
     expect(sent(seen, line.link(0))).toMatchObject([{ kind: 'refuse', reason: 'no-room', hop: 1 }])
     expect(kinds(seen)).toContain('free-engine')
     line.kit.do({ kind: 'freed', seat: line.seat(0, 'M') })
@@ -336,26 +342,47 @@ describe('S31: turns', () => {
 
   test('are as long as what they cost', () => {
     const turn = new Turn()
+    const step = (position: number, sample: boolean) => ({ position, tokens: 1000, sample })
     expect(turn.isOver(1e9)).toBe(false)
     turn.begins(0)
-    for (let at = 1000; at <= 30_000; at += 1000) {
-      turn.computed(at, { isSampled: false, nowMs: at })
-      expect(turn.isOver(at + turnMs - 1)).toBe(false)
-      expect(turn.isOver(at + turnMs)).toBe(true)
+    for (let at = 0; at < 30_000; at += 1000) {
+      turn.computed(step(at, false), at)
+      expect(turn.isOver(at + turnStalledMs - 1)).toBe(false)
+      expect(turn.isOver(at + turnStalledMs)).toBe(true)
     }
-    turn.computed(30_001, { isSampled: true, nowMs: 30_000 })
-    expect(turn.isOver(59_999)).toBe(false)
-    expect(turn.isOver(60_000)).toBe(true)
+    turn.computed(step(30_000, true), 30_000)
+    turn.computed(step(31_000, true), 31_000)
+    expect(turn.isOver(61_999)).toBe(false)
+    expect(turn.isOver(62_000)).toBe(true)
+    const quick = new Turn()
+    quick.begins(0)
+    for (const at of [0, 1000]) quick.computed(step(at, true), at / 100)
+    expect(quick.isOver(10 + turnMs - 1)).toBe(false)
+    expect(quick.isOver(10 + turnMs)).toBe(true)
+  })
+
+  test('are not over while a prompt that is computed here is on its way to the tail', () => {
+    const turn = new Turn()
+    turn.begins(0)
+    turn.computed({ position: 0, tokens: 800, sample: true }, 1_000)
+    for (let length = 1; length <= 5; length++) turn.heardBelow(2, 128 * length, 15_000 * length)
+    expect(turn.isOver(75_000 + turnStalledMs - 1)).toBe(false)
+    // The first token has come back, and the answer may go on as long as that took.
+    turn.computed({ position: 800, tokens: 1, sample: true }, 80_000)
+    expect(turn.isOver(159_999)).toBe(false)
+    expect(turn.isOver(160_000)).toBe(true)
   })
 
   test('end for one that computes the same again and again, or for ever', () => {
     const same = new Turn()
     same.begins(0)
-    for (let at = 0; at < turnMs; at += 500) same.computed(1, { isSampled: false, nowMs: at })
-    expect(same.isOver(turnMs)).toBe(true)
+    const again = { position: 0, tokens: 1, sample: false }
+    for (let at = 0; at < turnStalledMs; at += 500) same.computed(again, at)
+    for (let at = 0; at < turnStalledMs; at += 500) same.heardBelow(1, 1, at)
+    expect(same.isOver(turnStalledMs)).toBe(true)
     const endless = new Turn()
     endless.begins(0)
-    for (let at = 0; at < turnUnsampledMs; at += 1000) endless.computed(at + 1, { isSampled: false, nowMs: at })
+    for (let at = 0; at < turnUnsampledMs; at += 1000) endless.computed({ position: at, tokens: 1, sample: false }, at)
     expect(endless.isOver(turnUnsampledMs - 1)).toBe(false)
     expect(endless.isOver(turnUnsampledMs)).toBe(true)
   })
