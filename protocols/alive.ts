@@ -6,6 +6,7 @@ export interface Alive {
   dueMs: number
   ping?: number
   pong?: number
+  unheardMs?: number
 }
 
 export namespace Alive {
@@ -33,6 +34,11 @@ export namespace Alive {
           w.uint32(obj.pong)
         }
 
+        if (obj.unheardMs != null) {
+          w.uint32(32)
+          w.uint32(obj.unheardMs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -57,6 +63,10 @@ export namespace Alive {
             }
             case 3: {
               obj.pong = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.unheardMs = reader.uint32()
               break
             }
             default: {
@@ -95,6 +105,13 @@ export namespace Alive {
               }
               break
             }
+            case 4: {
+              yield {
+                field: `${prefix}.unheardMs`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -122,6 +139,11 @@ export namespace Alive {
     value: number
   }
 
+  export interface AliveUnheardMsFieldEvent {
+    field: '$.unheardMs'
+    value: number
+  }
+
   export function encode (obj: Partial<Alive>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Alive.codec())
   }
@@ -130,7 +152,7 @@ export namespace Alive {
     return decodeMessage(buf, Alive.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Alive>): Generator<AliveDueMsFieldEvent | AlivePingFieldEvent | AlivePongFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Alive>): Generator<AliveDueMsFieldEvent | AlivePingFieldEvent | AlivePongFieldEvent | AliveUnheardMsFieldEvent> {
     return streamMessage(buf, Alive.codec(), opts)
   }
 }

@@ -23,7 +23,9 @@ export function lossOf({ hop, reason }: RefuseFrame, route: readonly Hop[], hear
       const how = reason === 'next-lost' ? 'closed' : 'silent'
       const next = route[hop + 1]?.peer
       if (next !== undefined && hears(next)) return { kind: 'cut', hop: hop + 1, reason: how }
-      // The tail's next one is this driver: the link between the two is broken, as if the tail were lost.
+      // The tail's next one is this driver, which hears it: only the way to the tail is known to be broken.
+      if (next === undefined && how === 'silent' && hears(route[hop]!.peer)) return { kind: 'unknown' }
+      // Else the link between the two is broken, as if the tail were lost.
       return { kind: 'failed', hop: Math.min(hop + 1, route.length - 1), reason: how }
     }
     case 'no-room':

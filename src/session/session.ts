@@ -322,9 +322,12 @@ export class Session {
       )
   }
 
-  /** This driver's own stream to an end of the route is gone. Who hears nobody any more blames nobody (promise P5). */
+  /** This driver's own stream to an end of the route is gone. Who hears nobody any more blames nobody, nor does who is not heard (promise P5). */
   #loseLink(hop: number, reason: LossReason = 'closed', message: string): void {
-    this.#lose(reason === 'alone' ? { kind: 'unknown' } : { kind: 'failed', hop, reason }, message)
+    this.#lose(
+      reason === 'alone' || reason === 'unheard' ? { kind: 'unknown' } : { kind: 'failed', hop, reason },
+      message
+    )
   }
 
   /** The epoch is over. What it lost is charged to whom it may concern, and another route is asked for. */

@@ -8,7 +8,7 @@ import type { Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
 import { PairChannels } from './pair-channels.ts'
 
-export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.0.0'] }
+export const aliveProtocol: Protocol = { name: '/skein/alive', revisions: ['1.1.0', '1.0.0'] }
 
 export interface AliveServiceInit {
   readonly links: Links
@@ -18,6 +18,10 @@ export interface AliveServiceInit {
   readonly isNeighbour: (peer: PeerId) => boolean
   /** A peer is to be disconnected. */
   readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
+  /** A peer says that it does not hear this one, or hears it again. */
+  readonly onUnheard?: (peer: PeerId, isUnheard: boolean) => void
+  /** Whether others have heard a peer since so long ago, and passed on what it said. @default nobody has */
+  readonly isHeardByOthers?: (peer: PeerId, sinceMs: number) => boolean
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
@@ -108,11 +112,16 @@ export class AliveService {
           this.#channels.get(effect.peer)?.send(effect.frame)
           break
         case 'silent': {
-          const ms = Math.round(effect.quietMs)
-          const message = `${effect.peer} has been silent for ${ms} ms${effect.alone ? ', as has everybody else' : ''}`
-          this.#init.onSilent(effect.peer, message, effect.alone ? 'alone' : 'silent')
+          const { peer, quietMs, alone } = effect
+          const isElsewhere = !alone && this.#init.isHeardByOthers?.(peer, this.#clock.nowMs() - quietMs) === true
+          const how = alone ? ', as has everybody else' : isElsewhere ? ' here, but not elsewhere' : ''
+          const message = `${peer} has been silent for ${Math.round(quietMs)} ms${how}`
+          this.#init.onSilent(peer, message, alone ? 'alone' : isElsewhere ? 'unheard' : 'silent')
           break
         }
+        case 'unheard':
+          this.#init.onUnheard?.(effect.peer, effect.isUnheard)
+          break
         case 'violation':
           this.#init.onViolation(effect.peer, 'bad alive frame', effect.message)
           break

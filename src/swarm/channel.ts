@@ -3,7 +3,7 @@ import type { Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { assert } from '../base/assert.ts'
 import type { PeerId } from '../base/ids.ts'
-import { PeerLostError, ProtocolError } from '../errors.ts'
+import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { channelCloseMs, channelHighWaterBytes, channelPendingBytesMax } from './limits.ts'
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from './framing.ts'
 import type { Channel } from './links.ts'
@@ -113,6 +113,7 @@ abstract class BaseChannel implements Channel {
 export class StreamChannel extends BaseChannel {
   readonly #stream: Stream
   readonly #decoder: FrameDecoder
+  readonly #lossReason: () => LossReason | undefined
   readonly #onViolation: (error: ProtocolError) => void
   /** The other end said that it sends no more, rather than the connection having gone away. */
   #remoteFinished = false
@@ -131,11 +132,14 @@ export class StreamChannel extends BaseChannel {
       frameBytesMax: number
       /** Memory for frames that have not wholly arrived, where it is shared. @default its own */
       unfinished?: UnfinishedFrames
+      /** What is known of why its peer is lost, if it is. */
+      lossReason?: () => LossReason | undefined
       onViolation?: (error: ProtocolError) => void
     }
   ) {
     super(init)
     this.#stream = stream
+    this.#lossReason = init.lossReason ?? (() => undefined)
     const unfinished = init.unfinished ?? new UnfinishedFrames()
     const reader: Reader = {
       remote: init.remote,
@@ -292,7 +296,7 @@ export class StreamChannel extends BaseChannel {
 
   #lost(cause?: unknown): Error {
     const why = cause instanceof Error ? `: ${cause.message}` : ''
-    return new PeerLostError(this.remote, `the channel to ${this.remote} broke${why}`)
+    return new PeerLostError(this.remote, `the channel to ${this.remote} broke${why}`, this.#lossReason())
   }
 }
 

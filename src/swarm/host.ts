@@ -156,6 +156,18 @@ export class Host implements Links {
     return this.#traffic.values()
   }
 
+  /** A peer says that it does not hear this one: should it go now, the link is at fault. Or it hears it again. */
+  noteUnheard(peer: PeerId, isUnheard: boolean): void {
+    if (isUnheard) this.#lost(peer, 'unheard')
+    else if (this.#losses.get(peer) === 'unheard') this.#losses.delete(peer)
+  }
+
+  #lost(peer: PeerId, reason: LossReason): void {
+    // Bounded by simply starting anew: it only makes a dial shorter, and a charge.
+    if (this.#losses.size >= recordsMax) this.#losses.clear()
+    this.#losses.set(peer, reason)
+  }
+
   /** Whether something depends on a peer: a channel, or a watch. */
   isWatched(peer: PeerId): boolean {
     return this.#traffic.get(peer)?.watched === true
@@ -172,11 +184,7 @@ export class Host implements Links {
 
   /** Ends every connection to a peer at once; its channels end with an error that says why. */
   disconnect(peer: PeerId, message: string, reason: LossReason = 'closed'): void {
-    if (reason !== 'closed') {
-      // Bounded by simply starting anew: it only makes a dial shorter.
-      if (this.#losses.size >= recordsMax) this.#losses.clear()
-      this.#losses.set(peer, reason)
-    }
+    if (reason !== 'closed') this.#lost(peer, reason)
     // Before their connection, which would only tell them that it broke.
     for (const channel of [...this.#channels]) {
       if (channel.remote === peer) channel.abort(new PeerLostError(peer, message, reason))
@@ -332,6 +340,7 @@ export class Host implements Links {
       revision: revisionOf(protocol, stream.protocol) ?? protocol.revisions[0]!,
       frameBytesMax,
       unfinished: this.#unfinished,
+      lossReason: () => this.#losses.get(peer),
       onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
     })
     if (!channel.closed) {

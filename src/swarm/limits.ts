@@ -292,6 +292,8 @@ export const aliveOpeningMs = 4_000
 /** How often a round trip is measured where nothing is in doubt: on watched links, and on all others. */
 export const alivePingFastMs = 1_000
 export const alivePingMs = 5_000
+/** Whoever is said not to be heard counts as that for at least so long: each change is a new record. */
+export const aliveUnheardMs = 1_000
 /** One dial to a peer that fell silent and has not been heard since, when something is to be opened to it. */
 export const silentDialMs = 500
 /** Peers that are asked as well when one is in doubt, to tell its silence from the own isolation. */

@@ -23,6 +23,7 @@ import {
   aliveSuspectMs,
   aliveTickMs,
   aliveTickSlowMs,
+  aliveUnheardMs,
   aliveUnmeasuredMs,
   aliveWitnessesMax,
   beatFastMs,
@@ -54,6 +55,8 @@ export type LivenessEffect =
    * be the one that is cut off.
    */
   | { readonly type: 'silent'; readonly peer: PeerId; readonly quietMs: number; readonly alone: boolean }
+  /** A peer says that it does not hear this one, or hears it again. */
+  | { readonly type: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean }
   | { readonly type: 'violation'; readonly peer: PeerId; readonly message: string }
 
 interface Link {
@@ -88,6 +91,8 @@ interface Link {
   strangeRtt: boolean
   /** It was over its limit at the last tick. */
   over: boolean
+  /** Since when it says that it does not hear this peer. */
+  unheardMs: number | undefined
 }
 
 const wrap = 2 ** 32
@@ -202,7 +207,8 @@ export class Liveness {
       rttDeviationMs: 0,
       rttSamples: 0,
       strangeRtt: false,
-      over: false
+      over: false,
+      unheardMs: undefined
     }
     this.#links.set(peer, link)
     return link
@@ -222,7 +228,9 @@ export class Liveness {
     const lateMs = nowMs - dueAt(link)
     if (lateMs < aliveDoubtMs) return
     if (nowMs - link.askedMs >= aliveDoubtMs) {
-      this.#send(link, nowMs, { ping: stamp(nowMs) })
+      const isDire = 2 * lateMs >= limitMs(link)
+      const unheard = isDire ? { unheardMs: Math.floor(nowMs - link.heardMs) } : {}
+      this.#send(link, nowMs, { ping: stamp(nowMs), ...unheard })
       this.#askWitnesses(link, nowMs)
     }
     if (lateMs < limitMs(link)) return
@@ -271,7 +279,7 @@ export class Liveness {
     return true
   }
 
-  #send(link: Link, nowMs: number, frame: { ping?: number; pong?: number }): void {
+  #send(link: Link, nowMs: number, frame: { ping?: number; pong?: number; unheardMs?: number }): void {
     const dueMs = this.#promiseMs(link)
     link.toldMs = dueMs
     link.sentMs = nowMs
@@ -293,6 +301,7 @@ export class Liveness {
       return
     }
     this.#heard(link, nowMs)
+    this.#noteUnheard(link, frame.unheardMs !== undefined, nowMs)
     link.met = true
     // Nobody is believed who wants to be missed late, or asked all the time.
     link.dueMs = Math.min(Math.max(frame.dueMs, beatFastMs), beatSlowMs + aliveTickSlowMs)
@@ -301,6 +310,13 @@ export class Liveness {
       link.answeredMs = nowMs
       this.#send(link, nowMs, { pong: frame.ping })
     }
+  }
+
+  #noteUnheard(link: Link, isUnheard: boolean, nowMs: number): void {
+    if (isUnheard === (link.unheardMs !== undefined)) return
+    if (link.unheardMs !== undefined && nowMs - link.unheardMs < aliveUnheardMs) return
+    link.unheardMs = isUnheard ? nowMs : undefined
+    this.#effects.push({ type: 'unheard', peer: link.peer, isUnheard })
   }
 
   /** RFC 6298, sections 2.2 and 2.3. */

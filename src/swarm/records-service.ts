@@ -124,6 +124,11 @@ export class RecordsService {
     this.#neighbours.replace(peer, 'another process answers under this identity')
   }
 
+  /** A neighbour says that it does not hear this peer, or hears it again. */
+  unheard(peer: PeerId, isUnheard: boolean): void {
+    this.#run({ type: 'unheard', peer, isUnheard, wallMs: this.#clock.wallMs() })
+  }
+
   /** A channel with a neighbour that is connected in no other way. */
   take(channel: Channel): void {
     this.#neighbours.take(channel)

@@ -41,6 +41,8 @@ export type RecordsEvent =
   /** A records channel with a peer is open, or closed. */
   | { readonly type: 'opened'; readonly peer: PeerId }
   | { readonly type: 'closed'; readonly peer: PeerId }
+  /** A neighbour says that it does not hear this peer, or hears it again: until then it is none for others. */
+  | { readonly type: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean; readonly wallMs: number }
   /** A frame came on a peer's records channel. */
   | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
   /** A value of the DHT passed {@link Records.refusal}. */
@@ -103,6 +105,8 @@ export class Records {
   /** Highest seq ever accepted per peer, in order of its last change; an older one never wins. */
   readonly #marks = new Map<PeerId, number>()
   readonly #neighbours = new Map<PeerId, Credit>()
+  /** Neighbours that say that they do not hear this peer. */
+  readonly #unheard = new Set<PeerId>()
   /** Of neighbours that are gone: a channel that is opened again is no new start for hearsay. In order of their end. */
   readonly #gone = new Map<PeerId, Credit>()
   #seq: number
@@ -136,6 +140,11 @@ export class Records {
       connected: record.peer === this.#init.self || this.#neighbours.has(record.peer),
       linked: this.#live.isLinked(record.peer)
     }))
+  }
+
+  /** When a peer's record arrived, on the clock of `nowMs`. */
+  receivedMs(peer: PeerId): number | undefined {
+    return this.#live.get(peer)?.receivedMs
   }
 
   get(peer: PeerId): SwarmRecord | undefined {
@@ -174,6 +183,10 @@ export class Records {
         return this.#opened(event.peer, nowMs)
       case 'closed':
         return this.#closed(event.peer)
+      case 'unheard':
+        if (event.isUnheard) this.#unheard.add(event.peer)
+        else this.#unheard.delete(event.peer)
+        return this.#announceIfNew(nowMs, event.wallMs)
       case 'frame':
         return this.#frame(event.peer, event.frame, nowMs)
       case 'value':
@@ -194,7 +207,8 @@ export class Records {
 
   /** @param nowMs undefined for a record that is only compared */
   #own(content: RecordContent, { seq, ttlMs, nowMs }: { seq: number; ttlMs: number; nowMs?: number }): SwarmRecord {
-    const neighbours = [...this.#neighbours.keys()].map(peer => this.#live.hint(peer)).sort((a, b) => a - b)
+    const heard = [...this.#neighbours.keys()].filter(peer => !this.#unheard.has(peer))
+    const neighbours = heard.map(peer => this.#live.hint(peer)).sort((a, b) => a - b)
     const record = { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
     const { life } = this.#init
     if (life === undefined) return record
@@ -274,6 +288,7 @@ export class Records {
   #closed(peer: PeerId): RecordsEffect[] {
     const credit = this.#neighbours.get(peer)
     this.#neighbours.delete(peer)
+    this.#unheard.delete(peer)
     this.#live.disconnect(peer)
     this.#gone.delete(peer)
     if (credit !== undefined) this.#gone.set(peer, credit)

@@ -192,6 +192,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       traffic: () => host.traffic,
       isNeighbour: peer => this.#exchange?.isSought(peer) === true || host.isWatched(peer),
       onSilent: (peer, message, reason) => host.disconnect(peer, message, reason),
+      onUnheard: (peer, isUnheard) => {
+        host.noteUnheard(peer, isUnheard)
+        this.#exchange?.unheard(peer, isUnheard)
+      },
+      isHeardByOthers: (peer, sinceMs) => (this.#records.receivedMs(peer) ?? sinceMs) > sinceMs,
       onViolation
     })
     host.node.addEventListener('self:peer:update', () => this.#announcing.saySoon())

@@ -2,12 +2,12 @@
  * `npm run large`: a swarm that is larger than a neighbourhood, whole peers over libp2p in this process. With the DHT they cover a
  * model, answer, and recover after a stage on the route is killed; without it they do not. Bytes are those of the DHT's streams.
  *
- *   npm run large -- [GROUPS [PER_GROUP [LINKS [GIVERS [LAYERS_EACH]]]]]
+ *   npm run large -- [GROUPS [PER_GROUP [LINKS [GIVERS [LAYERS_EACH [dht|none]]]]]]
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { type LargeHost, LargeSwarm, neighboursOf } from '../swarm/large.ts'
 
-const [groups = 6, perGroup = 8, linksMax = 8, givers = 6, layersEach = 2] = process.argv.slice(2).map(Number)
+const [groups = 6, perGroup = 8, linksMax = 8, givers = 6, layersEach = 3] = process.argv.slice(2, 7).map(Number)
 const size = { groups, perGroup, linksMax, givers, layersEach }
 const idleMs = 60_000
 
@@ -103,7 +103,7 @@ async function run(dht: boolean): Promise<string[]> {
 console.log(
   `# ${groups * perGroup} hosts with at most ${linksMax} neighbours each\n\n${givers} of them give memory for ${layersEach} of the layers each, one in each of ${givers} groups of ${perGroup}; the toy engine computes.`
 )
-for (const dht of [true, false]) {
+for (const dht of process.argv[7] === undefined ? [true, false] : [process.argv[7] === 'dht']) {
   console.log(`\n## ${dht ? 'With' : 'Without'} the DHT\n`)
   console.log((await run(dht)).join('\n'))
 }

@@ -230,6 +230,13 @@ describe('S17: who is charged', () => {
     expect(kit.refuse(0, 1, 'engine').effects).toEqual([])
   })
 
+  test('a tail that does not hear this driver, which hears it, is not charged', () => {
+    const heard = new Kit([1, 2], { hears: () => true }).on(0, ['A', 'B']).refuse(0, 1, 'next-silent')
+    expect([heard.excluded, heard.outputs]).toEqual([[], []])
+    const gone = new Kit([1, 2], { hears: () => false }).on(0, ['A', 'B']).refuse(0, 1, 'next-silent')
+    expect(gone.excluded).toEqual(['B'])
+  })
+
   test.each<[RefuseReason, string[]]>([
     ['engine', ['B/1-2']],
     ['leaving', ['B/1-2']],
@@ -506,7 +513,9 @@ describe('S17: who is charged', () => {
     ['closed', ['A'], ['B'], 'closed'],
     ['silent', ['A'], ['B'], 'silent'],
     // This driver hears nobody: it is not known that anybody but itself is cut off.
-    ['alone', [], [], undefined]
+    ['alone', [], [], undefined],
+    // One of the two hears the other: the link is at fault.
+    ['unheard', [], [], undefined]
   ] as const)('a connection of its own that is %s', (reason, head, tail, said) => {
     const first = new Kit([1, 2]).on(0, ['A', 'B']).do({ kind: 'head-lost', epoch: 0, message: '', reason })
     expect(first.excluded).toEqual(head)

@@ -115,7 +115,8 @@ describe('S22: how far a hop has come', () => {
 test.each([
   ['closed', 'next-lost'],
   ['silent', 'next-silent'],
-  ['alone', 'next-silent']
+  ['alone', 'next-silent'],
+  ['unheard', 'next-silent']
 ] as const)('S14: a next hop that is %s is refused as %s', (reason, refused) => {
   const seen = middle().do({ kind: 'closed', channel: -1, message: 'gone', reason })
   expect(seen).toMatchObject([{ kind: 'send', channel: 1, frame: { kind: 'refuse', hop: 1, reason: refused } }])

@@ -21,7 +21,7 @@ import type { Swarm } from '../../src/swarm/swarm.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 export interface LargeInit {
-  /** Hosts in groups that know one another from the start; each group knows one host of the group before. */
+  /** Hosts in groups that know one another from the start; the first host of each knows that of the one before. */
   readonly groups: number
   readonly perGroup: number
   readonly linksMax: number
@@ -72,7 +72,7 @@ export class LargeSwarm {
   static async start(init: LargeInit): Promise<LargeSwarm> {
     const swarm = new LargeSwarm(init, await mkdtemp(join(tmpdir(), 'skein-large-')))
     try {
-      for (let group = 0; group < init.groups; group++) await swarm.#startGroup(group)
+      await swarm.#startAll()
     } catch (error) {
       await swarm.stop()
       throw error
@@ -89,15 +89,20 @@ export class LargeSwarm {
     return this.#model
   }
 
-  async #startGroup(group: number): Promise<void> {
-    const { perGroup, givers } = this.#init
-    const before = this.hosts.at(-1)
-    const mine: LargeHost[] = []
+  /** The groups side by side; the first host of each knows that of the one before. */
+  async #startAll(): Promise<void> {
+    const { groups, perGroup, givers } = this.#init
+    const byGroup: LargeHost[][] = Array.from({ length: groups }, () => [])
     for (let i = 0; i < perGroup; i++) {
-      // Not the first of its group, which has a neighbour in the one before, nor the last, which has one in the next.
-      const isGiver = group < givers && i === Math.floor(perGroup / 2)
-      const known = i === 0 ? (before === undefined ? [] : [before]) : mine
-      mine.push(await this.#startHost(`${group}-${i}`, known, isGiver))
+      const start = async (mine: LargeHost[], group: number): Promise<void> => {
+        const before = i === 0 ? byGroup[group - 1]?.[0] : undefined
+        // Not the first of its group, which has neighbours in others.
+        const isGiver = group < givers && i === Math.floor(perGroup / 2)
+        const host = await this.#startHost(`${group}-${i}`, before === undefined ? mine : [before], isGiver)
+        mine.push(host)
+      }
+      if (i > 0) await Promise.all(byGroup.map(start))
+      else for (const [group, mine] of byGroup.entries()) await start(mine, group)
     }
   }
 

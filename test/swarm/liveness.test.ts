@@ -37,6 +37,7 @@ interface Verdict {
 class Mesh {
   readonly clock = new Clock()
   readonly verdicts: Verdict[] = []
+  readonly unheard: { by: string; from: string; isUnheard: boolean; atMs: number }[] = []
   readonly #rng: Rng
   readonly #peers = new Map<string, Liveness>()
   /** `from>to` */
@@ -134,6 +135,8 @@ class Mesh {
       } else if (effect.type === 'silent') {
         const suspects = this.suspects(name)
         this.verdicts.push({ by: name, of: effect.peer, atMs: this.clock.nowMs, alone: effect.alone, suspects })
+      } else if (effect.type === 'unheard') {
+        this.unheard.push({ by: name, from: effect.peer, isUnheard: effect.isUnheard, atMs: this.clock.nowMs })
       } else throw new Error(effect.message)
     }
   }
@@ -303,6 +306,55 @@ describe('L4: silence', () => {
     while (!liveness.handle({ type: 'tick', links: [link] }, silentMs).some(e => e.type === 'silent'))
       silentMs += aliveTickMs
     expect(silentMs - ms).toBeLessThan(silenceMaxMs + 1500)
+  })
+})
+
+describe('L9: a link on which one end hears the other, and not the other way round', () => {
+  test.each([
+    ['watched', true],
+    ['idle', false]
+  ])('%s: who is not heard is told before it is given up', (_, watched) => {
+    const mesh = new Mesh(['a', 'b', 'c'], lan, { watched: () => watched })
+    mesh.clock.run(20_000)
+    expect(mesh.unheard).toEqual([])
+    const cutMs = mesh.clock.nowMs
+    mesh.wire('a', 'b').down = true
+    mesh.clock.run(cutMs + 5_000)
+    const [first] = mesh.unheard
+    expect(first).toMatchObject({ by: 'a', from: 'b', isUnheard: true })
+    const verdict = mesh.verdicts.find(({ by, of }) => by === 'b' && of === 'a')!
+    // In time for a record to come by another way.
+    expect(verdict.atMs - first!.atMs).toBeGreaterThan(100)
+    expect(mesh.unheard.every(({ by, from }) => by === 'a' && from === 'b')).toBe(true)
+    expect(mesh.verdicts.filter(({ of }) => of === 'c')).toEqual([])
+  })
+
+  test('a burst of losses that ends is told, too, and taken back', () => {
+    const mesh = new Mesh(['a', 'b', 'c'], lan)
+    mesh.clock.run(20_000)
+    const cutMs = mesh.clock.nowMs
+    mesh.wire('a', 'b').down = true
+    mesh.clock.run(cutMs + 550)
+    expect(mesh.unheard.map(({ isUnheard }) => isUnheard)).toEqual([true])
+    mesh.wire('a', 'b').down = false
+    mesh.clock.run(cutMs + 5_000)
+    expect(mesh.verdicts).toEqual([])
+    expect(mesh.unheard.map(({ isUnheard }) => isUnheard)).toEqual([true, false])
+  })
+
+  test('P10: nobody changes its mind about it more than once a second', () => {
+    const liveness = new Liveness()
+    let changes = 0
+    for (let ms = 0; ms < 10_000; ms += 10) {
+      if (ms % 50 === 0) {
+        liveness.handle({ type: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: 0, watched: true }] }, ms)
+      }
+      const frame = Alive.encode({ dueMs: 200, ...(ms % 20 === 0 ? { unheardMs: 1 } : {}) })
+      for (const { type } of liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame }, ms))
+        if (type === 'unheard') changes++
+    }
+    expect(changes).toBeLessThan(25)
+    expect(changes).toBeGreaterThan(2)
   })
 })
 

@@ -634,6 +634,26 @@ describe('the records decider', () => {
     ])
   })
 
+  it('L9: a neighbour that does not hear this peer is none for others, who pass its record on to it', () => {
+    const records = decider()
+    records.handle({ type: 'announce', content, wallMs: 1000 }, 0)
+    for (const peer of [b, c]) records.handle({ type: 'opened', peer }, 0)
+    records.handle({ type: 'tick', wallMs: 1001 }, recordsTickMs)
+    const named = (): boolean[] => [b, c].map(peer => records.get(self)!.neighbours.has(peerHint(peer)))
+    expect(named()).toEqual([true, true])
+    const said = records.handle({ type: 'unheard', peer: b, isUnheard: true, wallMs: 1002 }, 300)
+    // At once: it is to be heard elsewhere before it is given up.
+    expect(sentTo(said).sort()).toEqual([b, c].sort())
+    expect(named()).toEqual([false, true])
+    // Another one that has both as neighbours passes it on, since it does not name the other.
+    const other = new Records({ self: c, sign: signAs(c), verify, seq: 0 })
+    for (const peer of [b, self]) other.handle({ type: 'opened', peer }, 0)
+    const value = said.flatMap(effect => (effect.type === 'send' && effect.peer === c ? [effect.frame] : []))[0]!
+    expect(sentTo(other.handle({ type: 'frame', peer: self, frame: value }, 301))).toContain(b)
+    records.handle({ type: 'unheard', peer: b, isUnheard: false, wallMs: 1003 }, 400)
+    expect(named()).toEqual([true, true])
+  })
+
   describe('one identity on two machines', () => {
     /** Two processes with the identity of `self`, each connected with one of two neighbours that are connected with each other. */
     function copies(starts: readonly [number, number], runs: readonly [string, string]) {

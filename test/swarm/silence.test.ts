@@ -99,6 +99,36 @@ async function shaped(address: string, bytesPerSecond: number): Promise<string> 
   return address.replace(`/tcp/${parts[4]}/`, `/tcp/${port}/`)
 }
 
+/** A relay to a peer that, once it is told so, lets nothing of it through any more, though all that is said to it. */
+async function oneWay(address: string): Promise<{ address: string; deafen: () => void }> {
+  const parts = address.split('/')
+  let deaf = false
+  const server = createServer(near => {
+    const far = new Socket().setNoDelay(true).connect(Number(parts[4]), '127.0.0.1')
+    near.setNoDelay(true)
+    near.on('data', data => far.write(data))
+    far.on('data', data => {
+      if (!deaf) near.write(data)
+    })
+    for (const [from, to] of [
+      [near, far],
+      [far, near]
+    ] as const) {
+      from.on('close', () => to.destroy())
+      from.on('error', () => to.destroy())
+    }
+  })
+  servers.add(server)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  return {
+    address: address.replace(`/tcp/${parts[4]}/`, `/tcp/${port}/`),
+    deafen: () => {
+      deaf = true
+    }
+  }
+}
+
 it('L4: a process that is stopped is missed at once by whoever depends on it, and is back when it runs again', async () => {
   const { child, id, address } = await start('stopped')
   const other = await start('other')
@@ -140,6 +170,30 @@ it('L2: bulk over a slow link never makes a healthy peer look dead, in either di
   }
   expect(beats.closed).toBeUndefined()
   expect(swarm.violations()).toEqual({})
+}, 30_000)
+
+it('L9: where one hears the other and not the other way round, both come to know that the link is at fault', async () => {
+  const a = await world.start('a', { neighbours: false })
+  const { address, deafen } = await oneWay(a.addresses[0]!)
+  // They are connected before they hear of each other's other addresses.
+  const b = await world.start('b', { neighbours: false, bootstrap: [address] })
+  await until(() => connectedCount(b) === 1, 'two meet')
+  await world.start('c', { neighbours: false, bootstrap: [...a.addresses, ...b.addresses] })
+  await until(() => [a, b].every(swarm => connectedCount(swarm) === 2), 'all meet')
+  for (const { links } of [a, b]) {
+    await links.handle({ name: '/test', revisions: ['1.0.0'] }, { inboundMax: 4, frameBytesMax: 100 }, channel =>
+      channel.receive({ onFrame: () => {}, onClose: () => {} })
+    )
+  }
+  const [onA, onB] = [await watch(a, b.id), await watch(b, a.id)]
+  await until(() => b.rttMs(a.id) !== undefined, 'a round trip is measured')
+  await new Promise(resolve => setTimeout(resolve, 2000))
+  // What a says does not come to b any more.
+  deafen()
+  await until(() => onA.closed !== undefined && onB.closed !== undefined, 'both ends know')
+  expect(onB.closed!.error).toMatchObject({ peer: a.id, reason: 'unheard' })
+  expect(onA.closed!.error).toMatchObject({ peer: b.id, reason: 'unheard' })
+  expect(Math.abs(onA.closed!.atMs - onB.closed!.atMs)).toBeLessThan(3000)
 }, 30_000)
 
 const walls = [
