@@ -16,7 +16,7 @@ import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { RecordContent, SwarmRecord } from '../src/swarm/record.ts'
 import { type KnownRecord, Records } from '../src/swarm/records.ts'
 import { RecordsService } from '../src/swarm/records-service.ts'
-import type { Announcement, Swarm, SwarmEvents, SwarmPeer } from '../src/swarm/swarm.ts'
+import type { Announcement, Gathering, Swarm, SwarmEvents, SwarmPeer } from '../src/swarm/swarm.ts'
 import { signerOf, verify } from './cast.ts'
 import { Hearsay } from './hearsay.ts'
 import type { RadioLinks } from './radio-links.ts'
@@ -120,8 +120,8 @@ export class SimSwarm implements Swarm {
     await this.#announcing.start()
   }
 
-  gather(): () => void {
-    return () => {}
+  gather(): Gathering {
+    return { isSeeking: false, end: () => {} }
   }
 
   dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {

@@ -23,7 +23,7 @@ import { stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
-import type { Swarm } from '../swarm/swarm.ts'
+import type { Gathering, Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
 import type { KeptSessionInit, KeptSessions } from './kept-sessions.ts'
 import { modelCoverage } from './status.ts'
@@ -175,17 +175,15 @@ export class OwnSessions {
   /** Who serves a model may be no neighbour: once a session has had to wait for a route they are looked for, until it ends. */
   #meetingOf(model: ModelId): { waiting: (onWait?: OnWait) => OnWait; end: () => void } {
     const { routing, swarm } = this.#init
-    let leave: (() => void) | undefined
+    let gathering: Gathering | undefined
     return {
       waiting: onWait => explain => {
-        if (leave === undefined) {
-          leave = swarm.gather(meetingPointOf(model))
-          // That takes a moment, in which nothing is known to be missing.
-          if (swarm.isLarge) routing.met()
-        }
+        // That takes a moment, and longer where they have enough neighbours: until then nothing is known to be missing.
+        if (gathering === undefined ? swarm.isLarge : gathering.isSeeking) routing.met()
+        gathering ??= swarm.gather(meetingPointOf(model))
         onWait?.(explain)
       },
-      end: () => leave?.()
+      end: () => gathering?.end()
     }
   }
 

@@ -25,7 +25,7 @@ import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
-import type { Swarm } from '../swarm/swarm.ts'
+import type { Gathering, Swarm } from '../swarm/swarm.ts'
 
 export interface ServedModelInit {
   /** Where it keeps what it has measured. */
@@ -77,7 +77,7 @@ export class ServedModel {
   #measuring: Promise<unknown> = Promise.resolve()
   readonly #shards: HeldShards
   #loaded: readonly LoadedStage[] = []
-  #leaveMeeting = (): void => {}
+  #meeting: Gathering | undefined
   /** Stages that placement drops once no session needs them: they are announced as if they did not serve. */
   #going: readonly Range[] = []
 
@@ -94,7 +94,7 @@ export class ServedModel {
     this.#measuring = measuring
     this.#shards.start()
     // Whoever gives memory to it is found by the others, and finds them: plans are made among those that are connected.
-    this.#leaveMeeting = swarm.gather(meetingPointOf(this.shape.id))
+    this.#meeting = swarm.gather(meetingPointOf(this.shape.id))
     const follow = (): void => this.placement.changed()
     // Measuring takes seconds, which the network can use.
     if (this.#fetchesAnyway) {
@@ -257,7 +257,7 @@ export class ServedModel {
               this.#unload(range)
         )
       )
-    this.#leaveMeeting()
+    this.#meeting?.end()
     await endAll([() => this.#shards.stop(), unloadAll, () => this.placement.stop()])
   }
 

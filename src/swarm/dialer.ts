@@ -279,7 +279,8 @@ export class Dialer {
       candidate.failures = 0
       candidate.isRefused = !isLinked
       candidate.lastError = isLinked ? undefined : 'one of the two has enough neighbours'
-      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : this.#fullAgainMs)
+      const againMs = candidate.isWanted ? spread(fullAgainSoonMs) : this.#fullAgainMs
+      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : againMs)
     } catch (error) {
       candidate.failures++
       candidate.lastError = explain(error)

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import { gatherAgainMaxMs, gatherAgainMinMs, gatherHoldMs, neighboursMax } from './limits.ts'
 import { keptOf } from './neighbourhood.ts'
+import type { Gathering } from './swarm.ts'
 
 export interface GatherServiceInit {
   /** Live providers, as the DHT finds them. */
@@ -14,12 +15,13 @@ export interface GatherServiceInit {
   readonly isLarge: () => boolean
   /** Makes a live peer a neighbour, and keeps it one for so long from now on, and no longer. */
   readonly want: (peer: PeerId, forMs: number) => void
+  readonly isNeighbour: (peer: PeerId) => boolean
   readonly neighboursMax?: number | undefined
   /** @default the machine's */
   readonly clock?: Clock
 }
 
-interface Gathering {
+interface Gathered {
   /** How many want it. */
   count: number
   members: ReadonlySet<PeerId>
@@ -29,7 +31,7 @@ interface Gathering {
 export class GatherService {
   readonly #init: GatherServiceInit
   readonly #clock: Clock
-  readonly #gatherings = new Map<ContentId, Gathering>()
+  readonly #gatherings = new Map<ContentId, Gathered>()
   #stopped = false
 
   constructor(init: GatherServiceInit) {
@@ -43,9 +45,9 @@ export class GatherService {
     this.#gatherings.clear()
   }
 
-  /** Until the function that it returns is called, and for a while after it. */
-  gather(content: ContentId): () => void {
-    if (this.#stopped) return () => {}
+  /** Until it is ended, and for a while after that. */
+  gather(content: ContentId): Gathering {
+    if (this.#stopped) return { isSeeking: false, end: () => {} }
     let gathering = this.#gatherings.get(content)
     if (gathering === undefined) {
       gathering = { count: 0, members: new Set(), end: new AbortController() }
@@ -54,21 +56,29 @@ export class GatherService {
     }
     const mine = gathering
     mine.count++
+    const { isNeighbour } = this.#init
     let isOver = false
-    return () => {
-      if (isOver) return
-      isOver = true
-      if (--mine.count > 0) return
-      mine.end.abort(new Error('nobody wants them any more'))
-      if (this.#gatherings.get(content) !== mine) return
-      this.#gatherings.delete(content)
-      const others = [...this.#gatherings.values()]
-      for (const peer of mine.members)
-        if (!others.some(({ members }) => members.has(peer))) this.#init.want(peer, gatherHoldMs)
+    return {
+      get isSeeking(): boolean {
+        return !isOver && ![...mine.members].every(isNeighbour)
+      },
+      end: () => {
+        if (!isOver && --mine.count === 0) this.#end(content, mine)
+        isOver = true
+      }
     }
   }
 
-  async #keepGathering(content: ContentId, gathering: Gathering): Promise<void> {
+  #end(content: ContentId, gathering: Gathered): void {
+    gathering.end.abort(new Error('nobody wants them any more'))
+    if (this.#gatherings.get(content) !== gathering) return
+    this.#gatherings.delete(content)
+    const others = [...this.#gatherings.values()]
+    for (const peer of gathering.members)
+      if (!others.some(({ members }) => members.has(peer))) this.#init.want(peer, gatherHoldMs)
+  }
+
+  async #keepGathering(content: ContentId, gathering: Gathered): Promise<void> {
     const { signal } = gathering.end
     let waitMs = gatherAgainMinMs
     while (!signal.aborted) {
@@ -81,7 +91,7 @@ export class GatherService {
   }
 
   /** Asks once. Whoever is found stays until it is asked again after so long. @returns how many there are */
-  async #look(content: ContentId, gathering: Gathering, againMs: number): Promise<number> {
+  async #look(content: ContentId, gathering: Gathered, againMs: number): Promise<number> {
     const { find, want } = this.#init
     const { signal } = gathering.end
     const members = new Set<PeerId>()

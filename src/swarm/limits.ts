@@ -128,7 +128,7 @@ export const neighboursSoughtRatio = 0.75
 export const neighboursEnough = 8
 /** So many stay that nobody needs for anything but records, and a fourth of all at most: the swarm is in one piece by them. */
 export const neighboursKept = 2
-/** Who has enough neighbours is asked again after this: others go, and come. The first by a peer with less than half of what it seeks. */
+/** Who has enough neighbours is asked again after this: others go, and come. The first by one that needs it, or has less than half of what it seeks. */
 export const fullAgainSoonMs = 1_500
 export const fullAgainMs = 30_000
 /**

@@ -29,7 +29,7 @@ import { runBytes, type SwarmRecord } from './record.ts'
 import { Records } from './records.ts'
 import { RecordsService } from './records-service.ts'
 import type { SeqFile } from './seq-file.ts'
-import type { Announcement, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './swarm.ts'
+import type { Announcement, Gathering, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './swarm.ts'
 import { textAddresses } from './text-addresses.ts'
 import { relayBetweenTwins } from './twin-relay.ts'
 import { TwinsService } from './twins-service.ts'
@@ -117,6 +117,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       find: (content, options) => this.#providers.find(content, options),
       isLarge: () => this.isLarge,
       want: (peer, forMs) => this.#want(peer, forMs),
+      isNeighbour: peer => this.#exchange?.neighbours.has(peer) === true,
       neighboursMax: parts.init.linksMax
     })
     this.#twins = new TwinsService({
@@ -358,7 +359,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     return this.#dht.size > others || this.#records.known().some(({ connected }) => !connected)
   }
 
-  gather(content: ContentId): () => void {
+  gather(content: ContentId): Gathering {
     return this.#gathering.gather(content)
   }
 

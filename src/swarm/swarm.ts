@@ -67,6 +67,13 @@ export interface SwarmEvents {
   battery: CustomEvent<{ readonly battery: RecordContent['battery'] }>
 }
 
+/** Those who provide something are being made neighbours. */
+export interface Gathering {
+  /** Whether some that were found are no neighbours yet. */
+  readonly isSeeking: boolean
+  end(): void
+}
+
 export interface Swarm {
   readonly id: PeerId
   readonly addresses: readonly string[]
@@ -104,10 +111,10 @@ export interface Swarm {
    */
   findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void>
   /**
-   * Keeps live providers of something as neighbours, in place of others, until the function that it returns is called and a while
-   * after that; as many as leave room for a few others. In a swarm of neighbours alone it does nothing.
+   * Keeps live providers of something as neighbours, in place of others, until it is ended and a while after that; as many as leave
+   * room for a few others. In a swarm of neighbours alone it does nothing.
    */
-  gather(content: ContentId): () => void
+  gather(content: ContentId): Gathering
   /** Whether there is somebody in the swarm who is no neighbour, as far as anything here tells. */
   readonly isLarge: boolean
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void

@@ -28,7 +28,7 @@ function gathering(found: Map<ContentId, readonly PeerId[]>, neighboursMax: numb
         signal?.addEventListener('abort', () => resolve())
       })
   }
-  const state = { isLarge: true }
+  const state = { isLarge: true, neighbours: new Set<PeerId>() }
   const asked: { content: ContentId; atMs: number }[] = []
   /** Until when each is wanted. */
   const wanted = new Map<PeerId, number>()
@@ -39,6 +39,7 @@ function gathering(found: Map<ContentId, readonly PeerId[]>, neighboursMax: numb
     },
     isLarge: () => state.isLarge,
     want: (peer, forMs) => wanted.set(peer, nowMs + forMs),
+    isNeighbour: peer => state.neighbours.has(peer),
     neighboursMax,
     clock
   })
@@ -96,7 +97,7 @@ it('R24: wants no more than leave room for others, and lets go of them a moment 
     [y, [b]]
   ])
   const { service, wanted, asked, pass, now } = gathering(found, 2)
-  const ends = [service.gather(x), service.gather(x), service.gather(y)]
+  const ends = [service.gather(x), service.gather(x), service.gather(y)].map(each => () => each.end())
   await pass(100)
   expect(asked.map(({ content }) => content).sort()).toEqual([x, y])
   expect([...wanted.keys()]).toEqual([a, b])
@@ -112,6 +113,19 @@ it('R24: wants no more than leave room for others, and lets go of them a moment 
   const count = asked.length
   await pass(600_000)
   expect(asked.length).toBe(count)
+})
+
+it('R24: says whether some that were found are no neighbours yet', async () => {
+  const { service, state, pass } = gathering(new Map([[x, [a, b]]]), 8)
+  const mine = service.gather(x)
+  expect(mine.isSeeking).toBe(false)
+  await pass(100)
+  expect(mine.isSeeking).toBe(true)
+  state.neighbours.add(a).add(b)
+  expect(mine.isSeeking).toBe(false)
+  state.neighbours.delete(a)
+  mine.end()
+  expect(mine.isSeeking).toBe(false)
 })
 
 it('R24: the meeting point of a model is a digest of its own', () => {

@@ -46,11 +46,13 @@ function toyOf({ config: { layers, vocab, hidden, contextMax }, edge }: Manifest
   return { layers, vocab, hidden, contextMax, edge }
 }
 
+const layerBytes = 1e6
+
 const toyFactory: EngineFactory = {
   name: 'toy',
   exactness: 'class',
   supports: () => undefined,
-  footprint: () => ({ weightBytes: () => 1e6, cacheBytesPerLayer: tokens => 10 * tokens }),
+  footprint: () => ({ weightBytes: () => layerBytes, cacheBytesPerLayer: tokens => 10 * tokens }),
   measure: async () => ({ visitMs: 1, layerMs: 1, numericClass: 'toy' }),
   create: async ({ manifest, start, end, cacheBytesMax }) =>
     toyEngine({ model: toyOf(manifest), start, end, cacheBytesMax: Math.max(cacheBytesMax, 1 << 26) })
@@ -127,7 +129,8 @@ export class LargeSwarm {
     this.#model ??= await store.resolve('stories15m')
     const { manifest } = this.#model
     const shape = shapeOf(manifest, toyFactory.footprint(manifest))
-    const budgetBytes = isGiver ? stageBytes(shape, { start: 0, end: layersEach }) : 0
+    // Caches of several sessions have room beside the weights, another layer has not.
+    const budgetBytes = isGiver ? stageBytes(shape, { start: 0, end: layersEach }) + 0.9 * layerBytes : 0
     const peer = new RunningPeer({ swarm, swarmName: 'large', store, engines: [toyFactory], keeping, warn: () => {} })
     const models = isGiver ? [{ model: this.#model, pinned: null }] : []
     const { signal } = new AbortController()
