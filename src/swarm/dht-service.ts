@@ -36,11 +36,6 @@ export class DhtService {
     this.#init = init
   }
 
-  /** Peers in its table, which may be gone. kad-dht's type does not name it. */
-  get size(): number {
-    return (this.#dht as { readonly routingTable?: { readonly size: number } } | undefined)?.routingTable?.size ?? 0
-  }
-
   /** Until what was published last has been put. */
   get published(): Promise<void> {
     return this.#published

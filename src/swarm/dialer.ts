@@ -23,6 +23,7 @@ import {
   redialMinMs,
   silentAddressesMax,
   silentUnsignedMax,
+  unlinkedMs,
   unsignedAddressesMax
 } from './limits.ts'
 import { ownAddresses } from './interfaces.ts'
@@ -147,14 +148,25 @@ export class Dialer {
     this.#offer(id ?? address, id, { addresses: [address], trust: 'signed' }, way, false)
   }
 
-  /** A peer is no neighbour any more: try again soon, or, where one of the two had enough neighbours, later. */
-  lost(peer: PeerId, isLetGo = false): void {
+  /** A connection ended: try again soon. */
+  lost(peer: PeerId): void {
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.peer !== peer) continue
+      candidate.failures = 0
+      candidate.nextMs = performance.now() + this.#wait(peer, redialMinMs)
+    }
+  }
+
+  /**
+   * A peer is no neighbour any more, though it may still be connected. Where one of the two had enough neighbours it is tried again
+   * later; else it may be about to go, and whoever has asked it before asks again.
+   */
+  unlinked(peer: PeerId, isLetGo: boolean): void {
     const nowMs = performance.now()
     for (const candidate of this.#candidates.values()) {
       if (candidate.peer === peer) {
-        candidate.failures = 0
         candidate.isRefused = isLetGo
-        candidate.nextMs = nowMs + (isLetGo ? this.#fullAgainMs : this.#wait(peer, redialMinMs))
+        candidate.nextMs = nowMs + (isLetGo ? this.#fullAgainMs : unlinkedMs)
       } else if (candidate.isRefused) {
         // Who has become lonely waits no longer than one that is.
         candidate.nextMs = Math.min(candidate.nextMs, nowMs + this.#fullAgainMs)

@@ -11,7 +11,7 @@ import type { Gathering } from './swarm.ts'
 export interface GatherServiceInit {
   /** Live providers, as the DHT finds them. */
   readonly find: (content: ContentId, options: { signal: AbortSignal }) => AsyncIterable<PeerId>
-  /** Whether somebody lives of whom this peer knows, and who is no neighbour: all others are found without the DHT. */
+  /** Whether the swarm is larger than the neighbourhood: in one that is not all are found without the DHT. */
   readonly isLarge: () => boolean
   /** Makes a live peer a neighbour, and keeps it one for so long from now on, and no longer. */
   readonly want: (peer: PeerId, forMs: number) => void

@@ -319,6 +319,8 @@ export const dialTieBreakMs = 300
 /** First and longest wait between attempts to dial one peer; it doubles in between. */
 export const redialMinMs = 500
 export const redialMaxMs = 30_000
+/** A peer that closes its records channel closes its connection within this, if it goes: dialled before, it would end a handshake. */
+export const unlinkedMs = 2_000
 /** How often the folder of neighbours on this machine is read; changes are usually told at once. */
 export const neighboursPollMs = 1_000
 /** How often a peer says in that folder that it is alive, and how old its file may be. */

@@ -180,7 +180,10 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       // In the time of the answer: a link that is busy from its first moment on is not measured otherwise.
       onAsk: peer => this.#alive?.connected(peer),
       onNeighbour: peer => this.#alive?.connected(peer),
-      onNeighbourGone: (peer, isLetGo) => this.#dialer.lost(peer, isLetGo),
+      onNeighbourGone: (peer, isLetGo) => {
+        // Where its connection is gone, too, that has been told.
+        if (isLetGo || host.connectedPeers.has(peer)) this.#dialer.unlinked(peer, isLetGo)
+      },
       publish: value => this.#dht.publish(value),
       persist: seq => this.#parts.seqFile.save(seq),
       onChange: (what, peer) => this.#emit(what, { peer }),
@@ -232,6 +235,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
         this.#host.connectedPeers.size - (this.#exchange?.neighbours.size ?? 0) < contactsMax,
       validate: (key, value) => this.#dht.validate(key, value),
       select: (_key, values) => bestRecord(values),
+      onDisconnect: peer => this.#dialer.lost(peer),
       onConnect: () => {
         if (this.#host?.connectedPeers.size === 1) void this.#dht.provideAgain()
       },
@@ -355,8 +359,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   get isLarge(): boolean {
-    const others = this.#exchange?.neighbours.size ?? 0
-    return this.#dht.size > others || this.#records.known().some(({ connected }) => !connected)
+    // With fewer neighbours it looks for all that it knows of anyway; who has just gone is known for a while, too.
+    const isSatisfied = 2 * (this.#exchange?.neighbours.size ?? 0) >= soughtOf(this.#init.linksMax)
+    return isSatisfied && this.#records.known().some(({ connected }) => !connected)
   }
 
   gather(content: ContentId): Gathering {

@@ -115,7 +115,7 @@ export interface Swarm {
    * room for a few others. In a swarm of neighbours alone it does nothing.
    */
   gather(content: ContentId): Gathering
-  /** Whether there is somebody in the swarm who is no neighbour, as far as anything here tells. */
+  /** Whether this peer has about the neighbours that it looks for, and knows of somebody who is none. */
   readonly isLarge: boolean
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
   removeEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void
