@@ -166,8 +166,8 @@ export class ProtocolError extends SkeinError {
 
 /**
  * How a connection was lost. `closed`: it ended or could not be made. `silent`: the peer was silent for too long.
- * `alone`: so was everybody else, so it may be this peer that is cut off. `unheard`: one of the two hears the other, and not the other
- * way round, so only the link between them is at fault.
+ * `alone`: so was everybody else, so it may be this peer that is cut off. `unheard`: one of the two hears the other, or others hear
+ * it, so only the link between them is at fault.
  */
 export type LossReason = 'closed' | 'silent' | 'alone' | 'unheard'
 

@@ -74,6 +74,11 @@ export class AliveService {
     return this.#liveness.isNeeded(peer)
   }
 
+  /** A peer is asked to be a neighbour: a link that is busy from its first moment on would not be measured otherwise. */
+  asked(peer: PeerId): void {
+    this.#channels.want(peer, { now: true })
+  }
+
   /** A peer is a neighbour from now on. */
   connected(peer: PeerId): void {
     this.#channels.want(peer)

@@ -89,3 +89,18 @@ export class AnnounceService {
     this.saySoon()
   }
 }
+
+/** What a peer says before it is told what to say. */
+export function firstContent(hardware: RecordContent['hardware'], agent = 'skein'): RecordContent {
+  return {
+    addresses: [],
+    agent,
+    hardware,
+    budgetBytes: 0,
+    models: [],
+    stages: [],
+    load: { sessions: 0, queuedSteps: 0 },
+    battery: null,
+    leaving: false
+  }
+}

@@ -23,6 +23,8 @@ export class PairChannels {
   readonly #init: PairChannelsInit
   readonly #clock: Clock
   readonly #channels = new Map<PeerId, Channel>()
+  /** When those were opened that this end has opened. */
+  readonly #opened = new WeakMap<Channel, number>()
   /** Peers to which a channel is being opened. */
   readonly #opening = new Map<PeerId, AbortController>()
   readonly #abort = new AbortController()
@@ -53,9 +55,9 @@ export class PairChannels {
     return this.#channels.keys()
   }
 
-  /** A channel with a peer has come to be wanted. */
-  want(peer: PeerId): void {
-    if (this.#init.links.self < peer) void this.#open(peer, 0)
+  /** A channel with a peer has come to be wanted. `now`: this end opens it, whichever id is the smaller. */
+  want(peer: PeerId, { now = false } = {}): void {
+    if (now || this.#init.links.self < peer) void this.#open(peer, 0)
   }
 
   /** A channel with a peer is not wanted any more. */
@@ -84,7 +86,7 @@ export class PairChannels {
           const signal = AbortSignal.any([ended, this.#clock.deadline(dhtQueryMs)])
           const channel = await links.open(peer, protocol, { signal })
           if (ended.aborted) channel.abort(new Error('begun anew'))
-          else this.#attach(channel)
+          else this.#attach(channel, this.#clock.nowMs())
           // It may have ended already; then the next round tries again.
         } catch {
           // It may be about to go, or not yet ready.
@@ -95,10 +97,18 @@ export class PairChannels {
     }
   }
 
-  #attach(channel: Channel): void {
+  /** @param openedMs when this end opened it; undefined where the other end did */
+  #attach(channel: Channel, openedMs?: number): void {
     const peer = channel.remote
-    // A second one means that the other end lost the first.
     const before = this.#channels.get(peer)
+    const beforeMs = before && this.#opened.get(before)
+    if (openedMs !== undefined) this.#opened.set(channel, openedMs)
+    // Both ends opened one at the same moment: that of the smaller id counts.
+    else if (beforeMs !== undefined && this.#init.links.self < peer && this.#clock.nowMs() - beforeMs < redialMinMs) {
+      channel.abort(new Error('this end has opened one, too'))
+      return
+    }
+    // Else a second one means that the other end lost the first.
     this.#channels.set(peer, channel)
     before?.abort(new Error('replaced by a newer channel'))
     channel.receive({

@@ -5,7 +5,7 @@ import { type End, endAll } from '../base/ends.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
 import { AliveService } from './alive-service.ts'
-import { AnnounceService } from './announce-service.ts'
+import { AnnounceService, firstContent } from './announce-service.ts'
 import type { SwarmDatastore } from './datastore.ts'
 import { bestRecord, DhtService } from './dht-service.ts'
 import { ContactsService } from './contacts-service.ts'
@@ -136,17 +136,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       onYield: message => this.#emit('yield', { message })
     })
     this.#announcing = new AnnounceService({
-      content: {
-        addresses: [],
-        agent: parts.init.agent ?? 'skein',
-        hardware: readHardware(),
-        budgetBytes: 0,
-        models: [],
-        stages: [],
-        load: { sessions: 0, queuedSteps: 0 },
-        battery: null,
-        leaving: false
-      },
+      content: firstContent(readHardware(), parts.init.agent),
       whereAndWhat: () => ({
         addresses: this.#host.node
           .getMultiaddrs()
@@ -177,8 +167,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       isConnected: peer => host.connectedPeers.has(peer),
       isInUse,
       neighboursMax: this.#init.linksMax,
-      // In the time of the answer: a link that is busy from its first moment on is not measured otherwise.
-      onAsk: peer => this.#alive?.connected(peer),
+      onAsk: peer => this.#alive?.asked(peer),
       onNeighbour: peer => this.#alive?.connected(peer),
       onNeighbourGone: (peer, isLetGo) => {
         // Where its connection is gone, too, that has been told.

@@ -46,6 +46,5 @@ describe('16 hosts with at most 4 neighbours', () => {
     await until(() => hosts.every(host => host.swarm.records().length === hosts.length), 'records pass', 30_000)
     const near = hosts.find(({ isGiver }) => !isGiver)!
     await expect(swarm.ask(near, { maxTokens: 30, waitMs: 15_000 })).rejects.toMatchObject({ name: 'NotCoveredError' })
-    expect(swarm.isCovered(1)).toBe(false)
   })
 })

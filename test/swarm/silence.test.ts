@@ -197,11 +197,15 @@ it('L9: where one hears the other and not the other way round, both come to know
 }, 30_000)
 
 const walls = [
-  ['one peer', 'ip rule add pref 5 from 127.0.0.2 blackhole && ip rule add pref 6 to 127.0.0.2 blackhole', 'silent'],
-  ['everybody', 'ip link set lo down', 'alone']
+  [
+    'one peer',
+    'ip rule add pref 5 from 127.0.0.2 blackhole && ip rule add pref 6 to 127.0.0.2 blackhole',
+    ['silent', 'unheard']
+  ],
+  ['everybody', 'ip link set lo down', ['alone']]
 ] as const
 
-it.for(walls)('L4, L5: packets of %s are dropped', { timeout: 30_000 }, async ([, wall, reason], context) => {
+it.for(walls)('L4, L5: packets of %s are dropped', { timeout: 30_000 }, async ([, wall, reasons], context) => {
   const before = 'ip link set lo up && ip rule add pref 10 lookup local && ip rule del pref 0'
   try {
     execFileSync('unshare', ['-n', 'sh', '-c', `${before} && ${wall}`], { stdio: 'pipe' })
@@ -215,6 +219,7 @@ it.for(walls)('L4, L5: packets of %s are dropped', { timeout: 30_000 }, async ([
   const options = { timeout: 25_000, encoding: 'utf8' } as const
   const output = execFileSync('unshare', ['-n', 'sh', '-c', run, process.execPath, dropper, world.root, wall], options)
   const lost = JSON.parse(output)
-  expect(lost.reason).toBe(reason)
+  // Where the wall lets through what the third peer and the lost one say to each other, it is heard elsewhere.
+  expect(reasons).toContain(lost.reason)
   expect(lost.ms).toBeLessThan(3000)
 })
