@@ -1,7 +1,7 @@
 /** The model that ships, read for what the simulator needs of it: sizes, and prompts of a given length. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { onnxFootprint } from '../src/engine/onnx/footprint.ts'
+import { wasmFootprint } from '../src/engine/wasm/footprint.ts'
 import { decodeManifest, type Manifest } from '../src/model/manifest.ts'
 import { loadTokenizer, type ModelTokenizer } from '../src/model/tokenizer.ts'
 import type { ModelShape } from '../src/route/view.ts'
@@ -24,7 +24,7 @@ export function readLiveModel(packageFolder: string): LiveModel | undefined {
     const path = join(folder, 'manifests', file)
     const manifest = decodeManifest(readFileSync(path), path)
     const tokenizer = loadTokenizer(readFileSync(join(folder, 'shards', manifest.tokenizer.sha256)), manifest)
-    return { manifest, shape: shapeOf(manifest, onnxFootprint(manifest)), tokenizer }
+    return { manifest, shape: shapeOf(manifest, wasmFootprint(manifest)), tokenizer }
   }
   return undefined
 }
