@@ -44,7 +44,7 @@ export class AliveService {
       frameBytesMax: aliveFrameBytesMax,
       clock: this.#clock,
       isWanted: peer => this.#isWanted(peer),
-      onFrame: (peer, frame) => this.#run({ type: 'frame', peer, frame })
+      onFrame: (peer, frame) => this.#run({ kind: 'frame', peer, frame })
     })
   }
 
@@ -101,7 +101,7 @@ export class AliveService {
     const links = [...this.#init.traffic()].filter(
       ({ peer }) => this.#init.isNeighbour(peer) || this.#channels.get(peer) !== undefined
     )
-    this.#run({ type: 'tick', links })
+    this.#run({ kind: 'tick', links })
     // Not an interval: after a pause of this process several ticks would follow one another at once.
     this.#timer = this.#clock.after(this.#liveness.tickMs, () => this.#tick()).unref()
   }
@@ -112,7 +112,7 @@ export class AliveService {
 
   #run(event: LivenessEvent): void {
     for (const effect of this.#liveness.handle(event, this.#clock.nowMs())) {
-      switch (effect.type) {
+      switch (effect.kind) {
         case 'send':
           this.#channels.get(effect.peer)?.send(effect.frame)
           break

@@ -43,23 +43,23 @@ export interface LinkTraffic {
 
 export type LivenessEvent =
   /** Time has passed; `links` are all connected peers. To be sent every {@link Liveness.tickMs}. */
-  | { readonly type: 'tick'; readonly links: Iterable<LinkTraffic> }
+  | { readonly kind: 'tick'; readonly links: Iterable<LinkTraffic> }
   /** A frame came on a peer's alive channel. */
-  | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
+  | { readonly kind: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
 
 export type LivenessEffect =
   /** Without a channel to that peer it is dropped. */
-  | { readonly type: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
+  | { readonly kind: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
   /**
    * A peer has been silent for too long: end its connections. `alone`: nobody else was heard since, so this peer may
    * be the one that is cut off.
    */
-  | { readonly type: 'silent'; readonly peer: PeerId; readonly quietMs: number; readonly alone: boolean }
+  | { readonly kind: 'silent'; readonly peer: PeerId; readonly quietMs: number; readonly alone: boolean }
   /** A peer says that it does not hear this one, or hears it again. */
-  | { readonly type: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean }
-  | { readonly type: 'violation'; readonly peer: PeerId; readonly message: string }
+  | { readonly kind: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean }
+  | { readonly kind: 'violation'; readonly peer: PeerId; readonly message: string }
 
-interface Link {
+interface Neighbour {
   readonly peer: PeerId
   /** The tick that listed it last. */
   listed: number
@@ -98,7 +98,7 @@ interface Link {
 const wrap = 2 ** 32
 
 export class Liveness {
-  readonly #links = new Map<PeerId, Link>()
+  readonly #links = new Map<PeerId, Neighbour>()
   #ticks = 0
   #tickedMs: number | undefined
   #fast = false
@@ -132,7 +132,7 @@ export class Liveness {
   }
 
   handle(event: LivenessEvent, nowMs: number): LivenessEffect[] {
-    if (event.type === 'tick') this.#tick(event.links, nowMs)
+    if (event.kind === 'tick') this.#tick(event.links, nowMs)
     else this.#frame(event.peer, event.frame, nowMs)
     const effects = this.#effects
     if (effects.length > 0) this.#effects = []
@@ -183,8 +183,8 @@ export class Liveness {
     for (const link of this.#links.values()) this.#speak(link, nowMs)
   }
 
-  #add({ peer, bytesIn, bytesOut, watched }: LinkTraffic, nowMs: number): Link {
-    const link: Link = {
+  #add({ peer, bytesIn, bytesOut, watched }: LinkTraffic, nowMs: number): Neighbour {
+    const link: Neighbour = {
       peer,
       listed: this.#ticks,
       bytesIn,
@@ -214,7 +214,7 @@ export class Liveness {
     return link
   }
 
-  #heard(link: Link, nowMs: number): void {
+  #heard(link: Neighbour, nowMs: number): void {
     noteDelay(link, Math.min(nowMs - dueAt(link), silenceMaxMs))
     link.samples += 1
     link.heardMs = nowMs
@@ -224,7 +224,7 @@ export class Liveness {
   }
 
   /** Asks a peer whose next byte is late, and gives it up after its limit. */
-  #judge(link: Link, nowMs: number): void {
+  #judge(link: Neighbour, nowMs: number): void {
     const lateMs = nowMs - dueAt(link)
     if (lateMs < aliveDoubtMs) return
     if (nowMs - link.askedMs >= aliveDoubtMs) {
@@ -242,11 +242,11 @@ export class Liveness {
     this.#links.delete(link.peer)
     const quietMs = nowMs - link.heardMs
     this.#wasAlone = this.#isAlone(link)
-    this.#effects.push({ type: 'silent', peer: link.peer, quietMs, alone: this.#wasAlone })
+    this.#effects.push({ kind: 'silent', peer: link.peer, quietMs, alone: this.#wasAlone })
   }
 
   /** Sends a beat where this peer owes one. */
-  #speak(link: Link, nowMs: number): void {
+  #speak(link: Neighbour, nowMs: number): void {
     const everyMs = link.rttSamples < aliveSamplesMin ? 0 : link.watched ? alivePingFastMs : alivePingMs
     const pings = nowMs - link.askedMs >= everyMs && nowMs <= dueAt(link)
     const promised = this.#promiseMs(link)
@@ -258,11 +258,11 @@ export class Liveness {
   }
 
   /** Within what time this peer will send something again: looking takes a tick. */
-  #promiseMs({ watched }: Link): number {
+  #promiseMs({ watched }: Neighbour): number {
     return watched ? beatFastMs + aliveTickMs : beatSlowMs + aliveTickSlowMs
   }
 
-  #askWitnesses(suspect: Link, nowMs: number): void {
+  #askWitnesses(suspect: Neighbour, nowMs: number): void {
     let asked = 0
     for (const link of this.#links.values()) {
       if (asked === aliveWitnessesMax) return
@@ -272,14 +272,14 @@ export class Liveness {
     }
   }
 
-  #isAlone(suspect: Link): boolean {
+  #isAlone(suspect: Neighbour): boolean {
     // With nobody left to compare with it is what it was for the one before; of two peers nobody can tell.
     if (this.#links.size === 0) return this.#wasAlone
     for (const link of this.#links.values()) if (link.heardMs > dueAt(suspect)) return false
     return true
   }
 
-  #send(link: Link, nowMs: number, frame: { ping?: number; pong?: number; unheardMs?: number }): void {
+  #send(link: Neighbour, nowMs: number, frame: { ping?: number; pong?: number; unheardMs?: number }): void {
     const dueMs = this.#promiseMs(link)
     link.toldMs = dueMs
     link.sentMs = nowMs
@@ -287,7 +287,7 @@ export class Liveness {
       link.askedMs = nowMs
       link.openMs ??= nowMs
     }
-    this.#effects.push({ type: 'send', peer: link.peer, frame: Alive.encode({ dueMs, ...frame }) })
+    this.#effects.push({ kind: 'send', peer: link.peer, frame: Alive.encode({ dueMs, ...frame }) })
   }
 
   #frame(peer: PeerId, bytes: Uint8Array, nowMs: number): void {
@@ -297,7 +297,7 @@ export class Liveness {
     try {
       frame = Alive.decode(bytes)
     } catch (error) {
-      this.#effects.push({ type: 'violation', peer, message: (error as Error).message })
+      this.#effects.push({ kind: 'violation', peer, message: (error as Error).message })
       return
     }
     this.#heard(link, nowMs)
@@ -312,15 +312,15 @@ export class Liveness {
     }
   }
 
-  #noteUnheard(link: Link, isUnheard: boolean, nowMs: number): void {
+  #noteUnheard(link: Neighbour, isUnheard: boolean, nowMs: number): void {
     if (isUnheard === (link.unheardMs !== undefined)) return
     if (link.unheardMs !== undefined && nowMs - link.unheardMs < aliveUnheardMs) return
     link.unheardMs = isUnheard ? nowMs : undefined
-    this.#effects.push({ type: 'unheard', peer: link.peer, isUnheard })
+    this.#effects.push({ kind: 'unheard', peer: link.peer, isUnheard })
   }
 
   /** RFC 6298, sections 2.2 and 2.3. */
-  #measured(link: Link, rttMs: number): void {
+  #measured(link: Neighbour, rttMs: number): void {
     if (rttMs > silenceMaxMs) return
     link.rttSamples += 1
     // The first ones are measured while much else begins: the best of them shows what the link can do.
@@ -343,12 +343,12 @@ export class Liveness {
 }
 
 /** When something of this peer is due: as it said, or as a watched one must be able to answer. */
-function dueAt({ heardMs, dueMs, watched, watchedMs }: Link): number {
+function dueAt({ heardMs, dueMs, watched, watchedMs }: Neighbour): number {
   const said = heardMs + dueMs
   return watched ? Math.min(said, Math.max(heardMs, watchedMs) + beatFastMs + aliveTickMs) : said
 }
 
-function noteDelay(link: Link, ms: number): void {
+function noteDelay(link: Neighbour, ms: number): void {
   if (ms > link.late0Ms) {
     link.late2Ms = link.late1Ms
     link.late1Ms = link.late0Ms
@@ -362,7 +362,7 @@ function noteDelay(link: Link, ms: number): void {
 }
 
 /** How late a peer may be. The third longest delay counts: a stall or two, as of a start, are not what a link is like. */
-function limitMs({ met, watched, samples, late2Ms, rttMs, rttDeviationMs }: Link): number {
+function limitMs({ met, watched, samples, late2Ms, rttMs, rttDeviationMs }: Neighbour): number {
   // It may be starting, as long as nothing depends on it yet.
   if (!met && !watched) return aliveOpeningMs
   if (rttMs === undefined) return aliveUnmeasuredMs
@@ -373,7 +373,7 @@ function limitMs({ met, watched, samples, late2Ms, rttMs, rttDeviationMs }: Link
 }
 
 /** How long an answer may take before its absence says something, though not enough to give anyone up. */
-function answerMs({ rttMs = 0, rttDeviationMs }: Link): number {
+function answerMs({ rttMs = 0, rttDeviationMs }: Neighbour): number {
   return Math.min(aliveSuspectMs + 3 * (rttMs + 4 * rttDeviationMs), silenceMaxMs)
 }
 

@@ -62,13 +62,13 @@ export class RecordsService {
       onAsk: init.onAsk,
       clock: this.#clock,
       onOpen: peer => {
-        this.#run({ type: 'opened', peer })
+        this.#run({ kind: 'opened', peer })
         init.onNeighbour?.(peer)
         init.onChange('record', peer)
       },
-      onFrame: (peer, frame) => this.#run({ type: 'frame', peer, frame }),
+      onFrame: (peer, frame) => this.#run({ kind: 'frame', peer, frame }),
       onClose: (peer, isLetGo) => {
-        this.#run({ type: 'closed', peer })
+        this.#run({ kind: 'closed', peer })
         init.onNeighbourGone?.(peer, isLetGo)
         init.onChange('record', peer)
       },
@@ -80,7 +80,7 @@ export class RecordsService {
   async start(): Promise<void> {
     await this.#neighbours.start()
     this.#tick ??= this.#clock
-      .every(recordsTickMs, () => this.#run({ type: 'tick', wallMs: this.#clock.wallMs() }))
+      .every(recordsTickMs, () => this.#run({ kind: 'tick', wallMs: this.#clock.wallMs() }))
       .unref()
   }
 
@@ -106,7 +106,7 @@ export class RecordsService {
 
   /** This peer has something to say of itself, perhaps the same as before. */
   announce(content: RecordContent): void {
-    this.#run({ type: 'announce', content, wallMs: this.#clock.wallMs() })
+    this.#run({ kind: 'announce', content, wallMs: this.#clock.wallMs() })
   }
 
   /** Two peers are connected that both mean to be neighbours, and nobody asks: the smaller id does. */
@@ -126,7 +126,7 @@ export class RecordsService {
 
   /** A neighbour says that it does not hear this peer, or hears it again. */
   unheard(peer: PeerId, isUnheard: boolean): void {
-    this.#run({ type: 'unheard', peer, isUnheard, wallMs: this.#clock.wallMs() })
+    this.#run({ kind: 'unheard', peer, isUnheard, wallMs: this.#clock.wallMs() })
   }
 
   /** A channel with a neighbour that is connected in no other way. */
@@ -136,12 +136,12 @@ export class RecordsService {
 
   /** A value of the DHT that {@link Records.refusal} lets pass, of a peer that is known to live. */
   found(value: Uint8Array): void {
-    this.#run({ type: 'value', value })
+    this.#run({ kind: 'value', value })
   }
 
   /** Says goodbye, and resolves when the neighbours have been told. */
   async leave(): Promise<void> {
-    this.#run({ type: 'leave', wallMs: this.#clock.wallMs() })
+    this.#run({ kind: 'leave', wallMs: this.#clock.wallMs() })
     await this.#neighbours.close()
   }
 
@@ -165,7 +165,7 @@ export class RecordsService {
 
   #perform(effect: RecordsEffect): void {
     const { publish, persist, onChange, onLinked, onTwin, onViolation } = this.#init
-    switch (effect.type) {
+    switch (effect.kind) {
       case 'send':
         this.#send(effect.peer, effect.frame)
         break
@@ -178,7 +178,7 @@ export class RecordsService {
       case 'join':
       case 'leave':
       case 'record':
-        onChange(effect.type, effect.peer)
+        onChange(effect.kind, effect.peer)
         break
       case 'linked':
         onLinked(effect.peer)
@@ -187,7 +187,7 @@ export class RecordsService {
         onTwin(effect.addresses, effect.yields)
         break
       case 'violation':
-        onViolation(effect.peer, effect.kind, effect.message)
+        onViolation(effect.peer, effect.violation, effect.message)
         break
     }
   }
@@ -201,7 +201,7 @@ export class RecordsService {
     channel.ready({ signal }).then(
       () => {
         this.#congested.delete(channel)
-        if (this.#neighbours.channelOf(peer) === channel) this.#run({ type: 'opened', peer })
+        if (this.#neighbours.channelOf(peer) === channel) this.#run({ kind: 'opened', peer })
       },
       (error: Error) => channel.abort(error)
     )

@@ -35,36 +35,36 @@ import {
 
 export type RecordsEvent =
   /** This peer has something to say of itself, perhaps the same as before. */
-  | { readonly type: 'announce'; readonly content: RecordContent; readonly wallMs: number }
+  | { readonly kind: 'announce'; readonly content: RecordContent; readonly wallMs: number }
   /** This peer stops: a goodbye goes out, and nothing after it. */
-  | { readonly type: 'leave'; readonly wallMs: number }
+  | { readonly kind: 'leave'; readonly wallMs: number }
   /** A records channel with a peer is open, or closed. */
-  | { readonly type: 'opened'; readonly peer: PeerId }
-  | { readonly type: 'closed'; readonly peer: PeerId }
+  | { readonly kind: 'opened'; readonly peer: PeerId }
+  | { readonly kind: 'closed'; readonly peer: PeerId }
   /** A neighbour says that it does not hear this peer, or hears it again: until then it is none for others. */
-  | { readonly type: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean; readonly wallMs: number }
+  | { readonly kind: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean; readonly wallMs: number }
   /** A frame came on a peer's records channel. */
-  | { readonly type: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
+  | { readonly kind: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
   /** A value of the DHT passed {@link Records.refusal}. */
-  | { readonly type: 'value'; readonly value: Uint8Array }
-  | { readonly type: 'tick'; readonly wallMs: number }
+  | { readonly kind: 'value'; readonly value: Uint8Array }
+  | { readonly kind: 'tick'; readonly wallMs: number }
 
 export type RecordsEffect =
-  | { readonly type: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
+  | { readonly kind: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
   /** Put the own record into the DHT. */
-  | { readonly type: 'publish'; readonly value: Uint8Array }
+  | { readonly kind: 'publish'; readonly value: Uint8Array }
   /** Keep the own seq across restarts. */
-  | { readonly type: 'persist'; readonly seq: number }
-  | { readonly type: 'join'; readonly peer: PeerId }
-  | { readonly type: 'leave'; readonly peer: PeerId }
+  | { readonly kind: 'persist'; readonly seq: number }
+  | { readonly kind: 'join'; readonly peer: PeerId }
+  | { readonly kind: 'leave'; readonly peer: PeerId }
   /** A record is new; after `join` when both are. */
-  | { readonly type: 'record'; readonly peer: PeerId }
+  | { readonly kind: 'record'; readonly peer: PeerId }
   /** A live peer is worth a connection: a peer that is connected here names it as its neighbour. Told once, and at its records. */
-  | { readonly type: 'linked'; readonly peer: PeerId }
+  | { readonly kind: 'linked'; readonly peer: PeerId }
   /** Another process has this peer's identity now; this one `yields` where it is the younger, and says nothing any more. */
-  | { readonly type: 'twin'; readonly addresses: readonly Uint8Array[]; readonly yields: boolean }
+  | { readonly kind: 'twin'; readonly addresses: readonly Uint8Array[]; readonly yields: boolean }
   /** A neighbour sent what the protocol forbids; what it sent was dropped. */
-  | { readonly type: 'violation'; readonly peer: PeerId; readonly kind: string; readonly message: string }
+  | { readonly kind: 'violation'; readonly peer: PeerId; readonly violation: string; readonly message: string }
 
 /** A live record as the rest of the house sees it. */
 export interface KnownRecord {
@@ -172,7 +172,7 @@ export class Records {
   }
 
   handle(event: RecordsEvent, nowMs: number): RecordsEffect[] {
-    switch (event.type) {
+    switch (event.kind) {
       case 'announce':
         if (this.#left) return []
         this.#content = event.content
@@ -222,12 +222,12 @@ export class Records {
     const value = encodeRecord(record, this.#init.sign)
     this.#announcedMs = nowMs
     this.#mark(this.#init.self, this.#seq)
-    const effects: RecordsEffect[] = [{ type: 'persist', seq: this.#seq }]
+    const effects: RecordsEffect[] = [{ kind: 'persist', seq: this.#seq }]
     if (ttlMs > 0) {
       const joined = !this.#live.has(this.#init.self)
       this.#live.set(this.#init.self, { record, value, receivedMs: nowMs, via: this.#init.self })
-      if (joined) effects.push({ type: 'join', peer: this.#init.self })
-      effects.push({ type: 'record', peer: this.#init.self })
+      if (joined) effects.push({ kind: 'join', peer: this.#init.self })
+      effects.push({ kind: 'record', peer: this.#init.self })
     }
     for (const peer of this.#neighbours.keys()) effects.push(sending(peer, [value]))
     if (ttlMs === 0 || this.#publishDue(nowMs)) effects.push(this.#publish(value, nowMs))
@@ -241,7 +241,7 @@ export class Records {
   #publish(value: Uint8Array, nowMs: number): RecordsEffect {
     this.#publishedMs = nowMs
     this.#unpublished = false
-    return { type: 'publish', value }
+    return { kind: 'publish', value }
   }
 
   #leave(nowMs: number, wallMs: number): RecordsEffect[] {
@@ -253,7 +253,7 @@ export class Records {
     const effects = this.#announce(0, nowMs, wallMs)
     this.#left = true
     this.#live.delete(this.#init.self)
-    return [...effects, { type: 'leave', peer: this.#init.self }]
+    return [...effects, { kind: 'leave', peer: this.#init.self }]
   }
 
   #opened(peer: PeerId, nowMs: number): RecordsEffect[] {
@@ -307,13 +307,13 @@ export class Records {
         SignedRecord.encode(record)
       )
     } catch (error) {
-      return [{ type: 'violation', peer, kind: 'bad records frame', message: (error as Error).message }]
+      return [{ kind: 'violation', peer, violation: 'bad records frame', message: (error as Error).message }]
     }
     refill(credit, nowMs)
     const cost = Math.max(1, values.length)
     if (credit.records < cost) {
       const message = `${peer} sends over ${recordsPerSecondMax} records per second`
-      return [{ type: 'violation', peer, kind: 'too many records', message }]
+      return [{ kind: 'violation', peer, violation: 'too many records', message }]
     }
     credit.records -= cost
     return values.flatMap(value => this.#accept(value, peer, nowMs))
@@ -337,7 +337,9 @@ export class Records {
       record = unverified.verified(this.#init.verify)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      return from === undefined ? [] : [{ type: 'violation', peer: from, kind: 'bad record', message: error.message }]
+      return from === undefined
+        ? []
+        : [{ kind: 'violation', peer: from, violation: 'bad record', message: error.message }]
     }
     const { peer, seq } = record
     if (peer === this.#init.self) return this.#heardOwn(record, nowMs)
@@ -345,15 +347,15 @@ export class Records {
     this.#mark(peer, seq)
     const effects: RecordsEffect[] = []
     if (record.ttlMs === 0) {
-      if (this.#live.delete(peer)) effects.push({ type: 'leave', peer })
+      if (this.#live.delete(peer)) effects.push({ kind: 'leave', peer })
     } else {
       if (place.victim !== undefined && this.#live.delete(place.victim)) {
-        effects.push({ type: 'leave', peer: place.victim })
+        effects.push({ kind: 'leave', peer: place.victim })
       }
       const live = { record, value: new Uint8Array(value), receivedMs: nowMs, via: before?.via ?? from }
       const linked = this.#linkedBy(() => this.#live.set(peer, live), peer)
-      if (before === undefined) effects.push({ type: 'join', peer })
-      effects.push({ type: 'record', peer }, ...linked)
+      if (before === undefined) effects.push({ kind: 'join', peer })
+      effects.push({ kind: 'record', peer }, ...linked)
     }
     // Once to everyone who does not have it from its origin, the sender or the origin being themselves: only where it says
     // which process made it, an origin learns from it whether there are two.
@@ -398,9 +400,9 @@ export class Records {
     const isYounger = life.upMs > this.#upMs(nowMs)
     const yields = !life.yields && (isYounger || (nowMs - this.#twinMs >= twinTieMs && own.run > life.run))
     if (this.#yields) return said
-    if (!yields) return [...said, { type: 'twin', addresses, yields }]
+    if (!yields) return [...said, { kind: 'twin', addresses, yields }]
     this.#yields = true
-    return [...said, ...this.#announceIfNew(nowMs, 0), { type: 'twin', addresses, yields }]
+    return [...said, ...this.#announceIfNew(nowMs, 0), { kind: 'twin', addresses, yields }]
   }
 
   #upMs(nowMs: number): number {
@@ -428,7 +430,7 @@ export class Records {
     const after = isNeighbours ? this.#live.linked() : new Set(this.#live.isLinked(peer) ? [peer] : [])
     return [...after]
       .filter(candidate => candidate === peer || before?.has(candidate) !== true)
-      .map(candidate => ({ type: 'linked', peer: candidate }))
+      .map(candidate => ({ kind: 'linked', peer: candidate }))
   }
 
   #tick(nowMs: number, wallMs: number): RecordsEffect[] {
@@ -436,7 +438,7 @@ export class Records {
     for (const [peer, { record, receivedMs }] of this.#live) {
       if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue
       this.#live.delete(peer)
-      effects.push({ type: 'leave', peer })
+      effects.push({ kind: 'leave', peer })
     }
     if (this.#content !== undefined && !this.#left) {
       if (nowMs - this.#announcedMs >= recordTtlMs / 3) effects.push(...this.#announce(recordTtlMs, nowMs, wallMs))
@@ -470,7 +472,7 @@ function refill(credit: Credit, nowMs: number): void {
 }
 
 function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {
-  return { type: 'send', peer, frame: encodeRecordsFrame(values) }
+  return { kind: 'send', peer, frame: encodeRecordsFrame(values) }
 }
 
 /** A frame of records. */

@@ -24,11 +24,11 @@ export async function watchVerdicts(tell: (verdict: Verdict) => void): Promise<v
   const { handle } = Liveness.prototype
   Liveness.prototype.handle = function (event, nowMs) {
     // Links come as an iterator that can be walked once.
-    const links = event.type === 'tick' ? [...event.links] : []
+    const links = event.kind === 'tick' ? [...event.links] : []
     const rtts = new Map(links.map(({ peer }) => [peer, this.rttMs(peer)]))
-    const effects = handle.call(this, event.type === 'tick' ? { ...event, links } : event, nowMs)
+    const effects = handle.call(this, event.kind === 'tick' ? { ...event, links } : event, nowMs)
     for (const effect of effects) {
-      if (effect.type !== 'silent') continue
+      if (effect.kind !== 'silent') continue
       const { peer: about, quietMs, alone } = effect
       tell({ event: 'verdict', about, quietMs: Math.round(quietMs), alone, rttMs: rtts.get(about), atMs: nowMs })
     }

@@ -64,7 +64,7 @@ class Mesh {
             else
               this.#do(
                 to,
-                this.#peers.get(to)!.handle({ type: 'frame', peer: from as PeerId, frame }, this.clock.nowMs)
+                this.#peers.get(to)!.handle({ kind: 'frame', peer: from as PeerId, frame }, this.clock.nowMs)
               )
           }
           resume()
@@ -92,7 +92,7 @@ class Mesh {
             bytesOut: this.wire(name, other).bytesOut,
             watched: this.#watched(name, other)
           }))
-        this.#do(name, liveness.handle({ type: 'tick', links }, nowMs))
+        this.#do(name, liveness.handle({ kind: 'tick', links }, nowMs))
         this.clock.after(liveness.tickMs + this.#rng() * 2, tick)
       }
       this.clock.after(this.#rng() * 20, tick)
@@ -129,13 +129,13 @@ class Mesh {
 
   #do(name: string, effects: LivenessEffect[]): void {
     for (const effect of effects) {
-      if (effect.type === 'send') {
+      if (effect.kind === 'send') {
         this.frames += 1
         this.wire(name, effect.peer).send(effect.frame)
-      } else if (effect.type === 'silent') {
+      } else if (effect.kind === 'silent') {
         const suspects = this.suspects(name)
         this.verdicts.push({ by: name, of: effect.peer, atMs: this.clock.nowMs, alone: effect.alone, suspects })
-      } else if (effect.type === 'unheard') {
+      } else if (effect.kind === 'unheard') {
         this.unheard.push({ by: name, from: effect.peer, isUnheard: effect.isUnheard, atMs: this.clock.nowMs })
       } else throw new Error(effect.message)
     }
@@ -163,12 +163,12 @@ describe('L1, L2: beats', () => {
     let frames = 0
     for (let ms = 0; ms < 10_000; ms += aliveTickMs) {
       const links = [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: ms, watched: true }]
-      for (const effect of liveness.handle({ type: 'tick', links }, ms)) {
-        if (effect.type !== 'send') continue
+      for (const effect of liveness.handle({ kind: 'tick', links }, ms)) {
+        if (effect.kind !== 'send') continue
         frames += 1
         const { ping, dueMs } = Alive.decode(effect.frame)
         if (ping === undefined) continue
-        liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
+        liveness.handle({ kind: 'frame', peer: 'b' as PeerId, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
       }
     }
     // The first says how soon the next comes, and asks; then a round trip is measured only when a beat is owed.
@@ -178,22 +178,22 @@ describe('L1, L2: beats', () => {
   test('L3: a ping is answered with its own value, but not as often as anybody likes', () => {
     const liveness = new Liveness()
     const links = [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: false }]
-    liveness.handle({ type: 'tick', links }, 0)
+    liveness.handle({ kind: 'tick', links }, 0)
     const ping = Alive.encode({ dueMs: 1000, ping: 4_000_000_000 })
     const effects = Array.from({ length: 100 }, () =>
-      liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: ping }, 10)
+      liveness.handle({ kind: 'frame', peer: 'b' as PeerId, frame: ping }, 10)
     )
     const sent = effects.flat()
     expect(sent.length).toBe(1)
-    expect(sent[0]?.type === 'send' && Alive.decode(sent[0].frame).pong).toBe(4_000_000_000)
+    expect(sent[0]?.kind === 'send' && Alive.decode(sent[0].frame).pong).toBe(4_000_000_000)
   })
 
   test('L7: what is no frame is a violation, and no reason to stop', () => {
     const liveness = new Liveness()
-    liveness.handle({ type: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }] }, 0)
-    const effects = liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame: Uint8Array.of(255) }, 1)
-    expect(effects).toMatchObject([{ type: 'violation', peer: 'b' }])
-    expect(liveness.handle({ type: 'frame', peer: 'c' as PeerId, frame: Uint8Array.of(255) }, 1)).toEqual([])
+    liveness.handle({ kind: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }] }, 0)
+    const effects = liveness.handle({ kind: 'frame', peer: 'b' as PeerId, frame: Uint8Array.of(255) }, 1)
+    expect(effects).toMatchObject([{ kind: 'violation', peer: 'b' }])
+    expect(liveness.handle({ kind: 'frame', peer: 'c' as PeerId, frame: Uint8Array.of(255) }, 1)).toEqual([])
   })
 })
 
@@ -257,7 +257,7 @@ describe('L4: silence', () => {
     const links = [{ peer: 'b' as PeerId, bytesIn: 5, bytesOut: 0, watched }]
     let silentMs: number | undefined
     for (let ms = 0; silentMs === undefined; ms += aliveTickMs) {
-      if (liveness.handle({ type: 'tick', links }, ms).some(e => e.type === 'silent')) silentMs = ms
+      if (liveness.handle({ kind: 'tick', links }, ms).some(e => e.kind === 'silent')) silentMs = ms
     }
     expect(silentMs).toBeGreaterThanOrEqual(limitMs)
     expect(silentMs).toBeLessThan(limitMs + beatSlowMs + 2 * aliveTickSlowMs)
@@ -272,12 +272,12 @@ describe('L4: silence', () => {
       for (; ms < untilMs; ms += aliveTickMs) {
         link.bytesIn += 600
         link.bytesOut += 600
-        for (const effect of liveness.handle({ type: 'tick', links: [link] }, ms)) {
-          const { ping, dueMs } = effect.type === 'send' ? Alive.decode(effect.frame) : {}
+        for (const effect of liveness.handle({ kind: 'tick', links: [link] }, ms)) {
+          const { ping, dueMs } = effect.kind === 'send' ? Alive.decode(effect.frame) : {}
           if (ping === undefined) continue
           pings += 1
           if (answers)
-            liveness.handle({ type: 'frame', peer: link.peer, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
+            liveness.handle({ kind: 'frame', peer: link.peer, frame: Alive.encode({ dueMs, pong: ping }) }, ms + 1)
         }
       }
     }
@@ -288,7 +288,7 @@ describe('L4: silence', () => {
     run(2_000, true)
     expect(liveness.rttMs(link.peer)).toBeLessThan(aliveTickMs)
     const fromMs = ms
-    while (!liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')) ms += aliveTickMs
+    while (!liveness.handle({ kind: 'tick', links: [link] }, ms).some(e => e.kind === 'silent')) ms += aliveTickMs
     expect(ms - fromMs).toBeLessThan(1_000)
   })
 
@@ -299,11 +299,11 @@ describe('L4: silence', () => {
     let ms = 0
     // It is late by nine seconds, time and again, and lies about everything.
     for (let i = 0; i < 20; i++) {
-      for (let end = ms + 9000; ms < end; ms += aliveTickMs) liveness.handle({ type: 'tick', links: [link] }, ms)
-      liveness.handle({ type: 'frame', peer: link.peer, frame }, ms)
+      for (let end = ms + 9000; ms < end; ms += aliveTickMs) liveness.handle({ kind: 'tick', links: [link] }, ms)
+      liveness.handle({ kind: 'frame', peer: link.peer, frame }, ms)
     }
     let silentMs = ms
-    while (!liveness.handle({ type: 'tick', links: [link] }, silentMs).some(e => e.type === 'silent'))
+    while (!liveness.handle({ kind: 'tick', links: [link] }, silentMs).some(e => e.kind === 'silent'))
       silentMs += aliveTickMs
     expect(silentMs - ms).toBeLessThan(silenceMaxMs + 1500)
   })
@@ -347,11 +347,11 @@ describe('L9: a link on which one end hears the other, and not the other way rou
     let changes = 0
     for (let ms = 0; ms < 10_000; ms += 10) {
       if (ms % 50 === 0) {
-        liveness.handle({ type: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: 0, watched: true }] }, ms)
+        liveness.handle({ kind: 'tick', links: [{ peer: 'b' as PeerId, bytesIn: ms, bytesOut: 0, watched: true }] }, ms)
       }
       const frame = Alive.encode({ dueMs: 200, ...(ms % 20 === 0 ? { unheardMs: 1 } : {}) })
-      for (const { type } of liveness.handle({ type: 'frame', peer: 'b' as PeerId, frame }, ms))
-        if (type === 'unheard') changes++
+      for (const { kind } of liveness.handle({ kind: 'frame', peer: 'b' as PeerId, frame }, ms))
+        if (kind === 'unheard') changes++
     }
     expect(changes).toBeLessThan(25)
     expect(changes).toBeGreaterThan(2)
@@ -457,14 +457,14 @@ describe('L4: no false alarm', () => {
     const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
     let ms = 0
     for (let i = 0; i < 2 * aliveSamplesMin; i++, ms += aliveTickMs) {
-      liveness.handle({ type: 'tick', links: [link] }, ms)
+      liveness.handle({ kind: 'tick', links: [link] }, ms)
       const frame = Alive.encode({ dueMs: beatFastMs + aliveTickMs, pong: ms })
-      liveness.handle({ type: 'frame', peer: link.peer, frame }, ms)
+      liveness.handle({ kind: 'frame', peer: link.peer, frame }, ms)
     }
     ms += 60_000
-    expect(liveness.handle({ type: 'tick', links: [link] }, ms).map(e => e.type)).not.toContain('silent')
+    expect(liveness.handle({ kind: 'tick', links: [link] }, ms).map(e => e.kind)).not.toContain('silent')
     const resumedMs = ms
-    while (!liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')) ms += aliveTickMs
+    while (!liveness.handle({ kind: 'tick', links: [link] }, ms).some(e => e.kind === 'silent')) ms += aliveTickMs
     expect(ms - resumedMs).toBeLessThan(aliveLateFirstMs)
     expect(ms - resumedMs).toBeGreaterThan(aliveLateMs - aliveDoubtMs)
   })
@@ -474,7 +474,7 @@ describe('L4: no false alarm', () => {
     const link = { peer: 'b' as PeerId, bytesIn: 0, bytesOut: 0, watched: true }
     for (let ms = 0; ms < 60_000; ms += aliveTickMs) {
       link.bytesIn += 1400
-      expect(liveness.handle({ type: 'tick', links: [link] }, ms).some(e => e.type === 'silent')).toBe(false)
+      expect(liveness.handle({ kind: 'tick', links: [link] }, ms).some(e => e.kind === 'silent')).toBe(false)
     }
   })
 })

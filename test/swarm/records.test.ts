@@ -102,9 +102,9 @@ function decider(seq = 0): Records {
   return new Records({ self, sign: signAs(self), verify, seq })
 }
 
-const types = (effects: readonly RecordsEffect[]): string[] => effects.map(({ type }) => type)
+const kindsOf = (effects: readonly RecordsEffect[]): string[] => effects.map(({ kind }) => kind)
 const sentTo = (effects: readonly RecordsEffect[]): PeerId[] =>
-  effects.flatMap(effect => (effect.type === 'send' ? [effect.peer] : []))
+  effects.flatMap(effect => (effect.kind === 'send' ? [effect.peer] : []))
 const frame = (...values: Uint8Array[]): Uint8Array => encodeRecordsFrame(values)
 const others = (records: Records): PeerId[] =>
   records
@@ -171,11 +171,11 @@ describe('a record', () => {
 
   it('R14: says whether its peer is leaving, and a later one may take it back', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
     const leaving = (): boolean | undefined => records.get(b)?.leaving
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1, { leaving: true })) }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1, { leaving: true })) }, 0)
     expect(leaving()).toBe(true)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 2, { leaving: false })) }, 1)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 2, { leaving: false })) }, 1)
     expect(leaving()).toBe(false)
   })
 
@@ -307,40 +307,40 @@ describe('the records decider', () => {
     const records = decider(5000)
     const seqs: number[] = []
     for (const [i, wallMs] of [100, 9000, 50, 9001].entries()) {
-      const effects = records.handle({ type: 'announce', content: { ...content, budgetBytes: i }, wallMs }, i)
-      for (const effect of effects) if (effect.type === 'persist') seqs.push(effect.seq)
+      const effects = records.handle({ kind: 'announce', content: { ...content, budgetBytes: i }, wallMs }, i)
+      for (const effect of effects) if (effect.kind === 'persist') seqs.push(effect.seq)
     }
     expect(seqs).toEqual([5001, 9000, 9001, 9002])
   })
 
   it('announces nothing new when nothing changed', () => {
     const records = decider()
-    expect(types(records.handle({ type: 'announce', content, wallMs: 1 }, 0))).toEqual([
+    expect(kindsOf(records.handle({ kind: 'announce', content, wallMs: 1 }, 0))).toEqual([
       'persist',
       'join',
       'record',
       'publish'
     ])
-    expect(records.handle({ type: 'announce', content: { ...content }, wallMs: 2 }, 1)).toEqual([])
+    expect(records.handle({ kind: 'announce', content: { ...content }, wallMs: 2 }, 1)).toEqual([])
   })
 
   it('R3: a peer that hears a seq of its own that it forgot goes on above it', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 10 }, 0)
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(self, 500)) }, 1)
-    const effects = records.handle({ type: 'tick', wallMs: 20 }, recordsTickMs)
-    expect(effects.find(effect => effect.type === 'persist')).toEqual({ type: 'persist', seq: 501 })
+    records.handle({ kind: 'announce', content, wallMs: 10 }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(self, 500)) }, 1)
+    const effects = records.handle({ kind: 'tick', wallMs: 20 }, recordsTickMs)
+    expect(effects.find(effect => effect.kind === 'persist')).toEqual({ kind: 'persist', seq: 501 })
     expect(sentTo(effects)).toEqual([b])
   })
 
   it('R6: a newcomer is told everything that is known, but not its own record', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1), signed(c, 1)) }, 1)
-    const effects = records.handle({ type: 'opened', peer: c }, 2)
-    expect(types(effects)).toEqual(['linked', 'send'])
+    records.handle({ kind: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1), signed(c, 1)) }, 1)
+    const effects = records.handle({ kind: 'opened', peer: c }, 2)
+    expect(kindsOf(effects)).toEqual(['linked', 'send'])
     const values = (effects[1] as { frame: Uint8Array }).frame
     expect(Buffer.compare(values, frame(encodeKnown(records, self), signed(b, 1)))).toBe(0)
   })
@@ -352,23 +352,23 @@ describe('the records decider', () => {
 
   it('R7: a new record goes once to all who do not have it from its origin', () => {
     const records = decider()
-    for (const neighbour of [b, c, d]) records.handle({ type: 'opened', peer: neighbour }, 0)
+    for (const neighbour of [b, c, d]) records.handle({ kind: 'opened', peer: neighbour }, 0)
     const direct = signed(b, 1, { neighbours: new Set([peerHint(self), peerHint(c)]) })
-    const effects = records.handle({ type: 'frame', peer: b, frame: frame(direct) }, 1)
-    expect(types(effects)).toEqual(['join', 'record', 'linked', 'send'])
+    const effects = records.handle({ kind: 'frame', peer: b, frame: frame(direct) }, 1)
+    expect(kindsOf(effects)).toEqual(['join', 'record', 'linked', 'send'])
     // Not to b, who said it; not to c, whom b reaches itself.
     expect(sentTo(effects)).toEqual([d])
-    expect(records.handle({ type: 'frame', peer: c, frame: frame(direct) }, 2)).toEqual([])
+    expect(records.handle({ kind: 'frame', peer: c, frame: frame(direct) }, 2)).toEqual([])
   })
 
   it('R8: an older or equal seq never wins, pushed or from the DHT', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 5)) }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 5)) }, 0)
     for (const seq of [5, 4, 1]) {
       const old = signed(b, seq, { budgetBytes: 1 })
-      expect(records.handle({ type: 'frame', peer: b, frame: frame(old) }, 1)).toEqual([])
-      expect(records.handle({ type: 'value', value: old }, 1)).toEqual([])
+      expect(records.handle({ kind: 'frame', peer: b, frame: frame(old) }, 1)).toEqual([])
+      expect(records.handle({ kind: 'value', value: old }, 1)).toEqual([])
     }
     expect(records.get(b)?.budgetBytes).toBe(content.budgetBytes)
     expect(records.refusal(b, signed(b, 4))).toContain('older')
@@ -378,22 +378,22 @@ describe('the records decider', () => {
 
   it('R8: a replayed record does not bring back who left or expired', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 2, { ttlMs: 0 })) }, 1)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 1)) }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 2, { ttlMs: 0 })) }, 1)
     expect(others(records)).toEqual([])
-    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2)).toEqual([])
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3)
+    expect(records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2)).toEqual([])
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3)
     let nowMs = 3
     while (others(records).length > 0) {
       nowMs += recordsTickMs
-      records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
+      records.handle({ kind: 'tick', wallMs: nowMs }, nowMs)
     }
     expect(nowMs).toBeGreaterThan(recordTtlMs)
-    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, nowMs)).toEqual([])
+    expect(records.handle({ kind: 'frame', peer: b, frame: frame(signed(d, 1)) }, nowMs)).toEqual([])
     expect(others(records)).toEqual([])
     // Alive after all: its next record counts.
-    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 2)) }, nowMs))).toContain('join')
+    expect(kindsOf(records.handle({ kind: 'frame', peer: b, frame: frame(signed(d, 2)) }, nowMs))).toContain('join')
   })
 
   it('R8: whatever order records arrive in, the highest seq is what remains', () => {
@@ -405,12 +405,12 @@ describe('the records decider', () => {
         }),
         arrivals => {
           const records = decider()
-          records.handle({ type: 'opened', peer: b }, 0)
-          records.handle({ type: 'opened', peer: c }, 0)
+          records.handle({ kind: 'opened', peer: b }, 0)
+          records.handle({ kind: 'opened', peer: c }, 0)
           for (const { seq, from, dht } of arrivals) {
             const value = signed(d, seq, { budgetBytes: seq })
-            if (dht) records.handle({ type: 'value', value }, 1)
-            else records.handle({ type: 'frame', peer: from, frame: frame(value) }, 1)
+            if (dht) records.handle({ kind: 'value', value }, 1)
+            else records.handle({ kind: 'frame', peer: from, frame: frame(value) }, 1)
           }
           const highest = Math.max(...arrivals.map(({ seq }) => seq))
           expect(records.get(d)?.seq).toBe(highest)
@@ -422,20 +422,20 @@ describe('the records decider', () => {
 
   it('R9: a record counts for its ttl from its arrival, whatever the clocks say', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 1e9)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1, { ttlMs: 1000 })) }, 1e9)
-    records.handle({ type: 'tick', wallMs: 0 }, 1e9 + 1000)
+    records.handle({ kind: 'opened', peer: b }, 1e9)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 1, { ttlMs: 1000 })) }, 1e9)
+    records.handle({ kind: 'tick', wallMs: 0 }, 1e9 + 1000)
     expect(others(records)).toEqual([c])
-    expect(records.handle({ type: 'tick', wallMs: 0 }, 1e9 + 1001)).toContainEqual({ type: 'leave', peer: c })
+    expect(records.handle({ kind: 'tick', wallMs: 0 }, 1e9 + 1001)).toContainEqual({ kind: 'leave', peer: c })
     expect(others(records)).toEqual([])
   })
 
   it('R9: announces itself again every third of the ttl', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ kind: 'announce', content, wallMs: 1 }, 0)
     const seqs = new Set([records.get(self)!.seq])
     for (let nowMs = 0; nowMs <= recordTtlMs; nowMs += recordsTickMs) {
-      records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
+      records.handle({ kind: 'tick', wallMs: nowMs }, nowMs)
       seqs.add(records.get(self)!.seq)
     }
     expect(seqs.size).toBe(4)
@@ -443,83 +443,83 @@ describe('the records decider', () => {
 
   it('R10: a goodbye is pushed and published, ends this peer and outlives older records', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
-    records.handle({ type: 'opened', peer: b }, 0)
-    const effects = records.handle({ type: 'leave', wallMs: 2 }, 1)
-    expect(types(effects)).toEqual(['persist', 'send', 'publish', 'leave'])
+    records.handle({ kind: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    const effects = records.handle({ kind: 'leave', wallMs: 2 }, 1)
+    expect(kindsOf(effects)).toEqual(['persist', 'send', 'publish', 'leave'])
     expect(records.known()).toEqual([])
-    expect(records.handle({ type: 'announce', content: { ...content, budgetBytes: 1 }, wallMs: 3 }, 2)).toEqual([])
-    expect(records.handle({ type: 'leave', wallMs: 4 }, 3)).toEqual([])
+    expect(records.handle({ kind: 'announce', content: { ...content, budgetBytes: 1 }, wallMs: 3 }, 2)).toEqual([])
+    expect(records.handle({ kind: 'leave', wallMs: 4 }, 3)).toEqual([])
 
     const other = new Records({ self: b, sign: signAs(b), verify, seq: 0 })
-    other.handle({ type: 'opened', peer: self }, 0)
-    const goodbye = effects.find(effect => effect.type === 'send')!
-    other.handle({ type: 'frame', peer: self, frame: frame(signed(self, 1)) }, 0)
-    expect(types(other.handle({ type: 'frame', peer: self, frame: goodbye.frame }, 1))).toEqual(['leave'])
-    expect(other.handle({ type: 'frame', peer: self, frame: frame(signed(self, 1)) }, 2)).toEqual([])
+    other.handle({ kind: 'opened', peer: self }, 0)
+    const goodbye = effects.find(effect => effect.kind === 'send')!
+    other.handle({ kind: 'frame', peer: self, frame: frame(signed(self, 1)) }, 0)
+    expect(kindsOf(other.handle({ kind: 'frame', peer: self, frame: goodbye.frame }, 1))).toEqual(['leave'])
+    expect(other.handle({ kind: 'frame', peer: self, frame: frame(signed(self, 1)) }, 2)).toEqual([])
   })
 
   it('R11: an empty frame says nothing, and who is no longer a neighbour is known until its record expires', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
-    expect(records.handle({ type: 'frame', peer: b, frame: new Uint8Array() }, 1)).toEqual([])
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
+    expect(records.handle({ kind: 'frame', peer: b, frame: new Uint8Array() }, 1)).toEqual([])
     expect(records.known()).toMatchObject([{ record: { peer: b }, connected: true }])
-    records.handle({ type: 'closed', peer: b }, 2)
-    records.handle({ type: 'tick', wallMs: 0 }, recordTtlMs)
+    records.handle({ kind: 'closed', peer: b }, 2)
+    records.handle({ kind: 'tick', wallMs: 0 }, recordTtlMs)
     expect(records.known()).toMatchObject([{ record: { peer: b }, connected: false }])
-    records.handle({ type: 'tick', wallMs: 0 }, recordTtlMs + 1)
+    records.handle({ kind: 'tick', wallMs: 0 }, recordTtlMs + 1)
     expect(records.known()).toEqual([])
   })
 
   it('R12: what a neighbour may not send is counted against it, dropped, and the rest goes on', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    const garbage = records.handle({ type: 'frame', peer: b, frame: Uint8Array.of(0xff, 0xff, 0xff) }, 0)
-    expect(garbage).toMatchObject([{ type: 'violation', peer: b, kind: 'bad records frame' }])
+    records.handle({ kind: 'opened', peer: b }, 0)
+    const garbage = records.handle({ kind: 'frame', peer: b, frame: Uint8Array.of(0xff, 0xff, 0xff) }, 0)
+    expect(garbage).toMatchObject([{ kind: 'violation', peer: b, violation: 'bad records frame' }])
     const forged = encodeRecord(record(c, 9), signAs(b))
-    const effects = records.handle({ type: 'frame', peer: b, frame: frame(forged, signed(d, 1)) }, 1)
+    const effects = records.handle({ kind: 'frame', peer: b, frame: frame(forged, signed(d, 1)) }, 1)
     expect(effects).toMatchObject([
-      { type: 'violation', peer: b, kind: 'bad record' },
-      { type: 'join', peer: d },
-      { type: 'record', peer: d }
+      { kind: 'violation', peer: b, violation: 'bad record' },
+      { kind: 'join', peer: d },
+      { kind: 'record', peer: d }
     ])
     // The forged seq left no mark: the true record of c still counts.
-    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2))).toContain('join')
+    expect(kindsOf(records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 1)) }, 2))).toContain('join')
   })
 
   it('R12: a neighbour that sends too fast is cut to the rate, and forgiven with time', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
     const one = frame(signed(c, 1))
     let violations = 0
     for (let i = 0; i < recordsBurstMax + 10; i++) {
-      violations += records.handle({ type: 'frame', peer: b, frame: one }, 0).filter(e => e.type === 'violation').length
+      violations += records.handle({ kind: 'frame', peer: b, frame: one }, 0).filter(e => e.kind === 'violation').length
     }
     expect(violations).toBe(10)
-    expect(records.handle({ type: 'frame', peer: b, frame: one }, 1000)).toEqual([])
+    expect(records.handle({ kind: 'frame', peer: b, frame: one }, 1000)).toEqual([])
   })
 
   it('a frame from someone without a channel does nothing', () => {
-    expect(decider().handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)).toEqual([])
+    expect(decider().handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)).toEqual([])
   })
 
   it('a closed channel leaves the record, but not as connected', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1)) }, 0)
     expect(records.known()).toMatchObject([{ record: { peer: b }, connected: true }])
-    records.handle({ type: 'closed', peer: b }, 1)
+    records.handle({ kind: 'closed', peer: b }, 1)
     expect(records.known()).toMatchObject([{ record: { peer: b }, connected: false }])
   })
 
   it('a change of neighbours is announced with the next tick', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 1 }, 0)
-    records.handle({ type: 'opened', peer: b }, 1)
-    expect(types(records.handle({ type: 'tick', wallMs: 2 }, recordsTickMs))).toContain('persist')
+    records.handle({ kind: 'announce', content, wallMs: 1 }, 0)
+    records.handle({ kind: 'opened', peer: b }, 1)
+    expect(kindsOf(records.handle({ kind: 'tick', wallMs: 2 }, recordsTickMs))).toContain('persist')
     expect(records.get(self)?.neighbours).toEqual(new Set([peerHint(b)]))
-    expect(types(records.handle({ type: 'tick', wallMs: 3 }, 2 * recordsTickMs))).toEqual([])
+    expect(kindsOf(records.handle({ kind: 'tick', wallMs: 3 }, 2 * recordsTickMs))).toEqual([])
   })
 
   it('R13: the DHT gets the own record seldom, but always the last one', () => {
@@ -527,10 +527,10 @@ describe('the records decider', () => {
     const published: Uint8Array[] = []
     let nowMs = 0
     for (; nowMs < 2.2 * publishMs; nowMs += 100) {
-      const event = { type: 'announce' as const, content: { ...content, budgetBytes: nowMs }, wallMs: nowMs }
+      const event = { kind: 'announce' as const, content: { ...content, budgetBytes: nowMs }, wallMs: nowMs }
       const effects =
-        nowMs < 1.5 * publishMs ? records.handle(event, nowMs) : records.handle({ type: 'tick', wallMs: nowMs }, nowMs)
-      for (const effect of effects) if (effect.type === 'publish') published.push(effect.value)
+        nowMs < 1.5 * publishMs ? records.handle(event, nowMs) : records.handle({ kind: 'tick', wallMs: nowMs }, nowMs)
+      for (const effect of effects) if (effect.kind === 'publish') published.push(effect.value)
     }
     expect(published.length).toBe(3)
     expect(readRecord(published.at(-1)!).seq).toBe(records.get(self)!.seq)
@@ -538,17 +538,17 @@ describe('the records decider', () => {
 
   it('P10: marks of those who left are bounded, those of the living are kept', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
-    records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 5)) }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
+    records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 5)) }, 0)
     let nowMs = 0
     for (let n = 0; n < recordMarksMax + 10; n++) {
       // As many strangers as a neighbour may bring.
       nowMs += 1000 / recordsHearsayPerSecondMax
-      if (n % 20 === 0) records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 5 + n)) }, nowMs)
+      if (n % 20 === 0) records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 5 + n)) }, nowMs)
       const goodbye = signed(peer(1000 + n), 1, { ttlMs: 0, models: [], stages: [] })
-      records.handle({ type: 'frame', peer: b, frame: frame(goodbye) }, nowMs)
+      records.handle({ kind: 'frame', peer: b, frame: frame(goodbye) }, nowMs)
     }
-    expect(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 4)) }, nowMs)).toEqual([])
+    expect(records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 4)) }, nowMs)).toEqual([])
     // The very first of the departed has been forgotten.
     expect(records.refusal(peer(1000), signed(peer(1000), 0))).toBeUndefined()
     expect(records.refusal(peer(1000 + recordMarksMax), signed(peer(1000 + recordMarksMax), 0))).toContain('older')
@@ -558,25 +558,27 @@ describe('the records decider', () => {
   function flood(records: Records, from: PeerId, first: number, count: number, nowMs: number): number {
     for (let n = first; n < first + count; n++) {
       nowMs += 4
-      records.handle({ type: 'frame', peer: from, frame: frame(signed(peer(n), 1, { models: [], stages: [] })) }, nowMs)
+      records.handle({ kind: 'frame', peer: from, frame: frame(signed(peer(n), 1, { models: [], stages: [] })) }, nowMs)
     }
     return nowMs
   }
 
   it('R15: peers that no connected peer names are counted apart, and by the neighbour that passed them on', () => {
     const records = decider()
-    for (const neighbour of [b, c]) records.handle({ type: 'opened', peer: neighbour }, 0)
+    for (const neighbour of [b, c]) records.handle({ kind: 'opened', peer: neighbour }, 0)
     let nowMs = flood(records, b, 1000, 500, 0)
     expect(others(records).length).toBe(recordsHearsayShareMax)
     // What is dropped leaves no mark: it may come another way.
-    expect(types(records.handle({ type: 'frame', peer: c, frame: frame(signed(peer(1499), 1)) }, nowMs))).toContain(
+    expect(kindsOf(records.handle({ kind: 'frame', peer: c, frame: frame(signed(peer(1499), 1)) }, nowMs))).toContain(
       'join'
     )
     nowMs = flood(records, c, 5000, 500, nowMs)
     expect(others(records).length).toBeLessThanOrEqual(recordsHearsayMax)
     // A third one tells of somebody real, whom nobody here is connected with either.
-    records.handle({ type: 'opened', peer: d }, nowMs)
-    expect(types(records.handle({ type: 'frame', peer: d, frame: frame(signed(peer(7), 1)) }, nowMs))).toContain('join')
+    records.handle({ kind: 'opened', peer: d }, nowMs)
+    expect(kindsOf(records.handle({ kind: 'frame', peer: d, frame: frame(signed(peer(7), 1)) }, nowMs))).toContain(
+      'join'
+    )
     expect(others(records).length).toBeLessThanOrEqual(recordsHearsayMax)
     expect(records.known().find(({ record }) => record.peer === peer(7))?.linked).toBe(false)
   })
@@ -585,12 +587,12 @@ describe('the records decider', () => {
     const records = decider()
     let joins = 0
     for (let n = 0; n < 5; n++) {
-      records.handle({ type: 'opened', peer: b }, n)
+      records.handle({ kind: 'opened', peer: b }, n)
       for (let i = 0; i < 200; i++) {
-        const effects = records.handle({ type: 'frame', peer: b, frame: frame(signed(peer(1000 + 200 * n + i), 1)) }, n)
-        joins += effects.filter(({ type }) => type === 'join').length
+        const effects = records.handle({ kind: 'frame', peer: b, frame: frame(signed(peer(1000 + 200 * n + i), 1)) }, n)
+        joins += effects.filter(({ kind }) => kind === 'join').length
       }
-      records.handle({ type: 'closed', peer: b }, n)
+      records.handle({ kind: 'closed', peer: b }, n)
     }
     expect(joins).toBe(recordsHearsayShareMax)
   })
@@ -600,15 +602,15 @@ describe('the records decider', () => {
     let nowMs = 0
     for (let liar = 0; liar < 40; liar++) {
       const from = peer(100 + liar)
-      records.handle({ type: 'opened', peer: from }, nowMs)
+      records.handle({ kind: 'opened', peer: from }, nowMs)
       const invented = Array.from({ length: connectionsMax + 10 }, (_, i) => peer(10_000 + 100 * liar + i))
       const neighbours = new Set(invented.map(peerHint))
-      records.handle({ type: 'frame', peer: from, frame: frame(signed(from, 1, { neighbours })) }, nowMs)
+      records.handle({ kind: 'frame', peer: from, frame: frame(signed(from, 1, { neighbours })) }, nowMs)
       nowMs = flood(records, from, 10_000 + 100 * liar, invented.length, nowMs)
     }
     expect(others(records).length).toBe(recordsMax)
-    records.handle({ type: 'opened', peer: b }, nowMs)
-    expect(types(records.handle({ type: 'frame', peer: b, frame: frame(signed(b, 1)) }, nowMs))).toEqual(
+    records.handle({ kind: 'opened', peer: b }, nowMs)
+    expect(kindsOf(records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1)) }, nowMs))).toEqual(
       expect.arrayContaining(['leave', 'join', 'record', 'linked'])
     )
     expect(records.get(b)).toBeDefined()
@@ -617,15 +619,15 @@ describe('the records decider', () => {
 
   it('R15: who is named by a connected peer is told of, whichever of the two records comes first', () => {
     const records = decider()
-    records.handle({ type: 'opened', peer: b }, 0)
+    records.handle({ kind: 'opened', peer: b }, 0)
     const linked = (effects: readonly RecordsEffect[]): PeerId[] =>
-      effects.flatMap(effect => (effect.type === 'linked' ? [effect.peer] : []))
-    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(signed(c, 1)) }, 1))).toEqual([])
+      effects.flatMap(effect => (effect.kind === 'linked' ? [effect.peer] : []))
+    expect(linked(records.handle({ kind: 'frame', peer: b, frame: frame(signed(c, 1)) }, 1))).toEqual([])
     const naming = signed(b, 1, { neighbours: new Set([peerHint(c), peerHint(d)]) })
-    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(naming) }, 2)).sort()).toEqual([b, c].sort())
-    expect(linked(records.handle({ type: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3))).toEqual([d])
+    expect(linked(records.handle({ kind: 'frame', peer: b, frame: frame(naming) }, 2)).sort()).toEqual([b, c].sort())
+    expect(linked(records.handle({ kind: 'frame', peer: b, frame: frame(signed(d, 1)) }, 3))).toEqual([d])
     // Whom this peer has met is no stranger once the connection is gone.
-    records.handle({ type: 'closed', peer: b }, 4)
+    records.handle({ kind: 'closed', peer: b }, 4)
     const state = records.known().map(({ record, linked }) => [record.peer, linked])
     expect(state).toEqual([
       [c, false],
@@ -636,21 +638,21 @@ describe('the records decider', () => {
 
   it('L9: a neighbour that does not hear this peer is none for others, who pass its record on to it', () => {
     const records = decider()
-    records.handle({ type: 'announce', content, wallMs: 1000 }, 0)
-    for (const peer of [b, c]) records.handle({ type: 'opened', peer }, 0)
-    records.handle({ type: 'tick', wallMs: 1001 }, recordsTickMs)
+    records.handle({ kind: 'announce', content, wallMs: 1000 }, 0)
+    for (const peer of [b, c]) records.handle({ kind: 'opened', peer }, 0)
+    records.handle({ kind: 'tick', wallMs: 1001 }, recordsTickMs)
     const named = (): boolean[] => [b, c].map(peer => records.get(self)!.neighbours.has(peerHint(peer)))
     expect(named()).toEqual([true, true])
-    const said = records.handle({ type: 'unheard', peer: b, isUnheard: true, wallMs: 1002 }, 300)
+    const said = records.handle({ kind: 'unheard', peer: b, isUnheard: true, wallMs: 1002 }, 300)
     // At once: it is to be heard elsewhere before it is given up.
     expect(sentTo(said).sort()).toEqual([b, c].sort())
     expect(named()).toEqual([false, true])
     // Another one that has both as neighbours passes it on, since it does not name the other.
     const other = new Records({ self: c, sign: signAs(c), verify, seq: 0 })
-    for (const peer of [b, self]) other.handle({ type: 'opened', peer }, 0)
-    const value = said.flatMap(effect => (effect.type === 'send' && effect.peer === c ? [effect.frame] : []))[0]!
-    expect(sentTo(other.handle({ type: 'frame', peer: self, frame: value }, 301))).toContain(b)
-    records.handle({ type: 'unheard', peer: b, isUnheard: false, wallMs: 1003 }, 400)
+    for (const peer of [b, self]) other.handle({ kind: 'opened', peer }, 0)
+    const value = said.flatMap(effect => (effect.kind === 'send' && effect.peer === c ? [effect.frame] : []))[0]!
+    expect(sentTo(other.handle({ kind: 'frame', peer: self, frame: value }, 301))).toContain(b)
+    records.handle({ kind: 'unheard', peer: b, isUnheard: false, wallMs: 1003 }, 400)
     expect(named()).toEqual([true, true])
   })
 
@@ -676,12 +678,12 @@ describe('the records decider', () => {
       let leaves = 0
       const run = (name: string, event: Parameters<Records['handle']>[0], nowMs: number): void => {
         for (const effect of at[name]!.handle(event, nowMs)) {
-          if (effect.type === 'twin') twins.push({ at: name, yields: effect.yields, addresses: effect.addresses })
-          if (effect.type === 'leave') leaves++
-          expect(effect.type).not.toBe('violation')
-          const to = effect.type === 'send' ? links[name]![effect.peer] : undefined
-          if (effect.type === 'send' && to !== undefined) {
-            run(to, { type: 'frame', peer: ids[name]!, frame: effect.frame }, nowMs)
+          if (effect.kind === 'twin') twins.push({ at: name, yields: effect.yields, addresses: effect.addresses })
+          if (effect.kind === 'leave') leaves++
+          expect(effect.kind).not.toBe('violation')
+          const to = effect.kind === 'send' ? links[name]![effect.peer] : undefined
+          if (effect.kind === 'send' && to !== undefined) {
+            run(to, { kind: 'frame', peer: ids[name]!, frame: effect.frame }, nowMs)
           }
         }
       }
@@ -690,17 +692,17 @@ describe('the records decider', () => {
         addresses: [Uint8Array.of(4, 10, 0, 0, n, 6, 0, n)]
       })
       const start = (name: string, n: number, nowMs: number): void => {
-        run(name, { type: 'announce', content: addressed(n), wallMs: 1000 + nowMs }, nowMs)
+        run(name, { kind: 'announce', content: addressed(n), wallMs: 1000 + nowMs }, nowMs)
         const other = Object.keys(links[name]!)[0] as PeerId
-        run(links[name]![other]!, { type: 'opened', peer: self }, nowMs)
-        run(name, { type: 'opened', peer: other }, nowMs)
+        run(links[name]![other]!, { kind: 'opened', peer: self }, nowMs)
+        run(name, { kind: 'opened', peer: other }, nowMs)
       }
       const tick = (nowMs: number): void => {
-        for (const name of Object.keys(at)) run(name, { type: 'tick', wallMs: 1000 + nowMs }, nowMs)
+        for (const name of Object.keys(at)) run(name, { kind: 'tick', wallMs: 1000 + nowMs }, nowMs)
       }
-      run('b', { type: 'opened', peer: c }, 0)
-      run('c', { type: 'opened', peer: b }, 0)
-      const stop = (name: string, nowMs: number): void => run(name, { type: 'leave', wallMs: 1000 + nowMs }, nowMs)
+      run('b', { kind: 'opened', peer: c }, 0)
+      run('c', { kind: 'opened', peer: b }, 0)
+      const stop = (name: string, nowMs: number): void => run(name, { kind: 'leave', wallMs: 1000 + nowMs }, nowMs)
       return { at, twins, start, stop, tick, leaves: () => leaves }
     }
 
@@ -747,8 +749,8 @@ describe('the records decider', () => {
     it('R17: old records of its own that somebody repeats do not make a peer announce again and again', () => {
       const life = { run: '00000000000000aa', startMs: 0 }
       const records = new Records({ self, sign: signAs(self), verify, seq: 0, life })
-      records.handle({ type: 'announce', content, wallMs: 1e6 }, 0)
-      records.handle({ type: 'opened', peer: b }, 0)
+      records.handle({ kind: 'announce', content, wallMs: 1e6 }, 0)
+      records.handle({ kind: 'opened', peer: b }, 0)
       let announced = 0
       for (let i = 0; i < 40; i++) {
         const past = {
@@ -758,9 +760,9 @@ describe('the records decider', () => {
           yields: false
         }
         const old = frame(signed(self, 500 + i, { life: past }))
-        const effects = records.handle({ type: 'frame', peer: b, frame: old }, 1 + i)
-        effects.push(...records.handle({ type: 'tick', wallMs: 1e6 + i }, 100 + i))
-        announced += effects.filter(({ type }) => type === 'persist').length
+        const effects = records.handle({ kind: 'frame', peer: b, frame: old }, 1 + i)
+        effects.push(...records.handle({ kind: 'tick', wallMs: 1e6 + i }, 100 + i))
+        announced += effects.filter(({ kind }) => kind === 'persist').length
       }
       // For the channel that was opened, and the first past life.
       expect(announced).toBe(1)
@@ -769,8 +771,8 @@ describe('the records decider', () => {
     it('R3, R17: a past life is none, however many of its records turn up', () => {
       const life = { run: '00000000000000aa', startMs: 0 }
       const records = new Records({ self, sign: signAs(self), verify, seq: 0, life })
-      records.handle({ type: 'announce', content, wallMs: 10 }, 0)
-      records.handle({ type: 'opened', peer: b }, 0)
+      records.handle({ kind: 'announce', content, wallMs: 10 }, 0)
+      records.handle({ kind: 'opened', peer: b }, 0)
       for (const [i, seq] of [500, 900, 1400].entries()) {
         const past = {
           run: '00000000000000bb',
@@ -779,12 +781,12 @@ describe('the records decider', () => {
           yields: false
         }
         const effects = records.handle(
-          { type: 'frame', peer: b, frame: frame(signed(self, seq, { life: past })) },
+          { kind: 'frame', peer: b, frame: frame(signed(self, seq, { life: past })) },
           1 + i
         )
-        effects.push(...records.handle({ type: 'tick', wallMs: 20 }, recordsTickMs * (i + 1)))
-        expect(types(effects)).toContain('persist')
-        expect(types(effects)).not.toContain('twin')
+        effects.push(...records.handle({ kind: 'tick', wallMs: 20 }, recordsTickMs * (i + 1)))
+        expect(kindsOf(effects)).toContain('persist')
+        expect(kindsOf(effects)).not.toContain('twin')
         expect(records.get(self)!.seq).toBe(seq + 1)
       }
     })
@@ -800,14 +802,14 @@ describe('the records decider', () => {
         let nowMs = 0
         const run = (id: PeerId, event: Parameters<Records['handle']>[0]): void => {
           for (const effect of peers.get(id)!.handle(event, nowMs)) {
-            if (effect.type === 'send') queue.push({ from: id, to: effect.peer, frame: effect.frame })
-            expect(effect.type).not.toBe('violation')
+            if (effect.kind === 'send') queue.push({ from: id, to: effect.peer, frame: effect.frame })
+            expect(effect.kind).not.toBe('violation')
           }
         }
         const flow = (): void => {
           for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
             if (links.has([next.from, next.to].sort().join())) {
-              run(next.to, { type: 'frame', peer: next.from, frame: next.frame })
+              run(next.to, { kind: 'frame', peer: next.from, frame: next.frame })
             }
           }
         }
@@ -817,17 +819,17 @@ describe('the records decider', () => {
           const x = ids[draw() % 3]!
           const y = ids[(ids.indexOf(x) + 1) % 3]!
           const key = [x, y].sort().join()
-          if (draw() < 30) run(x, { type: 'announce', content: { ...content, budgetBytes: step }, wallMs: nowMs })
+          if (draw() < 30) run(x, { kind: 'announce', content: { ...content, budgetBytes: step }, wallMs: nowMs })
           else if (draw() < 50 && !links.has(key)) {
             links.add(key)
-            run(x, { type: 'opened', peer: y })
-            run(y, { type: 'opened', peer: x })
+            run(x, { kind: 'opened', peer: y })
+            run(y, { kind: 'opened', peer: x })
           } else if (draw() < 40 && links.delete(key)) {
-            run(x, { type: 'closed', peer: y })
-            run(y, { type: 'closed', peer: x })
+            run(x, { kind: 'closed', peer: y })
+            run(y, { kind: 'closed', peer: x })
           }
           if (draw() < 60) flow()
-          for (const id of ids) run(id, { type: 'tick', wallMs: nowMs })
+          for (const id of ids) run(id, { kind: 'tick', wallMs: nowMs })
         }
         // Then a line a – b – c holds, and everyone says something once more.
         for (const [x, y] of [
@@ -837,12 +839,12 @@ describe('the records decider', () => {
           const key = [x, y].sort().join()
           if (links.has(key)) continue
           links.add(key)
-          run(x, { type: 'opened', peer: y })
-          run(y, { type: 'opened', peer: x })
+          run(x, { kind: 'opened', peer: y })
+          run(y, { kind: 'opened', peer: x })
         }
         flow()
         for (const [i, id] of ids.entries()) {
-          run(id, { type: 'announce', content: { ...content, budgetBytes: 1000 + i }, wallMs: nowMs })
+          run(id, { kind: 'announce', content: { ...content, budgetBytes: 1000 + i }, wallMs: nowMs })
         }
         flow()
         for (const viewer of peers.values()) {
