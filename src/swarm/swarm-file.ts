@@ -17,14 +17,6 @@ export interface SwarmConfig {
   readonly secret: string
 }
 
-/** The contents of a swarm file. */
-export interface SwarmConfig {
-  readonly format: 1
-  readonly name: string
-  /** 32 random bytes, base64url. Whoever has it can join: never log it. */
-  readonly secret: string
-}
-
 const secretBytes = 32
 /** Hex digits of the tag: enough that two swarms in radio range do not share one by chance. */
 const tagDigits = 16
