@@ -55,7 +55,7 @@ export const mutants: readonly Mutant[] = [
     name: 'leave a cache in the engine',
     file: seat,
     original: "else this.#host.emit({ kind: 'free-engine', seat: this.id })",
-    mutated: 'else this.#freed = true',
+    mutated: 'else this.ending.freed()',
     from: 1,
     seeds: 25
   },
