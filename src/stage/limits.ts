@@ -47,7 +47,7 @@ export const callerGraceMs = 6_000
  * A session has room for so long at least once its answer goes on, though others wait: some hundred tokens, where what it
  * costs to compute them again later is tens of ms.
  */
-export const turnMs = 5_000
+export const turnMs = 15_000
 /**
  * A session whose answer does not go on yet gives way to those who wait where nothing new is computed for so long: 128 tokens
  * of 4 kB take a radio link of 1 Mbit/s 4 s, and several share it.
