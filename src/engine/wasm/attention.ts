@@ -71,8 +71,7 @@ export function spreadQueries(
 export function scores(m: ModuleWriter, name: string, width: number, rows: number) {
   return m.function(name, ['i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [queries, keys, tiles, out, stride] = f.parameters
-    const to = f.locals('i32', rows)
-    for (const [t, each] of to.entries()) f.set(each, t === 0 ? out : i32.add(to[t - 1]!, stride))
+    const to = f.spaced(out, stride, rows)
     const sums = to.map(() => f.locals('v128', 2))
     const key = f.locals('v128', 2)
     const query = f.local('v128')
@@ -146,11 +145,8 @@ export function softmax(m: ModuleWriter, name: string) {
 function mixSlice(m: ModuleWriter, rows: number): Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32', 'i32']> {
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [weights, weightStride, values, tiles, sumsAt, sumStride] = f.parameters
-    const [from, to] = [f.locals('i32', rows), f.locals('i32', rows)]
-    for (let t = 0; t < rows; t++) {
-      f.set(from[t]!, t === 0 ? weights : i32.add(from[t - 1]!, weightStride))
-      f.set(to[t]!, t === 0 ? sumsAt : i32.add(to[t - 1]!, sumStride))
-    }
+    const from = f.spaced(weights, weightStride, rows)
+    const to = f.spaced(sumsAt, sumStride, rows)
     const sums = from.map(() => f.locals('v128', valueSlice / 4))
     const value = f.locals('v128', valueSlice / 4)
     const weight = f.local('v128')

@@ -95,6 +95,15 @@ export class FunctionWriter<P extends readonly ValueType[] = readonly ValueType[
     return Array.from({ length: count }, () => this.local(type))
   }
 
+  /** So many addresses, each so far behind the one before it. */
+  spaced(first: Value<'i32'>, stride: Value<'i32'>, count: number): Local<'i32'>[] {
+    const all = this.locals('i32', count)
+    for (const [i, each] of all.entries()) {
+      this.set(each, i === 0 ? first : { type: 'i32', code: [...all[i - 1]!.code, ...stride.code, 0x6a] })
+    }
+    return all
+  }
+
   set<T extends ValueType>(local: Local<T>, value: Value<T>): void {
     assert(local.type === value.type, `a local of ${local.type} takes no ${value.type}`)
     this.#code.push([...value.code, 0x21, ...unsigned(local.index)])
@@ -158,7 +167,7 @@ function localOf<T extends ValueType>(type: T, index: number): Local<T> {
 }
 
 /** Sets a local, and is what it was set to. */
-export function teeLocal<T extends ValueType>(local: Local<T>, value: Value<T>): Value<T> {
+function teeLocal<T extends ValueType>(local: Local<T>, value: Value<T>): Value<T> {
   return { type: local.type, code: [...value.code, 0x22, ...unsigned(local.index)] }
 }
 
@@ -168,14 +177,6 @@ function callOf(callee: Callee, values: readonly Value[]): Effect {
     `function ${callee.index} takes ${callee.parameters}`
   )
   return { code: [...values.flatMap(({ code }) => code), 0x10, ...unsigned(callee.index)] }
-}
-
-/** Calls what returns a value. */
-export function called<Q extends readonly ValueType[], T extends ValueType>(
-  callee: Callee<Q> & { readonly result: T },
-  ...values: { [K in keyof Q]: Value<Q[K]> }
-): Value<T> {
-  return { type: callee.result, code: callOf(callee, values).code }
 }
 
 /** Bytes of a page of WebAssembly memory. */

@@ -25,24 +25,14 @@ const shiftV = (opcode: number) => (a: V, bits: number) => op('v128', simd(opcod
 
 export const i32 = {
   const: (value: number): I => ({ type: 'i32', code: [0x41, ...signed(value)] }),
-  load: (address: I, offset = 0) => op('i32', [0x28, ...at(offset)], address),
   store: (address: I, offset: number, value: I): Effect => ({
     code: [...address.code, ...value.code, 0x36, ...at(offset)]
   }),
-  eqz: (a: I) => op('i32', [0x45], a),
-  ltU: binaryI(0x49),
   gtU: binaryI(0x4b),
   add: binaryI(0x6a),
   sub: binaryI(0x6b),
   mul: binaryI(0x6c),
-  divU: binaryI(0x6e),
-  and: binaryI(0x71),
-  or: binaryI(0x72),
-  xor: binaryI(0x73),
-  shl: binaryI(0x74),
-  shrU: binaryI(0x76),
-  /** The bits of a float. */
-  bitsOf: (a: F) => op('i32', [0xbc], a)
+  divU: binaryI(0x6e)
 }
 
 export const f32 = {
@@ -141,11 +131,9 @@ export const f32x4 = {
   splat: (a: F) => op('v128', simd(19), a),
   extractLane: (a: V, lane: number) => op('f32', [...simd(31), lane], a),
   lt: binaryV(67),
-  gt: binaryV(68),
   ge: binaryV(70),
   abs: unaryV(224),
   neg: unaryV(225),
-  sqrt: unaryV(227),
   add: binaryV(228),
   sub: binaryV(229),
   mul: binaryV(230),

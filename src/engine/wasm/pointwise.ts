@@ -1,5 +1,4 @@
 /** Kernels that treat one row of a hidden state: norm, rotation, activation function, sums at the edges of layers. */
-import { assert } from '../../base/assert.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import type { Local, ModuleWriter, Value } from './emit.ts'
 import { Exponential } from './exponential.ts'
@@ -143,7 +142,6 @@ export function sumAtEdge(m: ModuleWriter, name: string, edge: EdgeType | undefi
 
 /** `(x, n vectors)` → i32: 1 where one of the values is infinite or NaN. Two vectors at a time. */
 export function nonFinite(m: ModuleWriter, name: string) {
-  assert(name.length > 0, 'it is called from outside')
   return m.function(name, ['i32', 'i32'], f => {
     const [x, left] = f.parameters
     const exponent = f.local('v128', i32x4.const(0x7f800000))

@@ -152,6 +152,14 @@ export function quantiser(m: ModuleWriter, name: string, bits: 'q8' | 'q4', form
   })
 }
 
+/** Writes a tile's sums to each output, and moves it on to the next tile. */
+function storeTiles(f: FunctionWriter, to: readonly I[], sums: readonly (readonly V[])[]): void {
+  for (const [s, stream] of to.entries()) {
+    for (const [v, sum] of sums[s]!.entries()) f.do(v128.store(stream, 16 * v, sum))
+    f.set(stream, plus(stream, 4 * tileRows))
+  }
+}
+
 type ProductCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32']>
 
 /** `(w, blocks, tiles, spread activations, out)`: one row of activations with `tiles · streams` tiles. */
@@ -162,12 +170,8 @@ function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: numbe
     const recordBytes = activationBytes[bits].spread
     const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(blockBytes)))
     const outStride = f.local('i32', i32.mul(tiles, i32.const(4 * tileRows)))
-    const from = f.locals('i32', streams)
-    const to = f.locals('i32', streams)
-    for (let s = 0; s < streams; s++) {
-      f.set(from[s]!, s === 0 ? w : i32.add(from[s - 1]!, tileStride))
-      f.set(to[s]!, s === 0 ? out : i32.add(to[s - 1]!, outStride))
-    }
+    const from = f.spaced(w, tileStride, streams)
+    const to = f.spaced(out, outStride, streams)
     const a = f.local('i32')
     const left = f.local('i32')
     const dots = from.map(() => f.locals('v128', vectors))
@@ -208,10 +212,7 @@ function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: numbe
         for (const stream of from) f.set(stream, plus(stream, blockBytes))
         f.set(a, plus(a, recordBytes))
       })
-      for (const [s, stream] of to.entries()) {
-        for (let v = 0; v < vectors; v++) f.do(v128.store(stream, 16 * v, sums[s]![v]!))
-        f.set(stream, plus(stream, 4 * tileRows))
-      }
+      storeTiles(f, to, sums)
     })
   })
 }
@@ -223,12 +224,8 @@ function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
     const blockBytes = tileBlockBytes.f32
     const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(blockBytes)))
     const outStride = f.local('i32', i32.mul(tiles, i32.const(4 * tileRows)))
-    const from = f.locals('i32', streams)
-    const to = f.locals('i32', streams)
-    for (let s = 0; s < streams; s++) {
-      f.set(from[s]!, s === 0 ? w : i32.add(from[s - 1]!, tileStride))
-      f.set(to[s]!, s === 0 ? out : i32.add(to[s - 1]!, outStride))
-    }
+    const from = f.spaced(w, tileStride, streams)
+    const to = f.spaced(out, outStride, streams)
     const a = f.local('i32')
     const left = f.local('i32')
     const value = f.local('v128')
@@ -249,10 +246,7 @@ function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
         for (const stream of from) f.set(stream, plus(stream, blockBytes / 4))
         f.set(a, plus(a, 32))
       })
-      for (const [s, stream] of to.entries()) {
-        for (const [v, sum] of sums[s]!.entries()) f.do(v128.store(stream, 16 * v, sum))
-        f.set(stream, plus(stream, 4 * tileRows))
-      }
+      storeTiles(f, to, sums)
     })
   })
 }
@@ -283,14 +277,13 @@ function tileOf(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, rows: number):
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, activations, activationStride, out, outStride] = f.parameters
     const recordBytes = activationBytes[bits].compact
-    const a = f.locals('i32', rows)
+    const a = f.spaced(activations, activationStride, rows)
     const dots = a.map(() => f.locals('v128', vectors))
     const sums = a.map(() => f.locals('v128', vectors))
     const low = f.locals('v128', vectors)
     const high = f.locals('v128', vectors)
     const [value, mask, low4] = f.locals('v128', 3) as [V, V, V]
     const spare = dot === 'plain' ? f.locals('v128', 4) : []
-    for (const [t, each] of a.entries()) f.set(each, t === 0 ? activations : i32.add(a[t - 1]!, activationStride))
     for (const sum of sums.flat()) f.set(sum, v128.zero())
     if (bits === 'q4') f.set(low4, i32x4.const(0x0f0f0f0f))
     f.countdown(blocks, () => {
@@ -336,11 +329,10 @@ function tileOf(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, rows: number):
 function floatTileOf(m: ModuleWriter, rows: number): TileCallee {
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, x, xStride, out, outStride] = f.parameters
-    const a = f.locals('i32', rows)
+    const a = f.spaced(x, xStride, rows)
     const sums = a.map(() => f.locals('v128', vectors))
     const weights = f.locals('v128', vectors)
     const value = f.local('v128')
-    for (const [t, each] of a.entries()) f.set(each, t === 0 ? x : i32.add(a[t - 1]!, xStride))
     for (const sum of sums.flat()) f.set(sum, v128.zero())
     f.set(blocks, i32.mul(blocks, i32.const(4)))
     f.countdown(blocks, () => {
