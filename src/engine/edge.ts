@@ -5,7 +5,7 @@
  *
  * Typed arrays have the host's byte order; the package's platforms, x64 and arm64, are both little-endian.
  */
-import { InvalidStepError } from '../errors.ts'
+import { EngineError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 
 /** Node 22 has no Float16Array, Node 24 has. */
@@ -157,4 +157,15 @@ function fromBfloat16(raw: Uint16Array): Float32Array {
   const bits = new Uint32Array(raw.length)
   for (let i = 0; i < raw.length; i++) bits[i] = raw[i]! << 16
   return new Float32Array(bits.buffer)
+}
+
+/**
+ * What leaves layers [start, end) is finite: what is not would be NaN for ever.
+ * @param values [tokens, width]
+ * @throws {EngineError} that names the first value which is not.
+ */
+export function checkNoOverflow(values: Float32Array, width: number, start: number, end: number): void {
+  const bad = firstNonFinite(values)
+  if (bad < 0) return
+  throw new EngineError(`layers ${start}-${end} overflow: hidden value ${bad % width} is ${values[bad]}`)
 }

@@ -4,8 +4,8 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
-import { EngineError, InvalidStepError } from '../errors.ts'
-import { decodeEdge, encodeEdge, firstNonFinite } from './edge.ts'
+import { InvalidStepError } from '../errors.ts'
+import { decodeEdge, encodeEdge } from './edge.ts'
 import type { Sampling } from './engine.ts'
 import { sample } from './sampler.ts'
 import type { SpanInit, ThreadReply, ThreadRequest } from './thread-messages.ts'
@@ -30,7 +30,8 @@ export interface Layers<Cache extends LayersCache = LayersCache> {
    * @param input ids [n] where the span begins with layer 0, otherwise hidden [n, hidden], finite
    * @returns hidden [n, hidden], rounded to the edge type, of which the caller may keep nothing; after the last layer
    *   that of the last token alone, [1, hidden], not rounded
-   * @throws {EngineError} what the cache holds then is cut by the caller.
+   * @throws {EngineError} when what leaves the layers is not finite, or cannot be computed; what the cache holds then is cut
+   *   by the caller.
    */
   run(cache: Cache, input: Int32Array | Float32Array, n: number): Float32Array | Promise<Float32Array>
   /** Logits [vocab] of a token from its hidden state [hidden] after the last layer. */
@@ -118,12 +119,6 @@ class Served<Cache extends LayersCache> {
     try {
       const hidden = await this.#layers.run(cache, input, tokens)
       if (!isLast) {
-        const bad = firstNonFinite(hidden)
-        if (bad >= 0) {
-          throw new EngineError(
-            `layers ${start}-${end} overflow: hidden value ${bad % config.hidden} is ${hidden[bad]}`
-          )
-        }
         const bytes = encodeEdge(hidden, edge)
         return { kind: 'hidden', bytes, computeMs: performance.now() - began }
       }

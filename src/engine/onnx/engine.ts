@@ -1,9 +1,9 @@
 /** The engine over ONNX Runtime: graphs that are written for the layers of a stage, in a thread of their own. */
 import { EngineError } from '../../errors.ts'
 import { attentionBlock } from '../../model/limits.ts'
-import { type Manifest, shardName, stageShards } from '../../model/manifest.ts'
+import type { Manifest } from '../../model/manifest.ts'
 import type { Engine } from '../engine.ts'
-import { startThreaded, threadFile } from '../threaded.ts'
+import { spanOf, startThreaded, threadFile } from '../threaded.ts'
 import { cacheBytes } from './cache.ts'
 import type { OnnxThreadInit } from './layers.ts'
 
@@ -37,38 +37,14 @@ export interface OnnxEngineInit {
  * @throws the signal's reason when it aborts.
  */
 export async function createOnnxEngine(init: OnnxEngineInit): Promise<Engine> {
-  const { manifest, start, end, shardDirectory, threads = 1 } = init
-  const { config, weights, edge } = manifest
-  if (
-    !(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start < end && end <= config.layers)
-  ) {
-    throw new EngineError(`layers ${start}-${end} are no range of ${manifest.name}, which has ${config.layers}`)
-  }
-  if (!(Number.isSafeInteger(threads) && threads >= 1)) {
-    throw new EngineError(`threads must be a positive integer, not ${threads}`)
-  }
-  if (config.headDim > attentionBlock) {
+  const span = spanOf(init)
+  const { headDim } = span.config
+  if (headDim > attentionBlock) {
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
-    throw new EngineError(`heads of ${config.headDim} cannot be computed exactly: at most ${attentionBlock} can`)
+    throw new EngineError(`heads of ${headDim} cannot be computed exactly: at most ${attentionBlock} can`)
   }
-  const shardLocations = new Map(
-    stageShards(manifest, start, end).map(shard => [shardName(shard), shard.sha256 as string])
-  )
-  return startEngine(
-    {
-      config,
-      weights,
-      edge,
-      start,
-      end,
-      shardLocations,
-      threads,
-      source: { kind: 'folder', path: shardDirectory },
-      ...(init.twinRows === undefined ? {} : { twinRows: init.twinRows })
-    },
-    init.cacheBytesMax,
-    init.signal
-  )
+  const { twinRows } = init
+  return startEngine({ ...span, ...(twinRows === undefined ? {} : { twinRows }) }, init.cacheBytesMax, init.signal)
 }
 
 /** {@link createOnnxEngine} for weights from anywhere: timings use it with weights in memory. */

@@ -1,5 +1,6 @@
 /** Layers in ONNX Runtime as the engine's thread runs them: passes that end at block borders. */
 import { attentionBlock } from '../../model/limits.ts'
+import { checkNoOverflow } from '../edge.ts'
 import type { Layers } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
 import type { SpanInit } from '../thread-messages.ts'
@@ -56,6 +57,7 @@ export class OnnxLayers implements Layers<SessionCache> {
       }
       done += n
     }
+    if (end < config.layers) checkNoOverflow(out, config.hidden, start, end)
     return out
   }
 

@@ -1,10 +1,8 @@
 /** The engine in WebAssembly: kernels that are written for a model's dimensions, in a thread of their own. */
-import { EngineError } from '../../errors.ts'
-import { shardName, stageShards } from '../../model/manifest.ts'
 import type { Engine } from '../engine.ts'
 import type { EngineInit } from '../factory.ts'
 import type { SpanInit } from '../thread-messages.ts'
-import { startThreaded, threadFile } from '../threaded.ts'
+import { spanOf, startThreaded, threadFile } from '../threaded.ts'
 import { layerCacheBytes } from './footprint.ts'
 
 /**
@@ -15,25 +13,7 @@ import { layerCacheBytes } from './footprint.ts'
 export async function createWasmEngine(
   init: Omit<EngineInit, 'threads' | 'signal'> & Partial<Pick<EngineInit, 'threads' | 'signal'>>
 ): Promise<Engine> {
-  const { manifest, start, end, shardDirectory, threads = 1 } = init
-  const { config, weights, edge } = manifest
-  if (
-    !(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start < end && end <= config.layers)
-  ) {
-    throw new EngineError(`layers ${start}-${end} are no range of ${manifest.name}, which has ${config.layers}`)
-  }
-  if (!(Number.isSafeInteger(threads) && threads >= 1)) {
-    throw new EngineError(`threads must be a positive integer, not ${threads}`)
-  }
-  const shardLocations = new Map(
-    stageShards(manifest, start, end).map(shard => [shardName(shard), shard.sha256 as string])
-  )
-  const source = { kind: 'folder', path: shardDirectory } as const
-  return startSpan(
-    { config, weights, edge, start, end, shardLocations, threads, source },
-    init.cacheBytesMax,
-    init.signal
-  )
+  return startSpan(spanOf(init), init.cacheBytesMax, init.signal)
 }
 
 /** {@link createWasmEngine} for weights from anywhere: timings use it with layers that the thread makes itself. */

@@ -1,8 +1,9 @@
 /** The layers of a stage in WebAssembly: weights, caches and scratch space in one memory, computed by one thread or several. */
 import { assert } from '../../base/assert.ts'
-import { EngineError, InvalidStepError } from '../../errors.ts'
+import { InvalidStepError } from '../../errors.ts'
 import { embeddingType } from '../../model/layout.ts'
 import type { EdgeType } from '../../model/manifest.ts'
+import { checkNoOverflow } from '../edge.ts'
 import type { Layers } from '../serve-thread.ts'
 import { attentionRows, pagePositions } from './attention.ts'
 import { compileKernels } from './compile.ts'
@@ -181,13 +182,8 @@ export class WasmSpan implements Layers<PagedCache> {
   #check(rows: number): void {
     const { config, scratch, start, weights } = this.#layout
     if (this.#kernels.nonFinite(scratch.x, (rows * rowBytes(config.hidden)) / 16) === 0) return
-    for (let t = 0; t < rows; t++) {
-      const row = this.#row(t)
-      const bad = row.findIndex(value => !Number.isFinite(value))
-      if (bad < 0) continue
-      const range = `${start}-${start + weights.layers.length}`
-      throw new EngineError(`layers ${range} overflow: hidden value ${bad} is ${row[bad]}`)
-    }
+    const end = start + weights.layers.length
+    for (let t = 0; t < rows; t++) checkNoOverflow(this.#row(t), config.hidden, start, end)
   }
 
   /** [hidden]: a row of the pass, a view. */
