@@ -7,7 +7,7 @@ import { assert } from '../src/base/assert.ts'
 import type { PeerId } from '../src/base/ids.ts'
 import type { Protocol } from '../src/base/protocol.ts'
 import { PeerLostError, ProtocolError } from '../src/errors.ts'
-import type { Channel, Links } from '../src/swarm/links.ts'
+import type { Channel, HandleOptions, Links } from '../src/swarm/links.ts'
 
 /** Runs `task` after `delayMs`; tasks of equal time run in the order of the calls, never at once. */
 export type Schedule = (delayMs: number, task: () => void) => void
@@ -181,11 +181,7 @@ class MemoryLinks implements Links {
 
   async handle(
     { name, revisions }: Protocol,
-    {
-      inboundMax,
-      frameBytesMax,
-      onFull
-    }: { inboundMax: number; frameBytesMax: number; onFull?: (channel: Channel) => void },
+    { inboundMax, frameBytesMax, onFull }: HandleOptions,
     handler: (channel: Channel) => void
   ): Promise<void> {
     this.#protocols.set(name, { revisions, inboundMax, frameBytesMax, handler, onFull })

@@ -6,7 +6,7 @@ import { assert } from '../src/base/assert.ts'
 import type { PeerId } from '../src/base/ids.ts'
 import { type Protocol, protocolIds } from '../src/base/protocol.ts'
 import { type LossReason, PeerLostError, ProtocolError } from '../src/errors.ts'
-import type { Channel, Links } from '../src/swarm/links.ts'
+import type { Channel, HandleOptions, Links } from '../src/swarm/links.ts'
 import type { Station } from './station.ts'
 import type { WireChannel } from './wire-channel.ts'
 import type { Wire } from './wire.ts'
@@ -101,17 +101,7 @@ export class RadioLinks implements Links {
 
   async handle(
     { name, revisions }: Protocol,
-    {
-      inboundMax,
-      frameBytesMax,
-      background = false,
-      onFull
-    }: {
-      inboundMax: number
-      frameBytesMax: number
-      background?: boolean
-      onFull?: (channel: Channel) => void
-    },
+    { inboundMax, frameBytesMax, background = false, onFull }: HandleOptions,
     handler: (channel: Channel) => void
   ): Promise<void> {
     this.#protocols.set(name, { revisions, inboundMax, frameBytesMax, background, handler, onFull })

@@ -16,7 +16,7 @@ import { Duplicates } from './duplicates.ts'
 import type { HostInit } from './host-init.ts'
 import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaultMax, silentDialMs } from './limits.ts'
 import { InboundChannels } from './inbound.ts'
-import type { Channel, Links } from './links.ts'
+import type { Channel, HandleOptions, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
 import { createNode, dhtProtocol, type Node, startNode, stopNode } from './node.ts'
 import type { LanTcp } from './tcp-transport.ts'
@@ -259,17 +259,7 @@ export class Host implements Links {
 
   async handle(
     protocol: Protocol,
-    {
-      inboundMax,
-      frameBytesMax,
-      background = false,
-      onFull
-    }: {
-      inboundMax: number
-      frameBytesMax: number
-      background?: boolean
-      onFull?: (channel: Channel) => void
-    },
+    { inboundMax, frameBytesMax, background = false, onFull }: HandleOptions,
     handler: (channel: Channel) => void
   ): Promise<void> {
     const ids = protocolIds(protocol)

@@ -35,6 +35,23 @@ export interface Channel {
   abort(error: Error): void
 }
 
+/** How channels of a protocol are taken. */
+export interface HandleOptions {
+  /** Open at once for each remote peer. */
+  readonly inboundMax: number
+  readonly frameBytesMax: number
+  /**
+   * An open channel of it does not mean that anything depends on its peer, as one of all others does: silence of a peer
+   * with such a channel is noticed sooner. @default false
+   */
+  readonly background?: boolean
+  /**
+   * Takes those beyond `inboundMax`, to refuse them in the protocol's own words: whoever opened them has done nothing
+   * wrong. @default they are aborted
+   */
+  readonly onFull?: (channel: Channel) => void
+}
+
 /** How this peer reaches others. */
 export interface Links {
   readonly self: PeerId
@@ -45,22 +62,9 @@ export interface Links {
    */
   open(peer: PeerId, protocol: Protocol, options: { signal: AbortSignal }): Promise<Channel>
   /**
-   * Accepts channels of a protocol, in any revision named. At most `inboundMax` per remote peer are open at once. Those
-   * beyond go to `onFull`, to be refused in the protocol's own words, or are aborted: whoever opened them has done nothing
-   * wrong.
-   * `background`: an open channel of it does not mean that anything depends on its peer, as one of all others does:
-   * silence of a peer with such a channel is noticed sooner.
+   * Accepts channels of a protocol, in any revision named.
    */
-  handle(
-    protocol: Protocol,
-    options: {
-      inboundMax: number
-      frameBytesMax: number
-      background?: boolean
-      onFull?: (channel: Channel) => void
-    },
-    handler: (channel: Channel) => void
-  ): Promise<void>
+  handle(protocol: Protocol, options: HandleOptions, handler: (channel: Channel) => void): Promise<void>
   unhandle(protocol: Protocol): Promise<void>
   /**
    * Something depends on a peer although no channel to it may be open here: its silence is noticed as soon as that of
