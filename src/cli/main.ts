@@ -143,6 +143,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .option('--wait', 'wait for the model as long as it takes, if neither this peer nor another has it yet')
     .option('--no-mdns', 'do not look for peers by multicast DNS')
     .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
+    .option(
+      '--engine <name>',
+      'compute with this engine alone: wasm, or onnx, which needs the optional package onnxruntime-node (default: wasm, and onnx for models that it cannot compute)',
+      oneOf('--engine', ['wasm', 'onnx'])
+    )
     .addOption(json('print JSON objects, one a line'))
     // For the demo: a peer whose parent is gone, however it went, must not stay behind.
     .addOption(new Option('--stop-with-stdin').hideHelp())

@@ -6,10 +6,12 @@ import {
   type DrainReport,
   formatBytes,
   InvalidOptionError,
+  onnxEngine,
   type Peer,
   type PeerInit,
   type Range,
-  UnknownModelError
+  UnknownModelError,
+  wasmEngine
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { type ControlServer, serveControl } from './control-server.ts'
@@ -30,6 +32,7 @@ export interface UpFlags {
   readonly bootstrap?: string[]
   readonly mdns: boolean
   readonly threads?: number
+  readonly engine?: 'wasm' | 'onnx'
   readonly json?: boolean
   readonly stopWithStdin?: boolean
   readonly wait?: boolean
@@ -71,7 +74,8 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
-    ...(flags.threads === undefined ? {} : { threads: flags.threads })
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   })
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})

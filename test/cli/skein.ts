@@ -17,6 +17,13 @@ export interface Ended {
   readonly stderr: string
 }
 
+export interface SkeinOptions {
+  readonly env?: NodeJS.ProcessEnv
+  readonly stdin?: string
+  /** Path of another installation's `bin/skein.js`. @default this repository's */
+  readonly program?: string
+}
+
 /** A running `skein`, with what it has printed so far. */
 export class Skein {
   readonly child: ChildProcess
@@ -24,9 +31,9 @@ export class Skein {
   stdout = ''
   stderr = ''
 
-  constructor(args: readonly string[], { env = {}, stdin = '' }: { env?: NodeJS.ProcessEnv; stdin?: string } = {}) {
+  constructor(args: readonly string[], { env = {}, stdin = '', program = bin }: SkeinOptions = {}) {
     if (!existsSync(built)) throw new Error('dist is missing: npm test builds it, or run npm run build')
-    this.child = spawn(process.execPath, [bin, ...args], { env: { ...baseEnv, ...env }, stdio: 'pipe' })
+    this.child = spawn(process.execPath, [program, ...args], { env: { ...baseEnv, ...env }, stdio: 'pipe' })
     this.child.stdin!.on('error', () => {})
     // A peer that is started with --stop-with-stdin stops when this process is gone, however it went.
     if (!args.includes('--stop-with-stdin')) this.child.stdin!.end(stdin)
@@ -71,10 +78,7 @@ export class Skein {
 }
 
 /** Runs a command to its end. */
-export function skein(
-  args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; stdin?: string } = {}
-): Promise<Ended> {
+export function skein(args: readonly string[], options: SkeinOptions = {}): Promise<Ended> {
   return new Skein(args, options).ended
 }
 

@@ -4,6 +4,7 @@ import { attentionBlock } from '../../model/limits.ts'
 import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './engine.ts'
+import { whyNotInstalled } from './installed.ts'
 import { measureOnce } from './measured.ts'
 
 export const onnxEngine: EngineFactory = {
@@ -11,9 +12,8 @@ export const onnxEngine: EngineFactory = {
   exactness: 'class',
   supports({ config: { headDim } }) {
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
-    return headDim > attentionBlock
-      ? `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
-      : undefined
+    if (headDim > attentionBlock) return `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
+    return whyNotInstalled()
   },
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>
