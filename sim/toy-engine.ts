@@ -215,9 +215,10 @@ class ToyEngine implements InstantEngine {
       writeRow(words.subarray(t * width, (t + 1) * width), this.end, at, before, after)
     }
     const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * tokens
-    if (this.end < this.#model.layers) return { kind: 'hidden', bytes: new Uint8Array(words.buffer), computeMs }
-    if (!step.sample) return { kind: 'none', computeMs }
-    return { kind: 'token', id: tokenAfter(this.#model, chain.at(-1)!, sampling, position + tokens), computeMs }
+    const cost = { computeMs, rows: tokens, gatherMs: 0 }
+    if (this.end < this.#model.layers) return { kind: 'hidden', bytes: new Uint8Array(words.buffer), ...cost }
+    if (!step.sample) return { kind: 'none', ...cost }
+    return { kind: 'token', id: tokenAfter(this.#model, chain.at(-1)!, sampling, position + tokens), ...cost }
   }
 
   freeNow(session: SessionId): void {

@@ -35,13 +35,25 @@ export interface Step {
   readonly sample: boolean
 }
 
-export type StepOutput =
-  /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
-  | { readonly kind: 'hidden'; readonly bytes: Uint8Array; readonly computeMs: number }
-  /** Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). */
-  | { readonly kind: 'token'; readonly id: number; readonly computeMs: number }
-  /** Last layer, `sample: false`. */
-  | { readonly kind: 'none'; readonly computeMs: number }
+/** What the passes took that computed a step, alone or with steps of other sessions. */
+export interface StepCost {
+  /** Of these passes, in ms: what shares a pass with others is there as long as all of it. */
+  readonly computeMs: number
+  /** Of all sessions in them; as many as the step's tokens where it had them for itself. */
+  readonly rows: number
+  /** How long it waited for others to share its first pass, in ms. */
+  readonly gatherMs: number
+}
+
+export type StepOutput = StepCost &
+  (
+    | /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
+    { readonly kind: 'hidden'; readonly bytes: Uint8Array }
+    /** Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). */
+    | { readonly kind: 'token'; readonly id: number }
+    /** Last layer, `sample: false`. */
+    | { readonly kind: 'none' }
+  )
 
 /** What one peer's processor shows of itself, as announced in its record. */
 export interface EngineTimings {
@@ -72,7 +84,8 @@ export interface Engine {
    */
   open(session: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void>
   /**
-   * Runs one step of 1 to `stepTokensMax` tokens. Calls are served in their order. A refused step leaves the cache
+   * Runs one step of 1 to `stepTokensMax` tokens. A session's calls are served in their order; steps of several sessions may
+   * share a pass, and a long one is computed in parts between those of others, which changes no bit. A refused step leaves the cache
    * as it was; one that fails while it computes (EngineError) leaves the tokens before its position. The input
    * stays the caller's.
    * @throws {CacheGapError} when the cache is shorter than `step.position`; carries the cache's length.

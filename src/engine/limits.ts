@@ -8,6 +8,8 @@ export const engineQueueMax = 1024
 export const engineLoadTimeoutMs = 180_000
 /** One request of an engine's thread: the longest step on a slow processor takes minutes; a hang is forever. */
 export const engineRequestTimeoutMs = 600_000
+/** How often it is looked whether a request has been answered in time. */
+export const engineWatchMs = 1_000
 /** From `close()` until the thread is ended, running step or not. */
 export const engineCloseTimeoutMs = 30_000
 /** One measurement of this machine's processor; it takes well under a second on a slow one. */
@@ -21,3 +23,21 @@ export const measuredMax = 32
 export const measuredBytesMax = 64 << 10
 /** They are made again after a day: one that was made on a busy machine is not to stand for ever. */
 export const measuredMaxAgeMs = 86_400_000
+
+// ── Passes ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Tokens of a step that goes on in one piece: a token, or a draft of some. */
+export const shortTokensMax = 8
+/** What a part of a long step may add to a pass while others answer: nobody reads their tokens faster than ten a second. */
+export const partMs = 100
+/** Tokens of the first part of a long step beside others, before a pass has shown what a token takes. */
+export const partTokensFirst = 8
+/** Who had a step within this answers, and long steps take others into account: a lap over slow links takes seconds. */
+export const sharedMs = 10_000
+/** More groups of sessions must make a lap so much shorter: each of them reads the weights once more. */
+export const groupsSlackRatio = 0.05
+/** A session that is back later than after so many times its usual way, and so much, is not waited for. */
+export const lapOverdue = 1.5
+export const lapSlackMs = 1
+/** A pass waits for who is about to come for this share of what that saves: it may not come. */
+export const gatherShare = 0.5

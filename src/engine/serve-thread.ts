@@ -4,11 +4,19 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
-import { InvalidStepError } from '../errors.ts'
+import { type EngineError, InvalidStepError } from '../errors.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
-import type { Sampling } from './engine.ts'
+import { edgeSize, type Sampling } from './engine.ts'
 import { sample } from './sampler.ts'
-import type { SpanInit, ThreadReply, ThreadRequest } from './thread-messages.ts'
+import type {
+  PartReply,
+  SpanInit,
+  ThreadFailure,
+  ThreadPart,
+  ThreadReply,
+  ThreadRequest,
+  ThreadStep
+} from './thread-messages.ts'
 
 /** A session's keys and values, however a runtime keeps them. */
 export interface LayersCache {
@@ -20,28 +28,48 @@ export interface LayersCache {
   free(): void
 }
 
+/** Tokens of one session that follow its cache's last one. */
+export interface Part<Cache extends LayersCache = LayersCache> {
+  readonly cache: Cache
+  /** ids [tokens] where the span begins with layer 0, otherwise hidden [tokens, hidden], finite */
+  readonly input: Int32Array | Float32Array
+  readonly tokens: number
+}
+
 /** Layers [start, end) of a model, as a runtime computes them. */
 export interface Layers<Cache extends LayersCache = LayersCache> {
   /** @throws {EngineError} when there is no memory for it. */
   open(tokensMax: number): Cache
   /**
-   * Runs tokens that follow the cache's last one, and adds them to it.
+   * Runs tokens of several sessions, each once, and adds them to their caches.
    *
-   * @param input ids [n] where the span begins with layer 0, otherwise hidden [n, hidden], finite
-   * @returns hidden [n, hidden], rounded to the edge type, of which the caller may keep nothing; after the last layer
-   *   that of the last token alone, [1, hidden], not rounded
-   * @throws {EngineError} when what leaves the layers is not finite, or cannot be computed; what the cache holds then is cut
-   *   by the caller.
+   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer that of the last token
+   *   alone, [1, hidden], not rounded; valid until the next pass. Or what is wrong with it, as values that are not finite: what its cache then holds
+   *   beyond its length before is void.
+   * @throws {EngineError} when nothing can be computed; the caches then are as for parts that fail.
    */
-  run(cache: Cache, input: Int32Array | Float32Array, n: number): Float32Array | Promise<Float32Array>
-  /** Logits [vocab] of a token from its hidden state [hidden] after the last layer. */
-  logits(hidden: Float32Array): Float32Array | Promise<Float32Array>
+  pass(
+    parts: readonly Part<Cache>[]
+  ): readonly (Float32Array | EngineError)[] | Promise<readonly (Float32Array | EngineError)[]>
+  /** Logits [vocab] of tokens from their hidden states [hidden] after the last layer; `use` may keep nothing of them. */
+  eachLogits(rows: readonly Float32Array[], use: (logits: Float32Array, index: number) => void): void | Promise<void>
   release(): void | Promise<void>
+}
+
+/** A step that is being computed. */
+interface UnderWay {
+  readonly step: ThreadStep
+  /** Checked and decoded. */
+  readonly input: Int32Array | Float32Array
+  /** What the parts so far gave to the next stage. */
+  readonly out: Uint8Array | undefined
+  done: number
 }
 
 interface Session<Cache> {
   readonly cache: Cache
   readonly sampling: Sampling
+  under: UnderWay | undefined
 }
 
 /** Loads, says so or why not, and answers requests one at a time until it is told to close. */
@@ -55,7 +83,7 @@ export async function serveThread<Cache extends LayersCache>(
     port.on('message', (request: ThreadRequest) => void served.serve(port, request))
     port.postMessage({ kind: 'done' } satisfies ThreadReply)
   } catch (error) {
-    port.postMessage(failed(error, undefined))
+    port.postMessage(failed(error))
   }
 }
 
@@ -74,10 +102,13 @@ class Served<Cache extends LayersCache> {
     try {
       reply = await this.#answer(request)
     } catch (error) {
-      const session = 'session' in request ? this.#sessions.get(request.session) : undefined
-      reply = failed(error, session?.cache.length)
+      reply = failed(error)
     }
-    port.postMessage(reply, reply.kind === 'hidden' ? [reply.bytes.buffer as ArrayBuffer] : [])
+    const buffers =
+      reply.kind === 'pass'
+        ? reply.parts.flatMap(part => (part.kind === 'hidden' ? [part.bytes.buffer as ArrayBuffer] : []))
+        : []
+    port.postMessage(reply, buffers)
     // Nothing else keeps the thread: it ends when its last message is out.
     if (request.kind === 'close') port.close()
   }
@@ -86,11 +117,11 @@ class Served<Cache extends LayersCache> {
     switch (request.kind) {
       case 'open': {
         const { session, tokensMax, sampling } = request
-        this.#sessions.set(session, { cache: this.#layers.open(tokensMax), sampling })
+        this.#sessions.set(session, { cache: this.#layers.open(tokensMax), sampling, under: undefined })
         return { kind: 'done' }
       }
-      case 'run':
-        return this.#run(request)
+      case 'pass':
+        return this.#pass(request.parts)
       case 'free':
         this.#sessions.get(request.session)?.cache.free()
         this.#sessions.delete(request.session)
@@ -102,33 +133,94 @@ class Served<Cache extends LayersCache> {
     }
   }
 
-  async #run(request: Extract<ThreadRequest, { kind: 'run' }>): Promise<ThreadReply> {
-    const { session, position, tokens } = request
-    const state = this.#sessions.get(session)
-    assert(state !== undefined, `session ${session} is not open`)
-    const { cache, sampling } = state
-    const { config, start, end, edge } = this.#span
-    const input =
-      start === 0
-        ? this.#checkedIds(request.input as Int32Array)
-        : decodeEdge(request.input as Uint8Array, edge, tokens * config.hidden)
+  async #pass(parts: readonly ThreadPart[]): Promise<ThreadReply> {
     const began = performance.now()
-    const isLast = end === config.layers
-    // From here on the step may change the cache; if it fails, what lies before its position stays.
-    cache.truncate(position)
-    try {
-      const hidden = await this.#layers.run(cache, input, tokens)
-      if (!isLast) {
-        const bytes = encodeEdge(hidden, edge)
-        return { kind: 'hidden', bytes, computeMs: performance.now() - began }
+    const replies: PartReply[] = []
+    const computed: { readonly index: number; readonly session: Session<Cache>; readonly part: Part<Cache> }[] = []
+    for (const [index, part] of parts.entries()) {
+      const session = this.#sessions.get(part.session)
+      assert(session !== undefined, `session ${part.session} is not open`)
+      try {
+        computed.push({ index, session, part: this.#begin(session, part) })
+      } catch (error) {
+        replies[index] = { ...failed(error), length: session.cache.length }
       }
-      if (!request.sample) return { kind: 'none', computeMs: performance.now() - began }
-      const id = sample(await this.#layers.logits(hidden), sampling, position + tokens)
-      return { kind: 'token', id, computeMs: performance.now() - began }
-    } catch (error) {
-      cache.truncate(position)
-      throw error
     }
+    const fail = (index: number, { cache, under }: Session<Cache>, error: unknown): void => {
+      // Whatever the step had computed is void: what lies before its position stays.
+      cache.truncate(under!.step.position)
+      replies[index] = { ...failed(error), length: cache.length }
+    }
+    const tokens: { readonly index: number; readonly session: Session<Cache>; readonly hidden: Float32Array }[] = []
+    try {
+      const outs = computed.length === 0 ? [] : await this.#layers.pass(computed.map(({ part }) => part))
+      for (const [i, { index, session, part }] of computed.entries()) {
+        const out = outs[i]!
+        if (out instanceof Error) fail(index, session, out)
+        else if (this.#isLast && this.#samples(session, part)) tokens.push({ index, session, hidden: out })
+        else replies[index] = this.#handOn(session, part, out)
+      }
+      await this.#sample(tokens, replies)
+    } catch (error) {
+      for (const { index, session } of computed) fail(index, session, error)
+    }
+    for (const [index, { session }] of parts.entries()) {
+      if (replies[index]!.kind !== 'going') this.#sessions.get(session)!.under = undefined
+    }
+    return { kind: 'pass', parts: replies, computeMs: performance.now() - began }
+  }
+
+  /** Checks a step with its first part, and cuts the cache to where it starts. @throws {InvalidStepError} for bad values. */
+  #begin(session: Session<Cache>, { tokens, step }: ThreadPart): Part<Cache> {
+    const { cache } = session
+    const { config, start, end, edge } = this.#span
+    if (step !== undefined) {
+      const width = start === 0 ? 1 : config.hidden
+      const input =
+        start === 0
+          ? this.#checkedIds(step.input as Int32Array)
+          : decodeEdge(step.input as Uint8Array, edge, step.tokens * width)
+      const out = end === config.layers ? undefined : new Uint8Array(step.tokens * config.hidden * edgeSize(edge))
+      session.under = { step, input, out, done: 0 }
+      // From here on the step may change the cache.
+      cache.truncate(step.position)
+    }
+    assert(session.under !== undefined, 'a step begins with its first part')
+    const { input, done } = session.under
+    const width = input.length / session.under.step.tokens
+    return { cache, input: input.subarray(done * width, (done + tokens) * width), tokens }
+  }
+
+  /** Whether the part ends a step that samples. */
+  #samples({ under }: Session<Cache>, { tokens }: Part<Cache>): boolean {
+    const { step, done } = under!
+    return step.sample && done + tokens === step.tokens
+  }
+
+  #handOn({ under }: Session<Cache>, { tokens }: Part<Cache>, hidden: Float32Array): PartReply {
+    const { out, step, done } = under!
+    out?.set(encodeEdge(hidden, this.#span.edge), (done * out.length) / step.tokens)
+    under!.done += tokens
+    if (under!.done < step.tokens) return { kind: 'going' }
+    return out === undefined ? { kind: 'none' } : { kind: 'hidden', bytes: out }
+  }
+
+  async #sample(
+    tokens: readonly { readonly index: number; readonly session: Session<Cache>; readonly hidden: Float32Array }[],
+    replies: PartReply[]
+  ): Promise<void> {
+    if (tokens.length === 0) return
+    await this.#layers.eachLogits(
+      tokens.map(({ hidden }) => hidden),
+      (logits, i) => {
+        const { index, session } = tokens[i]!
+        replies[index] = { kind: 'token', id: sample(logits, session.sampling, session.cache.length) }
+      }
+    )
+  }
+
+  get #isLast(): boolean {
+    return this.#span.end === this.#span.config.layers
   }
 
   #checkedIds(ids: Int32Array): Int32Array {
@@ -139,7 +231,7 @@ class Served<Cache extends LayersCache> {
   }
 }
 
-function failed(error: unknown, length: number | undefined): ThreadReply {
+function failed(error: unknown): ThreadFailure {
   const name = error instanceof InvalidStepError ? 'InvalidStepError' : 'EngineError'
-  return { kind: 'failed', name, message: error instanceof Error ? error.message : String(error), length }
+  return { kind: 'failed', name, message: error instanceof Error ? error.message : String(error) }
 }

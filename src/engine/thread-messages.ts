@@ -26,29 +26,46 @@ export type WeightSource =
   | { readonly kind: 'folder'; readonly path: string }
   | { readonly kind: 'memory'; readonly files: ReadonlyMap<string, Uint8Array> }
 
+/** A step, as its first part brings it: what comes in several passes is sent and checked once. */
+export interface ThreadStep {
+  readonly position: number
+  readonly tokens: number
+  /** Token ids at the head, otherwise hidden states in the edge type. */
+  readonly input: Int32Array | Uint8Array
+  readonly sample: boolean
+}
+
+/** The next tokens of one session's step. */
+export interface ThreadPart {
+  readonly session: string
+  readonly tokens: number
+  /** With the first part of a step, the step. */
+  readonly step?: ThreadStep | undefined
+}
+
 export type ThreadRequest =
   | { readonly kind: 'open'; readonly session: string; readonly tokensMax: number; readonly sampling: Sampling }
-  | {
-      readonly kind: 'run'
-      readonly session: string
-      readonly position: number
-      readonly tokens: number
-      /** Token ids at the head, otherwise hidden states in the edge type. */
-      readonly input: Int32Array | Uint8Array
-      readonly sample: boolean
-    }
+  /** Parts of different sessions that are computed together. */
+  | { readonly kind: 'pass'; readonly parts: readonly ThreadPart[] }
   | { readonly kind: 'free'; readonly session: string }
   | { readonly kind: 'close' }
 
+export interface ThreadFailure {
+  readonly kind: 'failed'
+  readonly name: 'InvalidStepError' | 'EngineError'
+  readonly message: string
+}
+
+/** What became of a part: `going` while its step has more tokens. */
+export type PartReply =
+  | { readonly kind: 'going' }
+  | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
+  | { readonly kind: 'token'; readonly id: number }
+  | { readonly kind: 'none' }
+  /** With the tokens in the session's cache now. */
+  | (ThreadFailure & { readonly length: number })
+
 export type ThreadReply =
   | { readonly kind: 'done' }
-  | { readonly kind: 'hidden'; readonly bytes: Uint8Array; readonly computeMs: number }
-  | { readonly kind: 'token'; readonly id: number; readonly computeMs: number }
-  | { readonly kind: 'none'; readonly computeMs: number }
-  | {
-      readonly kind: 'failed'
-      readonly name: 'InvalidStepError' | 'EngineError'
-      readonly message: string
-      /** Tokens in the session's cache now; undefined when it is not open. */
-      readonly length: number | undefined
-    }
+  | { readonly kind: 'pass'; readonly parts: readonly PartReply[]; readonly computeMs: number }
+  | ThreadFailure

@@ -4,25 +4,23 @@
  * computes there.
  */
 import { Worker } from 'node:worker_threads'
-import { assert } from '../base/assert.ts'
 import type { SessionId } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
-import { BoundedQueue } from '../base/queue.ts'
-import { CacheGapError, ContextFullError, EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
-import { type EdgeType, shardName, stageShards } from '../model/manifest.ts'
-import { CacheBudget } from './cache-budget.ts'
-import type { EngineInit } from './factory.ts'
-import { type Engine, edgeSize, type Sampling, type Step, type StepOutput } from './engine.ts'
+import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
+import type { EdgeType } from '../model/manifest.ts'
+import { Batches, type BatchesInit, type BatchPart } from './batch.ts'
+import { Caches } from './caches.ts'
+import type { Engine, Sampling, Step, StepOutput } from './engine.ts'
 import {
   engineCloseTimeoutMs,
   engineLoadTimeoutMs,
   engineQueueMax,
   engineRequestTimeoutMs,
-  stepTokensMax
+  engineWatchMs
 } from './limits.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
-import type { SpanInit, ThreadReply, ThreadRequest } from './thread-messages.ts'
+import type { SpanInit, ThreadFailure, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
 export interface ThreadedInit {
   /** The thread's file, which calls `serveThread`; it gets `span` as its `workerData`. */
@@ -32,6 +30,8 @@ export interface ThreadedInit {
   readonly cacheBytes: (tokensMax: number) => number
   /** Bound on all sessions' caches together. */
   readonly cacheBytesMax: number
+  /** What a pass of it may hold. */
+  readonly batches: BatchesInit
   /** Ends the loading. */
   readonly signal?: AbortSignal | undefined
 }
@@ -56,64 +56,45 @@ export async function startThreaded(init: ThreadedInit): Promise<Engine> {
   }
 }
 
-/**
- * What a thread is told of layers [start, end) of a model whose shards lie in a folder.
- * @param init.threads @default 1
- * @throws {EngineError} when the range is none of the model's, or `threads` no number of them.
- */
-export function spanOf({
-  manifest,
-  start,
-  end,
-  shardDirectory,
-  threads = 1
-}: Pick<EngineInit, 'manifest' | 'start' | 'end' | 'shardDirectory'> & { readonly threads?: number }): SpanInit {
-  const { config, weights, edge } = manifest
-  if (
-    !(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start < end && end <= config.layers)
-  ) {
-    throw new EngineError(`layers ${start}-${end} are no range of ${manifest.name}, which has ${config.layers}`)
-  }
-  if (!(Number.isSafeInteger(threads) && threads >= 1)) {
-    throw new EngineError(`threads must be a positive integer, not ${threads}`)
-  }
-  const shardLocations = new Map(
-    stageShards(manifest, start, end).map(shard => [shardName(shard), shard.sha256 as string])
-  )
-  return {
-    config,
-    weights,
-    edge,
-    start,
-    end,
-    shardLocations,
-    threads,
-    source: { kind: 'folder', path: shardDirectory }
-  }
-}
-
 /** The file of a thread beside the file that starts it: TypeScript where that runs as it is, else what was built of it. */
 export function threadFile(beside: string, name: string): URL {
   return new URL(`./${name}.${beside.endsWith('.ts') ? 'ts' : 'js'}`, beside)
 }
 
-interface SessionState {
-  readonly tokensMax: number
-  readonly bytes: number
-  length: number
-}
-
-interface Job {
+/** A cache that is to be opened or freed, and whoever waits for it. */
+interface Alone {
+  readonly kind: 'alone'
+  readonly session: SessionId
   /** Checks the request when its turn comes; undefined when nothing is left to do for the thread. */
   readonly begin: () => ThreadRequest | undefined
-  readonly resolve: (reply: ThreadReply | undefined) => void
+  readonly resolve: () => void
   readonly reject: (error: unknown) => void
-  /** Set when it was aborted while it waited. */
-  gone: boolean
-  /** Until its turn comes. */
-  waits: boolean
-  stopListening: () => void
 }
+
+/** A step, and whoever waits for it. */
+interface StepJob {
+  readonly kind: 'step'
+  readonly session: SessionId
+  readonly step: Step
+  /** A copy that is this step's own, since its memory moves to the thread. */
+  readonly input: Int32Array | Uint8Array
+  readonly resolve: (output: StepOutput) => void
+  readonly reject: (error: unknown) => void
+  readonly stopListening: () => void
+  /** A pass has some of it: nothing aborts it any more. */
+  hasBegun: boolean
+  /** Of its passes so far. */
+  computeMs: number
+  rows: number
+}
+
+type Job = Alone | StepJob
+
+/** What the thread is doing. */
+type Running =
+  | { readonly kind: 'load' | 'close'; readonly resolve: () => void; readonly reject: (error: EngineError) => void }
+  | { readonly kind: 'alone'; readonly id: number; readonly request: ThreadRequest }
+  | { readonly kind: 'pass'; readonly parts: readonly BatchPart[] }
 
 class ThreadedEngine implements Engine {
   readonly start: number
@@ -121,31 +102,38 @@ class ThreadedEngine implements Engine {
   readonly hidden: number
   readonly edge: EdgeType
   readonly #cacheBytes: (tokensMax: number) => number
-  readonly #layers: number
   readonly #contextMax: number
   readonly #worker: Worker
-  readonly #budget: CacheBudget
-  readonly #sessions = new Map<SessionId, SessionState>()
-  readonly #waiting = new BoundedQueue<Job>(engineQueueMax)
-  #running: Job | undefined
-  /** What the running job asked; undefined while the thread loads. */
-  #request: ThreadRequest | undefined
-  #deadline: NodeJS.Timeout | undefined
+  readonly #caches: Caches
+  readonly #batches: Batches
+  /** What waits or is under way, by number. */
+  readonly #jobs = new Map<number, Job>()
+  #nextId = 0
+  #running: Running | undefined
+  /** When the thread must have answered, and what looks whether it has: a timer for each request would be one for each token. */
+  #deadlineMs = Number.POSITIVE_INFINITY
+  #watch: NodeJS.Timeout | undefined
+  /** Looks again when others have had the time to come that are to share a pass. */
+  #gathering: { readonly untilMs: number; readonly stop: () => void } | undefined
   /** Why no request is taken any more. */
   #ended: EngineError | undefined
   #closing: Promise<void> | undefined
+  /** To be told to the thread when all that has begun is done. */
+  #closer: Extract<Running, { kind: 'load' | 'close' }> | undefined
 
-  constructor(worker: Worker, { span: init, cacheBytes, cacheBytesMax }: ThreadedInit) {
+  constructor(worker: Worker, { span: init, cacheBytes, cacheBytesMax, batches }: ThreadedInit) {
     const { config } = init
     this.start = init.start
     this.end = init.end
     this.hidden = config.hidden
     this.edge = init.edge
     this.#cacheBytes = cacheBytes
-    this.#layers = config.layers
     this.#contextMax = config.contextMax
     this.#worker = worker
-    this.#budget = new CacheBudget(cacheBytesMax)
+    const { start, end, edge } = init
+    const { layers, hidden } = config
+    this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
+    this.#batches = new Batches(batches)
     worker.on('message', (reply: ThreadReply) => this.#replied(reply))
     worker.on('error', error =>
       this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${reasonOf(error)}`))
@@ -158,15 +146,15 @@ class ThreadedEngine implements Engine {
   }
 
   get cacheBytesUsed(): number {
-    return this.#budget.used
+    return this.#caches.budget.used
   }
 
   get cacheBytesMax(): number {
-    return this.#budget.bytesMax
+    return this.#caches.budget.bytesMax
   }
 
   set cacheBytesMax(bytes: number) {
-    this.#budget.bytesMax = bytes
+    this.#caches.budget.bytesMax = bytes
   }
 
   cacheBytes(tokensMax: number): number {
@@ -174,7 +162,7 @@ class ThreadedEngine implements Engine {
   }
 
   length(session: SessionId): number | undefined {
-    return this.#sessions.get(session)?.length
+    return this.#caches.length(session)
   }
 
   /** The thread's first message says that it has loaded, or why not. */
@@ -183,8 +171,10 @@ class ThreadedEngine implements Engine {
     const abort = (): void => aborted.reject(signal!.reason)
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      // The thread answers unasked, so this job has nothing to post.
-      await Promise.race([this.#enqueue(() => undefined, undefined, engineLoadTimeoutMs, true), aborted.promise])
+      const loading = new Promise<void>((resolve, reject) =>
+        this.#start({ kind: 'load', resolve, reject }, undefined, engineLoadTimeoutMs)
+      )
+      await Promise.race([loading, aborted.promise])
     } finally {
       signal?.removeEventListener('abort', abort)
     }
@@ -197,48 +187,44 @@ class ThreadedEngine implements Engine {
     }
     checkSampling(sampling)
     const bytes = this.cacheBytes(tokensMax)
-    await this.#enqueue(() => {
-      const known = this.#sessions.get(session)
-      if (known?.tokensMax === tokensMax) return undefined
-      if (known !== undefined) {
-        throw new InvalidStepError(
-          `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens, not for ${tokensMax}`
-        )
-      }
-      this.#budget.reserve(bytes)
-      this.#sessions.set(session, { tokensMax, bytes, length: 0 })
+    await this.#alone(session, () => {
+      if (!this.#caches.open(session, tokensMax, bytes)) return undefined
       return { kind: 'open', session, tokensMax, sampling }
     })
   }
 
-  async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
-    const { session, position, tokens, sample } = step
-    this.#check(step)
-    // The caller may retain its buffer; the copy is what moves to the thread. It is also aligned.
-    // A copy that is this step's own, since its memory moves to the thread. Not `slice()`: bytes off the network are a
-    // Buffer, whose `slice` is a view, and moving that would take the socket's memory along.
-    const input = step.input.kind === 'ids' ? new Int32Array(step.input.ids) : new Uint8Array(step.input.bytes)
-    let state: SessionState | undefined
-    const reply = await this.#enqueue(() => {
-      state = this.#sessions.get(session)
-      if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
-      if (position > state.length) throw new CacheGapError(session, position, state.length)
-      if (position + tokens > state.tokensMax) {
-        throw new ContextFullError(
-          `session ${session.slice(0, 8)}: a step to ${position + tokens} passes the ${state.tokensMax} tokens reserved`
-        )
-      }
-      return { kind: 'run', session, position, tokens, input, sample }
-    }, signal)
-    assert(reply !== undefined && reply.kind !== 'failed' && reply.kind !== 'done', 'a step has an output')
-    return reply
+  run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
+    return new Promise((resolve, reject) => {
+      const { session, tokens, input } = step
+      signal.throwIfAborted()
+      this.#caches.checkShape(step)
+      const id = this.#take()
+      const abort = (): void => this.#settle(id, () => reject(signal.reason))
+      signal.addEventListener('abort', abort, { once: true })
+      this.#jobs.set(id, {
+        kind: 'step',
+        session,
+        step,
+        // Not `slice()`: bytes off the network are a Buffer, whose `slice` is a view, and moving that would take the
+        // socket's memory along.
+        input: input.kind === 'ids' ? new Int32Array(input.ids) : new Uint8Array(input.bytes),
+        resolve,
+        reject,
+        stopListening: () => signal.removeEventListener('abort', abort),
+        hasBegun: false,
+        computeMs: 0,
+        rows: 0
+      })
+      this.#batches.push({ id, session, tokens }, performance.now())
+      this.#next()
+    })
   }
 
   async free(session: SessionId): Promise<void> {
     if (this.#ended !== undefined) return
-    await this.#enqueue(() => {
-      return this.#sessions.has(session) ? { kind: 'free', session } : undefined
-    })
+    await this.#alone(session, () =>
+      this.#caches.length(session) === undefined ? undefined : { kind: 'free', session }
+    )
   }
 
   close(): Promise<void> {
@@ -249,150 +235,209 @@ class ThreadedEngine implements Engine {
   async #close(): Promise<void> {
     if (this.#ended === undefined) {
       const closed = new EngineError(`the engine of layers ${this.#range} was closed`)
-      for (const job of this.#waiting.clear()) this.#refuse(job, closed)
-      const released = this.#enqueue(() => ({ kind: 'close' }), undefined, engineCloseTimeoutMs)
       this.#ended = closed
+      for (const [id, job] of [...this.#jobs]) {
+        if (job.kind === 'step' ? job.hasBegun : this.#running?.kind === 'alone' && this.#running.id === id) continue
+        this.#settle(id, () => job.reject(closed))
+      }
       const late = Promise.withResolvers<void>()
+      const released = new Promise<void>((resolve, reject) => {
+        this.#closer = { kind: 'close', resolve, reject }
+      })
+      this.#next()
       const timer = setTimeout(late.resolve, engineCloseTimeoutMs)
       await Promise.race([released.catch(() => undefined), late.promise])
       clearTimeout(timer)
     }
     await threadEnd(this.#worker)
-    this.#forget()
+    this.#end(this.#ended)
   }
 
-  /** What can be refused without the weights and whatever the cache holds. */
-  #check({ session, position, tokens, input, sample }: Step): void {
-    const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
-    if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
-      throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
-    }
-    if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
-    if (sample && this.end !== this.#layers) throw refused(`layers ${this.#range} cannot sample: they are not the last`)
-    if (this.start === 0) {
-      if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
-      if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)
-    } else if (input.kind !== 'hidden') {
-      throw refused(`layer ${this.start} takes hidden states, not token ids`)
-    } else {
-      const bytes = tokens * this.hidden * edgeSize(this.edge)
-      if (input.bytes.length !== bytes)
-        throw refused(`${tokens} hidden states are ${bytes} bytes, not ${input.bytes.length}`)
-    }
-  }
-
-  #enqueue(
-    begin: Job['begin'],
-    signal?: AbortSignal,
-    timeoutMs = engineRequestTimeoutMs,
-    unasked = false
-  ): Promise<ThreadReply | undefined> {
+  /** A cache is opened or freed when its turn comes. */
+  #alone(session: SessionId, begin: Alone['begin']): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason)
-      if (this.#ended !== undefined) return reject(this.#ended)
-      const job: Job = { begin, resolve, reject, gone: false, waits: true, stopListening: () => {} }
-      if (unasked) return this.#started(job, timeoutMs)
-      if (!this.#waiting.push(job)) {
-        return reject(new NoRoomError(`${engineQueueMax} requests already wait for layers ${this.#range}`))
-      }
+      const id = this.#take()
+      this.#jobs.set(id, { kind: 'alone', session, begin, resolve, reject })
+      this.#batches.push({ id, session, tokens: 0 }, performance.now())
       this.#next()
-      // Most steps start at once: nothing can abort them any more.
-      if (signal !== undefined && job.waits) {
-        const abort = (): void => {
-          job.gone = true
-          reject(signal.reason)
-        }
-        signal.addEventListener('abort', abort, { once: true })
-        job.stopListening = () => signal.removeEventListener('abort', abort)
-      }
     })
   }
 
-  /** Starts waiting jobs until one of them is under way in the thread. */
+  /** A number for a request. @throws {EngineError} when none is taken any more. @throws {NoRoomError} when too many wait. */
+  #take(): number {
+    if (this.#ended !== undefined) throw this.#ended
+    if (this.#jobs.size >= engineQueueMax) {
+      throw new NoRoomError(`${engineQueueMax} requests already wait for layers ${this.#range}`)
+    }
+    return this.#nextId++
+  }
+
+  /** Has the thread do what is next, unless it is busy. */
   #next(): void {
     while (this.#running === undefined) {
-      const job = this.#waiting.shift()
-      if (job === undefined) return
-      job.waits = false
-      job.stopListening()
-      if (job.gone) continue
-      let request: ThreadRequest | undefined
-      try {
-        request = job.begin()
-      } catch (error) {
-        job.reject(error)
-        continue
+      const turn = this.#batches.next(performance.now())
+      if (turn?.kind === 'alone') this.#beginAlone(turn.id)
+      else if (turn?.kind === 'pass') this.#beginPass(turn.parts)
+      else {
+        if (turn?.kind === 'gather') this.#gather(turn.untilMs)
+        else if (this.#closer !== undefined) this.#start(this.#closer, { kind: 'close' }, engineCloseTimeoutMs)
+        return
       }
-      if (request === undefined) {
-        job.resolve(undefined)
-        continue
-      }
-      this.#request = request
-      this.#started(job, engineRequestTimeoutMs)
-      const transfer = request.kind === 'run' ? [request.input.buffer as ArrayBuffer] : []
-      this.#worker.postMessage(request, transfer)
     }
   }
 
-  #started(job: Job, timeoutMs: number): void {
-    this.#running = job
-    this.#deadline = setTimeout(() => {
-      this.#end(new EngineError(`layers ${this.#range} did not answer within ${timeoutMs} ms`))
-      // Whenever it comes back from there, it finds that it is no longer wanted.
-      this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
-      this.#worker.unref()
-    }, timeoutMs)
+  #gather(untilMs: number): void {
+    if (this.#gathering?.untilMs === untilMs) return
+    this.#gathering?.stop()
+    const look = (): void => {
+      this.#gathering = undefined
+      this.#next()
+    }
+    const ms = untilMs - performance.now()
+    // Timers are good to a ms, and a whole pass may take less.
+    const [timer, turn] = ms < 1 ? [undefined, setImmediate(look)] : [setTimeout(look, ms), undefined]
+    this.#gathering = {
+      untilMs,
+      stop: () => {
+        clearTimeout(timer)
+        clearImmediate(turn)
+      }
+    }
+  }
+
+  #beginAlone(id: number): void {
+    const job = this.#jobs.get(id) as Alone
+    let request: ThreadRequest | undefined
+    try {
+      request = job.begin()
+    } catch (error) {
+      this.#settle(id, () => job.reject(error))
+      return
+    }
+    if (request === undefined) this.#settle(id, job.resolve)
+    else this.#start({ kind: 'alone', id, request }, request, engineRequestTimeoutMs)
+  }
+
+  /** Begins a pass, unless one of its steps is refused: then what is next is another one. */
+  #beginPass(parts: readonly BatchPart[]): void {
+    let refused = false
+    for (const { id } of parts) {
+      const job = this.#jobs.get(id) as StepJob
+      if (job.hasBegun) continue
+      try {
+        this.#caches.checkPlace(job.step)
+      } catch (error) {
+        this.#settle(id, () => job.reject(error))
+        refused = true
+      }
+    }
+    if (refused) return
+    this.#batches.began(parts, performance.now())
+    const requests = parts.map(({ id, tokens }): ThreadPart => {
+      const { session, step, input, hasBegun, stopListening } = this.#jobs.get(id) as StepJob
+      if (hasBegun) return { session, tokens }
+      stopListening()
+      const { position, sample } = step
+      return { session, tokens, step: { position, tokens: step.tokens, input, sample } }
+    })
+    for (const { id } of parts) (this.#jobs.get(id) as StepJob).hasBegun = true
+    this.#start({ kind: 'pass', parts }, { kind: 'pass', parts: requests }, engineRequestTimeoutMs)
+  }
+
+  #start(running: Running, request: ThreadRequest | undefined, timeoutMs: number): void {
+    this.#running = running
+    this.#deadlineMs = performance.now() + timeoutMs
+    this.#watch ??= setInterval(() => this.#look(), engineWatchMs).unref()
+    if (request === undefined) return
+    const inputs =
+      request.kind === 'pass'
+        ? request.parts.flatMap(({ step }) => (step === undefined ? [] : [step.input.buffer as ArrayBuffer]))
+        : []
+    this.#worker.postMessage(request, inputs)
+  }
+
+  /** Looks whether the thread has answered in time. */
+  #look(): void {
+    if (this.#running === undefined) {
+      clearInterval(this.#watch)
+      this.#watch = undefined
+    } else if (performance.now() > this.#deadlineMs) this.#giveUp('it did not answer in time')
+  }
+
+  /** The thread is of no use any more. */
+  #giveUp(why: string): void {
+    this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${why}`))
+    // Whenever it comes back from where it is, it finds that it is no longer wanted.
+    this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
+    this.#worker.unref()
   }
 
   #replied(reply: ThreadReply): void {
-    const job = this.#running
-    const request = this.#request
-    if (job === undefined) return
-    clearTimeout(this.#deadline)
+    const running = this.#running
+    if (running === undefined) return
     this.#running = undefined
-    this.#request = undefined
-    // The mirror of the thread's caches changes before anyone hears of the reply.
-    if (request?.kind === 'run') {
-      const state = this.#sessions.get(request.session as SessionId)
-      if (state !== undefined) {
-        state.length = reply.kind === 'failed' ? (reply.length ?? state.length) : request.position + request.tokens
-      }
-    } else if (request?.kind === (reply.kind === 'failed' ? 'open' : 'free')) {
-      this.#drop(request.session as SessionId)
-    }
-    if (reply.kind === 'failed') {
-      job.reject(
-        reply.name === 'InvalidStepError' ? new InvalidStepError(reply.message) : new EngineError(reply.message)
-      )
-    } else {
-      job.resolve(reply)
-    }
+    if (running.kind === 'alone') this.#opened(running, reply)
+    else if (running.kind === 'pass') {
+      if (reply.kind === 'pass') this.#computed(running.parts, reply)
+      // What its caches hold now nobody knows.
+      else this.#giveUp(reply.kind === 'failed' ? reply.message : 'it did not answer to a pass')
+    } else if (reply.kind === 'failed') running.reject(new EngineError(reply.message))
+    else running.resolve()
     this.#next()
   }
 
+  #opened({ id, request }: Extract<Running, { kind: 'alone' }>, reply: ThreadReply): void {
+    const job = this.#jobs.get(id) as Alone
+    // The mirror of the thread's caches changes before anyone hears of the reply.
+    if (request.kind === (reply.kind === 'failed' ? 'open' : 'free')) {
+      this.#caches.drop(job.session)
+      this.#batches.forget(job.session)
+    }
+    this.#settle(id, () => (reply.kind === 'failed' ? job.reject(errorOf(reply)) : job.resolve()))
+  }
+
+  #computed(parts: readonly BatchPart[], reply: Extract<ThreadReply, { kind: 'pass' }>): void {
+    const { computeMs } = reply
+    const rows = parts.reduce((sum, { tokens }) => sum + tokens, 0)
+    this.#batches.ended(parts, computeMs, performance.now())
+    for (const [i, { id, tokens, done }] of parts.entries()) {
+      const job = this.#jobs.get(id) as StepJob
+      const outcome = reply.parts[i]!
+      job.computeMs += computeMs
+      job.rows += rows
+      const length = outcome.kind === 'failed' ? outcome.length : job.step.position + done + tokens
+      this.#caches.become(job.session, length)
+      if (outcome.kind === 'going') continue
+      const cost = { computeMs: job.computeMs, rows: job.rows, gatherMs: this.#batches.gatherMs(id) }
+      this.#settle(id, () =>
+        outcome.kind === 'failed' ? job.reject(errorOf(outcome)) : job.resolve({ ...outcome, ...cost })
+      )
+    }
+  }
+
+  /** A request is over, and whoever waits for it is told. */
+  #settle(id: number, tell: () => void): void {
+    const job = this.#jobs.get(id)
+    if (job === undefined) return
+    if (job.kind === 'step') job.stopListening()
+    this.#jobs.delete(id)
+    this.#batches.over(id, performance.now())
+    tell()
+  }
+
+  /** Nothing more comes from the thread. */
   #end(error: EngineError): void {
-    clearTimeout(this.#deadline)
+    clearInterval(this.#watch)
+    this.#gathering?.stop()
     this.#ended ??= error
     const running = this.#running
     this.#running = undefined
-    if (running !== undefined) running.reject(error)
-    for (const job of this.#waiting.clear()) this.#refuse(job, error)
-    this.#forget()
+    if (running?.kind === 'load' || running?.kind === 'close') running.reject(error)
+    for (const [id, job] of [...this.#jobs]) this.#settle(id, () => job.reject(error))
+    this.#caches.clear()
   }
+}
 
-  #refuse(job: Job, error: EngineError): void {
-    job.stopListening()
-    if (!job.gone) job.reject(error)
-  }
-
-  #drop(session: SessionId): void {
-    const state = this.#sessions.get(session)
-    if (state === undefined) return
-    this.#sessions.delete(session)
-    this.#budget.release(state.bytes)
-  }
-
-  #forget(): void {
-    for (const session of [...this.#sessions.keys()]) this.#drop(session)
-  }
+function errorOf({ name, message }: ThreadFailure): InvalidStepError | EngineError {
+  return name === 'InvalidStepError' ? new InvalidStepError(message) : new EngineError(message)
 }

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { benchBatch } from './batch.ts'
 import { benchDht } from './dht.ts'
 import { benchCuts, benchDecode } from './engine.ts'
 import { benchLoad } from './load.ts'
@@ -18,7 +19,7 @@ import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
+const parts = ['engine', 'cuts', 'batch', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -93,6 +94,7 @@ try {
   const benches: Record<Part, (model: BenchModel) => Promise<Row[]>> = {
     engine: model => benchDecode({ model, llama, scratch, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
+    batch: model => benchBatch({ model, ...decoding }),
     hops: model => benchHops({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),

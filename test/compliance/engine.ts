@@ -250,6 +250,31 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       }
     })
 
+    it('computes steps of several sessions at once, each as it would be alone', async () => {
+      const engine = await make()
+      const sessions = Array.from({ length: 6 }, (_, i) => i.toString(16).padStart(32, '0') as SessionId)
+      const prompts = sessions.map((_, i) => Array.from({ length: 1 + 37 * i }, (_, at) => (at * at * 3 + i) % vocab))
+      const answer = async (i: number): Promise<number[]> => {
+        const session = sessions[i]!
+        // They join one after the other, and leave after as many tokens as they like.
+        for (let turns = 0; turns < 3 * i; turns++) await new Promise(resolve => setImmediate(resolve))
+        await opened(engine, session, contextMax, { temperature: 1.2, topP: 0.9, topK: 0, seed: i })
+        const seen: number[] = []
+        for (let feed = prompts[i]!, at = 0; seen.length < 9 - i; at += feed.length, feed = [seen.at(-1)!]) {
+          const step = ids(at, feed, session)
+          const out = await engine.run(step, { signal })
+          expect(out.rows).toBeGreaterThanOrEqual(step.tokens)
+          if (out.kind === 'token') seen.push(out.id)
+        }
+        await engine.free(session)
+        return seen
+      }
+      const alone: number[][] = []
+      for (const i of sessions.keys()) alone.push(await answer(i))
+      expect(await Promise.all(sessions.map((_, i) => answer(i)))).toEqual(alone)
+      expect(engine.cacheBytesUsed).toBe(0)
+    })
+
     it('runs steps in the order of the calls', async () => {
       const engine = await opened(await make())
       const want = await generate(engine, 8)

@@ -3,7 +3,8 @@ import { EngineError } from '../../errors.ts'
 import { attentionBlock } from '../../model/limits.ts'
 import type { Manifest } from '../../model/manifest.ts'
 import type { Engine } from '../engine.ts'
-import { spanOf, startThreaded, threadFile } from '../threaded.ts'
+import { spanOf } from '../span-of.ts'
+import { startThreaded, threadFile } from '../threaded.ts'
 import { cacheBytes } from './cache.ts'
 import type { OnnxThreadInit } from './layers.ts'
 
@@ -58,6 +59,7 @@ export async function startEngine(span: OnnxThreadInit, cacheBytesMax: number, s
     span,
     cacheBytes: tokensMax => cacheBytes(shape, tokensMax),
     cacheBytesMax,
+    batches: { rowsMax: attentionBlock, shares: false },
     signal
   })
 }

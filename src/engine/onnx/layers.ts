@@ -1,7 +1,8 @@
 /** Layers in ONNX Runtime as the engine's thread runs them: passes that end at block borders. */
+import { EngineError } from '../../errors.ts'
 import { attentionBlock } from '../../model/limits.ts'
 import { checkNoOverflow } from '../edge.ts'
-import type { Layers } from '../serve-thread.ts'
+import type { Layers, Part } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
 import type { SpanInit } from '../thread-messages.ts'
 import { SessionCache } from './cache.ts'
@@ -39,7 +40,25 @@ export class OnnxLayers implements Layers<SessionCache> {
     return new SessionCache({ layers: end - start, kvHeads: config.kvHeads, headDim: config.headDim }, tokensMax)
   }
 
-  async run(cache: SessionCache, input: Int32Array | Float32Array, tokens: number): Promise<Float32Array> {
+  /** One part after the other: a graph reads one cache. */
+  async pass(parts: readonly Part<SessionCache>[]): Promise<(Float32Array | EngineError)[]> {
+    const outs: (Float32Array | EngineError)[] = []
+    for (const part of parts) {
+      try {
+        outs.push(await this.#run(part))
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error
+        outs.push(error)
+      }
+    }
+    return outs
+  }
+
+  async eachLogits(rows: readonly Float32Array[], use: (logits: Float32Array, index: number) => void): Promise<void> {
+    for (const [i, row] of rows.entries()) use(await this.#span.logits(row), i)
+  }
+
+  async #run({ cache, input, tokens }: Part<SessionCache>): Promise<Float32Array> {
     const { config, start, end } = this.#init
     const width = start === 0 ? 1 : config.hidden
     const many = tokens > attentionBlock - (cache.length % attentionBlock)
@@ -59,10 +78,6 @@ export class OnnxLayers implements Layers<SessionCache> {
     }
     if (end < config.layers) checkNoOverflow(out, config.hidden, start, end)
     return out
-  }
-
-  logits(hidden: Float32Array): Promise<Float32Array> {
-    return this.#span.logits(hidden)
   }
 
   release(): Promise<void> {

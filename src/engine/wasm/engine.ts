@@ -2,8 +2,10 @@
 import type { Engine } from '../engine.ts'
 import type { EngineInit } from '../factory.ts'
 import type { SpanInit } from '../thread-messages.ts'
-import { spanOf, startThreaded, threadFile } from '../threaded.ts'
+import { spanOf } from '../span-of.ts'
+import { startThreaded, threadFile } from '../threaded.ts'
 import { layerCacheBytes } from './footprint.ts'
+import { passRowsMax } from './kernels.ts'
 
 /**
  * Loads layers [start, end) of a model into the memory of a thread that computes them.
@@ -24,6 +26,7 @@ export async function startSpan(span: SpanInit, cacheBytesMax: number, signal?: 
     span,
     cacheBytes: tokensMax => layers * layerCacheBytes(span.config, tokensMax),
     cacheBytesMax,
+    batches: { rowsMax: passRowsMax, shares: true },
     signal
   })
 }

@@ -107,3 +107,6 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
 
 /** Rows that go through the layers together: the quantised activations of a longer prompt would not stay near. */
 export const passRowsMax = attentionBlock
+
+/** Rows whose logits are made together: 8 of a vocabulary of 49,152 are 1.6 MB, and more gain little (`bench/results`). */
+export const headRowsMax = 8

@@ -1,7 +1,7 @@
 /** Where everything of a stage lies in its memory: what each of its threads knows. */
 import type { EdgeType, ModelConfig } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
-import { headWidth, passRowsMax } from './kernels.ts'
+import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { activationBytes } from './products.ts'
 import { roundUp, tileColumns, tileRows } from './tiles.ts'
 import { rowBytes, type StageWeights } from './weights.ts'
@@ -20,6 +20,7 @@ export interface Scratch {
   readonly attended: number
   readonly gateUp: number
   readonly y: number
+  /** [headRowsMax] rows of logits. */
   readonly logits: number
 }
 
@@ -66,7 +67,7 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
     attended: take(rows * rowBytes(heads * headDim)),
     gateUp: take(2 * rows * rowBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
-    logits: take(4 * roundUp(vocab, tileRows))
+    logits: take(4 * headRowsMax * roundUp(vocab, tileRows))
   }
 }
 

@@ -15,13 +15,12 @@ export const rotationRows = 1_024
 
 /** A pass, as numbers: threads are told of it through shared memory. */
 export interface Job {
-  /** `layers`: rows of the hidden state, in place; `head`: logits of the first row. */
+  /** `layers`: rows of the hidden state, in place; `head`: logits of the first rows. */
   readonly kind: 'layers' | 'head'
   readonly rows: number
-  /** Of the first row: tokens in the cache before it. */
-  readonly position: number
-  /** Address of the addresses of pages: by page, and then by layer. */
-  readonly pages: number
+  /** Address of the segments, each of {@link segmentNumbers} numbers, and how many there are; none for the head. */
+  readonly segments: number
+  readonly segmentCount: number
   /** Address of the addresses of cosines and sines, of {@link rotationRows} positions each. */
   readonly rotations: number
   /** Scores of each thread: [attentionRows] rows for so many positions. */
@@ -29,6 +28,35 @@ export interface Job {
   readonly scorePositions: number
   /** That take part. */
   readonly threads: number
+}
+
+/** Rows of one session that lie side by side in a pass. */
+export interface Segment {
+  /** Of all rows of the pass. */
+  readonly first: number
+  readonly rows: number
+  /** Of its first row: tokens in the cache before it. */
+  readonly position: number
+  /** Address of the addresses of the cache's pages: by page, and then by layer. */
+  readonly pages: number
+}
+
+/** Numbers of a segment in memory, in the order of its fields. */
+export const segmentNumbers = 4
+
+/** A job as one thread computes it. */
+interface Pass extends Job {
+  readonly parts: readonly Segment[]
+  /** What this thread reads of the caches, for each layer anew. */
+  readonly reads: readonly Read[]
+}
+
+/** Up to {@link attentionRows} rows of one kv head in a segment: tokens, and for each of them the query heads of the group. */
+interface Read {
+  readonly segment: Segment
+  readonly head: number
+  /** Of the segment's rows, counted by token and then by query head. */
+  readonly tile: number
 }
 
 /** The memory as this thread sees it. */
@@ -68,8 +96,43 @@ export class PassRunner {
   }
 
   run(job: Job): void {
-    if (job.kind === 'head') this.#head(job)
-    else for (const [i, layer] of this.#layout.weights.layers.entries()) this.#layer(job, layer, i)
+    if (job.kind === 'head') {
+      this.#head(job)
+      return
+    }
+    const parts = this.#segments(job)
+    const pass = { ...job, parts, reads: this.#reads(job, parts) }
+    for (const [i, layer] of this.#layout.weights.layers.entries()) this.#layer(pass, layer, i)
+  }
+
+  #segments({ segments, segmentCount }: Job): Segment[] {
+    const { integers } = this.#views()
+    return Array.from({ length: segmentCount }, (_, i) => {
+      const at = segments / 4 + segmentNumbers * i
+      return { first: integers[at]!, rows: integers[at + 1]!, position: integers[at + 2]!, pages: integers[at + 3]! }
+    })
+  }
+
+  /** This thread's part of what is read of the caches: about as many keys as each other one's. */
+  #reads({ threads }: Job, segments: readonly Segment[]): Read[] {
+    const { heads, kvHeads } = this.#layout.config
+    const group = heads / kvHeads
+    const reads: Read[] = []
+    /** Keys that are read before each of them, and by all. */
+    const before: number[] = []
+    let keys = 0
+    for (const segment of segments) {
+      const tiles = Math.ceil((segment.rows * group) / attentionRows)
+      for (let head = 0; head < kvHeads; head++) {
+        for (let tile = 0; tile < tiles; tile++) {
+          const last = Math.min(segment.rows * group, (tile + 1) * attentionRows) - 1
+          before.push(keys)
+          keys += segment.position + Math.floor(last / group) + 1
+          reads.push({ segment, head, tile })
+        }
+      }
+    }
+    return reads.filter((_, i) => Math.floor((before[i]! * threads) / keys) === this.#index)
   }
 
   /** This thread's part of so many. */
@@ -85,11 +148,19 @@ export class PassRunner {
   #head(job: Job): void {
     const { norm, output } = this.#layout.weights.head!
     const activations = this.#normed(job, norm, output)
-    this.#multiply(job, output, activations, this.#layout.scratch.logits, 0, this.#share(job, output.rows / tileRows))
+    const stride = 4 * output.rows
+    this.#multiply(
+      job,
+      output,
+      activations,
+      this.#layout.scratch.logits,
+      stride,
+      this.#share(job, output.rows / tileRows)
+    )
     this.#barrier(job)
   }
 
-  #layer(job: Job, weights: LayerWeights, index: number): void {
+  #layer(job: Pass, weights: LayerWeights, index: number): void {
     const { config, scratch: s, start } = this.#layout
     const { qkv, o, gateUp, down } = weights
     this.#multiply(
@@ -210,33 +281,35 @@ export class PassRunner {
 
   // ── Attention ───────────────────────────────────────────────────────────────────────────────────
 
-  #attention(job: Job, index: number, stride: number): void {
-    const { heads, kvHeads } = this.#layout.config
-    const group = heads / kvHeads
-    const tiles = Math.ceil((job.rows * group) / attentionRows)
-    if (job.rows === 1) {
+  #attention(pass: Pass, index: number, stride: number): void {
+    const { kvHeads } = this.#layout.config
+    const [lone] = pass.parts
+    if (pass.rows === 1) {
       // A thread keeps and reads its own heads: nobody need wait.
-      const [from, to] = this.#share(job, kvHeads)
+      const [from, to] = this.#share(pass, kvHeads)
+      if (from < to) this.#keep(pass, lone!, index, 0, stride, from, to)
+      const tiles = Math.ceil(this.#layout.config.heads / kvHeads / attentionRows)
       for (let head = from; head < to; head++) {
-        this.#keep(job, index, 0, stride, head, head + 1)
-        for (let tile = 0; tile < tiles; tile++) this.#attend(job, index, stride, head, tile)
+        for (let tile = 0; tile < tiles; tile++) this.#attend(pass, { segment: lone!, head, tile }, index, stride)
       }
       return
     }
-    const [first, last] = this.#share(job, job.rows)
-    for (let t = first; t < last; t++) this.#keep(job, index, t, stride, 0, kvHeads)
-    this.#barrier(job)
-    const [from, to] = this.#share(job, kvHeads * tiles)
-    for (let item = from; item < to; item++) this.#attend(job, index, stride, Math.floor(item / tiles), item % tiles)
+    const [first, last] = this.#share(pass, pass.rows)
+    for (const segment of pass.parts) {
+      const end = Math.min(last, segment.first + segment.rows)
+      for (let t = Math.max(first, segment.first); t < end; t++) this.#keep(pass, segment, index, t, stride, 0, kvHeads)
+    }
+    this.#barrier(pass)
+    for (const read of pass.reads) this.#attend(pass, read, index, stride)
   }
 
-  /** Rotates queries and keys of kv heads [from, to) of one token, and puts keys and values into their page. */
-  #keep(job: Job, index: number, t: number, stride: number, from: number, to: number): void {
+  /** Rotates queries and keys of kv heads [from, to) of one row, and puts keys and values into their page. */
+  #keep(job: Job, segment: Segment, index: number, t: number, stride: number, from: number, to: number): void {
     const k = this.#kernels
     const { config, scratch: s } = this.#layout
     const { heads, kvHeads, headDim } = config
     const { integers } = this.#views()
-    const position = job.position + t
+    const position = segment.position + t - segment.first
     const table = job.rotations / 4 + 2 * Math.floor(position / rotationRows)
     const offset = 2 * headDim * (position % rotationRows)
     const [cos, sin] = [integers[table]! + offset, integers[table + 1]! + offset]
@@ -248,54 +321,54 @@ export class PassRunner {
     const half = pageHalfBytes(this.#width)
     for (let head = from; head < to; head++) {
       const key = row + 4 * (heads + head) * headDim
-      const keys = this.#page(job, index, position, head)
+      const keys = this.#page(segment, index, position, head)
       const tile = 4 * keyTile * this.#width * Math.floor(at / keyTile)
       k.store(key, key + 4 * kvHeads * headDim, keys + tile + 4 * (at % keyTile), keys + half + 4 * valueSlice * at)
     }
   }
 
   /** Keys of one kv head in the page of a position. */
-  #page(job: Job, index: number, position: number, head: number): number {
-    const table = job.pages / 4 + Math.floor(position / pagePositions) * this.#layout.weights.layers.length
+  #page({ pages }: Segment, index: number, position: number, head: number): number {
+    const table = pages / 4 + Math.floor(position / pagePositions) * this.#layout.weights.layers.length
     return this.#views().integers[table + index]! + 2 * pageHalfBytes(this.#width) * head
   }
 
-  /** Up to {@link attentionRows} rows of one kv head: tokens, and for each of them the query heads of the group. */
-  #attend(job: Job, index: number, stride: number, head: number, tile: number): void {
+  #attend(job: Job, { segment, head, tile }: Read, index: number, stride: number): void {
     const k = this.#kernels
     const { config, scratch: s } = this.#layout
     const { heads, kvHeads, headDim } = config
     const { queries, sums } = this.#own
     const group = heads / kvHeads
     const first = tile * attentionRows
-    const n = Math.min(attentionRows, job.rows * group - first)
+    const n = Math.min(attentionRows, segment.rows * group - first)
     const token = (i: number): number => Math.floor((first + i) / group)
     const offset = (i: number): number => 4 * (head * group + ((first + i) % group)) * headDim
-    const rows = Array.from({ length: n }, (_, i) => s.qkv + token(i) * stride + offset(i))
+    const rows = Array.from({ length: n }, (_, i) => s.qkv + (segment.first + token(i)) * stride + offset(i))
     k[`queries.${n}`]!(...rows, queries)
     const scoreStride = 4 * job.scorePositions
     const scores = job.scores + this.#index * attentionRows * scoreStride
     // What the last of these rows may see; those before it see less.
-    const seen = job.position + token(n - 1) + 1
+    const seen = segment.position + token(n - 1) + 1
     const inPage = (at: number): number => Math.ceil(Math.min(pagePositions, seen - at) / keyTile)
     for (let at = 0; at < seen; at += pagePositions) {
-      k[`scores.${n}`]!(queries, this.#page(job, index, at, head), inPage(at), scores + 4 * at, scoreStride)
+      k[`scores.${n}`]!(queries, this.#page(segment, index, at, head), inPage(at), scores + 4 * at, scoreStride)
     }
     const factors = rows.map((_, i) => {
       const row = scores + i * scoreStride
       const end = Math.ceil(seen / keyTile) * keyTile
-      this.#views().floats.fill(Number.NEGATIVE_INFINITY, row / 4 + job.position + token(i) + 1, row / 4 + end)
+      this.#views().floats.fill(Number.NEGATIVE_INFINITY, row / 4 + segment.position + token(i) + 1, row / 4 + end)
       return k.softmax(row, end / keyTile)
     })
     k.fill(sums, (n * this.#width) / 4, 0)
     const half = pageHalfBytes(this.#width)
     for (let at = 0; at < seen; at += pagePositions) {
-      const values = this.#page(job, index, at, head) + half
+      const values = this.#page(segment, index, at, head) + half
       k[`mix.${n}`]!(scores + 4 * at, scoreStride, values, inPage(at), sums, 4 * this.#width)
     }
     const outStride = rowBytes(heads * headDim)
     for (const [i, factor] of factors.entries()) {
-      k.scaled(sums + 4 * i * this.#width, factor, s.attended + token(i) * outStride + offset(i))
+      const at = s.attended + (segment.first + token(i)) * outStride
+      k.scaled(sums + 4 * i * this.#width, factor, at + offset(i))
     }
   }
 }

@@ -1,16 +1,16 @@
 /** The layers of a stage in WebAssembly: weights, caches and scratch space in one memory, computed by one thread or several. */
 import { assert } from '../../base/assert.ts'
-import { InvalidStepError } from '../../errors.ts'
+import { EngineError } from '../../errors.ts'
 import { embeddingType } from '../../model/layout.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { checkNoOverflow } from '../edge.ts'
-import type { Layers } from '../serve-thread.ts'
+import type { Layers, Part } from '../serve-thread.ts'
 import { attentionRows, pagePositions } from './attention.ts'
 import { compileKernels } from './compile.ts'
-import { headWidth, type Kernels, passRowsMax } from './kernels.ts'
+import { headRowsMax, headWidth, type Kernels, passRowsMax } from './kernels.ts'
 import { type Layout, takeOwn, takeScratch } from './layout.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
-import { type Job, PassRunner, rotationRows } from './pass.ts'
+import { type Job, PassRunner, rotationRows, segmentNumbers } from './pass.ts'
 import type { ProductForms } from './products.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { StageMemory } from './stage-memory.ts'
@@ -25,6 +25,24 @@ export interface WasmSpanInit extends WeightsInit {
   readonly threads?: number
 }
 
+/** A part that is being computed. */
+interface UnderWay {
+  readonly part: Part<PagedCache>
+  /** Tokens in the cache before it. */
+  readonly before: number
+  readonly out: Float32Array
+  /** Tokens that are computed. */
+  done: number
+  failure: EngineError | undefined
+}
+
+/** Rows [first, first + rows) of one pass, and what they are of. */
+interface Stretch {
+  readonly of: UnderWay
+  readonly first: number
+  readonly rows: number
+}
+
 export class WasmSpan implements Layers<PagedCache> {
   readonly #layout: Layout
   readonly #memory: StageMemory
@@ -36,7 +54,7 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #frequencies: Float64Array
   /** Addresses of the cosines and sines of {@link rotationRows} positions each. */
   readonly #rotations: number[] = []
-  /** Addresses that a job names: pages, then rotations. */
+  /** What a job names: addresses of rotations, segments, addresses of pages. `length`: in numbers. */
   #table = { at: 0, length: 0 }
   /** Scores of each thread: {@link attentionRows} rows, for so many positions. */
   #scores = { at: 0, positions: 0 }
@@ -97,62 +115,95 @@ export class WasmSpan implements Layers<PagedCache> {
   }
 
   /**
-   * Runs tokens that follow the cache's last one, and adds them to the cache.
+   * Runs tokens of several sessions, each once, and adds them to their caches.
    *
-   * @param input ids [n] in a span that starts at 0, otherwise hidden [n, hidden], finite
-   * @returns hidden [n, hidden], rounded to the edge type; after the last layer that of the last token alone, [hidden]
-   * @throws {EngineError} when a value is not finite any more, memory ends, or a thread; the cache is as it was.
+   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer that of the last token alone,
+   *   [hidden]. Where a value is not finite any more, or there is no memory, what is wrong: that cache is as it was.
+   * @throws {EngineError} when a thread has ended; all caches are as they were.
    */
-  run(cache: PagedCache, input: Int32Array | Float32Array, n: number): Float32Array {
-    const { config, start, weights } = this.#layout
-    const { hidden, layers } = config
-    const perToken = start === 0 ? 1 : hidden
-    assert(n >= 1 && input.length === n * perToken, `${n} tokens got ${input.length} inputs`)
-    const before = cache.length
-    const isLast = start + weights.layers.length === layers
-    const out = new Float32Array((isLast ? 1 : n) * hidden)
+  pass(parts: readonly Part<PagedCache>[]): readonly (Float32Array | EngineError)[] {
+    const under = parts.map(part => this.#begin(part))
     try {
-      this.#makeRoom(cache, before + n)
-      for (let done = 0; done < n; ) {
-        const rows = Math.min(n - done, passRowsMax)
-        this.#feed(input.subarray(done * perToken, (done + rows) * perToken), rows)
-        this.#compute('layers', rows, cache)
-        this.#check(rows)
-        const first = isLast ? rows - 1 : 0
-        for (let t = first; t < rows; t++) out.set(this.#row(t), isLast ? 0 : (done + t) * hidden)
-        cache.length += rows
-        done += rows
+      for (let segments = this.#next(under); segments.length > 0; segments = this.#next(under)) {
+        for (const { of, first, rows } of segments) this.#feed(of, first, rows)
+        this.#compute('layers', segments)
+        this.#take(segments)
       }
-      return out
     } catch (error) {
-      cache.length = before
-      this.#pages.wipe(cache)
-      // What fills up rows is zeros, and nobody writes there again.
-      this.#memory.zero(this.#layout.scratch.x, passRowsMax * rowBytes(config.hidden))
+      for (const each of under) this.#undo(each)
       throw error
+    }
+    return under.map(({ failure, out }) => failure ?? out)
+  }
+
+  /** A pass of one part. @throws {EngineError} what the pass gives, or throws. */
+  run(cache: PagedCache, input: Int32Array | Float32Array, tokens: number): Float32Array {
+    const [out] = this.pass([{ cache, input, tokens }])
+    if (out instanceof Error) throw out
+    return out!
+  }
+
+  eachLogits(rows: readonly Float32Array[], use: (logits: Float32Array, index: number) => void): void {
+    const { config, scratch, weights } = this.#layout
+    assert(weights.head !== undefined, 'only a stage that ends with the last layer has logits')
+    for (let from = 0; from < rows.length; from += headRowsMax) {
+      const some = rows.slice(from, from + headRowsMax)
+      for (const [t, row] of some.entries()) this.#row(t).set(row)
+      this.#compute('head', some.length)
+      for (const t of some.keys()) {
+        const at = scratch.logits / 4 + t * weights.head.output.rows
+        use(this.#memory.views.floats.subarray(at, at + config.vocab), from + t)
+      }
     }
   }
 
   /** Logits [vocab] of a token, from its hidden state after the last layer. A view that the next call changes. */
   logits(row: Float32Array): Float32Array {
-    const { config, scratch, weights } = this.#layout
-    assert(weights.head !== undefined, 'only a stage that ends with the last layer has logits')
-    this.#memory.views.floats.set(row, scratch.x / 4)
-    this.#compute('head', 1, undefined)
-    return this.#memory.views.floats.subarray(scratch.logits / 4, scratch.logits / 4 + config.vocab)
+    const made: Float32Array[] = []
+    this.eachLogits([row], logits => made.push(logits))
+    return made[0]!
   }
 
-  #compute(kind: Job['kind'], rows: number, cache: PagedCache | undefined): void {
-    const pages = cache?.pages.flat() ?? []
-    const { at } = this.#table
-    this.#memory.views.integers.set(pages, at / 4)
-    this.#memory.views.integers.set(this.#rotations, at / 4 + pages.length)
+  /** Room for a part, or why it has none. */
+  #begin(part: Part<PagedCache>): UnderWay {
+    const { cache, input, tokens } = part
+    const { config, start } = this.#layout
+    const perToken = start === 0 ? 1 : config.hidden
+    assert(tokens >= 1 && input.length === tokens * perToken, `${tokens} tokens got ${input.length} inputs`)
+    const out = new Float32Array((this.#isLast ? 1 : tokens) * config.hidden)
+    const under: UnderWay = { part, before: cache.length, out, done: 0, failure: undefined }
+    try {
+      this.#makeRoom(cache, cache.length + tokens)
+    } catch (error) {
+      this.#fail(under, error)
+    }
+    return under
+  }
+
+  /** The next rows of the parts in their order, as many as one pass takes. */
+  #next(under: readonly UnderWay[]): Stretch[] {
+    const segments: Stretch[] = []
+    let first = 0
+    for (const of of under) {
+      const rows = of.failure === undefined ? Math.min(of.part.tokens - of.done, passRowsMax - first) : 0
+      if (rows > 0) segments.push({ of, first, rows })
+      first += rows
+    }
+    return segments
+  }
+
+  #compute(kind: 'layers', segments: readonly Stretch[]): void
+  #compute(kind: 'head', rows: number): void
+  #compute(kind: Job['kind'], what: readonly Stretch[] | number): void {
+    const segments = typeof what === 'number' ? [] : what
+    const rows = typeof what === 'number' ? what : segments.reduce((sum, { rows }) => sum + rows, 0)
+    const { rotations, segmentsAt } = this.#tell(segments)
     const job: Job = {
       kind,
       rows,
-      position: cache?.length ?? 0,
-      pages: at,
-      rotations: at + 4 * pages.length,
+      segments: segmentsAt,
+      segmentCount: segments.length,
+      rotations,
       scores: this.#scores.at,
       scorePositions: this.#scores.positions,
       threads: this.#team.threadsFor({ kind, rows })
@@ -163,27 +214,83 @@ export class WasmSpan implements Layers<PagedCache> {
     this.#team.done(job)
   }
 
-  #feed(input: Int32Array | Float32Array, rows: number): void {
+  /** Writes what a job names into the table: rotations, segments, and the pages of each. */
+  #tell(segments: readonly Stretch[]): { readonly rotations: number; readonly segmentsAt: number } {
+    const pages = segments.map(({ of }) => of.part.cache.pages.flat())
+    const numbers = this.#rotations.length + segments.length * segmentNumbers
+    const length = pages.reduce((sum, each) => sum + each.length, numbers)
+    // Twice as long each time: what the older ones took is little beside it.
+    if (this.#table.length < length) this.#table = { at: this.#memory.take(8 * length), length: 2 * length }
+    const { at } = this.#table
+    const { integers } = this.#memory.views
+    integers.set(this.#rotations, at / 4)
+    const segmentsAt = at + 4 * this.#rotations.length
+    let pagesAt = at + 4 * numbers
+    for (const [i, { of, first, rows }] of segments.entries()) {
+      integers.set([first, rows, of.part.cache.length, pagesAt], segmentsAt / 4 + i * segmentNumbers)
+      integers.set(pages[i]!, pagesAt / 4)
+      pagesAt += 4 * pages[i]!.length
+    }
+    return { rotations: at, segmentsAt }
+  }
+
+  #feed({ part, done }: UnderWay, first: number, rows: number): void {
     const { config, start, weights } = this.#layout
-    const { hidden, vocab } = config
+    const { hidden } = config
     for (let t = 0; t < rows; t++) {
+      const [row, from] = [this.#row(first + t), done + t]
       if (start > 0) {
-        this.#row(t).set((input as Float32Array).subarray(t * hidden, (t + 1) * hidden))
+        row.set((part.input as Float32Array).subarray(from * hidden, (from + 1) * hidden))
         continue
       }
-      const id = input[t]!
-      if (!(id >= 0 && id < vocab)) throw new InvalidStepError(`token id ${id} is not in [0, ${vocab})`)
       const embedding = weights.embedding!
-      unpackRow(embedding, this.#memory.memory.buffer, embedding.at, id, this.#row(t))
+      unpackRow(embedding, this.#memory.memory.buffer, embedding.at, part.input[from]!, row)
     }
   }
 
+  /** What a pass has given: rows that are not finite fail their own part alone. */
+  #take(segments: readonly Stretch[]): void {
+    const { config, scratch } = this.#layout
+    const { hidden } = config
+    const rows = segments.reduce((sum, each) => sum + each.rows, 0)
+    const allFinite = this.#kernels.nonFinite(scratch.x, (rows * rowBytes(hidden)) / 16) === 0
+    for (const { of, first, rows } of segments) {
+      try {
+        if (!allFinite) this.#check(first, rows)
+        for (let t = this.#isLast ? rows - 1 : 0; t < rows; t++) {
+          of.out.set(this.#row(first + t), this.#isLast ? 0 : (of.done + t) * hidden)
+        }
+        of.part.cache.length += rows
+        of.done += rows
+      } catch (error) {
+        this.#fail(of, error)
+      }
+    }
+    // What fills up rows is zeros, and nobody writes there again.
+    if (!allFinite) this.#memory.zero(scratch.x, passRowsMax * rowBytes(hidden))
+  }
+
   /** @throws {EngineError} when a row has a value that is not finite. */
-  #check(rows: number): void {
-    const { config, scratch, start, weights } = this.#layout
-    if (this.#kernels.nonFinite(scratch.x, (rows * rowBytes(config.hidden)) / 16) === 0) return
+  #check(first: number, rows: number): void {
+    const { config, start, weights } = this.#layout
     const end = start + weights.layers.length
-    for (let t = 0; t < rows; t++) checkNoOverflow(this.#row(t), config.hidden, start, end)
+    for (let t = first; t < first + rows; t++) checkNoOverflow(this.#row(t), config.hidden, start, end)
+  }
+
+  #fail(under: UnderWay, error: unknown): void {
+    assert(error instanceof EngineError, `a part fails for a reason of the engine: ${error}`)
+    under.failure = error
+    this.#undo(under)
+  }
+
+  #undo({ part: { cache }, before }: UnderWay): void {
+    cache.length = before
+    this.#pages.wipe(cache)
+  }
+
+  get #isLast(): boolean {
+    const { start, weights, config } = this.#layout
+    return start + weights.layers.length === config.layers
   }
 
   /** [hidden]: a row of the pass, a view. */
@@ -193,7 +300,7 @@ export class WasmSpan implements Layers<PagedCache> {
     return this.#memory.views.floats.subarray(at, at + config.hidden)
   }
 
-  /** Pages, rotation tables, scores and a list of addresses for a cache of so many tokens. */
+  /** Pages, rotation tables and scores for a cache of so many tokens. @throws {EngineError} when there is no memory. */
   #makeRoom(cache: PagedCache, tokens: number): void {
     this.#pages.makeRoom(cache, tokens)
     while ((this.#rotations.length / 2) * rotationRows < tokens) this.#rotate()
@@ -202,11 +309,6 @@ export class WasmSpan implements Layers<PagedCache> {
       const positions = roundUp(Math.max(tokens, 2 * this.#scores.positions), pagePositions)
       const bytes = 4 * attentionRows * positions * this.#layout.own.length
       this.#scores = { at: this.#memory.take(bytes), positions }
-    }
-    const addresses = cache.pages.length * this.#layout.weights.layers.length + this.#rotations.length
-    if (this.#table.length < addresses) {
-      const length = Math.max(addresses, 2 * this.#table.length)
-      this.#table = { at: this.#memory.take(4 * length), length }
     }
   }
 

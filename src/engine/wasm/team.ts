@@ -14,8 +14,8 @@ const place = {
   job: 0,
   kind: 1,
   rows: 2,
-  position: 3,
-  pages: 4,
+  segments: 3,
+  segmentCount: 4,
   rotations: 5,
   scores: 6,
   scorePositions: 7,
@@ -31,6 +31,8 @@ const place = {
 } as const
 const places = 16
 
+/** Of a job, what is told as it is. */
+const fields = ['rows', 'segments', 'segmentCount', 'rotations', 'scores', 'scorePositions', 'threads'] as const
 const kinds = ['end', 'layers', 'head'] as const
 
 /** Turns at a barrier before a thread sleeps, about a ms: longer than any share of a product takes the others. */
@@ -74,11 +76,7 @@ export class Meeting {
   tell(job: Job | undefined): void {
     const { list } = this
     list[place.kind] = job === undefined ? 0 : kinds.indexOf(job.kind)
-    if (job !== undefined) {
-      for (const name of ['rows', 'position', 'pages', 'rotations', 'scores', 'scorePositions', 'threads'] as const) {
-        list[place[name]] = job[name]
-      }
-    }
+    if (job !== undefined) for (const name of fields) list[place[name]] = job[name]
     Atomics.add(list, place.job, 1)
     Atomics.notify(list, place.job)
   }
@@ -91,19 +89,11 @@ export class Meeting {
     const kind = kinds[list[place.kind]!]!
     const number = Atomics.load(list, place.job)
     if (kind === 'end') return { number, job: undefined }
-    const of = (name: 'rows' | 'position' | 'pages' | 'rotations' | 'scores' | 'scorePositions' | 'threads'): number =>
-      list[place[name]]!
-    const job = {
-      kind,
-      rows: of('rows'),
-      position: of('position'),
-      pages: of('pages'),
-      rotations: of('rotations'),
-      scores: of('scores'),
-      scorePositions: of('scorePositions'),
-      threads: of('threads')
-    }
-    return { number, job }
+    const numbers = Object.fromEntries(fields.map(name => [name, list[place[name]]!])) as Record<
+      (typeof fields)[number],
+      number
+    >
+    return { number, job: { kind, ...numbers } }
   }
 
   ready(): void {
@@ -135,6 +125,9 @@ export interface HelperInit {
   readonly module: WebAssemblyModule
   readonly memory: WebAssemblyMemory
 }
+
+/** A pass with more rows than that is bound by arithmetic, not by reading weights. */
+const fewRowsMax = 16
 
 type Way = 'alone' | 'together'
 
@@ -180,9 +173,13 @@ export class Choice {
 export class Team {
   readonly #meeting = new Meeting()
   readonly #workers: Worker[] = []
-  /** For lone rows and for several. */
-  readonly #choices = { one: new Choice(), many: new Choice() }
+  /** By how many rows a pass has: what a row takes is about the same within each. */
+  readonly #choices = { one: new Choice(), few: new Choice(), many: new Choice() }
   #beganMs = 0
+
+  #choice(rows: number): Choice {
+    return this.#choices[rows === 1 ? 'one' : rows <= fewRowsMax ? 'few' : 'many']
+  }
 
   /** Starts helpers, and waits for them. @throws {EngineError} when they do not come. */
   async start(size: number, init: Omit<HelperInit, 'list' | 'index'>): Promise<void> {
@@ -201,7 +198,7 @@ export class Team {
   threadsFor({ kind, rows }: Pick<Job, 'kind' | 'rows'>): number {
     const all = 1 + this.#workers.length
     if (all === 1) return 1
-    const choice = this.#choices[rows === 1 ? 'one' : 'many']
+    const choice = this.#choice(rows)
     return (kind === 'layers' ? choice.next() : choice.better) === 'together' ? all : 1
   }
 
@@ -218,7 +215,7 @@ export class Team {
   done({ kind, rows, threads }: Job): void {
     if (this.#workers.length === 0 || kind !== 'layers') return
     const ms = (performance.now() - this.#beganMs) / rows
-    this.#choices[rows === 1 ? 'one' : 'many'].took(threads > 1 ? 'together' : 'alone', ms)
+    this.#choice(rows).took(threads > 1 ? 'together' : 'alone', ms)
   }
 
   end(): void {

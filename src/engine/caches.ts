@@ -1,0 +1,113 @@
+/**
+ * The sessions of an engine's thread as they are seen from outside it: how long each cache is and may become, and which steps
+ * can be refused without the weights. Pure.
+ */
+import type { SessionId } from '../base/ids.ts'
+import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
+import type { EdgeType } from '../model/manifest.ts'
+import { CacheBudget } from './cache-budget.ts'
+import { edgeSize, type Step } from './engine.ts'
+import { stepTokensMax } from './limits.ts'
+
+export interface CachesInit {
+  /** Layers [start, end) of so many. */
+  readonly start: number
+  readonly end: number
+  readonly layers: number
+  readonly hidden: number
+  readonly edge: EdgeType
+  /** Of all sessions together. */
+  readonly bytesMax: number
+}
+
+interface State {
+  readonly tokensMax: number
+  readonly bytes: number
+  length: number
+}
+
+export class Caches {
+  readonly budget: CacheBudget
+  readonly #init: CachesInit
+  readonly #sessions = new Map<SessionId, State>()
+
+  constructor(init: CachesInit) {
+    this.#init = init
+    this.budget = new CacheBudget(init.bytesMax)
+  }
+
+  /** Tokens in a session's cache; undefined when it is not open. */
+  length(session: SessionId): number | undefined {
+    return this.#sessions.get(session)?.length
+  }
+
+  /**
+   * Reserves `bytes`. Returns whether the session was not open.
+   * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`.
+   */
+  open(session: SessionId, tokensMax: number, bytes: number): boolean {
+    const known = this.#sessions.get(session)
+    if (known?.tokensMax === tokensMax) return false
+    if (known !== undefined) {
+      throw new InvalidStepError(
+        `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens, not for ${tokensMax}`
+      )
+    }
+    this.budget.reserve(bytes)
+    this.#sessions.set(session, { tokensMax, bytes, length: 0 })
+    return true
+  }
+
+  drop(session: SessionId): void {
+    const state = this.#sessions.get(session)
+    if (state === undefined) return
+    this.#sessions.delete(session)
+    this.budget.release(state.bytes)
+  }
+
+  clear(): void {
+    for (const session of [...this.#sessions.keys()]) this.drop(session)
+  }
+
+  /** The session's cache has so many tokens now. */
+  become(session: SessionId, length: number): void {
+    const state = this.#sessions.get(session)
+    if (state !== undefined) state.length = length
+  }
+
+  /** Checks what does not depend on what a cache holds. @throws {InvalidStepError} */
+  checkShape({ session, position, tokens, input, sample }: Step): void {
+    const { start, end, layers, hidden, edge } = this.#init
+    const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
+    if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
+      throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
+    }
+    if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
+    if (sample && end !== layers) throw refused(`layers ${start}-${end} cannot sample: they are not the last`)
+    if (start === 0) {
+      if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
+      if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)
+    } else if (input.kind !== 'hidden') {
+      throw refused(`layer ${start} takes hidden states, not token ids`)
+    } else {
+      const bytes = tokens * hidden * edgeSize(edge)
+      if (input.bytes.length !== bytes)
+        throw refused(`${tokens} hidden states are ${bytes} bytes, not ${input.bytes.length}`)
+    }
+  }
+
+  /**
+   * Checks the rest, once all that came before it has been computed.
+   * @throws {InvalidStepError} @throws {CacheGapError} @throws {ContextFullError}
+   */
+  checkPlace({ session, position, tokens }: Step): void {
+    const state = this.#sessions.get(session)
+    if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
+    if (position > state.length) throw new CacheGapError(session, position, state.length)
+    if (position + tokens > state.tokensMax) {
+      throw new ContextFullError(
+        `session ${session.slice(0, 8)}: a step to ${position + tokens} passes the ${state.tokensMax} tokens reserved`
+      )
+    }
+  }
+}

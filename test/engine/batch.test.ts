@@ -1,0 +1,283 @@
+import { describe, expect, it } from 'vitest'
+import { Batches, type BatchPart, type Turn } from '../../src/engine/batch.ts'
+import { partMs } from '../../src/engine/limits.ts'
+
+/** Time of a pass in this machine: a row alone, and what each further one takes. */
+interface Machine {
+  readonly firstMs: number
+  readonly furtherMs: number
+}
+
+/** Drives a decider in virtual time: one pass at a time. */
+class Bench {
+  readonly batches: Batches
+  readonly #machine: Machine
+  readonly sessions = new Map<number, string>()
+  readonly gatherMs = new Map<number, number>()
+  readonly #left = new Map<number, number>()
+  nowMs = 0
+  #next = 0
+  #coming: { readonly session: string; readonly atMs: number }[] = []
+
+  constructor({ machine = { firstMs: 10, furtherMs: 3 }, rowsMax = 128, shares = true } = {}) {
+    this.batches = new Batches({ rowsMax, shares })
+    this.#machine = machine
+  }
+
+  push(session: string, tokens = 1): number {
+    const id = this.#next++
+    this.sessions.set(id, session)
+    this.#left.set(id, tokens)
+    this.batches.push({ id, session, tokens }, this.nowMs)
+    return id
+  }
+
+  /** What is next, by session and tokens. */
+  peek(): string[] | string | undefined {
+    const turn = this.batches.next(this.nowMs)
+    if (turn?.kind === 'alone') return `alone ${this.sessions.get(turn.id)}`
+    if (turn?.kind === 'gather') return 'gather'
+    return turn === undefined ? undefined : turn.parts.map(({ id, tokens }) => `${this.sessions.get(id)} ${tokens}`)
+  }
+
+  /** A step of a session comes then. */
+  comes(session: string, atMs: number): void {
+    this.#coming.push({ session, atMs })
+    this.#coming.sort((a, b) => a.atMs - b.atMs)
+  }
+
+  /** What comes until then has come. */
+  pass(untilMs: number): void {
+    while (this.#coming[0] !== undefined && this.#coming[0].atMs <= untilMs) {
+      const { session, atMs } = this.#coming.shift()!
+      this.nowMs = Math.max(this.nowMs, atMs)
+      this.push(session)
+    }
+    this.nowMs = Math.max(this.nowMs, untilMs)
+  }
+
+  msOf(rows: number): number {
+    return this.#machine.firstMs + (rows - 1) * this.#machine.furtherMs
+  }
+
+  /** Does what is next, and waits for it. Returns who is done. */
+  step(): { readonly turn: Turn; readonly ms: number; readonly done: string[] } {
+    let turn = this.batches.next(this.nowMs)
+    while (turn === undefined || turn.kind === 'gather') {
+      const comesMs = this.#coming[0]?.atMs ?? Number.POSITIVE_INFINITY
+      this.pass(Math.min(comesMs, turn?.untilMs ?? comesMs))
+      turn = this.batches.next(this.nowMs)
+    }
+    if (turn.kind === 'alone') {
+      this.batches.over(turn.id, this.nowMs)
+      return { turn, ms: 0, done: [this.sessions.get(turn.id)!] }
+    }
+    const { parts } = turn
+    this.batches.began(parts, this.nowMs)
+    for (const { id } of parts) this.gatherMs.set(id, this.batches.gatherMs(id))
+    const ms = this.msOf(rowsOf(parts))
+    this.pass(this.nowMs + ms)
+    this.batches.ended(parts, ms, this.nowMs)
+    const done: string[] = []
+    for (const { id, tokens } of parts) {
+      const left = this.#left.get(id)! - tokens
+      this.#left.set(id, left)
+      if (left > 0) continue
+      this.batches.over(id, this.nowMs)
+      done.push(this.sessions.get(id)!)
+    }
+    return { turn, ms, done }
+  }
+
+  /** So many passes in which whoever is done comes again at once. */
+  loop(passes: number): void {
+    for (let i = 0; i < passes; i++) for (const session of this.step().done) this.push(session)
+  }
+}
+
+const rowsOf = (parts: readonly BatchPart[]): number => parts.reduce((sum, { tokens }) => sum + tokens, 0)
+
+describe('what is computed next', () => {
+  it('is nothing where nothing waits', () => {
+    expect(new Bench().peek()).toBeUndefined()
+  })
+
+  it('is every step of a few tokens at once, a session one at a time', () => {
+    const bench = new Bench()
+    for (const session of ['a', 'b', 'b', 'c', 'a']) bench.push(session)
+    bench.push('d', 5)
+    expect(bench.peek()).toEqual(['a 1', 'b 1', 'c 1', 'd 5'])
+    expect(bench.step().done).toEqual(['a', 'b', 'c', 'd'])
+    expect(bench.peek()).toEqual(['b 1', 'a 1'])
+  })
+
+  it('is a cache to open or to free before all steps, but not before those of its session', () => {
+    const bench = new Bench()
+    bench.push('a')
+    bench.push('a', 0)
+    bench.push('b', 0)
+    expect(bench.peek()).toBe('alone b')
+    bench.step()
+    expect(bench.peek()).toEqual(['a 1'])
+    bench.step()
+    expect(bench.peek()).toBe('alone a')
+  })
+
+  it('is no more than a pass holds', () => {
+    const bench = new Bench({ rowsMax: 4 })
+    for (const session of 'abcdef') bench.push(session)
+    expect(bench.peek()).toEqual(['a 1', 'b 1', 'c 1', 'd 1'])
+    bench.step()
+    expect(bench.peek()).toEqual(['e 1', 'f 1'])
+  })
+
+  it('is a long step as a whole while nobody else answers', () => {
+    const bench = new Bench()
+    bench.push('a', 300)
+    expect(bench.peek()).toEqual(['a 128'])
+    bench.loop(2)
+    expect(bench.peek()).toEqual(['a 44'])
+  })
+
+  it('is what was not dropped', () => {
+    const bench = new Bench()
+    const id = bench.push('a')
+    bench.push('b')
+    bench.batches.over(id, 0)
+    expect(bench.peek()).toEqual(['b 1'])
+    expect(bench.batches.length).toBe(1)
+  })
+})
+
+describe('a long step beside others', () => {
+  it.each([
+    { name: 'a fast machine', machine: { firstMs: 5, furtherMs: 1.5 } },
+    { name: 'a slow one', machine: { firstMs: 60, furtherMs: 25 } },
+    { name: 'one that takes longer for a row than it may', machine: { firstMs: 300, furtherMs: 120 } }
+  ])('delays their tokens by no more than the time, or one row: $name', ({ machine }) => {
+    const bench = new Bench({ machine })
+    for (const session of 'abc') bench.push(session)
+    bench.loop(20)
+    bench.push('long', 2_000)
+    const allowedMs = Math.max(partMs, machine.furtherMs)
+    let rows = 0
+    for (let pass = 0; pass < 40; pass++) {
+      const { turn, ms, done } = bench.step()
+      for (const session of done) bench.push(session)
+      const parts = turn.kind === 'pass' ? turn.parts : []
+      const own = parts.filter(({ id }) => bench.sessions.get(id) === 'long')
+      rows += rowsOf(own)
+      expect(ms - bench.msOf(rowsOf(parts) - rowsOf(own))).toBeLessThanOrEqual(allowedMs * 1.1)
+      // Nobody who answers is left out of it.
+      expect(parts.length).toBe(4)
+    }
+    // And it makes use of what it has.
+    expect(rows).toBeGreaterThanOrEqual(40 * Math.max(1, (0.5 * partMs) / machine.furtherMs))
+  })
+
+  it('keeps its parts small for those who answered a moment ago and are on their way', () => {
+    const bench = new Bench()
+    bench.push('a')
+    bench.step()
+    bench.nowMs += 3_000
+    bench.push('long', 500)
+    const [part] = bench.peek() as string[]
+    expect(Number(part!.split(' ')[1])).toBeLessThan(60)
+    bench.batches.forget('a')
+    expect(bench.peek()).toEqual(['long 128'])
+  })
+
+  it('takes turns with other long ones', () => {
+    const bench = new Bench({ machine: { firstMs: 20, furtherMs: 10 } })
+    for (const session of ['a', 'b', 'c']) bench.push(session, 1_000)
+    const rows = new Map<string, number>()
+    for (let i = 0; i < 30; i++) {
+      const { turn } = bench.step()
+      for (const { id, tokens } of turn.kind === 'pass' ? turn.parts : []) {
+        const session = bench.sessions.get(id)!
+        rows.set(session, (rows.get(session) ?? 0) + tokens)
+      }
+    }
+    const counts = [...rows.values()]
+    expect(counts.length).toBe(3)
+    expect(Math.max(...counts)).toBeLessThan(1.5 * Math.min(...counts))
+  })
+})
+
+describe('sessions that come again and again', () => {
+  /** Laps of `count` sessions, each away for so long after each token; passes of the last laps, by their rows. */
+  function laps(count: number, awayMs: number, machine: Machine): { readonly rows: number[]; readonly perMs: number } {
+    const bench = new Bench({ machine })
+    // Not all at the same time.
+    for (let i = 0; i < count; i++) bench.comes(`${i}`, i * 1.7)
+    const rows: number[] = []
+    let tokens = 0
+    let sinceMs = 0
+    for (let pass = 0; pass < 400; pass++) {
+      if (pass === 200) sinceMs = bench.nowMs
+      const { turn, done } = bench.step()
+      for (const session of done) bench.comes(session, bench.nowMs + awayMs)
+      if (pass < 200) continue
+      rows.push(rowsOf(turn.kind === 'pass' ? turn.parts : []))
+      tokens += done.length
+    }
+    return { rows, perMs: tokens / (bench.nowMs - sinceMs) }
+  }
+  const machine = { firstMs: 6, furtherMs: 1.6 }
+
+  it.each([2, 3, 8])('share every pass where they are back at once: %i of them', count => {
+    const { rows, perMs } = laps(count, 0.8, machine)
+    expect(Math.min(...rows)).toBe(count)
+    expect(perMs).toBeGreaterThan((0.99 * count) / (6 + (count - 1) * 1.6 + 0.8))
+  })
+
+  it('are computed in groups where others compute them meanwhile', () => {
+    // As long away as a pass of four takes: two stages of the same speed.
+    const { rows, perMs } = laps(8, 10.8, machine)
+    expect(new Set(rows)).toEqual(new Set([4]))
+    expect(perMs).toBeGreaterThan(0.99 * (8 / 21.6))
+  })
+
+  it('are not waited for where they are away for long', () => {
+    const { perMs } = laps(2, 60, machine)
+    expect(perMs).toBeGreaterThan(0.97 * (2 / 66))
+  })
+})
+
+it('waits no longer for one that does not come back than what it would save', () => {
+  const bench = new Bench()
+  for (const session of 'ab') bench.push(session)
+  for (let i = 0; i < 10; i++) {
+    for (const session of bench.step().done) {
+      bench.nowMs += 0.5
+      bench.push(session)
+    }
+  }
+  bench.step()
+  bench.nowMs += 0.5
+  const cameMs = bench.nowMs
+  const id = bench.push('a')
+  expect(bench.peek()).toBe('gather')
+  const { turn } = bench.step()
+  const waitedMs = bench.nowMs - bench.msOf(1) - cameMs
+  expect(waitedMs).toBeLessThan(5)
+  expect(turn).toMatchObject({ parts: [{ id }] })
+  expect(bench.gatherMs.get(id)).toBeCloseTo(waitedMs)
+})
+
+describe('an engine that computes one session at a time', () => {
+  it('takes them by turns, long ones in parts', () => {
+    const bench = new Bench({ shares: false, machine: { firstMs: 10, furtherMs: 10 } })
+    bench.push('a')
+    bench.loop(20)
+    bench.push('long', 100)
+    const seen = Array.from({ length: 6 }, () => {
+      const next = bench.peek() as string[]
+      for (const session of bench.step().done) bench.push(session)
+      return next
+    })
+    expect(seen.map(each => each.length)).toEqual([1, 1, 1, 1, 1, 1])
+    expect(seen.map(([each]) => each!.split(' ')[0])).toEqual(['a', 'long', 'a', 'long', 'a', 'long'])
+    for (const [each] of seen) expect(Number(each!.split(' ')[1])).toBeLessThanOrEqual(partMs / 10)
+  })
+})
