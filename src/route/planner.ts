@@ -18,7 +18,7 @@ import {
 import { type Plan, planned } from './place.ts'
 import { isServed } from './route.ts'
 import { placementKey, Searches } from './searches.ts'
-import type { ModelShape, PeerView } from './view.ts'
+import type { ModelShape, PeerView, StageView } from './view.ts'
 import { canHold, sameRange, shapeAt, stageBytes } from './view.ts'
 
 export type PlannerEvent =
@@ -116,9 +116,11 @@ export class Planner {
 
   #note(event: PlannerEvent, nowMs: number): void {
     if (event.kind === 'view') {
+      const before = this.#view
+      this.#view = { peers: event.peers, model: event.model }
+      if (before?.model === event.model && isSameView(before.peers, event.peers)) return
       const content = this.#contentOf(event.peers, event.model)
       const key = [event.model.id, placementKey(this.#withoutOwn(event.peers)), this.#ownLoads(event.peers)].join(' ')
-      this.#view = { peers: event.peers, model: event.model }
       if (key !== this.#key) this.#isStale = true
       this.#key = key
       if (event.peers.some(view => view.peer !== this.#self)) this.#seenOthers = true
@@ -316,14 +318,32 @@ export class Planner {
 
   #contentOf(peers: readonly PeerView[], model: ModelShape): string {
     const rows = peers.map(view => {
-      const bound = view.stages.length > 0 ? batteryWeakRatio : batteryWeakIdleRatio
-      const stages = view.peer === this.#self ? [] : view.stages.map(stage => [stage.start, stage.end, stage.serving])
-      const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned } = view
-      const weak = view.battery !== null && view.battery < bound
-      return JSON.stringify([peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, weak, view.leaving, stages])
+      if (view.peer === this.#self) return contentRow(view, [])
+      let row = contentRows.get(view)
+      if (row === undefined) {
+        row = contentRow(view, view.stages)
+        contentRows.set(view, row)
+      }
+      return row
     })
     return [model.id, ...rows.sort()].join('\n')
   }
+}
+
+/** Of others: views are looked at many times, and do not change. */
+const contentRows = new WeakMap<PeerView, string>()
+
+function contentRow(view: PeerView, stages: readonly StageView[]): string {
+  const bound = view.stages.length > 0 ? batteryWeakRatio : batteryWeakIdleRatio
+  const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned } = view
+  const weak = view.battery !== null && view.battery < bound
+  const announced = stages.map(stage => [stage.start, stage.end, stage.serving])
+  return JSON.stringify([peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, weak, view.leaving, announced])
+}
+
+/** Whether nothing that is seen is another thing than before. */
+function isSameView(before: readonly PeerView[], peers: readonly PeerView[]): boolean {
+  return before.length === peers.length && before.every((view, i) => view === peers[i])
 }
 
 function keyOf({ start, end }: Range): string {

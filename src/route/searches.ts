@@ -2,8 +2,6 @@
  * One search for all who ask. A plan depends on nothing but what placement reads of the views, so it is looked for again
  * only where that has changed: the planner, sessions that wait and whoever asks for the status share what was found.
  */
-import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelId } from '../base/ids.ts'
 import { linkRttDefaultMs, planSearchMs, searchesMax } from './limits.ts'
 import { type Plan, place } from './place.ts'
@@ -48,13 +46,25 @@ function keyOf(peers: readonly PeerView[], model: ModelShape): string {
   return `${model.id} ${placementKey(peers)}`
 }
 
-/** The same digest for views that placement takes for equal, in whatever order they are. */
+/** The same text for views that placement takes for equal, in whatever order they are; some 200 characters for each. */
 export function placementKey(peers: readonly PeerView[]): string {
-  return bytesToHex(sha256(utf8ToBytes(peers.map(placementRow).sort().join('\n'))))
+  return peers.map(placementRow).sort().join('\n')
+}
+
+/** Views are looked at many times, and do not change. */
+const rows = new WeakMap<PeerView, string>()
+
+function placementRow(view: PeerView): string {
+  let row = rows.get(view)
+  if (row === undefined) {
+    row = readRow(view)
+    rows.set(view, row)
+  }
+  return row
 }
 
 /** What placement reads of one view. Charges count in whole percents, as gauges give them. */
-export function placementRow(view: PeerView): string {
+function readRow(view: PeerView): string {
   const { peer, budgetBytes, held, holdsEmbedding, holdsHead, pinned, visitMs, layerMs, numericClass } = view
   const { stages, battery, leaving = false, isStuck = false, obtainable, links, footprint } = view
   const charge = battery === null ? '' : Math.round(battery * 100)

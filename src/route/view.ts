@@ -5,7 +5,7 @@
 import type { ModelId, PeerId, Range, PlaceId } from '../base/ids.ts'
 import { meshMax } from '../limits.ts'
 import { shapesMax } from './limits.ts'
-import { type OfferFootprint, peerHint, type SwarmRecord } from '../swarm/record.ts'
+import { type ModelOffer, type OfferFootprint, peerHint, type SwarmRecord } from '../swarm/record.ts'
 
 /** A model's sizes. All bytes are resident bytes: what a stage occupies once loaded, not the file's size. */
 export interface ModelShape {
@@ -136,7 +136,26 @@ export function withObtainable(views: readonly PeerView[]): PeerView[] {
   }
   const holdsEmbedding = views.some(view => view.holdsEmbedding)
   const holdsHead = views.some(view => view.holdsHead)
-  return views.map(view => ({ ...view, obtainable: { held, holdsEmbedding, holdsHead } }))
+  const obtainable: Holding = { held, holdsEmbedding, holdsHead }
+  return views.map(view => {
+    const before = obtaining.get(view)
+    if (before !== undefined && sameHolding(before.obtainable!, obtainable)) return before
+    const made = { ...view, obtainable }
+    obtaining.set(view, made)
+    return made
+  })
+}
+
+/** The last that was made of each view: others hardly ever have anything else, and who knows a view knows what it made of it. */
+const obtaining = new WeakMap<PeerView, PeerView>()
+
+function sameHolding(a: Holding, b: Holding): boolean {
+  return (
+    a.holdsEmbedding === b.holdsEmbedding &&
+    a.holdsHead === b.holdsHead &&
+    a.held.length === b.held.length &&
+    a.held.every((range, i) => sameRange(range, b.held[i]!))
+  )
 }
 
 /** The views as they are without others' shards. */
@@ -192,6 +211,17 @@ const shapes = new WeakMap<ModelShape, Map<string, ModelShape>>()
  */
 export function shapeAt({ footprint }: Pick<PeerView, 'footprint'>, model: ModelShape): ModelShape {
   if (footprint === undefined) return model
+  const made = shapesOf.get(footprint)
+  if (made?.model === model) return made.shape
+  const shape = shapeWith(footprint, model)
+  shapesOf.set(footprint, { model, shape })
+  return shape
+}
+
+/** The last that was made with each footprint: one comes with each offer, for that offer's model. */
+const shapesOf = new WeakMap<OfferFootprint, { readonly model: ModelShape; readonly shape: ModelShape }>()
+
+function shapeWith(footprint: OfferFootprint, model: ModelShape): ModelShape {
   const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer } = footprint
   const key = [layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer].join()
   const known = shapes.get(model) ?? new Map<string, ModelShape>()
@@ -224,22 +254,25 @@ export function stageBytes(model: ModelShape, { start, end }: Range): number {
 }
 
 /** What was made of each record that is still alive: many look at it, and it does not change. */
-const views = new WeakMap<SwarmRecord, Map<ModelId, PeerView | undefined>>()
+const views = new WeakMap<SwarmRecord, Map<ModelId, PeerView>>()
 
 /** One peer's record as placement and routing see it for one model; undefined when it offers nothing of that model. */
 export function viewOf(record: SwarmRecord, model: ModelId): PeerView | undefined {
-  const made = views.get(record) ?? new Map<ModelId, PeerView | undefined>()
+  let made = views.get(record)
+  const known = made?.get(model)
+  if (known !== undefined) return known
   // Of those models only that it offers, which are few.
-  if (!made.has(model) && record.models.some(offer => offer.model === model)) {
-    made.set(model, readView(record, model))
-    views.set(record, made)
-  }
-  return made.get(model)
-}
-
-function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
   const offer = record.models.find(each => each.model === model)
   if (offer === undefined) return undefined
+  const view = readView(record, model, offer)
+  made ??= new Map()
+  made.set(model, view)
+  views.set(record, made)
+  return view
+}
+
+function readView(record: SwarmRecord, model: ModelId, offer: ModelOffer): PeerView {
+  const hint = peerHint(record.peer)
   return {
     peer: record.peer,
     // Nobody gives more than it has, whatever it says of its models.
@@ -266,10 +299,10 @@ function readView(record: SwarmRecord, model: ModelId): PeerView | undefined {
     battery: record.battery === null || record.battery.charging ? null : record.battery.level,
     leaving: record.leaving,
     ...(offer.footprint === undefined ? {} : { footprint: offer.footprint }),
-    links: { hint: peerHint(record.peer), rttMs: record.rtts ?? new Map() },
+    links: { hint, rttMs: record.rtts ?? new Map() },
     // Who has as many connections as it makes may reach others all the same; who names none has not said.
     ...(record.neighbours.size === 0 || record.neighbours.size >= meshMax
       ? {}
-      : { contacts: { hint: peerHint(record.peer), others: record.neighbours } })
+      : { contacts: { hint, others: record.neighbours } })
   }
 }
