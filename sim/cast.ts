@@ -1,7 +1,9 @@
 /** Identities of simulated peers, and signatures that cost nothing and still tell right from wrong. */
+import { sameBytes } from '../src/base/same-bytes.ts'
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sign, Verify } from '../src/base/signature.ts'
-import { peerBytes, peerFromBytes } from '../src/swarm/record.ts'
+import { bytesOfPeer } from '../src/base/peer-bytes.ts'
+import { peerFromBytes } from '../src/swarm/record.ts'
 import { type Chance, hashBytes } from './chance.ts'
 
 const prefix = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
@@ -31,7 +33,7 @@ function keyOf(peer: PeerId): number {
   let key = keys.get(peer)
   if (key === undefined) {
     if (keys.size > 20_000) keys.clear()
-    key = hashBytes(peerBytes(peer))
+    key = hashBytes(bytesOfPeer(peer))
     keys.set(peer, key)
   }
   return key
@@ -48,6 +50,5 @@ export function signerOf(peer: PeerId): Sign {
 }
 
 export const verify: Verify = (peer, data, bytes) => {
-  const right = signature(peer, data)
-  return right.every((byte, i) => byte === bytes[i])
+  return sameBytes(signature(peer, data), bytes)
 }

@@ -1,6 +1,7 @@
 /** A model's files on a modelled disk, as a peer's store has them: reading and writing take time, and every byte is judged. */
 import { CorruptShardError } from '../src/errors.ts'
-import { ChunkSet, chunkCount, chunkLength, sameBytes } from '../src/model/chunks.ts'
+import { sameBytes } from '../src/base/same-bytes.ts'
+import { ChunkSet, chunkCount, chunkLength } from '../src/model/chunks.ts'
 import type { Manifest, ShardEntry } from '../src/model/manifest.ts'
 import { stageShards } from '../src/model/manifest.ts'
 import type { IncomingFile } from '../src/model/partial-file.ts'

@@ -36,10 +36,6 @@ export function digestOf(list: Uint8Array, chunk: number): Uint8Array {
   return list.subarray(chunk * digestBytes, (chunk + 1) * digestBytes)
 }
 
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
-}
-
 /** One bit per chunk, the first in the lowest bit of the first byte. */
 export class ChunkSet {
   readonly chunks: number

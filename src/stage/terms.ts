@@ -4,9 +4,9 @@
  * The driver's own bytes travel: a hop passes on fields that it does not know.
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { base58btc } from 'multiformats/bases/base58'
 import { Terms as WireTerms } from '../../protocols/stage.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { ProtocolError } from '../errors.ts'
@@ -64,8 +64,8 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     session: fromHex(session),
     epoch,
     model: fromHex(model),
-    route: route.map(({ peer, start, end }) => ({ peer: fromPeer(peer), start, end })),
-    driver: fromPeer(driver),
+    route: route.map(({ peer, start, end }) => ({ peer: bytesOfPeer(peer), start, end })),
+    driver: bytesOfPeer(driver),
     tokensMax,
     sampling: { ...sampling, presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0, logProbs: 0 },
     keep,
@@ -146,11 +146,7 @@ function fromHex(hex: string): Uint8Array<ArrayBuffer> {
   return hexToBytes(hex) as Uint8Array<ArrayBuffer>
 }
 
-function fromPeer(peer: PeerId): Uint8Array<ArrayBuffer> {
-  return base58btc.baseDecode(peer) as Uint8Array<ArrayBuffer>
-}
-
 function toPeer(bytes: Uint8Array): PeerId {
   check(bytes.length >= 1 && bytes.length <= peerBytesMax, 'a peer id has 1 to 64 bytes', bytes.length)
-  return base58btc.baseEncode(bytes) as PeerId
+  return peerOfBytes(bytes)
 }

@@ -3,9 +3,9 @@
  * record out, and back. Nothing of it is believed before the signature holds, nothing crosses a limit after that.
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { base58btc } from 'multiformats/bases/base58'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import {
@@ -129,20 +129,15 @@ const signatureBytes = 64
 /** Bytes of a run: nobody draws the same one twice. */
 export const runBytes = 8
 
-/** The binary form of a peer id. */
-export function peerBytes(peer: PeerId): Uint8Array {
-  return base58btc.baseDecode(peer)
-}
-
 /** A peer id from its binary form; undefined when it is none of an Ed25519 key. */
 export function peerFromBytes(bytes: Uint8Array): PeerId | undefined {
   if (bytes.byteLength !== idBytes || idPrefix.some((byte, i) => bytes[i] !== byte)) return undefined
-  return base58btc.baseEncode(bytes) as PeerId
+  return peerOfBytes(bytes)
 }
 
 /** The last 4 bytes of a peer's key as a number: enough to tell a few dozen neighbours apart. */
 export function peerHint(peer: PeerId): number {
-  const bytes = peerBytes(peer)
+  const bytes = bytesOfPeer(peer)
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(bytes.byteLength - 4)
 }
 
@@ -164,7 +159,7 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
   for (const [i, hint] of [...record.neighbours].entries()) view.setUint32(4 * i, hint)
   const steps = Uint8Array.from(record.neighbours, hint => stepOfRtt(record.rtts?.get(hint)))
   return PeerRecord.encode({
-    peer: owned(peerBytes(record.peer)),
+    peer: bytesOfPeer(record.peer),
     seq: record.seq,
     ttlMs: record.ttlMs,
     addresses: record.addresses.map(owned),

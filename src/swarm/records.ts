@@ -5,6 +5,7 @@
  */
 import { RecordsFrame, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../base/ids.ts'
+import { sameBytes } from '../base/same-bytes.ts'
 import type { Sign, Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
@@ -113,6 +114,8 @@ export class Records {
   #content: RecordContent | undefined
   /** The last announced payload with seq 0, to tell a change from a repetition. */
   #announced: Uint8Array | undefined
+  /** What was compared with it last; undefined when something else that the payload has may have changed since. */
+  #compared: RecordContent | undefined
   #announcedMs = 0
   #publishedMs = Number.NEGATIVE_INFINITY
   /** What was said last is not what the DHT has; a mere repetition does not count. */
@@ -186,6 +189,7 @@ export class Records {
       case 'unheard':
         if (event.isUnheard) this.#unheard.add(event.peer)
         else this.#unheard.delete(event.peer)
+        this.#compared = undefined
         return this.#announceIfNew(nowMs, event.wallMs)
       case 'frame':
         return this.#frame(event.peer, event.frame, nowMs)
@@ -198,6 +202,9 @@ export class Records {
 
   #announceIfNew(nowMs: number, wallMs: number): RecordsEffect[] {
     if (this.#content === undefined || this.#left) return []
+    // Several times a second, and hardly ever with anything new.
+    if (this.#compared === this.#content) return []
+    this.#compared = this.#content
     const payload = encodePayload(this.#own(this.#content, { seq: 0, ttlMs: recordTtlMs }))
     if (this.#announced !== undefined && sameBytes(this.#announced, payload)) return []
     this.#announced = payload
@@ -229,7 +236,8 @@ export class Records {
       if (joined) effects.push({ kind: 'join', peer: this.#init.self })
       effects.push({ kind: 'record', peer: this.#init.self })
     }
-    for (const peer of this.#neighbours.keys()) effects.push(sending(peer, [value]))
+    const frame = encodeRecordsFrame([value])
+    for (const peer of this.#neighbours.keys()) effects.push({ kind: 'send', peer, frame })
     if (ttlMs === 0 || this.#publishDue(nowMs)) effects.push(this.#publish(value, nowMs))
     return effects
   }
@@ -267,6 +275,7 @@ export class Records {
     if (before !== undefined) refill(before, nowMs)
     const hearsay = before?.hearsay ?? recordsHearsayShareMax
     this.#neighbours.set(peer, { records: recordsBurstMax, hearsay, atMs: nowMs })
+    this.#compared = undefined
     const effects = this.#linkedBy(() => this.#live.connect(peer))
     // Everything known, in frames of bounded size; of its own record it can only learn that it is not alone.
     let batch: Uint8Array[] = []
@@ -289,6 +298,7 @@ export class Records {
     const credit = this.#neighbours.get(peer)
     this.#neighbours.delete(peer)
     this.#unheard.delete(peer)
+    this.#compared = undefined
     this.#live.disconnect(peer)
     this.#gone.delete(peer)
     if (credit !== undefined) this.#gone.set(peer, credit)
@@ -359,10 +369,12 @@ export class Records {
     }
     // Once to everyone who does not have it from its origin, the sender or the origin being themselves: only where it says
     // which process made it, an origin learns from it whether there are two.
+    let frame: Uint8Array | undefined
     for (const other of this.#neighbours.keys()) {
       if (other === from || (other === peer && record.life === undefined)) continue
       if (record.neighbours.has(this.#live.hint(other))) continue
-      effects.push(sending(other, [value]))
+      frame ??= encodeRecordsFrame([value])
+      effects.push({ kind: 'send', peer: other, frame })
     }
     return effects
   }
@@ -373,6 +385,7 @@ export class Records {
     this.#seq = Math.max(this.#seq, seq)
     this.#mark(this.#init.self, seq)
     this.#announced = undefined
+    this.#compared = undefined
     return this.#heardLife(life, addresses, nowMs)
   }
 
@@ -391,6 +404,7 @@ export class Records {
     if (this.#left || own === undefined || life === undefined || life.run === own.run) return []
     const isNews = this.#heard !== life.run
     this.#heard = life.run
+    this.#compared = undefined
     // At once: the other one may hold the next moment's channels.
     const said = isNews ? this.#announceIfNew(nowMs, 0) : []
     // Whoever has gone cannot have heard of this process; who has is there now.
@@ -402,6 +416,7 @@ export class Records {
     if (this.#yields) return said
     if (!yields) return [...said, { kind: 'twin', addresses, yields }]
     this.#yields = true
+    this.#compared = undefined
     return [...said, ...this.#announceIfNew(nowMs, 0), { kind: 'twin', addresses, yields }]
   }
 
@@ -478,10 +493,6 @@ function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {
 /** A frame of records. */
 export function encodeRecordsFrame(values: readonly Uint8Array[]): Uint8Array {
   return RecordsFrame.encode({ records: values.map(value => SignedRecord.decode(value)) })
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i])
 }
 
 /** The most that a frame of records may be long; one record always fits. */

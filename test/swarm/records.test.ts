@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
 import type { PeerId } from '../../src/base/ids.ts'
+import { bytesOfPeer } from '../../src/base/peer-bytes.ts'
 import type { Sign } from '../../src/base/signature.ts'
 import { recordsMax } from '../../src/limits.ts'
 import {
@@ -21,7 +22,6 @@ import {
 import {
   encodePayload,
   encodeRecord,
-  peerBytes,
   peerFromBytes,
   peerHint,
   type RecordContent,
@@ -42,7 +42,7 @@ function peer(n: number): PeerId {
 /** A toy signature: 64 bytes that depend on signer and data. */
 function toySignature(signer: PeerId, data: Uint8Array): Uint8Array {
   let hash = 2166136261
-  for (const byte of [...peerBytes(signer), ...data]) hash = Math.imul(hash ^ byte, 16777619) >>> 0
+  for (const byte of [...bytesOfPeer(signer), ...data]) hash = Math.imul(hash ^ byte, 16777619) >>> 0
   const signature = new Uint8Array(64)
   for (let i = 0; i < 64; i++) signature[i] = (hash >>> (8 * (i % 4))) & 0xff
   return signature
@@ -282,7 +282,7 @@ describe('a record', () => {
 
   it('R5: is refused when a digest is short, a size is over 2^53 or it is too long', () => {
     const seal = (fields: Partial<PeerRecord>, more: readonly number[] = []): Uint8Array => {
-      const own = PeerRecord.encode({ ...fields, peer: peerBytes(b) as Uint8Array<ArrayBuffer> })
+      const own = PeerRecord.encode({ ...fields, peer: bytesOfPeer(b) })
       const payload = Uint8Array.from([...own, ...more])
       const data = Buffer.concat([Buffer.from('skein-record:'), payload])
       return SignedRecord.encode({ payload, signature: toySignature(b, data) as Uint8Array<ArrayBuffer> })
@@ -322,6 +322,25 @@ describe('the records decider', () => {
       'publish'
     ])
     expect(records.handle({ kind: 'announce', content: { ...content }, wallMs: 2 }, 1)).toEqual([])
+  })
+
+  it('does not put its record together again at every tick', () => {
+    const records = decider()
+    let reads = 0
+    const watched = {
+      ...content,
+      get agent() {
+        reads++
+        return content.agent
+      }
+    }
+    records.handle({ kind: 'announce', content: watched, wallMs: 1000 }, 0)
+    const before = reads
+    for (let at = 1; at <= 10; at++) records.handle({ kind: 'tick', wallMs: 1000 + at }, at * recordsTickMs)
+    expect(reads).toBe(before)
+    records.handle({ kind: 'opened', peer: b }, 11 * recordsTickMs)
+    expect(sentTo(records.handle({ kind: 'tick', wallMs: 1100 }, 12 * recordsTickMs))).toEqual([b])
+    expect(reads).toBeGreaterThan(before)
   })
 
   it('R3: a peer that hears a seq of its own that it forgot goes on above it', () => {
