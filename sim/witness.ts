@@ -176,8 +176,8 @@ export class Witness implements Tap, EngineWitness {
 
   /** A stream that this peer opens as a driver. */
   #noteOwnOpen(channel: RadioChannel, frame: Uint8Array): void {
-    const open = decodeFrame(frame)
-    if (open?.kind !== 'open' || open.terms.driver !== this.#init.self) return
+    const open = openOf(frame)
+    if (open === undefined || open.terms.driver !== this.#init.self) return
     this.#own.add(channel)
     if (open.hop !== 0) return
     this.#heads.set(channel, open.terms)
@@ -290,7 +290,19 @@ function isForDriver(frame: Uint8Array): boolean {
   return open !== undefined && open.hop === open.terms.route.length
 }
 
+/** By frames, which travel by reference: sender and receiver look at the same ones, and more than once. */
+const opens = new WeakMap<Uint8Array, { readonly open: OpenFrame | undefined }>()
+
 function openOf(frame: Uint8Array): OpenFrame | undefined {
+  let known = opens.get(frame)
+  if (known === undefined) {
+    known = { open: readOpen(frame) }
+    opens.set(frame, known)
+  }
+  return known.open
+}
+
+function readOpen(frame: Uint8Array): OpenFrame | undefined {
   try {
     const open = decodeFrame(frame)
     return open?.kind === 'open' ? open : undefined

@@ -18,7 +18,8 @@ import { StageLoad } from '../route/stage-load.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
-import { footprintOf, shapeOf, shareMemory, weightBytes } from './shape.ts'
+import { claimOf, footprintOf, shapeOf, shareMemory, weightBytes } from './shape.ts'
+import type { Claim } from './sharing.ts'
 import { supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
 import type { StageService } from '../stage/service.ts'
@@ -66,6 +67,8 @@ interface LoadedStage {
 
 export class ServedModel {
   readonly shape: ModelShape
+  /** What it asks of this peer's memory. */
+  readonly claim: Omit<Claim, 'demand'>
   readonly placement: Placement
   readonly #init: ServedModelInit
   #budgetBytes: number
@@ -123,6 +126,7 @@ export class ServedModel {
     this.#budgetBytes = init.budgetBytes
     this.#shards = new HeldShards(init, held)
     this.shape = shapeOf(init.model.manifest, init.engines.footprint(init.model.manifest))
+    this.claim = claimOf(this.shape, init.pinned)
     this.#measured = supposed(init.swarm.records(), this.shape.id)
     this.placement = new Placement({
       self: init.swarm.id,
@@ -211,10 +215,6 @@ export class ServedModel {
   /** Files of it may have gone from the disk. */
   refresh(): Promise<void> {
     return this.#shards.refresh()
-  }
-
-  get pinned(): Range | null {
-    return this.#init.pinned
   }
 
   /** What is loaded or being loaded, as the record says it. */

@@ -26,7 +26,7 @@ import { Demand } from './demand.ts'
 import type { Seeker } from './seeker.ts'
 import type { FetchStatus, ShardFetch } from './held-shards.ts'
 import { ServedModel } from './served-model.ts'
-import { checkBudget, claimOf, shapeOf } from './shape.ts'
+import { checkBudget, shapeOf } from './shape.ts'
 import { Shares } from './sharing.ts'
 import { isNamed, sourcesOf } from './sources.ts'
 
@@ -289,10 +289,11 @@ export class Serving {
   /** Shares the budget out anew where that is due. */
   #share(): void {
     const { swarm, budgetBytes } = this.#init
-    const offers = swarm.records().flatMap(({ record }) => record.models)
-    const demand = (model: ModelId): number =>
-      offers.reduce((sum, offer) => sum + (offer.model === model ? (offer.demand ?? 0) : 0), 0)
-    const claims = this.models.map(({ shape, pinned }) => claimOf(shape, { pinned, demand: demand(shape.id) }))
+    const demand = new Map<ModelId, number>()
+    for (const { record } of swarm.records()) {
+      for (const offer of record.models) demand.set(offer.model, (demand.get(offer.model) ?? 0) + (offer.demand ?? 0))
+    }
+    const claims = this.models.map(({ claim }) => ({ ...claim, demand: demand.get(claim.model) ?? 0 }))
     if (!this.#shares.look(budgetBytes, claims, this.#clock.nowMs())) return
     for (const served of this.models) served.budgetBytes = this.#shares.of(served.shape.id)
   }

@@ -34,14 +34,13 @@ export function footprintOf({ layerBytes, embeddingBytes, headBytes, cacheBytesP
   return { layerBytes: Math.max(...layerBytes), embeddingBytes, headBytes, cacheBytesPerLayer }
 }
 
-/** What a model asks of a peer's memory, to be shared out among models. */
-export function claimOf(shape: ModelShape, { pinned, demand }: { pinned: Range | null; demand: number }): Claim {
+/** What a model asks of a peer's memory, to be shared out among models, however much it is asked for. */
+export function claimOf(shape: ModelShape, pinned: Range | null): Omit<Claim, 'demand'> {
   return {
     model: shape.id,
     wholeBytes: stageBytes(shape, { start: 0, end: shape.layers }),
     leastBytes: leastBytes(shape, pinned),
-    isPinned: pinned !== null,
-    demand
+    isPinned: pinned !== null
   }
 }
 

@@ -109,6 +109,8 @@ export class Shares {
   #bytes: ReadonlyMap<ModelId, number> = new Map()
   #key = ''
   #changedMs = Number.NEGATIVE_INFINITY
+  /** What the shares are of. */
+  #sharedOut: { readonly budgetBytes: number; readonly claims: readonly Claim[] } | undefined
 
   /** As it was looked at last; 0 for a model that has none. */
   of(model: ModelId): number {
@@ -120,6 +122,7 @@ export class Shares {
    * {@link shareChangeRatio} or more, and not within {@link shareChangeMs} of the last time. True when shares changed.
    */
   look(budgetBytes: number, claims: readonly Claim[], nowMs: number): boolean {
+    if (this.#isSharedOut(budgetBytes, claims)) return false
     const key = JSON.stringify([budgetBytes, sorted(claims).map(({ demand: _, ...claim }) => claim)])
     const next = shareBudget(budgetBytes, claims)
     if (key === this.#key) {
@@ -133,6 +136,23 @@ export class Shares {
     this.#key = key
     this.#bytes = next
     this.#changedMs = nowMs
+    this.#sharedOut = { budgetBytes, claims }
     return true
+  }
+
+  /** Whether nothing has changed since: this is asked at every record. */
+  #isSharedOut(budgetBytes: number, claims: readonly Claim[]): boolean {
+    const before = this.#sharedOut
+    if (before?.budgetBytes !== budgetBytes || before.claims.length !== claims.length) return false
+    return claims.every((claim, i) => {
+      const { model, wholeBytes, leastBytes, isPinned, demand } = before.claims[i]!
+      return (
+        claim.model === model &&
+        claim.wholeBytes === wholeBytes &&
+        claim.leastBytes === leastBytes &&
+        claim.isPinned === isPinned &&
+        claim.demand === demand
+      )
+    })
   }
 }
