@@ -17,8 +17,10 @@ export interface Token {
 export interface HopReport extends Hop {
   readonly steps: number
   readonly tokens: number
-  /** Time in the engine, in ms. */
+  /** Time in the engine, in ms: of passes that other sessions share all of it. */
   readonly computeMs: number
+  /** Tokens of all sessions in these passes; as many as `tokens` where nobody shared them. */
+  readonly rows: number
   /** Time that steps waited for the engine, in ms. */
   readonly queueMs: number
   /** Bytes of frames that came in and went on to the next hop. */

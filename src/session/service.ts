@@ -357,9 +357,9 @@ async function* detokenize(
 }
 
 function report(
-  { hop, steps, tokens, computeMs, queueMs, bytesIn, bytesOut }: HopStats,
+  { hop, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }: HopStats,
   route: readonly Hop[]
 ): HopReport[] {
   const at = route[hop]
-  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, queueMs, bytesIn, bytesOut }]
+  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }]
 }

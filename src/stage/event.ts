@@ -1,6 +1,6 @@
 /** What happens to the stages of a peer, and what they want done: the two sides of the decider in `stage.ts`. */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
-import type { Sampling, Step } from '../engine/engine.ts'
+import type { Sampling, Step, StepCost } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { Frame, RefuseFrame, TokenFrame } from './frame.ts'
@@ -54,7 +54,7 @@ export type StageEvent =
       readonly seat: SeatId
       readonly hidden: Uint8Array | undefined
       readonly token: number | undefined
-      readonly computeMs: number
+      readonly cost: StepCost
     }
   | {
       readonly kind: 'compute-failed'

@@ -85,7 +85,7 @@ export interface HopStats {
   readonly hop: number
   readonly steps: number
   readonly tokens: number
-  /** Time in the engine. */
+  /** Time of the passes that computed these steps: what shares a pass counts with all of it. */
   readonly computeMs: number
   /** Time between a step's arrival and its result that was not spent computing it. */
   readonly queueMs: number

@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { PeerId, SessionId } from '../base/ids.ts'
+import type { StepCost } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
 import { checkPrepare, checkStep, checkTerms, type Fault } from './check.ts'
 import { Ending } from './ending.ts'
@@ -243,7 +244,7 @@ export class Seat {
   }
 
   computed(
-    { hidden, token, computeMs }: { hidden: Uint8Array | undefined; token: number | undefined; computeMs: number },
+    { hidden, token, cost }: { hidden: Uint8Array | undefined; token: number | undefined; cost: StepCost },
     nowMs: number
   ): void {
     const step = this.#inlet.ended()
@@ -252,7 +253,7 @@ export class Seat {
     const { position, tokens } = frame
     this.use.wanted(nowMs)
     this.length = position + tokens
-    this.#standing.computed(tokens, { computeMs, waitedMs: nowMs - arrivedMs })
+    this.#standing.computed(tokens, cost, nowMs - arrivedMs)
     this.turn.computed(frame, nowMs)
     if (this.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden)

@@ -358,7 +358,7 @@ class Service implements StageService {
           seat,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
           token: output.kind === 'token' ? output.id : undefined,
-          computeMs: output.computeMs
+          cost: { computeMs: output.computeMs, rows: output.rows, gatherMs: output.gatherMs }
         })
       },
       (error: Error) => {

@@ -1,4 +1,5 @@
 /** What a seat has done, and how far it has come: what its driver is told when it asks, and at the end (rules S16, S22). */
+import type { StepCost } from '../engine/engine.ts'
 import { askMinMs } from './limits.ts'
 import type { AskFrame, HopStats, StandingFrame } from './frame.ts'
 import type { Place } from './wait-list.ts'
@@ -23,12 +24,14 @@ export class Standing {
     return this.#stats.steps
   }
 
-  computed(tokens: number, { computeMs, waitedMs }: { readonly computeMs: number; readonly waitedMs: number }): void {
+  /** A step of so many tokens was computed, `ms` after it had come. */
+  computed(tokens: number, { computeMs, rows, gatherMs }: StepCost, ms: number): void {
     this.#stats.steps += 1
     this.#stats.tokens += tokens
-    this.#stats.rows += tokens
+    this.#stats.rows += rows
     this.#stats.computeMs += computeMs
-    this.#stats.queueMs += Math.max(0, waitedMs - computeMs)
+    this.#stats.queueMs += Math.max(0, ms - computeMs)
+    this.#stats.gatherMs += gatherMs
   }
 
   replayed(tokens: number): void {

@@ -1,5 +1,6 @@
 /** A stage decider with its frames in typed form, and helpers to drive it by hand. */
 import type { ModelId, PeerId, SessionId } from '../../src/base/ids.ts'
+import type { StepCost } from '../../src/engine/engine.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
 import { type Frame, framedBytes, type OpenFrame, type PrepareFrame, type StepFrame } from '../../src/stage/frame.ts'
@@ -45,8 +46,11 @@ export class Kit {
     return this.do({ kind: 'tick' })
   }
 
-  computed(seat: SeatId, result: { hidden?: Uint8Array; token?: number } = {}): Seen[] {
-    return this.do({ kind: 'computed', seat, hidden: result.hidden, token: result.token, computeMs: 1 })
+  /** A step is computed, as the engine says in a pass of its own that took 1 ms. */
+  computed(seat: SeatId, result: { hidden?: Uint8Array; token?: number } & Partial<StepCost> = {}): Seen[] {
+    const { hidden: states, token, computeMs = 1, gatherMs = 0 } = result
+    const { rows = states === undefined ? 1 : states.length / rowBytes } = result
+    return this.do({ kind: 'computed', seat, hidden: states, token, cost: { computeMs, rows, gatherMs } })
   }
 }
 

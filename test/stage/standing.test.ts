@@ -54,6 +54,18 @@ describe('S22: how far a hop has come', () => {
     ])
   })
 
+  test('a step that shared its passes says how many rows they had, and how long it waited for them', () => {
+    const kit = middle()
+    kit.frame(1, step(0, 3))
+    kit.nowMs += 50
+    kit.computed(seat, { hidden: states(0, 3), computeMs: 30, rows: 11, gatherMs: 4 })
+    kit.frame(1, step(3))
+    kit.nowMs += 20
+    kit.computed(seat, { hidden: states(3, 1), computeMs: 20, rows: 8 })
+    const own = kit.frame(1, ask).at(-1)
+    expect(own).toMatchObject({ frame: { steps: 2, computeMs: 50, queueMs: 20, rows: 19, gatherMs: 4 } })
+  })
+
   test('one that has nothing to do says so', () => {
     const [, own] = middle().frame(1, ask)
     expect(own).toMatchObject({ frame: { kind: 'standing', arrived: 0, length: 0, busyMs: 0, steps: 0 } })
