@@ -159,8 +159,8 @@ export class OwnSessions {
       speedOf: hop => this.#speedOf(hop, model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
-      detour: (route, excluded) =>
-        this.#init.routing.detour(shape, route, { excluded, pin, ...(tokensMax === undefined ? {} : { tokensMax }) }),
+      detour: (route, excluded, { needsRoom }) =>
+        this.#init.routing.detour(shape, route, { excluded, pin, tokensMax, needsRoom }),
       onEnd: () => {
         this.#answering--
         meeting.end()

@@ -36,24 +36,30 @@ export type RouteAnswer =
   | { readonly kind: 'lacking' }
 
 /**
- * Stages without room for the session are left out where that leaves a way, and then who is about to go or in doubt. Where there is no way around the excluded peers, those that can still be reached are asked again a moment after they
- * failed: a broken connection may have been all that was wrong with them.
+ * Stages without room for the session are left out where that leaves a way, and before that who is about to go. Where there is no
+ * way around the excluded peers, those that can still be reached are asked again a moment after they failed: a broken connection
+ * may have been all that was wrong with them. Who has shown nothing when asked for a step comes after all these: it says that it
+ * has room when all others are full, and would have every session of a busy swarm first.
  */
 export function answerRoute(peers: readonly PeerView[], model: ModelShape, question: RouteQuestion): RouteAnswer {
   const { excluded, doubtful, waitedMs, settledMs = Number.POSITIVE_INFINITY, search = place, ...room } = question
   const { from, inflight, links = announcedLinks(peers), layerClasses } = room
   const options = { from, inflight, links, ...(layerClasses === undefined ? {} : { layerClasses }) }
-  const last = peers.flatMap(view => (view.leaving === true || view.isDoubtful === true ? [view.peer] : []))
+  const leaving: Without = new Set(peers.flatMap(view => (view.leaving === true ? [view.peer] : [])))
+  const unproven: Without = new Set(peers.flatMap(view => (view.isDoubtful === true ? [view.peer] : [])))
   const roomy = withRoom(peers, model, room)
-  const find = (views: readonly PeerView[], without: Without): Hop[] | undefined =>
-    // Who is about to go, or has shown nothing when asked, gets no new session where there is a way around it.
-    (last.length > 0 ? findRoute(views, model, { ...options, excluded: without.union(new Set(last)) }) : undefined) ??
+  const around = (views: readonly PeerView[], without: Without): Hop[] | undefined =>
+    (leaving.size > 0 ? findRoute(views, model, { ...options, excluded: without.union(leaving) }) : undefined) ??
     findRoute(views, model, { ...options, excluded: without })
+  const find = (without: Without): Hop[] | undefined =>
+    (roomy === peers ? undefined : around(roomy, without)) ?? around(peers, without)
+  const retried = doubtful !== undefined && doubtful.size > 0 ? excluded.difference(doubtful) : undefined
   const hops =
-    (roomy === peers ? undefined : find(roomy, excluded)) ??
-    find(peers, excluded) ??
-    (doubtful !== undefined && doubtful.size > 0
-      ? findRoute(peers, model, { ...options, excluded: excluded.difference(doubtful) })
+    find(excluded.union(unproven)) ??
+    (retried === undefined ? undefined : findRoute(peers, model, { ...options, excluded: retried.union(unproven) })) ??
+    (unproven.size > 0 ? find(excluded) : undefined) ??
+    (retried !== undefined && unproven.size > 0
+      ? findRoute(peers, model, { ...options, excluded: retried })
       : undefined) ??
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }

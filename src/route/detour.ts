@@ -6,14 +6,21 @@ import { findRoute, type RouteOptions } from './route.ts'
 import type { Hop, ModelShape, PeerView } from './view.ts'
 import { isWithout, sameRange } from './view.ts'
 
+export interface DetourQuestion extends RouteOptions, RoomQuestion {
+  /** Hops of the session now. */
+  readonly route: readonly Hop[]
+  /** A way that leads through a stage without room is none. @default it is taken where there is no other */
+  readonly needsRoom?: boolean
+}
+
 /**
- * A route without peers that are leaving or excluded, or undefined. Hops that stay keep their stages wherever that
+ * A route without peers that are leaving, in doubt or excluded, or undefined. Hops that stay keep their stages wherever that
  * leaves a way: they hold the session's caches, and everybody else must rebuild one.
  */
 export function findDetour(
   peers: readonly PeerView[],
   model: ModelShape,
-  { route, excluded, tokensMax, takenBytes, ...given }: RouteOptions & RoomQuestion & { readonly route: readonly Hop[] }
+  { route, excluded, tokensMax, takenBytes, needsRoom = false, ...given }: DetourQuestion
 ): Hop[] | undefined {
   const options = { ...given, links: given.links ?? announcedLinks(peers) }
   const avoided = new Set<PeerId | PlaceId>(excluded)
@@ -33,5 +40,6 @@ export function findDetour(
   const find = (views: readonly PeerView[]): Hop[] | undefined =>
     findRoute(around(views), model, { ...options, excluded: avoided }) ??
     findRoute(views, model, { ...options, excluded: avoided })
+  if (needsRoom) return find(roomy)
   return (roomy === peers ? undefined : find(roomy)) ?? find(peers)
 }

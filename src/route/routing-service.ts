@@ -124,12 +124,17 @@ export class Routing {
 
   /**
    * Hops around peers that are leaving, for a session on `route`; undefined when there are none now. Nothing is counted:
-   * the session may not come to use them; when it does, `moved` counts them.
+   * the session may not come to use them; when it does, `moved` counts them. `needsRoom`: none of them may say that it has no room.
    */
   detour(
     model: ModelShape,
     route: readonly Hop[],
-    { excluded, pin, tokensMax }: { excluded: Without; pin: ClassPin; tokensMax?: number }
+    {
+      excluded,
+      pin,
+      tokensMax,
+      needsRoom = false
+    }: { excluded: Without; pin: ClassPin; tokensMax?: number | undefined; needsRoom?: boolean }
   ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
     const peers = this.#init.peers(model)
     const { layerClasses } = pin
@@ -137,6 +142,7 @@ export class Routing {
       from: this.#init.self,
       route,
       excluded,
+      needsRoom,
       ...this.#known(peers, this.#clock.nowMs()),
       ...(layerClasses === undefined ? {} : { layerClasses }),
       ...(tokensMax === undefined ? {} : { tokensMax })

@@ -177,8 +177,9 @@ export class Driver {
         void this.#route(avoiding(effect, this.#suspects()))
         break
       case 'detour': {
-        const { route } = effect
-        const found = this.#parts.detour?.(route, avoidingBeside(route, effect.excluded, this.#suspects()))
+        const { route, needsRoom = false } = effect
+        const excluded = avoidingBeside(route, effect.excluded, this.#suspects())
+        const found = this.#parts.detour?.(route, excluded, { needsRoom })
         if (found !== undefined) this.#watch(found.route)
         this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break

@@ -104,13 +104,15 @@ export type SessionEffect =
   | { readonly kind: 'route'; readonly excluded: Without; readonly doubtful: Without }
   /**
    * Asks for a route around the peers that are leaving and those that are excluded, for a session that runs along `route`;
-   * never waits. `stuck`: whether there is one is all that is asked, because this hop gets nothing done.
+   * never waits. `stuck`: whether there is one is all that is asked, because this hop gets nothing done; `needsRoom`: one that
+   * has room for the session, because this hop has none.
    */
   | {
       readonly kind: 'detour'
       readonly route: readonly Hop[]
       readonly excluded: Without
       readonly stuck?: number
+      readonly needsRoom?: boolean
     }
   /** A new epoch's tail: it alone may open the driver's end from now on. */
   | { readonly kind: 'admit'; readonly epoch: number; readonly tail: PeerId }

@@ -83,10 +83,14 @@ export interface SessionParts {
   stepBytes?: number
   /** Peers that are about to go, and stages of a route that are. @default none */
   leaving?: (route: readonly Hop[]) => Without
-  /** A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none. */
+  /**
+   * A route around them for a session that runs along `route`, as far as there is one now; undefined when there is none.
+   * `needsRoom`: only one whose stages have room for the session, as far as they say.
+   */
   detour?: (
     route: readonly Hop[],
-    excluded: Without
+    excluded: Without,
+    options: { readonly needsRoom: boolean }
   ) => { readonly route: readonly Hop[]; readonly exact: boolean } | undefined
   /** Called when the session begins on a route: the one that was given last, or one that `detour` gave. */
   onRoute?: (route: readonly Hop[]) => void

@@ -35,9 +35,12 @@ export class RoomSearch {
     return this.#rounds === 0 && !this.#hasLinedUp
   }
 
-  /** What a hop of the next route shall do that has no room: this session will come again once it has paused. */
-  get terms(): 'refuse' | undefined {
-    return this.#rounds === 0 ? 'refuse' : undefined
+  /**
+   * What a hop of the next route shall do that has no room. Where all hops can keep sessions waiting (`isAble`), this one waits in
+   * line at one of them once it has found none; else it comes again after a pause, and says so.
+   */
+  terms({ isAble }: { readonly isAble: boolean }): 'refuse' | undefined {
+    return this.#rounds === 0 || isAble ? 'refuse' : undefined
   }
 
   refused(hop: Hop, nowMs: number): void {

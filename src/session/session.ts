@@ -198,14 +198,14 @@ export class Session {
       this.#askRoute()
       return
     }
+    const { self, keepsWaiting } = this.#init
+    const isAble = route.every(({ peer }) => peer === self || keepsWaiting?.(peer) === true)
     if (!this.#room.isNowhere(route)) {
       this.#letGo()
-      this.#begin(route, exact, { room: this.#room.terms })
+      this.#begin(route, exact, { room: this.#room.terms({ isAble }) })
       return
     }
-    const { self, keepsWaiting } = this.#init
     const wasFirst = this.#room.isFirstRound
-    const isAble = route.every(({ peer }) => peer === self || keepsWaiting?.(peer) === true)
     if (this.#room.anew({ isAble })) {
       this.#letGo()
       this.#begin(route, exact, { room: 'wait' })
@@ -281,7 +281,7 @@ export class Session {
     } else if (verdict === 'let-go') this.#lose({ kind: 'no-room', hop }, 'its line does not get on')
     else {
       this.#tellWaiting(`${where}: ${place - 1} come first, its turn may come in some ${Math.ceil(placeMs / 1000)} s`)
-      this.#probe(hop, lineLookMs)
+      this.#probe(hop, lineLookMs, { needsRoom: true })
     }
   }
 
@@ -459,8 +459,8 @@ export class Session {
     else this.#probe(hop, detourRetryMs)
   }
 
-  /** Looks whether there is a way around a hop, not more often than this. */
-  #probe(hop: number, everyMs: number): void {
+  /** Looks whether there is a way around a hop, not more often than this. `needsRoom`: one that has room for the session. */
+  #probe(hop: number, everyMs: number, { needsRoom = false } = {}): void {
     if (this.#nowMs - this.#probedMs < everyMs) return
     this.#probedMs = this.#nowMs
     const excluded = new Set([
@@ -468,7 +468,7 @@ export class Session {
       ...this.#detours.leaving,
       placeOf(this.route[hop]!)
     ])
-    this.#effects.push({ kind: 'detour', route: this.route, excluded, stuck: hop })
+    this.#effects.push({ kind: 'detour', route: this.route, excluded, stuck: hop, needsRoom })
   }
 
   get #delay(): Delay | undefined {

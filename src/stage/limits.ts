@@ -44,6 +44,11 @@ export const driverWaitersMax = 64
 /** A session that was refused room, and will come again, keeps its place so long: it comes every 5 s at least (`roomRetryMaxMs`). */
 export const callerGraceMs = 6_000
 /**
+ * Room that is free is kept for who is first and will come again only once it has come so often: most sessions that are refused
+ * find room elsewhere, and those that do not come here again would have the stage stand still while others wait.
+ */
+export const callerHoldCalls = 3
+/**
  * A session has room for so long at least once its answer goes on, though others wait: some hundred tokens, where what it
  * costs to compute them again later is tens of ms.
  */

@@ -114,7 +114,7 @@ export class Seating {
       return { reason: 'no-room', message: `this peer serves ${stageSessionsMax} sessions already` }
     }
     const line = this.#lineOf(stage)
-    const next = line.next(nowMs)
+    const next = line.next(nowMs, id)
     if (next !== undefined && next.id !== id) return this.#wait(seat, nowMs, 'others wait for room already')
     if (!this.#reserve(seat, nowMs)) {
       const left = this.retainBytesMax - this.#retainBytes
@@ -260,7 +260,7 @@ export class Seating {
     // One that the route was led around, or whose hop before is gone, may be back in a moment: its place is kept for it.
     const line = this.#lines.get(stage)
     if (seat.turn.hasBegun) line?.hadRoom(driver)
-    else if (isInLine && (orphanedMs !== undefined || terms.room !== 'wait')) line?.call(id, driver, nowMs)
+    else if (isInLine && (orphanedMs !== undefined || terms.room !== 'wait')) line?.keep(id, driver, nowMs)
     else if (isInLine) line?.remove(id)
     this.#trying.delete(seat)
     this.#isFreer = true

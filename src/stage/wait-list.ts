@@ -1,11 +1,12 @@
 /**
  * Who waits for room at one stage, and who comes next: the driver that has least there, then drivers in turn, and each driver's
  * sessions as they came (rule S30). Two kinds wait: seats, which are told when it is their turn, and sessions that were refused and
- * come again, whose place is kept for a while after each time. Pure.
+ * come again, whose place is kept for a while after each time. Others pass those by while they are not there, until they
+ * have come so often that they are known to wait for this stage. Pure.
  */
 import type { PeerId } from '../base/ids.ts'
 import type { SeatId } from './event.ts'
-import { callerGraceMs, driverWaitersMax, stageWaitersMax, turnGuessMs } from './limits.ts'
+import { callerGraceMs, callerHoldCalls, driverWaitersMax, stageWaitersMax, turnGuessMs } from './limits.ts'
 import type { Seat } from './seat.ts'
 
 interface Waiter {
@@ -15,6 +16,8 @@ interface Waiter {
   seat: Seat | undefined
   /** It has come, or come again, at this time. */
   calledMs: number
+  /** How often it was refused here. */
+  calls: number
 }
 
 /** A place in the list, from 1 on, and how long until it has room, at a guess. */
@@ -42,19 +45,25 @@ export class WaitList {
 
   /** Has a seat wait: at its place, or at the end. False when too many do. */
   add(seat: Seat, nowMs: number): boolean {
-    return this.#enter({ id: seat.id, driver: seat.driver, seat, calledMs: nowMs })
+    return this.#enter({ id: seat.id, driver: seat.driver, seat, calledMs: nowMs, calls: 0 })
   }
 
   /** A session is refused that will come again. */
   call(id: SeatId, driver: PeerId, nowMs: number): void {
-    this.#enter({ id, driver, seat: undefined, calledMs: nowMs })
+    this.#enter({ id, driver, seat: undefined, calledMs: nowMs, calls: 1 })
   }
 
-  /** Who comes next, among those whose place is still kept. */
-  next(nowMs: number): { readonly id: SeatId; readonly seat: Seat | undefined } | undefined {
+  /** A session that has waited is not there any more, and may be back in a moment: its place is kept. */
+  keep(id: SeatId, driver: PeerId, nowMs: number): void {
+    this.#enter({ id, driver, seat: undefined, calledMs: nowMs, calls: 0 })
+  }
+
+  /** Who comes next, of those who are there or for whom room is kept. @param here a session that has come just now */
+  next(nowMs: number, here?: SeatId): { readonly id: SeatId; readonly seat: Seat | undefined } | undefined {
     for (const waiter of this.#inTurn()) {
-      if (waiter.seat !== undefined || nowMs - waiter.calledMs < callerGraceMs) return waiter
-      this.remove(waiter.id)
+      if (waiter.seat !== undefined || waiter.id === here) return waiter
+      if (nowMs - waiter.calledMs >= callerGraceMs) this.remove(waiter.id)
+      else if (waiter.calls >= callerHoldCalls) return waiter
     }
     return undefined
   }
@@ -99,6 +108,7 @@ export class WaitList {
     if (known !== undefined) {
       known.seat = waiter.seat
       known.calledMs = waiter.calledMs
+      known.calls += waiter.calls
       return true
     }
     let waiters = 0

@@ -32,6 +32,22 @@ describe('a question for a route', () => {
     expect(answerRoute([both[1]!], shape, { ...question, doubtful: new Set([old]) })).toEqual({ kind: 'wait' })
   })
 
+  test('goes to who has shown nothing after all others: those without room, and those that failed a while ago', () => {
+    const shape = model(4, { cacheTokens: 1 })
+    const [liar, full, failed] = [peerId(0), peerId(1), peerId(2)]
+    const peers = [
+      { ...peer(0, 100, { stages: [{ ...stage(0, 4), cacheBytesFree: 1e9 }], layerMs: 0 }), isDoubtful: true },
+      peer(1, 100, { stages: [{ ...stage(0, 4), cacheBytesFree: 0 }] })
+    ]
+    const question = { from: peerId(9), inflight: new Map(), waitedMs: 0, tokensMax: 10 }
+    expect(answerRoute(peers, shape, { ...question, excluded: none })).toMatchObject({ hops: [{ peer: full }] })
+    const tried = { ...question, excluded: new Set([full]) }
+    expect(answerRoute(peers, shape, { ...tried, doubtful: tried.excluded })).toMatchObject({ hops: [{ peer: full }] })
+    expect(answerRoute(peers, shape, tried)).toMatchObject({ hops: [{ peer: liar }] })
+    const only = [peers[0]!, peer(2, 100, { stages: [stage(0, 4)] })]
+    expect(answerRoute(only, shape, { ...question, excluded: none })).toMatchObject({ hops: [{ peer: failed }] })
+  })
+
   test('waits while peers load, and gives up soon where the budgets cannot suffice', () => {
     const loading = [peer(0, 100, { stages: [stage(0, 4, false)] })]
     expect(ask(loading, none, 10 * missingGraceMs)).toEqual({ kind: 'wait' })

@@ -32,6 +32,17 @@ describe('a way around a peer that is leaving', () => {
     expect(detour([...three(), peer(3, 100, { stages: [stage(2, 4)], leaving: true })])).toBeUndefined()
   })
 
+  test('leads through a stage without room, but not for a session that has a place in line', () => {
+    const full = { ...stage(2, 4), cacheBytesFree: 0 }
+    const peers = [...three({ leaving: false }), peer(3, 100, { stages: [full] })]
+    const question = { from: peerId(9), route, excluded: new Set([peerId(1)]), tokensMax: 10 }
+    const shape = model(6, { cacheTokens: 1 })
+    expect(findDetour(peers, shape, question)).toEqual([hop(0, 0, 2), hop(3, 2, 4), hop(2, 4, 6)])
+    expect(findDetour(peers, shape, { ...question, needsRoom: true })).toBeUndefined()
+    const roomy = [...peers, peer(4, 100, { stages: [{ ...stage(2, 4), cacheBytesFree: 1e9 }] })]
+    expect(findDetour(roomy, shape, { ...question, needsRoom: true })?.[1]).toEqual(hop(4, 2, 4))
+  })
+
   test('a new session takes it only where there is no other way', () => {
     const ask = (peers: PeerView[]) =>
       answerRoute(peers, shape, { from: peerId(9), excluded: new Set(), inflight: new Map(), waitedMs: 0 })

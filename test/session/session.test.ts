@@ -414,17 +414,22 @@ describe('S17: who is charged', () => {
       kit.do({ kind: 'routed', route: route('A', 'B') })
       expect(kit.sent).toEqual([{ kind: 'close', epoch: 1 }])
       expect(kit.outputs).toEqual([])
+      // Where it finds none it waits in line again: it asks nobody to keep a place for it.
+      while (kit.excluded === undefined) kit.wait(1)
+      kit.do({ kind: 'routed', route: route('A', 'B') }, { kind: 'connected', epoch: 2 })
+      expect(kit.sent[0]).toMatchObject({ kind: 'open', terms: { room: 'refuse' } })
     })
 
     test('there is another way by now: it is taken', () => {
       const kit = inLine()
-      let asked = 0
-      while (asked === 0) {
+      const asked: unknown[] = []
+      while (asked.length === 0) {
         told(kit, routeRetryMs, 2)
         kit.wait(1)
-        asked += kit.effects.filter(({ kind }) => kind === 'detour').length
+        asked.push(...kit.effects.filter(({ kind }) => kind === 'detour'))
         if (kit.nowMs > 20_000) throw new Error('nobody looked for one')
       }
+      expect(asked).toMatchObject([{ stuck: 1, needsRoom: true }])
       kit.do({ kind: 'detoured', route: route('A', 'X'), exact: true, stuck: 1 })
       expect([kit.excluded, kit.doubtful]).toEqual([['B'], ['B']])
     })
