@@ -1,4 +1,5 @@
 /** What this peer tells the DHT, and asks of it. */
+import { peerIdFromString } from '@libp2p/peer-id'
 import type { ContentId, PeerId } from '../base/ids.ts'
 import { dhtKey, peerOfDhtKey } from './dht-store.ts'
 import type { Host } from './host.ts'
@@ -99,6 +100,12 @@ export class DhtService {
       }
     })
     return this.#providing
+  }
+
+  /** Asks who is closest to this peer's own id: whoever answers is in the table from then on. @throws the signal's reason */
+  async askForClosest({ signal }: { signal: AbortSignal }): Promise<void> {
+    const self = peerIdFromString(this.#init.self).toMultihash().bytes
+    for await (const _event of this.#dht?.getClosestPeers(self, { signal }) ?? []);
   }
 
   /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */

@@ -1,6 +1,13 @@
 /** The libp2p node below a host: TCP, Noise with the swarm's secret as prologue, Yamux, identify, ping and our own Kademlia. */
 import { type Identify, identify } from '@libp2p/identify'
-import type { AbortOptions, ComponentLogger, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import {
+  type AbortOptions,
+  type ComponentLogger,
+  KEEP_ALIVE,
+  type Libp2p,
+  type PeerData,
+  type PeerId as Libp2pPeerId
+} from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper, type SelectFn, type ValidateFn } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -19,7 +26,6 @@ import {
   dhtDialMaxMs,
   dhtDialMinMs,
   dhtDisjointPaths,
-  dhtQuerySelfMs,
   dialTimeoutMs,
   handshakeMs,
   providerRepublishMs,
@@ -47,7 +53,7 @@ const silent: ComponentLogger = (() => {
   return { forComponent: () => log } as unknown as ComponentLogger
 })()
 
-/** Kademlia over a store of its own, where there is one, and with a peer store that knows no absence. */
+/** Kademlia over a store of its own, where there is one, and with a peer store that knows no absence and keeps nobody connected. */
 function withDhtStore(store: DhtStore | undefined, init: KadDHTInit): (components: KadDHTComponents) => KadDHT {
   return components => {
     const { peerStore } = components
@@ -60,6 +66,10 @@ function withDhtStore(store: DhtStore | undefined, init: KadDHTInit): (component
               ? target.get(id, options)
               : { id, addresses: [], protocols: [], tags: new Map() }
         }
+        if (name === 'merge') {
+          return (id: Libp2pPeerId, data: PeerData, options?: AbortOptions) =>
+            target.merge(id, withoutKeepAlive(data), options)
+        }
         const value = Reflect.get(target, name)
         return typeof value === 'function' ? value.bind(target) : value
       }
@@ -70,9 +80,22 @@ function withDhtStore(store: DhtStore | undefined, init: KadDHTInit): (component
   }
 }
 
+/**
+ * Kademlia has libp2p dial those closest to the own id again as soon as a connection with one of them ends: whoever closes what is
+ * idle would close and dial for ever. They are dialled when a query needs them.
+ */
+function withoutKeepAlive(data: PeerData): PeerData {
+  if (data.tags === undefined) return data
+  const entries = data.tags instanceof Map ? [...data.tags] : Object.entries(data.tags)
+  return { ...data, tags: Object.fromEntries(entries.filter(([tag]) => !tag.startsWith(KEEP_ALIVE))) }
+}
+
 type KadDHTInit = NonNullable<Parameters<typeof kadDHT>[0]>
 type KadDHTComponents = Parameters<ReturnType<typeof kadDHT>>[0]
 type Services = { identify: Identify; ping: Ping; dht: KadDHT }
+
+/** The longest time that a timer takes: 25 days. */
+const neverMs = 2 ** 31 - 1
 
 function dhtOf(init: NodeInit): (components: KadDHTComponents) => KadDHT {
   return withDhtStore(init.dhtStore, {
@@ -85,7 +108,8 @@ function dhtOf(init: NodeInit): (components: KadDHTComponents) => KadDHT {
     alpha: dhtAlpha,
     disjointPaths: dhtDisjointPaths,
     initialQuerySelfInterval: 500,
-    querySelfInterval: dhtQuerySelfMs,
+    // Its own goes on at one pace, whoever is there: `closest-service.ts` does this.
+    querySelfInterval: neverMs,
     networkDialTimeout: { minTimeout: dhtDialMinMs, maxTimeout: dhtDialMaxMs },
     // `providers.provideValidity` is ignored by kad-dht 16.4; these, in ms, are what counts.
     reprovide: { validity: providerTtlMs, interval: providerSweepMs, threshold: providerRepublishMs },

@@ -10,9 +10,6 @@ import type { Sign, Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
 import {
-  provideSettleMs,
-  publishMs,
-  publishRefreshMs,
   recordBytesMax,
   recordMarksMax,
   recordsBurstMax,
@@ -23,7 +20,8 @@ import {
   recordTtlMs,
   twinTieMs
 } from './limits.ts'
-import { LiveRecords, type Place } from './live-records.ts'
+import { type LiveRecord, LiveRecords, type Place } from './live-records.ts'
+import { Publishing } from './publishing.ts'
 import {
   encodePayload,
   encodeRecord,
@@ -117,9 +115,7 @@ export class Records {
   /** What was compared with it last; undefined when something else that the payload has may have changed since. */
   #compared: RecordContent | undefined
   #announcedMs = 0
-  #publishedMs = Number.NEGATIVE_INFINITY
-  /** What was said last is not what the DHT has; a mere repetition does not count. */
-  #unpublished = false
+  readonly #publishing = new Publishing()
   #left = false
   /** The other run that was heard under this identity, of now or of a past life, and since when it is known to be of now. */
   #heard: string | undefined
@@ -208,7 +204,6 @@ export class Records {
     const payload = encodePayload(this.#own(this.#content, { seq: 0, ttlMs: recordTtlMs }))
     if (this.#announced !== undefined && sameBytes(this.#announced, payload)) return []
     this.#announced = payload
-    this.#unpublished = true
     return this.#announce(recordTtlMs, nowMs, wallMs)
   }
 
@@ -238,17 +233,13 @@ export class Records {
     }
     const frame = encodeRecordsFrame([value])
     for (const peer of this.#neighbours.keys()) effects.push({ kind: 'send', peer, frame })
-    if (ttlMs === 0 || this.#publishDue(nowMs)) effects.push(this.#publish(value, nowMs))
+    const isDue = ttlMs === 0 || this.#publishing.isDue(record.addresses, nowMs)
+    if (isDue) effects.push(this.#publish({ value, record }, nowMs))
     return effects
   }
 
-  #publishDue(nowMs: number): boolean {
-    return nowMs - this.#publishedMs >= (this.#unpublished ? publishMs : publishRefreshMs)
-  }
-
-  #publish(value: Uint8Array, nowMs: number): RecordsEffect {
-    this.#publishedMs = nowMs
-    this.#unpublished = false
+  #publish({ value, record }: Pick<LiveRecord, 'value' | 'record'>, nowMs: number): RecordsEffect {
+    this.#publishing.published(record.addresses, nowMs)
     return { kind: 'publish', value }
   }
 
@@ -266,11 +257,7 @@ export class Records {
 
   #opened(peer: PeerId, nowMs: number): RecordsEffect[] {
     if (peer === this.#init.self) return []
-    if (this.#neighbours.size === 0 && this.#content !== undefined) {
-      // What was published alone was published to nobody; the DHT needs a moment to know who came.
-      this.#unpublished = true
-      this.#publishedMs = Math.min(this.#publishedMs, nowMs - publishMs + provideSettleMs)
-    }
+    if (this.#neighbours.size === 0 && this.#content !== undefined) this.#publishing.anew(nowMs)
     const before = this.#neighbours.get(peer) ?? this.#gone.get(peer)
     if (before !== undefined) refill(before, nowMs)
     const hearsay = before?.hearsay ?? recordsHearsayShareMax
@@ -459,9 +446,8 @@ export class Records {
       if (nowMs - this.#announcedMs >= recordTtlMs / 3) effects.push(...this.#announce(recordTtlMs, nowMs, wallMs))
       else effects.push(...this.#announceIfNew(nowMs, wallMs))
       const own = this.#live.get(this.#init.self)
-      if (own !== undefined && this.#publishDue(nowMs)) {
-        effects.push(this.#publish(own.value, nowMs))
-      }
+      if (own !== undefined && this.#publishing.isDue(own.record.addresses, nowMs))
+        effects.push(this.#publish(own, nowMs))
     }
     return effects
   }

@@ -10,6 +10,7 @@ import type { SwarmDatastore } from './datastore.ts'
 import { bestRecord, DhtService } from './dht-service.ts'
 import { ContactsService } from './contacts-service.ts'
 import { DhtStore } from './dht-store.ts'
+import { ClosestService } from './closest-service.ts'
 import { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { discoveries } from './discovery-all.ts'
@@ -66,6 +67,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
   readonly #dht: DhtService
+  readonly #closest: ClosestService
   readonly #providers: Providers
   readonly #announcing: AnnounceService
   readonly #twins: TwinsService
@@ -93,6 +95,10 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       recordOf: peer => this.#records.get(peer),
       refusal: (peer, value) => this.#records.refusal(peer, value),
       onValue: value => this.#exchange?.found(value)
+    })
+    this.#closest = new ClosestService({
+      ask: options => this.#dht.askForClosest(options),
+      isLarge: () => this.isLarge
     })
     this.#dialer = new Dialer({
       self: this.id,
@@ -201,6 +207,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       close: peer => host.release(peer)
     })
     this.#contacts.start()
+    this.#closest.start()
     await this.#announcing.start()
     this.#ways = this.#discoveries(staticWay)
     for (const way of this.#ways) await way.start()
@@ -226,7 +233,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       select: (_key, values) => bestRecord(values),
       onDisconnect: peer => this.#dialer.lost(peer),
       onConnect: () => {
-        if (this.#host?.connectedPeers.size === 1) void this.#dht.provideAgain()
+        if (this.#host?.connectedPeers.size !== 1) return
+        void this.#dht.provideAgain()
+        this.#closest.anew()
       },
       onIdentified: (peer, protocols) => this.#exchange?.identified(peer, protocols),
       onReplaced: peer => this.#exchange?.replaced(peer),
@@ -367,6 +376,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#announcing.stop()
     this.#gathering.stop()
     this.#contacts?.stop()
+    this.#closest.stop()
     this.#alive?.stop()
     await endAll([
       () => this.#leave(),

@@ -1,4 +1,6 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { KEEP_ALIVE } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, expect, it } from 'vitest'
 import { Host } from '../../src/swarm/host.ts'
@@ -37,6 +39,26 @@ async function connect(): Promise<{ near: Channel; far: Channel; bytesBack: () =
   const traffic = [...b.traffic].find(({ peer }) => peer === a.self)!
   return { near, far: far!, bytesBack: () => traffic.bytesOut }
 }
+
+it('R22: Kademlia has nobody dialled again whose connection ended', { timeout: 60_000 }, async () => {
+  const [a, b] = [await startHost(), await startHost()]
+  await a.dial([multiaddr(b.addresses[0]!)], { signal: AbortSignal.timeout(30_000) })
+  const id = peerIdFromString(b.self)
+  let tags: string[] = []
+  // It tags those closest to the own id, all at once: as such, and as ones to keep.
+  await until(
+    () => {
+      void a.node.peerStore.get(id).then(
+        peer => (tags = [...peer.tags.keys()]),
+        () => {}
+      )
+      return tags.includes('kad-close')
+    },
+    'it is known to be close',
+    30_000
+  )
+  expect(tags.filter(tag => tag.startsWith(KEEP_ALIVE))).toEqual([])
+})
 
 it('small frames are not answered with frames of the muxer', { timeout: 120_000 }, async () => {
   const { near, far, bytesBack } = await connect()

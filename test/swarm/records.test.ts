@@ -7,6 +7,7 @@ import type { Sign } from '../../src/base/signature.ts'
 import { recordsMax } from '../../src/limits.ts'
 import {
   publishMs,
+  publishRefreshMs,
   recordBytesMax,
   recordMarksMax,
   connectionsMax,
@@ -541,18 +542,27 @@ describe('the records decider', () => {
     expect(kindsOf(records.handle({ kind: 'tick', wallMs: 3 }, 2 * recordsTickMs))).toEqual([])
   })
 
-  it('R13: the DHT gets the own record seldom, but always the last one', () => {
+  it('R13: the DHT gets the own record when its addresses changed, seldom, but always the last one', () => {
     const records = decider()
-    const published: Uint8Array[] = []
-    let nowMs = 0
-    for (; nowMs < 2.2 * publishMs; nowMs += 100) {
-      const event = { kind: 'announce' as const, content: { ...content, budgetBytes: nowMs }, wallMs: nowMs }
-      const effects =
-        nowMs < 1.5 * publishMs ? records.handle(event, nowMs) : records.handle({ kind: 'tick', wallMs: nowMs }, nowMs)
-      for (const effect of effects) if (effect.kind === 'publish') published.push(effect.value)
+    const published: { atMs: number; value: Uint8Array }[] = []
+    const passed = (untilMs: number, change: (ms: number) => Partial<typeof content>, fromMs = 0): void => {
+      for (let nowMs = fromMs; nowMs < untilMs; nowMs += 100) {
+        const event = { kind: 'announce' as const, content: { ...content, ...change(nowMs) }, wallMs: nowMs }
+        const effects = [...records.handle(event, nowMs), ...records.handle({ kind: 'tick', wallMs: nowMs }, nowMs)]
+        for (const effect of effects)
+          if (effect.kind === 'publish') published.push({ atMs: nowMs, value: effect.value })
+      }
     }
+    const addressesAt = (ms: number) => ({ addresses: [Uint8Array.of(ms / 1000)] })
+    passed(1.5 * publishMs, addressesAt)
+    passed(2.2 * publishMs, () => addressesAt(0), 1.5 * publishMs)
+    expect(published.map(({ atMs }) => atMs)).toEqual([0, publishMs, 2 * publishMs])
+    expect(readRecord(published.at(-1)!.value).seq).toBe(records.get(self)!.seq)
+    // What else it says is for those who know it already.
+    passed(4 * publishMs, ms => ({ ...addressesAt(0), budgetBytes: ms }), 2.2 * publishMs)
     expect(published.length).toBe(3)
-    expect(readRecord(published.at(-1)!).seq).toBe(records.get(self)!.seq)
+    passed(2 * publishMs + publishRefreshMs + 100, () => addressesAt(0), 4 * publishMs)
+    expect(published.length).toBe(4)
   })
 
   it('P10: marks of those who left are bounded, those of the living are kept', () => {
