@@ -3,7 +3,7 @@
  * both its layouts. Pure: bytes in, what `writeModel` takes out.
  */
 import type { SourceTensor, TensorSource } from '../src/model/import-writer.ts'
-import type { ModelConfig } from '../src/model/manifest.ts'
+import type { ModelConfig } from '../src/model/decoder.ts'
 
 export interface Llama2cCheckpoint {
   readonly config: ModelConfig

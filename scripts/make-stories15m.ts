@@ -15,7 +15,8 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { writeModel } from '../src/model/import-writer.ts'
-import type { EdgeType, WeightType } from '../src/model/manifest.ts'
+import type { EdgeType } from '../src/model/manifest.ts'
+import type { WeightType } from '../src/model/weight-types.ts'
 import { openStore, type StoredModel } from '../src/model/store.ts'
 import { readCheckpoint, readTokenizer, referenceEncode, tokenizerJson } from './llama2c.ts'
 
@@ -56,6 +57,7 @@ try {
     store: await openStore({ own: out }),
     description: {
       name: values.name ?? (weights === 'q8' ? 'stories15m' : `stories15m-${weights}`),
+      architecture: 'llama',
       config,
       weights,
       edge,

@@ -41,7 +41,7 @@ export function modelOf({ model }: Scenario, toy: ToyModel, hasAll: boolean): Si
     return { role, layer, bytes, sha256: (file?.file ?? unread) as ShardId, chunks: file?.chunks ?? unread }
   }
   const manifest: Manifest = {
-    format: 1,
+    format: 2,
     name: 'the-model',
     architecture: 'llama',
     config: {

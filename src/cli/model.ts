@@ -1,12 +1,14 @@
 /** `skein model`: what models are in a data directory, into it and out of it. */
 import {
+  type Dtype,
   formatBytes,
   InvalidManifestError,
   importModel,
   listModels,
   removeModel,
   showModel,
-  verifyModel
+  verifyModel,
+  weightsLabel
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askRemoveModel, askRoom, reachable } from './control-client.ts'
@@ -19,7 +21,7 @@ interface ModelFlags {
 
 export interface ImportFlags extends ModelFlags {
   readonly name: string
-  readonly dtype: 'f32' | 'q8' | 'q4'
+  readonly dtype: Dtype
   readonly edge: 'f16' | 'bf16' | 'f32'
   readonly givesWay?: boolean
   readonly disk?: number
@@ -67,7 +69,7 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
       model.manifest.name,
       model.id.slice(0, 12),
       String(model.manifest.config.layers),
-      model.manifest.weights,
+      weightsLabel(model.manifest.weights),
       model.manifest.edge,
       formatBytes(totalBytes(model)),
       model.shipped ? 'shipped with Skein' : ''
@@ -90,7 +92,7 @@ export async function modelShow(name: string, flags: ModelFlags): Promise<void> 
   const facts: string[][] = [
     ['id', model.id],
     ['architecture', manifest.architecture],
-    ['precision', `weights ${manifest.weights}, edges ${manifest.edge}`],
+    ['precision', `weights ${weightsLabel(manifest.weights)}, edges ${manifest.edge}`],
     ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
     ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
     ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
@@ -154,7 +156,7 @@ function totalBytes({ manifest }: StoredModel): number {
 
 function describe(model: StoredModel): string {
   const { config, weights, edge } = model.manifest
-  return `${config.layers} layers, ${weights} with ${edge} edges, ${formatBytes(totalBytes(model))}`
+  return `${config.layers} layers, ${weightsLabel(weights)} with ${edge} edges, ${formatBytes(totalBytes(model))}`
 }
 
 function summary(model: StoredModel): object {
@@ -163,7 +165,7 @@ function summary(model: StoredModel): object {
     id: model.id,
     name,
     layers: config.layers,
-    dtype: weights,
+    dtype: weightsLabel(weights),
     edge,
     bytes: totalBytes(model),
     shipped: model.shipped

@@ -6,6 +6,7 @@
  * Typed arrays have the host's byte order; the package's platforms, x64 and arm64, are both little-endian.
  */
 import { EngineError, InvalidStepError } from '../errors.ts'
+import { decodeBF16, decodeF16, halfBits } from '../model/half.ts'
 import type { EdgeType } from '../model/manifest.ts'
 
 /** Node 22 has no Float16Array, Node 24 has. */
@@ -93,52 +94,17 @@ function fromNative(raw: Uint16Array<ArrayBufferLike>): Float32Array {
   return out
 }
 
-/** IEEE 754 binary32 to binary16, round to nearest even, by its bits. */
+/** Each value's {@link halfBits}. */
 function toFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const out = new Uint16Array(values.length)
-  for (let i = 0; i < out.length; i++) {
-    const u = bits[i]!
-    const sign = (u >>> 16) & 0x8000
-    const magnitude = u & 0x7fffffff
-    if (magnitude >= 0x47800000) {
-      // 65536 and more: infinity, unless it is NaN.
-      out[i] = sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00)
-    } else if (magnitude >= 0x38800000) {
-      // A normal number; a carry out of the mantissa runs into the exponent, up to infinity, as it should.
-      const odd = (magnitude >>> 13) & 1
-      out[i] = sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13)
-    } else if (magnitude >= 0x33000000) {
-      // A subnormal: the mantissa with its leading one, shifted to units of 2^-24.
-      const shift = 126 - (magnitude >>> 23)
-      const mantissa = (magnitude & 0x7fffff) | 0x800000
-      const kept = mantissa >>> shift
-      const rest = mantissa & ((1 << shift) - 1)
-      const tie = 1 << (shift - 1)
-      out[i] = sign | (rest > tie || (rest === tie && (kept & 1) === 1) ? kept + 1 : kept)
-    } else {
-      out[i] = sign
-    }
-  }
+  for (let i = 0; i < out.length; i++) out[i] = halfBits(bits[i]!)
   return out
 }
 
 function fromFloat16(raw: Uint16Array): Float32Array {
   const out = new Float32Array(raw.length)
-  for (let i = 0; i < raw.length; i++) {
-    const h = raw[i]!
-    const exponent = (h >>> 10) & 31
-    const mantissa = h & 1023
-    const magnitude =
-      exponent === 31
-        ? mantissa === 0
-          ? Number.POSITIVE_INFINITY
-          : Number.NaN
-        : exponent === 0
-          ? mantissa * 2 ** -24
-          : (1024 + mantissa) * 2 ** (exponent - 25)
-    out[i] = h >= 0x8000 ? -magnitude : magnitude
-  }
+  decodeF16(raw, out)
   return out
 }
 
@@ -154,9 +120,9 @@ function toBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
 }
 
 function fromBfloat16(raw: Uint16Array): Float32Array {
-  const bits = new Uint32Array(raw.length)
-  for (let i = 0; i < raw.length; i++) bits[i] = raw[i]! << 16
-  return new Float32Array(bits.buffer)
+  const out = new Float32Array(raw.length)
+  decodeBF16(raw, out)
+  return out
 }
 
 /**

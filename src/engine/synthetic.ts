@@ -1,6 +1,11 @@
 /** Weights without a model: for self-tests, the numeric class and timings. Pure and equal on every machine. */
-import { shardBytes, shardTensors } from '../model/layout.ts'
-import { type ModelConfig, type ShardRole, shardName, type WeightType } from '../model/manifest.ts'
+import { assert } from '../base/assert.ts'
+import { type MatrixEntry, type ModelShape, shardLayout } from '../model/layout.ts'
+import { shardName, type ShardPlace } from '../model/manifest.ts'
+import { isPlain, packBlocks, packFloats } from '../model/pack.ts'
+import { heldScale } from '../model/quantise.ts'
+import { quantisedTypes } from '../model/weight-types.ts'
+import type { SpanInit } from './thread-messages.ts'
 
 /** Numerical Recipes' 32-bit linear congruential generator: integer arithmetic only, so equal everywhere. */
 function* noise(seed: number): Generator<number> {
@@ -18,60 +23,72 @@ export function fillNoise(values: Float32Array, seed: number, scale: number): vo
 }
 
 /**
- * One shard of a random model in the layout of its kind: norms near 1, matrices scaled so that the hidden
- * state keeps its size from layer to layer.
+ * One shard of a random model: norms near 1, matrices scaled so that the hidden state keeps its size from layer to layer.
  */
-export function syntheticShard(
-  config: ModelConfig,
-  weights: WeightType,
-  role: ShardRole,
-  seed: number
-): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(shardBytes(config, weights, role))
-  for (const [i, { name, type, shape, offset, bytes }] of shardTensors(config, weights, role).entries()) {
-    const own = seed * 64 + i
-    if (type === 'u8') {
-      const bits = noise(own)
-      for (let at = offset; at < offset + bytes; at++) out[at] = (bits.next().value as number) >>> 24
-      continue
-    }
-    const values = new Float32Array(out.buffer, offset, bytes / 4)
-    if (name.startsWith('norm')) {
-      fillNoise(values, own, 0.2)
-      for (let at = 0; at < values.length; at++) values[at]! += 1
-    } else if (name.endsWith('.s')) {
-      const inputs = shape[1]! * 32
-      const largest = weights === 'q4' && role === 'layer' ? 8 : 128
-      fillNoise(values, own, 0.3)
-      for (let at = 0; at < values.length; at++) values[at] = ((values[at]! + 1) * 1.7) / (largest * Math.sqrt(inputs))
-    } else {
-      const inputs = name === 'embedding' ? shape[1]! : shape[0]!
-      fillNoise(values, own, name === 'embedding' ? 1 : 1.7 / Math.sqrt(inputs))
-    }
+export function syntheticShard(shape: ModelShape, place: ShardPlace, seed: number): Uint8Array<ArrayBuffer> {
+  const { vectors, matrices, bytes } = shardLayout(shape, place)
+  const out = new Uint8Array(bytes)
+  let own = seed * 64
+  for (const { length, offset } of vectors) {
+    const values = new Float32Array(out.buffer, offset, length)
+    fillNoise(values, own++, 0.2)
+    for (let at = 0; at < length; at++) values[at]! += 1
   }
+  for (const matrix of matrices)
+    own = fillMatrix(matrix, out.subarray(matrix.offset, matrix.offset + matrix.bytes), own)
   return out
 }
 
-/** Random layers of a span, by their locations. They differ from one another in a byte of each tensor. */
+/** @returns the first seed that was not used. */
+function fillMatrix({ type, name, inputs, parts, blocks }: MatrixEntry, tiles: Uint8Array, seed: number): number {
+  const outputs = parts.reduce((sum, { rows }) => sum + rows, 0)
+  const pack = (write: (part: { from: number; count: number }, at: number) => void): void => {
+    let from = 0
+    for (const { rows, at } of parts) {
+      write({ from, count: rows }, at)
+      from += rows
+    }
+  }
+  if (type === 'f32') {
+    const drawn = new Float32Array(inputs * outputs)
+    fillNoise(drawn, seed, name === 'embedding' ? 1 : 1.7 / Math.sqrt(inputs))
+    // Drawn column by column, as numeric classes were first made.
+    const values =
+      name === 'embedding' ? drawn : drawn.map((_, n) => drawn[(n % inputs) * outputs + Math.floor(n / inputs)]!)
+    pack((rows, at) => packFloats(values, inputs, rows, blocks, tiles, at))
+    return seed + 1
+  }
+  assert(isPlain(type), `there is no random matrix of ${type}`)
+  const { bits } = quantisedTypes[type]
+  const q = new Uint8Array(outputs * blocks * 4 * bits)
+  const s = new Float32Array(outputs * blocks)
+  const levels = noise(seed)
+  for (let at = 0; at < q.length; at++) q[at] = (levels.next().value as number) >>> 24
+  const largest = bits === 8 ? 128 : 8
+  fillNoise(s, seed + 1, 0.3)
+  for (const [at, value] of s.entries()) {
+    s[at] = heldScale(type, ((value + 1) * 1.7) / (largest * Math.sqrt(32 * blocks)))
+  }
+  pack((rows, at) => packBlocks(type, { q, s }, rows, blocks, tiles, at))
+  return seed + 2
+}
+
+/** Random layers of a span, by their locations. They differ from one another in a byte of each matrix. */
 export function syntheticLayers({
   config,
   weights,
   start,
   end,
   shardLocations
-}: {
-  readonly config: ModelConfig
-  readonly weights: WeightType
-  readonly start: number
-  readonly end: number
-  readonly shardLocations: ReadonlyMap<string, string>
-}): Map<string, Uint8Array> {
-  const shard = syntheticShard(config, weights, 'layer', 1)
+}: Pick<SpanInit, 'config' | 'weights' | 'start' | 'end' | 'shardLocations'>): Map<string, Uint8Array> {
+  const shape = { config, weights }
+  const first = { role: 'layer', layer: start } as const
+  const shard = syntheticShard(shape, first, 1)
   const files = new Map<string, Uint8Array>()
   for (let layer = start; layer < end; layer++) {
     // ONNX Runtime packs equal tensors once, and they would stay in the processor's cache.
     const own = shard.slice()
-    for (const { offset } of shardTensors(config, weights, 'layer')) own[offset] = layer
+    for (const { offset } of shardLayout(shape, first).matrices) own[offset] = layer
     files.set(shardLocations.get(shardName({ role: 'layer', layer }))!, own)
   }
   return files

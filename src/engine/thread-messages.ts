@@ -2,13 +2,15 @@
  * What the engine and its thread say to each other. One request is under way at a time, so an answer needs no
  * number. Both ends are this program's own; values that a peer may have made are checked where they are used.
  */
-import type { EdgeType, ModelConfig, WeightType } from '../model/manifest.ts'
+import type { ModelConfig } from '../model/decoder.ts'
+import type { EdgeType } from '../model/manifest.ts'
+import type { Weights } from '../model/weight-types.ts'
 import type { Sampling } from './engine.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */
 export interface SpanInit {
   readonly config: ModelConfig
-  readonly weights: WeightType
+  readonly weights: Weights
   readonly edge: EdgeType
   /** Layers [start, end). */
   readonly start: number

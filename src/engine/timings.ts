@@ -1,7 +1,9 @@
 /** How fast this machine computes layers of a model's dimensions, whatever engine computes them. */
 import type { SessionId } from '../base/ids.ts'
 import { shardBytes } from '../model/layout.ts'
-import { type EdgeType, type ModelConfig, shardName, type WeightType } from '../model/manifest.ts'
+import type { ModelConfig } from '../model/decoder.ts'
+import { type EdgeType, shardName } from '../model/manifest.ts'
+import { type Weights, weightsFor } from '../model/weight-types.ts'
 import { type Engine, edgeSize, type EngineTimings } from './engine.ts'
 import type { SpanInit } from './thread-messages.ts'
 
@@ -10,7 +12,7 @@ export type StartSpan = (span: SpanInit, cacheBytesMax: number, signal?: AbortSi
 
 export interface TimingsInit {
   readonly config: ModelConfig
-  readonly weights: WeightType
+  readonly weights: Weights
   readonly edge: EdgeType
   /** @default 1, as the engine's */
   readonly threads?: number
@@ -37,7 +39,7 @@ export async function measureTimings(
   start: StartSpan,
   { config, weights, edge, threads = 1, signal }: TimingsInit
 ): Promise<EngineTimings> {
-  const layerBytes = shardBytes(config, weights, 'layer')
+  const layerBytes = shardBytes({ config, weights }, { role: 'layer', layer: 0 })
   const several = Math.max(few + 1, Math.min(config.layers, Math.ceil(streamedBytes / layerBytes)))
   // Neither the embedding nor the head: a visit is priced by its layers, wherever they lie.
   const layers = several + 2
@@ -59,7 +61,7 @@ export async function measureTimings(
       const source = { kind: 'synthetic' } as const
       const init = {
         config: { ...config, layers },
-        weights,
+        weights: weightsFor(weights, layers),
         edge,
         start: 1,
         end: 1 + count,

@@ -3,45 +3,37 @@
  * and nothing of where the weights come from. Rows are read, converted and written in chunks, so memory does
  * not grow with the model.
  */
+import { assert } from '../base/assert.ts'
 import type { ShardId } from '../base/ids.ts'
 import { ImportError } from '../errors.ts'
+import type { ModelConfig } from './decoder.ts'
 import { importChunkBytes } from './limits.ts'
-import { shardBytes, shardTensors, type TensorEntry } from './layout.ts'
+import { type MatrixEntry, type MatrixPart, shardBytes, shardLayout, type VectorName } from './layout.ts'
 import {
+  canonical,
   decodeManifest,
   type EdgeType,
   encodeManifest,
   type FileEntry,
   type Manifest,
-  type ModelConfig,
   type ShardEntry,
-  type ShardRole,
   shardName,
-  type WeightType
+  shardOrder
 } from './manifest.ts'
-import { blocksPerRow, firstNonFinite, quantise4, quantise8, transpose } from './quantise.ts'
+import { isPlain, packBlocks, packFloats } from './pack.ts'
+import { firstNonFinite, quantise, weightMax } from './quantise.ts'
 import type { PendingFile } from './addition.ts'
 import type { ModelStore, StoredModel } from './store.ts'
+import { tileRows, tileStride } from './tiles.ts'
+import { quantisedTypes, type Weights } from './weight-types.ts'
 
-/** The tensors of a llama-family decoder before anything is stacked, turned or quantised. */
-export type SourceTensor =
-  | 'embedding'
-  | 'norm1'
-  | 'norm2'
-  | 'q'
-  | 'k'
-  | 'v'
-  | 'o'
-  | 'gate'
-  | 'up'
-  | 'down'
-  | 'norm'
-  | 'output'
+/** The tensors of a decoder before anything is stacked or quantised. */
+export type SourceTensor = VectorName | MatrixPart['name']
 
 /** Where weights come from. Query and key rows are in Hugging Face's order: rotation turns halves of a head. */
 export interface TensorSource {
   /**
-   * Fills `into` with rows from `row` on: matrices are [outputs, inputs], norms one row of [hidden].
+   * Fills `into` with rows from `row` on: matrices are [outputs, inputs], vectors one row.
    *
    * @param layer index of the layer, or null for embedding, norm and output
    * @param into [rows, inputs] float32
@@ -52,8 +44,10 @@ export interface TensorSource {
 /** Everything of a manifest that is not the files' digests, and the tokenizer itself. */
 export interface ModelDescription {
   readonly name: string
+  /** The family's name, for people. */
+  readonly architecture: string
   readonly config: ModelConfig
-  readonly weights: WeightType
+  readonly weights: Weights
   readonly edge: EdgeType
   readonly bosId: number | null
   readonly eosIds: readonly number[]
@@ -94,23 +88,18 @@ export interface WriteModelInit {
  */
 export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   const { store, description, source, signal, onProgress } = init
-  const { name, config, weights, edge } = description
+  const { name, architecture, config, weights, edge } = description
   // The id is known only at the end, but another shape or precision under this name is known at once.
+  const shape = canonical({ config, weights, edge })
   await store.nameIsFree(
     name,
-    ({ manifest }) =>
-      JSON.stringify([{ ...manifest.config }, manifest.weights, manifest.edge]) ===
-      JSON.stringify([sameOrder(config, manifest.config), weights, edge])
+    ({ manifest }) => canonical({ config: manifest.config, weights: manifest.weights, edge: manifest.edge }) === shape
   )
-  const roles: Pick<ShardEntry, 'role' | 'layer'>[] = [
-    { role: 'embedding', layer: null },
-    ...Array.from({ length: config.layers }, (_, layer) => ({ role: 'layer' as const, layer })),
-    { role: 'head', layer: null }
-  ]
+  const places = shardOrder(config)
   const manifestOf = (tokenizer: FileEntry, shards: readonly ShardEntry[]): Manifest => ({
-    format: 1,
+    format: 2,
     name,
-    architecture: 'llama',
+    architecture,
     config,
     weights,
     edge,
@@ -127,13 +116,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   const none = '0'.repeat(64) as ShardId
   const provisional = manifestOf(
     { bytes: description.tokenizer.length, sha256: none, chunks: none },
-    roles.map(({ role, layer }) => ({
-      role,
-      layer,
-      bytes: shardBytes(config, weights, role),
-      sha256: none,
-      chunks: none
-    }))
+    places.map(place => ({ ...place, bytes: shardBytes({ config, weights }, place), sha256: none, chunks: none }))
   )
   decodeManifest(encodeManifest(provisional), name)
 
@@ -147,16 +130,21 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     for (const { role, layer, bytes } of provisional.shards) {
       const file = await addition.create(bytes)
       try {
-        for (const entry of shardTensors(config, weights, role)) {
-          await writeTensor({ file, entry, layer, role, config, source, signal, buffers })
+        const { vectors, matrices } = shardLayout({ config, weights }, { role, layer })
+        const job = { file, layer, source, signal, buffers }
+        for (const entry of vectors) {
+          const values = buffers.floats('rows', entry.length)
+          await readRows(job, entry.name, 0, values, entry.length)
+          await file.write(bytesOf(values), entry.offset)
         }
+        for (const entry of matrices) await writeMatrix(job, entry)
         const { sha256, chunks } = await file.finish({ signal })
         shards.push({ role, layer, bytes, sha256, chunks })
       } catch (err) {
         await file.discard()
         throw err
       }
-      onProgress?.({ done: shards.length, total: roles.length, shard: shardName({ role, layer }) })
+      onProgress?.({ done: shards.length, total: places.length, shard: shardName({ role, layer }) })
     }
     const model = await store.putManifest(
       manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256, chunks: tokenizer.chunks }, shards),
@@ -170,148 +158,72 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   }
 }
 
-/** The entries of `config` in the order of `like`, so that their JSON can be compared. */
-function sameOrder(config: ModelConfig, like: ModelConfig): Record<string, unknown> {
-  return Object.fromEntries(Object.keys(like).map(key => [key, config[key as keyof ModelConfig]]))
-}
-
-/** A stretch of rows of a stored matrix and the source tensor that they come from. */
-interface Part {
-  readonly tensor: SourceTensor
-  readonly rows: number
-}
-
-interface TensorJob {
+interface ShardJob {
   readonly file: PendingFile
-  readonly entry: TensorEntry
   readonly layer: number | null
-  readonly role: ShardRole
-  readonly config: ModelConfig
   readonly source: TensorSource
   readonly signal: AbortSignal
   readonly buffers: Buffers
 }
 
-/**
- * Converts one stored matrix or norm, chunk by chunk. The scales of a quantised matrix (`.s`) are written
- * together with its levels (`.q`), so their own entry has nothing left to do.
- */
-async function writeTensor(job: TensorJob): Promise<void> {
-  const { entry, config } = job
-  if (entry.name.endsWith('.s')) return
-  const name = entry.name.endsWith('.q') ? entry.name.slice(0, -2) : entry.name
-  const { parts, inputs } = plan(name, config)
-  const outputs = parts.reduce((sum, part) => sum + part.rows, 0)
-  const scales =
-    entry.type === 'u8'
-      ? shardTensors(config, width(entry) === 32 ? 'q8' : 'q4', job.role).find(other => other.name === `${name}.s`)
-      : undefined
-  const rowsMax = Math.max(1, Math.floor(importChunkBytes / (4 * inputs)))
-  let output = 0
-  for (const { tensor, rows } of parts) {
-    for (let row = 0; row < rows; row += rowsMax) {
-      job.signal.throwIfAborted()
-      const count = Math.min(rowsMax, rows - row)
-      const chunk = job.buffers.floats('rows', count * inputs)
-      await job.source.read(tensor, job.layer, row, chunk)
-      const bad = firstNonFinite(chunk)
-      if (bad >= 0) {
-        const where = job.layer === null ? '' : ` of layer ${job.layer}`
-        throw new ImportError(
-          `the ${tensor} weights${where} hold ${chunk[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
-        )
-      }
-      await writeRows({ ...job, scales, inputs, outputs, output, chunk })
-      output += count
+/** Reads rows of one tensor. @throws {ImportError} when one has a weight that is not finite */
+async function readRows(
+  { layer, source }: ShardJob,
+  tensor: SourceTensor,
+  row: number,
+  into: Float32Array,
+  inputs: number
+): Promise<void> {
+  await source.read(tensor, layer, row, into)
+  const bad = firstNonFinite(into)
+  if (bad < 0) return
+  throw new ImportError(
+    `the ${nameOf(tensor, layer)} hold ${into[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
+  )
+}
+
+function nameOf(tensor: SourceTensor, layer: number | null): string {
+  return `${tensor} weights${layer === null ? '' : ` of layer ${layer}`}`
+}
+
+/** Converts one stored matrix, some tiles at a time: rows that fill up are zeros. */
+async function writeMatrix(job: ShardJob, entry: MatrixEntry): Promise<void> {
+  const { file, signal, buffers, layer } = job
+  const { type, inputs, parts, blocks } = entry
+  assert(type === 'f32' || isPlain(type), `${type} is not written here`)
+  const stride = tileStride(entry)
+  const rowsMax = tileRows * Math.max(1, Math.floor(importChunkBytes / (4 * inputs * tileRows)))
+  for (let first = 0; first < entry.rows; first += rowsMax) {
+    const count = Math.min(rowsMax, entry.rows - first)
+    const rows = buffers.floats('rows', count * inputs).fill(0)
+    for (const { name, at, rows: length } of parts) {
+      signal.throwIfAborted()
+      const [from, to] = [Math.max(first, at), Math.min(first + count, at + length)]
+      if (from >= to) continue
+      const into = rows.subarray((from - first) * inputs, (to - first) * inputs)
+      await readRows(job, name, from - at, into, inputs)
+      if (type !== 'f32') checkSize(into, weightMax(type), nameOf(name, layer))
     }
+    const tiles = buffers.bytes('tiles', (count / tileRows) * stride).fill(0)
+    const all = { from: 0, count }
+    if (type === 'f32') packFloats(rows, inputs, all, blocks, tiles, 0)
+    else {
+      const q = buffers.bytes('levels', count * blocks * 4 * quantisedTypes[type].bits)
+      const s = buffers.floats('scales', count * blocks)
+      quantise(type, rows, inputs, { q, s })
+      packBlocks(type, { q, s }, all, blocks, tiles, 0)
+    }
+    await file.write(tiles, entry.offset + (first / tileRows) * stride)
   }
 }
 
-function width(entry: TensorEntry): number {
-  return entry.shape[2]!
-}
-
-interface RowsJob extends TensorJob {
-  readonly scales: TensorEntry | undefined
-  readonly inputs: number
-  readonly outputs: number
-  /** Index of the chunk's first row in the stored matrix. */
-  readonly output: number
-  /** [count, inputs] float32. */
-  readonly chunk: Float32Array
-}
-
-async function writeRows({ file, entry, scales, inputs, outputs, output, chunk, buffers }: RowsJob): Promise<void> {
-  const count = chunk.length / inputs
-  if (scales !== undefined) {
-    const blocks = blocksPerRow(inputs)
-    const q = buffers.bytes('levels', count * blocks * width(entry))
-    const s = buffers.floats('scales', count * blocks)
-    const quantise = width(entry) === 32 ? quantise8 : quantise4
-    quantise(chunk, inputs, q, s)
-    await file.write(q, entry.offset + output * blocks * width(entry))
-    await file.write(bytesOf(s), scales.offset + output * blocks * 4)
-    return
-  }
-  // Norms and the embedding are stored as they are read, matrices for MatMul the other way round.
-  const turned = entry.shape.length === 2 && entry.shape[0] === inputs && entry.name !== 'embedding'
-  if (!turned) {
-    await file.write(bytesOf(chunk), entry.offset + output * inputs * 4)
-    return
-  }
-  const columns = buffers.floats('columns', chunk.length)
-  transpose(chunk, inputs, columns)
-  if (count === outputs) {
-    await file.write(bytesOf(columns), entry.offset)
-    return
-  }
-  for (let input = 0; input < inputs; input++) {
-    await file.write(
-      bytesOf(columns.subarray(input * count, (input + 1) * count)),
-      entry.offset + (input * outputs + output) * 4
-    )
-  }
-}
-
-/** The source tensors that are stacked into a stored one, and the length of their rows. */
-function plan(name: string, config: ModelConfig): { parts: Part[]; inputs: number } {
-  const { hidden, intermediate, heads, kvHeads, headDim, vocab } = config
-  const one = (tensor: SourceTensor, rows: number, inputs: number): { parts: Part[]; inputs: number } => ({
-    parts: [{ tensor, rows }],
-    inputs
-  })
-  switch (name) {
-    case 'embedding':
-    case 'output':
-      return one(name, vocab, hidden)
-    case 'norm':
-    case 'norm1':
-    case 'norm2':
-      return one(name, 1, hidden)
-    case 'qkv':
-      return {
-        parts: [
-          { tensor: 'q', rows: heads * headDim },
-          { tensor: 'k', rows: kvHeads * headDim },
-          { tensor: 'v', rows: kvHeads * headDim }
-        ],
-        inputs: hidden
-      }
-    case 'o':
-      return one(name, hidden, heads * headDim)
-    case 'gateUp':
-      return {
-        parts: [
-          { tensor: 'gate', rows: intermediate },
-          { tensor: 'up', rows: intermediate }
-        ],
-        inputs: hidden
-      }
-    case 'down':
-      return one(name, hidden, intermediate)
-    default:
-      throw new TypeError(`the layout has a tensor ${name} that the importer does not know`)
-  }
+/** @throws {ImportError} when a weight is larger than its type holds */
+function checkSize(values: Float32Array, most: number, name: string): void {
+  const bad = values.findIndex(value => Math.abs(value) > most)
+  if (bad < 0) return
+  throw new ImportError(
+    `the ${name} hold ${values[bad]}, and 16-bit scales reach to ${Math.floor(most)}: import them as f32`
+  )
 }
 
 function bytesOf(values: Float32Array): Uint8Array {

@@ -11,8 +11,10 @@ import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors
 import { importJsonBytesMax, safetensorsFilesMax, tokenizerBytesMax } from './limits.ts'
 import { type ImportProgress, type TensorSource, writeModel } from './import-writer.ts'
 import { checkpointTensors, isIgnoredTensor, type LlamaConfig, parseLlamaConfig } from './llama-config.ts'
-import type { EdgeType, ModelConfig, WeightType } from './manifest.ts'
-import { decodeBF16, decodeF16 } from './quantise.ts'
+import type { ModelConfig } from './decoder.ts'
+import type { EdgeType } from './manifest.ts'
+import { type Dtype, dtypes } from './weight-types.ts'
+import { decodeBF16, decodeF16 } from './half.ts'
 import { elementBytes, headerBytes, parseHeader, parseIndex, type SafetensorsEntry } from './safetensors.ts'
 import type { ModelStore, StoredModel } from './store.ts'
 import { ImportedTokenizer } from './tokenizer-service.ts'
@@ -23,7 +25,7 @@ export interface ImportInit {
   readonly store: ModelStore
   /** 1-64 letters, digits, dots, dashes or underscores. */
   readonly name: string
-  readonly weights: WeightType
+  readonly weights: Dtype
   /** @default 'f16' */
   readonly edge?: EdgeType
   /** Licence as the manifest should give it. @default what the model card (README.md) says, else 'unknown' */
@@ -86,8 +88,9 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
       store,
       description: {
         name,
+        architecture: 'llama',
         config,
-        weights,
+        weights: dtypes[weights],
         edge,
         bosId: settings.bosId,
         eosIds: settings.eosIds,

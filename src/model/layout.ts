@@ -1,95 +1,179 @@
 /**
- * Where each tensor lies in a shard file. The layout is a function of the dimensions alone, so the
- * importer that writes, the engine that maps and the manifest that is checked cannot disagree.
+ * Where the parts of a shard lie in its file. That is a function of the decoder's description and the types of its weights,
+ * so that the importer that writes, the engines that read and the manifest that is checked cannot disagree. It is also how
+ * they lie in the memory of the engine in WebAssembly: a shard is loaded with one read.
  *
- * Float32 matrices are stored [in, out], ready for MatMul. Quantised ones are rows of blocks of 32
- * along the input dimension: `.q` u8 [out, blocks, 32 (8 bit) or 16 (4 bit)] and `.s` f32 [out, blocks];
- * a weight is (q - 128)·s at 8 bits and (q - 8)·s at 4, low nibble first (MatMulNBits, no zero points).
- * A last, short block is padded with zero weights.
- * The embedding is [vocab, hidden], one row per token, in f32 or at 8 bits: 4 bits there cost too much
- * quality for what they save, since the same matrix is the output matrix of tied models.
+ * Matrices are in tiles (`tiles.ts`). Query, key and value rows are stacked to one matrix, and gate and up rows, where
+ * their types are the same. Vectors are float32, filled up with zeros to a multiple of 32.
  */
-import type { ModelConfig, ShardRole, WeightType } from './manifest.ts'
+import { assert } from '../base/assert.ts'
+import type { ModelConfig } from './decoder.ts'
+import type { ShardPlace } from './manifest.ts'
+import { roundUp, type TileShape, tileBytes, tileColumns, tileRows, vectorBytes } from './tiles.ts'
+import { type LayerPart, typeOf, type Weights } from './weight-types.ts'
 
-/** Weights per quantisation block. Only 32 is row-count invariant on every CPU class (exactness, promise P1). */
-export const blockSize = 32
-/** Tensors start on page borders so that ONNX Runtime can map them. */
-export const tensorAlignment = 4096
+/** Parts of a shard begin at multiples of it: a line of a processor's cache. */
+export const partAlignment = 64
 
-export interface TensorEntry {
-  readonly name: string
-  readonly type: 'f32' | 'u8'
-  readonly shape: readonly number[]
-  /** From the start of the shard file, in bytes. */
+/** What decides where everything lies. */
+export interface ModelShape {
+  readonly config: ModelConfig
+  readonly weights: Weights
+}
+
+interface Place {
+  /** From the start of the shard, in bytes. */
   readonly offset: number
   readonly bytes: number
 }
 
-/** A matrix from `inputs` to `outputs` features as the model defines it, whatever its storage. */
-interface Matrix {
-  readonly name: string
-  readonly inputs: number
-  readonly outputs: number
+/** Of one layer, but for `norm`, which comes before the output matrix. */
+export type VectorName =
+  | 'norm'
+  | 'norm1'
+  | 'norm1After'
+  | 'norm2'
+  | 'norm2After'
+  | 'qNorm'
+  | 'kNorm'
+  | 'qkvBias'
+  | 'oBias'
+  | 'upBias'
+  | 'downBias'
+
+export interface VectorEntry extends Place {
+  readonly name: VectorName
+  readonly length: number
 }
 
-/** The matrices of a layer in file order; `qkv` is query, key and value rows stacked, `gateUp` gate and up rows. */
-export function layerMatrices(config: ModelConfig): Matrix[] {
-  const { hidden, intermediate, heads, kvHeads, headDim } = config
+/** A matrix of the model, stored as rows of a matrix in tiles. */
+export interface MatrixPart {
+  readonly name: LayerPart | 'embedding' | 'output'
+  readonly rows: number
+  /** Row of the tiles that is its first. */
+  readonly at: number
+}
+
+export interface MatrixEntry extends Place, TileShape {
+  /** The names of its parts, one after another: `qkv`, `o`, `gateup`, `down`. */
+  readonly name: string
+  readonly inputs: number
+  readonly parts: readonly MatrixPart[]
+}
+
+export interface ShardLayout {
+  readonly vectors: readonly VectorEntry[]
+  readonly matrices: readonly MatrixEntry[]
+  readonly bytes: number
+}
+
+/** A matrix of the model. */
+interface Matrix {
+  readonly name: MatrixPart['name']
+  readonly inputs: number
+  readonly rows: number
+}
+
+/** The stacks of a layer's matrices, in file order. What is gated begins at whole records: the next product quantises it from there. */
+function layerStacks(config: ModelConfig): { readonly matrices: readonly Matrix[]; readonly fill: number }[] {
+  const { hidden, intermediate, heads, kvHeads, headDim, feedForward } = config
+  const of = (inputs: number, names: readonly LayerPart[], rows: readonly number[]): Matrix[] =>
+    names.map((name, i) => ({ name, inputs, rows: rows[i]! }))
+  const [queries, keys] = [heads * headDim, kvHeads * headDim]
+  const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
   return [
-    { name: 'qkv', inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim },
-    { name: 'o', inputs: heads * headDim, outputs: hidden },
-    { name: 'gateUp', inputs: hidden, outputs: 2 * intermediate },
-    { name: 'down', inputs: intermediate, outputs: hidden }
+    { matrices: of(hidden, ['q', 'k', 'v'], [queries, keys, keys]), fill: 1 },
+    { matrices: of(queries, ['o'], [hidden]), fill: 1 },
+    { matrices: of(hidden, wide, [intermediate, intermediate]), fill: tileColumns },
+    { matrices: of(intermediate, ['down'], [hidden]), fill: 1 }
   ]
 }
 
-/** How the embedding and output matrices are stored in a model of `weights`. */
-export function embeddingType(weights: WeightType): 'f32' | 'q8' {
-  return weights === 'f32' ? 'f32' : 'q8'
+/** Names and lengths of a layer's vectors, in file order. */
+function layerVectors({
+  hidden,
+  intermediate,
+  heads,
+  kvHeads,
+  headDim,
+  ...decoder
+}: ModelConfig): [VectorName, number][] {
+  const { norm, attention, feedForward } = decoder
+  const [queries, keys] = [heads * headDim, kvHeads * headDim]
+  const before = norm?.place !== 'after'
+  const after = norm?.place !== undefined
+  const byHead = attention?.headNorm === 'head'
+  const vectors: [name: VectorName, length: number, there: boolean][] = [
+    ['norm1', hidden, before],
+    ['norm1After', hidden, after],
+    ['norm2', hidden, before],
+    ['norm2After', hidden, after],
+    ['qNorm', byHead ? headDim : queries, attention?.headNorm !== undefined],
+    ['kNorm', byHead ? headDim : keys, attention?.headNorm !== undefined],
+    ['qkvBias', queries + 2 * keys, attention?.qkvBias === true],
+    ['oBias', hidden, attention?.outputBias === true],
+    ['upBias', feedForward?.ungated === true ? intermediate : 2 * intermediate, feedForward?.bias === true],
+    ['downBias', hidden, feedForward?.bias === true]
+  ]
+  return vectors.filter(([, , there]) => there).map(([name, length]) => [name, length])
 }
 
-/** The tensors of one shard, in file order. */
-export function shardTensors(config: ModelConfig, weights: WeightType, role: ShardRole): TensorEntry[] {
-  const tensors: Omit<TensorEntry, 'offset'>[] = []
-  const f32 = (name: string, ...shape: number[]): void => {
-    tensors.push({ name, type: 'f32', shape, bytes: 4 * shape.reduce((a, b) => a * b, 1) })
+/** The parts of one shard. */
+export function shardLayout({ config, weights }: ModelShape, { role, layer }: ShardPlace): ShardLayout {
+  let bytes = 0
+  const place = (size: number): Place => {
+    const offset = roundUp(bytes, partAlignment)
+    bytes = offset + size
+    return { offset, bytes: size }
   }
-  const matrix = ({ name, inputs, outputs }: Matrix, type: WeightType, rowMajor: boolean): void => {
-    if (type === 'f32') {
-      f32(name, ...(rowMajor ? [outputs, inputs] : [inputs, outputs]))
-      return
-    }
-    const blocks = Math.ceil(inputs / blockSize)
-    const width = type === 'q8' ? blockSize : blockSize / 2
-    tensors.push({ name: `${name}.q`, type: 'u8', shape: [outputs, blocks, width], bytes: outputs * blocks * width })
-    f32(`${name}.s`, outputs, blocks)
+  const vectors: VectorEntry[] = []
+  const matrices: MatrixEntry[] = []
+  const vector = (name: VectorName, length: number): void => {
+    vectors.push({ name, length, ...place(vectorBytes(length)) })
   }
-  if (role === 'embedding') {
-    matrix({ name: 'embedding', inputs: config.hidden, outputs: config.vocab }, embeddingType(weights), true)
-  } else if (role === 'head') {
-    f32('norm', config.hidden)
-    if (!config.tiedEmbeddings) {
-      matrix({ name: 'output', inputs: config.hidden, outputs: config.vocab }, embeddingType(weights), false)
+  /** One matrix for each run of parts of one type. */
+  const stack = (all: readonly Matrix[], fill: number): void => {
+    for (let i = 0; i < all.length; ) {
+      const type = typeOf(weights, all[i]!.name, layer)
+      const parts: MatrixPart[] = []
+      let at = 0
+      const first = i
+      for (; i < all.length && typeOf(weights, all[i]!.name, layer) === type; i++) {
+        const { name, rows } = all[i]!
+        parts.push({ name, rows, at })
+        at = roundUp(at + rows, fill)
+      }
+      const { inputs } = all[first]!
+      const shape = { type, rows: roundUp(at, tileRows), blocks: Math.ceil(inputs / tileColumns) }
+      matrices.push({
+        name: parts.map(({ name }) => name).join(''),
+        inputs,
+        parts,
+        ...shape,
+        ...place(tileBytes(shape))
+      })
     }
+  }
+  const table = { inputs: config.hidden, rows: config.vocab }
+  if (role === 'embedding') stack([{ name: 'embedding', ...table }], 1)
+  else if (role === 'head') {
+    vector('norm', config.hidden)
+    if (!config.tiedEmbeddings) stack([{ name: 'output', ...table }], 1)
   } else {
-    f32('norm1', config.hidden)
-    f32('norm2', config.hidden)
-    for (const m of layerMatrices(config)) matrix(m, weights, false)
+    for (const [name, length] of layerVectors(config)) vector(name, length)
+    for (const { matrices, fill } of layerStacks(config)) stack(matrices, fill)
   }
-  let offset = 0
-  return tensors.map(tensor => {
-    const entry = { ...tensor, offset }
-    offset = align(offset + tensor.bytes)
-    return entry
-  })
+  return { vectors, matrices, bytes }
 }
 
-/** Size of a shard file in bytes: its last tensor's end, not padded. */
-export function shardBytes(config: ModelConfig, weights: WeightType, role: ShardRole): number {
-  const last = shardTensors(config, weights, role).at(-1)!
-  return last.offset + last.bytes
+/** Size of a shard file in bytes. */
+export function shardBytes(shape: ModelShape, place: ShardPlace): number {
+  return shardLayout(shape, place).bytes
 }
 
-function align(offset: number): number {
-  return Math.ceil(offset / tensorAlignment) * tensorAlignment
+/** A part of a shard that must be there. */
+export function partOf<T extends { readonly name: string }>(parts: readonly T[], name: string): T {
+  const found = parts.find(each => each.name === name)
+  assert(found !== undefined, `a shard has ${parts.map(each => each.name).join(', ')}, and no ${name}`)
+  return found
 }

@@ -9,7 +9,8 @@ import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
-import type { EdgeType, WeightType } from './manifest.ts'
+import type { EdgeType } from './manifest.ts'
+import type { Dtype } from './weight-types.ts'
 import { importModel as importInto } from './import.ts'
 import type { ImportProgress } from './import-writer.ts'
 import { type ModelStore, openStore, type StoredModel } from './store.ts'
@@ -85,7 +86,7 @@ export interface ImportModelInit {
   readonly dataDir: string
   readonly name: string
   /** @default 'q8' */
-  readonly weights?: WeightType
+  readonly weights?: Dtype
   /** @default 'f16' */
   readonly edge?: EdgeType
   /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { ImportError } from '../errors.ts'
 import { attentionBlock } from './limits.ts'
 import type { SourceTensor } from './import-writer.ts'
-import { dimensionsMax, type ModelConfig } from './manifest.ts'
+import { dimensionsMax, type ModelConfig } from './decoder.ts'
 
 const ids = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish()
 

@@ -7,37 +7,24 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { z } from 'zod'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import { InvalidManifestError } from '../errors.ts'
+import { configSchema, type ModelConfig } from './decoder.ts'
 import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
 import { shardBytes } from './layout.ts'
+import { type Weights, weightsSchema, wrongWeights } from './weight-types.ts'
 
-/** How weights are stored: float32, or 8- or 4-bit blocks of 32 along the input dimension. */
-export type WeightType = 'f32' | 'q8' | 'q4'
 /** The precision to which the hidden state is rounded at every layer edge (promise P1). */
 export type EdgeType = 'f32' | 'f16' | 'bf16'
 /** What a shard holds: the token embedding, one decoder layer, or final norm and (untied) output matrix. */
 export type ShardRole = 'embedding' | 'layer' | 'head'
 
-/** The dimensions of a llama-family decoder, in Hugging Face's terms. */
-export interface ModelConfig {
-  readonly layers: number
-  readonly hidden: number
-  readonly intermediate: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly headDim: number
-  readonly vocab: number
-  /** Longest sequence in tokens (`max_position_embeddings`). */
-  readonly contextMax: number
-  readonly ropeTheta: number
-  readonly normEpsilon: number
-  /** True when the output matrix is the embedding itself. */
-  readonly tiedEmbeddings: boolean
-}
-
-export interface ShardEntry {
+/** Which shard of a model it is. */
+export interface ShardPlace {
   readonly role: ShardRole
   /** Index of the layer, or null for embedding and head. */
   readonly layer: number | null
+}
+
+export interface ShardEntry extends ShardPlace {
   readonly bytes: number
   readonly sha256: ShardId
   /** Digest of its chunk list (`chunks.ts`). */
@@ -53,11 +40,12 @@ export interface FileEntry {
 }
 
 export interface Manifest {
-  readonly format: 1
+  readonly format: 2
   readonly name: string
-  readonly architecture: 'llama'
+  /** The family's name, for people: what is computed stands in `config`. */
+  readonly architecture: string
   readonly config: ModelConfig
-  readonly weights: WeightType
+  readonly weights: Weights
   readonly edge: EdgeType
   /** Prepended to every prompt, or null. */
   readonly bosId: number | null
@@ -73,80 +61,62 @@ export interface Manifest {
   readonly shards: readonly ShardEntry[]
 }
 
+/** The format that this version reads and writes. */
+const manifestFormat = 2
+
 const digest = z
   .string()
   .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
   .transform(hex => hex as ShardId)
 const chunks = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
 const size = z.int().positive()
-/** The largest dimensions that a manifest may have. */
-export const dimensionsMax = {
-  layers: modelLayersMax,
-  hidden: 65536,
-  intermediate: 1 << 20,
-  heads: 1024,
-  kvHeads: 1024,
-  headDim: 1024,
-  vocab: 1 << 24,
-  contextMax: 1 << 24
-} as const satisfies Partial<Record<keyof ModelConfig, number>>
 const index = z.int().nonnegative()
 
-const schema = z
-  .strictObject({
-    format: z.literal(1),
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1-64 letters, digits, dots, dashes or underscores'),
-    architecture: z.literal('llama'),
-    config: z.strictObject({
-      layers: size.max(dimensionsMax.layers),
-      hidden: size.max(dimensionsMax.hidden),
-      intermediate: size.max(dimensionsMax.intermediate),
-      heads: size.max(dimensionsMax.heads),
-      kvHeads: size.max(dimensionsMax.kvHeads),
-      headDim: size.max(dimensionsMax.headDim),
-      vocab: size.max(dimensionsMax.vocab),
-      contextMax: size.max(dimensionsMax.contextMax),
-      ropeTheta: z.number().positive(),
-      normEpsilon: z.number().positive(),
-      tiedEmbeddings: z.boolean()
-    }),
-    weights: z.enum(['f32', 'q8', 'q4']),
-    edge: z.enum(['f32', 'f16', 'bf16']),
-    bosId: index.nullable(),
-    eosIds: z.array(index).max(64),
-    tokenizer: z.strictObject({ bytes: size.max(tokenizerBytesMax), sha256: digest, chunks }),
-    chatTemplate: z
-      .string()
-      .max(1 << 16)
-      .nullable(),
-    licence: z.string().max(256),
-    source: z.string().max(1024),
-    shards: z
-      .array(
-        z.strictObject({
-          role: z.enum(['embedding', 'layer', 'head']),
-          layer: index.nullable(),
-          bytes: size,
-          sha256: digest,
-          chunks
-        })
-      )
-      .max(modelLayersMax + 2)
-  })
-  .refine(m => m.config.heads % m.config.kvHeads === 0, 'config.heads must be a multiple of config.kvHeads')
-  .refine(m => m.config.headDim % 2 === 0, 'config.headDim must be even: rotary embedding turns pairs')
-
-/** The canonical bytes: JSON with sorted keys and no white space, so equal manifests have equal ids. */
-export function encodeManifest(manifest: Manifest): Uint8Array {
-  return new TextEncoder().encode(
-    JSON.stringify(manifest, (_key, value: unknown) =>
-      value !== null && typeof value === 'object' && !Array.isArray(value)
-        ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : value
+const schema = z.strictObject({
+  format: z.literal(manifestFormat),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1-64 letters, digits, dots, dashes or underscores'),
+  architecture: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be 1-64 small letters, digits, dots, dashes or underscores'),
+  config: configSchema,
+  weights: weightsSchema,
+  edge: z.enum(['f32', 'f16', 'bf16']),
+  bosId: index.nullable(),
+  eosIds: z.array(index).max(64),
+  tokenizer: z.strictObject({ bytes: size.max(tokenizerBytesMax), sha256: digest, chunks }),
+  chatTemplate: z
+    .string()
+    .max(1 << 16)
+    .nullable(),
+  licence: z.string().max(256),
+  source: z.string().max(1024),
+  shards: z
+    .array(
+      z.strictObject({
+        role: z.enum(['embedding', 'layer', 'head']),
+        layer: index.nullable(),
+        bytes: size,
+        sha256: digest,
+        chunks
+      })
     )
+    .max(modelLayersMax + 2)
+})
+
+/** JSON with sorted keys and no white space: equal values have equal texts. */
+export function canonical(value: object): string {
+  return JSON.stringify(value, (_key, value: unknown) =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value
   )
+}
+
+/** The canonical bytes: equal manifests have equal ids. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return new TextEncoder().encode(canonical(manifest))
 }
 
 export function modelId(manifest: Manifest): ModelId {
@@ -168,17 +138,19 @@ export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
     throw new InvalidManifestError(`${from} is no manifest: it is not JSON`)
   }
   const format = (json as { format?: unknown } | null)?.format
-  if (typeof format === 'number' && format > 1) {
-    throw new InvalidManifestError(
-      `${from} has manifest format ${format}, made by a newer Skein; this one reads format 1`
-    )
-  }
+  if (typeof format === 'number' && format !== manifestFormat) throw otherFormat(format, from)
   const parsed = schema.safeParse(json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
+    if (issue.code === 'unrecognized_keys') {
+      const field = [...issue.path, issue.keys[0]].join('.')
+      throw new InvalidManifestError(`${from} says ${field}, which this Skein does not know: it takes a newer one`)
+    }
     throw new InvalidManifestError(`${from} is no valid manifest: ${issue.path.join('.') || 'it'} ${issue.message}`)
   }
   const manifest: Manifest = parsed.data
+  const wrong = wrongWeights(manifest.weights, manifest.config)
+  if (wrong !== undefined) throw new InvalidManifestError(`${from} is no valid manifest: ${wrong}`)
   const expected = shardOrder(manifest.config)
   if (manifest.shards.length !== expected.length) {
     throw new InvalidManifestError(
@@ -192,7 +164,7 @@ export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
         `${from}: shard ${i} must be the ${shardName({ role, layer })}, not ${shardName(shard)}`
       )
     }
-    const bytes = shardBytes(manifest.config, manifest.weights, role)
+    const bytes = shardBytes(manifest, { role, layer })
     if (shard.bytes !== bytes) {
       throw new InvalidManifestError(
         `${from}: the ${shardName(shard)} says ${shard.bytes} bytes, its dimensions need ${bytes}`
@@ -202,7 +174,17 @@ export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
   return manifest
 }
 
-function shardOrder(config: ModelConfig): Pick<ShardEntry, 'role' | 'layer'>[] {
+function otherFormat(format: number, from: string): InvalidManifestError {
+  const here = `this one reads format ${manifestFormat}`
+  return new InvalidManifestError(
+    format > manifestFormat
+      ? `${from} has manifest format ${format}, made by a newer Skein; ${here}`
+      : `${from} has manifest format ${format}, made by an older Skein; ${here}: delete that file and import the model again`
+  )
+}
+
+/** Every shard of a model, in the manifest's order. */
+export function shardOrder(config: Pick<ModelConfig, 'layers'>): ShardPlace[] {
   return [
     { role: 'embedding', layer: null },
     ...Array.from({ length: config.layers }, (_, layer) => ({ role: 'layer' as const, layer })),
@@ -211,19 +193,34 @@ function shardOrder(config: ModelConfig): Pick<ShardEntry, 'role' | 'layer'>[] {
 }
 
 /** `embedding`, `layer 3` or `head`: what messages call a shard. */
-export function shardName(shard: Pick<ShardEntry, 'role' | 'layer'>): string {
+export function shardName(shard: ShardPlace): string {
   return shard.role === 'layer' ? `layer ${shard.layer}` : shard.role
 }
 
 /**
- * The shards that a stage of layers [start, end) maps: its layers, the embedding if it starts at 0,
- * and at the end the head, plus the embedding again if the output matrix is tied to it. No entry twice.
+ * The shards that a stage of layers [start, end) loads: its layers, the embedding if it starts at 0,
+ * and at the end the head, plus the embedding again if the output matrix is tied to it. None twice.
  */
-export function stageShards(manifest: Manifest, start: number, end: number): ShardEntry[] {
-  const { layers, tiedEmbeddings } = manifest.config
-  return manifest.shards.filter(({ role, layer }) => {
-    if (role === 'layer') return layer! >= start && layer! < end
-    if (role === 'head') return end === layers
-    return start === 0 || (end === layers && tiedEmbeddings)
-  })
+export function stagePlaces(
+  config: Pick<ModelConfig, 'layers' | 'tiedEmbeddings'>,
+  start: number,
+  end: number
+): ShardPlace[] {
+  return shardOrder(config).filter(place => isOfStage(config, place, start, end))
+}
+
+/** The entries of {@link stagePlaces}. */
+export function stageShards({ config, shards }: Manifest, start: number, end: number): ShardEntry[] {
+  return shards.filter(shard => isOfStage(config, shard, start, end))
+}
+
+function isOfStage(
+  { layers, tiedEmbeddings }: Pick<ModelConfig, 'layers' | 'tiedEmbeddings'>,
+  { role, layer }: ShardPlace,
+  start: number,
+  end: number
+): boolean {
+  if (role === 'layer') return layer! >= start && layer! < end
+  if (role === 'head') return end === layers
+  return start === 0 || (end === layers && tiedEmbeddings)
 }

@@ -1,19 +1,50 @@
 /**
- * Weights into blocks of 32 and out of the 16-bit formats that checkpoints use. The blocks are those of
- * `layout.ts`: rows of blocks along the input dimension, one float32 scale per block, no zero points.
+ * Weights into blocks of 32 along the input dimension, with one scale each and no minimum: what `pack.ts` puts into tiles.
  *
  * Loops work on flat typed arrays and allocate nothing, so that a whole model passes at memory speed.
  */
 import { assert } from '../base/assert.ts'
-import { blockSize } from './layout.ts'
+import { halfValue } from './half.ts'
+import { type Blocks, halfOf, type PlainType } from './pack.ts'
+import { tileColumns as blockSize } from './tiles.ts'
+import { halfUnit, quantisedTypes } from './weight-types.ts'
 
 /** Largest magnitude of an 8-bit level: 1 to 255 around the zero at 128, so that the range is symmetric. */
 const levelMax8 = 127
 /** The 4-bit level that the block's largest weight takes: 0 to 15 around the zero at 8 reach down to -8. */
 const levelMin4 = -8
+/** The largest scale that 16 bits hold, and the smallest that is no subnormal number there. */
+const halfScaleMax = 65_504 * halfUnit
+const halfScaleMin = 2 ** -14 * halfUnit
+
+/** The largest weight that a type holds. */
+export function weightMax(type: PlainType): number {
+  const { bits, scale } = quantisedTypes[type]
+  if (scale === 'f32') return Number.MAX_VALUE
+  return halfScaleMax * (bits === 8 ? levelMax8 : -levelMin4)
+}
+
+/** The scale that a type holds of a block that asks for this one. 0 stays 0: a block of zeros. */
+export function heldScale(type: PlainType, wanted: number): number {
+  if (quantisedTypes[type].scale === 'f32') return Math.fround(wanted)
+  // Smaller ones would be subnormal, which is slow: the levels are smaller then instead.
+  const magnitude = Math.max(Math.abs(wanted), halfScaleMin)
+  return wanted === 0 ? 0 : Math.sign(wanted) * halfValue(halfOf(magnitude / halfUnit)) * halfUnit
+}
+
+/**
+ * Quantises rows.
+ *
+ * @param rows [count, inputs] float32, finite and at most {@link weightMax}
+ * @param blocks levels and scales, written
+ */
+export function quantise(type: PlainType, rows: Float32Array, inputs: number, { q, s }: Blocks): void {
+  if (quantisedTypes[type].bits === 8) quantise8(type, rows, inputs, q, s)
+  else quantise4(type, rows, inputs, q, s)
+}
 
 /** Blocks in a row of `inputs` weights; the last one may be short and is padded with zero weights. */
-export function blocksPerRow(inputs: number): number {
+function blocksPerRow(inputs: number): number {
   return Math.ceil(inputs / blockSize)
 }
 
@@ -21,11 +52,10 @@ export function blocksPerRow(inputs: number): number {
  * Quantises rows to 8 bits: a weight becomes q with (q - 128)·s nearest to it, where s maps the block's
  * largest magnitude to 127. The error of a weight is at most s / 2.
  *
- * @param rows [count, inputs] float32, finite
  * @param q [count, blocks, 32] levels, written
  * @param s [count, blocks] scales, written; 0 for a block of zeros
  */
-export function quantise8(rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
+function quantise8(type: PlainType, rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
   const blocks = blocksPerRow(inputs)
   const count = checkShape(rows, inputs, q, s, blockSize)
   for (let row = 0; row < count; row++) {
@@ -38,7 +68,7 @@ export function quantise8(rows: Float32Array, inputs: number, q: Uint8Array, s: 
         const magnitude = Math.abs(rows[i]!)
         if (magnitude > largest) largest = magnitude
       }
-      const scale = Math.fround(largest / levelMax8)
+      const scale = heldScale(type, largest / levelMax8)
       // The scale of magnitudes below about 1e-43 is zero in float32: such a block is a block of zeros.
       const inverse = scale === 0 ? 0 : 1 / scale
       s[row * blocks + block] = scale
@@ -58,11 +88,10 @@ export function quantise8(rows: Float32Array, inputs: number, q: Uint8Array, s: 
  * largest magnitude, with its sign, to -8 (llama.cpp's Q4_0). So s may be negative. The error of a weight is
  * at most |s| / 2, but |s| for one as large as the block's largest and of the other sign, which is cut at +7.
  *
- * @param rows [count, inputs] float32, finite
  * @param q [count, blocks, 16] pairs of levels, low nibble first, written
  * @param s [count, blocks] scales, written; 0 for a block of zeros
  */
-export function quantise4(rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
+function quantise4(type: PlainType, rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
   const blocks = blocksPerRow(inputs)
   const width = blockSize / 2
   const count = checkShape(rows, inputs, q, s, width)
@@ -80,7 +109,7 @@ export function quantise4(rows: Float32Array, inputs: number, q: Uint8Array, s: 
           largest = value
         }
       }
-      const scale = Math.fround(largest / levelMin4)
+      const scale = heldScale(type, largest / levelMin4)
       const inverse = scale === 0 ? 0 : 1 / scale
       s[row * blocks + block] = scale
       for (let i = 0; i < width; i++) {
@@ -107,64 +136,10 @@ function checkShape(rows: Float32Array, inputs: number, q: Uint8Array, s: Float3
   return count
 }
 
-/**
- * Turns rows [count, inputs] into columns: `to[i·count + r] = rows[r·inputs + i]`. Goes by tiles, so that
- * neither side strides through memory a cache line per element.
- */
-export function transpose(rows: Float32Array, inputs: number, to: Float32Array): void {
-  const count = rows.length / inputs
-  assert(Number.isInteger(count) && to.length === rows.length, 'a transposed matrix has as many elements')
-  const tile = 32
-  for (let r0 = 0; r0 < count; r0 += tile) {
-    const r1 = Math.min(count, r0 + tile)
-    for (let i0 = 0; i0 < inputs; i0 += tile) {
-      const i1 = Math.min(inputs, i0 + tile)
-      for (let i = i0; i < i1; i++) {
-        for (let r = r0; r < r1; r++) to[i * count + r] = rows[r * inputs + i]!
-      }
-    }
-  }
-}
-
 /** Index of the first NaN or infinity, or -1. */
 export function firstNonFinite(values: Float32Array): number {
   // A finite number times 0 is 0; anything else is NaN and stays NaN in the sum.
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += values[i]! * 0
   return sum === 0 ? -1 : values.findIndex(value => !Number.isFinite(value))
-}
-
-let halfTable: Float32Array | undefined
-
-/** All 65,536 float16 values as float32, which holds each of them exactly (IEEE 754 binary16). */
-function halves(): Float32Array {
-  if (halfTable !== undefined) return halfTable
-  const table = new Float32Array(65536)
-  for (let bits = 0; bits < 65536; bits++) {
-    const exponent = (bits >> 10) & 31
-    const fraction = bits & 1023
-    const magnitude =
-      exponent === 31
-        ? fraction === 0
-          ? Number.POSITIVE_INFINITY
-          : Number.NaN
-        : exponent === 0
-          ? fraction * 2 ** -24
-          : (1024 + fraction) * 2 ** (exponent - 25)
-    table[bits] = bits >= 32768 ? -magnitude : magnitude
-  }
-  halfTable = table
-  return table
-}
-
-/** Decodes float16 bit patterns; `to` has as many elements. */
-export function decodeF16(bits: Uint16Array, to: Float32Array): void {
-  const table = halves()
-  for (let i = 0; i < bits.length; i++) to[i] = table[bits[i]!]!
-}
-
-/** Decodes bfloat16 bit patterns, the upper halves of float32 ones; `to` has as many elements. */
-export function decodeBF16(bits: Uint16Array, to: Float32Array): void {
-  const words = new Uint32Array(to.buffer, to.byteOffset, to.length)
-  for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16
 }

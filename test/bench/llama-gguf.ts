@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { embeddingType, shardTensors } from '../../src/model/layout.ts'
+import { repack, shardTensors } from '../../src/engine/onnx/tensors.ts'
 import { type Manifest, type ShardRole, shardName } from '../../src/model/manifest.ts'
+import { quantisedTypes } from '../../src/model/weight-types.ts'
 import { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts'
 
 interface Blocks {
@@ -21,23 +22,26 @@ interface Blocks {
 /** @throws {RangeError} when the model is float32, or rows do not fill whole blocks: ggml has no short ones. */
 export function exportGguf(manifest: Manifest, shardDirectory: string, file: string): void {
   const { config, weights } = manifest
-  if (weights === 'f32') throw new RangeError('the comparison is of quantised models')
+  if (weights === 'f32' || typeof weights !== 'string') throw new RangeError('the comparison is of quantised models')
   const { hidden, heads, kvHeads, headDim, intermediate } = config
   if (hidden % 32 !== 0 || intermediate % 32 !== 0) throw new RangeError('ggml needs rows of whole blocks')
 
+  const embeddingBits = 8
+  const layerBits = quantisedTypes[weights].bits
   const read = (role: ShardRole, layer: number | null): Uint8Array => {
     const shard = manifest.shards.find(entry => entry.role === role && entry.layer === layer)
     if (shard === undefined) throw new RangeError(`there is no ${shardName({ role, layer })}`)
-    return readFileSync(path.join(shardDirectory, shard.sha256))
+    return repack(manifest, shard, new Uint8Array(readFileSync(path.join(shardDirectory, shard.sha256))))
   }
   const bytesOf = (role: ShardRole, shard: Uint8Array, name: string): Uint8Array<ArrayBuffer> => {
-    const { offset, bytes } = shardTensors(config, weights, role).find(entry => entry.name === name)!
+    const layer = role === 'layer' ? 0 : null
+    const { offset, bytes } = shardTensors(manifest, { role, layer }).find(entry => entry.name === name)!
     return new Uint8Array(shard.subarray(offset, offset + bytes))
   }
   const matrix = (role: ShardRole, shard: Uint8Array, name: string, inputs: number): Blocks => {
     const s = new Float32Array(bytesOf(role, shard, `${name}.s`).buffer)
     const blocks = inputs / 32
-    const bits = (role === 'layer' ? weights : embeddingType(weights)) === 'q8' ? 8 : 4
+    const bits = role === 'layer' ? layerBits : embeddingBits
     return { bits, q: bytesOf(role, shard, `${name}.q`), s, rows: s.length / blocks, blocks }
   }
   const vector = (name: string, role: ShardRole, layer: number | null, tensor: string): GgufTensor => ({
@@ -53,8 +57,6 @@ export function exportGguf(manifest: Manifest, shardDirectory: string, file: str
     bytes: () => ggmlBlocks(blocks())
   })
 
-  const embeddingBits = 8
-  const layerBits = weights === 'q8' ? 8 : 4
   const tensors: GgufTensor[] = [
     product('token_embd.weight', config.vocab, hidden, embeddingBits, () =>
       matrix('embedding', read('embedding', null), 'embedding', hidden)
@@ -88,10 +90,10 @@ export function exportGguf(manifest: Manifest, shardDirectory: string, file: str
     tensors.push(
       product(`${at}.attn_output.weight`, hidden, queries, layerBits, () => part('o', queries)),
       product(`${at}.ffn_gate.weight`, intermediate, hidden, layerBits, () =>
-        rowsOf(part('gateUp', hidden), 0, intermediate)
+        rowsOf(part('gateup', hidden), 0, intermediate)
       ),
       product(`${at}.ffn_up.weight`, intermediate, hidden, layerBits, () =>
-        rowsOf(part('gateUp', hidden), intermediate, 2 * intermediate)
+        rowsOf(part('gateup', hidden), intermediate, 2 * intermediate)
       ),
       product(`${at}.ffn_down.weight`, hidden, intermediate, layerBits, () => part('down', intermediate))
     )

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type SourceTensor, type TensorSource, writeModel } from '../../src/model/import-writer.ts'
-import type { ModelConfig, WeightType } from '../../src/model/manifest.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
+import type { WeightType } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 
 export const root = path.resolve(import.meta.dirname, '../..')
@@ -51,6 +52,7 @@ export async function smolModel(store: ModelStore, weights: WeightType, signal: 
     store,
     description: {
       name: `smol135m-shape-${weights}`,
+      architecture: 'llama',
       config: smolShape,
       weights,
       edge: 'f16',

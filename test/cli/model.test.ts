@@ -43,7 +43,7 @@ describe('skein model', () => {
       'bf16'
     ])
     expect(imported).toMatchObject({ code: 0, stderr: '' })
-    const [, id] = /^imported tiny: .* q8 with bf16 edges, .* id ([0-9a-f]{64})\n$/.exec(imported.stdout) ?? []
+    const [, id] = /^imported tiny: .* q8-f16 with bf16 edges, .* id ([0-9a-f]{64})\n$/.exec(imported.stdout) ?? []
     expect(id, imported.stdout).toBeTruthy()
 
     const again = await skein(['model', 'import', source, '--data', data, '--name', 'tiny', '--edge', 'bf16', '--json'])
@@ -55,7 +55,7 @@ describe('skein model', () => {
       event: 'imported',
       id,
       name: 'tiny',
-      dtype: 'q8',
+      dtype: 'q8-f16',
       edge: 'bf16',
       shipped: false
     })
@@ -67,7 +67,7 @@ describe('skein model', () => {
     expect(ls.stdout).toMatch(/stories15m .*shipped with Skein/)
 
     const show = await skein(['model', 'show', 'tiny', '--data', data, '--json'])
-    expect(JSON.parse(show.stdout)).toMatchObject({ id, manifest: { name: 'tiny', edge: 'bf16', weights: 'q8' } })
+    expect(JSON.parse(show.stdout)).toMatchObject({ id, manifest: { name: 'tiny', edge: 'bf16', weights: 'q8-f16' } })
     expect((await skein(['model', 'show', id!.slice(0, 8), '--data', data])).stdout).toContain(id)
 
     const verify = await skein(['model', 'verify', '--data', data])

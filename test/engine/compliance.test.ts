@@ -2,7 +2,7 @@ import { afterAll } from 'vitest'
 import { toyEngine } from '../../sim/toy-engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
-import type { ModelConfig } from '../../src/model/manifest.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
 import { engineCompliance } from '../compliance/engine.ts'
 import { syntheticModel } from './synthetic-model.ts'
 

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
-import type { EdgeType, ModelConfig, WeightType } from '../../src/model/manifest.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
+import type { EdgeType } from '../../src/model/manifest.ts'
+import type { WeightType } from '../../src/model/weight-types.ts'
 import { cutEngines, greedy, sessionId, through } from './pipeline.ts'
 import { syntheticModel } from './synthetic-model.ts'
 

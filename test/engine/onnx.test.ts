@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { createOnnxEngine, type OnnxEngineInit } from '../../src/engine/onnx/engine.ts'
 import { needsTwinRows } from '../../src/engine/onnx/self-test.ts'
-import type { ModelConfig } from '../../src/model/manifest.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
 import { greedy, sessionId, signal, through } from './pipeline.ts'
 import { poisonEmbedding, syntheticModel, type TestModel } from './synthetic-model.ts'
 

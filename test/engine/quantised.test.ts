@@ -3,43 +3,36 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { SessionCache } from '../../src/engine/onnx/cache.ts'
 import { OnnxSpan } from '../../src/engine/onnx/span.ts'
-import { embeddingType, layerMatrices, shardTensors } from '../../src/model/layout.ts'
-import type { ModelConfig, ShardEntry } from '../../src/model/manifest.ts'
+import { partOf, shardLayout } from '../../src/model/layout.ts'
+import { packFloats } from '../../src/model/pack.ts'
+import { readMatrix } from '../model/tile-reader.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
 import { shardName } from '../../src/model/manifest.ts'
 import { syntheticModel, type TestModel, writeModel } from './synthetic-model.ts'
 
 /** The float32 model whose weights are what the quantised ones stand for, by the layout's own words. */
 function dequantised({ manifest, shardDirectory }: TestModel): TestModel {
-  const { config, weights, edge } = manifest
+  const { config, edge } = manifest
   return writeModel(config, 'f32', edge, (role, layer) => {
-    const shard = manifest.shards.find(s => s.role === role && s.layer === layer) as ShardEntry
+    const shard = manifest.shards.find(s => s.role === role && s.layer === layer)!
     const bytes = new Uint8Array(readFileSync(path.join(shardDirectory, shard.sha256)))
-    const from = new Map(shardTensors(config, weights, role).map(entry => [entry.name, entry]))
-    const to = shardTensors(config, 'f32', role)
-    const last = to.at(-1)!
-    const out = new Uint8Array(last.offset + last.bytes)
-    for (const { name, offset, bytes: length } of to) {
-      const values = new Float32Array(out.buffer, offset, length / 4)
-      const plain = from.get(name)
-      if (plain !== undefined) {
-        values.set(new Float32Array(bytes.buffer, plain.offset, length / 4))
-        continue
-      }
-      const type = role === 'layer' ? weights : embeddingType(weights)
-      const inputs = layerMatrices(config).find(m => m.name === name)?.inputs ?? config.hidden
-      const outputs = values.length / inputs
-      const q = from.get(`${name}.q`)!
-      const s = from.get(`${name}.s`)!
-      const scales = new Float32Array(bytes.buffer, s.offset, s.bytes / 4)
-      const blocks = Math.ceil(inputs / 32)
-      for (let row = 0; row < outputs; row++) {
-        for (let k = 0; k < inputs; k++) {
-          const at = row * blocks * 32 + k
-          const byte = bytes[q.offset + (type === 'q8' ? at : at >> 1)]!
-          const level = type === 'q8' ? byte - 128 : (k % 2 === 0 ? byte & 15 : byte >> 4) - 8
-          const weight = level * scales[row * blocks + (k >> 5)]!
-          values[name === 'embedding' ? row * inputs + k : k * outputs + row] = weight
-        }
+    const from = shardLayout(manifest, shard)
+    const to = shardLayout({ config, weights: 'f32' }, shard)
+    const out = new Uint8Array(to.bytes)
+    for (const { name, offset, bytes: size } of to.vectors) {
+      const at = partOf(from.vectors, name).offset
+      out.set(bytes.subarray(at, at + size), offset)
+    }
+    for (const { name, offset, bytes: size, inputs, parts, blocks } of to.matrices) {
+      const { outputs, level, scale } = readMatrix(partOf(from.matrices, name), bytes)
+      const values = Float32Array.from({ length: outputs * inputs }, (_, n) => {
+        const [row, column] = [Math.floor(n / inputs), n % inputs]
+        return level(row, column) * scale(row, column)
+      })
+      let row = 0
+      for (const { rows, at } of parts) {
+        packFloats(values, inputs, { from: row, count: rows }, blocks, out.subarray(offset, offset + size), at)
+        row += rows
       }
     }
     return out
@@ -88,7 +81,9 @@ it.each([
   ['q8', 64, 96, true],
   ['q8', 72, 86, false],
   ['q4', 64, 96, false],
-  ['q4', 40, 172, true]
+  ['q4', 40, 172, true],
+  ['q8-f16', 72, 86, false],
+  ['q4-f16', 40, 172, true]
 ] as const)(
   '%s weights (hidden %d, intermediate %d, tied %s) mean what the layout says',
   async (weights, hidden, intermediate, tiedEmbeddings) => {

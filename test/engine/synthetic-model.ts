@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ShardId } from '../../src/base/ids.ts'
 import { syntheticShard } from '../../src/engine/synthetic.ts'
-import { layerMatrices, shardBytes, shardTensors } from '../../src/model/layout.ts'
-import type { EdgeType, Manifest, ModelConfig, ShardRole, WeightType } from '../../src/model/manifest.ts'
+import { type MatrixEntry, shardLayout } from '../../src/model/layout.ts'
+import { packFloats } from '../../src/model/pack.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
+import { type EdgeType, type Manifest, type ShardRole, shardOrder } from '../../src/model/manifest.ts'
+import type { Weights } from '../../src/model/weight-types.ts'
 
 export interface TestModel {
   readonly manifest: Manifest
@@ -16,14 +19,9 @@ export interface TestModel {
 
 type MakeShard = (role: ShardRole, layer: number | null) => Uint8Array
 
-export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeType, make: MakeShard): TestModel {
+export function writeModel(config: ModelConfig, weights: Weights, edge: EdgeType, make: MakeShard): TestModel {
   const shardDirectory = mkdtempSync(path.join(tmpdir(), 'skein-model-'))
-  const order: [ShardRole, number | null][] = [
-    ['embedding', null],
-    ...Array.from({ length: config.layers }, (_, layer): [ShardRole, number] => ['layer', layer]),
-    ['head', null]
-  ]
-  const shards = order.map(([role, layer]) => {
+  const shards = shardOrder(config).map(({ role, layer }) => {
     const bytes = make(role, layer)
     const sha256 = createHash('sha256').update(bytes).digest('hex') as ShardId
     writeFileSync(path.join(shardDirectory, sha256), bytes)
@@ -31,7 +29,7 @@ export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeT
     return { role, layer, bytes: bytes.length, sha256, chunks: '0'.repeat(64) }
   })
   const manifest: Manifest = {
-    format: 1,
+    format: 2,
     name: 'test',
     architecture: 'llama',
     config,
@@ -51,15 +49,16 @@ export function writeModel(config: ModelConfig, weights: WeightType, edge: EdgeT
 /** @param gain multiplies the embedding, to make large activations. */
 export function syntheticModel(
   config: ModelConfig,
-  weights: WeightType,
+  weights: Weights,
   edge: EdgeType,
   seed: number,
   gain = 1
 ): TestModel {
   return writeModel(config, weights, edge, (role, layer) => {
-    const shard = syntheticShard(config, weights, role, seed * 1000 + (layer ?? (role === 'head' ? 998 : 999)))
+    const shape = { config, weights }
+    const shard = syntheticShard(shape, { role, layer }, seed * 1000 + (layer ?? (role === 'head' ? 998 : 999)))
     if (role === 'embedding' && gain !== 1) {
-      for (const { type, offset, bytes } of shardTensors(config, weights, role)) {
+      for (const { type, offset, bytes } of shardLayout(shape, { role, layer }).matrices) {
         if (type !== 'f32') continue
         const values = new Float32Array(shard.buffer, offset, bytes / 4)
         for (let i = 0; i < values.length; i++) values[i]! *= gain
@@ -142,28 +141,25 @@ export function llama2cModel(file: string, edge: EdgeType): TestModel {
     }
     return out
   }
-  const transposed = (w: Float32Array, inputs: number): Float32Array => {
-    const outputs = w.length / inputs
-    return Float32Array.from({ length: w.length }, (_, i) => w[(i % outputs) * inputs + Math.floor(i / outputs)]!)
-  }
+  const tensors = (l: number): Record<string, Float32Array> => ({
+    norm1: norm1[l]!,
+    norm2: norm2[l]!,
+    qkv: join(halves(wq[l]!), halves(wk[l]!), wv[l]!),
+    o: wo[l]!,
+    gateup: join(gate[l]!, up[l]!),
+    down: down[l]!
+  })
   return writeModel(config, 'f32', edge, (role, layer) => {
-    const out = new Uint8Array(shardBytes(config, 'f32', role))
-    const l = layer ?? 0
-    const matrices: Record<string, Float32Array> =
-      role === 'layer'
-        ? {
-            qkv: join(halves(wq[l]!), halves(wk[l]!), wv[l]!),
-            o: wo[l]!,
-            gateUp: join(gate[l]!, up[l]!),
-            down: down[l]!
-          }
-        : { output }
-    const vectors: Record<string, Float32Array> =
-      role === 'layer' ? { norm1: norm1[l]!, norm2: norm2[l]! } : { embedding, norm }
-    for (const { name, offset, bytes } of shardTensors(config, 'f32', role)) {
-      const inputs = layerMatrices(config).find(m => m.name === name)?.inputs ?? hidden
-      const values = vectors[name] ?? transposed(matrices[name]!, inputs)
-      new Float32Array(out.buffer, offset, bytes / 4).set(values)
+    const { vectors, matrices, bytes } = shardLayout({ config, weights: 'f32' }, { role, layer })
+    const out = new Uint8Array(bytes)
+    const of = role === 'layer' ? tensors(layer!) : { embedding, norm, output }
+    for (const { name, offset } of vectors) new Float32Array(out.buffer, offset).set(of[name]!)
+    for (const { name, offset, bytes, inputs, parts, blocks } of matrices) {
+      let from = 0
+      for (const { rows, at } of parts) {
+        packFloats(of[name]!, inputs, { from, count: rows }, blocks, out.subarray(offset, offset + bytes), at)
+        from += rows
+      }
     }
     return out
   })
@@ -173,7 +169,8 @@ export function llama2cModel(file: string, edge: EdgeType): TestModel {
 export function poisonEmbedding({ manifest, shardDirectory }: TestModel, id: number, value: number): void {
   const file = path.join(shardDirectory, manifest.shards[0]!.sha256)
   const bytes = new Uint8Array(readFileSync(file))
-  const { hidden } = manifest.config
-  new Float32Array(bytes.buffer, 0, bytes.length / 4).fill(value, id * hidden, (id + 1) * hidden)
+  const [{ inputs, blocks, offset, bytes: size }] = shardLayout(manifest, manifest.shards[0]!).matrices as [MatrixEntry]
+  const row = new Float32Array(inputs).fill(value)
+  packFloats(row, inputs, { from: 0, count: 1 }, blocks, bytes.subarray(offset, offset + size), id)
   writeFileSync(file, bytes)
 }

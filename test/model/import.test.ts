@@ -5,7 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ImportInit, importModel } from '../../src/model/import.ts'
-import type { WeightType } from '../../src/model/manifest.ts'
+import type { Dtype } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
 import { type TinyInit, type TinyTensor, tinyConfig, writeTiny, writeZeros } from './hugging-face.ts'
@@ -38,7 +38,8 @@ function expectSame(model: StoredModel, tensors: Map<string, TinyTensor>): void 
   const { config, weights } = model.manifest
   const near = (actual: ArrayLike<number>, wanted: Float32Array): void => {
     expect(actual.length).toBe(wanted.length)
-    const bound = weights === 'f32' ? 0 : weights === 'q8' ? 0.5 / 127 + 1e-6 : 1 / 8 + 1e-6
+    // Scales of 16 bits are off by up to a part in 2,048.
+    const bound = weights === 'f32' ? 0 : weights === 'q8-f16' ? 0.501 / 127 : 1.001 / 8
     for (let i = 0; i < wanted.length; i++) expect(Math.abs(actual[i]! - wanted[i]!)).toBeLessThanOrEqual(bound)
   }
   const values = (name: string): Float32Array => tensors.get(`${name}.weight`)!.values
@@ -52,7 +53,7 @@ function expectSame(model: StoredModel, tensors: Map<string, TinyTensor>): void 
     near(matrices.get('qkv')!.values, Float32Array.from(attention))
     near(matrices.get('o')!.values, values(`${prefix}.self_attn.o_proj`))
     const both = ['gate', 'up'].flatMap(name => [...values(`${prefix}.mlp.${name}_proj`)])
-    near(matrices.get('gateUp')!.values, Float32Array.from(both))
+    near(matrices.get('gateup')!.values, Float32Array.from(both))
     near(matrices.get('down')!.values, values(`${prefix}.mlp.down_proj`))
   }
   const head = readShard(model, config.layers + 1)
@@ -62,7 +63,7 @@ function expectSame(model: StoredModel, tensors: Map<string, TinyTensor>): void 
 }
 
 describe('a directory', () => {
-  const cases: [string, WeightType, TinyInit][] = [
+  const cases: [string, Dtype, TinyInit][] = [
     ['F32 as f32', 'f32', {}],
     ['F16 as f32', 'f32', { type: 'F16' }],
     ['BF16 as q8', 'q8', { type: 'BF16' }],
@@ -240,6 +241,18 @@ describe('refuses', () => {
       expect(await stored()).toEqual([])
     })
   }
+
+  test('weights that are too large for scales of 16 bits, and takes them as f32', async () => {
+    const edit = (tensors: Map<string, TinyTensor>): void => {
+      tensors.get('model.layers.1.self_attn.k_proj.weight')!.values[30] = -600
+    }
+    await writeTiny(source, { edit })
+    await expect(importTiny({ weights: 'q8' })).rejects.toThrow(
+      'the k weights of layer 1 hold -600, and 16-bit scales reach to 507: import them as f32'
+    )
+    expect(await stored()).toEqual([])
+    expect((await importTiny()).manifest.weights).toBe('f32')
+  })
 
   test('a truncated file, with both sizes', async () => {
     await writeTiny(source)

@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { shardTensors } from '../../src/model/layout.ts'
+import { shardLayout } from '../../src/model/layout.ts'
 import type { StoredModel } from '../../src/model/store.ts'
+import { readMatrix } from './tile-reader.ts'
 
 /** A matrix [outputs, inputs] as the model means it, whatever its storage. */
 export interface ReferenceMatrix {
@@ -21,61 +22,23 @@ export interface ReferenceShard {
 
 /** Decodes every tensor of the `index`-th shard of the manifest. */
 export function readShard(model: StoredModel, index: number): ReferenceShard {
-  const { config, weights, shards } = model.manifest
-  const { role, sha256 } = shards[index]!
-  const bytes = readFileSync(path.join(model.folder, 'shards', sha256))
+  const shard = model.manifest.shards[index]!
+  const bytes = readFileSync(path.join(model.folder, 'shards', shard.sha256))
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const matrices = new Map<string, ReferenceMatrix>()
-  const vectors = new Map<string, Float32Array>()
-  const tensors = shardTensors(config, weights, role)
-  for (const { name, type, shape, offset } of tensors) {
-    if (name.endsWith('.s')) continue
-    if (type === 'f32' && shape.length === 1) {
-      vectors.set(
-        name,
-        Float32Array.from({ length: shape[0]! }, (_, i) => view.getFloat32(offset + 4 * i, true))
-      )
-    } else if (type === 'f32') {
-      const direct = name === 'embedding'
-      const [outputs, inputs] = direct ? [shape[0]!, shape[1]!] : [shape[1]!, shape[0]!]
-      const values = new Float32Array(outputs * inputs)
-      for (let o = 0; o < outputs; o++) {
-        for (let i = 0; i < inputs; i++) {
-          values[o * inputs + i] = view.getFloat32(offset + 4 * (direct ? o * inputs + i : i * outputs + o), true)
-        }
-      }
-      matrices.set(name, { outputs, inputs, values })
-    } else {
-      const base = name.slice(0, -2)
-      const [outputs, blocks, width] = shape as [number, number, number]
-      const scales = tensors.find(tensor => tensor.name === `${base}.s`)!
-      const inputs = inputsOf(base, config)
-      const values = new Float32Array(outputs * inputs)
-      for (let o = 0; o < outputs; o++) {
-        for (let i = 0; i < inputs; i++) {
-          const block = o * blocks + Math.floor(i / 32)
-          const scale = view.getFloat32(scales.offset + 4 * block, true)
-          const within = i % 32
-          let level: number
-          if (width === 32) {
-            level = bytes[offset + block * 32 + within]! - 128
-          } else {
-            const pair = bytes[offset + block * 16 + Math.floor(within / 2)]!
-            level = (within % 2 === 0 ? pair % 16 : Math.floor(pair / 16)) - 8
-          }
-          values[o * inputs + i] = level * scale
-        }
-      }
-      matrices.set(base, { outputs, inputs, values })
+  const layout = shardLayout(model.manifest, shard)
+  const vectors = layout.vectors.map(({ name, length, offset }): [string, Float32Array] => [
+    name,
+    Float32Array.from({ length }, (_, i) => view.getFloat32(offset + 4 * i, true))
+  ])
+  const matrices = layout.matrices.map((entry): [string, ReferenceMatrix] => {
+    const { inputs, outputs, level, scale, minimum } = readMatrix(entry, bytes)
+    const values = new Float32Array(outputs * inputs)
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) values[o * inputs + i] = level(o, i) * scale(o, i) + minimum(o, i)
     }
-  }
-  return { matrices, vectors }
-}
-
-function inputsOf(name: string, config: StoredModel['manifest']['config']): number {
-  if (name === 'down') return config.intermediate
-  if (name === 'o') return config.heads * config.headDim
-  return config.hidden
+    return [entry.name, { outputs, inputs, values }]
+  })
+  return { matrices: new Map(matrices), vectors: new Map(vectors) }
 }
 
 /** Continues `prompt` by the most likely token `count` times; the ids that were added. */
@@ -117,7 +80,7 @@ export function generateGreedy(model: StoredModel, prompt: readonly number[], co
       }
       x = add(x, multiply(matrices.get('o')!, attended))
       const normed = norm(x, vectors.get('norm2')!, config.normEpsilon)
-      const both = multiply(matrices.get('gateUp')!, normed)
+      const both = multiply(matrices.get('gateup')!, normed)
       const gate = both.subarray(0, config.intermediate)
       const up = both.subarray(config.intermediate)
       x = add(

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { readCheckpoint, readTokenizer, tokenizerJson } from '../../scripts/llama2c.ts'
 import { writeModel } from '../../src/model/import-writer.ts'
-import type { EdgeType, WeightType } from '../../src/model/manifest.ts'
+import type { EdgeType } from '../../src/model/manifest.ts'
+import type { WeightType } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 
 const folder = path.join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'stories260k')
@@ -39,6 +40,7 @@ export async function makeStories260k(
     store,
     description: {
       name: 'stories260k',
+      architecture: 'llama',
       config,
       weights,
       edge,

@@ -1,7 +1,7 @@
 /** A model of random weights, of a few MB, in a store: what one peer has and others fetch. */
 import { readFile } from 'node:fs/promises'
 import { writeModel } from '../../src/model/import-writer.ts'
-import type { ModelConfig } from '../../src/model/manifest.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { seeded } from '../../src/base/rng.ts'
@@ -38,6 +38,7 @@ export async function writeRandomModel(
     store,
     description: {
       name,
+      architecture: 'llama',
       config: { ...config, layers },
       weights: 'q8',
       edge: 'f16',

@@ -1,14 +1,21 @@
 /** The thread that computes a numeric class: see `numeric-class.ts`. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
-import type { WeightType } from '../../model/manifest.ts'
 import { SessionCache } from './cache.ts'
-import { classConfig, classEdge, classPasses, classShards, classToken, digestClass } from './numeric-class.ts'
+import {
+  type ClassWeights,
+  classConfig,
+  classEdge,
+  classPasses,
+  classShards,
+  classToken,
+  digestClass
+} from './numeric-class.ts'
 import { needsTwinRows } from './self-test.ts'
 import { OnnxSpan } from './span.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
-const weights = workerData as WeightType
+const weights = workerData as ClassWeights
 const files = classShards(weights)
 const { layers, kvHeads, headDim, hidden } = classConfig
 const span = await OnnxSpan.create({

@@ -1,6 +1,7 @@
 /** The engine over ONNX Runtime as a factory: graphs made for a stage's layers, on the processor. */
 import { join } from 'node:path'
 import { attentionBlock } from '../../model/limits.ts'
+import { whyNotComputable } from '../computable.ts'
 import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './engine.ts'
@@ -10,10 +11,11 @@ import { measureOnce } from './measured.ts'
 export const onnxEngine: EngineFactory = {
   name: 'onnx',
   exactness: 'class',
-  supports({ config: { headDim } }) {
+  supports(manifest) {
+    const { headDim } = manifest.config
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
     if (headDim > attentionBlock) return `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
-    return whyNotInstalled()
+    return whyNotComputable(manifest) ?? whyNotInstalled()
   },
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>

@@ -2,6 +2,7 @@
 import type { Manifest } from '../../model/manifest.ts'
 import type { Footprint } from '../footprint.ts'
 import { cacheBytes } from './cache.ts'
+import { classWeights } from './numeric-class.ts'
 
 /**
  * Resident memory per weight byte of a loaded stage: ONNX Runtime packs matrices into memory of its own and drops
@@ -14,7 +15,7 @@ const onnxResidentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
 export function onnxFootprint({ config, weights }: Manifest): Footprint {
   const { kvHeads, headDim } = config
   return {
-    weightBytes: fileBytes => Math.ceil(fileBytes * onnxResidentFactor[weights]),
+    weightBytes: fileBytes => Math.ceil(fileBytes * onnxResidentFactor[classWeights(weights)]),
     cacheBytesPerLayer: tokens => cacheBytes({ layers: 1, kvHeads, headDim }, tokens)
   }
 }

@@ -15,14 +15,16 @@
  * well (rotary embedding, softmax): ten nodes a layer fewer, and a node costs 1.5 µs whatever it computes.
  */
 import { attentionBlock } from '../../model/limits.ts'
-import { blockSize, embeddingType, layerMatrices, shardTensors, type TensorEntry } from '../../model/layout.ts'
-import type { EdgeType, ModelConfig, ShardRole, WeightType } from '../../model/manifest.ts'
+import { type ModelShape, partOf, shardLayout } from '../../model/layout.ts'
+import { tileColumns as blockSize } from '../../model/tiles.ts'
+import { typeOf, typesIn } from '../../model/weight-types.ts'
+import { bitsOf, type OnnxTensor, outputsOf, shardTensors } from './tensors.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import type { EdgeType, ShardRole } from '../../model/manifest.ts'
 import { shardName } from '../../model/manifest.ts'
 import { type Attributes, GraphWriter } from './graph-writer.ts'
 
-export interface GraphInit {
-  readonly config: ModelConfig
-  readonly weights: WeightType
+export interface GraphInit extends ModelShape {
   readonly edge: EdgeType
   /** Layers [start, end). */
   readonly start: number
@@ -155,7 +157,7 @@ export function buildGraph(init: GraphInit): Uint8Array {
 
     const [n2, residual] = norm(g, x, product('o', attention), weights.tensor('norm2'), config)
     const { intermediate } = config
-    const [gate, up] = g.nodes('Split', [product('gateUp', n2), g.ints(intermediate, intermediate)], 2, {
+    const [gate, up] = g.nodes('Split', [product('gateup', n2), g.ints(intermediate, intermediate)], 2, {
       axis: { i: 2 }
     }) as [string, string]
     // x·sigmoid(x), the two operators' bits in one.
@@ -202,14 +204,14 @@ export function buildHeadGraph(init: GraphInit): Uint8Array {
 
 function isPaired({ config, weights, pairedHead }: GraphInit): boolean {
   const { hidden, vocab } = config
-  if (pairedHead !== true || embeddingType(weights) === 'f32' || hidden % blockSize !== 0 || vocab % 2 !== 0)
-    return false
+  const isFloat = typeOf(weights, 'output', null) === 'f32'
+  if (pairedHead !== true || isFloat || hidden % blockSize !== 0 || vocab % 2 !== 0) return false
   return (hidden / blockSize) % blocksAtOnce === blocksAtOnce / 2
 }
 
 /** Whether all common CPU classes compute the same bits: not with products of quantised weights. */
 export function isPortable({ weights }: Pick<GraphInit, 'weights'>): boolean {
-  return weights === 'f32'
+  return [...typesIn(weights)].every(type => type === 'f32')
 }
 
 /**
@@ -281,7 +283,7 @@ function norm(g: GraphWriter, x: string, skip: string, weight: string, config: M
 function embed(g: GraphWriter, init: GraphInit, ids: string): string {
   const { hidden } = init.config
   const shard = shardWeights(g, init, 'embedding', null)
-  if (embeddingType(init.weights) === 'f32') return g.node('Gather', [shard.tensor('embedding'), ids])
+  if (typeOf(init.weights, 'embedding', null) === 'f32') return g.node('Gather', [shard.tensor('embedding'), ids])
   const blocks = Math.ceil(hidden / blockSize)
   const q = g.node('Cast', [g.node('Gather', [shard.tensor('embedding.q'), ids])], { to: { i: 1 } })
   const s = g.node('Reshape', [g.node('Gather', [shard.tensor('embedding.s'), ids]), g.ints(1, -1, blocks, 1)])
@@ -303,14 +305,14 @@ interface ShardWeights {
 
 /** A shard's tensors, each declared when it is first used. */
 function shardWeights(g: GraphWriter, init: GraphInit, role: ShardRole, layer: number | null): ShardWeights {
-  const { config, weights } = init
   const shard = shardName({ role, layer })
   const file = init.shardLocations.get(shard)
   if (file === undefined)
     throw new RangeError(`the graph of layers ${init.start}-${init.end} needs the file of ${shard}`)
-  const entries = new Map(shardTensors(config, weights, role).map(entry => [entry.name, entry]))
+  const entries = new Map(shardTensors(init, { role, layer }).map(entry => [entry.name, entry]))
+  const { matrices } = shardLayout(init, { role, layer })
   const declared = new Set<string>()
-  const entryOf = (name: string): TensorEntry => {
+  const entryOf = (name: string): OnnxTensor => {
     const entry = entries.get(name)
     if (entry === undefined) throw new RangeError(`${shard} has no tensor ${name}`)
     return entry
@@ -324,25 +326,20 @@ function shardWeights(g: GraphWriter, init: GraphInit, role: ShardRole, layer: n
     }
     return full
   }
-  const type = role === 'layer' ? weights : embeddingType(weights)
-  const matrices = role === 'layer' ? layerMatrices(config) : []
   return {
     tensor,
     product: (name, input) => {
-      if (type === 'f32') {
+      const matrix = partOf(matrices, name)
+      const bits = bitsOf(matrix)
+      if (bits === undefined) {
         return name === 'embedding'
           ? g.node('FusedMatMul', [input, tensor(name)], { transB: { i: 1 } })
           : g.node('MatMul', [input, tensor(name)])
       }
-      const { inputs, outputs } = matrices.find(m => m.name === name) ?? {
-        inputs: config.hidden,
-        outputs: config.vocab
-      }
-      const bits = type === 'q8' ? 8 : 4
       return g.node(
         'MatMulNBits',
         [input, tensor(`${name}.q`), tensor(`${name}.s`)],
-        blockProduct(inputs, outputs, bits)
+        blockProduct(matrix.inputs, outputsOf(matrix), bits)
       )
     },
     pairedProduct: (name, input) => {
@@ -352,7 +349,7 @@ function shardWeights(g: GraphWriter, init: GraphInit, role: ShardRole, layer: n
         return g.external(`${shard}.${name}.${part}`, type, [rows / 2, 2 * blocks, ...rest], file, offset, bytes)
       }) as [string, string]
       const [rows, blocks] = entryOf(`${name}.s`).shape as [number, number]
-      const attributes = blockProduct(2 * blocks * blockSize, rows / 2, type === 'q8' ? 8 : 4)
+      const attributes = blockProduct(2 * blocks * blockSize, rows / 2, bitsOf(partOf(matrices, name))!)
       return g.node('MatMulNBits', [input, levels, scales], attributes)
     }
   }

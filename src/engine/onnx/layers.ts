@@ -1,6 +1,7 @@
 /** Layers in ONNX Runtime as the engine's thread runs them: passes that end at block borders. */
 import { EngineError } from '../../errors.ts'
 import { attentionBlock } from '../../model/limits.ts'
+import { typesIn } from '../../model/weight-types.ts'
 import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
@@ -8,6 +9,7 @@ import type { SpanInit } from '../thread-messages.ts'
 import { SessionCache } from './cache.ts'
 import { needsTwinRows } from './self-test.ts'
 import { OnnxSpan } from './span.ts'
+import { bitsOf } from './tensors.ts'
 
 /** What its thread is told. */
 export interface OnnxThreadInit extends SpanInit {
@@ -26,7 +28,8 @@ export class OnnxLayers implements Layers<SessionCache> {
 
   /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
   static async load(init: OnnxThreadInit): Promise<OnnxLayers> {
-    const twinRows = init.twinRows ?? (init.weights === 'q4' && (await needsTwinRows()))
+    const has4Bits = [...typesIn(init.weights)].some(type => bitsOf({ type }) === 4)
+    const twinRows = init.twinRows ?? (has4Bits && (await needsTwinRows()))
     // Where 4-bit rows differ, two threads also split three rows into two and one.
     const threads = twinRows ? 1 : init.threads
     const source =

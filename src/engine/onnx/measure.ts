@@ -1,7 +1,8 @@
 /** The numeric class of this machine's processor with ONNX Runtime. */
-import type { WeightType } from '../../model/manifest.ts'
+import type { Weights } from '../../model/weight-types.ts'
 import { askThread } from '../ask-thread.ts'
 import { threadFile } from '../threaded.ts'
+import { classWeights } from './numeric-class.ts'
 
 /**
  * 16 hex digits that are equal on two machines whose engines compute the same bits with these weights. Takes
@@ -10,10 +11,10 @@ import { threadFile } from '../threaded.ts'
  * @throws the signal's reason when it aborts.
  */
 export async function measureNumericClass(
-  weights: WeightType,
+  weights: Weights,
   { signal }: { readonly signal?: AbortSignal } = {}
 ): Promise<string> {
   process.env.ORT_DISABLE_TELEMETRY = '1'
-  const what = `the numeric class of ${weights}`
-  return askThread(threadFile(import.meta.url, 'class-worker'), { workerData: weights, what, signal })
+  const what = `the numeric class of ${classWeights(weights)}`
+  return askThread(threadFile(import.meta.url, 'class-worker'), { workerData: classWeights(weights), what, signal })
 }

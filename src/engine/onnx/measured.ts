@@ -3,14 +3,14 @@ import { createRequire } from 'node:module'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { Keeper } from '../../disk/keeping.ts'
-import { shardName, type WeightType } from '../../model/manifest.ts'
+import { shardName, shardOrder } from '../../model/manifest.ts'
 import type { Measured } from '../factory.ts'
 import * as kept from '../measured.ts'
 import { measureTimings, type TimingsInit } from '../timings.ts'
 import { startEngine } from './engine.ts'
 import { buildGraph, buildHeadGraph } from './graph.ts'
 import { measureNumericClass } from './measure.ts'
-import { classConfig, classEdge } from './numeric-class.ts'
+import { classConfig, classEdge, type ClassWeights, classWeights } from './numeric-class.ts'
 
 /**
  * The numeric class and the timings, kept in `file`.
@@ -23,18 +23,18 @@ export async function measureOnce(file: string, init: TimingsInit, keeping: Keep
     const numericClass = await measureNumericClass(weights, signal === undefined ? {} : { signal })
     return { ...(await measureTimings(startEngine, init)), numericClass }
   }
-  return kept.measureOnce(file, ['onnx', config, weights, edge, threads, graphs(weights), version], measure, keeping)
+  return kept.measureOnce(
+    file,
+    ['onnx', config, weights, edge, threads, graphs(classWeights(weights)), version],
+    measure,
+    keeping
+  )
 }
 
 /** What the engine would compute: a change of its graphs may be one of bits, and of speed. */
-function graphs(weights: WeightType): string {
+function graphs(weights: ClassWeights): string {
   const { layers } = classConfig
-  const shards = [
-    { role: 'embedding', layer: null },
-    ...Array.from({ length: layers }, (_, layer) => ({ role: 'layer', layer }) as const),
-    { role: 'head', layer: null }
-  ] as const
-  const shardLocations = new Map(shards.map(shard => [shardName(shard), shardName(shard)]))
+  const shardLocations = new Map(shardOrder(classConfig).map(place => [shardName(place), shardName(place)]))
   const init = { config: classConfig, weights, edge: classEdge, start: 0, end: layers, shardLocations } as const
   const hash = sha256.create().update(buildGraph(init)).update(buildHeadGraph(init))
   return bytesToHex(hash.digest())

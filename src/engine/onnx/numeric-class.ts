@@ -6,9 +6,11 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import type { ModelConfig, WeightType } from '../../model/manifest.ts'
-import { shardName } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import { typesIn, type Weights } from '../../model/weight-types.ts'
+import { shardName, shardOrder } from '../../model/manifest.ts'
 import { syntheticShard } from '../synthetic.ts'
+import { bitsOf } from './tensors.ts'
 
 /**
  * Small, but with every operator, grouped heads, a short last block of weights (352 and 100 are no multiples of
@@ -38,15 +40,19 @@ export function classToken(position: number): number {
 }
 
 /** The shards' bytes by {@link shardName}. */
-export function classShards(weights: WeightType): Map<string, Uint8Array<ArrayBuffer>> {
-  return new Map([
-    [shardName({ role: 'embedding', layer: null }), syntheticShard(classConfig, weights, 'embedding', 1)],
-    ...Array.from({ length: classConfig.layers }, (_, layer): [string, Uint8Array<ArrayBuffer>] => [
-      shardName({ role: 'layer', layer }),
-      syntheticShard(classConfig, weights, 'layer', 2 + layer)
-    ]),
-    [shardName({ role: 'head', layer: null }), syntheticShard(classConfig, weights, 'head', 99)]
-  ])
+export function classShards(weights: ClassWeights): Map<string, Uint8Array<ArrayBuffer>> {
+  const shape = { config: classConfig, weights }
+  const places = shardOrder(classConfig)
+  return new Map(places.map((place, i) => [shardName(place), syntheticShard(shape, place, i + 1)]))
+}
+
+/** Weights with which classes are told apart: products of 4 and 8 bits have bits of their own, whatever their scales. */
+export type ClassWeights = 'f32' | 'q8' | 'q4'
+
+/** Those that decide the class of a model. */
+export function classWeights(weights: Weights): ClassWeights {
+  const bits = new Set([...typesIn(weights)].map(type => bitsOf({ type })))
+  return bits.has(4) ? 'q4' : bits.has(8) ? 'q8' : 'f32'
 }
 
 /** 16 hex digits of the SHA-256 of all outputs in order, little-endian. */

@@ -2,15 +2,21 @@
  * A span of layers inside ONNX Runtime: its sessions, and what one pass feeds them. Everything is checked
  * before a run: a wrong dimension there does not throw but ends the process.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { assert } from '../../base/assert.ts'
 import { reasonOf } from '../../base/reason.ts'
 import { EngineError } from '../../errors.ts'
+import { shardBytes } from '../../model/layout.ts'
 import { attentionBlock } from '../../model/limits.ts'
+import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
+import { whyNotComputable } from '../computable.ts'
 import type { SessionCache } from './cache.ts'
 import type { WeightSource } from '../thread-messages.ts'
 import { buildGraph, buildHeadGraph, type GraphInit, isPortable } from './graph.ts'
 import { RopeTable } from './rope.ts'
+import { repack } from './tensors.ts'
 
 const T = attentionBlock
 
@@ -59,14 +65,20 @@ export class OnnxSpan {
     this.#headFeeds = { hidden: new Tensor('float32', new Float32Array(hidden), [1, 1, hidden]) }
   }
 
-  /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
+  /** @throws {EngineError} when the model is none that is computed, or ONNX Runtime refuses the graph or the files. */
   static async create({ pairedHead = pairsRows, ...rest }: OnnxSpanInit): Promise<OnnxSpan> {
     const init = { ...rest, pairedHead }
+    const refusal = whyNotComputable(init)
+    if (refusal !== undefined) throw new EngineError(refusal)
     try {
-      const layers = await InferenceSession.create(buildGraph(init), sessionOptions(init))
+      const { start, end, config } = init
+      const places = stagePlaces(config, start, end)
+      const before = places.filter(({ role }) => role === 'layer' || (role === 'embedding' && start === 0))
+      const layers = await InferenceSession.create(buildGraph(init), sessionOptions(init, before))
+      const after = places.filter(({ role }) => role === 'head' || (role === 'embedding' && config.tiedEmbeddings))
       const head =
-        init.end === init.config.layers
-          ? await InferenceSession.create(buildHeadGraph(init), sessionOptions(init))
+        end === config.layers
+          ? await InferenceSession.create(buildHeadGraph(init), sessionOptions(init, after))
           : undefined
       return new OnnxSpan(init, layers, head)
     } catch (error) {
@@ -241,14 +253,12 @@ function maskOf(cache: SessionCache, n: number, groups: number): Tensor {
   return new Tensor('float32', mask, [1, rows, columns])
 }
 
-function sessionOptions({ source, threads }: OnnxSpanInit): InferenceSession.SessionOptions {
-  const session: Record<string, unknown> = {
-    // A pool that spins longer halves the throughput of two processes on the same cores.
-    intra_op: { spin_duration_us: '50' }
-  }
-  const options: InferenceSession.SessionOptions = {
+function sessionOptions(init: OnnxSpanInit, places: readonly ShardPlace[]): InferenceSession.SessionOptions {
+  // A pool that spins longer halves the throughput of two processes on the same cores.
+  const session = { intra_op: { spin_duration_us: '50' } }
+  return {
     executionProviders: ['cpu'],
-    intraOpNumThreads: threads,
+    intraOpNumThreads: init.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     // Almost every step has shapes of its own; planning memory for each costs a sixth of a decode step.
@@ -256,9 +266,23 @@ function sessionOptions({ source, threads }: OnnxSpanInit): InferenceSession.Ses
     // Fusions would cross layer edges, and then the bits would depend on the cut.
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 3,
+    externalData: places.map(place => repacked(init, place)),
     extra: { session }
   }
-  if (source.kind === 'folder') session.model_external_initializers_file_folder_path = source.path
-  else options.externalData = [...source.files].map(([path, data]) => ({ path, data }))
-  return options
+}
+
+/** A shard as the graphs name it. @throws {EngineError} when it has another size than its dimensions ask for */
+function repacked(init: OnnxSpanInit, place: ShardPlace): { path: string; data: Uint8Array } {
+  const { shardLocations, source } = init
+  const path = shardLocations.get(shardName(place))
+  assert(path !== undefined, `the ${shardName(place)} has a file`)
+  const bytes = source.kind === 'folder' ? readFileSync(join(source.path, path)) : source.files.get(path)!
+  const wanted = shardBytes(init, place)
+  if (bytes.length !== wanted) {
+    throw new EngineError(
+      `the file of the ${shardName(place)} has ${bytes.length} bytes, its dimensions need ${wanted}`
+    )
+  }
+  // A small file's buffer may begin at any byte.
+  return { path, data: repack(init, place, bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()) }
 }

@@ -1,6 +1,7 @@
 /** The engine in WebAssembly as a factory. */
 import { join } from 'node:path'
 import { askThread } from '../ask-thread.ts'
+import { whyNotComputable } from '../computable.ts'
 import type { EngineFactory, Measured } from '../factory.ts'
 import { measureOnce } from '../measured.ts'
 import { threadFile } from '../threaded.ts'
@@ -13,7 +14,7 @@ import { arithmeticRevision } from './numeric-class.ts'
 export const wasmEngine: EngineFactory = {
   name: 'wasm',
   exactness: 'class',
-  supports: whyNot,
+  supports: manifest => whyNot() ?? whyNotComputable(manifest),
   footprint: wasmFootprint,
   measure({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) {
     const init = { config, weights, edge, threads, signal }

@@ -1,5 +1,6 @@
 /** What the engine in WebAssembly needs of memory for a model. Pure. */
-import type { Manifest, ModelConfig } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import type { Manifest } from '../../model/manifest.ts'
 import type { Footprint } from '../footprint.ts'
 import { pageHalfBytes, pagePositions } from './attention.ts'
 import { headWidth } from './kernels.ts'

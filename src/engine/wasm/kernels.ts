@@ -1,6 +1,7 @@
 /** All kernels of a stage as one module, made for a model's dimensions. */
 import { attentionBlock } from '../../model/limits.ts'
-import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import type { EdgeType } from '../../model/manifest.ts'
 import {
   attentionRows,
   filled,
@@ -14,13 +15,14 @@ import {
 } from './attention.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
-import { type ProductForms, productOfMany, productOfOne, quantiser } from './products.ts'
-import { roundUp } from './tiles.ts'
+import { activationsOf, type ProductForms, productOfMany, productOfOne, quantiser } from './products.ts'
+import { roundUp } from '../../model/tiles.ts'
+import type { ComputedType } from '../computable.ts'
 
 export interface KernelsInit {
   readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
   /** Types of the matrices in this stage. */
-  readonly types: ReadonlySet<WeightType>
+  readonly types: ReadonlySet<ComputedType>
   readonly edge: EdgeType
   readonly forms: ProductForms
   readonly memory: MemoryLimits
@@ -56,8 +58,8 @@ type Mix = (
 /** The module's exports; what each takes is said where it is made. All addresses and counts are i32. */
 export type Kernels = {
   readonly [name in `quantise.${'q8' | 'q4'}.${'one' | 'many'}`]: Quantise
-} & { readonly [name in `product.${WeightType}.one`]: ProductOne } & {
-  readonly [name in `product.${WeightType}.many`]: ProductMany
+} & { readonly [name in `product.${ComputedType}.one`]: ProductOne } & {
+  readonly [name in `product.${ComputedType}.many`]: ProductMany
 } & {
   readonly [name: `queries.${number}`]: (...addresses: number[]) => void
   readonly [name: `scores.${number}`]: Scores
@@ -79,11 +81,11 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
   const { hidden, headDim, normEpsilon } = config
   const width = headWidth(headDim)
   const m = new ModuleWriter(memory)
+  for (const bits of new Set([...types].filter(type => type !== 'f32').map(activationsOf))) {
+    quantiser(m, `quantise.${bits}.one`, bits, 'spread')
+    quantiser(m, `quantise.${bits}.many`, bits, 'compact')
+  }
   for (const type of types) {
-    if (type !== 'f32') {
-      quantiser(m, `quantise.${type}.one`, type, 'spread')
-      quantiser(m, `quantise.${type}.many`, type, 'compact')
-    }
     productOfOne(m, `product.${type}.one`, type, forms)
     productOfMany(m, `product.${type}.many`, type, forms)
   }

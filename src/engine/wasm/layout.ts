@@ -1,10 +1,11 @@
 /** Where everything of a stage lies in its memory: what each of its threads knows. */
-import type { EdgeType, ModelConfig } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { activationBytes } from './products.ts'
-import { roundUp, tileColumns, tileRows } from './tiles.ts'
-import { rowBytes, type StageWeights } from './weights.ts'
+import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
+import type { StageWeights } from './weights.ts'
 
 /** Space that all threads use, by address. */
 export interface Scratch {
@@ -59,13 +60,13 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
   // A lone row is spread; those of several are not.
   const activations = blocksOf(config) * Math.max(activationBytes.q8.spread, rows * activationBytes.q8.compact)
   return {
-    x: take(rows * rowBytes(hidden)),
-    normed: take(rows * rowBytes(hidden)),
+    x: take(rows * vectorBytes(hidden)),
+    normed: take(rows * vectorBytes(hidden)),
     activations: take(activations),
     downActivations: take(activations),
     qkv: take(4 * rows * roundUp((heads + 2 * kvHeads) * headDim, tileRows)),
-    attended: take(rows * rowBytes(heads * headDim)),
-    gateUp: take(2 * rows * rowBytes(intermediate)),
+    attended: take(rows * vectorBytes(heads * headDim)),
+    gateUp: take(2 * rows * vectorBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
     logits: take(4 * headRowsMax * roundUp(vocab, tileRows))
   }
@@ -74,7 +75,7 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
 export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
   const width = headWidth(config.headDim)
   return {
-    normed: take(rowBytes(config.hidden)),
+    normed: take(vectorBytes(config.hidden)),
     activations: take(blocksOf(config) * activationBytes.q8.spread),
     queries: take(4 * attentionRows * width),
     sums: take(4 * attentionRows * width)

@@ -5,8 +5,9 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import type { ModelConfig, ShardRole, WeightType } from '../../model/manifest.ts'
-import { shardName } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import { shardName, shardOrder } from '../../model/manifest.ts'
+import type { WeightType } from '../../model/weight-types.ts'
 import { syntheticShard } from '../synthetic.ts'
 import type { ProductForms } from './products.ts'
 import { WasmSpan } from './span.ts'
@@ -40,14 +41,8 @@ const models = [
 ] as const
 
 function shards(weights: WeightType): Map<string, Uint8Array> {
-  const roles: readonly [ShardRole, number | null][] = [
-    ['embedding', null],
-    ['layer', 0],
-    ['layer', 1],
-    ['head', null]
-  ]
   return new Map(
-    roles.map(([role, layer], i) => [shardName({ role, layer }), syntheticShard(config, weights, role, i + 1)])
+    shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
 }
 

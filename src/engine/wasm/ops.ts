@@ -54,6 +54,8 @@ export const f32 = {
 
 export const v128 = {
   load: (address: I, offset = 0) => op('v128', [...simd(0), ...at(offset)], address),
+  /** Four signed numbers of 16 bits, each in a lane of 32. */
+  load16x4S: (address: I, offset = 0) => op('v128', [...simd(3), ...at(offset)], address),
   load32Splat: (address: I, offset = 0) => op('v128', [...simd(9), ...at(offset)], address),
   store: (address: I, offset: number, value: V): Effect => ({
     code: [...address.code, ...value.code, ...simd(11), ...at(offset)]

@@ -6,9 +6,9 @@
 import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import type { Layout, OwnScratch } from './layout.ts'
-import { activationBytes } from './products.ts'
-import { tileBlockBytes, tileColumns, tileRows } from './tiles.ts'
-import { type LayerWeights, type Matrix, rowBytes } from './weights.ts'
+import { activationBytes, activationsOf } from './products.ts'
+import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
+import type { LayerWeights, Matrix } from './weights.ts'
 
 /** Positions that one table of rotations has. */
 export const rotationRows = 1_024
@@ -174,7 +174,7 @@ export class PassRunner {
     this.#barrier(job)
     this.#attention(job, index, 4 * qkv.rows)
     this.#barrier(job)
-    const attended = this.#quantised(job, o, s.attended, rowBytes(config.heads * config.headDim))
+    const attended = this.#quantised(job, o, s.attended, vectorBytes(config.heads * config.headDim))
     this.#add(job, o, attended, this.#kernels.sum)
     this.#feedForward(job, gateUp, this.#normed(job, weights.norm2, gateUp), down)
     this.#barrier(job)
@@ -194,7 +194,7 @@ export class PassRunner {
       k.norm(s.x, weight, this.#own.normed)
       return this.#quantised(job, matrix, this.#own.normed, 0)
     }
-    const stride = rowBytes(config.hidden)
+    const stride = vectorBytes(config.hidden)
     const [from, to] = this.#share(job, job.rows)
     for (let t = from; t < to; t++) k.norm(s.x + t * stride, weight, s.normed + t * stride)
     return this.#quantised(job, matrix, s.normed, stride)
@@ -208,13 +208,14 @@ export class PassRunner {
       return { at: from, stride }
     }
     if (job.rows === 1) {
-      k[`quantise.${type}.one`](from, blocks, this.#own.activations)
+      k[`quantise.${activationsOf(type)}.one`](from, blocks, this.#own.activations)
       return { at: this.#own.activations, stride: 0 }
     }
     const { activations } = this.#layout.scratch
-    const bytes = blocks * activationBytes[type].compact
+    const bits = activationsOf(type)
+    const bytes = blocks * activationBytes[bits].compact
     const [first, last] = this.#share(job, job.rows)
-    for (let t = first; t < last; t++) k[`quantise.${type}.many`](from + t * stride, blocks, activations + t * bytes)
+    for (let t = first; t < last; t++) k[`quantise.${bits}.many`](from + t * stride, blocks, activations + t * bytes)
     this.#barrier(job)
     return { at: activations, stride: bytes }
   }
@@ -222,7 +223,7 @@ export class PassRunner {
   /** Tiles [from, to) of a matrix with all rows. */
   #multiply(
     { rows }: Job,
-    { type, blocks, at }: Matrix,
+    matrix: Matrix,
     activations: Activations,
     out: number,
     outStride: number,
@@ -230,7 +231,8 @@ export class PassRunner {
   ): void {
     if (from === to) return
     const k = this.#kernels
-    const w = at + from * blocks * tileBlockBytes[type]
+    const { type, blocks } = matrix
+    const w = matrix.at + from * tileStride(matrix)
     const first = out + 4 * tileRows * from
     if (rows === 1) k[`product.${type}.one`](w, blocks, to - from, activations.at, first)
     else k[`product.${type}.many`](w, blocks, to - from, activations.at, activations.stride, first, outStride, rows)
@@ -245,7 +247,7 @@ export class PassRunner {
     const at = 4 * tileRows * from
     const vectors = ((to - from) * tileRows) / 4
     if (vectors > 0) {
-      for (let t = 0; t < job.rows; t++) sum(s.x + t * rowBytes(config.hidden) + at, s.y + t * stride + at, vectors)
+      for (let t = 0; t < job.rows; t++) sum(s.x + t * vectorBytes(config.hidden) + at, s.y + t * stride + at, vectors)
     }
     this.#barrier(job)
   }
@@ -254,7 +256,7 @@ export class PassRunner {
   #feedForward(job: Job, gateUp: Matrix, activations: Activations, down: Matrix): void {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
-    const gateBytes = rowBytes(config.intermediate)
+    const gateBytes = vectorBytes(config.intermediate)
     const [from, to] = this.#share(job, gateBytes / (4 * tileColumns))
     if (from === to) return
     const perBlock = tileColumns / tileRows
@@ -267,16 +269,17 @@ export class PassRunner {
       k.gate(gate, gate + gateBytes, ((to - from) * tileColumns) / 4)
       if (down.type === 'f32') continue
       const form = job.rows === 1 ? 'one' : 'many'
-      const bytes = activationBytes[down.type][job.rows === 1 ? 'spread' : 'compact']
+      const bits = activationsOf(down.type)
+      const bytes = activationBytes[bits][job.rows === 1 ? 'spread' : 'compact']
       // Not where the activations of gate and up are: another thread may still read those.
-      k[`quantise.${down.type}.${form}`](gate, to - from, s.downActivations + (t * down.blocks + from) * bytes)
+      k[`quantise.${bits}.${form}`](gate, to - from, s.downActivations + (t * down.blocks + from) * bytes)
     }
   }
 
   #downActivations(job: Job, { type, blocks }: Matrix, gateUpStride: number): Activations {
     const { scratch: s } = this.#layout
     if (type === 'f32') return { at: s.gateUp, stride: gateUpStride }
-    return { at: s.downActivations, stride: job.rows === 1 ? 0 : blocks * activationBytes[type].compact }
+    return { at: s.downActivations, stride: job.rows === 1 ? 0 : blocks * activationBytes[activationsOf(type)].compact }
   }
 
   // ── Attention ───────────────────────────────────────────────────────────────────────────────────
@@ -365,7 +368,7 @@ export class PassRunner {
       const values = this.#page(segment, index, at, head) + half
       k[`mix.${n}`]!(scores + 4 * at, scoreStride, values, inPage(at), sums, 4 * this.#width)
     }
-    const outStride = rowBytes(heads * headDim)
+    const outStride = vectorBytes(heads * headDim)
     for (const [i, factor] of factors.entries()) {
       const at = s.attended + (segment.first + token(i)) * outStride
       k.scaled(sums + 4 * i * this.#width, factor, at + offset(i))

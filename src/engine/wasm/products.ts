@@ -4,7 +4,10 @@
  */
 import type { Callee, FunctionWriter, Local, ModuleWriter, Value } from './emit.ts'
 import { f32, f32x4, i16x8, i32, i32x4, i8x16, plus, v128 } from './ops.ts'
-import { tileBlockBytes, tileRows, tileScales } from './tiles.ts'
+import { levelBytes, recordBytes, tileRows } from '../../model/tiles.ts'
+import { halfUnit, quantisedTypes } from '../../model/weight-types.ts'
+import type { PlainType } from '../../model/pack.ts'
+import type { ComputedType } from '../computable.ts'
 
 /**
  * How sums of four products of bytes are computed, all with the same result: by the one instruction of relaxed SIMD for
@@ -32,6 +35,11 @@ export const activationBytes = {
   q8: { spread: 288, compact: 72 },
   q4: { spread: 160, compact: 40 }
 } as const
+
+/** Which of {@link activationBytes} a product with such weights takes. */
+export function activationsOf(type: PlainType): 'q8' | 'q4' {
+  return quantisedTypes[type].bits === 8 ? 'q8' : 'q4'
+}
 
 const vectors = tileRows / 4
 /** Quantised activations are at most that, so that their sizes fit the 7 bits of the relaxed product. */
@@ -73,6 +81,32 @@ function addDot(
     )
   )
   f.set(sum, i32x4.add(pairs, sum))
+}
+
+/**
+ * Reads the scales of a record, four rows at a time. Those of 16 bits become float32 by their bits: the sign stays at the
+ * top, exponent and fraction move to where float32 has them, and a product with a power of two sets the exponent right.
+ */
+class ScaleReader {
+  readonly #type: PlainType
+  readonly #mask: V | undefined
+  readonly #factor: V | undefined
+
+  constructor(f: FunctionWriter, type: PlainType) {
+    this.#type = type
+    if (quantisedTypes[type].scale === 'f32') return
+    // A number in the place of an instruction would be put together anew at each turn.
+    this.#mask = f.local('v128', i32x4.const(0x8fffffff))
+    this.#factor = f.local('v128', f32x4.const(halfUnit * 2 ** (127 - 15)))
+  }
+
+  /** Rows 4v to 4v + 3 of the tile whose record begins at an address. */
+  load(record: I, v: number): Value<'v128'> {
+    const at = levelBytes(this.#type)
+    if (this.#mask === undefined || this.#factor === undefined) return v128.load(record, at + 16 * v)
+    const bits = i32x4.shl(v128.load16x4S(record, at + 8 * v), 23 - 10)
+    return f32x4.mul(v128.and(bits, this.#mask), this.#factor)
+  }
 }
 
 /** Adds a block to the float sums: sum + float(dot) · (weight scale · activation scale). */
@@ -163,12 +197,14 @@ function storeTiles(f: FunctionWriter, to: readonly I[], sums: readonly (readonl
 type ProductCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32']>
 
 /** `(w, blocks, tiles, spread activations, out)`: one row of activations with `tiles · streams` tiles. */
-function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: number): ProductCallee {
+function oneRow(m: ModuleWriter, type: PlainType, dot: DotForm, streams: number): ProductCallee {
+  const bits = activationsOf(type)
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, tiles, activations, out] = f.parameters
-    const blockBytes = tileBlockBytes[bits]
-    const recordBytes = activationBytes[bits].spread
-    const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(blockBytes)))
+    const weightBytes = recordBytes(type)
+    const valueBytes = activationBytes[bits].spread
+    const scales = new ScaleReader(f, type)
+    const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(weightBytes)))
     const outStride = f.local('i32', i32.mul(tiles, i32.const(4 * tileRows)))
     const from = f.spaced(w, tileStride, streams)
     const to = f.spaced(out, outStride, streams)
@@ -190,7 +226,7 @@ function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: numbe
       f.set(a, activations)
       f.set(left, blocks)
       f.countdown(left, () => {
-        f.set(dots[0]![0]!, v128.load(a, recordBytes - 16))
+        f.set(dots[0]![0]!, v128.load(a, valueBytes - 16))
         each((_, __, each) => {
           if (each !== dots[0]![0]) f.set(each, dots[0]![0]!)
         })
@@ -207,10 +243,10 @@ function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: numbe
             }
           })
         }
-        f.set(first, v128.load(a, recordBytes - 32))
-        each((stream, v, dot, sum) => addBlock(f, sum, dot, v128.load(stream, tileScales[bits] + 16 * v), first))
-        for (const stream of from) f.set(stream, plus(stream, blockBytes))
-        f.set(a, plus(a, recordBytes))
+        f.set(first, v128.load(a, valueBytes - 32))
+        each((stream, v, dot, sum) => addBlock(f, sum, dot, scales.load(stream, v), first))
+        for (const stream of from) f.set(stream, plus(stream, weightBytes))
+        f.set(a, plus(a, valueBytes))
       })
       storeTiles(f, to, sums)
     })
@@ -221,8 +257,8 @@ function oneRow(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, streams: numbe
 function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, tiles, x, out] = f.parameters
-    const blockBytes = tileBlockBytes.f32
-    const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(blockBytes)))
+    const weightBytes = recordBytes('f32')
+    const tileStride = f.local('i32', i32.mul(i32.mul(tiles, blocks), i32.const(weightBytes)))
     const outStride = f.local('i32', i32.mul(tiles, i32.const(4 * tileRows)))
     const from = f.spaced(w, tileStride, streams)
     const to = f.spaced(out, outStride, streams)
@@ -243,7 +279,7 @@ function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
             }
           }
         }
-        for (const stream of from) f.set(stream, plus(stream, blockBytes / 4))
+        for (const stream of from) f.set(stream, plus(stream, weightBytes / 4))
         f.set(a, plus(a, 32))
       })
       storeTiles(f, to, sums)
@@ -252,7 +288,7 @@ function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
 }
 
 /** `(w, blocks, tiles, activations, out)`: a lone row with a whole matrix, several ranges of it at once. */
-export function productOfOne(m: ModuleWriter, name: string, type: 'q8' | 'q4' | 'f32', forms: ProductForms) {
+export function productOfOne(m: ModuleWriter, name: string, type: ComputedType, forms: ProductForms) {
   const make = (streams: number): ProductCallee =>
     type === 'f32' ? oneFloatRow(m, streams) : oneRow(m, type, forms.dot, streams)
   const several = make(forms.streams)
@@ -264,7 +300,7 @@ export function productOfOne(m: ModuleWriter, name: string, type: 'q8' | 'q4' | 
     f.when(each, () => f.call(several, w, blocks, each, activations, out))
     f.set(tiles, i32.sub(tiles, done))
     f.when(tiles, () => {
-      const at = i32.add(w, i32.mul(i32.mul(done, blocks), i32.const(tileBlockBytes[type])))
+      const at = i32.add(w, i32.mul(i32.mul(done, blocks), i32.const(recordBytes(type))))
       f.call(one, at, blocks, tiles, activations, i32.add(out, i32.mul(done, i32.const(4 * tileRows))))
     })
   })
@@ -273,10 +309,12 @@ export function productOfOne(m: ModuleWriter, name: string, type: 'q8' | 'q4' | 
 type TileCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32', 'i32']>
 
 /** `(w, blocks, compact activations, bytes from row to row, out, bytes from row to row)`: one tile with `rows` rows. */
-function tileOf(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, rows: number): TileCallee {
+function tileOf(m: ModuleWriter, type: PlainType, dot: DotForm, rows: number): TileCallee {
+  const bits = activationsOf(type)
   return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, activations, activationStride, out, outStride] = f.parameters
-    const recordBytes = activationBytes[bits].compact
+    const valueBytes = activationBytes[bits].compact
+    const scales = new ScaleReader(f, type)
     const a = f.spaced(activations, activationStride, rows)
     const dots = a.map(() => f.locals('v128', vectors))
     const sums = a.map(() => f.locals('v128', vectors))
@@ -288,7 +326,7 @@ function tileOf(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, rows: number):
     if (bits === 'q4') f.set(low4, i32x4.const(0x0f0f0f0f))
     f.countdown(blocks, () => {
       for (const [t, each] of a.entries()) {
-        f.set(dots[t]![0]!, v128.load32Splat(each, recordBytes - 4))
+        f.set(dots[t]![0]!, v128.load32Splat(each, valueBytes - 4))
         for (let v = 1; v < vectors; v++) f.set(dots[t]![v]!, dots[t]![0]!)
       }
       for (let g = 0; g < (bits === 'q8' ? 8 : 4); g++) {
@@ -310,13 +348,13 @@ function tileOf(m: ModuleWriter, bits: 'q8' | 'q4', dot: DotForm, rows: number):
           }
         }
       }
-      for (let v = 0; v < vectors; v++) f.set(low[v]!, v128.load(w, tileScales[bits] + 16 * v))
+      for (let v = 0; v < vectors; v++) f.set(low[v]!, scales.load(w, v))
       for (const [t, each] of a.entries()) {
-        f.set(value, v128.load32Splat(each, recordBytes - 8))
+        f.set(value, v128.load32Splat(each, valueBytes - 8))
         for (let v = 0; v < vectors; v++) addBlock(f, sums[t]![v]!, dots[t]![v]!, low[v]!, value)
       }
-      f.set(w, plus(w, tileBlockBytes[bits]))
-      for (const each of a) f.set(each, plus(each, recordBytes))
+      f.set(w, plus(w, recordBytes(type)))
+      for (const each of a) f.set(each, plus(each, valueBytes))
     })
     for (const [t, row] of sums.entries()) {
       for (const [v, sum] of row.entries()) f.do(v128.store(out, 16 * v, sum))
@@ -345,7 +383,7 @@ function floatTileOf(m: ModuleWriter, rows: number): TileCallee {
           }
         }
       }
-      f.set(w, plus(w, tileBlockBytes.f32 / 4))
+      f.set(w, plus(w, recordBytes('f32') / 4))
       for (const each of a) f.set(each, plus(each, 32))
     })
     for (const [t, row] of sums.entries()) {
@@ -359,7 +397,7 @@ function floatTileOf(m: ModuleWriter, rows: number): TileCallee {
  * `(w, blocks, tiles, activations, bytes from row to row, out, bytes from row to row, rows)`: several rows with a whole
  * matrix: each tile is read once, and stays near while the rows pass by, four, two or one at a time.
  */
-export function productOfMany(m: ModuleWriter, name: string, type: 'q8' | 'q4' | 'f32', { dot }: ProductForms) {
+export function productOfMany(m: ModuleWriter, name: string, type: ComputedType, { dot }: ProductForms) {
   const sizes = [4, 2, 1].map(rows => ({
     rows,
     tile: type === 'f32' ? floatTileOf(m, rows) : tileOf(m, type, dot, rows)
@@ -367,7 +405,7 @@ export function productOfMany(m: ModuleWriter, name: string, type: 'q8' | 'q4' |
   return m.function(name, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
     const [w, blocks, tiles, activations, activationStride, out, outStride, rows] = f.parameters
     const [a, to, left] = f.locals('i32', 3) as [I, I, I]
-    const tileStride = f.local('i32', i32.mul(blocks, i32.const(tileBlockBytes[type])))
+    const tileStride = f.local('i32', i32.mul(blocks, i32.const(recordBytes(type))))
     f.countdown(tiles, () => {
       f.set(a, activations)
       f.set(to, out)

@@ -4,7 +4,7 @@
  */
 import { expCoefficients, ln2, log2e } from './exponential.ts'
 import { cosSin, frequencies } from './rotary.ts'
-import type { EdgeType, WeightType } from '../../model/manifest.ts'
+import type { EdgeType } from '../../model/manifest.ts'
 
 const f = Math.fround
 const sum = (a: number, b: number): number => f(a + b)
@@ -12,10 +12,9 @@ const times = (a: number, b: number): number => f(a * b)
 
 /** A matrix as rows: of float32, or of whole numbers in blocks of 32 with a scale each. */
 export interface Rows {
-  readonly type: WeightType
   readonly rows: readonly (readonly number[])[]
-  /** [row][block], quantised types only. */
-  readonly scales: readonly (readonly number[])[]
+  /** [row][block]; undefined for float32. */
+  readonly scales?: readonly (readonly number[])[]
 }
 
 /** The nearest whole number, ties to even. */
@@ -31,8 +30,8 @@ export function quantised(x: readonly number[]): { readonly a: number[]; readonl
   return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / 127) }
 }
 
-export function product({ type, rows, scales }: Rows, x: readonly number[]): number[] {
-  if (type === 'f32') {
+export function product({ rows, scales }: Rows, x: readonly number[]): number[] {
+  if (scales === undefined) {
     return rows.map(row => row.reduce((total, weight, k) => sum(times(weight, x[k]!), total), 0))
   }
   const blocks = Array.from({ length: Math.ceil(x.length / 32) }, (_, b) => quantised(x.slice(32 * b, 32 * b + 32)))

@@ -3,18 +3,23 @@
  * must have the bits of the plain functions in `reference.ts`. A compiler that is wrong (pairing of vectors is an
  * experiment of V8's) is found here, and not by an answer.
  */
-import type { EdgeType, ModelConfig, WeightType } from '../../model/manifest.ts'
+import type { ModelConfig } from '../../model/decoder.ts'
+import type { EdgeType } from '../../model/manifest.ts'
 import { fillNoise } from '../synthetic.ts'
 import { attentionRows, keyTile, pageHalfBytes, valueSlice } from './attention.ts'
 import { headWidth, type Kernels } from './kernels.ts'
-import { activationBytes } from './products.ts'
+import { activationBytes, activationsOf } from './products.ts'
 import { attend, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
 import { cosSin, frequencies } from './rotary.ts'
-import { packFloats, packQuantised, roundUp, tileColumns, tileRows } from './tiles.ts'
+import { packBlocks, packFloats } from '../../model/pack.ts'
+import { heldScale } from '../../model/quantise.ts'
+import { roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
+import { quantisedTypes } from '../../model/weight-types.ts'
+import type { ComputedType } from '../computable.ts'
 
 export interface CheckInit {
   readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
-  readonly types: ReadonlySet<WeightType>
+  readonly types: ReadonlySet<ComputedType>
   readonly edge: EdgeType
 }
 
@@ -53,7 +58,7 @@ class Check {
     this.#floats = new Float32Array(memory)
   }
 
-  products(type: WeightType): string | undefined {
+  products(type: ComputedType): string | undefined {
     this.#top = 0
     const k = this.#k
     const columns = Math.min(this.#init.config.hidden, checkedColumnsMax)
@@ -66,16 +71,17 @@ class Check {
     const out = this.#take(4 * checkedTokens * checkedRows)
     const tiles = checkedRows / tileRows
     let [activations, activationStride] = [from, stride]
-    if (type !== 'f32') {
-      activationStride = blocks * activationBytes[type].compact
-      activations = this.#take(Math.max(checkedTokens * activationStride, blocks * activationBytes[type].spread))
+    const bits = type === 'f32' ? undefined : activationsOf(type)
+    if (bits !== undefined) {
+      activationStride = blocks * activationBytes[bits].compact
+      activations = this.#take(Math.max(checkedTokens * activationStride, blocks * activationBytes[bits].spread))
       for (let t = 0; t < checkedTokens; t++) {
-        k[`quantise.${type}.many`](from + t * stride, blocks, activations + t * activationStride)
+        k[`quantise.${bits}.many`](from + t * stride, blocks, activations + t * activationStride)
       }
     }
     k[`product.${type}.many`](at, blocks, tiles, activations, activationStride, out, 4 * checkedRows, checkedTokens)
     if (!this.#same(out, want.flat())) return `product.${type}.many`
-    if (type !== 'f32') k[`quantise.${type}.one`](from, blocks, activations)
+    if (bits !== undefined) k[`quantise.${bits}.one`](from, blocks, activations)
     k[`product.${type}.one`](at, blocks, tiles, activations, out)
     return this.#same(out, want[0]!) ? undefined : `product.${type}.one`
   }
@@ -176,31 +182,32 @@ class Check {
     return undefined
   }
 
-  #matrix(type: WeightType, columns: number, blocks: number): { readonly rows: Rows; readonly at: number } {
+  #matrix(type: ComputedType, columns: number, blocks: number): { readonly rows: Rows; readonly at: number } {
     const part = { count: checkedRows, from: 0 }
-    const at = this.#take(checkedRows * blocks * tileColumns * 4 * 2)
-    const buffer = this.#floats.buffer as ArrayBuffer
+    const bytes = tileBytes({ type, rows: checkedRows, blocks })
+    const at = this.#take(bytes)
+    const tiles = new Uint8Array(this.#floats.buffer, at, bytes)
     const indices = Array.from({ length: checkedRows }, (_, n) => n)
     if (type === 'f32') {
       const values = new Float32Array(checkedRows * columns)
       fillNoise(values, this.#seed++, 1)
-      packFloats(values, { rowStride: columns, columnStride: 1, columns }, part, blocks, buffer, at, 0)
-      const rows = indices.map(n => [...values.subarray(n * columns, (n + 1) * columns)])
-      return { rows: { type, rows, scales: [] }, at }
+      packFloats(values, columns, part, blocks, tiles, 0)
+      return { rows: { rows: indices.map(n => [...values.subarray(n * columns, (n + 1) * columns)]) }, at }
     }
-    const width = type === 'q8' ? 32 : 16
-    const noise = new Float32Array(checkedRows * blocks * width)
+    const { bits } = quantisedTypes[type]
+    const noise = new Float32Array(checkedRows * blocks * 4 * bits)
     fillNoise(noise, this.#seed++, 128)
     const q = Uint8Array.from(noise, value => Math.floor(value) + 128)
     const s = new Float32Array(checkedRows * blocks)
     fillNoise(s, this.#seed++, 0.1)
-    packQuantised(type, { q, s }, part, blocks, buffer, at, 0)
+    for (const [i, scale] of s.entries()) s[i] = heldScale(type, scale)
+    packBlocks(type, { q, s }, part, blocks, tiles, 0)
     const weight = (n: number, c: number): number => {
-      if (type === 'q8') return q[n * blocks * 32 + c]! - 128
+      if (bits === 8) return q[n * blocks * 32 + c]! - 128
       return ((q[n * blocks * 16 + (c >> 1)]! >> (4 * (c & 1))) & 15) - 8
     }
     const rows = indices.map(n => Array.from({ length: columns }, (_, c) => weight(n, c)))
-    return { rows: { type, rows, scales: indices.map(n => [...s.subarray(n * blocks, (n + 1) * blocks)]) }, at }
+    return { rows: { rows, scales: indices.map(n => [...s.subarray(n * blocks, (n + 1) * blocks)]) }, at }
   }
 
   #take(bytes: number): number {

@@ -1,7 +1,6 @@
 /** The layers of a stage in WebAssembly: weights, caches and scratch space in one memory, computed by one thread or several. */
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
-import { embeddingType } from '../../model/layout.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
@@ -15,8 +14,11 @@ import type { ProductForms } from './products.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { StageMemory } from './stage-memory.ts'
 import { Team } from './team.ts'
-import { roundUp, unpackRow } from './tiles.ts'
-import { loadWeights, rowBytes, weightBytes, type WeightsInit } from './weights.ts'
+import { unpackRow } from '../../model/pack.ts'
+import { roundUp, tileBytes, vectorBytes } from '../../model/tiles.ts'
+import { typesIn } from '../../model/weight-types.ts'
+import { isComputed, whyNotComputable } from '../computable.ts'
+import { loadWeights, weightBytes, type WeightsInit } from './weights.ts'
 
 export interface WasmSpanInit extends WeightsInit {
   readonly edge: EdgeType
@@ -89,11 +91,14 @@ export class WasmSpan implements Layers<PagedCache> {
 
   /**
    * Loads the stage.
-   * @throws {EngineError} when memory for it cannot be had, or this machine cannot run the kernels.
+   * @throws {EngineError} when the model is none that is computed, its files do not fit, memory for it cannot be had, or
+   *   this machine cannot run the kernels.
    */
   static create(init: WasmSpanInit): WasmSpan {
     const { config, weights, edge, forms, threads = 1 } = init
-    const types = new Set([weights, embeddingType(weights)])
+    const refusal = whyNotComputable({ config, weights })
+    if (refusal !== undefined) throw new EngineError(refusal)
+    const types = new Set([...typesIn(weights)].filter(isComputed))
     const shared = threads > 1
     const module = compileKernels({ config, types, edge, forms }, { shared })
     return new WasmSpan(init, module, new StageMemory(weightBytes(init), { shared }))
@@ -244,7 +249,8 @@ export class WasmSpan implements Layers<PagedCache> {
         continue
       }
       const embedding = weights.embedding!
-      unpackRow(embedding, this.#memory.memory.buffer, embedding.at, part.input[from]!, row)
+      const tiles = new Uint8Array(this.#memory.memory.buffer, embedding.at, tileBytes(embedding))
+      unpackRow(embedding, tiles, part.input[from]!, row)
     }
   }
 
@@ -253,7 +259,7 @@ export class WasmSpan implements Layers<PagedCache> {
     const { config, scratch } = this.#layout
     const { hidden } = config
     const rows = segments.reduce((sum, each) => sum + each.rows, 0)
-    const allFinite = this.#kernels.nonFinite(scratch.x, (rows * rowBytes(hidden)) / 16) === 0
+    const allFinite = this.#kernels.nonFinite(scratch.x, (rows * vectorBytes(hidden)) / 16) === 0
     for (const { of, first, rows } of segments) {
       try {
         if (!allFinite) this.#check(first, rows)
@@ -267,7 +273,7 @@ export class WasmSpan implements Layers<PagedCache> {
       }
     }
     // What fills up rows is zeros, and nobody writes there again.
-    if (!allFinite) this.#memory.zero(scratch.x, passRowsMax * rowBytes(hidden))
+    if (!allFinite) this.#memory.zero(scratch.x, passRowsMax * vectorBytes(hidden))
   }
 
   /** @throws {EngineError} when a row has a value that is not finite. */
@@ -296,7 +302,7 @@ export class WasmSpan implements Layers<PagedCache> {
   /** [hidden]: a row of the pass, a view. */
   #row(t: number): Float32Array {
     const { config, scratch } = this.#layout
-    const at = (scratch.x + t * rowBytes(config.hidden)) / 4
+    const at = (scratch.x + t * vectorBytes(config.hidden)) / 4
     return this.#memory.views.floats.subarray(at, at + config.hidden)
   }
 

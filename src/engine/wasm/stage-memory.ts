@@ -3,7 +3,7 @@ import { EngineError } from '../../errors.ts'
 import { memoryPagesMax } from './compile.ts'
 import { memoryPageBytes } from './emit.ts'
 import type { Views } from './pass.ts'
-import { roundUp } from './tiles.ts'
+import { roundUp } from '../../model/tiles.ts'
 
 /** All of a memory, as it is now. */
 export function viewsOf({ buffer }: WebAssemblyMemory): Views {

@@ -1,23 +1,17 @@
-/** Brings the shards of a stage into the engine's memory, in tiles. */
-import { readFileSync } from 'node:fs'
+/** Brings the shards of a stage into the engine's memory: they lie there as they lie in their files. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../../base/assert.ts'
-import { embeddingType, layerMatrices, shardTensors } from '../../model/layout.ts'
-import { type ShardRole, shardName, type WeightType } from '../../model/manifest.ts'
+import { EngineError } from '../../errors.ts'
+import { type MatrixEntry, partAlignment, partOf, type ShardLayout, shardLayout } from '../../model/layout.ts'
+import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
+import { roundUp, type TileShape } from '../../model/tiles.ts'
+import { type ComputedType, isComputed } from '../computable.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
-import {
-  packFloats,
-  packQuantised,
-  roundUp,
-  type ShardRows,
-  type TileShape,
-  tileBytes,
-  tileColumns,
-  tileRows
-} from './tiles.ts'
 
 /** A matrix in memory. */
 export interface Matrix extends TileShape {
+  readonly type: ComputedType
   readonly at: number
 }
 
@@ -41,130 +35,94 @@ export interface WeightsInit extends Pick<SpanInit, 'config' | 'weights' | 'star
   readonly source: WeightSource
 }
 
-/** Rows of one part of a matrix, and the multiple to which it is filled up. */
-interface Part {
-  readonly rows: number
-  readonly fill: number
+/** A shard with its address. */
+interface Placed {
+  readonly place: ShardPlace
+  readonly layout: ShardLayout
+  readonly at: number
 }
 
-function partsOf(name: string, outputs: number): readonly Part[] {
-  // The two halves of what is gated begin at whole blocks: the next product quantises them from there.
-  if (name === 'gateUp') return [1, 2].map(() => ({ rows: outputs / 2, fill: tileColumns }))
-  return [{ rows: outputs, fill: tileRows }]
-}
-
-function shapeOf(name: string, type: WeightType, inputs: number, outputs: number): TileShape {
-  const rows = partsOf(name, outputs).reduce((sum, { rows, fill }) => sum + roundUp(rows, fill), 0)
-  return { type, rows, blocks: Math.ceil(inputs / tileColumns) }
-}
-
-/** A row of float32 in memory, filled up with zeros: a whole number of blocks of activations. */
-export function rowBytes(width: number): number {
-  return 4 * roundUp(width, tileColumns)
+/** Where the shards of a stage lie, one after another. */
+function placed(init: Omit<WeightsInit, 'shardLocations' | 'source'>, at: number): Placed[] {
+  let top = at
+  return stagePlaces(init.config, init.start, init.end).map(place => {
+    const layout = shardLayout(init, place)
+    const shard = { place, layout, at: top }
+    top = roundUp(top + layout.bytes, partAlignment)
+    return shard
+  })
 }
 
 /** Bytes that the weights of a stage take in memory. */
-export function weightBytes({ config, weights, start, end }: Omit<WeightsInit, 'shardLocations' | 'source'>): number {
-  const layer = layerMatrices(config).reduce(
-    (sum, { name, inputs, outputs }) => sum + tileBytes(shapeOf(name, weights, inputs, outputs)),
-    2 * rowBytes(config.hidden)
-  )
-  const table = tileBytes(shapeOf('embedding', embeddingType(weights), config.hidden, config.vocab))
-  const [first, last] = [start === 0, end === config.layers]
-  const tables = config.tiedEmbeddings ? Number(first || last) : Number(first) + Number(last)
-  return (end - start) * layer + tables * table + (last ? rowBytes(config.hidden) : 0)
+export function weightBytes(init: Omit<WeightsInit, 'shardLocations' | 'source'>): number {
+  const { at, layout } = placed(init, 0).at(-1)!
+  return at + layout.bytes
 }
 
 /**
- * Reads and packs, one shard at a time.
+ * Reads the shards, each with one read into its place.
  *
- * @param memory is at least `at` + {@link weightBytes} long, and zero there
+ * @param memory is at least `at` + {@link weightBytes} long
+ * @param at a multiple of {@link partAlignment}
+ * @throws {EngineError} when a file has another size than its dimensions ask for, or cannot be read.
  */
 export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: number): StageWeights {
-  const { config, weights, start, end } = init
-  let top = at
-  const take = (bytes: number): number => {
-    const address = top
-    top += bytes
-    return address
+  const shards = placed(init, at)
+  for (const { place, layout, at } of shards) read(init, shardName(place), new Uint8Array(memory, at, layout.bytes))
+  const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
+  const matrix = ({ layout, at }: Placed, name: string): Matrix => {
+    const { type, rows, blocks, offset }: MatrixEntry = partOf(layout.matrices, name)
+    assert(isComputed(type), `${type} is no type that is computed`)
+    return { type, rows, blocks, at: at + offset }
   }
-  const shard = (role: ShardRole, layer: number | null): ((name: string) => Uint8Array) => {
-    const bytes = readShard(init, shardName({ role, layer }))
-    const tensors = shardTensors(config, weights, role)
-    return name => {
-      const tensor = tensors.find(each => each.name === name)
-      assert(tensor !== undefined, `a ${role} has no ${name}`)
-      return bytes.subarray(tensor.offset, tensor.offset + tensor.bytes)
-    }
+  const layers = shards
+    .filter(({ place }) => place.role === 'layer')
+    .map(shard => ({
+      norm1: vector(shard, 'norm1'),
+      norm2: vector(shard, 'norm2'),
+      qkv: matrix(shard, 'qkv'),
+      o: matrix(shard, 'o'),
+      gateUp: matrix(shard, 'gateup'),
+      down: matrix(shard, 'down')
+    }))
+  const of = (role: string): Placed | undefined => shards.find(({ place }) => place.role === role)
+  const [first, last] = [of('embedding'), of('head')]
+  const embedding = first && matrix(first, 'embedding')
+  const head = last && {
+    norm: vector(last, 'norm'),
+    output: init.config.tiedEmbeddings ? embedding! : matrix(last, 'output')
   }
-  const vector = (tensor: Uint8Array): number => {
-    const address = take(rowBytes(config.hidden))
-    new Float32Array(memory, address, config.hidden).set(floats(tensor))
-    return address
-  }
-  /** `rowMajor`: float32 is [out, in] rather than [in, out]. */
-  const matrix = (
-    tensors: (name: string) => Uint8Array,
-    { name, inputs, outputs }: { name: string; inputs: number; outputs: number },
-    type: WeightType,
-    rowMajor = false
-  ): Matrix => {
-    const shape = shapeOf(name, type, inputs, outputs)
-    const address = take(tileBytes(shape))
-    let from = 0
-    let to = 0
-    for (const { rows, fill } of partsOf(name, outputs)) {
-      const part: ShardRows = { count: rows, from }
-      if (type === 'f32') {
-        const strides = rowMajor ? { rowStride: inputs, columnStride: 1 } : { rowStride: 1, columnStride: outputs }
-        packFloats(floats(tensors(name)), { ...strides, columns: inputs }, part, shape.blocks, memory, address, to)
-      } else {
-        const [q, s] = [tensors(`${name}.q`), floats(tensors(`${name}.s`))]
-        packQuantised(type, { q, s }, part, shape.blocks, memory, address, to)
-      }
-      from += rows
-      to += roundUp(rows, fill)
-    }
-    return { ...shape, at: address }
-  }
-
-  const layers: LayerWeights[] = []
-  for (let layer = start; layer < end; layer++) {
-    const tensors = shard('layer', layer)
-    const [norm1, norm2] = [vector(tensors('norm1')), vector(tensors('norm2'))]
-    const [qkv, o, gateUp, down] = layerMatrices(config).map(each => matrix(tensors, each, weights)) as [
-      Matrix,
-      Matrix,
-      Matrix,
-      Matrix
-    ]
-    layers.push({ norm1, norm2, qkv, o, gateUp, down })
-  }
-  const [first, last] = [start === 0, end === config.layers]
-  const table = { inputs: config.hidden, outputs: config.vocab }
-  const embedding =
-    first || (last && config.tiedEmbeddings)
-      ? matrix(shard('embedding', null), { name: 'embedding', ...table }, embeddingType(weights), true)
-      : undefined
-  if (!last) return { layers, embedding, head: undefined }
-  const tensors = shard('head', null)
-  const norm = vector(tensors('norm'))
-  const output = config.tiedEmbeddings
-    ? embedding!
-    : matrix(tensors, { name: 'output', ...table }, embeddingType(weights))
-  return { layers, embedding, head: { norm, output } }
+  return { layers, embedding, head }
 }
 
-function readShard({ source, shardLocations }: WeightsInit, name: string): Uint8Array {
+/** Fills `into` with a shard. */
+function read({ source, shardLocations }: WeightsInit, name: string, into: Uint8Array): void {
   const location = shardLocations.get(name)
   assert(location !== undefined, `the ${name} has a file`)
-  if (source.kind === 'folder') return readFileSync(join(source.path, location))
-  const bytes = source.files.get(location)
-  assert(bytes !== undefined, `the ${name} is in memory`)
-  return bytes
+  if (source.kind === 'memory') {
+    const bytes = source.files.get(location)
+    assert(bytes !== undefined, `the ${name} is in memory`)
+    checkBytes(name, bytes.length, into.length)
+    into.set(bytes)
+    return
+  }
+  const file = openSync(join(source.path, location), 'r')
+  try {
+    checkBytes(name, fstatSync(file).size, into.length)
+    for (let done = 0; done < into.length; ) {
+      const count = readSync(file, into, done, Math.min(into.length - done, readBytesMax), done)
+      if (count === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
+      done += count
+    }
+  } finally {
+    closeSync(file)
+  }
 }
 
-function floats(bytes: Uint8Array): Float32Array {
-  const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
-  return new Float32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4)
+/** What one call may read: Node takes less than 2 GiB. */
+const readBytesMax = 1 << 30
+
+function checkBytes(name: string, bytes: number, wanted: number): void {
+  if (bytes !== wanted)
+    throw new EngineError(`the file of the ${name} has ${bytes} bytes, its dimensions need ${wanted}`)
 }

@@ -7,13 +7,9 @@ import { arithmeticClass, computeClass } from '../../../src/engine/wasm/numeric-
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { ProductForms } from '../../../src/engine/wasm/products.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
-import {
-  type EdgeType,
-  type ModelConfig,
-  type ShardRole,
-  shardName,
-  type WeightType
-} from '../../../src/model/manifest.ts'
+import type { ModelConfig } from '../../../src/model/decoder.ts'
+import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../src/model/manifest.ts'
+import type { MixedWeights, Weights } from '../../../src/model/weight-types.ts'
 import { forward } from './forward.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
@@ -49,21 +45,24 @@ const forms: readonly ProductForms[] = [
   { ...formsHere(), streams: 2 }
 ]
 
-function shardsOf(config: ModelConfig, weights: WeightType) {
+/** Every matrix of its own type, and each layer otherwise. */
+function mixedFor({ layers, tiedEmbeddings }: ModelConfig): MixedWeights {
+  const one = { q: 'q8-f16', k: 'q8-f16', v: 'q8-f16', o: 'q4', gate: 'q4-f16', up: 'q4-f16', down: 'f32' } as const
+  const other = { q: 'f32', k: 'f32', v: 'f32', o: 'q8', gate: 'q8', up: 'q8', down: 'q4-f16' } as const
+  const table = tiedEmbeddings ? {} : ({ output: 'q8' } as const)
+  return { embedding: 'q4-f16', ...table, layers: Array.from({ length: layers }, (_, l) => (l % 2 ? other : one)) }
+}
+
+function shardsOf(config: ModelConfig, weights: Weights) {
   const shard = (role: ShardRole, layer: number | null): Uint8Array =>
-    syntheticShard(config, weights, role, role === 'embedding' ? 1 : role === 'head' ? 2 : 3 + layer!)
-  const names: [ShardRole, number | null][] = [
-    ['embedding', null],
-    ...Array.from({ length: config.layers }, (_, layer): [ShardRole, number] => ['layer', layer]),
-    ['head', null]
-  ]
-  const files = new Map(names.map(([role, layer]) => [shardName({ role, layer }), shard(role, layer)]))
+    syntheticShard({ config, weights }, { role, layer }, role === 'embedding' ? 1 : role === 'head' ? 2 : 3 + layer!)
+  const files = new Map(shardOrder(config).map(place => [shardName(place), shard(place.role, place.layer)]))
   return { shard, files, locations: new Map([...files.keys()].map(name => [name, name])) }
 }
 
 function span(
   config: ModelConfig,
-  weights: WeightType,
+  weights: Weights,
   edge: EdgeType,
   form: ProductForms,
   start = 0,
@@ -75,9 +74,10 @@ function span(
 }
 
 const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
-const cases = (['f32', 'q8', 'q4'] as const).flatMap(weights =>
-  (['f32', 'f16', 'bf16'] as const).map(edge => ({ weights, edge }))
-)
+const types = ['f32', 'q8', 'q4', 'q8-f16', 'q4-f16', 'mixed'] as const
+const cases = types.flatMap(type => (['f32', 'f16', 'bf16'] as const).map(edge => ({ type, edge })))
+const weightsOf = (type: (typeof types)[number], config: ModelConfig): Weights =>
+  type === 'mixed' ? mixedFor(config) : type
 const tokens = 19
 let compared = 0
 afterAll(() => expect(compared).toBeGreaterThan(0))
@@ -86,7 +86,8 @@ describe.each([
   { name: 'odd', config: odd },
   { name: 'even', config: even }
 ])('a model of $name dimensions', ({ config }) => {
-  it.each(cases)('gives the bits of the reference: $weights, edges $edge', ({ weights, edge }) => {
+  it.each(cases)('gives the bits of the reference: $type, edges $edge', ({ type, edge }) => {
+    const weights = weightsOf(type, config)
     const ids = Array.from({ length: tokens }, (_, i) => (i * i * 5 + 3) % config.vocab)
     const want = forward(config, weights, edge, ids, shardsOf(config, weights).shard)
     for (const form of forms) {
@@ -107,7 +108,8 @@ describe.each([
 
 it('gives the same bits over chunks, cuts and forms, beyond a page', () => {
   const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-  for (const weights of ['f32', 'q8', 'q4'] as const) {
+  for (const type of types) {
+    const weights = weightsOf(type, odd)
     const seen = new Set<string>()
     for (const form of forms) {
       for (const cuts of [[2], [1, 2]]) {
@@ -153,7 +155,8 @@ it('gives the pages of a cache to the next one, and what was left in them change
 
 it.each([2, 3])('gives the same bits with %i threads', async threads => {
   const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-  for (const weights of ['f32', 'q8', 'q4'] as const) {
+  for (const type of types) {
+    const weights = weightsOf(type, odd)
     const seen = new Set<string>()
     for (const count of [1, threads]) {
       const { files, locations } = shardsOf(odd, weights)
@@ -189,4 +192,19 @@ it('refuses what overflows, and the cache is none the worse', () => {
   expect(cache.length).toBe(1)
   cache.truncate(0)
   expect(part.run(cache, row, 1)).toEqual(want)
+})
+
+it('refuses a shard that does not fit its tiles, and what is described and not computed yet', () => {
+  const { files, locations } = shardsOf(odd, 'q8')
+  const init = { config: odd, weights: 'q8', edge: 'f16', start: 0, end: 2, shardLocations: locations } as const
+  const short = new Map(files).set('layer 1', files.get('layer 1')!.subarray(1))
+  const size = files.get('layer 1')!.length
+  const source = { kind: 'memory', files: short } as const
+  expect(() => WasmSpan.create({ ...init, source, forms: formsHere() })).toThrow(
+    `the file of the layer 1 has ${size - 1} bytes, its dimensions need ${size}`
+  )
+  const config = { ...odd, logitCap: 30 }
+  expect(() => WasmSpan.create({ ...init, config, source, forms: formsHere() })).toThrow(
+    'what config.logitCap describes is not computed yet'
+  )
 })

@@ -7,7 +7,9 @@ import { headRowsMax } from '../../../src/engine/wasm/kernels.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
-import { type ModelConfig, type ShardRole, shardName, type WeightType } from '../../../src/model/manifest.ts'
+import type { ModelConfig } from '../../../src/model/decoder.ts'
+import { shardName, shardOrder } from '../../../src/model/manifest.ts'
+import type { WeightType } from '../../../src/model/weight-types.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
 const config: ModelConfig = {
@@ -23,7 +25,7 @@ const config: ModelConfig = {
   normEpsilon: 1e-5,
   tiedEmbeddings: false
 }
-const weightTypes: readonly WeightType[] = ['f32', 'q8', 'q4']
+const weightTypes: readonly WeightType[] = ['f32', 'q8', 'q4', 'q8-f16', 'q4-f16']
 
 const spans: WasmSpan[] = []
 afterAll(() => {
@@ -31,14 +33,8 @@ afterAll(() => {
 })
 
 async function span(weights: WeightType, start: number, end: number, threads: number): Promise<WasmSpan> {
-  const roles: [ShardRole, number | null][] = [
-    ['embedding', null],
-    ['layer', 0],
-    ['layer', 1],
-    ['head', null]
-  ]
   const files = new Map(
-    roles.map(([role, layer], i) => [shardName({ role, layer }), syntheticShard(config, weights, role, i + 1)])
+    shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
   const shardLocations = new Map([...files.keys()].map(name => [name, name]))
   const made = WasmSpan.create({

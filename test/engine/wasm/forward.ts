@@ -1,37 +1,30 @@
 /** All layers of a model as `protocols/arithmetic.md` puts them together, on the plain functions of `reference.ts`. */
 import { attend, edged, gated, norm, product, type Rows, rotated } from '../../../src/engine/wasm/reference.ts'
-import { embeddingType, layerMatrices, shardTensors } from '../../../src/model/layout.ts'
-import type { EdgeType, ModelConfig, ShardRole, WeightType } from '../../../src/model/manifest.ts'
+import { type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
+import type { ModelConfig } from '../../../src/model/decoder.ts'
+import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
+import type { Weights } from '../../../src/model/weight-types.ts'
+import { readMatrix } from '../../model/tile-reader.ts'
 
 const f = Math.fround
 const sum = (a: number, b: number): number => f(a + b)
 const times = (a: number, b: number): number => f(a * b)
 
 /** Reads a shard's matrices and vectors. */
-function shardReader(config: ModelConfig, weights: WeightType, role: ShardRole, bytes: Uint8Array) {
-  const tensors = shardTensors(config, weights, role)
-  const raw = (name: string): Uint8Array<ArrayBuffer> => {
-    const tensor = tensors.find(each => each.name === name)!
-    return bytes.slice(tensor.offset, tensor.offset + tensor.bytes) as Uint8Array<ArrayBuffer>
+function shardReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
+  const layout = shardLayout(shape, place)
+  const floats = (name: string): number[] => {
+    const { offset, length } = partOf(layout.vectors, name)
+    return [...new Float32Array(bytes.slice(offset, offset + 4 * length).buffer)]
   }
-  const floats = (name: string): number[] => [...new Float32Array(raw(name).buffer)]
-  const matrix = (name: string, inputs: number, outputs: number, type: WeightType, rowMajor = false): Rows => {
-    const indices = Array.from({ length: outputs }, (_, n) => n)
+  const matrix = (name: string): Rows => {
+    const entry = partOf(layout.matrices, name)
+    const { inputs, outputs, level, scale } = readMatrix(entry, bytes)
     const columns = Array.from({ length: inputs }, (_, k) => k)
-    if (type === 'f32') {
-      const values = floats(name)
-      const rows = indices.map(n => columns.map(k => values[rowMajor ? n * inputs + k : k * outputs + n]!))
-      return { type, rows, scales: [] }
-    }
-    const blocks = Math.ceil(inputs / 32)
-    const q = raw(`${name}.q`)
-    const s = floats(`${name}.s`)
-    const weight = (n: number, k: number): number => {
-      if (type === 'q8') return q[n * blocks * 32 + k]! - 128
-      return ((q[n * blocks * 16 + (k >> 1)]! >> (4 * (k & 1))) & 15) - 8
-    }
-    const rows = indices.map(n => columns.map(k => weight(n, k)))
-    return { type, rows, scales: indices.map(n => s.slice(n * blocks, (n + 1) * blocks)) }
+    const blocks = Array.from({ length: Math.ceil(inputs / 32) }, (_, b) => 32 * b)
+    const all = Array.from({ length: outputs }, (_, n) => n)
+    const rows = all.map(n => columns.map(k => level(n, k)))
+    return entry.type === 'f32' ? { rows } : { rows, scales: all.map(n => blocks.map(k => scale(n, k))) }
   }
   return { floats, matrix }
 }
@@ -39,28 +32,19 @@ function shardReader(config: ModelConfig, weights: WeightType, role: ShardRole, 
 /** All hidden states after the last layer, and the logits of the last token. `shard` gives a shard's bytes. */
 export function forward(
   config: ModelConfig,
-  weights: WeightType,
+  weights: Weights,
   edge: EdgeType,
   ids: readonly number[],
   shard: (role: ShardRole, layer: number | null) => Uint8Array
 ): { readonly hidden: number[][]; readonly logits: number[] } {
-  const { layers, hidden, heads, kvHeads, headDim, vocab, ropeTheta, normEpsilon, tiedEmbeddings } = config
-  const table = embeddingType(weights)
-  const embedding = shardReader(config, weights, 'embedding', shard('embedding', null)).matrix(
-    'embedding',
-    hidden,
-    vocab,
-    table,
-    true
-  )
-  const rows = ids.map(id =>
-    embedding.rows[id]!.map((value, k) => (table === 'f32' ? value : times(value, embedding.scales[id]![k >> 5]!)))
-  )
+  const { layers, heads, kvHeads, headDim, ropeTheta, normEpsilon, tiedEmbeddings } = config
+  const reader = (role: ShardRole, layer: number | null) =>
+    shardReader({ config, weights }, { role, layer }, shard(role, layer))
+  const embedding = reader('embedding', null).matrix('embedding')
+  const rows = ids.map(id => embedding.rows[id]!.map((value, k) => times(value, embedding.scales?.[id]?.[k >> 5] ?? 1)))
   for (let layer = 0; layer < layers; layer++) {
-    const { floats, matrix } = shardReader(config, weights, 'layer', shard('layer', layer))
-    const [qkv, o, gateUp, down] = layerMatrices(config).map(({ name, inputs, outputs }) =>
-      matrix(name, inputs, outputs, weights)
-    ) as [Rows, Rows, Rows, Rows]
+    const { floats, matrix } = reader('layer', layer)
+    const [qkv, o, gateUp, down] = [matrix('qkv'), matrix('o'), matrix('gateup'), matrix('down')]
     const part = (row: readonly number[], head: number): number[] => row.slice(head * headDim, (head + 1) * headDim)
     const all = rows.map(x => product(qkv, norm(x, floats('norm1'), normEpsilon)))
     const turned = all.map((row, position) =>
@@ -93,7 +77,7 @@ export function forward(
       })
     }
   }
-  const head = shardReader(config, weights, 'head', shard('head', null))
-  const output = tiedEmbeddings ? embedding : head.matrix('output', hidden, vocab, table)
+  const head = reader('head', null)
+  const output = tiedEmbeddings ? embedding : head.matrix('output')
   return { hidden: rows, logits: product(output, norm(rows.at(-1)!, head.floats('norm'), normEpsilon)) }
 }

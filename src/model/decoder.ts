@@ -1,0 +1,217 @@
+/**
+ * The description of a decoder: what a model computes beside its weights, as data. The dimensions are always there. What
+ * a decoder has beyond the plainest llama stands in fields that are left out where it has not: so a field that is added
+ * later changes no older model's id.
+ */
+import { z } from 'zod'
+import { modelLayersMax } from './limits.ts'
+
+/** Norms: RMS norms before attention and before the feed-forward part, unless this says otherwise. */
+export interface Norms {
+  /** `mean`: the mean is taken off first, and the deviation divided by (LayerNorm without a bias). */
+  readonly kind?: 'mean' | undefined
+  /** What is multiplied with is 1 more than the weight in the shard. */
+  readonly offset?: 1 | undefined
+  /** `after`: of what attention and the feed-forward part give, before it is added; `both`: there too. */
+  readonly place?: 'after' | 'both' | undefined
+}
+
+/** Rotary embedding: of whole heads, in pairs (i, i + headDim / 2) by position · ropeTheta^(-2i / headDim), unless this says otherwise. */
+export interface Rotation {
+  /** Dimensions of a head that are rotated, the first ones; all where it is left out. Takes headDim's place in the formula. */
+  readonly dims?: number | undefined
+  /** Pairs are (2i, 2i + 1). */
+  readonly pairs?: 'neighbours' | undefined
+  /** [dims / 2]: what the frequency of each pair is divided by (linear, llama3, yarn and long scaling, made at import). */
+  readonly divisors?: readonly number[] | undefined
+  /** Factor of all cosines and sines (yarn and long scaling). */
+  readonly gain?: number | undefined
+}
+
+export interface AttentionExtras {
+  /** Added to queries, keys and values before anything else. */
+  readonly qkvBias?: true | undefined
+  /** Added to the product with `o`. */
+  readonly outputBias?: true | undefined
+  /** Queries and keys pass a norm before they are rotated: `head`, each head by itself; `all`, all heads as one row. */
+  readonly headNorm?: 'head' | 'all' | undefined
+  /** Factor of scores in the place of headDim^-½. */
+  readonly scale?: number | undefined
+  /** c: a score s becomes c · tanh(s / c). */
+  readonly scoreCap?: number | undefined
+}
+
+export interface FeedForwardExtras {
+  /** Of the gate, in the place of silu: the exact one, or the one with tanh. */
+  readonly activation?: 'gelu' | 'gelu-tanh' | undefined
+  /** No gate: the activation is that of `up`. */
+  readonly ungated?: true | undefined
+  /** Added to gate and up, and to down. */
+  readonly bias?: true | undefined
+}
+
+/** What layers of one kind have in the place of what the whole decoder has. */
+export interface LayerKind {
+  /** A token sees so many positions, its own the last of them. */
+  readonly window?: number | undefined
+  readonly ropeTheta?: number | undefined
+  /** `none`: queries and keys are not rotated. */
+  readonly rotation?: Rotation | 'none' | undefined
+}
+
+/** The dimensions of a decoder, in Hugging Face's terms, and what it has beyond llama. */
+export interface ModelConfig {
+  readonly layers: number
+  readonly hidden: number
+  readonly intermediate: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+  readonly vocab: number
+  /** Longest sequence in tokens (`max_position_embeddings`). */
+  readonly contextMax: number
+  readonly ropeTheta: number
+  readonly normEpsilon: number
+  /** True when the output matrix is the embedding itself. */
+  readonly tiedEmbeddings: boolean
+
+  readonly norm?: Norms | undefined
+  readonly rotation?: Rotation | undefined
+  readonly attention?: AttentionExtras | undefined
+  readonly feedForward?: FeedForwardExtras | undefined
+  /** Layers differ: kinds, and for each layer the index of its own. */
+  readonly kinds?: { readonly of: readonly LayerKind[]; readonly layers: readonly number[] } | undefined
+  /** Factor of the embedding's rows. */
+  readonly embeddingScale?: number | undefined
+  /** Factor of what attention and the feed-forward part add. */
+  readonly residualScale?: number | undefined
+  /** Factor of logits. */
+  readonly logitScale?: number | undefined
+  /** c: a logit l becomes c · tanh(l / c), after its factor. */
+  readonly logitCap?: number | undefined
+}
+
+/** The largest dimensions that a manifest may have. */
+export const dimensionsMax = {
+  layers: modelLayersMax,
+  hidden: 65536,
+  intermediate: 1 << 20,
+  heads: 1024,
+  kvHeads: 1024,
+  headDim: 1024,
+  vocab: 1 << 24,
+  contextMax: 1 << 24
+} as const satisfies Partial<Record<keyof ModelConfig, number>>
+
+/** Kinds of layers: today's models have two. */
+const layerKindsMax = 16
+
+const size = z.int().positive()
+const positive = z.number().positive()
+const yes = z.literal(true).optional()
+
+const rotation = z.strictObject({
+  dims: size.max(dimensionsMax.headDim).optional(),
+  pairs: z.literal('neighbours').optional(),
+  divisors: z
+    .array(positive)
+    .max(dimensionsMax.headDim / 2)
+    .optional(),
+  gain: positive.optional()
+})
+
+const kind = z.strictObject({
+  window: size.max(dimensionsMax.contextMax).optional(),
+  ropeTheta: positive.optional(),
+  rotation: z.union([z.literal('none'), rotation]).optional()
+})
+
+export const configSchema = z
+  .strictObject({
+    layers: size.max(dimensionsMax.layers),
+    hidden: size.max(dimensionsMax.hidden),
+    intermediate: size.max(dimensionsMax.intermediate),
+    heads: size.max(dimensionsMax.heads),
+    kvHeads: size.max(dimensionsMax.kvHeads),
+    headDim: size.max(dimensionsMax.headDim),
+    vocab: size.max(dimensionsMax.vocab),
+    contextMax: size.max(dimensionsMax.contextMax),
+    ropeTheta: positive,
+    normEpsilon: positive,
+    tiedEmbeddings: z.boolean(),
+    norm: z
+      .strictObject({
+        kind: z.literal('mean').optional(),
+        offset: z.literal(1).optional(),
+        place: z.enum(['after', 'both']).optional()
+      })
+      .optional(),
+    rotation: rotation.optional(),
+    attention: z
+      .strictObject({
+        qkvBias: yes,
+        outputBias: yes,
+        headNorm: z.enum(['head', 'all']).optional(),
+        scale: positive.optional(),
+        scoreCap: positive.optional()
+      })
+      .optional(),
+    feedForward: z
+      .strictObject({ activation: z.enum(['gelu', 'gelu-tanh']).optional(), ungated: yes, bias: yes })
+      .optional(),
+    kinds: z
+      .strictObject({
+        of: z.array(kind).min(1).max(layerKindsMax),
+        layers: z.array(z.int().nonnegative()).max(modelLayersMax)
+      })
+      .optional(),
+    embeddingScale: positive.optional(),
+    residualScale: positive.optional(),
+    logitScale: positive.optional(),
+    logitCap: positive.optional()
+  })
+  .refine(c => c.heads % c.kvHeads === 0, 'heads must be a multiple of kvHeads')
+  .refine(c => c.headDim % 2 === 0, 'headDim must be even: rotary embedding turns pairs')
+  .refine(
+    c => rotationsOf(c).every(each => isWhole(each, c.headDim)),
+    'rotation must be of an even number of dimensions, at most headDim, and have a divisor for each pair of them'
+  )
+  .refine(
+    ({ kinds, layers }) =>
+      kinds === undefined || (kinds.layers.length === layers && kinds.layers.every(i => i < kinds.of.length)),
+    'kinds.layers must name one of the kinds for each layer'
+  )
+
+function rotationsOf({ rotation, kinds }: Pick<ModelConfig, 'rotation' | 'kinds'>): Rotation[] {
+  const all = [rotation, ...(kinds?.of.map(each => each.rotation) ?? [])]
+  return all.filter(each => each !== undefined && each !== 'none')
+}
+
+function isWhole({ dims, divisors }: Rotation, headDim: number): boolean {
+  const rotated = dims ?? headDim
+  return rotated % 2 === 0 && rotated <= headDim && (divisors === undefined || 2 * divisors.length === rotated)
+}
+
+/** Names of the fields that a llama of these dimensions does not have, such as `attention.scoreCap`. */
+export function beyondLlama({
+  layers,
+  hidden,
+  intermediate,
+  heads,
+  kvHeads,
+  headDim,
+  vocab,
+  contextMax,
+  ropeTheta,
+  normEpsilon,
+  tiedEmbeddings,
+  ...extras
+}: ModelConfig): string[] {
+  const names: string[] = []
+  for (const [name, value] of Object.entries(extras)) {
+    if (value === undefined) continue
+    if (typeof value !== 'object' || name === 'kinds') names.push(name)
+    else names.push(...Object.keys(value).map(key => `${name}.${key}`))
+  }
+  return names
+}

@@ -1,0 +1,129 @@
+/**
+ * How the numbers of a matrix are stored, and which matrix of a model is stored how.
+ *
+ * Quantised weights are whole numbers in blocks of 16 or 32 columns of one row: a weight is its level times its block's
+ * scale, plus its block's minimum where the type has one. Scales and minima are float32, or 16 bits that count in 2⁻¹⁴
+ * (see {@link halfUnit}), or such a float16 for 256 columns times a signed byte for each block: so that what GGUF's types
+ * hold is held without being rounded anew.
+ */
+import { z } from 'zod'
+
+/** Of a matrix. */
+export interface StoredAs {
+  /** Of a level: signed at 8 bits; at 4, 0 to 15 where there is a minimum, and -8 to 7 where there is none. */
+  readonly bits: 8 | 4
+  /** Columns that share a scale. */
+  readonly block: 16 | 32
+  readonly scale: 'f32' | 'f16' | 'f16i8'
+  readonly hasMinimum: boolean
+}
+
+/** The quantised types by their names: what they hold of others without rounding is beside them. */
+export const quantisedTypes = {
+  /** What the first manifest format had. */
+  q8: { bits: 8, block: 32, scale: 'f32', hasMinimum: false },
+  q4: { bits: 4, block: 32, scale: 'f32', hasMinimum: false },
+  /** Q8_0, Q5_0. */
+  'q8-f16': { bits: 8, block: 32, scale: 'f16', hasMinimum: false },
+  /** Q4_0. */
+  'q4-f16': { bits: 4, block: 32, scale: 'f16', hasMinimum: false },
+  /** Q5_1. */
+  'q8-f16-min': { bits: 8, block: 32, scale: 'f16', hasMinimum: true },
+  /** Q4_1. */
+  'q4-f16-min': { bits: 4, block: 32, scale: 'f16', hasMinimum: true },
+  /** Q6_K. */
+  'q8-f16i8-16': { bits: 8, block: 16, scale: 'f16i8', hasMinimum: false },
+  /** Q5_K. */
+  'q8-f16i8-min': { bits: 8, block: 32, scale: 'f16i8', hasMinimum: true },
+  /** Q4_K. */
+  'q4-f16i8-min': { bits: 4, block: 32, scale: 'f16i8', hasMinimum: true }
+} as const satisfies Record<string, StoredAs>
+
+export type QuantisedType = keyof typeof quantisedTypes
+/** How a matrix is stored: float32, or one of {@link quantisedTypes}. */
+export type WeightType = 'f32' | QuantisedType
+
+/** What the weights of a checkpoint are converted to at import, by the names that people give them. */
+export type Dtype = 'f32' | 'q8' | 'q4'
+export const dtypes = { f32: 'f32', q8: 'q8-f16', q4: 'q4-f16' } as const satisfies Record<Dtype, WeightType>
+
+/**
+ * What a float16 scale or minimum counts in. Scales of trained weights are small: as they are, the smallest would be
+ * subnormal, which float32 arithmetic takes a hundred times as long for; so they reach from 3.7e-9 to 4, and all of
+ * GGUF's below 4 are held.
+ */
+export const halfUnit = 2 ** -14
+
+/** Matrices of a layer, as a model defines them: those of `q`, `k`, `v`, and of `gate`, `up`, are stacked where they are of one type. */
+export const layerParts = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const
+export type LayerPart = (typeof layerParts)[number]
+
+/** A type for each matrix. */
+export interface MixedWeights {
+  readonly embedding: WeightType
+  /** Left out where the output matrix is the embedding. */
+  readonly output?: WeightType | undefined
+  /** By layer. */
+  readonly layers: readonly Readonly<Record<LayerPart, WeightType>>[]
+}
+
+/** One type for all layers, whose embedding and output matrix have {@link embeddingType}; or one for each matrix. */
+export type Weights = WeightType | MixedWeights
+
+const type = z.enum(['f32', ...(Object.keys(quantisedTypes) as QuantisedType[])])
+const layer = z.strictObject({ q: type, k: type, v: type, o: type, gate: type, up: type, down: type })
+
+export const weightsSchema = z.union([
+  type,
+  z.strictObject({ embedding: type, output: type.optional(), layers: z.array(layer) })
+])
+
+/** Of embedding and output matrix in a model of one type: 4 bits there cost too much quality for what they save. */
+export function embeddingType(type: WeightType): WeightType {
+  if (type === 'f32') return 'f32'
+  const { scale } = quantisedTypes[type]
+  return scale === 'f32' ? 'q8' : 'q8-f16'
+}
+
+/** The type of one matrix. @param layer index of the layer, or null */
+export function typeOf(weights: Weights, part: LayerPart | 'embedding' | 'output', layer: number | null): WeightType {
+  const isTable = part === 'embedding' || part === 'output'
+  if (typeof weights === 'string') return isTable ? embeddingType(weights) : weights
+  if (part === 'output') return weights.output ?? weights.embedding
+  return isTable ? weights.embedding : weights.layers[layer!]![part]
+}
+
+/** All types that occur in a model. */
+export function typesIn(weights: Weights): ReadonlySet<WeightType> {
+  if (typeof weights === 'string') return new Set([weights, embeddingType(weights)])
+  const { embedding, output, layers } = weights
+  return new Set([embedding, ...(output === undefined ? [] : [output]), ...layers.flatMap(each => Object.values(each))])
+}
+
+/** For people: `q8-f16`, or `mixed (q4-f16, q8-f16)`. */
+export function weightsLabel(weights: Weights): string {
+  return typeof weights === 'string' ? weights : `mixed (${[...typesIn(weights)].sort().join(', ')})`
+}
+
+/** The same kinds of layers for a model of so many layers: each is the one before it again where there are more. */
+export function weightsFor(weights: Weights, layers: number): Weights {
+  if (typeof weights === 'string') return weights
+  const { length } = weights.layers
+  return { ...weights, layers: Array.from({ length: layers }, (_, i) => weights.layers[Math.min(i, length - 1)]!) }
+}
+
+/** Why the types do not fit a model, or undefined. */
+export function wrongWeights(
+  weights: Weights,
+  { layers, tiedEmbeddings }: { readonly layers: number; readonly tiedEmbeddings: boolean }
+): string | undefined {
+  if (typeof weights === 'string') return undefined
+  if (weights.layers.length !== layers)
+    return `weights.layers has ${weights.layers.length} layers, config has ${layers}`
+  if ((weights.output === undefined) !== tiedEmbeddings) {
+    return tiedEmbeddings
+      ? 'weights.output must be left out: the output matrix is the embedding'
+      : 'weights.output is missing'
+  }
+  return undefined
+}
