@@ -140,7 +140,10 @@ export class TimedEngine implements Engine {
 
   /** Something else than what was computed. */
   #corrupted(output: StepOutput): StepOutput {
-    if (output.kind === 'token') return { ...output, id: (output.id + 1) % this.#host.toy.vocab }
+    if (output.kind === 'tokens') {
+      const last = (output.ids.at(-1)! + 1) % this.#host.toy.vocab
+      return { ...output, ids: [...output.ids.slice(0, -1), last] }
+    }
     if (output.kind === 'hidden') output.bytes[4] = output.bytes[4]! ^ 1
     return output
   }

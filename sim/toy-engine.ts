@@ -18,7 +18,7 @@ import {
 } from '../src/engine/engine.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
-import { stepTokensMax } from '../src/engine/limits.ts'
+import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 
 export interface ToyModel {
@@ -201,7 +201,7 @@ class ToyEngine implements InstantEngine {
     const { session, position, tokens } = step
     const state = this.#sessions.get(session)
     this.#check(step, state)
-    const { chain, sampling } = state!
+    const { chain } = state!
     chain.length = position
     const words = new Uint16Array((tokens * this.hidden * edgeSize(this.edge)) / 2)
     const width = words.length / tokens
@@ -218,7 +218,19 @@ class ToyEngine implements InstantEngine {
     const cost = { computeMs, rows: tokens, gatherMs: 0 }
     if (this.end < this.#model.layers) return { kind: 'hidden', bytes: new Uint8Array(words.buffer), ...cost }
     if (!step.sample) return { kind: 'none', ...cost }
-    return { kind: 'token', id: tokenAfter(this.#model, chain.at(-1)!, sampling, position + tokens), ...cost }
+    return { kind: 'tokens', ids: this.#draw(step, state!), ...cost }
+  }
+
+  /** The tokens that follow what is certain of a step: drafts of it that are right, and one more. */
+  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling }: ToySession): number[] {
+    const ids: number[] = []
+    const first = position + tokens - drafts.length
+    for (let at = first; at <= position + tokens; at++) {
+      const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at)
+      ids.push(id)
+      if (id !== drafts[at - first]) break
+    }
+    return ids
   }
 
   freeNow(session: SessionId): void {
@@ -248,13 +260,14 @@ class ToyEngine implements InstantEngine {
     if (this.#closed) throw new EngineError(`the engine of layers ${this.start}-${this.end} was closed`)
   }
 
-  #check({ session, position, tokens, input, sample }: Step, state: ToySession | undefined): void {
+  #check({ session, position, tokens, input, sample, drafts = [] }: Step, state: ToySession | undefined): void {
     const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
       throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
     }
     if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
     if (sample && this.end !== this.#model.layers) throw refused('only the last layers can sample')
+    if (drafts.length > (sample ? Math.min(stepDraftsMax, tokens - 1) : 0)) throw refused('too many drafts')
     if (this.start === 0) {
       if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
       if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)

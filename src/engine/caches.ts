@@ -7,7 +7,7 @@ import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Step } from './engine.ts'
-import { stepTokensMax } from './limits.ts'
+import { stepDraftsMax, stepTokensMax } from './limits.ts'
 
 export interface CachesInit {
   /** Layers [start, end) of so many. */
@@ -76,7 +76,7 @@ export class Caches {
   }
 
   /** Checks what does not depend on what a cache holds. @throws {InvalidStepError} */
-  checkShape({ session, position, tokens, input, sample }: Step): void {
+  checkShape({ session, position, tokens, input, sample, drafts = [] }: Step): void {
     const { start, end, layers, hidden, edge } = this.#init
     const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
@@ -84,6 +84,11 @@ export class Caches {
     }
     if (!Number.isSafeInteger(position) || position < 0) throw refused(`a position is 0 or more, not ${position}`)
     if (sample && end !== layers) throw refused(`layers ${start}-${end} cannot sample: they are not the last`)
+    if (drafts.length > (sample ? Math.min(stepDraftsMax, tokens - 1) : 0)) {
+      throw refused(
+        `a step of ${tokens} tokens that ${sample ? 'samples' : 'does not sample'} has ${drafts.length} drafts`
+      )
+    }
     if (start === 0) {
       if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
       if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)

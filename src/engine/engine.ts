@@ -33,6 +33,13 @@ export interface Step {
   readonly input: StepInput
   /** True at the tail for the last step of a prompt and for every step after it: sample a token. */
   readonly sample: boolean
+  /**
+   * With `sample`, the ids of the step's last tokens, fewer than it has and at most {@link stepDraftsMax}: they are only
+   * proposed. Tokens are drawn for the token before them and then for each of them, until one is drawn that is not the
+   * draft that follows.
+   * @default none
+   */
+  readonly drafts?: readonly number[] | undefined
 }
 
 /** What the passes took that computed a step, alone or with steps of other sessions. */
@@ -49,8 +56,11 @@ export type StepOutput = StepCost &
   (
     | /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
     { readonly kind: 'hidden'; readonly bytes: Uint8Array }
-    /** Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). */
-    | { readonly kind: 'token'; readonly id: number }
+    /**
+     * Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). With drafts,
+     * the tokens from the first draft's position on: drafts that are right, and one more.
+     */
+    | { readonly kind: 'tokens'; readonly ids: readonly number[] }
     /** Last layer, `sample: false`. */
     | { readonly kind: 'none' }
   )

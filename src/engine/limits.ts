@@ -2,6 +2,8 @@
 
 /** Tokens of one step; a longer replay is several steps. At 4,096 wide float32 one input is 32 MiB. */
 export const stepTokensMax = 2048
+/** Drafts of one step: with the token before them as many rows as go on in one piece (`shortTokensMax`). */
+export const stepDraftsMax = 7
 /** Requests that wait for one engine: more than the sessions that any cache budget of today holds. */
 export const engineQueueMax = 1024
 /** From starting an engine's thread to its weights being ready: float32 prepacks about 1 GB/s, disks may be slow. */

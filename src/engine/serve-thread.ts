@@ -34,6 +34,8 @@ export interface Part<Cache extends LayersCache = LayersCache> {
   /** ids [tokens] where the span begins with layer 0, otherwise hidden [tokens, hidden], finite */
   readonly input: Int32Array | Float32Array
   readonly tokens: number
+  /** After the last layer: how many of its last tokens' hidden states are wanted. @default 1 */
+  readonly wanted?: number
 }
 
 /** Layers [start, end) of a model, as a runtime computes them. */
@@ -43,8 +45,8 @@ export interface Layers<Cache extends LayersCache = LayersCache> {
   /**
    * Runs tokens of several sessions, each once, and adds them to their caches.
    *
-   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer that of the last token
-   *   alone, [1, hidden], not rounded; valid until the next pass. Or what is wrong with it, as values that are not finite: what its cache then holds
+   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer those of its last `wanted`
+   *   tokens alone, [wanted, hidden], not rounded; valid until the next pass. Or what is wrong with it, as values that are not finite: what its cache then holds
    *   beyond its length before is void.
    * @throws {EngineError} when nothing can be computed; the caches then are as for parts that fail.
    */
@@ -63,6 +65,8 @@ interface UnderWay {
   readonly input: Int32Array | Float32Array
   /** What the parts so far gave to the next stage. */
   readonly out: Uint8Array | undefined
+  /** Hidden states [hidden] after the last layer, of the tokens after which one is drawn. */
+  readonly rows: Float32Array[]
   done: number
 }
 
@@ -70,6 +74,12 @@ interface Session<Cache> {
   readonly cache: Cache
   readonly sampling: Sampling
   under: UnderWay | undefined
+}
+
+/** A step that was computed, and after which tokens are to be drawn; `index`: of its part in the pass. */
+interface Ended<Cache> {
+  readonly index: number
+  readonly session: Session<Cache>
 }
 
 /** Loads, says so or why not, and answers requests one at a time until it is told to close. */
@@ -151,16 +161,20 @@ class Served<Cache extends LayersCache> {
       cache.truncate(under!.step.position)
       replies[index] = { ...failed(error), length: cache.length }
     }
-    const tokens: { readonly index: number; readonly session: Session<Cache>; readonly hidden: Float32Array }[] = []
+    const ended: Ended<Cache>[] = []
     try {
       const outs = computed.length === 0 ? [] : await this.#layers.pass(computed.map(({ part }) => part))
       for (const [i, { index, session, part }] of computed.entries()) {
         const out = outs[i]!
-        if (out instanceof Error) fail(index, session, out)
-        else if (this.#isLast && this.#samples(session, part)) tokens.push({ index, session, hidden: out })
-        else replies[index] = this.#handOn(session, part, out)
+        if (out instanceof Error) {
+          fail(index, session, out)
+          continue
+        }
+        const reply = this.#handOn(session, part, out)
+        if (reply === undefined) ended.push({ index, session })
+        else replies[index] = reply
       }
-      await this.#sample(tokens, replies)
+      await this.#sample(ended, replies)
     } catch (error) {
       for (const { index, session } of computed) fail(index, session, error)
     }
@@ -181,46 +195,53 @@ class Served<Cache extends LayersCache> {
           ? this.#checkedIds(step.input as Int32Array)
           : decodeEdge(step.input as Uint8Array, edge, step.tokens * width)
       const out = end === config.layers ? undefined : new Uint8Array(step.tokens * config.hidden * edgeSize(edge))
-      session.under = { step, input, out, done: 0 }
+      session.under = { step, input, out, rows: [], done: 0 }
       // From here on the step may change the cache.
       cache.truncate(step.position)
     }
     assert(session.under !== undefined, 'a step begins with its first part')
     const { input, done } = session.under
     const width = input.length / session.under.step.tokens
-    return { cache, input: input.subarray(done * width, (done + tokens) * width), tokens }
+    const { sample, drafts, tokens: all } = session.under.step
+    const first = sample ? all - 1 - drafts.length : all
+    const wanted = Math.max(0, done + tokens - Math.max(first, done))
+    return { cache, input: input.subarray(done * width, (done + tokens) * width), tokens, wanted }
   }
 
-  /** Whether the part ends a step that samples. */
-  #samples({ under }: Session<Cache>, { tokens }: Part<Cache>): boolean {
-    const { step, done } = under!
-    return step.sample && done + tokens === step.tokens
-  }
-
-  #handOn({ under }: Session<Cache>, { tokens }: Part<Cache>, hidden: Float32Array): PartReply {
-    const { out, step, done } = under!
-    out?.set(encodeEdge(hidden, this.#span.edge), (done * out.length) / step.tokens)
+  /** What becomes of a part that was computed; undefined where its step ends and tokens are drawn. */
+  #handOn({ under }: Session<Cache>, { tokens, wanted }: Part<Cache>, hidden: Float32Array): PartReply | undefined {
+    const { out, rows, step, done } = under!
     under!.done += tokens
-    if (under!.done < step.tokens) return { kind: 'going' }
-    return out === undefined ? { kind: 'none' } : { kind: 'hidden', bytes: out }
+    const goesOn = under!.done < step.tokens
+    if (out !== undefined) out.set(encodeEdge(hidden, this.#span.edge), (done * out.length) / step.tokens)
+    else {
+      const { hidden: width } = this.#span.config
+      // The next pass takes the place of what this one gave.
+      const kept = goesOn ? hidden.slice() : hidden
+      for (let row = 0; row < wanted!; row++) rows.push(kept.subarray(row * width, (row + 1) * width))
+    }
+    if (goesOn) return { kind: 'going' }
+    if (out !== undefined) return { kind: 'hidden', bytes: out }
+    return step.sample ? undefined : { kind: 'none' }
   }
 
-  async #sample(
-    tokens: readonly { readonly index: number; readonly session: Session<Cache>; readonly hidden: Float32Array }[],
-    replies: PartReply[]
-  ): Promise<void> {
-    if (tokens.length === 0) return
+  /** Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows. */
+  async #sample(ended: readonly Ended<Cache>[], replies: PartReply[]): Promise<void> {
+    if (ended.length === 0) return
+    const drawn = ended.map((): number[] => [])
+    const rows = ended.flatMap(({ session }, of) => session.under!.rows.map((hidden, row) => ({ of, row, hidden })))
     await this.#layers.eachLogits(
-      tokens.map(({ hidden }) => hidden),
+      rows.map(({ hidden }) => hidden),
       (logits, i) => {
-        const { index, session } = tokens[i]!
-        replies[index] = { kind: 'token', id: sample(logits, session.sampling, session.cache.length) }
+        const { of, row } = rows[i]!
+        const { under, sampling } = ended[of]!.session
+        const { position, tokens, drafts } = under!.step
+        const ids = drawn[of]!
+        const isRight = row === 0 || (ids.length === row && ids[row - 1] === drafts[row - 1])
+        if (isRight) ids.push(sample(logits, sampling, position + tokens - drafts.length + row))
       }
     )
-  }
-
-  get #isLast(): boolean {
-    return this.#span.end === this.#span.config.layers
+    for (const [of, { index }] of ended.entries()) replies[index] = { kind: 'tokens', ids: drawn[of]! }
   }
 
   #checkedIds(ids: Int32Array): Int32Array {

@@ -35,6 +35,8 @@ export interface ThreadStep {
   /** Token ids at the head, otherwise hidden states in the edge type. */
   readonly input: Int32Array | Uint8Array
   readonly sample: boolean
+  /** The ids of its last tokens, where those are proposed. */
+  readonly drafts: readonly number[]
 }
 
 /** The next tokens of one session's step. */
@@ -62,7 +64,7 @@ export interface ThreadFailure {
 export type PartReply =
   | { readonly kind: 'going' }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
-  | { readonly kind: 'token'; readonly id: number }
+  | { readonly kind: 'tokens'; readonly ids: readonly number[] }
   | { readonly kind: 'none' }
   /** With the tokens in the session's cache now. */
   | (ThreadFailure & { readonly length: number })

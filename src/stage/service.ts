@@ -357,7 +357,7 @@ class Service implements StageService {
           kind: 'computed',
           seat,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
-          token: output.kind === 'token' ? output.id : undefined,
+          token: output.kind === 'tokens' ? output.ids[0] : undefined,
           cost: { computeMs: output.computeMs, rows: output.rows, gatherMs: output.gatherMs }
         })
       },

@@ -139,7 +139,7 @@ async function together(engines: readonly Engine[], count: number, init: BatchIn
       busyMs[i]! += (out.computeMs * feed.length) / out.rows
       steps++
       rows += out.rows
-      if (out.kind === 'token') return out.id
+      if (out.kind === 'tokens') return out.ids[0]!
       if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
     }
     throw new TypeError('the last layer gives a token')

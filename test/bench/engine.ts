@@ -233,9 +233,9 @@ function engineDecoder(engines: readonly Engine[], tokensMax: number, signal: Ab
       const sample = engine === engines.at(-1)
       const out = await engine.run({ session, position, tokens: ids.length, input, sample }, { signal })
       computeMs += out.computeMs
-      if (out.kind === 'token') {
+      if (out.kind === 'tokens') {
         position += ids.length
-        return out.id
+        return out.ids[0]!
       }
       if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
     }

@@ -38,8 +38,8 @@ async function answer(standIns: readonly string[], lossAt: number, seed: number)
     const run = engine.run.bind(engine)
     engine.run = async (step, options) => {
       const output = await run(step, options)
-      const rounds = output.kind === 'token' && (step.position + step.tokens + seed) % 40 === 0
-      return rounds ? { ...output, id: (output.id + 1) % toy.vocab } : output
+      const rounds = output.kind === 'tokens' && (step.position + step.tokens + seed) % 40 === 0
+      return rounds ? { ...output, ids: [(output.ids[0]! + 1) % toy.vocab] } : output
     }
   }
   const view = ({ id, probes }: TestPeer): PeerView => ({

@@ -44,8 +44,8 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
   })
   const token = async (engine: Engine, step: Step): Promise<number> => {
     const out = await engine.run(step, { signal })
-    expect(out.kind).toBe('token')
-    return out.kind === 'token' ? out.id : -1
+    expect(out).toMatchObject({ kind: 'tokens', ids: [expect.any(Number)] })
+    return out.kind === 'tokens' ? out.ids[0]! : -1
   }
   const hidden = async (engine: Engine, step: Step): Promise<Uint8Array> => {
     const out = await engine.run(step, { signal })
@@ -121,7 +121,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
           const sample = part.end === layers
           const out = await part.run({ session: a, position, tokens: feed.length, input, sample }, { signal })
           if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
-          else if (out.kind === 'token') seen.push(out.id)
+          else if (out.kind === 'tokens') seen.push(...out.ids)
         }
       }
       expect(seen).toEqual(want)
@@ -264,7 +264,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
           const step = ids(at, feed, session)
           const out = await engine.run(step, { signal })
           expect(out.rows).toBeGreaterThanOrEqual(step.tokens)
-          if (out.kind === 'token') seen.push(out.id)
+          if (out.kind === 'tokens') seen.push(...out.ids)
         }
         await engine.free(session)
         return seen
@@ -292,6 +292,68 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       const c = '0c'.repeat(16) as SessionId
       await opened(engine, c, contextMax, { ...sampling, seed: 8 })
       expect(await generate(engine, 10, c)).not.toEqual(want)
+    })
+
+    it('verifies drafts in one step: it draws what one token at a time would, up to the first that is wrong', async () => {
+      for (const sampling of [greedy, { temperature: 1.1, topP: 0.95, topK: 0, seed: 3 }]) {
+        const engine = await opened(await make(), a, contextMax, sampling)
+        const want = await generate(engine, 24)
+        await engine.free(a)
+        await opened(engine, a, contextMax, sampling)
+        // The prompt's last token is there with the drafts, too; a few passes may take the parts of one step.
+        const seen: number[] = []
+        let feed: readonly number[] = prompt
+        for (const [right, wrong] of [
+          [3, 2],
+          [0, 1],
+          [0, 0],
+          [7, 0],
+          [2, 5],
+          [0, 7],
+          [1, 0]
+        ] as const) {
+          const drafts = [
+            ...want.slice(seen.length, seen.length + right),
+            ...want.slice(seen.length + right, seen.length + right + wrong).map(id => (id + 1) % vocab)
+          ]
+          const position = prompt.length + seen.length + (feed === prompt ? -prompt.length : -1)
+          const step = { ...ids(position, [...feed, ...drafts]), drafts }
+          const out = await engine.run(step, { signal })
+          expect(out).toMatchObject({ kind: 'tokens', ids: want.slice(seen.length, seen.length + right + 1) })
+          expect(engine.length(a)).toBe(position + step.tokens)
+          if (out.kind === 'tokens') seen.push(...out.ids)
+          feed = [seen.at(-1)!]
+        }
+        expect(seen).toEqual(want.slice(0, seen.length))
+        await engine.free(a)
+      }
+    })
+
+    it('verifies drafts behind tokens that several passes take, beside steps of other sessions', async () => {
+      const long = Array.from({ length: 285 }, (_, i) => (i * i + 3) % vocab)
+      const engine = await opened(await make())
+      const want = [await token(engine, ids(0, long))]
+      for (let i = 0; i < 4; i++) want.push(await token(engine, ids(long.length + i, [want.at(-1)!])))
+      await opened(engine, b)
+      const drafts = [...want.slice(0, 4), (want[4]! + 1) % vocab]
+      const others = Array.from({ length: 6 }, (_, at) => token(engine, ids(at, [at], b)))
+      const out = await engine.run({ ...ids(0, [...long, ...drafts]), drafts }, { signal })
+      expect(out).toMatchObject({ kind: 'tokens', ids: want })
+      await Promise.all(others)
+    })
+
+    it('refuses drafts that no step could have', async () => {
+      const engine = await opened(await make())
+      await token(engine, ids(0, prompt))
+      const step = ids(prompt.length, [1, 2, 3, 4, 5, 6, 7, 8, 9])
+      for (const [what, bad] of [
+        ['as many as tokens', { ...ids(prompt.length, [1, 2]), drafts: [1, 2] }],
+        ['more than verified at a time', { ...step, drafts: [2, 3, 4, 5, 6, 7, 8, 9] }],
+        ['where nothing is sampled', { ...step, sample: false, drafts: [9] }]
+      ] as const) {
+        expect((await failure(engine.run(bad, { signal }))).name, what).toBe('InvalidStepError')
+        expect(engine.length(a), what).toBe(prompt.length)
+      }
     })
 
     it('refuses sampling and lengths out of range', async () => {
@@ -375,7 +437,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       const engine = await opened(await make())
       const running = engine.run(ids(0, prompt), { signal })
       await Promise.all([engine.close(), engine.close()])
-      expect((await running).kind).toBe('token')
+      expect((await running).kind).toBe('tokens')
       expect(engine.cacheBytesUsed).toBe(0)
       expect((await failure(engine.run(ids(prompt.length, [1]), { signal }))).name).toBe('EngineError')
       expect((await failure(engine.open(b, { tokensMax: 10, sampling: greedy }))).name).toBe('EngineError')

@@ -45,7 +45,7 @@ export async function through(
   for (const [i, engine] of engines.entries()) {
     const last = i === engines.length - 1
     const out = await engine.run({ session, position, tokens: ids.length, input, sample: last && sample }, { signal })
-    if (out.kind === 'token') return out.id
+    if (out.kind === 'tokens') return out.ids[0]!
     if (out.kind === 'none') return undefined
     edges?.push(out.bytes)
     input = { kind: 'hidden', bytes: out.bytes }

@@ -50,7 +50,7 @@ describe('the toy engine', () => {
         const to = await middle.run({ ...step, input: { kind: 'hidden', bytes } }, { signal })
         if (to.kind !== 'hidden') throw new Error('the middle hands on hidden states')
         const last = await tail.run({ ...step, sample: true, input: to }, { signal })
-        if (last.kind === 'token') out.push(last.id)
+        if (last.kind === 'tokens') out.push(...last.ids)
       }
       for (const at of [8, 9]) out.push((await through([head, middle, tail], session, at, [want[at - 8]!], true))!)
       const good = out.slice(1).map((id, i) => id === want[i])

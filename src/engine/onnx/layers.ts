@@ -61,21 +61,21 @@ export class OnnxLayers implements Layers<SessionCache> {
     for (const [i, row] of rows.entries()) use(await this.#span.logits(row), i)
   }
 
-  async #run({ cache, input, tokens }: Part<SessionCache>): Promise<Float32Array> {
+  async #run({ cache, input, tokens, wanted = 1 }: Part<SessionCache>): Promise<Float32Array> {
     const { config, start, end } = this.#init
     const width = start === 0 ? 1 : config.hidden
     const many = tokens > attentionBlock - (cache.length % attentionBlock)
+    const from = end === config.layers ? tokens - wanted : 0
     let out: Float32Array = new Float32Array(0)
     for (let done = 0; done < tokens; ) {
       const n = Math.min(tokens - done, attentionBlock - (cache.length % attentionBlock))
       const hidden = await this.#span.pass(cache, input.subarray(done * width, (done + n) * width), n)
-      if (end === config.layers) {
-        out = hidden.subarray((n - 1) * config.hidden)
-      } else if (many) {
-        if (done === 0) out = new Float32Array(tokens * config.hidden)
-        out.set(hidden, done * config.hidden)
+      if (many) {
+        if (done === 0) out = new Float32Array((tokens - from) * config.hidden)
+        const first = Math.max(done, from)
+        out.set(hidden.subarray((first - done) * config.hidden), (first - from) * config.hidden)
       } else {
-        out = hidden
+        out = hidden.subarray(from * config.hidden)
       }
       done += n
     }

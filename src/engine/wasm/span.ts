@@ -32,7 +32,10 @@ interface UnderWay {
   readonly part: Part<PagedCache>
   /** Tokens in the cache before it. */
   readonly before: number
+  /** [tokens - from, hidden] */
   readonly out: Float32Array
+  /** The first of its tokens whose hidden state is handed out. */
+  readonly from: number
   /** Tokens that are computed. */
   done: number
   failure: EngineError | undefined
@@ -122,8 +125,8 @@ export class WasmSpan implements Layers<PagedCache> {
   /**
    * Runs tokens of several sessions, each once, and adds them to their caches.
    *
-   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer that of the last token alone,
-   *   [hidden]. Where a value is not finite any more, or there is no memory, what is wrong: that cache is as it was.
+   * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer those of its last `wanted` tokens
+   *   alone. Where a value is not finite any more, or there is no memory, what is wrong: that cache is as it was.
    * @throws {EngineError} when a thread has ended; all caches are as they were.
    */
   pass(parts: readonly Part<PagedCache>[]): readonly (Float32Array | EngineError)[] {
@@ -171,12 +174,13 @@ export class WasmSpan implements Layers<PagedCache> {
 
   /** Room for a part, or why it has none. */
   #begin(part: Part<PagedCache>): UnderWay {
-    const { cache, input, tokens } = part
+    const { cache, input, tokens, wanted = 1 } = part
     const { config, start } = this.#layout
     const perToken = start === 0 ? 1 : config.hidden
     assert(tokens >= 1 && input.length === tokens * perToken, `${tokens} tokens got ${input.length} inputs`)
-    const out = new Float32Array((this.#isLast ? 1 : tokens) * config.hidden)
-    const under: UnderWay = { part, before: cache.length, out, done: 0, failure: undefined }
+    const from = this.#isLast ? tokens - wanted : 0
+    const out = new Float32Array((tokens - from) * config.hidden)
+    const under: UnderWay = { part, before: cache.length, out, from, done: 0, failure: undefined }
     try {
       this.#makeRoom(cache, cache.length + tokens)
     } catch (error) {
@@ -263,8 +267,8 @@ export class WasmSpan implements Layers<PagedCache> {
     for (const { of, first, rows } of segments) {
       try {
         if (!allFinite) this.#check(first, rows)
-        for (let t = this.#isLast ? rows - 1 : 0; t < rows; t++) {
-          of.out.set(this.#row(first + t), this.#isLast ? 0 : (of.done + t) * hidden)
+        for (let t = Math.max(0, of.from - of.done); t < rows; t++) {
+          of.out.set(this.#row(first + t), (of.done + t - of.from) * hidden)
         }
         of.part.cache.length += rows
         of.done += rows
