@@ -88,7 +88,7 @@ export class Rogue {
     const { route, driver } = terms
     const tail = route.length - 1
     if (driver !== self) {
-      const token = { kind: 'token', epoch: highest, position: terms.keep + 1, id: 1 } as const
+      const token = { kind: 'token', epoch: highest, position: terms.keep + 1, ids: [1] } as const
       const last = { ...route[tail]!, peer: self }
       this.#say(driver, [this.#forge(terms, route.length, [...route.slice(0, tail), last]), token])
     }

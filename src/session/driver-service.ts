@@ -88,7 +88,7 @@ export class Driver {
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
-      onToken: ({ epoch, position, id }) => this.#feed({ kind: 'token', epoch, position, id }),
+      onTokens: ({ epoch, position, ids }) => this.#feed({ kind: 'tokens', epoch, position, ids }),
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })

@@ -17,7 +17,7 @@ export type SessionEvent =
   | { readonly kind: 'frame'; readonly epoch: number; readonly frame: Frame }
   | { readonly kind: 'malformed'; readonly epoch: number; readonly message: string }
   /** From the tail. */
-  | { readonly kind: 'token'; readonly epoch: number; readonly position: number; readonly id: number }
+  | { readonly kind: 'tokens'; readonly epoch: number; readonly position: number; readonly ids: readonly number[] }
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
   /** Peers that are about to go, and stages that are; comes again while there are any, and once without. */

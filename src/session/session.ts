@@ -109,8 +109,8 @@ export class Session {
     this.#nowMs = nowMs
     this.#noticePause()
     switch (event.kind) {
-      case 'token':
-        if (this.#isOpen(event.epoch)) this.#onToken(event.position, event.id)
+      case 'tokens':
+        if (this.#isOpen(event.epoch)) this.#onTokens(event.position, event.ids)
         break
       case 'frame':
         if (event.epoch === this.#epoch?.number) this.#onFrame(event.frame)
@@ -505,10 +505,11 @@ export class Session {
     this.#effects.push({ kind: 'send', epoch, frame })
   }
 
-  #onToken(position: number, id: number): void {
+  #onTokens(position: number, [id, ...rest]: readonly number[]): void {
     const epoch = this.#epoch!
     const { watch, route, sent, tail, replayedTokens } = epoch
-    if (position !== this.#ids.length || id >= this.#init.vocab || sent !== this.#ids.length) {
+    const isAwaited = position === this.#ids.length && sent === this.#ids.length && rest.length === 0
+    if (!isAwaited || id === undefined || id >= this.#init.vocab) {
       this.#violated(tail, 'invalid', `token ${id} at ${position}, awaited at ${this.#ids.length}`)
       return
     }

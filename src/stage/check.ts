@@ -3,7 +3,7 @@ import type { PeerId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
-import type { OpenFrame, PrepareFrame, StepFrame } from './frame.ts'
+import { draftsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
 import { isGenuine, type SignedTerms } from './terms.ts'
 
 /** What is wrong with a frame. */
@@ -83,11 +83,23 @@ export function checkPrepare({ hop, terms }: PrepareFrame, running: SignedTerms)
 export function checkStep(
   step: StepFrame,
   stage: StageFacts,
-  session: { readonly epoch: number; readonly tokensMax: number; readonly hop: number }
+  session: {
+    readonly epoch: number
+    readonly tokensMax: number
+    readonly hop: number
+    readonly terms: Pick<SignedTerms, 'needs'>
+  }
 ): Fault | undefined {
   if (step.epoch !== session.epoch) return invalid(`a step of epoch ${step.epoch} in epoch ${session.epoch}`)
   if (step.position + step.tokens > session.tokensMax) {
     return invalid(`a step ends at ${step.position + step.tokens}, the session at ${session.tokensMax}`)
+  }
+  const { drafts = [] } = step
+  if (drafts.length > 0 && session.terms.needs?.includes(draftsNeed) !== true) {
+    return invalid(`a step has ${drafts.length} drafts, which the terms do not need`)
+  }
+  for (const id of drafts) {
+    if (id >= stage.vocab) return invalid(`draft ${id} is outside the vocabulary of ${stage.vocab}`)
   }
   if (step.input.kind === 'ids') {
     if (session.hop !== 0) return invalid(`hop ${session.hop} takes hidden states, not ids`)

@@ -6,6 +6,7 @@ import { StageFrame } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
+import { stepDraftsMax } from '../engine/limits.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
@@ -34,7 +35,7 @@ const none = new Uint8Array(0)
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
   step: { ids: attentionBlock },
-  token: { ids: attentionBlock },
+  token: { ids: 1 + stepDraftsMax },
   closed: { hops: hopsMax }
 }
 
@@ -46,17 +47,15 @@ export function encodeFrame(frame: Frame): Uint8Array {
 function toWire(frame: Frame): StageFrame {
   switch (frame.kind) {
     case 'step': {
-      const { epoch, position, tokens, sample, input } = frame
-      const sampleFrom = sample ? tokens - 1 : tokens
-      return {
-        step:
-          input.kind === 'ids'
-            ? { epoch, position, tokens, sampleFrom, ids: [...input.ids], hidden: none }
-            : { epoch, position, tokens, sampleFrom, ids: [], hidden: input.bytes as Uint8Array<ArrayBuffer> }
-      }
+      const { epoch, position, tokens, sample, input, drafts = [] } = frame
+      const sampleFrom = sample ? tokens - 1 - drafts.length : tokens
+      const isHead = input.kind === 'ids'
+      const ids = isHead ? [...input.ids] : [...drafts]
+      const hidden = isHead ? none : (input.bytes as Uint8Array<ArrayBuffer>)
+      return { step: { epoch, position, tokens, sampleFrom, ids, hidden } }
     }
     case 'token':
-      return { token: { epoch: frame.epoch, position: frame.position, ids: [frame.id] } }
+      return { token: { epoch: frame.epoch, position: frame.position, ids: [...frame.ids] } }
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
     case 'open': {
@@ -117,21 +116,25 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     const { epoch, position, tokens, sampleFrom, ids, hidden } = wire.step
     check(tokens >= 1 && tokens <= attentionBlock, 'a step has 1 to 128 tokens', tokens)
     check(position + tokens <= positionMax, 'a step ends below 2^31', position)
-    check(sampleFrom === tokens || sampleFrom === tokens - 1, 'the last row of a step is sampled, or none', sampleFrom)
+    check(sampleFrom <= tokens, 'the rows that are sampled are the last of the step, or none', sampleFrom)
     const sample = sampleFrom < tokens
-    if (hidden.length > 0) {
-      check(ids.length === 0, 'a step has ids or hidden states, not both', ids.length)
-      return { kind: 'step', epoch, position, tokens, sample, input: { kind: 'hidden', bytes: hidden } }
-    }
-    check(ids.length === tokens, 'a step without hidden states has one id per token', ids.length)
+    const proposed = sample ? tokens - 1 - sampleFrom : 0
+    check(proposed <= stepDraftsMax, `a step has at most ${stepDraftsMax} drafts`, proposed)
+    const isHead = hidden.length === 0
+    if (isHead) check(ids.length === tokens, 'a step without hidden states has one id per token', ids.length)
+    else check(ids.length === proposed, 'a step with hidden states has the ids of its drafts', ids.length)
     for (const id of ids) check(id < positionMax, 'ids are below 2^31', id)
-    return { kind: 'step', epoch, position, tokens, sample, input: { kind: 'ids', ids: Int32Array.from(ids) } }
+    const input = isHead
+      ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
+      : ({ kind: 'hidden', bytes: hidden } as const)
+    const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
+    return { kind: 'step', epoch, position, tokens, sample, input, ...drafts }
   }
   if (wire.token != null) {
     const { epoch, position, ids } = wire.token
     check(position < positionMax, 'positions are below 2^31', position)
-    check(ids.length === 1, 'a token frame has one id', ids.length)
-    return { kind: 'token', epoch, position, id: ids[0]! }
+    check(ids.length >= 1, 'a token frame has an id', ids.length)
+    return { kind: 'token', epoch, position, ids }
   }
   if (wire.ack != null) {
     const { epoch, length, steps, tokens } = wire.ack

@@ -48,12 +48,12 @@ export type StageEvent =
       readonly lacking?: number
       readonly message: string
     }
-  /** A step is done; `hidden` or `token` is what it gave, if anything. */
+  /** A step is done; `hidden` or `tokens` is what it gave, if anything. */
   | {
       readonly kind: 'computed'
       readonly seat: SeatId
       readonly hidden: Uint8Array | undefined
-      readonly token: number | undefined
+      readonly tokens: readonly number[] | undefined
       readonly cost: StepCost
     }
   | {

@@ -1,13 +1,18 @@
-/** The typed form of every frame of /skein/stage/2.1.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.2.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { SignedTerms } from './terms.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.1.0', '2.0.0'] }
+export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.2.0', '2.1.0', '2.0.0'] }
 
 /** In it and in later ones a stage may keep a session waiting for room (rule S29). */
 export const waitingRevision = '2.1.0'
+
+/** In it and in later ones a step may end with drafts (rule S32). */
+export const draftsRevision = '2.2.0'
+/** What terms need so that steps may have drafts. */
+export const draftsNeed = 'drafts'
 
 /** The first frame of a stream. */
 export interface OpenFrame {
@@ -25,14 +30,16 @@ export interface StepFrame {
   readonly tokens: number
   readonly sample: boolean
   readonly input: StepInput
+  /** With `sample`, the ids of its last tokens, where those are only proposed (rule S32). @default none */
+  readonly drafts?: readonly number[] | undefined
 }
 
-/** The token at `position`, from the tail to the driver. */
+/** The tokens from `position` on, from the tail to the driver: drafts that are right, and one more. */
 export interface TokenFrame {
   readonly kind: 'token'
   readonly epoch: number
   readonly position: number
-  readonly id: number
+  readonly ids: readonly number[]
 }
 
 /** Cumulative credit of one stream, and the length of the sender's cache. */
@@ -138,9 +145,9 @@ export interface StandingFrame {
   readonly epoch: number
   readonly round: number
   readonly hop: number
-  /** End of the last step that arrived in this epoch. */
+  /** End of the last step that arrived in this epoch, without its drafts. */
   readonly arrived: number
-  /** End of its cache. */
+  /** End of its cache, without drafts. */
   readonly length: number
   /** How long the oldest step that is not computed has been there; 0 when there is none. */
   readonly busyMs: number

@@ -14,7 +14,7 @@ export class Inlet {
   #received = new ReceiveCredit()
   #arrived = 0
 
-  /** End of the last step that arrived in this epoch. */
+  /** End of the last step that arrived in this epoch, without its drafts. */
   get arrived(): number {
     return this.#arrived
   }
@@ -52,7 +52,7 @@ export class Inlet {
 
   push(frame: StepFrame, nowMs: number): void {
     this.#queue.push({ frame, arrivedMs: nowMs })
-    this.#arrived = frame.position + frame.tokens
+    this.#arrived = frame.position + frame.tokens - (frame.drafts?.length ?? 0)
   }
 
   /** Drops what waits. */

@@ -18,8 +18,10 @@ type Output =
       readonly tokens: number
       readonly sample: boolean
       readonly bytes: Uint8Array
+      /** The ids of its last tokens, where those are only proposed. */
+      readonly drafts: readonly number[]
     }
-  | { readonly kind: 'token'; readonly position: number; readonly id: number }
+  | { readonly kind: 'token'; readonly position: number; readonly ids: readonly number[] }
 
 export class Outlet {
   readonly isTail: boolean
@@ -133,9 +135,11 @@ export class Outlet {
     return isRollback
   }
 
-  /** What was computed in one step goes on in as many as its frames take; the last of them samples. */
-  pushHidden(position: number, tokens: number, sample: boolean, bytes: Uint8Array): void {
-    const row = bytes.length / tokens
+  /** What was computed in one step goes on in as many as its frames take, without drafts then; the last of them samples. */
+  pushHidden({ position, tokens: all, sample, drafts = [] }: Omit<StepFrame, 'input'>, bytes: Uint8Array): void {
+    const row = bytes.length / all
+    const proposed = all <= this.stepTokens ? drafts : []
+    const tokens = all - drafts.length + proposed.length
     for (let at = 0; at < tokens; at += this.stepTokens) {
       const end = Math.min(tokens, at + this.stepTokens)
       this.#outbox.push({
@@ -143,13 +147,14 @@ export class Outlet {
         position: position + at,
         tokens: end - at,
         sample: sample && end === tokens,
-        bytes: bytes.subarray(at * row, end * row)
+        bytes: bytes.subarray(at * row, end * row),
+        drafts: proposed
       })
     }
   }
 
-  pushToken(position: number, id: number): void {
-    this.#outbox.push({ kind: 'token', position, id })
+  pushTokens(position: number, ids: readonly number[]): void {
+    this.#outbox.push({ kind: 'token', position, ids })
   }
 
   // ── Sending ─────────────────────────────────────────────────────────────────────────────────────
@@ -164,31 +169,32 @@ export class Outlet {
       if (!this.#sent.allows(tokens)) return undefined
       this.#replayAt += tokens
       return {
-        frame: this.#step(epoch, position, tokens, false, this.retained(position, position + tokens)),
+        frame: this.#step({ epoch, position, tokens, sample: false }, this.retained(position, position + tokens)),
         isReplay: true
       }
     }
     for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
       if (output.kind === 'token') {
         this.#outbox.shift()
-        return { frame: { kind: 'token', epoch, position: output.position, id: output.id }, isReplay: false }
+        return { frame: { kind: 'token', epoch, position: output.position, ids: output.ids }, isReplay: false }
       }
-      const { position, tokens, sample, bytes } = output
+      const { position, tokens, sample, bytes, drafts } = output
       const skip = Math.max(0, this.#skipBelow - position)
       if (skip < tokens) {
         if (!this.#sent.allows(tokens - skip)) return undefined
         this.#outbox.shift()
         const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
-        return { frame: this.#step(epoch, position + skip, tokens - skip, sample, rest), isReplay: false }
+        const step = { epoch, position: position + skip, tokens: tokens - skip, sample }
+        return { frame: this.#step(drafts.length === 0 ? step : { ...step, drafts }, rest), isReplay: false }
       }
       this.#outbox.shift()
     }
     return undefined
   }
 
-  #step(epoch: number, position: number, tokens: number, sample: boolean, bytes: Uint8Array): StepFrame {
-    this.#sent.sent(tokens)
-    return { kind: 'step', epoch, position, tokens, sample, input: { kind: 'hidden', bytes } }
+  #step(step: Omit<StepFrame, 'kind' | 'input'>, bytes: Uint8Array): StepFrame {
+    this.#sent.sent(step.tokens)
+    return { kind: 'step', ...step, input: { kind: 'hidden', bytes } }
   }
 
   /** The next hop gives credit, or says for the first time how long its cache is. Returns what is wrong with it. */

@@ -36,6 +36,13 @@ import { Turn, Use } from './turn.ts'
  */
 type Phase = 'opening' | 'open' | 'refused' | 'closing'
 
+/** What a step gave, if anything, and what its passes took. */
+interface StepResult {
+  readonly hidden: Uint8Array | undefined
+  readonly tokens: readonly number[] | undefined
+  readonly cost: StepCost
+}
+
 export class Seat {
   readonly id: SeatId
   readonly stage: StageFacts
@@ -54,6 +61,8 @@ export class Seat {
   orphanedMs: number | undefined
   /** Tokens in the cache that are valid. */
   length = 0
+  /** Those of them that are no drafts. */
+  #certain = 0
 
   /** It waits in line for room (rule S29): nothing is reserved for it. */
   isInLine = false
@@ -161,6 +170,7 @@ export class Seat {
     this.isInLine = false
     this.#engine = 'open'
     this.length = length
+    this.#certain = length
     this.turn.begins(nowMs)
     if (this.phase !== 'opening') return
     if (this.up !== undefined) this.#connectNext()
@@ -197,11 +207,17 @@ export class Seat {
     if (this.#inlet.isRunning) return
     this.phase = 'open'
     const length = Math.min(this.length, this.terms.keep)
-    this.length = length
+    this.#cutTo(length)
     if (this.terms.keep > 0) this.#sendUp({ kind: 'ack', epoch: this.epoch, length, steps: 0, tokens: 0 })
     this.#outlet.open(length)
     this.#pump()
     this.#advance()
+  }
+
+  /** So many tokens of the cache are valid, or fewer. */
+  #cutTo(length: number): void {
+    this.length = Math.min(this.length, length)
+    this.#certain = Math.min(this.#certain, this.length)
   }
 
   // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +246,8 @@ export class Seat {
     if (this.phase !== 'open' || this.#outlet.isFull || this.#yields !== undefined) return
     const step = this.#inlet.next
     if (step === undefined) return
-    const { position, tokens, sample, input } = step
+    const { position, tokens, input } = step
+    const sample = step.sample && this.isTail
     if (position > this.length) {
       this.refuse('gap', `the step starts at ${position}, the cache ends at ${this.length}`)
       return
@@ -239,29 +256,27 @@ export class Seat {
     this.#host.emit({
       kind: 'compute',
       seat: this.id,
-      step: { session: this.cache, position, tokens, input, sample: sample && this.isTail }
+      step: { session: this.cache, position, tokens, input, sample, drafts: sample ? step.drafts : undefined }
     })
   }
 
-  computed(
-    { hidden, token, cost }: { hidden: Uint8Array | undefined; token: number | undefined; cost: StepCost },
-    nowMs: number
-  ): void {
+  computed({ hidden, tokens, cost }: StepResult, nowMs: number): void {
     const step = this.#inlet.ended()
     assert(step !== undefined, 'a result needs a step')
     const { frame, arrivedMs } = step
-    const { position, tokens } = frame
+    const { position, sample, drafts = [] } = frame
     this.use.wanted(nowMs)
-    this.length = position + tokens
-    this.#standing.computed(tokens, cost, nowMs - arrivedMs)
-    this.turn.computed(frame, nowMs)
+    this.length = position + frame.tokens
+    this.#certain = this.length - drafts.length
+    this.#standing.computed(frame.tokens, cost, nowMs - arrivedMs)
+    this.turn.computed({ position, tokens: this.#certain - position, sample }, nowMs)
     if (this.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden)
-    this.#goOn(frame, hidden, token)
+    this.#goOn(frame, hidden, tokens)
     if (this.#yields !== undefined) this.giveWay(nowMs, this.#yields)
   }
 
-  #goOn(frame: StepFrame, hidden: Uint8Array | undefined, token: number | undefined): void {
+  #goOn(frame: StepFrame, hidden: Uint8Array | undefined, ids: readonly number[] | undefined): void {
     if (this.phase === 'opening') {
       // A newer epoch came while an older one's step ran: its cache is as good, its output nobody waits for.
       this.#becomeOpen()
@@ -269,21 +284,22 @@ export class Seat {
     }
     if (frame.epoch < this.epoch) {
       // This epoch was refused before it could begin: what it said of older caches holds for the next one, too.
-      this.length = Math.min(this.length, this.terms.keep)
+      this.#cutTo(this.terms.keep)
       this.#outlet.truncate(this.length)
     }
     if (this.phase !== 'open') return
-    this.#handOn(frame, hidden, token)
+    this.#handOn(frame, hidden, ids)
   }
 
   /** A step of this epoch was computed: what it gave goes on, and the hop before may send more. */
-  #handOn({ position, tokens, sample }: StepFrame, hidden: Uint8Array | undefined, token: number | undefined): void {
+  #handOn(frame: StepFrame, hidden: Uint8Array | undefined, ids: readonly number[] | undefined): void {
+    const { position, tokens } = frame
     const { stretch } = this.terms
     if (this.#outlet.computed(position, position + tokens)) this.#feeding.rollback(position)
     if (stretch !== undefined && this.down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
-    } else if (hidden !== undefined) this.#outlet.pushHidden(position, tokens, sample, hidden)
-    else if (token !== undefined) this.#outlet.pushToken(position + tokens, token)
+    } else if (hidden !== undefined) this.#outlet.pushHidden(frame, hidden)
+    else if (ids !== undefined) this.#outlet.pushTokens(this.#certain, ids)
 
     this.#pump()
     this.#pumpFeed()
@@ -300,7 +316,7 @@ export class Seat {
   ): void {
     this.#inlet.ended()
     // The engine may still hold more than what is valid in this epoch.
-    this.length = Math.min(this.length, length)
+    this.#cutTo(length)
     if (this.phase === 'opening') this.#becomeOpen()
     else if (this.phase === 'open') this.refuse(reason, message)
     if (this.#yields !== undefined && this.phase !== 'closing') this.giveWay(nowMs, this.#yields)
@@ -332,13 +348,13 @@ export class Seat {
 
   /** The driver wants to know how far everybody has come: those further down first, since they are further away. */
   asked(frame: AskFrame, nowMs: number): void {
-    const { epoch, hop, length } = this
+    const { epoch, hop } = this
     if (frame.epoch !== epoch || this.phase === 'closing' || !this.#standing.asked(nowMs)) return
     this.use.wanted(nowMs)
     if (!this.isTail && this.down?.connected === true) this.#sendDown(frame)
     const { arrived, oldestMs } = this.#inlet
     const place = this.#host.placeOf(this)
-    this.#sendUp(this.#standing.frame(frame, { hop, arrived, length, oldestMs, place }, nowMs))
+    this.#sendUp(this.#standing.frame(frame, { hop, arrived, length: this.#certain, oldestMs, place }, nowMs))
   }
 
   /** A hop further down says how far it has come. Returns what is wrong with the frame. */
@@ -379,7 +395,7 @@ export class Seat {
     const fault = this.#feeding.onFrame(frame)
     if (fault !== undefined) return fault
     this.#pumpFeed()
-    if (frame.kind === 'ack') this.#feeding.tellPrepared(this.length)
+    if (frame.kind === 'ack') this.#feeding.tellPrepared(this.#certain)
     return undefined
   }
 
@@ -399,7 +415,7 @@ export class Seat {
 
   #pumpFeed(): void {
     // Only what this epoch has made valid: a cache of an older one may still be cut.
-    if (this.phase === 'open' || this.phase === 'refused') this.#feeding.pump(this.length)
+    if (this.phase === 'open' || this.phase === 'refused') this.#feeding.pump(this.#certain)
   }
 
   /** A hop further down cannot go on: the driver must know. Returns what is wrong with the frame. */
@@ -465,7 +481,7 @@ export class Seat {
    * refusal, and so does the driver at the tail, who would else take it for lost.
    */
   giveWay(nowMs: number, message: string, { keepsBelow = true } = {}): void {
-    this.length = 0
+    this.#cutTo(0)
     this.ending.hasSaidWhy = this.isTail && this.down?.connected === true
     if (this.phase !== 'refused') this.refuse('no-room', message)
     this.end(nowMs, { keepsBelow })

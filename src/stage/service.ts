@@ -30,7 +30,7 @@ export interface StageServiceInit {
 /** What the driver of a session hears from its tail. */
 export interface DriveHandlers {
   /** `bytes`: of the frame with its length prefix. */
-  onToken: (token: { epoch: number; position: number; id: number; bytes: number }) => void
+  onTokens: (tokens: { epoch: number; position: number; ids: readonly number[]; bytes: number }) => void
   /** The tail of that epoch's route cannot go on. */
   onTailRefused: (refuse: RefuseFrame) => void
   /** The tail of that epoch's route closed its stream, or its connection broke. */
@@ -270,8 +270,8 @@ class Service implements StageService {
         this.#compute(effect.seat, effect.step)
         break
       case 'deliver': {
-        const { epoch, position, id } = effect.token
-        this.#handlers.get(effect.session)?.onToken({ epoch, position, id, bytes: effect.bytes })
+        const { epoch, position, ids } = effect.token
+        this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, bytes: effect.bytes })
         break
       }
       case 'tail-refused':
@@ -357,7 +357,7 @@ class Service implements StageService {
           kind: 'computed',
           seat,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
-          token: output.kind === 'tokens' ? output.ids[0] : undefined,
+          tokens: output.kind === 'tokens' ? output.ids : undefined,
           cost: { computeMs: output.computeMs, rows: output.rows, gatherMs: output.gatherMs }
         })
       },

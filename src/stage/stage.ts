@@ -21,14 +21,14 @@ import {
 import { DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault } from './check.ts'
 import type { ChannelId, StageEffect, StageEvent, StageFacts } from './event.ts'
-import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
+import { draftsNeed, type Frame, type OpenFrame, type RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
 import type { Place } from './wait-list.ts'
 
-/** What terms may need, and hops here know: nothing yet (rule S26). */
-const known: ReadonlySet<string> = new Set()
+/** What terms may need, and hops here know (rule S26). */
+const known: ReadonlySet<string> = new Set([draftsNeed])
 
 export interface StagesInit {
   readonly self: PeerId

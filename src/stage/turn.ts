@@ -23,7 +23,7 @@ export class Turn {
     this.#progressMs = nowMs
   }
 
-  /** A step was computed. */
+  /** A step was computed. `tokens`: without its drafts. */
   computed(
     { position, tokens, sample }: { readonly position: number; readonly tokens: number; readonly sample: boolean },
     nowMs: number

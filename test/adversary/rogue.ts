@@ -173,7 +173,7 @@ const acts: Record<Exclude<Kind, 'idler'>, Act> = {
         const end = await open(swarm, terms.driver, signal)
         end?.send(encodeFrame({ kind: 'open', hop: 1, terms: stolen }))
         for (let i = 0; i < 50; i++) {
-          end?.send(encodeFrame({ kind: 'token', epoch: highest, position: terms.keep + i, id: 66 }))
+          end?.send(encodeFrame({ kind: 'token', epoch: highest, position: terms.keep + i, ids: [66] }))
         }
         for (const { peer, range } of prey.stages()) {
           if (range.start === 0) continue

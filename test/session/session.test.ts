@@ -93,7 +93,7 @@ class Kit {
   }
 
   token(epoch: number, position: number, id: number): this {
-    return this.do({ kind: 'token', epoch, position, id })
+    return this.do({ kind: 'tokens', epoch, position, ids: [id] })
   }
 
   wait(ms: number): this {

@@ -145,7 +145,7 @@ describe('S25: a hop that was gone around', () => {
         { peer: head.id, start: 0, end: 3 },
         { peer: thief.id, start: 3, end: 6 }
       ]
-      const token = (position: number): Frame => ({ kind: 'token', epoch, position, id: 66 })
+      const token = (position: number): Frame => ({ kind: 'token', epoch, position, ids: [66] })
       const then = Array.from({ length: 20 }, (_, i) => token(50 + i))
       await answer(all, 1, () => thief.open(driver.id, 2, route, { epoch, then }))
       expect(thief.heard).toMatchObject([{ kind: 'refuse', reason: 'stale-epoch' }])

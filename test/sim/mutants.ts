@@ -79,8 +79,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'take tokens of any epoch',
     file: session,
-    original: 'if (this.#isOpen(event.epoch)) this.#onToken',
-    mutated: "if (this.#phase === 'running') this.#onToken",
+    original: 'if (this.#isOpen(event.epoch)) this.#onTokens',
+    mutated: "if (this.#phase === 'running') this.#onTokens",
     from: 46,
     seeds: 25
   },

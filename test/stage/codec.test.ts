@@ -8,7 +8,7 @@ import { type Frame, framedBytes, type RefuseReason } from '../../src/stage/fram
 import { termsBytesMax } from '../../src/stage/limits.ts'
 import { signTerms } from '../../src/stage/terms.ts'
 import { signerOf } from '../../sim/cast.ts'
-import { open, prepare, step } from './kit.ts'
+import { idStep, open, prepare, step } from './kit.ts'
 
 const u31 = fc.integer({ min: 0, max: 2 ** 31 - 1 })
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
@@ -78,14 +78,16 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
       epoch: u32,
       position: fc.integer({ min: 0, max: 2 ** 30 }),
       sample: fc.boolean(),
-      ids: fc.array(u31, { minLength: 1, maxLength: 128 })
+      ids: fc.array(u31, { minLength: 1, maxLength: 128 }),
+      proposed: fc.nat({ max: 7 })
     })
     .map(
-      ({ ids, ...rest }): Frame => ({
+      ({ ids, proposed, ...rest }): Frame => ({
         kind: 'step',
         ...rest,
         tokens: ids.length,
-        input: { kind: 'ids', ids: Int32Array.from(ids) }
+        input: { kind: 'ids', ids: Int32Array.from(ids) },
+        ...(rest.sample && proposed > 0 && proposed < ids.length ? { drafts: ids.slice(-proposed) } : {})
       })
     ),
   fc
@@ -94,10 +96,23 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
       position: fc.integer({ min: 0, max: 2 ** 30 }),
       sample: fc.boolean(),
       tokens: fc.integer({ min: 1, max: 128 }),
-      bytes: fc.uint8Array({ minLength: 1, maxLength: 2000 })
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 2000 }),
+      proposed: fc.array(u31, { maxLength: 7 })
     })
-    .map(({ bytes, ...rest }): Frame => ({ kind: 'step', ...rest, input: { kind: 'hidden', bytes } })),
-  fc.record({ kind: fc.constant('token' as const), epoch: u32, position: u31, id: u32 }),
+    .map(
+      ({ bytes, proposed, ...rest }): Frame => ({
+        kind: 'step',
+        ...rest,
+        input: { kind: 'hidden', bytes },
+        ...(rest.sample && proposed.length > 0 && proposed.length < rest.tokens ? { drafts: proposed } : {})
+      })
+    ),
+  fc.record({
+    kind: fc.constant('token' as const),
+    epoch: u32,
+    position: u31,
+    ids: fc.array(u32, { minLength: 1, maxLength: 8 })
+  }),
   fc.record({ kind: fc.constant('ack' as const), epoch: u32, length: u31, steps: u32, tokens: u32 }),
   fc.record({
     kind: fc.constant('refuse' as const),
@@ -206,6 +221,33 @@ describe('a frame that no session could mean is refused', () => {
 
   test.each<[string, Uint8Array]>([
     ['nothing', zeros(0)],
+    [
+      'more drafts than are verified at a time',
+      wire(
+        f => {
+          f.step!.sampleFrom = 1
+        },
+        idStep(0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], { sample: true })
+      )
+    ],
+    [
+      'hidden states whose drafts have no ids',
+      wire(
+        f => {
+          f.step!.sampleFrom = 1
+        },
+        step(0, 3, { sample: true })
+      )
+    ],
+    [
+      'a token frame of more ids than a step has drafts',
+      wire(
+        f => {
+          f.token!.ids = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        },
+        { kind: 'token', epoch: 0, position: 3, ids: [1] }
+      )
+    ],
     ['an empty route', route()],
     ['a route that does not begin at layer 0', route([1, 2])],
     ['a route with a gap', route([0, 2], [3, 4])],

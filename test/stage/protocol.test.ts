@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { stepDraftsMax } from '../../src/engine/limits.ts'
 import * as shared from '../../src/limits.ts'
 import * as model from '../../src/model/limits.ts'
 import * as session from '../../src/session/limits.ts'
@@ -37,6 +38,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/prepare.test.ts',
     'stage/standing.test.ts',
     'stage/line.test.ts',
+    'stage/drafts.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',
@@ -56,6 +58,7 @@ test('the limits in stage.md are those of the code', () => {
   expect(rows.get('terms of an epoch')).toBe(`${limits.termsBytesMax >> 10} KiB`)
   expect(rows.get('sessions that are gone whose epochs are remembered')).toBe(`${limits.sessionMarksMax}`)
   expect(rows.get('tokens of a step')).toBe(`${limits.attentionBlock}`)
+  expect(rows.get('drafts of a step')).toBe(`${stepDraftsMax}`)
   expect(rows.get('frame')).toBe(
     `${limits.stageFrameBytesMax >> 20} MiB + ${(limits.stageFrameBytesMax % (1 << 20)) / 1024} KiB`
   )

@@ -107,7 +107,9 @@ describe('opening', () => {
     expect(kit.frame(1, step(0, 2))).toMatchObject([{ kind: 'compute', step: { sample: false } }])
     expect(kit.computed(tailSeat)).toEqual([])
     expect(kit.frame(1, step(2, 1, { sample: true }))).toMatchObject([{ kind: 'compute', step: { sample: true } }])
-    expect(sent(kit.computed(tailSeat, { token: 42 }), -1)).toEqual([{ kind: 'token', epoch: 0, position: 3, id: 42 }])
+    expect(sent(kit.computed(tailSeat, { tokens: [42] }), -1)).toEqual([
+      { kind: 'token', epoch: 0, position: 3, ids: [42] }
+    ])
   })
 
   test.each<[string, Change, string, string]>([
@@ -213,7 +215,7 @@ describe('S28: a stream that is one too many', () => {
     kit.do({ kind: 'admit', session, epoch: 0, tail: peer('C') })
     kit.do({ kind: 'accepted', channel: 1, remote: peer('C'), isFull: true })
     expect(kit.frame(1, open(3))).toEqual([])
-    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([{ kind: 'deliver' }])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, ids: [9] })).toMatchObject([{ kind: 'deliver' }])
   })
 })
 
@@ -327,7 +329,7 @@ describe('S18: frames that have no place', () => {
   const frames: Frame[] = [
     open(1),
     step(0),
-    { kind: 'token', epoch: 0, position: 1, id: 1 },
+    { kind: 'token', epoch: 0, position: 1, ids: [1] },
     { kind: 'ack', epoch: 0, length: 1, steps: 1, tokens: 1 },
     { kind: 'refuse', epoch: 0, hop: 1, reason: 'engine', length: 0, message: '' },
     { kind: 'close', epoch: 0 },
@@ -1036,8 +1038,8 @@ describe("the driver's end", () => {
   test('S9: tokens of its tail are delivered', () => {
     const kit = driver()
     expect(kit.frame(1, open(3))).toEqual([])
-    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([
-      { kind: 'deliver', session, token: { epoch: 0, position: 5, id: 9 } }
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, ids: [9] })).toMatchObject([
+      { kind: 'deliver', session, token: { epoch: 0, position: 5, ids: [9] } }
     ])
     expect(kit.do({ kind: 'closed', channel: 1, message: '' })).toEqual([
       { kind: 'tail-lost', session, epoch: 0, peer: peer('C'), reason: 'closed' }
@@ -1067,7 +1069,7 @@ describe("the driver's end", () => {
     kit.do({ kind: 'admit', session, epoch: 2, tail: peer('C') })
     kit.do({ kind: 'accepted', channel: 3, remote: peer('C') })
     expect(kit.frame(3, open(3, { epoch: 2 }))).toEqual([{ kind: 'close', channel: 1 }])
-    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toEqual([])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, ids: [9] })).toEqual([])
     expect(kit.do({ kind: 'closed', channel: 1, message: '' })).toEqual([])
     kit.do({ kind: 'accepted', channel: 5, remote: peer('C') })
     expect(sent(kit.frame(5, open(3, { epoch: 1 })), 5)).toMatchObject([{ reason: 'stale-epoch' }])
@@ -1088,8 +1090,8 @@ describe("the driver's end", () => {
     expect(seen.at(-1)).toEqual({ kind: 'close', channel: 3 })
     // Nobody is lost, nobody broke anything, and no token but the tail's is believed.
     expect(seen.map(each => each.kind)).toEqual(['send', 'close'])
-    expect(kit.frame(3, { kind: 'token', epoch, position: 5, id: 66 })).toEqual([])
-    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, id: 9 })).toMatchObject([{ kind: 'deliver' }])
+    expect(kit.frame(3, { kind: 'token', epoch, position: 5, ids: [66] })).toEqual([])
+    expect(kit.frame(1, { kind: 'token', epoch: 0, position: 5, ids: [9] })).toMatchObject([{ kind: 'deliver' }])
   })
 
   test('S25: nor may anybody before a tail was named', () => {
@@ -1100,7 +1102,7 @@ describe("the driver's end", () => {
   })
 
   test('S18: a token of another epoch, or anything but a token, ends the stream', () => {
-    const frames: Frame[] = [{ kind: 'token', epoch: 7, position: 5, id: 9 }, step(0), { kind: 'close', epoch: 0 }]
+    const frames: Frame[] = [{ kind: 'token', epoch: 7, position: 5, ids: [9] }, step(0), { kind: 'close', epoch: 0 }]
     for (const frame of frames) {
       const kit = driver()
       kit.frame(1, open(3))
