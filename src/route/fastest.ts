@@ -11,7 +11,8 @@
 import { assert } from '../base/assert.ts'
 import { fastestBeamMax, fastestWorkMax, tilingPeersMax } from './limits.ts'
 import { hopWeight } from './cost.ts'
-import { half, Tables, type Tile, type Tiler, type Tiling, timesUsOf, uses } from './tiling.ts'
+import { Tables, timesUsOf } from './tables.ts'
+import { half, type Tile, type Tiler, type Tiling, uses } from './tiling.ts'
 import type { ModelShape } from './view.ts'
 
 interface Way {
@@ -77,7 +78,7 @@ class Search {
   readonly #tilers: readonly Tiler[]
   readonly #weakMax: number
   readonly #tables: Tables
-  readonly #timesUs: number[][]
+  readonly #timesUs: readonly (readonly number[])[]
   /** [layers] who may take something from there on, the cheapest first. */
   readonly #takers: (readonly Taker[])[]
   /** [layers] indexes of peers that can start at each layer. */
