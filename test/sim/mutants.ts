@@ -86,9 +86,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'keep one token too many',
-    file: session,
-    original: 'const keep = isFirst ? 0 : this.#ids.length - 1',
-    mutated: 'const keep = isFirst ? 0 : this.#ids.length',
+    file: 'src/session/epochs.ts',
+    original: 'const keep = isFirst ? 0 : tokens - 1',
+    mutated: 'const keep = isFirst ? 0 : tokens',
     from: 9,
     seeds: 25
   },
@@ -102,8 +102,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'never ask for a route again',
-    file: session,
-    original: "else if (again === 'later') this.#retryMs = this.#nowMs + routeRetryMs",
+    file: 'src/session/route-search.ts',
+    original: "else if (again === 'later') this.#retryMs = nowMs + routeRetryMs",
     mutated: "else if (again === 'later') this.#retryMs = undefined",
     storm: 'crowded',
     from: 1,

@@ -1,0 +1,92 @@
+/** The epochs of a session, one after the other: their numbers, what is signed for them, and who may still hold something of an older one. */
+import type { PlaceId } from '../base/ids.ts'
+import { type Hop, placeOf } from '../route/view.ts'
+import type { Frame } from '../stage/frame.ts'
+import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
+import { Epoch } from './epoch.ts'
+import type { SessionEffect } from './event.ts'
+import type { SessionInit } from './init.ts'
+import { Watch } from './watch.ts'
+
+export interface EpochsInit {
+  readonly session: SessionInit
+  readonly emit: (effect: SessionEffect) => void
+  /** Sends a frame to the head of an epoch. */
+  readonly send: (frame: Frame, epoch: number) => void
+}
+
+export class Epochs {
+  readonly #init: EpochsInit
+  /** The one that is open, or was last. */
+  #current: Epoch | undefined
+  /** The highest number of an epoch of any stream, those of preparations included. */
+  last = -1
+  /** Every route so far had the numeric classes of the first. */
+  exact: boolean
+  /** Stages that hold a cache of this session, as far as this driver knows. */
+  readonly #warm = new Set<PlaceId>()
+
+  constructor(init: EpochsInit) {
+    this.#init = init
+    this.exact = init.session.exact ?? true
+  }
+
+  get current(): Epoch | undefined {
+    return this.#current
+  }
+
+  /** The last one; empty before the first. */
+  get route(): readonly Hop[] {
+    return this.#current?.route ?? []
+  }
+
+  /**
+   * Begins an epoch.
+   *
+   * @param tokens that are known.
+   * @param tries hops that were left out before, in vain so far, because they were stuck.
+   */
+  begin(
+    route: readonly Hop[],
+    exact: boolean,
+    { room, tokens, tries }: Pick<Terms, 'room'> & { readonly tokens: number; readonly tries: number },
+    nowMs: number
+  ): void {
+    const isFirst = this.#current === undefined
+    const number = this.last + 1
+    this.last = number
+    this.exact &&= exact
+    // The last token is computed again in any case: its sample may be what was lost.
+    const keep = isFirst ? 0 : tokens - 1
+    const { speedOf, stepBytes } = this.#init.session
+    const speeds = route.map(hop => speedOf?.(hop))
+    this.#current = new Epoch({
+      route,
+      terms: this.sign({ epoch: number, route, keep, room }),
+      watch: new Watch(route, { speeds, stepBytes, tries }, nowMs),
+      send: frame => this.#init.send(frame, number),
+      // The head says itself what it has; of the others only those that were on a route have anything.
+      replayedTokens: route.slice(1).every(hop => this.#warm.has(placeOf(hop))) ? 0 : keep
+    })
+    if (isFirst) this.#init.emit({ kind: 'output', output: { kind: 'route', hops: route } })
+    // Before any hop hears of the epoch: its tail may be as quick as its head.
+    this.#init.emit({ kind: 'admit', epoch: number, tail: route.at(-1)!.peer })
+    this.#init.emit({ kind: 'connect', epoch: number, peer: route[0]!.peer })
+  }
+
+  /** What the hops of an epoch need to know, in this peer's name. */
+  sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room'>): SignedTerms {
+    const { self: driver, session, model, tokensMax, sampling, sign } = this.#init.session
+    return signTerms({ session, model, driver, tokensMax, sampling, room: 'refuse', ...change }, sign)
+  }
+
+  /** All hops of a route hold a cache now. */
+  warmed(route: readonly Hop[]): void {
+    for (const hop of route) this.#warm.add(placeOf(hop))
+  }
+
+  /** A hop is lost, with what it held. */
+  cooled(hop: Hop): void {
+    this.#warm.delete(placeOf(hop))
+  }
+}
