@@ -8,18 +8,15 @@ import { quantisedTypes } from '../model/weight-types.ts'
 import type { SpanInit } from './thread-messages.ts'
 
 /** Numerical Recipes' 32-bit linear congruential generator: integer arithmetic only, so equal everywhere. */
-function* noise(seed: number): Generator<number> {
-  let state = seed >>> 0
-  for (;;) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    yield state
-  }
+function after(state: number): number {
+  return (Math.imul(state, 1664525) + 1013904223) >>> 0
 }
 
 /** Fills with values in [-scale, scale). */
 export function fillNoise(values: Float32Array, seed: number, scale: number): void {
-  const bits = noise(seed)
-  for (let i = 0; i < values.length; i++) values[i] = ((bits.next().value as number) / 2 ** 31 - 1) * scale
+  for (let i = 0, state = after(seed); i < values.length; i++, state = after(state)) {
+    values[i] = (state / 2 ** 31 - 1) * scale
+  }
 }
 
 /**
@@ -62,8 +59,7 @@ function fillMatrix({ type, name, inputs, parts, blocks }: MatrixEntry, tiles: U
   const { bits } = quantisedTypes[type]
   const q = new Uint8Array(outputs * blocks * 4 * bits)
   const s = new Float32Array(outputs * blocks)
-  const levels = noise(seed)
-  for (let at = 0; at < q.length; at++) q[at] = (levels.next().value as number) >>> 24
+  for (let at = 0, state = after(seed); at < q.length; at++, state = after(state)) q[at] = state >>> 24
   const largest = bits === 8 ? 128 : 8
   fillNoise(s, seed + 1, 0.3)
   for (const [at, value] of s.entries()) {

@@ -1,37 +1,27 @@
 /** Numbers of 16 bits as float32 and back: IEEE 754 binary16, and bfloat16, the upper half of a float32. */
 
-let halfTable: Float32Array | undefined
-
-/** All 65,536 float16 values as float32, which holds each of them exactly. */
-function halves(): Float32Array {
-  if (halfTable !== undefined) return halfTable
-  const table = new Float32Array(65536)
-  for (let bits = 0; bits < 65536; bits++) {
-    const exponent = (bits >> 10) & 31
-    const fraction = bits & 1023
-    const magnitude =
-      exponent === 31
-        ? fraction === 0
-          ? Number.POSITIVE_INFINITY
-          : Number.NaN
-        : exponent === 0
-          ? fraction * 2 ** -24
-          : (1024 + fraction) * 2 ** (exponent - 25)
-    table[bits] = bits >= 32768 ? -magnitude : magnitude
-  }
-  halfTable = table
-  return table
+/** What 16 bits mean, which float32 holds exactly. */
+export function halfValue(bits: number): number {
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  const magnitude =
+    exponent === 31
+      ? fraction === 0
+        ? Number.POSITIVE_INFINITY
+        : Number.NaN
+      : exponent === 0
+        ? fraction * 2 ** -24
+        : (1024 + fraction) * 2 ** (exponent - 25)
+  return bits >= 32768 ? -magnitude : magnitude
 }
+
+let halfTable: Float32Array | undefined
 
 /** Decodes float16 bit patterns; `to` has as many elements. */
 export function decodeF16(bits: Uint16Array, to: Float32Array): void {
-  const table = halves()
-  for (let i = 0; i < bits.length; i++) to[i] = table[bits[i]!]!
-}
-
-/** One of them. */
-export function halfValue(bits: number): number {
-  return halves()[bits]!
+  // Whole tensors are decoded: looking up all 65,536 beforehand pays.
+  halfTable ??= Float32Array.from({ length: 65536 }, (_, bits) => halfValue(bits))
+  for (let i = 0; i < bits.length; i++) to[i] = halfTable[bits[i]!]!
 }
 
 /**

@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs'
 import type { SessionId } from '../../src/base/ids.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
+import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import { openBenchStore } from './models.ts'
 
 export interface LoadProcessInit {
   readonly store: string
   readonly model: string
+  readonly engine: 'wasm' | 'onnx'
   readonly start: number
   readonly end: number
 }
@@ -19,7 +21,8 @@ const shardDirectory = await store.shardDirectory({ manifest, ...stored })
 const before = residentBytes()
 const began = performance.now()
 const { start, end } = init
-const engine = await createOnnxEngine({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, signal })
+const create = init.engine === 'wasm' ? createWasmEngine : createOnnxEngine
+const engine = await create({ manifest, shardDirectory, start, end, cacheBytesMax: 1 << 30, signal })
 const loadMs = performance.now() - began
 
 const session = '0'.repeat(32) as SessionId

@@ -13,15 +13,16 @@ export interface LoadInit {
   readonly signal: AbortSignal
 }
 
-/** Each load has a fresh process; whole model and middle third by turns. */
+/** Each load has a fresh process; engines, and whole model and middle third, by turns. */
 export async function benchLoad({ model, store, rounds, signal }: LoadInit): Promise<Row[]> {
   const { manifest, id } = model.stored
   const { layers } = manifest.config
   const third = Math.floor(layers / 3)
-  const spans = [
-    { name: 'whole model', start: 0, end: layers },
-    { name: `layers ${third}–${2 * third}`, start: third, end: 2 * third }
-  ].map(span => ({
+  const pairs = (['wasm', 'onnx'] as const).map(engine => [
+    { engine, name: `${engine}, whole model`, start: 0, end: layers },
+    { engine, name: `${engine}, layers ${third}–${2 * third}`, start: third, end: 2 * third }
+  ])
+  const spans = pairs.flat().map(span => ({
     ...span,
     weightBytes: stageShards(manifest, span.start, span.end).reduce((sum, { bytes }) => sum + bytes, 0),
     loadMs: [] as number[],
@@ -31,7 +32,7 @@ export async function benchLoad({ model, store, rounds, signal }: LoadInit): Pro
   for (let round = 0; round < rounds; round++) {
     for (const span of spans) {
       signal.throwIfAborted()
-      const init: LoadProcessInit = { store, model: id, start: span.start, end: span.end }
+      const init: LoadProcessInit = { store, model: id, engine: span.engine, start: span.start, end: span.end }
       const child = new BenchChild('load-process.ts', init)
       try {
         const { loadMs, bytes, memory } = await child.next('loaded', { signal })
@@ -43,15 +44,17 @@ export async function benchLoad({ model, store, rounds, signal }: LoadInit): Pro
       }
     }
   }
-  const [whole, part] = spans as [(typeof spans)[number], (typeof spans)[number]]
   // What a process keeps whatever it loads (a thread, ONNX Runtime) falls out of the difference.
-  const marginal: Row = {
-    part: 'load',
-    what: `${model.label}: memory per weight byte beyond what every stage keeps`,
-    unit: '',
-    figure: figure(whole.bytes.map((bytes, i) => (bytes - part.bytes[i]!) / (whole.weightBytes - part.weightBytes))),
-    how: 'whole model minus a third of its layers'
-  }
+  const marginal = (['wasm', 'onnx'] as const).map((engine, i): Row => {
+    const [whole, part] = [spans[2 * i]!, spans[2 * i + 1]!]
+    return {
+      part: 'load',
+      what: `${model.label}, ${engine}: memory per weight byte beyond what every stage keeps`,
+      unit: '',
+      figure: figure(whole.bytes.map((bytes, i) => (bytes - part.bytes[i]!) / (whole.weightBytes - part.weightBytes))),
+      how: 'whole model minus a third of its layers'
+    }
+  })
   return [
     ...spans.flatMap(({ name, weightBytes, loadMs, bytes, memory }): Row[] => {
       const label = `${model.label}, ${name}`
@@ -62,7 +65,7 @@ export async function benchLoad({ model, store, rounds, signal }: LoadInit): Pro
           what: `${label}: load`,
           unit: 'ms',
           figure: figure(loadMs),
-          how: `${size}; thread, graph, mapping`
+          how: `${size}; thread, kernels or graph, reading`
         },
         {
           part: 'load',
@@ -76,10 +79,10 @@ export async function benchLoad({ model, store, rounds, signal }: LoadInit): Pro
           what: `${label}: memory / weights`,
           unit: '',
           figure: figure(bytes.map(value => value / weightBytes)),
-          how: 'thread and ONNX Runtime included'
+          how: 'thread and runtime included'
         }
       ]
     }),
-    marginal
+    ...marginal
   ]
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type SourceTensor, type TensorSource, writeModel } from '../../src/model/import-writer.ts'
 import type { ModelConfig } from '../../src/model/decoder.ts'
-import type { WeightType } from '../../src/model/weight-types.ts'
+import { type Dtype, dtypes } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 
 export const root = path.resolve(import.meta.dirname, '../..')
@@ -46,15 +46,15 @@ export async function shippedModel(store: ModelStore): Promise<BenchModel> {
  * Writes a random model of the SmolLM2-135M shape: 113 (q8) or 77 MB (q4). It has the shipped model's tokenizer,
  * whose ids are all below its vocabulary, and no end of text, so that every answer is as long as asked for.
  */
-export async function smolModel(store: ModelStore, weights: WeightType, signal: AbortSignal): Promise<BenchModel> {
+export async function smolModel(store: ModelStore, dtype: Dtype, signal: AbortSignal): Promise<BenchModel> {
   const shipped = await store.resolve('stories15m')
   const stored = await writeModel({
     store,
     description: {
-      name: `smol135m-shape-${weights}`,
+      name: `smol135m-shape-${dtype}`,
       architecture: 'llama',
       config: smolShape,
-      weights,
+      weights: dtypes[dtype],
       edge: 'f16',
       bosId: 1,
       eosIds: [],
@@ -66,7 +66,7 @@ export async function smolModel(store: ModelStore, weights: WeightType, signal: 
     source: randomWeights(1),
     signal
   })
-  return benchModel(store, `135M shape ${weights}`, stored)
+  return benchModel(store, `135M shape ${dtype}`, stored)
 }
 
 async function benchModel(store: ModelStore, label: string, stored: StoredModel): Promise<BenchModel> {

@@ -5,11 +5,11 @@ import { cacheBytes } from './cache.ts'
 import { classWeights } from './numeric-class.ts'
 
 /**
- * Resident memory per weight byte of a loaded stage: ONNX Runtime packs matrices into memory of its own and drops
- * the mapping. Measured on 10 and 30 layers of SmolLM2-135M's shape, slope between them (ONNX Runtime 1.30, Linux
- * x64, 2026-11): 1.00, 1.32 and 1.6. An embedding that is only looked up in stays in the page cache and adds none.
+ * Resident memory per byte of a shard's file in a loaded stage: repacked for ONNX Runtime, which packs matrices anew into
+ * memory of its own. Measured on 10 and 30 layers of SmolLM2-135M's shape, slope between them (ONNX Runtime 1.30, Linux
+ * x64, 2026-11): 2.39-2.44, 2.73-3.01 and 3.45-3.94.
  */
-const onnxResidentFactor = { f32: 1.05, q8: 1.35, q4: 1.65 } as const
+const onnxResidentFactor = { f32: 2.45, q8: 2.9, q4: 3.7 } as const
 
 /** That of the engine over ONNX Runtime. */
 export function onnxFootprint({ config, weights }: Manifest): Footprint {

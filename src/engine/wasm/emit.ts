@@ -55,16 +55,33 @@ export function signed(value: number): number[] {
   }
 }
 
-function sized(bytes: readonly number[]): number[] {
-  return [...unsigned(bytes.length), ...bytes]
+type Bytes = readonly number[] | Uint8Array
+
+/** Adds to the end: a spread of a whole kernel takes several times as long. */
+export function append(to: number[], bytes: readonly number[]): void {
+  for (let i = 0; i < bytes.length; i++) to.push(bytes[i]!)
 }
 
-function list(items: readonly (readonly number[])[]): number[] {
-  return [...unsigned(items.length), ...items.flat()]
+function joined(parts: readonly Bytes[]): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
 }
 
-function text(name: string): number[] {
-  return sized([...new TextEncoder().encode(name)])
+function sized(bytes: Bytes): Uint8Array {
+  return joined([unsigned(bytes.length), bytes])
+}
+
+function list(items: readonly Bytes[]): Uint8Array {
+  return joined([unsigned(items.length), ...items])
+}
+
+function text(name: string): Uint8Array {
+  return sized(new TextEncoder().encode(name))
 }
 
 type Locals<P extends readonly ValueType[]> = { readonly [K in keyof P]: Local<P[K]> }
@@ -74,7 +91,7 @@ export class FunctionWriter<P extends readonly ValueType[] = readonly ValueType[
   readonly parameters: Locals<P>
   readonly #types: ValueType[] = []
   readonly #parameterCount: number
-  #code: number[][] = []
+  readonly #code: number[] = []
   #depth = 0
 
   constructor(parameters: P) {
@@ -106,20 +123,20 @@ export class FunctionWriter<P extends readonly ValueType[] = readonly ValueType[
 
   set<T extends ValueType>(local: Local<T>, value: Value<T>): void {
     assert(local.type === value.type, `a local of ${local.type} takes no ${value.type}`)
-    this.#code.push([...value.code, 0x21, ...unsigned(local.index)])
+    this.#add(value.code, [0x21], unsigned(local.index))
   }
 
   /** Runs what has an effect and no value. */
   do(effect: Effect): void {
-    this.#code.push([...effect.code])
+    this.#add(effect.code)
   }
 
   /** Runs `body` until `again` is 0 after it: at least once. */
   loop(body: () => void, again: () => Value<'i32'>): void {
-    this.#code.push([0x03, 0x40])
+    this.#add([0x03, 0x40])
     this.#depth++
     body()
-    this.#code.push([...again().code, 0x0d, 0x00])
+    this.#add(again().code, [0x0d, 0x00])
     this.#end()
   }
 
@@ -134,11 +151,11 @@ export class FunctionWriter<P extends readonly ValueType[] = readonly ValueType[
   }
 
   when(condition: Value<'i32'>, then: () => void, otherwise?: () => void): void {
-    this.#code.push([...condition.code, 0x04, 0x40])
+    this.#add(condition.code, [0x04, 0x40])
     this.#depth++
     then()
     if (otherwise !== undefined) {
-      this.#code.push([0x05])
+      this.#add([0x05])
       otherwise()
     }
     this.#end()
@@ -149,16 +166,20 @@ export class FunctionWriter<P extends readonly ValueType[] = readonly ValueType[
     this.do(callOf(callee, values))
   }
 
+  #add(...parts: readonly (readonly number[])[]): void {
+    for (const part of parts) append(this.#code, part)
+  }
+
   #end(): void {
     this.#depth--
-    this.#code.push([0x0b])
+    this.#add([0x0b])
   }
 
   /** The function's entry in the code section. `result`: what it returns. */
-  finish(result: Value | undefined): number[] {
+  finish(result: Value | undefined): Uint8Array {
     assert(this.#depth === 0, 'every block has ended')
     const locals = list(this.#types.map(type => [1, typeByte[type]]))
-    return sized([...locals, ...this.#code.flat(), ...(result?.code ?? []), 0x0b])
+    return sized(joined([locals, this.#code, result?.code ?? [], [0x0b]]))
   }
 }
 
@@ -193,8 +214,8 @@ export interface MemoryLimits {
 /** A module whose functions work on one memory, imported as `env.memory`. */
 export class ModuleWriter {
   readonly #memory: MemoryLimits
-  readonly #types: number[][] = []
-  readonly #functions: { readonly type: number; readonly name: string | undefined; readonly code: number[] }[] = []
+  readonly #types: Uint8Array[] = []
+  readonly #functions: { readonly type: number; readonly name: string | undefined; readonly code: Uint8Array }[] = []
 
   constructor(memory: MemoryLimits) {
     this.#memory = memory
@@ -221,27 +242,27 @@ export class ModuleWriter {
   }
 
   #type(parameters: readonly ValueType[], result: ValueType | undefined): number {
-    const type = [
-      0x60,
-      ...list(parameters.map(each => [typeByte[each]])),
-      ...list(result === undefined ? [] : [[typeByte[result]]])
-    ]
+    const type = joined([
+      [0x60],
+      list(parameters.map(each => [typeByte[each]])),
+      list(result === undefined ? [] : [[typeByte[result]]])
+    ])
     const known = this.#types.findIndex(each => each.join() === type.join())
     return known >= 0 ? known : this.#types.push(type) - 1
   }
 
   finish(): Uint8Array<ArrayBuffer> {
     const { minimum, maximum, shared } = this.#memory
-    const section = (id: number, content: readonly number[]): number[] => [id, ...sized(content)]
+    const section = (id: number, content: Bytes): Uint8Array => joined([[id], sized(content)])
     const memory = [0x02, shared ? 0x03 : 0x01, ...unsigned(minimum), ...unsigned(maximum)]
     const exported = this.#functions.flatMap(({ name }, index) => (name === undefined ? [] : [{ name, index }]))
-    return Uint8Array.from([
-      ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-      ...section(1, list(this.#types)),
-      ...section(2, list([[...text('env'), ...text('memory'), ...memory]])),
-      ...section(3, list(this.#functions.map(({ type }) => unsigned(type)))),
-      ...section(7, list(exported.map(({ name, index }) => [...text(name), 0x00, ...unsigned(index)]))),
-      ...section(10, list(this.#functions.map(({ code }) => code)))
+    return joined([
+      [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+      section(1, list(this.#types)),
+      section(2, list([joined([text('env'), text('memory'), memory])])),
+      section(3, list(this.#functions.map(({ type }) => unsigned(type)))),
+      section(7, list(exported.map(({ name, index }) => joined([text(name), [0x00], unsigned(index)])))),
+      section(10, list(this.#functions.map(({ code }) => code)))
     ])
   }
 }

@@ -5,9 +5,6 @@ import type { Footprint } from '../footprint.ts'
 import { pageHalfBytes, pagePositions } from './attention.ts'
 import { headWidth } from './kernels.ts'
 
-/** Weights lie in tiles that have the bytes of the file; what fills up tiles and blocks is less than that of it. */
-const residentFactor = 1.02
-
 /** One session's keys and values in one layer, in whole pages. */
 export function layerCacheBytes({ kvHeads, headDim }: ModelConfig, tokens: number): number {
   return Math.ceil(tokens / pagePositions) * 2 * kvHeads * pageHalfBytes(headWidth(headDim))
@@ -15,7 +12,8 @@ export function layerCacheBytes({ kvHeads, headDim }: ModelConfig, tokens: numbe
 
 export function wasmFootprint({ config }: Manifest): Footprint {
   return {
-    weightBytes: fileBytes => Math.ceil(fileBytes * residentFactor),
+    // They lie there as they lie in the file.
+    weightBytes: fileBytes => fileBytes,
     cacheBytesPerLayer: tokens => layerCacheBytes(config, tokens)
   }
 }

@@ -1,12 +1,15 @@
 /** WebAssembly's instructions as far as kernels use them, typed: each function is one instruction after its operands. */
-import { type Effect, type Local, signed, unsigned, type Value, type ValueType } from './emit.ts'
+import { append, type Effect, type Local, signed, unsigned, type Value, type ValueType } from './emit.ts'
 
 type I = Value<'i32'>
 type F = Value<'f32'>
 type V = Value<'v128'>
 
 function op<T extends ValueType>(type: T, opcode: readonly number[], ...operands: readonly Value[]): Value<T> {
-  return { type, code: [...operands.flatMap(({ code }) => code), ...opcode] }
+  const code: number[] = []
+  for (const operand of operands) append(code, operand.code)
+  append(code, opcode)
+  return { type, code }
 }
 
 const simd = (opcode: number): number[] => [0xfd, ...unsigned(opcode)]
@@ -17,11 +20,26 @@ function f32Bytes(value: number): number[] {
   return [...new Uint8Array(Float32Array.of(value).buffer)]
 }
 
-const binaryI = (opcode: number) => (a: I, b: I) => op('i32', [opcode], a, b)
-const binaryF = (opcode: number) => (a: F, b: F) => op('f32', [opcode], a, b)
-const binaryV = (opcode: number) => (a: V, b: V) => op('v128', simd(opcode), a, b)
-const unaryV = (opcode: number) => (a: V) => op('v128', simd(opcode), a)
-const shiftV = (opcode: number) => (a: V, bits: number) => op('v128', simd(opcode), a, i32.const(bits))
+const binaryI =
+  (opcode: number, code = [opcode]) =>
+  (a: I, b: I) =>
+    op('i32', code, a, b)
+const binaryF =
+  (opcode: number, code = [opcode]) =>
+  (a: F, b: F) =>
+    op('f32', code, a, b)
+const binaryV =
+  (opcode: number, code = simd(opcode)) =>
+  (a: V, b: V) =>
+    op('v128', code, a, b)
+const unaryV =
+  (opcode: number, code = simd(opcode)) =>
+  (a: V) =>
+    op('v128', code, a)
+const shiftV =
+  (opcode: number, code = simd(opcode)) =>
+  (a: V, bits: number) =>
+    op('v128', code, a, i32.const(bits))
 
 export const i32 = {
   const: (value: number): I => ({ type: 'i32', code: [0x41, ...signed(value)] }),

@@ -32,8 +32,8 @@ const checkedRows = 4 * tileRows
 const checkedTokens = 7
 /** Not a whole tile of keys, and not a whole page. */
 const checkedPositions = 77
-/** A product over more columns would take long in plain JavaScript, and have no other instructions. */
-const checkedColumnsMax = 640
+/** Six records: a product over more columns would take longer in plain JavaScript, and have no other instructions. */
+const checkedColumnsMax = 192
 
 /** The name of a kernel that is wrong, or undefined. */
 export function wrongKernel(k: Kernels, memory: ArrayBuffer, init: CheckInit): string | undefined {
