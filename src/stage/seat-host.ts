@@ -1,9 +1,12 @@
-/** What a seat works with: streams, effects, and the book of seats. */
-import type { PeerId } from '../base/ids.ts'
+/** What a seat works with: streams, effects, and the book of seats; and what its parts see of it. */
+import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
-import type { StageEffect } from './event.ts'
+import type { Feeding } from './feeding.ts'
+import type { SeatId, StageEffect, StageFacts } from './event.ts'
+import type { Frame, RefuseReason } from './frame.ts'
 import type { Seat } from './seat.ts'
 import type { StageChannel } from './stage-channel.ts'
+import type { SignedTerms } from './terms.ts'
 import type { Place } from './wait-list.ts'
 
 /** Where a seat's effects go. */
@@ -22,4 +25,41 @@ export interface SeatHost {
   leave(seat: Seat): void
   /** Its place among those who wait for room; undefined when it has room. */
   placeOf(seat: Seat): Place | undefined
+}
+
+/**
+ * Where a seat stands. `opening`: the engine is reserving the cache, or a step of the older epoch is still being
+ * computed. `refused`: it has refused and waits for a newer epoch or Close. `closing`: the cache is being freed.
+ */
+export type Phase = 'opening' | 'open' | 'refused' | 'closing'
+
+/** A seat as its parts see it. */
+export interface SeatCore {
+  readonly id: SeatId
+  readonly stage: StageFacts
+  /** Of the epoch that is open. */
+  readonly terms: SignedTerms
+  readonly epoch: number
+  /** What its engine knows it by. */
+  readonly cache: SessionId
+  readonly tokensMax: number
+  readonly hop: number
+  readonly phase: Phase
+  readonly isTail: boolean
+  /** It gives way as soon as the step that runs is done. */
+  readonly isYielding: boolean
+  /** The stand-in that it feeds, if it does. */
+  readonly feeding: Feeding
+  /** The stream to the next hop, if there is one. */
+  readonly down: StageChannel | undefined
+  /** Its place among those who wait for room; undefined when it has room. */
+  readonly place: Place | undefined
+  /** Opens a stream. */
+  connect(peer: PeerId, role: 'down' | 'feed'): StageChannel
+  sendUp(frame: Frame): void
+  sendDown(frame: Frame): void
+  /** This hop cannot go on. */
+  refuse(reason: RefuseReason, message: string): void
+  /** Nothing of an older epoch runs any more. */
+  becomeOpen(): void
 }

@@ -144,7 +144,7 @@ export class Stages {
       case 'connected':
         {
           const channel = this.#channels.get(event.channel)
-          if (channel?.role === 'feed') channel.seat?.feedConnected()
+          if (channel?.role === 'feed') channel.seat?.feeding.connected()
           else channel?.seat?.connected()
         }
         break
@@ -271,7 +271,7 @@ export class Stages {
     if (role === 'up' && seat !== undefined) {
       seat.moved('in', bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
-      if (frame.kind === 'prepare') return seat.prepare(frame)
+      if (frame.kind === 'prepare') return seat.feeding.prepare(frame)
       if (frame.kind === 'ask') {
         seat.asked(frame, this.#nowMs)
         return undefined
@@ -281,10 +281,10 @@ export class Stages {
       return undefined
     }
     if (role === 'lingering') return undefined
-    if (role === 'feed' && seat !== undefined) return seat.feedFrame(frame)
+    if (role === 'feed' && seat !== undefined) return seat.feeding.onFrame(frame)
     if (role === 'down' && seat !== undefined) {
       if (frame.kind === 'prepared' && !seat.isTail) {
-        seat.preparedBelow(frame)
+        seat.feeding.preparedBelow(frame)
         return undefined
       }
       if (frame.kind === 'ack') return seat.ack(frame)
@@ -317,7 +317,7 @@ export class Stages {
     } else if (role === 'down' && seat !== undefined) {
       seat.nextLost(message, reason)
     } else if (role === 'feed' && seat !== undefined) {
-      seat.feedLost(message)
+      seat.feeding.lost(message)
     }
   }
 

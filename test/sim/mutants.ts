@@ -22,15 +22,14 @@ export interface Mutant {
   readonly seeds: number
 }
 
-const seat = 'src/stage/seat.ts'
 const outlet = 'src/stage/outlet.ts'
 const session = 'src/session/session.ts'
 
 export const mutants: readonly Mutant[] = [
   {
     name: 'keep what older epochs left beyond keep',
-    file: seat,
-    original: 'const length = Math.min(this.length, this.terms.keep)',
+    file: 'src/stage/seat-steps.ts',
+    original: 'const length = Math.min(this.length, terms.keep)',
     mutated: 'const length = this.length',
     from: 6,
     seeds: 25
@@ -53,7 +52,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'leave a cache in the engine',
-    file: seat,
+    file: 'src/stage/seat.ts',
     original: "else this.#host.emit({ kind: 'free-engine', seat: this.id })",
     mutated: 'else this.ending.freed()',
     from: 1,
