@@ -117,6 +117,7 @@ export class Answers {
       route: [],
       isRouting: true,
       sinceMs: this.#world.nowMs,
+      tokenMs: undefined,
       lost: [],
       isEnded: false
     }
@@ -146,6 +147,14 @@ export class Answers {
     if (this.#refusedMs.size > refusedMax) this.#refusedMs.delete(this.#refusedMs.keys().next().value!)
   }
 
+  /** Whether an answer that is not complete has got on lately. @param ms how lately */
+  getOn(ms: number): boolean {
+    for (const { asked } of this.open.values()) {
+      if (asked.tokenMs !== undefined && this.#world.nowMs - asked.tokenMs < ms) return true
+    }
+    return false
+  }
+
   ofSession(session: SessionId): Asked | undefined {
     return this.#bySession.get(session)
   }
@@ -159,6 +168,7 @@ export class Answers {
         this.#world.promises.token(number, event.position, event.id)
         this.#world.stats.token(number, this.#world.nowMs)
         asked.sinceMs = this.#world.nowMs
+        asked.tokenMs = this.#world.nowMs
         if (event.position + 1 - asked.promptIds.length === this.#impatient.get(number)) {
           this.#world.agenda.after(0, () => this.#cancel(asked))
         }

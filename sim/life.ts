@@ -50,6 +50,8 @@ export interface Asked {
   isRouting: boolean
   /** When it last began on a route, or had a token. */
   sinceMs: number
+  /** When its last token came. */
+  tokenMs: number | undefined
   /** Who was lost, in order. */
   readonly lost: PeerId[]
   isEnded: boolean
