@@ -6,7 +6,7 @@ import type { End } from '../src/base/ends.ts'
 import { endAll } from '../src/base/ends.ts'
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
-import type { Sampling, Step } from '../src/engine/engine.ts'
+import type { Sampling } from '../src/engine/engine.ts'
 import type { Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import type { LossReason } from '../src/errors.ts'
@@ -29,7 +29,7 @@ import { RadioLinks } from './radio-links.ts'
 import { Rogue, type RogueHost } from './rogue.ts'
 import { SimSwarm } from './sim-swarm.ts'
 import type { Station } from './station.ts'
-import { type EngineHost, timedEngines } from './timed-engine.ts'
+import { type EngineHost, type Pass, timedEngines } from './timed-engine.ts'
 import type { ToyModel } from './toy-engine.ts'
 import type { Disk, Weights } from './weights.ts'
 import type { Wire } from './wire.ts'
@@ -79,8 +79,10 @@ export interface LifeHost {
   /** What each connection has carried. */
   readonly traffic: (isWatched: (peer: PeerId) => boolean) => readonly LinkTraffic[]
   readonly strained: (ms: number) => void
-  /** It counts as work of the processor. `headLayers`: what the model's head weighs, in layers, where the step samples. */
-  readonly computeMs: (layers: number, tokens: number, headLayers: number) => number
+  /** What computing takes from now on that takes so long where nothing is wrong. It counts as work of the processor. */
+  readonly computeMs: (healthyMs: number) => number
+  /** What a row of a pass takes of the first. */
+  readonly prefillRatio: number
   readonly loadMs: (bytes: number) => number
   readonly battery: () => RecordContent['battery']
   readonly budgetBytes: number
@@ -357,20 +359,19 @@ export class Life {
 
   #engineHost(): EngineHost {
     const { toy, measured, after, clock, computeMs, loadMs, shape, isHung, strained, lie, promises } = this.#host
+    const { visitMs, layerMs } = measured
+    // The first row of a pass reads the weights; those with it only compute.
+    const rowsOf = (rows: number): number => (rows === 0 ? 0 : 1 + (rows - 1) * this.#host.prefillRatio)
+    const healthyMs = ({ start, end }: Range, { rows, samples }: Pass): number =>
+      visitMs + layerMs * ((end - start) * rowsOf(rows) + headWeight(shape) * rowsOf(samples))
     return {
       toy,
       measured,
       footprint: this.#host.footprint,
       after,
       nowMs: () => clock.nowMs(),
-      computeMs: ({ start, end }: Range, { tokens, sample }: Step) => {
-        const headLayers = sample ? headWeight(shape) : 0
-        const { visitMs, layerMs } = measured
-        return {
-          ms: computeMs(end - start, tokens, headLayers),
-          aloneMs: visitMs + layerMs * (end - start + headLayers)
-        }
-      },
+      computeMs: (range, pass) => computeMs(healthyMs(range, pass)),
+      healthyMs,
       loadMs: range => loadMs(stageBytes(shape, range)),
       isHung,
       hold: task => this.#held.push(task),

@@ -16,6 +16,8 @@ export type PromiseName =
   | 'blame'
   /** An answer waited for too long for a hop that says nothing, or whose engine hangs while there is a way around it. */
   | 'patience'
+  /** A long prompt kept others waiting for their tokens for longer than it may. */
+  | 'delay'
   /** Bytes that nobody checked came to a disk, or who sent wrong ones was asked again. */
   | 'wrong-weights'
   /** Something was done in the name of what is gone. */

@@ -167,11 +167,9 @@ export class SimPeer implements Station {
       persist: seq => {
         this.#seq = seq
       },
-      computeMs: (layers, tokens, headLayers) => {
-        const { visitMs, layerMs, prefillRatio } = group
-        // The first token of a pass reads the weights; those with it only compute.
-        const perLayer = layerMs * (1 + (tokens - 1) * prefillRatio)
-        const ms = (visitMs + layers * perLayer + headLayers * layerMs) * this.slowFactor
+      prefillRatio: group.prefillRatio,
+      computeMs: healthyMs => {
+        const ms = healthyMs * this.slowFactor
         this.computeMs += ms
         return ms * this.chance.between(0.95, 1.1)
       },

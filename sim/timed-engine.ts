@@ -1,8 +1,14 @@
-/** Engines in virtual time: the toy's arithmetic, in the time that a peer's processor takes, and with what is wrong with it. */
+/**
+ * Engines in virtual time: the toy's arithmetic, in passes that the real decider makes of the steps that wait, in the time that a
+ * peer's processor takes for them, and with what is wrong with it.
+ */
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
+import { Batches, type BatchPart } from '../src/engine/batch.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../src/engine/engine.ts'
 import type { EngineFactory, EngineInit, Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
+import { partMs } from '../src/engine/limits.ts'
+import { attentionBlock } from '../src/model/limits.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 
 /** What an engine needs of the machine it runs on. */
@@ -13,8 +19,10 @@ export interface EngineHost {
   /** Does a task after so many ms of this peer's clock, however short. */
   readonly after: (ms: number, task: () => void) => void
   readonly nowMs: () => number
-  /** How long a step takes from now on, and how long one token does with nothing before it. */
-  readonly computeMs: (range: Range, step: Step) => { readonly ms: number; readonly aloneMs: number }
+  /** How long a pass takes from now on. */
+  readonly computeMs: (range: Range, pass: Pass) => number
+  /** And how long where nothing is wrong. */
+  readonly healthyMs: (range: Range, pass: Pass) => number
   readonly loadMs: (range: Range) => number
   /** It ends no step now. */
   readonly isHung: () => boolean
@@ -26,6 +34,12 @@ export interface EngineHost {
   readonly witness: EngineWitness
 }
 
+/** What a pass computes: rows of the hidden state, and how many of them sample. */
+export interface Pass {
+  readonly rows: number
+  readonly samples: number
+}
+
 /** Sees what engines do. */
 export interface EngineWitness {
   loading(range: Range): void
@@ -35,6 +49,8 @@ export interface EngineWitness {
   freed(engine: TimedEngine, cache: SessionId): void
   /** A step is given to an engine; returns who is to be told that it was computed. */
   computing(engine: TimedEngine, step: Step): () => void
+  /** Lone tokens take so much longer because a pass has parts of longer steps, which may not add more than `allowedMs`. */
+  delayed(engine: TimedEngine, ms: number, allowedMs: number): void
 }
 
 /** What a session's cache takes to be reserved, and an engine's answer. */
@@ -60,6 +76,26 @@ export function timedEngines(host: EngineHost): EngineFactory {
   }
 }
 
+/** A step, and whoever waits for it. */
+interface Job {
+  readonly step: Step
+  readonly cameMs: number
+  /** Tells that it was computed. */
+  readonly computed: () => void
+  readonly resolve: (output: StepOutput) => void
+  readonly reject: (error: unknown) => void
+  readonly stopListening: () => void
+  begun: boolean
+  /** Of its passes so far. */
+  computeMs: number
+  rows: number
+}
+
+/** A pass of one step. */
+function passOf({ tokens, sample }: Step): Pass {
+  return { rows: tokens, samples: sample ? 1 : 0 }
+}
+
 export class TimedEngine implements Engine {
   readonly start: number
   readonly end: number
@@ -67,7 +103,12 @@ export class TimedEngine implements Engine {
   readonly edge: Engine['edge']
   readonly #host: EngineHost
   readonly #toy: InstantEngine
-  #busyUntilMs = 0
+  readonly #batches = new Batches({ rowsMax: attentionBlock, shares: true })
+  /** What waits or is under way, by number. */
+  readonly #jobs = new Map<number, Job>()
+  #nextId = 0
+  /** When the pass that runs is over; undefined while none does. */
+  #busyUntilMs: number | undefined
 
   constructor(host: EngineHost, toy: InstantEngine) {
     this.#host = host
@@ -80,7 +121,9 @@ export class TimedEngine implements Engine {
 
   /** Computing that it still has before it. */
   get backlogMs(): number {
-    return this.#busyUntilMs - this.#host.nowMs()
+    let ms = Math.max(0, (this.#busyUntilMs ?? 0) - this.#host.nowMs())
+    for (const { step, begun } of this.#jobs.values()) if (!begun) ms += this.#host.healthyMs(this, passOf(step))
+    return ms
   }
 
   get cacheBytesUsed(): number {
@@ -106,30 +149,109 @@ export class TimedEngine implements Engine {
   async open(cache: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void> {
     this.#toy.openNow(cache, init)
     this.#host.witness.opened(this, cache, this.#toy.length(cache) ?? 0)
-    await this.#after(openMs)
+    await new Promise<void>(resolve => this.#host.after(openMs, resolve))
   }
 
-  async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
-    signal.throwIfAborted()
+  run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const id = this.#nextId++
+      const abort = (): void => {
+        this.#over(id)
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      this.#jobs.set(id, {
+        step,
+        cameMs: this.#host.nowMs(),
+        computed: this.#host.witness.computing(this, step),
+        resolve,
+        reject,
+        stopListening: () => signal.removeEventListener('abort', abort),
+        begun: false,
+        computeMs: 0,
+        rows: 0
+      })
+      this.#batches.push({ id, session: step.session, tokens: step.tokens }, this.#host.nowMs())
+      this.#next()
+    })
+  }
+
+  /** Begins a pass, unless one runs. */
+  #next(): void {
+    if (this.#busyUntilMs !== undefined) return
+    const nowMs = this.#host.nowMs()
+    const turn = this.#batches.next(nowMs)
+    if (turn?.kind === 'gather') this.#host.after(turn.untilMs - nowMs, () => this.#next())
+    if (turn?.kind !== 'pass') return
+    const { parts } = turn
+    this.#batches.began(parts, nowMs)
+    const pass = { rows: 0, samples: 0 }
+    for (const { id, tokens, done } of parts) {
+      const job = this.#jobs.get(id)!
+      // Like in the real thread nothing ends a step that has begun.
+      if (!job.begun) job.stopListening()
+      job.begun = true
+      pass.rows += tokens
+      if (job.step.sample && done + tokens === job.step.tokens) pass.samples++
+    }
+    const ms = this.#host.computeMs(this, pass)
+    this.#busyUntilMs = nowMs + ms
+    this.#look(parts, pass, ms)
+    this.#host.after(ms, () => this.#ended(parts, pass, ms))
+  }
+
+  /** Tells what others see of a pass: who waits longer than a token alone takes, and for whom. */
+  #look(parts: readonly BatchPart[], pass: Pass, ms: number): void {
     const host = this.#host
-    const computed = host.witness.computing(this, step)
     const nowMs = host.nowMs()
-    const { ms, aloneMs } = host.computeMs(this, step)
-    const waitMs = Math.max(0, this.#busyUntilMs - nowMs)
-    this.#busyUntilMs = nowMs + waitMs + ms
-    if (waitMs + ms > 2 * aloneMs) host.strained(waitMs + ms)
-    await this.#after(waitMs)
-    // Like the real thread it takes steps in order, and none that has not started when the session ends.
-    signal.throwIfAborted()
-    await this.#after(ms)
-    while (host.isHung()) await new Promise<void>(resolve => host.hold(resolve))
-    const output = this.#toy.runNow(step)
-    computed()
-    return { ...(host.lies(step.session) ? this.#corrupted(output) : output), computeMs: ms }
+    const alone = host.healthyMs(this, { rows: 1, samples: pass.samples > 0 ? 1 : 0 })
+    const waitMs = Math.max(...[...this.#jobs.values()].map(({ cameMs }) => nowMs - cameMs))
+    if (waitMs + ms > 2 * alone) host.strained(ms)
+    const isLong = ({ id }: BatchPart): boolean => this.#jobs.get(id)!.step.tokens > 1
+    const long = parts.filter(isLong).reduce((sum, { tokens }) => sum + tokens, 0)
+    if (long === 0 || long === pass.rows) return
+    const beside = { ...pass, rows: pass.rows - long }
+    const row = host.healthyMs(this, { ...beside, rows: beside.rows + 1 }) - host.healthyMs(this, beside)
+    host.witness.delayed(this, host.healthyMs(this, pass) - host.healthyMs(this, beside), Math.max(partMs, row))
+  }
+
+  #ended(parts: readonly BatchPart[], { rows }: Pass, ms: number): void {
+    if (this.#host.isHung()) {
+      this.#host.hold(() => this.#ended(parts, { rows, samples: 0 }, ms))
+      return
+    }
+    this.#busyUntilMs = undefined
+    this.#batches.ended(parts, ms, this.#host.nowMs())
+    for (const { id, tokens, done } of parts) {
+      const job = this.#jobs.get(id)!
+      job.computeMs += ms
+      job.rows += rows
+      if (done + tokens === job.step.tokens) this.#finish(id, job)
+    }
+    this.#next()
+  }
+
+  #finish(id: number, { step, computed, resolve, reject, computeMs, rows }: Job): void {
+    const gatherMs = this.#batches.gatherMs(id)
+    this.#over(id)
+    try {
+      const output = this.#toy.runNow(step)
+      computed()
+      resolve({ ...(this.#host.lies(step.session) ? this.#corrupted(output) : output), computeMs, rows, gatherMs })
+    } catch (error) {
+      reject(error)
+    }
+  }
+
+  #over(id: number): void {
+    this.#jobs.delete(id)
+    this.#batches.over(id, this.#host.nowMs())
   }
 
   async free(cache: SessionId): Promise<void> {
     this.#toy.freeNow(cache)
+    this.#batches.forget(cache)
     this.#host.witness.freed(this, cache)
   }
 
@@ -146,10 +268,6 @@ export class TimedEngine implements Engine {
     }
     if (output.kind === 'hidden') output.bytes[4] = output.bytes[4]! ^ 1
     return output
-  }
-
-  async #after(ms: number): Promise<void> {
-    if (ms > 0) await new Promise<void>(resolve => this.#host.after(ms, resolve))
   }
 }
 

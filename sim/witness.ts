@@ -59,6 +59,9 @@ interface Opened {
 const openTag = 0x0a
 const refuseTag = 0x2a
 
+/** What a pass takes is learnt, and some percent are noise. */
+const delaySlack = 1.6
+
 export class Witness implements Tap, EngineWitness {
   readonly #init: WitnessInit
   /** Stages that are loaded or being loaded, by range. */
@@ -249,6 +252,17 @@ export class Witness implements Tap, EngineWitness {
       this.#valid.set(seat, newest !== undefined && newest !== opened ? Math.min(end, newest.keep) : end)
       this.#init.later(() => this.#checkQueues())
     }
+  }
+
+  delayed(engine: TimedEngine, ms: number, allowedMs: number): void {
+    const { promises, name } = this.#init
+    promises.checks++
+    if (ms <= delaySlack * allowedMs) return
+    const layers = nameOf(engine)
+    promises.broken(
+      'delay',
+      `${name} adds ${ms.toFixed(0)} ms of a prompt to a pass of layers ${layers}: ${allowedMs} may be`
+    )
   }
 
   #seatOf(engine: Range, cache: SessionId): string {

@@ -1,11 +1,11 @@
 /**
  * Decides what an engine computes next: which of the steps that wait share a pass. A session's requests keep their order;
- * different ones overtake one another. Steps of a few tokens go first and together; what is long goes on in parts between
- * them, so that it delays their tokens by no more than `partMs`, or one row where that takes longer. Whatever shares a pass,
+ * different ones overtake one another. Lone tokens go first and together; what is longer goes on in parts between
+ * them, so that it delays them by no more than `partMs`, or one row where that takes longer. Whatever shares a pass,
  * no bit depends on it (promise P3). Pure.
  */
 import { Laps } from './laps.ts'
-import { partMs, partTokensFirst, shortTokensMax } from './limits.ts'
+import { partMs, shortTokensMax } from './limits.ts'
 import { PassCost } from './pass-cost.ts'
 
 /** What waits for the engine. */
@@ -71,14 +71,14 @@ export class Batches {
 
   push(work: Work, nowMs: number): void {
     this.#waiting.push({ ...work, cameMs: nowMs, done: 0, turn: this.#turns++, gatherMs: undefined })
-    if (isShort(work.tokens)) this.#laps.came(work.session, nowMs)
+    if (isShort(work)) this.#laps.came(work.session, nowMs)
   }
 
   /** A request is over: it was computed, refused, or nobody waits for it any more. */
   over(id: number, nowMs: number): void {
     const index = this.#waiting.findIndex(work => work.id === id)
     const [work] = index < 0 ? [] : this.#waiting.splice(index, 1)
-    if (work !== undefined && isShort(work.tokens)) this.#laps.left(work.session, nowMs)
+    if (work !== undefined && isShort(work)) this.#laps.left(work.session, nowMs)
   }
 
   /** A session is gone. */
@@ -129,45 +129,43 @@ export class Batches {
     return this.#waiting.filter(({ session }) => !seen.has(session) && seen.add(session))
   }
 
-  /** Short steps, as many as are best computed at a time, then parts of long ones. */
+  /** Lone tokens of those who answer, as many as are best computed at a time, then what fits beside them of longer steps. */
   #shared(heads: readonly Waiting[], nowMs: number): Turn {
-    const short = heads.filter(isShortNow)
-    const long = heads.filter(work => !isShortNow(work))
+    const answering = heads.filter(isShort)
     const most = this.#laps.atATime(this.#cost, nowMs)
-    if (long.length === 0 && short.length < most) {
-      const sinceMs = Math.max(this.#idleMs, Math.min(...short.map(({ cameMs }) => cameMs)))
+    if (answering.length === heads.length && answering.length < most) {
+      const sinceMs = Math.max(this.#idleMs, Math.min(...answering.map(({ cameMs }) => cameMs)))
       const untilMs = this.#laps.worthUntilMs(this.#cost, sinceMs, nowMs)
       if (untilMs !== undefined) return { kind: 'gather', untilMs }
     }
-    const { rowsMax } = this.#init
-    const parts: BatchPart[] = []
-    for (const work of short.slice(0, most)) {
-      const part = partOf(work, work.tokens)
-      // Who is long never waits for room among those who are not.
-      if (rowsOf(parts) + part.tokens <= rowsMax - Math.min(1, long.length)) parts.push(part)
-    }
-    const beside = rowsOf(parts)
-    for (const [i, work] of long.entries()) {
-      const room = rowsMax - rowsOf(parts)
-      const fitting = this.#rowsWithin(partMs, beside, work, heads, nowMs) - (rowsOf(parts) - beside)
-      const tokens = Math.min(room, Math.max(fitting, i === 0 ? 1 : 0))
-      if (tokens > 0) parts.push(partOf(work, tokens))
+    const chosen = new Set(answering.slice(0, most))
+    const now = heads.filter(work => chosen.has(work) || !isShort(work))
+    const lone = now.filter(work => leftOf(work) === 1)
+    const longer = now.filter(work => leftOf(work) > 1)
+    // Who has more than a token never waits for room among those who have one.
+    const parts = lone.slice(0, this.#init.rowsMax - Math.min(1, longer.length)).map(work => partOf(work, 1))
+    let fitting = this.#rowsWithin(partMs, heads, nowMs)
+    for (const [i, work] of longer.entries()) {
+      const part = partOf(work, Math.min(this.#init.rowsMax - rowsOf(parts), Math.max(fitting, i === 0 ? 1 : 0)))
+      if (part.tokens > 0) parts.push(part)
+      fitting -= part.tokens
     }
     return { kind: 'pass', parts }
   }
 
-  /** One step at a time, by turns: all long ones together delay the others as much as one may. */
+  /** One step at a time, by turns: all longer ones together delay the others as much as one may. */
   #single(heads: readonly Waiting[], nowMs: number): Turn {
     const work = heads[0]!
-    const long = heads.filter(each => !isShortNow(each)).length
-    const fitting = isShortNow(work) ? work.tokens : this.#rowsWithin(partMs / long, 0, work, heads, nowMs)
+    const longer = heads.filter(each => leftOf(each) > 1).length
+    const fitting = this.#rowsWithin(partMs / Math.max(1, longer), heads, nowMs)
     return { kind: 'pass', parts: [partOf(work, Math.min(this.#init.rowsMax, Math.max(1, fitting)))] }
   }
 
-  /** Rows of a long step that add so much time to a pass of `beside` rows; all of them where nobody else answers. */
-  #rowsWithin(ms: number, beside: number, work: Waiting, heads: readonly Waiting[], nowMs: number): number {
-    if (heads.length === 1 && !this.#laps.hasOthers(work.session, nowMs)) return this.#init.rowsMax
-    return this.#cost.rowsWithin(ms, beside) ?? partTokensFirst
+  /** Rows of longer steps that add so much time to a pass; all that there is room for where nobody else answers. */
+  #rowsWithin(ms: number, heads: readonly Waiting[], nowMs: number): number {
+    const [first, ...others] = heads
+    if (others.length === 0 && !this.#laps.hasOthers(first!.session, nowMs)) return this.#init.rowsMax
+    return this.#cost.rowsWithin(ms) ?? 1
   }
 
   #work(id: number): Waiting {
@@ -175,12 +173,13 @@ export class Batches {
   }
 }
 
-function isShort(tokens: number): boolean {
+/** Whether it is a step of a session that answers: a token, or a draft of some. */
+function isShort({ tokens }: Work): boolean {
   return tokens > 0 && tokens <= shortTokensMax
 }
 
-function isShortNow({ tokens, done }: Waiting): boolean {
-  return isShort(tokens - done)
+function leftOf({ tokens, done }: Waiting): number {
+  return tokens - done
 }
 
 function partOf({ id, tokens, done }: Waiting, tokensMax: number): BatchPart {

@@ -28,12 +28,10 @@ export const measuredMaxAgeMs = 86_400_000
 
 // ── Passes ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** Tokens of a step that goes on in one piece: a token, or a draft of some. */
+/** Tokens of a step of a session that answers: one, or a draft of some. */
 export const shortTokensMax = 8
-/** What a part of a long step may add to a pass while others answer: nobody reads their tokens faster than ten a second. */
+/** What parts of longer steps may add to a pass while others answer: nobody reads their tokens faster than ten a second. */
 export const partMs = 100
-/** Tokens of the first part of a long step beside others, before a pass has shown what a token takes. */
-export const partTokensFirst = 8
 /** Who had a step within this answers, and long steps take others into account: a lap over slow links takes seconds. */
 export const sharedMs = 10_000
 /** More groups of sessions must make a lap so much shorter: each of them reads the weights once more. */

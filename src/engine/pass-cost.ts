@@ -17,8 +17,8 @@ const surpriseMax = 3
 export class PassCost {
   #firstMs: number | undefined
   #share = shareGuess
-  /** A pass of many rows has shown it. */
-  #isShown = false
+  /** A row of a pass of many, the first row's time shared among all; undefined before there was one. */
+  #rowMs: number | undefined
 
   /** A pass of one row, in ms; undefined before the first pass. */
   get firstMs(): number | undefined {
@@ -30,37 +30,31 @@ export class PassCost {
     return this.#share
   }
 
-  /** A pass of so many rows, in ms; 0 for none, undefined before the first pass. */
+  /** A pass of so many rows, in ms; undefined before the first pass. */
   msOf(rows: number): number | undefined {
-    if (rows === 0) return 0
     return this.#firstMs === undefined ? undefined : this.#firstMs * this.#times(rows)
   }
 
   /**
-   * How many rows add no more than so many ms to a pass of `beside` others; undefined before the first pass. Each may take as
-   * long as the first until it is shown that it does not.
+   * How many rows add no more than so many ms to a pass: rather fewer than more of them, since what the first row takes, and
+   * sampling, is counted as theirs, too. Undefined before the first pass.
    */
-  rowsWithin(ms: number, beside: number): number | undefined {
-    if (this.#firstMs === undefined) return undefined
-    const further = this.#firstMs * (this.#isShown ? this.#share : 1)
-    return Math.max(0, Math.floor(beside > 0 ? ms / further : 1 + (ms - this.#firstMs) / further))
+  rowsWithin(ms: number): number | undefined {
+    const row = this.#rowMs ?? this.#firstMs
+    return row === undefined ? undefined : Math.floor(ms / row)
   }
 
   /** A pass of so many rows has taken so long. */
   took(rows: number, ms: number): void {
-    if (this.#firstMs === undefined) {
-      this.#firstMs = ms / this.#times(rows)
-      return
-    }
-    const seen = Math.min(ms, surpriseMax * this.#firstMs * this.#times(rows))
-    if (rows >= manyRows) {
-      const share = (seen / this.#firstMs - 1) / (rows - 1)
-      const step = this.#isShown ? weight : 1
-      this.#share = clamp(this.#share + step * (share - this.#share), shareMin, shareMax)
-      this.#isShown = true
-    }
-    const step = rows >= manyRows ? weight / manyRows : weight
-    this.#firstMs += step * (seen / this.#times(rows) - this.#firstMs)
+    const expected = this.msOf(rows)
+    const seen = expected === undefined ? ms : Math.min(ms, surpriseMax * expected)
+    const first = seen / this.#times(rows)
+    this.#firstMs = near(this.#firstMs, first, rows < manyRows ? weight : weight / manyRows)
+    if (rows < manyRows) return
+    this.#rowMs = near(this.#rowMs, seen / rows, weight)
+    if (expected === undefined) return
+    const share = (seen / this.#firstMs - 1) / (rows - 1)
+    this.#share = Math.max(shareMin, Math.min(shareMax, near(this.#share, share, weight)))
   }
 
   /** A pass of so many rows, as so many of one row. */
@@ -69,6 +63,7 @@ export class PassCost {
   }
 }
 
-function clamp(value: number, min: number, max: number): number {
-  return Math.max(min, Math.min(max, value))
+/** A mean of what was seen, to which the newest counts with a weight; it alone where it is the first. */
+function near(mean: number | undefined, value: number, weight: number): number {
+  return mean === undefined ? value : mean + weight * (value - mean)
 }

@@ -23,6 +23,7 @@ export interface Mutant {
 }
 
 const outlet = 'src/stage/outlet.ts'
+const batch = 'src/engine/batch.ts'
 const session = 'src/session/session.ts'
 
 export const mutants: readonly Mutant[] = [
@@ -143,6 +144,22 @@ export const mutants: readonly Mutant[] = [
     seeds: 40
   },
   {
+    name: 'compute a prompt in one piece, whoever waits',
+    file: batch,
+    original: 'return this.#cost.rowsWithin(ms) ?? 1',
+    mutated: 'return this.#init.rowsMax',
+    from: 4,
+    seeds: 25
+  },
+  {
+    name: 'forget how much of a long step is computed',
+    file: batch,
+    original: 'work.done += tokens',
+    mutated: 'work.done = tokens',
+    from: 4,
+    seeds: 25
+  },
+  {
     name: 'share memory out without regard to open caches',
     file: 'src/serving/shape.ts',
     original: 'Math.max(cacheBytesUsed, reserves[i]!)',
@@ -242,7 +259,7 @@ export const mutants: readonly Mutant[] = [
     original: 'return ms < limitMs ? undefined :',
     mutated: 'return true ? undefined :',
     storm: 'hung',
-    from: 1,
+    from: 5,
     seeds: 3
   },
   {

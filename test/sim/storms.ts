@@ -201,7 +201,7 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     healS: 110,
     model: { layers: 2, layerMB: 1, cacheBytesPerToken: 48, contextTokens: 64 },
     peers: [
-      { name: 'p', count: 1, memoryMB: 400, visitMs: 10, layerMs: 5 },
+      { name: 'p', count: 1, memoryMB: 400, visitMs: 10, layerMs: 10, prefillRatio: 1 },
       { name: 'driver', count: 12, memoryMB: 0.1, visitMs: 10, layerMs: 5 }
     ],
     workload: [{ from: 'driver', perMinute: 9000, promptTokens: [2, 4], answerTokens: [2, 3], fromS: 6, untilS: 10 }]
