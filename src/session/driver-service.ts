@@ -14,6 +14,7 @@ import type { Channel } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { SessionEffect, SessionEvent } from './event.ts'
 import { routeRetryMs, routeWaitMs, waitTellMs } from './limits.ts'
+import { NGrams } from './n-grams.ts'
 import { type SessionOptions, settings } from './options.ts'
 import type { Sequence, SessionParts, Timed } from './parts.ts'
 import { Session } from './session.ts'
@@ -62,6 +63,7 @@ export class Driver {
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+    const { drafter = tokensMax => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     this.#tokensMax = promptIds.length + maxTokens
     this.#waitMs = options.waitMs
@@ -83,6 +85,8 @@ export class Driver {
       waitMs: options.waitMs,
       hears: parts.hears,
       keepsWaiting: parts.keepsWaiting,
+      knowsDrafts: parts.knowsDrafts,
+      drafter: options.speculate === false ? undefined : drafter(this.#tokensMax),
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })

@@ -20,6 +20,8 @@ export class Epoch {
   toldOf: string | undefined
   /** First position that has not been sent; undefined until the head's length is known. */
   #cursor: number | undefined
+  /** Those that the last step had that samples. */
+  #drafts: readonly number[] = []
   readonly #credit = new SendCredit()
   readonly #send: (frame: Frame) => void
 
@@ -45,9 +47,14 @@ export class Epoch {
     return this.route.length - 1
   }
 
-  /** So many tokens have been sent to the head; undefined until it has said what it holds. */
+  /** So many tokens have been sent to the head, without drafts; undefined until it has said what it holds. */
   get sent(): number | undefined {
     return this.#cursor
+  }
+
+  /** Drafts that are to be verified with the awaited token. */
+  get drafts(): readonly number[] {
+    return this.#drafts
   }
 
   /** The stream to the head is open. `ids`: all tokens that are known. */
@@ -57,26 +64,47 @@ export class Epoch {
     this.pump(ids, nowMs)
   }
 
-  /** Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders. */
-  pump(ids: readonly number[], nowMs: number): void {
+  /**
+   * Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders.
+   *
+   * @param drafts that follow the last of these tokens.
+   */
+  pump(ids: readonly number[], nowMs: number, drafts: readonly number[] = []): void {
     if (!this.isConnected) return
-    for (let step = this.#next(ids); step !== undefined; step = this.#next(ids)) {
-      this.watch.stepped(step.tokens, nowMs)
+    for (let step = this.#next(ids, drafts); step !== undefined; step = this.#next(ids, drafts)) {
+      this.watch.stepped(step.tokens, this.#drafts.length, nowMs)
       this.#send(step)
     }
   }
 
-  #next(ids: readonly number[]): StepFrame | undefined {
+  /**
+   * Takes tokens that have come from the tail. False where they are not what was awaited: drafts that are right, and one
+   * token more (rule S32).
+   */
+  takes(position: number, ids: readonly number[], vocab: number): boolean {
+    const right = ids.length - 1
+    if (this.#cursor !== position || right < 0 || right > this.#drafts.length || ids[right]! >= vocab) return false
+    if (ids.some((id, i) => i < right && id !== this.#drafts[i])) return false
+    // All caches have the right ones already.
+    this.#cursor += right
+    return true
+  }
+
+  #next(ids: readonly number[], proposed: readonly number[]): StepFrame | undefined {
     const position = this.#cursor
     if (position === undefined || position >= ids.length) return undefined
     const border = (Math.floor(position / attentionBlock) + 1) * attentionBlock
     const end = Math.min(border, ids.length)
-    const tokens = end - position
+    const sample = end === ids.length
+    const drafts = sample ? proposed : []
+    const tokens = end - position + drafts.length
     if (!this.#credit.allows(tokens)) return undefined
     this.#cursor = end
+    this.#drafts = drafts
     this.#credit.sent(tokens)
-    const input = { kind: 'ids', ids: Int32Array.from(ids.slice(position, end)) } as const
-    return { kind: 'step', epoch: this.number, position, tokens, sample: end === ids.length, input }
+    const input = { kind: 'ids', ids: Int32Array.from([...ids.slice(position, end), ...drafts]) } as const
+    const step = { kind: 'step', epoch: this.number, position, tokens, sample, input } as const
+    return drafts.length === 0 ? step : { ...step, drafts }
   }
 
   /** Asks all hops how far they have come, if there is a round to ask them in. */

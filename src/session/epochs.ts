@@ -6,10 +6,12 @@ import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
 import { Epoch } from './epoch.ts'
 import type { SessionEffect } from './event.ts'
 import type { SessionInit } from './init.ts'
+import type { Speculation } from './speculation.ts'
 import { Watch } from './watch.ts'
 
 export interface EpochsInit {
   readonly session: SessionInit
+  readonly drafts: Speculation
   readonly emit: (effect: SessionEffect) => void
   /** Sends a frame to the head of an epoch. */
   readonly send: (frame: Frame, epoch: number) => void
@@ -62,7 +64,7 @@ export class Epochs {
     const speeds = route.map(hop => speedOf?.(hop))
     this.#current = new Epoch({
       route,
-      terms: this.sign({ epoch: number, route, keep, room }),
+      terms: this.sign({ epoch: number, route, keep, room, needs: this.#init.drafts.begins(route) }),
       watch: new Watch(route, { speeds, stepBytes, tries }, nowMs),
       send: frame => this.#init.send(frame, number),
       // The head says itself what it has; of the others only those that were on a route have anything.
@@ -75,7 +77,7 @@ export class Epochs {
   }
 
   /** What the hops of an epoch need to know, in this peer's name. */
-  sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room'>): SignedTerms {
+  sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room' | 'needs'>): SignedTerms {
     const { self: driver, session, model, tokensMax, sampling, sign } = this.#init.session
     return signTerms({ session, model, driver, tokensMax, sampling, room: 'refuse', ...change }, sign)
   }

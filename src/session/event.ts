@@ -4,6 +4,7 @@ import type { LossReason } from '../errors.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { Frame, HopStats, RefuseFrame } from '../stage/frame.ts'
+import type { DraftStats } from './speculation.ts'
 
 export type SessionEvent =
   | { readonly kind: 'start' }
@@ -89,6 +90,7 @@ export type SessionOutput =
       readonly exact: boolean
       /** What the hops of the last route did; those that could not say are missing. */
       readonly hops: readonly HopStats[]
+      readonly drafts: DraftStats
     }
 
 /** The same from whoever runs a session: bytes of the frames that it sent, of all epochs, with their length prefixes. */

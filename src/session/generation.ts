@@ -1,6 +1,7 @@
 /** An answer as the one who asked sees it: tokens and events while it is generated, a summary at the end. */
 import type { PeerId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
+import type { DraftStats } from './speculation.ts'
 
 /** One generated token. */
 export interface Token {
@@ -42,6 +43,8 @@ export interface Answer {
    */
   readonly exact: boolean
   readonly hops: readonly HopReport[]
+  /** Tokens that were proposed to be verified several at a time, and those of them that were right. */
+  readonly drafts: DraftStats
 }
 
 /** What happens while an answer is generated. Later versions add kinds; these stay. */

@@ -3,6 +3,7 @@ import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { Hop } from '../route/view.ts'
+import type { Drafter } from './drafter.ts'
 import type { Stop } from './event.ts'
 import type { AnnouncedSpeed } from './patience.ts'
 
@@ -31,6 +32,10 @@ export interface SessionInit {
   readonly hears?: ((peer: PeerId) => boolean) | undefined
   /** Whether a peer can keep a session waiting for room, in line. @default none can */
   readonly keepsWaiting?: ((peer: PeerId) => boolean) | undefined
+  /** Proposes tokens, which the tail verifies. @default there are no drafts */
+  readonly drafter?: Drafter | undefined
+  /** Whether a peer knows steps with drafts. @default none does */
+  readonly knowsDrafts?: ((peer: PeerId) => boolean) | undefined
   /** How fast a hop has announced to be. @default nobody knows */
   readonly speedOf?: ((hop: Hop) => AnnouncedSpeed | undefined) | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

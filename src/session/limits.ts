@@ -107,3 +107,27 @@ export const answerTokensDefault = 256
 
 /** Characters (UTF-16 units) of a prompt, whatever the model's context is: 128k tokens of English have 0.6 million. */
 export const promptCharsMax = 4 << 20
+
+// ── Drafts ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Tokens that are taken into the index of a text at each token, some ms at most: a prompt may have 100,000. */
+export const indexedTokensMax = 2_048
+/** Whether more tokens than these were the same before says nothing more of what comes next. */
+export const matchTokensMax = 16
+/** Drafts are sent where they are expected to give so many times the tokens: what is less is lost in what is not known. */
+export const draftGainMin = 1.1
+/** Laps without drafts that show what one takes. */
+export const draftLapsFirst = 3
+/** What a draft is taken to add to a lap before some have shown it: what a row adds to a pass, with nothing on the way. */
+export const draftMoreGuess = 0.3
+/** And what it adds at least and at most: a row costs something everywhere, and never more than the first. */
+export const draftMoreMin = 0.01
+export const draftMoreMax = 1
+/** A lap that takes so many times what is expected says no more than that. */
+export const draftSurpriseMax = 3
+/** After so many laps with drafts there is one without, since what that takes changes; sooner where drafts gain little. */
+export const draftPlainLaps = 32
+export const draftPlainLapsLittle = 8
+export const draftsLittleGain = 1.5
+/** After so many without there is one with a single draft, if drafts could gain anything: it takes 1/32 of the time at most. */
+export const draftTrialLaps = 32

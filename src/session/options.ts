@@ -13,6 +13,11 @@ export interface SessionOptions extends Partial<Sampling> {
   waitMs?: number
   /** Control tokens that the prompt spells (`</s>`) become those tokens. @default false: they are text */
   special?: boolean
+  /**
+   * Propose tokens that the text so far suggests, and have several verified in one lap, where that makes the answer faster.
+   * It is the same either way. @default true
+   */
+  speculate?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
   /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */

@@ -1,7 +1,8 @@
 /**
  * How long a token may take on this route, and which hop is to blame when one takes longer. What a route has shown is
  * kept as a mean and a deviation (RFC 6298); which hop it was is known by asking all of them how far they have come
- * (rules S22, S23). Only tokens of one step each count: a prompt, a replay and the first token of a route do not.
+ * (rules S22, S23). Only laps count, of one token and its drafts: a prompt, a replay and the first token of a route do not.
+ * Laps with drafts take longer than those without, and are kept apart.
  */
 import { paceDeviations, paceFactor, paceLateMs, paceShare, paceSlowMs, paceStrikes, paceTokensMin } from './limits.ts'
 import type { StandingFrame } from '../stage/frame.ts'
@@ -14,13 +15,43 @@ interface Round {
   readonly hops: (StandingFrame | undefined)[]
 }
 
+/** What laps of one kind have needed. */
+class Usual {
+  /** Those that took as long as usual. */
+  laps = 0
+  meanMs = 0
+  deviationMs = 0
+
+  /** How long the next one may take, in ms; undefined before enough have shown what they need. */
+  get deadlineMs(): number | undefined {
+    const { meanMs, deviationMs } = this
+    if (this.laps < paceTokensMin) return undefined
+    return Math.max(meanMs + paceDeviations * deviationMs, paceFactor * meanMs, meanMs + paceLateMs)
+  }
+
+  isLate(ms: number): boolean {
+    return this.laps >= paceTokensMin && ms > Math.max(paceFactor * this.meanMs, this.meanMs + paceSlowMs)
+  }
+
+  learn(ms: number): void {
+    this.laps += 1
+    if (this.laps === 1) {
+      this.meanMs = ms
+      this.deviationMs = ms / 2
+      return
+    }
+    this.deviationMs += (Math.abs(this.meanMs - ms) - this.deviationMs) / 4
+    this.meanMs += (ms - this.meanMs) / 8
+  }
+}
+
 export class Pace {
   readonly #hops: number
-  /** Tokens that took as long as usual. */
-  #tokens = 0
-  #meanMs = 0
-  #deviationMs = 0
-  /** Late tokens in a row. */
+  readonly #plain = new Usual()
+  readonly #drafted = new Usual()
+  /** Of the lap under way. */
+  #lap: Usual = this.#plain
+  /** Late laps in a row. */
   #strikes = 0
   #nextRound = 0
   /** Questions under way: what the answers are for. */
@@ -36,22 +67,24 @@ export class Pace {
     this.#hops = hops
   }
 
-  /** How long the next token may take, in ms; undefined before the route has shown what it needs. */
+  /** How long the awaited token may take, in ms; undefined before the route has shown what it needs. */
   get deadlineMs(): number | undefined {
-    if (this.#tokens < paceTokensMin) return undefined
-    const mean = this.#meanMs
-    return Math.max(mean + paceDeviations * this.#deviationMs, paceFactor * mean, mean + paceLateMs)
+    return this.#lap.deadlineMs
+  }
+
+  /** A lap begins. */
+  stepped(hasDrafts: boolean): void {
+    this.#lap = hasDrafts ? this.#drafted : this.#plain
   }
 
   /**
-   * A token came after one step of one token. Returns the round to ask the hops in, if it is time for one.
+   * A lap is done. Returns the round to ask the hops in, if it is time for one.
    * `isFair` is false where this peer itself did not run for a while: it is no fault of the route.
    */
   token(ms: number, isFair: boolean): number | undefined {
     this.#suspect = undefined
     if (!isFair) return undefined
-    const isLate = ms > Math.max(paceFactor * this.#meanMs, this.#meanMs + paceSlowMs)
-    if (this.#tokens >= paceTokensMin && isLate) {
+    if (this.#lap.isLate(ms)) {
       this.#strikes += 1
       // A hiccup is none of anybody's business; what is slow stays slow.
       if (this.#strikes === 1) return this.#ask(round => (this.#before = round))
@@ -59,10 +92,11 @@ export class Pace {
       return undefined
     }
     this.#strikes = 0
-    this.#learn(ms)
+    this.#lap.learn(ms)
+    const laps = this.#plain.laps + this.#drafted.laps
     // Between these two lies what every hop usually needs.
-    if (this.#tokens === 1) return this.#ask(round => (this.#first = round))
-    if (this.#tokens === paceTokensMin) return this.#ask(round => (this.#usual = round))
+    if (laps === 1) return this.#ask(round => (this.#first = round))
+    if (laps === paceTokensMin) return this.#ask(round => (this.#usual = round))
     return undefined
   }
 
@@ -107,24 +141,14 @@ export class Pace {
 
   /** What this route needs is learnt anew: it is slow because of nobody, or there is no way around who it is. */
   accept(): void {
-    this.#tokens = 0
+    this.#plain.laps = 0
+    this.#drafted.laps = 0
     this.#strikes = 0
     this.#first = undefined
     this.#usual = undefined
     this.#before = undefined
     this.#now = undefined
     this.#suspect = undefined
-  }
-
-  #learn(ms: number): void {
-    this.#tokens += 1
-    if (this.#tokens === 1) {
-      this.#meanMs = ms
-      this.#deviationMs = ms / 2
-      return
-    }
-    this.#deviationMs += (Math.abs(this.#meanMs - ms) - this.#deviationMs) / 4
-    this.#meanMs += (ms - this.#meanMs) / 8
   }
 
   #ask(use: (round: Round) => void): number {
@@ -149,7 +173,7 @@ export class Pace {
       worst = hop
     }
     // Those late tokens took at least so much longer: what lies with no hop lies with a link.
-    return more >= paceShare * Math.max(sum, (paceFactor - 1) * this.#meanMs) ? worst : undefined
+    return more >= paceShare * Math.max(sum, (paceFactor - 1) * this.#lap.meanMs) ? worst : undefined
   }
 }
 

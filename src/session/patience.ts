@@ -34,8 +34,10 @@ export interface Awaited {
   readonly end: number
   /** So many have been sent to the head; undefined until it has said what it holds. */
   readonly sent: number | undefined
-  /** A token of this route has come: each step has one token, and nothing waits on the links. */
+  /** A token of this route has come: each step has one token and its drafts, and nothing waits on the links. */
   readonly hasLapped: boolean
+  /** Of the awaited step. @default 0 */
+  readonly drafts?: number
 }
 
 export type Delay =
@@ -189,13 +191,13 @@ export class Patience {
     return { kind: 'line', hop, ms: nowMs - line!.sinceMs, place: last!.place, placeMs: last!.placeMs }
   }
 
-  #mute({ end, hasLapped }: Awaited, nowMs: number): Delay | undefined {
+  #mute(awaited: Awaited, nowMs: number): Delay | undefined {
     for (const [hop, { owedMs }] of this.#hops.entries()) {
       if (owedMs === undefined) continue
       // Who does not hear the question any more cannot answer it: what counts is what the hop before has answered since.
       const ms = (hop === 0 ? nowMs : this.#hops[hop - 1]!.answeredMs) - owedMs
       // The hop before may still be opening its stream, and says itself when it cannot.
-      const limitMs = hop === 0 ? muteHeadMs : stageOpenMs + muteTellMs + this.#linkMs(end, hasLapped)
+      const limitMs = hop === 0 ? muteHeadMs : stageOpenMs + muteTellMs + this.#linkMs(awaited)
       if (ms >= muteTellMs) return { kind: 'mute', hop, ms, isOver: ms >= limitMs }
     }
     return undefined
@@ -207,10 +209,9 @@ export class Patience {
     const { hop, saysSo } = holder
     const { movedMs } = this.#hops[hop]!
     const sinceMs = saysSo ? movedMs : Math.max(movedMs, this.#hops[hop - 1]?.movedMs ?? movedMs)
-    const { end, hasLapped } = awaited
-    const tokens = hasLapped ? 1 : Math.min(end, attentionBlock)
+    const tokens = underWay(awaited, attentionBlock)
     const computeMs = Math.max(stuckMs, stuckFactor * this.#stepMs(hop, tokens))
-    const limitMs = (computeMs + this.#linkMs(end, hasLapped)) * this.#factor
+    const limitMs = (computeMs + this.#linkMs(awaited)) * this.#factor
     const ms = nowMs - sinceMs
     return ms < limitMs ? undefined : { kind: 'stuck', hop, ms, saysSo, share: ms / limitMs }
   }
@@ -230,7 +231,12 @@ export class Patience {
   }
 
   /** What hidden states that are under way between two hops take on a slow link: a question waits behind them. */
-  #linkMs(end: number, hasLapped: boolean): number {
-    return ((hasLapped ? 1 : Math.min(end, creditTokensMax)) * this.#stepBytes) / slowLinkBytesPerMs
+  #linkMs(awaited: Awaited): number {
+    return (underWay(awaited, creditTokensMax) * this.#stepBytes) / slowLinkBytesPerMs
   }
+}
+
+/** Tokens that a hop may have before it, of `max` at most. */
+function underWay({ end, hasLapped, drafts = 0 }: Awaited, max: number): number {
+  return hasLapped ? 1 + drafts : Math.min(end, max)
 }

@@ -194,7 +194,16 @@ async function* along(
     // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
     yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
     if (stop !== undefined) {
-      yield { kind: 'end', outcome: { kind: 'stopped', stop }, route: [], exact, hops: [], bytesSent: 0, atMs }
+      yield {
+        kind: 'end',
+        outcome: { kind: 'stopped', stop },
+        route: [],
+        exact,
+        hops: [],
+        drafts: { proposed: 0, taken: 0 },
+        bytesSent: 0,
+        atMs
+      }
       continue
     }
     const gate = new Gate(parts, options)
@@ -326,7 +335,7 @@ async function* detokenize(
       isStopped = true
       yield { event: 'stopped', stop: output.stop, text: rest }
     } else if (output.kind === 'end') {
-      const { outcome, route, exact, hops, bytesSent } = output
+      const { outcome, route, exact, hops, drafts, bytesSent } = output
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       const fresh = ids.length - before
@@ -347,7 +356,8 @@ async function* detokenize(
         },
         bytesPerToken: fresh > 0 ? bytes / fresh : 0,
         exact,
-        hops: hops.flatMap(stats => report(stats, route))
+        hops: hops.flatMap(stats => report(stats, route)),
+        drafts
       }
     } else {
       const { kind, atMs: _, ...rest } = output

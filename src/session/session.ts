@@ -26,6 +26,8 @@ import { type Loss, lossOf } from './loss.ts'
 import { Recovery } from './recovery.ts'
 import { RoomSearch } from './room.ts'
 import { RouteSearch } from './route-search.ts'
+import { Speculation } from './speculation.ts'
+import { stopped } from './stop.ts'
 
 type Phase =
   /** Waits for a route. */
@@ -43,6 +45,7 @@ export class Session {
   readonly #recovery: Recovery
   readonly #room: RoomSearch
   readonly #detours: Detours
+  readonly #drafts: Speculation
   readonly #changeover: Changeover
   readonly #search: RouteSearch
   readonly #delays: Delays
@@ -66,7 +69,8 @@ export class Session {
     const room = new RoomSearch(init.session)
     this.#recovery = recovery
     this.#room = room
-    this.#epochs = new Epochs({ session: init, emit, send })
+    this.#drafts = new Speculation(init)
+    this.#epochs = new Epochs({ session: init, drafts: this.#drafts, emit, send })
     this.#search = new RouteSearch({
       session: init,
       recovery,
@@ -307,29 +311,31 @@ export class Session {
     this.#effects.push({ kind: 'send', epoch, frame })
   }
 
-  #onTokens(position: number, [id, ...rest]: readonly number[]): void {
+  /** Tokens from `position` on: drafts that were right, and one more. */
+  #onTokens(position: number, ids: readonly number[]): void {
     const epoch = this.#epoch!
-    const { watch, route, sent, tail, replayedTokens } = epoch
-    const isAwaited = position === this.#ids.length && sent === this.#ids.length && rest.length === 0
-    if (!isAwaited || id === undefined || id >= this.#init.vocab) {
-      this.#violated(tail, 'invalid', `token ${id} at ${position}, awaited at ${this.#ids.length}`)
+    const { watch, route, tail, replayedTokens } = epoch
+    if (position !== this.#ids.length || !epoch.takes(position, ids, this.#init.vocab)) {
+      this.#violated(tail, 'invalid', `tokens ${ids} at ${position}, awaited at ${this.#ids.length}`)
       return
     }
     if (!watch.hasLapped) this.#epochs.warmed(route)
+    this.#drafts.came(ids, epoch.drafts, watch.lapMs(this.#nowMs))
     const round = watch.token(this.#nowMs)
     this.#delays.token()
     this.#search.token()
     const lostForMs = this.#recovery.token(this.#nowMs)
     if (lostForMs !== undefined)
       this.#tell({ kind: 'recovered', ms: lostForMs, replayedTokens, route, exact: this.#epochs.exact })
-    this.#ids.push(id)
-    const stop = this.#init.stop(id, this.#ids.length - this.#init.promptIds.length)
+    const { generated, stop } = stopped(ids, this.#ids.length - this.#init.promptIds.length, this.#init.stop)
+    this.#ids.push(...generated)
     // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
     const changes = this.#changeover.isReady
-    if (stop === undefined && !changes) epoch.pump(this.#ids, this.#nowMs)
+    if (stop === undefined && !changes) epoch.pump(this.#ids, this.#nowMs, this.#drafts.next(this.#ids))
     if (stop === undefined) epoch.ask(round, this.#nowMs)
     this.#detours.pump(this.#ids)
-    this.#tell({ kind: 'token', id, position, stop })
+    for (const [i, id] of generated.entries())
+      this.#tell({ kind: 'token', id, position: position + i, stop: i === generated.length - 1 ? stop : undefined })
     if (stop === undefined && changes) this.#changeover.take(this.#nowMs)
     if (stop !== undefined) this.#close({ kind: 'stopped', stop })
   }
@@ -404,7 +410,8 @@ export class Session {
     this.#recovery.settleCuts(this.#nowMs, { last: true })
     this.#phase = 'ended'
     if (this.#epoch !== undefined) this.#hangUp()
-    this.#tell({ kind: 'end', outcome: this.#outcome!, route: this.route, exact: this.#epochs.exact, hops })
+    const [exact, drafts] = [this.#epochs.exact, this.#drafts.stats]
+    this.#tell({ kind: 'end', outcome: this.#outcome!, route: this.route, exact, hops, drafts })
   }
 
   #onTick(): void {

@@ -32,6 +32,8 @@ export class Watch {
   #hasLapped = false
   /** This peer ran all the time since that step was sent. */
   #isFair = true
+  /** Drafts of the step that was sent last. */
+  #drafts = 0
   #askedMs = Number.NEGATIVE_INFINITY
 
   constructor(route: readonly Hop[], { speeds, stepBytes, tries }: WatchInit, nowMs: number) {
@@ -52,11 +54,18 @@ export class Watch {
     return this.#isLap && deadlineMs !== undefined && nowMs - this.#stepMs >= deadlineMs
   }
 
-  /** A step of so many tokens has gone to the head. */
-  stepped(tokens: number, nowMs: number): void {
+  /** A step of so many tokens has gone to the head; the last of them are drafts. */
+  stepped(tokens: number, drafts: number, nowMs: number): void {
     this.#stepMs = nowMs
-    this.#isLap = this.#hasLapped && tokens === 1
+    this.#isLap = this.#hasLapped && tokens - drafts === 1
     this.#isFair = true
+    this.#drafts = drafts
+    this.#pace.stepped(drafts > 0)
+  }
+
+  /** How long the awaited token has taken, once it has come; undefined where that does not show what laps take. */
+  lapMs(nowMs: number): number | undefined {
+    return this.#isLap && this.#isFair ? nowMs - this.#stepMs : undefined
   }
 
   /** The head has got something done. */
@@ -65,7 +74,7 @@ export class Watch {
     this.#patience.acked(nowMs)
   }
 
-  /** A token has come. Returns the round to ask the hops in, if it is time for one. */
+  /** Tokens have come. Returns the round to ask the hops in, if it is time for one. */
   token(nowMs: number): number | undefined {
     this.#progressMs = nowMs
     this.#tokenMs = nowMs
@@ -105,7 +114,7 @@ export class Watch {
 
   /** Who keeps the driver waiting, which has `end` tokens and has sent `sent` of them. */
   delay({ end, sent }: { readonly end: number; readonly sent: number | undefined }, nowMs: number): Delay | undefined {
-    return this.#patience.delay({ end, sent, hasLapped: this.#hasLapped }, nowMs)
+    return this.#patience.delay({ end, sent, hasLapped: this.#hasLapped, drafts: this.#drafts }, nowMs)
   }
 
   /** This peer itself did not run for so long: that is no fault of the route. */

@@ -35,7 +35,7 @@ export interface Terms {
   /** Given, only the hops [from, to) of the route take part, and only rebuild their caches, for an epoch to come. */
   readonly stretch?: { readonly from: number; readonly to: number }
   /** What a hop must know to take part, by name (rule S26). @default nothing */
-  readonly needs?: readonly string[]
+  readonly needs?: readonly string[] | undefined
   /**
    * What a hop without room shall do (rules S29, S30). `refuse`: the driver asks elsewhere; `wait`: it keeps the session
    * waiting; undefined: it refuses, and the driver, which knows nothing of waiting, will come again.

@@ -132,7 +132,8 @@ describe('its parts', () => {
       timing: { firstTokenMs: 1, totalMs: 2, tokensPerSecond: 3 },
       bytesPerToken: 3.5,
       exact: true,
-      hops: []
+      hops: [],
+      drafts: { proposed: 0, taken: 0 }
     } as const
     const ask = { kind: 'ask', driver: 'a', promptTokens: 1, answerTokens: 1, sampling } as const
     const events: WorldCourse[] = [

@@ -1,0 +1,19 @@
+/** What proposes the next tokens of a sequence. */
+
+export interface Proposal {
+  /** One id or more, in the order in which they may follow. */
+  readonly ids: readonly number[]
+  /** Proposals of one kind are about as often right; in [0, {@link proposalKinds}). The higher, the likelier. */
+  readonly kind: number
+}
+
+export const proposalKinds = 5
+
+export interface Drafter {
+  /**
+   * Up to `count` tokens that may follow; undefined where it has no idea. Takes no longer for a longer sequence.
+   *
+   * @param ids the whole sequence so far, which only ever grows.
+   */
+  propose(ids: readonly number[], count: number): Proposal | undefined
+}
