@@ -24,6 +24,7 @@ export interface AskFlags {
   /** In ms. */
   readonly wait?: number
   readonly special?: boolean
+  readonly drafts: boolean
   readonly json?: boolean
 }
 
@@ -39,7 +40,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special } = flags
+  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts } = flags
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
@@ -49,6 +50,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     seed,
     ...(wait === undefined ? {} : { waitMs: wait }),
     ...(special === undefined ? {} : { special }),
+    ...(drafts ? {} : { speculate: false }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   await tell(askGenerate(flags.data, text, options, { signal }), flags)
@@ -120,10 +122,11 @@ export function showEvent(): (event: GenerationEvent) => void {
       news(`recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed${rounding}`)
     } else if (event.event === 'done') {
       say()
-      const { timing, ids, stop } = event
+      const { timing, ids, stop, drafts } = event
       aside(
         `${ids.length} tokens, ${timing.tokensPerSecond.toFixed(1)} tokens/s, first after ${formatMs(timing.firstTokenMs)}` +
-          `${stop === 'length' ? ' (stopped at --max-tokens)' : ''} · ${route}`
+          `${stop === 'length' ? ' (stopped at --max-tokens)' : ''}` +
+          `${drafts.proposed > 0 ? `, ${drafts.taken} of ${drafts.proposed} drafts right` : ''} · ${route}`
       )
     }
   }

@@ -41,6 +41,7 @@ const requestSchema = z.discriminatedUnion('op', [
       seed: z.int().nonnegative().optional(),
       waitMs,
       special: z.boolean().optional(),
+      speculate: z.boolean().optional(),
       session: z.strictObject({ ...named, ttlMs }).optional()
     })
   }),

@@ -203,6 +203,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       duration('--wait', 0, waitMaxMs)
     )
     .option('--special', 'take control tokens that the prompt spells, such as </s>, for those tokens, not for text')
+    .option('--no-drafts', 'verify one token at a time; the answer is the same, and no faster')
     .addOption(json('print events as JSON objects, one a line'))
     .action(async (prompt: string | undefined, options, command: Command) => {
       const { ask, resume } = await import('./ask.ts')
@@ -222,7 +223,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         topP: 'top-p',
         topK: 'top-k',
         seed: 'seed',
-        special: 'special'
+        special: 'special',
+        drafts: 'no-drafts'
       }
       const clash = Object.entries(own).find(([name]) => given(name))?.[1]
       if (clash !== undefined) {

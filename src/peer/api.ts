@@ -117,6 +117,12 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default false: they are text, as all that people write
    */
   special?: boolean
+  /**
+   * Have several tokens verified in one lap of the route, where the text so far suggests them and that makes the answer
+   * faster. It has the same tokens either way.
+   * @default true
+   */
+  speculate?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }

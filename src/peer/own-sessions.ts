@@ -19,7 +19,7 @@ import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
-import { stageProtocol, waitingRevision } from '../stage/frame.ts'
+import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
@@ -154,9 +154,7 @@ export class OwnSessions {
       ...(keep === undefined ? {} : { keep }),
       suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
-      hears: peer => this.#init.swarm.hears(peer),
-      keepsWaiting: peer => this.#keepsWaiting(peer),
-      speedOf: hop => this.#speedOf(hop, model.id),
+      ...this.#ofPeers(model.id),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
@@ -214,10 +212,20 @@ export class OwnSessions {
     return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(placeOf)])
   }
 
-  /** Whether a peer speaks the revision in which sessions wait for room. */
-  #keepsWaiting(peer: PeerId): boolean {
+  /** What this peer knows of others that serve a model. */
+  #ofPeers(model: ModelId): Pick<SessionParts, 'hears' | 'keepsWaiting' | 'knowsDrafts' | 'speedOf'> {
+    return {
+      hears: peer => this.#init.swarm.hears(peer),
+      keepsWaiting: peer => this.#speaks(peer, waitingRevision),
+      knowsDrafts: peer => this.#speaks(peer, draftsRevision),
+      speedOf: hop => this.#speedOf(hop, model)
+    }
+  }
+
+  /** Whether a peer speaks this revision of the stage protocol. */
+  #speaks(peer: PeerId, revision: string): boolean {
     const protocols = this.#init.swarm.recordOf(peer)?.protocols ?? []
-    return protocols.includes(`${stageProtocol.name}/${waitingRevision}`)
+    return protocols.includes(`${stageProtocol.name}/${revision}`)
   }
 
   /** How fast the peer of a hop says that it is, and how busy. */

@@ -1,0 +1,47 @@
+/** Drafts among real peers, over libp2p, with the model that ships: announced, sent, verified, and told at the end. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { createPeer, listModels, type Peer } from '../../src/index.ts'
+import { newSwarm } from '../../src/swarm/swarm-file.ts'
+
+const peers: Peer[] = []
+const folders: string[] = []
+
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map(peer => peer.stop()))
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
+})
+
+it('an answer that repeats itself has the same tokens in fewer laps', { timeout: 120_000 }, async () => {
+  const swarm = newSwarm('drafts')
+  const [{ manifest }] = (await listModels('/nonexistent')) as [Awaited<ReturnType<typeof listModels>>[number]]
+  const { layers } = manifest.config
+  const cut = Math.floor(layers / 2)
+  for (const range of [
+    { start: 0, end: cut },
+    { start: cut, end: layers }
+  ]) {
+    const dataDir = await mkdtemp(join(tmpdir(), 'skein-drafts-'))
+    folders.push(dataDir)
+    const bootstrap = peers.flatMap(({ addresses }) => [...addresses])
+    const listen = ['/ip4/127.0.0.1/tcp/0']
+    peers.push(await createPeer({ dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, listen, bootstrap }))
+  }
+  for (const peer of peers) {
+    await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))
+  }
+  const prompt = 'The cat sat on the mat. The dog sat on the log. '.repeat(8)
+  const answer = async (speculate: boolean) => {
+    const generation = peers[0]!.generate(prompt, { maxTokens: 60, speculate })
+    for await (const _ of generation);
+    return generation.answer
+  }
+  const plain = await answer(false)
+  expect(plain.drafts).toEqual({ proposed: 0, taken: 0 })
+  const { ids, drafts, hops } = await answer(true)
+  expect(ids).toEqual(plain.ids)
+  expect(drafts.taken).toBeGreaterThan(10)
+  for (const [i, { steps }] of hops.entries()) expect(steps).toBe(plain.hops[i]!.steps - drafts.taken)
+})
