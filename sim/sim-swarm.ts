@@ -87,7 +87,7 @@ export class SimSwarm implements Swarm {
           links,
           clock,
           traffic: init.traffic,
-          isNeighbour: peer => this.#exchange.isSought(peer) || links.isWatched(peer),
+          isWanted: peer => this.#exchange.isSought(peer) || links.isWatched(peer),
           onSilent: (peer, message, reason) => init.disconnect(peer, message, reason),
           onViolation
         })
@@ -124,6 +124,10 @@ export class SimSwarm implements Swarm {
     return { isSeeking: false, end: () => {} }
   }
 
+  reach(): Gathering {
+    return this.gather()
+  }
+
   dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {
     return { bytesIn: 0, bytesOut: 0 }
   }
@@ -134,6 +138,7 @@ export class SimSwarm implements Swarm {
       addresses: [],
       ageMs: 0,
       connected,
+      contact: false,
       linked,
       unreachable: !connected && this.#init.isUnreachable(record.peer)
     }))

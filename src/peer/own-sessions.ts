@@ -176,9 +176,9 @@ export class OwnSessions {
     let gathering: Gathering | undefined
     return {
       waiting: onWait => explain => {
-        // That takes a moment, and longer where they have enough neighbours: until then nothing is known to be missing.
-        if (gathering === undefined ? swarm.isLarge : gathering.isSeeking) routing.met()
-        gathering ??= swarm.gather(meetingPointOf(model))
+        // That takes a moment: until then nothing is known to be missing.
+        gathering ??= swarm.reach(meetingPointOf(model))
+        if (gathering.isSeeking) routing.met()
         onWait?.(explain)
       },
       end: () => gathering?.end()

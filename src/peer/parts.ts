@@ -220,8 +220,9 @@ export class PeerParts {
   #reachable(model: ModelShape): PeerView[] {
     const placement = this.serving.get(model.id)?.placement
     return withObtainable(
-      this.#init.swarm.records().flatMap(({ record, connected }) => {
-        const view = connected || record.peer === this.#init.swarm.id ? viewOf(record, model.id) : undefined
+      this.#init.swarm.records().flatMap(({ record, connected, contact }) => {
+        const isAtHand = connected || contact || record.peer === this.#init.swarm.id
+        const view = isAtHand ? viewOf(record, model.id) : undefined
         if (view === undefined || !speaksWithUs(record)) return []
         return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
       })

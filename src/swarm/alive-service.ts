@@ -3,7 +3,7 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import type { LossReason } from '../errors.ts'
-import { aliveFrameBytesMax } from './limits.ts'
+import { aliveFrameBytesMax, aliveUnwantedMs } from './limits.ts'
 import type { Links } from './links.ts'
 import { type LinkTraffic, Liveness, type LivenessEvent } from './liveness.ts'
 import { PairChannels } from './pair-channels.ts'
@@ -14,8 +14,8 @@ export interface AliveServiceInit {
   readonly links: Links
   /** All connected peers, this one not among them. */
   readonly traffic: () => Iterable<LinkTraffic>
-  /** Whether this end wants beats of a peer: it is a neighbour, or something depends on it. */
-  readonly isNeighbour: (peer: PeerId) => boolean
+  /** Whether this end wants beats of a peer: it is a neighbour or a contact, or something depends on it. */
+  readonly isWanted: (peer: PeerId) => boolean
   /** A peer is to be disconnected. */
   readonly onSilent: (peer: PeerId, message: string, reason: LossReason) => void
   /** A peer says that it does not hear this one, or hears it again. */
@@ -32,6 +32,8 @@ export class AliveService {
   readonly #clock: Clock
   readonly #liveness = new Liveness()
   readonly #channels: PairChannels
+  /** Since when there has been a channel with a peer that this end does not want, nor the other end as far as it has said. */
+  readonly #unwanted = new Map<PeerId, number>()
   #timer: Timer | undefined
   #stopped = false
 
@@ -74,7 +76,10 @@ export class AliveService {
     return this.#liveness.isNeeded(peer)
   }
 
-  /** A peer is asked to be a neighbour: a link that is busy from its first moment on would not be measured otherwise. */
+  /**
+   * A peer is asked to be a neighbour, or is kept as a contact: this end opens the channel. A link that is busy from its first moment
+   * on would not be measured otherwise, and nobody but who keeps a contact knows that it does.
+   */
   asked(peer: PeerId): void {
     this.#channels.want(peer, { now: true })
   }
@@ -95,11 +100,9 @@ export class AliveService {
 
   #tick(): void {
     if (this.#stopped) return
-    for (const peer of this.#channels.peers) {
-      if (!this.#isWanted(peer)) this.#channels.drop(peer, 'neither end depends on the other')
-    }
+    this.#dropUnwanted()
     const links = [...this.#init.traffic()].filter(
-      ({ peer }) => this.#init.isNeighbour(peer) || this.#channels.get(peer) !== undefined
+      ({ peer }) => this.#init.isWanted(peer) || this.#channels.get(peer) !== undefined
     )
     this.#run({ kind: 'tick', links })
     // Not an interval: after a pause of this process several ticks would follow one another at once.
@@ -107,7 +110,21 @@ export class AliveService {
   }
 
   #isWanted(peer: PeerId): boolean {
-    return this.#init.isNeighbour(peer) || this.isNeeded(peer)
+    return this.#init.isWanted(peer) || this.isNeeded(peer)
+  }
+
+  #dropUnwanted(): void {
+    const nowMs = this.#clock.nowMs()
+    for (const peer of this.#unwanted.keys()) if (this.#channels.get(peer) === undefined) this.#unwanted.delete(peer)
+    for (const peer of [...this.#channels.peers]) {
+      if (this.#isWanted(peer)) {
+        this.#unwanted.delete(peer)
+        continue
+      }
+      const sinceMs = this.#unwanted.get(peer) ?? nowMs
+      this.#unwanted.set(peer, sinceMs)
+      if (nowMs - sinceMs >= aliveUnwantedMs) this.#channels.drop(peer, 'neither end depends on the other')
+    }
   }
 
   #run(event: LivenessEvent): void {

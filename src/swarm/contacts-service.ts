@@ -43,6 +43,26 @@ export class ContactsService {
     this.#timer?.stop()
   }
 
+  /** Whether a query of the DHT may dial one more. Where there are enough, the one that has been idle for longest makes room. */
+  makeRoom(): boolean {
+    let spare = 0
+    for (const { peer } of this.#init.traffic()) if (!this.#init.isNeeded(peer)) spare++
+    if (spare < contactsMax) return true
+    const [oldest] = this.#idlest()
+    if (oldest === undefined || this.#clock.nowMs() - oldest[1].idleMs < contactLookMs) return false
+    this.#end(oldest[0])
+    return true
+  }
+
+  #idlest(): [PeerId, Contact][] {
+    return [...this.#contacts].sort(([, a], [, b]) => a.idleMs - b.idleMs)
+  }
+
+  #end(peer: PeerId): void {
+    this.#contacts.delete(peer)
+    this.#init.close(peer)
+  }
+
   #look(): void {
     const nowMs = this.#clock.nowMs()
     const seen = new Set<PeerId>()
@@ -56,12 +76,11 @@ export class ContactsService {
     }
     for (const peer of this.#contacts.keys()) if (!seen.has(peer)) this.#contacts.delete(peer)
     // Those that have been idle for longest, where there are too many.
-    const oldest = [...this.#contacts].sort(([, a], [, b]) => a.idleMs - b.idleMs)
+    const oldest = this.#idlest()
     for (const [i, [peer, { idleMs }]] of oldest.entries()) {
       const isBeyond = i < oldest.length - contactsMax && nowMs - idleMs >= contactLookMs
       if (!isBeyond && nowMs - idleMs < contactIdleMs) continue
-      this.#contacts.delete(peer)
-      this.#init.close(peer)
+      this.#end(peer)
     }
   }
 }

@@ -1,11 +1,13 @@
 /** What this peer tells the DHT, and asks of it. */
+import { MessageType } from '@libp2p/kad-dht'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { ContentId, PeerId } from '../base/ids.ts'
+import { ClosestService } from './closest-service.ts'
 import { dhtKey, peerOfDhtKey } from './dht-store.ts'
 import type { Host } from './host.ts'
 import { verifySignature } from './identity.ts'
-import { dhtQueryMs, provideSettleMs } from './limits.ts'
-import { pause } from './pause.ts'
+import { dhtTellMs } from './limits.ts'
+import { ProvideService } from './provide-service.ts'
 import { cidOf } from './providers.ts'
 import { readRecord, type SwarmRecord } from './record.ts'
 
@@ -22,19 +24,50 @@ interface DhtInit {
   readonly refusal: (peer: PeerId, value: Uint8Array) => string | undefined
   /** A record came of a peer that is known to live. */
   readonly onValue: (value: Uint8Array) => void
+  /** Whether the swarm is larger than the neighbourhood. */
+  readonly isLarge: () => boolean
+  /** Other peers that are known to live. */
+  readonly others: () => number
 }
 
 export class DhtService {
   readonly #init: DhtInit
+  readonly #closest: ClosestService
+  readonly #providing: ProvideService
   #publishing = false
   #publishNext: Uint8Array | undefined
   #published: Promise<void> = Promise.resolve()
-  /** What it provides. */
-  readonly #provided = new Set<ContentId>()
-  #providing: Promise<void> = Promise.resolve()
 
   constructor(init: DhtInit) {
     this.#init = init
+    this.#closest = new ClosestService({ ask: options => this.#askForClosest(options), isLarge: init.isLarge })
+    this.#providing = new ProvideService({
+      tell: (content, options) => this.#tell(content, options),
+      untell: async content => this.#dht?.cancelReprovide(cidOf(content)),
+      // Where there is no DHT nobody can be told.
+      others: () => (init.isOn ? init.others() : 0)
+    })
+  }
+
+  start(): void {
+    this.#closest.start()
+    this.#providing.start()
+  }
+
+  stop(): void {
+    this.#closest.stop()
+    this.#providing.stop()
+  }
+
+  /** This peer was alone and is no longer. */
+  anew(): void {
+    void this.#providing.anew()
+    this.#closest.anew()
+  }
+
+  /** Says that this peer holds exactly these shards and manifests; failures are tried again. */
+  provide(contents: Iterable<ContentId>): Promise<void> {
+    return this.#providing.provide(contents)
   }
 
   /** Until what was published last has been put. */
@@ -53,7 +86,7 @@ export class DhtService {
         const next = this.#publishNext
         this.#publishNext = undefined
         try {
-          const signal = AbortSignal.any([this.#init.ended, AbortSignal.timeout(dhtQueryMs)])
+          const signal = AbortSignal.any([this.#init.ended, AbortSignal.timeout(dhtTellMs)])
           for await (const _event of this.#dht?.put(key, next, { signal }) ?? []);
         } catch {
           // Pushes have told the neighbours; the next record is put again.
@@ -73,45 +106,18 @@ export class DhtService {
     if (this.#init.recordOf(peer) !== undefined) this.#init.onValue(new Uint8Array(value))
   }
 
-  /** Says that this peer holds exactly these shards and manifests; failures are tried again. */
-  async provide(contents: Iterable<ContentId>): Promise<void> {
-    const wanted = new Set(contents)
-    const dropped = [...this.#provided].filter(content => !wanted.has(content))
-    for (const content of dropped) {
-      this.#provided.delete(content)
-      await this.#dht?.cancelReprovide(cidOf(content)).catch(() => {})
-    }
-    const added = [...wanted].filter(content => !this.#provided.has(content))
-    for (const content of added) this.#provided.add(content)
-    await this.#provideAll(added)
-  }
-
-  /** One after the other: each is a query to many peers, and a swarm that starts does this everywhere at once. */
-  #provideAll(contents: readonly ContentId[]): Promise<void> {
-    this.#providing = this.#providing.then(async () => {
-      for (const content of contents) {
-        if (this.#init.ended.aborted || !this.#provided.has(content)) continue
-        try {
-          const signal = AbortSignal.any([this.#init.ended, AbortSignal.timeout(dhtQueryMs)])
-          for await (const _event of this.#dht?.provide(cidOf(content), { signal }) ?? []);
-        } catch {
-          // kad-dht provides again by itself, and so does the first connection.
-        }
-      }
-    })
-    return this.#providing
+  /** Says that this peer holds a shard or a manifest. @returns how many peers were told. @throws the signal's reason */
+  async #tell(content: ContentId, { signal }: { signal: AbortSignal }): Promise<number> {
+    let told = 0
+    for await (const event of this.#dht?.provide(cidOf(content), { signal }) ?? [])
+      if (event.name === 'PEER_RESPONSE' && event.messageType === MessageType.ADD_PROVIDER) told++
+    return told
   }
 
   /** Asks who is closest to this peer's own id: whoever answers is in the table from then on. @throws the signal's reason */
-  async askForClosest({ signal }: { signal: AbortSignal }): Promise<void> {
+  async #askForClosest({ signal }: { signal: AbortSignal }): Promise<void> {
     const self = peerIdFromString(this.#init.self).toMultihash().bytes
     for await (const _event of this.#dht?.getClosestPeers(self, { signal }) ?? []);
-  }
-
-  /** What was provided to nobody is told to the first peer that connects, once the DHT knows it. */
-  async provideAgain(): Promise<void> {
-    await pause(provideSettleMs, this.#init.ended)
-    await this.#provideAll([...this.#provided])
   }
 
   /** A peer's newest record: its live one, or what is kept of it. @throws the signal's reason */

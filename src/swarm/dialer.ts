@@ -33,12 +33,14 @@ export interface DialerInit {
   readonly self: PeerId
   /** The neighbours that there are. */
   readonly linked: () => ReadonlySet<PeerId>
+  /** Everybody who is connected. @default the neighbours */
+  readonly connected?: () => ReadonlySet<PeerId>
   /** @returns who answered. @throws when nobody did. */
   readonly dial: (addresses: readonly Multiaddr[], options: { signal: AbortSignal }) => Promise<PeerId>
   /** Asks a connected peer to be a neighbour. @returns false where it, or this peer, has enough. @throws when it does not answer. */
   readonly link: (peer: PeerId, options: { wanted: boolean; signal: AbortSignal }) => Promise<boolean>
-  /** Whether this peer needs a neighbour. */
-  readonly onWanted?: (peer: PeerId, wanted: boolean) => void
+  /** This peer has come to need somebody, or does so no longer. */
+  readonly onNeed?: (peer: PeerId, as: Need, isNeeded: boolean) => void
   /** Somebody says that this peer itself is at these addresses; they are its own, or there are two. */
   readonly onOwnId?: (addresses: readonly string[], way: string) => void
   /** Neighbours beyond which only who is wanted is dialled. @default {@link meshMax} */
@@ -53,6 +55,9 @@ export interface DialerInit {
  */
 export type Trust = 'signed' | 'vouched' | 'hearsay'
 
+/** As what a peer is needed: a neighbour, with records; or a contact, for which a connection will do. */
+export type Need = 'neighbour' | 'contact'
+
 interface Offer {
   readonly addresses: readonly string[]
   readonly trust: Trust
@@ -64,9 +69,8 @@ interface Candidate {
   /** Addresses as each way gave them last: a peer that came back elsewhere replaces its old ones. */
   readonly ways: Map<string, Offer>
   failures: number
-  /** Until when it is dialled however many neighbours there are, and whether it was at the last look. */
-  wantedMs: number
-  isWanted: boolean
+  /** As what it is needed, and until when: it is dialled however many neighbours there are. */
+  readonly needs: Map<Need, number>
   /** One of the two had enough neighbours, the last time that it was asked. */
   isRefused: boolean
   /** When news last brought an attempt forward. */
@@ -119,21 +123,26 @@ export class Dialer {
 
   /**
    * As {@link offer}, of a peer that has what nobody else is known to have: for so long, counted anew, it is dialled however many
-   * neighbours there are, and one of these gives way to it.
+   * neighbours there are. Where it is needed as one, another one gives way to it.
    */
-  want(peer: PeerId, addresses: readonly string[], way: string, forMs: number): void {
-    this.offer(peer, addresses, way)
+  need(peer: PeerId, as: Need, offer: { addresses: readonly string[]; way: string; forMs: number }): void {
+    this.offer(peer, offer.addresses, offer.way)
     const candidate = this.#candidates.get(peer)
     if (candidate === undefined) return
     const nowMs = performance.now()
-    candidate.wantedMs = nowMs + forMs
-    if (!candidate.isWanted) {
-      candidate.isWanted = true
+    const isNew = !candidate.needs.has(as)
+    candidate.needs.set(as, nowMs + offer.forMs)
+    if (isNew) {
       // Who refused an ordinary neighbour may take one that needs it.
       if (candidate.failures === 0) candidate.nextMs = Math.min(candidate.nextMs, nowMs)
-      this.#init.onWanted?.(peer, true)
+      this.#init.onNeed?.(peer, as, true)
     }
     this.#look()
+  }
+
+  /** Whether this peer needs somebody as that now. */
+  isNeeded(peer: PeerId, as: Need): boolean {
+    return this.#candidates.get(peer)?.needs.has(as) === true
   }
 
   /** An address from a person; whoever answers there is meant unless it ends in an id. */
@@ -212,8 +221,7 @@ export class Dialer {
         peer,
         ways: new Map(),
         failures: 0,
-        wantedMs: newsMs,
-        isWanted: false,
+        needs: new Map(),
         isRefused: false,
         newsMs,
         nextMs: firstMs,
@@ -260,22 +268,33 @@ export class Dialer {
     if (this.#abort.signal.aborted || this.#timer === undefined) return
     const linked = this.#init.linked()
     const nowMs = performance.now()
-    const { linksMax = meshMax } = this.#init
-    for (const candidate of this.#candidates.values()) {
-      if (!candidate.isWanted || candidate.wantedMs > nowMs) continue
-      candidate.isWanted = false
-      if (candidate.peer !== undefined) this.#init.onWanted?.(candidate.peer, false)
+    for (const { peer, needs } of this.#candidates.values()) {
+      for (const [as, untilMs] of needs) {
+        if (untilMs > nowMs) continue
+        needs.delete(as)
+        if (peer !== undefined) this.#init.onNeed?.(peer, as, false)
+      }
     }
     for (const hearsay of [false, true]) {
       for (const candidate of this.#candidates.values()) {
         if (this.#dials >= dialsMax) return
-        if (linked.size >= linksMax && !candidate.isWanted) continue
         if (candidate.dialing || candidate.nextMs > nowMs || isHearsay(candidate) !== hearsay) continue
         if (isIn(linked, candidate.peer)) continue
+        if (!this.#seeksAsNeighbour(candidate) && !this.#lacksContact(candidate)) continue
         if (hearsay && this.#hearsayDials >= hearsayDialsMax) return
         void this.#dial(candidate)
       }
     }
+  }
+
+  #seeksAsNeighbour({ needs }: Candidate): boolean {
+    const { linked, linksMax = meshMax } = this.#init
+    return needs.has('neighbour') || linked().size < linksMax
+  }
+
+  #lacksContact({ needs, peer }: Candidate): boolean {
+    const { linked, connected = linked } = this.#init
+    return needs.has('contact') && !isIn(connected(), peer)
   }
 
   async #dial(candidate: Candidate): Promise<void> {
@@ -286,13 +305,12 @@ export class Dialer {
     try {
       const peer = await this.#reach(candidate)
       candidate.peer = peer
-      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
-      const isLinked = await this.#init.link(peer, { wanted: candidate.isWanted, signal })
+      const isDone = !this.#seeksAsNeighbour(candidate) || (await this.#link(peer, candidate))
       candidate.failures = 0
-      candidate.isRefused = !isLinked
-      candidate.lastError = isLinked ? undefined : 'one of the two has enough neighbours'
-      const againMs = candidate.isWanted ? spread(fullAgainSoonMs) : this.#fullAgainMs
-      candidate.nextMs = performance.now() + (isLinked ? redialMinMs : againMs)
+      candidate.isRefused = !isDone
+      candidate.lastError = isDone ? undefined : 'one of the two has enough neighbours'
+      const againMs = candidate.needs.has('neighbour') ? spread(fullAgainSoonMs) : this.#fullAgainMs
+      candidate.nextMs = performance.now() + (isDone ? redialMinMs : againMs)
     } catch (error) {
       candidate.failures++
       candidate.lastError = explain(error)
@@ -307,6 +325,11 @@ export class Dialer {
       if (hearsay) this.#hearsayDials--
     }
     this.#look()
+  }
+
+  #link(peer: PeerId, { needs }: Candidate): Promise<boolean> {
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(dhtQueryMs)])
+    return this.#init.link(peer, { wanted: needs.has('neighbour'), signal })
   }
 
   #forget(candidate: Candidate): void {

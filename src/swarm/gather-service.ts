@@ -1,11 +1,10 @@
 /**
- * Makes neighbours of those who provide something, in place of others, for as long as somebody wants it: the DHT finds them in a
- * swarm that is larger than a neighbourhood. In one that is not, nothing is asked of it.
+ * Keeps those at hand who provide something, for as long as somebody wants it: the DHT finds them in a swarm that is larger than a
+ * neighbourhood. In one that is not, nothing is asked of it.
  */
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
-import { gatherAgainMaxMs, gatherAgainMinMs, gatherHoldMs, neighboursMax } from './limits.ts'
-import { keptOf } from './neighbourhood.ts'
+import { gatherAgainMaxMs, gatherAgainMinMs, gatherHoldMs } from './limits.ts'
 import type { Gathering } from './swarm.ts'
 
 export interface GatherServiceInit {
@@ -13,10 +12,11 @@ export interface GatherServiceInit {
   readonly find: (content: ContentId, options: { signal: AbortSignal }) => AsyncIterable<PeerId>
   /** Whether the swarm is larger than the neighbourhood: in one that is not all are found without the DHT. */
   readonly isLarge: () => boolean
-  /** Makes a live peer a neighbour, and keeps it one for so long from now on, and no longer. */
+  /** Has a live peer at hand, as a neighbour or a contact, for so long from now on, and no longer. */
   readonly want: (peer: PeerId, forMs: number) => void
-  readonly isNeighbour: (peer: PeerId) => boolean
-  readonly neighboursMax?: number | undefined
+  readonly isAtHand: (peer: PeerId) => boolean
+  /** So many of them at most. */
+  readonly placesMax: number
   /** @default the machine's */
   readonly clock?: Clock
 }
@@ -24,7 +24,8 @@ export interface GatherServiceInit {
 interface Gathered {
   /** How many want it. */
   count: number
-  members: ReadonlySet<PeerId>
+  /** Those that were found last, as far as there are places; undefined while nobody has been asked yet. */
+  members: ReadonlySet<PeerId> | undefined
   readonly end: AbortController
 }
 
@@ -50,17 +51,18 @@ export class GatherService {
     if (this.#stopped) return { isSeeking: false, end: () => {} }
     let gathering = this.#gatherings.get(content)
     if (gathering === undefined) {
-      gathering = { count: 0, members: new Set(), end: new AbortController() }
+      gathering = { count: 0, members: undefined, end: new AbortController() }
       this.#gatherings.set(content, gathering)
       void this.#keepGathering(content, gathering)
     }
     const mine = gathering
     mine.count++
-    const { isNeighbour } = this.#init
+    const { isAtHand, isLarge } = this.#init
     let isOver = false
     return {
       get isSeeking(): boolean {
-        return !isOver && ![...mine.members].every(isNeighbour)
+        if (isOver) return false
+        return mine.members === undefined ? isLarge() : ![...mine.members].every(isAtHand)
       },
       end: () => {
         if (!isOver && --mine.count === 0) this.#end(content, mine)
@@ -74,8 +76,8 @@ export class GatherService {
     if (this.#gatherings.get(content) !== gathering) return
     this.#gatherings.delete(content)
     const others = [...this.#gatherings.values()]
-    for (const peer of gathering.members)
-      if (!others.some(({ members }) => members.has(peer))) this.#init.want(peer, gatherHoldMs)
+    for (const peer of gathering.members ?? [])
+      if (!others.some(({ members }) => members?.has(peer) === true)) this.#init.want(peer, gatherHoldMs)
   }
 
   async #keepGathering(content: ContentId, gathering: Gathered): Promise<void> {
@@ -92,23 +94,22 @@ export class GatherService {
 
   /** Asks once. Whoever is found stays until it is asked again after so long. @returns how many there are */
   async #look(content: ContentId, gathering: Gathered, againMs: number): Promise<number> {
-    const { find, want } = this.#init
+    const { find, want, isAtHand, placesMax } = this.#init
     const { signal } = gathering.end
     const members = new Set<PeerId>()
+    // Where there are more than places, those stay who have one: whom the DHT names first is chance.
+    const placed = new Set([...(gathering.members ?? [])].filter(isAtHand))
     try {
       for await (const peer of find(content, { signal })) {
+        if (!placed.delete(peer) && members.size + placed.size >= placesMax) continue
         members.add(peer)
-        if (members.size <= this.#placesMax) want(peer, againMs + gatherHoldMs)
+        want(peer, againMs + gatherHoldMs)
+        if (members.size >= placesMax) break
       }
     } catch {
       // The query took too long; whom it named by then counts.
     }
     if (!signal.aborted) gathering.members = members
     return members.size
-  }
-
-  get #placesMax(): number {
-    const { neighboursMax: max = neighboursMax } = this.#init
-    return Math.max(1, max - keptOf(max))
   }
 }

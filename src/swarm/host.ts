@@ -173,6 +173,17 @@ export class Host implements Links {
     return this.#traffic.get(peer)?.watched === true
   }
 
+  /** A connected peer is kept as a contact, or no longer. */
+  keep(peer: PeerId, isKept: boolean): void {
+    const traffic = this.#traffic.get(peer)
+    if (traffic !== undefined) traffic.kept = isKept
+  }
+
+  /** Whether a peer is connected and kept as a contact. */
+  isKept(peer: PeerId): boolean {
+    return this.#traffic.get(peer)?.kept === true
+  }
+
   /** Closes the connections to a peer in good order: nothing depends on them. */
   release(peer: PeerId): void {
     for (const connection of this.#node.getConnections(peerIdFromString(peer))) {

@@ -134,12 +134,14 @@ export const neighboursKept = 2
 export const fullAgainSoonMs = 1_500
 export const fullAgainMs = 30_000
 /**
- * Connections with others, as queries of the DHT make them: a query asks three at a time. With {@link neighboursMax} they are fewer
- * than {@link connectionsMax}, from which libp2p closes some. One that is idle for this long ends: a query lasts seconds.
+ * Connections that nothing needs, as queries of the DHT make them: a query asks three at a time. With {@link neighboursMax} they are
+ * fewer than {@link connectionsMax}, from which libp2p closes such. One that is idle for this long ends: a query lasts seconds.
  */
 export const contactsMax = 16
 export const contactIdleMs = 10_000
 export const contactLookMs = 1_000
+/** Contacts that a peer keeps for its sessions at most: a route has some 10 hops, each with a stand-in for one or the other. */
+export const contactsKeptMax = 16
 /** Time for a connection to close in good order. */
 export const contactCloseMs = 1_000
 
@@ -225,6 +227,20 @@ export const publishMs = 10_000
 export const publishRefreshMs = 120_000
 /** One DHT query or one attempt to open a records channel. */
 export const dhtQueryMs = 5_000
+/**
+ * Telling the DHT one thing, for which nobody waits: some 40 requests, each of which may take 1.5 s. With 5 s all of them failed
+ * where 48 hosts started on two cores.
+ */
+export const dhtTellMs = 30_000
+/** What too few peers were told is told again after this, doubled each time up to the second; looked at this often. */
+export const provideAgainMinMs = 5_000
+export const provideAgainMaxMs = 120_000
+export const provideLookMs = 5_000
+/**
+ * What was told in a swarm of so many, or of as many as a query asks, is told again in one that is so many times as large: of the 20
+ * that a query asks by then a third was told.
+ */
+export const provideGrowth = 3
 /** A records channel that takes nothing for this long is ended. */
 export const congestedMs = 10_000
 /** How often the battery is read. */
@@ -251,6 +267,8 @@ export const announceDebounceMs = 30
  */
 export const beatFastMs = 150
 export const beatSlowMs = 1_000
+/** To a contact: by being heard again sooner than every second, it knows that something may come to depend on it. */
+export const beatKeptMs = 500
 /** How often silence is looked at while any link beats fast or is in doubt, and while none is. */
 export const aliveTickMs = 50
 export const aliveTickSlowMs = 250
@@ -292,6 +310,8 @@ export const aliveRttFactor = 5
 export const aliveUnmeasuredMs = 1_500
 /** No link is given longer, whatever it has shown. */
 export const silenceMaxMs = 10_000
+/** An alive channel that this end does not want stays so long: the other end is yet to say whether it does. */
+export const aliveUnwantedMs = 1_000
 /** Until the first frame of a peer: it may still be starting. */
 export const aliveOpeningMs = 4_000
 /** How often a round trip is measured where nothing is in doubt: on watched links, and on all others. */

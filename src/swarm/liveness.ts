@@ -27,6 +27,7 @@ import {
   aliveUnmeasuredMs,
   aliveWitnessesMax,
   beatFastMs,
+  beatKeptMs,
   beatSlowMs,
   silenceMaxMs
 } from './limits.ts'
@@ -39,6 +40,8 @@ export interface LinkTraffic {
   readonly bytesOut: number
   /** It shares a session or a transfer with this peer: its silence hurts somebody now. */
   readonly watched: boolean
+  /** It is connected for nothing but that this peer may need it soon. @default false */
+  readonly kept?: boolean
 }
 
 export type LivenessEvent =
@@ -66,6 +69,7 @@ interface Neighbour {
   bytesIn: number
   bytesOut: number
   watched: boolean
+  kept: boolean
   /** When it began to be watched. */
   watchedMs: number
   heardMs: number
@@ -155,6 +159,7 @@ export class Liveness {
       link.late1Ms *= fading
       link.late2Ms *= fading
       link.heardMs += pausedMs
+      link.kept = entry.kept === true
       link.watchedMs += pausedMs
       if (link.openMs !== undefined) link.openMs += pausedMs
       if (entry.watched !== link.watched) {
@@ -190,6 +195,7 @@ export class Liveness {
       bytesIn,
       bytesOut,
       watched,
+      kept: false,
       watchedMs: nowMs,
       heardMs: nowMs,
       sentMs: nowMs,
@@ -250,7 +256,7 @@ export class Liveness {
     const everyMs = link.rttSamples < aliveSamplesMin ? 0 : link.watched ? alivePingFastMs : alivePingMs
     const pings = nowMs - link.askedMs >= everyMs && nowMs <= dueAt(link)
     const promised = this.#promiseMs(link)
-    const owed = nowMs - link.sentMs >= (link.watched ? beatFastMs : beatSlowMs) || promised !== link.toldMs
+    const owed = nowMs - link.sentMs >= paceMs(link) || promised !== link.toldMs
     // A link that is busy from its first moment on owes no beats, and would not be measured: what was asked before its alive
     // channel was open has been dropped.
     const isUnmeasured = link.rttMs === undefined && nowMs - link.askedMs >= beatFastMs
@@ -258,8 +264,8 @@ export class Liveness {
   }
 
   /** Within what time this peer will send something again: looking takes a tick. */
-  #promiseMs({ watched }: Neighbour): number {
-    return watched ? beatFastMs + aliveTickMs : beatSlowMs + aliveTickSlowMs
+  #promiseMs(link: Neighbour): number {
+    return paceMs(link) + (link.watched ? aliveTickMs : aliveTickSlowMs)
   }
 
   #askWitnesses(suspect: Neighbour, nowMs: number): void {
@@ -340,6 +346,11 @@ export class Liveness {
     link.rttDeviationMs += (Math.abs(link.rttMs - rttMs) - link.rttDeviationMs) / 4
     link.rttMs += (rttMs - link.rttMs) / 8
   }
+}
+
+/** How often this peer sends something. */
+function paceMs({ watched, kept }: Neighbour): number {
+  return watched ? beatFastMs : kept ? beatKeptMs : beatSlowMs
 }
 
 /** When something of this peer is due: as it said, or as a watched one must be able to answer. */

@@ -1,6 +1,6 @@
 /**
- * One channel of a protocol with each peer with which one is wanted: the smaller id (as text) opens it, and opens it again
- * when it breaks. What is said on it is up to the protocol.
+ * One channel of a protocol with each peer with which one is wanted: the smaller id (as text) opens it, unless the other end is
+ * told to, and whoever opened it opens it again when it breaks. What is said on it is up to the protocol.
  */
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
@@ -117,7 +117,8 @@ export class PairChannels {
         if (this.#channels.get(peer) !== channel) return
         this.#channels.delete(peer)
         // Not at once: an end that refuses every channel would be asked for the next without a pause.
-        if (this.#init.links.self < peer && !this.#opening.has(peer)) void this.#open(peer, redialMinMs)
+        const opens = this.#init.links.self < peer || openedMs !== undefined
+        if (opens && !this.#opening.has(peer)) void this.#open(peer, redialMinMs)
       }
     })
   }

@@ -10,22 +10,20 @@ import type { SwarmDatastore } from './datastore.ts'
 import { bestRecord, DhtService } from './dht-service.ts'
 import { ContactsService } from './contacts-service.ts'
 import { DhtStore } from './dht-store.ts'
-import { ClosestService } from './closest-service.ts'
-import { Dialer } from './dialer.ts'
+import { Dialer, type Need } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { discoveries } from './discovery-all.ts'
 import { StaticDiscovery } from './discovery-static.ts'
 import { readBattery, readHardware } from './hardware.ts'
-import { GatherService } from './gather-service.ts'
 import { Host } from './host.ts'
 import { type Identity, verifySignature } from './identity.ts'
 import { askRoutes } from './interfaces.ts'
-import { contactsMax, goodbyeMs, providerReachMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
+import { goodbyeMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
 import type { Links } from './links.ts'
 import { soughtOf } from './neighbourhood.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
-import { Providers } from './providers.ts'
+import { ReachService } from './reach-service.ts'
 import { runBytes, type SwarmRecord } from './record.ts'
 import { Records } from './records.ts'
 import { RecordsService } from './records-service.ts'
@@ -67,11 +65,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   readonly #violations = new Map<string, number>()
   readonly #abort = new AbortController()
   readonly #dht: DhtService
-  readonly #closest: ClosestService
-  readonly #providers: Providers
+  readonly #reach: ReachService
   readonly #announcing: AnnounceService
   readonly #twins: TwinsService
-  readonly #gathering: GatherService
   readonly #dialer: Dialer
   #host!: Host
   #exchange: RecordsService | undefined
@@ -94,11 +90,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       ended: this.#abort.signal,
       recordOf: peer => this.#records.get(peer),
       refusal: (peer, value) => this.#records.refusal(peer, value),
-      onValue: value => this.#exchange?.found(value)
-    })
-    this.#closest = new ClosestService({
-      ask: options => this.#dht.askForClosest(options),
-      isLarge: () => this.isLarge
+      onValue: value => this.#exchange?.found(value),
+      isLarge: () => this.isLarge,
+      others: () => this.#records.known().length - 1
     })
     this.#dialer = new Dialer({
       self: this.id,
@@ -106,24 +100,23 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       linked: () => this.#exchange?.neighbours ?? new Set(),
       dial: (addresses, options) => this.#host.dial(addresses, options),
       link: async (peer, options) => (await this.#exchange?.ask(peer, options)) === true,
-      onWanted: (peer, wanted) => this.#exchange?.want(peer, wanted),
+      connected: () => this.#host.connectedPeers,
+      onNeed: (peer, as, isNeeded) => this.#onNeed(peer, as, isNeeded),
       onOwnId: (addresses, way) => void this.#twins.heardOwnId(addresses, way),
       onUnreachable: peer => this.#emit('record', { peer })
     })
-    this.#providers = new Providers({
+    this.#reach = new ReachService({
       self: this.id,
-      query: (content, options) => this.#dht.providers(content, options),
-      lookup: (peer, options) => this.lookup(peer, options),
-      isLive: peer => this.#records.get(peer) !== undefined,
-      offer: record => this.#dialer.want(record.peer, textAddresses(record.addresses), 'DHT', providerReachMs),
-      untilLive: (peer, signal) => this.#untilLive(peer, signal),
-      nowMs: () => performance.now()
-    })
-    this.#gathering = new GatherService({
-      find: (content, options) => this.#providers.find(content, options),
-      isLarge: () => this.isLarge,
-      want: (peer, forMs) => this.#want(peer, forMs),
+      dht: this.#dht,
+      dialer: this.#dialer,
+      recordOf: peer => this.#records.get(peer),
+      onRecord: look => {
+        this.addEventListener('record', look)
+        return () => this.removeEventListener('record', look)
+      },
       isNeighbour: peer => this.#exchange?.neighbours.has(peer) === true,
+      isContact: peer => this.#host.isKept(peer),
+      isLarge: () => this.isLarge,
       neighboursMax: parts.init.linksMax
     })
     this.#twins = new TwinsService({
@@ -189,7 +182,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#alive = new AliveService({
       links: host,
       traffic: () => host.traffic,
-      isNeighbour: peer => this.#exchange?.isSought(peer) === true || host.isWatched(peer),
+      isWanted: peer => this.#exchange?.isSought(peer) === true || host.isWatched(peer) || host.isKept(peer),
       onSilent: (peer, message, reason) => host.disconnect(peer, message, reason),
       onUnheard: (peer, isUnheard) => {
         host.noteUnheard(peer, isUnheard)
@@ -203,11 +196,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     await this.#alive.start()
     this.#contacts = new ContactsService({
       traffic: () => host.traffic,
-      isNeeded: peer => this.#exchange?.isSought(peer) === true || isInUse(peer),
+      isNeeded: peer => this.#exchange?.isSought(peer) === true || isInUse(peer) || host.isKept(peer),
       close: peer => host.release(peer)
     })
     this.#contacts.start()
-    this.#closest.start()
+    this.#dht.start()
     await this.#announcing.start()
     this.#ways = this.#discoveries(staticWay)
     for (const way of this.#ways) await way.start()
@@ -226,17 +219,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
         isHere: peer => this.#records.get(peer) !== undefined || this.#host?.connectedPeers.has(peer) === true
       }),
       dht: this.#init.dht ?? true,
-      queriesMayDial: () =>
-        this.#host === undefined ||
-        this.#host.connectedPeers.size - (this.#exchange?.neighbours.size ?? 0) < contactsMax,
+      queriesMayDial: () => this.#contacts?.makeRoom() !== false,
       validate: (key, value) => this.#dht.validate(key, value),
       select: (_key, values) => bestRecord(values),
-      onDisconnect: peer => this.#dialer.lost(peer),
-      onConnect: () => {
-        if (this.#host?.connectedPeers.size !== 1) return
-        void this.#dht.provideAgain()
-        this.#closest.anew()
-      },
+      onDisconnect: peer => this.#onDisconnect(peer),
+      onConnect: peer => this.#onConnect(peer),
       onIdentified: (peer, protocols) => this.#exchange?.identified(peer, protocols),
       onReplaced: peer => this.#exchange?.replaced(peer),
       onWatch: peer => this.#alive?.watched(peer),
@@ -287,6 +274,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       addresses: textAddresses(record.addresses),
       ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
       connected,
+      contact: this.#host.isKept(record.peer),
       linked,
       unreachable: !connected && failed.has(record.peer)
     }))
@@ -353,7 +341,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   findProviders(content: ContentId, options: { signal: AbortSignal }): AsyncGenerator<PeerId, void, void> {
-    return this.#providers.find(content, options)
+    return this.#reach.find(content, options)
   }
 
   get isLarge(): boolean {
@@ -363,7 +351,11 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   gather(content: ContentId): Gathering {
-    return this.#gathering.gather(content)
+    return this.#reach.gather(content, 'neighbour')
+  }
+
+  reach(content: ContentId): Gathering {
+    return this.#reach.gather(content, 'contact')
   }
 
   stop(): Promise<void> {
@@ -374,9 +366,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   /** Everything that `start` began; the rest of `stop` is undone by its caller. */
   async end(): Promise<void> {
     this.#announcing.stop()
-    this.#gathering.stop()
+    this.#reach.stop()
     this.#contacts?.stop()
-    this.#closest.stop()
+    this.#dht.stop()
     this.#alive?.stop()
     await endAll([
       () => this.#leave(),
@@ -406,33 +398,34 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
 
-  #want(peer: PeerId, forMs: number): void {
-    const record = this.#records.get(peer)
-    if (record !== undefined) this.#dialer.want(peer, textAddresses(record.addresses), 'DHT', forMs)
+  /** This peer has come to need somebody, or does so no longer. */
+  #onNeed(peer: PeerId, as: Need, isNeeded: boolean): void {
+    if (as === 'neighbour') this.#exchange?.want(peer, isNeeded)
+    else if (this.#host.connectedPeers.has(peer)) this.#keep(peer, isNeeded)
+  }
+
+  /** A connected peer is a contact from now on, or no longer: whoever waits for a route may take one through it. */
+  #keep(peer: PeerId, isKept: boolean): void {
+    this.#host.keep(peer, isKept)
+    if (isKept) this.#alive?.asked(peer)
+    this.#emit('record', { peer })
+  }
+
+  #onConnect(peer: PeerId): void {
+    if (this.#dialer.isNeeded(peer, 'contact')) this.#keep(peer, true)
+    if (this.#host?.connectedPeers.size !== 1) return
+    this.#dht.anew()
+  }
+
+  #onDisconnect(peer: PeerId): void {
+    this.#dialer.lost(peer)
+    if (this.#dialer.isNeeded(peer, 'contact')) this.#emit('record', { peer })
   }
 
   /** Only who is named by a connected peer is dialled: addresses of anybody else may be invented, and cost dials. */
   #offer(peer: PeerId): void {
     const record = this.#records.get(peer)
     if (record !== undefined) this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
-  }
-
-  /** Until a peer's record lives, which it does soon after it is connected. */
-  async #untilLive(peer: PeerId, signal: AbortSignal): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const look = (): void => {
-      if (signal.aborted || this.#records.get(peer) !== undefined) resolve()
-    }
-    this.addEventListener('record', look)
-    signal.addEventListener('abort', look)
-    try {
-      look()
-      await promise
-    } finally {
-      this.removeEventListener('record', look)
-      signal.removeEventListener('abort', look)
-    }
-    return this.#records.get(peer) !== undefined
   }
 }
 

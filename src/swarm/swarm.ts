@@ -42,8 +42,10 @@ export interface SwarmPeer {
   readonly addresses: readonly string[]
   /** Age of its record in ms; 0 for this peer. */
   readonly ageMs: number
-  /** There is a records channel with it. A route should only use peers that are connected. */
+  /** There is a records channel with it. A route should only use peers that are connected, or contacts. */
   readonly connected: boolean
+  /** It is connected, though without records, and kept so for sessions of this peer. A route may use it, too. */
+  readonly contact: boolean
   /** It is or was connected, or a connected peer names it as its neighbour. What is known of any other is hearsay. */
   readonly linked: boolean
   /** It is not connected, and has been dialled in vain since it was. */
@@ -67,9 +69,9 @@ export interface SwarmEvents {
   battery: CustomEvent<{ readonly battery: RecordContent['battery'] }>
 }
 
-/** Those who provide something are being made neighbours. */
+/** Those who provide something are kept at hand, as neighbours or as contacts. */
 export interface Gathering {
-  /** Whether some that were found are no neighbours yet. */
+  /** Whether nobody has been asked for them yet, or some that were found are not there yet. */
   readonly isSeeking: boolean
   end(): void
 }
@@ -115,6 +117,8 @@ export interface Swarm {
    * room for a few others. In a swarm of neighbours alone it does nothing.
    */
   gather(content: ContentId): Gathering
+  /** The same for contacts, which take no neighbour's place: sessions run through those who are reached so. */
+  reach(content: ContentId): Gathering
   /** Whether this peer has about the neighbours that it looks for, and knows of somebody who is none. */
   readonly isLarge: boolean
   addEventListener<K extends keyof SwarmEvents>(type: K, listener: (event: SwarmEvents[K]) => void): void

@@ -8,6 +8,8 @@ export class Traffic implements LinkTraffic {
   readonly peer: PeerId
   /** Channels on which something depends, open or being opened, and watches. */
   channels = 0
+  /** It is a contact that this peer keeps. */
+  kept = false
   readonly #connections = new Set<Connection>()
   /** Of connections that are closed. */
   #closedIn = 0

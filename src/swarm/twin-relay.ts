@@ -38,7 +38,7 @@ export async function relayBetweenTwins({ self, secret, address, take, signal }:
     alive = new AliveService({
       links: host,
       traffic: () => own.traffic,
-      isNeighbour: peer => own.connectedPeers.has(peer),
+      isWanted: peer => own.connectedPeers.has(peer),
       onSilent: (peer, message, reason) => own.disconnect(peer, message, reason),
       onViolation: () => {}
     })

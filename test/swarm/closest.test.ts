@@ -1,54 +1,26 @@
 /** How often a peer asks who is closest to it, on a clock that a test moves. */
 import { expect, it } from 'vitest'
-import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { ClosestService } from '../../src/swarm/closest-service.ts'
 import { closestFirstMs, closestMaxMs } from '../../src/swarm/limits.ts'
+import { MovedClock } from './moved-clock.ts'
 
-function table() {
-  let nowMs = 0
-  const sleeping = new Set<{ readonly atMs: number; readonly wake: () => void }>()
-  const clock: Clock = {
-    ...systemClock,
-    nowMs: () => nowMs,
-    sleep: (ms, { signal } = {}) =>
-      new Promise(resolve => {
-        const sleeper = {
-          atMs: nowMs + ms,
-          wake: () => {
-            sleeping.delete(sleeper)
-            resolve()
-          }
-        }
-        sleeping.add(sleeper)
-        signal?.addEventListener('abort', sleeper.wake)
-      })
-  }
+function closest() {
+  const clock = new MovedClock()
   const state = { isLarge: true }
   const asked: number[] = []
   const service = new ClosestService({
     ask: async () => {
-      asked.push(nowMs)
+      asked.push(clock.nowMs())
       throw new Error('it takes too long')
     },
     isLarge: () => state.isLarge,
     clock
   })
-  const pass = async (ms: number): Promise<void> => {
-    const endMs = nowMs + ms
-    for (;;) {
-      await new Promise(resolve => setImmediate(resolve))
-      const next = [...sleeping].sort((a, b) => a.atMs - b.atMs)[0]
-      if (next === undefined || next.atMs > endMs) break
-      nowMs = next.atMs
-      next.wake()
-    }
-    nowMs = endMs
-  }
-  return { service, state, asked, pass }
+  return { service, state, asked, pass: (ms: number) => clock.pass(ms) }
 }
 
 it('R13: who is closest is asked for soon after the start, then less and less often, and anew after a time alone', async () => {
-  const { service, asked, pass } = table()
+  const { service, asked, pass } = closest()
   service.start()
   await pass(3_000_000)
   const gaps = asked.map((atMs, i) => atMs - (asked[i - 1] ?? 0))
@@ -64,7 +36,7 @@ it('R13: who is closest is asked for soon after the start, then less and less of
 })
 
 it('R13: in a swarm of neighbours alone nothing is asked, and soon once it is larger', async () => {
-  const { service, state, asked, pass } = table()
+  const { service, state, asked, pass } = closest()
   state.isLarge = false
   service.start()
   await pass(3_000_000)

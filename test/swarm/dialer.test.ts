@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { hearsayCandidatesMax, hearsayDialsMax } from '../../src/swarm/limits.ts'
-import { Dialer } from '../../src/swarm/dialer.ts'
+import { Dialer, type Need } from '../../src/swarm/dialer.ts'
 import { until } from './real-peers.ts'
 
 const self = '12D3KooWB' as PeerId
@@ -118,6 +118,51 @@ describe('the dialer', () => {
     )
     await until(() => dials.length === 1, 'an attempt')
     expect(dials[0]!.address).toBe(`/ip4/127.0.0.1/tcp/1/p2p/${far}`)
+    made.stop()
+  })
+})
+
+describe('whom this peer needs', () => {
+  it('R24: is dialled beyond the neighbours that it looks for: a contact is connected and no more, a neighbour is asked', async () => {
+    const [neighbours, connected] = [new Set<PeerId>(['12D3KooWA' as PeerId]), new Set<PeerId>()]
+    const asked: PeerId[] = []
+    const needs: [Need, boolean][] = []
+    const made = new Dialer({
+      self,
+      linksMax: 1,
+      linked: () => neighbours,
+      connected: () => connected,
+      link: async peer => {
+        asked.push(peer)
+        neighbours.add(peer)
+        return true
+      },
+      dial: async () => {
+        connected.add(far)
+        return far
+      },
+      onNeed: (_peer, as, isNeeded) => void needs.push([as, isNeeded])
+    })
+    made.start()
+    const offer = { addresses: ['/ip4/127.0.0.1/tcp/1'], way: 'test' }
+    made.offer(far, offer.addresses, offer.way)
+    made.need(far, 'contact', { ...offer, forMs: 60_000 })
+    await until(() => connected.has(far), 'it is connected')
+    expect(made.isNeeded(far, 'contact')).toBe(true)
+    // Its connection breaks: it is dialled again, and there is none of a neighbour to ask for.
+    connected.delete(far)
+    made.lost(far)
+    await until(() => connected.has(far), 'it is connected again')
+    expect(asked).toEqual([])
+    made.need(far, 'neighbour', { ...offer, forMs: 60_000 })
+    await until(() => asked.length === 1, 'it is asked')
+    made.need(far, 'contact', { ...offer, forMs: 0 })
+    await until(() => !made.isNeeded(far, 'contact'), 'its time is over')
+    expect(needs).toEqual([
+      ['contact', true],
+      ['neighbour', true],
+      ['contact', false]
+    ])
     made.stop()
   })
 })

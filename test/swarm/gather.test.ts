@@ -1,63 +1,33 @@
-/** Who serves something is made a neighbour, as the DHT finds them; on a clock that a test moves. And what the DHT takes. */
+/** Who provides something is kept at hand, as the DHT finds them; on a clock that a test moves. And what the DHT takes. */
 import { expect, it } from 'vitest'
-import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ContentId, ModelId, PeerId } from '../../src/base/ids.ts'
 import { DhtBytes } from '../../src/swarm/dht-bytes.ts'
 import { GatherService } from '../../src/swarm/gather-service.ts'
 import { gatherAgainMaxMs, gatherAgainMinMs, gatherHoldMs } from '../../src/swarm/limits.ts'
 import { meetingPointOf } from '../../src/swarm/meeting-point.ts'
+import { MovedClock } from './moved-clock.ts'
 
 const [x, y] = ['x'.repeat(64), 'y'.repeat(64)] as ContentId[] as [ContentId, ContentId]
 const [a, b, c] = ['a', 'b', 'c'] as PeerId[] as [PeerId, PeerId, PeerId]
 
-function gathering(found: Map<ContentId, readonly PeerId[]>, neighboursMax: number) {
-  let nowMs = 0
-  const timers: { atMs: number; task: () => void }[] = []
-  const clock: Clock = {
-    ...systemClock,
-    nowMs: () => nowMs,
-    after: (ms, task) => {
-      const entry = { atMs: nowMs + ms, task }
-      timers.push(entry)
-      const timer = { unref: () => timer, stop: () => void timers.splice(timers.indexOf(entry) >>> 0, 1) }
-      return timer
-    },
-    sleep: (ms, { signal } = {}) =>
-      new Promise(resolve => {
-        clock.after(ms, resolve)
-        signal?.addEventListener('abort', () => resolve())
-      })
-  }
-  const state = { isLarge: true, neighbours: new Set<PeerId>() }
+function gathering(found: Map<ContentId, readonly PeerId[]>, placesMax: number) {
+  const clock = new MovedClock()
+  const state = { isLarge: true, atHand: new Set<PeerId>() }
   const asked: { content: ContentId; atMs: number }[] = []
   /** Until when each is wanted. */
   const wanted = new Map<PeerId, number>()
   const service = new GatherService({
     find: async function* (content) {
-      asked.push({ content, atMs: nowMs })
+      asked.push({ content, atMs: clock.nowMs() })
       yield* found.get(content) ?? []
     },
     isLarge: () => state.isLarge,
-    want: (peer, forMs) => wanted.set(peer, nowMs + forMs),
-    isNeighbour: peer => state.neighbours.has(peer),
-    neighboursMax,
+    want: (peer, forMs) => wanted.set(peer, clock.nowMs() + forMs),
+    isAtHand: peer => state.atHand.has(peer),
+    placesMax,
     clock
   })
-  const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
-  const pass = async (ms: number): Promise<void> => {
-    const endMs = nowMs + ms
-    await settle()
-    for (;;) {
-      const next = timers.filter(({ atMs }) => atMs <= endMs).sort((p, q) => p.atMs - q.atMs)[0]
-      if (next === undefined) break
-      timers.splice(timers.indexOf(next), 1)
-      nowMs = next.atMs
-      next.task()
-      await settle()
-    }
-    nowMs = endMs
-  }
-  return { service, state, asked, wanted, pass, now: () => nowMs }
+  return { service, state, asked, wanted, pass: (ms: number) => clock.pass(ms), now: () => clock.nowMs() }
 }
 
 it('R24: asks soon while nobody is found, then less and less often, and keeps whom it found in between', async () => {
@@ -115,17 +85,35 @@ it('R24: wants no more than leave room for others, and lets go of them a moment 
   expect(asked.length).toBe(count)
 })
 
-it('R24: says whether some that were found are no neighbours yet', async () => {
+it('R24: of more than there are places those stay who have one, whoever is named first', async () => {
+  const found = new Map([[x, [a, b, c]]])
+  const { service, state, wanted, pass, now } = gathering(found, 2)
+  service.gather(x)
+  await pass(100)
+  state.atHand.add(a).add(b)
+  found.set(x, [c, b, a])
+  await pass(1_000_000)
+  expect([...wanted.keys()]).toEqual([a, b])
+  state.atHand.delete(a)
+  await pass(gatherAgainMaxMs)
+  expect(wanted.get(c)).toBeGreaterThan(now())
+  expect(wanted.get(b)).toBeGreaterThan(now())
+  service.stop()
+})
+
+it('R24: says whether nobody has been asked yet, or some that were found are not at hand', async () => {
   const { service, state, pass } = gathering(new Map([[x, [a, b]]]), 8)
   const mine = service.gather(x)
-  expect(mine.isSeeking).toBe(false)
+  expect(mine.isSeeking).toBe(true)
   await pass(100)
   expect(mine.isSeeking).toBe(true)
-  state.neighbours.add(a).add(b)
+  state.atHand.add(a).add(b)
   expect(mine.isSeeking).toBe(false)
-  state.neighbours.delete(a)
+  state.atHand.delete(a)
   mine.end()
   expect(mine.isSeeking).toBe(false)
+  state.isLarge = false
+  expect(service.gather(y).isSeeking).toBe(false)
 })
 
 it('R24: the meeting point of a model is a digest of its own', () => {

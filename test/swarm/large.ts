@@ -6,9 +6,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { toyEngine, type ToyModel, toyTokens } from '../../sim/toy-engine.ts'
 import { type End, endAll } from '../../src/base/ends.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
+import type { PeerId } from '../../src/base/ids.ts'
 import type { EngineFactory, GenerateOptions, Manifest } from '../../src/index.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
@@ -16,6 +18,7 @@ import { RunningPeer } from '../../src/peer/running-peer.ts'
 import { stageBytes } from '../../src/route/view.ts'
 import { shapeOf } from '../../src/serving/shape.ts'
 import type { Host } from '../../src/swarm/host.ts'
+import { soughtOf } from '../../src/swarm/neighbourhood.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
@@ -25,7 +28,7 @@ export interface LargeInit {
   readonly groups: number
   readonly perGroup: number
   readonly linksMax: number
-  /** Hosts that give memory, one in each of the first groups, and the layers that each can hold. */
+  /** Hosts that give memory, no two of them neighbours when they begin to, and the layers that each can hold. */
   readonly givers: number
   readonly layersEach: number
   readonly dht: boolean
@@ -46,7 +49,13 @@ function toyOf({ config: { layers, vocab, hidden, contextMax }, edge }: Manifest
   return { layers, vocab, hidden, contextMax, edge }
 }
 
+/** A host that is in the swarm, and does nothing there yet. */
+type Member = Pick<LargeHost, 'name' | 'swarm' | 'ends'> & { readonly dataDir: string; readonly keeping: Keeping }
+
 const layerBytes = 1e6
+/** So long nobody's neighbours change before it counts as settled, and no longer is waited for that. */
+const settledMs = 3_000
+const settlingMaxMs = 90_000
 
 const toyFactory: EngineFactory = {
   name: 'toy',
@@ -65,6 +74,8 @@ export class LargeSwarm {
   readonly #config = newSwarm('large')
   #model!: StoredModel
   #looking: NodeJS.Timeout | undefined
+  #haveMet = false
+  readonly #joined: Swarm[] = []
 
   private constructor(init: LargeInit, root: string) {
     this.#init = init
@@ -91,26 +102,43 @@ export class LargeSwarm {
     return this.#model
   }
 
-  /** The groups side by side; the first host of each knows that of the one before. */
-  async #startAll(): Promise<void> {
-    const { groups, perGroup, givers } = this.#init
-    const byGroup: LargeHost[][] = Array.from({ length: groups }, () => [])
-    for (let i = 0; i < perGroup; i++) {
-      const start = async (mine: LargeHost[], group: number): Promise<void> => {
-        const before = i === 0 ? byGroup[group - 1]?.[0] : undefined
-        // Not the first of its group, which has neighbours in others.
-        const isGiver = group < givers && i === Math.floor(perGroup / 2)
-        const host = await this.#startHost(`${group}-${i}`, before === undefined ? mine : [before], isGiver)
-        mine.push(host)
-      }
-      if (i > 0) await Promise.all(byGroup.map(start))
-      else for (const [group, mine] of byGroup.entries()) await start(mine, group)
-    }
+  /** Whether two of those that give memory have been seen as neighbours. */
+  get haveGiversMet(): boolean {
+    return this.#haveMet
   }
 
-  async #startHost(name: string, known: readonly LargeHost[], isGiver: boolean): Promise<LargeHost> {
-    const { linksMax, dht, layersEach } = this.#init
-    const ends: End[] = []
+  /** Hosts that give none, those first that have the fewest neighbours who do: at most one, where the swarm is as it was when they began. */
+  get drivers(): LargeHost[] {
+    const givers = new Set(this.givers.map(({ swarm }) => swarm.id))
+    const known = ({ swarm }: LargeHost): number => neighboursIn(swarm).filter(peer => givers.has(peer)).length
+    return this.hosts.filter(({ isGiver }) => !isGiver).sort((a, b) => known(a) - known(b))
+  }
+
+  /** All join the swarm; once it has settled, those that are to give memory are chosen, and all begin. */
+  async #startAll(): Promise<void> {
+    const members = await this.#joinAll()
+    await settled(members)
+    const givers = chooseApart(members, this.#init)
+    for (const member of members) this.hosts.push(await this.#startPeer(member, givers.has(member)))
+  }
+
+  /** The groups side by side; the first host of each knows that of the one before. */
+  async #joinAll(): Promise<Member[]> {
+    const { groups, perGroup } = this.#init
+    const byGroup: Member[][] = Array.from({ length: groups }, () => [])
+    for (let i = 0; i < perGroup; i++) {
+      const join = async (mine: Member[], group: number): Promise<void> => {
+        const before = i === 0 ? byGroup[group - 1]?.[0] : undefined
+        mine.push(await this.#join(`${group}-${i}`, before === undefined ? mine : [before]))
+      }
+      if (i > 0) await Promise.all(byGroup.map(join))
+      else for (const [group, mine] of byGroup.entries()) await join(mine, group)
+    }
+    return byGroup.flat()
+  }
+
+  async #join(name: string, known: readonly Member[]): Promise<Member> {
+    const { linksMax, dht } = this.#init
     const dataDir = join(this.#root, name)
     const keeping = new Keeping(() => {})
     const swarm = await createSwarm({
@@ -124,7 +152,12 @@ export class LargeSwarm {
       linksMax,
       dht
     })
-    ends.push(() => swarm.stop())
+    this.#joined.push(swarm)
+    return { name, swarm, ends: [() => swarm.stop()], dataDir, keeping }
+  }
+
+  async #startPeer({ name, swarm, ends, dataDir, keeping }: Member, isGiver: boolean): Promise<LargeHost> {
+    const { layersEach } = this.#init
     const store = await openLibrary(dataDir)
     this.#model ??= await store.resolve('stories15m')
     const { manifest } = this.#model
@@ -135,9 +168,7 @@ export class LargeSwarm {
     const models = isGiver ? [{ model: this.#model, pinned: null }] : []
     const { signal } = new AbortController()
     await peer.start({ dataDir, models, budgetBytes, threads: 1, signal, ends })
-    const host: LargeHost = { name, swarm, peer, isGiver, ends, neighboursMost: 0, contactsMost: 0 }
-    this.hosts.push(host)
-    return host
+    return { name, swarm, peer, isGiver, ends, neighboursMost: 0, contactsMost: 0 }
   }
 
   #look(): void {
@@ -147,6 +178,7 @@ export class LargeSwarm {
       host.neighboursMost = Math.max(host.neighboursMost, neighbours)
       host.contactsMost = Math.max(host.contactsMost, connected - neighbours)
     }
+    this.#haveMet ||= this.givers.some(({ swarm }) => this.givers.some(other => isNeighbour(swarm, other.swarm)))
   }
 
   /** Whether each layer of the model is served so often, as those see it that give memory. */
@@ -206,11 +238,57 @@ export class LargeSwarm {
   async stop(): Promise<void> {
     clearInterval(this.#looking)
     await Promise.all(this.hosts.map(({ ends }) => endAll(ends).catch(() => {})))
+    // Those, too, that had joined and not begun.
+    await Promise.all(this.#joined.map(swarm => swarm.stop().catch(() => {})))
     await rm(this.#root, { recursive: true, force: true })
   }
 }
 
 /** Neighbours that a host has now. */
-export function neighboursOf({ swarm }: LargeHost): number {
-  return swarm.records().filter(({ record, connected }) => connected && record.peer !== swarm.id).length
+export function neighboursOf({ swarm }: Pick<LargeHost, 'swarm'>): number {
+  return neighboursIn(swarm).length
+}
+
+function neighboursIn(swarm: Swarm): PeerId[] {
+  return swarm.records().flatMap(({ record: { peer }, connected }) => (connected && peer !== swarm.id ? [peer] : []))
+}
+
+function isNeighbour(swarm: Swarm, other: Swarm): boolean {
+  return neighboursIn(swarm).includes(other.id)
+}
+
+/** Until all know all, and nobody's neighbours have changed for a while. */
+async function settled(members: readonly Member[]): Promise<void> {
+  const endMs = performance.now() + settlingMaxMs
+  let before = ''
+  let sinceMs = performance.now()
+  while (performance.now() < endMs) {
+    await delay(250)
+    const now = members.map(({ swarm }) => neighboursIn(swarm).sort().join()).join('\n')
+    if (now !== before || members.some(({ swarm }) => swarm.records().length < members.length))
+      sinceMs = performance.now()
+    before = now
+    if (performance.now() - sinceMs >= settledMs) return
+  }
+  throw new Error(`the swarm did not settle within ${settlingMaxMs} ms`)
+}
+
+/**
+ * So many members of which no two are neighbours. Those first that have as many as they look for: whoever has dials nobody but
+ * whom the DHT names.
+ */
+function chooseApart(members: readonly Member[], { givers, linksMax }: LargeInit): ReadonlySet<Member> {
+  const isSatisfied = ({ swarm }: Member): boolean => neighboursIn(swarm).length >= soughtOf(linksMax)
+  const ordered = [...members.filter(isSatisfied), ...members.filter(member => !isSatisfied(member))]
+  for (let from = 0; from < ordered.length; from++) {
+    const chosen: Member[] = []
+    for (const member of [...ordered.slice(from), ...ordered.slice(0, from)]) {
+      const isApart = chosen.every(
+        ({ swarm }) => !isNeighbour(swarm, member.swarm) && !isNeighbour(member.swarm, swarm)
+      )
+      if (chosen.length < givers && isApart) chosen.push(member)
+    }
+    if (chosen.length === givers) return new Set(chosen)
+  }
+  throw new Error(`there are no ${givers} hosts of which no two are neighbours`)
 }

@@ -15,6 +15,7 @@ import {
   aliveTickSlowMs,
   aliveUnmeasuredMs,
   beatFastMs,
+  beatKeptMs,
   beatSlowMs,
   silenceMaxMs
 } from '../../src/swarm/limits.ts'
@@ -33,6 +34,8 @@ interface Verdict {
   readonly suspects: readonly string[]
 }
 
+type Told = (a: string, b: string) => boolean
+
 /** Peers in a full mesh over modelled TCP, in virtual time. */
 class Mesh {
   readonly clock = new Clock()
@@ -43,14 +46,16 @@ class Mesh {
   /** `from>to` */
   readonly #wires = new Map<string, TcpModel>()
   readonly #stopped = new Map<string, number>()
-  readonly #watched: (a: string, b: string) => boolean
+  readonly #watched: Told
+  readonly #kept: Told
   frames = 0
 
   constructor(
     names: readonly string[],
     quality: LinkQuality,
-    { seed = 1, watched = () => true }: { seed?: number; watched?: (a: string, b: string) => boolean } = {}
+    { seed = 1, watched = () => true, kept = () => false }: { seed?: number; watched?: Told; kept?: Told } = {}
   ) {
+    this.#kept = kept
     this.#rng = seeded(seed)
     this.#watched = watched
     for (const from of names) {
@@ -90,7 +95,8 @@ class Mesh {
             peer: other as PeerId,
             bytesIn: this.wire(other, name).bytesIn,
             bytesOut: this.wire(name, other).bytesOut,
-            watched: this.#watched(name, other)
+            watched: this.#watched(name, other),
+            kept: this.#kept(name, other)
           }))
         this.#do(name, liveness.handle({ kind: 'tick', links }, nowMs))
         this.clock.after(liveness.tickMs + this.#rng() * 2, tick)
@@ -144,10 +150,11 @@ class Mesh {
 
 describe('L1, L2: beats', () => {
   test.each([
-    ['watched', true, 1000 / (beatFastMs + aliveTickMs), 1000 / beatFastMs],
-    ['idle', false, 1000 / (beatSlowMs + aliveTickSlowMs), 1000 / beatSlowMs]
-  ])('%s links carry no more than they need', (_, watched, least, most) => {
-    const mesh = new Mesh(['a', 'b'], lan, { watched: () => watched })
+    ['watched', 'watched', 1000 / (beatFastMs + aliveTickMs), 1000 / beatFastMs],
+    ['kept', 'kept', 1000 / (beatKeptMs + aliveTickSlowMs), 1000 / beatKeptMs],
+    ['idle', undefined, 1000 / (beatSlowMs + aliveTickSlowMs), 1000 / beatSlowMs]
+  ] as const)('%s links carry no more than they need', (_, need, least, most) => {
+    const mesh = new Mesh(['a', 'b'], lan, { watched: () => need === 'watched', kept: () => need === 'kept' })
     mesh.clock.run(10_000)
     mesh.frames = 0
     mesh.clock.run(70_000)
