@@ -172,6 +172,8 @@ export const overdueHoldMaxMs = 900_000
 export const planSearchMs = 500
 /** Plans that are remembered, with the views that they follow from: what the planner sees, and what a few sessions do. */
 export const searchesMax = 8
+/** Tilings that are kept, each with the question that it answers, some 5 kB: a plan takes up to six. */
+export const tilingsMax = 12
 /** Quiet time of the view before a peer acts on a plan: records cross a LAN in tens of ms, peers start at once. */
 export const planSettleMs = 400
 /** Where the view never gets quiet, a peer acts after this all the same. */

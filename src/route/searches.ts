@@ -5,6 +5,8 @@
 import type { ModelId } from '../base/ids.ts'
 import { linkRttDefaultMs, planSearchMs, searchesMax } from './limits.ts'
 import { type Plan, place } from './place.ts'
+import { defaultPolicy } from './policy.ts'
+import { Tilings } from './tilings.ts'
 import type { ModelShape, PeerView } from './view.ts'
 
 /** Finds a plan; undefined when it is too early to search again. */
@@ -17,8 +19,9 @@ export class Searches {
   readonly #searchedMs = new Map<ModelId, number>()
 
   /** @param search @default {@link place} with the policy that all peers share */
-  constructor(search: (peers: readonly PeerView[], model: ModelShape) => Plan = (peers, model) => place(peers, model)) {
-    this.#search = search
+  constructor(search?: (peers: readonly PeerView[], model: ModelShape) => Plan) {
+    const tilings = new Tilings()
+    this.#search = search ?? ((peers, model) => place(peers, model, defaultPolicy, tilings))
   }
 
   /** The plan over these views: known, or searched for now. */

@@ -27,6 +27,11 @@ export interface Bridge extends Range {
   readonly penalty: number
 }
 
+/** The layers of something that has more to it. */
+export function layersOf({ start, end }: Range): Range {
+  return { start, end }
+}
+
 /** One stage of a tiling, or a bridge, whose `view` is null. */
 export interface Tile extends Range {
   readonly view: PeerView | null
@@ -57,7 +62,9 @@ export function uses(label: PeerSet, index: number): boolean {
   return index < half ? (label.low & (1 << index)) !== 0 : (label.high & (1 << (index - half))) !== 0
 }
 
+const highUnit = 2 ** half
+
 /** A set as one number. */
 export function setOf(label: PeerSet): number {
-  return label.high * 2 ** half + label.low
+  return label.high * highUnit + label.low
 }

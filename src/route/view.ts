@@ -158,11 +158,23 @@ function sameHolding(a: Holding, b: Holding): boolean {
   )
 }
 
+/** Whether there is nothing that others could give a peer. */
+export function holdsAllObtainable(view: PeerView): boolean {
+  return view.obtainable === undefined || sameHolding(view, view.obtainable)
+}
+
 /** The views as they are without others' shards. */
 export function heldOnly(view: PeerView): PeerView {
-  const { obtainable: _, ...rest } = view
-  return rest
+  let alone = without.get(view)
+  if (alone === undefined) {
+    const { obtainable: _, ...rest } = view
+    alone = rest
+    without.set(view, alone)
+  }
+  return alone
 }
+
+const without = new WeakMap<PeerView, PeerView>()
 
 /** [layers] whether a peer would have to fetch each layer. */
 export function lacks(view: PeerView, model: ModelShape): boolean[] {
