@@ -24,6 +24,11 @@ export const hopMarginRatio = 0.04
 /** All hops together: whatever they save, a route is never predicted to be slower than the fastest by more than this. */
 export const hopsMarginRatio = 0.05
 /**
+ * What each session that shares a peer adds to the time of a step there, as a share of the step's own: a further row of a pass reads
+ * no weights. Measured from 0.2 to 0.4 (`bench/results`), by processor and by type of weights.
+ */
+export const sessionShare = 0.35
+/**
  * How much slower than the fastest a plan or a route may be predicted to be so that the first battery to be flat lasts
  * longer.
  */

@@ -5,7 +5,7 @@
  */
 import type { PeerId, Range } from '../base/ids.ts'
 import { hopsMax } from '../limits.ts'
-import { flightSlackRatio, routeVariantsMax } from './limits.ts'
+import { flightSlackRatio, routeVariantsMax, sessionShare } from './limits.ts'
 import type { LinkLookup } from './cost.ts'
 import { hiddenMs, hopWeight, stageMs, turnMs } from './cost.ts'
 import { flightOf } from './energy.ts'
@@ -69,12 +69,12 @@ function passes(way: Way | null, peer: PeerId): boolean {
 }
 
 /**
- * Time of one visit with the sessions that share the peer: each waits for the others once a token, and for the steps that
- * wait already where those are more.
+ * Time of one visit with the sessions that share the peer, or the steps that wait there where those are more: each adds a row to
+ * the passes.
  */
 function loadedStageMs(view: PeerView, range: Range, inflight: ReadonlyMap<PeerId, number> | undefined): number {
   const sessions = Math.max(view.sessions, view.queuedSteps ?? 0) + (inflight?.get(view.peer) ?? 0)
-  return stageMs(view, range.end - range.start) * (1 + sessions)
+  return stageMs(view, range.end - range.start) * (1 + sessions * sessionShare)
 }
 
 /**

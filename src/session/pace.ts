@@ -5,9 +5,10 @@
  * Laps with drafts take longer than those without, and are kept apart.
  */
 import { paceDeviations, paceFactor, paceLateMs, paceShare, paceSlowMs, paceStrikes, paceTokensMin } from './limits.ts'
+import { sessionShare } from '../route/limits.ts'
 import type { StandingFrame } from '../stage/frame.ts'
 
-/** What hops did in a stretch of time: ms per step, by hop. */
+/** What hops did in a stretch of time: ms per step, by hop, as long as each had its passes for itself. */
 type Rates = readonly number[]
 
 interface Round {
@@ -184,8 +185,11 @@ function rates(from: Round | undefined, to: Round | undefined): Rates | undefine
   for (const [hop, after] of to.hops.entries()) {
     const before = from.hops[hop]
     if (before === undefined || after === undefined || after.steps <= before.steps) return undefined
-    const ms = after.computeMs + after.queueMs - before.computeMs - before.queueMs
-    all.push(ms / (after.steps - before.steps))
+    const steps = after.steps - before.steps
+    // Who shares its passes with more sessions than it did is busier, and no slower for it.
+    const others = Math.max(0, (after.rows - before.rows) / steps - 1)
+    const computeMs = (after.computeMs - before.computeMs) / (1 + others * sessionShare)
+    all.push((computeMs + after.queueMs - before.queueMs) / steps)
   }
   return all
 }

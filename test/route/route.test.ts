@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { hopWeight, routeMs } from '../../src/route/cost.ts'
 import { coverage, isRoutable } from '../../src/route/coverage.ts'
+import { sessionShare } from '../../src/route/limits.ts'
 import type { RouteOptions } from '../../src/route/route.ts'
 import { explainNoRoute, formatLayers } from '../../src/route/explain.ts'
 import { findRoute } from '../../src/route/route.ts'
@@ -86,7 +87,7 @@ describe('findRoute, by table', () => {
     },
     {
       name: 'the own sessions count at once',
-      peers: [serves(1, 0, 4), serves(2, 0, 4, { layerMs: 1.5 })],
+      peers: [serves(1, 0, 4), serves(2, 0, 4, { layerMs: 1.2 })],
       options: { inflight: new Map([[peerId(1), 1]]) },
       route: '2:0-4'
     },
@@ -212,8 +213,8 @@ describe('findRoute, by property', () => {
         if (!single) return
         const busy = peers.map(view => ({
           ...view,
-          layerMs: view.layerMs * (1 + view.sessions),
-          visitMs: view.visitMs * (1 + view.sessions)
+          layerMs: view.layerMs * (1 + view.sessions * sessionShare),
+          visitMs: view.visitMs * (1 + view.sessions * sessionShare)
         }))
         const ms = (hops: readonly Hop[]) => routeMs(hops, busy, small, peerId(driver))
         const cost = (hops: readonly Hop[]) => ms(hops) * hopWeight(hops.length)

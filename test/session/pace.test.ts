@@ -10,6 +10,7 @@ class Route {
   readonly pace: Pace
   readonly #steps: number[]
   readonly #computeMs: number[]
+  readonly #rows: number[]
   slow: number | undefined
   asks = 0
 
@@ -17,12 +18,15 @@ class Route {
     this.pace = new Pace(hops)
     this.#steps = Array.from({ length: hops }, () => 0)
     this.#computeMs = [...this.#steps]
+    this.#rows = [...this.#steps]
   }
 
-  token(hopMs: readonly number[], linkMs = 1, isFair = true): this {
+  /** @param rows of the passes of each hop */
+  token(hopMs: readonly number[], linkMs = 1, isFair = true, rows = 1): this {
     for (const [hop, ms] of hopMs.entries()) {
       this.#steps[hop]! += 1
       this.#computeMs[hop]! += ms
+      this.#rows[hop]! += rows
     }
     const ms = hopMs.reduce((sum, each) => sum + each, linkMs)
     const round = this.pace.token(ms, isFair)
@@ -39,7 +43,8 @@ class Route {
     this.asks += 1
     for (let hop = 0; hop < this.#steps.length; hop++) {
       const steps = this.#steps[hop]!
-      const slow = this.pace.standing(standing(round, hop, { steps, computeMs: this.#computeMs[hop]! }), undefined)
+      const done = { steps, computeMs: this.#computeMs[hop]!, rows: this.#rows[hop]! }
+      const slow = this.pace.standing(standing(round, hop, done), undefined)
       this.slow ??= slow
     }
   }
@@ -93,6 +98,16 @@ describe('S23: who is slow', () => {
     route.tokens(paceStrikes - 1, slow)
     expect(route.slow).toBeUndefined()
     expect(route.token(slow).slow).toBe(hop)
+  })
+
+  test('not who has come to share its passes with others, but who takes longer than that', () => {
+    const shared = (rows: number): number | undefined => {
+      const route = new Route(2).tokens(20, [100, 40])
+      for (let i = 0; i < 50; i++) route.token([350, 40], 1, true, rows)
+      return route.slow
+    }
+    expect(shared(8)).toBeUndefined()
+    expect(shared(1)).toBe(0)
   })
 
   test('not who has a hiccup', () => {
