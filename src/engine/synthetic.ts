@@ -1,10 +1,9 @@
 /** Weights without a model: for self-tests, the numeric class and timings. Pure and equal on every machine. */
-import { assert } from '../base/assert.ts'
 import { type MatrixEntry, type ModelShape, shardLayout } from '../model/layout.ts'
 import { shardName, type ShardPlace } from '../model/manifest.ts'
-import { isPlain, packBlocks, packFloats } from '../model/pack.ts'
-import { heldScale } from '../model/quantise.ts'
-import { quantisedTypes } from '../model/weight-types.ts'
+import { type Blocks, heldNumber, packBlocks, packFloats } from '../model/pack.ts'
+import { groupRecords, tileColumns } from '../model/tiles.ts'
+import { type QuantisedType, quantisedTypes, type StoredAs } from '../model/weight-types.ts'
 import type { SpanInit } from './thread-messages.ts'
 
 /** Numerical Recipes' 32-bit linear congruential generator: integer arithmetic only, so equal everywhere. */
@@ -55,18 +54,57 @@ function fillMatrix({ type, name, inputs, parts, blocks }: MatrixEntry, tiles: U
     pack((rows, at) => packFloats(values, inputs, rows, blocks, tiles, at))
     return seed + 1
   }
-  assert(isPlain(type), `there is no random matrix of ${type}`)
-  const { bits } = quantisedTypes[type]
-  const q = new Uint8Array(outputs * blocks * 4 * bits)
-  const s = new Float32Array(outputs * blocks)
-  for (let at = 0, state = after(seed); at < q.length; at++, state = after(state)) q[at] = state >>> 24
-  const largest = bits === 8 ? 128 : 8
-  fillNoise(s, seed + 1, 0.3)
-  for (const [at, value] of s.entries()) {
-    s[at] = heldScale(type, ((value + 1) * 1.7) / (largest * Math.sqrt(32 * blocks)))
+  const unit = 1.7 / (levelsMax(type) * Math.sqrt(tileColumns * blocks))
+  const drawn = syntheticBlocks(type, outputs, blocks, seed, unit)
+  pack((rows, at) => packBlocks(type, drawn, rows, blocks, tiles, at))
+  return seed + seedsOfBlocks
+}
+
+/** Seeds that {@link syntheticBlocks} uses. */
+export const seedsOfBlocks = 3
+
+/** The largest level of a type, about: half of how many there are. */
+function levelsMax(type: QuantisedType): number {
+  const { bits, zero }: StoredAs = quantisedTypes[type]
+  return bits === 4 ? 8 : zero === 'signed' ? 128 : 64
+}
+
+/**
+ * Random quantised rows: all levels, scales near `unit`, and minima that put zero in the middle.
+ *
+ * @param records of a row
+ */
+export function syntheticBlocks(
+  type: QuantisedType,
+  rows: number,
+  records: number,
+  seed: number,
+  unit: number
+): Blocks {
+  const { bits, zero, block, scale, hasMinimum }: StoredAs = quantisedTypes[type]
+  const q = new Uint8Array(rows * records * 4 * bits)
+  // Levels of a byte that are not signed have 7 bits.
+  const shift = bits === 8 && zero !== 'signed' ? 25 : 24
+  for (let at = 0, state = after(seed); at < q.length; at++, state = after(state)) q[at] = state >>> shift
+  const draw = (seed: number): Float32Array => {
+    const values = new Float32Array((rows * records * tileColumns) / block)
+    fillNoise(values, seed, 0.3)
+    return values
   }
-  pack((rows, at) => packBlocks(type, { q, s }, rows, blocks, tiles, at))
-  return seed + 2
+  const s = draw(seed + 1)
+  const middle = -levelsMax(type)
+  if (scale === 'f16i8') {
+    // Bytes near 64 of a 64th of the unit.
+    const factors = (each: number): Float32Array =>
+      new Float32Array(rows * Math.ceil(records / groupRecords)).fill(heldNumber('f16', each))
+    const bytes = (values: Float32Array): Float32Array => values.map(value => Math.floor((value + 1) * 64))
+    const numbers = { q, s: bytes(s), sFactors: factors(unit / 64) }
+    if (!hasMinimum) return numbers
+    return { ...numbers, m: bytes(draw(seed + 2)), mFactors: factors((unit * middle) / 64) }
+  }
+  const held = (values: Float32Array, each: number): Float32Array =>
+    values.map(value => heldNumber(scale, (value + 1) * each))
+  return { q, s: held(s, unit), ...(hasMinimum ? { m: held(draw(seed + 2), unit * middle) } : {}) }
 }
 
 /** Random layers of a span, by their locations. They differ from one another in a byte of each matrix. */

@@ -4,32 +4,19 @@
  * Loops work on flat typed arrays and allocate nothing, so that a whole model passes at memory speed.
  */
 import { assert } from '../base/assert.ts'
-import { halfValue } from './half.ts'
-import { type Blocks, halfOf, type PlainType } from './pack.ts'
+import { type Blocks, halfMax, heldNumber, type PlainType } from './pack.ts'
 import { tileColumns as blockSize } from './tiles.ts'
-import { halfUnit, quantisedTypes } from './weight-types.ts'
+import { quantisedTypes } from './weight-types.ts'
 
 /** Largest magnitude of an 8-bit level: 1 to 255 around the zero at 128, so that the range is symmetric. */
 const levelMax8 = 127
 /** The 4-bit level that the block's largest weight takes: 0 to 15 around the zero at 8 reach down to -8. */
 const levelMin4 = -8
-/** The largest scale that 16 bits hold, and the smallest that is no subnormal number there. */
-const halfScaleMax = 65_504 * halfUnit
-const halfScaleMin = 2 ** -14 * halfUnit
-
 /** The largest weight that a type holds. */
 export function weightMax(type: PlainType): number {
   const { bits, scale } = quantisedTypes[type]
   if (scale === 'f32') return Number.MAX_VALUE
-  return halfScaleMax * (bits === 8 ? levelMax8 : -levelMin4)
-}
-
-/** The scale that a type holds of a block that asks for this one. 0 stays 0: a block of zeros. */
-export function heldScale(type: PlainType, wanted: number): number {
-  if (quantisedTypes[type].scale === 'f32') return Math.fround(wanted)
-  // Smaller ones would be subnormal, which is slow: the levels are smaller then instead.
-  const magnitude = Math.max(Math.abs(wanted), halfScaleMin)
-  return wanted === 0 ? 0 : Math.sign(wanted) * halfValue(halfOf(magnitude / halfUnit)) * halfUnit
+  return halfMax * (bits === 8 ? levelMax8 : -levelMin4)
 }
 
 /**
@@ -39,8 +26,9 @@ export function heldScale(type: PlainType, wanted: number): number {
  * @param blocks levels and scales, written
  */
 export function quantise(type: PlainType, rows: Float32Array, inputs: number, { q, s }: Blocks): void {
-  if (quantisedTypes[type].bits === 8) quantise8(type, rows, inputs, q, s)
-  else quantise4(type, rows, inputs, q, s)
+  const { bits, scale } = quantisedTypes[type]
+  if (bits === 8) quantise8(scale, rows, inputs, q, s)
+  else quantise4(scale, rows, inputs, q, s)
 }
 
 /** Blocks in a row of `inputs` weights; the last one may be short and is padded with zero weights. */
@@ -55,7 +43,7 @@ function blocksPerRow(inputs: number): number {
  * @param q [count, blocks, 32] levels, written
  * @param s [count, blocks] scales, written; 0 for a block of zeros
  */
-function quantise8(type: PlainType, rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
+function quantise8(kind: 'f32' | 'f16', rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
   const blocks = blocksPerRow(inputs)
   const count = checkShape(rows, inputs, q, s, blockSize)
   for (let row = 0; row < count; row++) {
@@ -68,7 +56,7 @@ function quantise8(type: PlainType, rows: Float32Array, inputs: number, q: Uint8
         const magnitude = Math.abs(rows[i]!)
         if (magnitude > largest) largest = magnitude
       }
-      const scale = heldScale(type, largest / levelMax8)
+      const scale = heldNumber(kind, largest / levelMax8)
       // The scale of magnitudes below about 1e-43 is zero in float32: such a block is a block of zeros.
       const inverse = scale === 0 ? 0 : 1 / scale
       s[row * blocks + block] = scale
@@ -91,7 +79,7 @@ function quantise8(type: PlainType, rows: Float32Array, inputs: number, q: Uint8
  * @param q [count, blocks, 16] pairs of levels, low nibble first, written
  * @param s [count, blocks] scales, written; 0 for a block of zeros
  */
-function quantise4(type: PlainType, rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
+function quantise4(kind: 'f32' | 'f16', rows: Float32Array, inputs: number, q: Uint8Array, s: Float32Array): void {
   const blocks = blocksPerRow(inputs)
   const width = blockSize / 2
   const count = checkShape(rows, inputs, q, s, width)
@@ -109,7 +97,7 @@ function quantise4(type: PlainType, rows: Float32Array, inputs: number, q: Uint8
           largest = value
         }
       }
-      const scale = heldScale(type, largest / levelMin4)
+      const scale = heldNumber(kind, largest / levelMin4)
       const inverse = scale === 0 ? 0 : 1 / scale
       s[row * blocks + block] = scale
       for (let i = 0; i < width; i++) {

@@ -3,9 +3,9 @@
  * one stream of records of 32 columns, so that a product reads memory in order, and its rows are the lanes of two vectors, so
  * that each output is a plain chain of sums over blocks (`protocols/arithmetic.md`). A record is, in this order:
  *
- *   levels    8 bits: 8 × [8 rows][4 columns] i8
- *             4 bits: 4 × [8 rows][4 columns] u8, column 4g + j in the low half and 16 + 4g + j in the high half; with 8
- *             added where the type has no minimum
+ *   levels    8 bits: 8 × [8 rows][4 columns], signed or with the type's zero added
+ *             4 bits: 4 × [8 rows][4 columns], column 4g + j in the low half of a byte and 16 + 4g + j in the high half, with
+ *             the type's zero added
  *             f32: 32 × [8 rows] f32, and nothing else
  *   scales    [blocks of the record][8 rows]: f32, f16 in {@link halfUnit}, or i8
  *   minima    [blocks of the record][8 rows], where the type has them: f16 in {@link halfUnit}, or i8
@@ -21,7 +21,7 @@ export const tileRows = 8
 /** Columns of a record. */
 export const tileColumns = 32
 /** Records that share the float16 factor of their scales, where bytes scale. */
-const groupRecords = 8
+export const groupRecords = 8
 
 /** Where the levels of a record end. */
 export function levelBytes(type: WeightType): number {

@@ -10,8 +10,13 @@ import { z } from 'zod'
 
 /** Of a matrix. */
 export interface StoredAs {
-  /** Of a level: signed at 8 bits; at 4, 0 to 15 where there is a minimum, and -8 to 7 where there is none. */
+  /** Of a level. */
   readonly bits: 8 | 4
+  /**
+   * What a stored level has more than it means, so that it is none below 0 and takes 7 bits at most; `signed`: it is a signed
+   * byte.
+   */
+  readonly zero: 'signed' | 0 | 8 | 64
   /** Columns that share a scale. */
   readonly block: 16 | 32
   readonly scale: 'f32' | 'f16' | 'f16i8'
@@ -21,22 +26,22 @@ export interface StoredAs {
 /** The quantised types by their names: what they hold of others without rounding is beside them. */
 export const quantisedTypes = {
   /** What the first manifest format had. */
-  q8: { bits: 8, block: 32, scale: 'f32', hasMinimum: false },
-  q4: { bits: 4, block: 32, scale: 'f32', hasMinimum: false },
+  q8: { bits: 8, zero: 'signed', block: 32, scale: 'f32', hasMinimum: false },
+  q4: { bits: 4, zero: 8, block: 32, scale: 'f32', hasMinimum: false },
   /** Q8_0, Q5_0. */
-  'q8-f16': { bits: 8, block: 32, scale: 'f16', hasMinimum: false },
+  'q8-f16': { bits: 8, zero: 'signed', block: 32, scale: 'f16', hasMinimum: false },
   /** Q4_0. */
-  'q4-f16': { bits: 4, block: 32, scale: 'f16', hasMinimum: false },
+  'q4-f16': { bits: 4, zero: 8, block: 32, scale: 'f16', hasMinimum: false },
   /** Q5_1. */
-  'q8-f16-min': { bits: 8, block: 32, scale: 'f16', hasMinimum: true },
+  'q8-f16-min': { bits: 8, zero: 0, block: 32, scale: 'f16', hasMinimum: true },
   /** Q4_1. */
-  'q4-f16-min': { bits: 4, block: 32, scale: 'f16', hasMinimum: true },
+  'q4-f16-min': { bits: 4, zero: 0, block: 32, scale: 'f16', hasMinimum: true },
   /** Q6_K. */
-  'q8-f16i8-16': { bits: 8, block: 16, scale: 'f16i8', hasMinimum: false },
+  'q8-f16i8-16': { bits: 8, zero: 64, block: 16, scale: 'f16i8', hasMinimum: false },
   /** Q5_K. */
-  'q8-f16i8-min': { bits: 8, block: 32, scale: 'f16i8', hasMinimum: true },
+  'q8-f16i8-min': { bits: 8, zero: 0, block: 32, scale: 'f16i8', hasMinimum: true },
   /** Q4_K. */
-  'q4-f16i8-min': { bits: 4, block: 32, scale: 'f16i8', hasMinimum: true }
+  'q4-f16i8-min': { bits: 4, zero: 0, block: 32, scale: 'f16i8', hasMinimum: true }
 } as const satisfies Record<string, StoredAs>
 
 export type QuantisedType = keyof typeof quantisedTypes

@@ -1,11 +1,11 @@
 /** Tiles hold what was put into them, by a reader that shares no code with what packs. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { syntheticBlocks } from '../../src/engine/synthetic.ts'
 import { type MatrixEntry, type MatrixPart, shardLayout } from '../../src/model/layout.ts'
-import { packBlocks, packFloats, type PlainType, unpackBlocks, unpackRow } from '../../src/model/pack.ts'
-import { heldScale } from '../../src/model/quantise.ts'
+import { heldNumber, packBlocks, packFloats, type PlainType, unpackBlocks, unpackRow } from '../../src/model/pack.ts'
 import { tileBytes, tileStride } from '../../src/model/tiles.ts'
-import { halfUnit, quantisedTypes, type WeightType } from '../../src/model/weight-types.ts'
+import { halfUnit, type QuantisedType, quantisedTypes, type WeightType } from '../../src/model/weight-types.ts'
 import { readMatrix } from './tile-reader.ts'
 
 const plain = ['q8', 'q4', 'q8-f16', 'q4-f16'] as const satisfies PlainType[]
@@ -31,11 +31,11 @@ describe.each(plain)('%s', type => {
     fc.assert(
       fc.property(fc.record(shapes), ({ inputs, rows, seed }) => {
         const entry = entryOf(type, inputs, rows)
-        const { bits } = quantisedTypes[type]
+        const { bits, scale } = quantisedTypes[type]
         const next = bytes(seed)
         const draw = (): number => next.next().value as number
         const q = Uint8Array.from({ length: rows * entry.blocks * 4 * bits }, draw)
-        const s = Float32Array.from({ length: rows * entry.blocks }, () => heldScale(type, (draw() - 127) / 4096))
+        const s = Float32Array.from({ length: rows * entry.blocks }, () => heldNumber(scale, (draw() - 127) / 4096))
         const tiles = new Uint8Array(entry.bytes)
         packBlocks(type, { q, s }, { from: 0, count: rows }, entry.blocks, tiles, 0)
         const read = readMatrix(entry, tiles)
@@ -117,15 +117,46 @@ it('parts of one type are one matrix, and what is gated begins at whole records'
 })
 
 it('scales of 16 bits are normal numbers, and reach from the smallest to 4', () => {
-  for (const type of ['q8-f16', 'q4-f16'] as const) {
-    for (const wanted of [1e-30, 2 ** -28, 1e-6, 0.3, 3.9, -1e-6]) {
-      const half = Math.abs(heldScale(type, wanted)) / halfUnit
-      expect(half).toBeGreaterThanOrEqual(2 ** -14)
-      expect(half).toBeLessThanOrEqual(65_504)
-      if (Math.abs(wanted) >= 2 ** -28) {
-        expect(Math.abs(heldScale(type, wanted) / wanted - 1)).toBeLessThanOrEqual(2 ** -11)
+  for (const wanted of [1e-30, 2 ** -28, 1e-6, 0.3, 3.9, -1e-6]) {
+    const half = Math.abs(heldNumber('f16', wanted)) / halfUnit
+    expect(half).toBeGreaterThanOrEqual(2 ** -14)
+    expect(half).toBeLessThanOrEqual(65_504)
+    if (Math.abs(wanted) >= 2 ** -28)
+      expect(Math.abs(heldNumber('f16', wanted) / wanted - 1)).toBeLessThanOrEqual(2 ** -11)
+  }
+  expect(heldNumber('f16', 0)).toBe(0)
+})
+
+describe.each(Object.keys(quantisedTypes) as QuantisedType[])('random rows of %s', type => {
+  it('mean the same to the reader of every kind of tile', () => {
+    for (const [inputs, rows] of [
+      [32, 3],
+      [300, 13]
+    ] as const) {
+      const entry = entryOf(type, inputs, rows)
+      const { bits, zero, block, scale } = quantisedTypes[type]
+      const blocks = syntheticBlocks(type, rows, entry.blocks, 5, 0.01)
+      const tiles = new Uint8Array(entry.bytes)
+      packBlocks(type, blocks, { from: 0, count: rows }, entry.blocks, tiles, 0)
+      const read = readMatrix(entry, tiles)
+      const groups = Math.ceil(entry.blocks / 8)
+      for (let row = 0; row < rows; row++) {
+        const looked = new Float32Array(inputs)
+        unpackRow(entry, tiles, row, looked)
+        for (let k = 0; k < inputs; k++) {
+          const byte = blocks.q[((row * entry.blocks * 32 + k) * bits) >> 3]!
+          const stored = bits === 8 ? byte - (zero === 'signed' ? 128 : 0) : (byte >> (4 * (k & 1))) & 15
+          expect(read.level(row, k)).toBe(stored - (zero === 'signed' ? 0 : zero))
+          const at = Math.floor((row * entry.blocks * 32 + k) / block)
+          const group = row * groups + Math.floor(k / 256)
+          const number = (values: Float32Array | undefined, factors: Float32Array | undefined): number =>
+            (values?.[at] ?? 0) * (scale === 'f16i8' ? factors![group]! : 1)
+          expect(read.scale(row, k)).toBe(number(blocks.s, blocks.sFactors))
+          expect(read.minimum(row, k)).toBe(blocks.m === undefined ? 0 : number(blocks.m, blocks.mFactors))
+          const scaled = Math.fround(read.level(row, k) * read.scale(row, k))
+          expect(looked[k]).toBe(Math.fround(scaled + read.minimum(row, k)))
+        }
       }
     }
-    expect(heldScale(type, 0)).toBe(0)
-  }
+  })
 })

@@ -39,12 +39,15 @@ export function readMatrix(entry: MatrixEntry, shard: Uint8Array): ReadMatrix {
       view.getFloat32(record(row, k).at + 32 * (k % 32) + 4 * lane(row), true)
     return { ...common, level, scale: () => 1, minimum: () => 0 }
   }
-  const { bits, block, scale, hasMinimum }: StoredAs = quantisedTypes[type]
+  const { bits, zero, block, scale, hasMinimum }: StoredAs = quantisedTypes[type]
   const level = (row: number, k: number): number => {
     const { at } = record(row, k)
-    if (bits === 8) return view.getInt8(at + 32 * Math.floor((k % 32) / 4) + 4 * lane(row) + (k % 4))
+    if (bits === 8) {
+      const from = at + 32 * Math.floor((k % 32) / 4) + 4 * lane(row) + (k % 4)
+      return zero === 'signed' ? view.getInt8(from) : view.getUint8(from) - zero
+    }
     const pair = view.getUint8(at + 32 * Math.floor((k % 16) / 4) + 4 * lane(row) + (k % 4))
-    return (k % 32 < 16 ? pair % 16 : Math.floor(pair / 16)) - (hasMinimum ? 0 : 8)
+    return (k % 32 < 16 ? pair % 16 : Math.floor(pair / 16)) - (zero as number)
   }
   const perRecord = 32 / block
   /** Of scales (0) or minima (1). */

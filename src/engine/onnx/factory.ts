@@ -6,6 +6,7 @@ import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './engine.ts'
 import { whyNotInstalled } from './installed.ts'
+import { isTaken } from './tensors.ts'
 import { measureOnce } from './measured.ts'
 
 export const onnxEngine: EngineFactory = {
@@ -15,7 +16,7 @@ export const onnxEngine: EngineFactory = {
     const { headDim } = manifest.config
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
     if (headDim > attentionBlock) return `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
-    return whyNotComputable(manifest) ?? whyNotInstalled()
+    return whyNotComputable(manifest, isTaken) ?? whyNotInstalled()
   },
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>

@@ -16,7 +16,7 @@ import type { SessionCache } from './cache.ts'
 import type { WeightSource } from '../thread-messages.ts'
 import { buildGraph, buildHeadGraph, type GraphInit, isPortable } from './graph.ts'
 import { RopeTable } from './rope.ts'
-import { repack } from './tensors.ts'
+import { isTaken, repack } from './tensors.ts'
 
 const T = attentionBlock
 
@@ -68,7 +68,7 @@ export class OnnxSpan {
   /** @throws {EngineError} when the model is none that is computed, or ONNX Runtime refuses the graph or the files. */
   static async create({ pairedHead = pairsRows, ...rest }: OnnxSpanInit): Promise<OnnxSpan> {
     const init = { ...rest, pairedHead }
-    const refusal = whyNotComputable(init)
+    const refusal = whyNotComputable(init, isTaken)
     if (refusal !== undefined) throw new EngineError(refusal)
     try {
       const { start, end, config } = init

@@ -11,7 +11,7 @@ import { type MatrixEntry, type ModelShape, shardLayout } from '../../model/layo
 import type { ShardPlace } from '../../model/manifest.ts'
 import { isPlain, unpackBlocks, unpackRow } from '../../model/pack.ts'
 import { tileRows, tileStride } from '../../model/tiles.ts'
-import { quantisedTypes } from '../../model/weight-types.ts'
+import { quantisedTypes, type WeightType } from '../../model/weight-types.ts'
 
 export interface OnnxTensor {
   readonly name: string
@@ -20,6 +20,11 @@ export interface OnnxTensor {
   /** From the start of the repacked shard, in bytes: a multiple of 4. */
   readonly offset: number
   readonly bytes: number
+}
+
+/** Whether a graph can multiply with such weights. */
+export function isTaken(type: WeightType): boolean {
+  return type === 'f32' || isPlain(type)
 }
 
 /** Bits of a quantised matrix's levels. */

@@ -4,7 +4,7 @@
  */
 import type { FunctionWriter, Local, Value } from './emit.ts'
 import { f32x4, i32x4 } from './ops.ts'
-import { roundingBias } from './products.ts'
+import { roundingBias } from './activations.ts'
 
 type V = Local<'v128'>
 

@@ -15,14 +15,15 @@ import {
 } from './attention.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
-import { activationsOf, type ProductForms, productOfMany, productOfOne, quantiser } from './products.ts'
+import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
+import { type ProductForms, productOfMany, productOfOne } from './products.ts'
 import { roundUp } from '../../model/tiles.ts'
-import type { ComputedType } from '../computable.ts'
+import type { WeightType } from '../../model/weight-types.ts'
 
 export interface KernelsInit {
   readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
   /** Types of the matrices in this stage. */
-  readonly types: ReadonlySet<ComputedType>
+  readonly types: ReadonlySet<WeightType>
   readonly edge: EdgeType
   readonly forms: ProductForms
   readonly memory: MemoryLimits
@@ -57,9 +58,9 @@ type Mix = (
 
 /** The module's exports; what each takes is said where it is made. All addresses and counts are i32. */
 export type Kernels = {
-  readonly [name in `quantise.${'q8' | 'q4'}.${'one' | 'many'}`]: Quantise
-} & { readonly [name in `product.${ComputedType}.one`]: ProductOne } & {
-  readonly [name in `product.${ComputedType}.many`]: ProductMany
+  readonly [name in `quantise.${ActivationForm}.${'one' | 'many'}`]: Quantise
+} & { readonly [name in `product.${WeightType}.one`]: ProductOne } & {
+  readonly [name in `product.${WeightType}.many`]: ProductMany
 } & {
   readonly [name: `queries.${number}`]: (...addresses: number[]) => void
   readonly [name: `scores.${number}`]: Scores
@@ -81,9 +82,9 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
   const { hidden, headDim, normEpsilon } = config
   const width = headWidth(headDim)
   const m = new ModuleWriter(memory)
-  for (const bits of new Set([...types].filter(type => type !== 'f32').map(activationsOf))) {
-    quantiser(m, `quantise.${bits}.one`, bits, 'spread')
-    quantiser(m, `quantise.${bits}.many`, bits, 'compact')
+  for (const form of new Set([...types].filter(type => type !== 'f32').map(activationsOf))) {
+    quantiser(m, `quantise.${form}.one`, form, 'spread')
+    quantiser(m, `quantise.${form}.many`, form, 'compact')
   }
   for (const type of types) {
     productOfOne(m, `product.${type}.one`, type, forms)

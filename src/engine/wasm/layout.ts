@@ -3,7 +3,7 @@ import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
-import { activationBytes } from './products.ts'
+import { activationBytes } from './activations.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import type { StageWeights } from './weights.ts'
 
@@ -58,7 +58,7 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
   const { hidden, heads, kvHeads, headDim, intermediate, vocab } = config
   const rows = passRowsMax
   // A lone row is spread; those of several are not.
-  const activations = blocksOf(config) * Math.max(activationBytes.q8.spread, rows * activationBytes.q8.compact)
+  const activations = blocksOf(config) * Math.max(activationBytes.sized.spread, rows * activationBytes.sized.compact)
   return {
     x: take(rows * vectorBytes(hidden)),
     normed: take(rows * vectorBytes(hidden)),
@@ -76,7 +76,7 @@ export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
   const width = headWidth(config.headDim)
   return {
     normed: take(vectorBytes(config.hidden)),
-    activations: take(blocksOf(config) * activationBytes.q8.spread),
+    activations: take(blocksOf(config) * activationBytes.sized.spread),
     queries: take(4 * attentionRows * width),
     sums: take(4 * attentionRows * width)
   }

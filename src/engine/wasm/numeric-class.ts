@@ -7,22 +7,22 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { ModelConfig } from '../../model/decoder.ts'
 import { shardName, shardOrder } from '../../model/manifest.ts'
-import type { WeightType } from '../../model/weight-types.ts'
+import type { MixedWeights, Weights, WeightType } from '../../model/weight-types.ts'
 import { syntheticShard } from '../synthetic.ts'
 import type { ProductForms } from './products.ts'
 import { WasmSpan } from './span.ts'
 
-/** Raised only when bits change that were computed before. */
-export const arithmeticRevision = 1
+/** Raised when bits change that were computed before, and when there are kinds of weights that were not. */
+export const arithmeticRevision = 2
 
 /** 16 hex digits: what {@link computeClass} gives on every machine that computes revision {@link arithmeticRevision}. */
-export const arithmeticClass = '698b122261e779dd'
+export const arithmeticClass = '5017f367de977d72'
 
-/** Grouped heads, heads that fill no slice, short last blocks and tiles, and more positions than a page has. */
+/** Grouped heads, heads that fill no slice, short last blocks and tiles, more than a group of records, and more positions than a page has. */
 const config: ModelConfig = {
   layers: 2,
   hidden: 84,
-  intermediate: 100,
+  intermediate: 300,
   heads: 6,
   kvHeads: 2,
   headDim: 22,
@@ -34,19 +34,39 @@ const config: ModelConfig = {
 }
 /** Tokens of each pass: more than a page, a few, a lone one. */
 const passes = [131, 5, 1] as const
+type LayerTypes = readonly [qkv: WeightType, o: WeightType, gateUp: WeightType, down: WeightType]
+
+function mixed(embedding: WeightType, output: WeightType, layers: readonly LayerTypes[]): MixedWeights {
+  const of = ([qkv, o, wide, down]: LayerTypes) => ({ q: qkv, k: qkv, v: qkv, o, gate: wide, up: wide, down })
+  return { embedding, output, layers: layers.map(of) }
+}
+
+/** Every type in a short and in a long product, but for some that differ in nothing else from one that is there. */
 const models = [
-  { weights: 'q8', edge: 'f16' },
-  { weights: 'q4', edge: 'bf16' },
+  {
+    weights: mixed('q8-f16', 'q8', [
+      ['q8', 'q4', 'q8-f16', 'q4-f16'],
+      ['q4-f16-min', 'q8-f16-min', 'q8-f16i8-16', 'q4-f16i8-min']
+    ]),
+    edge: 'f16'
+  },
+  {
+    weights: mixed('q4-f16i8-min', 'q8-f16i8-16', [
+      ['q8-f16i8-min', 'q8-f16i8-16', 'q4', 'q8'],
+      ['q4-f16', 'q8-f16', 'q4-f16i8-min', 'q8-f16i8-min']
+    ]),
+    edge: 'bf16'
+  },
   { weights: 'f32', edge: 'f32' }
 ] as const
 
-function shards(weights: WeightType): Map<string, Uint8Array> {
+function shards(weights: Weights): Map<string, Uint8Array> {
   return new Map(
     shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
 }
 
-/** 16 hex digits of the SHA-256 of all hidden states and logits of the small model, in each type of weights. */
+/** 16 hex digits of the SHA-256 of all hidden states and logits of the small model, with all types of weights. */
 export function computeClass(forms: ProductForms): string {
   const hash = sha256.create()
   for (const { weights, edge } of models) {

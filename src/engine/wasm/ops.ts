@@ -74,6 +74,8 @@ export const v128 = {
   load: (address: I, offset = 0) => op('v128', [...simd(0), ...at(offset)], address),
   /** Four signed numbers of 16 bits, each in a lane of 32. */
   load16x4S: (address: I, offset = 0) => op('v128', [...simd(3), ...at(offset)], address),
+  /** Four bytes in the lowest lane, zeros in the others. */
+  load32Zero: (address: I, offset = 0) => op('v128', [...simd(92), ...at(offset)], address),
   load32Splat: (address: I, offset = 0) => op('v128', [...simd(9), ...at(offset)], address),
   store: (address: I, offset: number, value: V): Effect => ({
     code: [...address.code, ...value.code, ...simd(11), ...at(offset)]
@@ -123,6 +125,7 @@ export const i32x4 = {
   splat: (a: I) => op('v128', simd(17), a),
   extractLane: (a: V, lane: number) => op('i32', [...simd(27), lane], a),
   extaddPairwiseI16x8S: unaryV(126),
+  extendLowI16x8S: unaryV(167),
   eq: binaryV(55),
   shl: shiftV(171),
   shrU: shiftV(173),

@@ -6,7 +6,7 @@
 import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import type { Layout, OwnScratch } from './layout.ts'
-import { activationBytes, activationsOf } from './products.ts'
+import { activationBytes, activationsOf } from './activations.ts'
 import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
 import type { LayerWeights, Matrix } from './weights.ts'
 
@@ -212,10 +212,10 @@ export class PassRunner {
       return { at: this.#own.activations, stride: 0 }
     }
     const { activations } = this.#layout.scratch
-    const bits = activationsOf(type)
-    const bytes = blocks * activationBytes[bits].compact
+    const form = activationsOf(type)
+    const bytes = blocks * activationBytes[form].compact
     const [first, last] = this.#share(job, job.rows)
-    for (let t = first; t < last; t++) k[`quantise.${bits}.many`](from + t * stride, blocks, activations + t * bytes)
+    for (let t = first; t < last; t++) k[`quantise.${form}.many`](from + t * stride, blocks, activations + t * bytes)
     this.#barrier(job)
     return { at: activations, stride: bytes }
   }

@@ -10,11 +10,15 @@ const f = Math.fround
 const sum = (a: number, b: number): number => f(a + b)
 const times = (a: number, b: number): number => f(a * b)
 
-/** A matrix as rows: of float32, or of whole numbers in blocks of 32 with a scale each. */
+/** A matrix as rows: of float32, or of whole numbers in blocks with a scale each, and perhaps a minimum. */
 export interface Rows {
   readonly rows: readonly (readonly number[])[]
+  /** Columns of a block. @default 32 */
+  readonly block?: number
   /** [row][block]; undefined for float32. */
   readonly scales?: readonly (readonly number[])[]
+  /** [row][block]; undefined where there are none. */
+  readonly minima?: readonly (readonly number[])[] | undefined
 }
 
 /** The nearest whole number, ties to even. */
@@ -30,15 +34,21 @@ export function quantised(x: readonly number[]): { readonly a: number[]; readonl
   return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / 127) }
 }
 
-export function product({ rows, scales }: Rows, x: readonly number[]): number[] {
+export function product({ rows, block = 32, scales, minima }: Rows, x: readonly number[]): number[] {
   if (scales === undefined) {
     return rows.map(row => row.reduce((total, weight, k) => sum(times(weight, x[k]!), total), 0))
   }
-  const blocks = Array.from({ length: Math.ceil(x.length / 32) }, (_, b) => quantised(x.slice(32 * b, 32 * b + 32)))
+  const records = Array.from({ length: Math.ceil(x.length / 32) }, (_, r) => quantised(x.slice(32 * r, 32 * r + 32)))
+  const blocks = records.flatMap(({ a, scale }) =>
+    Array.from({ length: 32 / block }, (_, i) => ({ a: a.slice(i * block, (i + 1) * block), scale }))
+  )
   return rows.map((row, n) =>
     blocks.reduce((total, { a, scale }, b) => {
-      const dot = a.reduce((all, value, k) => all + value * row[32 * b + k]!, 0)
-      return sum(times(dot, times(scales[n]![b]!, scale)), total)
+      const dot = a.reduce((all, value, k) => all + value * row[block * b + k]!, 0)
+      const scaled = sum(times(dot, times(scales[n]![b]!, scale)), total)
+      if (minima === undefined) return scaled
+      const all = a.reduce((total, value) => total + value, 0)
+      return sum(times(all, times(minima[n]![b]!, scale)), scaled)
     }, 0)
   )
 }

@@ -5,21 +5,19 @@
  */
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
-import { fillNoise } from '../synthetic.ts'
+import { fillNoise, seedsOfBlocks, syntheticBlocks } from '../synthetic.ts'
 import { attentionRows, keyTile, pageHalfBytes, valueSlice } from './attention.ts'
 import { headWidth, type Kernels } from './kernels.ts'
-import { activationBytes, activationsOf } from './products.ts'
+import { activationBytes, activationsOf } from './activations.ts'
 import { attend, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
 import { cosSin, frequencies } from './rotary.ts'
-import { packBlocks, packFloats } from '../../model/pack.ts'
-import { heldScale } from '../../model/quantise.ts'
-import { roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
-import { quantisedTypes } from '../../model/weight-types.ts'
-import type { ComputedType } from '../computable.ts'
+import { type Blocks, packBlocks, packFloats } from '../../model/pack.ts'
+import { groupRecords, roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
+import { type QuantisedType, quantisedTypes, type StoredAs, type WeightType } from '../../model/weight-types.ts'
 
 export interface CheckInit {
   readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
-  readonly types: ReadonlySet<ComputedType>
+  readonly types: ReadonlySet<WeightType>
   readonly edge: EdgeType
 }
 
@@ -32,8 +30,8 @@ const checkedRows = 4 * tileRows
 const checkedTokens = 7
 /** Not a whole tile of keys, and not a whole page. */
 const checkedPositions = 77
-/** Six records: a product over more columns would take longer in plain JavaScript, and have no other instructions. */
-const checkedColumnsMax = 192
+/** More than a group of records: a product over more columns would take longer, and have no other instructions. */
+const checkedColumnsMax = 288
 
 /** The name of a kernel that is wrong, or undefined. */
 export function wrongKernel(k: Kernels, memory: ArrayBuffer, init: CheckInit): string | undefined {
@@ -58,7 +56,7 @@ class Check {
     this.#floats = new Float32Array(memory)
   }
 
-  products(type: ComputedType): string | undefined {
+  products(type: WeightType): string | undefined {
     this.#top = 0
     const k = this.#k
     const columns = Math.min(this.#init.config.hidden, checkedColumnsMax)
@@ -182,7 +180,7 @@ class Check {
     return undefined
   }
 
-  #matrix(type: ComputedType, columns: number, blocks: number): { readonly rows: Rows; readonly at: number } {
+  #matrix(type: WeightType, columns: number, blocks: number): { readonly rows: Rows; readonly at: number } {
     const part = { count: checkedRows, from: 0 }
     const bytes = tileBytes({ type, rows: checkedRows, blocks })
     const at = this.#take(bytes)
@@ -194,20 +192,12 @@ class Check {
       packFloats(values, columns, part, blocks, tiles, 0)
       return { rows: { rows: indices.map(n => [...values.subarray(n * columns, (n + 1) * columns)]) }, at }
     }
-    const { bits } = quantisedTypes[type]
-    const noise = new Float32Array(checkedRows * blocks * 4 * bits)
-    fillNoise(noise, this.#seed++, 128)
-    const q = Uint8Array.from(noise, value => Math.floor(value) + 128)
-    const s = new Float32Array(checkedRows * blocks)
-    fillNoise(s, this.#seed++, 0.1)
-    for (const [i, scale] of s.entries()) s[i] = heldScale(type, scale)
-    packBlocks(type, { q, s }, part, blocks, tiles, 0)
-    const weight = (n: number, c: number): number => {
-      if (bits === 8) return q[n * blocks * 32 + c]! - 128
-      return ((q[n * blocks * 16 + (c >> 1)]! >> (4 * (c & 1))) & 15) - 8
-    }
-    const rows = indices.map(n => Array.from({ length: columns }, (_, c) => weight(n, c)))
-    return { rows: { rows, scales: indices.map(n => [...s.subarray(n * blocks, (n + 1) * blocks)]) }, at }
+    const drawn = syntheticBlocks(type, checkedRows, blocks, this.#seed, 0.02)
+    this.#seed += seedsOfBlocks
+    // Scales of either sign.
+    for (let i = 0; i < drawn.s.length; i += 3) drawn.s[i]! *= -1
+    packBlocks(type, drawn, part, blocks, tiles, 0)
+    return { rows: rowsOf(type, drawn, columns, blocks), at }
   }
 
   #take(bytes: number): number {
@@ -236,4 +226,28 @@ class Check {
 function rotationOf(headDim: number, theta: number): { readonly cos: number[]; readonly sin: number[] } {
   const turns = [...frequencies(headDim, theta)].map(cosSin)
   return { cos: turns.map(({ cos }) => cos), sin: turns.map(({ sin }) => sin) }
+}
+
+/** What packed rows mean, number by number. */
+function rowsOf(type: QuantisedType, { q, s, m, sFactors, mFactors }: Blocks, columns: number, records: number): Rows {
+  const { bits, zero, block }: StoredAs = quantisedTypes[type]
+  const count = q.length / (records * 4 * bits)
+  const each = (length: number, value: (n: number, i: number) => number): number[][] =>
+    Array.from({ length: count }, (_, n) => Array.from({ length }, (_, i) => value(n, i)))
+  const level = (n: number, k: number): number => {
+    const at = n * records * 32 + k
+    if (bits === 8) return q[at]! - (zero === 'signed' ? 128 : zero)
+    return ((q[at >> 1]! >> (4 * (k & 1))) & 15) - (zero as number)
+  }
+  const blocks = (records * 32) / block
+  const perGroup = (groupRecords * 32) / block
+  const groups = Math.ceil(records / groupRecords)
+  const numbers = (values: Float32Array, factors: Float32Array | undefined): number[][] =>
+    each(blocks, (n, b) => values[n * blocks + b]! * (factors?.[n * groups + Math.floor(b / perGroup)] ?? 1))
+  return {
+    rows: each(columns, level),
+    block,
+    scales: numbers(s, sFactors),
+    minima: m && numbers(m, mFactors)
+  }
 }

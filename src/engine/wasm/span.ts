@@ -17,7 +17,7 @@ import { Team } from './team.ts'
 import { unpackRow } from '../../model/pack.ts'
 import { roundUp, tileBytes, vectorBytes } from '../../model/tiles.ts'
 import { typesIn } from '../../model/weight-types.ts'
-import { isComputed, whyNotComputable } from '../computable.ts'
+import { whyNotComputable } from '../computable.ts'
 import { loadWeights, weightBytes, type WeightsInit } from './weights.ts'
 
 export interface WasmSpanInit extends WeightsInit {
@@ -101,7 +101,7 @@ export class WasmSpan implements Layers<PagedCache> {
     const { config, weights, edge, forms, threads = 1 } = init
     const refusal = whyNotComputable({ config, weights })
     if (refusal !== undefined) throw new EngineError(refusal)
-    const types = new Set([...typesIn(weights)].filter(isComputed))
+    const types = typesIn(weights)
     const shared = threads > 1
     const module = compileKernels({ config, types, edge, forms }, { shared })
     return new WasmSpan(init, module, new StageMemory(weightBytes(init), { shared }))

@@ -6,12 +6,10 @@ import { EngineError } from '../../errors.ts'
 import { type MatrixEntry, partAlignment, partOf, type ShardLayout, shardLayout } from '../../model/layout.ts'
 import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
 import { roundUp, type TileShape } from '../../model/tiles.ts'
-import { type ComputedType, isComputed } from '../computable.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
 
 /** A matrix in memory. */
 export interface Matrix extends TileShape {
-  readonly type: ComputedType
   readonly at: number
 }
 
@@ -72,7 +70,6 @@ export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: numb
   const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
   const matrix = ({ layout, at }: Placed, name: string): Matrix => {
     const { type, rows, blocks, offset }: MatrixEntry = partOf(layout.matrices, name)
-    assert(isComputed(type), `${type} is no type that is computed`)
     return { type, rows, blocks, at: at + offset }
   }
   const layers = shards

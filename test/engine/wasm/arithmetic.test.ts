@@ -9,14 +9,14 @@ import type { ProductForms } from '../../../src/engine/wasm/products.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../src/model/manifest.ts'
-import type { MixedWeights, Weights } from '../../../src/model/weight-types.ts'
+import { type MixedWeights, type QuantisedType, quantisedTypes, type Weights } from '../../../src/model/weight-types.ts'
 import { forward } from './forward.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
 const odd: ModelConfig = {
   layers: 2,
   hidden: 76,
-  intermediate: 52,
+  intermediate: 282,
   heads: 6,
   kvHeads: 2,
   headDim: 14,
@@ -74,10 +74,15 @@ function span(
 }
 
 const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
-const types = ['f32', 'q8', 'q4', 'q8-f16', 'q4-f16', 'mixed'] as const
+const types = ['f32', ...(Object.keys(quantisedTypes) as QuantisedType[]), 'mixed'] as const
 const cases = types.flatMap(type => (['f32', 'f16', 'bf16'] as const).map(edge => ({ type, edge })))
-const weightsOf = (type: (typeof types)[number], config: ModelConfig): Weights =>
-  type === 'mixed' ? mixedFor(config) : type
+/** Tables are of the type too, since those of one type in the format's short form are not. */
+function weightsOf(type: (typeof types)[number], config: ModelConfig): Weights {
+  if (type === 'mixed') return mixedFor(config)
+  const layer = { q: type, k: type, v: type, o: type, gate: type, up: type, down: type }
+  const table = config.tiedEmbeddings ? {} : { output: type }
+  return { embedding: type, ...table, layers: new Array(config.layers).fill(layer) }
+}
 const tokens = 19
 let compared = 0
 afterAll(() => expect(compared).toBeGreaterThan(0))

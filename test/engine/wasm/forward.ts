@@ -3,7 +3,7 @@ import { attend, edged, gated, norm, product, type Rows, rotated } from '../../.
 import { type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
-import type { Weights } from '../../../src/model/weight-types.ts'
+import { quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
 import { readMatrix } from '../../model/tile-reader.ts'
 
 const f = Math.fround
@@ -19,12 +19,16 @@ function shardReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
   }
   const matrix = (name: string): Rows => {
     const entry = partOf(layout.matrices, name)
-    const { inputs, outputs, level, scale } = readMatrix(entry, bytes)
+    const { inputs, outputs, level, scale, minimum } = readMatrix(entry, bytes)
+    const { block, hasMinimum }: Pick<StoredAs, 'block' | 'hasMinimum'> =
+      entry.type === 'f32' ? { block: 32, hasMinimum: false } : quantisedTypes[entry.type]
     const columns = Array.from({ length: inputs }, (_, k) => k)
-    const blocks = Array.from({ length: Math.ceil(inputs / 32) }, (_, b) => 32 * b)
+    const blocks = Array.from({ length: (32 / block) * Math.ceil(inputs / 32) }, (_, b) => block * b)
     const all = Array.from({ length: outputs }, (_, n) => n)
     const rows = all.map(n => columns.map(k => level(n, k)))
-    return entry.type === 'f32' ? { rows } : { rows, scales: all.map(n => blocks.map(k => scale(n, k))) }
+    if (entry.type === 'f32') return { rows }
+    const numbers = (of: typeof scale): number[][] => all.map(n => blocks.map(k => of(n, k)))
+    return { rows, block, scales: numbers(scale), minima: hasMinimum ? numbers(minimum) : undefined }
   }
   return { floats, matrix }
 }
@@ -41,7 +45,14 @@ export function forward(
   const reader = (role: ShardRole, layer: number | null) =>
     shardReader({ config, weights }, { role, layer }, shard(role, layer))
   const embedding = reader('embedding', null).matrix('embedding')
-  const rows = ids.map(id => embedding.rows[id]!.map((value, k) => times(value, embedding.scales?.[id]?.[k >> 5] ?? 1)))
+  const { block = 32, scales, minima } = embedding
+  const rows = ids.map(id =>
+    embedding.rows[id]!.map((value, k) => {
+      const at = Math.floor(k / block)
+      const scaled = times(value, scales?.[id]?.[at] ?? 1)
+      return minima === undefined ? scaled : sum(scaled, minima[id]![at]!)
+    })
+  )
   for (let layer = 0; layer < layers; layer++) {
     const { floats, matrix } = reader('layer', layer)
     const [qkv, o, gateUp, down] = [matrix('qkv'), matrix('o'), matrix('gateup'), matrix('down')]
