@@ -30,6 +30,7 @@ import { Rogue, type RogueHost } from './rogue.ts'
 import { SimSwarm } from './sim-swarm.ts'
 import type { Station } from './station.ts'
 import { type EngineHost, type Pass, timedEngines } from './timed-engine.ts'
+import { toyDrafter } from './toy-drafter.ts'
 import type { ToyModel } from './toy-engine.ts'
 import type { Disk, Weights } from './weights.ts'
 import type { Wire } from './wire.ts'
@@ -70,6 +71,8 @@ export interface LifeHost {
   readonly footprint: Footprint
   readonly shape: ModelShape
   readonly toy: ToyModel
+  /** How many of the tokens that drivers propose are right. */
+  readonly draftsRightRatio: number
   readonly promises: Promises
   readonly usesRecords: boolean
   readonly seq: number
@@ -190,7 +193,7 @@ export class Life {
   }
 
   async #start(): Promise<void> {
-    const { clock, rng, model, shape, promises, budgetBytes, weights, disk, name } = this.#host
+    const { clock, rng, model, shape, promises, budgetBytes, weights, disk, name, toy, draftsRightRatio } = this.#host
     const { swarm } = this
     await swarm.start()
     this.#ends.push(() => swarm.stop())
@@ -208,6 +211,7 @@ export class Life {
         keeping: keepsNothing,
         tokenizers: { open: () => this.#tokenizer },
         kept: { keep: () => Promise.reject(new Error('nothing is kept here')) },
+        drafter: draftsRightRatio === 0 ? undefined : init => toyDrafter(toy, draftsRightRatio, init),
         verify,
         threads: 1,
         budgetBytes: servesAny ? budgetBytes : 0,

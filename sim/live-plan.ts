@@ -112,7 +112,8 @@ export function calibrated(
       stepBytes: config.hidden * edgeSize(edge),
       // Keys and values of one token in float32, as world.ts reads it.
       cacheBytesPerToken: 2 * config.kvHeads * config.headDim * Float32Array.BYTES_PER_ELEMENT,
-      contextTokens: config.contextMax
+      contextTokens: config.contextMax,
+      draftsRightRatio: 0
     },
     peers: scenario.peers.map((group, i) => ({
       ...group,

@@ -44,6 +44,9 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds people lose patience.
   const patience = new Chance(seed).fork('patience')
   const cancelRatio = patience.happens(0.25) ? 0.3 : 0
+  // In some worlds drivers guess what comes next, well or badly.
+  const guesses = new Chance(seed).fork('drafts')
+  const draftsRightRatio = guesses.happens(0.3) ? guesses.between(0.3, 1) : 0
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -81,6 +84,7 @@ export function drawScenario(seed: number): Scenario {
       layerMB,
       cacheBytesPerToken,
       contextTokens,
+      draftsRightRatio,
       stepBytes: rateMbps < 100 ? 256 : chance.pick([2048, 8192])
     },
     peers,

@@ -238,7 +238,9 @@ const schema = z.strictObject({
     stepBytes: z.number().int().min(32).max(1e8).default(8_192),
     /** Of one layer's cache. */
     cacheBytesPerToken: z.number().int().min(48).max(1e8).default(2_048),
-    contextTokens: z.number().int().min(8).max(1e6).default(2_048)
+    contextTokens: z.number().int().min(8).max(1e6).default(2_048),
+    /** Of the tokens that drivers propose, so many are right; with 0 they propose what repeats itself, which no text does. */
+    draftsRightRatio: share.default(0)
   }),
   peers: z.array(group).min(1),
   radio: radio.prefault({}),

@@ -33,6 +33,7 @@ export type WorldOfLife = Pick<
   | 'footprint'
   | 'shape'
   | 'toy'
+  | 'draftsRightRatio'
   | 'promises'
   | 'usesRecords'
   | 'isUnreachable'

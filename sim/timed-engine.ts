@@ -7,7 +7,7 @@ import { Batches, type BatchPart } from '../src/engine/batch.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../src/engine/engine.ts'
 import type { EngineFactory, EngineInit, Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
-import { partMs } from '../src/engine/limits.ts'
+import { partMs, shortTokensMax } from '../src/engine/limits.ts'
 import { attentionBlock } from '../src/model/limits.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 
@@ -92,8 +92,13 @@ interface Job {
 }
 
 /** A pass of one step. */
-function passOf({ tokens, sample }: Step): Pass {
-  return { rows: tokens, samples: sample ? 1 : 0 }
+function passOf(step: Step): Pass {
+  return { rows: step.tokens, samples: samplesOf(step) }
+}
+
+/** After so many of its rows a token may be drawn. */
+function samplesOf({ sample, drafts = [] }: Step): number {
+  return sample ? 1 + drafts.length : 0
 }
 
 export class TimedEngine implements Engine {
@@ -193,7 +198,7 @@ export class TimedEngine implements Engine {
       if (!job.begun) job.stopListening()
       job.begun = true
       pass.rows += tokens
-      if (job.step.sample && done + tokens === job.step.tokens) pass.samples++
+      if (done + tokens === job.step.tokens) pass.samples += samplesOf(job.step)
     }
     const ms = this.#host.computeMs(this, pass)
     this.#busyUntilMs = nowMs + ms
@@ -208,7 +213,8 @@ export class TimedEngine implements Engine {
     const alone = host.healthyMs(this, { rows: 1, samples: pass.samples > 0 ? 1 : 0 })
     const waitMs = Math.max(...[...this.#jobs.values()].map(({ cameMs }) => nowMs - cameMs))
     if (waitMs + ms > 2 * alone) host.strained(ms)
-    const isLong = ({ id }: BatchPart): boolean => this.#jobs.get(id)!.step.tokens > 1
+    // A token comes with its drafts: they are no part of a prompt.
+    const isLong = ({ id }: BatchPart): boolean => this.#jobs.get(id)!.step.tokens > shortTokensMax
     const long = parts.filter(isLong).reduce((sum, { tokens }) => sum + tokens, 0)
     if (long === 0 || long === pass.rows) return
     const beside = { ...pass, rows: pass.rows - long }

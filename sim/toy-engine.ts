@@ -87,15 +87,34 @@ function tokenAfter({ layers, vocab }: ToyModel, tokens: Hash, sampling: Samplin
 
 /** What a correct run answers: the `count` tokens that follow the prompt. */
 export function toyTokens(model: ToyModel, prompt: readonly number[], sampling: Sampling, count: number): number[] {
-  let hash = origin
-  for (const [position, id] of prompt.entries()) hash = extend(hash, position, id)
-  const ids: number[] = []
-  for (let position = prompt.length; ids.length < count; position++) {
-    const id = tokenAfter(model, hash, sampling, position)
-    ids.push(id)
-    hash = extend(hash, position, id)
+  return new ToyText(model, sampling).after(prompt, count)
+}
+
+/** A text as a correct run writes it on. */
+export class ToyText {
+  readonly #model: ToyModel
+  readonly #sampling: Sampling
+  /** Of so many tokens. */
+  #hash = origin
+  #length = 0
+
+  constructor(model: ToyModel, sampling: Sampling) {
+    this.#model = model
+    this.#sampling = sampling
   }
-  return ids
+
+  /** The `count` tokens that follow these. @param ids which only ever grow */
+  after(ids: readonly number[], count: number): number[] {
+    for (; this.#length < ids.length; this.#length++) this.#hash = extend(this.#hash, this.#length, ids[this.#length]!)
+    let hash = this.#hash
+    const next: number[] = []
+    for (let position = ids.length; next.length < count; position++) {
+      const id = tokenAfter(this.#model, hash, this.#sampling, position)
+      next.push(id)
+      hash = extend(hash, position, id)
+    }
+    return next
+  }
 }
 
 /** Marks a chain that has gone wrong, so that it never looks right again by accident. */

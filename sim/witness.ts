@@ -8,7 +8,7 @@ import { ProtocolError } from '../src/errors.ts'
 import type { ModelShape } from '../src/route/view.ts'
 import { weightBytes } from '../src/serving/shape.ts'
 import { decodeFrame } from '../src/stage/codec.ts'
-import { type OpenFrame, type RefuseFrame, stageProtocol } from '../src/stage/frame.ts'
+import { draftsNeed, type OpenFrame, type RefuseFrame, stageProtocol } from '../src/stage/frame.ts'
 import type { StageService } from '../src/stage/service.ts'
 import { isGenuine, type SignedTerms } from '../src/stage/terms.ts'
 import { decodeAnswer, encodeFrame as encodeSupply } from '../src/supply/codec.ts'
@@ -53,6 +53,8 @@ export interface WitnessInit {
 interface Opened {
   readonly epoch: number
   readonly keep: number
+  /** Its steps may have drafts. */
+  readonly drafts: boolean
 }
 
 /** First bytes of frames by their field, each of them length-delimited: Open is 1, Refuse is 5. */
@@ -192,14 +194,14 @@ export class Witness implements Tap, EngineWitness {
     const open = openOf(frame)
     // What nobody has signed opens nothing.
     if (open === undefined || !isGenuine(open.terms, verify)) return
-    const { session, driver, epoch, keep, route } = open.terms
+    const { session, driver, epoch, keep, route, needs = [] } = open.terms
     this.#opened.set(channel, session)
     const hop = route[open.hop]
     if (hop === undefined) return
     const seat = seatName(driver, session, hop)
     const before = this.#seats.get(seat)
     if (before !== undefined && before.epoch >= epoch) return
-    this.#seats.set(seat, { epoch, keep })
+    this.#seats.set(seat, { epoch, keep, drafts: needs.includes(draftsNeed) })
     const valid = this.#valid.get(seat)
     if (valid !== undefined) this.#valid.set(seat, Math.min(valid, keep))
   }
@@ -244,7 +246,7 @@ export class Witness implements Tap, EngineWitness {
     const opened = this.#seats.get(seat)
     if (opened !== undefined) {
       const valid = this.#valid.get(seat) ?? 0
-      promises.step(self, engine.start, opened.epoch, opened.keep, valid, { ...step, session })
+      promises.step(self, engine.start, opened.epoch, opened, valid, { ...step, session })
     }
     return () => {
       const newest = this.#seats.get(seat)

@@ -305,6 +305,7 @@ export class World {
       footprint: this.#model.footprint,
       shape: this.shape,
       toy: this.toy,
+      draftsRightRatio: this.scenario.model.draftsRightRatio,
       promises: this.promises,
       usesRecords: this.#usesRecords,
       wireBytes: frame => this.#wireBytes(frame),

@@ -47,6 +47,7 @@ interface OwnSessionsInit {
   readonly seeker: Seeker
   readonly serving: Serving
   readonly kept: Pick<KeptSessions, 'keep'>
+  readonly drafter?: SessionParts['drafter']
   /** Peers that are about to go. */
   readonly leaving: ReadonlySet<PeerId>
   /** Whether this peer is about to go. */
@@ -155,6 +156,7 @@ export class OwnSessions {
       suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
       ...this.#ofPeers(model.id),
+      drafter: this.#init.drafter,
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>

@@ -18,6 +18,7 @@ import type { ShardFetch } from '../serving/held-shards.ts'
 import { Seeker } from '../serving/seeker.ts'
 import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
+import type { SessionParts } from '../session/parts.ts'
 import { generate } from '../session/service.ts'
 import { createStageService, type StageService } from '../stage/service.ts'
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
@@ -40,6 +41,8 @@ export interface PeerPartsInit {
   readonly keeping: Keeper
   readonly tokenizers: SessionTokenizers
   readonly kept: Pick<KeptSessions, 'keep'>
+  /** As with `SessionParts.drafter`. */
+  readonly drafter?: SessionParts['drafter']
   readonly verify: Verify
   readonly threads: number
   readonly budgetBytes: number

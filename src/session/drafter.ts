@@ -1,4 +1,5 @@
 /** What proposes the next tokens of a sequence. */
+import type { Sampling } from '../engine/engine.ts'
 
 export interface Proposal {
   /** One id or more, in the order in which they may follow. */
@@ -8,6 +9,12 @@ export interface Proposal {
 }
 
 export const proposalKinds = 5
+
+/** Of the sequence for which tokens are proposed. */
+export interface DrafterInit {
+  readonly tokensMax: number
+  readonly sampling: Sampling
+}
 
 export interface Drafter {
   /**

@@ -12,6 +12,7 @@ import { stageOpenMs } from '../stage/limits.ts'
 import type { Drive } from '../stage/service.ts'
 import type { Channel } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
+import type { DrafterInit } from './drafter.ts'
 import type { SessionEffect, SessionEvent } from './event.ts'
 import { routeRetryMs, routeWaitMs, waitTellMs } from './limits.ts'
 import { NGrams } from './n-grams.ts'
@@ -63,7 +64,7 @@ export class Driver {
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
     const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
-    const { drafter = tokensMax => new NGrams(tokensMax) } = parts
+    const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     this.#tokensMax = promptIds.length + maxTokens
     this.#waitMs = options.waitMs
@@ -86,7 +87,7 @@ export class Driver {
       hears: parts.hears,
       keepsWaiting: parts.keepsWaiting,
       knowsDrafts: parts.knowsDrafts,
-      drafter: options.speculate === false ? undefined : drafter(this.#tokensMax),
+      drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling }),
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })

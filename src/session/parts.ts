@@ -8,7 +8,7 @@ import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
-import type { Drafter } from './drafter.ts'
+import type { Drafter, DrafterInit } from './drafter.ts'
 import type { SessionReport, Stop } from './event.ts'
 import type { AnnouncedSpeed } from './patience.ts'
 
@@ -80,8 +80,8 @@ export interface SessionParts {
   keepsWaiting?: (peer: PeerId) => boolean
   /** Whether a peer knows steps with drafts (protocol revision 2.2.0). @default none does */
   knowsDrafts?: (peer: PeerId) => boolean
-  /** Makes what proposes drafts for a sequence of at most so many tokens. @default from what the sequence repeats */
-  drafter?: (tokensMax: number) => Drafter
+  /** Makes what proposes drafts for a sequence. @default from what it repeats */
+  drafter?: ((init: DrafterInit) => Drafter) | undefined
   /** How fast a hop has announced to be. @default nobody knows */
   speedOf?: (hop: Hop) => AnnouncedSpeed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

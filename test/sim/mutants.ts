@@ -340,6 +340,42 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
+    name: 'take drafts for what is known',
+    file: 'src/session/epoch.ts',
+    original: 'this.#cursor = end\n',
+    mutated: 'this.#cursor = end + drafts.length\n',
+    storm: 'speculating',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'say that a token drawn after drafts follows all of them',
+    file: 'src/stage/seat-steps.ts',
+    original: 'pushTokens(this.#certain, ids)',
+    mutated: 'pushTokens(position + tokens, ids)',
+    storm: 'speculating',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'keep drafts for the next route that nobody has verified',
+    file: 'src/session/epochs.ts',
+    original: 'const keep = isFirst ? 0 : tokens - 1',
+    mutated: 'const keep = isFirst ? 0 : tokens - 1 + this.#current!.drafts.length',
+    storm: 'speculating',
+    from: 1,
+    seeds: 5
+  },
+  {
+    name: 'forget which tokens of a step are drafts',
+    file: 'src/stage/outlet.ts',
+    original: 'drafts.length === 0 ? step : { ...step, drafts }',
+    mutated: 'step',
+    storm: 'speculating',
+    from: 1,
+    seeds: 5
+  },
+  {
     name: 'take a chunk for right that nobody has looked at',
     file: 'src/supply/fetch-service.ts',
     original: 'isRight: sameBytes(await this.#init.store.digest(bytes), digest)',

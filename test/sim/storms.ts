@@ -17,6 +17,7 @@ export type Storm =
   | 'thieves'
   | 'hoarding'
   | 'changing-minds'
+  | 'speculating'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -193,6 +194,20 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
       answerTokens: [2, 20] as [number, number]
     })),
     chaos: { perMinute: 40, kinds: ['drain', 'crash', 'restart', 'restart'], fromS: 3, forS: [1, 5] }
+  }),
+  /** Drivers guess, mostly right, what comes next, and hops are lost in the middle of it. */
+  speculating: chance => ({
+    name: 'speculating',
+    minutes: 1.2,
+    healS: 100,
+    model: { layers: 6, layerMB: 10, contextTokens: 200, draftsRightRatio: chance.between(0.6, 0.9) },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 5, memoryMB: 45, visitMs: 1, layerMs: 2 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 30, promptTokens: [5, 60], answerTokens: [40, 110], fromS: 15 }],
+    chaos: { perMinute: 6, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
