@@ -53,7 +53,7 @@ export interface WitnessInit {
 interface Opened {
   readonly epoch: number
   readonly keep: number
-  /** Its steps may have drafts. */
+  /** Its steps may have drafts, or those of an epoch before may have had some. */
   readonly drafts: boolean
 }
 
@@ -201,7 +201,7 @@ export class Witness implements Tap, EngineWitness {
     const seat = seatName(driver, session, hop)
     const before = this.#seats.get(seat)
     if (before !== undefined && before.epoch >= epoch) return
-    this.#seats.set(seat, { epoch, keep, drafts: needs.includes(draftsNeed) })
+    this.#seats.set(seat, { epoch, keep, drafts: needs.includes(draftsNeed) || before?.drafts === true })
     const valid = this.#valid.get(seat)
     if (valid !== undefined) this.#valid.set(seat, Math.min(valid, keep))
   }

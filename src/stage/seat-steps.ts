@@ -106,7 +106,8 @@ export class SeatSteps {
   /** The cache is there, and nothing of an older epoch runs. */
   open(): void {
     const { terms, epoch } = this.#seat
-    const length = Math.min(this.length, terms.keep)
+    // Drafts may have been wrong: this hop may be back after an epoch without it, in which that has been found.
+    const length = Math.min(this.#certain, terms.keep)
     this.cutTo(length)
     if (terms.keep > 0) this.#seat.sendUp({ kind: 'ack', epoch, length, steps: 0, tokens: 0 })
     this.#outlet.open(length)

@@ -30,7 +30,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'keep what older epochs left beyond keep',
     file: 'src/stage/seat-steps.ts',
-    original: 'const length = Math.min(this.length, terms.keep)',
+    original: 'const length = Math.min(this.#certain, terms.keep)',
     mutated: 'const length = this.length',
     from: 6,
     seeds: 25
@@ -355,6 +355,14 @@ export const mutants: readonly Mutant[] = [
     mutated: 'pushTokens(position + tokens, ids)',
     storm: 'speculating',
     from: 1,
+    seeds: 5
+  },
+  {
+    name: 'begin an epoch with drafts of an older one',
+    file: 'src/stage/seat-steps.ts',
+    original: 'const length = Math.min(this.#certain, terms.keep)',
+    mutated: 'const length = Math.min(this.length, terms.keep)',
+    from: 116,
     seeds: 5
   },
   {

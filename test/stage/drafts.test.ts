@@ -82,6 +82,14 @@ describe('S32: a step with drafts', () => {
     expect(standing()).toMatchObject({ arrived: 4, length: 3, busyMs: 100 })
   })
 
+  test('leaves nothing of its drafts to a later epoch: the hop may have been off the route when they were found wrong', () => {
+    const kit = hop(1)
+    kit.frame(1, step(0, 6, { sample: true, drafts: [3, 4, 5] }))
+    kit.computed(middle, { hidden: states(0, 6) })
+    kit.do({ kind: 'accepted', channel: 2, remote: peer('A') })
+    expect(sent(kit.frame(2, open(1, { ...needs, epoch: 5, keep: 50 })), 2)).toMatchObject([{ kind: 'ack', length: 3 }])
+  })
+
   test('feeds a stand-in without its drafts', () => {
     const kit = hop(0)
     kit.frame(1, idStep(0, [1, 2, 3, 4, 5], { sample: true, drafts: [4, 5] }))
