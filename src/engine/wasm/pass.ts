@@ -55,8 +55,11 @@ interface Pass extends Job {
 interface Read {
   readonly segment: Segment
   readonly head: number
-  /** Of the segment's rows, counted by token and then by query head. */
-  readonly tile: number
+  /** Addresses of their queries, and of what they are given. */
+  readonly queries: readonly number[]
+  readonly outs: readonly number[]
+  /** Positions that each of them sees: the last one sees most. */
+  readonly seen: readonly number[]
 }
 
 /** The memory as this thread sees it. */
@@ -71,6 +74,10 @@ interface Activations {
   readonly stride: number
 }
 
+function attentionKernels(kernels: Kernels, rows: number) {
+  return { queries: kernels[`queries.${rows}`]!, scores: kernels[`scores.${rows}`]!, mix: kernels[`mix.${rows}`]! }
+}
+
 export class PassRunner {
   readonly #layout: Layout
   readonly #kernels: Kernels
@@ -80,6 +87,10 @@ export class PassRunner {
   /** Waits for the others of a pass. */
   readonly #meet: (threads: number) => void
   readonly #width: number
+  /** Kernels of attention, by how many rows they take. */
+  readonly #attentionOf: readonly ReturnType<typeof attentionKernels>[]
+  /** 1 / sum of the weights of each row that is read. */
+  readonly #factors = new Float64Array(attentionRows)
 
   constructor(
     layout: Layout,
@@ -93,6 +104,7 @@ export class PassRunner {
     this.#meet = meet
     this.#own = layout.own[index]!
     this.#width = headWidth(layout.config.headDim)
+    this.#attentionOf = Array.from({ length: attentionRows }, (_, i) => attentionKernels(kernels, i + 1))
   }
 
   run(job: Job): void {
@@ -114,25 +126,45 @@ export class PassRunner {
   }
 
   /** This thread's part of what is read of the caches: about as many keys as each other one's. */
-  #reads({ threads }: Job, segments: readonly Segment[]): Read[] {
+  #reads(job: Job, segments: readonly Segment[]): Read[] {
     const { heads, kvHeads } = this.#layout.config
     const group = heads / kvHeads
+    const lone = this.#share(job, kvHeads)
     const reads: Read[] = []
     /** Keys that are read before each of them, and by all. */
     const before: number[] = []
     let keys = 0
     for (const segment of segments) {
-      const tiles = Math.ceil((segment.rows * group) / attentionRows)
       for (let head = 0; head < kvHeads; head++) {
-        for (let tile = 0; tile < tiles; tile++) {
-          const last = Math.min(segment.rows * group, (tile + 1) * attentionRows) - 1
+        for (let row = 0; row < segment.rows * group; row += attentionRows) {
+          const read = this.#read(segment, head, row)
           before.push(keys)
-          keys += segment.position + Math.floor(last / group) + 1
-          reads.push({ segment, head, tile })
+          keys += read.seen.at(-1)!
+          reads.push(read)
         }
       }
     }
-    return reads.filter((_, i) => Math.floor((before[i]! * threads) / keys) === this.#index)
+    // Of a lone row a thread reads the heads that it keeps itself.
+    if (job.rows === 1) return reads.filter(({ head }) => head >= lone[0] && head < lone[1])
+    return reads.filter((_, i) => Math.floor((before[i]! * job.threads) / keys) === this.#index)
+  }
+
+  /** @param from of the segment's rows, counted by token and then by query head */
+  #read(segment: Segment, head: number, from: number): Read {
+    const { config, scratch: s, weights } = this.#layout
+    const { heads, kvHeads, headDim } = config
+    const group = heads / kvHeads
+    const stride = 4 * weights.layers[0]!.qkv.rows
+    const outStride = vectorBytes(heads * headDim)
+    const [queries, outs, seen]: [number[], number[], number[]] = [[], [], []]
+    for (let row = from; row < Math.min(segment.rows * group, from + attentionRows); row++) {
+      const token = Math.floor(row / group)
+      const offset = 4 * (head * group + (row % group)) * headDim
+      queries.push(s.qkv + (segment.first + token) * stride + offset)
+      outs.push(s.attended + (segment.first + token) * outStride + offset)
+      seen.push(segment.position + token + 1)
+    }
+    return { segment, head, queries, outs, seen }
   }
 
   /** This thread's part of so many. */
@@ -286,24 +318,21 @@ export class PassRunner {
 
   #attention(pass: Pass, index: number, stride: number): void {
     const { kvHeads } = this.#layout.config
-    const [lone] = pass.parts
     if (pass.rows === 1) {
       // A thread keeps and reads its own heads: nobody need wait.
       const [from, to] = this.#share(pass, kvHeads)
-      if (from < to) this.#keep(pass, lone!, index, 0, stride, from, to)
-      const tiles = Math.ceil(this.#layout.config.heads / kvHeads / attentionRows)
-      for (let head = from; head < to; head++) {
-        for (let tile = 0; tile < tiles; tile++) this.#attend(pass, { segment: lone!, head, tile }, index, stride)
+      if (from < to) this.#keep(pass, pass.parts[0]!, index, 0, stride, from, to)
+    } else {
+      const [first, last] = this.#share(pass, pass.rows)
+      for (const segment of pass.parts) {
+        const end = Math.min(last, segment.first + segment.rows)
+        for (let t = Math.max(first, segment.first); t < end; t++) {
+          this.#keep(pass, segment, index, t, stride, 0, kvHeads)
+        }
       }
-      return
+      this.#barrier(pass)
     }
-    const [first, last] = this.#share(pass, pass.rows)
-    for (const segment of pass.parts) {
-      const end = Math.min(last, segment.first + segment.rows)
-      for (let t = Math.max(first, segment.first); t < end; t++) this.#keep(pass, segment, index, t, stride, 0, kvHeads)
-    }
-    this.#barrier(pass)
-    for (const read of pass.reads) this.#attend(pass, read, index, stride)
+    for (const read of pass.reads) this.#attend(pass, read, index)
   }
 
   /** Rotates queries and keys of kv heads [from, to) of one row, and puts keys and values into their page. */
@@ -336,42 +365,33 @@ export class PassRunner {
     return this.#views().integers[table + index]! + 2 * pageHalfBytes(this.#width) * head
   }
 
-  #attend(job: Job, { segment, head, tile }: Read, index: number, stride: number): void {
+  #attend(job: Job, { segment, head, queries: rows, outs, seen }: Read, index: number): void {
     const k = this.#kernels
-    const { config, scratch: s } = this.#layout
-    const { heads, kvHeads, headDim } = config
     const { queries, sums } = this.#own
-    const group = heads / kvHeads
-    const first = tile * attentionRows
-    const n = Math.min(attentionRows, segment.rows * group - first)
-    const token = (i: number): number => Math.floor((first + i) / group)
-    const offset = (i: number): number => 4 * (head * group + ((first + i) % group)) * headDim
-    const rows = Array.from({ length: n }, (_, i) => s.qkv + (segment.first + token(i)) * stride + offset(i))
-    k[`queries.${n}`]!(...rows, queries)
+    const { floats } = this.#views()
+    const n = rows.length
+    const kernels = this.#attentionOf[n - 1]!
+    kernels.queries(...rows, queries)
     const scoreStride = 4 * job.scorePositions
     const scores = job.scores + this.#index * attentionRows * scoreStride
-    // What the last of these rows may see; those before it see less.
-    const seen = segment.position + token(n - 1) + 1
-    const inPage = (at: number): number => Math.ceil(Math.min(pagePositions, seen - at) / keyTile)
-    for (let at = 0; at < seen; at += pagePositions) {
-      k[`scores.${n}`]!(queries, this.#page(segment, index, at, head), inPage(at), scores + 4 * at, scoreStride)
+    const most = seen[n - 1]!
+    const end = Math.ceil(most / keyTile) * keyTile
+    for (let at = 0; at < most; at += pagePositions) {
+      const tiles = Math.min(pagePositions, end - at) / keyTile
+      kernels.scores(queries, this.#page(segment, index, at, head), tiles, scores + 4 * at, scoreStride)
     }
-    const factors = rows.map((_, i) => {
-      const row = scores + i * scoreStride
-      const end = Math.ceil(seen / keyTile) * keyTile
-      this.#views().floats.fill(Number.NEGATIVE_INFINITY, row / 4 + segment.position + token(i) + 1, row / 4 + end)
-      return k.softmax(row, end / keyTile)
-    })
     k.fill(sums, (n * this.#width) / 4, 0)
+    for (let i = 0; i < n; i++) {
+      const row = scores + i * scoreStride
+      floats.fill(Number.NEGATIVE_INFINITY, row / 4 + seen[i]!, row / 4 + end)
+      this.#factors[i] = k.softmax(row, end / keyTile)
+    }
     const half = pageHalfBytes(this.#width)
-    for (let at = 0; at < seen; at += pagePositions) {
+    for (let at = 0; at < most; at += pagePositions) {
       const values = this.#page(segment, index, at, head) + half
-      k[`mix.${n}`]!(scores + 4 * at, scoreStride, values, inPage(at), sums, 4 * this.#width)
+      const tiles = Math.min(pagePositions, end - at) / keyTile
+      kernels.mix(scores + 4 * at, scoreStride, values, tiles, sums, 4 * this.#width)
     }
-    const outStride = vectorBytes(heads * headDim)
-    for (const [i, factor] of factors.entries()) {
-      const at = s.attended + (segment.first + token(i)) * outStride
-      k.scaled(sums + 4 * i * this.#width, factor, at + offset(i))
-    }
+    for (let i = 0; i < n; i++) k.scaled(sums + 4 * i * this.#width, this.#factors[i]!, outs[i]!)
   }
 }
