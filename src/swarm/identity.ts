@@ -1,5 +1,5 @@
 /** Who this peer is: an Ed25519 key in its data directory, made once and kept. */
-import { createPrivateKey, createPublicKey, hkdfSync, sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -9,6 +9,7 @@ import { readPlainFile } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
+import { recordsMax } from '../limits.ts'
 import { ownFileBytesMax } from './limits.ts'
 
 export interface Identity {
@@ -84,14 +85,26 @@ export function identityOf(privateKey: Ed25519PrivateKey): Identity {
   }
 }
 
+/** Keys of those whose signatures were checked last, the longest ago first: making one takes as long as a check. */
+const keys = new Map<PeerId, KeyObject>()
+
 /** Checks an Ed25519 signature against the key that the peer's id itself is. False for any other kind of id. */
 export function verifySignature(peer: PeerId, data: Uint8Array, signature: Uint8Array): boolean {
   try {
-    const id = peerIdFromString(peer)
-    if (id.type !== 'Ed25519') return false
-    const x = Buffer.from(id.publicKey.raw).toString('base64url')
-    return verify(null, data, createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }), signature)
+    const key = keys.get(peer) ?? keyOf(peer)
+    keys.delete(peer)
+    keys.set(peer, key)
+    for (const oldest of keys.keys()) if (keys.size > recordsMax) keys.delete(oldest)
+    return verify(null, data, key, signature)
   } catch {
     return false
   }
+}
+
+/** @throws for an id that is no Ed25519 key. */
+function keyOf(peer: PeerId): KeyObject {
+  const id = peerIdFromString(peer)
+  if (id.type !== 'Ed25519') throw new Error(`${peer} is no Ed25519 key`)
+  const x = Buffer.from(id.publicKey.raw).toString('base64url')
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
 }

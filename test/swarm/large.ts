@@ -119,7 +119,7 @@ export class LargeSwarm {
     const members = await this.#joinAll()
     await settled(members)
     const givers = chooseApart(members, this.#init)
-    for (const member of members) this.hosts.push(await this.#startPeer(member, givers.has(member)))
+    this.hosts.push(...(await Promise.all(members.map(member => this.#startPeer(member, givers.has(member))))))
   }
 
   /** The groups side by side; the first host of each knows that of the one before. */
