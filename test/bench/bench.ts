@@ -10,6 +10,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchBatch } from './batch.ts'
 import { benchDht } from './dht.ts'
+import { benchDrafts } from './drafts.ts'
 import { benchCuts, benchDecode } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
@@ -19,7 +20,7 @@ import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'batch', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
+const parts = ['engine', 'cuts', 'batch', 'drafts', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -95,6 +96,7 @@ try {
     engine: model => benchDecode({ model, llama, scratch, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
+    drafts: model => benchDrafts({ model, store, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),
