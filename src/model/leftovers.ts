@@ -2,6 +2,7 @@
 import { readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { files } from './named-files.ts'
+import { olderModels } from './older.ts'
 import type { ModelStore, RemovedModel } from './store.ts'
 import { sweepMarks } from './marks.ts'
 import { names } from './store-files.ts'
@@ -59,15 +60,15 @@ export async function removeUnlisted(
   digests: readonly string[]
 ): Promise<Pick<RemovedModel, 'bytesFreed' | 'unreadable'>> {
   const unreadable: string[] = []
-  const models = await store.list({ onBroken: ({ message }) => unreadable.push(message) })
+  const older = await olderModels(store.own)
+  const isOlder = new Set(older.map(({ file }) => file))
+  const models = await store.list({
+    onBroken: ({ message }, file) => void (isOlder.has(file) || unreadable.push(message))
+  })
   let bytesFreed = 0
   if (unreadable.length > 0) return { bytesFreed, unreadable }
-  const kept = new Set(
-    models
-      .filter(({ shipped }) => !shipped)
-      .flatMap(files)
-      .map(file => file.sha256)
-  )
+  const own = models.filter(({ shipped }) => !shipped).flatMap(files)
+  const kept = new Set([...own.map(file => file.sha256), ...older.flatMap(({ digests }) => digests)])
   for (const sha256 of digests) {
     if (kept.has(sha256)) continue
     for (const name of [sha256, `${partialPrefix}${sha256}`]) {

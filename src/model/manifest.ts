@@ -62,7 +62,7 @@ export interface Manifest {
 }
 
 /** The format that this version reads and writes. */
-const manifestFormat = 2
+export const manifestFormat = 2
 
 const digest = z
   .string()
@@ -179,7 +179,7 @@ function otherFormat(format: number, from: string): InvalidManifestError {
   return new InvalidManifestError(
     format > manifestFormat
       ? `${from} has manifest format ${format}, made by a newer Skein; ${here}`
-      : `${from} has manifest format ${format}, made by an older Skein; ${here}: delete that file and import the model again`
+      : `${from} has manifest format ${format}, made by an older Skein; ${here}: remove the model with skein model rm, and import it again`
   )
 }
 

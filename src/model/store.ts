@@ -26,10 +26,11 @@ import { Addition } from './addition.ts'
 import { chunkLength } from './chunks.ts'
 import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
+import { type FormerModel, olderModels } from './older.ts'
 import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
 import { givingWay, setGivesWay } from './marks.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
-import { nameWithId } from './names.ts'
+import { meantBy, nameWithId } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
 import { hasSize, makeFolder, manifestBytes, names, processFile, readFully } from './store-files.ts'
@@ -114,9 +115,13 @@ export class ModelStore {
   /**
    * Every readable model, own ones first, then by name. The same id in two folders counts once.
    *
-   * @param onBroken told of each manifest that cannot be used; the others are listed all the same
+   * @param onBroken told of each manifest that cannot be used, and its file; the others are listed all the same
    */
-  async list({ onBroken }: { onBroken?: (error: InvalidManifestError) => void } = {}): Promise<StoredModel[]> {
+  async list({
+    onBroken
+  }: {
+    onBroken?: (error: InvalidManifestError, file: string) => void
+  } = {}): Promise<StoredModel[]> {
     const models = new Map<ModelId, StoredModel>()
     for (const folder of this.#folders) {
       for (const name of (await names(path.join(folder, 'manifests'))).sort()) {
@@ -128,7 +133,7 @@ export class ModelStore {
           // One that was removed meanwhile is none that is here.
           if ((err as NodeJS.ErrnoException).code === 'ENOENT') continue
           if (!(err instanceof InvalidManifestError)) throw err
-          onBroken?.(err)
+          onBroken?.(err, path.join(folder, 'manifests', name))
         }
       }
     }
@@ -406,7 +411,21 @@ export class ModelStore {
   async remove(model: StoredModel): Promise<RemovedModel> {
     const { id, manifest, shipped } = model
     if (shipped) throw new InvalidOptionError(`${manifest.name} ships with Skein and cannot be removed`)
-    const digests = files(model).map(file => file.sha256)
+    return this.#forget({ id, name: manifest.name, digests: files(model).map(file => file.sha256) })
+  }
+
+  /** The one model of that name or id that an older Skein imported here, and this one can only remove. */
+  async findOlder(nameOrId: string): Promise<FormerModel | undefined> {
+    const found = meantBy(nameOrId, await olderModels(this.own))
+    return found.length === 1 ? found[0] : undefined
+  }
+
+  /** Forgets one that `findOlder` found, and the files that nobody else lists. */
+  removeOlder(older: FormerModel): Promise<RemovedModel> {
+    return this.#forget(older)
+  }
+
+  async #forget({ id, name, digests }: FormerModel): Promise<RemovedModel> {
     const journal = processFile(path.join(this.own, 'shards'), journalPrefix)
     // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
     // then a file may stay behind, but room can be made.
@@ -415,7 +434,7 @@ export class ModelStore {
     await setGivesWay(this.own, id, false)
     const removed = await removeUnlisted(this, digests)
     if (removed.unreadable.length === 0) await rm(journal, { force: true })
-    return { id, name: manifest.name, ...removed }
+    return { id, name, ...removed }
   }
 
   #temporary(): string {

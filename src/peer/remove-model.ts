@@ -2,6 +2,7 @@
 import type { ModelId } from '../base/ids.ts'
 import { ModelInUseError } from '../errors.ts'
 import { openLibrary } from '../model/library.ts'
+import type { FormerModel } from '../model/older.ts'
 import type { ModelStore, RemovedModel } from '../model/store.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 
@@ -15,8 +16,8 @@ import { openDataDir } from '../swarm/data-dir.ts'
 export async function removeModel(dataDir: string, nameOrId: string): Promise<RemovedModel> {
   const store = await openLibrary(dataDir)
   // What is not here or cannot be removed makes no directory.
-  const { shipped } = await store.resolve(nameOrId)
-  if (shipped) return removeFrom(store, nameOrId, new Set())
+  const older = await olderOf(store, nameOrId)
+  if (older === undefined && (await store.resolve(nameOrId)).shipped) return removeFrom(store, nameOrId, new Set())
   const lock = await openDataDir(dataDir)
   try {
     return await removeFrom(store, nameOrId, new Set())
@@ -31,6 +32,8 @@ export async function removeFrom(
   nameOrId: string,
   served: ReadonlySet<ModelId>
 ): Promise<RemovedModel> {
+  const older = await olderOf(store, nameOrId)
+  if (older !== undefined) return store.removeOlder(older)
   const model = await store.resolve(nameOrId)
   if (served.has(model.id)) {
     throw new ModelInUseError(
@@ -38,4 +41,9 @@ export async function removeFrom(
     )
   }
   return store.remove(model)
+}
+
+/** A model that an older Skein imported, where none that can be used has that name or id. */
+async function olderOf(store: ModelStore, nameOrId: string): Promise<FormerModel | undefined> {
+  return (await store.find(nameOrId)).length > 0 ? undefined : store.findOlder(nameOrId)
 }

@@ -89,7 +89,7 @@ describe('an ONNX engine', () => {
     const waiting = engine.run(ids(130, 1), { signal })
     const refused = expect(waiting).rejects.toMatchObject({ name: 'EngineError' })
     await engine.close()
-    expect((await running).kind).toBe('token')
+    expect((await running).kind).toBe('tokens')
     await refused
   })
 

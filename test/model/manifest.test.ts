@@ -186,7 +186,7 @@ describe('weights', () => {
 
 it('the first format is refused with what to do', () => {
   expect(() => read({ ...manifestOf(config, 'q8'), format: 1 })).toThrow(
-    'it has manifest format 1, made by an older Skein; this one reads format 2: delete that file and import the model again'
+    'it has manifest format 1, made by an older Skein; this one reads format 2: remove the model with skein model rm, and import it again'
   )
 })
 

@@ -230,6 +230,29 @@ describe('writing', () => {
     await store.verify(model, { signal })
   })
 
+  test('a model that an older Skein imported is removed with its files, and keeps them until then', async () => {
+    await writeTiny(path.join(dir, 'source'), { seed: 2 })
+    const other = await importModel({ source: path.join(dir, 'source'), store, name: 'other', weights: 'q8', signal })
+    const manifest = { ...other.manifest, format: 1 }
+    const id = 'a'.repeat(64)
+    await rm(path.join(own, 'manifests', `${other.id}.json`))
+    await writeFile(path.join(own, 'manifests', `${id}.json`), JSON.stringify(manifest))
+    await expect(store.resolve('other')).rejects.toThrow('made by an older Skein')
+    await store.sweep()
+    const before = (await readdir(path.join(own, 'shards'))).length
+    // What they share stays, and nothing is unreadable.
+    expect((await store.remove(model)).unreadable).toEqual([])
+    const older = await store.findOlder('other')
+    expect(older).toMatchObject({ id, name: 'other' })
+    expect((await store.findOlder(id.slice(0, 8)))?.id).toBe(id)
+    const removed = await store.removeOlder(older!)
+    expect(removed).toMatchObject({ id, name: 'other', unreadable: [] })
+    expect(removed.bytesFreed).toBeGreaterThan(0)
+    expect(before).toBeGreaterThan(4)
+    expect(await readdir(path.join(own, 'shards'))).toEqual([])
+    expect(await store.findOlder('other')).toBeUndefined()
+  })
+
   test('remove takes the files that no other model lists', async () => {
     const other = await importModel({ source: path.join(dir, 'source'), store, name: 'other', weights: 'q4', signal })
     const again = await importModel({ source: path.join(dir, 'source'), store, name: 'again', weights: 'q8', signal })
