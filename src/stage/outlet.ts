@@ -179,7 +179,10 @@ export class Outlet {
         return { frame: { kind: 'token', epoch, position: output.position, ids: output.ids }, isReplay: false }
       }
       const { position, tokens, sample, bytes, drafts } = output
-      const skip = Math.max(0, this.#skipBelow - position)
+      // A step with drafts begins with the row before them at the latest: where the driver says that the next hop has more, it
+      // computes that again.
+      const last = drafts.length === 0 ? tokens : tokens - 1 - drafts.length
+      const skip = Math.min(Math.max(0, this.#skipBelow - position), last)
       if (skip < tokens) {
         if (!this.#sent.allows(tokens - skip)) return undefined
         this.#outbox.shift()

@@ -90,6 +90,19 @@ describe('S32: a step with drafts', () => {
     expect(sent(kit.frame(2, open(1, { ...needs, epoch: 5, keep: 50 })), 2)).toMatchObject([{ kind: 'ack', length: 3 }])
   })
 
+  test('goes on from its sampled row at the latest, whatever the driver says that the next hop has', () => {
+    const kit = hop(1)
+    kit.frame(1, step(0, 8))
+    kit.computed(middle, { hidden: states(0, 8) })
+    kit.do({ kind: 'accepted', channel: 2, remote: peer('A') })
+    kit.frame(2, open(1, { ...needs, epoch: 1, keep: 8 }))
+    kit.do({ kind: 'connected', channel: -2 })
+    kit.frame(-2, { kind: 'ack', epoch: 1, length: 8, steps: 0, tokens: 0 })
+    const change = { epoch: 1, sample: true, drafts: [4, 5, 6, 7, 8] }
+    kit.frame(2, step(2, 8, change))
+    expect(sent(kit.computed(middle, { hidden: states(2, 8) }), -2)).toEqual([step(4, 6, change)])
+  })
+
   test('feeds a stand-in without its drafts', () => {
     const kit = hop(0)
     kit.frame(1, idStep(0, [1, 2, 3, 4, 5], { sample: true, drafts: [4, 5] }))
