@@ -94,7 +94,7 @@ export function verifySignature(peer: PeerId, data: Uint8Array, signature: Uint8
     const key = keys.get(peer) ?? keyOf(peer)
     keys.delete(peer)
     keys.set(peer, key)
-    for (const oldest of keys.keys()) if (keys.size > recordsMax) keys.delete(oldest)
+    if (keys.size > recordsMax) keys.delete(keys.keys().next().value!)
     return verify(null, data, key, signature)
   } catch {
     return false
