@@ -156,18 +156,13 @@ class Served<Cache extends LayersCache> {
         replies[index] = { ...failed(error), length: session.cache.length }
       }
     }
-    const fail = (index: number, { cache, under }: Session<Cache>, error: unknown): void => {
-      // Whatever the step had computed is void: what lies before its position stays.
-      cache.truncate(under!.step.position)
-      replies[index] = { ...failed(error), length: cache.length }
-    }
     const ended: Ended<Cache>[] = []
     try {
       const outs = computed.length === 0 ? [] : await this.#layers.pass(computed.map(({ part }) => part))
       for (const [i, { index, session, part }] of computed.entries()) {
         const out = outs[i]!
         if (out instanceof Error) {
-          fail(index, session, out)
+          replies[index] = voided(session, out)
           continue
         }
         const reply = this.#handOn(session, part, out)
@@ -176,7 +171,7 @@ class Served<Cache extends LayersCache> {
       }
       await this.#sample(ended, replies)
     } catch (error) {
-      for (const { index, session } of computed) fail(index, session, error)
+      for (const { index, session } of computed) replies[index] = voided(session, error)
     }
     for (const [index, { session }] of parts.entries()) {
       if (replies[index]!.kind !== 'going') this.#sessions.get(session)!.under = undefined
@@ -225,10 +220,14 @@ class Served<Cache extends LayersCache> {
     return step.sample ? undefined : { kind: 'none' }
   }
 
-  /** Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows. */
+  /**
+   * Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows. Logits
+   * that are not finite fail their own step alone.
+   */
   async #sample(ended: readonly Ended<Cache>[], replies: PartReply[]): Promise<void> {
     if (ended.length === 0) return
     const drawn = ended.map((): number[] => [])
+    const failures = new Map<number, unknown>()
     const rows = ended.flatMap(({ session }, of) => session.under!.rows.map((hidden, row) => ({ of, row, hidden })))
     await this.#layers.eachLogits(
       rows.map(({ hidden }) => hidden),
@@ -238,10 +237,17 @@ class Served<Cache extends LayersCache> {
         const { position, tokens, drafts } = under!.step
         const ids = drawn[of]!
         const isRight = row === 0 || (ids.length === row && ids[row - 1] === drafts[row - 1])
-        if (isRight) ids.push(sample(logits, sampling, position + tokens - drafts.length + row))
+        if (!isRight || failures.has(of)) return
+        try {
+          ids.push(sample(logits, sampling, position + tokens - drafts.length + row))
+        } catch (error) {
+          failures.set(of, error)
+        }
       }
     )
-    for (const [of, { index }] of ended.entries()) replies[index] = { kind: 'tokens', ids: drawn[of]! }
+    for (const [of, { index, session }] of ended.entries()) {
+      replies[index] = failures.has(of) ? voided(session, failures.get(of)) : { kind: 'tokens', ids: drawn[of]! }
+    }
   }
 
   #checkedIds(ids: Int32Array): Int32Array {
@@ -250,6 +256,12 @@ class Served<Cache extends LayersCache> {
     if (bad >= 0) throw new InvalidStepError(`token ids must lie in [0, ${vocab}), but id ${bad} is ${ids[bad]}`)
     return ids
   }
+}
+
+/** A step failed: whatever it has computed is void, what lies before its position stays. */
+function voided({ cache, under }: Session<LayersCache>, error: unknown): PartReply {
+  cache.truncate(under!.step.position)
+  return { ...failed(error), length: cache.length }
 }
 
 function failed(error: unknown): ThreadFailure {
