@@ -1,7 +1,7 @@
 /**
  * An engine is a span of layers [start, end) as the processor sees it. It knows nothing of peers.
- * Two implementations: `onnx.ts` (real weights) and the simulator's toy engine, whose hidden state is
- * a hash of (layer, position, all tokens so far). One compliance suite holds both to this contract.
+ * `threaded.ts` is one whose weights are in a thread of its own, whichever runtime computes there; the hidden state of the
+ * simulator's toy engine is a hash of (layer, position, all tokens so far). One compliance suite holds all to this contract.
  */
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'

@@ -25,7 +25,7 @@ export class Laps {
       this.#sessions.set(session, { awayMs: undefined, leftMs: undefined })
       return
     }
-    // Who was away for long has been waited for by a person, or by a hop that was lost.
+    // Who was away for longer had lost a hop, or was made to wait by a person: that is no lap.
     if (known.leftMs !== undefined && nowMs - known.leftMs < sharedMs) {
       const ms = nowMs - known.leftMs
       known.awayMs = known.awayMs === undefined ? ms : known.awayMs + weight * (ms - known.awayMs)

@@ -11,7 +11,7 @@ const shareMax = 1
 const weight = 0.3
 /** A pass of so many rows says more of the further ones than of the first. */
 const manyRows = 4
-/** A pass that takes so many times what is expected says no more than that: its thread was given no processor. */
+/** A pass that takes longer than so many times what is expected counts as that long: its thread was given no processor. */
 const surpriseMax = 3
 
 export class PassCost {

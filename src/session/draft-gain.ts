@@ -71,7 +71,7 @@ export class DraftGain {
       if (this.#firstLaps === draftLapsFirst) this.#plainMs = this.#firstMs
       return
     }
-    // Who was given no processor for a while says no more than that.
+    // A lap in which somebody was given no processor shows little of what laps take.
     const seen = Math.min(ms, draftSurpriseMax * plainMs * (1 + drafts * this.#more))
     if (drafts === 0) this.#plainMs = plainMs + lapWeight * (seen - plainMs)
     else {

@@ -123,7 +123,7 @@ export const draftMoreGuess = 0.3
 /** And what it adds at least and at most: a row costs something everywhere, and never more than the first. */
 export const draftMoreMin = 0.01
 export const draftMoreMax = 1
-/** A lap that takes so many times what is expected says no more than that. */
+/** A lap that takes longer than so many times what is expected counts as that long: somebody was given no processor. */
 export const draftSurpriseMax = 3
 /** After so many laps with drafts there is one without, since what that takes changes; sooner where drafts gain little. */
 export const draftPlainLaps = 32
