@@ -7,6 +7,7 @@ import { type MatrixEntry, partAlignment, partOf, type ShardLayout, shardLayout 
 import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
 import { roundUp, type TileShape } from '../../model/tiles.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
+import { wrongNumbers } from './check-weights.ts'
 
 /** A matrix in memory. */
 export interface Matrix extends TileShape {
@@ -62,11 +63,16 @@ export function weightBytes(init: Omit<WeightsInit, 'shardLocations' | 'source'>
  *
  * @param memory is at least `at` + {@link weightBytes} long
  * @param at a multiple of {@link partAlignment}
- * @throws {EngineError} when a file has another size than its dimensions ask for, or cannot be read.
+ * @throws {EngineError} when a file has another size than its dimensions ask for, cannot be read, or holds numbers that
+ *   cannot be computed.
  */
 export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: number): StageWeights {
   const shards = placed(init, at)
-  for (const { place, layout, at } of shards) read(init, shardName(place), new Uint8Array(memory, at, layout.bytes))
+  for (const { place, layout, at } of shards) {
+    read(init, shardName(place), new Uint8Array(memory, at, layout.bytes))
+    const wrong = wrongNumbers(layout, memory, at)
+    if (wrong !== undefined) throw new EngineError(`the ${shardName(place)} cannot be computed: ${wrong}`)
+  }
   const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
   const matrix = ({ layout, at }: Placed, name: string): Matrix => {
     const { type, rows, blocks, offset }: MatrixEntry = partOf(layout.matrices, name)

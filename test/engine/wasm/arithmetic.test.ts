@@ -8,7 +8,9 @@ import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { ProductForms } from '../../../src/engine/wasm/products.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
+import { type ShardLayout, shardLayout } from '../../../src/model/layout.ts'
 import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../src/model/manifest.ts'
+import { recordBytes } from '../../../src/model/tiles.ts'
 import { type MixedWeights, type QuantisedType, quantisedTypes, type Weights } from '../../../src/model/weight-types.ts'
 import { forward } from './forward.ts'
 
@@ -211,5 +213,48 @@ it('refuses a shard that does not fit its tiles, and what is described and not c
   const config = { ...odd, logitCap: 30 }
   expect(() => WasmSpan.create({ ...init, config, source, forms: formsHere() })).toThrow(
     'what config.logitCap describes is not computed yet'
+  )
+})
+
+it.each<[string, QuantisedType | 'f32', 'layer 0' | 'head', (shard: Uint8Array, layout: ShardLayout) => void]>([
+  [
+    'a norm that is not finite',
+    'q8-f16',
+    'layer 0',
+    (shard, { vectors }) => new DataView(shard.buffer).setFloat32(vectors[1]!.offset, Number.NaN, true)
+  ],
+  [
+    'a weight that is not finite',
+    'f32',
+    'layer 0',
+    (shard, { matrices }) =>
+      new DataView(shard.buffer).setFloat32(matrices[2]!.offset + 8, Number.POSITIVE_INFINITY, true)
+  ],
+  [
+    'a scale that is not finite',
+    'q8',
+    'head',
+    // The last number of a matrix.
+    (shard, { matrices }) =>
+      new DataView(shard.buffer).setFloat32(matrices[0]!.offset + matrices[0]!.bytes - 4, Number.NaN, true)
+  ],
+  [
+    'a level of 7 bits that has 8',
+    'q8-f16i8-min',
+    'layer 0',
+    // The first of a later group, behind the factors of two.
+    (shard, { matrices: [, , , down] }) => (shard[down!.offset + 2 * 32 + 8 * recordBytes(down!.type)] = 128)
+  ]
+])('refuses a shard that has %s', (_, weights, name, spoil) => {
+  const { files, locations } = shardsOf(odd, weights)
+  const init = { config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations } as const
+  const create = (files: ReadonlyMap<string, Uint8Array>): WasmSpan =>
+    WasmSpan.create({ ...init, source: { kind: 'memory', files }, forms: formsHere() })
+  create(files).release()
+  const shard = files.get(name)!.slice()
+  const place = name === 'head' ? ({ role: 'head', layer: null } as const) : ({ role: 'layer', layer: 0 } as const)
+  spoil(shard, shardLayout({ config: odd, weights }, place))
+  expect(() => create(new Map(files).set(name, shard))).toThrow(
+    weights === 'q8-f16i8-min' ? 'has a level above 127' : 'has a number that is not finite'
   )
 })
