@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { changes, type EarlierResult, readResult } from './against.ts'
 import { benchBatch } from './batch.ts'
 import { benchDht } from './dht.ts'
 import { benchDrafts } from './drafts.ts'
@@ -29,6 +30,7 @@ const usage = `usage: npm run bench -- [options]
   --q4              the 135M shape in q4 too
   --threads N       per engine (default 1)
   --llama DIR       folder of node-llama-cpp (default: SKEIN_LLAMA, or where npm puts it)
+  --against FILE    prints what changed since a result that --json printed
   --date TEXT       for the report (default: today)
   --json            for machines`
 
@@ -39,6 +41,7 @@ const { values: flags } = parseArgs({
     q4: { type: 'boolean', default: false },
     threads: { type: 'string', default: '1' },
     llama: { type: 'string' },
+    against: { type: 'string' },
     date: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false }
@@ -51,6 +54,14 @@ if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && th
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
   console.error(usage)
   process.exit(flags.help ? 0 : 2)
+}
+
+let earlier: EarlierResult | undefined
+try {
+  earlier = flags.against === undefined ? undefined : readResult(flags.against)
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`)
+  process.exit(2)
 }
 
 process.env.ORT_DISABLE_TELEMETRY = '1'
@@ -123,6 +134,8 @@ try {
   await llama?.close()
   if (flags.json) console.log(JSON.stringify({ where, rows, skipped }))
   else console.log(table(rows, skipped, where))
+  // Beside what is for machines it goes where a person looks.
+  if (earlier !== undefined) (flags.json ? console.error : console.log)(`\n${changes(rows, earlier, where)}`)
 } catch (error) {
   console.error(`bench: ${(error as Error).message}`)
   process.exitCode = signal.aborted ? 130 : 1

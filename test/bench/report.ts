@@ -91,20 +91,23 @@ export function table(rows: readonly Row[], skipped: readonly Skipped[], where: 
     aim ?? '',
     how ?? ''
   ])
-  const widths = header.map((title, i) => Math.max(title.length, ...cells.map(row => row[i]!.length)))
-  const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`
   return [
     `${where.date}: ${where.cpu}, ${where.cores} cores, ${where.memory}, ${where.platform}, Node ${where.node}, ` +
       `onnxruntime-node ${where.onnxruntime}, ${where.nodeLlamaCpp === undefined ? '' : `node-llama-cpp ${where.nodeLlamaCpp}, `}Skein ${where.skein}, load at the start ${where.load.toFixed(1)}`,
     '',
-    line(header),
-    line(widths.map(width => '-'.repeat(width))),
-    ...cells.map(line),
+    ...rowsOfTable(header, cells),
     ...skipped.map(({ part, reason }) => `\nnot measured: ${part}: ${reason}`)
   ].join('\n')
 }
 
-function number(value: number): string {
+/** Lines of a Markdown table. */
+export function rowsOfTable(header: readonly string[], cells: readonly (readonly string[])[]): string[] {
+  const widths = header.map((title, i) => Math.max(title.length, ...cells.map(row => row[i]!.length)))
+  const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`
+  return [line(header), line(widths.map(width => '-'.repeat(width))), ...cells.map(line)]
+}
+
+export function number(value: number): string {
   const size = Math.abs(value)
   if (size >= 100) return value.toFixed(0)
   if (size >= 10) return value.toFixed(1)
