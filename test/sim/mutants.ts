@@ -366,15 +366,6 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
-    name: 'keep drafts for the next route that nobody has verified',
-    file: 'src/session/epochs.ts',
-    original: 'const keep = isFirst ? 0 : tokens - 1',
-    mutated: 'const keep = isFirst ? 0 : tokens - 1 + this.#current!.drafts.length',
-    storm: 'speculating',
-    from: 1,
-    seeds: 5
-  },
-  {
     name: 'forget which tokens of a step are drafts',
     file: 'src/stage/outlet.ts',
     original: 'drafts.length === 0 ? step : { ...step, drafts }',
