@@ -15,6 +15,7 @@ import type { EngineFactory, GenerateOptions, Manifest } from '../../src/index.t
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { RunningPeer } from '../../src/peer/running-peer.ts'
+import { coverageOf } from '../../src/route/coverage.ts'
 import { stageBytes } from '../../src/route/view.ts'
 import { shapeOf } from '../../src/serving/shape.ts'
 import type { Host } from '../../src/swarm/host.ts'
@@ -181,11 +182,15 @@ export class LargeSwarm {
     this.#haveMet ||= this.givers.some(({ swarm }) => this.givers.some(other => isNeighbour(swarm, other.swarm)))
   }
 
-  /** Whether each layer of the model is served so often, as those see it that give memory. */
+  /** Whether those that give memory have each layer of the model served so often, by themselves and their neighbours. */
   isCovered(times: number): boolean {
-    return this.givers.every(({ peer }) => {
-      const coverage = peer.status().models.find(({ id }) => id === this.#model.id)?.coverage ?? []
-      return coverage.length > 0 && coverage.every(count => count >= times)
+    const { layers } = this.#model.manifest.config
+    return this.givers.every(({ swarm }) => {
+      const near = swarm.records().filter(({ record, connected }) => connected || record.peer === swarm.id)
+      const stages = near.flatMap(({ record }) =>
+        record.stages.filter(({ model, serving }) => serving && model === this.#model.id)
+      )
+      return coverageOf(stages, { layers }).every(count => count >= times)
     })
   }
 
