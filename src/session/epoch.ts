@@ -78,16 +78,16 @@ export class Epoch {
   }
 
   /**
-   * Takes tokens that have come from the tail. False where they are not what was awaited: drafts that are right, and one
-   * token more (rule S32).
+   * Takes tokens that have come from the tail: drafts that are right, and one token more (rule S32). `invalid`: they are
+   * not what was awaited; `others`: they follow drafts that this driver has not sent.
    */
-  takes(position: number, ids: readonly number[], vocab: number): boolean {
+  takes(position: number, ids: readonly number[], vocab: number): 'taken' | 'invalid' | 'others' {
     const right = ids.length - 1
-    if (this.#cursor !== position || right < 0 || right > this.#drafts.length || ids[right]! >= vocab) return false
-    if (ids.some((id, i) => i < right && id !== this.#drafts[i])) return false
+    if (this.#cursor !== position || right < 0 || right > this.#drafts.length || ids[right]! >= vocab) return 'invalid'
+    if (ids.some((id, i) => i < right && id !== this.#drafts[i])) return 'others'
     // All caches have the right ones already.
     this.#cursor += right
-    return true
+    return 'taken'
   }
 
   #next(ids: readonly number[], proposed: readonly number[]): StepFrame | undefined {

@@ -315,7 +315,14 @@ export class Session {
   #onTokens(position: number, ids: readonly number[]): void {
     const epoch = this.#epoch!
     const { watch, route, tail, replayedTokens } = epoch
-    if (position !== this.#ids.length || !epoch.takes(position, ids, this.#init.vocab)) {
+    const verdict = position === this.#ids.length ? epoch.takes(position, ids, this.#init.vocab) : 'invalid'
+    if (verdict === 'others' && route.length > 1) {
+      // Any hop before the tail may have changed the ids that it passed on: nobody is known to lie, and none can once more.
+      this.#drafts.stop()
+      this.#lose({ kind: 'unknown' }, 'the tail has verified other drafts than were sent')
+      return
+    }
+    if (verdict !== 'taken') {
       this.#violated(tail, 'invalid', `tokens ${ids} at ${position}, awaited at ${this.#ids.length}`)
       return
     }

@@ -24,6 +24,7 @@ export class Speculation {
   readonly #init: SpeculationInit
   /** All hops of the epoch know drafts. */
   #isOn = false
+  #isStopped = false
   readonly #gain = new DraftGain()
   /** What was proposed for the tokens that are awaited, whether it was sent or not. */
   #proposal: Proposal | undefined
@@ -43,8 +44,16 @@ export class Speculation {
     const { drafter, self, knowsDrafts } = this.#init
     this.#proposal = undefined
     this.#gain.begins()
-    this.#isOn = drafter !== undefined && route.every(({ peer }) => peer === self || knowsDrafts?.(peer) === true)
+    const isAble = drafter !== undefined && !this.#isStopped
+    this.#isOn = isAble && route.every(({ peer }) => peer === self || knowsDrafts?.(peer) === true)
     return this.#isOn ? [draftsNeed] : undefined
+  }
+
+  /** Proposes nothing any more in this session. */
+  stop(): void {
+    this.#isStopped = true
+    this.#isOn = false
+    this.#proposal = undefined
   }
 
   /** The drafts that follow the last of these tokens in the next step. */

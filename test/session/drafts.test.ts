@@ -227,7 +227,6 @@ describe('S32: a session', () => {
 
   test.each<[string, number, number[]]>([
     ['more than the drafts and one', 5, [20, 22, 24, 26, 28, 30]],
-    ['others than its drafts before the last', 5, [20, 23, 24]],
     ['what the vocabulary does not have', 5, [20, 1000]],
     ['a position that is not awaited', 6, [22]],
     ['nothing', 5, []]
@@ -239,6 +238,17 @@ describe('S32: a session', () => {
       { kind: 'output', output: { kind: 'lost', peer: peer('C'), charged: true } },
       { kind: 'route' }
     ])
+  })
+
+  test('charges nobody for other drafts than were sent, which any hop may have changed, and proposes none any more', () => {
+    const kit = new Kit().plainly(1, 5).tokens(5, [20, 23, 24])
+    expect(kit.effects).toMatchObject([{ kind: 'hang-up' }, { kind: 'route', excluded: new Set() }])
+    kit.do({ kind: 'routed', route }, { kind: 'connected', epoch: 1 })
+    const terms = kit.effects.flatMap(each =>
+      each.kind === 'send' && each.frame.kind === 'open' ? [each.frame.terms] : []
+    )
+    expect(terms).toMatchObject([{ epoch: 1 }])
+    expect(terms[0]!.needs).toBeUndefined()
   })
 
   test('ends in the middle of what came where the answer does', () => {
