@@ -328,6 +328,8 @@ class ThreadedEngine implements Engine {
         this.#caches.checkPlace(job.step)
       } catch (error) {
         this.#settle(id, () => job.reject(error))
+        // Nobody frees what was never opened.
+        if (this.#caches.length(job.session) === undefined) this.#batches.forget(job.session)
         refused = true
       }
     }

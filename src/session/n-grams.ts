@@ -14,17 +14,20 @@ export class NGrams implements Drafter {
    * By hash of an n-gram, the position after its last occurrence; 0 where there is none. Two n-grams of one hash take each
    * other's place: what is found is compared.
    */
-  readonly #after: Int32Array
+  #after: Int32Array | undefined
+  readonly #entries: number
   /** N-grams that end before this position are in there. */
   #indexed = 1
 
   /** @param tokensMax of the sequence. */
   constructor(tokensMax: number) {
-    this.#after = new Int32Array(2 ** Math.ceil(Math.log2(entriesPerToken * tokensMax)))
+    this.#entries = 2 ** Math.ceil(Math.log2(entriesPerToken * tokensMax))
   }
 
   propose(ids: readonly number[], count: number): Proposal | undefined {
-    this.#index(ids)
+    // A session whose hops know no drafts never asks: some 48 bytes for each token of its context are not taken then.
+    this.#after ??= new Int32Array(this.#entries)
+    this.#index(ids, this.#after)
     for (const n of lengths) {
       const at = ids.length < n ? 0 : this.#after[this.#slot(ids, ids.length, n)]!
       const matched = at === 0 ? 0 : alike(ids, at)
@@ -39,11 +42,11 @@ export class NGrams implements Drafter {
   }
 
   /** A long prompt is taken in bit by bit: it would keep the peer from all else. */
-  #index(ids: readonly number[]): void {
+  #index(ids: readonly number[], after: Int32Array): void {
     const end = Math.min(ids.length, this.#indexed + indexedTokensMax)
     for (; this.#indexed < end; this.#indexed++) {
       for (const n of lengths) {
-        if (this.#indexed >= n) this.#after[this.#slot(ids, this.#indexed, n)] = this.#indexed
+        if (this.#indexed >= n) after[this.#slot(ids, this.#indexed, n)] = this.#indexed
       }
     }
   }
@@ -52,7 +55,7 @@ export class NGrams implements Drafter {
   #slot(ids: readonly number[], end: number, n: number): number {
     let hash = n
     for (let i = end - n; i < end; i++) hash = Math.imul(hash ^ ids[i]!, 0x9e3779b1) ^ (hash >>> 15)
-    return (hash ^ (hash >>> 16)) & (this.#after.length - 1)
+    return (hash ^ (hash >>> 16)) & (this.#entries - 1)
   }
 }
 

@@ -50,7 +50,8 @@ export class ClosestService {
       else if (!signal.aborted && this.#init.isLarge()) {
         // What it has learnt when it takes too long counts, too.
         await this.#init.ask({ signal: AbortSignal.any([signal, this.#clock.deadline(dhtQueryMs)]) }).catch(() => {})
-        waitMs = Math.min(2 * waitMs, closestMaxMs)
+        // Whoever came while it asked may not have been named.
+        waitMs = this.#waiting.signal.aborted ? closestFirstMs : Math.min(2 * waitMs, closestMaxMs)
       }
     }
   }
