@@ -2,7 +2,7 @@
 import { readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { files } from './named-files.ts'
-import { olderModels } from './older.ts'
+import { type FormerModel, olderModel } from './older.ts'
 import type { ModelStore, RemovedModel } from './store.ts'
 import { sweepMarks } from './marks.ts'
 import { names } from './store-files.ts'
@@ -59,12 +59,15 @@ export async function removeUnlisted(
   store: ModelStore,
   digests: readonly string[]
 ): Promise<Pick<RemovedModel, 'bytesFreed' | 'unreadable'>> {
+  const broken = new Map<string, string>()
+  const models = await store.list({ onBroken: ({ message }, file) => broken.set(file, message) })
   const unreadable: string[] = []
-  const older = await olderModels(store.own)
-  const isOlder = new Set(older.map(({ file }) => file))
-  const models = await store.list({
-    onBroken: ({ message }, file) => void (isOlder.has(file) || unreadable.push(message))
-  })
+  const older: FormerModel[] = []
+  for (const [file, message] of broken) {
+    const model = await olderModel(file)
+    if (model === undefined) unreadable.push(message)
+    else older.push(model)
+  }
   let bytesFreed = 0
   if (unreadable.length > 0) return { bytesFreed, unreadable }
   const own = models.filter(({ shipped }) => !shipped).flatMap(files)

@@ -6,7 +6,6 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '../base/ids.ts'
 import { manifestFormat } from './manifest.ts'
-import { names } from './store-files.ts'
 
 /** What a store must know of a model to forget it. */
 export interface FormerModel {
@@ -16,23 +15,11 @@ export interface FormerModel {
   readonly digests: readonly string[]
 }
 
-export interface OlderModel extends FormerModel {
-  /** Of its manifest. */
-  readonly file: string
-}
-
-/** Those whose manifests lie in a store's own folder. */
-export async function olderModels(own: string): Promise<OlderModel[]> {
-  const folder = path.join(own, 'manifests')
-  const models: OlderModel[] = []
-  for (const name of await names(folder)) {
-    if (!/^[0-9a-f]{64}\.json$/.test(name)) continue
-    const file = path.join(folder, name)
-    const text = await readFile(file, 'utf8').catch(() => '')
-    const read = olderManifest(text)
-    if (read !== undefined) models.push({ id: name.slice(0, 64) as ModelId, file, ...read })
-  }
-  return models
+/** The one whose manifest this file is; undefined where an older Skein has not written it. */
+export async function olderModel(manifest: string): Promise<FormerModel | undefined> {
+  const [, id] = /^([0-9a-f]{64})\.json$/.exec(path.basename(manifest)) ?? []
+  const read = id === undefined ? undefined : olderManifest(await readFile(manifest, 'utf8').catch(() => ''))
+  return read && { id: id as ModelId, ...read }
 }
 
 /** Name and files of a manifest of an earlier format; undefined where it is none. */

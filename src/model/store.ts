@@ -26,7 +26,7 @@ import { Addition } from './addition.ts'
 import { chunkLength } from './chunks.ts'
 import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
-import { type FormerModel, olderModels } from './older.ts'
+import { type FormerModel, olderModel } from './older.ts'
 import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
 import { givingWay, setGivesWay } from './marks.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
@@ -416,7 +416,14 @@ export class ModelStore {
 
   /** The one model of that name or id that an older Skein imported here, and this one can only remove. */
   async findOlder(nameOrId: string): Promise<FormerModel | undefined> {
-    const found = meantBy(nameOrId, await olderModels(this.own))
+    const broken: string[] = []
+    await this.list({ onBroken: (_, file) => broken.push(file) })
+    const own = broken.filter(file => path.dirname(file) === path.join(this.own, 'manifests'))
+    const older = await Promise.all(own.map(olderModel))
+    const found = meantBy(
+      nameOrId,
+      older.filter(model => model !== undefined)
+    )
     return found.length === 1 ? found[0] : undefined
   }
 

@@ -35,6 +35,8 @@ export type RouteAnswer =
   /** The present budgets cannot cover the model, and no more peers have come for a while. */
   | { readonly kind: 'lacking' }
 
+const nobody: Without = new Set()
+
 /**
  * Stages without room for the session are left out where that leaves a way, and before that who is about to go. Where there is no
  * way around the excluded peers, those that can still be reached are asked again a moment after they failed: a broken connection
@@ -51,16 +53,18 @@ export function answerRoute(peers: readonly PeerView[], model: ModelShape, quest
   const around = (views: readonly PeerView[], without: Without): Hop[] | undefined =>
     (leaving.size > 0 ? findRoute(views, model, { ...options, excluded: without.union(leaving) }) : undefined) ??
     findRoute(views, model, { ...options, excluded: without })
-  const find = (without: Without): Hop[] | undefined =>
-    (roomy === peers ? undefined : around(roomy, without)) ?? around(peers, without)
   const retried = doubtful !== undefined && doubtful.size > 0 ? excluded.difference(doubtful) : undefined
+  const find = (last: Without): Hop[] | undefined => {
+    const without = excluded.union(last)
+    return (
+      (roomy === peers ? undefined : around(roomy, without)) ??
+      around(peers, without) ??
+      (retried === undefined ? undefined : findRoute(peers, model, { ...options, excluded: retried.union(last) }))
+    )
+  }
   const hops =
-    find(excluded.union(unproven)) ??
-    (retried === undefined ? undefined : findRoute(peers, model, { ...options, excluded: retried.union(unproven) })) ??
-    (unproven.size > 0 ? find(excluded) : undefined) ??
-    (retried !== undefined && unproven.size > 0
-      ? findRoute(peers, model, { ...options, excluded: retried })
-      : undefined) ??
+    find(unproven) ??
+    (unproven.size > 0 ? find(nobody) : undefined) ??
     (waitedMs >= excludedGraceMs ? findRoute(peers, model, options) : undefined)
   if (hops !== undefined) return { kind: 'hops', hops }
   const isSettled = waitedMs >= missingGraceMs && settledMs >= gatheringMs
