@@ -246,16 +246,16 @@ export class WasmSpan implements Layers<PagedCache> {
   #feed({ part, done }: UnderWay, first: number, rows: number): void {
     const { config, start, weights } = this.#layout
     const { hidden } = config
-    for (let t = 0; t < rows; t++) {
-      const [row, from] = [this.#row(first + t), done + t]
-      if (start > 0) {
-        row.set((part.input as Float32Array).subarray(from * hidden, (from + 1) * hidden))
-        continue
+    if (start > 0) {
+      const states = part.input as Float32Array
+      for (let t = 0; t < rows; t++) {
+        this.#row(first + t).set(states.subarray((done + t) * hidden, (done + t + 1) * hidden))
       }
-      const embedding = weights.embedding!
-      const tiles = new Uint8Array(this.#memory.memory.buffer, embedding.at, tileBytes(embedding))
-      unpackRow(embedding, tiles, part.input[from]!, row)
+      return
     }
+    const embedding = weights.embedding!
+    const tiles = new Uint8Array(this.#memory.memory.buffer, embedding.at, tileBytes(embedding))
+    for (let t = 0; t < rows; t++) unpackRow(embedding, tiles, part.input[done + t]!, this.#row(first + t))
   }
 
   /** What a pass has given: rows that are not finite fail their own part alone. */
