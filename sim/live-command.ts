@@ -1,5 +1,6 @@
 /** `npm run sim -- --live`: has real peers live a scenario, prints the table, and leaves nothing behind. */
-import { LiveError, runLive, type LiveSummary } from './live.ts'
+import { runLive, type LiveSummary } from './live.ts'
+import { LiveError } from './live-swarm.ts'
 import { offFactor, renderTable } from './live-course.ts'
 import { BrokenPromise } from './promises.ts'
 import type { Scenario } from './scenario.ts'

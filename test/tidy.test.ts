@@ -19,8 +19,6 @@ const functionLinesMax = 70
 type Exceptions = Readonly<Record<string, readonly [ceiling: number, reason: string]>>
 
 const longFiles: Exceptions = {
-  'src/swarm/records.ts': [500, 'one decider of records: who is known, what is told to whom'],
-  'sim/live.ts': [550, 'one run: setup, course, figures'],
   'sim/scenario.ts': [500, 'a list: every field of a scenario with its check']
 }
 

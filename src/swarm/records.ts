@@ -14,14 +14,13 @@ import {
   recordMarksMax,
   recordsBurstMax,
   recordsFrameBytesMax,
-  recordsHearsayPerSecondMax,
-  recordsHearsayShareMax,
   recordsPerSecondMax,
-  recordTtlMs,
-  twinTieMs
+  recordTtlMs
 } from './limits.ts'
 import { type LiveRecord, LiveRecords, type Place } from './live-records.ts'
+import { OwnLife } from './own-life.ts'
 import { Publishing } from './publishing.ts'
+import { RecordCredits } from './record-credits.ts'
 import {
   encodePayload,
   encodeRecord,
@@ -88,26 +87,15 @@ export interface RecordsInit {
   readonly liveMax?: number | undefined
 }
 
-/** What a neighbour may still send, refilled with time. */
-interface Credit {
-  /** Records. */
-  records: number
-  /** Those of them that may be of peers that nobody here has heard of and no connected peer names. */
-  hearsay: number
-  atMs: number
-}
-
 export class Records {
   readonly #init: RecordsInit
   /** Live records of others and, while it runs, of this peer. */
   readonly #live: LiveRecords
   /** Highest seq ever accepted per peer, in order of its last change; an older one never wins. */
   readonly #marks = new Map<PeerId, number>()
-  readonly #neighbours = new Map<PeerId, Credit>()
+  readonly #neighbours = new RecordCredits()
   /** Neighbours that say that they do not hear this peer. */
   readonly #unheard = new Set<PeerId>()
-  /** Of neighbours that are gone: a channel that is opened again is no new start for hearsay. In order of their end. */
-  readonly #gone = new Map<PeerId, Credit>()
   #seq: number
   #content: RecordContent | undefined
   /** The last announced payload with seq 0, to tell a change from a repetition. */
@@ -117,15 +105,13 @@ export class Records {
   #announcedMs = 0
   readonly #publishing = new Publishing()
   #left = false
-  /** The other run that was heard under this identity, of now or of a past life, and since when it is known to be of now. */
-  #heard: string | undefined
-  #twinMs: number | undefined
-  #yields = false
+  readonly #life: OwnLife | undefined
 
   constructor(init: RecordsInit) {
     this.#init = init
     this.#live = new LiveRecords(init.self, init.liveMax)
     this.#seq = init.seq
+    this.#life = init.life === undefined ? undefined : new OwnLife(init.life)
   }
 
   /** Every live record, the own one first. */
@@ -209,13 +195,10 @@ export class Records {
 
   /** @param nowMs undefined for a record that is only compared */
   #own(content: RecordContent, { seq, ttlMs, nowMs }: { seq: number; ttlMs: number; nowMs?: number }): SwarmRecord {
-    const heard = [...this.#neighbours.keys()].filter(peer => !this.#unheard.has(peer))
+    const heard = [...this.#neighbours.peers].filter(peer => !this.#unheard.has(peer))
     const neighbours = heard.map(peer => this.#live.hint(peer)).sort((a, b) => a - b)
     const record = { ...content, peer: this.#init.self, seq, ttlMs, neighbours: new Set(neighbours) }
-    const { life } = this.#init
-    if (life === undefined) return record
-    const upMs = nowMs === undefined ? 0 : this.#upMs(nowMs)
-    return { ...record, life: { run: life.run, upMs, heard: this.#heard, yields: this.#yields } }
+    return this.#life === undefined ? record : { ...record, life: this.#life.said(nowMs) }
   }
 
   #announce(ttlMs: number, nowMs: number, wallMs: number): RecordsEffect[] {
@@ -232,7 +215,7 @@ export class Records {
       effects.push({ kind: 'record', peer: this.#init.self })
     }
     const frame = encodeRecordsFrame([value])
-    for (const peer of this.#neighbours.keys()) effects.push({ kind: 'send', peer, frame })
+    for (const peer of this.#neighbours.peers) effects.push({ kind: 'send', peer, frame })
     const isDue = ttlMs === 0 || this.#publishing.isDue(record.addresses, nowMs)
     if (isDue) effects.push(this.#publish({ value, record }, nowMs))
     return effects
@@ -245,7 +228,7 @@ export class Records {
 
   #leave(nowMs: number, wallMs: number): RecordsEffect[] {
     // The goodbye of one that yields would be that of both.
-    if (this.#left || this.#yields || this.#content === undefined) {
+    if (this.#left || this.#life?.yields === true || this.#content === undefined) {
       this.#left = true
       return []
     }
@@ -258,10 +241,7 @@ export class Records {
   #opened(peer: PeerId, nowMs: number): RecordsEffect[] {
     if (peer === this.#init.self) return []
     if (this.#neighbours.size === 0 && this.#content !== undefined) this.#publishing.anew(nowMs)
-    const before = this.#neighbours.get(peer) ?? this.#gone.get(peer)
-    if (before !== undefined) refill(before, nowMs)
-    const hearsay = before?.hearsay ?? recordsHearsayShareMax
-    this.#neighbours.set(peer, { records: recordsBurstMax, hearsay, atMs: nowMs })
+    this.#neighbours.opened(peer, nowMs)
     this.#compared = undefined
     const effects = this.#linkedBy(() => this.#live.connect(peer))
     // Everything known, in frames of bounded size; of its own record it can only learn that it is not alone.
@@ -282,20 +262,15 @@ export class Records {
   }
 
   #closed(peer: PeerId): RecordsEffect[] {
-    const credit = this.#neighbours.get(peer)
-    this.#neighbours.delete(peer)
+    this.#neighbours.closed(peer)
     this.#unheard.delete(peer)
     this.#compared = undefined
     this.#live.disconnect(peer)
-    this.#gone.delete(peer)
-    if (credit !== undefined) this.#gone.set(peer, credit)
-    for (const oldest of this.#gone.keys()) if (this.#gone.size > recordsMax) this.#gone.delete(oldest)
     return []
   }
 
   #frame(peer: PeerId, frame: Uint8Array, nowMs: number): RecordsEffect[] {
-    const credit = this.#neighbours.get(peer)
-    if (credit === undefined) return []
+    if (!this.#neighbours.has(peer)) return []
     // Nobody sends one today; it says nothing (R11).
     if (frame.byteLength === 0) return []
     let values: Uint8Array[]
@@ -306,13 +281,10 @@ export class Records {
     } catch (error) {
       return [{ kind: 'violation', peer, violation: 'bad records frame', message: (error as Error).message }]
     }
-    refill(credit, nowMs)
-    const cost = Math.max(1, values.length)
-    if (credit.records < cost) {
+    if (!this.#neighbours.spend(peer, Math.max(1, values.length), nowMs)) {
       const message = `${peer} sends over ${recordsPerSecondMax} records per second`
       return [{ kind: 'violation', peer, violation: 'too many records', message }]
     }
-    credit.records -= cost
     return values.flatMap(value => this.#accept(value, peer, nowMs))
   }
 
@@ -357,7 +329,7 @@ export class Records {
     // Once to everyone who does not have it from its origin, the sender or the origin being themselves: only where it says
     // which process made it, an origin learns from it whether there are two.
     let frame: Uint8Array | undefined
-    for (const other of this.#neighbours.keys()) {
+    for (const other of this.#neighbours.peers) {
       if (other === from || (other === peer && record.life === undefined)) continue
       if (record.neighbours.has(this.#live.hint(other))) continue
       frame ??= encodeRecordsFrame([value])
@@ -378,37 +350,21 @@ export class Records {
 
   /** One that is no newer: it can still say that another process has heard of this one. */
   #heardOwnAgain(unverified: UnverifiedRecord, nowMs: number): RecordsEffect[] {
-    const own = this.#init.life
-    if (own === undefined || this.#live.get(this.#init.self)?.record.seq === unverified.seq) return []
+    if (this.#life === undefined || this.#live.get(this.#init.self)?.record.seq === unverified.seq) return []
     const { life, addresses } = unverified.verified(this.#init.verify)
     // Old ones can be repeated by anybody: they may not make this peer announce anew each time.
-    if (life?.heard !== own.run && this.#heard !== undefined) return []
+    if (!this.#life.isHeardBy(life) && this.#life.hasHeard) return []
     return this.#heardLife(life, addresses, nowMs)
   }
 
   #heardLife(life: Life | undefined, addresses: readonly Uint8Array[], nowMs: number): RecordsEffect[] {
-    const own = this.#init.life
-    if (this.#left || own === undefined || life === undefined || life.run === own.run) return []
-    const isNews = this.#heard !== life.run
-    this.#heard = life.run
+    if (this.#left || this.#life === undefined || life === undefined) return []
+    const heard = this.#life.hear(life, nowMs)
+    if (heard === undefined) return []
     this.#compared = undefined
     // At once: the other one may hold the next moment's channels.
-    const said = isNews ? this.#announceIfNew(nowMs, 0) : []
-    // Whoever has gone cannot have heard of this process; who has is there now.
-    if (life.heard !== own.run) return said
-    this.#twinMs ??= nowMs
-    // It may have said this a while ago, but has run for no less since: who finds itself the younger is.
-    const isYounger = life.upMs > this.#upMs(nowMs)
-    const yields = !life.yields && (isYounger || (nowMs - this.#twinMs >= twinTieMs && own.run > life.run))
-    if (this.#yields) return said
-    if (!yields) return [...said, { kind: 'twin', addresses, yields }]
-    this.#yields = true
-    this.#compared = undefined
-    return [...said, ...this.#announceIfNew(nowMs, 0), { kind: 'twin', addresses, yields }]
-  }
-
-  #upMs(nowMs: number): number {
-    return Math.max(0, Math.floor(nowMs - (this.#init.life?.startMs ?? nowMs)))
+    const said = heard.isNews || (heard.isTwin && heard.yields) ? this.#announceIfNew(nowMs, 0) : []
+    return heard.isTwin ? [...said, { kind: 'twin', addresses, yields: heard.yields }] : said
   }
 
   /**
@@ -416,11 +372,7 @@ export class Records {
    * many at once and so many a second: a swarm that is joined is told in one go, a flood of invented identities is cut.
    */
   #admit(peer: PeerId, from: PeerId | undefined): Place | undefined {
-    const credit = from === undefined ? undefined : this.#neighbours.get(from)
-    if (credit !== undefined && !this.#live.isLinked(peer)) {
-      if (credit.hearsay < 1) return undefined
-      credit.hearsay -= 1
-    }
+    if (from !== undefined && !this.#live.isLinked(peer) && !this.#neighbours.spendHearsay(from)) return undefined
     return this.#live.placeFor(peer, from)
   }
 
@@ -463,13 +415,6 @@ export class Records {
       return
     }
   }
-}
-
-function refill(credit: Credit, nowMs: number): void {
-  const seconds = (nowMs - credit.atMs) / 1000
-  credit.records = Math.min(recordsBurstMax, credit.records + seconds * recordsPerSecondMax)
-  credit.hearsay = Math.min(recordsHearsayShareMax, credit.hearsay + seconds * recordsHearsayPerSecondMax)
-  credit.atMs = nowMs
 }
 
 function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {
