@@ -89,7 +89,8 @@ export type GenerationEvent =
 /**
  * An answer in the making. Iterate it for tokens, or `events()` for everything; either starts it, once. Tokens end with the last
  * one, events with what the hops did.
- * `answer` settles when it ends. @throws {SessionFailedError} and the errors of routing.
+ * `answer` settles when it ends. Who wants nothing else only awaits it: asked for when nobody has begun to iterate by the end of the same turn, it
+ * starts the answer too. @throws {SessionFailedError} and the errors of routing.
  */
 export interface Generation extends AsyncIterable<Token> {
   events(): AsyncIterable<GenerationEvent>

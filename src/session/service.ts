@@ -21,7 +21,7 @@ export interface Resumption {
 }
 
 /**
- * Answers a prompt. Nothing happens until the result is iterated; what it works with is fetched then.
+ * Answers a prompt. Nothing happens until the result is iterated or its `answer` asked for; what it works with is fetched then.
  *
  * Iterating throws {InvalidOptionError} for options out of range, {PromptTooLongError}, {SessionFailedError}, the
  * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
@@ -70,10 +70,14 @@ function answering(source: () => Promise<Question>): Generation {
   // Whoever only iterates hears of a failure there; it must not end the process a second time here.
   answer.catch(() => {})
 
-  let started = false
-  async function* events(): AsyncGenerator<GenerationEvent> {
-    if (started) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
-    started = true
+  let isTaken = false
+  const events = (): AsyncGenerator<GenerationEvent> => {
+    const isFirst = !isTaken
+    isTaken = true
+    return happening(isFirst)
+  }
+  async function* happening(isFirst: boolean): AsyncGenerator<GenerationEvent> {
+    if (!isFirst) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
     let text = ''
     let parts: SessionParts | undefined
     try {
@@ -96,8 +100,7 @@ function answering(source: () => Promise<Question>): Generation {
       settle!.reject(new SessionFailedError('the answer was not read to its end', text))
     }
   }
-  async function* tokens(): AsyncGenerator<Token> {
-    const all = events()
+  async function* tokensOf(all: AsyncGenerator<GenerationEvent>): AsyncGenerator<Token> {
     let isComplete = false
     try {
       for (;;) {
@@ -117,7 +120,17 @@ function answering(source: () => Promise<Question>): Generation {
       else await all.return(undefined)
     }
   }
-  return { events, answer, [Symbol.asyncIterator]: tokens }
+  return {
+    events,
+    get answer() {
+      // Whoever iterates as well does so by the end of this turn; for whoever does not, nobody else would read on.
+      queueMicrotask(() => {
+        if (!isTaken) void drained(events())
+      })
+      return answer
+    },
+    [Symbol.asyncIterator]: () => tokensOf(events())
+  }
 }
 
 function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEvent> {

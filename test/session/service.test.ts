@@ -143,6 +143,24 @@ describe('what the caller asks for', () => {
     expect((await generation.answer).ids.length).toBe(3)
   })
 
+  test('its answer alone may be awaited, and is the same', async () => {
+    const { world, driver } = await alone()
+    const expected = world.generate(driver, prompt(10), { maxTokens: 3 })
+    for await (const _ of expected);
+    expect((await world.generate(driver, prompt(10), { maxTokens: 3 }).answer).ids).toEqual((await expected.answer).ids)
+    const failing = world.generate(driver, prompt(10), { topK: 0.5 })
+    await expect(failing.answer).rejects.toMatchObject({ name: 'InvalidOptionError' })
+  })
+
+  test('its answer may be asked for before it is iterated', async () => {
+    const { world, driver } = await alone()
+    const generation = world.generate(driver, prompt(10), { maxTokens: 3 })
+    const { answer } = generation
+    const ids: number[] = []
+    for await (const { id } of generation) ids.push(id)
+    expect((await answer).ids).toEqual(ids)
+  })
+
   test('a signal that is aborted already is the reason why nothing runs', async () => {
     const { world, driver } = await alone()
     const generation = world.generate(driver, prompt(10), { signal: AbortSignal.abort(new Error('too late')) })
