@@ -126,6 +126,7 @@ const kind = z.strictObject({
   rotation: z.union([z.literal('none'), rotation]).optional()
 })
 
+/** @internal zod is not among what an installed package brings, so its types stand in no declaration. */
 export const configSchema = z
   .strictObject({
     layers: size.max(dimensionsMax.layers),

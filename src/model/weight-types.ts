@@ -78,6 +78,7 @@ export type Weights = WeightType | MixedWeights
 const type = z.enum(['f32', ...(Object.keys(quantisedTypes) as QuantisedType[])])
 const layer = z.strictObject({ q: type, k: type, v: type, o: type, gate: type, up: type, down: type })
 
+/** @internal As with `configSchema`. */
 export const weightsSchema = z.union([
   type,
   z.strictObject({ embedding: type, output: type.optional(), layers: z.array(layer) })

@@ -4,16 +4,17 @@
  * in an idle process beside it, and what is left afterwards. `npm run build && node --expose-gc test/bench/many.ts [rounds]`.
  */
 import { fork } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { loadavg } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import type * as api from '../../src/index.ts'
 import type * as swarmFile from '../../src/swarm/swarm-file.ts'
+import { ManyScene, sessions } from '../peer/many-scene.ts'
 
 const self = fileURLToPath(import.meta.url)
-const answers = 64
+/** Tokens of each answer. */
+const maxTokens = 40
 /** How often both processes look how late their timers are. */
 const lookMs = 5
 
@@ -48,31 +49,7 @@ async function measure(rounds: number): Promise<void> {
     import(new URL(`../../dist/src/${path}`, import.meta.url).href) as Promise<T>
   const { createPeer } = await load<typeof api>('index.js')
   const { newSwarm } = await load<typeof swarmFile>('swarm/swarm-file.js')
-  const folder = await mkdtemp(join(tmpdir(), 'skein-many-'))
-  const swarm = newSwarm('many')
-  const peers: api.Peer[] = []
-  const start = async (name: string, layers: { start: number; end: number } | null, memoryBytes: number) => {
-    const peer = await createPeer({
-      dataDir: join(folder, name),
-      swarm: name === 'alone' ? newSwarm('alone') : swarm,
-      mdns: false,
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
-      memoryBytes,
-      ...(layers === null ? {} : { layers })
-    })
-    if (name !== 'alone') peers.push(peer)
-    return peer
-  }
-  const sentences = ['Once upon a time', 'The dog', 'Tom and Lily went to', 'One day, a small boat']
-  const ask = async (peer: api.Peer, i: number) => {
-    const startMs = performance.now()
-    const waited: string[] = []
-    const options = { maxTokens: 40, temperature: i % 2, seed: i, client: `client ${i % 7}` }
-    const generation = peer.generate(sentences[i % sentences.length]!, options)
-    for await (const event of generation.events()) if (event.event === 'waiting') waited.push(event.message)
-    return { ids: (await generation.answer).ids.join(), ms: performance.now() - startMs, waited }
-  }
+  const scene = await ManyScene.create({ createPeer, newSwarm })
   const idle = fork(self, ['--idle'], { execArgv: [] })
   const idleLag = (): Promise<Lag> => {
     const answer = new Promise<Lag>(resolve => idle.once('message', lag => resolve(lag as Lag)))
@@ -89,19 +66,17 @@ async function measure(rounds: number): Promise<void> {
     return { rssMB: mb(rss), heapMB: mb(heapUsed), externalMB: mb(external), descriptors }
   }
   try {
-    const alone = await start('alone', null, 256e6)
-    const expected: string[] = []
-    for (let i = 0; i < answers; i++) expected.push((await ask(alone, i)).ids)
-    await alone.stop()
-    for (const [i, from] of [0, 2, 4].entries()) await start(`stage ${i}`, { start: from, end: from + 2 }, 34e6)
-    const drivers = await Promise.all([0, 1, 2].map(i => start(`driver ${i}`, null, 0)))
-    await ask(drivers[0]!, 0)
+    const expected = (await scene.alone(() => maxTokens)).map(({ ids }) => ids.join())
+    await scene.start()
+    const { drivers } = scene
+    await scene.ask(drivers[0]!, 0, maxTokens)
     const lag = lagMeter()
     console.log(JSON.stringify({ before: await left() }))
     for (let round = 0; round < rounds; round++) {
       lag()
       await idleLag()
-      const all = await Promise.allSettled(Array.from({ length: answers }, (_, i) => ask(drivers[i % 3]!, i)))
+      const asks = Array.from({ length: sessions }, (_, i) => scene.ask(drivers[i % 3]!, i, maxTokens))
+      const all = await Promise.allSettled(asks)
       const [here, beside] = [lag(), await idleLag()]
       const done = all.flatMap(each => (each.status === 'fulfilled' ? [each.value] : []))
       const ms = done.map(each => Math.round(each.ms)).sort((a, b) => a - b)
@@ -109,7 +84,8 @@ async function measure(rounds: number): Promise<void> {
       console.log(
         JSON.stringify({
           round,
-          identical: all.filter((each, i) => each.status === 'fulfilled' && each.value.ids === expected[i]).length,
+          identical: all.filter((each, i) => each.status === 'fulfilled' && each.value.ids.join() === expected[i])
+            .length,
           failed: all.flatMap(each => (each.status === 'rejected' ? [(each.reason as Error).message] : [])).slice(0, 3),
           waiting: done.filter(({ waited }) => waited.length > 0).length,
           said: done.flatMap(({ waited }) => waited.slice(0, 2)).filter((_, i) => i % 20 === 0),
@@ -127,7 +103,6 @@ async function measure(rounds: number): Promise<void> {
     }
   } finally {
     idle.kill()
-    await Promise.all(peers.map(peer => peer.stop()))
-    await rm(folder, { recursive: true, force: true })
+    await scene.stop()
   }
 }

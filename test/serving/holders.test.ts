@@ -2,71 +2,35 @@
  * A model and its shards from a peer that no record names: real peers on loopback. One has a single neighbour and no place for
  * another record; the holder is its neighbour's neighbour.
  */
-import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ContentId } from '../../src/base/ids.ts'
-import { importModel } from '../../src/model/import.ts'
-import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import type { StoredModel } from '../../src/model/store.ts'
 import { Holders } from '../../src/serving/holders.ts'
 import { Seeker } from '../../src/serving/seeker.ts'
-import { createSupply, type Supply } from '../../src/supply/service.ts'
-import type { Swarm, SwarmInit } from '../../src/swarm/swarm.ts'
-import { writeTiny } from '../model/hugging-face.ts'
-import { connectedCount, until, World } from '../swarm/real-peers.ts'
+import type { SwarmInit } from '../../src/swarm/swarm.ts'
+import { connectedCount, until } from '../swarm/real-peers.ts'
+import { type Holder as Peer, ModelHolders, offer, signal } from './model-holders.ts'
 
-interface Peer {
-  readonly swarm: Swarm
-  readonly store: ModelStore
-  readonly supply: Supply
-}
-
-let world: World
-let peers: Peer[] = []
-const signal = (): AbortSignal => AbortSignal.timeout(30_000)
-
-async function start(name: string, init: Partial<SwarmInit>): Promise<Peer> {
-  const swarm = await world.start(name, { neighbours: false, ...init })
-  const store = await openStore({ own: path.join(world.root, name, 'models') })
-  const supply = await createSupply({ links: swarm.links, store, live: () => false, onViolation: () => {} })
-  const peer = { swarm, store, supply }
-  peers.push(peer)
-  return peer
-}
+let world: ModelHolders
 
 const knows = (peer: Peer, of: Peer): boolean => peer.swarm.records().some(({ record }) => record.peer === of.swarm.id)
 
 /** The asking peer, and the holder that it has not heard of although its neighbour has. */
 async function farApart(init: Partial<SwarmInit>): Promise<{ asking: Peer; holder: Peer; model: StoredModel }> {
-  const neighbour = await start('neighbour', init)
-  const near = { ...init, bootstrap: [...neighbour.swarm.addresses] }
+  const apart = { neighbours: false, ...init }
+  const neighbour = await world.start('neighbour', apart)
+  const near = { ...apart, bootstrap: [...neighbour.swarm.addresses] }
   // It cannot be dialled and dials no more than one, so that no walk through the DHT makes the holder its neighbour.
-  const asking = await start('asking', { ...near, listen: [], recordsMax: 3, linksMax: 1 })
-  const other = await start('other', { ...near, listen: [] })
+  const asking = await world.start('asking', { ...near, listen: [], recordsMax: 3, linksMax: 1 })
+  const other = await world.start('other', { ...near, listen: [] })
   await until(
     () => asking.swarm.records().some(({ record, linked }) => linked && record.peer === other.swarm.id),
     'the last place for a record is taken, by one that its neighbour names'
   )
-  const holder = await start('holder', near)
-  const source = path.join(world.root, 'source')
-  await writeTiny(source, { seed: 1 })
-  const model = await importModel({ source, store: holder.store, name: 'fox', weights: 'q8', signal: signal() })
+  const holder = await world.start('holder', near)
+  const model = await world.give(holder, 1)
   const { id, manifest } = model
-  holder.swarm.announce({
-    models: [
-      {
-        model: id,
-        name: manifest.name,
-        layers: manifest.config.layers,
-        held: [{ start: 0, end: manifest.config.layers }],
-        embedding: true,
-        head: true,
-        visitMs: 1,
-        layerMs: 1,
-        numericClass: 'x',
-        pinned: null
-      }
-    ]
-  })
+  offer(holder, model)
   await until(() => neighbour.swarm.recordOf(holder.swarm.id)?.models.length === 1, 'the neighbour hears the offer')
   // What is passed on is passed on in order: had the asking peer kept the holder's record, it would be there by now.
   neighbour.swarm.announce({ budgetBytes: 7 })
@@ -90,13 +54,9 @@ async function isProvided({ swarm }: Peer, content: ContentId): Promise<void> {
 }
 
 beforeEach(async () => {
-  world = await World.create()
+  world = await ModelHolders.create()
 })
-afterEach(async () => {
-  await Promise.all(peers.map(({ supply }) => supply.stop()))
-  peers = []
-  await world.close()
-})
+afterEach(() => world.close())
 
 describe('what only a peer beyond the known ones has', () => {
   it('a model is learnt by its id, through the DHT', async () => {

@@ -1,61 +1,22 @@
 /** Models that are not here, found with real peers on loopback: whose names, whose ids, and what is said meanwhile. */
 import { readFile } from 'node:fs/promises'
-import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ModelId } from '../../src/base/ids.ts'
 import { seekRetryMs } from '../../src/serving/limits.ts'
-import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import type { StoredModel } from '../../src/model/store.ts'
 import { Seeker } from '../../src/serving/seeker.ts'
-import { createSupply, type Supply } from '../../src/supply/service.ts'
-import type { ModelOffer } from '../../src/swarm/record.ts'
-import type { Swarm } from '../../src/swarm/swarm.ts'
-import { importModel } from '../../src/model/import.ts'
-import { writeTiny } from '../model/hugging-face.ts'
-import { connectedCount, until, World } from '../swarm/real-peers.ts'
+import { connectedCount, until } from '../swarm/real-peers.ts'
+import { type Holder, ModelHolders, offer, signal } from './model-holders.ts'
 
-interface Peer {
-  readonly swarm: Swarm
-  readonly store: ModelStore
-  readonly supply: Supply
+interface Peer extends Holder {
   readonly seeker: Seeker
 }
 
-let world: World
-let peers: Peer[] = []
-const signal = (): AbortSignal => AbortSignal.timeout(30_000)
+let world: ModelHolders
 
 async function start(name: string): Promise<Peer> {
-  const swarm = await world.start(name)
-  const store = await openStore({ own: path.join(world.root, name, 'models') })
-  const supply = await createSupply({ links: swarm.links, store, live: () => false, onViolation: () => {} })
-  const peer = { swarm, store, supply, seeker: new Seeker({ store, swarm, supply }) }
-  peers.push(peer)
-  return peer
-}
-
-/** Imports a model of these weights, without offering it. */
-async function has({ store }: Peer, seed: number): Promise<StoredModel> {
-  const source = path.join(world.root, `source-${seed}`)
-  await writeTiny(source, { seed })
-  return importModel({ source, store, name: 'fox', weights: 'q8', signal: signal() })
-}
-
-function offer({ swarm }: Peer, ...models: StoredModel[]): void {
-  const offers = models.map(
-    ({ id, manifest }): ModelOffer => ({
-      model: id,
-      name: manifest.name,
-      layers: manifest.config.layers,
-      held: [{ start: 0, end: manifest.config.layers }],
-      embedding: true,
-      head: true,
-      visitMs: 1,
-      layerMs: 1,
-      numericClass: 'x',
-      pinned: null
-    })
-  )
-  swarm.announce({ models: offers })
+  const holder = await world.start(name)
+  return { ...holder, seeker: new Seeker(holder) }
 }
 
 const hears = ({ swarm }: Peer, ...ids: ModelId[]): boolean => {
@@ -65,18 +26,14 @@ const hears = ({ swarm }: Peer, ...ids: ModelId[]): boolean => {
 const short = ({ id }: StoredModel): string => id.slice(0, 12)
 
 beforeEach(async () => {
-  world = await World.create()
+  world = await ModelHolders.create()
 })
-afterEach(async () => {
-  await Promise.all(peers.map(({ supply }) => supply.stop()))
-  peers = []
-  await world.close()
-})
+afterEach(() => world.close())
 
 describe('a model that is asked for', () => {
   it('comes from the store, and from nobody else where only that has it', async () => {
     const peer = await start('a')
-    const model = await has(peer, 1)
+    const model = await world.give(peer, 1)
     for (const name of ['fox', model.id, model.id.slice(0, 6)]) {
       expect((await peer.seeker.find(name, { signal: signal() })).id).toBe(model.id)
     }
@@ -88,7 +45,7 @@ describe('a model that is asked for', () => {
 
   it('comes from a live peer with its tokenizer and without its weights, and stays', async () => {
     const [holder, peer] = [await start('holder'), await start('a')]
-    const model = await has(holder, 1)
+    const model = await world.give(holder, 1)
     offer(holder, model)
     await until(() => hears(peer, model.id), 'the offer is heard')
     const learnt = await peer.seeker.find('fox', { signal: signal() })
@@ -103,7 +60,7 @@ describe('a model that is asked for', () => {
 
   it('is not clear where store and peers, or peers alone, have two of that name; an id is', async () => {
     const [holder, peer] = [await start('holder'), await start('a')]
-    const [first, second] = [await has(holder, 1), await has(peer, 2)]
+    const [first, second] = [await world.give(holder, 1), await world.give(peer, 2)]
     offer(holder, first)
     await until(() => hears(peer, first.id), 'the offer is heard')
     const of = `of …${holder.swarm.id.slice(-8)}`
@@ -118,7 +75,7 @@ describe('a model that is asked for', () => {
 
   it('is not fetched any more when the signal ends it', async () => {
     const [holder, peer] = [await start('holder'), await start('a')]
-    const model = await has(holder, 1)
+    const model = await world.give(holder, 1)
     offer(holder, model)
     await until(() => hears(peer, model.id), 'the offer is heard')
     const ended = AbortSignal.abort(new Error('enough'))
@@ -130,7 +87,7 @@ describe('a model that is asked for', () => {
 describe('a model that is looked for', () => {
   it('is waited for, which is said once, and taken when somebody offers it', async () => {
     const [holder, peer] = [await start('holder'), await start('a')]
-    const model = await has(holder, 1)
+    const model = await world.give(holder, 1)
     const said: string[] = []
     const told = Promise.withResolvers<void>()
     const sought = peer.seeker.seek('fox', {
@@ -151,7 +108,7 @@ describe('a model that is looked for', () => {
 
   it('is not the one of two that is heard first', async () => {
     const [one, two, peer] = [await start('one'), await start('two'), await start('a')]
-    const [first, second] = [await has(one, 1), await has(two, 2)]
+    const [first, second] = [await world.give(one, 1), await world.give(two, 2)]
     await until(() => connectedCount(peer.swarm) === 2, 'all are connected')
     const told = Promise.withResolvers<{ sentence: string; unclear: boolean }>()
     const sought = peer.seeker.seek('fox', {
