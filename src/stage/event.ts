@@ -14,6 +14,8 @@ export interface StageFacts extends Range {
   readonly edge: EdgeType
   readonly vocab: number
   readonly contextMax: number
+  /** Bytes that its engine reserves for a session of so many tokens: it may do so in pages. @default one for each token */
+  readonly cacheBytes?: (tokensMax: number) => number
 }
 
 /** A stream: positive numbers are accepted ones, negative ones are those that stages open. */
@@ -40,7 +42,7 @@ export type StageEvent =
   | { readonly kind: 'closed'; readonly channel: ChannelId; readonly message: string; readonly reason?: LossReason }
   /** The engine holds a cache of `length` tokens for the session. */
   | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
-  /** `lacking`: the room of so many tokens would be enough. @default that of all that it asked for */
+  /** `lacking`: so many bytes more would be enough. @default all that it asked for */
   | {
       readonly kind: 'open-failed'
       readonly seat: SeatId

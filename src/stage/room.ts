@@ -7,7 +7,7 @@ import type { PeerId } from '../base/ids.ts'
 import { orphanYieldMs, seatYieldMs } from './limits.ts'
 import type { Seat } from './seat.ts'
 
-/** What a seat takes of the thing that is scarce: bytes, tokens of cache, or itself. */
+/** What a seat takes of the thing that is scarce: bytes, or itself. */
 export type Measure = (seat: Seat) => number
 
 /**

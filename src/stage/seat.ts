@@ -83,6 +83,12 @@ export class Seat implements SeatCore {
     return this.terms.tokensMax
   }
 
+  /** Bytes of its cache in the engine. */
+  get cacheBytes(): number {
+    const { cacheBytes = (tokens: number) => tokens } = this.stage
+    return cacheBytes(this.tokensMax)
+  }
+
   get isTail(): boolean {
     return this.stage.end === this.stage.layers
   }

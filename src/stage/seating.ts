@@ -158,7 +158,7 @@ export class Seating {
   /** It has not. */
   openFailed(
     seat: Seat,
-    { noRoom, lacking = seat.tokensMax, message }: { noRoom: boolean; lacking?: number; message: string },
+    { noRoom, lacking = seat.cacheBytes, message }: { noRoom: boolean; lacking?: number; message: string },
     nowMs: number
   ): void {
     this.#trying.delete(seat)
@@ -169,7 +169,7 @@ export class Seating {
       return
     }
     const of = this.all.filter(each => each.stage === seat.stage && !each.isInLine)
-    if (this.#makeRoom(seat, { of, need: lacking, measure: each => each.tokensMax }, nowMs)) {
+    if (this.#makeRoom(seat, { of, need: lacking, measure: each => each.cacheBytes }, nowMs)) {
       if (seat.isInLine) this.#trying.add(seat)
       this.#openEngine(seat)
       return

@@ -165,7 +165,8 @@ class Service implements StageService {
   add(engine: Engine, { model, layers, vocab, contextMax }: StageModel): void {
     const { start, end, hidden, edge } = engine
     this.#engines.set(engineKey(model, start, end), engine)
-    this.#feed({ kind: 'add', stage: { model, layers, hidden, edge, vocab, contextMax, start, end } })
+    const cacheBytes = (tokensMax: number): number => engine.cacheBytes(tokensMax)
+    this.#feed({ kind: 'add', stage: { model, layers, hidden, edge, vocab, contextMax, start, end, cacheBytes } })
   }
 
   async remove(model: ModelId, range: Range): Promise<void> {
@@ -340,7 +341,7 @@ class Service implements StageService {
         (error: Error) => {
           this.#places.delete(seat)
           const noRoom = error instanceof NoRoomError
-          const lacking = lackingTokens(engine, tokensMax)
+          const lacking = lackingBytes(engine, tokensMax)
           this.#feed({ kind: 'open-failed', seat, noRoom, lacking, message: error.message })
         }
       )
@@ -403,11 +404,9 @@ class Service implements StageService {
   }
 }
 
-/** The room of how many tokens an engine lacks for a session of so many; at least one, where others freed some meanwhile. */
-function lackingTokens(engine: Engine, tokensMax: number): number {
-  const bytes = engine.cacheBytes(tokensMax)
-  const lacking = bytes - (engine.cacheBytesMax - engine.cacheBytesUsed)
-  return Math.max(1, Math.ceil((tokensMax * lacking) / bytes))
+/** The bytes that an engine lacks for a session of so many tokens; at least one, where others freed some meanwhile. */
+function lackingBytes(engine: Engine, tokensMax: number): number {
+  return Math.max(1, engine.cacheBytes(tokensMax) - (engine.cacheBytesMax - engine.cacheBytesUsed))
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

@@ -732,6 +732,20 @@ describe('losing and closing', () => {
       expect(sent(kit.do(failed), 9)).toMatchObject([{ kind: 'refuse', reason: 'no-room' }])
     })
 
+    test('though it is shorter, where the engine reserves as many pages for both', () => {
+      const kit = new Kit('B')
+      kit.do({ kind: 'add', stage: { ...facts(2, 4), cacheBytes: tokens => 1000 * Math.ceil(tokens / 128) } })
+      kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
+      kit.frame(1, open(1, { tokensMax: 12 }))
+      kit.do({ kind: 'opened', seat, length: 0 })
+      kit.do({ kind: 'closed', channel: 1, message: 'reset' })
+      kit.wait(orphanYieldMs)
+      kit.do({ kind: 'accepted', channel: 9, remote: peer('A') })
+      kit.frame(9, open(1, { session: other, tokensMax: 120 }))
+      const failed = { kind: 'open-failed', seat: seatOf(2, 4, other), noRoom: true, message: 'full' } as const
+      expect(kit.do({ ...failed, lacking: 1000 }).map(({ kind }) => kind)).toEqual(['free-engine', 'open-engine'])
+    })
+
     test('and a tail says so to its driver, who would take it for lost', () => {
       const kit = new Kit('C')
       kit.do({ kind: 'add', stage: facts(4, 6) })
