@@ -41,6 +41,8 @@ const bundle = await rolldown({
   platform: 'node',
   input: Object.fromEntries([...names.keys()].map(specifier => [nameOf(specifier), entryOf(specifier)])),
   external: isApart,
+  // Without it no chunk can be kept from taking in what its package imports.
+  preserveEntrySignatures: 'allow-extension',
   plugins: [entries()],
   onLog: (level, log, print) => {
     if (level === 'warn') throw new Error(log.message)
@@ -52,8 +54,11 @@ const { output } = await bundle.write({
   format: 'esm',
   entryFileNames: '[name].js',
   chunkFileNames: 'shared/[name].js',
-  // A chunk for each package, so that a thread that needs one of them reads no other.
-  codeSplitting: { groups: [{ debugName: 'package', test: /node_modules/, name: id => nameOf(packageOf(id)) }] }
+  // A chunk for each package and nothing else in it, so that a thread that needs one of them reads no other.
+  codeSplitting: {
+    includeDependenciesRecursively: false,
+    groups: [{ debugName: 'package', test: /node_modules/, name: id => nameOf(packageOf(id)) }]
+  }
 })
 for (const file of files) {
   const before = read(file)

@@ -3,7 +3,6 @@
  * a decoder has beyond the plainest llama stands in fields that are left out where it has not: so a field that is added
  * later changes no older model's id.
  */
-import { z } from 'zod'
 import { modelLayersMax } from './limits.ts'
 
 /** Norms: RMS norms before attention and before the feed-forward part, unless this says otherwise. */
@@ -102,96 +101,6 @@ export const dimensionsMax = {
   vocab: 1 << 24,
   contextMax: 1 << 24
 } as const satisfies Partial<Record<keyof ModelConfig, number>>
-
-/** Kinds of layers: today's models have two. */
-const layerKindsMax = 16
-
-const size = z.int().positive()
-const positive = z.number().positive()
-const yes = z.literal(true).optional()
-
-const rotation = z.strictObject({
-  dims: size.max(dimensionsMax.headDim).optional(),
-  pairs: z.literal('neighbours').optional(),
-  divisors: z
-    .array(positive)
-    .max(dimensionsMax.headDim / 2)
-    .optional(),
-  gain: positive.optional()
-})
-
-const kind = z.strictObject({
-  window: size.max(dimensionsMax.contextMax).optional(),
-  ropeTheta: positive.optional(),
-  rotation: z.union([z.literal('none'), rotation]).optional()
-})
-
-/** @internal zod is not among what an installed package brings, so its types stand in no declaration. */
-export const configSchema = z
-  .strictObject({
-    layers: size.max(dimensionsMax.layers),
-    hidden: size.max(dimensionsMax.hidden),
-    intermediate: size.max(dimensionsMax.intermediate),
-    heads: size.max(dimensionsMax.heads),
-    kvHeads: size.max(dimensionsMax.kvHeads),
-    headDim: size.max(dimensionsMax.headDim),
-    vocab: size.max(dimensionsMax.vocab),
-    contextMax: size.max(dimensionsMax.contextMax),
-    ropeTheta: positive,
-    normEpsilon: positive,
-    tiedEmbeddings: z.boolean(),
-    norm: z
-      .strictObject({
-        kind: z.literal('mean').optional(),
-        offset: z.literal(1).optional(),
-        place: z.enum(['after', 'both']).optional()
-      })
-      .optional(),
-    rotation: rotation.optional(),
-    attention: z
-      .strictObject({
-        qkvBias: yes,
-        outputBias: yes,
-        headNorm: z.enum(['head', 'all']).optional(),
-        scale: positive.optional(),
-        scoreCap: positive.optional()
-      })
-      .optional(),
-    feedForward: z
-      .strictObject({ activation: z.enum(['gelu', 'gelu-tanh']).optional(), ungated: yes, bias: yes })
-      .optional(),
-    kinds: z
-      .strictObject({
-        of: z.array(kind).min(1).max(layerKindsMax),
-        layers: z.array(z.int().nonnegative()).max(modelLayersMax)
-      })
-      .optional(),
-    embeddingScale: positive.optional(),
-    residualScale: positive.optional(),
-    logitScale: positive.optional(),
-    logitCap: positive.optional()
-  })
-  .refine(c => c.heads % c.kvHeads === 0, 'heads must be a multiple of kvHeads')
-  .refine(c => c.headDim % 2 === 0, 'headDim must be even: rotary embedding turns pairs')
-  .refine(
-    c => rotationsOf(c).every(each => isWhole(each, c.headDim)),
-    'rotation must be of an even number of dimensions, at most headDim, and have a divisor for each pair of them'
-  )
-  .refine(
-    ({ kinds, layers }) =>
-      kinds === undefined || (kinds.layers.length === layers && kinds.layers.every(i => i < kinds.of.length)),
-    'kinds.layers must name one of the kinds for each layer'
-  )
-
-function rotationsOf({ rotation, kinds }: Pick<ModelConfig, 'rotation' | 'kinds'>): Rotation[] {
-  const all = [rotation, ...(kinds?.of.map(each => each.rotation) ?? [])]
-  return all.filter(each => each !== undefined && each !== 'none')
-}
-
-function isWhole({ dims, divisors }: Rotation, headDim: number): boolean {
-  const rotated = dims ?? headDim
-  return rotated % 2 === 0 && rotated <= headDim && (divisors === undefined || 2 * divisors.length === rotated)
-}
 
 /** Names of the fields that a llama of these dimensions does not have, such as `attention.scoreCap`. */
 export function beyondLlama({

@@ -11,7 +11,6 @@ import { importChunkBytes } from './limits.ts'
 import { type MatrixEntry, type MatrixPart, shardBytes, shardLayout, type VectorName } from './layout.ts'
 import {
   canonical,
-  decodeManifest,
   type EdgeType,
   encodeManifest,
   type FileEntry,
@@ -20,6 +19,7 @@ import {
   shardName,
   shardOrder
 } from './manifest.ts'
+import { decodeManifest } from './read-manifest.ts'
 import { isPlain, packBlocks, packFloats } from './pack.ts'
 import { firstNonFinite, quantise, weightMax } from './quantise.ts'
 import type { PendingFile } from './addition.ts'

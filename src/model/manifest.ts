@@ -4,13 +4,9 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { z } from 'zod'
 import type { ModelId, ShardId } from '../base/ids.ts'
-import { InvalidManifestError } from '../errors.ts'
-import { configSchema, type ModelConfig } from './decoder.ts'
-import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
-import { shardBytes } from './layout.ts'
-import { type Weights, weightsSchema, wrongWeights } from './weight-types.ts'
+import type { ModelConfig } from './decoder.ts'
+import type { Weights } from './weight-types.ts'
 
 /** The precision to which the hidden state is rounded at every layer edge (promise P1). */
 export type EdgeType = 'f32' | 'f16' | 'bf16'
@@ -64,47 +60,6 @@ export interface Manifest {
 /** The format that this version reads and writes. */
 export const manifestFormat = 2
 
-const digest = z
-  .string()
-  .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
-  .transform(hex => hex as ShardId)
-const chunks = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
-const size = z.int().positive()
-const index = z.int().nonnegative()
-
-const schema = z.strictObject({
-  format: z.literal(manifestFormat),
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1-64 letters, digits, dots, dashes or underscores'),
-  architecture: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be 1-64 small letters, digits, dots, dashes or underscores'),
-  config: configSchema,
-  weights: weightsSchema,
-  edge: z.enum(['f32', 'f16', 'bf16']),
-  bosId: index.nullable(),
-  eosIds: z.array(index).max(64),
-  tokenizer: z.strictObject({ bytes: size.max(tokenizerBytesMax), sha256: digest, chunks }),
-  chatTemplate: z
-    .string()
-    .max(1 << 16)
-    .nullable(),
-  licence: z.string().max(256),
-  source: z.string().max(1024),
-  shards: z
-    .array(
-      z.strictObject({
-        role: z.enum(['embedding', 'layer', 'head']),
-        layer: index.nullable(),
-        bytes: size,
-        sha256: digest,
-        chunks
-      })
-    )
-    .max(modelLayersMax + 2)
-})
-
 /** JSON with sorted keys and no white space: equal values have equal texts. */
 export function canonical(value: object): string {
   return JSON.stringify(value, (_key, value: unknown) =>
@@ -121,66 +76,6 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 
 export function modelId(manifest: Manifest): ModelId {
   return bytesToHex(sha256(encodeManifest(manifest))) as ModelId
-}
-
-/**
- * Reads and checks a manifest: its shape, that there is exactly one shard per role and layer in order,
- * and that every shard has the size that its dimensions ask for.
- *
- * @param from what the bytes are, for the error message: a path or a peer.
- * @throws {InvalidManifestError}
- */
-export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
-  let json: unknown
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch {
-    throw new InvalidManifestError(`${from} is no manifest: it is not JSON`)
-  }
-  const format = (json as { format?: unknown } | null)?.format
-  if (typeof format === 'number' && format !== manifestFormat) throw otherFormat(format, from)
-  const parsed = schema.safeParse(json)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!
-    if (issue.code === 'unrecognized_keys') {
-      const field = [...issue.path, issue.keys[0]].join('.')
-      throw new InvalidManifestError(`${from} says ${field}, which this Skein does not know: it takes a newer one`)
-    }
-    throw new InvalidManifestError(`${from} is no valid manifest: ${issue.path.join('.') || 'it'} ${issue.message}`)
-  }
-  const manifest: Manifest = parsed.data
-  const wrong = wrongWeights(manifest.weights, manifest.config)
-  if (wrong !== undefined) throw new InvalidManifestError(`${from} is no valid manifest: ${wrong}`)
-  const expected = shardOrder(manifest.config)
-  if (manifest.shards.length !== expected.length) {
-    throw new InvalidManifestError(
-      `${from} lists ${manifest.shards.length} shards, but ${manifest.config.layers} layers, an embedding and a head are ${expected.length}`
-    )
-  }
-  for (const [i, { role, layer }] of expected.entries()) {
-    const shard = manifest.shards[i]!
-    if (shard.role !== role || shard.layer !== layer) {
-      throw new InvalidManifestError(
-        `${from}: shard ${i} must be the ${shardName({ role, layer })}, not ${shardName(shard)}`
-      )
-    }
-    const bytes = shardBytes(manifest, { role, layer })
-    if (shard.bytes !== bytes) {
-      throw new InvalidManifestError(
-        `${from}: the ${shardName(shard)} says ${shard.bytes} bytes, its dimensions need ${bytes}`
-      )
-    }
-  }
-  return manifest
-}
-
-function otherFormat(format: number, from: string): InvalidManifestError {
-  const here = `this one reads format ${manifestFormat}`
-  return new InvalidManifestError(
-    format > manifestFormat
-      ? `${from} has manifest format ${format}, made by a newer Skein; ${here}`
-      : `${from} has manifest format ${format}, made by an older Skein; ${here}: remove the model with skein model rm, and import it again`
-  )
 }
 
 /** Every shard of a model, in the manifest's order. */

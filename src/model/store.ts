@@ -9,7 +9,7 @@
  * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
-import { copyFile, link, open, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, link, open, rename } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '../base/ids.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
@@ -27,8 +27,10 @@ import { chunkLength } from './chunks.ts'
 import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
 import { type FormerModel, olderModel } from './older.ts'
-import { decodeManifest, encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
+import { encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
+import { decodeManifest } from './read-manifest.ts'
 import { givingWay, setGivesWay } from './marks.ts'
+import { forget, type RemovedModel } from './removal.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
 import { meantBy, nameWithId } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
@@ -49,16 +51,6 @@ export interface StoredModel {
   readonly folder: string
   /** True when it is in a read-only folder. */
   readonly shipped: boolean
-}
-
-/** What became of a model that was removed. */
-export interface RemovedModel {
-  readonly id: ModelId
-  readonly name: string
-  /** Bytes of the disk that are free now; what another model shares stays. */
-  readonly bytesFreed: number
-  /** Why no file was removed yet: manifests here that cannot be read, and might list any of them. */
-  readonly unreadable: readonly string[]
 }
 
 /**
@@ -411,7 +403,7 @@ export class ModelStore {
   async remove(model: StoredModel): Promise<RemovedModel> {
     const { id, manifest, shipped } = model
     if (shipped) throw new InvalidOptionError(`${manifest.name} ships with Skein and cannot be removed`)
-    return this.#forget({ id, name: manifest.name, digests: files(model).map(file => file.sha256) })
+    return forget(this, { id, name: manifest.name, digests: files(model).map(file => file.sha256) })
   }
 
   /** The one model of that name or id that an older Skein imported here, and this one can only remove. */
@@ -429,19 +421,7 @@ export class ModelStore {
 
   /** Forgets one that `findOlder` found, and the files that nobody else lists. */
   removeOlder(older: FormerModel): Promise<RemovedModel> {
-    return this.#forget(older)
-  }
-
-  async #forget({ id, name, digests }: FormerModel): Promise<RemovedModel> {
-    const journal = processFile(path.join(this.own, 'shards'), journalPrefix)
-    // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
-    // then a file may stay behind, but room can be made.
-    await writeFile(journal, `${digests.join('\n')}\n`, { flag: 'wx' }).catch(() => {})
-    await rm(path.join(this.own, 'manifests', `${id}.json`), { force: true })
-    await setGivesWay(this.own, id, false)
-    const removed = await removeUnlisted(this, digests)
-    if (removed.unreadable.length === 0) await rm(journal, { force: true })
-    return { id, name, ...removed }
+    return forget(this, older)
   }
 
   #temporary(): string {

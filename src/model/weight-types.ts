@@ -6,7 +6,6 @@
  * (see {@link halfUnit}), or such a float16 for 256 columns times a signed byte for each block: so that what GGUF's types
  * hold is held without being rounded anew.
  */
-import { z } from 'zod'
 
 /** Of a matrix. */
 export interface StoredAs {
@@ -74,15 +73,6 @@ export interface MixedWeights {
 
 /** One type for all layers, whose embedding and output matrix have {@link embeddingType}; or one for each matrix. */
 export type Weights = WeightType | MixedWeights
-
-const type = z.enum(['f32', ...(Object.keys(quantisedTypes) as QuantisedType[])])
-const layer = z.strictObject({ q: type, k: type, v: type, o: type, gate: type, up: type, down: type })
-
-/** @internal As with `configSchema`. */
-export const weightsSchema = z.union([
-  type,
-  z.strictObject({ embedding: type, output: type.optional(), layers: z.array(layer) })
-])
 
 /** Of embedding and output matrix in a model of one type: 4 bits there cost too much quality for what they save. */
 export function embeddingType(type: WeightType): WeightType {

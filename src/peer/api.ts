@@ -2,7 +2,7 @@
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
-import type { RemovedModel } from '../model/store.ts'
+import type { RemovedModel } from '../model/removal.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
 import type { SwarmConfig } from '../swarm/swarm-file.ts'

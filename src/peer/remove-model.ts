@@ -3,7 +3,8 @@ import type { ModelId } from '../base/ids.ts'
 import { ModelInUseError } from '../errors.ts'
 import { openLibrary } from '../model/library.ts'
 import type { FormerModel } from '../model/older.ts'
-import type { ModelStore, RemovedModel } from '../model/store.ts'
+import type { RemovedModel } from '../model/removal.ts'
+import type { ModelStore } from '../model/store.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 
 /**

@@ -6,7 +6,8 @@ import { isTaken } from '../../src/engine/onnx/tensors.ts'
 import { beyondLlama, type ModelConfig } from '../../src/model/decoder.ts'
 import { shardLayout } from '../../src/model/layout.ts'
 import { manifestBytesMax } from '../../src/model/limits.ts'
-import { decodeManifest, encodeManifest, type Manifest, modelId, shardOrder } from '../../src/model/manifest.ts'
+import { encodeManifest, type Manifest, modelId, shardOrder } from '../../src/model/manifest.ts'
+import { decodeManifest } from '../../src/model/read-manifest.ts'
 import { type MixedWeights, quantisedTypes, type WeightType, type Weights } from '../../src/model/weight-types.ts'
 
 const config: ModelConfig = {
