@@ -18,12 +18,16 @@ export function whyNotComputable(
   const [field] = beyondLlama(config)
   if (field !== undefined) return `what config.${field} describes is not computed yet`
   const type = [...typesIn(weights)].find(each => !takes(each))
-  if (type !== undefined) return `weights of the type ${type} are not computed yet`
+  return type === undefined ? undefined : `weights of the type ${type} are not computed yet`
+}
+
+/** Why an engine that multiplies whole stacks (`qkv`, `gateup`) does not compute a model, or undefined. */
+export function whyNotStacked({ config, weights }: ModelShape): string | undefined {
   if (typeof weights === 'string') return undefined
   const layer = weights.layers.findIndex(
     (_, layer) => shardLayout({ config, weights }, { role: 'layer', layer }).matrices.length > stacks
   )
   return layer < 0
     ? undefined
-    : `layer ${layer} has q, k, v or gate, up of different types, which are not computed together yet`
+    : `layer ${layer} has q, k, v or gate, up of different types, which it does not compute together`
 }

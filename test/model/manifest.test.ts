@@ -1,7 +1,7 @@
 /** The manifest's format: what it describes, what it refuses, and in which words. */
 import { describe, expect, it } from 'vitest'
 import type { ShardId } from '../../src/base/ids.ts'
-import { whyNotComputable } from '../../src/engine/computable.ts'
+import { whyNotComputable, whyNotStacked } from '../../src/engine/computable.ts'
 import { isTaken } from '../../src/engine/onnx/tensors.ts'
 import { beyondLlama, type ModelConfig } from '../../src/model/decoder.ts'
 import { shardLayout } from '../../src/model/layout.ts'
@@ -139,7 +139,7 @@ describe('weights', () => {
     )
   })
 
-  it('of different types within a stack are matrices of their own, which are not computed yet', () => {
+  it('of different types within a stack are matrices of their own, which not every engine computes', () => {
     const weights: MixedWeights = {
       embedding: 'q8',
       layers: [uniform('q4'), { ...uniform('q4'), v: 'q8', up: 'q8-f16' }]
@@ -154,9 +154,11 @@ describe('weights', () => {
       ['down', 'q4', 64]
     ])
     expect(read(manifestOf(config, weights)).weights).toEqual(weights)
-    expect(whyNotComputable({ config, weights })).toBe(
-      'layer 1 has q, k, v or gate, up of different types, which are not computed together yet'
+    expect(whyNotComputable({ config, weights })).toBeUndefined()
+    expect(whyNotStacked({ config, weights })).toBe(
+      'layer 1 has q, k, v or gate, up of different types, which it does not compute together'
     )
+    expect(whyNotStacked({ config, weights: { ...weights, layers: [uniform('q4'), uniform('q8')] } })).toBeUndefined()
   })
 
   it.each<[string, object | string, Partial<ModelConfig>, string]>([

@@ -1,7 +1,7 @@
 /** The engine over ONNX Runtime as a factory: graphs made for a stage's layers, on the processor. */
 import { join } from 'node:path'
 import { attentionBlock } from '../../model/limits.ts'
-import { whyNotComputable } from '../computable.ts'
+import { whyNotComputable, whyNotStacked } from '../computable.ts'
 import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './engine.ts'
@@ -16,7 +16,7 @@ export const onnxEngine: EngineFactory = {
     const { headDim } = manifest.config
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
     if (headDim > attentionBlock) return `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
-    return whyNotComputable(manifest, isTaken) ?? whyNotInstalled()
+    return whyNotComputable(manifest, isTaken) ?? whyNotStacked(manifest) ?? whyNotInstalled()
   },
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>

@@ -11,7 +11,7 @@ import { EngineError } from '../../errors.ts'
 import { shardBytes } from '../../model/layout.ts'
 import { attentionBlock } from '../../model/limits.ts'
 import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
-import { whyNotComputable } from '../computable.ts'
+import { whyNotComputable, whyNotStacked } from '../computable.ts'
 import type { SessionCache } from './cache.ts'
 import type { WeightSource } from '../thread-messages.ts'
 import { buildGraph, buildHeadGraph, type GraphInit, isPortable } from './graph.ts'
@@ -68,7 +68,7 @@ export class OnnxSpan {
   /** @throws {EngineError} when the model is none that is computed, or ONNX Runtime refuses the graph or the files. */
   static async create({ pairedHead = pairsRows, ...rest }: OnnxSpanInit): Promise<OnnxSpan> {
     const init = { ...rest, pairedHead }
-    const refusal = whyNotComputable(init, isTaken)
+    const refusal = whyNotComputable(init, isTaken) ?? whyNotStacked(init)
     if (refusal !== undefined) throw new EngineError(refusal)
     try {
       const { start, end, config } = init

@@ -13,9 +13,9 @@ export interface Scratch {
   readonly x: number
   /** The same after their norm; those of several rows alone. */
   readonly normed: number
-  /** Quantised activations, of several rows or of a lone one. */
+  /** Quantised activations of several rows, in as many forms as the matrices that take them need. */
   readonly activations: number
-  /** Those that the last matrix of a layer takes. */
+  /** Those that the last matrix of a layer takes, of several rows or of a lone one. */
   readonly downActivations: number
   readonly qkv: number
   readonly attended: number
@@ -29,7 +29,7 @@ export interface Scratch {
 export interface OwnScratch {
   /** A lone row after its norm. */
   readonly normed: number
-  /** Its quantised activations. */
+  /** Its quantised activations, in as many forms. */
   readonly activations: number
   /** Queries and sums of {@link attentionRows} rows. */
   readonly queries: number
@@ -54,17 +54,27 @@ function blocksOf({ hidden, heads, headDim, intermediate }: ModelConfig): number
   return Math.ceil(Math.max(hidden, heads * headDim, intermediate) / tileColumns)
 }
 
+/** Bytes of a block in every form: matrices of different types may take the same activations. */
+function everyForm(layout: 'spread' | 'compact'): number {
+  return Object.values(activationBytes).reduce((sum, bytes) => sum + bytes[layout], 0)
+}
+
+/** Outputs of queries, keys and values, as many as there are where each of them begins with a tile. */
+export function qkvRows({ heads, kvHeads, headDim }: ModelConfig): number {
+  return roundUp(heads * headDim, tileRows) + 2 * roundUp(kvHeads * headDim, tileRows)
+}
+
 export function takeScratch(config: ModelConfig, take: Take): Scratch {
-  const { hidden, heads, kvHeads, headDim, intermediate, vocab } = config
+  const { hidden, heads, headDim, intermediate, vocab } = config
   const rows = passRowsMax
   // A lone row is spread; those of several are not.
-  const activations = blocksOf(config) * Math.max(activationBytes.sized.spread, rows * activationBytes.sized.compact)
+  const sized = blocksOf(config) * Math.max(activationBytes.sized.spread, rows * activationBytes.sized.compact)
   return {
     x: take(rows * vectorBytes(hidden)),
     normed: take(rows * vectorBytes(hidden)),
-    activations: take(activations),
-    downActivations: take(activations),
-    qkv: take(4 * rows * roundUp((heads + 2 * kvHeads) * headDim, tileRows)),
+    activations: take(blocksOf(config) * rows * everyForm('compact')),
+    downActivations: take(sized),
+    qkv: take(4 * rows * qkvRows(config)),
     attended: take(rows * vectorBytes(heads * headDim)),
     gateUp: take(2 * rows * vectorBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
@@ -76,7 +86,7 @@ export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
   const width = headWidth(config.headDim)
   return {
     normed: take(vectorBytes(config.hidden)),
-    activations: take(blocksOf(config) * activationBytes.sized.spread),
+    activations: take(blocksOf(config) * everyForm('spread')),
     queries: take(4 * attentionRows * width),
     sums: take(4 * attentionRows * width)
   }

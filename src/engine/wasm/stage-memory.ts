@@ -2,7 +2,7 @@
 import { EngineError } from '../../errors.ts'
 import { memoryPagesMax } from './compile.ts'
 import { memoryPageBytes } from './emit.ts'
-import type { Views } from './pass.ts'
+import type { Views } from './job.ts'
 import { roundUp } from '../../model/tiles.ts'
 
 /** All of a memory, as it is now. */

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { EngineError } from '../../errors.ts'
 import { threadFile } from '../threaded.ts'
 import type { Layout } from './layout.ts'
-import type { Job } from './pass.ts'
+import type { Job } from './job.ts'
 
 /** Places in the shared list. */
 const place = {

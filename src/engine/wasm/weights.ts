@@ -5,7 +5,8 @@ import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
 import { type MatrixEntry, partAlignment, partOf, type ShardLayout, shardLayout } from '../../model/layout.ts'
 import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
-import { roundUp, type TileShape } from '../../model/tiles.ts'
+import { roundUp, type TileShape, tileColumns, tileRows, tileStride } from '../../model/tiles.ts'
+import type { LayerPart } from '../../model/weight-types.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
 import { wrongNumbers } from './check-weights.ts'
 
@@ -17,10 +18,15 @@ export interface Matrix extends TileShape {
 export interface LayerWeights {
   readonly norm1: number
   readonly norm2: number
-  readonly qkv: Matrix
+  /** Query, key and value rows, one after another: matrices of different types, or one. */
+  readonly qkv: readonly Matrix[]
+  /** Where keys and values begin among the outputs of all of these. */
+  readonly keys: number
+  readonly values: number
   readonly o: Matrix
-  /** Gate rows, filled up to a multiple of 32, then up rows likewise. */
-  readonly gateUp: Matrix
+  /** Both filled up to a multiple of 32 rows; one behind the other where they are of one type. */
+  readonly gate: Matrix
+  readonly up: Matrix
   readonly down: Matrix
 }
 
@@ -74,20 +80,26 @@ export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: numb
     if (wrong !== undefined) throw new EngineError(`the ${shardName(place)} cannot be computed: ${wrong}`)
   }
   const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
-  const matrix = ({ layout, at }: Placed, name: string): Matrix => {
-    const { type, rows, blocks, offset }: MatrixEntry = partOf(layout.matrices, name)
-    return { type, rows, blocks, at: at + offset }
-  }
+  const whole = ({ type, rows, blocks, offset }: MatrixEntry, at: number): Matrix => ({
+    ...{ type, rows, blocks, at: at + offset }
+  })
+  const matrix = ({ layout, at }: Placed, name: string): Matrix => whole(partOf(layout.matrices, name), at)
   const layers = shards
     .filter(({ place }) => place.role === 'layer')
-    .map(shard => ({
-      norm1: vector(shard, 'norm1'),
-      norm2: vector(shard, 'norm2'),
-      qkv: matrix(shard, 'qkv'),
-      o: matrix(shard, 'o'),
-      gateUp: matrix(shard, 'gateup'),
-      down: matrix(shard, 'down')
-    }))
+    .map(shard => {
+      const { layout, at } = shard
+      return {
+        norm1: vector(shard, 'norm1'),
+        norm2: vector(shard, 'norm2'),
+        qkv: layout.matrices.filter(each => holds(each, 'q', 'k', 'v')).map(each => whole(each, at)),
+        keys: outputOf(layout, 'k'),
+        values: outputOf(layout, 'v'),
+        o: matrix(shard, 'o'),
+        gate: partIn(layout, at, 'gate', init.config.intermediate),
+        up: partIn(layout, at, 'up', init.config.intermediate),
+        down: matrix(shard, 'down')
+      }
+    })
   const of = (role: string): Placed | undefined => shards.find(({ place }) => place.role === role)
   const [first, last] = [of('embedding'), of('head')]
   const embedding = first && matrix(first, 'embedding')
@@ -96,6 +108,27 @@ export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: numb
     output: init.config.tiedEmbeddings ? embedding! : matrix(last, 'output')
   }
   return { layers, embedding, head }
+}
+
+function holds({ parts }: MatrixEntry, ...names: readonly LayerPart[]): boolean {
+  return parts.some(({ name }) => (names as readonly string[]).includes(name))
+}
+
+/** Where the outputs of one of `q`, `k`, `v` begin among those of all matrices that these are in. */
+function outputOf({ matrices }: ShardLayout, name: 'k' | 'v'): number {
+  const index = matrices.findIndex(each => holds(each, name))
+  assert(index >= 0, `a layer has ${name}`)
+  const before = matrices.slice(0, index).reduce((sum, { rows }) => sum + rows, 0)
+  return before + matrices[index]!.parts.find(part => part.name === name)!.at
+}
+
+/** The rows of one part, filled up to whole records: it begins with a tile. */
+function partIn({ matrices }: ShardLayout, at: number, name: 'gate' | 'up', rows: number): Matrix {
+  const entry = matrices.find(each => holds(each, name))
+  assert(entry !== undefined, `a layer has ${name}`)
+  const { type, blocks, offset } = entry
+  const first = entry.parts.find(part => part.name === name)!.at / tileRows
+  return { type, blocks, rows: roundUp(rows, tileColumns), at: at + offset + first * tileStride(entry) }
 }
 
 /** Fills `into` with a shard. */

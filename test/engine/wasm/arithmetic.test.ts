@@ -47,13 +47,29 @@ const forms: readonly ProductForms[] = [
   { ...formsHere(), streams: 2 }
 ]
 
-/** Every matrix of its own type, and each layer otherwise. */
-function mixedFor({ layers, tiedEmbeddings }: ModelConfig): MixedWeights {
-  const one = { q: 'q8-f16', k: 'q8-f16', v: 'q8-f16', o: 'q4', gate: 'q4-f16', up: 'q4-f16', down: 'f32' } as const
-  const other = { q: 'f32', k: 'f32', v: 'f32', o: 'q8', gate: 'q8', up: 'q8', down: 'q4-f16' } as const
+type Layer = MixedWeights['layers'][number]
+
+/** Two layers by turns. */
+function mixed({ layers, tiedEmbeddings }: ModelConfig, one: Layer, other: Layer): MixedWeights {
   const table = tiedEmbeddings ? {} : ({ output: 'q8' } as const)
   return { embedding: 'q4-f16', ...table, layers: Array.from({ length: layers }, (_, l) => (l % 2 ? other : one)) }
 }
+
+/** Every matrix of its own type, and each layer otherwise. */
+const mixtures = {
+  mixed: [
+    { q: 'q8-f16', k: 'q8-f16', v: 'q8-f16', o: 'q4', gate: 'q4-f16', up: 'q4-f16', down: 'f32' },
+    { q: 'f32', k: 'f32', v: 'f32', o: 'q8', gate: 'q8', up: 'q8', down: 'q4-f16' }
+  ],
+  /** As in GGUF's Q4_K_M, whose values have six bits in some layers, and with none like another one. */
+  'mixed in stacks': [
+    {
+      ...{ q: 'q4-f16i8-min', k: 'q4-f16i8-min', v: 'q8-f16i8-16', o: 'q4-f16i8-min' },
+      ...{ gate: 'q4-f16i8-min', up: 'q4-f16', down: 'q8-f16i8-16' }
+    },
+    { q: 'q8', k: 'f32', v: 'q4', o: 'q8', gate: 'f32', up: 'q8-f16', down: 'q4-f16' }
+  ]
+} as const satisfies Record<string, readonly [Layer, Layer]>
 
 function shardsOf(config: ModelConfig, weights: Weights) {
   const shard = (role: ShardRole, layer: number | null): Uint8Array =>
@@ -76,11 +92,11 @@ function span(
 }
 
 const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
-const types = ['f32', ...(Object.keys(quantisedTypes) as QuantisedType[]), 'mixed'] as const
+const types = ['f32', ...(Object.keys(quantisedTypes) as QuantisedType[]), 'mixed', 'mixed in stacks'] as const
 const cases = types.flatMap(type => (['f32', 'f16', 'bf16'] as const).map(edge => ({ type, edge })))
 /** Tables are of the type too, since those of one type in the format's short form are not. */
 function weightsOf(type: (typeof types)[number], config: ModelConfig): Weights {
-  if (type === 'mixed') return mixedFor(config)
+  if (type === 'mixed' || type === 'mixed in stacks') return mixed(config, mixtures[type][0], mixtures[type][1])
   const layer = { q: type, k: type, v: type, o: type, gate: type, up: type, down: type }
   const table = config.tiedEmbeddings ? {} : { output: type }
   return { embedding: type, ...table, layers: new Array(config.layers).fill(layer) }

@@ -9,7 +9,7 @@ import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import { shardName, shardOrder } from '../../../src/model/manifest.ts'
-import type { WeightType } from '../../../src/model/weight-types.ts'
+import type { Weights } from '../../../src/model/weight-types.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
 const config: ModelConfig = {
@@ -25,14 +25,18 @@ const config: ModelConfig = {
   normEpsilon: 1e-5,
   tiedEmbeddings: false
 }
-const weightTypes: readonly WeightType[] = ['f32', 'q8', 'q4', 'q8-f16', 'q4-f16']
+const stacked = { q: 'q4-f16', k: 'f32', v: 'q8-f16i8-16', o: 'q8', gate: 'q8-f16', up: 'q4', down: 'q4-f16' } as const
+const weightTypes: readonly (readonly [name: string, weights: Weights])[] = [
+  ...(['f32', 'q8', 'q4', 'q8-f16', 'q4-f16'] as const).map(type => [type, type] as const),
+  ['mixed in stacks', { embedding: 'q8', output: 'q8', layers: [stacked, { ...stacked, k: 'q4-f16', gate: 'f32' }] }]
+]
 
 const spans: WasmSpan[] = []
 afterAll(() => {
   for (const span of spans) span.release()
 })
 
-async function span(weights: WeightType, start: number, end: number, threads: number): Promise<WasmSpan> {
+async function span(weights: Weights, start: number, end: number, threads: number): Promise<WasmSpan> {
   const files = new Map(
     shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
@@ -56,7 +60,7 @@ class Pair {
     this.#spans = spans
   }
 
-  static async of(weights: WeightType, threads: number): Promise<Pair> {
+  static async of(weights: Weights, threads: number): Promise<Pair> {
     return new Pair([await span(weights, 0, 1, threads), await span(weights, 1, 2, threads)])
   }
 
@@ -104,7 +108,7 @@ function chunkIds({ chunks, seed }: Life, index: number): Int32Array {
   return Int32Array.from({ length: chunks[index]! }, (_, i) => ((at + i) ** 2 * 7 + seed * 3 + i) % config.vocab)
 }
 
-describe.each(weightTypes)('%s', weights => {
+describe.each(weightTypes)('%s', (_, weights) => {
   it('gives every session the bits that it has alone, whoever shares its passes', { timeout: 120_000 }, async () => {
     const alone = await Pair.of(weights, 1)
     const together = [await Pair.of(weights, 1), await Pair.of(weights, 2)]

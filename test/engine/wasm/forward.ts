@@ -1,6 +1,6 @@
 /** All layers of a model as `protocols/arithmetic.md` puts them together, on the plain functions of `reference.ts`. */
 import { attend, edged, gated, norm, product, type Rows, rotated } from '../../../src/engine/wasm/reference.ts'
-import { type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
+import { type MatrixPart, type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
 import { quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
@@ -17,14 +17,17 @@ function shardReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
     const { offset, length } = partOf(layout.vectors, name)
     return [...new Float32Array(bytes.slice(offset, offset + 4 * length).buffer)]
   }
-  const matrix = (name: string): Rows => {
-    const entry = partOf(layout.matrices, name)
-    const { inputs, outputs, level, scale, minimum } = readMatrix(entry, bytes)
+  /** The rows of one part, whichever matrix it is in. */
+  const matrix = (name: MatrixPart['name']): Rows => {
+    const entry = layout.matrices.find(({ parts }) => parts.some(part => part.name === name))!
+    const index = entry.parts.findIndex(part => part.name === name)
+    const first = entry.parts.slice(0, index).reduce((sum, { rows }) => sum + rows, 0)
+    const { inputs, level, scale, minimum } = readMatrix(entry, bytes)
     const { block, hasMinimum }: Pick<StoredAs, 'block' | 'hasMinimum'> =
       entry.type === 'f32' ? { block: 32, hasMinimum: false } : quantisedTypes[entry.type]
     const columns = Array.from({ length: inputs }, (_, k) => k)
     const blocks = Array.from({ length: (32 / block) * Math.ceil(inputs / 32) }, (_, b) => block * b)
-    const all = Array.from({ length: outputs }, (_, n) => n)
+    const all = Array.from({ length: entry.parts[index]!.rows }, (_, n) => first + n)
     const rows = all.map(n => columns.map(k => level(n, k)))
     if (entry.type === 'f32') return { rows }
     const numbers = (of: typeof scale): number[][] => all.map(n => blocks.map(k => of(n, k)))
@@ -55,9 +58,13 @@ export function forward(
   )
   for (let layer = 0; layer < layers; layer++) {
     const { floats, matrix } = reader('layer', layer)
-    const [qkv, o, gateUp, down] = [matrix('qkv'), matrix('o'), matrix('gateup'), matrix('down')]
+    const qkv = [matrix('q'), matrix('k'), matrix('v')]
+    const [o, gateMatrix, up, down] = [matrix('o'), matrix('gate'), matrix('up'), matrix('down')]
     const part = (row: readonly number[], head: number): number[] => row.slice(head * headDim, (head + 1) * headDim)
-    const all = rows.map(x => product(qkv, norm(x, floats('norm1'), normEpsilon)))
+    const all = rows.map(x => {
+      const normed = norm(x, floats('norm1'), normEpsilon)
+      return qkv.flatMap(each => product(each, normed))
+    })
     const turned = all.map((row, position) =>
       Array.from({ length: heads + 2 * kvHeads }, (_, head) =>
         head < heads + kvHeads ? rotated(part(row, head), position, ropeTheta) : part(row, head)
@@ -75,11 +82,11 @@ export function forward(
         )
       }).flat()
       const middle = product(o, attended).map((y, k) => sum(x[k]!, y))
-      const both = product(gateUp, norm(middle, floats('norm2'), normEpsilon))
-      const half = both.length / 2
+      const normed = norm(middle, floats('norm2'), normEpsilon)
+      const ups = product(up, normed)
       const y = product(
         down,
-        both.slice(0, half).map((gate, i) => gated(gate, both[half + i]!))
+        product(gateMatrix, normed).map((gate, i) => gated(gate, ups[i]!))
       )
       const isLast = layer + 1 === layers
       rows[position] = middle.map((value, k) => {
