@@ -5,6 +5,7 @@
 import type { SessionId } from '../base/ids.ts'
 import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
+import type { CacheType } from './cache-type.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
@@ -22,6 +23,7 @@ export interface CachesInit {
 
 interface State {
   readonly tokensMax: number
+  readonly cache: CacheType
   readonly bytes: number
   length: number
 }
@@ -43,10 +45,15 @@ export class Caches {
 
   /**
    * Reserves `bytes`. Returns whether the session was not open.
-   * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`.
+   * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`, or with another type of cache.
    */
-  open(session: SessionId, tokensMax: number, bytes: number): boolean {
+  open(session: SessionId, { tokensMax, cache, bytes }: Omit<State, 'length'>): boolean {
     const known = this.#sessions.get(session)
+    if (known !== undefined && known.cache !== cache) {
+      throw new InvalidStepError(
+        `session ${session.slice(0, 8)} is open with a cache of ${known.cache}, not of ${cache}`
+      )
+    }
     if (known?.tokensMax === tokensMax) return false
     if (known !== undefined) {
       throw new InvalidStepError(
@@ -54,7 +61,7 @@ export class Caches {
       )
     }
     this.budget.reserve(bytes)
-    this.#sessions.set(session, { tokensMax, bytes, length: 0 })
+    this.#sessions.set(session, { tokensMax, cache, bytes, length: 0 })
     return true
   }
 

@@ -5,6 +5,7 @@
  */
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'
+import type { CacheType } from './cache-type.ts'
 
 /** How the tail picks a token. Greedy when `temperature` is 0. */
 export interface Sampling {
@@ -16,6 +17,14 @@ export interface Sampling {
   readonly topK: number
   /** Safe non-negative integer. Randomness is a function of (seed, position) only (promise P3). */
   readonly seed: number
+}
+
+/** What a session is opened with. */
+export interface OpenInit {
+  readonly tokensMax: number
+  readonly sampling: Sampling
+  /** In what its keys and values are held. @default `f32` */
+  readonly cache?: CacheType | undefined
 }
 
 /** What a step feeds in: token ids at the head, edge-encoded hidden states elsewhere. */
@@ -79,8 +88,10 @@ export interface Engine {
   /** [tokens, hidden]: width of the hidden state. */
   readonly hidden: number
   readonly edge: EdgeType
-  /** Cache bytes that a session of `tokensMax` tokens is charged. */
-  cacheBytes(tokensMax: number): number
+  /** Types of caches that sessions may have. @default `f32` alone */
+  readonly cacheTypes?: readonly CacheType[]
+  /** Cache bytes that a session of `tokensMax` tokens is charged. @param type @default `f32` */
+  cacheBytes(tokensMax: number, type?: CacheType): number
   /** Bytes of all open sessions' caches. */
   readonly cacheBytesUsed: number
   /** What they may be together. Lowering it takes nothing away from sessions that are open. */
@@ -88,11 +99,12 @@ export interface Engine {
 
   /**
    * Reserves the cache of a session for `tokensMax` tokens, in [1, the model's context]. Opening an open session
-   * again keeps its cache (and its first sampling) if `tokensMax` is the same.
+   * again keeps its cache (and its first sampling) if `tokensMax` and `cache` are the same.
    * @throws {NoRoomError} when the cache budget cannot hold it; the message has the bytes.
-   * @throws {InvalidStepError} when `tokensMax` or `sampling` is out of range, or it is open for another `tokensMax`.
+   * @throws {InvalidStepError} when `tokensMax`, `sampling` or `cache` is out of range, or it is open with another one of
+   *   `tokensMax` and `cache`.
    */
-  open(session: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void>
+  open(session: SessionId, init: OpenInit): Promise<void>
   /**
    * Runs one step of 1 to `stepTokensMax` tokens. A session's calls are served in their order; steps of several sessions may
    * share a pass, and a long one is computed in parts between those of others, which changes no bit. A refused step leaves the cache

@@ -6,6 +6,8 @@ export interface Footprint {
   weightBytes(fileBytes: number): number
   /** One session's cache in one layer, for so many tokens. */
   cacheBytesPerLayer(tokens: number): number
+  /** The same of a cache of int8. @default the engine has none */
+  i8CacheBytesPerLayer?(tokens: number): number
   /** One token's hidden state with its frame, from one stage to the next. @default as wide as the model's edge type has it */
   readonly stepBytes?: number
 }

@@ -5,6 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type EngineError, InvalidStepError } from '../errors.ts'
+import type { CacheType } from './cache-type.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { sample } from './sampler.ts'
@@ -41,7 +42,7 @@ export interface Part<Cache extends LayersCache = LayersCache> {
 /** Layers [start, end) of a model, as a runtime computes them. */
 export interface Layers<Cache extends LayersCache = LayersCache> {
   /** @throws {EngineError} when there is no memory for it. */
-  open(tokensMax: number): Cache
+  open(tokensMax: number, type: CacheType): Cache
   /**
    * Runs tokens of several sessions, each once, and adds them to their caches.
    *
@@ -126,8 +127,8 @@ class Served<Cache extends LayersCache> {
   async #answer(request: ThreadRequest): Promise<ThreadReply> {
     switch (request.kind) {
       case 'open': {
-        const { session, tokensMax, sampling } = request
-        this.#sessions.set(session, { cache: this.#layers.open(tokensMax), sampling, under: undefined })
+        const { session, tokensMax, cache, sampling } = request
+        this.#sessions.set(session, { cache: this.#layers.open(tokensMax, cache), sampling, under: undefined })
         return { kind: 'done' }
       }
       case 'pass':

@@ -5,6 +5,7 @@
 import type { ModelConfig } from '../model/decoder.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { Weights } from '../model/weight-types.ts'
+import type { CacheType } from './cache-type.ts'
 import type { Sampling } from './engine.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */
@@ -48,7 +49,13 @@ export interface ThreadPart {
 }
 
 export type ThreadRequest =
-  | { readonly kind: 'open'; readonly session: string; readonly tokensMax: number; readonly sampling: Sampling }
+  | {
+      readonly kind: 'open'
+      readonly session: string
+      readonly tokensMax: number
+      readonly cache: CacheType
+      readonly sampling: Sampling
+    }
   /** Parts of different sessions that are computed together. */
   | { readonly kind: 'pass'; readonly parts: readonly ThreadPart[] }
   | { readonly kind: 'free'; readonly session: string }

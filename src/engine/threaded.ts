@@ -9,8 +9,9 @@ import { reasonOf } from '../base/reason.ts'
 import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import { Batches, type BatchesInit, type BatchPart } from './batch.ts'
+import { type CacheType, checkCacheType, usualCache } from './cache-type.ts'
 import { Caches } from './caches.ts'
-import type { Engine, Sampling, Step, StepOutput } from './engine.ts'
+import type { Engine, OpenInit, Step, StepOutput } from './engine.ts'
 import {
   engineCloseTimeoutMs,
   engineLoadTimeoutMs,
@@ -27,7 +28,9 @@ export interface ThreadedInit {
   readonly file: URL
   readonly span: SpanInit
   /** What a session of so many tokens is charged. */
-  readonly cacheBytes: (tokensMax: number) => number
+  readonly cacheBytes: (tokensMax: number, type: CacheType) => number
+  /** Types of caches that sessions may have. @default `f32` alone */
+  readonly cacheTypes?: readonly CacheType[]
   /** Bound on all sessions' caches together. */
   readonly cacheBytesMax: number
   /** What a pass of it may hold. */
@@ -101,7 +104,8 @@ class ThreadedEngine implements Engine {
   readonly end: number
   readonly hidden: number
   readonly edge: EdgeType
-  readonly #cacheBytes: (tokensMax: number) => number
+  readonly cacheTypes: readonly CacheType[]
+  readonly #cacheBytes: ThreadedInit['cacheBytes']
   readonly #contextMax: number
   readonly #worker: Worker
   readonly #caches: Caches
@@ -121,12 +125,13 @@ class ThreadedEngine implements Engine {
   /** To be told to the thread when all that has begun is done. */
   #closer: Extract<Running, { kind: 'load' | 'close' }> | undefined
 
-  constructor(worker: Worker, { span: init, cacheBytes, cacheBytesMax, batches }: ThreadedInit) {
+  constructor(worker: Worker, { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches }: ThreadedInit) {
     const { config } = init
     this.start = init.start
     this.end = init.end
     this.hidden = config.hidden
     this.edge = init.edge
+    this.cacheTypes = cacheTypes ?? [usualCache]
     this.#cacheBytes = cacheBytes
     this.#contextMax = config.contextMax
     this.#worker = worker
@@ -157,8 +162,8 @@ class ThreadedEngine implements Engine {
     this.#caches.budget.bytesMax = bytes
   }
 
-  cacheBytes(tokensMax: number): number {
-    return this.#cacheBytes(tokensMax)
+  cacheBytes(tokensMax: number, type = usualCache): number {
+    return this.#cacheBytes(tokensMax, type)
   }
 
   length(session: SessionId): number | undefined {
@@ -180,16 +185,17 @@ class ThreadedEngine implements Engine {
     }
   }
 
-  async open(session: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void> {
-    const { tokensMax, sampling } = init
+  async open(session: SessionId, init: OpenInit): Promise<void> {
+    const { tokensMax, sampling, cache = usualCache } = init
     if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > this.#contextMax) {
       throw new InvalidStepError(`tokensMax must be in [1, ${this.#contextMax}], not ${tokensMax}`)
     }
     checkSampling(sampling)
-    const bytes = this.cacheBytes(tokensMax)
+    checkCacheType(cache, this.cacheTypes)
+    const bytes = this.cacheBytes(tokensMax, cache)
     await this.#alone(session, () => {
-      if (!this.#caches.open(session, tokensMax, bytes)) return undefined
-      return { kind: 'open', session, tokensMax, sampling }
+      if (!this.#caches.open(session, { tokensMax, cache, bytes })) return undefined
+      return { kind: 'open', session, tokensMax, cache, sampling }
     })
   }
 

@@ -43,11 +43,11 @@ export function scaleAt(form: ActivationForm, layout: 'spread' | 'compact'): num
 const activationMax = 127
 /** 1.5 · 2²³: added to a float of at most 2²², it leaves its nearest integer in the lowest bits, ties to even. */
 export const roundingBias = 12_582_912
-/** Blocks whose largest value is no larger are zeros: 127 divided by less could overflow. */
-const smallestMax = 2 ** -100
+/** Blocks whose largest value is no larger are zeros: the largest level divided by less could overflow. */
+export const smallestMax = 2 ** -100
 
 /** Sum of the four lanes. */
-function lanesSum(sum: V): Value<'i32'> {
+export function lanesSum(sum: V): Value<'i32'> {
   return [1, 2, 3].reduce<Value<'i32'>>(
     (all, lane) => i32.add(all, i32x4.extractLane(sum, lane)),
     i32x4.extractLane(sum, 0)

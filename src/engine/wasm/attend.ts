@@ -2,7 +2,9 @@
  * One thread's share of attention in a pass: keys and values of its rows go into the pages of their caches, and what it
  * reads of these gives what attention makes of its queries.
  */
-import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
+import type { CacheType } from '../cache-type.ts'
+import { attentionRows, keyTile } from './attention.ts'
+import { type CacheForm, cacheForms } from './cache-form.ts'
 import { type Job, rotationRows, type Segment, shareOf, type Views } from './job.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
@@ -20,10 +22,6 @@ export interface Read {
   readonly seen: readonly number[]
 }
 
-function attentionKernels(kernels: Kernels, rows: number) {
-  return { queries: kernels[`queries.${rows}`]!, scores: kernels[`scores.${rows}`]!, mix: kernels[`mix.${rows}`]! }
-}
-
 export class Attention {
   readonly #layout: Layout
   readonly #kernels: Kernels
@@ -33,8 +31,7 @@ export class Attention {
   readonly #width: number
   /** Bytes from one row of queries, keys and values to the next. */
   readonly #stride: number
-  /** Kernels of attention, by how many rows they take. */
-  readonly #kernelsOf: readonly ReturnType<typeof attentionKernels>[]
+  readonly #forms: Readonly<Record<CacheType, CacheForm>>
   /** 1 / sum of the weights of each row that is read. */
   readonly #factors = new Float64Array(attentionRows)
 
@@ -46,7 +43,7 @@ export class Attention {
     this.#own = layout.own[index]!
     this.#width = headWidth(layout.config.headDim)
     this.#stride = 4 * qkvRows(layout.config)
-    this.#kernelsOf = Array.from({ length: attentionRows }, (_, i) => attentionKernels(kernels, i + 1))
+    this.#forms = cacheForms(kernels, this.#width, this.#own)
   }
 
   /** This thread's part of what is read of the caches, the same in each layer: about as many keys as each other one's. */
@@ -123,21 +120,19 @@ export class Attention {
     const group = heads / kvHeads
     k.rotate(row + 4 * from * group * headDim, cos, sin, (to - from) * group)
     k.rotate(row + 4 * (weights.keys + from * headDim), cos, sin, to - from)
-    const at = position % pagePositions
-    const half = pageHalfBytes(this.#width)
+    const form = this.#forms[segment.cache]
     for (let head = from; head < to; head++) {
       const key = row + 4 * (weights.keys + head * headDim)
       const value = row + 4 * (weights.values + head * headDim)
-      const keys = this.#page(segment, index, position, head)
-      const tile = 4 * keyTile * this.#width * Math.floor(at / keyTile)
-      k.store(key, value, keys + tile + 4 * (at % keyTile), keys + half + 4 * valueSlice * at)
+      form.store(key, value, this.#head(segment, index, position, head), position % form.positions)
     }
   }
 
-  /** Keys of one kv head in the page of a position. */
-  #page({ pages }: Segment, index: number, position: number, head: number): number {
-    const table = pages / 4 + Math.floor(position / pagePositions) * this.#layout.weights.layers.length
-    return this.#views().integers[table + index]! + 2 * pageHalfBytes(this.#width) * head
+  /** One kv head in the page of a position. */
+  #head({ pages, cache }: Segment, index: number, position: number, head: number): number {
+    const { positions, headBytes } = this.#forms[cache]
+    const table = pages / 4 + Math.floor(position / positions) * this.#layout.weights.layers.length
+    return this.#views().integers[table + index]! + headBytes * head
   }
 
   /** What rows make of the keys and values that they see in one layer. */
@@ -146,15 +141,16 @@ export class Attention {
     const { queries, sums } = this.#own
     const { floats } = this.#views()
     const n = rows.length
-    const kernels = this.#kernelsOf[n - 1]!
+    const form = this.#forms[segment.cache]
+    const kernels = form.kernels[n - 1]!
     kernels.queries(...rows, queries)
     const scoreStride = 4 * job.scorePositions
     const scores = job.scores + this.#index * attentionRows * scoreStride
     const most = seen[n - 1]!
-    const end = Math.ceil(most / keyTile) * keyTile
-    for (let at = 0; at < most; at += pagePositions) {
-      const tiles = Math.min(pagePositions, end - at) / keyTile
-      kernels.scores(queries, this.#page(segment, index, at, head), tiles, scores + 4 * at, scoreStride)
+    const end = Math.ceil(most / form.tile) * form.tile
+    for (let at = 0; at < most; at += form.positions) {
+      const tiles = Math.min(form.positions, end - at) / keyTile
+      kernels.scores(queries, this.#head(segment, index, at, head), tiles, scores + 4 * at, scoreStride)
     }
     k.fill(sums, (n * this.#width) / 4, 0)
     for (let i = 0; i < n; i++) {
@@ -162,10 +158,9 @@ export class Attention {
       floats.fill(Number.NEGATIVE_INFINITY, row / 4 + seen[i]!, row / 4 + end)
       this.#factors[i] = k.softmax(row, end / keyTile)
     }
-    const half = pageHalfBytes(this.#width)
-    for (let at = 0; at < most; at += pagePositions) {
-      const values = this.#page(segment, index, at, head) + half
-      const tiles = Math.min(pagePositions, end - at) / keyTile
+    for (let at = 0; at < most; at += form.positions) {
+      const values = this.#head(segment, index, at, head) + form.values
+      const tiles = Math.min(form.positions, end - at) / keyTile
       kernels.mix(scores + 4 * at, scoreStride, values, tiles, sums, 4 * this.#width)
     }
     for (let i = 0; i < n; i++) k.scaled(sums + 4 * i * this.#width, this.#factors[i]!, outs[i]!)

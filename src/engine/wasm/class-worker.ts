@@ -3,8 +3,8 @@ import { parentPort } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
 import { setCompiler } from './compiler.ts'
 import { formsHere } from './forms.ts'
-import { computeClass } from './numeric-class.ts'
+import { classHere } from './numeric-class.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
 setCompiler()
-parentPort.postMessage(computeClass(formsHere()))
+parentPort.postMessage(classHere(formsHere()))

@@ -1,4 +1,5 @@
 /** The engine in WebAssembly: kernels that are written for a model's dimensions, in a thread of their own. */
+import { cacheTypes } from '../cache-type.ts'
 import type { Engine } from '../engine.ts'
 import type { EngineInit } from '../factory.ts'
 import type { SpanInit } from '../thread-messages.ts'
@@ -24,7 +25,8 @@ export async function startSpan(span: SpanInit, cacheBytesMax: number, signal?: 
   return startThreaded({
     file: threadFile(import.meta.url, 'worker'),
     span,
-    cacheBytes: tokensMax => layers * layerCacheBytes(span.config, tokensMax),
+    cacheBytes: (tokensMax, type) => layers * layerCacheBytes(span.config, tokensMax, type),
+    cacheTypes,
     cacheBytesMax,
     batches: { rowsMax: passRowsMax, shares: true },
     signal

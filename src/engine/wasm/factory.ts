@@ -1,6 +1,7 @@
 /** The engine in WebAssembly as a factory. */
 import { join } from 'node:path'
 import { askThread } from '../ask-thread.ts'
+import { cacheTypes } from '../cache-type.ts'
 import { whyNotComputable } from '../computable.ts'
 import type { EngineFactory, Measured } from '../factory.ts'
 import { measureOnce } from '../measured.ts'
@@ -23,7 +24,7 @@ export const wasmEngine: EngineFactory = {
       const numericClass = await askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
       return { ...(await measureTimings(startSpan, init)), numericClass }
     }
-    const key = ['wasm', arithmeticRevision, config, weights, edge, threads]
+    const key = ['wasm', arithmeticRevision, cacheTypes, config, weights, edge, threads]
     return measureOnce(join(dataDir, 'measured.json'), key, measure, keeping)
   },
   create: createWasmEngine

@@ -2,18 +2,26 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { Manifest } from '../../model/manifest.ts'
 import type { Footprint } from '../footprint.ts'
-import { pageHalfBytes, pagePositions } from './attention.ts'
+import { type CacheType, usualCache } from '../cache-type.ts'
+import { pageHalfBytes } from './attention.ts'
 import { headWidth } from './kernels.ts'
+import { positionsOf } from './paged-cache.ts'
 
 /** One session's keys and values in one layer, in whole pages. */
-export function layerCacheBytes({ kvHeads, headDim }: ModelConfig, tokens: number): number {
-  return Math.ceil(tokens / pagePositions) * 2 * kvHeads * pageHalfBytes(headWidth(headDim))
+export function layerCacheBytes(
+  { kvHeads, headDim }: ModelConfig,
+  tokens: number,
+  type: CacheType = usualCache
+): number {
+  const width = headWidth(headDim)
+  return Math.ceil(tokens / positionsOf(type, width)) * 2 * kvHeads * pageHalfBytes(width)
 }
 
 export function wasmFootprint({ config }: Manifest): Footprint {
   return {
     // They lie there as they lie in the file.
     weightBytes: fileBytes => fileBytes,
-    cacheBytesPerLayer: tokens => layerCacheBytes(config, tokens)
+    cacheBytesPerLayer: tokens => layerCacheBytes(config, tokens),
+    i8CacheBytesPerLayer: tokens => layerCacheBytes(config, tokens, 'i8')
   }
 }

@@ -1,4 +1,5 @@
 /** What the threads of a stage are told of a pass, and how they share it. Pure. */
+import { type CacheType, cacheTypes } from '../cache-type.ts'
 
 /** Positions that one table of rotations has. */
 export const rotationRows = 1_024
@@ -29,10 +30,22 @@ export interface Segment {
   readonly position: number
   /** Address of the addresses of the cache's pages: by page, and then by layer. */
   readonly pages: number
+  /** Of the cache. */
+  readonly cache: CacheType
 }
 
-/** Numbers of a segment in memory, in the order of its fields. */
-export const segmentNumbers = 4
+/** Numbers of a segment in memory, in the order of its fields: of its cache's type the index. */
+export const segmentNumbers = 5
+
+export function writeSegment(segment: Segment, integers: Int32Array, at: number): void {
+  const { first, rows, position, pages, cache } = segment
+  integers.set([first, rows, position, pages, cacheTypes.indexOf(cache)], at / 4)
+}
+
+export function readSegment(integers: Int32Array, at: number): Segment {
+  const [first, rows, position, pages, cache] = integers.subarray(at / 4, at / 4 + segmentNumbers)
+  return { first: first!, rows: rows!, position: position!, pages: pages!, cache: cacheTypes[cache!]! }
+}
 
 /** The memory as this thread sees it. */
 export interface Views {

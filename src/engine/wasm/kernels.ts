@@ -2,6 +2,7 @@
 import { attentionBlock } from '../../model/limits.ts'
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
+import type { CacheType } from '../cache-type.ts'
 import {
   attentionRows,
   filled,
@@ -13,6 +14,7 @@ import {
   storeKeyValue,
   valueSlice
 } from './attention.ts'
+import { byteMix, byteQueries, byteScores, storeBytes } from './attention-bytes.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
 import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
@@ -53,7 +55,9 @@ type Mix = (
   values: number,
   tiles: number,
   sums: number,
-  sumStride: number
+  sumStride: number,
+  /** For caches of int8 alone. */
+  scratch: number
 ) => void
 
 /** The module's exports; what each takes is said where it is made. All addresses and counts are i32. */
@@ -62,16 +66,17 @@ export type Kernels = {
 } & { readonly [name in `product.${WeightType}.one`]: ProductOne } & {
   readonly [name in `product.${WeightType}.many`]: ProductMany
 } & {
-  readonly [name: `queries.${number}`]: (...addresses: number[]) => void
-  readonly [name: `scores.${number}`]: Scores
-  readonly [name: `mix.${number}`]: Mix
+  readonly [name: `queries.${CacheType}.${number}`]: (...addresses: number[]) => void
+  readonly [name: `scores.${CacheType}.${number}`]: Scores
+  readonly [name: `mix.${CacheType}.${number}`]: Mix
   readonly norm: (x: number, weight: number, out: number) => void
   readonly rotate: (row: number, cos: number, sin: number, heads: number) => void
   readonly gate: (gate: number, up: number, vectors: number) => void
   readonly sum: (x: number, y: number, vectors: number) => void
   readonly sumAtEdge: (x: number, y: number, vectors: number) => void
   readonly nonFinite: (x: number, vectors: number) => number
-  readonly store: (key: number, value: number, keysAt: number, valuesAt: number) => void
+  readonly 'store.f32': (key: number, value: number, keysAt: number, valuesAt: number) => void
+  readonly 'store.i8': (key: number, value: number, keysAt: number, valuesAt: number, scaleAt: number) => void
   readonly softmax: (row: number, tiles: number) => number
   readonly scaled: (sums: number, factor: number, out: number) => void
   readonly fill: (out: number, vectors: number, value: number) => void
@@ -91,9 +96,13 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
     productOfMany(m, `product.${type}.many`, type, forms)
   }
   for (let rows = 1; rows <= attentionRows; rows++) {
-    spreadQueries(m, `queries.${rows}`, headDim, width, 1 / Math.sqrt(headDim), rows)
-    scores(m, `scores.${rows}`, width, rows)
-    mix(m, `mix.${rows}`, width, rows)
+    const factor = 1 / Math.sqrt(headDim)
+    spreadQueries(m, `queries.f32.${rows}`, headDim, width, factor, rows)
+    scores(m, `scores.f32.${rows}`, width, rows)
+    mix(m, `mix.f32.${rows}`, width, rows)
+    byteQueries(m, `queries.i8.${rows}`, headDim, width, factor, rows)
+    byteScores(m, `scores.i8.${rows}`, width, rows, forms.dot)
+    byteMix(m, `mix.i8.${rows}`, width, rows, forms.dot)
   }
   norm(m, 'norm', hidden, normEpsilon)
   rotation(m, 'rotate', headDim)
@@ -101,7 +110,8 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
   sumAtEdge(m, 'sum', undefined)
   sumAtEdge(m, 'sumAtEdge', edge === 'f32' ? undefined : edge)
   nonFinite(m, 'nonFinite')
-  storeKeyValue(m, 'store', headDim, width)
+  storeKeyValue(m, 'store.f32', headDim, width)
+  storeBytes(m, 'store.i8', headDim, width)
   softmax(m, 'softmax')
   scaled(m, 'scaled', headDim)
   filled(m, 'fill')

@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
+import { weightScratchBytes } from './attention-bytes.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { activationBytes } from './activations.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
@@ -34,6 +35,8 @@ export interface OwnScratch {
   /** Queries and sums of {@link attentionRows} rows. */
   readonly queries: number
   readonly sums: number
+  /** Weights of {@link attentionRows} rows in a block of a cache of int8. */
+  readonly weights: number
 }
 
 export interface Layout {
@@ -88,6 +91,7 @@ export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
     normed: take(vectorBytes(config.hidden)),
     activations: take(blocksOf(config) * everyForm('spread')),
     queries: take(4 * attentionRows * width),
-    sums: take(4 * attentionRows * width)
+    sums: take(4 * attentionRows * width),
+    weights: take(weightScratchBytes)
   }
 }

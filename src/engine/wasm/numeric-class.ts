@@ -4,10 +4,11 @@
  * what comes out compared with the one that belongs to the revision: a machine that differs serves as a class of its own.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex } from '@noble/hashes/utils.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelConfig } from '../../model/decoder.ts'
 import { shardName, shardOrder } from '../../model/manifest.ts'
 import type { MixedWeights, Weights, WeightType } from '../../model/weight-types.ts'
+import { type CacheType, usualCache } from '../cache-type.ts'
 import { syntheticShard } from '../synthetic.ts'
 import type { ProductForms } from './products.ts'
 import { WasmSpan } from './span.ts'
@@ -17,6 +18,8 @@ export const arithmeticRevision = 2
 
 /** 16 hex digits: what {@link computeClass} gives on every machine that computes revision {@link arithmeticRevision}. */
 export const arithmeticClass = '5017f367de977d72'
+/** The same over caches of int8: what is computed with those of float32 is as it was before there were any. */
+export const arithmeticClassI8 = 'd4b2565d0a7b2706'
 
 /** Grouped heads, heads that fill no slice, short last blocks and tiles, more than a group of records, and more positions than a page has. */
 const config: ModelConfig = {
@@ -32,8 +35,6 @@ const config: ModelConfig = {
   normEpsilon: 1e-5,
   tiedEmbeddings: false
 }
-/** Tokens of each pass: more than a page, a few, a lone one. */
-const passes = [131, 5, 1] as const
 type LayerTypes = readonly [qkv: WeightType, o: WeightType, gateUp: WeightType, down: WeightType]
 
 function mixed(embedding: WeightType, output: WeightType, layers: readonly LayerTypes[]): MixedWeights {
@@ -60,22 +61,41 @@ const models = [
   { weights: 'f32', edge: 'f32' }
 ] as const
 
+/**
+ * Models by type of cache, and tokens of each pass: more than a page, a few, a lone one. Pages of int8 hold more, and products
+ * are the same over them.
+ */
+const trials = {
+  f32: { models, passes: [131, 5, 1] },
+  i8: { models: models.slice(0, 1), passes: [260, 131, 5, 1] }
+} as const satisfies Record<CacheType, object>
+
 function shards(weights: Weights): Map<string, Uint8Array> {
   return new Map(
     shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
 }
 
+/**
+ * What this machine announces: the class of the revision where it computes all of it, over caches of either type; else one
+ * of its own.
+ */
+export function classHere(forms: ProductForms): string {
+  const [usual, i8] = [computeClass(forms), computeClass(forms, 'i8')]
+  return i8 === arithmeticClassI8 ? usual : bytesToHex(sha256(utf8ToBytes(usual + i8))).slice(0, 16)
+}
+
 /** 16 hex digits of the SHA-256 of all hidden states and logits of the small model, with all types of weights. */
-export function computeClass(forms: ProductForms): string {
+export function computeClass(forms: ProductForms, cache: CacheType = usualCache): string {
   const hash = sha256.create()
+  const { models, passes } = trials[cache]
   for (const { weights, edge } of models) {
     const files = shards(weights)
     const shardLocations = new Map([...files.keys()].map(name => [name, name]))
     const source = { kind: 'memory', files } as const
     const shape = { config, weights, edge, shardLocations, source, forms }
     const parts = [WasmSpan.create({ ...shape, start: 0, end: 1 }), WasmSpan.create({ ...shape, start: 1, end: 2 })]
-    const caches = parts.map(part => part.open())
+    const caches = parts.map(part => part.open(undefined, cache))
     for (const n of passes) {
       const at = caches[0]!.length
       let values: Int32Array | Float32Array = Int32Array.from({ length: n }, (_, i) => ((at + i) ** 2 * 7 + 13) % 100)

@@ -50,7 +50,9 @@ export const i32 = {
   add: binaryI(0x6a),
   sub: binaryI(0x6b),
   mul: binaryI(0x6c),
-  divU: binaryI(0x6e)
+  divU: binaryI(0x6e),
+  /** The first where the condition is not 0, else the second. */
+  select: (a: I, b: I, condition: I) => op('i32', [0x1b], a, b, condition)
 }
 
 export const f32 = {
@@ -76,9 +78,15 @@ export const v128 = {
   load16x4S: (address: I, offset = 0) => op('v128', [...simd(3), ...at(offset)], address),
   /** Four bytes in the lowest lane, zeros in the others. */
   load32Zero: (address: I, offset = 0) => op('v128', [...simd(92), ...at(offset)], address),
+  /** Eight bytes in the lowest lanes, zeros in the others. */
+  load64Zero: (address: I, offset = 0) => op('v128', [...simd(93), ...at(offset)], address),
   load32Splat: (address: I, offset = 0) => op('v128', [...simd(9), ...at(offset)], address),
   store: (address: I, offset: number, value: V): Effect => ({
     code: [...address.code, ...value.code, ...simd(11), ...at(offset)]
+  }),
+  /** One byte of a vector. */
+  store8Lane: (address: I, offset: number, value: V, lane: number): Effect => ({
+    code: [...address.code, ...value.code, ...simd(88), ...at(offset), lane]
   }),
   and: binaryV(78),
   or: binaryV(80),
@@ -161,6 +169,8 @@ export const f32x4 = {
   sub: binaryV(229),
   mul: binaryV(230),
   div: binaryV(231),
+  /** Not a number where one of both is none. */
+  max: binaryV(233),
   /** `b < a ? b : a`. */
   pmin: binaryV(234),
   /** `a < b ? b : a`. */

@@ -1,7 +1,9 @@
 /** Keys and values of sessions, in pages that they take as they grow and that others have after them. */
 import { assert } from '../../base/assert.ts'
 import type { LayersCache } from '../serve-thread.ts'
+import type { CacheType } from '../cache-type.ts'
 import { pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
+import { bytePage, valueBlock } from './attention-bytes.ts'
 import type { StageMemory } from './stage-memory.ts'
 
 /** One session's keys and values. */
@@ -10,9 +12,14 @@ export class PagedCache implements LayersCache {
   readonly pages: number[][] = []
   /** Tokens in it that count. */
   length = 0
+  readonly type: CacheType
+  /** Positions of a page. */
+  readonly pagePositions: number
   readonly #free: (cache: PagedCache) => void
 
-  constructor(free: (cache: PagedCache) => void) {
+  constructor(type: CacheType, pagePositions: number, free: (cache: PagedCache) => void) {
+    this.type = type
+    this.pagePositions = pagePositions
     this.#free = free
   }
 
@@ -24,6 +31,11 @@ export class PagedCache implements LayersCache {
   free(): void {
     this.#free(this)
   }
+}
+
+/** Positions of a page: those of all types are of the same size, so that any session can have any page. */
+export function positionsOf(type: CacheType, width: number): number {
+  return type === 'f32' ? pagePositions : bytePage(width).positions
 }
 
 export interface PageShape {
@@ -48,8 +60,8 @@ export class CachePages {
     return 2 * this.#shape.kvHeads * pageHalfBytes(this.#shape.width)
   }
 
-  open(): PagedCache {
-    return new PagedCache(cache => {
+  open(type: CacheType): PagedCache {
+    return new PagedCache(type, positionsOf(type, this.#shape.width), cache => {
       this.#release(cache.pages.flat())
       cache.pages.length = 0
       cache.length = 0
@@ -58,7 +70,7 @@ export class CachePages {
 
   /** Pages for so many tokens. @throws {EngineError} when there is no memory; the cache is as it was. */
   makeRoom(cache: PagedCache, tokens: number): void {
-    while (cache.pages.length * pagePositions < tokens) {
+    while (cache.pages.length * cache.pagePositions < tokens) {
       const taken: number[] = []
       try {
         while (taken.length < this.#shape.layers) taken.push(this.#free.pop() ?? this.#memory.take(this.#bytes))
@@ -72,18 +84,33 @@ export class CachePages {
 
   /** Values after the last token that counts: a step that failed may have left some that are not finite. */
   wipe(cache: PagedCache): void {
-    this.#release(cache.pages.splice(Math.ceil(cache.length / pagePositions)).flat())
-    const rest = cache.length % pagePositions
+    this.#release(cache.pages.splice(Math.ceil(cache.length / cache.pagePositions)).flat())
+    const rest = cache.length % cache.pagePositions
     if (rest === 0) return
-    const { kvHeads, width } = this.#shape
-    const half = pageHalfBytes(width)
     for (const page of cache.pages.at(-1) ?? []) {
-      for (let head = 0; head < kvHeads; head++) {
-        for (let slice = 0; slice < width / valueSlice; slice++) {
-          const values = page + 2 * half * head + half + 4 * valueSlice * pagePositions * slice
-          this.#memory.zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
-        }
+      for (let head = 0; head < this.#shape.kvHeads; head++) {
+        if (cache.type === 'f32') this.#wipeValues(page, head, rest)
+        else this.#wipeScales(page, head, rest)
       }
+    }
+  }
+
+  #wipeValues(page: number, head: number, rest: number): void {
+    const { width } = this.#shape
+    const half = pageHalfBytes(width)
+    for (let slice = 0; slice < width / valueSlice; slice++) {
+      const values = page + 2 * half * head + half + 4 * valueSlice * pagePositions * slice
+      this.#memory.zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
+    }
+  }
+
+  /** Of a cache of int8, the scales of values alone: levels are finite whatever their bits. */
+  #wipeScales(page: number, head: number, rest: number): void {
+    const { width } = this.#shape
+    const { headBytes, values, valueBlockBytes, positions } = bytePage(width)
+    for (let at = rest; at < positions; at = (Math.floor(at / valueBlock) + 1) * valueBlock) {
+      const block = page + headBytes * head + values + valueBlockBytes * Math.floor(at / valueBlock)
+      this.#memory.zero(block + valueBlock * width + 4 * (at % valueBlock), 4 * (valueBlock - (at % valueBlock)))
     }
   }
 

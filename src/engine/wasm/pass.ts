@@ -4,7 +4,7 @@
  * number's own sum is one thread's alone, so that its bits do not depend on how many there are.
  */
 import { Attention, type Read } from './attend.ts'
-import { type Job, type Segment, segmentNumbers, shareOf, type Views } from './job.ts'
+import { type Job, readSegment, type Segment, segmentNumbers, shareOf, type Views } from './job.ts'
 import type { Kernels } from './kernels.ts'
 import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
 import { type ActivationForm, activationBytes, activationsOf } from './activations.ts'
@@ -63,10 +63,7 @@ export class PassRunner {
 
   #segments({ segments, segmentCount }: Job): Segment[] {
     const { integers } = this.#views()
-    return Array.from({ length: segmentCount }, (_, i) => {
-      const at = segments / 4 + segmentNumbers * i
-      return { first: integers[at]!, rows: integers[at + 1]!, position: integers[at + 2]!, pages: integers[at + 3]! }
-    })
+    return Array.from({ length: segmentCount }, (_, i) => readSegment(integers, segments + 4 * segmentNumbers * i))
   }
 
   /** This thread's part of so many. */

@@ -44,7 +44,7 @@ function groupsOf(type: QuantisedType, block: number): readonly number[] {
 }
 
 /** Adds four products of bytes to each lane of `sum`. `a` has bytes in 0 to 127 in each or is signed where `b` has. */
-function addDot(
+export function addDot(
   f: FunctionWriter,
   dot: DotForm,
   signedBytes: Value<'v128'>,

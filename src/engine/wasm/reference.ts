@@ -28,10 +28,11 @@ function nearest(value: number): number {
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1
 }
 
-export function quantised(x: readonly number[]): { readonly a: number[]; readonly scale: number } {
+/** Whole numbers of at most `levels`, and what they are times. */
+export function quantised(x: readonly number[], levels = 127): { readonly a: number[]; readonly scale: number } {
   const largest = Math.max(...x.map(Math.abs))
-  const factor = largest > 2 ** -100 ? f(127 / largest) : 0
-  return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / 127) }
+  const factor = largest > 2 ** -100 ? f(levels / largest) : 0
+  return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / levels) }
 }
 
 export function product({ rows, block = 32, scales, minima }: Rows, x: readonly number[]): number[] {
@@ -79,9 +80,8 @@ export function exponential(x: number): number {
   return sum(sum(times(polynomial, times(r, r)), r), 1) * 2 ** n
 }
 
-/** One query over keys and values [position][headDim], `query` already multiplied with headDim^-½. */
-export function attend(query: readonly number[], keys: readonly number[][], values: readonly number[][]): number[] {
-  const scores = keys.map(key => key.reduce((total, k, d) => sum(times(k, query[d]!), total), 0))
+/** Exponentials of scores, and 1 over their sum. */
+function exponentials(scores: readonly number[]): { readonly weights: number[]; readonly factor: number } {
   const most = Math.max(...scores)
   const weights = scores.map(score => {
     const x = f(score - most)
@@ -90,13 +90,46 @@ export function attend(query: readonly number[], keys: readonly number[][], valu
   const lanes = new Array<number>(8).fill(0)
   for (const [p, weight] of weights.entries()) lanes[p % 8] = sum(weight, lanes[p % 8]!)
   const four = [0, 1, 2, 3].map(i => sum(lanes[i]!, lanes[4 + i]!))
-  const factor = f(1 / sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!)))
+  return { weights, factor: f(1 / sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!))) }
+}
+
+/** One query over keys and values [position][headDim], `query` already multiplied with headDim^-½. */
+export function attend(query: readonly number[], keys: readonly number[][], values: readonly number[][]): number[] {
+  const scores = keys.map(key => key.reduce((total, k, d) => sum(times(k, query[d]!), total), 0))
+  const { weights, factor } = exponentials(scores)
   return query.map((_, d) =>
     times(
       weights.reduce((total, weight, p) => sum(times(values[p]![d]!, weight), total), 0),
       factor
     )
   )
+}
+
+/** The same over a cache of int8, which is made of these keys and values. */
+export function attendBytes(
+  query: readonly number[],
+  keys: readonly number[][],
+  values: readonly number[][]
+): number[] {
+  const q = quantised(query, 8191)
+  const scores = keys.map(key => {
+    const k = quantised(key)
+    return times(f(k.a.reduce((dot, level, d) => dot + level * q.a[d]!, 0)), times(k.scale, q.scale))
+  })
+  const { weights, factor } = exponentials(scores)
+  const out = query.map(() => 0)
+  for (let first = 0; first < values.length; first += 128) {
+    const block = values.slice(first, first + 128).map(value => quantised(value))
+    const w = quantised(
+      block.map(({ scale }, p) => times(weights[first + p]!, scale)),
+      16_383
+    )
+    for (const d of out.keys()) {
+      const dot = block.reduce((all, { a }, p) => all + a[d]! * w.a[p]!, 0)
+      out[d] = sum(times(f(dot), w.scale), out[d]!)
+    }
+  }
+  return out.map(value => times(value, factor))
 }
 
 export function gated(gate: number, up: number): number {

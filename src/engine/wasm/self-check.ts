@@ -6,10 +6,13 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { fillNoise, seedsOfBlocks, syntheticBlocks } from '../synthetic.ts'
-import { attentionRows, keyTile, pageHalfBytes, valueSlice } from './attention.ts'
+import type { CacheType } from '../cache-type.ts'
+import { attentionRows, keyTile, pageHalfBytes } from './attention.ts'
+import { weightScratchBytes } from './attention-bytes.ts'
+import { cacheForms } from './cache-form.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import { activationBytes, activationsOf } from './activations.ts'
-import { attend, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
+import { attend, attendBytes, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { type Blocks, packBlocks, packFloats } from '../../model/pack.ts'
 import { groupRecords, roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
@@ -28,8 +31,8 @@ export const checkBytes = 4 << 20
 const checkedRows = 4 * tileRows
 /** Four, two and one at a time. */
 const checkedTokens = 7
-/** Not a whole tile of keys, and not a whole page. */
-const checkedPositions = 77
+/** Not a whole tile of keys, and not a whole page; of int8 a block and a part of one. */
+const checkedPositions = { f32: 77, i8: 141 } as const satisfies Record<CacheType, number>
 /** More than a group of records: a product over more columns would take longer, and have no other instructions. */
 const checkedColumnsMax = 288
 
@@ -40,7 +43,7 @@ export function wrongKernel(k: Kernels, memory: ArrayBuffer, init: CheckInit): s
     const wrong = check.products(type)
     if (wrong !== undefined) return wrong
   }
-  return check.pointwise() ?? check.attention()
+  return check.pointwise() ?? check.attention('f32') ?? check.attention('i8')
 }
 
 class Check {
@@ -133,48 +136,48 @@ class Check {
       : 'rotate'
   }
 
-  attention(): string | undefined {
+  attention(type: CacheType): string | undefined {
     const k = this.#k
     const { headDim } = this.#init.config
     const width = headWidth(headDim)
     for (let rows = 1; rows <= attentionRows; rows++) {
       this.#top = 0
-      const keys = this.#take(2 * pageHalfBytes(width))
-      const values = keys + pageHalfBytes(width)
+      const page = this.#take(2 * pageHalfBytes(width))
+      const own = { queries: this.#take(4 * rows * width), weights: this.#take(weightScratchBytes) }
+      const form = cacheForms(k, width, own)[type]
+      const kernels = form.kernels[rows - 1]!
       const pair = this.#take(8 * headDim)
-      const known = Array.from({ length: checkedPositions }, (_, p) => {
+      const known = Array.from({ length: checkedPositions[type] }, (_, p) => {
         const key = this.#noise(pair, headDim, 1)
         const value = this.#noise(pair + 4 * headDim, headDim, 1)
-        const keyAt = keys + 4 * keyTile * width * Math.floor(p / keyTile) + 4 * (p % keyTile)
-        k.store(pair, pair + 4 * headDim, keyAt, values + 4 * valueSlice * p)
+        form.store(pair, pair + 4 * headDim, page, p)
         return { key, value }
       })
       const at = this.#take(4 * rows * headDim)
       const queries = Array.from({ length: rows }, (_, t) => this.#noise(at + 4 * t * headDim, headDim, 4))
-      const spread = this.#take(4 * rows * width)
-      k[`queries.${rows}`]!(...queries.map((_, t) => at + 4 * t * headDim), spread)
-      const tiles = Math.ceil(checkedPositions / keyTile)
+      kernels.queries(...queries.map((_, t) => at + 4 * t * headDim), own.queries)
+      const tiles = roundUp(known.length, form.tile) / keyTile
       const stride = 4 * tiles * keyTile
       const scores = this.#take(rows * stride)
-      k[`scores.${rows}`]!(spread, keys, tiles, scores, stride)
+      kernels.scores(own.queries, page, tiles, scores, stride)
       const factors = queries.map((_, t) => {
         const row = (scores + t * stride) / 4
-        this.#floats.fill(Number.NEGATIVE_INFINITY, row + checkedPositions, row + tiles * keyTile)
+        this.#floats.fill(Number.NEGATIVE_INFINITY, row + known.length, row + tiles * keyTile)
         return k.softmax(scores + t * stride, tiles)
       })
       const sums = this.#take(4 * rows * width)
       k.fill(sums, (rows * width) / 4, 0)
-      k[`mix.${rows}`]!(scores, stride, values, tiles, sums, 4 * width)
+      kernels.mix(scores, stride, page + form.values, tiles, sums, 4 * width)
       const out = this.#take(4 * headDim)
       for (const [t, query] of queries.entries()) {
         k.scaled(sums + 4 * t * width, factors[t]!, out)
         const scaled = query.map(value => Math.fround(value * Math.fround(1 / Math.sqrt(headDim))))
-        const want = attend(
+        const want = (type === 'f32' ? attend : attendBytes)(
           scaled,
           known.map(({ key }) => key),
           known.map(({ value }) => value)
         )
-        if (!this.#same(out, want)) return `attention of ${rows} rows`
+        if (!this.#same(out, want)) return `attention of ${rows} rows over a cache of ${type}`
       }
     }
     return undefined

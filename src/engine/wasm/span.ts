@@ -2,6 +2,7 @@
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
 import type { EdgeType } from '../../model/manifest.ts'
+import { type CacheType, usualCache } from '../cache-type.ts'
 import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
 import { attentionRows, pagePositions } from './attention.ts'
@@ -9,7 +10,7 @@ import { compileKernels } from './compile.ts'
 import { headRowsMax, headWidth, type Kernels, passRowsMax } from './kernels.ts'
 import { type Layout, takeOwn, takeScratch } from './layout.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
-import { type Job, rotationRows, segmentNumbers } from './job.ts'
+import { type Job, rotationRows, segmentNumbers, writeSegment } from './job.ts'
 import { PassRunner } from './pass.ts'
 import type { ProductForms } from './products.ts'
 import { cosSin, frequencies } from './rotary.ts'
@@ -114,8 +115,8 @@ export class WasmSpan implements Layers<PagedCache> {
     await this.#team.start(this.#layout.own.length, { layout: this.#layout, module: this.#module, memory })
   }
 
-  open(): PagedCache {
-    return this.#pages.open()
+  open(_tokensMax?: number, type: CacheType = usualCache): PagedCache {
+    return this.#pages.open(type)
   }
 
   /** Its memory goes with its thread. */
@@ -237,7 +238,12 @@ export class WasmSpan implements Layers<PagedCache> {
     const segmentsAt = at + 4 * this.#rotations.length
     let pagesAt = at + 4 * numbers
     for (const [i, { of, first, rows }] of segments.entries()) {
-      integers.set([first, rows, of.part.cache.length, pagesAt], segmentsAt / 4 + i * segmentNumbers)
+      const { length: position, type } = of.part.cache
+      writeSegment(
+        { first, rows, position, pages: pagesAt, cache: type },
+        integers,
+        segmentsAt + 4 * i * segmentNumbers
+      )
       integers.set(pages[i]!, pagesAt / 4)
       pagesAt += 4 * pages[i]!.length
     }

@@ -2,8 +2,10 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { askThread } from '../../../src/engine/ask-thread.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
+import { type CacheType, cacheTypes } from '../../../src/engine/cache-type.ts'
 import { threadFile } from '../../../src/engine/threaded.ts'
-import { arithmeticClass, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
+import { arithmeticClass, arithmeticClassI8, classHere, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
+import { layerCacheBytes } from '../../../src/engine/wasm/footprint.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { ProductForms } from '../../../src/engine/wasm/products.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
@@ -93,7 +95,11 @@ function span(
 
 const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
 const types = ['f32', ...(Object.keys(quantisedTypes) as QuantisedType[]), 'mixed', 'mixed in stacks'] as const
-const cases = types.flatMap(type => (['f32', 'f16', 'bf16'] as const).map(edge => ({ type, edge })))
+const cases = [
+  ...types.flatMap(type => (['f32', 'f16', 'bf16'] as const).map(edge => ({ type, edge, held: 'f32' as CacheType }))),
+  { type: 'f32', edge: 'f32', held: 'i8' },
+  { type: 'mixed in stacks', edge: 'f16', held: 'i8' }
+] as const
 /** Tables are of the type too, since those of one type in the format's short form are not. */
 function weightsOf(type: (typeof types)[number], config: ModelConfig): Weights {
   if (type === 'mixed' || type === 'mixed in stacks') return mixed(config, mixtures[type][0], mixtures[type][1])
@@ -109,13 +115,13 @@ describe.each([
   { name: 'odd', config: odd },
   { name: 'even', config: even }
 ])('a model of $name dimensions', ({ config }) => {
-  it.each(cases)('gives the bits of the reference: $type, edges $edge', ({ type, edge }) => {
+  it.each(cases)('gives the bits of the reference: $type, edges $edge, cache $held', ({ type, edge, held }) => {
     const weights = weightsOf(type, config)
     const ids = Array.from({ length: tokens }, (_, i) => (i * i * 5 + 3) % config.vocab)
-    const want = forward(config, weights, edge, ids, shardsOf(config, weights).shard)
+    const want = forward(config, weights, edge, ids, shardsOf(config, weights).shard, held)
     for (const form of forms) {
       const whole = span(config, weights, edge, form)
-      const cache = whole.open()
+      const cache = whole.open(undefined, held)
       // A few together, then one by one: both ways of every product.
       let last = whole.run(cache, Int32Array.from(ids.slice(0, 11)), 11).slice()
       expect(bits(last)).toEqual(bits(want.hidden[10]!))
@@ -129,16 +135,22 @@ describe.each([
   })
 })
 
-it('gives the same bits over chunks, cuts and forms, beyond a page', () => {
-  const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-  for (const type of types) {
+/** Beyond a page of either type of cache. */
+const beyond = [
+  { held: 'f32', length: 150, some: types },
+  { held: 'i8', length: 290, some: ['f32', 'mixed in stacks'] }
+] as const
+
+it.each(beyond)('gives the same bits over chunks, cuts and forms, beyond a page of $held', ({ held, length, some }) => {
+  const ids = Int32Array.from({ length }, (_, i) => (i * i * 7 + 13) % odd.vocab)
+  for (const type of some) {
     const weights = weightsOf(type, odd)
     const seen = new Set<string>()
     for (const form of forms) {
       for (const cuts of [[2], [1, 2]]) {
-        for (const chunk of [150, 1, 7, 128]) {
+        for (const chunk of [length, 1, 7, 128]) {
           const parts = cuts.map((end, i) => span(odd, weights, 'f16', form, cuts[i - 1] ?? 0, end))
-          const caches = parts.map(part => part.open())
+          const caches = parts.map(part => part.open(undefined, held))
           let out: Int32Array | Float32Array = ids
           for (let at = 0; at < ids.length; at += chunk) {
             out = ids.subarray(at, at + chunk)
@@ -154,7 +166,11 @@ it('gives the same bits over chunks, cuts and forms, beyond a page', () => {
 })
 
 it('has the class of its revision, in every form', () => {
-  for (const form of forms) expect(computeClass(form)).toBe(arithmeticClass)
+  for (const form of forms) {
+    expect(computeClass(form)).toBe(arithmeticClass)
+    expect(computeClass(form, 'i8')).toBe(arithmeticClassI8)
+  }
+  expect(classHere(formsHere())).toBe(arithmeticClass)
 })
 
 it('has it in the threads of engines, too, where V8 pairs vectors', async () => {
@@ -162,51 +178,78 @@ it('has it in the threads of engines, too, where V8 pairs vectors', async () => 
   expect(await askThread(file, { what: 'the class' })).toBe(arithmeticClass)
 })
 
-it('gives the pages of a cache to the next one, and what was left in them changes nothing', () => {
-  const whole = span(odd, 'q8', 'f16', formsHere())
-  const ids = Int32Array.from({ length: 140 }, (_, i) => (i * 11) % odd.vocab)
-  const first = whole.open()
-  const want = whole.run(first, ids, ids.length).slice()
-  first.free()
-  expect([first.length, first.pages]).toEqual([0, []])
-  const second = whole.open()
-  expect(whole.run(second, ids, ids.length)).toEqual(want)
-  // Cut, and grown again.
-  second.truncate(3)
-  expect(whole.run(second, ids.subarray(3), ids.length - 3)).toEqual(want)
-})
-
-it.each([2, 3])('gives the same bits with %i threads', async threads => {
-  const ids = Int32Array.from({ length: 150 }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-  for (const type of types) {
-    const weights = weightsOf(type, odd)
-    const seen = new Set<string>()
-    for (const count of [1, threads]) {
-      const { files, locations } = shardsOf(odd, weights)
-      const source = { kind: 'memory', files } as const
-      const whole = WasmSpan.create({
-        ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
-        ...{ forms: formsHere(), threads: count }
-      })
-      await whole.gather()
-      for (const chunk of [150, 1, 7]) {
-        const cache = whole.open()
-        let out = new Float32Array()
-        for (let at = 0; at < ids.length; at += chunk) {
-          const part = ids.subarray(at, at + chunk)
-          out = whole.run(cache, part, part.length).slice()
-        }
-        seen.add([...bits(out), ...bits(whole.logits(out))].join())
-      }
-      whole.release()
-    }
-    expect(seen.size).toBe(1)
+it.each(cacheTypes.flatMap(held => cacheTypes.map(before => ({ held, before }))))(
+  'gives the pages of a cache of $before to the next one of $held, and what was left in them changes nothing',
+  ({ held, before }) => {
+    const ids = Int32Array.from({ length: 300 }, (_, i) => (i * 11) % odd.vocab)
+    const want = (() => {
+      const whole = span(odd, 'q8', 'f16', formsHere())
+      return whole.run(whole.open(undefined, held), ids, ids.length).slice()
+    })()
+    const whole = span(odd, 'q8', 'f16', formsHere())
+    const first = whole.open(undefined, before)
+    whole.run(first, ids, ids.length)
+    const used = first.pages.flat()
+    first.free()
+    expect([first.length, first.pages]).toEqual([0, []])
+    const second = whole.open(undefined, held)
+    expect(whole.run(second, ids, ids.length)).toEqual(want)
+    expect(second.pages.flat().some(page => used.includes(page))).toBe(true)
+    // Cut, and grown again.
+    second.truncate(3)
+    expect(whole.run(second, ids.subarray(3), ids.length - 3)).toEqual(want)
   }
+)
+
+it('holds several times as many tokens of int8 in the same bytes, and gives about what float32 gives', () => {
+  for (const headDim of [16, 64, 128]) {
+    const shape = { ...even, headDim }
+    const [f32, i8] = cacheTypes.map(type => layerCacheBytes(shape, 4096, type))
+    expect(f32! / i8!).toBeGreaterThan(headDim === 16 ? 1.9 : 2.9)
+  }
+  const whole = span({ ...even, headDim: 64 }, 'f32', 'f32', formsHere())
+  const ids = Int32Array.from({ length: 200 }, (_, i) => (i * i * 7 + 13) % even.vocab)
+  const [a, b] = cacheTypes.map(type => whole.logits(whole.run(whole.open(undefined, type), ids, ids.length)).slice())
+  const rms = (values: readonly number[]): number => Math.hypot(...values) / Math.sqrt(values.length)
+  const error = rms([...a!].map((value, i) => value - b![i]!)) / rms([...a!])
+  expect(error).toBeGreaterThan(0)
+  expect(error).toBeLessThan(0.02)
 })
 
-it('refuses what overflows, and the cache is none the worse', () => {
+it.each([2, 3].flatMap(threads => beyond.map(each => ({ threads, ...each }))))(
+  'gives the same bits with $threads threads over a cache of $held',
+  async ({ threads, held, length, some }) => {
+    const ids = Int32Array.from({ length }, (_, i) => (i * i * 7 + 13) % odd.vocab)
+    for (const type of some) {
+      const weights = weightsOf(type, odd)
+      const seen = new Set<string>()
+      for (const count of [1, threads]) {
+        const { files, locations } = shardsOf(odd, weights)
+        const source = { kind: 'memory', files } as const
+        const whole = WasmSpan.create({
+          ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
+          ...{ forms: formsHere(), threads: count }
+        })
+        await whole.gather()
+        for (const chunk of [length, 1, 7]) {
+          const cache = whole.open(undefined, held)
+          let out = new Float32Array()
+          for (let at = 0; at < ids.length; at += chunk) {
+            const part = ids.subarray(at, at + chunk)
+            out = whole.run(cache, part, part.length).slice()
+          }
+          seen.add([...bits(out), ...bits(whole.logits(out))].join())
+        }
+        whole.release()
+      }
+      expect(seen.size).toBe(1)
+    }
+  }
+)
+
+it.each(cacheTypes)('refuses what overflows, and the cache of %s is none the worse', held => {
   const part = span(odd, 'f32', 'f32', formsHere(), 1, 2)
-  const cache = part.open()
+  const cache = part.open(undefined, held)
   const row = Float32Array.from({ length: odd.hidden }, (_, k) => (k % 5) - 2)
   const want = part.run(cache, row, 1).slice()
   // As a row is whose sums have overflown.

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { EngineError } from '../../../src/errors.ts'
+import { type CacheType, cacheTypes } from '../../../src/engine/cache-type.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { headRowsMax } from '../../../src/engine/wasm/kernels.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
@@ -64,8 +65,8 @@ class Pair {
     return new Pair([await span(weights, 0, 1, threads), await span(weights, 1, 2, threads)])
   }
 
-  open(): readonly [PagedCache, PagedCache] {
-    return [this.#spans[0].open(), this.#spans[1].open()]
+  open(type: CacheType): readonly [PagedCache, PagedCache] {
+    return [this.#spans[0].open(undefined, type), this.#spans[1].open(undefined, type)]
   }
 
   /** What each part gives: hidden states of the head, the last one of the tail, and its logits. */
@@ -89,6 +90,7 @@ interface Life {
   /** Tokens in each of its passes. */
   readonly chunks: readonly number[]
   readonly seed: number
+  readonly held: CacheType
 }
 
 const lives = fc.array(
@@ -98,7 +100,8 @@ const lives = fc.array(
       minLength: 1,
       maxLength: 6
     }),
-    seed: fc.nat(1000)
+    seed: fc.nat(1000),
+    held: fc.constantFrom(...cacheTypes)
   }),
   { minLength: 1, maxLength: 2 * headRowsMax }
 )
@@ -115,13 +118,13 @@ describe.each(weightTypes)('%s', (_, weights) => {
     fc.assert(
       fc.property(lives, all => {
         const want = all.map(life => {
-          const caches = alone.open()
+          const caches = alone.open(life.held)
           const outs = life.chunks.map((_, i) => alone.compute([{ caches, ids: chunkIds(life, i) }])[0]!)
           for (const cache of caches) cache.free()
           return outs
         })
         for (const pair of together) {
-          const caches = all.map(() => pair.open())
+          const caches = all.map(({ held }) => pair.open(held))
           const got = all.map((): string[][] => [])
           for (let pass = 0; got.some((outs, i) => outs.length < all[i]!.chunks.length); pass++) {
             const here = [...all.keys()].filter(i => all[i]!.joins <= pass && got[i]!.length < all[i]!.chunks.length)

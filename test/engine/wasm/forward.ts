@@ -1,5 +1,15 @@
 /** All layers of a model as `protocols/arithmetic.md` puts them together, on the plain functions of `reference.ts`. */
-import { attend, edged, gated, norm, product, type Rows, rotated } from '../../../src/engine/wasm/reference.ts'
+import { type CacheType, usualCache } from '../../../src/engine/cache-type.ts'
+import {
+  attend,
+  attendBytes,
+  edged,
+  gated,
+  norm,
+  product,
+  type Rows,
+  rotated
+} from '../../../src/engine/wasm/reference.ts'
 import { type MatrixPart, type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
@@ -42,7 +52,8 @@ export function forward(
   weights: Weights,
   edge: EdgeType,
   ids: readonly number[],
-  shard: (role: ShardRole, layer: number | null) => Uint8Array
+  shard: (role: ShardRole, layer: number | null) => Uint8Array,
+  cache: CacheType = usualCache
 ): { readonly hidden: number[][]; readonly logits: number[] } {
   const { layers, heads, kvHeads, headDim, ropeTheta, normEpsilon, tiedEmbeddings } = config
   const reader = (role: ShardRole, layer: number | null) =>
@@ -75,7 +86,7 @@ export function forward(
         const kv = Math.floor(head / (heads / kvHeads))
         const seen = turned.slice(0, position + 1)
         const query = turned[position]![head]!.map(value => times(value, f(1 / Math.sqrt(headDim))))
-        return attend(
+        return (cache === 'f32' ? attend : attendBytes)(
           query,
           seen.map(each => each[heads + kv]!),
           seen.map(each => each[heads + kvHeads + kv]!)

@@ -1,0 +1,15 @@
+/** In what a session's keys and values are held, from its first token to its last: its answer depends on it. Pure. */
+import { InvalidStepError } from '../errors.ts'
+
+/** `f32`: as they are computed; `i8`: signed bytes, with a scale for each position and kv head. */
+export const cacheTypes = ['f32', 'i8'] as const
+export type CacheType = (typeof cacheTypes)[number]
+
+/** What a session has that says nothing. */
+export const usualCache: CacheType = 'f32'
+
+/** @throws {InvalidStepError} when an engine that has caches of these types has none of that one. */
+export function checkCacheType(type: CacheType, there: readonly CacheType[]): void {
+  if (there.includes(type)) return
+  throw new InvalidStepError(`this engine has caches of ${there.join(' and ')}, not of ${type}`)
+}
