@@ -1119,6 +1119,7 @@ export interface KeptHead {
   maxTokens: number
   ttlMs: number
   classes: string[]
+  cache?: KeptCache
 }
 
 export namespace KeptHead {
@@ -1181,6 +1182,11 @@ export namespace KeptHead {
             w.uint32(82)
             w.string(value)
           }
+        }
+
+        if (obj.cache != null) {
+          w.uint32(90)
+          KeptCache.codec().encode(obj.cache, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1248,6 +1254,12 @@ export namespace KeptHead {
               }
 
               obj.classes.push(reader.string())
+              break
+            }
+            case 11: {
+              obj.cache = KeptCache.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.cache
+              })
               break
             }
             default: {
@@ -1347,6 +1359,13 @@ export namespace KeptHead {
 
               break
             }
+            case 11: {
+              yield * KeptCache.codec().stream(reader, reader.uint32(), `${prefix}.cache`, {
+                limits: opts.limits?.cache
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1410,6 +1429,16 @@ export namespace KeptHead {
     value: string
   }
 
+  export interface KeptHeadCacheTypeFieldEvent {
+    field: '$.cache.type'
+    value: number
+  }
+
+  export interface KeptHeadCacheTopPFieldEvent {
+    field: '$.cache.topP'
+    value: number
+  }
+
   export function encode (obj: Partial<KeptHead>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, KeptHead.codec())
   }
@@ -1418,8 +1447,120 @@ export namespace KeptHead {
     return decodeMessage(buf, KeptHead.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent> {
     return streamMessage(buf, KeptHead.codec(), opts)
+  }
+}
+
+export interface KeptCache {
+  type: number
+  topP: number
+}
+
+export namespace KeptCache {
+  let _codec: Codec<KeptCache>
+
+  export const codec = (): Codec<KeptCache> => {
+    if (_codec == null) {
+      _codec = message<KeptCache>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.type != null && obj.type !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.type)
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(17)
+          w.double(obj.topP)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          type: 0,
+          topP: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.type = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.topP = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.type`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptCacheTypeFieldEvent {
+    field: '$.type'
+    value: number
+  }
+
+  export interface KeptCacheTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export function encode (obj: Partial<KeptCache>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptCache.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptCache>): KeptCache {
+    return decodeMessage(buf, KeptCache.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptCache>): Generator<KeptCacheTypeFieldEvent | KeptCacheTopPFieldEvent> {
+    return streamMessage(buf, KeptCache.codec(), opts)
   }
 }
 

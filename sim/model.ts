@@ -5,7 +5,7 @@ import { cacheBytes } from '../src/engine/onnx/cache.ts'
 import { type Manifest, modelId, type ShardEntry, type ShardRole } from '../src/model/manifest.ts'
 import type { StoredModel } from '../src/model/store.ts'
 import type { Scenario } from './scenario.ts'
-import type { ToyModel } from './toy-engine.ts'
+import { toyCacheBytes, type ToyModel } from './toy-engine.ts'
 import { type Parts, Weights } from './weights.ts'
 
 export interface SimModel {
@@ -17,9 +17,12 @@ export interface SimModel {
 
 /** What a model takes of whoever computes it with the toy's engine. */
 function footprintOf(toy: ToyModel, stepBytes: number): Footprint {
+  const ofFloats = (tokens: number): number =>
+    cacheBytes({ layers: 1, kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden }, tokens)
   return {
     weightBytes: fileBytes => fileBytes,
-    cacheBytesPerLayer: tokens => cacheBytes({ layers: 1, kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden }, tokens),
+    cacheBytesPerLayer: ofFloats,
+    i8CacheBytesPerLayer: tokens => toyCacheBytes(ofFloats(tokens), 'i8'),
     // A toy's hidden state is small; on the air it weighs what the scenario says.
     stepBytes
   }

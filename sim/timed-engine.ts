@@ -4,7 +4,8 @@
  */
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import { Batches, type BatchPart } from '../src/engine/batch.ts'
-import type { Engine, Sampling, Step, StepOutput } from '../src/engine/engine.ts'
+import type { CacheType } from '../src/base/cache-type.ts'
+import type { Engine, OpenInit, Step, StepOutput } from '../src/engine/engine.ts'
 import type { EngineFactory, EngineInit, Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import { partMs, shortTokensMax } from '../src/engine/limits.ts'
@@ -143,15 +144,19 @@ export class TimedEngine implements Engine {
     this.#toy.cacheBytesMax = bytes
   }
 
-  cacheBytes(tokensMax: number): number {
-    return this.#toy.cacheBytes(tokensMax)
+  get cacheTypes(): readonly CacheType[] {
+    return this.#toy.cacheTypes ?? []
+  }
+
+  cacheBytes(tokensMax: number, type?: CacheType): number {
+    return this.#toy.cacheBytes(tokensMax, type)
   }
 
   length(cache: SessionId): number | undefined {
     return this.#toy.length(cache)
   }
 
-  async open(cache: SessionId, init: { tokensMax: number; sampling: Sampling }): Promise<void> {
+  async open(cache: SessionId, init: OpenInit): Promise<void> {
     this.#toy.openNow(cache, init)
     this.#host.witness.opened(this, cache, this.#toy.length(cache) ?? 0)
     await new Promise<void>(resolve => this.#host.after(openMs, resolve))

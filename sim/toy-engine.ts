@@ -6,16 +6,19 @@
  */
 import { randomAt } from '../src/base/rng.ts'
 import type { SessionId } from '../src/base/ids.ts'
+import { type CacheType, cacheTypes, usualCache } from '../src/base/cache-type.ts'
 import { CacheBudget } from '../src/engine/cache-budget.ts'
 import { cacheBytes } from '../src/engine/onnx/cache.ts'
 import {
   type Engine,
   type EngineTimings,
   edgeSize,
+  type OpenInit,
   type Sampling,
   type Step,
   type StepOutput
 } from '../src/engine/engine.ts'
+import { checkCacheType } from '../src/engine/caches.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
@@ -34,7 +37,7 @@ export interface ToyModel {
 
 /** The engine for those who have no time to wait: virtual time passes between calls, not in them. */
 export interface InstantEngine extends Engine {
-  openNow(session: SessionId, options: { tokensMax: number; sampling: Sampling }): void
+  openNow(session: SessionId, init: OpenInit): void
   runNow(step: Step): StepOutput
   freeNow(session: SessionId): void
 }
@@ -55,6 +58,8 @@ export interface ToyEngineInit {
 type Hash = readonly [number, number]
 
 const origin: Hash = [0x5ca1ab1, 0xdecade]
+/** Where texts begin, by type of caches: a hop that has another one than the hop before it goes wrong at once. */
+const origins: Readonly<Record<CacheType, Hash>> = { f32: origin, i8: [0x18ca1ab, 0xdecade] }
 
 /** Mixes integers below 2^32 into a hash (two lanes of MurmurHash3's finaliser). */
 function mix(hash: Hash, ...values: number[]): Hash {
@@ -86,8 +91,14 @@ function tokenAfter({ layers, vocab }: ToyModel, tokens: Hash, sampling: Samplin
 }
 
 /** What a correct run answers: the `count` tokens that follow the prompt. */
-export function toyTokens(model: ToyModel, prompt: readonly number[], sampling: Sampling, count: number): number[] {
-  return new ToyText(model, sampling).after(prompt, count)
+export function toyTokens(
+  model: ToyModel,
+  prompt: readonly number[],
+  sampling: Sampling,
+  count: number,
+  cache?: CacheType
+): number[] {
+  return new ToyText(model, sampling, cache).after(prompt, count)
 }
 
 /** A text as a correct run writes it on. */
@@ -95,10 +106,11 @@ export class ToyText {
   readonly #model: ToyModel
   readonly #sampling: Sampling
   /** Of so many tokens. */
-  #hash = origin
+  #hash: Hash
   #length = 0
 
-  constructor(model: ToyModel, sampling: Sampling) {
+  constructor(model: ToyModel, sampling: Sampling, cache: CacheType = usualCache) {
+    this.#hash = origins[cache]
     this.#model = model
     this.#sampling = sampling
   }
@@ -122,6 +134,7 @@ const spoilt = 0xbad
 
 interface ToySession {
   readonly tokensMax: number
+  readonly cache: CacheType
   readonly sampling: Sampling
   /** The hash after each position. */
   readonly chain: Hash[]
@@ -129,6 +142,11 @@ interface ToySession {
 
 /** Words of a row: layer, position, and the hash before this token and after it (4 words each). */
 const wordsNeeded = 10
+
+/** Of a toy's cache of any type, from what one of float32 takes: as with real engines, bytes take about a third. */
+export function toyCacheBytes(bytes: number, cache: CacheType): number {
+  return cache === usualCache ? bytes : Math.ceil(bytes / 3)
+}
 
 export function toyEngine(init: ToyEngineInit): InstantEngine {
   return new ToyEngine(init)
@@ -139,6 +157,7 @@ class ToyEngine implements InstantEngine {
   readonly end: number
   readonly hidden: number
   readonly edge: EdgeType
+  readonly cacheTypes = cacheTypes
   readonly #model: ToyModel
   readonly #timings: EngineTimings
   readonly #budget: CacheBudget
@@ -173,19 +192,17 @@ class ToyEngine implements InstantEngine {
     this.#budget.bytesMax = bytes
   }
 
-  cacheBytes(tokensMax: number): number {
-    return cacheBytes(
-      { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden },
-      tokensMax
-    )
+  cacheBytes(tokensMax: number, cache: CacheType = usualCache): number {
+    const shape = { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden }
+    return toyCacheBytes(cacheBytes(shape, tokensMax), cache)
   }
 
   length(session: SessionId): number | undefined {
     return this.#sessions.get(session)?.chain.length
   }
 
-  async open(session: SessionId, options: { tokensMax: number; sampling: Sampling }): Promise<void> {
-    this.openNow(session, options)
+  async open(session: SessionId, init: OpenInit): Promise<void> {
+    this.openNow(session, init)
   }
 
   async run(step: Step, { signal }: { signal: AbortSignal }): Promise<StepOutput> {
@@ -197,22 +214,23 @@ class ToyEngine implements InstantEngine {
     this.freeNow(session)
   }
 
-  openNow(session: SessionId, { tokensMax, sampling }: { tokensMax: number; sampling: Sampling }): void {
+  openNow(session: SessionId, { tokensMax, sampling, cache = usualCache }: OpenInit): void {
     this.#refuseClosed()
     const { contextMax } = this.#model
     if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > contextMax) {
       throw new InvalidStepError(`tokensMax must be in [1, ${contextMax}], not ${tokensMax}`)
     }
     checkSampling(sampling)
+    checkCacheType(cache, cacheTypes)
     const known = this.#sessions.get(session)
-    if (known?.tokensMax === tokensMax) return
+    if (known?.tokensMax === tokensMax && known.cache === cache) return
     if (known !== undefined) {
       throw new InvalidStepError(
-        `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens, not ${tokensMax}`
+        `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens of ${known.cache}, not ${tokensMax} of ${cache}`
       )
     }
-    this.#budget.reserve(this.cacheBytes(tokensMax))
-    this.#sessions.set(session, { tokensMax, sampling, chain: [] })
+    this.#budget.reserve(this.cacheBytes(tokensMax, cache))
+    this.#sessions.set(session, { tokensMax, cache, sampling, chain: [] })
   }
 
   runNow(step: Step): StepOutput {
@@ -227,7 +245,7 @@ class ToyEngine implements InstantEngine {
     const input = step.input.kind === 'ids' ? step.input.ids : asWords(step.input.bytes)
     for (let t = 0; t < tokens; t++) {
       const at = position + t
-      const before = chain[at - 1] ?? origin
+      const before = chain[at - 1] ?? origins[state!.cache]
       const after =
         this.start === 0 ? extend(before, at, input[t]!) : this.#follow(before, at, input.subarray(t * width))
       chain.push(after)
@@ -256,7 +274,7 @@ class ToyEngine implements InstantEngine {
     const state = this.#sessions.get(session)
     if (state === undefined) return
     this.#sessions.delete(session)
-    this.#budget.release(this.cacheBytes(state.tokensMax))
+    this.#budget.release(this.cacheBytes(state.tokensMax, state.cache))
   }
 
   async close(): Promise<void> {

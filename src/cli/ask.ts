@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
-import { type GenerationEvent, InvalidOptionError } from '../index.ts'
+import { type CacheType, type GenerationEvent, InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
@@ -25,6 +25,7 @@ export interface AskFlags {
   readonly wait?: number
   readonly special?: boolean
   readonly drafts: boolean
+  readonly cache: CacheType
   readonly json?: boolean
 }
 
@@ -40,7 +41,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts } = flags
+  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts, cache } = flags
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
@@ -51,6 +52,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     ...(wait === undefined ? {} : { waitMs: wait }),
     ...(special === undefined ? {} : { special }),
     ...(drafts ? {} : { speculate: false }),
+    ...(cache === 'f32' ? {} : { cache }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   await tell(askGenerate(flags.data, text, options, { signal }), flags)

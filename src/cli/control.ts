@@ -42,6 +42,7 @@ const requestSchema = z.discriminatedUnion('op', [
       waitMs,
       special: z.boolean().optional(),
       speculate: z.boolean().optional(),
+      cache: z.enum(['f32', 'i8']).optional(),
       session: z.strictObject({ ...named, ttlMs }).optional()
     })
   }),

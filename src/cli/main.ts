@@ -203,6 +203,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       duration('--wait', 0, waitMaxMs)
     )
     .option('--special', 'take control tokens that the prompt spells, such as </s>, for those tokens, not for text')
+    .option('--cache <type>', 'in what peers hold keys and values: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
     .option('--no-drafts', 'verify one token at a time; the answer is the same, and no faster')
     .addOption(json('print events as JSON objects, one a line'))
     .action(async (prompt: string | undefined, options, command: Command) => {
@@ -224,7 +225,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         topK: 'top-k',
         seed: 'seed',
         special: 'special',
-        drafts: 'no-drafts'
+        drafts: 'no-drafts',
+        cache: 'cache'
       }
       const clash = Object.entries(own).find(([name]) => given(name))?.[1]
       if (clash !== undefined) {

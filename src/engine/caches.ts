@@ -5,7 +5,7 @@
 import type { SessionId } from '../base/ids.ts'
 import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import type { CacheType } from './cache-type.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
@@ -26,6 +26,12 @@ interface State {
   readonly cache: CacheType
   readonly bytes: number
   length: number
+}
+
+/** @throws {InvalidStepError} when an engine that has caches of these types has none of that one. */
+export function checkCacheType(type: CacheType, there: readonly CacheType[]): void {
+  if (there.includes(type)) return
+  throw new InvalidStepError(`this engine has caches of ${there.join(' and ')}, not of ${type}`)
 }
 
 export class Caches {

@@ -5,7 +5,7 @@
  */
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import type { CacheType } from './cache-type.ts'
+import type { CacheType } from '../base/cache-type.ts'
 
 /** How the tail picks a token. Greedy when `temperature` is 0. */
 export interface Sampling {

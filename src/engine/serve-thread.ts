@@ -5,7 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type EngineError, InvalidStepError } from '../errors.ts'
-import type { CacheType } from './cache-type.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { sample } from './sampler.ts'

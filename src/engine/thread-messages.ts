@@ -5,7 +5,7 @@
 import type { ModelConfig } from '../model/decoder.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { Weights } from '../model/weight-types.ts'
-import type { CacheType } from './cache-type.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from './engine.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */

@@ -9,8 +9,8 @@ import { reasonOf } from '../base/reason.ts'
 import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import { Batches, type BatchesInit, type BatchPart } from './batch.ts'
-import { type CacheType, checkCacheType, usualCache } from './cache-type.ts'
-import { Caches } from './caches.ts'
+import { type CacheType, usualCache } from '../base/cache-type.ts'
+import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, Step, StepOutput } from './engine.ts'
 import {
   engineCloseTimeoutMs,

@@ -5,6 +5,7 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { KeptHead, KeptTokens } from '../../protocols/keep.ts'
 import type { ModelId } from '../base/ids.ts'
+import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import { ProtocolError } from '../errors.ts'
 import { keepPadBytes, keepTtlMaxMs } from './limits.ts'
 
@@ -21,6 +22,8 @@ export interface KeptQuestion {
     readonly topK: number
     readonly seed: number
   }
+  /** In what its hops hold keys and values. @default `f32` */
+  readonly cache?: CacheType | undefined
   /** Tokens of the whole answer at most. */
   readonly maxTokens: number
   /** How long it is kept after each put. */
@@ -50,12 +53,17 @@ const idMax = 2 ** 31
 const stops: readonly KeptStop[] = [undefined, 'eos', 'length']
 
 /** The bytes of part 0. `run`: {@link runBytes} random bytes, one value per answer. */
-export function packHead(run: Uint8Array, { model, promptIds, sampling, classes, ...rest }: KeptQuestion): Uint8Array {
+export function packHead(
+  run: Uint8Array,
+  { model, promptIds, sampling, classes, cache = usualCache, ...rest }: KeptQuestion
+): Uint8Array {
+  const type = cacheTypes.indexOf(cache)
   const head = {
     run: run as Uint8Array<ArrayBuffer>,
     model: hexToBytes(model) as Uint8Array<ArrayBuffer>,
     promptIds: packIds(promptIds),
     ...sampling,
+    ...(type === 0 ? {} : { topP: 0, cache: { type, topP: sampling.topP } }),
     classes: [...classes],
     ...rest
   }
@@ -69,7 +77,10 @@ export function packTokens({ start, ids, stop, exact }: TokensPart): Uint8Array 
 
 /** @throws {ProtocolError} when the bytes are no head. */
 export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; readonly question: KeptQuestion } {
-  const { run, model, promptIds, temperature, topP, topK, seed, maxTokens, ttlMs, classes } = read(KeptHead, bytes)
+  const { run, model, promptIds, temperature, topK, seed, maxTokens, ttlMs, classes, ...head } = read(KeptHead, bytes)
+  const { type, topP } = head.cache ?? { type: 0, topP: head.topP }
+  const cache = cacheTypes[type]
+  if (cache === undefined) throw new ProtocolError('what was kept has caches of a type that this Skein does not know')
   const ids = unpackIds(promptIds)
   const holds =
     run.byteLength === runBytes &&
@@ -92,6 +103,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
       model: bytesToHex(model) as ModelId,
       promptIds: ids,
       sampling: { temperature, topP, topK, seed },
+      ...(cache === usualCache ? {} : { cache }),
       maxTokens,
       ttlMs,
       classes

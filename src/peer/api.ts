@@ -1,4 +1,5 @@
 /** The types of the API: what a program says to a peer, and hears from it. */
+import type { CacheType } from '../base/cache-type.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
@@ -112,6 +113,12 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default 30 s after a loss; before the first token, until no more peers are to be expected
    */
   waitMs?: number
+  /**
+   * In what every hop holds the keys and values of the session: `f32`, as they are computed, or `i8`, bytes, which take a
+   * half to a third of the memory and give another answer, nearly as good. Only peers whose engine has such caches are asked.
+   * @default `f32`
+   */
+  cache?: CacheType
   /**
    * Control tokens that the prompt spells (`</s>`) become those tokens, as a chat template wants it.
    * @default false: they are text, as all that people write

@@ -89,7 +89,7 @@ export class OwnSessions {
 
   /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
   async parts(
-    { model: nameOrId, client = 'local' }: Pick<GenerateOptions, 'model' | 'client'>,
+    { model: nameOrId, client = 'local', cache }: Pick<GenerateOptions, 'model' | 'client' | 'cache'>,
     kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
     signal: AbortSignal
   ): Promise<SessionParts> {
@@ -126,7 +126,7 @@ export class OwnSessions {
       links: this.#init.swarm.links,
       stages: this.#init.stages,
       admit: async ({ tokensMax, waitMs, signal, onWait }) => {
-        const room = (): number => this.#init.routing.room(shape, tokensMax)
+        const room = (): number => this.#init.routing.room(shape, tokensMax, cache)
         admitted = await this.#admissions.enter({ client, waitMs, room }, { signal, onWait })
         return admitted.leave
       },
@@ -139,7 +139,7 @@ export class OwnSessions {
         release()
         tokensMax = options.tokensMax
         const onWait = meeting.waiting(options.onWait)
-        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, pin, onWait })
+        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, cache, pin, onWait })
         admitted?.routed()
         return hops
       },
@@ -160,7 +160,7 @@ export class OwnSessions {
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
-        this.#init.routing.detour(shape, route, { excluded, pin, tokensMax, needsRoom }),
+        this.#init.routing.detour(shape, route, { excluded, pin, tokensMax, cache, needsRoom }),
       onEnd: () => {
         this.#answering--
         meeting.end()

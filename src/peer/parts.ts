@@ -156,10 +156,11 @@ export class PeerParts {
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
+    const { cache } = rest
     return generate(
       () =>
         this.sessions.parts(
-          { ...(model && { model }), ...(client && { client }) },
+          { ...(model && { model }), ...(client && { client }), ...(cache && { cache }) },
           { session, after: 0, classes: [] },
           this.orEnding(signal)
         ),

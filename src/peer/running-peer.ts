@@ -180,13 +180,15 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return resume(async () => {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
+      const cache = found.cache === undefined ? {} : { cache: found.cache }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#parts.sessions.parts({ model: found.model }, kept, signal)
+      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache }, kept, signal)
       return {
         parts,
         begun: found,
         options: {
           ...found.sampling,
+          ...cache,
           maxTokens: maxTokens ?? found.maxTokens,
           ...(waitMs === undefined ? {} : { waitMs }),
           ...this.#parts.ending(given)

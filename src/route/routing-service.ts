@@ -1,10 +1,12 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
+import type { CacheType } from '../base/cache-type.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId, Range } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from './limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
+import { withCache } from './caches.ts'
 import { announcedLinks, ownLinks } from './cost.ts'
 import { findDetour } from './detour.ts'
 import { Inflight } from './inflight.ts'
@@ -49,8 +51,8 @@ export class Routing {
   }
 
   /** Sessions of so many tokens that the stages of the present peers have room for now; infinite where nobody says. */
-  room(model: ModelShape, tokensMax: number): number {
-    const peers = this.#init.peers(model)
+  room(shape: ModelShape, tokensMax: number, cache?: CacheType): number {
+    const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
     return roomFor(peers, model, { tokensMax, takenBytes: this.#known(peers, this.#clock.nowMs()).takenBytes })
   }
 
@@ -68,13 +70,14 @@ export class Routing {
    *   when the signal aborts before there is a route.
    */
   async route(
-    model: ModelShape,
+    shape: ModelShape,
     excluded: Without,
     {
       signal,
       pin,
       doubtful,
       tokensMax,
+      cache,
       held,
       onWait
     }: {
@@ -83,6 +86,8 @@ export class Routing {
       doubtful?: Without
       /** Tokens that the session's caches must hold. @default any stage will do */
       tokensMax?: number
+      /** Of what type these are. @default `f32` */
+      cache?: CacheType | undefined
       /** Stages that hold its caches already. @default none */
       held?: readonly Hop[]
       onWait?: (explain: () => string) => void
@@ -91,7 +96,7 @@ export class Routing {
     const startMs = this.#clock.nowMs()
     let said: string | undefined
     for (;;) {
-      const peers = this.#init.peers(model)
+      const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
       const nowMs = this.#clock.nowMs()
       const layerClasses = pin?.layerClasses
       const search: Search = (views, shape) => this.#searches.planSoon(views, shape, nowMs)
@@ -127,16 +132,23 @@ export class Routing {
    * the session may not come to use them; when it does, `moved` counts them. `needsRoom`: none of them may say that it has no room.
    */
   detour(
-    model: ModelShape,
+    shape: ModelShape,
     route: readonly Hop[],
     {
       excluded,
       pin,
       tokensMax,
+      cache,
       needsRoom = false
-    }: { excluded: Without; pin: ClassPin; tokensMax?: number | undefined; needsRoom?: boolean }
+    }: {
+      excluded: Without
+      pin: ClassPin
+      tokensMax?: number | undefined
+      cache?: CacheType | undefined
+      needsRoom?: boolean
+    }
   ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
-    const peers = this.#init.peers(model)
+    const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
     const { layerClasses } = pin
     const hops = findDetour(peers, model, {
       from: this.#init.self,

@@ -20,6 +20,8 @@ export interface ModelShape {
   readonly tiedEmbeddings: boolean
   /** Reserved per layer of a stage for caches: at least one session of the usual length. */
   readonly cacheBytesPerLayer: number
+  /** The same of a cache of int8. @default the engine has none */
+  readonly i8CacheBytesPerLayer?: number | undefined
   /** Tokens that `cacheBytesPerLayer` is for. @default nobody knows: every stage counts as having room */
   readonly cacheTokens?: number
   /** Reserved per stage whatever its layers: retained hidden states and buffers. */

@@ -14,6 +14,7 @@ import type { Range } from '../base/ids.ts'
 export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
   const { config, edge, shards, name } = manifest
   const tokens = Math.min(config.contextMax, cacheReserveTokens)
+  const i8 = footprint.i8CacheBytesPerLayer?.(tokens)
   return {
     id: modelId(manifest),
     name,
@@ -23,6 +24,7 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     headBytes: footprint.weightBytes(shards.find(({ role }) => role === 'head')!.bytes),
     tiedEmbeddings: config.tiedEmbeddings,
     cacheBytesPerLayer: footprint.cacheBytesPerLayer(tokens),
+    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 }),
     cacheTokens: tokens,
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: footprint.stepBytes ?? config.hidden * edgeSize(edge) + 20
@@ -30,8 +32,15 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
 }
 
 /** The same as a record says it of the engine that serves the model here. */
-export function footprintOf({ layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer }: ModelShape): OfferFootprint {
-  return { layerBytes: Math.max(...layerBytes), embeddingBytes, headBytes, cacheBytesPerLayer }
+export function footprintOf({ layerBytes, ...shape }: ModelShape): OfferFootprint {
+  const { embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = shape
+  return {
+    layerBytes: Math.max(...layerBytes),
+    embeddingBytes,
+    headBytes,
+    cacheBytesPerLayer,
+    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 })
+  }
 }
 
 /** What a model asks of a peer's memory, to be shared out among models, however much it is asked for. */

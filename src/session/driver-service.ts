@@ -63,7 +63,7 @@ export class Driver {
 
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
-    const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
+    const { maxTokens, cache, sampling } = settings(options, promptIds.length, model.contextMax)
     const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     this.#tokensMax = promptIds.length + maxTokens
@@ -82,6 +82,7 @@ export class Driver {
       answered: begun?.ids,
       exact: begun?.exact,
       tokensMax: this.#tokensMax,
+      cache,
       sampling,
       waitMs: options.waitMs,
       hears: parts.hears,

@@ -78,8 +78,8 @@ export class Epochs {
 
   /** What the hops of an epoch need to know, in this peer's name. */
   sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room' | 'needs'>): SignedTerms {
-    const { self: driver, session, model, tokensMax, sampling, sign } = this.#init.session
-    return signTerms({ session, model, driver, tokensMax, sampling, room: 'refuse', ...change }, sign)
+    const { self: driver, session, model, tokensMax, cache, sampling, sign } = this.#init.session
+    return signTerms({ session, model, driver, tokensMax, cache, sampling, room: 'refuse', ...change }, sign)
   }
 
   /** All hops of a route hold a cache now. */

@@ -1,6 +1,7 @@
 /** What a session is made with. */
 import type { ModelId, PeerId, SessionId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { Hop } from '../route/view.ts'
 import type { Drafter } from './drafter.ts'
@@ -22,6 +23,8 @@ export interface SessionInit {
   readonly exact?: boolean | undefined
   /** Cache that every hop reserves: the prompt and the longest answer. */
   readonly tokensMax: number
+  /** In what every hop holds the session's keys and values. @default `f32` */
+  readonly cache?: CacheType | undefined
   readonly sampling: Sampling
   /**
    * Time to wait for a route, from the start or from a loss, in ms.

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
@@ -122,6 +123,8 @@ export interface SessionContent {
   readonly ids: readonly number[]
   /** False when some of them may differ from the undisturbed answer (see `Answer.exact`). */
   readonly exact: boolean
+  /** In what its hops hold keys and values. @default `f32` */
+  readonly cache?: CacheType | undefined
   readonly sampling: Sampling
   /** Tokens of the whole answer at most. */
   readonly maxTokens: number

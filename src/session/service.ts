@@ -285,8 +285,8 @@ async function* keep(
         if (keep !== undefined) {
           // Before there is a route, which may take long: the prompt at least is then not lost with this peer.
           const { ids: promptIds, answered: ids = [], exact } = output
-          const { maxTokens, ...sampling } = settings(options, promptIds.length, model.contextMax)
-          keeper = keep({ promptIds, ids, exact, sampling, maxTokens }, message => warnings.push(message))
+          const { maxTokens, cache, sampling } = settings(options, promptIds.length, model.contextMax)
+          keeper = keep({ promptIds, ids, exact, cache, sampling, maxTokens }, message => warnings.push(message))
         }
         yield output
         continue

@@ -1,6 +1,7 @@
 /** What a well-formed frame must still be, given the session and the model it belongs to (promise P10). */
 import type { PeerId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
+import { usualCache } from '../base/cache-type.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
 import { draftsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
@@ -48,9 +49,19 @@ export function checkTermsForStage({ route, tokensMax }: SignedTerms, stage: Sta
   return undefined
 }
 
+/** Why the engine of a stage has no cache as terms want it, or undefined. */
+export function whyNoCache(
+  { cache = usualCache }: Pick<SignedTerms, 'cache'>,
+  { cacheTypes = [usualCache] }: StageFacts
+): string | undefined {
+  if (cacheTypes.includes(cache)) return undefined
+  return `the session's caches are of ${cache}, and the engine here has caches of ${cacheTypes.join(' and ')} alone`
+}
+
 /** What a session may not change between its epochs. */
 export function whatChanged(before: SignedTerms, terms: SignedTerms): string | undefined {
   const [a, b] = [before.sampling, terms.sampling]
+  if (terms.cache !== before.cache) return 'the type of its caches'
   if (terms.model !== before.model) return 'its model'
   if (terms.tokensMax !== before.tokensMax) return 'its tokensMax'
   const isSame = a.temperature === b.temperature && a.topP === b.topP && a.topK === b.topK && a.seed === b.seed

@@ -1,5 +1,6 @@
 /** What happens to the stages of a peer, and what they want done: the two sides of the decider in `stage.ts`. */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling, Step, StepCost } from '../engine/engine.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
@@ -15,7 +16,9 @@ export interface StageFacts extends Range {
   readonly vocab: number
   readonly contextMax: number
   /** Bytes that its engine reserves for a session of so many tokens: it may do so in pages. @default one for each token */
-  readonly cacheBytes?: (tokensMax: number) => number
+  readonly cacheBytes?: (tokensMax: number, type?: CacheType) => number
+  /** Types of caches that its engine has. @default `f32` alone */
+  readonly cacheTypes?: readonly CacheType[]
 }
 
 /** A stream: positive numbers are accepted ones, negative ones are those that stages open. */
@@ -108,6 +111,7 @@ export type StageEffect =
       readonly cache: SessionId
       readonly tokensMax: number
       readonly sampling: Sampling
+      readonly cacheType?: CacheType | undefined
     }
   | { readonly kind: 'compute'; readonly seat: SeatId; readonly step: Step }
   /** Ends steps that have not started, then frees the cache, then reports `freed`. */

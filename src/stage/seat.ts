@@ -86,7 +86,7 @@ export class Seat implements SeatCore {
   /** Bytes of its cache in the engine. */
   get cacheBytes(): number {
     const { cacheBytes = (tokens: number) => tokens } = this.stage
-    return cacheBytes(this.tokensMax)
+    return cacheBytes(this.tokensMax, this.terms.cache)
   }
 
   get isTail(): boolean {

@@ -140,9 +140,9 @@ export class Seating {
 
   #openEngine(seat: Seat): void {
     const { id, stage, cache, terms } = seat
-    const { session, tokensMax, sampling } = terms
+    const { session, tokensMax, sampling, cache: cacheType } = terms
     seat.tries()
-    this.#host.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling })
+    this.#host.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling, cacheType })
   }
 
   // ── Room ────────────────────────────────────────────────────────────────────────────────────────

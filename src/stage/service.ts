@@ -6,6 +6,7 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
+import type { CacheType } from '../base/cache-type.ts'
 import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
@@ -163,10 +164,11 @@ class Service implements StageService {
   }
 
   add(engine: Engine, { model, layers, vocab, contextMax }: StageModel): void {
-    const { start, end, hidden, edge } = engine
+    const { start, end, hidden, edge, cacheTypes } = engine
     this.#engines.set(engineKey(model, start, end), engine)
-    const cacheBytes = (tokensMax: number): number => engine.cacheBytes(tokensMax)
-    this.#feed({ kind: 'add', stage: { model, layers, hidden, edge, vocab, contextMax, start, end, cacheBytes } })
+    const stage = { model, layers, hidden, edge, vocab, contextMax, start, end }
+    const cacheBytes: StageFacts['cacheBytes'] = (tokensMax, type) => engine.cacheBytes(tokensMax, type)
+    this.#feed({ kind: 'add', stage: { ...stage, cacheBytes, ...(cacheTypes === undefined ? {} : { cacheTypes }) } })
   }
 
   async remove(model: ModelId, range: Range): Promise<void> {
@@ -330,18 +332,18 @@ class Service implements StageService {
     this.#attach(id, channel)
   }
 
-  #open({ seat, stage, cache, tokensMax, sampling }: StageEffect & { kind: 'open-engine' }): void {
+  #open({ seat, stage, cache, tokensMax, sampling, cacheType }: StageEffect & { kind: 'open-engine' }): void {
     const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
     // What is being freed makes room first.
     const freed = Promise.all(this.#freeing.get(engine) ?? [])
     const opening = freed
-      .then(() => engine.open(cache, { tokensMax, sampling }))
+      .then(() => engine.open(cache, { tokensMax, sampling, cache: cacheType }))
       .then(
         () => this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 }),
         (error: Error) => {
           this.#places.delete(seat)
           const noRoom = error instanceof NoRoomError
-          const lacking = lackingBytes(engine, tokensMax)
+          const lacking = lackingBytes(engine, tokensMax, cacheType)
           this.#feed({ kind: 'open-failed', seat, noRoom, lacking, message: error.message })
         }
       )
@@ -405,8 +407,8 @@ class Service implements StageService {
 }
 
 /** The bytes that an engine lacks for a session of so many tokens; at least one, where others freed some meanwhile. */
-function lackingBytes(engine: Engine, tokensMax: number): number {
-  return Math.max(1, engine.cacheBytes(tokensMax) - (engine.cacheBytesMax - engine.cacheBytesUsed))
+function lackingBytes(engine: Engine, tokensMax: number, type?: CacheType): number {
+  return Math.max(1, engine.cacheBytes(tokensMax, type) - (engine.cacheBytesMax - engine.cacheBytesUsed))
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

@@ -19,16 +19,17 @@ import {
   stageStreamsPerPeerMax
 } from './limits.ts'
 import { DriverEnds } from './driver-ends.ts'
-import { checkOpen, checkTerms, checkTermsForStage, type Fault } from './check.ts'
+import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
 import type { ChannelId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { draftsNeed, type Frame, type OpenFrame, type RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
+import { cacheNeed } from './terms.ts'
 import type { Place } from './wait-list.ts'
 
 /** What terms may need, and hops here know (rule S26). */
-const known: ReadonlySet<string> = new Set([draftsNeed])
+const known: ReadonlySet<string> = new Set([draftsNeed, cacheNeed])
 
 export interface StagesInit {
   readonly self: PeerId
@@ -361,6 +362,11 @@ export class Stages {
     }
     const misfit = checkTermsForStage(terms, stage)
     if (misfit !== undefined) return misfit
+    const unheld = whyNoCache(terms, stage)
+    if (unheld !== undefined) {
+      this.#turnAway(channel, open, 'unsupported', unheld)
+      return undefined
+    }
     const seat = this.#seating.take(terms, stage, this.#nowMs)
     if (!(seat instanceof Seat)) {
       this.#turnAway(channel, open, seat.reason, seat.message, seat.length)

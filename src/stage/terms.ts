@@ -8,6 +8,7 @@ import { Terms as WireTerms } from '../../protocols/stage.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
+import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
@@ -36,6 +37,8 @@ export interface Terms {
   readonly stretch?: { readonly from: number; readonly to: number }
   /** What a hop must know to take part, by name (rule S26). @default nothing */
   readonly needs?: readonly string[] | undefined
+  /** In what the caches are held; of another type than usual, hops must know of it (rule S33). @default `f32` */
+  readonly cache?: CacheType | undefined
   /**
    * What a hop without room shall do (rules S29, S30). `refuse`: the driver asks elsewhere; `wait`: it keeps the session
    * waiting; undefined: it refuses, and the driver, which knows nothing of waiting, will come again.
@@ -54,12 +57,15 @@ const roomWait = 2
 
 const domain = 'skein-terms:'
 const layerMax = 65_536
+/** What terms need where caches are of another type than usual. */
+export const cacheNeed = 'cache'
 /** Fields that are kept for later, as if they were not there. */
-const unused = { cacheType: 0, prefix: new Uint8Array(0), priority: 0, zone: '', trace: '' }
+const unused = { prefix: new Uint8Array(0), priority: 0, zone: '', trace: '' }
 const peerBytesMax = 64
 
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
   const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, needs = [], room } = terms
+  const cache = cacheTypes.indexOf(terms.cache ?? usualCache)
   const payload = WireTerms.encode({
     session: fromHex(session),
     epoch,
@@ -71,11 +77,17 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     keep,
     from: stretch?.from ?? 0,
     to: stretch?.to ?? 0,
-    needs: [...needs],
+    needs: [...needs, ...(cache === 0 ? [] : [cacheNeed])],
+    cacheType: cache,
     room: room === undefined ? 0 : room === 'wait' ? roomWait : roomRefuse,
     ...unused
   })
-  return { ...terms, payload, signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer> }
+  return {
+    ...terms,
+    ...(cache === 0 ? {} : { needs: [...needs, cacheNeed] }),
+    payload,
+    signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer>
+  }
 }
 
 /** Whether the driver that terms name has signed them. */
@@ -118,13 +130,22 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     sampling: { temperature, topP, topK, seed: count(seed) },
     keep,
     ...(isWhole ? {} : { stretch: { from, to } }),
-    ...(wire.needs.length === 0 ? {} : { needs: wire.needs.map(needed) }),
+    ...cachesOf(wire),
     // What a later revision may want besides is refused like any other session.
     ...(wire.room === 0 ? {} : { room: wire.room === roomWait ? 'wait' : 'refuse' }),
     // Copies: views would keep all that arrived with them for as long as the session lives.
     payload: payload.slice(),
     signature: signature.slice()
   }
+}
+
+/** What terms need, and in what the caches are held. A type of a later time is one more thing that they need. */
+function cachesOf({ needs, cacheType }: WireTerms): Pick<Terms, 'needs' | 'cache'> {
+  const names = needs.map(needed)
+  if (cacheType === 0) return names.length === 0 ? {} : { needs: names }
+  check(names.includes(cacheNeed), 'caches of another type than usual are needed', cacheType)
+  const cache = cacheTypes[cacheType]
+  return cache === undefined ? { needs: [...names, `${cacheNeed}-${cacheType}`] } : { needs: names, cache }
 }
 
 /** A name of something that a hop must know; it may be said to a person. */

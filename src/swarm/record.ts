@@ -41,6 +41,8 @@ export interface OfferFootprint {
   readonly headBytes: number
   /** One session's cache in one layer, for as many tokens as placement reserves. */
   readonly cacheBytesPerLayer: number
+  /** The same of a cache of int8. @default its engine has none */
+  readonly i8CacheBytesPerLayer?: number | undefined
 }
 
 /** A model whose shards a peer holds, in whole or in part, and how fast it computes them. */
@@ -345,12 +347,13 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
 }
 
 function footprintOf(announced: OfferFootprint): OfferFootprint {
-  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer } = announced
+  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = announced
   return {
     layerBytes: whole(layerBytes, 'layerBytes'),
     embeddingBytes: whole(embeddingBytes, 'embeddingBytes'),
     headBytes: whole(headBytes, 'headBytes'),
-    cacheBytesPerLayer: whole(cacheBytesPerLayer, 'cacheBytesPerLayer')
+    cacheBytesPerLayer: whole(cacheBytesPerLayer, 'cacheBytesPerLayer'),
+    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: whole(i8, 'i8CacheBytesPerLayer') })
   }
 }
 

@@ -76,6 +76,8 @@ describe('skein', () => {
     [['up', '--swarm', 's', '--threads', '0'], '--threads takes a whole number from 1 to 256'],
     [['model', 'import', 'x'], "required option '--name <name>'"],
     [['model', 'import', 'x', '--name', 'n', '--dtype', 'q2'], '--dtype is one of f32, q8, q4'],
+    [['ask', 'x', '--cache', 'i4'], '--cache is one of f32, i8'],
+    [['ask', '--resume', 'x', '--cache', 'i8'], '--resume takes no --cache: a session goes on as it began'],
     [['model', 'import', 'x', '--name', 'n', '--edge', 'f64'], '--edge is one of f16, bf16, f32'],
     [['model', 'rm'], "missing required argument 'name'"],
     [['demo', '--peers', '0'], '--peers takes a whole number from 1 to 16'],

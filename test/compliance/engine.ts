@@ -385,6 +385,32 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       expect((await failure(engine.open(a, { tokensMax: 65, sampling: greedy }))).name).toBe('InvalidStepError')
     })
 
+    it('has the types of caches that it says, each with an answer of its own, and refuses others', async () => {
+      const engine = await make()
+      const { cacheTypes = ['f32'] } = engine
+      for (const [i, cache] of (['f32', 'i8'] as const).entries()) {
+        const session = [a, b][i]!
+        if (!cacheTypes.includes(cache)) {
+          const error = await failure(engine.open(session, { tokensMax: 64, sampling: greedy, cache }))
+          expect([error.name, error.message]).toEqual(['InvalidStepError', 'this engine has caches of f32, not of i8'])
+          continue
+        }
+        const before = engine.cacheBytesUsed
+        await engine.open(session, { tokensMax: 64, sampling: greedy, cache })
+        expect(engine.cacheBytesUsed - before).toBe(engine.cacheBytes(64, cache))
+        const want = await generate(engine, 4, session)
+        // In two parts: the hop before has the same type.
+        const halves = [await make(0, 1), await make(1, layers)]
+        for (const half of halves) await half.open(session, { tokensMax: 64, sampling: greedy, cache })
+        const input = { kind: 'hidden', bytes: await hidden(halves[0]!, ids(0, prompt, session, false)) } as const
+        expect(await token(halves[1]!, { ...ids(0, prompt, session), input })).toBe(want[0])
+        const other = cache === 'f32' ? 'i8' : 'f32'
+        if (!cacheTypes.includes(other)) continue
+        const error = await failure(engine.open(session, { tokensMax: 64, sampling: greedy, cache: other }))
+        expect(error.name).toBe('InvalidStepError')
+      }
+    })
+
     it('holds its cache budget', async () => {
       const one = (await make()).cacheBytes(100)
       expect(one).toBeGreaterThan(0)

@@ -29,6 +29,22 @@ describe('the toy engine', () => {
     expect(new Set(want).size).toBe(want.length)
   })
 
+  it('answers wrongly where one hop has caches of another type', async () => {
+    for (const types of [
+      ['i8', 'i8'],
+      ['i8', 'f32'],
+      ['f32', 'i8']
+    ] as const) {
+      const engines = [0, 1].map(i => toyEngine({ model, start: 3 * i, end: 3 * i + 3, cacheBytesMax: 1 << 20 }))
+      for (const [i, cache] of types.entries())
+        await engines[i]!.open(session, { tokensMax: 64, sampling: greedy, cache })
+      const id = await through(engines, session, 0, prompt, true)
+      const want = ([...new Set(types)] as const).map(cache => toyTokens(model, prompt, greedy, 1, cache)[0])
+      if (want.length === 1) expect(id).toBe(want[0])
+      else expect(want).not.toContain(id)
+    }
+  })
+
   it('answers wrongly, at once and for good, when a step was lost, doubled, reordered or stale', async () => {
     const want = toyTokens(model, prompt, greedy, 4)
     const edges: Record<string, (a: Uint8Array, b: Uint8Array) => Uint8Array[]> = {

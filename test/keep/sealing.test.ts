@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from '../../src/keep/codec.ts'
+import { KeptHead } from '../../protocols/keep.ts'
 import { packHead, runBytes, unpackHead, unpackTokens } from '../../src/keep/kept.ts'
 import type { KeepAnswer, KeepRequest } from '../../src/keep/message.ts'
 import { Sealing } from '../../src/keep/sealing.ts'
@@ -89,6 +90,21 @@ describe('a sealed session', () => {
     const sizes = [1, 2, 40].map(n => sealer.tokens(1, 5, tokens(0, new Array(n).fill(9))).length)
     expect(new Set(sizes)).toEqual(new Set([keepPadBytes + 36]))
     expect(sealer.head(5)).not.toEqual(sealer.head(5))
+  })
+
+  test('K10: keeps the type of its caches, and is no session to who does not know of types', () => {
+    const head = packHead(new Uint8Array(runBytes), { ...question, cache: 'i8' })
+    expect(unpackHead(head).question).toEqual({ ...question, cache: 'i8' })
+    const usual = packHead(new Uint8Array(runBytes), { ...question, cache: 'f32' })
+    expect(unpackHead(usual).question).toEqual(question)
+    const fields = (bytes: Uint8Array) =>
+      KeptHead.decode(bytes.subarray(4, 4 + new DataView(bytes.buffer).getUint32(0, true)))
+    expect(fields(head)).toMatchObject({ topP: 0, cache: { type: 1, topP: question.sampling.topP } })
+    const padded = new Uint8Array(4096)
+    const later = KeptHead.encode({ ...fields(head), cache: { type: 7, topP: 1 } })
+    new DataView(padded.buffer).setUint32(0, later.length, true)
+    padded.set(later, 4)
+    expect(() => unpackHead(padded)).toThrow('has caches of a type that this Skein does not know')
   })
 
   test('what was sealed with the key but is no session does not count', () => {

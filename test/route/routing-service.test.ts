@@ -28,3 +28,27 @@ test('a session that has changed its route counts where it runs now, and nowhere
   routing.release(after)
   expect(await next()).toBe(idle)
 })
+
+test('S33: a session with caches of int8 goes through peers that have them, and where these have room for them', async () => {
+  const footprint = { layerBytes: 1, embeddingBytes: 0, headBytes: 0, cacheBytesPerLayer: 9 }
+  const room = { cacheBytesFree: 4 * 3 }
+  const served = { stages: [{ ...stage(0, 4), ...room }] }
+  const plain = peer(1, 100, { ...served, layerMs: 0.1, footprint })
+  const silent = peer(2, 100, { ...served, layerMs: 0.1 })
+  const bytes = peer(3, 100, { ...served, footprint: { ...footprint, i8CacheBytesPerLayer: 3 } })
+  const shape = { ...plainModel(4), cacheBytesPerLayer: 9, i8CacheBytesPerLayer: 3, cacheTokens: 10 }
+  const routing = new Routing({ self: peerId(0), peers: () => [plain, silent, bytes] })
+  const { signal } = new AbortController()
+  const route = await routing.route(shape, new Set(), { signal, tokensMax: 10, cache: 'i8' })
+  expect(route.map(hop => hop.peer)).toEqual([bytes.peer])
+  routing.release(route)
+  // As many of them as fit, and none of float32.
+  expect([routing.room(shape, 10, 'i8'), routing.room(shape, 10)]).toEqual([1, 0])
+  const detour = { excluded: new Set<never>(), pin: new ClassPin(), tokensMax: 10 }
+  expect(routing.detour(shape, route, { ...detour, excluded: new Set([bytes.peer]), cache: 'i8' })).toBeUndefined()
+  expect(routing.detour(shape, route, { ...detour, excluded: new Set([bytes.peer]) })).toBeDefined()
+  const nobody = new Routing({ self: peerId(0), peers: () => [plain, silent] })
+  await expect(
+    nobody.route(shape, new Set(), { signal: AbortSignal.abort(), tokensMax: 10, cache: 'i8' })
+  ).rejects.toThrow('test with caches of i8 cannot answer')
+})

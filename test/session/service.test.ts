@@ -123,7 +123,8 @@ describe('what the caller asks for', () => {
     ['a negative temperature', prompt(3), { temperature: -1 }, 'InvalidOptionError'],
     ['topP 0', prompt(3), { topP: 0 }, 'InvalidOptionError'],
     ['a broken topK', prompt(3), { topK: 0.5 }, 'InvalidOptionError'],
-    ['a negative seed', prompt(3), { seed: -1 }, 'InvalidOptionError']
+    ['a negative seed', prompt(3), { seed: -1 }, 'InvalidOptionError'],
+    ['caches of no type', prompt(3), { cache: 'i9' as 'i8' }, 'InvalidOptionError']
   ])('%s is refused before anything is sent', async (_, ids, options, name) => {
     const { world, driver } = await alone()
     const generation = world.generate(driver, ids as number[], options)

@@ -2,7 +2,7 @@
  * One thread's share of attention in a pass: keys and values of its rows go into the pages of their caches, and what it
  * reads of these gives what attention makes of its queries.
  */
-import type { CacheType } from '../cache-type.ts'
+import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile } from './attention.ts'
 import { type CacheForm, cacheForms } from './cache-form.ts'
 import { type Job, rotationRows, type Segment, shareOf, type Views } from './job.ts'

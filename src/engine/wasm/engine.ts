@@ -1,5 +1,5 @@
 /** The engine in WebAssembly: kernels that are written for a model's dimensions, in a thread of their own. */
-import { cacheTypes } from '../cache-type.ts'
+import { cacheTypes } from '../../base/cache-type.ts'
 import type { Engine } from '../engine.ts'
 import type { EngineInit } from '../factory.ts'
 import type { SpanInit } from '../thread-messages.ts'

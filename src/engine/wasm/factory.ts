@@ -1,7 +1,7 @@
 /** The engine in WebAssembly as a factory. */
 import { join } from 'node:path'
 import { askThread } from '../ask-thread.ts'
-import { cacheTypes } from '../cache-type.ts'
+import { cacheTypes } from '../../base/cache-type.ts'
 import { whyNotComputable } from '../computable.ts'
 import type { EngineFactory, Measured } from '../factory.ts'
 import { measureOnce } from '../measured.ts'

@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { Manifest } from '../../model/manifest.ts'
 import type { Footprint } from '../footprint.ts'
-import { type CacheType, usualCache } from '../cache-type.ts'
+import { type CacheType, usualCache } from '../../base/cache-type.ts'
 import { pageHalfBytes } from './attention.ts'
 import { headWidth } from './kernels.ts'
 import { positionsOf } from './paged-cache.ts'

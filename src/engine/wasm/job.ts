@@ -1,5 +1,5 @@
 /** What the threads of a stage are told of a pass, and how they share it. Pure. */
-import { type CacheType, cacheTypes } from '../cache-type.ts'
+import { type CacheType, cacheTypes } from '../../base/cache-type.ts'
 
 /** Positions that one table of rotations has. */
 export const rotationRows = 1_024

@@ -2,7 +2,7 @@
 import { attentionBlock } from '../../model/limits.ts'
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
-import type { CacheType } from '../cache-type.ts'
+import type { CacheType } from '../../base/cache-type.ts'
 import {
   attentionRows,
   filled,

@@ -1,7 +1,7 @@
 /** Keys and values of sessions, in pages that they take as they grow and that others have after them. */
 import { assert } from '../../base/assert.ts'
 import type { LayersCache } from '../serve-thread.ts'
-import type { CacheType } from '../cache-type.ts'
+import type { CacheType } from '../../base/cache-type.ts'
 import { pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
 import { bytePage, valueBlock } from './attention-bytes.ts'
 import type { StageMemory } from './stage-memory.ts'

@@ -6,7 +6,7 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { fillNoise, seedsOfBlocks, syntheticBlocks } from '../synthetic.ts'
-import type { CacheType } from '../cache-type.ts'
+import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile, pageHalfBytes } from './attention.ts'
 import { weightScratchBytes } from './attention-bytes.ts'
 import { cacheForms } from './cache-form.ts'

@@ -2,7 +2,7 @@
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
 import type { EdgeType } from '../../model/manifest.ts'
-import { type CacheType, usualCache } from '../cache-type.ts'
+import { type CacheType, usualCache } from '../../base/cache-type.ts'
 import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
 import { attentionRows, pagePositions } from './attention.ts'

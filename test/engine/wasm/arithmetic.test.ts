@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { askThread } from '../../../src/engine/ask-thread.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
-import { type CacheType, cacheTypes } from '../../../src/engine/cache-type.ts'
+import { type CacheType, cacheTypes } from '../../../src/base/cache-type.ts'
 import { threadFile } from '../../../src/engine/threaded.ts'
 import { arithmeticClass, arithmeticClassI8, classHere, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
 import { layerCacheBytes } from '../../../src/engine/wasm/footprint.ts'

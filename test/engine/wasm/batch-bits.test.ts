@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { EngineError } from '../../../src/errors.ts'
-import { type CacheType, cacheTypes } from '../../../src/engine/cache-type.ts'
+import { type CacheType, cacheTypes } from '../../../src/base/cache-type.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { headRowsMax } from '../../../src/engine/wasm/kernels.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'

@@ -1,5 +1,5 @@
 /** Prints the classes that this very machine computes, by type of cache, in each form of the kernels that it can run. */
-import { cacheTypes } from '../../../src/engine/cache-type.ts'
+import { cacheTypes } from '../../../src/base/cache-type.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { computeClass } from '../../../src/engine/wasm/numeric-class.ts'
 

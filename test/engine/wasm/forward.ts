@@ -1,5 +1,5 @@
 /** All layers of a model as `protocols/arithmetic.md` puts them together, on the plain functions of `reference.ts`. */
-import { type CacheType, usualCache } from '../../../src/engine/cache-type.ts'
+import { type CacheType, usualCache } from '../../../src/base/cache-type.ts'
 import {
   attend,
   attendBytes,

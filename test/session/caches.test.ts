@@ -1,0 +1,91 @@
+/** Sessions with caches of int8: every hop has them, stand-ins too, and who has none is gone around. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Engine } from '../../src/engine/engine.ts'
+import { toyTokens } from '../../sim/toy-engine.ts'
+import type { GenerationEvent } from '../../src/session/generation.ts'
+import { greedy, peerId, prompt, TestWorld, toy } from './world.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** Two copies of each of three hops, and a driver. */
+async function doubled(): Promise<TestWorld> {
+  const world = new TestWorld({ schedule: (ms, task) => void setTimeout(task, ms), delayMs: () => 1 })
+  for (const start of [0, 2, 4]) {
+    for (const copy of ['a', 'b']) await world.add(`${copy}${start}`, [{ start, end: start + 2 }])
+  }
+  await world.add('D', [])
+  return world
+}
+
+/** Reads an answer to its end in virtual time; `see` is told of each token. */
+async function read(world: TestWorld, see: (event: GenerationEvent) => void = () => {}): Promise<GenerationEvent[]> {
+  const driver = world.peers.get(peerId('D'))!
+  const events: GenerationEvent[] = []
+  let isOver = false
+  const reading = (async () => {
+    for await (const event of world.generate(driver, prompt(60), { maxTokens: 20, cache: 'i8' }).events()) {
+      events.push(event)
+      see(event)
+    }
+  })().finally(() => {
+    isOver = true
+  })
+  reading.catch(() => {})
+  for (let ms = 0; !isOver && ms < 120_000; ms += 50) await vi.advanceTimersByTimeAsync(50)
+  await reading
+  return events
+}
+
+const tokens = (events: readonly GenerationEvent[]): number[] =>
+  events.flatMap(event => (event.event === 'token' ? [event.id] : []))
+const want = toyTokens(toy, prompt(60), greedy, 20, 'i8')
+
+test('S33: has its type of caches at every hop, and after a loss at the stand-in', async () => {
+  expect(want).not.toEqual(toyTokens(toy, prompt(60), greedy, 20))
+  for (const name of ['a0', 'a2', 'a4']) {
+    const world = await doubled()
+    const events = await read(world, event => {
+      if (event.event === 'token' && event.position === 70) world.kill(peerId(name))
+    })
+    expect(tokens(events)).toEqual(want)
+    expect(events.some(({ event }) => event === 'recovered')).toBe(true)
+    await world.stop()
+  }
+})
+
+test('S33: goes around a peer whose engine has none, and charges nobody', async () => {
+  const world = await doubled()
+  const [old] = world.peers.get(peerId('a2'))!.probes
+  // As it was announced to its stage service when the engine was added.
+  const stages = world.peers.get(peerId('a2'))!.stages
+  await stages.remove('ab'.repeat(32) as never, { start: 2, end: 4 })
+  stages.add(withoutTypes(old!.engine), {
+    model: 'ab'.repeat(32) as never,
+    layers: toy.layers,
+    vocab: toy.vocab,
+    contextMax: toy.contextMax
+  })
+  const events = await read(world)
+  expect(tokens(events)).toEqual(want)
+  const lost = { event: 'lost', peer: peerId('a2'), hop: 1, reason: 'no-room', charged: false }
+  expect(events.filter(({ event }) => event === 'lost')).toEqual([lost])
+  const route = events.flatMap(event => (event.event === 'done' ? event.hops.map(({ peer }) => peer) : []))
+  expect(route).toEqual(['a0', 'b2', 'a4'].map(peerId))
+  await world.stop()
+})
+
+/** An engine as one of before there were types of caches. */
+function withoutTypes(engine: Engine): Engine {
+  return new Proxy(engine, {
+    get(target, key) {
+      if (key === 'cacheTypes') return undefined
+      const value = Reflect.get(target, key, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
