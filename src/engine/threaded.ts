@@ -126,17 +126,16 @@ class ThreadedEngine implements Engine {
   #closer: Extract<Running, { kind: 'load' | 'close' }> | undefined
 
   constructor(worker: Worker, { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches }: ThreadedInit) {
-    const { config } = init
-    this.start = init.start
-    this.end = init.end
-    this.hidden = config.hidden
-    this.edge = init.edge
+    const { start, end, edge } = init
+    const { layers, hidden, contextMax } = init.config
+    this.start = start
+    this.end = end
+    this.hidden = hidden
+    this.edge = edge
     this.cacheTypes = cacheTypes ?? [usualCache]
     this.#cacheBytes = cacheBytes
-    this.#contextMax = config.contextMax
+    this.#contextMax = contextMax
     this.#worker = worker
-    const { start, end, edge } = init
-    const { layers, hidden } = config
     this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
     this.#batches = new Batches(batches)
     worker.on('message', (reply: ThreadReply) => this.#replied(reply))
