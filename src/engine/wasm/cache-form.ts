@@ -1,7 +1,7 @@
 /** How a pass writes and reads the pages of a cache, by its type: where keys and values are, and which kernels know that. */
 import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
-import { bytePage, byteTile, valueBlock } from './attention-bytes.ts'
+import { bytePage, byteTile, valueBlock } from './byte-page.ts'
 import type { Kernels } from './kernels.ts'
 import type { OwnScratch } from './layout.ts'
 

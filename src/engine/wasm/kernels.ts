@@ -14,7 +14,8 @@ import {
   storeKeyValue,
   valueSlice
 } from './attention.ts'
-import { byteMix, byteQueries, byteScores, storeBytes } from './attention-bytes.ts'
+import { byteMix, byteScores } from './attention-bytes.ts'
+import { byteQueries, storeBytes } from './byte-levels.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
 import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
@@ -100,9 +101,9 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
     spreadQueries(m, `queries.f32.${rows}`, headDim, width, factor, rows)
     scores(m, `scores.f32.${rows}`, width, rows)
     mix(m, `mix.f32.${rows}`, width, rows)
-    byteQueries(m, `queries.i8.${rows}`, headDim, width, factor, rows)
-    byteScores(m, `scores.i8.${rows}`, width, rows, forms.dot)
-    byteMix(m, `mix.i8.${rows}`, width, rows, forms.dot)
+    byteQueries(m, `queries.i8.${rows}`, headDim, width, factor, rows, forms)
+    byteScores(m, `scores.i8.${rows}`, width, rows, forms)
+    byteMix(m, `mix.i8.${rows}`, width, rows, forms)
   }
   norm(m, 'norm', hidden, normEpsilon)
   rotation(m, 'rotate', headDim)

@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
-import { weightScratchBytes } from './attention-bytes.ts'
+import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { activationBytes } from './activations.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
@@ -90,7 +90,7 @@ export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
   return {
     normed: take(vectorBytes(config.hidden)),
     activations: take(blocksOf(config) * everyForm('spread')),
-    queries: take(4 * attentionRows * width),
+    queries: take(Math.max(4 * attentionRows * width, queryScratchBytes(width))),
     sums: take(4 * attentionRows * width),
     weights: take(weightScratchBytes)
   }

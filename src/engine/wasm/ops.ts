@@ -74,6 +74,8 @@ export const f32 = {
 
 export const v128 = {
   load: (address: I, offset = 0) => op('v128', [...simd(0), ...at(offset)], address),
+  /** Eight signed bytes, each in a lane of 16. */
+  load8x8S: (address: I, offset = 0) => op('v128', [...simd(1), ...at(offset)], address),
   /** Four signed numbers of 16 bits, each in a lane of 32. */
   load16x4S: (address: I, offset = 0) => op('v128', [...simd(3), ...at(offset)], address),
   /** Four bytes in the lowest lane, zeros in the others. */
@@ -81,12 +83,17 @@ export const v128 = {
   /** Eight bytes in the lowest lanes, zeros in the others. */
   load64Zero: (address: I, offset = 0) => op('v128', [...simd(93), ...at(offset)], address),
   load32Splat: (address: I, offset = 0) => op('v128', [...simd(9), ...at(offset)], address),
+  load64Splat: (address: I, offset = 0) => op('v128', [...simd(10), ...at(offset)], address),
   store: (address: I, offset: number, value: V): Effect => ({
     code: [...address.code, ...value.code, ...simd(11), ...at(offset)]
   }),
   /** One byte of a vector. */
   store8Lane: (address: I, offset: number, value: V, lane: number): Effect => ({
     code: [...address.code, ...value.code, ...simd(88), ...at(offset), lane]
+  }),
+  /** Eight bytes of a vector, the lower or the higher ones. */
+  store64Lane: (address: I, offset: number, value: V, lane: 0 | 1): Effect => ({
+    code: [...address.code, ...value.code, ...simd(91), ...at(offset), lane]
   }),
   and: binaryV(78),
   or: binaryV(80),

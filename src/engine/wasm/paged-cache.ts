@@ -3,7 +3,7 @@ import { assert } from '../../base/assert.ts'
 import type { LayersCache } from '../serve-thread.ts'
 import type { CacheType } from '../../base/cache-type.ts'
 import { pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
-import { bytePage, valueBlock } from './attention-bytes.ts'
+import { bytePage, valueBlock } from './byte-page.ts'
 import type { StageMemory } from './stage-memory.ts'
 
 /** One session's keys and values. */

@@ -20,6 +20,10 @@ export interface ProductForms {
   readonly dot: DotForm
   /** Row ranges that a lone token's product reads at once: one stream alone leaves memory waiting. */
   readonly streams: number
+  /**
+   * How caches of int8 are read, with the same result: bytes with halves of 7 bits, or as words. @default halves
+   */
+  readonly attention?: 'halves' | 'words'
 }
 
 type V = Local<'v128'>

@@ -8,7 +8,7 @@ import type { EdgeType } from '../../model/manifest.ts'
 import { fillNoise, seedsOfBlocks, syntheticBlocks } from '../synthetic.ts'
 import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile, pageHalfBytes } from './attention.ts'
-import { weightScratchBytes } from './attention-bytes.ts'
+import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { cacheForms } from './cache-form.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import { activationBytes, activationsOf } from './activations.ts'
@@ -143,7 +143,10 @@ class Check {
     for (let rows = 1; rows <= attentionRows; rows++) {
       this.#top = 0
       const page = this.#take(2 * pageHalfBytes(width))
-      const own = { queries: this.#take(4 * rows * width), weights: this.#take(weightScratchBytes) }
+      const own = {
+        queries: this.#take(Math.max(4 * rows * width, queryScratchBytes(width))),
+        weights: this.#take(weightScratchBytes)
+      }
       const form = cacheForms(k, width, own)[type]
       const kernels = form.kernels[rows - 1]!
       const pair = this.#take(8 * headDim)

@@ -17,7 +17,7 @@ await serveThread(parentPort, init, async () => {
     init.source.kind === 'synthetic' ? ({ kind: 'memory', files: syntheticLayers(init) } as const) : init.source
   // More threads than processors wait for one another.
   const threads = Math.min(init.threads, availableParallelism())
-  const span = WasmSpan.create({ ...init, source, forms: formsHere(), threads })
+  const span = WasmSpan.create({ ...init, source, forms: formsHere(() => performance.now()), threads })
   await span.gather()
   return span
 })

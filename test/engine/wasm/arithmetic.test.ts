@@ -44,9 +44,9 @@ const even: ModelConfig = {
 const forms: readonly ProductForms[] = [
   formsHere(),
   { dot: 'plain', streams: 1 },
-  { dot: 'plain', streams: 4 },
+  { dot: 'plain', streams: 4, attention: 'words' },
   { dot: 'relaxed-pairs', streams: 3 },
-  { ...formsHere(), streams: 2 }
+  { ...formsHere(), streams: 2, attention: 'words' }
 ]
 
 type Layer = MixedWeights['layers'][number]

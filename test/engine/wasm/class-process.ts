@@ -3,6 +3,6 @@ import { cacheTypes } from '../../../src/base/cache-type.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { computeClass } from '../../../src/engine/wasm/numeric-class.ts'
 
-const forms = [formsHere(), { dot: 'plain', streams: 1 } as const]
+const forms = [formsHere(), { dot: 'plain', streams: 1, attention: 'words' } as const]
 const classes = Object.fromEntries(cacheTypes.map(type => [type, forms.map(form => computeClass(form, type))]))
 console.log(JSON.stringify({ arch: process.arch, classes }))

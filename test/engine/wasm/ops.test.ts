@@ -158,6 +158,7 @@ const vectorCases: readonly Case[] = [
     (a, b) => floatsBy(i => f4(a, i) / f(Math.abs(f4(b, i)) + 1)),
     'floats'
   ],
+  ['f32x4.max', (a, b) => f32x4.max(a, b), (a, b) => floatsBy(i => Math.max(f4(a, i), f4(b, i))), 'floats'],
   [
     'f32x4.pmin',
     (a, b) => f32x4.pmin(a, b),
@@ -172,9 +173,12 @@ const vectorCases: readonly Case[] = [
   ],
   ['f32x4.convertI32x4S', a => f32x4.convertI32x4S(a), a => floatsBy(i => i4(a, i))],
   ['v128.load', (_, b) => b, (_, b) => b],
+  ['v128.load8x8S', () => v128.load8x8S(i32.const(13), 4), (_, b) => shortsBy(i => i8(b, 1 + i))],
   ['v128.load16x4S', () => v128.load16x4S(i32.const(14), 4), (_, b) => intsBy(i => i16(b, 1 + i))],
   ['v128.load32Zero', () => v128.load32Zero(i32.const(20)), (_, b) => intsBy(i => (i === 0 ? i4(b, 1) : 0))],
   ['v128.load32Splat', () => v128.load32Splat(i32.const(16), 8), (_, b) => intsBy(() => i4(b, 2))],
+  ['v128.load64Zero', () => v128.load64Zero(i32.const(20)), (_, b) => intsBy(i => (i < 2 ? i4(b, 1 + i) : 0))],
+  ['v128.load64Splat', () => v128.load64Splat(i32.const(16), 4), (_, b) => intsBy(i => i4(b, 1 + (i % 2)))],
   ['v128.store', a => a, a => a]
 ]
 
@@ -216,7 +220,8 @@ describe('instructions of one number', () => {
     ['i32.add', (a, b) => i32.add(a, b), (a, b) => (a + b) | 0],
     ['i32.sub', (a, b) => i32.sub(a, b), (a, b) => (a - b) | 0],
     ['i32.mul', (a, b) => i32.mul(a, b), (a, b) => Math.imul(a, b)],
-    ['i32.divU', (a, b) => i32.divU(a, i32.add(b, i32.const(3))), (a, b) => ((a >>> 0) / ((b + 3) >>> 0)) | 0]
+    ['i32.divU', (a, b) => i32.divU(a, i32.add(b, i32.const(3))), (a, b) => ((a >>> 0) / ((b + 3) >>> 0)) | 0],
+    ['i32.select', (a, b) => i32.select(a, b, i32.gtU(a, b)), (a, b) => (a >>> 0 > b >>> 0 ? a : b)]
   ])('%s', (_, write, reference) => {
     const run = integer(write)
     for (const a of numbers) for (const b of numbers) expect(run(a, b)).toBe(reference(a, b))
@@ -237,7 +242,7 @@ describe('instructions of one number', () => {
   })
 
   it('square roots, lanes, loads and stores', () => {
-    const { root, load, lane, real, any } = functionsOf(m => {
+    const { root, load, lane, real, any, lanes } = functionsOf(m => {
       m.function('root', ['f32'], g => f32.sqrt(g.parameters[0]))
       m.function('load', ['i32'], g => {
         g.do(f32.store(g.parameters[0], 4, f32.const(-7.25)))
@@ -247,6 +252,10 @@ describe('instructions of one number', () => {
       m.function('lane', [], () => i32x4.extractLane(v128.load(i32.const(0)), 3))
       m.function('real', [], () => f32x4.extractLane(v128.load(i32.const(0)), 1))
       m.function('any', [], () => v128.anyTrue(v128.load(i32.const(0))))
+      m.function('lanes', [], g => {
+        g.do(v128.store8Lane(i32.const(200), 3, v128.load(i32.const(0)), 12))
+        g.do(v128.store64Lane(i32.const(200), 8, v128.load(i32.const(0)), 1))
+      })
     })
     for (const value of [0, 1, 2, 0.3, 1e30]) expect(root!(value)).toBe(f(Math.sqrt(f(value))))
     expect(load!(100)).toBe(-7.25)
@@ -254,6 +263,12 @@ describe('instructions of one number', () => {
     for (const [i, value] of [5, 0, 0, -9].entries()) view.setInt32(4 * i, value, true)
     view.setFloat32(4, 2.5, true)
     expect([lane!(), real!(), any!()]).toEqual([-9, 2.5, 1])
+    view.setInt32(8, 77, true)
+    bytes.fill(1, 200, 220)
+    lanes!()
+    // The last lane is -9.
+    expect([...bytes.subarray(200, 208)]).toEqual([1, 1, 1, 0xf7, 1, 1, 1, 1])
+    expect([208, 212, 216].map(at => view.getInt32(at, true))).toEqual([77, -9, 0x01010101])
     bytes.fill(0, 0, 16)
     expect(any!()).toBe(0)
   })
@@ -261,12 +276,12 @@ describe('instructions of one number', () => {
 
 it('every instruction is among them', () => {
   const tested = new Set(vectorCases.map(([name]) => name))
-  const rest = ['v128.anyTrue', 'i32x4.extractLane', 'f32x4.extractLane']
+  const rest = ['v128.store8Lane', 'v128.store64Lane', 'v128.anyTrue', 'i32x4.extractLane', 'f32x4.extractLane']
   const all = Object.entries({ v128, i8x16, i16x8, i32x4, f32x4 }).flatMap(([group, ops]) =>
     Object.keys(ops).map(name => `${group}.${name}`)
   )
   expect(all.filter(name => !tested.has(name))).toEqual(rest)
-  expect(Object.keys(i32)).toHaveLength(7)
+  expect(Object.keys(i32)).toHaveLength(8)
   expect(Object.keys(f32)).toHaveLength(11)
 })
 
