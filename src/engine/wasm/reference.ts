@@ -28,8 +28,14 @@ function nearest(value: number): number {
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1
 }
 
-/** Whole numbers of at most `levels`, and what they are times. */
-export function quantised(x: readonly number[], levels = 127): { readonly a: number[]; readonly scale: number } {
+/** Whole numbers, and what they are times. */
+export interface Levels {
+  readonly a: readonly number[]
+  readonly scale: number
+}
+
+/** Numbers as whole ones of at most `levels`. */
+export function quantised(x: readonly number[], levels = 127): Levels {
   const largest = Math.max(...x.map(Math.abs))
   const factor = largest > 2 ** -100 ? f(levels / largest) : 0
   return { a: x.map(value => nearest(times(value, factor))), scale: f(largest / levels) }
@@ -105,21 +111,16 @@ export function attend(query: readonly number[], keys: readonly number[][], valu
   )
 }
 
-/** The same over a cache of int8, which is made of these keys and values. */
-export function attendBytes(
-  query: readonly number[],
-  keys: readonly number[][],
-  values: readonly number[][]
-): number[] {
+/** The same over a cache of int8: keys and values [position], {@link quantised}. */
+export function attendBytes(query: readonly number[], keys: readonly Levels[], values: readonly Levels[]): number[] {
   const q = quantised(query, 8191)
-  const scores = keys.map(key => {
-    const k = quantised(key)
-    return times(f(k.a.reduce((dot, level, d) => dot + level * q.a[d]!, 0)), times(k.scale, q.scale))
-  })
+  const scores = keys.map(({ a, scale }) =>
+    times(f(a.reduce((dot, level, d) => dot + level * q.a[d]!, 0)), times(scale, q.scale))
+  )
   const { weights, factor } = exponentials(scores)
   const out = query.map(() => 0)
   for (let first = 0; first < values.length; first += 128) {
-    const block = values.slice(first, first + 128).map(value => quantised(value))
+    const block = values.slice(first, first + 128)
     const w = quantised(
       block.map(({ scale }, p) => times(weights[first + p]!, scale)),
       16_383

@@ -12,7 +12,7 @@ import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { cacheForms } from './cache-form.ts'
 import { headWidth, type Kernels } from './kernels.ts'
 import { activationBytes, activationsOf } from './activations.ts'
-import { attend, attendBytes, edged, gated, norm, product, type Rows, rotated } from './reference.ts'
+import { attend, attendBytes, edged, gated, norm, product, quantised, type Rows, rotated } from './reference.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { type Blocks, packBlocks, packFloats } from '../../model/pack.ts'
 import { groupRecords, roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
@@ -156,6 +156,7 @@ class Check {
         form.store(pair, pair + 4 * headDim, page, p)
         return { key, value }
       })
+      const levels = known.map(({ key, value }) => ({ key: quantised(key), value: quantised(value) }))
       const at = this.#take(4 * rows * headDim)
       const queries = Array.from({ length: rows }, (_, t) => this.#noise(at + 4 * t * headDim, headDim, 4))
       kernels.queries(...queries.map((_, t) => at + 4 * t * headDim), own.queries)
@@ -175,11 +176,18 @@ class Check {
       for (const [t, query] of queries.entries()) {
         k.scaled(sums + 4 * t * width, factors[t]!, out)
         const scaled = query.map(value => Math.fround(value * Math.fround(1 / Math.sqrt(headDim))))
-        const want = (type === 'f32' ? attend : attendBytes)(
-          scaled,
-          known.map(({ key }) => key),
-          known.map(({ value }) => value)
-        )
+        const want =
+          type === 'f32'
+            ? attend(
+                scaled,
+                known.map(({ key }) => key),
+                known.map(({ value }) => value)
+              )
+            : attendBytes(
+                scaled,
+                levels.map(({ key }) => key),
+                levels.map(({ value }) => value)
+              )
         if (!this.#same(out, want)) return `attention of ${rows} rows over a cache of ${type}`
       }
     }

@@ -141,15 +141,18 @@ const beyond = [
   { held: 'i8', length: 290, some: ['f32', 'mixed in stacks'] }
 ] as const
 
-it.each(beyond)('gives the same bits over chunks, cuts and forms, beyond a page of $held', ({ held, length, some }) => {
-  const ids = Int32Array.from({ length }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-  for (const type of some) {
+const eachBeyond = beyond.flatMap(({ some, ...each }) => some.map(type => ({ type, ...each })))
+
+it.each(eachBeyond)(
+  'gives the same bits over chunks, cuts and forms, beyond a page: $type, cache $held',
+  ({ type, held, length }) => {
+    const ids = Int32Array.from({ length }, (_, i) => (i * i * 7 + 13) % odd.vocab)
     const weights = weightsOf(type, odd)
     const seen = new Set<string>()
     for (const form of forms) {
       for (const cuts of [[2], [1, 2]]) {
+        const parts = cuts.map((end, i) => span(odd, weights, 'f16', form, cuts[i - 1] ?? 0, end))
         for (const chunk of [length, 1, 7, 128]) {
-          const parts = cuts.map((end, i) => span(odd, weights, 'f16', form, cuts[i - 1] ?? 0, end))
           const caches = parts.map(part => part.open(undefined, held))
           let out: Int32Array | Float32Array = ids
           for (let at = 0; at < ids.length; at += chunk) {
@@ -163,7 +166,7 @@ it.each(beyond)('gives the same bits over chunks, cuts and forms, beyond a page 
     }
     expect(seen.size).toBe(1)
   }
-})
+)
 
 it('has the class of its revision, in every form', () => {
   for (const form of forms) {
@@ -216,34 +219,32 @@ it('holds several times as many tokens of int8 in the same bytes, and gives abou
   expect(error).toBeLessThan(0.02)
 })
 
-it.each([2, 3].flatMap(threads => beyond.map(each => ({ threads, ...each }))))(
-  'gives the same bits with $threads threads over a cache of $held',
-  async ({ threads, held, length, some }) => {
+it.each([2, 3].flatMap(threads => eachBeyond.map(each => ({ threads, ...each }))))(
+  'gives the same bits with $threads threads: $type, cache $held',
+  async ({ threads, type, held, length }) => {
     const ids = Int32Array.from({ length }, (_, i) => (i * i * 7 + 13) % odd.vocab)
-    for (const type of some) {
-      const weights = weightsOf(type, odd)
-      const seen = new Set<string>()
-      for (const count of [1, threads]) {
-        const { files, locations } = shardsOf(odd, weights)
-        const source = { kind: 'memory', files } as const
-        const whole = WasmSpan.create({
-          ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
-          ...{ forms: formsHere(), threads: count }
-        })
-        await whole.gather()
-        for (const chunk of [length, 1, 7]) {
-          const cache = whole.open(undefined, held)
-          let out = new Float32Array()
-          for (let at = 0; at < ids.length; at += chunk) {
-            const part = ids.subarray(at, at + chunk)
-            out = whole.run(cache, part, part.length).slice()
-          }
-          seen.add([...bits(out), ...bits(whole.logits(out))].join())
+    const weights = weightsOf(type, odd)
+    const seen = new Set<string>()
+    for (const count of [1, threads]) {
+      const { files, locations } = shardsOf(odd, weights)
+      const source = { kind: 'memory', files } as const
+      const whole = WasmSpan.create({
+        ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
+        ...{ forms: formsHere(), threads: count }
+      })
+      await whole.gather()
+      for (const chunk of [length, 1, 7]) {
+        const cache = whole.open(undefined, held)
+        let out = new Float32Array()
+        for (let at = 0; at < ids.length; at += chunk) {
+          const part = ids.subarray(at, at + chunk)
+          out = whole.run(cache, part, part.length).slice()
         }
-        whole.release()
+        seen.add([...bits(out), ...bits(whole.logits(out))].join())
       }
-      expect(seen.size).toBe(1)
+      whole.release()
     }
+    expect(seen.size).toBe(1)
   }
 )
 

@@ -8,7 +8,9 @@ import {
   norm,
   product,
   type Rows,
-  rotated
+  rotated,
+  type Levels,
+  quantised
 } from '../../../src/engine/wasm/reference.ts'
 import { type MatrixPart, type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
@@ -86,11 +88,10 @@ export function forward(
         const kv = Math.floor(head / (heads / kvHeads))
         const seen = turned.slice(0, position + 1)
         const query = turned[position]![head]!.map(value => times(value, f(1 / Math.sqrt(headDim))))
-        return (cache === 'f32' ? attend : attendBytes)(
-          query,
-          seen.map(each => each[heads + kv]!),
-          seen.map(each => each[heads + kvHeads + kv]!)
-        )
+        const [keys, values] = [heads + kv, heads + kvHeads + kv].map(head => seen.map(each => each[head]!))
+        if (cache === 'f32') return attend(query, keys!, values!)
+        const held = (rows: readonly number[][]): Levels[] => rows.map(row => quantised(row))
+        return attendBytes(query, held(keys!), held(values!))
       }).flat()
       const middle = product(o, attended).map((y, k) => sum(x[k]!, y))
       const normed = norm(middle, floats('norm2'), normEpsilon)
