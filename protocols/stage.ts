@@ -598,6 +598,54 @@ export namespace StageFrame {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface StageFrameStepSpansHopFieldEvent {
+    field: '$.step.spans[].hop'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansReadFieldEvent {
+    field: '$.step.spans[].read'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansWaitFieldEvent {
+    field: '$.step.spans[].wait'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansOutFieldEvent {
+    field: '$.step.spans[].out'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansComputeFieldEvent {
+    field: '$.step.spans[].compute'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansSampleFieldEvent {
+    field: '$.step.spans[].sample'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansBackFieldEvent {
+    field: '$.step.spans[].back'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepSpansSentFieldEvent {
+    field: '$.step.spans[].sent'
+    value: number
+    index: number
+  }
+
   export interface StageFrameTokenEpochFieldEvent {
     field: '$.token.epoch'
     value: number
@@ -612,6 +660,54 @@ export namespace StageFrame {
     field: '$.token.ids[]'
     index: number
     value: number
+  }
+
+  export interface StageFrameTokenSpansHopFieldEvent {
+    field: '$.token.spans[].hop'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansReadFieldEvent {
+    field: '$.token.spans[].read'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansWaitFieldEvent {
+    field: '$.token.spans[].wait'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansOutFieldEvent {
+    field: '$.token.spans[].out'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansComputeFieldEvent {
+    field: '$.token.spans[].compute'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansSampleFieldEvent {
+    field: '$.token.spans[].sample'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansBackFieldEvent {
+    field: '$.token.spans[].back'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenSpansSentFieldEvent {
+    field: '$.token.spans[].sent'
+    value: number
+    index: number
   }
 
   export interface StageFrameAckEpochFieldEvent {
@@ -853,7 +949,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -1930,6 +2026,7 @@ export interface Step {
   sampleFrom: number
   ids: number[]
   hidden: Uint8Array<ArrayBuffer>
+  spans: HopSpans[]
 }
 
 export namespace Step {
@@ -1974,6 +2071,13 @@ export namespace Step {
           w.bytes(obj.hidden)
         }
 
+        if (obj.spans != null && obj.spans.length > 0) {
+          for (const value of obj.spans) {
+            w.uint32(58)
+            HopSpans.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1984,7 +2088,8 @@ export namespace Step {
           tokens: 0,
           sampleFrom: 0,
           ids: [],
-          hidden: uint8ArrayAlloc(0)
+          hidden: uint8ArrayAlloc(0),
+          spans: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2021,6 +2126,16 @@ export namespace Step {
               obj.hidden = reader.bytes()
               break
             }
+            case 7: {
+              if (opts.limits?.spans != null && obj.spans.length === opts.limits.spans) {
+                throw new MaxLengthError('Decode error - repeated field "spans" had too many elements')
+              }
+
+              obj.spans.push(HopSpans.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.spans$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2031,7 +2146,8 @@ export namespace Step {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          ids: 0
+          ids: 0,
+          spans: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2090,6 +2206,24 @@ export namespace Step {
               }
               break
             }
+            case 7: {
+              if (opts.limits?.spans != null && obj.spans === opts.limits.spans) {
+                throw new MaxLengthError('Streaming decode error - repeated field "spans" had too many elements')
+              }
+
+              for (const evt of HopSpans.codec().stream(reader, reader.uint32(), `${prefix}.spans[]`, {
+                limits: opts.limits?.spans$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.spans
+                }
+              }
+
+              obj.spans++
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2133,6 +2267,54 @@ export namespace Step {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface StepSpansHopFieldEvent {
+    field: '$.spans[].hop'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansReadFieldEvent {
+    field: '$.spans[].read'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansWaitFieldEvent {
+    field: '$.spans[].wait'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansOutFieldEvent {
+    field: '$.spans[].out'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansComputeFieldEvent {
+    field: '$.spans[].compute'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansSampleFieldEvent {
+    field: '$.spans[].sample'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansBackFieldEvent {
+    field: '$.spans[].back'
+    value: number
+    index: number
+  }
+
+  export interface StepSpansSentFieldEvent {
+    field: '$.spans[].sent'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<Step>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Step.codec())
   }
@@ -2141,7 +2323,7 @@ export namespace Step {
     return decodeMessage(buf, Step.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFromFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFromFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent | StepSpansHopFieldEvent | StepSpansReadFieldEvent | StepSpansWaitFieldEvent | StepSpansOutFieldEvent | StepSpansComputeFieldEvent | StepSpansSampleFieldEvent | StepSpansBackFieldEvent | StepSpansSentFieldEvent> {
     return streamMessage(buf, Step.codec(), opts)
   }
 }
@@ -2150,6 +2332,7 @@ export interface Token {
   epoch: number
   position: number
   ids: number[]
+  spans: HopSpans[]
 }
 
 export namespace Token {
@@ -2179,6 +2362,13 @@ export namespace Token {
           }
         }
 
+        if (obj.spans != null && obj.spans.length > 0) {
+          for (const value of obj.spans) {
+            w.uint32(34)
+            HopSpans.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2186,7 +2376,8 @@ export namespace Token {
         const obj: any = {
           epoch: 0,
           position: 0,
-          ids: []
+          ids: [],
+          spans: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2211,6 +2402,16 @@ export namespace Token {
               obj.ids.push(reader.uint32())
               break
             }
+            case 4: {
+              if (opts.limits?.spans != null && obj.spans.length === opts.limits.spans) {
+                throw new MaxLengthError('Decode error - repeated field "spans" had too many elements')
+              }
+
+              obj.spans.push(HopSpans.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.spans$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2221,7 +2422,8 @@ export namespace Token {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          ids: 0
+          ids: 0,
+          spans: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2259,6 +2461,24 @@ export namespace Token {
 
               break
             }
+            case 4: {
+              if (opts.limits?.spans != null && obj.spans === opts.limits.spans) {
+                throw new MaxLengthError('Streaming decode error - repeated field "spans" had too many elements')
+              }
+
+              for (const evt of HopSpans.codec().stream(reader, reader.uint32(), `${prefix}.spans[]`, {
+                limits: opts.limits?.spans$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.spans
+                }
+              }
+
+              obj.spans++
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2287,6 +2507,54 @@ export namespace Token {
     value: number
   }
 
+  export interface TokenSpansHopFieldEvent {
+    field: '$.spans[].hop'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansReadFieldEvent {
+    field: '$.spans[].read'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansWaitFieldEvent {
+    field: '$.spans[].wait'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansOutFieldEvent {
+    field: '$.spans[].out'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansComputeFieldEvent {
+    field: '$.spans[].compute'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansSampleFieldEvent {
+    field: '$.spans[].sample'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansBackFieldEvent {
+    field: '$.spans[].back'
+    value: number
+    index: number
+  }
+
+  export interface TokenSpansSentFieldEvent {
+    field: '$.spans[].sent'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<Token>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Token.codec())
   }
@@ -2295,8 +2563,258 @@ export namespace Token {
     return decodeMessage(buf, Token.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdsFieldEvent | TokenSpansHopFieldEvent | TokenSpansReadFieldEvent | TokenSpansWaitFieldEvent | TokenSpansOutFieldEvent | TokenSpansComputeFieldEvent | TokenSpansSampleFieldEvent | TokenSpansBackFieldEvent | TokenSpansSentFieldEvent> {
     return streamMessage(buf, Token.codec(), opts)
+  }
+}
+
+export interface HopSpans {
+  hop: number
+  read: number
+  wait: number
+  out: number
+  compute: number
+  sample: number
+  back: number
+  sent: number
+}
+
+export namespace HopSpans {
+  let _codec: Codec<HopSpans>
+
+  export const codec = (): Codec<HopSpans> => {
+    if (_codec == null) {
+      _codec = message<HopSpans>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.read != null && obj.read !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.read)
+        }
+
+        if ((obj.wait != null && obj.wait !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.wait)
+        }
+
+        if ((obj.out != null && obj.out !== 0)) {
+          w.uint32(32)
+          w.uint32(obj.out)
+        }
+
+        if ((obj.compute != null && obj.compute !== 0)) {
+          w.uint32(40)
+          w.uint32(obj.compute)
+        }
+
+        if ((obj.sample != null && obj.sample !== 0)) {
+          w.uint32(48)
+          w.uint32(obj.sample)
+        }
+
+        if ((obj.back != null && obj.back !== 0)) {
+          w.uint32(56)
+          w.uint32(obj.back)
+        }
+
+        if ((obj.sent != null && obj.sent !== 0)) {
+          w.uint32(64)
+          w.uint32(obj.sent)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          hop: 0,
+          read: 0,
+          wait: 0,
+          out: 0,
+          compute: 0,
+          sample: 0,
+          back: 0,
+          sent: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.read = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.wait = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.out = reader.uint32()
+              break
+            }
+            case 5: {
+              obj.compute = reader.uint32()
+              break
+            }
+            case 6: {
+              obj.sample = reader.uint32()
+              break
+            }
+            case 7: {
+              obj.back = reader.uint32()
+              break
+            }
+            case 8: {
+              obj.sent = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.read`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.wait`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.out`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.compute`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.sample`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.back`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 8: {
+              yield {
+                field: `${prefix}.sent`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface HopSpansHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface HopSpansReadFieldEvent {
+    field: '$.read'
+    value: number
+  }
+
+  export interface HopSpansWaitFieldEvent {
+    field: '$.wait'
+    value: number
+  }
+
+  export interface HopSpansOutFieldEvent {
+    field: '$.out'
+    value: number
+  }
+
+  export interface HopSpansComputeFieldEvent {
+    field: '$.compute'
+    value: number
+  }
+
+  export interface HopSpansSampleFieldEvent {
+    field: '$.sample'
+    value: number
+  }
+
+  export interface HopSpansBackFieldEvent {
+    field: '$.back'
+    value: number
+  }
+
+  export interface HopSpansSentFieldEvent {
+    field: '$.sent'
+    value: number
+  }
+
+  export function encode (obj: Partial<HopSpans>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, HopSpans.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopSpans>): HopSpans {
+    return decodeMessage(buf, HopSpans.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<HopSpans>): Generator<HopSpansHopFieldEvent | HopSpansReadFieldEvent | HopSpansWaitFieldEvent | HopSpansOutFieldEvent | HopSpansComputeFieldEvent | HopSpansSampleFieldEvent | HopSpansBackFieldEvent | HopSpansSentFieldEvent> {
+    return streamMessage(buf, HopSpans.codec(), opts)
   }
 }
 

@@ -65,7 +65,7 @@ const contracts = ['src/swarm/links.ts']
 const doers = [
   /^src\/base\/(plain-file|clock|entropy)\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
-  /^src\/engine\/(threaded|serve-thread|thread-end|ask-thread|measured|timings)\.ts$/,
+  /^src\/engine\/(threaded|serve-thread|thread-line|thread-clock|thread-end|ask-thread|measured|timings)\.ts$/,
   /^src\/engine\/onnx\/(engine|factory|installed|layers|span|worker|measure|measured|class-worker|self-test)\.ts$/,
   /^src\/engine\/wasm\/(engine|factory|worker|class-worker|helper-worker|team|weights|compiler)\.ts$/,
   /^src\/model\/(store|store-files|shard-files|disk-budget|marks|addition|partial-file|leftovers|removal|older|library|thread|tokenizer-worker|hash-worker)\.ts$/,

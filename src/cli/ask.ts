@@ -1,12 +1,15 @@
 /** `skein ask`: a prompt through the running peer, its answer as it comes. */
 import { Buffer } from 'node:buffer'
-import { resolve } from 'node:path'
+import { constants } from 'node:fs'
+import { access, stat, writeFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
-import { type CacheType, type GenerationEvent, InvalidOptionError } from '../index.ts'
+import { type CacheType, type GenerationEvent, InvalidOptionError, reasonOf } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlRequestBytesMax } from './limits.ts'
+import { type Lap, traceEvents, waterfall } from './trace.ts'
 import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
 
 export interface AskFlags {
@@ -26,6 +29,8 @@ export interface AskFlags {
   readonly special?: boolean
   readonly drafts: boolean
   readonly cache: CacheType
+  /** True, or a file for Perfetto. */
+  readonly trace?: boolean | string
   readonly json?: boolean
 }
 
@@ -35,13 +40,14 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
 
 /**
  * Prints the answer's text to stdout, a summary to stderr if a person is there to read it; with `--json`
- * the events, one a line, a failure as the last of them.
+ * the events, one a line, a failure as the last of them. What was traced follows on stderr, or goes to a file.
  *
  * @throws what {@link askGenerate} throws, after it was told to whoever reads the JSON.
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
+  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts, cache, trace } = flags
+  if (typeof trace === 'string') await checkTraceFile(trace)
   const text = prompt === '-' ? await readPrompt(signal) : prompt
-  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts, cache } = flags
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
@@ -53,9 +59,37 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     ...(special === undefined ? {} : { special }),
     ...(drafts ? {} : { speculate: false }),
     ...(cache === 'f32' ? {} : { cache }),
+    ...(trace === undefined ? {} : { trace: true }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
-  await tell(askGenerate(flags.data, text, options, { signal }), flags)
+  const laps: Lap[] = []
+  try {
+    await tell(askGenerate(flags.data, text, options, { signal }), flags, laps)
+  } finally {
+    if (typeof trace === 'string') await writeTraceFile(trace, laps)
+    else if (trace === true && !flags.json) for (const line of waterfall(laps)) note(line)
+  }
+}
+
+/** @throws {InvalidOptionError} when no file can be written there: that is known before anything is asked. */
+async function checkTraceFile(file: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined)
+  if (found !== undefined && !found.isFile()) throw new InvalidOptionError(`--trace takes a file, and ${file} is none`)
+  try {
+    await access(found === undefined ? dirname(resolve(file)) : file, constants.W_OK)
+  } catch (err) {
+    throw new InvalidOptionError(`--trace cannot write ${file}: ${reasonOf(err)}`)
+  }
+}
+
+/** What was traced until the answer ended, however it did. */
+async function writeTraceFile(file: string, laps: readonly Lap[]): Promise<void> {
+  try {
+    await writeFile(file, `${JSON.stringify(traceEvents(laps))}\n`)
+    note(`skein: ${laps.length} laps traced in ${file}: open it in ui.perfetto.dev`)
+  } catch (err) {
+    note(`skein: warning: the trace is not in ${file}: ${reasonOf(err)}`)
+  }
 }
 
 /** Goes on with a session that is kept: prints what is there, then what comes. The rest is as with {@link ask}. */
@@ -75,13 +109,18 @@ function keeping({ key, ttl }: Pick<AskFlags, 'key' | 'ttl'>): { key?: string; t
   return { ...(key === undefined ? {} : { key: resolve(key) }), ...(ttl === undefined ? {} : { ttlMs: ttl }) }
 }
 
-async function tell(events: AsyncIterable<GenerationEvent>, flags: Pick<AskFlags, 'json'>): Promise<void> {
+async function tell(
+  events: AsyncIterable<GenerationEvent>,
+  flags: Pick<AskFlags, 'json'>,
+  laps: Lap[] = []
+): Promise<void> {
   const show = flags.json ? sayJson : showEvent()
   let open = false
   try {
     for await (const event of events) {
       if (event.event === 'token' || event.event === 'resumed') open = true
       if (event.event === 'done') open = false
+      if (event.event === 'trace') laps.push(event)
       show(event)
     }
   } catch (err) {

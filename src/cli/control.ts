@@ -43,6 +43,7 @@ const requestSchema = z.discriminatedUnion('op', [
       special: z.boolean().optional(),
       speculate: z.boolean().optional(),
       cache: z.enum(['f32', 'i8']).optional(),
+      trace: z.boolean().optional(),
       session: z.strictObject({ ...named, ttlMs }).optional()
     })
   }),

@@ -86,6 +86,19 @@ export function oneOf<const T extends string>(flag: string, words: readonly T[])
   }
 }
 
+/**
+ * The prompt, and what `--trace` was given: it takes a file or nothing, so that a prompt that follows it may look like its value.
+ * A file of trace events ends in `.json`.
+ */
+export function promptAndTrace(
+  prompt: string | undefined,
+  trace: true | string | undefined
+): { readonly prompt: string | undefined; readonly trace: true | string | undefined } {
+  if (typeof trace !== 'string' || /\.json$/i.test(trace)) return { prompt, trace }
+  if (prompt === undefined) return { prompt: trace, trace: true }
+  throw new InvalidOptionError(`--trace takes a file whose name ends in .json, or none, not '${trace}'`)
+}
+
 /** Text that is not empty. */
 export function words(flag: string): (text: string) => string {
   return text => {

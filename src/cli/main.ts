@@ -12,6 +12,7 @@ import {
   layerRange,
   modelLayers,
   oneOf,
+  promptAndTrace,
   repeated,
   size,
   tcpAddress,
@@ -205,9 +206,15 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .option('--special', 'take control tokens that the prompt spells, such as </s>, for those tokens, not for text')
     .option('--cache <type>', 'in what peers hold keys and values: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
     .option('--no-drafts', 'verify one token at a time; the answer is the same, and no faster')
+    .option(
+      '--trace [file.json]',
+      'say where the time of each token went: a waterfall on stderr, or a file of trace events for ui.perfetto.dev'
+    )
     .addOption(json('print events as JSON objects, one a line'))
-    .action(async (prompt: string | undefined, options, command: Command) => {
+    .action(async (first: string | undefined, flags, command: Command) => {
       const { ask, resume } = await import('./ask.ts')
+      const { prompt, trace } = promptAndTrace(first, flags.trace)
+      const options = { ...flags, ...(trace === undefined ? {} : { trace }) }
       const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
       if (options.resume === undefined) {
         if (prompt === undefined) command.error("error: missing required argument 'prompt'")
@@ -226,7 +233,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         seed: 'seed',
         special: 'special',
         drafts: 'no-drafts',
-        cache: 'cache'
+        cache: 'cache',
+        trace: 'trace'
       }
       const clash = Object.entries(own).find(([name]) => given(name))?.[1]
       if (clash !== undefined) {

@@ -59,6 +59,18 @@ export interface StepCost {
   readonly rows: number
   /** How long it waited for others to share its first pass, in ms. */
   readonly gatherMs: number
+  /** Where the time around its passes went. @default unknown */
+  readonly spans?: StepSpans | undefined
+}
+
+/** Where the time around the passes of a step went, in ms, of all of them together. */
+export interface StepSpans {
+  /** From a pass being given to the engine's thread to its beginning there. */
+  readonly outMs: number
+  /** Of `computeMs`, in the head of the model and in drawing tokens. */
+  readonly sampleMs: number
+  /** From its end there to its result being here. */
+  readonly backMs: number
 }
 
 export type StepOutput = StepCost &

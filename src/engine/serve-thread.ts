@@ -9,6 +9,7 @@ import type { CacheType } from '../base/cache-type.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { sample } from './sampler.ts'
+import { threadNowMs } from './thread-clock.ts'
 import type {
   PartReply,
   SpanInit,
@@ -145,7 +146,7 @@ class Served<Cache extends LayersCache> {
   }
 
   async #pass(parts: readonly ThreadPart[]): Promise<ThreadReply> {
-    const began = performance.now()
+    const beganMs = threadNowMs()
     const replies: PartReply[] = []
     const computed: { readonly index: number; readonly session: Session<Cache>; readonly part: Part<Cache> }[] = []
     for (const [index, part] of parts.entries()) {
@@ -158,6 +159,7 @@ class Served<Cache extends LayersCache> {
       }
     }
     const ended: Ended<Cache>[] = []
+    let sampledMs: number | undefined
     try {
       const outs = computed.length === 0 ? [] : await this.#layers.pass(computed.map(({ part }) => part))
       for (const [i, { index, session, part }] of computed.entries()) {
@@ -170,6 +172,7 @@ class Served<Cache extends LayersCache> {
         if (reply === undefined) ended.push({ index, session })
         else replies[index] = reply
       }
+      sampledMs = threadNowMs()
       await this.#sample(ended, replies)
     } catch (error) {
       for (const { index, session } of computed) replies[index] = voided(session, error)
@@ -177,7 +180,14 @@ class Served<Cache extends LayersCache> {
     for (const [index, { session }] of parts.entries()) {
       if (replies[index]!.kind !== 'going') this.#sessions.get(session)!.under = undefined
     }
-    return { kind: 'pass', parts: replies, computeMs: performance.now() - began }
+    const endedMs = threadNowMs()
+    return {
+      kind: 'pass',
+      parts: replies,
+      beganMs,
+      computeMs: endedMs - beganMs,
+      sampleMs: endedMs - (sampledMs ?? endedMs)
+    }
   }
 
   /** Checks a step with its first part, and cuts the cache to where it starts. @throws {InvalidStepError} for bad values. */

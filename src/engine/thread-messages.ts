@@ -78,5 +78,12 @@ export type PartReply =
 
 export type ThreadReply =
   | { readonly kind: 'done' }
-  | { readonly kind: 'pass'; readonly parts: readonly PartReply[]; readonly computeMs: number }
+  | {
+      readonly kind: 'pass'
+      readonly parts: readonly PartReply[]
+      /** When it began, as `thread-clock.ts` says, and how long it took; of that, the head of the model and drawing tokens. */
+      readonly beganMs: number
+      readonly computeMs: number
+      readonly sampleMs: number
+    }
   | ThreadFailure

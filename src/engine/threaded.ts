@@ -5,22 +5,16 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { SessionId } from '../base/ids.ts'
-import { reasonOf } from '../base/reason.ts'
 import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import { Batches, type BatchesInit, type BatchPart } from './batch.ts'
 import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, Step, StepOutput } from './engine.ts'
-import {
-  engineCloseTimeoutMs,
-  engineLoadTimeoutMs,
-  engineQueueMax,
-  engineRequestTimeoutMs,
-  engineWatchMs
-} from './limits.ts'
+import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
+import { type LineTimes, ThreadLine } from './thread-line.ts'
 import type { SpanInit, ThreadFailure, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
 export interface ThreadedInit {
@@ -89,6 +83,9 @@ interface StepJob {
   /** Of its passes so far. */
   computeMs: number
   rows: number
+  outMs: number
+  sampleMs: number
+  backMs: number
 }
 
 type Job = Alone | StepJob
@@ -108,15 +105,13 @@ class ThreadedEngine implements Engine {
   readonly #cacheBytes: ThreadedInit['cacheBytes']
   readonly #contextMax: number
   readonly #worker: Worker
+  readonly #line: ThreadLine
   readonly #caches: Caches
   readonly #batches: Batches
   /** What waits or is under way, by number. */
   readonly #jobs = new Map<number, Job>()
   #nextId = 0
   #running: Running | undefined
-  /** When the thread must have answered, and what looks whether it has: a timer for each request would be one for each token. */
-  #deadlineMs = Number.POSITIVE_INFINITY
-  #watch: NodeJS.Timeout | undefined
   /** Looks again when others have had the time to come that are to share a pass. */
   #gathering: { readonly untilMs: number; readonly stop: () => void } | undefined
   /** Why no request is taken any more. */
@@ -138,11 +133,11 @@ class ThreadedEngine implements Engine {
     this.#worker = worker
     this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
     this.#batches = new Batches(batches)
-    worker.on('message', (reply: ThreadReply) => this.#replied(reply))
-    worker.on('error', error =>
-      this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${reasonOf(error)}`))
-    )
-    worker.on('exit', code => this.#end(new EngineError(`the thread of layers ${this.#range} ended (code ${code})`)))
+    this.#line = new ThreadLine(worker, {
+      onReply: (reply, times) => this.#replied(reply, times),
+      onLate: () => this.#giveUp('it did not answer in time'),
+      onEnd: why => this.#end(new EngineError(`the thread of layers ${this.#range} ${why}`))
+    })
   }
 
   get #range(): string {
@@ -218,7 +213,10 @@ class ThreadedEngine implements Engine {
         stopListening: () => signal.removeEventListener('abort', abort),
         hasBegun: false,
         computeMs: 0,
-        rows: 0
+        rows: 0,
+        outMs: 0,
+        sampleMs: 0,
+        backMs: 0
       })
       this.#batches.push({ id, session, tokens }, performance.now())
       this.#next()
@@ -353,39 +351,22 @@ class ThreadedEngine implements Engine {
 
   #start(running: Running, request: ThreadRequest | undefined, timeoutMs: number): void {
     this.#running = running
-    this.#deadlineMs = performance.now() + timeoutMs
-    this.#watch ??= setInterval(() => this.#look(), engineWatchMs).unref()
-    if (request === undefined) return
-    const inputs =
-      request.kind === 'pass'
-        ? request.parts.flatMap(({ step }) => (step === undefined ? [] : [step.input.buffer as ArrayBuffer]))
-        : []
-    this.#worker.postMessage(request, inputs)
-  }
-
-  /** Looks whether the thread has answered in time. */
-  #look(): void {
-    if (this.#running === undefined) {
-      clearInterval(this.#watch)
-      this.#watch = undefined
-    } else if (performance.now() > this.#deadlineMs) this.#giveUp('it did not answer in time')
+    this.#line.ask(request, timeoutMs)
   }
 
   /** The thread is of no use any more. */
   #giveUp(why: string): void {
     this.#end(new EngineError(`the thread of layers ${this.#range} failed: ${why}`))
-    // Whenever it comes back from where it is, it finds that it is no longer wanted.
-    this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
-    this.#worker.unref()
+    this.#line.abandon()
   }
 
-  #replied(reply: ThreadReply): void {
+  #replied(reply: ThreadReply, times: LineTimes): void {
     const running = this.#running
     if (running === undefined) return
     this.#running = undefined
     if (running.kind === 'alone') this.#opened(running, reply)
     else if (running.kind === 'pass') {
-      if (reply.kind === 'pass') this.#computed(running.parts, reply)
+      if (reply.kind === 'pass') this.#computed(running.parts, reply, times)
       // What its caches hold now nobody knows.
       else this.#giveUp(reply.kind === 'failed' ? reply.message : 'it did not answer to a pass')
     } else if (reply.kind === 'failed') running.reject(new EngineError(reply.message))
@@ -403,8 +384,14 @@ class ThreadedEngine implements Engine {
     this.#settle(id, () => (reply.kind === 'failed' ? job.reject(errorOf(reply)) : job.resolve()))
   }
 
-  #computed(parts: readonly BatchPart[], reply: Extract<ThreadReply, { kind: 'pass' }>): void {
-    const { computeMs } = reply
+  #computed(
+    parts: readonly BatchPart[],
+    reply: Extract<ThreadReply, { kind: 'pass' }>,
+    { postedMs, repliedMs }: LineTimes
+  ): void {
+    const { computeMs, beganMs, sampleMs } = reply
+    const outMs = Math.max(0, beganMs - postedMs)
+    const backMs = Math.max(0, repliedMs - beganMs - computeMs)
     const rows = parts.reduce((sum, { tokens }) => sum + tokens, 0)
     this.#batches.ended(parts, computeMs, performance.now())
     for (const [i, { id, tokens, done }] of parts.entries()) {
@@ -412,10 +399,14 @@ class ThreadedEngine implements Engine {
       const outcome = reply.parts[i]!
       job.computeMs += computeMs
       job.rows += rows
+      job.outMs += outMs
+      job.sampleMs += sampleMs
+      job.backMs += backMs
       const length = outcome.kind === 'failed' ? outcome.length : job.step.position + done + tokens
       this.#caches.become(job.session, length)
       if (outcome.kind === 'going') continue
-      const cost = { computeMs: job.computeMs, rows: job.rows, gatherMs: this.#batches.gatherMs(id) }
+      const spans = { outMs: job.outMs, sampleMs: job.sampleMs, backMs: job.backMs }
+      const cost = { computeMs: job.computeMs, rows: job.rows, gatherMs: this.#batches.gatherMs(id), spans }
       this.#settle(id, () =>
         outcome.kind === 'failed' ? job.reject(errorOf(outcome)) : job.resolve({ ...outcome, ...cost })
       )
@@ -434,7 +425,7 @@ class ThreadedEngine implements Engine {
 
   /** Nothing more comes from the thread. */
   #end(error: EngineError): void {
-    clearInterval(this.#watch)
+    this.#line.end()
     this.#gathering?.stop()
     this.#ended ??= error
     const running = this.#running

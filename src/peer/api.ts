@@ -16,7 +16,16 @@ export type { DiskFreed } from './own-disk.ts'
 export type { DiskStatus } from '../model/disk-budget.ts'
 export type { DrainReport } from './departure.ts'
 export type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
-export type { Answer, Generation, GenerationEvent, HopReport, Token } from '../session/generation.ts'
+export type {
+  Answer,
+  Generation,
+  GenerationEvent,
+  HopReport,
+  SpanName,
+  Token,
+  TracedLap,
+  TraceSpan
+} from '../session/generation.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
@@ -130,6 +139,12 @@ export interface GenerateOptions extends Partial<Sampling> {
    * @default true
    */
   speculate?: boolean
+  /**
+   * Have every hop say where the time of each token goes, as far as it knows how to: events `trace`. It costs a frame some 25
+   * bytes for each hop before it.
+   * @default false
+   */
+  trace?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }

@@ -20,6 +20,7 @@ import { type SessionOptions, settings } from './options.ts'
 import type { Sequence, SessionParts, Timed } from './parts.ts'
 import { Session } from './session.ts'
 import { stopAt } from './stop.ts'
+import { Trace, type TracedLap } from './trace.ts'
 
 const nobody: ReadonlySet<PeerId> = new Set()
 
@@ -39,8 +40,12 @@ export class Driver {
   readonly #drive: Drive
   readonly #timer: Timer
   readonly #turns = new Turns<SessionEvent>(event => {
-    for (const effect of this.#session.handle(event, this.#clock.nowMs())) this.#do(effect)
+    this.#turnMs = this.#clock.nowMs()
+    for (const effect of this.#session.handle(event, this.#turnMs)) this.#do(effect)
   })
+  /** When the event came that is being seen to. */
+  #turnMs = 0
+  readonly #trace: Trace | undefined
   /** Streams to heads by epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   #routing: AbortController | undefined
@@ -72,6 +77,7 @@ export class Driver {
     this.#clock = parts.clock ?? systemClock
     this.#signal = options.signal
     this.#ending = options.ending
+    this.#trace = options.trace === true ? new Trace(links.self) : undefined
     this.#session = new Session({
       self: links.self,
       sign: parts.sign,
@@ -91,10 +97,15 @@ export class Driver {
       drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling }),
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
+      traced: options.trace,
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
-      onTokens: ({ epoch, position, ids }) => this.#feed({ kind: 'tokens', epoch, position, ids }),
+      onTokens: ({ epoch, position, ids, spans, readMs }) => {
+        const lap = { position, tokens: ids.length, hops: this.#session.route, spans, readMs }
+        if (this.#trace !== undefined) this.#lap(this.#trace.came(lap, this.#clock.nowMs()))
+        this.#feed({ kind: 'tokens', epoch, position, ids })
+      },
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })
@@ -167,6 +178,7 @@ export class Driver {
       case 'output': {
         const atMs = this.#clock.nowMs()
         if (effect.output.kind === 'end') {
+          this.#lap(this.#trace?.end())
           this.#outputs.push({ ...effect.output, bytesSent: this.#bytesSent, atMs })
           this.#ended = true
         } else this.#outputs.push({ ...effect.output, atMs })
@@ -217,6 +229,13 @@ export class Driver {
     const bytes = encodeFrame(frame)
     this.#bytesSent += framedBytes(bytes.length)
     this.#heads.get(epoch)?.channel?.send(bytes)
+    if (this.#trace === undefined || frame.kind !== 'step' || !frame.sample) return
+    this.#trace.stepped({ rows: frame.tokens, startMs: this.#turnMs, sentMs: this.#clock.nowMs() })
+  }
+
+  /** All is known of a lap. Who waits for a token is woken by that. */
+  #lap(lap: TracedLap | undefined): void {
+    if (lap !== undefined) this.#outputs.push({ kind: 'trace', lap, atMs: this.#clock.nowMs() })
   }
 
   #suspects(): ReadonlySet<PeerId> {

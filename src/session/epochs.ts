@@ -3,6 +3,7 @@ import type { PlaceId } from '../base/ids.ts'
 import { type Hop, placeOf } from '../route/view.ts'
 import type { Frame } from '../stage/frame.ts'
 import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
+import { traceContext } from '../stage/trace.ts'
 import { Epoch } from './epoch.ts'
 import type { SessionEffect } from './event.ts'
 import type { SessionInit } from './init.ts'
@@ -60,11 +61,12 @@ export class Epochs {
     this.exact &&= exact
     // The last token is computed again in any case: its sample may be what was lost.
     const keep = isFirst ? 0 : tokens - 1
-    const { speedOf, stepBytes } = this.#init.session
+    const { session, speedOf, stepBytes, traced = false } = this.#init.session
+    const trace = traced ? traceContext(session, number) : undefined
     const speeds = route.map(hop => speedOf?.(hop))
     this.#current = new Epoch({
       route,
-      terms: this.sign({ epoch: number, route, keep, room, needs: this.#init.drafts.begins(route) }),
+      terms: this.sign({ epoch: number, route, keep, room, needs: this.#init.drafts.begins(route), trace }),
       watch: new Watch(route, { speeds, stepBytes, tries }, nowMs),
       send: frame => this.#init.send(frame, number),
       // The head says itself what it has; of the others only those that were on a route have anything.
@@ -77,7 +79,7 @@ export class Epochs {
   }
 
   /** What the hops of an epoch need to know, in this peer's name. */
-  sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room' | 'needs'>): SignedTerms {
+  sign(change: Pick<Terms, 'epoch' | 'route' | 'keep' | 'stretch' | 'room' | 'needs' | 'trace'>): SignedTerms {
     const { self: driver, session, model, tokensMax, cache, sampling, sign } = this.#init.session
     return signTerms({ session, model, driver, tokensMax, cache, sampling, room: 'refuse', ...change }, sign)
   }

@@ -2,6 +2,9 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
 import type { DraftStats } from './speculation.ts'
+import type { TracedLap } from './trace.ts'
+
+export type { SpanName, TracedLap, TraceSpan } from './trace.ts'
 
 /** One generated token. */
 export interface Token {
@@ -80,6 +83,8 @@ export type GenerationEvent =
       /** See {@link Answer.exact}: true means that what follows is the same as without the loss. */
       readonly exact: boolean
     }
+  /** Where the time of one lap went, one lap later; of an answer with `trace`. `startMs`: since the request. */
+  | ({ readonly event: 'trace' } & TracedLap)
   /** A problem that does not end the answer, in one sentence: the session is kept by fewer peers than it should. */
   | { readonly event: 'warning'; readonly message: string }
   /** The answer is complete; what the hops did for it follows with `done`. `text`: what an incomplete last character leaves. */

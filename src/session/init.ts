@@ -43,6 +43,8 @@ export interface SessionInit {
   readonly speedOf?: ((hop: Hop) => AnnouncedSpeed | undefined) | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
   readonly stepBytes?: number | undefined
+  /** Hops are to say where the time of each step goes. @default false */
+  readonly traced?: boolean | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
   readonly stop: (id: number, generated: number) => Stop | undefined
 }

@@ -24,6 +24,8 @@ export interface SessionOptions extends Partial<Sampling> {
    * It is the same either way. @default true
    */
   speculate?: boolean
+  /** Have every hop say where the time of each token goes: events `trace`. @default false */
+  trace?: boolean
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
   /** Ends the answer with its reason's message: the driver itself goes. The text so far is kept. */

@@ -12,6 +12,7 @@ import type { Links } from '../swarm/links.ts'
 import type { Drafter, DrafterInit } from './drafter.ts'
 import type { SessionReport, Stop } from './event.ts'
 import type { AnnouncedSpeed } from './patience.ts'
+import type { TracedLap } from './trace.ts'
 
 /** Text to ids and back, as a session needs it. None of it is done in this thread. */
 export interface SessionTokenizer {
@@ -150,6 +151,8 @@ export type Timed = (
   | { readonly kind: 'warning'; readonly message: string }
   /** The last token has come. */
   | { readonly kind: 'stopped'; readonly stop: Stop }
+  /** Where the time of a lap went. */
+  | { readonly kind: 'trace'; readonly lap: TracedLap }
 ) & { readonly atMs: number }
 
 /** An answer that was begun before. */

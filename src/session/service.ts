@@ -372,6 +372,9 @@ async function* detokenize(
         hops: hops.flatMap(stats => report(stats, route)),
         drafts
       }
+    } else if (output.kind === 'trace') {
+      const { lap } = output
+      yield { event: 'trace', ...lap, startMs: lap.startMs - startMs }
     } else {
       const { kind, atMs: _, ...rest } = output
       yield { event: kind, ...rest } as GenerationEvent

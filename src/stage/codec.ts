@@ -2,7 +2,7 @@
  * Bytes to typed frames and back. Everything that can be said about a frame alone is checked here; what
  * depends on the session it belongs to is checked in `check.ts` (promise P10).
  */
-import { StageFrame } from '../../protocols/stage.ts'
+import { StageFrame, type HopSpans as WireSpans } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
@@ -12,6 +12,7 @@ import { refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
 import type { Frame, RefuseReason } from './frame.ts'
 import { readTerms } from './terms.ts'
+import type { HopSpans } from './trace.ts'
 
 /** Reasons as numbers, as `protocols/stage.proto` lists them. */
 const reasons: Readonly<Record<RefuseReason, number>> = {
@@ -34,8 +35,8 @@ const none = new Uint8Array(0)
 
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
-  step: { ids: attentionBlock },
-  token: { ids: 1 + stepDraftsMax },
+  step: { ids: attentionBlock, spans: hopsMax },
+  token: { ids: 1 + stepDraftsMax, spans: hopsMax },
   closed: { hops: hopsMax }
 }
 
@@ -47,15 +48,17 @@ export function encodeFrame(frame: Frame): Uint8Array {
 function toWire(frame: Frame): StageFrame {
   switch (frame.kind) {
     case 'step': {
-      const { epoch, position, tokens, sample, input, drafts = [] } = frame
+      const { epoch, position, tokens, sample, input, drafts = [], spans = [] } = frame
       const sampleFrom = sample ? tokens - 1 - drafts.length : tokens
       const isHead = input.kind === 'ids'
       const ids = isHead ? [...input.ids] : [...drafts]
       const hidden = isHead ? none : (input.bytes as Uint8Array<ArrayBuffer>)
-      return { step: { epoch, position, tokens, sampleFrom, ids, hidden } }
+      return { step: { epoch, position, tokens, sampleFrom, ids, hidden, spans: spans.map(spansToWire) } }
     }
-    case 'token':
-      return { token: { epoch: frame.epoch, position: frame.position, ids: [...frame.ids] } }
+    case 'token': {
+      const { epoch, position, ids, spans = [] } = frame
+      return { token: { epoch, position, ids: [...ids], spans: spans.map(spansToWire) } }
+    }
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
     case 'open': {
@@ -128,13 +131,13 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
       ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
       : ({ kind: 'hidden', bytes: hidden } as const)
     const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
-    return { kind: 'step', epoch, position, tokens, sample, input, ...drafts }
+    return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...spansOf(wire.step) }
   }
   if (wire.token != null) {
     const { epoch, position, ids } = wire.token
     check(position < positionMax, 'positions are below 2^31', position)
     check(ids.length >= 1, 'a token frame has an id', ids.length)
-    return { kind: 'token', epoch, position, ids }
+    return { kind: 'token', epoch, position, ids, ...spansOf(wire.token) }
   }
   if (wire.ack != null) {
     const { epoch, length, steps, tokens } = wire.ack
@@ -214,6 +217,45 @@ export function readFrame(bytes: Uint8Array): ReadFrame | undefined {
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     return { kind: 'malformed', message: error.message }
+  }
+}
+
+const microsMax = 0xffff_ffff
+
+function micros(ms: number): number {
+  return Math.min(microsMax, Math.max(0, Math.round(1000 * ms)))
+}
+
+function spansToWire(spans: HopSpans): WireSpans {
+  return {
+    hop: spans.hop,
+    read: micros(spans.readMs),
+    wait: micros(spans.waitMs),
+    out: micros(spans.outMs),
+    compute: micros(spans.computeMs),
+    sample: micros(spans.sampleMs),
+    back: micros(spans.backMs),
+    sent: micros(spans.sentMs)
+  }
+}
+
+/** Absent where there are none, as in nearly all frames. */
+function spansOf({ spans }: { readonly spans: readonly WireSpans[] }): { spans?: readonly HopSpans[] } {
+  if (spans.length === 0) return {}
+  return {
+    spans: spans.map(({ hop, read, wait, out, compute, sample, back, sent }) => {
+      check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
+      return {
+        hop,
+        readMs: read / 1000,
+        waitMs: wait / 1000,
+        outMs: out / 1000,
+        computeMs: compute / 1000,
+        sampleMs: sample / 1000,
+        backMs: back / 1000,
+        sentMs: sent / 1000
+      }
+    })
   }
 }
 

@@ -18,6 +18,12 @@ interface DriverEnd {
   channel: StageChannel | undefined
 }
 
+/** How a frame came: as so many bytes with its length prefix, and how long ago these were read off the socket. */
+export interface Came {
+  readonly bytes: number
+  readonly readMs: number
+}
+
 export class DriverEnds {
   readonly #emit: (effect: StageEffect) => void
   readonly #close: (channel: StageChannel) => void
@@ -64,8 +70,8 @@ export class DriverEnds {
     return undefined
   }
 
-  /** A frame from a tail, of so many bytes. Returns what is wrong with it, if anything is. */
-  onFrame(channel: StageChannel, frame: Frame, bytes: number): Fault | undefined {
+  /** A frame from a tail. Returns what is wrong with it, if anything is. */
+  onFrame(channel: StageChannel, frame: Frame, came: Came): Fault | undefined {
     if (frame.kind !== 'token' && frame.kind !== 'refuse') {
       return { violation: 'unexpected', message: `a tail sends tokens, not ${frame.kind}` }
     }
@@ -74,7 +80,7 @@ export class DriverEnds {
     }
     const session = channel.session!
     if (frame.kind === 'refuse') this.#emit({ kind: 'tail-refused', session, refuse: frame })
-    else this.#emit({ kind: 'deliver', session, token: frame, bytes })
+    else this.#emit({ kind: 'deliver', session, token: frame, ...came })
     return undefined
   }
 

@@ -39,7 +39,14 @@ export type StageEvent =
   | { readonly kind: 'accepted'; readonly channel: ChannelId; readonly remote: PeerId; readonly isFull?: boolean }
   | { readonly kind: 'connected'; readonly channel: ChannelId }
   /** A frame came, of so many bytes with its length prefix; or bytes that are none, and why. */
-  | { readonly kind: 'frame'; readonly channel: ChannelId; readonly frame: Frame; readonly bytes: number }
+  | {
+      readonly kind: 'frame'
+      readonly channel: ChannelId
+      readonly frame: Frame
+      readonly bytes: number
+      /** When its bytes were read off the socket. @default now */
+      readonly readAtMs?: number
+    }
   | { readonly kind: 'malformed'; readonly channel: ChannelId; readonly message: string }
   /** The stream ended or could not be opened. */
   | { readonly kind: 'closed'; readonly channel: ChannelId; readonly message: string; readonly reason?: LossReason }
@@ -123,6 +130,8 @@ export type StageEffect =
       readonly token: TokenFrame
       /** Of the frame with its length prefix. */
       readonly bytes: number
+      /** From its bytes being read off the socket to this. */
+      readonly readMs: number
     }
   | { readonly kind: 'tail-refused'; readonly session: SessionId; readonly refuse: RefuseFrame }
   | {

@@ -1,10 +1,11 @@
-/** The typed form of every frame of /skein/stage/2.2.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.3.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { SignedTerms } from './terms.ts'
+import type { HopSpans } from './trace.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.2.0', '2.1.0', '2.0.0'] }
+export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.3.0', '2.2.0', '2.1.0', '2.0.0'] }
 
 /** In it and in later ones a stage may keep a session waiting for room (rule S29). */
 export const waitingRevision = '2.1.0'
@@ -32,6 +33,8 @@ export interface StepFrame {
   readonly input: StepInput
   /** With `sample`, the ids of its last tokens, where those are only proposed (rule S32). @default none */
   readonly drafts?: readonly number[] | undefined
+  /** Where terms are traced: of the hops before, in route order (rule S34). @default none */
+  readonly spans?: readonly HopSpans[] | undefined
 }
 
 /** The tokens from `position` on, from the tail to the driver: drafts that are right, and one more. */
@@ -40,6 +43,8 @@ export interface TokenFrame {
   readonly epoch: number
   readonly position: number
   readonly ids: readonly number[]
+  /** Where terms are traced: of all hops, in route order (rule S34). @default none */
+  readonly spans?: readonly HopSpans[] | undefined
 }
 
 /** Cumulative credit of one stream, and the length of the sender's cache. */

@@ -5,6 +5,8 @@ import type { StepFrame } from './frame.ts'
 export interface QueuedStep {
   readonly frame: StepFrame
   readonly arrivedMs: number
+  /** From its bytes being read off the socket to its arrival, in ms. */
+  readonly readMs: number
 }
 
 export class Inlet {
@@ -50,8 +52,8 @@ export class Inlet {
     return this.#received.arrived(tokens)
   }
 
-  push(frame: StepFrame, nowMs: number): void {
-    this.#queue.push({ frame, arrivedMs: nowMs })
+  push(frame: StepFrame, nowMs: number, readMs: number): void {
+    this.#queue.push({ frame, arrivedMs: nowMs, readMs })
     this.#arrived = frame.position + frame.tokens - (frame.drafts?.length ?? 0)
   }
 

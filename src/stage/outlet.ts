@@ -9,6 +9,7 @@ import { SendCredit } from './credit.ts'
 import type { StageFacts } from './event.ts'
 import type { AckFrame, StepFrame, TokenFrame } from './frame.ts'
 import { RetainedStates } from './retain.ts'
+import type { HopSpans } from './trace.ts'
 
 /** A computed step that waits for the next hop. */
 type Output =
@@ -20,8 +21,14 @@ type Output =
       readonly bytes: Uint8Array
       /** The ids of its last tokens, where those are only proposed. */
       readonly drafts: readonly number[]
+      readonly spans: readonly HopSpans[] | undefined
     }
-  | { readonly kind: 'token'; readonly position: number; readonly ids: readonly number[] }
+  | {
+      readonly kind: 'token'
+      readonly position: number
+      readonly ids: readonly number[]
+      readonly spans: readonly HopSpans[] | undefined
+    }
 
 export class Outlet {
   readonly isTail: boolean
@@ -136,7 +143,7 @@ export class Outlet {
   }
 
   /** What was computed in one step goes on in as many as its frames take, without drafts then; the last of them samples. */
-  pushHidden({ position, tokens: all, sample, drafts = [] }: Omit<StepFrame, 'input'>, bytes: Uint8Array): void {
+  pushHidden({ position, tokens: all, sample, drafts = [], spans }: Omit<StepFrame, 'input'>, bytes: Uint8Array): void {
     const row = bytes.length / all
     const proposed = all <= this.stepTokens ? drafts : []
     const tokens = all - drafts.length + proposed.length
@@ -148,13 +155,14 @@ export class Outlet {
         tokens: end - at,
         sample: sample && end === tokens,
         bytes: bytes.subarray(at * row, end * row),
-        drafts: proposed
+        drafts: proposed,
+        spans: end === tokens ? spans : undefined
       })
     }
   }
 
-  pushTokens(position: number, ids: readonly number[]): void {
-    this.#outbox.push({ kind: 'token', position, ids })
+  pushTokens(position: number, ids: readonly number[], spans: readonly HopSpans[] | undefined): void {
+    this.#outbox.push({ kind: 'token', position, ids, spans })
   }
 
   // ── Sending ─────────────────────────────────────────────────────────────────────────────────────
@@ -176,9 +184,10 @@ export class Outlet {
     for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
       if (output.kind === 'token') {
         this.#outbox.shift()
-        return { frame: { kind: 'token', epoch, position: output.position, ids: output.ids }, isReplay: false }
+        const { kind, position, ids, spans } = output
+        return { frame: { kind, epoch, position, ids, spans }, isReplay: false }
       }
-      const { position, tokens, sample, bytes, drafts } = output
+      const { position, tokens, sample, bytes, drafts, spans } = output
       // A step with drafts begins with the row before them at the latest: where the driver says that the next hop has more, it
       // computes that again.
       const last = drafts.length === 0 ? tokens : tokens - 1 - drafts.length
@@ -187,7 +196,7 @@ export class Outlet {
         if (!this.#sent.allows(tokens - skip)) return undefined
         this.#outbox.shift()
         const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
-        const step = { epoch, position: position + skip, tokens: tokens - skip, sample }
+        const step = { epoch, position: position + skip, tokens: tokens - skip, sample, spans }
         return { frame: this.#step(drafts.length === 0 ? step : { ...step, drafts }, rest), isReplay: false }
       }
       this.#outbox.shift()

@@ -6,10 +6,11 @@ import { assert } from '../base/assert.ts'
 import type { StepCost } from '../engine/engine.ts'
 import { checkStep, type Fault } from './check.ts'
 import type { AckFrame, AskFrame, StandingFrame, StepFrame } from './frame.ts'
-import { Inlet } from './inlet.ts'
+import { Inlet, type QueuedStep } from './inlet.ts'
 import { Outlet } from './outlet.ts'
 import type { SeatCore, SeatHost } from './seat-host.ts'
 import { Standing } from './standing.ts'
+import { asksForSpans, type HopSpans, SeatTrace } from './trace.ts'
 import { Turn, Use } from './turn.ts'
 
 /** What a step gave, if anything, and what its passes took. */
@@ -34,6 +35,7 @@ export class SeatSteps {
   readonly standing = new Standing()
   readonly turn = new Turn()
   readonly use = new Use()
+  readonly trace = new SeatTrace()
   #length = 0
   #certain = 0
 
@@ -135,7 +137,7 @@ export class SeatSteps {
   // ── Computing ───────────────────────────────────────────────────────────────────────────────────
 
   /** Queues a step. Returns what is wrong with it, if anything is. */
-  take(frame: StepFrame, nowMs: number): Fault | undefined {
+  take(frame: StepFrame, nowMs: number, readMs: number): Fault | undefined {
     const { stage, phase } = this.#seat
     const fault = checkStep(frame, stage, this.#seat)
     if (fault !== undefined) return fault
@@ -144,7 +146,7 @@ export class SeatSteps {
     }
     if (phase !== 'opening' && phase !== 'open') return undefined
     this.use.stepped(nowMs)
-    this.#inlet.push(frame, nowMs)
+    this.#inlet.push(frame, nowMs, readMs)
     this.#advance()
     return undefined
   }
@@ -184,7 +186,15 @@ export class SeatSteps {
     this.turn.computed({ position, tokens: this.#certain - position, sample }, nowMs)
     if (this.#seat.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden)
-    this.#use(frame, hidden, tokens)
+    const spans = this.#spans(step, cost, nowMs)
+    this.#use(spans === frame.spans ? frame : { ...frame, spans }, hidden, tokens)
+  }
+
+  /** Where the time of a step went, for a driver that wants to know. */
+  #spans({ frame, arrivedMs, readMs }: QueuedStep, cost: StepCost, nowMs: number): HopSpans[] | undefined {
+    const { terms, hop } = this.#seat
+    if (!asksForSpans(terms.trace)) return undefined
+    return this.trace.computed({ arrivedMs, readMs, before: frame.spans ?? [] }, cost, hop, nowMs)
   }
 
   /** What a step gave is of use to the epoch that it was computed in, and as a cache to those after it. */
@@ -212,7 +222,7 @@ export class SeatSteps {
     if (stretch !== undefined && down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
     } else if (hidden !== undefined) this.#outlet.pushHidden(frame, hidden)
-    else if (ids !== undefined) this.#outlet.pushTokens(this.#certain, ids)
+    else if (ids !== undefined) this.#outlet.pushTokens(this.#certain, ids, frame.spans)
 
     this.#pump()
     feeding.pump()

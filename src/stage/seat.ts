@@ -207,8 +207,13 @@ export class Seat implements SeatCore {
   }
 
   /** Queues a step. Returns what is wrong with it, if anything is. */
-  step(frame: StepFrame, nowMs: number): Fault | undefined {
-    return this.#steps.take(frame, nowMs)
+  step(frame: StepFrame, nowMs: number, readMs: number): Fault | undefined {
+    return this.#steps.take(frame, nowMs, readMs)
+  }
+
+  /** A step or a token is on its way to the next hop, so long after its turn began. */
+  sent(ms: number): void {
+    this.#steps.trace.sent(ms)
   }
 
   computed(result: StepResult, nowMs: number): void {

@@ -15,6 +15,7 @@ import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationK
 import { encodeFrame, readFrame } from './codec.ts'
 import { type Frame, framedBytes, type RefuseFrame, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
+import type { HopSpans } from './trace.ts'
 
 export interface StageServiceInit {
   links: Links
@@ -31,7 +32,16 @@ export interface StageServiceInit {
 /** What the driver of a session hears from its tail. */
 export interface DriveHandlers {
   /** `bytes`: of the frame with its length prefix. */
-  onTokens: (tokens: { epoch: number; position: number; ids: readonly number[]; bytes: number }) => void
+  onTokens: (tokens: {
+    readonly epoch: number
+    readonly position: number
+    readonly ids: readonly number[]
+    readonly bytes: number
+    /** Of a session that is traced: of the hops of its route, as far as they said. */
+    readonly spans: readonly HopSpans[]
+    /** From the frame's bytes being read off the socket to this. */
+    readonly readMs: number
+  }) => void
   /** The tail of that epoch's route cannot go on. */
   onTailRefused: (refuse: RefuseFrame) => void
   /** The tail of that epoch's route closed its stream, or its connection broke. */
@@ -117,8 +127,11 @@ class Service implements StageService {
   readonly #connecting = new Map<ChannelId, AbortController>()
   readonly #handlers = new Map<SessionId, DriveHandlers>()
   readonly #turns = new Turns<StageEvent>(event => {
-    for (const effect of this.#decider.handle(event, this.#clock.nowMs())) this.#do(effect)
+    this.#turnMs = this.#clock.nowMs()
+    for (const effect of this.#decider.handle(event, this.#turnMs)) this.#do(effect)
   })
+  /** When the event came that is being seen to. */
+  #turnMs = 0
   #nextId = 1
   #timer: Timer | undefined
   #stopped = false
@@ -220,7 +233,7 @@ class Service implements StageService {
   #attach(id: ChannelId, channel: Channel): void {
     this.#channels.set(id, channel)
     channel.receive({
-      onFrame: bytes => this.#onFrame(id, bytes),
+      onFrame: bytes => this.#onFrame(id, channel, bytes),
       onClose: error => {
         this.#channels.delete(id)
         this.#feed({
@@ -233,17 +246,19 @@ class Service implements StageService {
     })
   }
 
-  #onFrame(id: ChannelId, bytes: Uint8Array): void {
+  #onFrame(id: ChannelId, channel: Channel, bytes: Uint8Array): void {
+    const readAtMs = channel.readAtMs ?? this.#clock.nowMs()
     const read = readFrame(bytes)
-    if (read?.kind === 'frame') this.#feed({ ...read, channel: id, bytes: framedBytes(bytes.length) })
+    if (read?.kind === 'frame') this.#feed({ ...read, channel: id, bytes: framedBytes(bytes.length), readAtMs })
     else if (read !== undefined) this.#feed({ ...read, channel: id })
   }
 
   #send(id: ChannelId, frame: Frame): void {
     const bytes = encodeFrame(frame)
-    this.#decider.sent(id, framedBytes(bytes.length))
     // Credit bounds what is queued on a stream, so `ready` need not be waited for.
     this.#channels.get(id)?.send(bytes)
+    const isOutput = frame.kind === 'step' || frame.kind === 'token'
+    this.#decider.sent(id, framedBytes(bytes.length), isOutput ? this.#clock.nowMs() - this.#turnMs : undefined)
   }
 
   /**
@@ -273,8 +288,9 @@ class Service implements StageService {
         this.#compute(effect.seat, effect.step)
         break
       case 'deliver': {
-        const { epoch, position, ids } = effect.token
-        this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, bytes: effect.bytes })
+        const { bytes, readMs } = effect
+        const { epoch, position, ids, spans = [] } = effect.token
+        this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, bytes, spans, readMs })
         break
       }
       case 'tail-refused':

@@ -18,7 +18,7 @@ import {
   stageOpenMs,
   stageStreamsPerPeerMax
 } from './limits.ts'
-import { DriverEnds } from './driver-ends.ts'
+import { type Came, DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
 import type { ChannelId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { draftsNeed, type Frame, type OpenFrame, type RefuseReason } from './frame.ts'
@@ -125,7 +125,8 @@ export class Stages {
     switch (event.kind) {
       case 'frame': {
         const channel = this.#channels.get(event.channel)
-        if (channel !== undefined) this.#onFrame(channel, event.frame, event.bytes)
+        const readMs = Math.max(0, nowMs - (event.readAtMs ?? nowMs))
+        if (channel !== undefined) this.#onFrame(channel, event.frame, { bytes: event.bytes, readMs })
         break
       }
       case 'malformed': {
@@ -254,24 +255,29 @@ export class Stages {
     return { id, remote, role: 'new', seat: undefined, session: undefined, epoch: 0, connected, isFull, sinceMs }
   }
 
-  /** A frame has gone out over a stream, as so many bytes with its length prefix. */
-  sent(id: ChannelId, bytes: number): void {
+  /**
+   * A frame has gone out over a stream, as so many bytes with its length prefix.
+   *
+   * @param ms of a step or a token: from the beginning of the turn that it is of
+   */
+  sent(id: ChannelId, bytes: number, ms?: number): void {
     const channel = this.#channels.get(id)
     if (channel?.role === 'up') channel.seat?.moved('back', bytes)
     else if (channel?.role === 'down' || channel?.role === 'feed') channel.seat?.moved('out', bytes)
+    if (ms !== undefined && channel?.role === 'down') channel.seat?.sent(ms)
   }
 
-  #onFrame(channel: StageChannel, frame: Frame, bytes: number): void {
-    const fault = this.#take(channel, frame, bytes)
+  #onFrame(channel: StageChannel, frame: Frame, came: Came): void {
+    const fault = this.#take(channel, frame, came)
     if (fault !== undefined) this.#violate(channel, fault)
   }
 
   /** Gives a frame to whom it is for. Returns what is wrong with it, if anything is. */
-  #take(channel: StageChannel, frame: Frame, bytes: number): Fault | undefined {
+  #take(channel: StageChannel, frame: Frame, { bytes, readMs }: Came): Fault | undefined {
     const { role, seat } = channel
     if (role === 'up' && seat !== undefined) {
       seat.moved('in', bytes)
-      if (frame.kind === 'step') return seat.step(frame, this.#nowMs)
+      if (frame.kind === 'step') return seat.step(frame, this.#nowMs, readMs)
       if (frame.kind === 'prepare') return seat.feeding.prepare(frame)
       if (frame.kind === 'ask') {
         seat.asked(frame, this.#nowMs)
@@ -302,7 +308,7 @@ export class Stages {
       seat.nextClosed(frame.hops)
       return undefined
     }
-    if (role === 'driver') return this.#driven.onFrame(channel, frame, bytes)
+    if (role === 'driver') return this.#driven.onFrame(channel, frame, { bytes, readMs })
     if (frame.kind !== 'open') return unexpected(`the first frame must be open, not ${frame.kind}`)
     return this.#onOpen(channel, frame, bytes)
   }

@@ -44,6 +44,8 @@ export interface Terms {
    * waiting; undefined: it refuses, and the driver, which knows nothing of waiting, will come again.
    */
   readonly room?: 'refuse' | 'wait' | undefined
+  /** W3C trace context of a driver that wants to know where its tokens' time goes (rule S34). @default not traced */
+  readonly trace?: string | undefined
 }
 
 /** Terms, and the bytes that its driver signed. */
@@ -60,11 +62,24 @@ const layerMax = 65_536
 /** What terms need where caches are of another type than usual. */
 export const cacheNeed = 'cache'
 /** Fields that are kept for later, as if they were not there. */
-const unused = { prefix: new Uint8Array(0), priority: 0, zone: '', trace: '' }
+const unused = { prefix: new Uint8Array(0), priority: 0, zone: '' }
 const peerBytesMax = 64
 
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
-  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, needs = [], room } = terms
+  const {
+    session,
+    epoch,
+    model,
+    route,
+    driver,
+    tokensMax,
+    sampling,
+    keep,
+    stretch,
+    needs = [],
+    room,
+    trace = ''
+  } = terms
   const cache = cacheTypes.indexOf(terms.cache ?? usualCache)
   const payload = WireTerms.encode({
     session: fromHex(session),
@@ -80,6 +95,7 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     needs: [...needs, ...(cache === 0 ? [] : [cacheNeed])],
     cacheType: cache,
     room: room === undefined ? 0 : room === 'wait' ? roomWait : roomRefuse,
+    trace,
     ...unused
   })
   return {
@@ -133,6 +149,7 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     ...cachesOf(wire),
     // What a later revision may want besides is refused like any other session.
     ...(wire.room === 0 ? {} : { room: wire.room === roomWait ? 'wait' : 'refuse' }),
+    ...(wire.trace === '' ? {} : { trace: wire.trace }),
     // Copies: views would keep all that arrived with them for as long as the session lives.
     payload: payload.slice(),
     signature: signature.slice()

@@ -7,6 +7,7 @@ import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { channelCloseMs, channelHighWaterBytes, channelPendingBytesMax } from './limits.ts'
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from './framing.ts'
 import type { Channel } from './links.ts'
+import { reads } from './reads.ts'
 import { type Reader, UnfinishedFrames } from './unfinished.ts'
 
 type Handlers = Parameters<Channel['receive']>[0]
@@ -172,6 +173,10 @@ export class StreamChannel extends BaseChannel {
     if (stream.status !== 'open') this.end(this.#lost())
     this.#remoteFinished = stream.remoteWriteStatus === 'closed'
     if (stream.readableEnded) this.#finished()
+  }
+
+  get readAtMs(): number | undefined {
+    return reads.atMs
   }
 
   send(frame: Uint8Array): boolean {

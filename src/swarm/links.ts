@@ -15,6 +15,11 @@ export interface Channel {
   /** Bytes of frames with their length prefixes, below which only Yamux and Noise add theirs. */
   readonly bytesSent: number
   readonly bytesReceived: number
+  /**
+   * When the bytes of the frame that `onFrame` has just got were read off the socket, in ms of this machine's clock; deciphering
+   * them came after that. @default nobody can tell
+   */
+  readonly readAtMs?: number | undefined
 
   /**
    * Queues one frame. The bytes must not be changed afterwards. Returns false when the sender should wait for

@@ -2,6 +2,7 @@
 import { type NoiseInit, noise } from '@chainsafe/libp2p-noise'
 import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { reads } from './reads.ts'
 
 /**
  * `refused`: what the other end sent was not made with this swarm's secret. `unfinished`: it hung up, which the end that
@@ -23,6 +24,7 @@ export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure)
       <A extends unknown[], R>(secure: (...args: A) => Promise<R>) =>
       async (...args: A): Promise<R> => {
         joinWrites(args[0] as MessageStream)
+        noteReads(args[0] as MessageStream)
         try {
           return await secure.apply(inner, args)
         } catch (error) {
@@ -56,4 +58,15 @@ export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure)
 function joinWrites(connection: MessageStream): void {
   const send = connection.send.bind(connection)
   connection.send = data => send(data.subarray())
+}
+
+/** Notes when bytes come off the socket of a connection. Not by a listener of its own: the first one would have what waits delivered. */
+function noteReads(connection: MessageStream): void {
+  const owner = connection as { onData?: (data: Uint8Array) => void }
+  const onData = owner.onData?.bind(connection)
+  if (onData === undefined) return
+  owner.onData = data => {
+    reads.atMs = performance.now()
+    onData(data)
+  }
 }

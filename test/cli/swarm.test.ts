@@ -117,6 +117,45 @@ describe('three peers that were started by hand', () => {
     })
   })
 
+  it('say where the time of each token went: on stderr, and in a file with a track for each hop', async () => {
+    const file = at('trace.json')
+    const asked = ['--data', at('a'), '--max-tokens', '12', '--no-drafts']
+    const shown = await skein(['ask', ...asked, '--trace', 'Once upon a time'])
+    const written = await skein(['ask', ...asked, '--trace', file, 'Once upon a time'])
+    for (const { code, stdout } of [shown, written]) {
+      expect(code).toBe(0)
+      expect(stdout).toBe(shown.stdout)
+    }
+    expect(shown.stderr).toContain('11 laps of 12 over 3 hops')
+    for (const row of [
+      /^driver +send /m,
+      /^to hop 2 +wire /m,
+      /^hop 1 .+ layers 2-4 +read /m,
+      /^ +sample /m,
+      /^ +lap /m
+    ])
+      expect(shown.stderr).toMatch(row)
+    expect(written.stderr).toContain(`12 laps traced in ${file}`)
+    const { traceEvents } = JSON.parse(readFileSync(file, 'utf8'))
+    const tracks = traceEvents.filter(({ name }: { name: string }) => name === 'thread_name')
+    expect(tracks).toHaveLength(4)
+    const spans = traceEvents.filter(({ ph }: { ph: string }) => ph === 'X')
+    for (let hop = 0; hop < 3; hop++) {
+      const { tid } = tracks[hop + 1]
+      const names = new Set(
+        spans.flatMap((span: { tid: number; name: string }) => (span.tid === tid ? [span.name] : []))
+      )
+      for (const name of ['out', 'compute', 'back', 'send']) expect(names).toContain(name)
+      expect(names.has('sample')).toBe(hop === 2)
+    }
+    for (const [wrong, why] of [
+      [at('none/trace.json'), 'cannot write'],
+      [folder, 'whose name ends in .json']
+    ]) {
+      await expectFailure(skein(['ask', ...asked, '--trace', wrong!, 'Once']), 2, why!)
+    }
+  })
+
   it('free every cache when the question is cancelled', async () => {
     const ask = new Skein([
       'ask',

@@ -34,6 +34,22 @@ const reasons: RefuseReason[] = [
   'leaving'
 ]
 
+/** To a µs, as they travel. */
+const micros = u32.map(n => n / 1000)
+const spans = fc.array(
+  fc.record({
+    hop: fc.nat({ max: 63 }),
+    readMs: micros,
+    waitMs: micros,
+    outMs: micros,
+    computeMs: micros,
+    sampleMs: micros,
+    backMs: micros,
+    sentMs: micros
+  }),
+  { minLength: 1, maxLength: 4 }
+)
+
 const frames: fc.Arbitrary<Frame> = fc.oneof(
   fc
     .record({
@@ -97,14 +113,16 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
       sample: fc.boolean(),
       tokens: fc.integer({ min: 1, max: 128 }),
       bytes: fc.uint8Array({ minLength: 1, maxLength: 2000 }),
-      proposed: fc.array(u31, { maxLength: 7 })
+      proposed: fc.array(u31, { maxLength: 7 }),
+      own: fc.option(spans)
     })
     .map(
-      ({ bytes, proposed, ...rest }): Frame => ({
+      ({ bytes, proposed, own, ...rest }): Frame => ({
         kind: 'step',
         ...rest,
         input: { kind: 'hidden', bytes },
-        ...(rest.sample && proposed.length > 0 && proposed.length < rest.tokens ? { drafts: proposed } : {})
+        ...(rest.sample && proposed.length > 0 && proposed.length < rest.tokens ? { drafts: proposed } : {}),
+        ...(own === null ? {} : { spans: own })
       })
     ),
   fc.record({
@@ -112,6 +130,13 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
     epoch: u32,
     position: u31,
     ids: fc.array(u32, { minLength: 1, maxLength: 8 })
+  }),
+  fc.record({
+    kind: fc.constant('token' as const),
+    epoch: u32,
+    position: u31,
+    ids: fc.array(u32, { minLength: 1, maxLength: 8 }),
+    spans
   }),
   fc.record({ kind: fc.constant('ack' as const), epoch: u32, length: u31, steps: u32, tokens: u32 }),
   fc.record({
