@@ -8,6 +8,7 @@ import { channelCloseMs, channelHighWaterBytes, channelPendingBytesMax } from '.
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from './framing.ts'
 import type { Channel } from './links.ts'
 import { reads } from './reads.ts'
+import { sendParts, takeBytes } from './short-way.ts'
 import { type Reader, UnfinishedFrames } from './unfinished.ts'
 
 type Handlers = Parameters<Channel['receive']>[0]
@@ -154,6 +155,7 @@ export class StreamChannel extends BaseChannel {
     })
     this.#forget = () => unfinished.end(reader)
     this.#onViolation = init.onViolation ?? (() => {})
+    takeBytes(stream, bytes => this.#read(bytes))
     stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) this.#read(data)
       else for (const chunk of data) this.#read(chunk)
@@ -187,7 +189,7 @@ export class StreamChannel extends BaseChannel {
     if (this.closing || this.ended !== undefined) return false
     const prefix = encodeFrameLength(frame.byteLength)
     try {
-      this.#stream.send(new Uint8ArrayList(prefix, frame))
+      if (sendParts(this.#stream, prefix, frame) === undefined) this.#stream.send(new Uint8ArrayList(prefix, frame))
     } catch (error) {
       // The stream ended between its event and this call: the frame is dropped as after a close.
       this.end(this.#lost(error))

@@ -30,17 +30,20 @@ export class DhtBytes {
         this.bytesOut += before.bytesOut + bytesOut
         before = { bytesIn: 0, bytesOut: 0 }
       } else {
-        stream.onData = onData
-        stream.sendData = sendData
+        // Somebody else may have put something before these by now.
+        if (stream.onData === countIn) stream.onData = onData
+        if (stream.sendData === countOut) stream.sendData = sendData
       }
     }
-    stream.onData = data => {
+    const countIn: CountedStream['onData'] = data => {
       add(data.byteLength, 0)
       onData.call(stream, data)
     }
-    stream.sendData = data => {
+    const countOut: CountedStream['sendData'] = data => {
       add(0, data.byteLength)
       return sendData.call(stream, data)
     }
+    stream.onData = countIn
+    stream.sendData = countOut
   }
 }

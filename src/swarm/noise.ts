@@ -1,8 +1,8 @@
 /** Noise for one swarm, with what @chainsafe/libp2p-noise and @libp2p/tcp leave to be mended. */
 import { type NoiseInit, noise } from '@chainsafe/libp2p-noise'
-import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import type { ConnectionEncrypter } from '@libp2p/interface'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { reads } from './reads.ts'
+import { shortenNoise, shortenSocket } from './short-way.ts'
 
 /**
  * `refused`: what the other end sent was not made with this swarm's secret. `unfinished`: it hung up, which the end that
@@ -21,12 +21,14 @@ export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure)
   return (components: Parameters<ReturnType<typeof noise>>[0]): ConnectionEncrypter => {
     const inner = noise(init)(components)
     const counted =
-      <A extends unknown[], R>(secure: (...args: A) => Promise<R>) =>
+      <A extends unknown[], R extends { readonly connection: object }>(secure: (...args: A) => Promise<R>) =>
       async (...args: A): Promise<R> => {
-        joinWrites(args[0] as MessageStream)
-        noteReads(args[0] as MessageStream)
+        const connection = args[0] as object
+        shortenSocket(connection)
         try {
-          return await secure.apply(inner, args)
+          const secured = await secure.apply(inner, args)
+          shortenNoise(connection, secured.connection)
+          return secured
         } catch (error) {
           const options = args[1] as { signal?: AbortSignal } | undefined
           // A member that is not the one expected at that address is not refused for its secret.
@@ -47,26 +49,5 @@ export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure)
         return Reflect.get(target, key)
       }
     })
-  }
-}
-
-/**
- * Gives the socket each message in one piece. Noise hands over a length of two bytes and a ciphertext, and
- * @libp2p/tcp 11 writes each part of a list by itself: two system calls and two packets, for which the receiver
- * wakes twice.
- */
-function joinWrites(connection: MessageStream): void {
-  const send = connection.send.bind(connection)
-  connection.send = data => send(data.subarray())
-}
-
-/** Notes when bytes come off the socket of a connection. Not by a listener of its own: the first one would have what waits delivered. */
-function noteReads(connection: MessageStream): void {
-  const owner = connection as { onData?: (data: Uint8Array) => void }
-  const onData = owner.onData?.bind(connection)
-  if (onData === undefined) return
-  owner.onData = data => {
-    reads.atMs = performance.now()
-    onData(data)
   }
 }

@@ -2,6 +2,7 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
 import type { StreamMuxerFactory } from '@libp2p/interface'
 import type { CountedStream, DhtBytes } from './dht-bytes.ts'
+import { shortenStream, shortenYamux } from './short-way.ts'
 
 /** What {@link mendStreams} has to know of a stream of @chainsafe/libp2p-yamux 8.0. */
 interface YamuxStream extends CountedStream {
@@ -24,6 +25,7 @@ function mendStreams(muxer: object, dhtBytes: DhtBytes | undefined): void {
   owner._newStream = (...args) => {
     const stream = create(...args)
     dhtBytes?.count(stream)
+    shortenStream(stream, muxer)
     const update = stream.sendWindowUpdate.bind(stream)
     stream.sendWindowUpdate = () => {
       const isOpening = stream.state === 0 || stream.state === 2
@@ -46,6 +48,7 @@ export function steadyYamux(init: Parameters<typeof yamux>[0], dhtBytes?: DhtByt
     factory.createStreamMuxer = connection => {
       const muxer = create(connection) as ReturnType<typeof create> & { send(data: Uint8Array): boolean }
       mendStreams(muxer, dhtBytes)
+      shortenYamux(connection, muxer)
       const send = muxer.send.bind(muxer)
       muxer.send = data => {
         try {
