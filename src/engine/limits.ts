@@ -41,3 +41,11 @@ export const lapOverdue = 1.5
 export const lapSlackMs = 1
 /** A pass waits for who is about to come for this share of what that saves: it may not come. */
 export const gatherShare = 0.5
+
+// ── The thread ─────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Memory that an engine shares with its thread, for each way: sixteen rows of 4,096 wide float32 states. Longer passes go by message,
+ * where what that costs is little of what they take.
+ */
+export const shareBytesMax = 288 << 10

@@ -2,7 +2,7 @@
  * The engine's thread: what computes is synchronous or takes long, so it must not share a thread with the network
  * (promise P7). This file knows sessions, edges and the sampler; the layers themselves are a runtime's.
  */
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type EngineError, InvalidStepError } from '../errors.ts'
 import type { CacheType } from '../base/cache-type.ts'
@@ -10,6 +10,7 @@ import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { sample } from './sampler.ts'
 import { threadNowMs } from './thread-clock.ts'
+import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
 import type {
   PartReply,
   SpanInit,
@@ -92,11 +93,49 @@ export async function serveThread<Cache extends LayersCache>(
 ): Promise<void> {
   try {
     const served = new Served(span, await load())
-    port.on('message', (request: ThreadRequest) => void served.serve(port, request))
     port.postMessage({ kind: 'done' } satisfies ThreadReply)
+    if (span.share === undefined) serveMessages(port, served)
+    else await serveShared(port, span.share, served)
   } catch (error) {
     port.postMessage(failed(error))
   }
+}
+
+/** Serves requests that come by message. */
+function serveMessages(port: MessagePort, served: Served<LayersCache>): void {
+  port.on('message', async (request: ThreadRequest) => {
+    await served.serve(request, reply => post(port, reply))
+    // Nothing else keeps the thread: it ends when its last message is out.
+    if (request.kind === 'close') port.close()
+  })
+}
+
+/** Serves passes as they come to lie in shared memory, and what comes by message as is said there, until it is told to close. */
+async function serveShared(port: MessagePort, share: SharedArrayBuffer, served: Served<LayersCache>): Promise<void> {
+  const { there, back } = waysOf(share)
+  const sessions = new SessionNumbers()
+  let isClosed = false
+  for (let said = 0; !isClosed; said = (said + 1) | 0) {
+    there.wait(said)
+    const request = takePass(there, sessions) ?? (receiveMessageOnPort(port)?.message as ThreadRequest | undefined)
+    if (request === undefined) continue
+    sessions.asked(request)
+    await served.serve(request, reply => {
+      sessions.answered(reply)
+      if (reply.kind === 'pass' && putReply(back, reply)) back.ring()
+      else post(port, reply)
+    })
+    isClosed = request.kind === 'close'
+  }
+  port.close()
+}
+
+function post(port: MessagePort, reply: ThreadReply): void {
+  const buffers =
+    reply.kind === 'pass'
+      ? reply.parts.flatMap(part => (part.kind === 'hidden' ? [part.bytes.buffer as ArrayBuffer] : []))
+      : []
+  port.postMessage(reply, buffers)
 }
 
 class Served<Cache extends LayersCache> {
@@ -109,20 +148,14 @@ class Served<Cache extends LayersCache> {
     this.#layers = layers
   }
 
-  async serve(port: MessagePort, request: ThreadRequest): Promise<void> {
+  async serve(request: ThreadRequest, tell: (reply: ThreadReply) => void): Promise<void> {
     let reply: ThreadReply
     try {
       reply = await this.#answer(request)
     } catch (error) {
       reply = failed(error)
     }
-    const buffers =
-      reply.kind === 'pass'
-        ? reply.parts.flatMap(part => (part.kind === 'hidden' ? [part.bytes.buffer as ArrayBuffer] : []))
-        : []
-    port.postMessage(reply, buffers)
-    // Nothing else keeps the thread: it ends when its last message is out.
-    if (request.kind === 'close') port.close()
+    tell(reply)
   }
 
   async #answer(request: ThreadRequest): Promise<ThreadReply> {
@@ -172,7 +205,7 @@ class Served<Cache extends LayersCache> {
         if (reply === undefined) ended.push({ index, session })
         else replies[index] = reply
       }
-      sampledMs = threadNowMs()
+      if (ended.length > 0) sampledMs = threadNowMs()
       await this.#sample(ended, replies)
     } catch (error) {
       for (const { index, session } of computed) replies[index] = voided(session, error)

@@ -6,7 +6,8 @@ import type { Worker } from 'node:worker_threads'
 import { reasonOf } from '../base/reason.ts'
 import { engineWatchMs } from './limits.ts'
 import { threadNowMs } from './thread-clock.ts'
-import type { ThreadReply, ThreadRequest } from './thread-messages.ts'
+import type { ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
+import { putPass, SessionNumbers, takeReply, type Way, waysOf } from './thread-share.ts'
 
 /** When a request was given to the thread and its reply came, in ms of {@link threadNowMs}. */
 export interface LineTimes {
@@ -24,22 +25,29 @@ export interface ThreadLineInit {
 
 export class ThreadLine {
   readonly #worker: Worker
-  readonly #onLate: () => void
+  readonly #init: ThreadLineInit
+  readonly #ways: { readonly there: Way; readonly back: Way } | undefined
+  readonly #sessions = new SessionNumbers()
+  /** Replies that were heard through shared memory, and whether the next one is waited for there. */
+  #heard = 0
+  #isListening = false
   /** When the thread must have answered, and what looks whether it has: a timer for each request would be one for each token. */
   #deadlineMs: number | undefined
   #watch: NodeJS.Timeout | undefined
   #postedMs = 0
 
-  constructor(worker: Worker, { onReply, onLate, onEnd }: ThreadLineInit) {
+  /** @param share that the thread was given; undefined: all goes by message */
+  constructor(worker: Worker, share: SharedArrayBuffer | undefined, init: ThreadLineInit) {
     this.#worker = worker
-    worker.on('message', (reply: ThreadReply) => {
-      const times = { postedMs: this.#postedMs, repliedMs: threadNowMs() }
-      this.#deadlineMs = undefined
-      onReply(reply, times)
+    this.#init = init
+    this.#ways = share === undefined ? undefined : waysOf(share)
+    worker.on('message', (reply: ThreadReply) => this.#replied(reply))
+    worker.on('error', error => init.onEnd(`failed: ${reasonOf(error)}`))
+    worker.on('exit', code => {
+      // Nobody else will.
+      if (this.#isListening) this.#ways?.back.ring()
+      init.onEnd(`ended (code ${code})`)
     })
-    worker.on('error', error => onEnd(`failed: ${reasonOf(error)}`))
-    worker.on('exit', code => onEnd(`ended (code ${code})`))
-    this.#onLate = onLate
   }
 
   /** An answer is due by then; `request` is undefined where the thread has something to say of its own accord. */
@@ -47,18 +55,27 @@ export class ThreadLine {
     this.#deadlineMs = performance.now() + timeoutMs
     this.#watch ??= setInterval(() => this.#look(), engineWatchMs).unref()
     if (request === undefined) return
-    const inputs =
-      request.kind === 'pass'
-        ? request.parts.flatMap(({ step }) => (step === undefined ? [] : [step.input.buffer as ArrayBuffer]))
-        : []
     this.#postedMs = threadNowMs()
-    this.#worker.postMessage(request, inputs)
+    this.#sessions.asked(request)
+    const isThere =
+      request.kind === 'pass' && this.#ways !== undefined && putPass(this.#ways.there, request, this.#sessions)
+    if (isThere) this.#ways!.there.ring()
+    else this.#post(request)
+    this.#listen()
+  }
+
+  #post(request: ThreadRequest): void {
+    const inputs: ArrayBuffer[] = []
+    const own =
+      request.kind === 'pass' ? { ...request, parts: request.parts.map(part => withOwn(part, inputs)) } : request
+    this.#worker.postMessage(own, inputs)
+    this.#ways?.there.ring()
   }
 
   /** The thread is of no use any more: whenever it comes back from where it is, it finds that it is no longer wanted. */
   abandon(): void {
     this.end()
-    this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
+    this.#post({ kind: 'close' })
     this.#worker.unref()
   }
 
@@ -69,8 +86,38 @@ export class ThreadLine {
     this.#deadlineMs = undefined
   }
 
+  /** Waits for a reply in shared memory: one that comes by message leaves it waiting for the next one. */
+  #listen(): void {
+    if (this.#ways === undefined || this.#isListening) return
+    this.#isListening = true
+    void (this.#ways.back.waitAsync(this.#heard) ?? Promise.resolve()).then(() => this.#woken(this.#ways!.back))
+  }
+
+  #woken(back: Way): void {
+    this.#isListening = false
+    this.#heard = back.said
+    const reply = takeReply(back)
+    if (reply !== undefined) this.#replied(reply)
+  }
+
+  #replied(reply: ThreadReply): void {
+    const times = { postedMs: this.#postedMs, repliedMs: threadNowMs() }
+    this.#deadlineMs = undefined
+    this.#sessions.answered(reply)
+    this.#init.onReply(reply, times)
+  }
+
   #look(): void {
     if (this.#deadlineMs === undefined) this.end()
-    else if (performance.now() > this.#deadlineMs) this.#onLate()
+    else if (performance.now() > this.#deadlineMs) this.#init.onLate()
   }
+}
+
+/** With an input whose memory can move to the thread: what came off a network is part of a larger one. */
+function withOwn(part: ThreadPart, inputs: ArrayBuffer[]): ThreadPart {
+  if (part.step === undefined) return part
+  const { input: given } = part.step
+  const input = given instanceof Int32Array ? new Int32Array(given) : new Uint8Array(given)
+  inputs.push(input.buffer)
+  return { ...part, step: { ...part.step, input } }
 }

@@ -1,6 +1,7 @@
 /**
  * What the engine and its thread say to each other. One request is under way at a time, so an answer needs no
- * number. Both ends are this program's own; values that a peer may have made are checked where they are used.
+ * number. A pass and what became of it may go through shared memory, field by field (`thread-share.ts`). Both ends are this
+ * program's own; values that a peer may have made are checked where they are used.
  */
 import type { ModelConfig } from '../model/decoder.ts'
 import type { EdgeType } from '../model/manifest.ts'
@@ -22,6 +23,8 @@ export interface SpanInit {
   readonly source: WeightSource | { readonly kind: 'synthetic' }
   /** Processor threads of one step. */
   readonly threads: number
+  /** Memory that passes go through (`thread-share.ts`). @default all goes by message */
+  readonly share?: SharedArrayBuffer | undefined
 }
 
 /** Where the weights are: a folder whose files are mapped or read, or bytes in memory by file name (for self-tests). */

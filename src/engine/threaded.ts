@@ -12,9 +12,11 @@ import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, Step, StepOutput } from './engine.ts'
 import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
+import type { Alone, Job, Running, StepJob } from './thread-jobs.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
 import { type LineTimes, ThreadLine } from './thread-line.ts'
+import { sharedMemory } from './thread-share.ts'
 import type { SpanInit, ThreadFailure, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
 export interface ThreadedInit {
@@ -40,14 +42,14 @@ export interface ThreadedInit {
 export async function startThreaded(init: ThreadedInit): Promise<Engine> {
   init.signal?.throwIfAborted()
   // The process's own flags may be none for a thread: `--input-type` of `node -e` ends it.
-  const worker = new Worker(init.file, { workerData: init.span, execArgv: [] })
-  const engine = new ThreadedEngine(worker, init)
+  const share = sharedMemory()
+  const worker = new Worker(init.file, { workerData: { ...init.span, share } satisfies SpanInit, execArgv: [] })
+  const engine = new ThreadedEngine(worker, share, init)
   try {
     await engine.loaded(init.signal)
     return engine
   } catch (error) {
-    // It may be in the middle of loading: it closes when that is over.
-    worker.postMessage({ kind: 'close' } satisfies ThreadRequest)
+    engine.abandon()
     await threadEnd(worker)
     throw error
   }
@@ -57,44 +59,6 @@ export async function startThreaded(init: ThreadedInit): Promise<Engine> {
 export function threadFile(beside: string, name: string): URL {
   return new URL(`./${name}.${beside.endsWith('.ts') ? 'ts' : 'js'}`, beside)
 }
-
-/** A cache that is to be opened or freed, and whoever waits for it. */
-interface Alone {
-  readonly kind: 'alone'
-  readonly session: SessionId
-  /** Checks the request when its turn comes; undefined when nothing is left to do for the thread. */
-  readonly begin: () => ThreadRequest | undefined
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
-/** A step, and whoever waits for it. */
-interface StepJob {
-  readonly kind: 'step'
-  readonly session: SessionId
-  readonly step: Step
-  /** A copy that is this step's own, since its memory moves to the thread. */
-  readonly input: Int32Array | Uint8Array
-  readonly resolve: (output: StepOutput) => void
-  readonly reject: (error: unknown) => void
-  readonly stopListening: () => void
-  /** A pass has some of it: nothing aborts it any more. */
-  hasBegun: boolean
-  /** Of its passes so far. */
-  computeMs: number
-  rows: number
-  outMs: number
-  sampleMs: number
-  backMs: number
-}
-
-type Job = Alone | StepJob
-
-/** What the thread is doing. */
-type Running =
-  | { readonly kind: 'load' | 'close'; readonly resolve: () => void; readonly reject: (error: EngineError) => void }
-  | { readonly kind: 'alone'; readonly id: number; readonly request: ThreadRequest }
-  | { readonly kind: 'pass'; readonly parts: readonly BatchPart[] }
 
 class ThreadedEngine implements Engine {
   readonly start: number
@@ -120,7 +84,11 @@ class ThreadedEngine implements Engine {
   /** To be told to the thread when all that has begun is done. */
   #closer: Extract<Running, { kind: 'load' | 'close' }> | undefined
 
-  constructor(worker: Worker, { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches }: ThreadedInit) {
+  constructor(
+    worker: Worker,
+    share: SharedArrayBuffer | undefined,
+    { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches }: ThreadedInit
+  ) {
     const { start, end, edge } = init
     const { layers, hidden, contextMax } = init.config
     this.start = start
@@ -133,7 +101,7 @@ class ThreadedEngine implements Engine {
     this.#worker = worker
     this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
     this.#batches = new Batches(batches)
-    this.#line = new ThreadLine(worker, {
+    this.#line = new ThreadLine(worker, share, {
       onReply: (reply, times) => this.#replied(reply, times),
       onLate: () => this.#giveUp('it did not answer in time'),
       onEnd: why => this.#end(new EngineError(`the thread of layers ${this.#range} ${why}`))
@@ -162,6 +130,11 @@ class ThreadedEngine implements Engine {
 
   length(session: SessionId): number | undefined {
     return this.#caches.length(session)
+  }
+
+  /** It may be in the middle of loading: the thread closes when that is over. */
+  abandon(): void {
+    this.#line.abandon()
   }
 
   /** The thread's first message says that it has loaded, or why not. */
@@ -199,28 +172,36 @@ class ThreadedEngine implements Engine {
       signal.throwIfAborted()
       this.#caches.checkShape(step)
       const id = this.#take()
-      const abort = (): void => this.#settle(id, () => reject(signal.reason))
-      signal.addEventListener('abort', abort, { once: true })
-      this.#jobs.set(id, {
+      const job: StepJob = {
         kind: 'step',
         session,
         step,
-        // Not `slice()`: bytes off the network are a Buffer, whose `slice` is a view, and moving that would take the
-        // socket's memory along.
-        input: input.kind === 'ids' ? new Int32Array(input.ids) : new Uint8Array(input.bytes),
+        input: input.kind === 'ids' ? input.ids : input.bytes,
         resolve,
         reject,
-        stopListening: () => signal.removeEventListener('abort', abort),
+        stopListening: undefined,
         hasBegun: false,
         computeMs: 0,
         rows: 0,
         outMs: 0,
         sampleMs: 0,
         backMs: 0
-      })
+      }
+      this.#jobs.set(id, job)
       this.#batches.push({ id, session, tokens }, performance.now())
       this.#next()
+      // Most steps begin at once, and cost neither.
+      if (!job.hasBegun && this.#jobs.has(id)) this.#wait(id, job, signal)
     })
+  }
+
+  /** A step has to wait for others. */
+  #wait(id: number, job: StepJob, signal: AbortSignal): void {
+    // Not `slice()`: bytes off the network are a Buffer, whose `slice` is a view.
+    job.input = job.input instanceof Int32Array ? new Int32Array(job.input) : new Uint8Array(job.input)
+    const abort = (): void => this.#settle(id, () => job.reject(signal.reason))
+    signal.addEventListener('abort', abort, { once: true })
+    job.stopListening = () => signal.removeEventListener('abort', abort)
   }
 
   async free(session: SessionId): Promise<void> {
@@ -341,7 +322,7 @@ class ThreadedEngine implements Engine {
     const requests = parts.map(({ id, tokens }): ThreadPart => {
       const { session, step, input, hasBegun, stopListening } = this.#jobs.get(id) as StepJob
       if (hasBegun) return { session, tokens }
-      stopListening()
+      stopListening?.()
       const { position, sample, drafts = [] } = step
       return { session, tokens, step: { position, tokens: step.tokens, input, sample, drafts } }
     })
@@ -417,7 +398,7 @@ class ThreadedEngine implements Engine {
   #settle(id: number, tell: () => void): void {
     const job = this.#jobs.get(id)
     if (job === undefined) return
-    if (job.kind === 'step') job.stopListening()
+    if (job.kind === 'step') job.stopListening?.()
     this.#jobs.delete(id)
     this.#batches.over(id, performance.now())
     tell()

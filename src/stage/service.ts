@@ -377,7 +377,7 @@ class Service implements StageService {
           seat,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
           tokens: output.kind === 'tokens' ? output.ids : undefined,
-          cost: { computeMs: output.computeMs, rows: output.rows, gatherMs: output.gatherMs }
+          cost: output
         })
       },
       (error: Error) => {

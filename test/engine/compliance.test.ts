@@ -22,6 +22,19 @@ const config: ModelConfig = {
 const { manifest, shardDirectory, remove } = syntheticModel(config, 'q8', 'f16', 1)
 afterAll(remove)
 engineCompliance('WebAssembly', { ...config, make: init => createWasmEngine({ ...init, manifest, shardDirectory }) })
+engineCompliance('WebAssembly without shared memory', {
+  ...config,
+  make: async init => {
+    // As where memory cannot be shared, or not be waited for.
+    const { waitAsync } = Atomics
+    Object.assign(Atomics, { waitAsync: undefined })
+    try {
+      return await createWasmEngine({ ...init, manifest, shardDirectory })
+    } finally {
+      Object.assign(Atomics, { waitAsync })
+    }
+  }
+})
 engineCompliance('ONNX Runtime', { ...config, make: init => createOnnxEngine({ ...init, manifest, shardDirectory }) })
 
 const model = { layers: 6, vocab: 113, hidden: 16, edge: 'f16', contextMax: 320 } as const

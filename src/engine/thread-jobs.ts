@@ -1,0 +1,45 @@
+/** What an engine has to do for others, and what its thread is doing. Types alone. */
+import type { SessionId } from '../base/ids.ts'
+import type { EngineError } from '../errors.ts'
+import type { BatchPart } from './batch.ts'
+import type { Step, StepOutput } from './engine.ts'
+import type { ThreadRequest } from './thread-messages.ts'
+
+/** A cache that is to be opened or freed, and whoever waits for it. */
+export interface Alone {
+  readonly kind: 'alone'
+  readonly session: SessionId
+  /** Checks the request when its turn comes; undefined when nothing is left to do for the thread. */
+  readonly begin: () => ThreadRequest | undefined
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A step, and whoever waits for it. */
+export interface StepJob {
+  readonly kind: 'step'
+  readonly session: SessionId
+  readonly step: Step
+  /** Of the step; once it has to wait a copy, since the caller's is its own. */
+  input: Int32Array | Uint8Array
+  readonly resolve: (output: StepOutput) => void
+  readonly reject: (error: unknown) => void
+  /** Once it has to wait, that it may be aborted. */
+  stopListening: (() => void) | undefined
+  /** A pass has some of it: nothing aborts it any more. */
+  hasBegun: boolean
+  /** Of its passes so far. */
+  computeMs: number
+  rows: number
+  outMs: number
+  sampleMs: number
+  backMs: number
+}
+
+export type Job = Alone | StepJob
+
+/** What the thread is doing. */
+export type Running =
+  | { readonly kind: 'load' | 'close'; readonly resolve: () => void; readonly reject: (error: EngineError) => void }
+  | { readonly kind: 'alone'; readonly id: number; readonly request: ThreadRequest }
+  | { readonly kind: 'pass'; readonly parts: readonly BatchPart[] }
