@@ -351,8 +351,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'say that a token drawn after drafts follows all of them',
     file: 'src/stage/seat-steps.ts',
-    original: 'pushTokens(this.#certain, ids)',
-    mutated: 'pushTokens(position + tokens, ids)',
+    original: 'pushTokens(this.#certain, ids, frame.spans)',
+    mutated: 'pushTokens(position + tokens, ids, frame.spans)',
     storm: 'speculating',
     from: 1,
     seeds: 5
