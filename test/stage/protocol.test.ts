@@ -39,6 +39,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/standing.test.ts',
     'stage/line.test.ts',
     'stage/drafts.test.ts',
+    'stage/caches.test.ts',
     'stage/trace.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
