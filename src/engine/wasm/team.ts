@@ -171,7 +171,8 @@ export class Choice {
 
 /** The helpers of the thread that has this. */
 export class Team {
-  readonly #meeting = new Meeting()
+  /** Undefined without helpers: a page may have no shared memory. */
+  #meeting: Meeting | undefined
   readonly #workers: Worker[] = []
   /** By how many rows a pass has: what a row takes is about the same within each. */
   readonly #choices = { one: new Choice(), few: new Choice(), many: new Choice() }
@@ -183,13 +184,16 @@ export class Team {
 
   /** Starts helpers, and waits for them. @throws {EngineError} when they do not come. */
   async start(size: number, init: Omit<HelperInit, 'list' | 'index'>): Promise<void> {
+    if (size === 1) return
+    const meeting = new Meeting()
+    this.#meeting = meeting
     for (let index = 1; index < size; index++) {
-      const workerData: HelperInit = { ...init, list: this.#meeting.list, index }
+      const workerData: HelperInit = { ...init, list: meeting.list, index }
       const worker = new Worker(threadFile(import.meta.url, 'helper-worker'), { workerData, execArgv: [] })
-      worker.on('error', () => this.#meeting.fail())
+      worker.on('error', () => meeting.fail())
       this.#workers.push(worker)
     }
-    await this.#meeting.gathered(this.#workers.length)
+    await meeting.gathered(this.#workers.length)
     // They hold the thread only until they have come: it ends when it has nothing more to do.
     for (const worker of this.#workers) worker.unref()
   }
@@ -203,11 +207,11 @@ export class Team {
   }
 
   meet(threads: number): void {
-    this.#meeting.meet(threads)
+    this.#meeting?.meet(threads)
   }
 
   begin(job: Job): void {
-    if (job.threads > 1) this.#meeting.tell(job)
+    if (job.threads > 1) this.#meeting?.tell(job)
     this.#beganMs = performance.now()
   }
 
@@ -219,6 +223,6 @@ export class Team {
   }
 
   end(): void {
-    if (this.#workers.length > 0) this.#meeting.tell(undefined)
+    this.#meeting?.tell(undefined)
   }
 }
