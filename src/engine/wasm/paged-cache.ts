@@ -3,7 +3,7 @@ import { assert } from '../../base/assert.ts'
 import type { LayersCache } from '../serve-thread.ts'
 import type { CacheType } from '../../base/cache-type.ts'
 import { pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
-import { bytePage, valueBlock } from './byte-page.ts'
+import { bytePage } from './byte-page.ts'
 import type { StageMemory } from './stage-memory.ts'
 
 /** One session's keys and values. */
@@ -86,12 +86,10 @@ export class CachePages {
   wipe(cache: PagedCache): void {
     this.#release(cache.pages.splice(Math.ceil(cache.length / cache.pagePositions)).flat())
     const rest = cache.length % cache.pagePositions
-    if (rest === 0) return
+    // Levels of values and their scales are finite, whatever they were made of.
+    if (rest === 0 || cache.type === 'i8') return
     for (const page of cache.pages.at(-1) ?? []) {
-      for (let head = 0; head < this.#shape.kvHeads; head++) {
-        if (cache.type === 'f32') this.#wipeValues(page, head, rest)
-        else this.#wipeScales(page, head, rest)
-      }
+      for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(page, head, rest)
     }
   }
 
@@ -101,16 +99,6 @@ export class CachePages {
     for (let slice = 0; slice < width / valueSlice; slice++) {
       const values = page + 2 * half * head + half + 4 * valueSlice * pagePositions * slice
       this.#memory.zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
-    }
-  }
-
-  /** Of a cache of int8, the scales of values alone: levels are finite whatever their bits. */
-  #wipeScales(page: number, head: number, rest: number): void {
-    const { width } = this.#shape
-    const { headBytes, values, valueBlockBytes, positions } = bytePage(width)
-    for (let at = rest; at < positions; at = (Math.floor(at / valueBlock) + 1) * valueBlock) {
-      const block = page + headBytes * head + values + valueBlockBytes * Math.floor(at / valueBlock)
-      this.#memory.zero(block + valueBlock * width + 4 * (at % valueBlock), 4 * (valueBlock - (at % valueBlock)))
     }
   }
 

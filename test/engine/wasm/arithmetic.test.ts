@@ -5,6 +5,9 @@ import { syntheticShard } from '../../../src/engine/synthetic.ts'
 import { type CacheType, cacheTypes } from '../../../src/base/cache-type.ts'
 import { threadFile } from '../../../src/engine/threaded.ts'
 import { arithmeticClass, arithmeticClassI8, classHere, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
+import { compileKernels, memoryPagesMax } from '../../../src/engine/wasm/compile.ts'
+import type { Kernels } from '../../../src/engine/wasm/kernels.ts'
+import { checkBytes, wrongKernel } from '../../../src/engine/wasm/self-check.ts'
 import { layerCacheBytes } from '../../../src/engine/wasm/footprint.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { ProductForms } from '../../../src/engine/wasm/products.ts'
@@ -167,6 +170,27 @@ it.each(eachBeyond)(
     expect(seen.size).toBe(1)
   }
 )
+
+it.each([2, 20, 48, 64, 80, 128, 256])('has the bits of the reference for heads of %i, in every form', headDim => {
+  const init = { config: { ...odd, headDim }, types: new Set(['f32'] as const), edge: 'f32' } as const
+  // They are compared as they are compiled.
+  for (const form of forms) compileKernels({ ...init, forms: form }, { shared: false })
+})
+
+it('finds a kernel of any type of cache that is wrong', () => {
+  const init = { config: odd, types: new Set(['f32'] as const), edge: 'f32', forms: formsHere() } as const
+  const module = compileKernels(init, { shared: false })
+  const memory = new WebAssembly.Memory({ initial: checkBytes / 65_536, maximum: memoryPagesMax })
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } })
+  const right = exports as unknown as Kernels
+  expect(wrongKernel(right, memory.buffer, init)).toBeUndefined()
+  for (const type of cacheTypes) {
+    for (const name of [`scores.${type}.3`, `mix.${type}.3`] as const) {
+      const wrong = { ...right, [name]: () => {} }
+      expect(wrongKernel(wrong, memory.buffer, init)).toBe(`attention of 3 rows over a cache of ${type}`)
+    }
+  }
+})
 
 it('has the class of its revision, in every form', () => {
   for (const form of forms) {
