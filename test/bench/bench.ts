@@ -10,6 +10,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { changes, type EarlierResult, readResult } from './against.ts'
 import { benchBatch } from './batch.ts'
+import { benchCaches } from './caches.ts'
 import { benchDht } from './dht.ts'
 import { benchDrafts } from './drafts.ts'
 import { benchCuts, benchDecode } from './engine.ts'
@@ -21,7 +22,19 @@ import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 
-const parts = ['engine', 'cuts', 'batch', 'drafts', 'hops', 'discovery', 'load', 'memory', 'dht', 'sim'] as const
+const parts = [
+  'engine',
+  'caches',
+  'cuts',
+  'batch',
+  'drafts',
+  'hops',
+  'discovery',
+  'load',
+  'memory',
+  'dht',
+  'sim'
+] as const
 type Part = (typeof parts)[number]
 
 const usage = `usage: npm run bench -- [options]
@@ -105,6 +118,7 @@ try {
   const swarm = { store: folder, scratch, rounds, tokens: 72, signal }
   const benches: Record<Part, (model: BenchModel) => Promise<Row[]>> = {
     engine: model => benchDecode({ model, llama, scratch, ...decoding }),
+    caches: model => benchCaches({ model, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
     drafts: model => benchDrafts({ model, store, rounds, signal }),
