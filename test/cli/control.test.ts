@@ -138,6 +138,7 @@ describe('messages', () => {
     ['{"v":1,"op":"generate","prompt":"x","options":{"temperature":-1}}', 'temperature'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"seed":1.5}}', 'seed'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"special":"yes"}}', 'special'],
+    ['{"v":1,"op":"generate","prompt":"x","options":{"cache":"i4"}}', 'cache'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"__proto__":{"a":1}}}', '__proto__'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"session":"n"}}', 'session'],
     ['{"v":1,"op":"generate","prompt":"x","options":{"session":{"name":""}}}', 'session.name'],
@@ -148,6 +149,11 @@ describe('messages', () => {
     ['{"v":1,"op":"forget","session":{"name":"n","ttlMs":1}}', 'ttlMs']
   ])('refuse %s', (line, part) => {
     expect((readRequest(line) as { refused: string }).refused).toContain(part)
+  })
+
+  it('have the type of caches that is asked for', () => {
+    const request = { v: controlVersion, op: 'generate', prompt: 'x', options: { cache: 'i8' } }
+    expect(readRequest(JSON.stringify(request))).toEqual(request)
   })
 
   it('keep the fields that a later version adds to an event', () => {
