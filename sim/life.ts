@@ -103,6 +103,8 @@ export interface LifeHost {
   /** A stage could not be loaded, or something else is wrong. */
   readonly warned: (message: string) => void
   readonly refused: (refusal: RefuseFrame, session: SessionId | undefined) => void
+  /** So many tokens need not be computed at one of its stages. */
+  readonly knew: (tokens: number) => void
   readonly begun: (terms: SignedTerms) => void
   readonly told: (asked: Asked, event: GenerationEvent) => void
   readonly failed: (asked: Asked, error: Error) => void
@@ -153,6 +155,7 @@ export class Life {
       wireBytes: host.wireBytes,
       moved: host.moved,
       refused: host.refused,
+      knew: host.knew,
       begun: host.begun,
       violated: host.violated
     })

@@ -23,6 +23,8 @@ export type PromiseName =
   | 'wrong-weights'
   /** Something was done in the name of what is gone. */
   | 'ghost'
+  /** What one driver's prompt began with was known for another one's, or was never computed. */
+  | 'foreign-prefix'
   /** An answer is called exact that was computed in more than one numeric class. */
   | 'inexact'
   /** A decider asserted, or threw. */

@@ -46,6 +46,7 @@ export type WorldOfLife = Pick<
   | 'fetched'
   | 'warned'
   | 'refused'
+  | 'knew'
   | 'begun'
   | 'told'
   | 'failed'

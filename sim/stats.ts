@@ -50,6 +50,8 @@ export interface Summary {
   readonly tainted: number
   /** Until the healing began, as are `wireBytes`, `joules` and what is told per token. */
   readonly tokens: number
+  /** Of prompts and replays, tokens that a stage need not compute, since it had for an earlier prompt: those of each stage. */
+  readonly known: number
   /** Between the first and last token of answers that ended; null where none had two. */
   readonly tokensPerSecond: number | null
   /** From the question; null where no token came. */
@@ -161,6 +163,9 @@ export class Stats {
   #sinceTokens = 0
   #sinceLosses = 0
   #sincePause = 0
+
+  /** Tokens that stages need not compute. */
+  known = 0
 
   asked(number: number, atMs: number): void {
     this.#prompts++
@@ -275,6 +280,7 @@ export class Stats {
       unasked: this.unasked,
       tainted: this.#tainted,
       tokens,
+      known: this.known,
       tokensPerSecond: this.#decodeMs > 0 ? round((1000 * this.#decodeTokens) / this.#decodeMs) : null,
       firstTokenMs: someQuantiles(this.#firsts),
       losses: { ...this.#losses },

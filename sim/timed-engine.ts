@@ -5,7 +5,7 @@
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import { Batches, type BatchPart } from '../src/engine/batch.ts'
 import type { CacheType } from '../src/base/cache-type.ts'
-import type { Engine, OpenInit, Step, StepOutput } from '../src/engine/engine.ts'
+import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from '../src/engine/engine.ts'
 import type { EngineFactory, EngineInit, Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import { partMs, shortTokensMax } from '../src/engine/limits.ts'
@@ -50,6 +50,10 @@ export interface EngineWitness {
   freed(engine: TimedEngine, cache: SessionId): void
   /** A step is given to an engine; returns who is to be told that it was computed. */
   computing(engine: TimedEngine, step: Step): () => void
+  /** A block of a cache is full. `hash`: of all its tokens; `isKnown`: it was not computed for this cache. */
+  filled(engine: TimedEngine, cache: SessionId, hash: string, isKnown: boolean): void
+  /** So many tokens of a step need not be computed. */
+  knew(tokens: number): void
   /** Lone tokens take so much longer because a pass has parts of longer steps, which may not add more than `allowedMs`. */
   delayed(engine: TimedEngine, ms: number, allowedMs: number): void
 }
@@ -144,6 +148,14 @@ export class TimedEngine implements Engine {
     this.#toy.cacheBytesMax = bytes
   }
 
+  get heldBytes(): number {
+    return this.#toy.heldBytes
+  }
+
+  get prefixes(): PrefixStats {
+    return this.#toy.prefixes
+  }
+
   get cacheTypes(): readonly CacheType[] {
     return this.#toy.cacheTypes ?? []
   }
@@ -194,14 +206,20 @@ export class TimedEngine implements Engine {
     const turn = this.#batches.next(nowMs)
     if (turn?.kind === 'gather') this.#host.after(turn.untilMs - nowMs, () => this.#next())
     if (turn?.kind !== 'pass') return
-    const { parts } = turn
-    this.#batches.began(parts, nowMs)
-    const pass = { rows: 0, samples: 0 }
-    for (const { id, tokens, done } of parts) {
-      const job = this.#jobs.get(id)!
+    this.#batches.began(turn.parts, nowMs)
+    const parts = turn.parts.map((part): BatchPart => {
+      const job = this.#jobs.get(part.id)!
+      if (job.begun) return part
       // Like in the real thread nothing ends a step that has begun.
-      if (!job.begun) job.stopListening()
+      job.stopListening()
       job.begun = true
+      const tokens = this.#toy.knows(job.step)
+      return tokens === 0 ? part : { ...part, tokens, known: true }
+    })
+    const pass = { rows: 0, samples: 0 }
+    for (const { id, tokens, done, known } of parts) {
+      const job = this.#jobs.get(id)!
+      if (known === true) continue
       pass.rows += tokens
       if (done + tokens === job.step.tokens) pass.samples += samplesOf(job.step)
     }
@@ -219,7 +237,8 @@ export class TimedEngine implements Engine {
     const waitMs = Math.max(...[...this.#jobs.values()].map(({ cameMs }) => nowMs - cameMs))
     if (waitMs + ms > 2 * alone) host.strained(ms)
     // A token comes with its drafts: they are no part of a prompt.
-    const isLong = ({ id }: BatchPart): boolean => this.#jobs.get(id)!.step.tokens > shortTokensMax
+    const isLong = ({ id, known }: BatchPart): boolean =>
+      known !== true && this.#jobs.get(id)!.step.tokens > shortTokensMax
     const long = parts.filter(isLong).reduce((sum, { tokens }) => sum + tokens, 0)
     if (long === 0 || long === pass.rows) return
     const beside = { ...pass, rows: pass.rows - long }
@@ -248,10 +267,20 @@ export class TimedEngine implements Engine {
     this.#over(id)
     try {
       const output = this.#toy.runNow(step)
+      this.#lookAtBlocks(step, output)
       computed()
       resolve({ ...(this.#host.lies(step.session) ? this.#corrupted(output) : output), computeMs, rows, gatherMs })
     } catch (error) {
       reject(error)
+    }
+  }
+
+  #lookAtBlocks({ session, position, tokens }: Step, { reused }: StepOutput): void {
+    this.#host.witness.knew(reused)
+    for (let end = nextBorder(position); end <= position + tokens; end += attentionBlock) {
+      const begins = end - attentionBlock
+      const isKnown = begins >= position && begins < position + reused
+      this.#host.witness.filled(this, session, this.#toy.hashAt(session, end - 1)!, isKnown)
     }
   }
 
@@ -280,6 +309,10 @@ export class TimedEngine implements Engine {
     if (output.kind === 'hidden') output.bytes[4] = output.bytes[4]! ^ 1
     return output
   }
+}
+
+function nextBorder(position: number): number {
+  return (Math.floor(position / attentionBlock) + 1) * attentionBlock
 }
 
 /** Whose cache it is, as a seat calls it in its engine. */

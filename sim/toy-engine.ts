@@ -14,15 +14,20 @@ import {
   type EngineTimings,
   edgeSize,
   type OpenInit,
+  type PrefixStats,
   type Sampling,
   type Step,
   type StepOutput
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
+import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
+import { attentionBlock } from '../src/model/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
+import { type ToyBlock, ToyBlocks, ToySession } from './toy-cache.ts'
+import { type Hash, low, mix, origins, toyLink } from './toy-hash.ts'
 
 export interface ToyModel {
   readonly layers: number
@@ -38,6 +43,12 @@ export interface ToyModel {
 /** The engine for those who have no time to wait: virtual time passes between calls, not in them. */
 export interface InstantEngine extends Engine {
   openNow(session: SessionId, init: OpenInit): void
+  /** What caches and all that is kept of beginnings take of memory: never more than caches may. */
+  readonly heldBytes: number
+  /** So many tokens of a step, with which it begins, are known. */
+  knows(step: Step): number
+  /** What is known of a sequence's beginning up to and including `position`; undefined where the cache ends before it. */
+  hashAt(session: SessionId, position: number): string | undefined
   runNow(step: Step): StepOutput
   freeNow(session: SessionId): void
 }
@@ -52,30 +63,6 @@ export interface ToyEngineInit {
    * @default all zero
    */
   readonly timings?: EngineTimings
-}
-
-/** 56 bits in two halves of 28, so that they travel as four words of 14. */
-type Hash = readonly [number, number]
-
-const origin: Hash = [0x5ca1ab1, 0xdecade]
-/** Where texts begin, by type of caches: a hop that has another one than the hop before it goes wrong at once. */
-const origins: Readonly<Record<CacheType, Hash>> = { f32: origin, i8: [0x18ca1ab, 0xdecade] }
-
-/** Mixes integers below 2^32 into a hash (two lanes of MurmurHash3's finaliser). */
-function mix(hash: Hash, ...values: number[]): Hash {
-  let [a, b] = hash
-  for (const value of values) {
-    a = scramble(a ^ value)
-    b = scramble(Math.imul(b, 0x9e3779b1) + value + a)
-  }
-  return [a >>> 4, b >>> 4]
-}
-
-function scramble(value: number): number {
-  let x = value
-  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
-  return (x ^ (x >>> 16)) >>> 0
 }
 
 /** The hash of a sequence's tokens up to and including `position`. */
@@ -132,14 +119,6 @@ export class ToyText {
 /** Marks a chain that has gone wrong, so that it never looks right again by accident. */
 const spoilt = 0xbad
 
-interface ToySession {
-  readonly tokensMax: number
-  readonly cache: CacheType
-  readonly sampling: Sampling
-  /** The hash after each position. */
-  readonly chain: Hash[]
-}
-
 /** Words of a row: layer, position, and the hash before this token and after it (4 words each). */
 const wordsNeeded = 10
 
@@ -161,7 +140,10 @@ class ToyEngine implements InstantEngine {
   readonly #model: ToyModel
   readonly #timings: EngineTimings
   readonly #budget: CacheBudget
+  readonly #blocks = new ToyBlocks()
+  readonly #prefixes: Prefixes<ToySession, ToyBlock>
   readonly #sessions = new Map<SessionId, ToySession>()
+  #reused = 0
   #closed = false
 
   constructor({ model, start, end, cacheBytesMax, timings = { visitMs: 0, layerMs: 0 } }: ToyEngineInit) {
@@ -178,6 +160,12 @@ class ToyEngine implements InstantEngine {
     this.#model = model
     this.#timings = timings
     this.#budget = new CacheBudget(cacheBytesMax)
+    this.#prefixes = new Prefixes({
+      blocks: this.#blocks,
+      rowBytes: end === model.layers ? 0 : model.hidden * edgeSize(model.edge),
+      link: toyLink
+    })
+    this.#prefixes.limit(cacheBytesMax)
   }
 
   get cacheBytesUsed(): number {
@@ -190,11 +178,26 @@ class ToyEngine implements InstantEngine {
 
   set cacheBytesMax(bytes: number) {
     this.#budget.bytesMax = bytes
+    this.#prefixes.limit(bytes)
+  }
+
+  get heldBytes(): number {
+    return this.#prefixes.bytesUsed
+  }
+
+  get prefixes(): PrefixStats {
+    return { bytes: this.#prefixes.bytes, reused: this.#reused }
   }
 
   cacheBytes(tokensMax: number, cache: CacheType = usualCache): number {
     const shape = { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden }
     return toyCacheBytes(cacheBytes(shape, tokensMax), cache)
+  }
+
+  /** As much as a session's bytes are for a block of its tokens. */
+  #blockBytes(cache: CacheType): number {
+    const more = this.cacheBytes(8 * attentionBlock, cache) - this.cacheBytes(attentionBlock, cache)
+    return Math.floor(more / 7) - 1
   }
 
   length(session: SessionId): number | undefined {
@@ -214,7 +217,8 @@ class ToyEngine implements InstantEngine {
     this.freeNow(session)
   }
 
-  openNow(session: SessionId, { tokensMax, sampling, cache = usualCache }: OpenInit): void {
+  openNow(session: SessionId, init: OpenInit): void {
+    const { tokensMax, sampling, cache = usualCache, owner } = init
     this.#refuseClosed()
     const { contextMax } = this.#model
     if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > contextMax) {
@@ -230,7 +234,16 @@ class ToyEngine implements InstantEngine {
       )
     }
     this.#budget.reserve(this.cacheBytes(tokensMax, cache))
-    this.#sessions.set(session, { tokensMax, cache, sampling, chain: [] })
+    this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, blockBytes: this.#blockBytes(cache) }))
+    if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
+  }
+
+  knows(step: Step): number {
+    return this.#prefixes.find(step.session, rowsOf(step))?.tokens ?? 0
+  }
+
+  hashAt(session: SessionId, position: number): string | undefined {
+    return this.#sessions.get(session)?.chain[position]?.join()
   }
 
   runNow(step: Step): StepOutput {
@@ -239,11 +252,19 @@ class ToyEngine implements InstantEngine {
     const state = this.#sessions.get(session)
     this.#check(step, state)
     const { chain } = state!
-    chain.length = position
+    const known = this.#prefixes.find(session, rowsOf(step))
+    const reused = known?.tokens ?? 0
+    this.#reused += reused
+    state!.truncate(position)
     const words = new Uint16Array((tokens * this.hidden * edgeSize(this.edge)) / 2)
     const width = words.length / tokens
     const input = step.input.kind === 'ids' ? step.input.ids : asWords(step.input.bytes)
-    for (let t = 0; t < tokens; t++) {
+    const isLast = this.end === this.#model.layers
+    const out = isLast ? undefined : new Uint8Array(words.buffer)
+    this.#prefixes.begin(session, state!, known, out)
+    this.#prefixes.makeRoom(this.#blocks.needs(state!, tokens - reused))
+    this.#blocks.grow(state!, tokens - reused)
+    for (let t = reused; t < tokens; t++) {
       const at = position + t
       const before = chain[at - 1] ?? origins[state!.cache]
       const after =
@@ -251,9 +272,10 @@ class ToyEngine implements InstantEngine {
       chain.push(after)
       writeRow(words.subarray(t * width, (t + 1) * width), this.end, at, before, after)
     }
-    const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * tokens
-    const cost = { computeMs, rows: tokens, gatherMs: 0 }
-    if (this.end < this.#model.layers) return { kind: 'hidden', bytes: new Uint8Array(words.buffer), ...cost }
+    this.#prefixes.end(session, state!, position, known, out)
+    const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * (tokens - reused)
+    const cost = { computeMs, rows: tokens - reused, gatherMs: 0, reused }
+    if (out !== undefined) return { kind: 'hidden', bytes: out, ...cost }
     if (!step.sample) return { kind: 'none', ...cost }
     return { kind: 'tokens', ids: this.#draw(step, state!), ...cost }
   }
@@ -274,6 +296,8 @@ class ToyEngine implements InstantEngine {
     const state = this.#sessions.get(session)
     if (state === undefined) return
     this.#sessions.delete(session)
+    this.#prefixes.free(session)
+    this.#blocks.drop(state, 0)
     this.#budget.release(this.cacheBytes(state.tokensMax, state.cache))
   }
 
@@ -333,11 +357,16 @@ class ToyEngine implements InstantEngine {
   }
 }
 
+/** A step as its rows came: what is drawn after is computed in any case. */
+function rowsOf({ position, tokens, input, sample, drafts = [] }: Step): Rows {
+  const { buffer, byteOffset, byteLength } = input.kind === 'ids' ? input.ids : input.bytes
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength)
+  return { position, tokens, bytes, least: sample ? 1 + drafts.length : 0 }
+}
+
 function asWords(bytes: Uint8Array): Uint16Array {
   return new Uint16Array(new Uint8Array(bytes).buffer)
 }
-
-const low = 0x3fff
 
 /** 14 bits a word, so that every value is finite in every edge type. */
 function writeRow(row: Uint16Array, layer: number, position: number, before: Hash, after: Hash): void {

@@ -43,6 +43,8 @@ export interface WitnessInit {
   readonly moved: (what: 'loads' | 'serves' | 'unloads', range: Range) => void
   /** A stage refuses, or passes a refusal on; undefined for the session of a stream on which no Open was read. */
   readonly refused: (refusal: RefuseFrame, session: SessionId | undefined) => void
+  /** So many tokens need not be computed at a stage. */
+  readonly knew: (tokens: number) => void
   /** A session of this peer begins an epoch. */
   readonly begun: (terms: SignedTerms) => void
   /** A session of this peer found that the head of its route broke the protocol. */
@@ -84,6 +86,8 @@ export class Witness implements Tap, EngineWitness {
   #retained = 0
   /** Who sent it wrong weights: it takes none from them any more. */
   readonly liars = new Set<PeerId>()
+  /** By engine and driver: full blocks of caches that were computed there, by the hash of all their tokens. */
+  readonly #filled = new WeakMap<TimedEngine, Map<PeerId, Set<string>>>()
 
   constructor(init: WitnessInit) {
     this.#init = init
@@ -256,6 +260,28 @@ export class Witness implements Tap, EngineWitness {
     }
   }
 
+  filled(engine: TimedEngine, cache: SessionId, hash: string, isKnown: boolean): void {
+    const { promises, name } = this.#init
+    const { driver, session } = ownerOf(cache)
+    const drivers = this.#filled.get(engine) ?? new Map<PeerId, Set<string>>()
+    this.#filled.set(engine, drivers)
+    const own = drivers.get(driver) ?? new Set()
+    drivers.set(driver, own)
+    promises.checks++
+    if (isKnown && !own.has(hash)) {
+      promises.broken(
+        'foreign-prefix',
+        `${name} knows a beginning of ${driver}'s ${session} that it has not computed for it`
+      )
+    }
+    own.add(hash)
+    this.#checkBudget()
+  }
+
+  knew(tokens: number): void {
+    this.#init.knew(tokens)
+  }
+
   delayed(engine: TimedEngine, ms: number, allowedMs: number): void {
     const { promises, name } = this.#init
     promises.checks++
@@ -276,8 +302,11 @@ export class Witness implements Tap, EngineWitness {
 
   #checkBudget(): void {
     const { shape, budgetBytes, promises, name, stages } = this.#init
-    let bytes = this.cacheBytesUsed + (stages()?.stats.retainBytes ?? 0)
-    for (const { range } of this.#engines.values()) bytes += weightBytes(shape, range)
+    let bytes = stages()?.stats.retainBytes ?? 0
+    for (const { range, engine } of this.#engines.values()) {
+      // What is kept of prompts is in memory that sessions may take, and do not.
+      bytes += weightBytes(shape, range) + Math.max(engine?.cacheBytesUsed ?? 0, engine?.heldBytes ?? 0)
+    }
     promises.budget(name, bytes, budgetBytes)
   }
 

@@ -332,6 +332,9 @@ export class World {
         this.blame.refused(peer, refusal)
         if (refusal.reason === 'no-room' && session !== undefined) this.answers.refusedRoom(session)
       },
+      knew: tokens => {
+        this.stats.known += tokens
+      },
       begun: terms => this.answers.begun(terms),
       told: (asked, event) => this.answers.told(peer, asked, event),
       failed: (asked, error) => this.answers.failed(peer, asked, error),

@@ -7,7 +7,16 @@ export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
 export { type ImportModelInit, importModel, listModels, showModel, verifyModel } from './model/library.ts'
-export type { Engine, EngineTimings, OpenInit, Sampling, Step, StepInput, StepOutput } from './engine/engine.ts'
+export type {
+  Engine,
+  EngineTimings,
+  OpenInit,
+  PrefixStats,
+  Sampling,
+  Step,
+  StepInput,
+  StepOutput
+} from './engine/engine.ts'
 export type { EngineFactory, EngineInit, Measured, MeasureInit } from './engine/factory.ts'
 export type { Footprint } from './engine/footprint.ts'
 export { onnxEngine } from './engine/onnx/factory.ts'

@@ -5,6 +5,7 @@ import {
   formatBytes,
   type ModelStatus,
   type PeerStatus,
+  type PrefixStats,
   type Range,
   type Status
 } from '../index.ts'
@@ -44,6 +45,9 @@ export function describeStatus(seen: Status): string[] {
     // A peer of an older version says nothing of these.
     ...(seen.disk === undefined ? [] : [describeDisk(seen.disk)]),
     ...(seen.unkept ?? []).map(sentence => `disk: ${sentence}`),
+    ...(seen.prefixes === undefined || seen.prefixes.bytes + seen.prefixes.reused === 0
+      ? []
+      : [describePrefixes(seen.prefixes)]),
     ...(violations.length === 0
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
@@ -55,6 +59,10 @@ function describeDisk({ usedBytes, limitBytes, keptBytes }: DiskStatus): string 
   return limitBytes === null
     ? `disk: models take ${formatBytes(usedBytes)}${kept}`
     : `disk: models take ${formatBytes(usedBytes)} of ${formatBytes(limitBytes)}${kept}`
+}
+
+function describePrefixes({ bytes, reused }: PrefixStats): string {
+  return `prompts: the beginnings of earlier ones take ${formatBytes(bytes)}; ${reused} tokens were not computed again`
 }
 
 function describePeer(peer: PeerStatus, seen: Status): string[] {

@@ -23,6 +23,8 @@ export interface BatchPart {
   readonly tokens: number
   /** Of its step before these. */
   readonly done: number
+  /** These tokens were known: nothing was computed for them. @default false */
+  readonly known?: boolean
 }
 
 export type Turn =
@@ -110,7 +112,8 @@ export class Batches {
   /** They have been, and that took `ms`; steps that are over are still to be reported as such. */
   ended(parts: readonly BatchPart[], ms: number, nowMs: number): void {
     this.#idleMs = nowMs
-    this.#cost.took(rowsOf(parts), ms)
+    const rows = computedRows(parts)
+    if (rows > 0) this.#cost.took(rows, ms)
     for (const { id, tokens } of parts) {
       const work = this.#work(id)
       work.done += tokens
@@ -184,6 +187,19 @@ function leftOf({ tokens, done }: Waiting): number {
 
 function partOf({ id, tokens, done }: Waiting, tokensMax: number): BatchPart {
   return { id, done, tokens: Math.min(tokens - done, tokensMax) }
+}
+
+/** Parts as they were done: where some of a step was known, that and no more, which may be more than there was to compute. */
+export function partsDone(parts: readonly BatchPart[], replies: readonly { readonly reused?: number }[]): BatchPart[] {
+  return parts.map((part, i) => {
+    const { reused } = replies[i]!
+    return reused === undefined ? part : { ...part, tokens: reused, known: true }
+  })
+}
+
+/** Rows of a pass that were computed. */
+export function computedRows(parts: readonly BatchPart[]): number {
+  return rowsOf(parts.filter(({ known }) => known !== true))
 }
 
 function rowsOf(parts: readonly BatchPart[]): number {

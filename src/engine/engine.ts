@@ -25,6 +25,8 @@ export interface OpenInit {
   readonly sampling: Sampling
   /** In what its keys and values are held. @default `f32` */
   readonly cache?: CacheType | undefined
+  /** Whose sessions may share what they begin with. @default nobody's: it shares nothing */
+  readonly owner?: string | undefined
 }
 
 /** What a step feeds in: token ids at the head, edge-encoded hidden states elsewhere. */
@@ -73,8 +75,10 @@ export interface StepSpans {
   readonly backMs: number
 }
 
-export type StepOutput = StepCost &
-  (
+export type StepOutput = StepCost & {
+  /** Of its tokens, those that had been computed for an earlier session with the same beginning. */
+  readonly reused: number
+} & (
     | /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
     { readonly kind: 'hidden'; readonly bytes: Uint8Array }
     /**
@@ -85,6 +89,14 @@ export type StepOutput = StepCost &
     /** Last layer, `sample: false`. */
     | { readonly kind: 'none' }
   )
+
+/** What is kept of the beginnings of sessions, so that later ones with the same one need not have it computed again. */
+export interface PrefixStats {
+  /** Of memory that sessions leave; what they use as well included. */
+  readonly bytes: number
+  /** Tokens that were not computed, since they had been, for each engine. */
+  readonly reused: number
+}
 
 /** What one peer's processor shows of itself, as announced in its record. */
 export interface EngineTimings {
@@ -106,12 +118,17 @@ export interface Engine {
   cacheBytes(tokensMax: number, type?: CacheType): number
   /** Bytes of all open sessions' caches. */
   readonly cacheBytesUsed: number
-  /** What they may be together. Lowering it takes nothing away from sessions that are open. */
+  /**
+   * What they may be together. Lowering it takes nothing away from sessions that are open. What they leave of it holds the
+   * beginnings of sessions, which give way to them.
+   */
   cacheBytesMax: number
+  readonly prefixes: PrefixStats
 
   /**
    * Reserves the cache of a session for `tokensMax` tokens, in [1, the model's context]. Opening an open session
-   * again keeps its cache (and its first sampling) if `tokensMax` and `cache` are the same.
+   * again keeps its cache (and its first sampling) if `tokensMax` and `cache` are the same. What sessions of one `owner` begin
+   * with alike is computed once (`prefixes.ts`), which changes no bit; one without an owner shares nothing.
    * @throws {NoRoomError} when the cache budget cannot hold it; the message has the bytes.
    * @throws {InvalidStepError} when `tokensMax`, `sampling` or `cache` is out of range, or it is open with another one of
    *   `tokensMax` and `cache`.
@@ -137,6 +154,14 @@ export interface Engine {
   free(session: SessionId): Promise<void>
   /** Frees everything. Running steps complete first. */
   close(): Promise<void>
+}
+
+/** What several engines keep. */
+export function prefixesOf(all: readonly PrefixStats[]): PrefixStats {
+  return all.reduce((sum, { bytes, reused }) => ({ bytes: sum.bytes + bytes, reused: sum.reused + reused }), {
+    bytes: 0,
+    reused: 0
+  })
 }
 
 /** Bytes of one element in an edge type. */

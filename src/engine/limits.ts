@@ -49,3 +49,11 @@ export const gatherShare = 0.5
  * where what that costs is little of what they take.
  */
 export const shareBytesMax = 288 << 10
+
+// ── Prefixes ───────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What an engine keeps of the beginnings of sessions, whatever its budget leaves: some 20,000 tokens of a whole model of
+ * 1.1B parameters. Who comes back after so many others computes as if nothing were kept.
+ */
+export const prefixBytesMax = 1 << 30

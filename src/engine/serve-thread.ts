@@ -2,12 +2,14 @@
  * The engine's thread: what computes is synchronous or takes long, so it must not share a thread with the network
  * (promise P7). This file knows sessions, edges and the sampler; the layers themselves are a runtime's.
  */
+import { hash } from 'node:crypto'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type EngineError, InvalidStepError } from '../errors.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
+import { type CacheBlocks, type Known, type Link, Prefixes } from './prefixes.ts'
 import { sample } from './sampler.ts'
 import { threadNowMs } from './thread-clock.ts'
 import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
@@ -43,6 +45,8 @@ export interface Part<Cache extends LayersCache = LayersCache> {
 
 /** Layers [start, end) of a model, as a runtime computes them. */
 export interface Layers<Cache extends LayersCache = LayersCache> {
+  /** Blocks of caches that sessions can share; without them all is computed. */
+  readonly blocks?: CacheBlocks<Cache, unknown>
   /** @throws {EngineError} when there is no memory for it. */
   open(tokensMax: number, type: CacheType): Cache
   /**
@@ -64,8 +68,9 @@ export interface Layers<Cache extends LayersCache = LayersCache> {
 /** A step that is being computed. */
 interface UnderWay {
   readonly step: ThreadStep
-  /** Checked and decoded. */
+  /** Checked and decoded, of the tokens that are computed. */
   readonly input: Int32Array | Float32Array
+  readonly known: Known<unknown> | undefined
   /** What the parts so far gave to the next stage. */
   readonly out: Uint8Array | undefined
   /** Hidden states [hidden] after the last layer, of the tokens after which one is drawn. */
@@ -142,10 +147,15 @@ class Served<Cache extends LayersCache> {
   readonly #span: SpanInit
   readonly #layers: Layers<Cache>
   readonly #sessions = new Map<string, Session<Cache>>()
+  readonly #prefixes: Prefixes<Cache, unknown> | undefined
 
   constructor(span: SpanInit, layers: Layers<Cache>) {
     this.#span = span
     this.#layers = layers
+    const { blocks } = layers
+    const { config, edge, end } = span
+    const rowBytes = end === config.layers ? 0 : config.hidden * edgeSize(edge)
+    this.#prefixes = blocks === undefined ? undefined : new Prefixes({ blocks, rowBytes, link: sha256Link() })
   }
 
   async serve(request: ThreadRequest, tell: (reply: ThreadReply) => void): Promise<void> {
@@ -161,16 +171,22 @@ class Served<Cache extends LayersCache> {
   async #answer(request: ThreadRequest): Promise<ThreadReply> {
     switch (request.kind) {
       case 'open': {
-        const { session, tokensMax, cache, sampling } = request
+        const { session, tokensMax, cache, sampling, owner } = request
         this.#sessions.set(session, { cache: this.#layers.open(tokensMax, cache), sampling, under: undefined })
-        return { kind: 'done' }
+        // What a block of a cache holds depends on its type.
+        if (owner !== undefined) this.#prefixes?.open(session, `${cache} ${owner}`)
+        return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
       }
+      case 'limit':
+        this.#prefixes?.limit(request.cacheBytesMax)
+        return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
       case 'pass':
-        return this.#pass(request.parts)
+        return { ...(await this.#pass(request.parts)), prefixBytes: this.#prefixes?.bytes ?? 0 }
       case 'free':
+        this.#prefixes?.free(request.session)
         this.#sessions.get(request.session)?.cache.free()
         this.#sessions.delete(request.session)
-        return { kind: 'done' }
+        return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
       case 'close':
         this.#sessions.clear()
         await this.#layers.release()
@@ -178,7 +194,7 @@ class Served<Cache extends LayersCache> {
     }
   }
 
-  async #pass(parts: readonly ThreadPart[]): Promise<ThreadReply> {
+  async #pass(parts: readonly ThreadPart[]): Promise<Omit<Extract<ThreadReply, { kind: 'pass' }>, 'prefixBytes'>> {
     const beganMs = threadNowMs()
     const replies: PartReply[] = []
     const computed: { readonly index: number; readonly session: Session<Cache>; readonly part: Part<Cache> }[] = []
@@ -186,11 +202,14 @@ class Served<Cache extends LayersCache> {
       const session = this.#sessions.get(part.session)
       assert(session !== undefined, `session ${part.session} is not open`)
       try {
-        computed.push({ index, session, part: this.#begin(session, part) })
+        const begun = this.#begin(session, part)
+        if ('reused' in begun) replies[index] = begun
+        else computed.push({ index, session, part: begun })
       } catch (error) {
         replies[index] = { ...failed(error), length: session.cache.length }
       }
     }
+    this.#prefixes?.makeRoom(this.#prefixes.needs(computed.map(({ part }) => part)))
     const ended: Ended<Cache>[] = []
     let sampledMs: number | undefined
     try {
@@ -211,7 +230,8 @@ class Served<Cache extends LayersCache> {
       for (const { index, session } of computed) replies[index] = voided(session, error)
     }
     for (const [index, { session }] of parts.entries()) {
-      if (replies[index]!.kind !== 'going') this.#sessions.get(session)!.under = undefined
+      const { kind } = replies[index]!
+      if (kind !== 'going') this.#end(session, kind === 'failed')
     }
     const endedMs = threadNowMs()
     return {
@@ -223,28 +243,56 @@ class Served<Cache extends LayersCache> {
     }
   }
 
-  /** Checks a step with its first part, and cuts the cache to where it starts. @throws {InvalidStepError} for bad values. */
-  #begin(session: Session<Cache>, { tokens, step }: ThreadPart): Part<Cache> {
+  /**
+   * Checks a step with its first part, and cuts the cache to where it starts. Where some of it is known that is all that is done
+   * with this part. @throws {InvalidStepError} for bad values.
+   */
+  #begin(session: Session<Cache>, part: ThreadPart): Part<Cache> | (PartReply & { readonly reused: number }) {
     const { cache } = session
-    const { config, start, end, edge } = this.#span
+    const { step, tokens } = part
     if (step !== undefined) {
-      const width = start === 0 ? 1 : config.hidden
-      const input =
-        start === 0
-          ? this.#checkedIds(step.input as Int32Array)
-          : decodeEdge(step.input as Uint8Array, edge, step.tokens * width)
-      const out = end === config.layers ? undefined : new Uint8Array(step.tokens * config.hidden * edgeSize(edge))
-      session.under = { step, input, out, rows: [], done: 0 }
-      // From here on the step may change the cache.
-      cache.truncate(step.position)
+      session.under = this.#beginStep(part.session, cache, step)
+      const { known, out } = session.under
+      if (known !== undefined && known.tokens > 0) {
+        const reused = known.tokens
+        return reused < step.tokens ? { kind: 'going', reused } : { ...given(out), reused }
+      }
     }
     assert(session.under !== undefined, 'a step begins with its first part')
-    const { input, done } = session.under
-    const width = input.length / session.under.step.tokens
-    const { sample, drafts, tokens: all } = session.under.step
-    const first = sample ? all - 1 - drafts.length : all
+    const { input, done, known, step: all } = session.under
+    const reused = known?.tokens ?? 0
+    const width = input.length / (all.tokens - reused)
+    const first = all.sample ? all.tokens - 1 - all.drafts.length : all.tokens
     const wanted = Math.max(0, done + tokens - Math.max(first, done))
-    return { cache, input: input.subarray(done * width, (done + tokens) * width), tokens, wanted }
+    const from = done - reused
+    return { cache, input: input.subarray(from * width, (from + tokens) * width), tokens, wanted }
+  }
+
+  #beginStep(session: string, cache: Cache, step: ThreadStep): UnderWay {
+    const { config, start, end, edge } = this.#span
+    const { position, tokens, input: came, sample, drafts } = step
+    const bytes = new Uint8Array(came.buffer, came.byteOffset, came.byteLength)
+    const known = this.#prefixes?.find(session, { position, tokens, bytes, least: sample ? 1 + drafts.length : 0 })
+    const reused = known?.tokens ?? 0
+    const rest = (values: number): number => (reused * values) / tokens
+    const input =
+      start === 0
+        ? this.#checkedIds((came as Int32Array).subarray(reused))
+        : decodeEdge((came as Uint8Array).subarray(rest(came.length)), edge, (tokens - reused) * config.hidden)
+    const out = end === config.layers ? undefined : new Uint8Array(tokens * config.hidden * edgeSize(edge))
+    // From here on the step may change the cache.
+    cache.truncate(position)
+    this.#prefixes?.begin(session, cache, known, out)
+    return { step, input, known, out, rows: [], done: reused }
+  }
+
+  /** A step is over. */
+  #end(name: string, hasFailed: boolean): void {
+    const session = this.#sessions.get(name)!
+    const { under, cache } = session
+    session.under = undefined
+    if (under === undefined || hasFailed) return
+    this.#prefixes?.end(name, cache, under.step.position, under.known, under.out)
   }
 
   /** What becomes of a part that was computed; undefined where its step ends and tokens are drawn. */
@@ -260,8 +308,7 @@ class Served<Cache extends LayersCache> {
       for (let row = 0; row < wanted!; row++) rows.push(kept.subarray(row * width, (row + 1) * width))
     }
     if (goesOn) return { kind: 'going' }
-    if (out !== undefined) return { kind: 'hidden', bytes: out }
-    return step.sample ? undefined : { kind: 'none' }
+    return step.sample ? undefined : given(out)
   }
 
   /**
@@ -297,8 +344,24 @@ class Served<Cache extends LayersCache> {
   #checkedIds(ids: Int32Array): Int32Array {
     const { vocab } = this.#span.config
     const bad = ids.findIndex(id => id < 0 || id >= vocab)
-    if (bad >= 0) throw new InvalidStepError(`token ids must lie in [0, ${vocab}), but id ${bad} is ${ids[bad]}`)
+    if (bad >= 0) throw new InvalidStepError(`token ids must lie in [0, ${vocab}), but there is ${ids[bad]}`)
     return ids
+  }
+}
+
+/** What a step that does not sample gives. */
+function given(bytes: Uint8Array | undefined): PartReply {
+  return bytes === undefined ? { kind: 'none' } : { kind: 'hidden', bytes }
+}
+
+/** Links of SHA-256: 32 bytes of what the one before stands for, and the row. */
+function sha256Link(): Link {
+  let joined = Buffer.alloc(0)
+  return (before, row) => {
+    if (joined.length !== before.length + row.length) joined = Buffer.alloc(before.length + row.length)
+    joined.write(before, 0, 'latin1')
+    joined.set(row, before.length)
+    return hash('sha256', joined, 'binary')
   }
 }
 

@@ -34,6 +34,8 @@ export interface StepJob {
   outMs: number
   sampleMs: number
   backMs: number
+  /** Of its tokens, those that were known. */
+  reused: number
 }
 
 export type Job = Alone | StepJob
@@ -41,5 +43,6 @@ export type Job = Alone | StepJob
 /** What the thread is doing. */
 export type Running =
   | { readonly kind: 'load' | 'close'; readonly resolve: () => void; readonly reject: (error: EngineError) => void }
+  | { readonly kind: 'limit' }
   | { readonly kind: 'alone'; readonly id: number; readonly request: ThreadRequest }
   | { readonly kind: 'pass'; readonly parts: readonly BatchPart[] }

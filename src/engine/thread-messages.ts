@@ -58,7 +58,10 @@ export type ThreadRequest =
       readonly tokensMax: number
       readonly cache: CacheType
       readonly sampling: Sampling
+      readonly owner: string | undefined
     }
+  /** All caches and what is kept of sessions' beginnings may take so much together. */
+  | { readonly kind: 'limit'; readonly cacheBytesMax: number }
   /** Parts of different sessions that are computed together. */
   | { readonly kind: 'pass'; readonly parts: readonly ThreadPart[] }
   | { readonly kind: 'free'; readonly session: string }
@@ -70,17 +73,19 @@ export interface ThreadFailure {
   readonly message: string
 }
 
-/** What became of a part: `going` while its step has more tokens. */
-export type PartReply =
+/** What became of a part: `going` while its step has more tokens. `reused`: so many were known, and nothing was computed. */
+export type PartReply = { readonly reused?: number } & (
   | { readonly kind: 'going' }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] }
   | { readonly kind: 'none' }
   /** With the tokens in the session's cache now. */
   | (ThreadFailure & { readonly length: number })
+)
 
+/** `prefixBytes`: what is kept of sessions' beginnings. */
 export type ThreadReply =
-  | { readonly kind: 'done' }
+  | { readonly kind: 'done'; readonly prefixBytes?: number | undefined }
   | {
       readonly kind: 'pass'
       readonly parts: readonly PartReply[]
@@ -88,5 +93,6 @@ export type ThreadReply =
       readonly beganMs: number
       readonly computeMs: number
       readonly sampleMs: number
+      readonly prefixBytes: number
     }
   | ThreadFailure

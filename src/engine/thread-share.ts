@@ -211,19 +211,21 @@ const none: readonly number[] = []
 const kinds = ['going', 'none', 'hidden', 'tokens'] as const
 
 /** Puts what became of a pass where the engine finds it. False when it does not fit, or a part of it failed. */
-export function putReply(way: Way, { parts, beganMs, computeMs, sampleMs }: PassReply): boolean {
+export function putReply(way: Way, { parts, beganMs, computeMs, sampleMs, prefixBytes }: PassReply): boolean {
   const { words, times } = way
   let at = 0
   for (const part of parts) {
     if (part.kind === 'failed') return false
     const numbers = part.kind === 'hidden' ? part.bytes : part.kind === 'tokens' ? part.ids : none
-    if (4 * (at + 2 + wordsOf(numbers)) > shareBytesMax) return false
+    if (4 * (at + 3 + wordsOf(numbers)) > shareBytesMax) return false
     words[at++] = kinds.indexOf(part.kind)
+    words[at++] = part.reused ?? 0
     at = way.put(at, numbers)
   }
   times[0] = beganMs
   times[1] = computeMs
   times[2] = sampleMs
+  times[3] = prefixBytes
   way.parts = parts.length
   return true
 }
@@ -236,18 +238,21 @@ export function takeReply(way: Way): PassReply | undefined {
   const parts: PartReply[] = []
   for (let at = 0; parts.length < count; ) {
     const kind = kinds[words[at++]!]!
+    const reused = words[at++]!
+    // Of what is known there is a token at least.
+    const known = reused === 0 ? {} : { reused }
     if (kind === 'hidden') {
       const bytes = way.bytes(at)
       at += 1 + wordsOf(bytes)
-      parts.push({ kind, bytes })
+      parts.push({ kind, bytes, ...known })
     } else if (kind === 'tokens') {
       const ids = [...way.numbers(at)]
       at += 1 + ids.length
-      parts.push({ kind, ids })
+      parts.push({ kind, ids, ...known })
     } else {
       at++
-      parts.push({ kind })
+      parts.push({ kind, ...known })
     }
   }
-  return { kind: 'pass', parts, beganMs: times[0]!, computeMs: times[1]!, sampleMs: times[2]! }
+  return { kind: 'pass', parts, beganMs: times[0]!, computeMs: times[1]!, sampleMs: times[2]!, prefixBytes: times[3]! }
 }

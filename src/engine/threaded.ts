@@ -7,10 +7,10 @@ import { Worker } from 'node:worker_threads'
 import type { SessionId } from '../base/ids.ts'
 import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import { Batches, type BatchesInit, type BatchPart } from './batch.ts'
+import { Batches, type BatchesInit, type BatchPart, computedRows, partsDone } from './batch.ts'
 import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
-import type { Engine, OpenInit, Step, StepOutput } from './engine.ts'
+import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from './engine.ts'
 import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
 import type { Alone, Job, Running, StepJob } from './thread-jobs.ts'
 import { checkSampling } from './sampler.ts'
@@ -81,6 +81,11 @@ class ThreadedEngine implements Engine {
   /** Why no request is taken any more. */
   #ended: EngineError | undefined
   #closing: Promise<void> | undefined
+  /** What the thread keeps of sessions' beginnings, and how much of them it need not compute again. */
+  #prefixBytes = 0
+  #reused = 0
+  /** The thread knows what caches may take. */
+  #isLimitTold = false
   /** To be told to the thread when all that has begun is done. */
   #closer: Extract<Running, { kind: 'load' | 'close' }> | undefined
 
@@ -122,6 +127,12 @@ class ThreadedEngine implements Engine {
 
   set cacheBytesMax(bytes: number) {
     this.#caches.budget.bytesMax = bytes
+    this.#isLimitTold = false
+    if (this.#ended === undefined) this.#next()
+  }
+
+  get prefixes(): PrefixStats {
+    return { bytes: this.#prefixBytes, reused: this.#reused }
   }
 
   cacheBytes(tokensMax: number, type = usualCache): number {
@@ -153,7 +164,7 @@ class ThreadedEngine implements Engine {
   }
 
   async open(session: SessionId, init: OpenInit): Promise<void> {
-    const { tokensMax, sampling, cache = usualCache } = init
+    const { tokensMax, sampling, cache = usualCache, owner } = init
     if (!Number.isSafeInteger(tokensMax) || tokensMax < 1 || tokensMax > this.#contextMax) {
       throw new InvalidStepError(`tokensMax must be in [1, ${this.#contextMax}], not ${tokensMax}`)
     }
@@ -162,7 +173,7 @@ class ThreadedEngine implements Engine {
     const bytes = this.cacheBytes(tokensMax, cache)
     await this.#alone(session, () => {
       if (!this.#caches.open(session, { tokensMax, cache, bytes })) return undefined
-      return { kind: 'open', session, tokensMax, cache, sampling }
+      return { kind: 'open', session, tokensMax, cache, sampling, owner }
     })
   }
 
@@ -185,7 +196,8 @@ class ThreadedEngine implements Engine {
         rows: 0,
         outMs: 0,
         sampleMs: 0,
-        backMs: 0
+        backMs: 0,
+        reused: 0
       }
       this.#jobs.set(id, job)
       this.#batches.push({ id, session, tokens }, performance.now())
@@ -259,8 +271,9 @@ class ThreadedEngine implements Engine {
   /** Has the thread do what is next, unless it is busy. */
   #next(): void {
     while (this.#running === undefined) {
-      const turn = this.#batches.next(performance.now())
-      if (turn?.kind === 'alone') this.#beginAlone(turn.id)
+      const turn = this.#isLimitTold ? this.#batches.next(performance.now()) : ({ kind: 'limit' } as const)
+      if (turn?.kind === 'limit') this.#limit()
+      else if (turn?.kind === 'alone') this.#beginAlone(turn.id)
       else if (turn?.kind === 'pass') this.#beginPass(turn.parts)
       else {
         if (turn?.kind === 'gather') this.#gather(turn.untilMs)
@@ -268,6 +281,12 @@ class ThreadedEngine implements Engine {
         return
       }
     }
+  }
+
+  #limit(): void {
+    const { cacheBytesMax } = this
+    this.#isLimitTold = true
+    this.#start({ kind: 'limit' }, { kind: 'limit', cacheBytesMax }, engineRequestTimeoutMs)
   }
 
   #gather(untilMs: number): void {
@@ -345,11 +364,14 @@ class ThreadedEngine implements Engine {
     const running = this.#running
     if (running === undefined) return
     this.#running = undefined
+    if (reply.kind !== 'failed') this.#prefixBytes = reply.prefixBytes ?? 0
     if (running.kind === 'alone') this.#opened(running, reply)
     else if (running.kind === 'pass') {
       if (reply.kind === 'pass') this.#computed(running.parts, reply, times)
       // What its caches hold now nobody knows.
       else this.#giveUp(reply.kind === 'failed' ? reply.message : 'it did not answer to a pass')
+    } else if (running.kind === 'limit') {
+      if (reply.kind === 'failed') this.#giveUp(reply.message)
     } else if (reply.kind === 'failed') running.reject(new EngineError(reply.message))
     else running.resolve()
     this.#next()
@@ -373,9 +395,10 @@ class ThreadedEngine implements Engine {
     const { computeMs, beganMs, sampleMs } = reply
     const outMs = Math.max(0, beganMs - postedMs)
     const backMs = Math.max(0, repliedMs - beganMs - computeMs)
-    const rows = parts.reduce((sum, { tokens }) => sum + tokens, 0)
-    this.#batches.ended(parts, computeMs, performance.now())
-    for (const [i, { id, tokens, done }] of parts.entries()) {
+    const ended = partsDone(parts, reply.parts)
+    const rows = computedRows(ended)
+    this.#batches.ended(ended, computeMs, performance.now())
+    for (const [i, { id, tokens, done, known }] of ended.entries()) {
       const job = this.#jobs.get(id) as StepJob
       const outcome = reply.parts[i]!
       job.computeMs += computeMs
@@ -383,13 +406,17 @@ class ThreadedEngine implements Engine {
       job.outMs += outMs
       job.sampleMs += sampleMs
       job.backMs += backMs
+      if (known === true) job.reused = tokens
       const length = outcome.kind === 'failed' ? outcome.length : job.step.position + done + tokens
       this.#caches.become(job.session, length)
       if (outcome.kind === 'going') continue
       const spans = { outMs: job.outMs, sampleMs: job.sampleMs, backMs: job.backMs }
-      const cost = { computeMs: job.computeMs, rows: job.rows, gatherMs: this.#batches.gatherMs(id), spans }
+      this.#reused += job.reused
+      const cost = { computeMs: job.computeMs, rows: job.rows, gatherMs: this.#batches.gatherMs(id) }
       this.#settle(id, () =>
-        outcome.kind === 'failed' ? job.reject(errorOf(outcome)) : job.resolve({ ...outcome, ...cost })
+        outcome.kind === 'failed'
+          ? job.reject(errorOf(outcome))
+          : job.resolve({ ...outcome, ...cost, spans, reused: job.reused })
       )
     }
   }

@@ -6,6 +6,7 @@ import { systemRng } from '../base/entropy.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
+import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import type { RemovedModel } from '../model/removal.ts'
@@ -214,6 +215,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       discovery: this.#swarm.discovery(),
       disk: this.#disk.status,
       unkept: this.#keeping.problems,
+      prefixes: prefixesOf(this.#serving.models.map(({ prefixes }) => prefixes)),
       violations: this.#swarm.violations()
     }
   }

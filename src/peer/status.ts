@@ -1,6 +1,7 @@
 /** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { commonRevision } from '../base/protocol.ts'
+import type { PrefixStats } from '../engine/engine.ts'
 import type { DiskStatus } from '../model/disk-budget.ts'
 import { coverageOf } from '../route/coverage.ts'
 import { stageProtocol } from '../stage/frame.ts'
@@ -85,6 +86,8 @@ export interface Status {
   readonly disk: DiskStatus
   /** What this peer cannot write to its disk now and keeps in memory, a sentence each with the reason. */
   readonly unkept: readonly string[]
+  /** What its stages keep of the beginnings of sessions, so that those with the same one need not have it computed again. */
+  readonly prefixes: PrefixStats
   /** Protocol violations by remote peers since the start, by kind. */
   readonly violations: Readonly<Record<string, number>>
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import { type End, endAll } from '../base/ends.ts'
 import type { Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
-import type { Engine } from '../engine/engine.ts'
+import { type Engine, prefixesOf, type PrefixStats } from '../engine/engine.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import type { EngineFactory, Measured } from '../engine/factory.ts'
 import { NoRoomError } from '../errors.ts'
@@ -191,6 +191,11 @@ export class ServedModel {
     const caches = this.#loaded.reduce((sum, { engine }) => sum + (engine?.cacheBytesMax ?? 0), 0)
     const weights = this.#loaded.reduce((sum, { range }) => sum + weightBytes(this.shape, range), 0)
     return weights + caches + this.#retainBytesMax
+  }
+
+  /** What its engines keep of the beginnings of sessions. */
+  get prefixes(): PrefixStats {
+    return prefixesOf(this.#loaded.flatMap(({ engine }) => engine?.prefixes ?? []))
   }
 
   /** What its stages may retain for replay. */

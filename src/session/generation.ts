@@ -23,7 +23,7 @@ export interface HopReport extends Hop {
   readonly tokens: number
   /** Time in the engine, in ms: of passes that other sessions share all of it. */
   readonly computeMs: number
-  /** Tokens of all sessions in these passes; as many as `tokens` where nobody shared them. */
+  /** Tokens of all sessions in these passes; as many as `tokens` where nobody shared them, fewer where it knew some (rule S35). */
   readonly rows: number
   /** Time that steps waited for the engine, in ms. */
   readonly queueMs: number

@@ -116,6 +116,8 @@ export type StageEffect =
       readonly session: SessionId
       /** What its engine knows the session by, in steps too: another driver may have chosen the same id. */
       readonly cache: SessionId
+      /** Whose sessions may share what they begin with (rule S35). */
+      readonly owner: PeerId
       readonly tokensMax: number
       readonly sampling: Sampling
       readonly cacheType?: CacheType | undefined

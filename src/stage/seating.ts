@@ -139,10 +139,10 @@ export class Seating {
   }
 
   #openEngine(seat: Seat): void {
-    const { id, stage, cache, terms } = seat
+    const { id, stage, cache, driver: owner, terms } = seat
     const { session, tokensMax, sampling, cache: cacheType } = terms
     seat.tries()
-    this.#host.emit({ kind: 'open-engine', seat: id, stage, session, cache, tokensMax, sampling, cacheType })
+    this.#host.emit({ kind: 'open-engine', seat: id, stage, session, cache, owner, tokensMax, sampling, cacheType })
   }
 
   // ── Room ────────────────────────────────────────────────────────────────────────────────────────

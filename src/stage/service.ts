@@ -348,12 +348,12 @@ class Service implements StageService {
     this.#attach(id, channel)
   }
 
-  #open({ seat, stage, cache, tokensMax, sampling, cacheType }: StageEffect & { kind: 'open-engine' }): void {
+  #open({ seat, stage, cache, owner, tokensMax, sampling, cacheType }: StageEffect & { kind: 'open-engine' }): void {
     const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
     // What is being freed makes room first.
     const freed = Promise.all(this.#freeing.get(engine) ?? [])
     const opening = freed
-      .then(() => engine.open(cache, { tokensMax, sampling, cache: cacheType }))
+      .then(() => engine.open(cache, { tokensMax, sampling, cache: cacheType, owner }))
       .then(
         () => this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 }),
         (error: Error) => {

@@ -29,6 +29,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
   disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
   unkept: [],
+  prefixes: { bytes: 0, reused: 0 },
   violations: {},
   fetching: null,
   fetches: [],
@@ -65,6 +66,12 @@ describe('a status for a person', () => {
       'nobody may load layer 3, as --layers keeps peers to others: start another peer, or one without --layers'
     )
     expect(text).not.toContain('violations')
+    expect(text).not.toContain('prompts:')
+  })
+
+  it('says what is kept of prompts', () => {
+    const text = describeStatus(status({}, [peer('x')], { prefixes: { bytes: 2_500_000, reused: 1024 } })).join('\n')
+    expect(text).toContain('prompts: the beginnings of earlier ones take 2.5 MB; 1024 tokens were not computed again')
   })
 
   it('sets models of one name apart by their ids, and says that the name is not clear', () => {

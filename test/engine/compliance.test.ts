@@ -3,7 +3,8 @@ import { toyEngine } from '../../sim/toy-engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import type { ModelConfig } from '../../src/model/decoder.ts'
-import { engineCompliance } from '../compliance/engine.ts'
+import { engineCompliance, type EngineSubject } from '../compliance/engine.ts'
+import { prefixCompliance } from '../compliance/prefixes.ts'
 import { syntheticModel } from './synthetic-model.ts'
 
 const config: ModelConfig = {
@@ -21,21 +22,32 @@ const config: ModelConfig = {
 }
 const { manifest, shardDirectory, remove } = syntheticModel(config, 'q8', 'f16', 1)
 afterAll(remove)
-engineCompliance('WebAssembly', { ...config, make: init => createWasmEngine({ ...init, manifest, shardDirectory }) })
-engineCompliance('WebAssembly without shared memory', {
-  ...config,
-  make: async init => {
-    // As where memory cannot be shared, or not be waited for.
-    const { waitAsync } = Atomics
-    Object.assign(Atomics, { waitAsync: undefined })
-    try {
-      return await createWasmEngine({ ...init, manifest, shardDirectory })
-    } finally {
-      Object.assign(Atomics, { waitAsync })
-    }
-  }
-})
-engineCompliance('ONNX Runtime', { ...config, make: init => createOnnxEngine({ ...init, manifest, shardDirectory }) })
-
 const model = { layers: 6, vocab: 113, hidden: 16, edge: 'f16', contextMax: 320 } as const
-engineCompliance('the toy', { ...model, make: async init => toyEngine({ ...init, model }) })
+const subjects: Readonly<Record<string, EngineSubject>> = {
+  WebAssembly: {
+    ...config,
+    make: init => createWasmEngine({ ...init, manifest, shardDirectory })
+  },
+  'WebAssembly without shared memory': {
+    ...config,
+    make: async init => {
+      // As where memory cannot be shared, or not be waited for.
+      const { waitAsync } = Atomics
+      Object.assign(Atomics, { waitAsync: undefined })
+      try {
+        return await createWasmEngine({ ...init, manifest, shardDirectory })
+      } finally {
+        Object.assign(Atomics, { waitAsync })
+      }
+    }
+  },
+  'ONNX Runtime': {
+    ...config,
+    make: init => createOnnxEngine({ ...init, manifest, shardDirectory })
+  },
+  'the toy': { ...model, make: async init => toyEngine({ ...init, model }) }
+}
+for (const [name, subject] of Object.entries(subjects)) {
+  engineCompliance(name, subject)
+  prefixCompliance(name, subject)
+}

@@ -38,13 +38,16 @@ const replies: fc.Arbitrary<PassReply> = fc.record({
   parts: fc.array(
     fc.oneof(
       fc.record({ kind: fc.constant('hidden' as const), bytes: fc.oneof(fc.uint8Array(), inLarger) }),
+      fc.record({ kind: fc.constant('hidden' as const), bytes: fc.uint8Array(), reused: fc.constant(128) }),
       fc.record({ kind: fc.constant('tokens' as const), ids }),
+      fc.record({ kind: fc.constant('going' as const), reused: fc.integer({ min: 1, max: 2048 }) }),
       fc.record({ kind: fc.constantFrom('going' as const, 'none' as const) })
     )
   ),
   beganMs: fc.double({ min: 0, max: 1e9, noNaN: true }).map(x => x + 0),
   computeMs: fc.constant(2.5),
-  sampleMs: fc.constant(0.125)
+  sampleMs: fc.constant(0.125),
+  prefixBytes: fc.nat({ max: 2 ** 40 })
 })
 
 /** The same with bytes and words that are equal whatever holds them. */
@@ -87,7 +90,9 @@ test('a session that is gone has no number, nor has a failure a place', () => {
   expect(engine.of('full')).toBeUndefined()
   expect(engine.of('a')).toBeDefined()
   const failed = { kind: 'failed', name: 'EngineError', message: 'why', length: 3 } as const
-  expect(putReply(back, { kind: 'pass', parts: [failed], beganMs: 0, computeMs: 0, sampleMs: 0 })).toBe(false)
+  expect(putReply(back, { kind: 'pass', parts: [failed], beganMs: 0, computeMs: 0, sampleMs: 0, prefixBytes: 0 })).toBe(
+    false
+  )
   expect(takeReply(back)).toBeUndefined()
 })
 
@@ -98,7 +103,8 @@ test('what was taken is its own: what comes after it changes nothing', () => {
     parts: [{ kind: 'hidden', bytes: new Uint8Array(8).fill(byte) }],
     beganMs: 0,
     computeMs: 0,
-    sampleMs: 0
+    sampleMs: 0,
+    prefixBytes: 0
   })
   putReply(back, reply(1))
   const first = takeReply(back)
@@ -123,7 +129,8 @@ test('what does not fit is left out whole, and what comes next fits again', () =
     parts: [{ kind: 'hidden', bytes: new Uint8Array(bytes) }],
     beganMs: 0,
     computeMs: 0,
-    sampleMs: 0
+    sampleMs: 0,
+    prefixBytes: 0
   })
   for (const bytes of [shareBytesMax + 1, shareBytesMax, shareBytesMax - 4]) {
     expect(putPass(there, pass(bytes), engine), `${bytes}`).toBe(false)

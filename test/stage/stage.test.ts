@@ -581,12 +581,13 @@ describe('S25: nobody but the driver has a seat taken', () => {
     expect(violations(kit.frame(3, { kind: 'open', hop: 1, terms: { ...terms, signature } }))).toEqual(['3 impostor'])
   })
 
-  test('another driver that has chosen the same id has another session, with a cache of its own', () => {
+  test('S35: another driver that has chosen the same id has another session, whose cache shares nothing', () => {
     const kit = middle()
     feed(kit, 0, 5)
     kit.do({ kind: 'accepted', channel: 3, remote: peer('X') })
     const [opened] = kit.frame(3, stolen({ driver: peer('X'), epoch: 7 }))
-    expect(opened).toMatchObject({ kind: 'open-engine', seat: `${peer('X')}/${session}/2-4`, session })
+    const owner = peer('X')
+    expect(opened).toMatchObject({ kind: 'open-engine', seat: `${owner}/${session}/2-4`, session, owner })
     const [first] = middle().frame(1, step(0))
     expect(opened?.kind === 'open-engine' && opened.cache).not.toBe(first?.kind === 'compute' && first.step.session)
     expect(kit.stages.sessions).toBe(2)

@@ -7,6 +7,7 @@
  * is laid out head by head once, when it is full.
  */
 import { assert } from '../../base/assert.ts'
+import type { CacheBlocks } from '../prefixes.ts'
 import { attentionBlock } from '../../model/limits.ts'
 
 const T = attentionBlock
@@ -32,15 +33,20 @@ interface LayerCache {
   readonly valueTail: Float32Array
 }
 
+/** A full block's keys [T, kvHeads, headDim] and values [kvHeads, T, headDim], by layer. */
+type BlockCopy = readonly { readonly keys: Float32Array; readonly values: Float32Array }[]
+
 export class SessionCache {
   readonly shape: CacheShape
   readonly tokensMax: number
   readonly layers: readonly LayerCache[]
   #length = 0
+  readonly #freed: () => void
 
   /** Zero-filled: a masked key's weight is exactly 0, and 0 times a finite value is 0. */
-  constructor(shape: CacheShape, tokensMax: number) {
+  constructor(shape: CacheShape, tokensMax: number, freed = (): void => {}) {
     this.shape = shape
+    this.#freed = freed
     this.tokensMax = tokensMax
     const row = shape.kvHeads * shape.headDim
     this.layers = Array.from({ length: shape.layers }, () => ({
@@ -74,6 +80,26 @@ export class SessionCache {
   /** Its memory goes with it. */
   free(): void {
     this.truncate(0)
+    this.#freed()
+  }
+
+  /** A full block. */
+  copy(block: number): BlockCopy {
+    assert((block + 1) * T <= this.#length, `block ${block} of ${this.#length} tokens is not full`)
+    const size = T * this.shape.kvHeads * this.shape.headDim
+    const [from, to] = [block * size, (block + 1) * size]
+    return this.layers.map(({ keys, values }) => ({ keys: keys.slice(from, to), values: values.slice(from, to) }))
+  }
+
+  /** Adds a full block to whole ones. */
+  appendBlock(copy: BlockCopy): void {
+    assert(this.#length % T === 0 && this.#length + T <= this.tokensMax, `no block fits after ${this.#length} tokens`)
+    const at = this.#length * this.shape.kvHeads * this.shape.headDim
+    for (const [l, { keys, values }] of copy.entries()) {
+      this.layers[l]!.keys.set(keys, at)
+      this.layers[l]!.values.set(values, at)
+    }
+    this.#length += T
   }
 
   /**
@@ -110,5 +136,60 @@ export class SessionCache {
         else layer.valueTail.set(layer.values.subarray(inBlock, inBlock + headDim), inTail)
       }
     }
+  }
+}
+
+/** Blocks of sessions' caches: who holds one has a copy of it. */
+export class BlockCopies implements CacheBlocks<SessionCache, BlockCopy> {
+  readonly bytesMax = Number.MAX_SAFE_INTEGER
+  readonly #blockBytes: number
+  #held = 0
+  #caches = 0
+
+  constructor({ layers, kvHeads, headDim }: CacheShape) {
+    this.#blockBytes = 2 * layers * T * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT
+  }
+
+  get bytesUsed(): number {
+    return this.#caches + this.#held * this.#blockBytes
+  }
+
+  open(shape: CacheShape, tokensMax: number): SessionCache {
+    const bytes = cacheBytes(shape, tokensMax)
+    this.#caches += bytes
+    return new SessionCache(shape, tokensMax, () => {
+      this.#caches -= bytes
+    })
+  }
+
+  blockBytes(): number {
+    return this.#blockBytes
+  }
+
+  holdBytes(): number {
+    return this.#blockBytes
+  }
+
+  /** A cache has all that it ever takes. */
+  adoptBytes(): number {
+    return 0
+  }
+
+  needs(): number {
+    return 0
+  }
+
+  hold(cache: SessionCache, block: number): BlockCopy {
+    const copy = cache.copy(block)
+    this.#held++
+    return copy
+  }
+
+  adopt(cache: SessionCache, copy: BlockCopy): void {
+    cache.appendBlock(copy)
+  }
+
+  release(): void {
+    this.#held--
   }
 }

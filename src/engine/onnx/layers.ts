@@ -6,7 +6,7 @@ import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
 import type { SpanInit } from '../thread-messages.ts'
-import { SessionCache } from './cache.ts'
+import { BlockCopies, type CacheShape, type SessionCache } from './cache.ts'
 import { needsTwinRows } from './self-test.ts'
 import { OnnxSpan } from './span.ts'
 import { bitsOf } from './tensors.ts'
@@ -18,12 +18,17 @@ export interface OnnxThreadInit extends SpanInit {
 }
 
 export class OnnxLayers implements Layers<SessionCache> {
+  readonly blocks: BlockCopies
   readonly #init: SpanInit
   readonly #span: OnnxSpan
+  readonly #shape: CacheShape
 
   private constructor(init: SpanInit, span: OnnxSpan) {
     this.#init = init
     this.#span = span
+    const { config, start, end } = init
+    this.#shape = { layers: end - start, kvHeads: config.kvHeads, headDim: config.headDim }
+    this.blocks = new BlockCopies(this.#shape)
   }
 
   /** @throws {EngineError} when ONNX Runtime refuses the graph or the files. */
@@ -38,9 +43,8 @@ export class OnnxLayers implements Layers<SessionCache> {
   }
 
   open(tokensMax: number): SessionCache {
-    const { config, start, end } = this.#init
     this.#span.grow(tokensMax)
-    return new SessionCache({ layers: end - start, kvHeads: config.kvHeads, headDim: config.headDim }, tokensMax)
+    return this.blocks.open(this.#shape, tokensMax)
   }
 
   /** One part after the other: a graph reads one cache. */

@@ -57,7 +57,7 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #kernels: Kernels
   readonly #runner: PassRunner
   readonly #team = new Team()
-  readonly #pages: CachePages
+  readonly blocks: CachePages
   readonly #frequencies: Float64Array
   /** Addresses of the cosines and sines of {@link rotationRows} positions each. */
   readonly #rotations: number[] = []
@@ -82,7 +82,7 @@ export class WasmSpan implements Layers<PagedCache> {
       scratch: takeScratch(config, take),
       own: Array.from({ length: threads }, () => takeOwn(config, take))
     }
-    this.#pages = new CachePages(memory, {
+    this.blocks = new CachePages(memory, {
       layers: end - start,
       kvHeads: config.kvHeads,
       width: headWidth(config.headDim)
@@ -116,7 +116,7 @@ export class WasmSpan implements Layers<PagedCache> {
   }
 
   open(_tokensMax?: number, type: CacheType = usualCache): PagedCache {
-    return this.#pages.open(type)
+    return this.blocks.open(type)
   }
 
   /** Its memory goes with its thread. */
@@ -227,7 +227,7 @@ export class WasmSpan implements Layers<PagedCache> {
 
   /** Writes what a job names into the table: rotations, segments, and the pages of each. */
   #tell(segments: readonly Stretch[]): { readonly rotations: number; readonly segmentsAt: number } {
-    const pages = segments.map(({ of }) => of.part.cache.pages.flat())
+    const pages = segments.map(({ of }) => of.part.cache.pages.flatMap(({ at }) => at))
     const numbers = this.#rotations.length + segments.length * segmentNumbers
     const length = pages.reduce((sum, each) => sum + each.length, numbers)
     // Twice as long each time: what the older ones took is little beside it.
@@ -302,7 +302,7 @@ export class WasmSpan implements Layers<PagedCache> {
 
   #undo({ part: { cache }, before }: UnderWay): void {
     cache.length = before
-    this.#pages.wipe(cache)
+    this.blocks.wipe(cache)
   }
 
   get #isLast(): boolean {
@@ -319,7 +319,7 @@ export class WasmSpan implements Layers<PagedCache> {
 
   /** Pages, rotation tables and scores for a cache of so many tokens. @throws {EngineError} when there is no memory. */
   #makeRoom(cache: PagedCache, tokens: number): void {
-    this.#pages.makeRoom(cache, tokens)
+    this.blocks.makeRoom(cache, tokens)
     while ((this.#rotations.length / 2) * rotationRows < tokens) this.#rotate()
     // Twice as long each time: what the older ones took is little beside it.
     if (this.#scores.positions < tokens) {

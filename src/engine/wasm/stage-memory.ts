@@ -53,6 +53,20 @@ export class StageMemory {
     return at
   }
 
+  /** What it could still grow by. */
+  get bytesFree(): number {
+    return memoryPagesMax * memoryPageBytes - this.#top
+  }
+
+  copy(from: number, to: number, bytes: number): void {
+    this.views.floats.copyWithin(to / 4, from / 4, (from + bytes) / 4)
+  }
+
+  /** A view that is valid until the memory grows. */
+  bytes({ at, bytes }: { readonly at: number; readonly bytes: number }): Uint8Array {
+    return new Uint8Array(this.memory.buffer, at, bytes)
+  }
+
   zero(at: number, bytes: number): void {
     this.views.floats.fill(0, at / 4, (at + bytes) / 4)
   }

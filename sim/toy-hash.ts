@@ -1,0 +1,39 @@
+/** Hashes of the toy's tokens: two lanes of MurmurHash3's finaliser. */
+import type { CacheType } from '../src/base/cache-type.ts'
+
+/** 56 bits in two halves of 28, so that they travel as four words of 14. */
+export type Hash = readonly [number, number]
+
+const origin: Hash = [0x5ca1ab1, 0xdecade]
+/** Where texts begin, by type of caches: a hop that has another one than the hop before it goes wrong at once. */
+export const origins: Readonly<Record<CacheType, Hash>> = { f32: origin, i8: [0x18ca1ab, 0xdecade] }
+
+/** Mixes integers below 2^32 into a hash (two lanes of MurmurHash3's finaliser). */
+export function mix(hash: Hash, ...values: number[]): Hash {
+  let [a, b] = hash
+  for (const value of values) {
+    a = scramble(a ^ value)
+    b = scramble(Math.imul(b, 0x9e3779b1) + value + a)
+  }
+  return [a >>> 4, b >>> 4]
+}
+
+function scramble(value: number): number {
+  let x = value
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return (x ^ (x >>> 16)) >>> 0
+}
+
+/** 14 bits a word, so that every value is finite in every edge type. */
+export const low = 0x3fff
+
+/** A link (`prefixes.ts`) for what needs no protection from those who look for collisions. */
+export function toyLink(before: string, row: Uint8Array): string {
+  let hash: Hash = origin
+  for (let i = 0; i < before.length; i++) hash = mix(hash, before.charCodeAt(i))
+  for (let i = 0; i < row.length; i += 4) {
+    hash = mix(hash, row[i]! | (row[i + 1]! << 8) | (row[i + 2]! << 16) | (row[i + 3]! << 24))
+  }
+  return String.fromCharCode(hash[0] & low, hash[0] >>> 14, hash[1] & low, hash[1] >>> 14)
+}

@@ -1,0 +1,98 @@
+/** Pages that several sessions have: nobody writes to one that is not its own. */
+import { describe, expect, it } from 'vitest'
+import { pagePositions as T } from '../../../src/engine/wasm/attention.ts'
+import { CachePages, type Page, type PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
+import { StageMemory } from '../../../src/engine/wasm/stage-memory.ts'
+import { EngineError } from '../../../src/errors.ts'
+
+function stage() {
+  const memory = new StageMemory(0, { shared: false })
+  const pages = new CachePages(memory, { layers: 2, kvHeads: 1, width: 16 })
+  const bytes = pages.pageBytes / 2
+  const fill = ({ pages: of }: PagedCache, index: number, value: number): void => {
+    for (const at of of[index]!.at) memory.views.floats.fill(value, at / 4, (at + bytes) / 4)
+  }
+  const seen = ({ pages: of }: PagedCache, index: number): number[] => [
+    ...new Set(of[index]!.at.flatMap(at => [...memory.views.floats.subarray(at / 4, (at + bytes) / 4)]))
+  ]
+  /** A session of two full pages, of ones and twos. */
+  const full = (): PagedCache => {
+    const cache = pages.open('f32')
+    pages.makeRoom(cache, 2 * T)
+    cache.length = 2 * T
+    fill(cache, 0, 1)
+    fill(cache, 1, 2)
+    return cache
+  }
+  return { memory, pages, fill, seen, full }
+}
+
+describe('pages of several sessions', () => {
+  it('are copied by who writes to one, and taken anew where nothing of it counts', () => {
+    const { pages, fill, seen, full } = stage()
+    const first = full()
+    const held = [pages.hold(first, 0), pages.hold(first, 1)] as [Page, Page]
+    const second = pages.open('f32')
+    for (const page of held) pages.adopt(second, page)
+    expect([second.length, pages.bytesUsed]).toEqual([2 * T, 2 * pages.pageBytes])
+    second.truncate(100)
+    expect(pages.needs(second, 10)).toBe(pages.pageBytes)
+    expect(pages.needs(second, T)).toBe(2 * pages.pageBytes)
+    pages.makeRoom(second, 100 + T)
+    expect(pages.bytesUsed).toBe(4 * pages.pageBytes)
+    expect([seen(second, 0), seen(second, 1)]).toEqual([[1], [0]])
+    fill(second, 0, 7)
+    fill(second, 1, 8)
+    expect([seen(first, 0), seen(first, 1)]).toEqual([[1], [2]])
+    first.free()
+    expect(held.map(page => page.holders)).toEqual([1, 1])
+    const third = pages.open('f32')
+    for (const page of held) pages.adopt(third, page)
+    expect([seen(third, 0), seen(third, 1)]).toEqual([[1], [2]])
+    for (const page of held) pages.release(page)
+    for (const cache of [second, third]) cache.free()
+    expect(pages.bytesUsed).toBe(0)
+    // What is free holds zeros.
+    const fourth = pages.open('f32')
+    pages.makeRoom(fourth, 4 * T)
+    expect([0, 1, 2, 3].flatMap(index => seen(fourth, index))).toEqual([0, 0, 0, 0])
+  })
+
+  it('of bytes hold several blocks each, which are copied to wherever they go on', () => {
+    const { pages: all } = stage()
+    const first = all.open('i8')
+    const blocks = first.pagePositions / T + 1
+    all.makeRoom(first, blocks * T)
+    first.length = blocks * T
+    const held = Array.from({ length: blocks }, (_, i) => all.hold(first, i) as Uint8Array[])
+    expect(all.bytesUsed).toBe(2 * all.pageBytes + blocks * all.blockBytes(first))
+    for (const [i, ranges] of held.entries()) for (const range of ranges) range.fill(i + 1)
+    const second = all.open('i8')
+    expect(all.adoptBytes(second, blocks)).toBe(2 * all.pageBytes)
+    for (const block of held) all.adopt(second, block)
+    expect([second.length, second.pages.length]).toEqual([blocks * T, 2])
+    expect(Array.from({ length: blocks }, (_, i) => all.hold(second, i))).toEqual(held)
+    for (const cache of [first, second]) cache.free()
+    for (const block of [...held, ...held]) all.release(block)
+    expect(all.bytesUsed).toBe(0)
+  })
+
+  it('stay as they are where there is no memory for a copy', () => {
+    const { memory, pages, seen, full } = stage()
+    const first = full()
+    const second = pages.open('f32')
+    pages.adopt(second, pages.hold(first, 0))
+    second.truncate(100)
+    memory.take(memory.bytesFree - (1 << 17))
+    const take = (): void => {
+      for (;;) memory.take(1 << 10)
+    }
+    expect(take).toThrow(EngineError)
+    expect(() => pages.makeRoom(second, 120)).toThrow(EngineError)
+    // As after a step that failed.
+    pages.wipe(second)
+    expect([second.length, seen(first, 0), seen(second, 0)]).toEqual([100, [1], [1]])
+    second.free()
+    expect(seen(first, 0)).toEqual([1])
+  })
+})
