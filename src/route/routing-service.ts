@@ -96,7 +96,7 @@ export class Routing {
     const startMs = this.#clock.nowMs()
     let said: string | undefined
     for (;;) {
-      const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
+      const { peers, model, lacking } = withCache(this.#init.peers(shape), shape, cache)
       const nowMs = this.#clock.nowMs()
       const layerClasses = pin?.layerClasses
       const search: Search = (views, shape) => this.#searches.planSoon(views, shape, nowMs)
@@ -118,9 +118,9 @@ export class Routing {
         return answer.hops
       }
       if (answer.kind === 'lacking' || signal.aborted)
-        throw new NotCoveredError(noRouteSentence(peers, model, excluded, this.#always)!)
+        throw new NotCoveredError(lacking ?? noRouteSentence(peers, model, excluded, this.#always)!)
       onWait?.(() => {
-        said = noRouteSentence(peers, model, excluded, search) ?? said
+        said = lacking ?? noRouteSentence(peers, model, excluded, search) ?? said
         return said ?? noRouteSentence(peers, model, excluded, this.#always)!
       })
       await this.#nextChange(signal)

@@ -50,5 +50,5 @@ test('S33: a session with caches of int8 goes through peers that have them, and 
   const nobody = new Routing({ self: peerId(0), peers: () => [plain, silent] })
   await expect(
     nobody.route(shape, new Set(), { signal: AbortSignal.abort(), tokensMax: 10, cache: 'i8' })
-  ).rejects.toThrow('test with caches of i8 cannot answer')
+  ).rejects.toThrow('test cannot answer with caches of i8: no peer that is here has them')
 })
