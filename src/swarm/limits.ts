@@ -17,6 +17,8 @@ export const unfinishedHostBytesMax = 128 << 20
 export const unfinishedWaitingMax = 32
 /** A frame on a protocol that this peer opens but does not itself handle. */
 export const frameBytesDefaultMax = 16 << 20
+/** Messages of Noise that WebAssembly enciphers: above this Node's cipher is faster even where it is cold. */
+export const compactCipherBytesMax = 3_072
 /** Bytes queued in a channel above which `send` says to wait: some round trips at 1 Gbit/s, few enough to hold per hop. */
 export const channelHighWaterBytes = 1 << 20
 /** Bytes of whole frames kept while a channel has no receiver yet; above it reading pauses. */
