@@ -2,7 +2,12 @@
  * Bytes to typed frames and back. Everything that can be said about a frame alone is checked here; what
  * depends on the session it belongs to is checked in `check.ts` (promise P10).
  */
-import { StageFrame, type HopSpans as WireSpans } from '../../protocols/stage.ts'
+import {
+  StageFrame,
+  type HopSpans as WireSpans,
+  type Step as WireStep,
+  type Token as WireToken
+} from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
@@ -10,7 +15,8 @@ import { stepDraftsMax } from '../engine/limits.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
-import type { Frame, RefuseReason } from './frame.ts'
+import type { Frame, RefuseReason, StepFrame, TokenFrame } from './frame.ts'
+import { readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
 import { readTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -32,6 +38,9 @@ const reasonNames = new Map<number, RefuseReason>(
 )
 
 const none = new Uint8Array(0)
+const draftsRule = `a step has at most ${stepDraftsMax} drafts`
+const noIds: readonly number[] = []
+const noSpans: WireSpans[] = []
 
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
@@ -42,23 +51,21 @@ const limits = {
 
 /** Encodes one frame. The result is the caller's own. */
 export function encodeFrame(frame: Frame): Uint8Array {
+  if (frame.kind === 'step') return writeStep(stepToWire(frame))
+  if (frame.kind === 'token') return writeToken({ ...frame, spans: frame.spans?.map(spansToWire) ?? noSpans })
   return StageFrame.encode(toWire(frame))
 }
 
-function toWire(frame: Frame): StageFrame {
+function stepToWire({ epoch, position, tokens, sample, input, drafts = noIds, spans }: StepFrame) {
+  const sampleFrom = sample ? tokens - 1 - drafts.length : tokens
+  const isHead = input.kind === 'ids'
+  const hidden = isHead ? none : (input.bytes as Uint8Array<ArrayBuffer>)
+  const wireSpans = spans?.map(spansToWire) ?? noSpans
+  return { epoch, position, tokens, sampleFrom, ids: isHead ? input.ids : drafts, hidden, spans: wireSpans }
+}
+
+function toWire(frame: Exclude<Frame, StepFrame | TokenFrame>): StageFrame {
   switch (frame.kind) {
-    case 'step': {
-      const { epoch, position, tokens, sample, input, drafts = [], spans = [] } = frame
-      const sampleFrom = sample ? tokens - 1 - drafts.length : tokens
-      const isHead = input.kind === 'ids'
-      const ids = isHead ? [...input.ids] : [...drafts]
-      const hidden = isHead ? none : (input.bytes as Uint8Array<ArrayBuffer>)
-      return { step: { epoch, position, tokens, sampleFrom, ids, hidden, spans: spans.map(spansToWire) } }
-    }
-    case 'token': {
-      const { epoch, position, ids, spans = [] } = frame
-      return { token: { epoch, position, ids: [...ids], spans: spans.map(spansToWire) } }
-    }
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
     case 'open': {
@@ -109,36 +116,18 @@ function toWire(frame: Frame): StageFrame {
  * @throws {ProtocolError} when the bytes are no frame, or hold values that no session could mean.
  */
 export function decodeFrame(bytes: Uint8Array): Frame | undefined {
+  const step = readStep(bytes, limits.step)
+  if (step !== undefined) return stepOf(step)
+  const token = readToken(bytes, limits.token)
+  if (token !== undefined) return tokenOf(token)
   let wire: StageFrame
   try {
     wire = StageFrame.decode(bytes, { limits })
   } catch (error) {
     throw new ProtocolError(`a stage frame of ${bytes.length} bytes does not decode: ${(error as Error).message}`)
   }
-  if (wire.step != null) {
-    const { epoch, position, tokens, sampleFrom, ids, hidden } = wire.step
-    check(tokens >= 1 && tokens <= attentionBlock, 'a step has 1 to 128 tokens', tokens)
-    check(position + tokens <= positionMax, 'a step ends below 2^31', position)
-    check(sampleFrom <= tokens, 'the rows that are sampled are the last of the step, or none', sampleFrom)
-    const sample = sampleFrom < tokens
-    const proposed = sample ? tokens - 1 - sampleFrom : 0
-    check(proposed <= stepDraftsMax, `a step has at most ${stepDraftsMax} drafts`, proposed)
-    const isHead = hidden.length === 0
-    if (isHead) check(ids.length === tokens, 'a step without hidden states has one id per token', ids.length)
-    else check(ids.length === proposed, 'a step with hidden states has the ids of its drafts', ids.length)
-    for (const id of ids) check(id < positionMax, 'ids are below 2^31', id)
-    const input = isHead
-      ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
-      : ({ kind: 'hidden', bytes: hidden } as const)
-    const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
-    return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...spansOf(wire.step) }
-  }
-  if (wire.token != null) {
-    const { epoch, position, ids } = wire.token
-    check(position < positionMax, 'positions are below 2^31', position)
-    check(ids.length >= 1, 'a token frame has an id', ids.length)
-    return { kind: 'token', epoch, position, ids, ...spansOf(wire.token) }
-  }
+  if (wire.step != null) return stepOf(wire.step)
+  if (wire.token != null) return tokenOf(wire.token)
   if (wire.ack != null) {
     const { epoch, length, steps, tokens } = wire.ack
     check(length <= positionMax, 'lengths are at most 2^31', length)
@@ -202,6 +191,34 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
   }
   if (bytes.length === 0) throw new ProtocolError('a stage frame is empty')
   return undefined
+}
+
+/** A step that has been read, checked. @throws {ProtocolError} */
+function stepOf(wire: WireStep): StepFrame {
+  const { epoch, position, tokens, sampleFrom, ids, hidden } = wire
+  check(tokens >= 1 && tokens <= attentionBlock, 'a step has 1 to 128 tokens', tokens)
+  check(position + tokens <= positionMax, 'a step ends below 2^31', position)
+  check(sampleFrom <= tokens, 'the rows that are sampled are the last of the step, or none', sampleFrom)
+  const sample = sampleFrom < tokens
+  const proposed = sample ? tokens - 1 - sampleFrom : 0
+  check(proposed <= stepDraftsMax, draftsRule, proposed)
+  const isHead = hidden.length === 0
+  if (isHead) check(ids.length === tokens, 'a step without hidden states has one id per token', ids.length)
+  else check(ids.length === proposed, 'a step with hidden states has the ids of its drafts', ids.length)
+  for (const id of ids) check(id < positionMax, 'ids are below 2^31', id)
+  const input = isHead
+    ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
+    : ({ kind: 'hidden', bytes: hidden } as const)
+  const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
+  return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...spansOf(wire) }
+}
+
+/** A token that has been read, checked. @throws {ProtocolError} */
+function tokenOf(wire: WireToken): TokenFrame {
+  const { epoch, position, ids } = wire
+  check(position < positionMax, 'positions are below 2^31', position)
+  check(ids.length >= 1, 'a token frame has an id', ids.length)
+  return { kind: 'token', epoch, position, ids, ...spansOf(wire) }
 }
 
 /** What bytes from a stream are to a decider: a frame, or none and why. */
