@@ -1,5 +1,5 @@
 /** Child of `swarm.ts`: one peer, driven by messages. It uses what `npm run build` made, as any program would. */
-import type { Answer, Generation, PeerInit } from '../../src/index.ts'
+import type { Answer, Generation, PeerInit, TracedLap } from '../../src/index.ts'
 
 export interface PeerProcessInit extends PeerInit {
   /** Asks as soon as the peer is up, before it has found anyone. */
@@ -9,6 +9,8 @@ export interface PeerProcessInit extends PeerInit {
 export interface Ask {
   readonly prompt: string
   readonly maxTokens: number
+  /** @default false */
+  readonly trace?: boolean
 }
 
 /** What an `answer` message carries. */
@@ -18,6 +20,8 @@ export interface Answered {
   /** Time of each further token, in ms. */
   readonly tokenMs: readonly number[]
   readonly answer: Answer
+  /** Of an answer that is traced. */
+  readonly laps: readonly TracedLap[]
 }
 
 // Not a static import: its types would need the build to be there before they can be checked.
@@ -36,10 +40,10 @@ try {
     if (message.kind === 'stop') void stop()
   })
   process.once('disconnect', () => void stop())
-  const answer = async ({ prompt, maxTokens }: Ask): Promise<void> => {
+  const answer = async ({ prompt, maxTokens, trace = false }: Ask): Promise<void> => {
     try {
       // A model of random weights repeats itself: its drafts would be right, and what is measured is a lap with one token.
-      const options = { maxTokens, temperature: 0, seed: 1, speculate: false }
+      const options = { maxTokens, temperature: 0, seed: 1, speculate: false, trace }
       say('answer', await collect(peer.generate(prompt, options)))
     } catch (error) {
       say('failed', { message: `${(error as Error).name}: ${(error as Error).message}` })
@@ -58,10 +62,15 @@ try {
 async function collect(generation: Generation): Promise<Answered> {
   const began = performance.now()
   const times: number[] = []
-  for await (const _ of generation) times.push(performance.now())
+  const laps: TracedLap[] = []
+  for await (const event of generation.events()) {
+    if (event.event === 'token') times.push(performance.now())
+    if (event.event === 'trace') laps.push(event)
+  }
   return {
     firstTokenMs: times[0]! - began,
     tokenMs: times.slice(1).map((ms, i) => ms - times[i]!),
-    answer: await generation.answer
+    answer: await generation.answer,
+    laps
   }
 }
