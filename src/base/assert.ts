@@ -8,9 +8,12 @@ export class AssertionError extends Error {
   override readonly name = 'AssertionError'
 }
 
-/** @throws {AssertionError} when `condition` does not hold. */
-export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message)
+/**
+ * @param message as a function where it has values in it and is passed for every token: making it costs more than the rest
+ * @throws {AssertionError} when `condition` does not hold.
+ */
+export function assert(condition: unknown, message: string | (() => string)): asserts condition {
+  if (!condition) throw new AssertionError(typeof message === 'string' ? message : message())
 }
 
 /** Marks the branch of a discriminated union that cannot be reached; the compiler checks it. */

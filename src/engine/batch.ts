@@ -90,6 +90,11 @@ export class Batches {
 
   /** What to do now that nothing is computed; undefined when nothing waits. */
   next(nowMs: number): Turn | undefined {
+    const only = this.#waiting.length === 1 ? this.#waiting[0]! : undefined
+    // Most passes are of one token of one session: there is nobody to share with or to wait for.
+    if (only !== undefined && leftOf(only) === 1 && !this.#laps.hasOthers(only.session, nowMs)) {
+      return { kind: 'pass', parts: [partOf(only, 1)] }
+    }
     const heads = this.#heads()
     const alone = heads.find(({ tokens }) => tokens === 0)
     if (alone !== undefined) return { kind: 'alone', id: alone.id }

@@ -200,7 +200,7 @@ class Served<Cache extends LayersCache> {
     const computed: { readonly index: number; readonly session: Session<Cache>; readonly part: Part<Cache> }[] = []
     for (const [index, part] of parts.entries()) {
       const session = this.#sessions.get(part.session)
-      assert(session !== undefined, `session ${part.session} is not open`)
+      assert(session !== undefined, () => `session ${part.session} is not open`)
       try {
         const begun = this.#begin(session, part)
         if ('reused' in begun) replies[index] = begun

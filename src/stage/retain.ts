@@ -39,8 +39,11 @@ export class RetainedStates {
    */
   write(position: number, bytes: Uint8Array): void {
     const end = position + bytes.length / this.#rowBytes
-    assert(Number.isInteger(end), `${bytes.length} bytes are no whole number of ${this.#rowBytes} byte states`)
-    assert(position <= this.#length && end <= this.#tokensMax, `states [${position}, ${end}) leave a gap or do not fit`)
+    assert(Number.isInteger(end), () => `${bytes.length} bytes are no whole number of ${this.#rowBytes} byte states`)
+    assert(
+      position <= this.#length && end <= this.#tokensMax,
+      () => `states [${position}, ${end}) leave a gap or do not fit`
+    )
     for (let at = position; at < end; ) {
       const index = Math.floor(at / retainBlockTokens)
       const row = at - index * retainBlockTokens
@@ -58,8 +61,8 @@ export class RetainedStates {
   read(position: number, end: number): Uint8Array {
     const index = Math.floor(position / retainBlockTokens)
     const base = index * retainBlockTokens
-    assert(position < end && end <= this.#length, `states [${position}, ${end}) are not all retained`)
-    assert(end <= base + retainBlockTokens, `states [${position}, ${end}) cross a block border`)
+    assert(position < end && end <= this.#length, () => `states [${position}, ${end}) are not all retained`)
+    assert(end <= base + retainBlockTokens, () => `states [${position}, ${end}) cross a block border`)
     return this.#blocks[index]!.subarray((position - base) * this.#rowBytes, (end - base) * this.#rowBytes)
   }
 

@@ -35,6 +35,8 @@ export class Seat implements SeatCore {
   readonly #steps: SeatSteps
   /** The stand-in that it feeds, if it does. */
   readonly feeding: Feeding
+  /** What its engine knows it by, made once: it is a key that every step is looked up by. */
+  readonly cache: SessionId
 
   phase: Phase = 'opening'
   hop = 0
@@ -54,17 +56,13 @@ export class Seat implements SeatCore {
     this.stage = stage
     this.terms = terms
     this.#host = host
+    this.cache = `${terms.session} of ${terms.driver}` as SessionId
     this.#steps = new SeatSteps(this, host)
     this.feeding = new Feeding(this, this.#steps, host)
   }
 
   get session(): SessionId {
     return this.terms.session
-  }
-
-  /** What its engine knows it by. */
-  get cache(): SessionId {
-    return `${this.session} of ${this.driver}` as SessionId
   }
 
   get driver(): PeerId {

@@ -76,6 +76,18 @@ export class FrameDecoder {
     return this.#frame !== undefined || this.#prefixBytes > 0 || this.#isHeld
   }
 
+  /** The frame that a chunk is, where it is one and nothing else; undefined where `push` is to read it. Frames up to 2 MiB. */
+  whole(chunk: Uint8Array): Uint8Array | undefined {
+    if (this.partial) return undefined
+    const [first, second, third] = [chunk[0]!, chunk[1]!, chunk[2]!]
+    const prefix = first < 0x80 ? 1 : second < 0x80 ? 2 : 3
+    const length = (first & 0x7f) + (prefix > 1 ? (second & 0x7f) << 7 : 0) + (prefix > 2 ? third << 14 : 0)
+    // A padded prefix is no frame: its last byte is 0.
+    const isPlain = chunk[prefix - 1]! < 0x80 && (prefix === 1 || chunk[prefix - 1] !== 0)
+    if (!isPlain || length > this.frameBytesMax || prefix + length !== chunk.byteLength) return undefined
+    return chunk.subarray(prefix)
+  }
+
   /**
    * Reads one chunk and yields every frame that it completes, in order.
    *

@@ -36,6 +36,27 @@ describe('framing', () => {
     )
   })
 
+  it('a chunk that is one frame and nothing else is known as that, and no other one is', () => {
+    const lengths = fc.constantFrom(0, 1, 127, 128, 300, 16_383, 16_384, 2 ** 21 - 1, 2 ** 21)
+    fc.assert(
+      fc.property(lengths, fc.array(fc.nat({ max: 255 }), { maxLength: 3 }), fc.boolean(), (length, bytes, wild) => {
+        const whole = encode([new Uint8Array(length).fill(1)])
+        const chunk = wild ? Uint8Array.from([...bytes, ...whole.subarray(bytes.length, 300)]) : whole
+        const frame = new FrameDecoder({ frameBytesMax }).whole(chunk)
+        if (!wild) expect(frame?.byteLength).toBe(length < 2 ** 21 ? length : undefined)
+        if (frame === undefined) return
+        const decoder = new FrameDecoder({ frameBytesMax })
+        expect([...decoder.push(chunk)].map(each => Buffer.compare(each, frame))).toEqual([0])
+        expect(decoder.partial).toBe(false)
+        // In the middle of a frame there is none.
+        expect([...decoder.push(Uint8Array.of(9))]).toEqual([])
+        expect(decoder.whole(chunk)).toBeUndefined()
+      })
+    )
+    expect(new FrameDecoder({ frameBytesMax: 99 }).whole(encode([new Uint8Array(100)]))).toBeUndefined()
+    expect(new FrameDecoder({ frameBytesMax }).whole(new Uint8Array(0))).toBeUndefined()
+  })
+
   it('a frame that is cut short leaves the decoder partial, wherever the cut is', () => {
     const bytes = encode([new Uint8Array(300).fill(1)])
     for (let end = 1; end < bytes.byteLength; end++) {
