@@ -9,7 +9,7 @@ import type { Hop } from '../route/view.ts'
 import { encodeFrame, readFrame } from '../stage/codec.ts'
 import { type Frame, framedBytes, stageProtocol } from '../stage/frame.ts'
 import { stageOpenMs } from '../stage/limits.ts'
-import type { Drive } from '../stage/service.ts'
+import { type Drive, sentAfterMs } from '../stage/service.ts'
 import type { Channel } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { DrafterInit } from './drafter.ts'
@@ -228,9 +228,11 @@ export class Driver {
   #send(epoch: number, frame: Frame): void {
     const bytes = encodeFrame(frame)
     this.#bytesSent += framedBytes(bytes.length)
-    this.#heads.get(epoch)?.channel?.send(bytes)
+    const channel = this.#heads.get(epoch)?.channel
+    channel?.send(bytes)
     if (this.#trace === undefined || frame.kind !== 'step' || !frame.sample) return
-    this.#trace.stepped({ rows: frame.tokens, startMs: this.#turnMs, sentMs: this.#clock.nowMs() })
+    const startMs = this.#turnMs
+    this.#trace.stepped({ rows: frame.tokens, startMs, sentMs: startMs + sentAfterMs(channel, startMs, this.#clock) })
   }
 
   /** All is known of a lap. Who waits for a token is woken by that. */

@@ -9,8 +9,8 @@ import type { HopSpans } from '../stage/trace.ts'
 /**
  * What time was spent on. Of a peer, in this order: `read`: its bytes were off the socket, and had to be deciphered, decoded and
  * taken; `wait`: the engine had other steps before it; `out`: on the way to the engine's thread; `compute`: in the layers;
- * `sample`: at the tail, in drawing tokens; `back`: on the way from the engine's thread; `send`: until its frame was with the
- * system. `wire`: between one peer and the next one.
+ * `sample`: at the tail, in drawing tokens; `back`: on the way from the engine's thread; `send`: until its frame was about to be
+ * written to the socket. `wire`: from there to the next peer's having read it.
  */
 export type SpanName = 'read' | 'wait' | 'out' | 'compute' | 'sample' | 'back' | 'send' | 'wire'
 
@@ -62,7 +62,7 @@ export class Trace {
     this.#self = self
   }
 
-  /** A step that samples has been sent: its turn began at `startMs`, and it was with the system at `sentMs`. */
+  /** A step that samples has been sent: its turn began at `startMs`, and it was about to be written to the socket at `sentMs`. */
   stepped(step: Sent): void {
     this.#sent = step
   }

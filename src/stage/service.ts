@@ -256,9 +256,11 @@ class Service implements StageService {
   #send(id: ChannelId, frame: Frame): void {
     const bytes = encodeFrame(frame)
     // Credit bounds what is queued on a stream, so `ready` need not be waited for.
-    this.#channels.get(id)?.send(bytes)
+    const channel = this.#channels.get(id)
+    channel?.send(bytes)
     const isOutput = frame.kind === 'step' || frame.kind === 'token'
-    this.#decider.sent(id, framedBytes(bytes.length), isOutput ? this.#clock.nowMs() - this.#turnMs : undefined)
+    const sentMs = isOutput ? sentAfterMs(channel, this.#turnMs, this.#clock) : undefined
+    this.#decider.sent(id, framedBytes(bytes.length), sentMs)
   }
 
   /**
@@ -425,6 +427,13 @@ class Service implements StageService {
 /** The bytes that an engine lacks for a session of so many tokens; at least one, where others freed some meanwhile. */
 function lackingBytes(engine: Engine, tokensMax: number, type?: CacheType): number {
   return Math.max(1, engine.cacheBytes(tokensMax, type) - (engine.cacheBytesMax - engine.cacheBytesUsed))
+}
+
+/** How long after the beginning of a turn what a channel has just taken was handed to the system. */
+export function sentAfterMs(channel: Channel | undefined, turnMs: number, clock: Clock): number {
+  const writtenMs = channel?.writtenAtMs ?? turnMs
+  // What waits for room was not handed over in this turn.
+  return (writtenMs > turnMs ? writtenMs : clock.nowMs()) - turnMs
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

@@ -20,7 +20,7 @@ export interface HopSpans {
   readonly sampleMs: number
   /** From the thread's end of it to the stage having the result. */
   readonly backMs: number
-  /** Of the step before this one: from there to its frame being with the system, encoded and enciphered. */
+  /** Of the step before this one: from there to its frame being about to be written to the socket, encoded and enciphered. */
   readonly sentMs: number
 }
 

@@ -7,8 +7,8 @@ import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { channelCloseMs, channelHighWaterBytes, channelPendingBytesMax } from './limits.ts'
 import { encodeFrameLength, FrameDecoder, frameLengthBytes } from './framing.ts'
 import type { Channel } from './links.ts'
-import { reads } from './reads.ts'
 import { sendParts, takeBytes } from './short-way.ts'
+import { socketTimes } from './socket-times.ts'
 import { type Reader, UnfinishedFrames } from './unfinished.ts'
 
 type Handlers = Parameters<Channel['receive']>[0]
@@ -178,13 +178,17 @@ export class StreamChannel extends BaseChannel {
   }
 
   get readAtMs(): number | undefined {
-    return reads.atMs
+    return socketTimes.readMs
+  }
+
+  get writtenAtMs(): number | undefined {
+    return socketTimes.writeMs
   }
 
   send(frame: Uint8Array): boolean {
     assert(
       frame.byteLength <= this.#decoder.frameBytesMax,
-      `a frame of ${frame.byteLength} bytes is over the limit of ${this.#decoder.frameBytesMax}`
+      () => `a frame of ${frame.byteLength} bytes is over the limit of ${this.#decoder.frameBytesMax}`
     )
     if (this.closing || this.ended !== undefined) return false
     const prefix = encodeFrameLength(frame.byteLength)
@@ -245,7 +249,9 @@ export class StreamChannel extends BaseChannel {
 
   #read(chunk: Uint8Array): void {
     // What still comes in while it closes is for nobody.
-    if (this.ended === undefined && !this.closing) this.#take(this.#decoder.push(chunk))
+    if (this.ended !== undefined || this.closing) return
+    const whole = this.#decoder.whole(chunk)
+    this.#take(whole === undefined ? this.#decoder.push(chunk) : [whole])
   }
 
   #take(frames: Iterable<Uint8Array>): void {

@@ -20,6 +20,11 @@ export interface Channel {
    * them came after that. @default nobody can tell
    */
   readonly readAtMs?: number | undefined
+  /**
+   * When the frame that `send` has just taken was about to be written to the socket, enciphered; earlier where it waits for that.
+   * Writing it is not over before its other end may have it. @default nobody can tell
+   */
+  readonly writtenAtMs?: number | undefined
 
   /**
    * Queues one frame. The bytes must not be changed afterwards. Returns false when the sender should wait for

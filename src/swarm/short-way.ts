@@ -4,7 +4,7 @@
  * lists of buffers and six events at each end, which is most of what a hop costs beside computing. Whatever is not the plain case,
  * or not as it is known here, goes that way.
  */
-import { reads } from './reads.ts'
+import { socketTimes } from './socket-times.ts'
 
 type Bytes = Uint8Array
 type Listed = { readonly byteLength: number; subarray(): Bytes }
@@ -101,6 +101,7 @@ export function shortenSocket(connection: object): void {
   const isKnown = isInner(inner)
   inner.send = data => {
     const piece = data.subarray()
+    socketTimes.writeMs = performance.now()
     if (!isKnown || piece.byteLength === 0 || !isFree(inner)) return send(piece)
     return sendNow(inner, () => inner.sendData([piece]).canSendMore)
   }
@@ -124,7 +125,7 @@ export function shortenNoise(connection: object, stream: object): void {
   }
   const onData = connection.onData.bind(connection)
   connection.onData = data => {
-    reads.atMs = performance.now()
+    socketTimes.readMs = performance.now()
     if (!(data instanceof Uint8Array) || !isAwake(connection) || !openAll(sealed, data)) onData(data)
   }
 }
