@@ -13,8 +13,8 @@ afterEach(() => {
 })
 
 /** Two copies of each of three hops, and a driver. */
-async function doubled(): Promise<TestWorld> {
-  const world = new TestWorld({ schedule: (ms, task) => void setTimeout(task, ms), delayMs: () => 1 })
+async function doubled(linkMs = 1): Promise<TestWorld> {
+  const world = new TestWorld({ schedule: (ms, task) => void setTimeout(task, ms), delayMs: () => linkMs })
   for (const start of [0, 2, 4]) {
     for (const copy of ['a', 'b']) await world.add(`${copy}${start}`, [{ start, end: start + 2 }])
   }
@@ -23,22 +23,32 @@ async function doubled(): Promise<TestWorld> {
 }
 
 /** Reads an answer to its end in virtual time; `see` is told of each token. */
-async function read(world: TestWorld, see: (event: GenerationEvent) => void = () => {}): Promise<GenerationEvent[]> {
+async function read(
+  world: TestWorld,
+  see: (event: GenerationEvent) => void = () => {},
+  maxTokens = 20
+): Promise<GenerationEvent[]> {
   const driver = world.peers.get(peerId('D'))!
   const events: GenerationEvent[] = []
-  let isOver = false
   const reading = (async () => {
-    for await (const event of world.generate(driver, prompt(60), { maxTokens: 20, cache: 'i8' }).events()) {
+    for await (const event of world.generate(driver, prompt(60), { maxTokens, cache: 'i8' }).events()) {
       events.push(event)
       see(event)
     }
-  })().finally(() => {
-    isOver = true
-  })
-  reading.catch(() => {})
-  for (let ms = 0; !isOver && ms < 120_000; ms += 50) await vi.advanceTimersByTimeAsync(50)
-  await reading
+  })()
+  await settle(reading)
   return events
+}
+
+/** Lets virtual time pass until the promise settles. */
+async function settle(promise: Promise<unknown>): Promise<void> {
+  let isOver = false
+  const end = (): void => {
+    isOver = true
+  }
+  promise.then(end, end)
+  for (let ms = 0; !isOver && ms < 120_000; ms += 50) await vi.advanceTimersByTimeAsync(50)
+  await promise
 }
 
 const tokens = (events: readonly GenerationEvent[]): number[] =>
@@ -56,6 +66,22 @@ test('S33: has its type of caches at every hop, and after a loss at the stand-in
     expect(events.some(({ event }) => event === 'recovered')).toBe(true)
     await world.stop()
   }
+})
+
+test('S19, S33: prepares a way around who leaves with caches of its type, before it goes', async () => {
+  const world = await doubled(20)
+  let departed: Promise<void> | undefined
+  const leave = (event: GenerationEvent): void => {
+    if (event.event === 'token' && event.position === 66) departed = world.depart(peerId('a2'))
+  }
+  const events = await read(world, leave, 80)
+  expect(tokens(events)).toEqual(toyTokens(toy, prompt(60), greedy, 80, 'i8'))
+  const left = { event: 'lost', peer: peerId('a2'), hop: 1, reason: 'left', charged: false }
+  expect(events.filter(({ event }) => event === 'lost')).toEqual([left])
+  const route = events.flatMap(event => (event.event === 'done' ? event.hops.map(({ peer }) => peer) : []))
+  expect(route).toEqual(['a0', 'b2', 'a4'].map(peerId))
+  await settle(departed!)
+  await world.stop()
 })
 
 test('S33: goes around a peer whose engine has none, and charges nobody', async () => {
