@@ -1,6 +1,7 @@
 /** What is asked in a world, and what becomes of it. */
 import { AssertionError } from '../src/base/assert.ts'
 import type { SessionId } from '../src/base/ids.ts'
+import { attentionBlock } from '../src/model/limits.ts'
 import type { Hop } from '../src/route/view.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
 import type { SignedTerms } from '../src/stage/terms.ts'
@@ -49,7 +50,7 @@ export class Answers {
     }
   }
 
-  #prompt({ from, promptTokens, answerTokens, temperature, cancelRatio }: WorkloadSpec, chance: Chance): void {
+  #prompt({ from, promptTokens, answerTokens, temperature, cancelRatio, texts }: WorkloadSpec, chance: Chance): void {
     const able = this.#world.named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen && !peer.isGoing)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -57,7 +58,8 @@ export class Answers {
       this.#world.stats.unasked++
       return
     }
-    const asked = this.prompt(chance.pick(able), Math.max(1, length), Math.max(1, answer), temperature, chance)
+    const driver = chance.pick(able)
+    const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, { texts })
     if (cancelRatio > 0) this.#losePatience(asked, cancelRatio)
   }
 
@@ -78,19 +80,24 @@ export class Answers {
     open.give.abort(new Error('it is given up'))
   }
 
-  /** A peer asks something. @param isProbe only to see that an answer comes: no figure counts it */
+  /**
+   * A peer asks something.
+   *
+   * @param isProbe only to see that an answer comes: no figure counts it
+   * @param texts that the prompt is put together from; with 0 each of its tokens is drawn
+   */
   prompt(
     driver: SimPeer,
     promptTokens: number,
     answerTokens: number,
     temperature: number,
     chance: Chance,
-    isProbe = false
+    { isProbe = false, texts = 0 } = {}
   ): Asked {
     const room = this.#world.toy.contextMax
     const length = Math.min(promptTokens, room - 2)
     const count = Math.min(answerTokens, room - length)
-    const promptIds = Array.from({ length }, () => chance.whole(0, this.#world.toy.vocab - 1))
+    const promptIds = drawPrompt(chance, { length, texts, vocab: this.#world.toy.vocab })
     const number = ++this.#sessions
     // By its seed a session is known for the answer that it is of, once it begins.
     const sampling = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
@@ -301,6 +308,18 @@ export class Answers {
       )
     })
   }
+}
+
+function drawPrompt(
+  chance: Chance,
+  { length, texts, vocab }: { readonly length: number; readonly texts: number; readonly vocab: number }
+): number[] {
+  if (texts === 0) return Array.from({ length }, () => chance.whole(0, vocab - 1))
+  const chosen = Array.from({ length: Math.ceil(length / attentionBlock) }, () => chance.whole(0, texts - 1))
+  return Array.from({ length }, (_, at) => {
+    const [text, row] = [chosen[Math.floor(at / attentionBlock)]!, at % attentionBlock]
+    return (7919 * text + 31 * row * row + row) % vocab
+  })
 }
 
 /** Seeds are whole numbers below 2^53, of which the upper ones say which answer it is. */

@@ -295,7 +295,7 @@ export class Faults {
     const probeMs = Math.min(45_000, this.#world.scenario.healS * 500)
     this.#world.agenda.after(probeMs, () => {
       const able = this.#world.peers.filter(peer => peer.life !== 0 && !peer.isGoing)
-      if (able.length > 0) this.#world.answers.prompt(chance.pick(able), 20, 10, 0, chance, true)
+      if (able.length > 0) this.#world.answers.prompt(chance.pick(able), 20, 10, 0, chance, { isProbe: true })
     })
   }
 }

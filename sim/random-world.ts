@@ -47,6 +47,9 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds drivers guess what comes next, well or badly.
   const guesses = new Chance(seed).fork('drafts')
   const draftsRightRatio = guesses.happens(0.3) ? guesses.between(0.3, 1) : 0
+  // In some worlds prompts begin alike.
+  const alike = new Chance(seed).fork('texts')
+  const texts = contextTokens >= 1000 && alike.happens(0.6) ? alike.whole(1, 3) : 0
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -102,7 +105,8 @@ export function drawScenario(seed: number): Scenario {
       answerTokens: [1, Math.min(80, Math.floor(contextTokens / 3))] as [number, number],
       fromS: 2,
       temperature: chance.pick([0, 0.8]),
-      cancelRatio
+      cancelRatio,
+      texts
     }))
   }
   if (!calm) {

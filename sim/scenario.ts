@@ -3,6 +3,7 @@
  * watch. Files are JSON; a bad one is refused with the name of the field.
  */
 import { z } from 'zod'
+import { attentionBlock } from '../src/model/limits.ts'
 
 /** Nothing in a world is larger than this, in any unit; beyond it sizes and times would no longer be exact. */
 const numberMax = 1e9
@@ -153,6 +154,11 @@ const workload = z.strictObject({
   fromS: seconds.default(5),
   untilS: seconds.default(1e9),
   temperature: amount.default(0),
+  /**
+   * Its prompts are put together from so many texts of 128 tokens, the same for all workloads, so that they begin alike; with 0
+   * every token is drawn.
+   */
+  texts: z.number().int().min(0).max(1000).default(0),
   /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
   cancelRatio: share.default(0)
 })
@@ -384,8 +390,11 @@ function checkSense({ minutes, model, peers, workload, faults, chaos }: Scenario
   for (const [i, { recharge, batteryWh }] of peers.entries()) {
     if (recharge !== undefined && batteryWh === undefined) wrong(`peers.${i}.recharge`, 'it needs batteryWh')
   }
-  for (const [i, { fromS, promptTokens, answerTokens }] of workload.entries()) {
+  for (const [i, { fromS, promptTokens, answerTokens, texts }] of workload.entries()) {
     begins(fromS, `workload.${i}.fromS`)
+    if (texts > 0 && promptTokens[1] < attentionBlock) {
+      wrong(`workload.${i}.texts`, `prompts of fewer than ${attentionBlock} tokens share nothing`)
+    }
     const tokens = promptTokens[1] + answerTokens[1]
     if (tokens <= model.contextTokens) continue
     wrong(

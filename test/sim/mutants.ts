@@ -375,6 +375,33 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
+    name: 'know a block by its own rows alone',
+    file: 'src/engine/prefixes.ts',
+    original: 'let before = position === 0 ? chain.seed : chain.links[position - 1]!',
+    mutated: 'let before = position % B === 0 ? chain.seed : chain.links[position - 1]!',
+    storm: 'alike',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'share a beginning with whoever asks the same',
+    file: 'src/engine/prefixes.ts',
+    original: "seed: this.#link('', utf8(owner))",
+    mutated: "seed: ''",
+    storm: 'alike',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'keep more of beginnings than there is room for',
+    file: 'src/engine/prefixes.ts',
+    original: 'if (this.bytesUsed + bytes <= this.#bytesMax) return true',
+    mutated: 'return true',
+    storm: 'alike',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'take a chunk for right that nobody has looked at',
     file: 'src/supply/fetch-service.ts',
     original: 'isRight: sameBytes(await this.#init.store.digest(bytes), digest)',

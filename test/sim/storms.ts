@@ -18,6 +18,7 @@ export type Storm =
   | 'hoarding'
   | 'changing-minds'
   | 'speculating'
+  | 'alike'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -208,6 +209,20 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
     workload: [{ from: 'driver', perMinute: 30, promptTokens: [5, 60], answerTokens: [40, 110], fromS: 15 }],
     chaos: { perMinute: 6, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
+  }),
+  /** Two drivers ask what begins alike, more of it than is kept, and hops are lost in the middle of it. */
+  alike: chance => ({
+    name: 'alike',
+    minutes: 1.5,
+    healS: 100,
+    model: { layers: 4, layerMB: 4, cacheBytesPerToken: 8_000, contextTokens: 500, draftsRightRatio: 0.7 },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 4, memoryMB: chance.between(26, 40), visitMs: 1, layerMs: 2 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(2, 10), jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 50, promptTokens: [130, 420], answerTokens: [5, 60], fromS: 12, texts: 2 }],
+    chaos: { perMinute: 8, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
