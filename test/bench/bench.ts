@@ -18,6 +18,7 @@ import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
 import { benchMemory } from './memory.ts'
+import { benchPrefill } from './prefill.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
@@ -28,6 +29,7 @@ const parts = [
   'cuts',
   'batch',
   'drafts',
+  'prefill',
   'hops',
   'discovery',
   'load',
@@ -122,6 +124,7 @@ try {
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
     drafts: model => benchDrafts({ model, store, rounds, signal }),
+    prefill: model => benchPrefill({ model, isFirst: model === models[0], store: folder, scratch, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),

@@ -5,7 +5,7 @@ import { figure, type Row } from './report.ts'
 
 const main = fileURLToPath(new URL('../../dist/sim/main.js', import.meta.url))
 
-interface Told {
+export interface Told {
   /** The last line, parsed. */
   readonly summary: Record<string, unknown>
   readonly notes: string
@@ -13,7 +13,7 @@ interface Told {
 }
 
 /** Runs the simulator with `--json`. @throws {Error} with what it said when it fails */
-async function simulate(args: readonly string[], signal: AbortSignal): Promise<Told> {
+export async function simulate(args: readonly string[], signal: AbortSignal): Promise<Told> {
   const startedMs = performance.now()
   const child = spawn(process.execPath, [main, ...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'], signal })
   let said = ''

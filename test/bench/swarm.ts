@@ -31,11 +31,11 @@ const shortTokens = 8
 const readyTimeoutMs = 60_000
 
 /** One swarm: so many peers whose budgets hold the model exactly once. */
-class BenchSwarm {
+export class BenchSwarm {
   readonly #peers: BenchChild[] = []
   readonly #layers: number
 
-  constructor({ model, store, scratch }: SwarmInit, count: number, ask?: Ask) {
+  constructor({ model, store, scratch }: Pick<SwarmInit, 'model' | 'store' | 'scratch'>, count: number, ask?: Ask) {
     const { stored } = model
     this.#layers = stored.manifest.config.layers
     const swarm: SwarmConfig = { format: 1, name: 'bench', secret: randomBytes(32).toString('base64url') }
@@ -86,8 +86,8 @@ class BenchSwarm {
   }
 }
 
-async function askPeer(peer: BenchChild, maxTokens: number, signal: AbortSignal, trace = false): Promise<Answered> {
-  peer.send({ kind: 'ask', prompt, maxTokens, trace })
+export async function askPeer(peer: BenchChild, ask: Ask, signal: AbortSignal): Promise<Answered> {
+  peer.send({ kind: 'ask', ...ask })
   return (await peer.next('answer', { signal })) as unknown as Answered
 }
 
@@ -157,11 +157,12 @@ export async function benchHops(init: SwarmInit): Promise<Row[]> {
     const traced: (readonly TracedLap[])[] = []
     for (let round = -1; round < rounds; round++) {
       for (const [i, driver] of drivers.entries()) {
-        const short = await askPeer(driver, shortTokens, signal)
-        const long = await askPeer(driver, tokens, signal)
+        const short = await askPeer(driver, { prompt, maxTokens: shortTokens }, signal)
+        const long = await askPeer(driver, { prompt, maxTokens: tokens }, signal)
         if (round < 0) continue
         seen[i]!.push(decoding(short, long))
-        if (drivers.length - 1 === i) traced.push((await askPeer(driver, tokens, signal, true)).laps)
+        if (drivers.length - 1 > i) continue
+        traced.push((await askPeer(driver, { prompt, maxTokens: tokens, trace: true }, signal)).laps)
       }
     }
     const [one, three] = seen as [Decoding[], Decoding[]]
