@@ -4,9 +4,12 @@ import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
 import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
-import { activationBytes } from './activations.ts'
+import { type ActivationForm, activationBytes } from './activations.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import type { StageWeights } from './weights.ts'
+
+/** An address for each form of activations. */
+type ByForm = Readonly<Record<ActivationForm, number>>
 
 /** Space that all threads use, by address. */
 export interface Scratch {
@@ -14,8 +17,8 @@ export interface Scratch {
   readonly x: number
   /** The same after their norm; those of several rows alone. */
   readonly normed: number
-  /** Quantised activations of several rows, in as many forms as the matrices that take them need. */
-  readonly activations: number
+  /** Quantised activations of several rows, by form: matrices of different types may take the same ones. */
+  readonly activations: ByForm
   /** Those that the last matrix of a layer takes, of several rows or of a lone one. */
   readonly downActivations: number
   readonly qkv: number
@@ -30,8 +33,8 @@ export interface Scratch {
 export interface OwnScratch {
   /** A lone row after its norm. */
   readonly normed: number
-  /** Its quantised activations, in as many forms. */
-  readonly activations: number
+  /** Its quantised activations, by form. */
+  readonly activations: ByForm
   /** Queries and sums of {@link attentionRows} rows. */
   readonly queries: number
   readonly sums: number
@@ -57,9 +60,9 @@ function blocksOf({ hidden, heads, headDim, intermediate }: ModelConfig): number
   return Math.ceil(Math.max(hidden, heads * headDim, intermediate) / tileColumns)
 }
 
-/** Bytes of a block in every form: matrices of different types may take the same activations. */
-function everyForm(layout: 'spread' | 'compact'): number {
-  return Object.values(activationBytes).reduce((sum, bytes) => sum + bytes[layout], 0)
+function everyForm(blocks: number, layout: 'spread' | 'compact', take: Take): ByForm {
+  const of = (form: ActivationForm): number => take(blocks * activationBytes[form][layout])
+  return { sized: of('sized'), signed: of('signed'), halves: of('halves') }
 }
 
 /** Outputs of queries, keys and values, as many as there are where each of them begins with a tile. */
@@ -75,7 +78,7 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
   return {
     x: take(rows * vectorBytes(hidden)),
     normed: take(rows * vectorBytes(hidden)),
-    activations: take(blocksOf(config) * rows * everyForm('compact')),
+    activations: everyForm(rows * blocksOf(config), 'compact', take),
     downActivations: take(sized),
     qkv: take(4 * rows * qkvRows(config)),
     attended: take(rows * vectorBytes(heads * headDim)),
@@ -89,7 +92,7 @@ export function takeOwn(config: ModelConfig, take: Take): OwnScratch {
   const width = headWidth(config.headDim)
   return {
     normed: take(vectorBytes(config.hidden)),
-    activations: take(blocksOf(config) * everyForm('spread')),
+    activations: everyForm(blocksOf(config), 'spread', take),
     queries: take(Math.max(4 * attentionRows * width, queryScratchBytes(width))),
     sums: take(4 * attentionRows * width),
     weights: take(weightScratchBytes)

@@ -18,14 +18,11 @@ interface Pass extends Job {
   readonly reads: readonly Read[]
 }
 
-/** Activations of rows, ready to be multiplied. */
-interface Activations {
+/** Rows that lie in memory so far apart. */
+interface Rows {
   readonly at: number
   readonly stride: number
 }
-
-/** The same activations for matrices that may be of different types, by matrix. */
-type ActivationsOf = (matrix: Matrix) => Activations
 
 export class PassRunner {
   readonly #layout: Layout
@@ -77,74 +74,87 @@ export class PassRunner {
 
   #head(job: Job): void {
     const { norm, output } = this.#layout.weights.head!
-    const activations = this.#normed(job, norm, [output])
-    this.#multiplyAll(job, [output], activations, this.#layout.scratch.logits, 4 * output.rows)
+    const rows = this.#normed(job, norm)
+    this.#quantise(job, [output], rows)
+    this.#multiplyAll(job, [output], rows, this.#layout.scratch.logits, 4 * output.rows)
     this.#barrier(job)
   }
 
   #layer(job: Pass, weights: LayerWeights, index: number): void {
     const { config, scratch: s, start } = this.#layout
-    const { qkv, o, gate, up, down } = weights
-    this.#multiplyAll(job, qkv, this.#normed(job, weights.norm1, qkv), s.qkv, 4 * qkvRows(config))
+    const { qkv, o, gateUp, down } = weights
+    const before = this.#normed(job, weights.norm1)
+    this.#quantise(job, qkv, before)
+    this.#multiplyAll(job, qkv, before, s.qkv, 4 * qkvRows(config))
     this.#barrier(job)
     if (this.#attention.keep(job, job.parts, weights, index)) this.#barrier(job)
     for (const read of job.reads) this.#attention.attend(job, read, index)
     this.#barrier(job)
-    const attended = this.#quantised(job, [o], s.attended, vectorBytes(config.heads * config.headDim))
-    this.#add(job, o, attended(o), this.#kernels.sum)
-    this.#feedForward(job, weights, this.#normed(job, weights.norm2, [gate, up]))
+    const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
+    this.#quantise(job, [o], attended)
+    this.#add(job, o, this.#activations(job, o, attended), this.#kernels.sum)
+    const between = this.#normed(job, weights.norm2)
+    this.#quantise(job, gateUp, between)
+    this.#feedForward(job, weights, between)
     this.#barrier(job)
     const isLast = start + index + 1 === config.layers
     this.#add(job, down, this.#downActivations(job, down), isLast ? this.#kernels.sum : this.#kernels.sumAtEdge)
   }
 
-  /** Rows of the hidden state after a norm, for products with `matrices`. */
-  #normed(job: Job, weight: number, matrices: readonly Matrix[]): ActivationsOf {
+  /** Rows of the hidden state after a norm: of several, this thread's share is there. */
+  #normed(job: Job, weight: number): Rows {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
     if (job.rows === 1) {
       // Each thread for itself: it takes less than meeting.
       k.norm(s.x, weight, this.#own.normed)
-      return this.#quantised(job, matrices, this.#own.normed, 0)
+      return { at: this.#own.normed, stride: 0 }
     }
     const stride = vectorBytes(config.hidden)
     const [from, to] = this.#share(job, job.rows)
     for (let t = from; t < to; t++) k.norm(s.x + t * stride, weight, s.normed + t * stride)
-    return this.#quantised(job, matrices, s.normed, stride)
+    return { at: s.normed, stride }
   }
 
   /**
-   * Rows of float32 as products with `matrices` take them: once in each form that one of these needs. Of several rows each
-   * thread has made its share, and meets here.
+   * Makes of rows of float32 what products with `matrices` take, once in each form that one of these needs. Of several rows
+   * each thread makes its share, and meets here.
    */
-  #quantised(job: Job, matrices: readonly Matrix[], from: number, stride: number): ActivationsOf {
-    const k = this.#kernels
-    const { scratch: s } = this.#layout
-    const made = new Map<ActivationForm, Activations>()
-    const lone = job.rows === 1
-    let at = lone ? this.#own.activations : s.activations
-    for (const { type, blocks } of matrices) {
-      if (type === 'f32') continue
-      const form = activationsOf(type)
-      if (made.has(form)) continue
-      const bytes = blocks * activationBytes[form][lone ? 'spread' : 'compact']
-      made.set(form, { at, stride: lone ? 0 : bytes })
-      if (lone) k[`quantise.${form}.one`](from, blocks, at)
-      else {
-        const [first, last] = this.#share(job, job.rows)
-        for (let t = first; t < last; t++) k[`quantise.${form}.many`](from + t * stride, blocks, at + t * bytes)
-      }
-      at += bytes * job.rows
+  #quantise(job: Job, matrices: readonly Matrix[], rows: Rows): void {
+    for (const matrix of matrices) {
+      if (matrix.type === 'f32') continue
+      const form = activationsOf(matrix.type)
+      const first = matrices.find(({ type }) => type !== 'f32' && activationsOf(type) === form)
+      if (matrix === first) this.#quantiseAs(form, job, matrix.blocks, rows)
     }
-    if (!lone) this.#barrier(job)
-    return ({ type }) => (type === 'f32' ? { at: from, stride } : made.get(activationsOf(type))!)
+    if (job.rows > 1) this.#barrier(job)
+  }
+
+  #quantiseAs(form: ActivationForm, job: Job, blocks: number, { at, stride }: Rows): void {
+    const k = this.#kernels
+    if (job.rows === 1) {
+      k[`quantise.${form}.one`](at, blocks, this.#own.activations[form])
+      return
+    }
+    const to = this.#layout.scratch.activations[form]
+    const bytes = blocks * activationBytes[form].compact
+    const [first, last] = this.#share(job, job.rows)
+    for (let t = first; t < last; t++) k[`quantise.${form}.many`](at + t * stride, blocks, to + t * bytes)
+  }
+
+  /** Where what a product with a matrix takes of rows is, once it was made. */
+  #activations({ rows: count }: Job, { type, blocks }: Matrix, rows: Rows): Rows {
+    if (type === 'f32') return rows
+    const form = activationsOf(type)
+    if (count === 1) return { at: this.#own.activations[form], stride: 0 }
+    return { at: this.#layout.scratch.activations[form], stride: blocks * activationBytes[form].compact }
   }
 
   /** Tiles [from, to) of a matrix with all rows. */
   #multiply(
     { rows }: Job,
     matrix: Matrix,
-    activations: Activations,
+    activations: Rows,
     out: number,
     outStride: number,
     [from, to]: readonly [from: number, to: number]
@@ -159,26 +169,22 @@ export class PassRunner {
   }
 
   /** This thread's part of the tiles of matrices whose outputs lie one after another. */
-  #multiplyAll(
-    job: Job,
-    matrices: readonly Matrix[],
-    activations: ActivationsOf,
-    out: number,
-    outStride: number
-  ): void {
-    const tiles = matrices.reduce((sum, { rows }) => sum + rows / tileRows, 0)
+  #multiplyAll(job: Job, matrices: readonly Matrix[], rows: Rows, out: number, outStride: number): void {
+    let tiles = 0
+    for (const matrix of matrices) tiles += matrix.rows / tileRows
     const [from, to] = this.#share(job, tiles)
     let before = 0
     for (const matrix of matrices) {
       const own = matrix.rows / tileRows
       const range = [Math.max(0, from - before), Math.min(own, to - before)] as const
-      this.#multiply(job, matrix, activations(matrix), out + 4 * tileRows * before, outStride, range)
+      const activations = this.#activations(job, matrix, rows)
+      this.#multiply(job, matrix, activations, out + 4 * tileRows * before, outStride, range)
       before += own
     }
   }
 
   /** x = x + matrix · activations, by `sum`; then all meet. */
-  #add(job: Job, matrix: Matrix, activations: Activations, sum: Kernels['sum']): void {
+  #add(job: Job, matrix: Matrix, activations: Rows, sum: Kernels['sum']): void {
     const { scratch: s, config } = this.#layout
     const [from, to] = this.#share(job, matrix.rows / tileRows)
     const stride = 4 * matrix.rows
@@ -192,7 +198,7 @@ export class PassRunner {
   }
 
   /** Gate and up, and what both make, quantised for the last matrix of the layer: blocks of columns by thread. */
-  #feedForward(job: Job, { gate, up, down }: LayerWeights, activations: ActivationsOf): void {
+  #feedForward(job: Job, { gateUp: [gate, up], down }: LayerWeights, rows: Rows): void {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
     const gateBytes = vectorBytes(config.intermediate)
@@ -201,8 +207,8 @@ export class PassRunner {
     const perBlock = tileColumns / tileRows
     const tiles = [from * perBlock, to * perBlock] as const
     const stride = 2 * gateBytes
-    this.#multiply(job, gate, activations(gate), s.gateUp, stride, tiles)
-    this.#multiply(job, up, activations(up), s.gateUp + gateBytes, stride, tiles)
+    this.#multiply(job, gate, this.#activations(job, gate, rows), s.gateUp, stride, tiles)
+    this.#multiply(job, up, this.#activations(job, up, rows), s.gateUp + gateBytes, stride, tiles)
     for (let t = 0; t < job.rows; t++) {
       const at = s.gateUp + t * stride + 4 * tileColumns * from
       k.gate(at, at + gateBytes, ((to - from) * tileColumns) / 4)
@@ -215,7 +221,7 @@ export class PassRunner {
     }
   }
 
-  #downActivations(job: Job, { type, blocks }: Matrix): Activations {
+  #downActivations(job: Job, { type, blocks }: Matrix): Rows {
     const { scratch: s, config } = this.#layout
     if (type === 'f32') return { at: s.gateUp, stride: 2 * vectorBytes(config.intermediate) }
     return { at: s.downActivations, stride: job.rows === 1 ? 0 : blocks * activationBytes[activationsOf(type)].compact }

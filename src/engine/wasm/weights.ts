@@ -25,8 +25,7 @@ export interface LayerWeights {
   readonly values: number
   readonly o: Matrix
   /** Both filled up to a multiple of 32 rows; one behind the other where they are of one type. */
-  readonly gate: Matrix
-  readonly up: Matrix
+  readonly gateUp: readonly [gate: Matrix, up: Matrix]
   readonly down: Matrix
 }
 
@@ -84,6 +83,7 @@ export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: numb
     ...{ type, rows, blocks, at: at + offset }
   })
   const matrix = ({ layout, at }: Placed, name: string): Matrix => whole(partOf(layout.matrices, name), at)
+  const { intermediate } = init.config
   const layers = shards
     .filter(({ place }) => place.role === 'layer')
     .map(shard => {
@@ -95,8 +95,7 @@ export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: numb
         keys: outputOf(layout, 'k'),
         values: outputOf(layout, 'v'),
         o: matrix(shard, 'o'),
-        gate: partIn(layout, at, 'gate', init.config.intermediate),
-        up: partIn(layout, at, 'up', init.config.intermediate),
+        gateUp: [partIn(layout, at, 'gate', intermediate), partIn(layout, at, 'up', intermediate)] as const,
         down: matrix(shard, 'down')
       }
     })
