@@ -91,6 +91,8 @@ interface Job {
   readonly reject: (error: unknown) => void
   readonly stopListening: () => void
   begun: boolean
+  /** What it gives is being computed for another session at this moment. */
+  isWaiting?: boolean
   /** Of its passes so far. */
   computeMs: number
   rows: number
@@ -209,12 +211,14 @@ export class TimedEngine implements Engine {
     this.#batches.began(turn.parts, nowMs)
     const parts = turn.parts.map((part): BatchPart => {
       const job = this.#jobs.get(part.id)!
-      if (job.begun) return part
+      if (job.begun && !job.isWaiting) return part
       // Like in the real thread nothing ends a step that has begun.
       job.stopListening()
       job.begun = true
-      const tokens = this.#toy.knows(job.step)
-      return tokens === 0 ? part : { ...part, tokens, known: true }
+      const known = this.#toy.begin(job.step)
+      job.isWaiting = typeof known === 'string'
+      if (typeof known === 'string') return { ...part, tokens: 0, known: true, waitsFor: known }
+      return known === 0 ? part : { ...part, tokens: known, known: true }
     })
     const pass = { rows: 0, samples: 0 }
     for (const { id, tokens, done, known } of parts) {
@@ -255,6 +259,7 @@ export class TimedEngine implements Engine {
     this.#batches.ended(parts, ms, this.#host.nowMs())
     for (const { id, tokens, done } of parts) {
       const job = this.#jobs.get(id)!
+      if (job.isWaiting) continue
       job.computeMs += ms
       job.rows += rows
       if (done + tokens === job.step.tokens) this.#finish(id, job)

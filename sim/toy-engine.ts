@@ -45,8 +45,11 @@ export interface InstantEngine extends Engine {
   openNow(session: SessionId, init: OpenInit): void
   /** What caches and all that is kept of beginnings take of memory: never more than caches may. */
   readonly heldBytes: number
-  /** So many tokens of a step, with which it begins, are known. */
-  knows(step: Step): number
+  /**
+   * A step is about to be computed: how many of its tokens, with which it begins, are known, or the session for which they are being
+   * computed at this moment.
+   */
+  begin(step: Step): number | SessionId
   /** What is known of a sequence's beginning up to and including `position`; undefined where the cache ends before it. */
   hashAt(session: SessionId, position: number): string | undefined
   runNow(step: Step): StepOutput
@@ -238,8 +241,13 @@ class ToyEngine implements InstantEngine {
     if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
   }
 
-  knows(step: Step): number {
-    return this.#prefixes.find(step.session, rowsOf(step))?.tokens ?? 0
+  begin(step: Step): number | SessionId {
+    const rows = rowsOf(step)
+    const known = this.#prefixes.find(step.session, rows)
+    if (known === undefined) return 0
+    const other = this.#prefixes.awaited(step.session, rows, known)
+    if (other === undefined) this.#prefixes.expect(step.session, rows, known)
+    return (other as SessionId | undefined) ?? known.tokens
   }
 
   hashAt(session: SessionId, position: number): string | undefined {
@@ -250,6 +258,7 @@ class ToyEngine implements InstantEngine {
     this.#refuseClosed()
     const { session, position, tokens } = step
     const state = this.#sessions.get(session)
+    this.#prefixes.over(session)
     this.#check(step, state)
     const { chain } = state!
     const known = this.#prefixes.find(session, rowsOf(step))

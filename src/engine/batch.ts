@@ -25,6 +25,8 @@ export interface BatchPart {
   readonly done: number
   /** These tokens were known: nothing was computed for them. @default false */
   readonly known?: boolean
+  /** They are being computed for that session: this step goes on when the one of that is over. */
+  readonly waitsFor?: string
 }
 
 export type Turn =
@@ -44,6 +46,8 @@ interface Waiting extends Work {
   readonly cameMs: number
   /** Of its tokens. */
   done: number
+  /** It goes on once that one is over. */
+  after: number | undefined
   /** The lower, the sooner: a step that has had a part waits behind those that wait then. */
   turn: number
   /** How long it waited for others to share its first pass, in ms; undefined before that. */
@@ -72,7 +76,7 @@ export class Batches {
   }
 
   push(work: Work, nowMs: number): void {
-    this.#waiting.push({ ...work, cameMs: nowMs, done: 0, turn: this.#turns++, gatherMs: undefined })
+    this.#waiting.push({ ...work, cameMs: nowMs, done: 0, after: undefined, turn: this.#turns++, gatherMs: undefined })
     if (isShort(work)) this.#laps.came(work.session, nowMs)
   }
 
@@ -81,6 +85,7 @@ export class Batches {
     const index = this.#waiting.findIndex(work => work.id === id)
     const [work] = index < 0 ? [] : this.#waiting.splice(index, 1)
     if (work !== undefined && isShort(work)) this.#laps.left(work.session, nowMs)
+    for (const each of this.#waiting) if (each.after === id) each.after = undefined
   }
 
   /** A session is gone. */
@@ -119,10 +124,12 @@ export class Batches {
     this.#idleMs = nowMs
     const rows = computedRows(parts)
     if (rows > 0) this.#cost.took(rows, ms)
-    for (const { id, tokens } of parts) {
+    for (const { id, tokens, waitsFor } of parts) {
       const work = this.#work(id)
       work.done += tokens
-      work.turn = this.#turns++
+      if (waitsFor === undefined) work.turn = this.#turns++
+      // Of a session the first one is under way.
+      else work.after = this.#waiting.find(({ session }) => session === waitsFor)?.id
     }
   }
 
@@ -131,10 +138,11 @@ export class Batches {
     return this.#work(id).gatherMs ?? 0
   }
 
-  /** By session the first request. */
+  /** By session the first request, unless it waits for another one. */
   #heads(): Waiting[] {
     const seen = new Set<string>()
-    return this.#waiting.filter(({ session }) => !seen.has(session) && seen.add(session))
+    const first = this.#waiting.filter(({ session }) => !seen.has(session) && seen.add(session))
+    return first.filter(({ after }) => after === undefined)
   }
 
   /** Lone tokens of those who answer, as many as are best computed at a time, then what fits beside them of longer steps. */
@@ -195,9 +203,13 @@ function partOf({ id, tokens, done }: Waiting, tokensMax: number): BatchPart {
 }
 
 /** Parts as they were done: where some of a step was known, that and no more, which may be more than there was to compute. */
-export function partsDone(parts: readonly BatchPart[], replies: readonly { readonly reused?: number }[]): BatchPart[] {
+export function partsDone(
+  parts: readonly BatchPart[],
+  replies: readonly { readonly reused?: number; readonly waitsFor?: string }[]
+): BatchPart[] {
   return parts.map((part, i) => {
-    const { reused } = replies[i]!
+    const { reused, waitsFor } = replies[i]!
+    if (waitsFor !== undefined) return { ...part, tokens: 0, known: true, waitsFor }
     return reused === undefined ? part : { ...part, tokens: reused, known: true }
   })
 }

@@ -69,6 +69,8 @@ interface Chain {
   readonly seed: string
   /** [tokens] the chain after each row of the cache; fewer where it is not known any more. */
   readonly links: string[]
+  /** Blocks that the step under way gives. */
+  coming: readonly string[]
   /** Rows that the block at the end has given so far: [from its start, end). */
   growing: { readonly block: number; end: number; readonly rows: Uint8Array } | undefined
 }
@@ -87,6 +89,8 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
   readonly #chains = new Map<string, Chain>()
   /** By key, the least recently used first. A block is used whenever one after it is, so that none outlives those before it. */
   readonly #kept = new Map<string, Kept<Held>>()
+  /** Blocks that are being computed, and for which session. */
+  readonly #coming = new Map<string, string>()
   /** Rows of kept blocks, and of those that grow. */
   #rows = 0
   /** Kept blocks, without their rows. */
@@ -117,10 +121,11 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
 
   /** A session's rows are followed from now on. */
   open(session: string, owner: string): void {
-    this.#chains.set(session, { seed: this.#link('', utf8(owner)), links: [], growing: undefined })
+    this.#chains.set(session, { seed: this.#link('', utf8(owner)), links: [], coming: [], growing: undefined })
   }
 
   free(session: string): void {
+    this.over(session)
     const chain = this.#chains.get(session)
     if (chain !== undefined) this.#stopGrowing(chain)
     this.#chains.delete(session)
@@ -146,6 +151,30 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
     const last = blocks.at(-1)
     if (last !== undefined) this.#use(last)
     return { tokens: Math.max(0, Math.min(blocks.length * B, tokens - least)), blocks, links }
+  }
+
+  /** The session for which the next block of a step is being computed at this moment, if another one is: it is worth waiting for. */
+  awaited(session: string, { position, tokens }: Rows, { blocks, links }: Known<Held>): string | undefined {
+    const end = (blocks.length + 1) * B
+    const other = position % B === 0 && end <= tokens ? this.#coming.get(links[end - 1]!) : undefined
+    return other === session ? undefined : other
+  }
+
+  /** A step is about to be computed: whoever comes with the same rows may wait for its blocks, until it is {@link over}. */
+  expect(session: string, { position, tokens }: Rows, { blocks, links }: Known<Held>): void {
+    const chain = this.#chains.get(session)
+    if (chain === undefined || position % B !== 0) return
+    const coming: string[] = []
+    for (let end = (blocks.length + 1) * B; end <= tokens; end += B) coming.push(links[end - 1]!)
+    chain.coming = coming.filter(key => !this.#coming.has(key))
+    for (const key of chain.coming) this.#coming.set(key, session)
+  }
+
+  /** A session's step is over, whatever became of it. */
+  over(session: string): void {
+    const chain = this.#chains.get(session)
+    for (const key of chain?.coming ?? []) this.#coming.delete(key)
+    if (chain !== undefined) chain.coming = []
   }
 
   /**

@@ -82,6 +82,8 @@ interface Session<Cache> {
   readonly cache: Cache
   readonly sampling: Sampling
   under: UnderWay | undefined
+  /** A step that has not begun: what another one gives at this moment it need not compute. */
+  waiting?: ThreadStep | undefined
 }
 
 /** A step that was computed, and after which tokens are to be drawn; `index`: of its part in the pass. */
@@ -249,10 +251,16 @@ class Served<Cache extends LayersCache> {
    */
   #begin(session: Session<Cache>, part: ThreadPart): Part<Cache> | (PartReply & { readonly reused: number }) {
     const { cache } = session
-    const { step, tokens } = part
+    const { step = session.waiting, tokens } = part
     if (step !== undefined) {
-      session.under = this.#beginStep(part.session, cache, step)
-      const { known, out } = session.under
+      session.waiting = undefined
+      const under = this.#beginStep(part.session, cache, step)
+      if ('waitsFor' in under) {
+        session.waiting = step
+        return { kind: 'going', reused: 0, ...under }
+      }
+      session.under = under
+      const { known, out } = under
       if (known !== undefined && known.tokens > 0) {
         const reused = known.tokens
         return reused < step.tokens ? { kind: 'going', reused } : { ...given(out), reused }
@@ -268,21 +276,25 @@ class Served<Cache extends LayersCache> {
     return { cache, input: input.subarray(from * width, (from + tokens) * width), tokens, wanted }
   }
 
-  #beginStep(session: string, cache: Cache, step: ThreadStep): UnderWay {
+  #beginStep(session: string, cache: Cache, step: ThreadStep): UnderWay | { readonly waitsFor: string } {
     const { config, start, end, edge } = this.#span
-    const { position, tokens, input: came, sample, drafts } = step
-    const bytes = new Uint8Array(came.buffer, came.byteOffset, came.byteLength)
-    const known = this.#prefixes?.find(session, { position, tokens, bytes, least: sample ? 1 + drafts.length : 0 })
+    const { position, tokens, input: given, sample, drafts } = step
+    const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength)
+    const came = { position, tokens, bytes, least: sample ? 1 + drafts.length : 0 }
+    const known = this.#prefixes?.find(session, came)
+    const waitsFor = known === undefined ? undefined : this.#prefixes?.awaited(session, came, known)
+    if (waitsFor !== undefined) return { waitsFor }
     const reused = known?.tokens ?? 0
     const rest = (values: number): number => (reused * values) / tokens
     const input =
       start === 0
-        ? this.#checkedIds((came as Int32Array).subarray(reused))
-        : decodeEdge((came as Uint8Array).subarray(rest(came.length)), edge, (tokens - reused) * config.hidden)
+        ? this.#checkedIds((given as Int32Array).subarray(reused))
+        : decodeEdge((given as Uint8Array).subarray(rest(given.length)), edge, (tokens - reused) * config.hidden)
     const out = end === config.layers ? undefined : new Uint8Array(tokens * config.hidden * edgeSize(edge))
     // From here on the step may change the cache.
     cache.truncate(position)
     this.#prefixes?.begin(session, cache, known, out)
+    if (known !== undefined) this.#prefixes?.expect(session, came, known)
     return { step, input, known, out, rows: [], done: reused }
   }
 
@@ -291,6 +303,7 @@ class Served<Cache extends LayersCache> {
     const session = this.#sessions.get(name)!
     const { under, cache } = session
     session.under = undefined
+    this.#prefixes?.over(name)
     if (under === undefined || hasFailed) return
     this.#prefixes?.end(name, cache, under.step.position, under.known, under.out)
   }

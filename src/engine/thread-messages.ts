@@ -73,8 +73,11 @@ export interface ThreadFailure {
   readonly message: string
 }
 
-/** What became of a part: `going` while its step has more tokens. `reused`: so many were known, and nothing was computed. */
-export type PartReply = { readonly reused?: number } & (
+/**
+ * What became of a part: `going` while its step has more tokens. `reused`: so many were known, and nothing was computed.
+ * `waitsFor`: its step has not begun, since one of that session gives the same at this moment.
+ */
+export type PartReply = { readonly reused?: number; readonly waitsFor?: string } & (
   | { readonly kind: 'going' }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] }

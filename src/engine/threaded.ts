@@ -401,6 +401,7 @@ class ThreadedEngine implements Engine {
     for (const [i, { id, tokens, done, known }] of ended.entries()) {
       const job = this.#jobs.get(id) as StepJob
       const outcome = reply.parts[i]!
+      if (outcome.waitsFor !== undefined) continue
       job.computeMs += computeMs
       job.rows += rows
       job.outMs += outMs

@@ -110,6 +110,22 @@ export function prefixCompliance(name: string, subject: EngineSubject): void {
       }
     })
 
+    it('computes once what several sessions begin with at the same time, beside one that answers', async () => {
+      for (const [engine, rows] of await three()) {
+        const { reused: _, ...want } = await run(engine, rows, {})
+        // Others that answer have long steps computed in parts.
+        const answering = next()
+        await engine.open(answering, { tokensMax: contextMax, sampling })
+        const all = Promise.all([1, 2, 3, 4].map(() => run(engine, rows, { owner: 'me' })))
+        let isOver = false
+        void all.then(() => (isOver = true))
+        for (let at = 0; !isOver && at < length; at++) await feed(engine, answering, rows, [at, at + 1])
+        const seen = await all
+        expect(seen.map(({ reused: __, ...given }) => given)).toEqual([want, want, want, want])
+        expect(seen.reduce((sum, { reused }) => sum + reused, 0)).toBe(3 * known)
+      }
+    })
+
     it('keeps beginnings that came in any pieces', async () => {
       for (const [engine, rows] of await three()) {
         const { reused: _, ...want } = await run(engine, rows, {})

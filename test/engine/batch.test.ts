@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Batches, type BatchPart, type Turn } from '../../src/engine/batch.ts'
+import { Batches, type BatchPart, computedRows, partsDone, type Turn } from '../../src/engine/batch.ts'
 import { partMs } from '../../src/engine/limits.ts'
 
 /** Time of a pass in this machine: a row alone, and what each further one takes. */
@@ -287,5 +287,47 @@ describe('an engine that computes one session at a time', () => {
     expect(seen.map(each => each.length)).toEqual([1, 1, 1, 1, 1, 1])
     expect(seen.map(([each]) => each!.split(' ')[0])).toEqual(['a', 'long', 'a', 'long', 'a', 'long'])
     for (const [each] of seen) expect(Number(each!.split(' ')[1])).toBeLessThanOrEqual(partMs / 10)
+  })
+})
+
+describe('a step that another one computes', () => {
+  const pass = (bench: Bench): string[] => bench.peek() as string[]
+  const turn = (batches: Batches): readonly BatchPart[] => {
+    const next = batches.next(0)
+    if (next?.kind !== 'pass') throw new Error('there is a pass')
+    batches.began(next.parts, 0)
+    return next.parts
+  }
+
+  it('takes no turn until that is over, and then its own', () => {
+    const bench = new Bench({ rowsMax: 100 })
+    const { batches } = bench
+    const [a, b, c] = [bench.push('a', 128), bench.push('b', 128), bench.push('c', 128)]
+    batches.ended(turn(batches), 1, 0)
+    expect(pass(bench)).toEqual(['b 100'])
+    batches.ended(partsDone(turn(batches), [{ reused: 0, waitsFor: 'a' }]), 1, 0)
+    // Others are not held up.
+    expect(pass(bench)).toEqual(['c 100'])
+    batches.ended(turn(batches), 1, 0)
+    // A first pass takes one row of it, since nothing is known of how long that is.
+    expect(pass(bench)).toEqual(['a 100'])
+    batches.over(a, 0)
+    expect(pass(bench)).toEqual(['b 100'])
+    // All of it is known now.
+    const done = partsDone(turn(batches), [{ reused: 128 }])
+    expect(done).toEqual([{ id: b, done: 0, tokens: 128, known: true }])
+    expect(computedRows(done)).toBe(0)
+    batches.ended(done, 1, 0)
+    batches.over(b, 0)
+    batches.over(c, 0)
+    expect(bench.peek()).toBeUndefined()
+  })
+
+  it('waits for nobody who is gone', () => {
+    const bench = new Bench({ rowsMax: 100 })
+    const { batches } = bench
+    bench.push('b', 128)
+    batches.ended(partsDone(turn(batches), [{ reused: 0, waitsFor: 'a' }]), 1, 0)
+    expect(pass(bench)).toEqual(['b 100'])
   })
 })

@@ -402,6 +402,15 @@ export const mutants: readonly Mutant[] = [
     seeds: 3
   },
   {
+    name: 'wait for ever for what another session computes',
+    file: batch,
+    original: 'for (const each of this.#waiting) if (each.after === id) each.after = undefined',
+    mutated: '',
+    storm: 'together',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'take a chunk for right that nobody has looked at',
     file: 'src/supply/fetch-service.ts',
     original: 'isRight: sameBytes(await this.#init.store.digest(bytes), digest)',

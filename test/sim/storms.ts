@@ -19,6 +19,7 @@ export type Storm =
   | 'changing-minds'
   | 'speculating'
   | 'alike'
+  | 'together'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -223,6 +224,18 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     radio: { rateMbps: 100, delayMs: chance.between(2, 10), jitterMs: 1 },
     workload: [{ from: 'driver', perMinute: 50, promptTokens: [130, 420], answerTokens: [5, 60], fromS: 12, texts: 2 }],
     chaos: { perMinute: 8, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
+  }),
+  /** One driver asks the same again while it is still being computed, beside answers that go on. */
+  together: () => ({
+    name: 'together',
+    minutes: 0.8,
+    healS: 60,
+    model: { layers: 4, layerMB: 4, contextTokens: 500 },
+    peers: [
+      { name: 'driver', count: 1, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 2, memoryMB: 150, visitMs: 1, layerMs: 3, prefillRatio: 1 }
+    ],
+    workload: [{ from: 'driver', perMinute: 100, promptTokens: [260, 400], answerTokens: [10, 30], fromS: 8, texts: 1 }]
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
