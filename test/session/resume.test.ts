@@ -96,7 +96,7 @@ describe('a session that is kept', () => {
     const events = await collect(resume(async () => ({ parts: { ...parts, keep }, begun, options })).events())
     expect(events.slice(0, 3).map(({ event }) => event)).toEqual(['resumed', 'warning', 'route'])
     expect(events[1]).toEqual({ event: 'warning', message: 'too few' })
-    const content = { promptIds, ids: expected.slice(0, 2), exact: true, sampling: greedy, maxTokens: 12 }
+    const content = { promptIds, ids: expected.slice(0, 2), exact: true, sampling: greedy, cache: 'f32', maxTokens: 12 }
     expect(told).toEqual([content, 'routed', ...expected.slice(2), 'length', undefined])
   })
 
