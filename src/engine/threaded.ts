@@ -126,8 +126,8 @@ class ThreadedEngine implements Engine {
   }
 
   set cacheBytesMax(bytes: number) {
+    this.#isLimitTold &&= bytes === this.cacheBytesMax
     this.#caches.budget.bytesMax = bytes
-    this.#isLimitTold = false
     if (this.#ended === undefined) this.#next()
   }
 
