@@ -1,4 +1,5 @@
 /** What is asked in a world, and what becomes of it. */
+import { usualCache } from '../src/base/cache-type.ts'
 import { AssertionError } from '../src/base/assert.ts'
 import type { SessionId } from '../src/base/ids.ts'
 import { attentionBlock } from '../src/model/limits.ts'
@@ -6,7 +7,7 @@ import type { Hop } from '../src/route/view.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
 import type { SignedTerms } from '../src/stage/terms.ts'
 import type { Chance } from './chance.ts'
-import type { Asked } from './life.ts'
+import type { Asked } from './asked.ts'
 import { ambushToken, type WorkloadSpec } from './scenario.ts'
 import type { SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
@@ -50,7 +51,8 @@ export class Answers {
     }
   }
 
-  #prompt({ from, promptTokens, answerTokens, temperature, cancelRatio, texts }: WorkloadSpec, chance: Chance): void {
+  #prompt(work: WorkloadSpec, chance: Chance): void {
+    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio } = work
     const able = this.#world.named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen && !peer.isGoing)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -59,7 +61,7 @@ export class Answers {
       return
     }
     const driver = chance.pick(able)
-    const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, { texts })
+    const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, { texts, i8Ratio })
     if (cancelRatio > 0) this.#losePatience(asked, cancelRatio)
   }
 
@@ -85,6 +87,7 @@ export class Answers {
    *
    * @param isProbe only to see that an answer comes: no figure counts it
    * @param texts that the prompt is put together from; with 0 each of its tokens is drawn
+   * @param i8Ratio how likely it has caches of int8
    */
   prompt(
     driver: SimPeer,
@@ -92,7 +95,7 @@ export class Answers {
     answerTokens: number,
     temperature: number,
     chance: Chance,
-    { isProbe = false, texts = 0 } = {}
+    { isProbe = false, texts = 0, i8Ratio = 0 } = {}
   ): Asked {
     const room = this.#world.toy.contextMax
     const length = Math.min(promptTokens, room - 2)
@@ -101,8 +104,9 @@ export class Answers {
     const number = ++this.#sessions
     // By its seed a session is known for the answer that it is of, once it begins.
     const sampling = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
+    const cache = i8Ratio > 0 && this.#world.chance.fork(`caches ${number}`).happens(i8Ratio) ? 'i8' : usualCache
     this.#world.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
-    this.#world.promises.began(number, promptIds, sampling, count)
+    this.#world.promises.began(number, { prompt: promptIds, sampling, cache }, count)
     if (!isProbe) this.#world.stats.asked(number, this.#world.nowMs)
     this.#world.tell({
       kind: 'ask',
@@ -111,7 +115,8 @@ export class Answers {
       driver: driver.name,
       promptTokens: length,
       answerTokens: count,
-      sampling
+      sampling,
+      cache
     })
     const give = new AbortController()
     const asked: Asked = {
@@ -119,6 +124,7 @@ export class Answers {
       promptIds,
       answerTokens: count,
       sampling,
+      cache,
       signal: give.signal,
       session: undefined,
       route: [],

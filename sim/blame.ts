@@ -2,7 +2,7 @@
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
 import type { RefuseFrame } from '../src/stage/frame.ts'
-import type { Asked } from './life.ts'
+import type { Asked } from './asked.ts'
 import { aftermathMs, type SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
 

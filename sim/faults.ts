@@ -2,7 +2,7 @@
 import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
-import type { Asked } from './life.ts'
+import type { Asked } from './asked.ts'
 import type { FaultKind, FaultSpec } from './scenario.ts'
 import { aftermathMs, type SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'

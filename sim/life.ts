@@ -6,14 +6,13 @@ import type { End } from '../src/base/ends.ts'
 import { endAll } from '../src/base/ends.ts'
 import type { PeerId, Range, SessionId } from '../src/base/ids.ts'
 import type { Rng } from '../src/base/rng.ts'
-import type { Sampling } from '../src/engine/engine.ts'
 import type { Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import type { LossReason } from '../src/errors.ts'
 import type { StoredModel } from '../src/model/store.ts'
 import { PeerParts } from '../src/peer/parts.ts'
 import { findRoute } from '../src/route/route.ts'
-import { type Hop, type ModelShape, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
+import { type ModelShape, sameRange, stageBytes, viewOf } from '../src/route/view.ts'
 import type { ShardFetch } from '../src/serving/held-shards.ts'
 import type { GenerationEvent } from '../src/session/generation.ts'
 import type { RefuseFrame } from '../src/stage/frame.ts'
@@ -21,6 +20,7 @@ import type { SignedTerms } from '../src/stage/terms.ts'
 import type { LinkTraffic } from '../src/swarm/liveness.ts'
 import type { RecordContent, StageOffer } from '../src/swarm/record.ts'
 import type { SwarmPeer } from '../src/swarm/swarm.ts'
+import type { Asked } from './asked.ts'
 import { signerOf, verify } from './cast.ts'
 import type { LifeClock } from './life-clock.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -35,28 +35,6 @@ import type { ToyModel } from './toy-engine.ts'
 import type { Disk, Weights } from './weights.ts'
 import type { Wire } from './wire.ts'
 import { type Lie, Witness } from './witness.ts'
-
-/** An answer that somebody has asked for, as the world follows it. */
-export interface Asked {
-  readonly number: number
-  readonly promptIds: readonly number[]
-  readonly answerTokens: number
-  readonly sampling: Sampling
-  readonly signal: AbortSignal
-  /** Undefined before its first route. */
-  session: SessionId | undefined
-  /** The route that it uses now, detours included. */
-  route: readonly Hop[]
-  /** It waits for a route. */
-  isRouting: boolean
-  /** When it last began on a route, or had a token. */
-  sinceMs: number
-  /** When its last token came. */
-  tokenMs: number | undefined
-  /** Who was lost, in order. */
-  readonly lost: PeerId[]
-  isEnded: boolean
-}
 
 /** What one life needs of its peer and its world. */
 export interface LifeHost {
@@ -323,14 +301,15 @@ export class Life {
 
   async #answer(asked: Asked): Promise<void> {
     const { model, told, failed } = this.#host
-    const { number, sampling, answerTokens: maxTokens, signal } = asked
+    const { number, sampling, cache, answerTokens: maxTokens, signal } = asked
     const name = `${number}`
     this.#asked.set(name, asked)
     try {
       // Who asks while it still starts waits until it has.
       const parts = this.#parts
       if (parts === undefined) throw new Error('the peer has not started yet')
-      for await (const event of parts.generate(name, { model: model.id, ...sampling, maxTokens, signal }).events()) {
+      const options = { model: model.id, ...sampling, cache, maxTokens, signal }
+      for await (const event of parts.generate(name, options).events()) {
         told(asked, event)
       }
     } catch (error) {

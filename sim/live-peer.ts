@@ -1,4 +1,5 @@
 /** A real peer: a `skein up` in a process of its own, whose connections go through the live air. It never outlives this process. */
+import type { CacheType } from '../src/base/cache-type.ts'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { createConnection, type Socket } from 'node:net'
@@ -92,6 +93,7 @@ export interface LiveAsk {
   readonly prompt: string
   readonly maxTokens: number
   readonly temperature: number
+  readonly cache: CacheType
   readonly seed: number
 }
 

@@ -241,7 +241,7 @@ export class LiveSwarm {
   }
 
   #ask(asked: Extract<WorldCourse, { kind: 'ask' }>): void {
-    const { number, promptTokens, answerTokens, sampling } = asked
+    const { number, promptTokens, answerTokens, sampling, cache } = asked
     const driver = this.#peers.find(({ name }) => name === asked.driver)!
     if (!driver.isRunning) {
       this.#say(`${driver.name} is not there to ask ${number}`)
@@ -284,7 +284,7 @@ export class LiveSwarm {
     }
     const temperature = sampling.temperature
     const work = driver
-      .ask({ prompt, maxTokens: answerTokens, temperature, seed: sampling.seed }, this.#init.signal, hear)
+      .ask({ prompt, maxTokens: answerTokens, temperature, cache, seed: sampling.seed }, this.#init.signal, hear)
       .catch((error: Error) => {
         this.#say(`${number} fails: ${error.message}`)
         this.#course.push({ kind: 'end', number, outcome: 'failed', hops: [], bytes: 0 })

@@ -2,7 +2,7 @@
 import { attentionBlock } from '../src/model/limits.ts'
 import { slowLinkBytesPerMs, stuckFactor, stuckMs } from '../src/session/limits.ts'
 import { creditTokensMax } from '../src/stage/limits.ts'
-import type { Asked } from './life.ts'
+import type { Asked } from './asked.ts'
 import type { SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
 

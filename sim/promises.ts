@@ -1,4 +1,5 @@
 /** What must hold at every moment of every world. The first one that is broken ends the world. */
+import type { CacheType } from '../src/base/cache-type.ts'
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling, Step } from '../src/engine/engine.ts'
 import { stepDraftsMax } from '../src/engine/limits.ts'
@@ -101,8 +102,12 @@ export class Promises {
     throw broken
   }
 
-  began(number: number, prompt: readonly number[], sampling: Sampling, tokensMax: number): void {
-    const want = toyTokens(this.#model, prompt, sampling, tokensMax)
+  began(
+    number: number,
+    { prompt, sampling, cache }: Pick<Told, 'prompt' | 'sampling'> & { readonly cache: CacheType },
+    tokensMax: number
+  ): void {
+    const want = toyTokens(this.#model, prompt, sampling, tokensMax, cache)
     this.#answers.set(number, { prompt, sampling, want, got: 0, session: undefined, isTainted: false })
   }
 

@@ -50,6 +50,9 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds prompts begin alike.
   const alike = new Chance(seed).fork('texts')
   const texts = contextTokens >= 1000 && alike.happens(0.6) ? alike.whole(1, 3) : 0
+  // In some worlds some want caches of int8.
+  const held = new Chance(seed).fork('caches')
+  const i8Ratio = held.happens(0.3) ? held.pick([0.5, 1]) : 0
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -106,7 +109,8 @@ export function drawScenario(seed: number): Scenario {
       fromS: 2,
       temperature: chance.pick([0, 0.8]),
       cancelRatio,
-      texts
+      texts,
+      i8Ratio
     }))
   }
   if (!calm) {

@@ -159,6 +159,8 @@ const workload = z.strictObject({
    * every token is drawn.
    */
   texts: z.number().int().min(0).max(1000).default(0),
+  /** Of its sessions so many have caches of int8. */
+  i8Ratio: share.default(0),
   /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
   cancelRatio: share.default(0)
 })

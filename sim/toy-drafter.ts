@@ -4,8 +4,8 @@ import type { Drafter, DrafterInit, Proposal } from '../src/session/drafter.ts'
 import { type ToyModel, ToyText } from './toy-engine.ts'
 
 /** @param rightRatio of the tokens, so many are right. */
-export function toyDrafter(model: ToyModel, rightRatio: number, { sampling }: DrafterInit): Drafter {
-  const text = new ToyText(model, sampling)
+export function toyDrafter(model: ToyModel, rightRatio: number, { sampling, cache }: DrafterInit): Drafter {
+  const text = new ToyText(model, sampling, cache)
   const isRight = (position: number): boolean => randomAt(sampling.seed + 1, position) < rightRatio
   return {
     propose: (ids, count): Proposal => ({

@@ -1,4 +1,5 @@
 /** A world in one thread: peers, air, prompts and faults of one scenario, decided by one seed. */
+import type { CacheType } from '../src/base/cache-type.ts'
 import type { PeerId } from '../src/base/ids.ts'
 import { edgeSize, type Sampling } from '../src/engine/engine.ts'
 import { drainMs } from '../src/peer/limits.ts'
@@ -57,6 +58,7 @@ export type WorldCourse =
       readonly promptTokens: number
       readonly answerTokens: number
       readonly sampling: Sampling
+      readonly cache: CacheType
     }
   | { readonly kind: 'output'; readonly atMs: number; readonly number: number; readonly output: Output }
   | {

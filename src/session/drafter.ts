@@ -1,4 +1,5 @@
 /** What proposes the next tokens of a sequence. */
+import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 
 export interface Proposal {
@@ -14,6 +15,8 @@ export const proposalKinds = 5
 export interface DrafterInit {
   readonly tokensMax: number
   readonly sampling: Sampling
+  /** @default `f32` */
+  readonly cache?: CacheType | undefined
 }
 
 export interface Drafter {

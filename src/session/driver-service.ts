@@ -94,7 +94,7 @@ export class Driver {
       hears: parts.hears,
       keepsWaiting: parts.keepsWaiting,
       knowsDrafts: parts.knowsDrafts,
-      drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling }),
+      drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling, cache }),
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       traced: options.trace,

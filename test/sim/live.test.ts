@@ -135,7 +135,7 @@ describe('its parts', () => {
       hops: [],
       drafts: { proposed: 0, taken: 0 }
     } as const
-    const ask = { kind: 'ask', driver: 'a', promptTokens: 1, answerTokens: 1, sampling } as const
+    const ask = { kind: 'ask', driver: 'a', promptTokens: 1, answerTokens: 1, sampling, cache: 'f32' } as const
     const events: WorldCourse[] = [
       { ...ask, atMs: 90, number: 1 },
       { ...ask, atMs: 110, number: 2 },

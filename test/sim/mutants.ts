@@ -85,6 +85,22 @@ export const mutants: readonly Mutant[] = [
     seeds: 25
   },
   {
+    name: 'open every cache as float32',
+    file: 'src/stage/seating.ts',
+    original: 'owner, tokensMax, sampling, cacheType })',
+    mutated: 'owner, tokensMax, sampling })',
+    from: 1,
+    seeds: 25
+  },
+  {
+    name: 'prepare another type of caches',
+    file: 'src/session/epochs.ts',
+    original: "room: 'refuse', ...change }, sign)",
+    mutated: "room: 'refuse', ...change, ...(change.stretch && { cache: 'f32' }) }, sign)",
+    from: 8,
+    seeds: 25
+  },
+  {
     name: 'keep one token too many',
     file: 'src/session/epochs.ts',
     original: 'const keep = isFirst ? 0 : tokens - 1',
@@ -317,7 +333,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'forward to whichever stream was opened last',
     file: 'src/stage/service.ts',
-    original: 'this.#channels.get(id)?.send(bytes)',
+    original: 'channel?.send(bytes)',
     mutated: 'Array.from(this.#channels.values()).at(-1)?.send(bytes)',
     from: 1,
     seeds: 5
