@@ -25,6 +25,8 @@ export class ToySession {
   readonly blockBytes: number
   /** The hash after each position. */
   readonly chain: Hash[] = []
+  /** The ids of its text as they came beside the rows, where tokens are drawn by them. */
+  readonly ids: number[] = []
   /** Of its full blocks. */
   readonly pages: ToyPage[] = []
 
@@ -41,6 +43,12 @@ export class ToySession {
 
   truncate(length: number): void {
     this.chain.length = length
+  }
+
+  /** Tokens from `position` on have come with these ids. */
+  wrote(position: number, ids: ArrayLike<number>): void {
+    this.ids.length = Math.min(this.ids.length, position)
+    for (let i = 0; i < ids.length; i++) this.ids[position + i] = ids[i]!
   }
 }
 

@@ -21,13 +21,14 @@ import {
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
+import { hasPenalties } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import { attentionBlock } from '../src/model/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 import { type ToyBlock, ToyBlocks, ToySession } from './toy-cache.ts'
-import { type Hash, low, mix, origins, toyLink } from './toy-hash.ts'
+import { type Hash, low, mix, origins, toyLink, toyPenalised } from './toy-hash.ts'
 
 export interface ToyModel {
   readonly layers: number
@@ -73,8 +74,15 @@ function extend(before: Hash, position: number, id: number): Hash {
   return mix(before, position, id)
 }
 
-function tokenAfter({ layers, vocab }: ToyModel, tokens: Hash, sampling: Sampling, position: number): number {
+function tokenAfter(
+  { layers, vocab }: ToyModel,
+  hash: Hash,
+  sampling: Sampling,
+  position: number,
+  ids: readonly number[]
+): number {
   const { temperature, topP, topK, seed } = sampling
+  const tokens = hasPenalties(sampling) ? toyPenalised(hash, sampling, ids.slice(0, position)) : hash
   if (temperature === 0) return mix(tokens, layers)[0] % vocab
   const draw = Math.floor(randomAt(seed, position) * 2 ** 32)
   return mix(tokens, layers, draw, Math.round(temperature * 1e6), Math.round(topP * 1e6), topK)[0] % vocab
@@ -110,9 +118,11 @@ export class ToyText {
     for (; this.#length < ids.length; this.#length++) this.#hash = extend(this.#hash, this.#length, ids[this.#length]!)
     let hash = this.#hash
     const next: number[] = []
+    const all = [...ids]
     for (let position = ids.length; next.length < count; position++) {
-      const id = tokenAfter(this.#model, hash, this.#sampling, position)
+      const id = tokenAfter(this.#model, hash, this.#sampling, position, all)
       next.push(id)
+      all.push(id)
       hash = extend(hash, position, id)
     }
     return next
@@ -269,6 +279,7 @@ class ToyEngine implements InstantEngine {
     const width = words.length / tokens
     const input = step.input.kind === 'ids' ? step.input.ids : asWords(step.input.bytes)
     const isLast = this.end === this.#model.layers
+    if (isLast) state!.wrote(position, step.input.kind === 'ids' ? step.input.ids : (step.ids ?? []))
     const out = isLast ? undefined : new Uint8Array(words.buffer)
     this.#prefixes.begin(session, state!, known, out)
     this.#prefixes.makeRoom(this.#blocks.needs(state!, tokens - reused))
@@ -290,11 +301,11 @@ class ToyEngine implements InstantEngine {
   }
 
   /** The tokens that follow what is certain of a step: drafts of it that are right, and one more. */
-  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling }: ToySession): number[] {
+  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling, ids: text }: ToySession): number[] {
     const ids: number[] = []
     const first = position + tokens - drafts.length
     for (let at = first; at <= position + tokens; at++) {
-      const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at)
+      const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at, text)
       ids.push(id)
       if (id !== drafts[at - first]) break
     }
@@ -330,7 +341,7 @@ class ToyEngine implements InstantEngine {
     if (this.#closed) throw new EngineError(`the engine of layers ${this.start}-${this.end} was closed`)
   }
 
-  #check({ session, position, tokens, input, sample, drafts = [] }: Step, state: ToySession | undefined): void {
+  #check({ session, position, tokens, input, sample, drafts = [], ids }: Step, state: ToySession | undefined): void {
     const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
       throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
@@ -356,7 +367,14 @@ class ToyEngine implements InstantEngine {
         if ((words[i]! & infinite) === infinite) throw refused('hidden states must be finite')
       }
     }
+    if (ids !== undefined && ids.length !== tokens)
+      throw refused(`${tokens} tokens have as many ids, not ${ids.length}`)
+    if (ids?.some(id => id < 0 || id >= this.#model.vocab))
+      throw refused(`token ids must lie in [0, ${this.#model.vocab})`)
     if (state === undefined) throw refused('is not open')
+    const needsIds = this.end === this.#model.layers && hasPenalties(state.sampling)
+    if (needsIds && input.kind === 'hidden' && ids === undefined)
+      throw refused('has penalties: its steps need their ids')
     if (position > state.chain.length) throw new CacheGapError(session, position, state.chain.length)
     if (position + tokens > state.tokensMax) {
       throw new ContextFullError(

@@ -1,5 +1,6 @@
 /** Hashes of the toy's tokens: two lanes of MurmurHash3's finaliser. */
 import type { CacheType } from '../src/base/cache-type.ts'
+import type { Sampling } from '../src/engine/engine.ts'
 
 /** 56 bits in two halves of 28, so that they travel as four words of 14. */
 export type Hash = readonly [number, number]
@@ -23,6 +24,13 @@ function scramble(value: number): number {
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
   return (x ^ (x >>> 16)) >>> 0
+}
+
+/** What a text is drawn by that has penalties: those, and all ids that a tail was given beside the states that it computed. */
+export function toyPenalised(hash: Hash, sampling: Sampling, ids: readonly number[]): Hash {
+  const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0, promptTokens = 0 } = sampling
+  const penalties = [presencePenalty, frequencyPenalty, repetitionPenalty].map(value => Math.round(value * 1e6) >>> 0)
+  return mix(hash, ...penalties, promptTokens, ids.length, ...ids)
 }
 
 /** 14 bits a word, so that every value is finite in every edge type. */

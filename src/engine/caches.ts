@@ -7,8 +7,9 @@ import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import { CacheBudget } from './cache-budget.ts'
-import { edgeSize, type Step } from './engine.ts'
+import { edgeSize, type Sampling, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
+import { hasPenalties } from './penalties.ts'
 
 export interface CachesInit {
   /** Layers [start, end) of so many. */
@@ -25,6 +26,7 @@ interface State {
   readonly tokensMax: number
   readonly cache: CacheType
   readonly bytes: number
+  readonly sampling: Sampling
   length: number
 }
 
@@ -53,7 +55,7 @@ export class Caches {
    * Reserves `bytes`. Returns whether the session was not open.
    * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`, or with another type of cache.
    */
-  open(session: SessionId, { tokensMax, cache, bytes }: Omit<State, 'length'>): boolean {
+  open(session: SessionId, { tokensMax, cache, bytes, sampling }: Omit<State, 'length'>): boolean {
     const known = this.#sessions.get(session)
     if (known !== undefined && known.cache !== cache) {
       throw new InvalidStepError(
@@ -67,7 +69,7 @@ export class Caches {
       )
     }
     this.budget.reserve(bytes)
-    this.#sessions.set(session, { tokensMax, cache, bytes, length: 0 })
+    this.#sessions.set(session, { tokensMax, cache, bytes, sampling, length: 0 })
     return true
   }
 
@@ -89,7 +91,7 @@ export class Caches {
   }
 
   /** Checks what does not depend on what a cache holds. @throws {InvalidStepError} */
-  checkShape({ session, position, tokens, input, sample, drafts = [] }: Step): void {
+  checkShape({ session, position, tokens, input, sample, drafts = [], ids }: Step): void {
     const { start, end, layers, hidden, edge } = this.#init
     const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
@@ -102,6 +104,8 @@ export class Caches {
         `a step of ${tokens} tokens that ${sample ? 'samples' : 'does not sample'} has ${drafts.length} drafts`
       )
     }
+    if (ids !== undefined && ids.length !== tokens)
+      throw refused(`${tokens} tokens have as many ids, not ${ids.length}`)
     if (start === 0) {
       if (input.kind !== 'ids') throw refused('the first layer takes token ids, not hidden states')
       if (input.ids.length !== tokens) throw refused(`${tokens} tokens need as many ids, not ${input.ids.length}`)
@@ -118,9 +122,13 @@ export class Caches {
    * Checks the rest, once all that came before it has been computed.
    * @throws {InvalidStepError} @throws {CacheGapError} @throws {ContextFullError}
    */
-  checkPlace({ session, position, tokens }: Step): void {
+  checkPlace({ session, position, tokens, input, ids }: Step): void {
     const state = this.#sessions.get(session)
     if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
+    const isTail = this.#init.end === this.#init.layers
+    if (isTail && input.kind === 'hidden' && ids === undefined && hasPenalties(state.sampling)) {
+      throw new InvalidStepError(`session ${session.slice(0, 8)} has penalties: its steps need their ids`)
+    }
     if (position > state.length) throw new CacheGapError(session, position, state.length)
     if (position + tokens > state.tokensMax) {
       throw new ContextFullError(

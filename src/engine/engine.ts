@@ -17,6 +17,17 @@ export interface Sampling {
   readonly topK: number
   /** Safe non-negative integer. Randomness is a function of (seed, position) only (promise P3). */
   readonly seed: number
+  /** In [-2, 2], taken from the logits of tokens that the answer has already. @default 0: none */
+  readonly presencePenalty?: number | undefined
+  /** In [-2, 2], the same for each time that the answer has them. @default 0: none */
+  readonly frequencyPenalty?: number | undefined
+  /**
+   * In [0.1, 10]: logits of tokens that prompt or answer have are divided by it where they are above 0, and else multiplied.
+   * @default 0: none, as 1 is
+   */
+  readonly repetitionPenalty?: number | undefined
+  /** Where there are penalties: positions below this are the prompt's. @default 0: all tokens are the answer's */
+  readonly promptTokens?: number | undefined
 }
 
 /** What a session is opened with. */
@@ -51,6 +62,12 @@ export interface Step {
    * @default none
    */
   readonly drafts?: readonly number[] | undefined
+  /**
+   * [tokens] ids, each in [0, vocab), beside hidden states: the last layers need them where the session has penalties. Where the
+   * input is ids, these are they.
+   * @default none
+   */
+  readonly ids?: Int32Array | undefined
 }
 
 /** What the passes took that computed a step, alone or with steps of other sessions. */

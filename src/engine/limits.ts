@@ -4,6 +4,11 @@
 export const stepTokensMax = 2048
 /** Drafts of one step: with the token before them as many rows as go on in one piece (`shortTokensMax`). */
 export const stepDraftsMax = 7
+/** Of presence and frequency penalties, either way: OpenAI's range, beyond which texts fall apart. */
+export const penaltyMax = 2
+/** Of repetition penalties. CTRL found 1.2 good; a tenth or ten times of a logit leaves nothing of what a model says. */
+export const repetitionPenaltyMin = 0.1
+export const repetitionPenaltyMax = 10
 /** Requests that wait for one engine: more than the sessions that any cache budget of today holds. */
 export const engineQueueMax = 1024
 /** From starting an engine's thread to its weights being ready: float32 prepacks about 1 GB/s, disks may be slow. */

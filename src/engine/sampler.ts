@@ -1,17 +1,20 @@
 /**
- * Picks a token from logits. Everything here is a function of (logits, sampling, position), so a replayed
+ * Picks a token from logits. Everything here is a function of (logits, sampling, position, ids so far), so a replayed
  * or retried step picks what the first one picked (promise P3).
  *
- * Order of the filters as in Hugging Face's generation: temperature, then the k most likely, then the
- * nucleus (Holtzman et al. 2020). Ties go to the lower id everywhere.
+ * Order of the filters as in Hugging Face's generation: penalties (`penalties.ts`), temperature, then the k most likely, then
+ * the nucleus (Holtzman et al. 2020). Ties go to the lower id everywhere.
  */
+import { assert } from '../base/assert.ts'
 import { randomAt } from '../base/rng.ts'
 import { EngineError, InvalidStepError } from '../errors.ts'
 import type { Sampling } from './engine.ts'
 import { exponential } from './exponential.ts'
+import { checkPenalties, hasPenalties, penalised } from './penalties.ts'
 
 /** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */
-export function checkSampling({ temperature, topP, topK, seed }: Sampling): void {
+export function checkSampling(sampling: Sampling): void {
+  const { temperature, topP, topK, seed } = sampling
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new InvalidStepError(`temperature must be a finite number of 0 or more, not ${temperature}`)
   }
@@ -22,14 +25,17 @@ export function checkSampling({ temperature, topP, topK, seed }: Sampling): void
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new InvalidStepError(`seed must be a safe non-negative integer, not ${seed}`)
   }
+  checkPenalties(sampling)
 }
 
 /**
- * @param logits [vocab]
+ * @param given logits [vocab]
  * @param position the position that the picked token will have.
+ * @param before [position] ids of the tokens before it; needed where there are penalties.
  * @throws {EngineError} when a logit is not finite.
  */
-export function sample(logits: Float32Array, sampling: Sampling, position: number): number {
+export function sample(given: Float32Array, sampling: Sampling, position: number, before?: Int32Array): number {
+  const logits = hasPenalties(sampling) ? penalised(given, textOf(before, position), sampling) : given
   const best = argmax(logits)
   const { temperature, topK, topP, seed } = sampling
   if (temperature === 0 || topK === 1) return best
@@ -72,6 +78,12 @@ export function sample(logits: Float32Array, sampling: Sampling, position: numbe
     const sorted = ids.map(id => weights[id]!)
     return pick(ids, sorted, nucleus(sorted, topP * total), draw)
   }
+}
+
+/** All tokens before a position. */
+function textOf(before: Int32Array | undefined, position: number): Int32Array {
+  assert(before?.length === position, () => `a token at ${position} follows as many, not ${before?.length}`)
+  return before
 }
 
 /** The lowest id of the largest logit. */

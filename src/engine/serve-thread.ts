@@ -10,6 +10,7 @@ import type { CacheType } from '../base/cache-type.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { type CacheBlocks, type Known, type Link, Prefixes } from './prefixes.ts'
+import { hasPenalties } from './penalties.ts'
 import { sample } from './sampler.ts'
 import { threadNowMs } from './thread-clock.ts'
 import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
@@ -81,6 +82,8 @@ interface UnderWay {
 interface Session<Cache> {
   readonly cache: Cache
   readonly sampling: Sampling
+  /** [tokensMax] the ids of the text, as far as the cache goes, where tokens are drawn by them. */
+  readonly ids: Int32Array | undefined
   under: UnderWay | undefined
   /** A step that has not begun: what another one gives at this moment it need not compute. */
   waiting?: ThreadStep | undefined
@@ -174,7 +177,9 @@ class Served<Cache extends LayersCache> {
     switch (request.kind) {
       case 'open': {
         const { session, tokensMax, cache, sampling, owner } = request
-        this.#sessions.set(session, { cache: this.#layers.open(tokensMax, cache), sampling, under: undefined })
+        const needsIds = hasPenalties(sampling) && this.#span.end === this.#span.config.layers
+        const ids = needsIds ? new Int32Array(tokensMax) : undefined
+        this.#sessions.set(session, { cache: this.#layers.open(tokensMax, cache), sampling, ids, under: undefined })
         // What a block of a cache holds depends on its type.
         if (owner !== undefined) this.#prefixes?.open(session, `${cache} ${owner}`)
         return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
@@ -254,7 +259,7 @@ class Served<Cache extends LayersCache> {
     const { step = session.waiting, tokens } = part
     if (step !== undefined) {
       session.waiting = undefined
-      const under = this.#beginStep(part.session, cache, step)
+      const under = this.#beginStep(part.session, session, step)
       if ('waitsFor' in under) {
         session.waiting = step
         return { kind: 'going', reused: 0, ...under }
@@ -276,7 +281,11 @@ class Served<Cache extends LayersCache> {
     return { cache, input: input.subarray(from * width, (from + tokens) * width), tokens, wanted }
   }
 
-  #beginStep(session: string, cache: Cache, step: ThreadStep): UnderWay | { readonly waitsFor: string } {
+  #beginStep(
+    session: string,
+    { cache, ids }: Session<Cache>,
+    step: ThreadStep
+  ): UnderWay | { readonly waitsFor: string } {
     const { config, start, end, edge } = this.#span
     const { position, tokens, input: given, sample, drafts } = step
     const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength)
@@ -291,8 +300,10 @@ class Served<Cache extends LayersCache> {
         ? this.#checkedIds((given as Int32Array).subarray(reused))
         : decodeEdge((given as Uint8Array).subarray(rest(given.length)), edge, (tokens - reused) * config.hidden)
     const out = end === config.layers ? undefined : new Uint8Array(tokens * config.hidden * edgeSize(edge))
+    const text = ids === undefined ? undefined : this.#checkedIds(start === 0 ? (given as Int32Array) : step.ids!)
     // From here on the step may change the cache.
     cache.truncate(position)
+    if (text !== undefined) ids!.set(text, position)
     this.#prefixes?.begin(session, cache, known, out)
     if (known !== undefined) this.#prefixes?.expect(session, came, known)
     return { step, input, known, out, rows: [], done: reused }
@@ -337,13 +348,14 @@ class Served<Cache extends LayersCache> {
       rows.map(({ hidden }) => hidden),
       (logits, i) => {
         const { of, row } = rows[i]!
-        const { under, sampling } = ended[of]!.session
+        const { under, sampling, ids: text } = ended[of]!.session
         const { position, tokens, drafts } = under!.step
         const ids = drawn[of]!
+        const at = position + tokens - drafts.length + row
         const isRight = row === 0 || (ids.length === row && ids[row - 1] === drafts[row - 1])
         if (!isRight || failures.has(of)) return
         try {
-          ids.push(sample(logits, sampling, position + tokens - drafts.length + row))
+          ids.push(sample(logits, sampling, at, text?.subarray(0, at)))
         } catch (error) {
           failures.set(of, error)
         }

@@ -1,4 +1,4 @@
-/** What an engine has to do for others, and what its thread is doing. Types alone. */
+/** What an engine has to do for others, and what its thread is doing. */
 import type { SessionId } from '../base/ids.ts'
 import type { EngineError } from '../errors.ts'
 import type { BatchPart } from './batch.ts'
@@ -22,6 +22,8 @@ export interface StepJob {
   readonly step: Step
   /** Of the step; once it has to wait a copy, since the caller's is its own. */
   input: Int32Array | Uint8Array
+  /** The same of its ids, where it has them beside. */
+  ids: Int32Array | undefined
   readonly resolve: (output: StepOutput) => void
   readonly reject: (error: unknown) => void
   /** Once it has to wait, that it may be aborted. */
@@ -37,6 +39,9 @@ export interface StepJob {
   /** Of its tokens, those that were known. */
   reused: number
 }
+
+/** Of a step that has had none. */
+export const noPasses = { computeMs: 0, rows: 0, outMs: 0, sampleMs: 0, backMs: 0, reused: 0 }
 
 export type Job = Alone | StepJob
 

@@ -116,8 +116,8 @@ export class ThreadLine {
 /** With an input whose memory can move to the thread: what came off a network is part of a larger one. */
 function withOwn(part: ThreadPart, inputs: ArrayBuffer[]): ThreadPart {
   if (part.step === undefined) return part
-  const { input: given } = part.step
+  const { input: given, ids } = part.step
   const input = given instanceof Int32Array ? new Int32Array(given) : new Uint8Array(given)
   inputs.push(input.buffer)
-  return { ...part, step: { ...part.step, input } }
+  return { ...part, step: { ...part.step, input, ids: ids === undefined ? undefined : new Int32Array(ids) } }
 }

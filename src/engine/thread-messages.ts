@@ -41,6 +41,8 @@ export interface ThreadStep {
   readonly sample: boolean
   /** The ids of its last tokens, where those are proposed. */
   readonly drafts: readonly number[]
+  /** [tokens] beside hidden states, where the session needs them. */
+  readonly ids?: Int32Array | undefined
 }
 
 /** The next tokens of one session's step. */

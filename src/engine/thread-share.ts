@@ -154,7 +154,7 @@ export class SessionNumbers {
 
 // ── To the thread ──────────────────────────────────────────────────────────────────────────────────
 
-/** Words of a part beside its drafts and its input. */
+/** Words of a part beside its drafts, its input and its ids. */
 const partWords = 10
 const [idsInput, bytesInput] = [1, 2] as const
 
@@ -164,7 +164,7 @@ export function putPass(way: Way, { parts }: Pass, sessions: SessionNumbers): bo
   let at = 0
   for (const { session, tokens, step } of parts) {
     const number = sessions.of(session)
-    const more = step === undefined ? 0 : step.drafts.length + wordsOf(step.input)
+    const more = step === undefined ? 0 : step.drafts.length + wordsOf(step.input) + (step.ids?.length ?? 0)
     if (number === undefined || 4 * (at + partWords + more) > shareBytesMax) return false
     words[at++] = number
     words[at++] = tokens
@@ -175,6 +175,7 @@ export function putPass(way: Way, { parts }: Pass, sessions: SessionNumbers): bo
     words[at++] = step.sample ? 1 : 0
     at = way.put(at, step.drafts)
     at = way.put(at, step.input)
+    at = way.put(at, step.ids ?? none)
   }
   way.parts = parts.length
   return true
@@ -199,7 +200,9 @@ export function takePass(way: Way, sessions: SessionNumbers): Pass | undefined {
     at += 4 + drafts.length
     const numbers = input === idsInput ? way.numbers(at) : way.bytes(at)
     at += 1 + wordsOf(numbers)
-    parts.push({ session, tokens, step: { position, tokens: all, input: numbers, sample, drafts } })
+    const ids = words[at] === 0 ? undefined : way.numbers(at)
+    at += 1 + (ids?.length ?? 0)
+    parts.push({ session, tokens, step: { position, tokens: all, input: numbers, sample, drafts, ids } })
   }
   return { kind: 'pass', parts }
 }

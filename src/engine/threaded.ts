@@ -12,7 +12,7 @@ import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from './engine.ts'
 import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
-import type { Alone, Job, Running, StepJob } from './thread-jobs.ts'
+import { type Alone, type Job, noPasses, type Running, type StepJob } from './thread-jobs.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
 import { type LineTimes, ThreadLine } from './thread-line.ts'
@@ -172,7 +172,7 @@ class ThreadedEngine implements Engine {
     checkCacheType(cache, this.cacheTypes)
     const bytes = this.cacheBytes(tokensMax, cache)
     await this.#alone(session, () => {
-      if (!this.#caches.open(session, { tokensMax, cache, bytes })) return undefined
+      if (!this.#caches.open(session, { tokensMax, cache, bytes, sampling })) return undefined
       return { kind: 'open', session, tokensMax, cache, sampling, owner }
     })
   }
@@ -188,16 +188,12 @@ class ThreadedEngine implements Engine {
         session,
         step,
         input: input.kind === 'ids' ? input.ids : input.bytes,
+        ids: step.ids,
         resolve,
         reject,
         stopListening: undefined,
         hasBegun: false,
-        computeMs: 0,
-        rows: 0,
-        outMs: 0,
-        sampleMs: 0,
-        backMs: 0,
-        reused: 0
+        ...noPasses
       }
       this.#jobs.set(id, job)
       this.#batches.push({ id, session, tokens }, performance.now())
@@ -211,6 +207,7 @@ class ThreadedEngine implements Engine {
   #wait(id: number, job: StepJob, signal: AbortSignal): void {
     // Not `slice()`: bytes off the network are a Buffer, whose `slice` is a view.
     job.input = job.input instanceof Int32Array ? new Int32Array(job.input) : new Uint8Array(job.input)
+    if (job.ids !== undefined) job.ids = new Int32Array(job.ids)
     const abort = (): void => this.#settle(id, () => job.reject(signal.reason))
     signal.addEventListener('abort', abort, { once: true })
     job.stopListening = () => signal.removeEventListener('abort', abort)
@@ -339,11 +336,11 @@ class ThreadedEngine implements Engine {
     if (refused) return
     this.#batches.began(parts, performance.now())
     const requests = parts.map(({ id, tokens }): ThreadPart => {
-      const { session, step, input, hasBegun, stopListening } = this.#jobs.get(id) as StepJob
+      const { session, step, input, ids, hasBegun, stopListening } = this.#jobs.get(id) as StepJob
       if (hasBegun) return { session, tokens }
       stopListening?.()
       const { position, sample, drafts = [] } = step
-      return { session, tokens, step: { position, tokens: step.tokens, input, sample, drafts } }
+      return { session, tokens, step: { position, tokens: step.tokens, input, sample, drafts, ids } }
     })
     for (const { id } of parts) (this.#jobs.get(id) as StepJob).hasBegun = true
     this.#start({ kind: 'pass', parts }, { kind: 'pass', parts: requests }, engineRequestTimeoutMs)

@@ -16,6 +16,7 @@ export interface EngineSubject {
 }
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 }
+const none = { presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0 }
 const roomy = 1 << 26
 const a = '0a'.repeat(16) as SessionId
 const b = '0b'.repeat(16) as SessionId
@@ -356,6 +357,80 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       }
     })
 
+    /** Answers along parts of the model, with drafts of which some are right, given the ids beside the states. */
+    const penalised = async (
+      parts: readonly Engine[],
+      count: number,
+      all: readonly number[] = []
+    ): Promise<number[]> => {
+      const seen: number[] = []
+      let feed: readonly number[] = prompt
+      for (let position = 0; seen.length < count; position = prompt.length + seen.length - 1, feed = [seen.at(-1)!]) {
+        const right = all.slice(seen.length, seen.length + 2)
+        const drafts = right.length < 2 ? [] : [...right, (right[1]! + 1) % vocab]
+        const text = Int32Array.from([...feed, ...drafts])
+        let input: StepInput = { kind: 'ids', ids: text }
+        for (const part of parts) {
+          const sample = part.end === layers
+          const beside = input.kind === 'hidden' && sample ? { ids: text } : {}
+          const step = { session: a, position, tokens: text.length, input, sample, ...beside }
+          const out = await part.run(sample ? { ...step, drafts } : step, { signal })
+          if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
+          else if (out.kind === 'tokens') seen.push(...out.ids)
+        }
+      }
+      return seen.slice(0, count)
+    }
+
+    it('draws by the ids so far where there are penalties: in one piece, in parts, with drafts, and after a rollback', async () => {
+      for (const sampling of [
+        { ...greedy, presencePenalty: 1.5, frequencyPenalty: 0.7, repetitionPenalty: 1.3, promptTokens: prompt.length },
+        { temperature: 0.8, topP: 0.95, topK: 0, seed: 3, frequencyPenalty: 2, promptTokens: prompt.length }
+      ]) {
+        const { presencePenalty: _, frequencyPenalty: __, repetitionPenalty: ___, ...plain } = { ...none, ...sampling }
+        const whole = await opened(await make(), a, contextMax, plain)
+        const without = await generate(whole, 24)
+        await whole.free(a)
+        await opened(whole, a, contextMax, sampling)
+        const want = await generate(whole, 24)
+        expect(want).not.toEqual(without)
+        // The tokens that are computed again are others than those that were here before.
+        await token(
+          whole,
+          ids(
+            prompt.length,
+            want.slice(0, 9).map(id => (id + 1) % vocab)
+          )
+        )
+        expect(await token(whole, ids(prompt.length, want.slice(0, 9)))).toBe(want[9])
+        await whole.free(a)
+        await opened(whole, a, contextMax, sampling)
+        expect(await penalised([whole], 24, want)).toEqual(want)
+        const parts = [await make(0, 1), await make(1, layers - 1), await make(layers - 1, layers)]
+        for (const drafts of [[], want]) {
+          for (const part of parts) await opened(part, a, contextMax, sampling)
+          expect(await penalised(parts, 24, drafts)).toEqual(want)
+          for (const part of parts) await part.free(a)
+        }
+      }
+    })
+
+    it('refuses steps without the ids that penalties need, and ids that are none', async () => {
+      const head = await opened(await make(0, 1))
+      const tail = await opened(await make(1, layers), a, contextMax, { ...greedy, presencePenalty: 1 })
+      const input = { kind: 'hidden', bytes: await hidden(head, ids(0, prompt, a, false)) } as const
+      const step = { ...ids(0, prompt), input }
+      for (const [what, wrong] of [
+        ['none', undefined],
+        ['too few', Int32Array.from(prompt.slice(1))],
+        ['outside the vocabulary', Int32Array.from([...prompt.slice(1), vocab])]
+      ] as const) {
+        expect((await failure(tail.run({ ...step, ids: wrong }, { signal }))).name, what).toBe('InvalidStepError')
+        expect(tail.length(a), what).toBe(0)
+      }
+      await token(tail, { ...step, ids: Int32Array.from(prompt) })
+    })
+
     it('refuses sampling and lengths out of range', async () => {
       const engine = await make()
       for (const [what, tokensMax, sampling] of [
@@ -367,7 +442,11 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
         ['topP 0', 10, { ...greedy, topP: 0 }],
         ['topP above 1', 10, { ...greedy, topP: 1.1 }],
         ['negative topK', 10, { ...greedy, topK: -1 }],
-        ['a seed that is no integer', 10, { ...greedy, seed: 0.5 }]
+        ['a seed that is no integer', 10, { ...greedy, seed: 0.5 }],
+        ['a presence penalty above 2', 10, { ...greedy, presencePenalty: 2.1 }],
+        ['a frequency penalty that is no number', 10, { ...greedy, frequencyPenalty: Number.NaN }],
+        ['a negative repetition penalty', 10, { ...greedy, repetitionPenalty: -1 }],
+        ['a prompt of a fraction', 10, { ...greedy, promptTokens: 0.5 }]
       ] as const) {
         expect((await failure(engine.open(a, { tokensMax, sampling }))).name, what).toBe('InvalidStepError')
       }

@@ -2,7 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { randomAt } from '../../src/base/rng.ts'
 import type { Sampling } from '../../src/engine/engine.ts'
+import { hasPenalties, penalised } from '../../src/engine/penalties.ts'
 import { checkSampling, sample } from '../../src/engine/sampler.ts'
+import { EngineError, InvalidStepError } from '../../src/errors.ts'
 
 const plain: Sampling = { temperature: 1, topP: 1, topK: 0, seed: 1 }
 
@@ -127,5 +129,94 @@ describe('checkSampling', () => {
     expect(() => checkSampling({ ...plain, ...change })).toThrow(
       expect.objectContaining({ name: 'InvalidStepError', message: expect.stringContaining(word) })
     )
+  })
+})
+
+describe('penalties', () => {
+  const off: readonly Partial<Sampling>[] = [
+    {},
+    { presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0 },
+    { repetitionPenalty: 1, promptTokens: 3 }
+  ]
+  const values = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), { minLength: 1, maxLength: 30 })
+  const amounts = fc.record({
+    presencePenalty: fc.double({ min: -2, max: 2, noNaN: true }),
+    frequencyPenalty: fc.double({ min: -2, max: 2, noNaN: true }),
+    repetitionPenalty: fc.oneof(fc.constant(0), fc.double({ min: 0.1, max: 10, noNaN: true })),
+    promptTokens: fc.nat({ max: 12 })
+  })
+
+  it('take presence once and frequency each time from what the answer has; repetition scales prompt and answer, before them', () => {
+    const sampling = { ...plain, presencePenalty: 0.5, frequencyPenalty: 0.25, repetitionPenalty: 2, promptTokens: 2 }
+    // 0 is in the prompt, 1 there and once in the answer, 2 three times in the answer, 3 below 0 and once; 4 nowhere.
+    const ids = Int32Array.of(0, 1, 2, 1, 2, 3, 2)
+    const logits = Float32Array.of(4, 4, 4, -4, 4)
+    expect([...penalised(logits, ids, sampling)]).toEqual([2, 2 - 0.25 - 0.5, 2 - 0.75 - 0.5, -8 - 0.25 - 0.5, 4])
+    expect([...logits]).toEqual([4, 4, 4, -4, 4])
+    expect(sample(logits, { ...sampling, temperature: 0 }, ids.length, ids)).toBe(4)
+  })
+
+  it('come before the temperature and the filters: k and the nucleus are of what is left', () => {
+    const sampling = { ...plain, presencePenalty: 2, topK: 1 }
+    expect(sample(Float32Array.of(3, 2, 1.5), sampling, 1, Int32Array.of(0))).toBe(1)
+    const nucleus = { ...plain, presencePenalty: 2, topP: 1e-9, temperature: 5 }
+    expect(sample(Float32Array.of(3, 2, 1.5), nucleus, 2, Int32Array.of(0, 1))).toBe(2)
+  })
+
+  it('are what the definition says, for any text, and leave other tokens their bits', () => {
+    fc.assert(
+      fc.property(values, fc.array(fc.nat()), amounts, (list, text, penalties) => {
+        const logits = Float32Array.from(list)
+        const ids = Int32Array.from(text, id => id % list.length)
+        const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = penalties
+        const answer = ids.subarray(promptTokens)
+        const want = logits.map((logit, id) => {
+          if (!ids.includes(id)) return logit
+          const by = repetitionPenalty === 0 ? 1 : repetitionPenalty
+          const times = answer.filter(each => each === id).length
+          const scaled = logit > 0 ? logit / by : logit * by
+          return times === 0 ? scaled : scaled - frequencyPenalty * times - presencePenalty
+        })
+        expect(penalised(logits, ids, { ...plain, ...penalties })).toEqual(want)
+      })
+    )
+  })
+
+  it('that are none change no bit, and need no ids', () => {
+    fc.assert(
+      fc.property(values, fc.constantFrom(...off), fc.nat({ max: 1000 }), (list, none, position) => {
+        const logits = Float32Array.from(list)
+        expect(hasPenalties(none)).toBe(false)
+        expect(sample(logits, { ...plain, ...none }, position)).toBe(sample(logits, plain, position))
+      })
+    )
+  })
+
+  it('depend on which ids there are, not on their order', () => {
+    fc.assert(
+      fc.property(values, fc.array(fc.nat(), { minLength: 1 }), amounts, (list, text, penalties) => {
+        const logits = Float32Array.from(list)
+        const ids = Int32Array.from(text, id => id % list.length)
+        const sampling = { ...plain, ...penalties, promptTokens: 0 }
+        expect(penalised(logits, ids.toReversed(), sampling)).toEqual(penalised(logits, ids, sampling))
+      })
+    )
+  })
+
+  it.each<[string, Partial<Sampling>]>([
+    ['presence above 2', { presencePenalty: 2.01 }],
+    ['presence below -2', { presencePenalty: -2.01 }],
+    ['frequency that is infinite', { frequencyPenalty: Number.POSITIVE_INFINITY }],
+    ['repetition below a tenth', { repetitionPenalty: 0.09 }],
+    ['repetition above ten', { repetitionPenalty: 10.1 }],
+    ['repetition that is no number', { repetitionPenalty: Number.NaN }],
+    ['a prompt of less than nothing', { promptTokens: -1 }]
+  ])('out of range are refused: %s', (_, change) => {
+    expect(() => checkSampling({ ...plain, ...change })).toThrow(InvalidStepError)
+  })
+
+  it('that have no finite logit fail as ever', () => {
+    const bad = Float32Array.of(1, Number.NaN)
+    expect(() => sample(bad, { ...plain, presencePenalty: 1 }, 1, Int32Array.of(1))).toThrow(EngineError)
   })
 })

@@ -26,7 +26,11 @@ const input = fc.oneof(
 const inLarger = fc
   .tuple(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat({ max: 7 }))
   .map(([bytes, at]) => Buffer.concat([Buffer.alloc(at), bytes, Buffer.alloc(9)]).subarray(at, at + bytes.length))
-const step = fc.record({ position: count, tokens: count, input, sample: fc.boolean(), drafts: ids })
+const beside = fc.option(
+  ids.map(values => Int32Array.from(values)),
+  { nil: undefined }
+)
+const step = fc.record({ position: count, tokens: count, input, sample: fc.boolean(), drafts: ids, ids: beside })
 const names = ['a', 'b', 'ß 😀']
 const session = fc.constantFrom(...names)
 const passes: fc.Arbitrary<Pass> = fc.record({
