@@ -1120,6 +1120,7 @@ export interface KeptHead {
   ttlMs: number
   classes: string[]
   cache?: KeptCache
+  penalties?: KeptPenalties
 }
 
 export namespace KeptHead {
@@ -1187,6 +1188,11 @@ export namespace KeptHead {
         if (obj.cache != null) {
           w.uint32(90)
           KeptCache.codec().encode(obj.cache, w)
+        }
+
+        if (obj.penalties != null) {
+          w.uint32(98)
+          KeptPenalties.codec().encode(obj.penalties, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1259,6 +1265,12 @@ export namespace KeptHead {
             case 11: {
               obj.cache = KeptCache.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.cache
+              })
+              break
+            }
+            case 12: {
+              obj.penalties = KeptPenalties.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.penalties
               })
               break
             }
@@ -1366,6 +1378,13 @@ export namespace KeptHead {
 
               break
             }
+            case 12: {
+              yield * KeptPenalties.codec().stream(reader, reader.uint32(), `${prefix}.penalties`, {
+                limits: opts.limits?.penalties
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1439,6 +1458,26 @@ export namespace KeptHead {
     value: number
   }
 
+  export interface KeptHeadPenaltiesPresenceFieldEvent {
+    field: '$.penalties.presence'
+    value: number
+  }
+
+  export interface KeptHeadPenaltiesFrequencyFieldEvent {
+    field: '$.penalties.frequency'
+    value: number
+  }
+
+  export interface KeptHeadPenaltiesRepetitionFieldEvent {
+    field: '$.penalties.repetition'
+    value: number
+  }
+
+  export interface KeptHeadPenaltiesTopPFieldEvent {
+    field: '$.penalties.topP'
+    value: number
+  }
+
   export function encode (obj: Partial<KeptHead>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, KeptHead.codec())
   }
@@ -1447,7 +1486,7 @@ export namespace KeptHead {
     return decodeMessage(buf, KeptHead.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent | KeptHeadPenaltiesPresenceFieldEvent | KeptHeadPenaltiesFrequencyFieldEvent | KeptHeadPenaltiesRepetitionFieldEvent | KeptHeadPenaltiesTopPFieldEvent> {
     return streamMessage(buf, KeptHead.codec(), opts)
   }
 }
@@ -1561,6 +1600,164 @@ export namespace KeptCache {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptCache>): Generator<KeptCacheTypeFieldEvent | KeptCacheTopPFieldEvent> {
     return streamMessage(buf, KeptCache.codec(), opts)
+  }
+}
+
+export interface KeptPenalties {
+  presence: number
+  frequency: number
+  repetition: number
+  topP: number
+}
+
+export namespace KeptPenalties {
+  let _codec: Codec<KeptPenalties>
+
+  export const codec = (): Codec<KeptPenalties> => {
+    if (_codec == null) {
+      _codec = message<KeptPenalties>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.presence != null && obj.presence !== 0)) {
+          w.uint32(9)
+          w.double(obj.presence)
+        }
+
+        if ((obj.frequency != null && obj.frequency !== 0)) {
+          w.uint32(17)
+          w.double(obj.frequency)
+        }
+
+        if ((obj.repetition != null && obj.repetition !== 0)) {
+          w.uint32(25)
+          w.double(obj.repetition)
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(33)
+          w.double(obj.topP)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          presence: 0,
+          frequency: 0,
+          repetition: 0,
+          topP: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.presence = reader.double()
+              break
+            }
+            case 2: {
+              obj.frequency = reader.double()
+              break
+            }
+            case 3: {
+              obj.repetition = reader.double()
+              break
+            }
+            case 4: {
+              obj.topP = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.presence`,
+                value: reader.double()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.frequency`,
+                value: reader.double()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.repetition`,
+                value: reader.double()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptPenaltiesPresenceFieldEvent {
+    field: '$.presence'
+    value: number
+  }
+
+  export interface KeptPenaltiesFrequencyFieldEvent {
+    field: '$.frequency'
+    value: number
+  }
+
+  export interface KeptPenaltiesRepetitionFieldEvent {
+    field: '$.repetition'
+    value: number
+  }
+
+  export interface KeptPenaltiesTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export function encode (obj: Partial<KeptPenalties>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptPenalties.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptPenalties>): KeptPenalties {
+    return decodeMessage(buf, KeptPenalties.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptPenalties>): Generator<KeptPenaltiesPresenceFieldEvent | KeptPenaltiesFrequencyFieldEvent | KeptPenaltiesRepetitionFieldEvent | KeptPenaltiesTopPFieldEvent> {
+    return streamMessage(buf, KeptPenalties.codec(), opts)
   }
 }
 

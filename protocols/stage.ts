@@ -1570,6 +1570,11 @@ export namespace Terms {
     value: number
   }
 
+  export interface TermsSamplingPromptTokensFieldEvent {
+    field: '$.sampling.promptTokens'
+    value: number
+  }
+
   export interface TermsKeepFieldEvent {
     field: '$.keep'
     value: number
@@ -1629,7 +1634,7 @@ export namespace Terms {
     return decodeMessage(buf, Terms.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsSamplingPromptTokensFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
     return streamMessage(buf, Terms.codec(), opts)
   }
 }
@@ -1778,6 +1783,7 @@ export interface Sampling {
   frequencyPenalty: number
   repetitionPenalty: number
   logProbs: number
+  promptTokens: number
 }
 
 export namespace Sampling {
@@ -1830,6 +1836,11 @@ export namespace Sampling {
           w.uint32(obj.logProbs)
         }
 
+        if ((obj.promptTokens != null && obj.promptTokens !== 0)) {
+          w.uint32(72)
+          w.uint32(obj.promptTokens)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1842,7 +1853,8 @@ export namespace Sampling {
           presencePenalty: 0,
           frequencyPenalty: 0,
           repetitionPenalty: 0,
-          logProbs: 0
+          logProbs: 0,
+          promptTokens: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1881,6 +1893,10 @@ export namespace Sampling {
             }
             case 8: {
               obj.logProbs = reader.uint32()
+              break
+            }
+            case 9: {
+              obj.promptTokens = reader.uint32()
               break
             }
             default: {
@@ -1954,6 +1970,13 @@ export namespace Sampling {
               }
               break
             }
+            case 9: {
+              yield {
+                field: `${prefix}.promptTokens`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2006,6 +2029,11 @@ export namespace Sampling {
     value: number
   }
 
+  export interface SamplingPromptTokensFieldEvent {
+    field: '$.promptTokens'
+    value: number
+  }
+
   export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Sampling.codec())
   }
@@ -2014,7 +2042,7 @@ export namespace Sampling {
     return decodeMessage(buf, Sampling.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent | SamplingPromptTokensFieldEvent> {
     return streamMessage(buf, Sampling.codec(), opts)
   }
 }

@@ -20,6 +20,9 @@ export interface AskFlags {
   readonly topP: number
   readonly topK: number
   readonly seed: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repetitionPenalty: number
   readonly session?: string
   readonly key?: string
   /** In ms. */
@@ -46,6 +49,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts, cache, trace } = flags
+  const { presencePenalty, frequencyPenalty, repetitionPenalty } = flags
   if (typeof trace === 'string') await checkTraceFile(trace)
   const text = prompt === '-' ? await readPrompt(signal) : prompt
   const options = {
@@ -55,6 +59,9 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     topP,
     topK,
     seed,
+    ...(presencePenalty === 0 ? {} : { presencePenalty }),
+    ...(frequencyPenalty === 0 ? {} : { frequencyPenalty }),
+    ...(repetitionPenalty === 1 ? {} : { repetitionPenalty }),
     ...(wait === undefined ? {} : { waitMs: wait }),
     ...(special === undefined ? {} : { special }),
     ...(drafts ? {} : { speculate: false }),

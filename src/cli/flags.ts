@@ -24,7 +24,7 @@ export function decimalNumber(
   accepts: (value: number) => boolean
 ): (text: string) => number {
   return text => {
-    const value = /^(\d+(\.\d*)?|\.\d+)(e-?\d+)?$/i.test(text) ? Number(text) : Number.NaN
+    const value = /^-?(\d+(\.\d*)?|\.\d+)(e-?\d+)?$/i.test(text) ? Number(text) : Number.NaN
     if (Number.isFinite(value) && accepts(value)) return value
     throw new InvalidOptionError(`${flag} takes a number ${range}, not '${text}'`)
   }

@@ -171,7 +171,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .option(
       '--temperature <t>',
       '0 takes the most likely token',
-      decimalNumber('--temperature', 'from 0 to 100', t => t <= 100),
+      decimalNumber('--temperature', 'from 0 to 100', t => t >= 0 && t <= 100),
       0
     )
     .option(
@@ -182,6 +182,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     )
     .option('--top-k <k>', 'sample from the k likeliest tokens; 0 for all', wholeNumber('--top-k', 0, 1 << 24), 0)
     .option('--seed <n>', 'the same seed gives the same answer', wholeNumber('--seed', 0), 1)
+    .addOption(
+      penalty('--presence-penalty', 'from -2 to 2: tokens that the answer has already are so much less likely')
+    )
+    .addOption(penalty('--frequency-penalty', 'from -2 to 2: the same for each time that it has them'))
+    .addOption(repetitionPenalty())
     .option(
       '--session <name>',
       'keep prompt and answer under this name, sealed, on two other peers, to resume them if this one dies',
@@ -231,6 +236,9 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         topP: 'top-p',
         topK: 'top-k',
         seed: 'seed',
+        presencePenalty: 'presence-penalty',
+        frequencyPenalty: 'frequency-penalty',
+        repetitionPenalty: 'repetition-penalty',
         special: 'special',
         drafts: 'no-drafts',
         cache: 'cache',
@@ -373,6 +381,19 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       end(await demo(options, context))
     })
   return program
+}
+
+/** Takes so much from the logits of tokens that are there already. */
+function penalty(flag: string, description: string): Option {
+  const parse = decimalNumber(flag, 'from -2 to 2', p => Math.abs(p) <= 2)
+  return new Option(`${flag} <p>`, description).argParser(parse).default(0)
+}
+
+function repetitionPenalty(): Option {
+  const flag = '--repetition-penalty'
+  const description = 'above 1, tokens of prompt and answer are less likely: 1.1 is usual'
+  const parse = decimalNumber(flag, 'from 0.1 to 10', p => p >= 0.1 && p <= 10)
+  return new Option(`${flag} <p>`, description).argParser(parse).default(1)
 }
 
 /**

@@ -21,6 +21,10 @@ export interface KeptQuestion {
     readonly topP: number
     readonly topK: number
     readonly seed: number
+    /** Each where it is not 0: as in a session's sampling. */
+    readonly presencePenalty?: number | undefined
+    readonly frequencyPenalty?: number | undefined
+    readonly repetitionPenalty?: number | undefined
   }
   /** In what its hops hold keys and values. @default `f32` */
   readonly cache?: CacheType | undefined
@@ -62,12 +66,24 @@ export function packHead(
     run: run as Uint8Array<ArrayBuffer>,
     model: hexToBytes(model) as Uint8Array<ArrayBuffer>,
     promptIds: packIds(promptIds),
-    ...sampling,
-    ...(type === 0 ? {} : { topP: 0, cache: { type, topP: sampling.topP } }),
+    ...samplingToWire(sampling, type),
     classes: [...classes],
     ...rest
   }
   return pad(KeptHead.encode(head))
+}
+
+/** With the session's topP where nobody looks for it who does not know all that the session has. */
+function samplingToWire(sampling: KeptQuestion['sampling'], type: number) {
+  const { temperature, topP, topK, seed } = sampling
+  const { presencePenalty: presence = 0, frequencyPenalty: frequency = 0, repetitionPenalty: repetition = 0 } = sampling
+  const isPenalised = presence !== 0 || frequency !== 0 || repetition !== 0
+  const plain = { temperature, topP: type === 0 && !isPenalised ? topP : 0, topK, seed }
+  return {
+    ...plain,
+    ...(type === 0 ? {} : { cache: { type, topP: isPenalised ? 0 : topP } }),
+    ...(isPenalised ? { penalties: { presence, frequency, repetition, topP } } : {})
+  }
 }
 
 /** The bytes of a further part. */
@@ -78,7 +94,13 @@ export function packTokens({ start, ids, stop, exact }: TokensPart): Uint8Array 
 /** @throws {ProtocolError} when the bytes are no head. */
 export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; readonly question: KeptQuestion } {
   const { run, model, promptIds, temperature, topK, seed, maxTokens, ttlMs, classes, ...head } = read(KeptHead, bytes)
-  const { type, topP } = head.cache ?? { type: 0, topP: head.topP }
+  const { type } = head.cache ?? { type: 0 }
+  const { topP } = head.penalties ?? head.cache ?? head
+  const { presence = 0, frequency = 0, repetition = 0 } = head.penalties ?? {}
+  const penalties =
+    head.penalties == null
+      ? {}
+      : { presencePenalty: presence, frequencyPenalty: frequency, repetitionPenalty: repetition }
   const cache = cacheTypes[type]
   if (cache === undefined) throw new ProtocolError('what was kept has caches of a type that this Skein does not know')
   const ids = unpackIds(promptIds)
@@ -92,6 +114,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     topP <= 1 &&
     topK < idMax &&
     Number.isSafeInteger(seed) &&
+    [presence, frequency, repetition].every(Number.isFinite) &&
     maxTokens >= 1 &&
     maxTokens < idMax &&
     ttlMs >= 1 &&
@@ -102,7 +125,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     question: {
       model: bytesToHex(model) as ModelId,
       promptIds: ids,
-      sampling: { temperature, topP, topK, seed },
+      sampling: { temperature, topP, topK, seed, ...penalties },
       ...(cache === usualCache ? {} : { cache }),
       maxTokens,
       ttlMs,

@@ -97,7 +97,7 @@ export interface ModelInit {
   layers?: Range
 }
 
-export interface GenerateOptions extends Partial<Sampling> {
+export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
   /**
    * Tokens to generate at most.
    * @default 256, or what the context leaves

@@ -3,10 +3,12 @@ import type { Clock } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
+import { hasPenalties, type Penalties } from '../engine/penalties.ts'
 import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
 import type { Store, StoredModel } from '../model/store.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
+import type { SessionNeeds } from '../route/caches.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import type { Routing } from '../route/routing-service.ts'
 import { type Hop, type ModelShape, placeOf, sameRange, type Without } from '../route/view.ts'
@@ -19,7 +21,7 @@ import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
-import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
+import { draftsRevision, idsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
@@ -33,6 +35,9 @@ export interface SessionTokenizers {
   /** Its reader says when it needs it no more. */
   open(source: TokenizerSource): SessionTokenizer & { close(): void }
 }
+
+/** Options that not every peer can meet. */
+export type AskedOfHops = Pick<GenerateOptions, 'cache'> & Penalties
 
 type OnWait = (explain: () => string) => void
 
@@ -89,7 +94,7 @@ export class OwnSessions {
 
   /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
   async parts(
-    { model: nameOrId, client = 'local', cache }: Pick<GenerateOptions, 'model' | 'client' | 'cache'>,
+    { model: nameOrId, client = 'local', ...asked }: Pick<GenerateOptions, 'model' | 'client'> & AskedOfHops,
     kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
     signal: AbortSignal
   ): Promise<SessionParts> {
@@ -100,6 +105,7 @@ export class OwnSessions {
     if (this.#init.isDraining())
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
     const shape = this.#shapeOf(model)
+    const needs = this.#needsOf(asked)
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
     let tokensMax: number | undefined
@@ -126,7 +132,7 @@ export class OwnSessions {
       links: this.#init.swarm.links,
       stages: this.#init.stages,
       admit: async ({ tokensMax, waitMs, signal, onWait }) => {
-        const room = (): number => this.#init.routing.room(shape, tokensMax, cache)
+        const room = (): number => this.#init.routing.room(shape, tokensMax, needs)
         admitted = await this.#admissions.enter({ client, waitMs, room }, { signal, onWait })
         return admitted.leave
       },
@@ -139,7 +145,7 @@ export class OwnSessions {
         release()
         tokensMax = options.tokensMax
         const onWait = meeting.waiting(options.onWait)
-        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, cache, pin, onWait })
+        hops = await this.#init.routing.route(this.#told(shape), excluded, { ...options, needs, pin, onWait })
         admitted?.routed()
         return hops
       },
@@ -160,7 +166,7 @@ export class OwnSessions {
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
-        this.#init.routing.detour(shape, route, { excluded, pin, tokensMax, cache, needsRoom }),
+        this.#init.routing.detour(shape, route, { excluded, pin, tokensMax, needs, needsRoom }),
       onEnd: () => {
         this.#answering--
         meeting.end()
@@ -222,6 +228,13 @@ export class OwnSessions {
       knowsDrafts: peer => this.#speaks(peer, draftsRevision),
       speedOf: hop => this.#speedOf(hop, model)
     }
+  }
+
+  /** What a session asks of every hop. */
+  #needsOf({ cache, ...penalties }: AskedOfHops): SessionNeeds {
+    if (!hasPenalties(penalties)) return { cache }
+    const { id } = this.#init.swarm
+    return { cache, takesIds: peer => peer === id || this.#speaks(peer, idsRevision) }
   }
 
   /** Whether a peer speaks this revision of the stage protocol. */

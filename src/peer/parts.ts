@@ -156,11 +156,12 @@ export class PeerParts {
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
-    const { cache } = rest
+    const { cache, presencePenalty, frequencyPenalty, repetitionPenalty } = rest
+    const asked = { ...(cache && { cache }), presencePenalty, frequencyPenalty, repetitionPenalty }
     return generate(
       () =>
         this.sessions.parts(
-          { ...(model && { model }), ...(client && { client }), ...(cache && { cache }) },
+          { ...(model && { model }), ...(client && { client }), ...asked },
           { session, after: 0, classes: [] },
           this.orEnding(signal)
         ),

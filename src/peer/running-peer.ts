@@ -183,7 +183,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache }, kept, signal)
+      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...found.sampling }, kept, signal)
       return {
         parts,
         begun: found,

@@ -1,6 +1,28 @@
-/** The swarm as a session sees it whose caches are of another type than usual. Pure. */
+/** The swarm as a session sees it that asks for what not every peer knows. Pure. */
 import { type CacheType, usualCache } from '../base/cache-type.ts'
+import type { PeerId } from '../base/ids.ts'
 import type { ModelShape, PeerView } from './view.ts'
+
+/** What a session asks of every peer on its route, beside layers. */
+export interface SessionNeeds {
+  /** In what its caches are held. @default `f32` */
+  readonly cache?: CacheType | undefined
+  /** Whether a peer takes steps with the ids that penalties need. @default the session has none */
+  readonly takesIds?: ((peer: PeerId) => boolean) | undefined
+}
+
+/** Peers that have all that a session needs, and the model as it is with them. @returns as {@link withCache} */
+export function ableFor(
+  peers: readonly PeerView[],
+  model: ModelShape,
+  { cache, takesIds }: SessionNeeds
+): ReturnType<typeof withCache> {
+  if (takesIds === undefined) return withCache(peers, model, cache)
+  const able = peers.filter(({ peer }) => takesIds(peer))
+  const found = withCache(able, model, cache)
+  if (able.length > 0 || peers.length === 0) return found
+  return { ...found, lacking: `${model.name} cannot answer with penalties: no peer that is here knows them` }
+}
 
 /**
  * Peers that have caches of that type for a model, and what these take. Who says nothing of its engine, or is of before there

@@ -1,12 +1,11 @@
 /** Finds routes for sessions over the stages that serve now, and waits for one where there is none yet. */
-import type { CacheType } from '../base/cache-type.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId, Range } from '../base/ids.ts'
 import { NotCoveredError } from '../errors.ts'
 import { routePollMs } from './limits.ts'
 import { answerRoute, noRouteSentence } from './asking.ts'
 import type { ClassPin } from './class-pin.ts'
-import { withCache } from './caches.ts'
+import { ableFor, type SessionNeeds } from './caches.ts'
 import { announcedLinks, ownLinks } from './cost.ts'
 import { findDetour } from './detour.ts'
 import { Inflight } from './inflight.ts'
@@ -51,8 +50,8 @@ export class Routing {
   }
 
   /** Sessions of so many tokens that the stages of the present peers have room for now; infinite where nobody says. */
-  room(shape: ModelShape, tokensMax: number, cache?: CacheType): number {
-    const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
+  room(shape: ModelShape, tokensMax: number, needs: SessionNeeds = {}): number {
+    const { peers, model } = ableFor(this.#init.peers(shape), shape, needs)
     return roomFor(peers, model, { tokensMax, takenBytes: this.#known(peers, this.#clock.nowMs()).takenBytes })
   }
 
@@ -77,7 +76,7 @@ export class Routing {
       pin,
       doubtful,
       tokensMax,
-      cache,
+      needs = {},
       held,
       onWait
     }: {
@@ -86,8 +85,8 @@ export class Routing {
       doubtful?: Without
       /** Tokens that the session's caches must hold. @default any stage will do */
       tokensMax?: number
-      /** Of what type these are. @default `f32` */
-      cache?: CacheType | undefined
+      /** What it asks of every peer. @default nothing but layers */
+      needs?: SessionNeeds | undefined
       /** Stages that hold its caches already. @default none */
       held?: readonly Hop[]
       onWait?: (explain: () => string) => void
@@ -96,7 +95,7 @@ export class Routing {
     const startMs = this.#clock.nowMs()
     let said: string | undefined
     for (;;) {
-      const { peers, model, lacking } = withCache(this.#init.peers(shape), shape, cache)
+      const { peers, model, lacking } = ableFor(this.#init.peers(shape), shape, needs)
       const nowMs = this.#clock.nowMs()
       const layerClasses = pin?.layerClasses
       const search: Search = (views, shape) => this.#searches.planSoon(views, shape, nowMs)
@@ -138,17 +137,17 @@ export class Routing {
       excluded,
       pin,
       tokensMax,
-      cache,
+      needs = {},
       needsRoom = false
     }: {
       excluded: Without
       pin: ClassPin
       tokensMax?: number | undefined
-      cache?: CacheType | undefined
+      needs?: SessionNeeds | undefined
       needsRoom?: boolean
     }
   ): { readonly route: readonly Hop[]; readonly exact: boolean } | undefined {
-    const { peers, model } = withCache(this.#init.peers(shape), shape, cache)
+    const { peers, model } = ableFor(this.#init.peers(shape), shape, needs)
     const { layerClasses } = pin
     const hops = findDetour(peers, model, {
       from: this.#init.self,

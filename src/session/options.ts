@@ -1,10 +1,11 @@
 /** What may be asked of an answer. Pure. */
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
+import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
 import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
 import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
 
-export interface SessionOptions extends Partial<Sampling> {
+export interface SessionOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
   /** Tokens to generate at most. @default 256, or what the context leaves */
   maxTokens?: number
   /**
@@ -40,11 +41,10 @@ export interface SessionSettings {
 }
 
 /** Checks what the caller asked for and fills in the defaults. */
-export function settings(
-  { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1, cache = usualCache }: SessionOptions,
-  promptTokens: number,
-  contextMax: number
-): SessionSettings {
+export function settings(options: SessionOptions, promptTokens: number, contextMax: number): SessionSettings {
+  const { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1, cache = usualCache } = options
+  const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0 } = options
+  const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
   const rule = (holds: boolean, sentence: string): void => {
     if (!holds) throw new InvalidOptionError(sentence)
   }
@@ -52,6 +52,8 @@ export function settings(
   rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
   rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
   rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
+  const wrong = whyNoPenalties(penalties)
+  rule(wrong === undefined, wrong ?? '')
   rule(
     waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
     `waitMs must be a whole number from 0 to ${routeWaitMsMax}, not ${waitMs}`
@@ -65,5 +67,7 @@ export function settings(
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
     )
   }
-  return { maxTokens: tokens, cache, sampling: { temperature, topP, topK, seed } }
+  const plain = { temperature, topP, topK, seed }
+  const sampling = hasPenalties(penalties) ? { ...plain, ...penalties, promptTokens } : plain
+  return { maxTokens: tokens, cache, sampling }
 }

@@ -4,7 +4,7 @@ import type { Verify } from '../base/signature.ts'
 import { usualCache } from '../base/cache-type.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
-import { draftsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
+import { draftsNeed, idsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
 import { isGenuine, type SignedTerms } from './terms.ts'
 
 /** What is wrong with a frame. */
@@ -58,14 +58,30 @@ export function whyNoCache(
   return `the session's caches are of ${cache}, and the engine here has caches of ${cacheTypes.join(' and ')} alone`
 }
 
+/** Whether the steps of a session carry the ids of their tokens to the tail (rule S36). */
+export function carriesIds({ needs }: Pick<SignedTerms, 'needs'>): boolean {
+  return needs?.includes(idsNeed) === true
+}
+
+const samplingFields = [
+  'temperature',
+  'topP',
+  'topK',
+  'seed',
+  'presencePenalty',
+  'frequencyPenalty',
+  'repetitionPenalty',
+  'promptTokens'
+] as const
+
 /** What a session may not change between its epochs. */
 export function whatChanged(before: SignedTerms, terms: SignedTerms): string | undefined {
   const [a, b] = [before.sampling, terms.sampling]
   if (terms.cache !== before.cache) return 'the type of its caches'
   if (terms.model !== before.model) return 'its model'
   if (terms.tokensMax !== before.tokensMax) return 'its tokensMax'
-  const isSame = a.temperature === b.temperature && a.topP === b.topP && a.topK === b.topK && a.seed === b.seed
-  return isSame ? undefined : 'its sampling'
+  if (carriesIds(terms) !== carriesIds(before)) return 'what its steps carry'
+  return samplingFields.every(name => a[name] === b[name]) ? undefined : 'its sampling'
 }
 
 /**
@@ -120,6 +136,14 @@ export function checkStep(
     return undefined
   }
   if (session.hop === 0) return invalid('the head takes ids, not hidden states')
+  const { ids } = step
+  if (carriesIds(session.terms) !== (ids !== undefined)) {
+    return invalid(
+      ids === undefined ? 'a step has not the ids that the terms need' : 'a step has ids that nobody needs'
+    )
+  }
+  const unknown = ids?.find(id => id >= stage.vocab)
+  if (unknown !== undefined) return invalid(`id ${unknown} is outside the vocabulary of ${stage.vocab}`)
   const bytes = step.tokens * stage.hidden * edgeSize(stage.edge)
   if (step.input.bytes.length !== bytes) {
     return invalid(`${step.tokens} hidden states are ${bytes} bytes, not ${step.input.bytes.length}`)

@@ -56,12 +56,12 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return StageFrame.encode(toWire(frame))
 }
 
-function stepToWire({ epoch, position, tokens, sample, input, drafts = noIds, spans }: StepFrame) {
+function stepToWire({ epoch, position, tokens, sample, input, drafts = noIds, ids, spans }: StepFrame) {
   const sampleFrom = sample ? tokens - 1 - drafts.length : tokens
   const isHead = input.kind === 'ids'
   const hidden = isHead ? none : (input.bytes as Uint8Array<ArrayBuffer>)
   const wireSpans = spans?.map(spansToWire) ?? noSpans
-  return { epoch, position, tokens, sampleFrom, ids: isHead ? input.ids : drafts, hidden, spans: wireSpans }
+  return { epoch, position, tokens, sampleFrom, ids: isHead ? input.ids : (ids ?? drafts), hidden, spans: wireSpans }
 }
 
 function toWire(frame: Exclude<Frame, StepFrame | TokenFrame>): StageFrame {
@@ -204,13 +204,17 @@ function stepOf(wire: WireStep): StepFrame {
   check(proposed <= stepDraftsMax, draftsRule, proposed)
   const isHead = hidden.length === 0
   if (isHead) check(ids.length === tokens, 'a step without hidden states has one id per token', ids.length)
-  else check(ids.length === proposed, 'a step with hidden states has the ids of its drafts', ids.length)
+  const hasAll = !isHead && ids.length === tokens
+  if (!isHead && !hasAll) {
+    check(ids.length === proposed, 'a step with hidden states has the ids of its drafts, or all of them', ids.length)
+  }
   for (const id of ids) check(id < positionMax, 'ids are below 2^31', id)
   const input = isHead
     ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
     : ({ kind: 'hidden', bytes: hidden } as const)
   const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
-  return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...spansOf(wire) }
+  const all = hasAll ? { ids: Int32Array.from(ids) } : {}
+  return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...all, ...spansOf(wire) }
 }
 
 /** A token that has been read, checked. @throws {ProtocolError} */

@@ -88,7 +88,8 @@ export class Feeding {
       const { position, tokens } = step
       const input = { kind: 'hidden', bytes: this.#steps.retained(position, position + tokens) } as const
       this.#steps.standing.replayed(tokens)
-      this.#send(channel, { kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input })
+      const ids = this.#steps.retainedIds(position, position + tokens)
+      this.#send(channel, { kind: 'step', epoch: feed.terms.epoch, position, tokens, sample: false, input, ids })
     }
   }
 

@@ -1,11 +1,14 @@
-/** The typed form of every frame of /skein/stage/2.3.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.4.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { SignedTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const stageProtocol: Protocol = { name: '/skein/stage', revisions: ['2.3.0', '2.2.0', '2.1.0', '2.0.0'] }
+export const stageProtocol: Protocol = {
+  name: '/skein/stage',
+  revisions: ['2.4.0', '2.3.0', '2.2.0', '2.1.0', '2.0.0']
+}
 
 /** In it and in later ones a stage may keep a session waiting for room (rule S29). */
 export const waitingRevision = '2.1.0'
@@ -14,6 +17,11 @@ export const waitingRevision = '2.1.0'
 export const draftsRevision = '2.2.0'
 /** What terms need so that steps may have drafts. */
 export const draftsNeed = 'drafts'
+
+/** In it and in later ones steps may carry the ids of their tokens all the way (rule S36). */
+export const idsRevision = '2.4.0'
+/** What terms need so that they do. */
+export const idsNeed = 'ids'
 
 /** The first frame of a stream. */
 export interface OpenFrame {
@@ -33,6 +41,8 @@ export interface StepFrame {
   readonly input: StepInput
   /** With `sample`, the ids of its last tokens, where those are only proposed (rule S32). @default none */
   readonly drafts?: readonly number[] | undefined
+  /** [tokens] of hidden states, where terms need `ids`: drafts are the last of them (rule S36). @default none */
+  readonly ids?: Int32Array | undefined
   /** Where terms are traced: of the hops before, in route order (rule S34). @default none */
   readonly spans?: readonly HopSpans[] | undefined
 }
@@ -180,6 +190,11 @@ export type Frame =
   | PreparedFrame
   | AskFrame
   | StandingFrame
+
+/** [tokens] ids of a step, wherever it has them; undefined where it has none. */
+export function idsOf({ input, ids }: Pick<StepFrame, 'input' | 'ids'>): Int32Array | undefined {
+  return input.kind === 'ids' ? input.ids : ids
+}
 
 /** Bytes of a frame on its channel: a varint length comes before it. */
 export function framedBytes(bytes: number): number {

@@ -7,9 +7,12 @@ import { attentionBlock } from '../model/limits.ts'
 import { outboxStepsMax, retainBlockTokens, stepBytesMax } from './limits.ts'
 import { SendCredit } from './credit.ts'
 import type { StageFacts } from './event.ts'
-import type { AckFrame, StepFrame, TokenFrame } from './frame.ts'
+import { type AckFrame, idsOf, type StepFrame, type TokenFrame } from './frame.ts'
 import { RetainedStates } from './retain.ts'
 import type { HopSpans } from './trace.ts'
+
+/** Of a token's id, as it is kept. */
+const idBytes = 4
 
 /** A computed step that waits for the next hop. */
 type Output =
@@ -19,6 +22,8 @@ type Output =
       readonly tokens: number
       readonly sample: boolean
       readonly bytes: Uint8Array
+      /** [tokens], where the session's steps carry them. */
+      readonly ids: Int32Array | undefined
       /** The ids of its last tokens, where those are only proposed. */
       readonly drafts: readonly number[]
       readonly spans: readonly HopSpans[] | undefined
@@ -36,6 +41,8 @@ export class Outlet {
   readonly stepTokens: number
   /** undefined at the tail, which sends tokens, and once the seat ends. */
   #retained: RetainedStates | undefined
+  /** The ids of the same tokens, 4 bytes each, where the session's steps carry them. */
+  #retainedIds: RetainedStates | undefined
   #outbox: Output[] = []
   #sent = new SendCredit()
   #isOpen = false
@@ -51,15 +58,18 @@ export class Outlet {
   /** End of the epoch's last computed step: a step that starts before it is a rollback, not a replay. */
   #computedEnd = 0
 
-  constructor(stage: StageFacts, tokensMax: number) {
+  /** @param carriesIds steps go on with the ids of their tokens (rule S36) */
+  constructor(stage: StageFacts, tokensMax: number, carriesIds = false) {
     this.isTail = stage.end === stage.layers
     this.stepTokens = Math.min(attentionBlock, Math.floor(stepBytesMax / rowBytes(stage)))
     this.#retained = this.isTail ? undefined : new RetainedStates(rowBytes(stage), tokensMax)
+    this.#retainedIds = this.isTail || !carriesIds ? undefined : new RetainedStates(idBytes, tokensMax)
   }
 
   /** Bytes that a session of so many tokens reserves for replay at a stage. */
-  static retainedBytes(stage: StageFacts, tokensMax: number): number {
-    return stage.end === stage.layers ? 0 : RetainedStates.bytes(rowBytes(stage), tokensMax)
+  static retainedBytes(stage: StageFacts, tokensMax: number, carriesIds = false): number {
+    if (stage.end === stage.layers) return 0
+    return RetainedStates.bytes(rowBytes(stage) + (carriesIds ? idBytes : 0), tokensMax)
   }
 
   /** Nothing waits for the next hop. */
@@ -86,7 +96,7 @@ export class Outlet {
   /** The cache is there, with so many valid tokens: steps may be computed, and sent. */
   open(length: number): void {
     this.#isOpen = true
-    this.#retained?.truncate(length)
+    this.truncate(length)
     this.#replayEnd = this.isTail ? 0 : length
     this.#skipBelow = Number.POSITIVE_INFINITY
     this.#computedEnd = 0
@@ -103,6 +113,7 @@ export class Outlet {
   free(): void {
     this.clear()
     this.#retained = undefined
+    this.#retainedIds = undefined
   }
 
   /**
@@ -118,18 +129,28 @@ export class Outlet {
 
   // ── What is computed ────────────────────────────────────────────────────────────────────────────
 
-  retain(position: number, hidden: Uint8Array): void {
+  /** @param ids [tokens] of the same tokens; needed where the session's steps carry them */
+  retain(position: number, hidden: Uint8Array, ids: Int32Array | undefined): void {
     this.#retained?.write(position, hidden)
+    if (ids === undefined) return
+    this.#retainedIds?.write(position, new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength))
   }
 
   /** Retained states from here on are void. */
   truncate(length: number): void {
     this.#retained?.truncate(length)
+    this.#retainedIds?.truncate(length)
   }
 
   /** Retained states [position, end), which lie in one block: a view that is valid until the next write. */
   retained(position: number, end: number): Uint8Array {
     return this.#retained!.read(position, end)
+  }
+
+  /** Their ids, in the same way; undefined where the session's steps carry none. */
+  retainedIds(position: number, end: number): Int32Array | undefined {
+    const bytes = this.#retainedIds?.read(position, end)
+    return bytes === undefined ? undefined : new Int32Array(bytes.buffer, bytes.byteOffset, end - position)
   }
 
   /** A step [position, end) of this epoch was computed. Returns whether it begins before an earlier one ended. */
@@ -143,7 +164,9 @@ export class Outlet {
   }
 
   /** What was computed in one step goes on in as many as its frames take, without drafts then; the last of them samples. */
-  pushHidden({ position, tokens: all, sample, drafts = [], spans }: Omit<StepFrame, 'input'>, bytes: Uint8Array): void {
+  pushHidden(step: StepFrame, bytes: Uint8Array): void {
+    const { position, tokens: all, sample, drafts = [], spans } = step
+    const ids = this.#retainedIds === undefined ? undefined : idsOf(step)
     const row = bytes.length / all
     const proposed = all <= this.stepTokens ? drafts : []
     const tokens = all - drafts.length + proposed.length
@@ -155,6 +178,7 @@ export class Outlet {
         tokens: end - at,
         sample: sample && end === tokens,
         bytes: bytes.subarray(at * row, end * row),
+        ids: ids?.subarray(at, end),
         drafts: proposed,
         spans: end === tokens ? spans : undefined
       })
@@ -176,8 +200,10 @@ export class Outlet {
       const tokens = Math.min(border, this.#replayEnd, position + this.stepTokens) - position
       if (!this.#sent.allows(tokens)) return undefined
       this.#replayAt += tokens
+      const end = position + tokens
+      const states = this.retained(position, end)
       return {
-        frame: this.#step({ epoch, position, tokens, sample: false }, this.retained(position, position + tokens)),
+        frame: this.#step({ epoch, position, tokens, sample: false, ids: this.retainedIds(position, end) }, states),
         isReplay: true
       }
     }
@@ -187,7 +213,7 @@ export class Outlet {
         const { kind, position, ids, spans } = output
         return { frame: { kind, epoch, position, ids, spans }, isReplay: false }
       }
-      const { position, tokens, sample, bytes, drafts, spans } = output
+      const { position, tokens, sample, bytes, ids, drafts, spans } = output
       // A step with drafts begins with the row before them at the latest: where the driver says that the next hop has more, it
       // computes that again.
       const last = drafts.length === 0 ? tokens : tokens - 1 - drafts.length
@@ -196,7 +222,14 @@ export class Outlet {
         if (!this.#sent.allows(tokens - skip)) return undefined
         this.#outbox.shift()
         const rest = skip === 0 ? bytes : bytes.subarray((bytes.length / tokens) * skip)
-        const step = { epoch, position: position + skip, tokens: tokens - skip, sample, spans }
+        const step = {
+          epoch,
+          position: position + skip,
+          tokens: tokens - skip,
+          sample,
+          ids: ids?.subarray(skip),
+          spans
+        }
         return { frame: this.#step(drafts.length === 0 ? step : { ...step, drafts }, rest), isReplay: false }
       }
       this.#outbox.shift()

@@ -4,8 +4,8 @@
  */
 import { assert } from '../base/assert.ts'
 import type { StepCost } from '../engine/engine.ts'
-import { checkStep, type Fault } from './check.ts'
-import type { AckFrame, AskFrame, StandingFrame, StepFrame } from './frame.ts'
+import { carriesIds, checkStep, type Fault } from './check.ts'
+import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame } from './frame.ts'
 import { Inlet, type QueuedStep } from './inlet.ts'
 import { Outlet } from './outlet.ts'
 import type { SeatCore, SeatHost } from './seat-host.ts'
@@ -42,7 +42,7 @@ export class SeatSteps {
   constructor(seat: SeatCore, host: SeatHost) {
     this.#seat = seat
     this.#host = host
-    this.#outlet = new Outlet(seat.stage, seat.tokensMax)
+    this.#outlet = new Outlet(seat.stage, seat.tokensMax, carriesIds(seat.terms))
   }
 
   /** Tokens in the cache that are valid. */
@@ -87,6 +87,11 @@ export class SeatSteps {
   /** Retained states [position, end), which lie in one block. */
   retained(position: number, end: number): Uint8Array {
     return this.#outlet.retained(position, end)
+  }
+
+  /** Their ids, where the session's steps carry them. */
+  retainedIds(position: number, end: number): Int32Array | undefined {
+    return this.#outlet.retainedIds(position, end)
   }
 
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +176,8 @@ export class SeatSteps {
     }
     this.#inlet.start()
     const drafts = sample ? step.drafts : undefined
-    this.#host.emit({ kind: 'compute', seat, step: { session, position, tokens, input, sample, drafts } })
+    const ids = isTail ? step.ids : undefined
+    this.#host.emit({ kind: 'compute', seat, step: { session, position, tokens, input, sample, drafts, ids } })
   }
 
   computed({ hidden, tokens, cost }: StepResult, nowMs: number): void {
@@ -185,7 +191,7 @@ export class SeatSteps {
     this.standing.computed(frame.tokens, cost, nowMs - arrivedMs)
     this.turn.computed({ position, tokens: this.#certain - position, sample }, nowMs)
     if (this.#seat.phase === 'closing') return
-    if (hidden !== undefined) this.#outlet.retain(position, hidden)
+    if (hidden !== undefined) this.#outlet.retain(position, hidden, idsOf(frame))
     const spans = this.#spans(step, cost, nowMs)
     this.#use(spans === frame.spans ? frame : { ...frame, spans }, hidden, tokens)
   }

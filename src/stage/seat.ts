@@ -4,7 +4,7 @@
  */
 import type { PeerId, SessionId } from '../base/ids.ts'
 import type { LossReason } from '../errors.ts'
-import type { Fault } from './check.ts'
+import { carriesIds, type Fault } from './check.ts'
 import { Ending } from './ending.ts'
 import type { SeatId, StageFacts } from './event.ts'
 import { Feeding } from './feeding.ts'
@@ -125,7 +125,7 @@ export class Seat implements SeatCore {
 
   /** Bytes reserved for replay. */
   get retainedBytes(): number {
-    return Outlet.retainedBytes(this.stage, this.tokensMax)
+    return Outlet.retainedBytes(this.stage, this.tokensMax, carriesIds(this.terms))
   }
 
   // ── Epochs ──────────────────────────────────────────────────────────────────────────────────────

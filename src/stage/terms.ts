@@ -10,10 +10,12 @@ import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
+import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
 import { termsBytesMax, termsNeedsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
+import { idsNeed } from './frame.ts'
 
 /** One stage in a route, as a session hands it to stages. */
 export interface RouteHop extends Range {
@@ -64,23 +66,12 @@ export const cacheNeed = 'cache'
 /** Fields that are kept for later, as if they were not there. */
 const unused = { prefix: new Uint8Array(0), priority: 0, zone: '' }
 const peerBytesMax = 64
+const noPenalties = { presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0, promptTokens: 0 }
 
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
-  const {
-    session,
-    epoch,
-    model,
-    route,
-    driver,
-    tokensMax,
-    sampling,
-    keep,
-    stretch,
-    needs = [],
-    room,
-    trace = ''
-  } = terms
+  const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, room, trace = '' } = terms
   const cache = cacheTypes.indexOf(terms.cache ?? usualCache)
+  const needs = [...(terms.needs ?? []), ...(cache === 0 ? [] : [cacheNeed]), ...idsNeeded(sampling)]
   const payload = WireTerms.encode({
     session: fromHex(session),
     epoch,
@@ -88,11 +79,11 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     route: route.map(({ peer, start, end }) => ({ peer: bytesOfPeer(peer), start, end })),
     driver: bytesOfPeer(driver),
     tokensMax,
-    sampling: { ...sampling, presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 0, logProbs: 0 },
+    sampling: { ...noPenalties, ...sampling, logProbs: 0 },
     keep,
     from: stretch?.from ?? 0,
     to: stretch?.to ?? 0,
-    needs: [...needs, ...(cache === 0 ? [] : [cacheNeed])],
+    needs,
     cacheType: cache,
     room: room === undefined ? 0 : room === 'wait' ? roomWait : roomRefuse,
     trace,
@@ -100,10 +91,15 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
   })
   return {
     ...terms,
-    ...(cache === 0 ? {} : { needs: [...needs, cacheNeed] }),
+    ...(needs.length === 0 ? {} : { needs }),
     payload,
     signature: sign(inDomain(domain, payload)) as Uint8Array<ArrayBuffer>
   }
+}
+
+/** What the sampling of terms adds to what they need. */
+function idsNeeded(sampling: Sampling): string[] {
+  return hasPenalties(sampling) ? [idsNeed] : []
 }
 
 /** Whether the driver that terms name has signed them. */
@@ -132,10 +128,6 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
   check(keep < tokensMax, 'keep is below tokensMax', keep)
   const isWhole = from === 0 && to === 0
   check(isWhole || (from < to && to <= route.length), 'the hops to prepare lie in the route', to)
-  const { temperature, topP, topK, seed } = wire.sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0 }
-  check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
-  check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
-  check(topK < positionMax, 'topK is below 2^31', topK)
   return {
     session: bytesToHex(session) as SessionId,
     epoch,
@@ -143,7 +135,7 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     route: toRoute(route),
     driver: toPeer(wire.driver),
     tokensMax,
-    sampling: { temperature, topP, topK, seed: count(seed) },
+    sampling: samplingOf(wire),
     keep,
     ...(isWhole ? {} : { stretch: { from, to } }),
     ...cachesOf(wire),
@@ -154,6 +146,22 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
     payload: payload.slice(),
     signature: signature.slice()
   }
+}
+
+/** How the tail draws; penalties are not there where there are none. */
+function samplingOf({ sampling, needs }: WireTerms): Sampling {
+  const { temperature, topP, topK, seed } = sampling ?? { temperature: -1, topP: 0, topK: 0, seed: 0 }
+  check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
+  check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
+  check(topK < positionMax, 'topK is below 2^31', topK)
+  const plain = { temperature, topP, topK, seed: count(seed) }
+  const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = sampling!
+  const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
+  if (!hasPenalties(penalties)) return plain
+  check(whyNoPenalties(penalties) === undefined, 'penalties lie in their ranges', presencePenalty)
+  check(needs.includes(idsNeed), 'what is drawn by ids needs them', needs.length)
+  check(promptTokens < positionMax, 'a prompt has less than 2^31 tokens', promptTokens)
+  return { ...plain, ...penalties, promptTokens }
 }
 
 /** What terms need, and in what the caches are held. A type of a later time is one more thing that they need. */

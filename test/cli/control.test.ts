@@ -156,6 +156,12 @@ describe('messages', () => {
     expect(readRequest(JSON.stringify(request))).toEqual(request)
   })
 
+  it('have the penalties that are asked for', () => {
+    const options = { presencePenalty: -0.5, frequencyPenalty: 1, repetitionPenalty: 1.1 }
+    const request = { v: controlVersion, op: 'generate', prompt: 'x', options }
+    expect(readRequest(JSON.stringify(request))).toEqual(request)
+  })
+
   it('keep the fields that a later version adds to an event', () => {
     const line = JSON.stringify({ kind: 'event', event: { event: 'token', id: 3, news: [1] }, at: 5 })
     expect(readResponse(line)).toMatchObject({ kind: 'event', event: { event: 'token', id: 3, news: [1] } })

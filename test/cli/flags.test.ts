@@ -24,6 +24,7 @@ describe('flags', () => {
     ['zero', decimalNumber('--t', 'x', t => t <= 100), '0', 0],
     ['decimal', decimalNumber('--t', 'x', t => t <= 100), '.75', 0.75],
     ['small', decimalNumber('--t', 'x', t => t <= 100), '1e-3', 0.001],
+    ['negative', decimalNumber('--t', 'x', t => t >= -2), '-1.5', -1.5],
     ['word', oneOf('--dtype', ['f32', 'q8']), 'q8', 'q8'],
     ['text', words('--name'), 'a b', 'a b'],
     ['listen', tcpAddress('--listen', 'listen'), '/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0'],
@@ -51,7 +52,7 @@ describe('flags', () => {
     ['--layers takes a range', layerRange('--layers'), ['2', '2-2', '3-2', '-1-2', '0:2', '0-2-4', '1.5-2', '']],
     [
       '--t takes a number',
-      decimalNumber('--t', 'up to 100', t => t <= 100),
+      decimalNumber('--t', 'up to 100', t => t >= 0 && t <= 100),
       ['', '-1', '101', 'Infinity', 'NaN', '1,5', '1e999']
     ],
     ['--dtype is one of f32, q8', oneOf('--dtype', ['f32', 'q8']), ['', 'Q8', 'f16', 'toString']],

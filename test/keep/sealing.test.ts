@@ -107,6 +107,23 @@ describe('a sealed session', () => {
     expect(() => unpackHead(padded)).toThrow('has caches of a type that this Skein does not know')
   })
 
+  test('K10: keeps its penalties, and is no session to who does not know of them', () => {
+    const penalties = { presencePenalty: 0.5, frequencyPenalty: 0, repetitionPenalty: 1.1 }
+    const { topP } = question.sampling
+    for (const cache of [{}, { cache: 'i8' as const }]) {
+      const penalised = { ...question, ...cache, sampling: { ...question.sampling, ...penalties } }
+      const head = packHead(new Uint8Array(runBytes), penalised)
+      expect(unpackHead(head).question).toEqual(penalised)
+      const fields = KeptHead.decode(head.subarray(4, 4 + new DataView(head.buffer).getUint32(0, true)))
+      expect(fields).toMatchObject({ topP: 0, penalties: { topP, presence: 0.5, repetition: 1.1 } })
+      // Nor to who knows of types of caches alone.
+      expect(fields.cache?.topP ?? 0).toBe(0)
+    }
+    const broken = { ...question.sampling, presencePenalty: Number.NaN }
+    const head = packHead(new Uint8Array(runBytes), { ...question, sampling: broken })
+    expect(() => unpackHead(head)).toThrow('no session could have')
+  })
+
   test('what was sealed with the key but is no session does not count', () => {
     const run = new Uint8Array(runBytes)
     const bad = [{ promptIds: [] }, { maxTokens: 0 }, { ttlMs: 0 }, { ttlMs: keepTtlMaxMs + 1 }]

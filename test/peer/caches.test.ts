@@ -1,9 +1,9 @@
-/** Caches of int8 among real peers, over libp2p, with the model that ships: asked for, announced, kept, and resumed. */
+/** What every hop must know of, among real peers, over libp2p, with the model that ships: asked for, announced, kept, and resumed. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
-import { createPeer, listModels, type Peer } from '../../src/index.ts'
+import { createPeer, type GenerateOptions, listModels, type Peer } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 const peers: Peer[] = []
@@ -14,29 +14,33 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
 })
 
+const [{ manifest }] = (await listModels('/nonexistent')) as [Awaited<ReturnType<typeof listModels>>[number]]
+const { layers } = manifest.config
+
+/** Peers of a swarm of their own that serve layers up to each of these. */
+async function start(name: string, cuts: readonly number[]): Promise<Peer[]> {
+  const swarm = newSwarm(name)
+  const started: Peer[] = []
+  for (const [i, end] of cuts.entries()) {
+    const dataDir = await mkdtemp(join(tmpdir(), 'skein-caches-'))
+    folders.push(dataDir)
+    const bootstrap = started.flatMap(({ addresses }) => [...addresses])
+    const range = { start: cuts[i - 1] ?? 0, end }
+    const init = { dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, bootstrap }
+    started.push(await createPeer({ ...init, listen: ['/ip4/127.0.0.1/tcp/0'] }))
+    peers.push(started.at(-1)!)
+  }
+  for (const peer of started) {
+    await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))
+  }
+  return started
+}
+
 it('S33: an answer with caches of int8 is one and the same however it is cut, and goes on as it began', {
   timeout: 120_000
 }, async () => {
-  const [{ manifest }] = (await listModels('/nonexistent')) as [Awaited<ReturnType<typeof listModels>>[number]]
-  const { layers } = manifest.config
-  const start = async (swarm: ReturnType<typeof newSwarm>, cuts: readonly number[]): Promise<Peer[]> => {
-    const started: Peer[] = []
-    for (const [i, end] of cuts.entries()) {
-      const dataDir = await mkdtemp(join(tmpdir(), 'skein-caches-'))
-      folders.push(dataDir)
-      const bootstrap = started.flatMap(({ addresses }) => [...addresses])
-      const range = { start: cuts[i - 1] ?? 0, end }
-      const init = { dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, bootstrap }
-      started.push(await createPeer({ ...init, listen: ['/ip4/127.0.0.1/tcp/0'] }))
-      peers.push(started.at(-1)!)
-    }
-    for (const peer of started) {
-      await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))
-    }
-    return started
-  }
-  const [alone] = (await start(newSwarm('alone'), [layers])) as [Peer]
-  const [first, second] = (await start(newSwarm('two'), [Math.floor(layers / 2), layers])) as [Peer, Peer]
+  const [alone] = (await start('alone', [layers])) as [Peer]
+  const [first, second] = (await start('two', [Math.floor(layers / 2), layers])) as [Peer, Peer]
   const prompt = 'Once upon a time, in a land far away, there lived a small dragon who '
   const answer = async (peer: Peer, cache: 'f32' | 'i8'): Promise<readonly number[]> => {
     const generation = peer.generate(prompt, { maxTokens: 60, cache, temperature: 1 })
@@ -56,6 +60,32 @@ it('S33: an answer with caches of int8 is one and the same however it is cut, an
     if (++seen === 20) break
   }
   const resumed = second.resume('tale', { key: session.key })
+  for await (const _ of resumed);
+  expect((await resumed.answer).ids).toEqual(want)
+})
+
+it('S36: an answer with penalties is one and the same however it is cut, and goes on as it began', {
+  timeout: 120_000
+}, async () => {
+  const [alone] = (await start('alone', [layers])) as [Peer]
+  const third = Math.floor(layers / 3)
+  const [first, , last] = (await start('three', [third, 2 * third, layers])) as [Peer, Peer, Peer]
+  const prompt = 'One day, a dog and a cat and a dog and a cat went to the park. The dog and'
+  const penalties = { maxTokens: 40, presencePenalty: 0.6, frequencyPenalty: 0.4, repetitionPenalty: 1.2 }
+  const answer = async (peer: Peer, options: GenerateOptions): Promise<readonly number[]> => {
+    const generation = peer.generate(prompt, options)
+    for await (const _ of generation);
+    return (await generation.answer).ids
+  }
+  const want = await answer(alone, penalties)
+  for (const speculate of [true, false]) expect(await answer(first, { ...penalties, speculate })).toEqual(want)
+  const usual = await answer(alone, { maxTokens: 40 })
+  expect(new Set(want).size).toBeGreaterThan(new Set(usual).size)
+  expect(await answer(first, { maxTokens: 40 })).toEqual(usual)
+  const session = { name: 'tale', key: new Uint8Array(32).fill(7) }
+  let seen = 0
+  for await (const _ of first.generate(prompt, { ...penalties, session })) if (++seen === 15) break
+  const resumed = last.resume('tale', { key: session.key })
   for await (const _ of resumed);
   expect((await resumed.answer).ids).toEqual(want)
 })

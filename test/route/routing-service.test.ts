@@ -39,16 +39,41 @@ test('S33: a session with caches of int8 goes through peers that have them, and 
   const shape = { ...plainModel(4), cacheBytesPerLayer: 9, i8CacheBytesPerLayer: 3, cacheTokens: 10 }
   const routing = new Routing({ self: peerId(0), peers: () => [plain, silent, bytes] })
   const { signal } = new AbortController()
-  const route = await routing.route(shape, new Set(), { signal, tokensMax: 10, cache: 'i8' })
+  const route = await routing.route(shape, new Set(), { signal, tokensMax: 10, needs: { cache: 'i8' } })
   expect(route.map(hop => hop.peer)).toEqual([bytes.peer])
   routing.release(route)
   // As many of them as fit, and none of float32.
-  expect([routing.room(shape, 10, 'i8'), routing.room(shape, 10)]).toEqual([1, 0])
+  expect([routing.room(shape, 10, { cache: 'i8' }), routing.room(shape, 10)]).toEqual([1, 0])
   const detour = { excluded: new Set<never>(), pin: new ClassPin(), tokensMax: 10 }
-  expect(routing.detour(shape, route, { ...detour, excluded: new Set([bytes.peer]), cache: 'i8' })).toBeUndefined()
+  expect(
+    routing.detour(shape, route, { ...detour, excluded: new Set([bytes.peer]), needs: { cache: 'i8' } })
+  ).toBeUndefined()
   expect(routing.detour(shape, route, { ...detour, excluded: new Set([bytes.peer]) })).toBeDefined()
   const nobody = new Routing({ self: peerId(0), peers: () => [plain, silent] })
   await expect(
-    nobody.route(shape, new Set(), { signal: AbortSignal.abort(), tokensMax: 10, cache: 'i8' })
+    nobody.route(shape, new Set(), { signal: AbortSignal.abort(), tokensMax: 10, needs: { cache: 'i8' } })
   ).rejects.toThrow('test cannot answer with caches of i8: no peer that is here has them')
+})
+
+test('S36: a session with penalties goes through peers that take ids, though others are faster', async () => {
+  const able = peer(2, 100, { stages: [stage(0, 4)], layerMs: 9 })
+  const old = peer(1, 100, { stages: [stage(0, 4)], layerMs: 0.1 })
+  const shape = plainModel(4)
+  const { signal } = new AbortController()
+  const needs = { takesIds: (id: string) => id === able.peer }
+  const routing = new Routing({ self: peerId(0), peers: () => [old, able] })
+  const hops = async (needs = {}): Promise<string[]> => {
+    const route = await routing.route(shape, new Set(), { signal, needs })
+    routing.release(route)
+    return route.map(hop => hop.peer)
+  }
+  expect([await hops(), await hops(needs)]).toEqual([[old.peer], [able.peer]])
+  const route = [{ peer: able.peer, start: 0, end: 4 }]
+  const detour = { excluded: new Set([able.peer]), pin: new ClassPin() }
+  expect(routing.detour(shape, route, { ...detour, needs })).toBeUndefined()
+  expect(routing.detour(shape, route, detour)).toBeDefined()
+  const nobody = new Routing({ self: peerId(0), peers: () => [old] })
+  await expect(nobody.route(shape, new Set(), { signal: AbortSignal.abort(), needs })).rejects.toThrow(
+    'test cannot answer with penalties: no peer that is here knows them'
+  )
 })

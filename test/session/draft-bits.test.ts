@@ -51,6 +51,8 @@ const scene = fc.record({
   promptTokens: fc.integer({ min: 1, max: 300 }),
   borders: fc.array(fc.nat({ max: toy.layers })),
   temperature: fc.constantFrom(0, 0.8),
+  /** What the tail draws is then a function of the ids so far, too (rule S36). */
+  penalties: fc.constantFrom({}, { presencePenalty: 1.5, repetitionPenalty: 1.2 }),
   seed: fc.nat({ max: 1000 }),
   share: fc.integer({ min: 0, max: 20 }).map(twentieths => twentieths / 20),
   /** Hops that are lost, and at which of their steps. */
@@ -62,7 +64,7 @@ test('S32: tokens equal those without drafts, over random cuts, prompts, samplin
   let wrong = 0
   let recovered = 0
   await fc.assert(
-    fc.asyncProperty(scene, async ({ promptTokens, borders, temperature, seed, share, losses }) => {
+    fc.asyncProperty(scene, async ({ promptTokens, borders, temperature, penalties, seed, share, losses }) => {
       const world = new TestWorld()
       const ranges = cut(borders)
       for (const [i, range] of ranges.entries()) {
@@ -79,8 +81,8 @@ test('S32: tokens equal those without drafts, over random cuts, prompts, samplin
       }
       const driver = await world.add('D', [])
       const ids = prompt(promptTokens)
-      const sampling = { ...greedy, temperature, seed }
-      const want = world.expected(ids, answerTokens, sampling)
+      const sampling = { ...greedy, temperature, seed, ...penalties }
+      const want = world.expected(ids, answerTokens, { ...sampling, promptTokens })
       const parts = oracle([...ids, ...want], share, seed)
       const events = await collect(
         world.generate(driver, ids, { maxTokens: answerTokens, ...sampling, parts }).events()

@@ -29,10 +29,15 @@ describe('a session that is resumed', () => {
         fc.integer({ min: 1, max: 200 }),
         fc.integer({ min: 1, max: 30 }),
         fc.nat(),
-        fc.constantFrom({}, { temperature: 0.8, seed: 7 }, { temperature: 1.3, topP: 0.9, topK: 40, seed: 9 }),
+        fc.constantFrom(
+          {},
+          { temperature: 0.8, seed: 7 },
+          { temperature: 1.3, topP: 0.9, topK: 40, seed: 9 },
+          { frequencyPenalty: 1, seed: 2 }
+        ),
         async (length, maxTokens, at, sampling) => {
           const promptIds = prompt(length)
-          const expected = peers.expected(promptIds, maxTokens, sampling)
+          const expected = peers.expected(promptIds, maxTokens, { ...sampling, promptTokens: length })
           const ids = expected.slice(0, at % (maxTokens + 1))
           const begun = { promptIds, ids, exact: true, stop: undefined }
           const generation = resume(async () => ({ parts, begun, options: { ...greedy, ...sampling, maxTokens } }))

@@ -437,9 +437,9 @@ describe('a frame that no session could mean is refused', () => {
       }, step(0))
     ],
     [
-      'a step with ids and hidden states',
+      'a step with hidden states and more ids than tokens',
       wire(f => {
-        f.step!.ids = [1]
+        f.step!.ids = [1, 2]
       }, step(0))
     ],
     [
