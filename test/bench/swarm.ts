@@ -29,6 +29,11 @@ const prompt = 'Once upon a time'
 /** Tokens of the short answer that a long one is compared with: the difference is decoding alone. */
 const shortTokens = 8
 const readyTimeoutMs = 60_000
+/**
+ * Rounds that warm up: V8 has compiled for good what a hop runs after some 1,500 tokens, and until then all that is not computing
+ * takes about twice as long. Peers are measured as they are after half a minute of answering.
+ */
+const warmRounds = 20
 
 /** One swarm: so many peers whose budgets hold the model exactly once. */
 export class BenchSwarm {
@@ -145,7 +150,7 @@ function perHop(laps: readonly TracedLap[], name: SpanName): number {
   )
 }
 
-/** One peer and three peers, both running all the time, answering by turns. The first round of each warms up. */
+/** One peer and three peers, both running all the time, answering by turns, after rounds that warm up. */
 export async function benchHops(init: SwarmInit): Promise<Row[]> {
   const { model, rounds, tokens, signal } = init
   const { hidden } = model.stored.manifest.config
@@ -155,7 +160,7 @@ export async function benchHops(init: SwarmInit): Promise<Row[]> {
     for (const swarm of swarms) drivers.push(await swarm.driver(signal))
     const seen: Decoding[][] = [[], []]
     const traced: (readonly TracedLap[])[] = []
-    for (let round = -1; round < rounds; round++) {
+    for (let round = -warmRounds; round < rounds; round++) {
       for (const [i, driver] of drivers.entries()) {
         const short = await askPeer(driver, { prompt, maxTokens: shortTokens }, signal)
         const long = await askPeer(driver, { prompt, maxTokens: tokens }, signal)
