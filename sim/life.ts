@@ -106,8 +106,10 @@ export class Life {
   readonly #ends: End[] = []
   readonly #stopping = new AbortController()
   readonly #asked = new Map<string, Asked>()
-  /** What has come while it is mute, and steps that would have ended while its engine hangs. */
+  /** Steps that would have ended while its engine hangs. */
   #held: (() => void)[] = []
+  /** What has come while it is mute, and has not been read since: what comes after it is read after it. */
+  readonly #unread: (() => void)[] = []
   #parts: PeerParts | undefined
   /** Stages that are announced, and those that were about to go and stay after all, and since when. */
   #offers: readonly StageOffer[] = []
@@ -125,8 +127,8 @@ export class Life {
       budgetBytes: host.budgetBytes,
       promises,
       lie: host.lie,
-      isMute: host.isMute,
-      hold: task => this.#held.push(task),
+      isMute: () => host.isMute() || this.#unread.length > 0,
+      hold: task => this.#unread.push(task),
       later: task => host.after(0, task),
       stages: () => this.#parts?.stages,
       rogue: () => this.#rogue,
@@ -293,6 +295,13 @@ export class Life {
     const held = this.#held
     this.#held = []
     for (const task of held) this.#host.after(0, task)
+    this.#host.after(0, () => this.#readOn())
+  }
+
+  #readOn(): void {
+    if (this.#host.isMute()) return
+    this.#unread.shift()?.()
+    if (this.#unread.length > 0) this.#host.after(0, () => this.#readOn())
   }
 
   ask(asked: Asked): void {
