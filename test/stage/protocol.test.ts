@@ -41,6 +41,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/drafts.test.ts',
     'stage/caches.test.ts',
     'stage/trace.test.ts',
+    'stage/ids.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',
