@@ -1,5 +1,5 @@
 /** The sessions that this peer drives: what each of them works with. */
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
@@ -18,9 +18,10 @@ import { shapeOf } from '../serving/shape.ts'
 import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
 import { Admissions, type Admitted } from '../session/admission-service.ts'
 import { LeftOut } from '../session/left-out.ts'
-import { muteExcludeMs } from '../session/limits.ts'
+import { muteExcludeMs, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
+import { Standstill } from '../session/standstill.ts'
 import { draftsRevision, idsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -68,6 +69,8 @@ export class OwnSessions {
   readonly #admissions: Admissions
   /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
   readonly #mute = new LeftOut<PeerId>()
+  readonly #standstill = new Standstill()
+  readonly #looking: Timer
   #answering = 0
   /** Digests of the tokenizers of own answers under way, one each. */
   readonly #tokenizerFiles = new Map<symbol, string>()
@@ -75,6 +78,11 @@ export class OwnSessions {
   constructor(init: OwnSessionsInit) {
     this.#init = init
     this.#admissions = new Admissions(init.clock)
+    this.#looking = init.clock.every(standstillLookMs, () => this.#standstill.look(init.clock.nowMs())).unref()
+  }
+
+  stop(): void {
+    this.#looking.stop()
   }
 
   /** Own answers under way. */
@@ -220,9 +228,15 @@ export class OwnSessions {
     return going.length === 0 ? this.#init.leaving : new Set([...this.#init.leaving, ...going.map(placeOf)])
   }
 
-  /** What this peer knows of others that serve a model. */
-  #ofPeers(model: ModelId): Pick<SessionParts, 'hears' | 'keepsWaiting' | 'knowsDrafts' | 'speedOf'> {
+  #stoodStillMs(): number | undefined {
+    this.#standstill.look(this.#init.clock.nowMs())
+    return this.#standstill.endMs
+  }
+
+  /** What this peer knows of others that serve a model, and of itself. */
+  #ofPeers(model: ModelId): Pick<SessionParts, 'stoodStillMs' | 'hears' | 'keepsWaiting' | 'knowsDrafts' | 'speedOf'> {
     return {
+      stoodStillMs: () => this.#stoodStillMs(),
       hears: peer => this.#init.swarm.hears(peer),
       keepsWaiting: peer => this.#speaks(peer, waitingRevision),
       knowsDrafts: peer => this.#speaks(peer, draftsRevision),

@@ -149,6 +149,7 @@ export class PeerParts {
       this.#met()
     })
     ends.push(async () => this.#looking.stop())
+    ends.push(async () => this.sessions.stop())
     const load = clock.every(loadAnnounceMs, () => this.#announceLoad()).unref()
     ends.push(async () => load.stop())
     this.#looking.now()

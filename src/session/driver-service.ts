@@ -92,6 +92,7 @@ export class Driver {
       sampling,
       waitMs: options.waitMs,
       hears: parts.hears,
+      stoodStillMs: parts.stoodStillMs?.(),
       keepsWaiting: parts.keepsWaiting,
       knowsDrafts: parts.knowsDrafts,
       drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling, cache }),

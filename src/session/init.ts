@@ -33,6 +33,8 @@ export interface SessionInit {
   readonly waitMs?: number | undefined
   /** Whether this peer hears another one at this moment: it is connected, and answers. @default nobody can tell */
   readonly hears?: ((peer: PeerId) => boolean) | undefined
+  /** When this peer last came to itself after it had not run for a while. @default it has run all the time */
+  readonly stoodStillMs?: number | undefined
   /** Whether a peer can keep a session waiting for room, in line. @default none can */
   readonly keepsWaiting?: ((peer: PeerId) => boolean) | undefined
   /** Proposes tokens, which the tail verifies. @default there are no drafts */

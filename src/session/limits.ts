@@ -33,6 +33,8 @@ export const slowLinkBytesPerMs = 125
  * always heard on time is no longer (`aliveLateMs`): what it finds closed is of its own making.
  */
 export const standstillMs = 500
+/** How often a peer looks whether it has stood still. */
+export const standstillLookMs = 250
 /** So long after it has come to itself: until it is connected again and knows who serves what, 3 to 4 s after a long pause. */
 export const standstillGraceMs = 5_000
 /** Tokens between which a route shows what it needs; before that nothing is slow but what is stuck. */

@@ -78,6 +78,8 @@ export interface SessionParts {
   suspects?: () => ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. @default nobody can tell */
   hears?: (peer: PeerId) => boolean
+  /** When this peer last came to itself after it had not run for a while. @default it has run all the time */
+  stoodStillMs?: () => number | undefined
   /** Whether a peer can keep a session waiting for room, in line (protocol revision 2.1.0). @default none can */
   keepsWaiting?: (peer: PeerId) => boolean
   /** Whether a peer knows steps with drafts (protocol revision 2.2.0). @default none does */

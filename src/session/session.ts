@@ -66,6 +66,7 @@ export class Session {
     const tell = (output: SessionOutput): void => this.#tell(output)
     const hears = (peer: PeerId): boolean => this.#hears(peer)
     const recovery = new Recovery({ self, hears, tell })
+    if (init.stoodStillMs !== undefined) recovery.stoodStill(init.stoodStillMs)
     const room = new RoomSearch(init.session)
     this.#recovery = recovery
     this.#room = room

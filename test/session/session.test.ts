@@ -50,8 +50,9 @@ class Kit {
       waitMs,
       hears,
       keepsWaiting,
+      stoodStillMs,
       session = '0f'.repeat(16) as SessionId
-    }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'keepsWaiting' | 'session'>> & {
+    }: Partial<Pick<SessionInit, 'waitMs' | 'hears' | 'keepsWaiting' | 'stoodStillMs' | 'session'>> & {
       maxTokens?: number
       eosIds?: number[]
     } = {}
@@ -69,6 +70,7 @@ class Kit {
       waitMs,
       hears,
       keepsWaiting,
+      stoodStillMs,
       stop: stopAt({ eosIds, maxTokens })
     })
   }
@@ -741,6 +743,15 @@ describe('S17: a driver that did not run for a while', () => {
     const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C']).token(0, 2, 50)
     kit.nowMs += 5_000
     expect(lost(kit.do({ kind: 'tail-lost', epoch: 0 }))).toEqual([['C', 'closed', false]])
+  })
+
+  test.each([
+    [standstillGraceMs - 1, false],
+    [standstillGraceMs, true]
+  ])('nor in an answer that it begins %s ms after it has come to itself (charged: %s)', (ms, charged) => {
+    const kit = new Kit([1, 2], { stoodStillMs: 0 })
+    kit.nowMs = ms
+    expect(lost(kit.on(0, ['A', 'B', 'C']).do({ kind: 'tail-lost', epoch: 0 }))).toEqual([['C', 'closed', charged]])
   })
 
   test('nor with what they have come to serve meanwhile, of which it hears a moment later', () => {

@@ -50,6 +50,10 @@ describe('a world', () => {
     expect((await live(3372)).lines.at(-1)).toContain('the end')
   })
 
+  test('blames nobody for what a driver finds closed that begins an answer when it thaws', async () => {
+    expect((await live(7403)).lines.at(-1)).toContain('the end')
+  })
+
   test('has later faults of a kind take the place of earlier ones', async () => {
     const { world } = worldOf({
       ...small,
