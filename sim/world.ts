@@ -238,8 +238,10 @@ export class World {
   /** Where there is room for far fewer answers than are asked for, they take turns, and need longer than the time to heal. */
   async #hearOut(): Promise<void> {
     const lastMs = this.nowMs + hearOutMs
+    // Prompts of several may fill a slow peer for minutes before the first token of any of them.
+    const isBusy = (): boolean => this.peers.some(({ process }) => (process?.backlogMs ?? 0) > 0)
     let isLate = false
-    while (this.nowMs < lastMs && this.answers.getOn(turnsMs)) {
+    while (this.nowMs < lastMs && (this.answers.getOn(turnsMs) || (this.answers.open.size > 0 && isBusy()))) {
       isLate = true
       await this.live(this.nowMs + turnsMs / 2)
     }
