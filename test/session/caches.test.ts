@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { toyTokens } from '../../sim/toy-engine.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
-import { greedy, peerId, prompt, TestWorld, toy } from './world.ts'
+import { greedy, peerId, prompt, type TestWorld, toy } from './world.ts'
+import { doubled, readAnswer, settle, tokens } from './doubled.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
@@ -12,47 +13,9 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Two copies of each of three hops, and a driver. */
-async function doubled(linkMs = 1): Promise<TestWorld> {
-  const world = new TestWorld({ schedule: (ms, task) => void setTimeout(task, ms), delayMs: () => linkMs })
-  for (const start of [0, 2, 4]) {
-    for (const copy of ['a', 'b']) await world.add(`${copy}${start}`, [{ start, end: start + 2 }])
-  }
-  await world.add('D', [])
-  return world
-}
+const read = (world: TestWorld, see?: (event: GenerationEvent) => void, maxTokens = 20): Promise<GenerationEvent[]> =>
+  readAnswer(world, prompt(60), { maxTokens, cache: 'i8' }, see)
 
-/** Reads an answer to its end in virtual time; `see` is told of each token. */
-async function read(
-  world: TestWorld,
-  see: (event: GenerationEvent) => void = () => {},
-  maxTokens = 20
-): Promise<GenerationEvent[]> {
-  const driver = world.peers.get(peerId('D'))!
-  const events: GenerationEvent[] = []
-  const reading = (async () => {
-    for await (const event of world.generate(driver, prompt(60), { maxTokens, cache: 'i8' }).events()) {
-      events.push(event)
-      see(event)
-    }
-  })()
-  await settle(reading)
-  return events
-}
-
-/** Lets virtual time pass until the promise settles. */
-async function settle(promise: Promise<unknown>): Promise<void> {
-  let isOver = false
-  const end = (): void => {
-    isOver = true
-  }
-  promise.then(end, end)
-  for (let ms = 0; !isOver && ms < 120_000; ms += 50) await vi.advanceTimersByTimeAsync(50)
-  await promise
-}
-
-const tokens = (events: readonly GenerationEvent[]): number[] =>
-  events.flatMap(event => (event.event === 'token' ? [event.id] : []))
 const want = toyTokens(toy, prompt(60), greedy, 20, 'i8')
 
 test('S33: has its type of caches at every hop, and after a loss at the stand-in', async () => {

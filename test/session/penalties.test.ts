@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { toyTokens } from '../../sim/toy-engine.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
-import { greedy, peerId, prompt, TestWorld, toy } from './world.ts'
+import { greedy, peerId, prompt, type TestWorld, toy } from './world.ts'
+import { doubled, readAnswer, settle, tokens } from './doubled.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
@@ -18,47 +19,11 @@ function expected(count: number, given = penalties): number[] {
   return toyTokens(toy, prompt(150), { ...greedy, ...given, promptTokens: 150 }, count)
 }
 
-/** Two copies of each of three hops, and a driver. */
-async function doubled(linkMs = 1): Promise<TestWorld> {
-  const world = new TestWorld({ schedule: (ms, task) => void setTimeout(task, ms), delayMs: () => linkMs })
-  for (const start of [0, 2, 4]) {
-    for (const copy of ['a', 'b']) await world.add(`${copy}${start}`, [{ start, end: start + 2 }])
-  }
-  await world.add('D', [])
-  return world
-}
-
-/** Reads an answer to its end in virtual time; `see` is told of each token. */
-async function read(
+const read = (
   world: TestWorld,
-  see: (event: GenerationEvent) => void = () => {},
+  see?: (event: GenerationEvent) => void,
   options: Parameters<TestWorld['generate']>[2] = penalties
-): Promise<GenerationEvent[]> {
-  const driver = world.peers.get(peerId('D'))!
-  const events: GenerationEvent[] = []
-  const reading = (async () => {
-    for await (const event of world.generate(driver, prompt(150), { maxTokens: 20, ...options }).events()) {
-      events.push(event)
-      see(event)
-    }
-  })()
-  await settle(reading)
-  return events
-}
-
-/** Lets virtual time pass until the promise settles. */
-async function settle(promise: Promise<unknown>): Promise<void> {
-  let isOver = false
-  const end = (): void => {
-    isOver = true
-  }
-  promise.then(end, end)
-  for (let ms = 0; !isOver && ms < 120_000; ms += 50) await vi.advanceTimersByTimeAsync(50)
-  await promise
-}
-
-const tokens = (events: readonly GenerationEvent[]): number[] =>
-  events.flatMap(event => (event.event === 'token' ? [event.id] : []))
+): Promise<GenerationEvent[]> => readAnswer(world, prompt(150), { maxTokens: 20, ...options }, see)
 
 test('S36: over three hops the answer is that of one piece, and another one than without penalties', async () => {
   const world = await doubled()
