@@ -70,6 +70,16 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     }
   })
 
+  it('has each thread begin with one file', async () => {
+    const files = await readdir(path.join(installed, 'dist', 'src'), { recursive: true })
+    const threads = files.filter(file => file.endsWith('worker.js'))
+    expect(threads).toContain(path.join('engine', 'wasm', 'worker.js'))
+    for (const file of threads) {
+      const code = await readFile(path.join(installed, 'dist', 'src', file), 'utf8')
+      expect(code, file).not.toMatch(/^import .*["']\.|\bimport\(["']\./m)
+    }
+  })
+
   it('answers, from an ES module', { timeout: 60_000 }, async () => {
     const program = `
       import { createPeer, initSwarm } from 'skein'
