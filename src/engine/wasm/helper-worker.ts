@@ -16,7 +16,11 @@ const runner = new PassRunner(layout, kernels, {
     if (views.floats.byteLength !== memory.buffer.byteLength) views = viewsOf(memory)
     return views
   },
-  meet: threads => meeting.meet(threads)
+  meet: threads => meeting.meet(threads),
+  meetAtEdge: ({ threads }) => {
+    meeting.meet(threads)
+    return meeting.isLetGo(seen) ? 0 : threads
+  }
 })
 let seen = 0
 meeting.ready()
@@ -27,7 +31,6 @@ try {
     if (job === undefined) break
     if (index >= job.threads) continue
     runner.run(job)
-    meeting.meet(job.threads)
   }
 } catch (error) {
   meeting.fail()

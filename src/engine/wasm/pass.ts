@@ -24,6 +24,13 @@ interface Rows {
   readonly stride: number
 }
 
+/** How a thread waits for the others of a pass. */
+export interface Meetings {
+  meet(threads: number): void
+  /** At the edge of a layer, where a pass may change hands: how many threads go on with it, 0 where this one does not. */
+  meetAtEdge(job: Job): number
+}
+
 export class PassRunner {
   readonly #layout: Layout
   readonly #kernels: Kernels
@@ -31,31 +38,40 @@ export class PassRunner {
   readonly #views: () => Views
   readonly #index: number
   readonly #own: OwnScratch
-  /** Waits for the others of a pass. */
-  readonly #meet: (threads: number) => void
+  readonly #meetings: Meetings
 
   constructor(
     layout: Layout,
     kernels: Kernels,
-    { index, views, meet }: { index: number; views: () => Views; meet: (threads: number) => void }
+    { index, views, ...meetings }: { index: number; views: () => Views } & Meetings
   ) {
     this.#layout = layout
     this.#kernels = kernels
     this.#attention = new Attention(layout, kernels, { index, views })
     this.#index = index
     this.#views = views
-    this.#meet = meet
+    this.#meetings = meetings
     this.#own = layout.own[index]!
   }
 
+  /** Computes this thread's share. When it returns, all have met: what they made is there. */
   run(job: Job): void {
     if (job.kind === 'head') {
       this.#head(job)
       return
     }
-    const parts = this.#segments(job)
-    const pass = { ...job, parts, reads: this.#attention.reads(job, parts) }
-    for (const [i, layer] of this.#layout.weights.layers.entries()) this.#layer(pass, layer, i)
+    let pass = this.#begin(job, this.#segments(job))
+    for (const [i, layer] of this.#layout.weights.layers.entries()) {
+      this.#layer(pass, layer, i)
+      if (pass.threads === 1) continue
+      const threads = this.#meetings.meetAtEdge(job)
+      if (threads === 0) return
+      if (threads !== pass.threads) pass = this.#begin({ ...job, threads }, pass.parts)
+    }
+  }
+
+  #begin(job: Job, parts: readonly Segment[]): Pass {
+    return { ...job, parts, reads: this.#attention.reads(job, parts) }
   }
 
   #segments({ segments, segmentCount }: Job): Segment[] {
@@ -69,7 +85,7 @@ export class PassRunner {
   }
 
   #barrier({ threads }: Job): void {
-    if (threads > 1) this.#meet(threads)
+    if (threads > 1) this.#meetings.meet(threads)
   }
 
   #head(job: Job): void {
@@ -93,6 +109,7 @@ export class PassRunner {
     const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
     this.#quantise(job, [o], attended)
     this.#add(job, o, this.#activations(job, o, attended), this.#kernels.sum)
+    this.#barrier(job)
     const between = this.#normed(job, weights.norm2)
     this.#quantise(job, gateUp, between)
     this.#feedForward(job, weights, between)
@@ -183,7 +200,7 @@ export class PassRunner {
     }
   }
 
-  /** x = x + matrix · activations, by `sum`; then all meet. */
+  /** x = x + matrix · activations, by `sum`. */
   #add(job: Job, matrix: Matrix, activations: Rows, sum: Kernels['sum']): void {
     const { scratch: s, config } = this.#layout
     const [from, to] = this.#share(job, matrix.rows / tileRows)
@@ -194,7 +211,6 @@ export class PassRunner {
     if (vectors > 0) {
       for (let t = 0; t < job.rows; t++) sum(s.x + t * vectorBytes(config.hidden) + at, s.y + t * stride + at, vectors)
     }
-    this.#barrier(job)
   }
 
   /** Gate and up, and what both make, quantised for the last matrix of the layer: blocks of columns by thread. */

@@ -15,6 +15,7 @@ import { PassRunner } from './pass.ts'
 import type { ProductForms } from './products.ts'
 import { cosSin, frequencies } from './rotary.ts'
 import { StageMemory } from './stage-memory.ts'
+import { layerWork, type TeamPolicy } from './choice.ts'
 import { Team } from './team.ts'
 import { unpackRow } from '../../model/pack.ts'
 import { roundUp, tileBytes, vectorBytes } from '../../model/tiles.ts'
@@ -27,6 +28,8 @@ export interface WasmSpanInit extends WeightsInit {
   readonly forms: ProductForms
   /** Of one pass; {@link WasmSpan.gather} starts the others. @default 1 */
   readonly threads?: number
+  /** Which passes they compute together. @default by what passes take */
+  readonly policy?: TeamPolicy
 }
 
 /** A part that is being computed. */
@@ -56,7 +59,7 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #module: WebAssemblyModule
   readonly #kernels: Kernels
   readonly #runner: PassRunner
-  readonly #team = new Team()
+  readonly #team: Team
   readonly blocks: CachePages
   readonly #frequencies: Float64Array
   /** Addresses of the cosines and sines of {@link rotationRows} positions each. */
@@ -67,7 +70,8 @@ export class WasmSpan implements Layers<PagedCache> {
   #scores = { at: 0, positions: 0 }
 
   private constructor(init: WasmSpanInit, module: WebAssemblyModule, memory: StageMemory) {
-    const { config, edge, start, end, threads = 1 } = init
+    const { config, edge, start, end, threads = 1, policy } = init
+    this.#team = new Team(policy)
     this.#module = module
     this.#memory = memory
     const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
@@ -90,7 +94,8 @@ export class WasmSpan implements Layers<PagedCache> {
     this.#runner = new PassRunner(this.#layout, this.#kernels, {
       index: 0,
       views: () => memory.views,
-      meet: count => this.#team.meet(count)
+      meet: count => this.#team.meet(count),
+      meetAtEdge: job => this.#team.meetAtEdge(job)
     })
   }
 
@@ -221,8 +226,8 @@ export class WasmSpan implements Layers<PagedCache> {
     }
     this.#team.begin(job)
     this.#runner.run(job)
-    if (job.threads > 1) this.#team.meet(job.threads)
-    this.#team.done(job)
+    const parts = segments.map(({ of, rows }) => ({ rows, position: of.part.cache.length }))
+    this.#team.done(job, kind === 'head' ? rows : layerWork(this.#layout.config, parts))
   }
 
   /** Writes what a job names into the table: rotations, segments, and the pages of each. */

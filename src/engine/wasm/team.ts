@@ -1,10 +1,12 @@
 /**
- * The threads that compute a pass together: one shared list of numbers by which they are told of a job, meet, and end.
- * How long one spins before it sleeps decides what several threads are worth: waking takes longer than a product.
+ * The threads that compute a pass together: one shared list of numbers by which they are told of a job, meet, part, and end.
+ * How long one spins before it sleeps decides what several threads are worth: waking takes longer than a product, and a thread
+ * that spins takes a processor from those that it waits for where there are not enough.
  */
 import { Worker } from 'node:worker_threads'
 import { EngineError } from '../../errors.ts'
 import { threadFile } from '../threaded.ts'
+import { Choices, type TeamPolicy, type Waits } from './choice.ts'
 import type { Layout } from './layout.ts'
 import type { Job } from './job.ts'
 
@@ -27,7 +29,11 @@ const place = {
   /** Helpers that are ready. */
   ready: 12,
   /** One has failed: nobody waits for it any more. */
-  failed: 13
+  failed: 13,
+  /** The job that one thread finishes alone. */
+  left: 14,
+  /** How long a thread spins in a job before it sleeps, in µs. */
+  spin: 15
 } as const
 const places = 16
 
@@ -35,17 +41,30 @@ const places = 16
 const fields = ['rows', 'segments', 'segmentCount', 'rotations', 'scores', 'scorePositions', 'threads'] as const
 const kinds = ['end', 'layers', 'head'] as const
 
-/** Turns at a barrier before a thread sleeps, about a ms: longer than any share of a product takes the others. */
-const barrierSpins = 200_000
-/** Turns between two jobs, some 50 µs: the next token of a session alone comes about as soon. */
-const jobSpins = 20_000
+/** Turns between two looks at the clock, about a µs. A wait that is shorter counts as none. */
+const turns = 512
+/** Spinning between two jobs, in µs: the head comes right after the layers, and so may the next token of a session alone. */
+const idleSpinMax = 50
 /** A thread that has not come by then has died. */
 const meetingMs = 60_000
 /** One end of the shared list. */
 export class Meeting {
   readonly list: Int32Array<SharedArrayBuffer>
+  #totalMs = 0
+  #longestMs = 0
+
   constructor(list: Int32Array<SharedArrayBuffer> = new Int32Array(new SharedArrayBuffer(4 * places))) {
     this.list = list
+  }
+
+  /** How long this thread has waited since {@link forget}. */
+  get waits(): Waits {
+    return { totalMs: this.#totalMs, longestMs: this.#longestMs }
+  }
+
+  forget(): void {
+    this.#totalMs = 0
+    this.#longestMs = 0
   }
 
   /** Waits until so many threads have come. @throws {EngineError} when one does not. */
@@ -58,8 +77,35 @@ export class Meeting {
       if (Atomics.load(list, place.asleep) > 0) Atomics.notify(list, place.met)
       return
     }
-    for (let i = 0; i < barrierSpins; i++) if (Atomics.load(list, place.met) !== met) return
-    this.#sleep(met)
+    if (!this.#staysFor(turns, place.met, met)) return
+    const beganMs = performance.now()
+    if (this.#spins(place.met, met, list[place.spin]!, beganMs)) this.#sleep(met)
+    const ms = performance.now() - beganMs
+    this.#totalMs += ms
+    this.#longestMs = Math.max(this.#longestMs, ms)
+  }
+
+  /** Whether a number is the same for so many turns. */
+  #staysFor(count: number, at: number, value: number): boolean {
+    const { list } = this
+    for (let i = 0; i < count; i++) if (Atomics.load(list, at) !== value) return false
+    return true
+  }
+
+  /** Whether it is the same for so many µs. */
+  #spins(at: number, value: number, us: number, beganMs: number): boolean {
+    while (performance.now() - beganMs < us / 1_000) if (!this.#staysFor(turns, at, value)) return false
+    return true
+  }
+
+  /** Of the thread that tells of jobs: it finishes this one alone once all have met again. */
+  letGo(): void {
+    Atomics.store(this.list, place.left, Atomics.load(this.list, place.job))
+  }
+
+  /** Of another thread, after all have met: whether it is done with job `number`. */
+  isLetGo(number: number): boolean {
+    return Atomics.load(this.list, place.left) === number
   }
 
   #sleep(met: number): void {
@@ -72,9 +118,10 @@ export class Meeting {
     if (Atomics.load(list, place.failed) !== 0) throw new EngineError('a thread that computes a stage has ended')
   }
 
-  /** Tells the others of a job; `undefined` ends them. */
-  tell(job: Job | undefined): void {
+  /** Tells the others of a job, in which a thread spins for so many ms before it sleeps; `undefined` ends them. */
+  tell(job: Job | undefined, spinMs = 0): void {
     const { list } = this
+    list[place.spin] = 1_000 * spinMs
     list[place.kind] = job === undefined ? 0 : kinds.indexOf(job.kind)
     if (job !== undefined) for (const name of fields) list[place[name]] = job[name]
     Atomics.add(list, place.job, 1)
@@ -84,7 +131,7 @@ export class Meeting {
   /** Waits for a job other than number `seen`. */
   next(seen: number): { readonly number: number; readonly job: Job | undefined } {
     const { list } = this
-    for (let i = 0; i < jobSpins && Atomics.load(list, place.job) === seen; i++);
+    this.#spins(place.job, seen, Math.min(idleSpinMax, list[place.spin]!), performance.now())
     while (Atomics.load(list, place.job) === seen) Atomics.wait(list, place.job, seen)
     const kind = kinds[list[place.kind]!]!
     const number = Atomics.load(list, place.job)
@@ -126,60 +173,16 @@ export interface HelperInit {
   readonly memory: WebAssemblyMemory
 }
 
-/** A pass with more rows than that is bound by arithmetic, not by reading weights. */
-const fewRowsMax = 16
-
-type Way = 'alone' | 'together'
-
-/** Passes after which the slower way is tried again: at first, and at most. */
-const tryAgain = { first: 32, most: 1_024 } as const
-/** What a pass adds to the mean of those before. */
-const weight = 0.2
-
-/**
- * Whether a thread alone is as fast as all together: on a busy machine it may be, where the others are given no processor.
- * Both ways are timed, the slower one again and again, and more rarely each time that it still is.
- */
-export class Choice {
-  readonly #ms: Record<Way, number | undefined> = { alone: undefined, together: undefined }
-  #passes = 0
-  #every: number = tryAgain.first
-
-  get better(): Way {
-    const { alone, together } = this.#ms
-    return alone !== undefined && together !== undefined && alone < together ? 'alone' : 'together'
-  }
-
-  next(): Way {
-    if (this.#ms.together === undefined) return 'together'
-    if (this.#ms.alone === undefined) return 'alone'
-    this.#passes++
-    if (this.#passes < this.#every) return this.better
-    this.#passes = 0
-    return this.better === 'alone' ? 'together' : 'alone'
-  }
-
-  /** @param ms for each row */
-  took(way: Way, ms: number): void {
-    const before = this.better
-    const mean = this.#ms[way]
-    this.#ms[way] = mean === undefined ? ms : mean + weight * (ms - mean)
-    if (way === before) return
-    this.#every = this.better === before ? Math.min(2 * this.#every, tryAgain.most) : tryAgain.first
-  }
-}
-
 /** The helpers of the thread that has this. */
 export class Team {
   /** Undefined without helpers: a page may have no shared memory. */
   #meeting: Meeting | undefined
   readonly #workers: Worker[] = []
-  /** By how many rows a pass has: what a row takes is about the same within each. */
-  readonly #choices = { one: new Choice(), few: new Choice(), many: new Choice() }
+  readonly #policy: TeamPolicy
   #beganMs = 0
 
-  #choice(rows: number): Choice {
-    return this.#choices[rows === 1 ? 'one' : rows <= fewRowsMax ? 'few' : 'many']
+  constructor(policy: TeamPolicy = new Choices()) {
+    this.#policy = policy
   }
 
   /** Starts helpers, and waits for them. @throws {EngineError} when they do not come. */
@@ -199,27 +202,36 @@ export class Team {
   }
 
   /** How many compute the next pass, this thread among them. */
-  threadsFor({ kind, rows }: Pick<Job, 'kind' | 'rows'>): number {
+  threadsFor(pass: Pick<Job, 'kind' | 'rows'>): number {
     const all = 1 + this.#workers.length
-    if (all === 1) return 1
-    const choice = this.#choice(rows)
-    return (kind === 'layers' ? choice.next() : choice.better) === 'together' ? all : 1
+    return all > 1 && this.#policy.next(pass) === 'together' ? all : 1
   }
 
   meet(threads: number): void {
     this.#meeting?.meet(threads)
   }
 
+  /** Meets the others at the edge of a layer, and gives how many go on from there: all of them or this one. */
+  meetAtEdge(job: Job): number {
+    const meeting = this.#meeting!
+    const isLost = this.#policy.isLost(job, meeting.waits, performance.now() - this.#beganMs)
+    if (isLost) meeting.letGo()
+    meeting.meet(job.threads)
+    return isLost ? 1 : job.threads
+  }
+
   begin(job: Job): void {
-    if (job.threads > 1) this.#meeting?.tell(job)
+    this.#meeting?.forget()
+    if (job.threads > 1) this.#meeting?.tell(job, this.#policy.spinMs(job))
     this.#beganMs = performance.now()
   }
 
   /** The pass is over. */
-  done({ kind, rows, threads }: Job): void {
-    if (this.#workers.length === 0 || kind !== 'layers') return
-    const ms = (performance.now() - this.#beganMs) / rows
-    this.#choice(rows).took(threads > 1 ? 'together' : 'alone', ms)
+  done(job: Job, work: number): void {
+    const { waits } = this.#meeting ?? {}
+    if (waits === undefined) return
+    const ms = performance.now() - this.#beganMs
+    this.#policy.took(job, job.threads > 1 ? 'together' : 'alone', ms, work, waits)
   }
 
   end(): void {

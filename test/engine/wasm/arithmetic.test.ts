@@ -18,6 +18,7 @@ import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../s
 import { recordBytes } from '../../../src/model/tiles.ts'
 import { type MixedWeights, type QuantisedType, quantisedTypes, type Weights } from '../../../src/model/weight-types.ts'
 import { forward } from './forward.ts'
+import { alwaysTogether } from './policies.ts'
 
 /** Nothing in it is a multiple of anything that kernels count in. */
 const odd: ModelConfig = {
@@ -254,7 +255,7 @@ it.each([2, 3].flatMap(threads => eachBeyond.map(each => ({ threads, ...each }))
       const source = { kind: 'memory', files } as const
       const whole = WasmSpan.create({
         ...{ config: odd, weights, edge: 'f16', start: 0, end: 2, shardLocations: locations, source },
-        ...{ forms: formsHere(), threads: count }
+        ...{ forms: formsHere(), threads: count, policy: alwaysTogether }
       })
       await whole.gather()
       for (const chunk of [length, 1, 7]) {

@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { EngineError } from '../../../src/errors.ts'
 import { type CacheType, cacheTypes } from '../../../src/base/cache-type.ts'
+import type { TeamPolicy } from '../../../src/engine/wasm/choice.ts'
+import { alwaysTogether, byChance } from './policies.ts'
 import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { headRowsMax } from '../../../src/engine/wasm/kernels.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
@@ -27,9 +29,10 @@ const config: ModelConfig = {
   tiedEmbeddings: false
 }
 const stacked = { q: 'q4-f16', k: 'f32', v: 'q8-f16i8-16', o: 'q8', gate: 'q8-f16', up: 'q4', down: 'q4-f16' } as const
+const stacks: Weights = { embedding: 'q8', output: 'q8', layers: [stacked, { ...stacked, k: 'q4-f16', gate: 'f32' }] }
 const weightTypes: readonly (readonly [name: string, weights: Weights])[] = [
   ...(['f32', 'q8', 'q4', 'q8-f16', 'q4-f16'] as const).map(type => [type, type] as const),
-  ['mixed in stacks', { embedding: 'q8', output: 'q8', layers: [stacked, { ...stacked, k: 'q4-f16', gate: 'f32' }] }]
+  ['mixed in stacks', stacks]
 ]
 
 const spans: WasmSpan[] = []
@@ -37,14 +40,20 @@ afterAll(() => {
   for (const span of spans) span.release()
 })
 
-async function span(weights: Weights, start: number, end: number, threads: number): Promise<WasmSpan> {
+async function span(
+  weights: Weights,
+  start: number,
+  end: number,
+  threads: number,
+  policy?: TeamPolicy
+): Promise<WasmSpan> {
   const files = new Map(
     shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
   const shardLocations = new Map([...files.keys()].map(name => [name, name]))
   const made = WasmSpan.create({
     ...{ config, weights, edge: 'f16', start, end, shardLocations, source: { kind: 'memory', files } },
-    ...{ forms: formsHere(), threads }
+    ...{ forms: formsHere(), threads, policy }
   })
   spans.push(made)
   await made.gather()
@@ -61,8 +70,8 @@ class Pair {
     this.#spans = spans
   }
 
-  static async of(weights: Weights, threads: number): Promise<Pair> {
-    return new Pair([await span(weights, 0, 1, threads), await span(weights, 1, 2, threads)])
+  static async of(weights: Weights, threads: number, policy?: TeamPolicy): Promise<Pair> {
+    return new Pair([await span(weights, 0, 1, threads, policy), await span(weights, 1, 2, threads, policy)])
   }
 
   open(type: CacheType): readonly [PagedCache, PagedCache] {
@@ -114,7 +123,7 @@ function chunkIds({ chunks, seed }: Life, index: number): Int32Array {
 describe.each(weightTypes)('%s', (_, weights) => {
   it('gives every session the bits that it has alone, whoever shares its passes', { timeout: 120_000 }, async () => {
     const alone = await Pair.of(weights, 1)
-    const together = [await Pair.of(weights, 1), await Pair.of(weights, 2)]
+    const together = [await Pair.of(weights, 1), await Pair.of(weights, 2, alwaysTogether)]
     fc.assert(
       fc.property(lives, all => {
         const want = all.map(life => {
@@ -142,6 +151,36 @@ describe.each(weightTypes)('%s', (_, weights) => {
     )
   })
 })
+
+it.each([2, 3])(
+  'gives the same bits where %s threads part and meet again at any layer',
+  { timeout: 120_000 },
+  async n => {
+    const policy = byChance(n)
+    const [alone, restless] = [await span(stacks, 0, 2, 1), await span(stacks, 0, 2, n, policy)] as const
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...cacheTypes),
+        fc.array(fc.constantFrom(1, 1, 2, 9, 60), { maxLength: 30 }),
+        (held, chunks) => {
+          const outs = [alone, restless].map(model => {
+            const cache = model.open(undefined, held)
+            const seen = chunks.map((_, i) => {
+              const ids = chunkIds({ joins: 0, chunks, seed: n, held }, i)
+              const hidden = model.run(cache, ids, ids.length)
+              return [bits(hidden), bits(model.logits(hidden))]
+            })
+            cache.free()
+            return seen
+          })
+          expect(outs[1]).toEqual(outs[0])
+        }
+      ),
+      { numRuns: 60 }
+    )
+    expect([...policy.seen].sort()).toEqual(['head alone', 'head together', 'layers alone', 'layers together'])
+  }
+)
 
 it('fails the part whose numbers overflow, and no other one', async () => {
   const part = await span('f32', 1, 2, 1)
