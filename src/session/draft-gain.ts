@@ -6,6 +6,7 @@
  */
 import {
   draftGainMin,
+  draftLookShare,
   draftLapsFirst,
   draftMoreGuess,
   draftMoreMax,
@@ -25,13 +26,32 @@ const lapWeight = 0.25
 const fading = 15 / 16
 /** What is guessed counts as so many drafts that were seen. */
 const guessed = 4
-/** How often drafts of each kind are right until some have shown it: cautious, since to see that they are costs nothing. */
-const rightGuess = [0.1, 0.2, 0.4, 0.7, 0.8] as const
+/**
+ * How often drafts of each kind are right until some have shown it: cautious for those that cost nothing to look at. A model's
+ * take time, and whoever chose it has a reason: they are tried as soon as that many would pay.
+ */
+const rightGuess = [0.1, 0.2, 0.4, 0.7, 0.8, 0.6] as const
 
 interface Shown {
   right: number
   seen: number
 }
+
+/** How many drafts are best, and how many times the tokens they are expected to give in the same time. */
+export interface BestDrafts {
+  readonly drafts: number
+  readonly gain: number
+}
+
+/** What drafts take before they can be sent. */
+export interface DraftTime {
+  /** Of each draft that is not there yet, in ms. */
+  readonly draftMs: number
+  /** Drafts that are there. */
+  readonly ready: number
+}
+
+const atOnce: DraftTime = { draftMs: 0, ready: 0 }
 
 export class DraftGain {
   /** A lap without drafts, in ms; undefined until enough have been seen. */
@@ -94,24 +114,46 @@ export class DraftGain {
   /** How many drafts of this kind the next step has, of `max` at most. */
   count(kind: number, max: number): number {
     if (this.#plainMs === undefined || max < 1) return 0
-    const { right, seen } = this.#shown[kind]!
-    const share = right / seen
-    const best = this.#best(share, max)
-    if (best.gain >= draftGainMin) {
-      const laps = best.gain < draftsLittleGain ? draftPlainLapsLittle : draftPlainLaps
-      return this.#sincePlain >= laps ? 0 : best.drafts
-    }
+    const best = this.best(kind, max)
+    if (best.gain >= draftGainMin) return this.isPlainDue(best) ? 0 : best.drafts
     // If drafts took no time at all, would they be worth it? Then what they take is looked at, now and then.
-    return 1 + share >= draftGainMin && this.#sinceDrafts >= draftTrialLaps ? 1 : 0
+    return 1 + this.share(kind) >= draftGainMin && this.#sinceDrafts >= draftTrialLaps ? 1 : 0
   }
 
-  /** How many drafts give the most tokens for the time, and how many times as many as none. */
-  #best(share: number, max: number): { readonly drafts: number; readonly gain: number } {
+  /** A lap without drafts, in ms; undefined until enough have been seen. */
+  get plainMs(): number | undefined {
+    return this.#plainMs
+  }
+
+  /** What part of the drafts of this kind is right. */
+  share(kind: number): number {
+    const { right, seen } = this.#shown[kind]!
+    return right / seen
+  }
+
+  /** Whether what a lap takes without drafts has to be looked at again before more drafts are sent, which gain so much. */
+  isPlainDue({ gain }: BestDrafts): boolean {
+    return this.#sincePlain >= (gain < draftsLittleGain ? draftPlainLapsLittle : draftPlainLaps)
+  }
+
+  /**
+   * Whether it is time to look, for so many ms, how often drafts of this kind are right, `laps` after the last look, though
+   * they are not expected to gain anything.
+   */
+  isLookDue(kind: number, laps: number, ms: number): boolean {
+    if (this.#plainMs === undefined || laps < draftTrialLaps) return false
+    return 1 + this.share(kind) >= draftGainMin && ms <= draftLookShare * laps * this.#plainMs
+  }
+
+  /** How many drafts of this kind give the most tokens for the time, of `max` at most; none before it is known what a lap takes. */
+  best(kind: number, max: number, { draftMs, ready } = atOnce): BestDrafts {
+    const plainMs = this.#plainMs
+    const share = this.share(kind)
     let best = { drafts: 0, gain: 1 }
     let tokens = 1
-    for (let drafts = 1; drafts <= max; drafts++) {
+    for (let drafts = 1; plainMs !== undefined && drafts <= max; drafts++) {
       tokens += share ** drafts
-      const gain = tokens / (1 + drafts * this.#more)
+      const gain = tokens / (1 + drafts * this.#more + (Math.max(0, drafts - ready) * draftMs) / plainMs)
       if (gain > best.gain) best = { drafts, gain }
     }
     return best

@@ -9,7 +9,9 @@ export interface Proposal {
   readonly kind: number
 }
 
-export const proposalKinds = 5
+export const proposalKinds = 6
+/** Of proposals from a model that the driver holds whole. */
+export const modelKind = 5
 
 /** Of the sequence for which tokens are proposed. */
 export interface DrafterInit {

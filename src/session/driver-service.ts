@@ -13,6 +13,7 @@ import { type Drive, sentAfterMs } from '../stage/service.ts'
 import type { Channel } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { DrafterInit } from './drafter.ts'
+import { Drafting } from './drafting-service.ts'
 import type { SessionEffect, SessionEvent } from './event.ts'
 import { routeRetryMs, routeWaitMs, waitTellMs } from './limits.ts'
 import { NGrams } from './n-grams.ts'
@@ -46,6 +47,10 @@ export class Driver {
   /** When the event came that is being seen to. */
   #turnMs = 0
   readonly #trace: Trace | undefined
+  /** What goes on with the text, where this peer has a draft model for it. */
+  readonly #drafting: Drafting | undefined
+  /** Of a step that waits for drafts. */
+  #draftWait: Timer | undefined
   /** Streams to heads by epoch: of the route, and of one that is being prepared. */
   readonly #heads = new Map<number, Head>()
   #routing: AbortController | undefined
@@ -78,6 +83,18 @@ export class Driver {
     this.#signal = options.signal
     this.#ending = options.ending
     this.#trace = options.trace === true ? new Trace(links.self) : undefined
+    const draftModel = options.speculate === false ? undefined : parts.draftModel
+    this.#drafting =
+      draftModel &&
+      new Drafting({
+        model: draftModel,
+        session,
+        tokensMax: this.#tokensMax,
+        sampling,
+        owner: links.self,
+        onDrafted: drafted => this.#feed({ kind: 'drafted', ...drafted }),
+        onGone: message => this.#undrafted(message)
+      })
     this.#session = new Session({
       self: links.self,
       sign: parts.sign,
@@ -95,6 +112,7 @@ export class Driver {
       stoodStillMs: parts.stoodStillMs?.(),
       keepsWaiting: parts.keepsWaiting,
       knowsDrafts: parts.knowsDrafts,
+      draftModel,
       drafter: options.speculate === false ? undefined : drafter({ tokensMax: this.#tokensMax, sampling, cache }),
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
@@ -140,6 +158,8 @@ export class Driver {
       })
     }
     this.#timer.stop()
+    this.#draftWait?.stop()
+    this.#drafting?.stop()
     for (const end of this.#watched.values()) end()
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#ending?.removeEventListener('abort', this.#onEnding)
@@ -203,6 +223,14 @@ export class Driver {
         this.#feed({ kind: 'detoured', route: found?.route, exact: found?.exact ?? true, stuck: effect.stuck })
         break
       }
+      case 'draft': {
+        const { waitMs, length } = effect
+        this.#draftWait?.stop()
+        if (waitMs !== undefined)
+          this.#draftWait = this.#clock.after(waitMs, () => this.#feed({ kind: 'draft-late', length }))
+        this.#drafting?.ask(effect)
+        break
+      }
       case 'admit':
         this.#drive.admit(effect.epoch, effect.tail)
         break
@@ -224,6 +252,13 @@ export class Driver {
         this.#parts.onViolation?.(effect.remote, effect.violation, effect.message)
         break
     }
+  }
+
+  /** The answer goes on without the draft model. */
+  #undrafted(message: string | undefined): void {
+    if (message !== undefined) this.#outputs.push({ kind: 'warning', message, atMs: this.#clock.nowMs() })
+    this.#feed({ kind: 'undrafted' })
+    this.#wake?.()
   }
 
   #send(epoch: number, frame: Frame): void {

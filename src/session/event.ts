@@ -6,6 +6,19 @@ import type { ViolationKind } from '../stage/event.ts'
 import type { Frame, HopStats, RefuseFrame } from '../stage/frame.ts'
 import type { DraftStats } from './speculation.ts'
 
+/** What a draft model has said: how the text of `length` tokens goes on. */
+export interface Drafted {
+  readonly length: number
+  readonly ids: readonly number[]
+}
+
+export type DraftEvent =
+  | ({ readonly kind: 'drafted' } & Drafted)
+  /** A step has waited long enough for the drafts that follow so many tokens. */
+  | { readonly kind: 'draft-late'; readonly length: number }
+  /** The draft model drafts no more in this session. */
+  | { readonly kind: 'undrafted' }
+
 export type SessionEvent =
   | { readonly kind: 'start' }
   /** `exact`: every layer is computed in the numeric class that the session's first route had there. @default true */
@@ -30,6 +43,7 @@ export type SessionEvent =
       readonly exact: boolean
       readonly stuck?: number | undefined
     }
+  | DraftEvent
   /** `message`: why, where it was not the one who asked. */
   | { readonly kind: 'cancel'; readonly message?: string }
   /** Time has passed: deadlines are looked at. */
@@ -98,6 +112,17 @@ export type SessionReport =
   | Exclude<SessionOutput, { kind: 'end' }>
   | (Extract<SessionOutput, { kind: 'end' }> & { readonly bytesSent: number })
 
+/** What a draft model is asked. */
+export interface DraftAsk {
+  /** The whole text, of which the first `length` tokens count; it only ever grows. */
+  readonly text: readonly number[]
+  readonly length: number
+  /** So many tokens that follow. */
+  readonly count: number
+  /** A step waits for them so long, in ms: then `draft-late` is due. @default none does */
+  readonly waitMs?: number | undefined
+}
+
 export type SessionEffect =
   /**
    * Asks for a route without the excluded peers and stages, then reports `routed` or `unroutable`. Those of them that are
@@ -116,6 +141,8 @@ export type SessionEffect =
       readonly stuck?: number
       readonly needsRoom?: boolean
     }
+  /** Has the draft model say how a text goes on, in `drafted` events; what it was asked before counts no more. */
+  | ({ readonly kind: 'draft' } & DraftAsk)
   /** A new epoch's tail: it alone may open the driver's end from now on. */
   | { readonly kind: 'admit'; readonly epoch: number; readonly tail: PeerId }
   /** Opens the stream to the head of this epoch's route. */

@@ -8,6 +8,14 @@ import type { Drafter } from './drafter.ts'
 import type { Stop } from './event.ts'
 import type { AnnouncedSpeed } from './patience.ts'
 
+/** What a session must know of a draft model. */
+export interface DraftModelInit {
+  /** Tokens of a text that it can go on with. */
+  readonly contextMax: number
+  /** What it takes for each token, in ms, until this session has seen it. */
+  readonly tokenMs: number
+}
+
 export interface SessionInit {
   readonly self: PeerId
   /** Signs as this peer. */
@@ -39,6 +47,8 @@ export interface SessionInit {
   readonly keepsWaiting?: ((peer: PeerId) => boolean) | undefined
   /** Proposes tokens, which the tail verifies. @default there are no drafts */
   readonly drafter?: Drafter | undefined
+  /** What a draft model of the driver's own can do, where it has one for this model's text. @default it has none */
+  readonly draftModel?: DraftModelInit | undefined
   /** Whether a peer knows steps with drafts. @default none does */
   readonly knowsDrafts?: ((peer: PeerId) => boolean) | undefined
   /** How fast a hop has announced to be. @default nobody knows */

@@ -133,3 +133,16 @@ export const draftPlainLapsLittle = 8
 export const draftsLittleGain = 1.5
 /** After so many without there is one with a single draft, if drafts could gain anything: it takes 1/32 of the time at most. */
 export const draftTrialLaps = 32
+/** And what a draft model takes to be looked at so may be this share of the time since the last look. */
+export const draftLookShare = 0.05
+/** What a token that is there adds to a pass of a draft model, as a share of a pass: it reads its weights once for many. */
+export const draftFeedShare = 0.3
+/** A draft model that lacks more tokens than this of a text catches up beside laps: no step waits for that. */
+export const draftLagTokens = 16
+/** Catching up must be worth so many times what it takes, over the rest of the answer. */
+export const draftCatchUpFactor = 2
+/** A step waits for a draft model so many times as long as that is expected to take, and this much, as timers are good to a ms. */
+export const draftWaitFactor = 2
+export const draftWaitSlackMs = 1
+/** A draft model works ahead where all drafts of a step, and the token after them, are right this often: else it works for nothing. */
+export const draftAheadShare = 0.5

@@ -4,13 +4,14 @@ import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { CacheType } from '../base/cache-type.ts'
-import type { Sampling } from '../engine/engine.ts'
+import type { Engine, Sampling } from '../engine/engine.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
 import type { Drafter, DrafterInit } from './drafter.ts'
 import type { SessionReport, Stop } from './event.ts'
+import type { DraftModelInit } from './init.ts'
 import type { AnnouncedSpeed } from './patience.ts'
 import type { TracedLap } from './trace.ts'
 
@@ -33,6 +34,16 @@ export interface SessionModel {
   readonly vocab: number
   readonly contextMax: number
   readonly eosIds: readonly number[]
+}
+
+/** A model that proposes tokens for another one. */
+export interface DraftModel extends DraftModelInit {
+  /** For messages. */
+  readonly name: string
+  /** Of all its layers. */
+  readonly engine: Pick<Engine, 'open' | 'run' | 'free'>
+  /** It computes no more: nobody is to draft with it from now on. */
+  readonly onFailed: (error: Error) => void
 }
 
 /** What a session works with. */
@@ -86,6 +97,8 @@ export interface SessionParts {
   knowsDrafts?: (peer: PeerId) => boolean
   /** Makes what proposes drafts for a sequence. @default from what it repeats */
   drafter?: ((init: DrafterInit) => Drafter) | undefined
+  /** A model that this peer holds whole, whose text has the same ids. @default none: drafts come from the text alone */
+  draftModel?: DraftModel | undefined
   /** How fast a hop has announced to be. @default nobody knows */
   speedOf?: (hop: Hop) => AnnouncedSpeed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

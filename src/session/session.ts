@@ -70,7 +70,7 @@ export class Session {
     const room = new RoomSearch(init.session)
     this.#recovery = recovery
     this.#room = room
-    this.#drafts = new Speculation(init)
+    this.#drafts = new Speculation({ ...init, ask: ask => emit({ kind: 'draft', ...ask }) })
     this.#epochs = new Epochs({ session: init, drafts: this.#drafts, emit, send })
     this.#search = new RouteSearch({
       session: init,
@@ -166,6 +166,11 @@ export class Session {
         break
       case 'detoured':
         if (this.#phase === 'running') this.#onDetoured(event)
+        break
+      case 'drafted':
+      case 'draft-late':
+      case 'undrafted':
+        this.#step(this.#drafts.heard(event, this.#ids, nowMs))
         break
       case 'cancel':
         if (this.#phase !== 'routing' && this.#phase !== 'running') break
@@ -312,6 +317,11 @@ export class Session {
     this.#effects.push({ kind: 'send', epoch, frame })
   }
 
+  /** The next step goes out with these drafts; undefined where it waits for some. */
+  #step(drafts: readonly number[] | undefined): void {
+    if (drafts !== undefined && this.#phase === 'running') this.#epoch!.pump(this.#ids, this.#nowMs, drafts)
+  }
+
   /** Tokens from `position` on: drafts that were right, and one more. */
   #onTokens(position: number, ids: readonly number[]): void {
     const epoch = this.#epoch!
@@ -328,7 +338,7 @@ export class Session {
       return
     }
     if (!watch.hasLapped) this.#epochs.warmed(route)
-    this.#drafts.came(ids, epoch.drafts, watch.lapMs(this.#nowMs))
+    this.#drafts.came(this.#ids, ids, { drafts: epoch.drafts, ms: watch.lapMs(this.#nowMs) })
     const round = watch.token(this.#nowMs)
     this.#delays.token()
     this.#search.token()
@@ -339,7 +349,7 @@ export class Session {
     this.#ids.push(...generated)
     // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
     const changes = this.#changeover.isReady
-    if (stop === undefined && !changes) epoch.pump(this.#ids, this.#nowMs, this.#drafts.next(this.#ids))
+    if (stop === undefined && !changes) this.#step(this.#drafts.next(this.#ids, this.#nowMs))
     if (stop === undefined) epoch.ask(round, this.#nowMs)
     this.#detours.pump(this.#ids)
     for (const [i, id] of generated.entries())
