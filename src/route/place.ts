@@ -21,7 +21,7 @@ import { canHold, sameRange, stageBytes } from './view.ts'
 
 /** What the budgets lack. */
 export interface Missing {
-  /** Layers that no stage of the plan holds. */
+  /** Layers for which the budgets do not suffice: those that the plan leaves, or that a clearly better choice of stages would. */
   readonly layers: readonly Range[]
   /**
    * Sum of {@link stageBytes} over `layers`: one more peer per range, holding its shards and giving exactly
@@ -57,8 +57,8 @@ export function place(
 
   // A person's word is a fact: a pinned peer loads its layers whatever the plan is.
   for (const { view } of tilers) if (view.pinned !== null) stages.set(view.peer, view.pinned)
-  const primary = primaryTiling({ views: sorted, all: tilers, model, policy, tilings })
-  for (const tile of primary.tiles) if (tile.view !== null) stages.set(tile.view.peer, layersOf(tile))
+  const { tiling, gaps } = primaryTiling({ views: sorted, all: tilers, model, policy, tilings })
+  for (const tile of tiling.tiles) if (tile.view !== null) stages.set(tile.view.peer, layersOf(tile))
   // Who can hold the whole model and is not needed for a part covers it again without the network, unless it would
   // have to stop serving a part that somebody needs.
   for (const { view, only, weak } of tilers) {
@@ -67,7 +67,6 @@ export function place(
     if (isFeasible(sorted, moved, model)) stages.set(view.peer, whole)
   }
 
-  const gaps = primary.tiles.filter(tile => tile.view === null).map(layersOf)
   const rest = tilers.filter(({ view }) => stages.get(view.peer) === null)
   const isMoving = !isServed(planned(sorted, stages), model)
   if (isMoving) {
@@ -92,7 +91,7 @@ export function place(
     }
     copyLeast(tilers, stages, model)
     if (!isMoving && policy.byLoad) {
-      const fixed = new Set(primary.tiles.flatMap(({ view }) => view?.peer ?? []))
+      const fixed = new Set(tiling.tiles.flatMap(({ view }) => view?.peer ?? []))
       const { copies, moveMarginRatio: marginRatio } = policy
       const move = moveByLoad({ tilers, stages, fixed, model, copies, marginRatio })
       if (move !== undefined && isLasting(move, sorted, stages, model, policy, tilings))

@@ -20,41 +20,72 @@ interface PrimaryInit {
   readonly tilings: Tilings
 }
 
+/** What {@link primaryTiling} finds. */
+export interface Primary {
+  readonly tiling: Tiling
+  /** Layers for which the budgets do not suffice. */
+  readonly gaps: readonly Range[]
+}
+
 /**
  * The tiling that serves: the loaded stages with idle peers where they help, unless a plan that also moves
  * loaded peers wins by the margin and can be reached without a pause. Where nothing covers the model yet,
- * the one that loads the fewest bytes: it is there soonest.
+ * the one that loads the fewest bytes: it is there soonest. Where the budgets cannot cover it, whoever has loaded
+ * stays.
  */
-export function primaryTiling({ views, all, model, policy, tilings }: PrimaryInit): Tiling {
-  const tilers = mostUseful(all, model)
+export function primaryTiling(init: PrimaryInit): Primary {
+  const tilers = mostUseful(init.all, init.model)
+  const tiling = wholeTiling(init, tilers)
+  return tiling === undefined ? partialTiling(init, tilers) : { tiling, gaps: [] }
+}
+
+/** The tiling without gaps; undefined where the budgets do not suffice for one. */
+function wholeTiling(init: PrimaryInit, tilers: readonly Tiler[]): Tiling | undefined {
+  const { views, model, policy, tilings } = init
   const anyLoaded = tilers.some(tiler => tiler.loaded.length > 0)
-  const fixed = tilers.map(tiler => (tiler.loaded.length > 0 ? { ...tiler, only: tiler.loaded } : tiler))
   // Where what is loaded leaves a gap that nobody idle can fill, somebody loaded must move: those with the least to load.
   const least =
-    (anyLoaded ? soonestTiling(tilings, model, fixed, 'speed') : undefined) ??
+    (anyLoaded ? soonestTiling(tilings, model, staying(tilers), 'speed') : undefined) ??
     soonestTiling(tilings, model, tilers, anyLoaded ? 'bytes' : 'speed')
-  if (least !== undefined) {
-    if (!anyLoaded) return longestTiling(model, tilers, least)
-    // While a model is still being made whole, nobody moves for more than that.
-    if (!isServed(views, model)) return least
-    // It is asked in both cases: who has dropped its stage to make room must find the same plan as before it did.
-    const faster = fasterTiling(tilings, model, tilers, least, policy)
-    const moved = faster ?? longerTiling(tilings, model, tilers, least, policy)
-    if (moved === undefined) return least
-    const stages = new Map<PeerId, Range>()
-    for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, layersOf(tile))
-    // For a longer flight nobody drops a stage first: the flight of what is left would be another, and the plan with it.
-    return isFeasible(views, stages, model, faster === undefined) ? moved : least
-  }
-  const gaps: Bridge[] = []
+  if (least === undefined) return undefined
+  if (!anyLoaded) return longestTiling(model, tilers, least)
+  // While a model is still being made whole, nobody moves for more than that.
+  if (!isServed(views, model)) return least
+  // It is asked in both cases: who has dropped its stage to make room must find the same plan as before it did.
+  const faster = fasterTiling(tilings, model, tilers, least, policy)
+  const moved = faster ?? longerTiling(tilings, model, tilers, least, policy)
+  if (moved === undefined) return least
+  const stages = new Map<PeerId, Range>()
+  for (const tile of moved.tiles) if (tile.view !== null) stages.set(tile.view.peer, layersOf(tile))
+  // For a longer flight nobody drops a stage first: the flight of what is left would be another, and the plan with it.
+  return isFeasible(views, stages, model, faster === undefined) ? moved : least
+}
+
+/**
+ * What there is of a model for which the budgets do not suffice. No move makes it answer, and a peer that does not hear the
+ * others for some seconds sees just that: if it then moved to where a few bytes less are missing, the layers that it leaves
+ * would be missing when it hears them again. What is said to be missing is what the best choice of stages would leave, where
+ * that is clearly less.
+ */
+function partialTiling({ model, policy, tilings }: PrimaryInit, tilers: readonly Tiler[]): Primary {
+  const bridges: Bridge[] = []
   for (let start = 0; start < model.layers; start++) {
     for (let end = start + 1; end <= model.layers; end++) {
-      gaps.push({ start, end, penalty: stageBytes(model, { start, end }) })
+      bridges.push({ start, end, penalty: stageBytes(model, { start, end }) })
     }
   }
-  const partial = tilings.leanest({ model, tilers, bridges: gaps })
   // The gap over all layers is always a tiling.
-  return partial!
+  const tiling = tilings.leanest({ model, tilers: staying(tilers), bridges })!
+  const least = tilings.leanest({ model, tilers, bridges })!
+  const lacking = least.penalty < tiling.penalty * (1 - policy.moveMarginRatio) ? least : tiling
+  return { tiling, gaps: lacking.tiles.filter(tile => tile.view === null).map(layersOf) }
+}
+
+/** The peers, those who have loaded something with nothing else to choose; a person's word is a fact. */
+function staying(tilers: readonly Tiler[]): readonly Tiler[] {
+  return tilers.map(tiler =>
+    tiler.loaded.length > 0 && tiler.view.pinned === null ? { ...tiler, only: tiler.loaded } : tiler
+  )
 }
 
 /** A tiling that moves serving peers and is worth it: fewer weak peers or clearly less time. */

@@ -130,10 +130,10 @@ export class Flock {
     })
   }
 
-  /** All hear of all again. */
-  merge(atMs: number): void {
+  /** All of a side hear of one another again. @param sideOf by peer; all are on one side unless said */
+  merge(atMs: number, sideOf: (peer: PeerId) => number = () => 0): void {
     this.at(atMs, () => {
-      for (const member of this.#alive()) member.side = 0
+      for (const member of this.#alive()) member.side = sideOf(member.fixed.peer)
       for (const member of this.#alive()) this.#announce(member)
     })
   }

@@ -174,6 +174,23 @@ describe('place, over time', () => {
     expect(show(place(peers, shape).stages)).toEqual(['p000 0-3', 'p001 3-6'])
   })
 
+  it('moves nobody for fewer missing bytes where the budgets cannot cover the model', () => {
+    // The head makes the second half larger: who is alone for a moment would leave the first one for it.
+    const halves = model(6)
+    const first = serving(stageBytes(halves, { start: 3, end: 6 }) + 10, 0, 0, 3)
+    const { stages, missing } = place([first], halves)
+    expect(show(stages)).toEqual(['p000 0-3'])
+    expect(missing).toEqual({ layers: [{ start: 3, end: 6 }], bytes: 3 * 11 + 5 + 2 })
+    // Idle ones fill what is left of the gap.
+    expect(show(place([first, peer(1, 20)], halves).stages)).toEqual(['p000 0-3', 'p001 5-6'])
+  })
+
+  it('says what the budgets lack, and not what a stage that stays leaves beside it', () => {
+    const { stages, missing } = place([serving(5, 0, 0, 1)], shape)
+    expect(show(stages)).toEqual(['p000 0-1'])
+    expect(missing?.bytes).toBe(1)
+  })
+
   it('does not move serving peers for a small gain', () => {
     const peers = [serving(4, 0, 0, 2, { layerMs: 0.9 }), serving(8, 1, 2, 6, { held: [{ start: 1, end: 6 }] })]
     expect(show(place(peers, shape).stages)).toEqual(['p000 0-2', 'p001 2-6'])
@@ -316,6 +333,24 @@ describe('place, by property', () => {
         expect(after.missing).toBeNull()
       }),
       runs(300)
+    )
+  })
+
+  it('moves nobody who has loaded something while the budgets cannot cover the model', () => {
+    const spans = fc.array(fc.tuple(fc.nat(8), fc.integer({ min: 1, max: 8 })), { minLength: 6, maxLength: 6 })
+    fc.assert(
+      fc.property(worlds(9, 6), spans, ([shape, some], loads) => {
+        const peers = some.map((view, index) => {
+          const [start, length] = loads[index]!
+          const own = stage(start, Math.min(shape.layers, start + length))
+          const isTaken = view.pinned === null && own.end > own.start && canHold(view, shape, own)
+          return isTaken ? { ...view, stages: [own] } : view
+        })
+        const { stages, missing } = place(peers, shape)
+        if (missing === null) return
+        for (const { peer, stages: had } of peers) if (had.length > 0) expect(had).toMatchObject([stages.get(peer)!])
+      }),
+      runs(400)
     )
   })
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { planAloneMs, planDrainMs, planRetryMs, planSettleMaxMs, planSettleMs } from '../../src/route/limits.ts'
+import type { PeerId } from '../../src/base/ids.ts'
 import { place } from '../../src/route/place.ts'
 import { Planner } from '../../src/route/planner.ts'
 import type { ModelShape, PeerView } from '../../src/route/view.ts'
@@ -341,6 +342,30 @@ describe('planners together', () => {
     expect(flock.pauses).toEqual([])
     expect(flock.loads.length).toBeLessThan(9)
     expect(place(flock.views(), unequal).stages.get(peerId(3))).toEqual({ start: 0, end: 5 })
+  })
+
+  it('move once on each side of a swarm that parts, though each is alone there for some seconds, and nobody when it meets again', () => {
+    // As in small real models, the second half is larger by little: the embedding and the head.
+    const halves = model(6, { embeddingBytes: 40, headBytes: 1, tiedEmbeddings: true })
+    const flock = new Flock({ model: halves, seed: 4 })
+    for (let index = 0; index < 4; index++) flock.join(peer(index, stageBytes(halves, { start: 3, end: 6 })), 0)
+    flock.run(20_000)
+    const starts = new Map(flock.views().map(({ peer, stages }) => [peer, stages[0]!.start]))
+    const sideOf = (peer: PeerId): number => starts.get(peer)!
+    flock.split(sideOf, 20_000)
+    flock.run(30_000)
+    expect([flock.isSideWhole(0), flock.isSideWhole(3)]).toEqual([true, true])
+    // Busy machines answer late, and are taken for silent.
+    const alone = new Map([...starts.keys()].map((peer, index) => [peer, 10 + index]))
+    flock.split(peer => alone.get(peer)!, 30_000)
+    flock.merge(35_000, sideOf)
+    flock.run(45_000)
+    expect([flock.isSideWhole(0), flock.isSideWhole(3)]).toEqual([true, true])
+    expect(flock.loads.filter(({ atMs }) => atMs >= 20_000)).toHaveLength(2)
+    flock.merge(45_000)
+    flock.run(60_000)
+    expect(flock.loads).toHaveLength(4 + 2)
+    expect(Math.min(...place(flock.views(), halves).coverage)).toBe(2)
   })
 
   const world = modelArbitrary(8).chain(model =>
