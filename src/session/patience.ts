@@ -74,6 +74,10 @@ interface HopState {
   arrived: number
   length: number
   movedMs: number
+  /** Its length when it first answered in this epoch; undefined before. */
+  begun: number | undefined
+  /** It has got a step of this epoch done. */
+  hasDone: boolean
   /** Its best place in the line for room so far, and since when; undefined while it has room. */
   line: { readonly place: number; readonly sinceMs: number } | undefined
 }
@@ -110,6 +114,8 @@ export class Patience {
       arrived: 0,
       length: 0,
       movedMs: nowMs,
+      begun: undefined,
+      hasDone: false,
       line: undefined
     }))
     this.#stepBytes = stepBytes
@@ -140,6 +146,8 @@ export class Patience {
       state.line = undefined
       state.movedMs = nowMs
     }
+    state.begun ??= length
+    if (length > state.begun) state.hasDone = true
     if (arrived > state.arrived || length > state.length) state.movedMs = nowMs
     state.arrived = Math.max(state.arrived, arrived)
     state.length = Math.max(state.length, length)
@@ -157,6 +165,7 @@ export class Patience {
     head.owedMs = undefined
     head.answeredMs = nowMs
     head.movedMs = nowMs
+    head.hasDone = true
   }
 
   /** A token has come: every hop has done its part. */
@@ -166,6 +175,7 @@ export class Patience {
       state.last = undefined
       state.line = undefined
       state.movedMs = nowMs
+      state.hasDone = true
     }
   }
 
@@ -194,6 +204,7 @@ export class Patience {
   #mute(awaited: Awaited, nowMs: number): Delay | undefined {
     for (const [hop, { owedMs }] of this.#hops.entries()) {
       if (owedMs === undefined) continue
+      if (this.#isBeginning(hop - 1)) return undefined
       // Who does not hear the question any more cannot answer it: what counts is what the hop before has answered since.
       const ms = (hop === 0 ? nowMs : this.#hops[hop - 1]!.answeredMs) - owedMs
       // The hop before may still be opening its stream, and says itself when it cannot.
@@ -218,7 +229,8 @@ export class Patience {
 
   /** Where the awaited step is: undefined while not all hops have said how far they have come. */
   #holder({ end, sent }: Awaited): { readonly hop: number; readonly saysSo: boolean } | undefined {
-    if (this.#hops.some(({ last }) => last === undefined)) return undefined
+    const silent = this.#hops.findIndex(({ last }) => last === undefined)
+    if (silent >= 0) return this.#isBeginning(silent - 1) ? { hop: silent - 1, saysSo: true } : undefined
     // Who has more to compute than the next one takes waits for it: the last one that has something is who is waited for.
     const busy = this.#hops.findLastIndex(({ last }) => last!.busyMs > 0)
     if (busy >= 0) return { hop: busy, saysSo: true }
@@ -228,6 +240,15 @@ export class Patience {
     })
     // Everybody has computed everything: the tail owes the token.
     return { hop: owed >= 0 ? owed : this.#hops.length - 1, saysSo: false }
+  }
+
+  /**
+   * Whether a hop says that it has the epoch and has got nothing of it done: it may not have reserved its cache yet, and then
+   * has no next hop to pass the question on to. That one's silence says nothing of it.
+   */
+  #isBeginning(hop: number): boolean {
+    const state = this.#hops[hop]
+    return state?.last !== undefined && state.last.busyMs > 0 && !state.hasDone
   }
 
   /** What hidden states that are under way between two hops take on a slow link: a question waits behind them. */

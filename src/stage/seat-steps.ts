@@ -38,6 +38,8 @@ export class SeatSteps {
   readonly trace = new SeatTrace()
   #length = 0
   #certain = 0
+  /** When the epoch began here. */
+  #begunMs = 0
 
   constructor(seat: SeatCore, host: SeatHost) {
     this.#seat = seat
@@ -99,6 +101,7 @@ export class SeatSteps {
   /** A new epoch begins: whatever the older one had queued is dropped. `keep`: what is valid of older ones. */
   begin(keep: number, nowMs: number): void {
     this.use.stepped(nowMs)
+    this.#begunMs = nowMs
     this.#inlet.begin()
     this.#outlet.begin(keep)
   }
@@ -277,8 +280,10 @@ export class SeatSteps {
     if (frame.epoch !== epoch || phase === 'closing' || !this.standing.asked(nowMs)) return
     this.use.wanted(nowMs)
     if (!isTail && down?.connected === true) this.#seat.sendDown(frame)
-    const { arrived, oldestMs } = this.#inlet
+    const { arrived } = this.#inlet
     const { place } = this.#seat
+    // Steps come only once the hop before knows what is cached here: until then all of the epoch is still to be done.
+    const oldestMs = phase === 'opening' ? this.#begunMs : this.#inlet.oldestMs
     this.#seat.sendUp(this.standing.frame(frame, { hop, arrived, length: this.#certain, oldestMs, place }, nowMs))
   }
 

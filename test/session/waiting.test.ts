@@ -219,6 +219,27 @@ describe('an engine that hangs at a peer whose heart beats', () => {
     await flock.stop()
   })
 
+  test('while it reserves the cache: whoever comes behind it is not taken for mute, first or as a stand-in', async () => {
+    const flock = await Flock.of(['a2', 'a4', 'a6', 'b4', 'c4', 'b6'])
+    flock.world.speedOf = () => ({ visitMs: 1, layerMs: 1, sessions: 0 })
+    const wakes = ['a4', 'b4'].map(name => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      flock.world.peers.get(peerId(name))!.probes[0]!.beforeOpen = () => promise
+      return resolve
+    })
+    const stuck = (name: string) => ({ peer: peerId(name), hop: 1, reason: 'stuck', charged: true })
+    const first = await flock.answer(['a2', 'a4', 'a6', 'c4', 'b6'])
+    expect(of(first, 'lost')).toMatchObject([stuck('a4')])
+    // In mid-answer the head has all that the stand-in for c4 lacks, and nothing comes to that before it is ready.
+    const events = await flock.answer(['a2', 'c4', 'a6', 'b4', 'a4', 'b6'], { maxTokens: 20 }, event => {
+      if (event.event === 'token' && event.position === 8) wakes.push(flock.world.links.stall(peerId('c4')))
+      if (event.event === 'lost' && event.peer === peerId('b4')) wakes[0]!()
+    })
+    expect(of(events, 'lost')).toMatchObject([{ peer: peerId('c4'), reason: 'mute', charged: false }, stuck('b4')])
+    for (const wake of wakes) wake()
+    await flock.stop()
+  })
+
   test('is waited for where there is no way around it, and that is told', async () => {
     const flock = await Flock.of(['a2', 'a4', 'a6'])
     flock.world.speedOf = () => ({ visitMs: 1, layerMs: 1, sessions: 0 })

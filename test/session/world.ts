@@ -41,6 +41,8 @@ export interface Probe {
   engine: Engine
   /** Called before each step; may throw or wait. */
   beforeRun: (step: Step) => Promise<void> | void
+  /** Called before each cache is reserved; may wait. */
+  beforeOpen: () => Promise<void> | void
   steps: Step[]
 }
 
@@ -95,12 +97,17 @@ export class TestWorld {
     const peer: TestPeer = { id, links, stages, sign: init.sign ?? signerOf(id), probes: [], violations }
     for (const { start, end } of ranges) {
       const inner = toyEngine({ model: this.model, start, end, cacheBytesMax })
-      const probe: Probe = { engine: inner, beforeRun: () => {}, steps: [] }
+      const probe: Probe = { engine: inner, beforeRun: () => {}, beforeOpen: () => {}, steps: [] }
       const run = inner.run.bind(inner)
       inner.run = async (step, options): Promise<StepOutput> => {
         await probe.beforeRun(step)
         probe.steps.push(step)
         return run(step, options)
+      }
+      const open = inner.open.bind(inner)
+      inner.open = async (session, options) => {
+        await probe.beforeOpen()
+        return open(session, options)
       }
       peer.probes.push(probe)
       stages.add(inner, {

@@ -3,6 +3,7 @@ import { drawScenario } from '../../sim/random-world.ts'
 import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
 import type { Summary } from '../../sim/stats.ts'
 import { World } from '../../sim/world.ts'
+import { drawStorm } from './storms.ts'
 
 /** Everything that a world says, and its summary. */
 async function live(seed: number): Promise<{ readonly lines: readonly string[]; readonly summary: string }> {
@@ -52,6 +53,15 @@ describe('a world', () => {
 
   test('blames nobody for what a driver finds closed that begins an answer when it thaws', async () => {
     expect((await live(7403)).lines.at(-1)).toContain('the end')
+  })
+
+  test('goes around an engine that hangs by way of whoever was behind another one that does', async () => {
+    // Who comes behind a hop that cannot reserve its cache answers no question, and is not mute.
+    const lines: string[] = []
+    const world = new World({ scenario: drawStorm('hung', 2), seed: 2, onLine: line => lines.push(line) })
+    await world.run()
+    expect(lines.at(-1)).toContain('the end')
+    expect(lines.filter(line => line.endsWith(': stuck')).length).toBeGreaterThan(10)
   })
 
   test('has later faults of a kind take the place of earlier ones', async () => {

@@ -71,6 +71,18 @@ describe('S22: how far a hop has come', () => {
     expect(own).toMatchObject({ frame: { kind: 'standing', arrived: 0, length: 0, busyMs: 0, steps: 0 } })
   })
 
+  test('one that still reserves its cache says since when it has the epoch, and asks nobody behind it', () => {
+    const kit = new Kit('B')
+    kit.do({ kind: 'add', stage: facts(2, 4) })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
+    kit.frame(1, open(1))
+    kit.nowMs += 40
+    expect(kit.frame(1, ask)).toMatchObject([{ channel: 1, frame: { kind: 'standing', arrived: 0, busyMs: 40 } }])
+    kit.do({ kind: 'opened', seat, length: 0 })
+    kit.nowMs += 40
+    expect(kit.frame(1, ask)).toMatchObject([{ channel: 1, frame: { kind: 'standing', arrived: 0, busyMs: 0 } }])
+  })
+
   test('it does not answer all the time', () => {
     const kit = middle()
     expect(kit.frame(1, ask).length).toBe(2)
