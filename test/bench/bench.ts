@@ -13,24 +13,30 @@ import { benchBatch } from './batch.ts'
 import { benchCaches } from './caches.ts'
 import { benchDht } from './dht.ts'
 import { benchDrafts } from './drafts.ts'
-import { benchCuts, benchDecode } from './engine.ts'
+import { benchCuts, benchDecode, type Runtime } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
-import { type BenchModel, openBenchStore, shippedModel, smolModel } from './models.ts'
+import { type BenchModel, openBenchStore, randomModel, shippedModel } from './models.ts'
 import { benchMemory } from './memory.ts'
 import { benchPrefill } from './prefill.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
+import { benchRing } from './ring.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
+import { benchThreads } from './threads.ts'
+import { whyNoNetwork } from '../churn/network.ts'
 
 const parts = [
   'engine',
+  'long',
+  'threads',
   'caches',
   'cuts',
   'batch',
   'drafts',
   'prefill',
   'hops',
+  'ring',
   'discovery',
   'load',
   'memory',
@@ -43,6 +49,7 @@ const usage = `usage: npm run bench -- [options]
   --only PART,...   of ${parts.join(', ')}
   --quick           fewer rounds and only the models that ship
   --q4              the 135M shape in q4 too
+  --large           the 1.1B shape in q8 and q4 instead, which takes 4 GB of disk and 2 GB of memory (--only engine, long or threads)
   --threads N       per engine (default 1)
   --llama DIR       folder of node-llama-cpp (default: SKEIN_LLAMA, or where npm puts it)
   --against FILE    prints what changed since a result that --json printed
@@ -54,6 +61,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     q4: { type: 'boolean', default: false },
+    large: { type: 'boolean', default: false },
     threads: { type: 'string', default: '1' },
     llama: { type: 'string' },
     against: { type: 'string' },
@@ -102,30 +110,45 @@ try {
   const where = environment(flags.date ?? new Date().toISOString().slice(0, 10))
   const folder = path.join(scratch, 'store')
   const store = await openBenchStore(folder)
-  const models: BenchModel[] = [await shippedModel(store)]
-  if (!flags.quick) {
-    say('making the 135M shape …')
-    models.push(await smolModel(store, 'q8', signal))
-    if (flags.q4) models.push(await smolModel(store, 'q4', signal))
+  const models: BenchModel[] = flags.large ? [] : [await shippedModel(store)]
+  const random = flags.large || flags.q4 ? (['q8', 'q4'] as const) : (['q8'] as const)
+  const shape = flags.large ? '1.1B' : '135M'
+  for (const dtype of flags.quick && !flags.large ? [] : random) {
+    say(`making the ${shape} shape in ${dtype} …`)
+    models.push(await randomModel(store, shape, dtype, signal))
   }
   const rounds = flags.quick ? 3 : 7
 
-  const llama = wanted.has('engine') ? await findLlama(flags.llama ?? process.env.SKEIN_LLAMA) : undefined
-  if (wanted.has('engine') && llama === undefined) {
+  const compares = wanted.has('engine') || wanted.has('long')
+  const llama = compares ? await findLlama(flags.llama ?? process.env.SKEIN_LLAMA) : undefined
+  if (compares && llama === undefined) {
     skipped.push({ part: 'llama.cpp', reason: `node-llama-cpp is not installed: ${howToInstall}` })
   }
   if (llama !== undefined) where.nodeLlamaCpp = llama.version
 
+  const noNetwork = whyNoNetwork({ links: true })
+  if (wanted.has('ring') && noNetwork !== undefined) {
+    wanted.delete('ring')
+    skipped.push({ part: 'ring', reason: noNetwork })
+  }
+
+  // ONNX Runtime would take 1.6 GB more of memory, and is compared with on the smaller ones.
+  const runtimes: readonly Runtime[] = flags.large ? ['wasm'] : ['wasm', 'onnx']
+  const longRuntimes: readonly Runtime[] = flags.large ? ['wasm', 'wasm, cache i8'] : ['wasm', 'wasm, cache i8', 'onnx']
   const decoding = { threads, context: 128, tokens: 64, rounds, signal }
   const swarm = { store: folder, scratch, rounds, tokens: 72, signal }
   const benches: Record<Part, (model: BenchModel) => Promise<Row[]>> = {
-    engine: model => benchDecode({ model, llama, scratch, ...decoding }),
+    engine: model => benchDecode({ part: 'engine', runtimes, model, llama, scratch, ...decoding }),
+    long: model =>
+      benchDecode({ part: 'long', runtimes: longRuntimes, model, llama, scratch, ...decoding, context: 1_024 }),
+    threads: model => benchThreads({ model, rounds, signal }),
     caches: model => benchCaches({ model, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
     drafts: model => benchDrafts({ model, store, rounds, signal }),
     prefill: model => benchPrefill({ model, isFirst: model === models[0], store: folder, scratch, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
+    ring: model => benchRing({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),
     // One model shows it: what is measured is what comes beside the weights.

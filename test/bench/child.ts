@@ -17,10 +17,15 @@ export class BenchChild {
   #failure: Error | undefined
   #wake = (): void => {}
 
-  /** Runs a file of this folder in a process of its own; `init` is its only argument, as JSON. */
-  constructor(file: string, init: object) {
+  /**
+   * Runs a file of this folder in a process of its own; `init` is its only argument, as JSON.
+   *
+   * @param prefix the command that runs it elsewhere, as in a network namespace
+   */
+  constructor(file: string, init: object, prefix: readonly string[] = []) {
     const path = fileURLToPath(new URL(file, import.meta.url))
-    this.#process = spawn(process.execPath, ['--expose-gc', path, JSON.stringify(init)], {
+    const [command, ...args] = [...prefix, process.execPath, '--expose-gc', path, JSON.stringify(init)]
+    this.#process = spawn(command!, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // Ctrl-C reaches the bench alone, which ends its children in order.
       detached: true,

@@ -1,15 +1,21 @@
 /** Decode speed of one engine with the whole model, against llama.cpp on the same weights. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
-import type { SessionId } from '../../src/base/ids.ts'
-import type { Engine, StepInput } from '../../src/engine/engine.ts'
+import type { Engine } from '../../src/engine/engine.ts'
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
+import { attentionBlock } from '../../src/model/limits.ts'
+import { type Decoder, decodeRound, engineDecoder, promptIds, type Round } from './decoder.ts'
 import { exportGguf } from './llama-gguf.ts'
 import type { Llama } from './llama.ts'
 import type { BenchModel } from './models.ts'
-import { figure, median, type Row } from './report.ts'
+import { figure, type Row } from './report.ts'
 
 export interface DecodeInit {
+  /** Of the bench, as its rows name it. */
+  readonly part: string
+  /** Those of our engines that are compared. */
+  readonly runtimes: readonly Runtime[]
   readonly model: BenchModel
   readonly llama: Llama | undefined
   /** A folder for the GGUF file. */
@@ -23,42 +29,46 @@ export interface DecodeInit {
   readonly signal: AbortSignal
 }
 
-/** Our engines, by the names of their factories. */
-const runtimes = { wasm: createWasmEngine, onnx: createOnnxEngine } as const
-
-/** Something that generates: all engines look the same to the bench. */
-interface Decoder {
-  prefill(ids: readonly number[]): Promise<number>
-  decode(id: number): Promise<number>
-  /** Of the last token, in ms: time in llama.cpp's sampler. */
-  readonly samplerMs?: number
-  /** Of the last token, in ms: time in the engines' threads. */
-  readonly computeMs?: number
-}
+/** Our engines, by the names of their factories, and what caches their sessions have. */
+const runtimes = {
+  wasm: { create: createWasmEngine, cache: 'f32' },
+  'wasm, cache i8': { create: createWasmEngine, cache: 'i8' },
+  onnx: { create: createOnnxEngine, cache: 'f32' }
+} as const
+export type Runtime = keyof typeof runtimes
 
 /** Rounds of all engines by turns; the first round of each warms up and does not count. */
 export async function benchDecode(init: DecodeInit): Promise<Row[]> {
   const { model, llama, threads, context, tokens, rounds, signal } = init
   const { manifest } = model.stored
-  const { layers, vocab } = manifest.config
+  const { layers, vocab, contextMax } = manifest.config
+  const tokensMax = context + tokens
+  if (tokensMax > contextMax) return []
   const { shardDirectory } = model
   const span = { manifest, shardDirectory, start: 0, end: layers, cacheBytesMax: 1 << 30, threads, signal }
-  const engines = new Map<string, Engine>()
+  const closing: (() => Promise<void>)[] = []
   const file = path.join(init.scratch, `${manifest.name}.gguf`)
-  if (llama !== undefined) exportGguf(manifest, model.shardDirectory, file)
-  const other = await llama?.load(file, { threads, contextMax: context + tokens })
-  // Any ids do for timing; the prompt's must not repeat, or caches of the processor would see few rows of the embedding.
-  const prompt = Array.from({ length: context }, (_, i) => 3 + ((i * 7919) % (vocab - 3)))
+  const prompt = promptIds(context, vocab)
   const results = new Map<string, { round: Round; cpuMs: number }[]>()
   try {
-    for (const [name, create] of Object.entries(runtimes)) engines.set(name, await create(span))
+    const decoders = new Map<string, Decoder>()
+    const engines = new Map<unknown, Engine>()
+    for (const name of init.runtimes) {
+      const { create, cache } = runtimes[name]
+      const engine = engines.get(create) ?? (await create(span))
+      if (!engines.has(create)) closing.push(() => engine.close())
+      engines.set(create, engine)
+      decoders.set(name, engineDecoder([engine], { tokensMax, cache, signal }))
+    }
+    if (llama !== undefined) {
+      if (!existsSync(file)) exportGguf(manifest, shardDirectory, file)
+      const other = await llama.load(file, { threads, contextMax: tokensMax })
+      closing.push(() => other.close())
+      decoders.set('llama.cpp', other)
+    }
     for (let round = -1; round < rounds; round++) {
-      signal.throwIfAborted()
-      const decoders = new Map<string, Decoder>(
-        [...engines].map(([name, engine]) => [name, engineDecoder([engine], context + tokens, signal)])
-      )
-      if (other !== undefined) decoders.set('llama.cpp', other)
       for (const [name, decoder] of decoders) {
+        signal.throwIfAborted()
         const before = process.cpuUsage()
         const result = await decodeRound(decoder, prompt, tokens)
         const { user, system } = process.cpuUsage(before)
@@ -68,18 +78,26 @@ export async function benchDecode(init: DecodeInit): Promise<Row[]> {
       }
     }
   } finally {
-    for (const engine of engines.values()) await engine.close()
-    await other?.close()
+    for (const close of closing) await close()
   }
   return decodeRows(init, results)
 }
 
 type Results = ReadonlyMap<string, readonly { readonly round: Round; readonly cpuMs: number }[]>
 
-function decodeRows({ model, threads, context, tokens }: DecodeInit, results: Results): Row[] {
+/** What is compared with what. */
+const pairs = [
+  ['wasm', 'llama.cpp'],
+  ['wasm', 'onnx'],
+  ['wasm, cache i8', 'llama.cpp'],
+  ['wasm, cache i8', 'onnx'],
+  ['onnx', 'llama.cpp']
+] as const
+
+function decodeRows({ part, model, threads, context, tokens }: DecodeInit, results: Results): Row[] {
   const how = `${threads} thread${threads === 1 ? '' : 's'}, context ${context}–${context + tokens}`
   const row = (what: string, unit: string, values: readonly number[], more: Partial<Row> = {}): Row => ({
-    part: 'engine',
+    part,
     what: `${model.label}: ${what}`,
     unit,
     figure: figure([...values]),
@@ -109,11 +127,7 @@ function decodeRows({ model, threads, context, tokens }: DecodeInit, results: Re
     if (ours === undefined || theirs === undefined) return undefined
     return ours.map((mine, i) => of(theirs[i]!) / of(mine))
   }
-  for (const [a, b] of [
-    ['wasm', 'llama.cpp'],
-    ['wasm', 'onnx'],
-    ['onnx', 'llama.cpp']
-  ] as const) {
+  for (const [a, b] of pairs) {
     const agree = results
       .get(a)
       ?.at(-1)
@@ -127,6 +141,9 @@ function decodeRows({ model, threads, context, tokens }: DecodeInit, results: Re
     rows.push(row(`${a} / ${b}, decode`, '', wall, { how: by }))
     rows.push(row(`${a} / ${b}, decode, CPU time`, '', cpu, { how: 'by rounds; the process’s user and system time' }))
     rows.push(row(`${a} / ${b}, prompt of ${context}`, '', prefill, { how: 'by rounds' }))
+    const block = ratios(a, b, ({ round }) => round.lastBlockMs)
+    if (block === undefined || context <= attentionBlock) continue
+    rows.push(row(`${a} / ${b}, last ${attentionBlock} of a prompt of ${context}`, '', block, { how: 'by rounds' }))
   }
   const rest = ratios('wasm', 'llama.cpp', ({ round }) => round.restMs)
   if (rest !== undefined) {
@@ -138,7 +155,7 @@ function decodeRows({ model, threads, context, tokens }: DecodeInit, results: Re
 }
 
 /** One engine and three in a row in this process: what a cut costs before any network. */
-export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Promise<Row[]> {
+export async function benchCuts(init: Omit<DecodeInit, 'part' | 'runtimes' | 'llama' | 'scratch'>): Promise<Row[]> {
   const { model, threads, context, tokens, rounds, signal } = init
   const { manifest } = model.stored
   const { layers, vocab } = manifest.config
@@ -156,14 +173,14 @@ export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Pr
         )
       }
     }
-    const prompt = Array.from({ length: context }, (_, i) => 3 + ((i * 7919) % (vocab - 3)))
+    const prompt = promptIds(context, vocab)
+    const decoders = rows.map(engines => engineDecoder(engines, { tokensMax: context + tokens, signal }))
     const tokenMs: [number[], number[]] = [[], []]
     const waitMs: [number[], number[]] = [[], []]
     for (let round = -1; round < rounds; round++) {
       for (const [i, engines] of rows.entries()) {
         signal.throwIfAborted()
-        const decoder = engineDecoder(engines, context + tokens, signal)
-        const { tokenMs: whole, restMs } = await decodeRound(decoder, prompt, tokens)
+        const { tokenMs: whole, restMs } = await decodeRound(decoders[i]!, prompt, tokens)
         if (round < 0) continue
         tokenMs[i]!.push(whole)
         waitMs[i]!.push((whole - restMs) / engines.length)
@@ -187,74 +204,5 @@ export async function benchCuts(init: Omit<DecodeInit, 'llama' | 'scratch'>): Pr
     ]
   } finally {
     for (const engines of rows) for (const engine of engines) await engine.close()
-  }
-}
-
-interface Round {
-  readonly prefillMs: number
-  readonly prefillCpuMs: number
-  readonly tokenMs: number
-  /** Without the part that the decoder names. */
-  readonly restMs: number
-  readonly ids: readonly number[]
-}
-
-async function decodeRound(decoder: Decoder, prompt: readonly number[], tokens: number): Promise<Round> {
-  const beganMs = performance.now()
-  const before = process.cpuUsage()
-  let id = await decoder.prefill(prompt)
-  const prefillMs = performance.now() - beganMs
-  const { user, system } = process.cpuUsage(before)
-  const ids = [id]
-  const times: number[] = []
-  const rest: number[] = []
-  for (let i = 0; i < tokens; i++) {
-    const began = performance.now()
-    id = await decoder.decode(id)
-    const ms = performance.now() - began
-    times.push(ms)
-    rest.push(decoder.samplerMs === undefined ? (decoder.computeMs ?? ms) : ms - decoder.samplerMs)
-    ids.push(id)
-  }
-  // The median token of the round: another process that takes the core for a while does not move it.
-  return { prefillMs, prefillCpuMs: (user + system) / 1000, tokenMs: median(times), restMs: median(rest), ids }
-}
-
-let sessions = 0
-
-function engineDecoder(engines: readonly Engine[], tokensMax: number, signal: AbortSignal): Decoder {
-  const session = (sessions++).toString(16).padStart(32, '0') as SessionId
-  let position = 0
-  let computeMs = 0
-  const step = async (ids: readonly number[]): Promise<number> => {
-    let input: StepInput = { kind: 'ids', ids: Int32Array.from(ids) }
-    computeMs = 0
-    for (const engine of engines) {
-      const sample = engine === engines.at(-1)
-      const out = await engine.run({ session, position, tokens: ids.length, input, sample }, { signal })
-      computeMs += out.computeMs
-      if (out.kind === 'tokens') {
-        position += ids.length
-        return out.ids[0]!
-      }
-      if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
-    }
-    throw new TypeError('the last layer gives a token')
-  }
-  return {
-    get computeMs() {
-      return computeMs
-    },
-    async prefill(ids) {
-      for (const engine of engines) {
-        await engine.open(session, { tokensMax, sampling: { temperature: 0, topK: 0, topP: 1, seed: 0 } })
-      }
-      return step(ids)
-    },
-    async decode(id) {
-      const next = await step([id])
-      if (position === tokensMax) for (const engine of engines) await engine.free(session)
-      return next
-    }
   }
 }

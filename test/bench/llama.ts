@@ -11,12 +11,15 @@ import { root } from './models.ts'
 const version = '3.22.1'
 export const howToInstall = `npm install --no-save --ignore-scripts node-llama-cpp@${version}`
 
+/** Tokens that llama.cpp is given at once. */
+const batchMax = 512
+
 /** A model in llama.cpp that takes ids and gives the most likely next one. */
 export interface LlamaModel {
-  /** Forgets everything, then reads ids; returns the id that follows. */
-  prefill(ids: readonly number[]): Promise<number>
-  /** Reads one id at the next position; returns the id that follows. */
-  decode(id: number): Promise<number>
+  /** Forgets everything. */
+  begin(): Promise<void>
+  /** Reads ids at the next positions, at most {@link batchMax}; returns the id that follows. */
+  read(ids: readonly number[]): Promise<number>
   /** Time that the last call spent choosing the id, in ms: llama.cpp's sampler sorts out all logits. */
   readonly samplerMs: number
   close(): Promise<void>
@@ -61,7 +64,7 @@ export async function findLlama(folder: string | undefined): Promise<Llama | und
     version: found.version,
     async load(file, { threads, contextMax }) {
       const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 })
-      const context = await model.createContext({ contextSize: contextMax, batchSize: 512, sequences: 1, threads })
+      const context = await model.createContext({ contextSize: contextMax, batchSize: batchMax, sequences: 1, threads })
       const sampler = new llama._bindings.AddonSampler(model._model)
       sampler.applyConfig({ temperature: 0 })
       // Below the public generator: its locks and checkpoints cost 0.1 ms and more a token, which are no part of
@@ -83,12 +86,11 @@ export async function findLlama(folder: string | undefined): Promise<Llama | und
         get samplerMs() {
           return samplerMs
         },
-        prefill(ids) {
+        async begin() {
           addon.disposeSequence(0)
           position = 0
-          return step(ids)
         },
-        decode: id => step([id]),
+        read: step,
         async close() {
           await context.dispose()
           await model.dispose()

@@ -1,4 +1,4 @@
-/** The two models of the bench: the one that ships, and random weights in the shape of SmolLM2-135M. */
+/** The models of the bench: the one that ships, and random weights in the shapes of SmolLM2-135M and TinyLlama-1.1B. */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type SourceTensor, type TensorSource, writeModel } from '../../src/model/import-writer.ts'
@@ -33,6 +33,24 @@ const smolShape: ModelConfig = {
   tiedEmbeddings: true
 }
 
+/** huggingface.co/TinyLlama/TinyLlama-1.1B-Chat-v1.0, `config.json`; the vocabulary is llama's. */
+const largeShape: ModelConfig = {
+  layers: 22,
+  hidden: 2048,
+  intermediate: 5632,
+  heads: 32,
+  kvHeads: 4,
+  headDim: 64,
+  vocab: 32000,
+  contextMax: 2048,
+  ropeTheta: 10_000,
+  normEpsilon: 1e-5,
+  tiedEmbeddings: false
+}
+
+const shapes = { '135M': smolShape, '1.1B': largeShape } as const
+export type Shape = keyof typeof shapes
+
 /** @param own a folder for what the bench makes; it holds what a peer's `store` would. */
 export async function openBenchStore(own: string): Promise<ModelStore> {
   return openStore({ own, shipped: [path.join(root, 'models/stories15m')] })
@@ -43,17 +61,23 @@ export async function shippedModel(store: ModelStore): Promise<BenchModel> {
 }
 
 /**
- * Writes a random model of the SmolLM2-135M shape: 113 (q8) or 77 MB (q4). It has the shipped model's tokenizer,
- * whose ids are all below its vocabulary, and no end of text, so that every answer is as long as asked for.
+ * Writes a random model of a shape: 113 MB (q8) or 77 MB (q4) of 135M weights, 1.2 GB or 0.8 GB of 1.1B. It has the shipped
+ * model's tokenizer, whose ids are all below its vocabulary, and no end of text, so that every answer is as long as asked for.
  */
-export async function smolModel(store: ModelStore, dtype: Dtype, signal: AbortSignal): Promise<BenchModel> {
+export async function randomModel(
+  store: ModelStore,
+  shape: Shape,
+  dtype: Dtype,
+  signal: AbortSignal
+): Promise<BenchModel> {
   const shipped = await store.resolve('stories15m')
+  const config = shapes[shape]
   const stored = await writeModel({
     store,
     description: {
-      name: `smol135m-shape-${dtype}`,
+      name: `${shape === '135M' ? 'smol135m' : 'llama1b'}-shape-${dtype}`,
       architecture: 'llama',
-      config: smolShape,
+      config,
       weights: dtypes[dtype],
       edge: 'f16',
       bosId: 1,
@@ -63,10 +87,16 @@ export async function smolModel(store: ModelStore, dtype: Dtype, signal: AbortSi
       licence: 'none',
       source: 'random weights, seed 1'
     },
-    source: randomWeights(1),
+    source: randomWeights(config, 1),
     signal
   })
-  return benchModel(store, `135M shape ${dtype}`, stored)
+  return benchModel(store, `${shape} shape ${dtype}`, stored)
+}
+
+/** One that the bench's store has already. */
+export async function benchModelOf(store: ModelStore, id: string): Promise<BenchModel> {
+  const stored = await store.resolve(id)
+  return benchModel(store, stored.manifest.name, stored)
 }
 
 async function benchModel(store: ModelStore, label: string, stored: StoredModel): Promise<BenchModel> {
@@ -79,13 +109,13 @@ async function benchModel(store: ModelStore, label: string, stored: StoredModel)
 }
 
 /** Matrices that keep the size of what passes them, norms near 1: a value depends on its place and the seed alone. */
-function randomWeights(seed: number): TensorSource {
+function randomWeights(config: ModelConfig, seed: number): TensorSource {
   const residual = new Set<SourceTensor>(['o', 'down'])
   return {
     async read(tensor, layer, row, into) {
       const isNorm = tensor.startsWith('norm')
       // Uniform in [-a, a) has the variance a² / 3. What is added to the residual is small, as in trained models.
-      const inputs = tensor === 'down' ? smolShape.intermediate : smolShape.hidden
+      const inputs = tensor === 'down' ? config.intermediate : config.hidden
       const size = isNorm ? 0.2 : tensor === 'embedding' ? 0.1 : (residual.has(tensor) ? 0.5 : 1.7) / Math.sqrt(inputs)
       let state = hash(`${seed} ${tensor} ${layer} ${row}`)
       for (let i = 0; i < into.length; i++) {

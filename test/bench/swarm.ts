@@ -4,6 +4,7 @@ import { linkSync, mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SpanName, Status, SwarmConfig, TracedLap } from '../../src/index.ts'
+import type { Attachment } from '../churn/network.ts'
 import { BenchChild } from './child.ts'
 import type { BenchModel } from './models.ts'
 import type { Answered, Ask, PeerProcessInit } from './peer-process.ts'
@@ -40,7 +41,15 @@ export class BenchSwarm {
   readonly #peers: BenchChild[] = []
   readonly #layers: number
 
-  constructor({ model, store, scratch }: Pick<SwarmInit, 'model' | 'store' | 'scratch'>, count: number, ask?: Ask) {
+  /**
+   * @param options.ask what the first one asks as soon as it is up
+   * @param options.places where they are in an emulated network; on loopback without
+   */
+  constructor(
+    { model, store, scratch }: Pick<SwarmInit, 'model' | 'store' | 'scratch'>,
+    count: number,
+    { ask, places = [] }: { readonly ask?: Ask; readonly places?: readonly Attachment[] } = {}
+  ) {
     const { stored } = model
     this.#layers = stored.manifest.config.layers
     const swarm: SwarmConfig = { format: 1, name: 'bench', secret: randomBytes(32).toString('base64url') }
@@ -53,11 +62,11 @@ export class BenchSwarm {
         swarm,
         model: stored.id,
         memoryBytes,
-        listen: ['/ip4/127.0.0.1/tcp/0'],
+        listen: [`/ip4/${places[i]?.address ?? '127.0.0.1'}/tcp/0`],
         mdns: false,
         ...(ask === undefined || i > 0 ? {} : { ask })
       }
-      this.#peers.push(new BenchChild('peer-process.ts', init))
+      this.#peers.push(new BenchChild('peer-process.ts', init, places[i]?.prefix))
     }
   }
 
@@ -110,7 +119,7 @@ interface Decoding {
   readonly ids: readonly number[]
 }
 
-function decoding(short: Answered, long: Answered): Decoding {
+export function decoding(short: Answered, long: Answered): Decoding {
   const steps = (answered: Answered): number => answered.answer.hops[0]!.steps
   const more = steps(long) - steps(short)
   const hops = long.answer.hops.map((hop, i) => {
@@ -224,7 +233,7 @@ export async function benchDiscovery(init: SwarmInit): Promise<Row[]> {
   for (let round = 0; round < rounds; round++) {
     signal.throwIfAborted()
     const began = performance.now()
-    const swarm = new BenchSwarm(init, 3, { prompt, maxTokens: 1 })
+    const swarm = new BenchSwarm(init, 3, { ask: { prompt, maxTokens: 1 } })
     try {
       await swarm.first.next('up', { signal })
       const up = performance.now()
