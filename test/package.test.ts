@@ -70,7 +70,7 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     }
   })
 
-  it('has each thread begin with one file', async () => {
+  it('starts a thread from one file, and a process from few', async () => {
     const files = await readdir(path.join(installed, 'dist', 'src'), { recursive: true })
     const threads = files.filter(file => file.endsWith('worker.js'))
     expect(threads).toContain(path.join('engine', 'wasm', 'worker.js'))
@@ -78,6 +78,8 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
       const code = await readFile(path.join(installed, 'dist', 'src', file), 'utf8')
       expect(code, file).not.toMatch(/^import .*["']\.|\bimport\(["']\./m)
     }
+    const scripts = await readdir(path.join(installed, 'dist'), { recursive: true })
+    expect(scripts.filter(file => file.endsWith('.js')).length).toBeLessThan(40)
   })
 
   it('answers, from an ES module', { timeout: 60_000 }, async () => {
