@@ -162,7 +162,7 @@ export function showEvent(): (event: GenerationEvent) => void {
       // Told wherever it goes: an answer that does not come must not look like a program that hangs.
       news(`skein: waiting: ${event.message}`)
     } else if (event.event === 'lost') {
-      news(`lost ${shortPeer(event.peer)} (${event.reason}) at hop ${event.hop}; going on without it`)
+      news(`${whatIsLost(event)}; going on without it`)
     } else if (event.event === 'cut') {
       news(`${shortPeer(event.peer)} and ${shortPeer(event.next)} do not hear each other; going another way`)
     } else if (event.event === 'recovered') {
@@ -194,4 +194,11 @@ async function readPrompt(signal: AbortSignal): Promise<string> {
   return Buffer.concat(chunks)
     .toString('utf8')
     .replace(/\r?\n$/, '')
+}
+
+type Lost = Extract<GenerationEvent, { event: 'lost' }>
+
+function whatIsLost({ peer, hop, reason }: Lost): string {
+  if (reason === 'unsupported') return `${shortPeer(peer)}, hop ${hop}, does not know what this answer needs`
+  return `lost ${shortPeer(peer)} (${reason}) at hop ${hop}`
 }

@@ -75,7 +75,7 @@ export type SessionOutput =
   | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
   /**
    * A peer is off the route. `reason`: `closed`, `silent`, `slow`, `left`; `mute`: it is connected and does not answer
-   * questions; `stuck`: it answers, and gets nothing done; or what it refused, or the violation of the protocol that it
+   * questions; `stuck`: it answers, and gets nothing done; `unsupported`: it does not know what the session needs; or what it refused, or the violation of the protocol that it
    * committed. `charged`: it failed; else it may be as well as ever, and is only done without.
    */
   | {

@@ -63,7 +63,7 @@ export type GenerationEvent =
   | ({ readonly event: 'token' } & Token)
   /**
    * A peer is off the route. `charged`: it failed. Else nothing is known to be wrong with it: it has no room (`no-room`), it
-   * goes (`left`), somebody else may be why it was not heard, or this peer itself did not run for a while.
+   * does not know what the answer needs (`unsupported`), it goes (`left`), somebody else may be why it was not heard, or this peer itself did not run for a while.
    */
   | {
       readonly event: 'lost'

@@ -102,6 +102,8 @@ export const detourMs = 30_000
 export const detourRetryMs = 500
 /** A peer that failed a session is left out of its routes this long; then it may have come back. */
 export const excludeMs = 10_000
+/** A stage that does not know what a session needs is left out this long: its peer would have to start anew with another version. */
+export const unsupportedMs = 300_000
 /** Tokens of an answer when the caller names no limit. */
 export const answerTokensDefault = 256
 

@@ -12,6 +12,8 @@ export type Loss =
   | { readonly kind: 'cut'; readonly hop: number; readonly reason: string }
   /** This hop has no room. */
   | { readonly kind: 'no-room'; readonly hop: number }
+  /** This hop does not know what the session needs of all. */
+  | { readonly kind: 'unsupported'; readonly hop: number }
   /** Nobody's fault, and `stale`, who could not go on, can not at once. */
   | { readonly kind: 'unknown'; readonly stale?: PlaceId }
 
@@ -30,7 +32,7 @@ export function lossOf({ hop, reason }: RefuseFrame, route: readonly Hop[], hear
     }
     case 'no-room':
     case 'unsupported':
-      return { kind: 'no-room', hop }
+      return { kind: reason, hop }
     case 'stale-epoch':
       // Its cache is being freed, which takes as long as the step that runs on it: nobody's fault, and not over at once.
       return { kind: 'unknown', stale: placeOf(route[hop]!) }

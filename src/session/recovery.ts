@@ -8,7 +8,7 @@ import type { Avoidance } from './avoid.ts'
 import { Cuts } from './cuts.ts'
 import type { SessionOutput } from './event.ts'
 import { LeftOut } from './left-out.ts'
-import { muteExcludeMs, recoveriesAtOnce, recoveriesMax, standstillGraceMs } from './limits.ts'
+import { muteExcludeMs, recoveriesAtOnce, recoveriesMax, standstillGraceMs, unsupportedMs } from './limits.ts'
 import type { Loss } from './loss.ts'
 
 export interface RecoveryInit {
@@ -86,6 +86,11 @@ export class Recovery {
         break
       case 'no-room':
         if (isTold) this.#tellLost(peer!, loss.hop, 'no-room', false)
+        break
+      case 'unsupported':
+        // It does not learn it before it starts anew: nothing is gained by asking again where there is no other.
+        this.#leftOut.add(placeOf(route[loss.hop]!), nowMs, { graceMs: unsupportedMs, forMs: unsupportedMs })
+        this.#tellLost(peer!, loss.hop, 'unsupported', false)
         break
       case 'unknown':
         if (loss.stale !== undefined) this.#leftOut.add(loss.stale, nowMs, { graceMs: 0 })

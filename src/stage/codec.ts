@@ -145,8 +145,15 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     const { epoch, hop, reason, length, message } = wire.refuse
     check(hop < hopsMax, `a hop is below ${hopsMax}`, hop)
     check(length <= positionMax, 'lengths are at most 2^31', length)
-    // A reason of a later revision counts as no room (S18): the hop is gone around, and nobody is charged.
-    return { kind: 'refuse', epoch, hop, reason: reasonNames.get(reason) ?? 'no-room', length, message: plain(message) }
+    // A reason of a later revision counts as UNSUPPORTED (S18): the hop is gone around, and nobody is charged.
+    return {
+      kind: 'refuse',
+      epoch,
+      hop,
+      reason: reasonNames.get(reason) ?? 'unsupported',
+      length,
+      message: plain(message)
+    }
   }
   if (wire.close != null) return { kind: 'close', epoch: wire.close.epoch }
   if (wire.closed != null) {

@@ -71,7 +71,7 @@ export interface AckFrame {
  * `gap`: the step starts beyond the cache. `stale-epoch`: a newer one is open. `next-lost`: the hop after it is
  * gone. `engine`: its engine failed. `invalid`: what the hop before it sent cannot be computed. `leaving`: the
  * stage is being unloaded. `next-silent`: nothing came from the hop after it for too long. `unsupported`: the
- * terms need what this peer does not know.
+ * terms need what this peer does not know, or its reason is one of a later revision.
  */
 export type RefuseReason =
   | 'not-serving'

@@ -61,7 +61,7 @@ test('S33: goes around a peer whose engine has none, and charges nobody', async 
   })
   const events = await read(world)
   expect(tokens(events)).toEqual(want)
-  const lost = { event: 'lost', peer: peerId('a2'), hop: 1, reason: 'no-room', charged: false }
+  const lost = { event: 'lost', peer: peerId('a2'), hop: 1, reason: 'unsupported', charged: false }
   expect(events.filter(({ event }) => event === 'lost')).toEqual([lost])
   const route = events.flatMap(event => (event.event === 'done' ? event.hops.map(({ peer }) => peer) : []))
   expect(route).toEqual(['a0', 'b2', 'a4'].map(peerId))

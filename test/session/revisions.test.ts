@@ -118,7 +118,7 @@ test('S18: a reason that is not known is no fault of the hop: the session goes a
   for await (const event of generation.events()) events.push(event)
   expect(events.flatMap(event => (event.event === 'token' ? [event.id] : []))).toEqual(world.expected(ids, 10))
   expect(refused).toBe(1)
-  expect(events.filter(event => event.event === 'lost')).toMatchObject([{ peer: first.peer, reason: 'no-room' }])
+  expect(events.filter(event => event.event === 'lost')).toMatchObject([{ peer: first.peer, reason: 'unsupported' }])
   expect(driver.violations).toEqual([])
   await world.stop()
 })

@@ -244,11 +244,27 @@ describe('S17: who is charged', () => {
     ['leaving', ['B/1-2']],
     ['not-serving', ['B/1-2']],
     ['no-room', ['B/1-2']],
+    ['unsupported', ['B/1-2']],
     ['stale-epoch', ['B/1-2']],
     ['next-lost', ['C']]
   ])('%s: a peer is left out, or only that stage of it', (reason, places) => {
     const kit = new Kit([1, 2]).on(0, ['A', 'B', 'C'])
     expect(kit.refuse(0, 1, reason).places).toEqual(places)
+  })
+
+  test('unsupported: nobody is charged, nor asked again where there is no other, and the answer ends with what was lacking', () => {
+    const kit = new Kit([1, 2]).on(0, ['A', 'B']).refuse(0, 1, 'unsupported')
+    expect(kit.outputs).toEqual([{ kind: 'lost', peer: peer('B'), hop: 1, reason: 'unsupported', charged: false }])
+    expect([kit.places, kit.doubtful]).toEqual([['B/1-2'], []])
+    const error = new NotCoveredError('layers 1-2 are served by nobody')
+    while (kit.nowMs < routeWaitMs - routeRetryMs) {
+      expect(kit.do({ kind: 'unroutable', error }).wait(routeRetryMs).doubtful).toEqual([])
+    }
+    kit.nowMs = routeWaitMs
+    const message = expect.stringMatching(/the loss of hop 1 .*: because; layers 1-2 are served by nobody/)
+    expect(kit.do({ kind: 'unroutable', error }).outputs).toMatchObject([
+      { kind: 'end', outcome: { kind: 'failed', message } }
+    ])
   })
 
   test('stale-epoch charges nobody, and is gone around where that is possible', () => {
