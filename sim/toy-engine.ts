@@ -21,7 +21,7 @@ import {
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
-import { hasPenalties } from '../src/engine/penalties.ts'
+import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
@@ -207,6 +207,11 @@ class ToyEngine implements InstantEngine {
     return toyCacheBytes(cacheBytes(shape, tokensMax), cache)
   }
 
+  #chargedBytes({ tokensMax, sampling, cache }: Pick<OpenInit, 'tokensMax' | 'sampling' | 'cache'>): number {
+    const text = this.end === this.#model.layers ? textBytes(sampling, tokensMax) : 0
+    return this.cacheBytes(tokensMax, cache) + text
+  }
+
   /** As much as a session's bytes are for a block of its tokens. */
   #blockBytes(cache: CacheType): number {
     const more = this.cacheBytes(8 * attentionBlock, cache) - this.cacheBytes(attentionBlock, cache)
@@ -246,7 +251,7 @@ class ToyEngine implements InstantEngine {
         `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens of ${known.cache}, not ${tokensMax} of ${cache}`
       )
     }
-    this.#budget.reserve(this.cacheBytes(tokensMax, cache))
+    this.#budget.reserve(this.#chargedBytes(init))
     this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, blockBytes: this.#blockBytes(cache) }))
     if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
   }
@@ -318,7 +323,7 @@ class ToyEngine implements InstantEngine {
     this.#sessions.delete(session)
     this.#prefixes.free(session)
     this.#blocks.drop(state, 0)
-    this.#budget.release(this.cacheBytes(state.tokensMax, state.cache))
+    this.#budget.release(this.#chargedBytes(state))
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,7 @@ import type { CacheType } from '../base/cache-type.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Sampling, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
-import { hasPenalties } from './penalties.ts'
+import { hasPenalties, textBytes } from './penalties.ts'
 
 export interface CachesInit {
   /** Layers [start, end) of so many. */
@@ -46,16 +46,20 @@ export class Caches {
     this.budget = new CacheBudget(init.bytesMax)
   }
 
+  get #isTail(): boolean {
+    return this.#init.end === this.#init.layers
+  }
+
   /** Tokens in a session's cache; undefined when it is not open. */
   length(session: SessionId): number | undefined {
     return this.#sessions.get(session)?.length
   }
 
   /**
-   * Reserves `bytes`. Returns whether the session was not open.
+   * Reserves `bytes`, and what the last layers hold of the text to draw by. Returns whether the session was not open.
    * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`, or with another type of cache.
    */
-  open(session: SessionId, { tokensMax, cache, bytes, sampling }: Omit<State, 'length'>): boolean {
+  open(session: SessionId, { tokensMax, cache, bytes: ofCache, sampling }: Omit<State, 'length'>): boolean {
     const known = this.#sessions.get(session)
     if (known !== undefined && known.cache !== cache) {
       throw new InvalidStepError(
@@ -68,6 +72,7 @@ export class Caches {
         `session ${session.slice(0, 8)} is open for ${known.tokensMax} tokens, not for ${tokensMax}`
       )
     }
+    const bytes = ofCache + (this.#isTail ? textBytes(sampling, tokensMax) : 0)
     this.budget.reserve(bytes)
     this.#sessions.set(session, { tokensMax, cache, bytes, sampling, length: 0 })
     return true
@@ -125,8 +130,7 @@ export class Caches {
   checkPlace({ session, position, tokens, input, ids }: Step): void {
     const state = this.#sessions.get(session)
     if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
-    const isTail = this.#init.end === this.#init.layers
-    if (isTail && input.kind === 'hidden' && ids === undefined && hasPenalties(state.sampling)) {
+    if (this.#isTail && input.kind === 'hidden' && ids === undefined && hasPenalties(state.sampling)) {
       throw new InvalidStepError(`session ${session.slice(0, 8)} has penalties: its steps need their ids`)
     }
     if (position > state.length) throw new CacheGapError(session, position, state.length)

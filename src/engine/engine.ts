@@ -131,9 +131,12 @@ export interface Engine {
   readonly edge: EdgeType
   /** Types of caches that sessions may have. @default `f32` alone */
   readonly cacheTypes?: readonly CacheType[]
-  /** Cache bytes that a session of `tokensMax` tokens is charged. @param type @default `f32` */
+  /**
+   * Cache bytes that a session of `tokensMax` tokens is charged; where it has penalties the last layers charge it {@link textBytes},
+   * too. @param type @default `f32`
+   */
   cacheBytes(tokensMax: number, type?: CacheType): number
-  /** Bytes of all open sessions' caches. */
+  /** Bytes that all open sessions are charged. */
   readonly cacheBytesUsed: number
   /**
    * What they may be together. Lowering it takes nothing away from sessions that are open. What they leave of it holds the

@@ -17,6 +17,11 @@ export function hasPenalties({ presencePenalty = 0, frequencyPenalty = 0, repeti
   return presencePenalty !== 0 || frequencyPenalty !== 0 || (repetitionPenalty !== 0 && repetitionPenalty !== 1)
 }
 
+/** Bytes of the ids that the last layers hold of a text of so many tokens, to draw by: 4 each, where there are penalties. */
+export function textBytes(penalties: Penalties, tokensMax: number): number {
+  return hasPenalties(penalties) ? Int32Array.BYTES_PER_ELEMENT * tokensMax : 0
+}
+
 /** What is wrong with them, in a sentence; undefined where nothing is. */
 export function whyNoPenalties(penalties: Penalties): string | undefined {
   for (const name of ['presencePenalty', 'frequencyPenalty'] as const) {

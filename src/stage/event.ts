@@ -121,6 +121,8 @@ export type StageEffect =
       readonly tokensMax: number
       readonly sampling: Sampling
       readonly cacheType?: CacheType | undefined
+      /** What the engine charges it. */
+      readonly chargedBytes: number
     }
   | { readonly kind: 'compute'; readonly seat: SeatId; readonly step: Step }
   /** Ends steps that have not started, then frees the cache, then reports `freed`. */

@@ -3,6 +3,7 @@
  * `seat-steps.ts`. Its cache outlives streams: a newer epoch finds it and carries on.
  */
 import type { PeerId, SessionId } from '../base/ids.ts'
+import { textBytes } from '../engine/penalties.ts'
 import type { LossReason } from '../errors.ts'
 import { carriesIds, type Fault } from './check.ts'
 import { Ending } from './ending.ts'
@@ -81,10 +82,11 @@ export class Seat implements SeatCore {
     return this.terms.tokensMax
   }
 
-  /** Bytes of its cache in the engine. */
+  /** Bytes that the engine charges it. */
   get cacheBytes(): number {
     const { cacheBytes = (tokens: number) => tokens } = this.stage
-    return cacheBytes(this.tokensMax, this.terms.cache)
+    const { tokensMax, cache, sampling } = this.terms
+    return cacheBytes(tokensMax, cache) + (this.isTail ? textBytes(sampling, tokensMax) : 0)
   }
 
   get isTail(): boolean {

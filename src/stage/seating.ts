@@ -139,10 +139,21 @@ export class Seating {
   }
 
   #openEngine(seat: Seat): void {
-    const { id, stage, cache, driver: owner, terms } = seat
+    const { id, stage, cache, driver: owner, terms, cacheBytes: chargedBytes } = seat
     const { session, tokensMax, sampling, cache: cacheType } = terms
     seat.tries()
-    this.#host.emit({ kind: 'open-engine', seat: id, stage, session, cache, owner, tokensMax, sampling, cacheType })
+    this.#host.emit({
+      kind: 'open-engine',
+      seat: id,
+      stage,
+      session,
+      cache,
+      owner,
+      tokensMax,
+      sampling,
+      cacheType,
+      chargedBytes
+    })
   }
 
   // ── Room ────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,6 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
-import type { CacheType } from '../base/cache-type.ts'
 import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
@@ -350,7 +349,8 @@ class Service implements StageService {
     this.#attach(id, channel)
   }
 
-  #open({ seat, stage, cache, owner, tokensMax, sampling, cacheType }: StageEffect & { kind: 'open-engine' }): void {
+  #open(effect: StageEffect & { kind: 'open-engine' }): void {
+    const { seat, stage, cache, owner, tokensMax, sampling, cacheType, chargedBytes } = effect
     const engine = this.#engines.get(engineKey(stage.model, stage.start, stage.end))!
     // What is being freed makes room first.
     const freed = Promise.all(this.#freeing.get(engine) ?? [])
@@ -361,7 +361,7 @@ class Service implements StageService {
         (error: Error) => {
           this.#places.delete(seat)
           const noRoom = error instanceof NoRoomError
-          const lacking = lackingBytes(engine, tokensMax, cacheType)
+          const lacking = lackingBytes(engine, chargedBytes)
           this.#feed({ kind: 'open-failed', seat, noRoom, lacking, message: error.message })
         }
       )
@@ -424,9 +424,9 @@ class Service implements StageService {
   }
 }
 
-/** The bytes that an engine lacks for a session of so many tokens; at least one, where others freed some meanwhile. */
-function lackingBytes(engine: Engine, tokensMax: number, type?: CacheType): number {
-  return Math.max(1, engine.cacheBytes(tokensMax, type) - (engine.cacheBytesMax - engine.cacheBytesUsed))
+/** The bytes that an engine lacks for a session that it charges so many; at least one, where others freed some meanwhile. */
+function lackingBytes(engine: Engine, chargedBytes: number): number {
+  return Math.max(1, chargedBytes - (engine.cacheBytesMax - engine.cacheBytesUsed))
 }
 
 /** How long after the beginning of a turn what a channel has just taken was handed to the system. */

@@ -510,6 +510,21 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       expect(engine.cacheBytesUsed).toBe(0)
     })
 
+    it('charges the last layers with the ids that they hold to draw by, where there are penalties', async () => {
+      const one = (await make()).cacheBytes(100)
+      const ids = 4 * 100
+      const engine = await make(0, layers, 2 * one + ids)
+      const sampling = { ...greedy, presencePenalty: 1 }
+      await opened(engine, a, 100, sampling)
+      expect(engine.cacheBytesUsed).toBe(one + ids)
+      expect((await failure(engine.open(b, { tokensMax: 100, sampling }))).name).toBe('NoRoomError')
+      await opened(engine, b, 100)
+      await engine.free(a)
+      expect(engine.cacheBytesUsed).toBe(one)
+      const head = await opened(await make(0, 1), a, 100, sampling)
+      expect(head.cacheBytesUsed).toBe(head.cacheBytes(100))
+    })
+
     it('opens a freed session empty', async () => {
       const engine = await opened(await make())
       await token(engine, ids(0, prompt))

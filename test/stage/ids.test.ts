@@ -61,7 +61,11 @@ describe('S36: the terms of a session with penalties', () => {
     const kit = new Kit('C')
     kit.do({ kind: 'add', stage: facts(4, 6) })
     kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
-    expect(kit.frame(1, open(2, penalised))).toMatchObject([{ kind: 'open-engine', sampling }])
+    const { payload, signature } = terms(penalised)
+    const { tokensMax } = readTerms(payload, signature)
+    // The kit's caches take a byte for each token; the tail holds the ids beside them.
+    const chargedBytes = tokensMax + 4 * tokensMax
+    expect(kit.frame(1, open(2, penalised))).toMatchObject([{ kind: 'open-engine', sampling, chargedBytes }])
   })
 
   test.each<[string, Change]>([
