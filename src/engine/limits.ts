@@ -22,6 +22,11 @@ export const engineCloseTimeoutMs = 30_000
 /** One measurement of this machine's processor; it takes well under a second on a slow one. */
 export const measureTimeoutMs = 30_000
 
+// ── Kernels ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Modules of kernels that a process keeps, some 300 kB each: one for each shape of the models that a peer serves, and more. */
+export const checkedModulesMax = 16
+
 // ── What was measured ──────────────────────────────────────────────────────────────────────────────
 
 /** Measurements that a data directory keeps: models by threads. */

@@ -15,6 +15,7 @@ import { sample } from './sampler.ts'
 import { threadNowMs } from './thread-clock.ts'
 import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
 import type {
+  CheckedKernels,
   PartReply,
   SpanInit,
   ThreadFailure,
@@ -46,6 +47,8 @@ export interface Part<Cache extends LayersCache = LayersCache> {
 
 /** Layers [start, end) of a model, as a runtime computes them. */
 export interface Layers<Cache extends LayersCache = LayersCache> {
+  /** What other threads of this process need not compile. */
+  readonly kernels?: CheckedKernels | undefined
   /** Blocks of caches that sessions can share; without them all is computed. */
   readonly blocks?: CacheBlocks<Cache, unknown>
   /** @throws {EngineError} when there is no memory for it. */
@@ -102,8 +105,9 @@ export async function serveThread<Cache extends LayersCache>(
   load: () => Layers<Cache> | Promise<Layers<Cache>>
 ): Promise<void> {
   try {
-    const served = new Served(span, await load())
-    port.postMessage({ kind: 'done' } satisfies ThreadReply)
+    const layers = await load()
+    const served = new Served(span, layers)
+    port.postMessage({ kind: 'done', kernels: layers.kernels } satisfies ThreadReply)
     if (span.share === undefined) serveMessages(port, served)
     else await serveShared(port, span.share, served)
   } catch (error) {

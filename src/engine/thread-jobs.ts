@@ -1,9 +1,9 @@
 /** What an engine has to do for others, and what its thread is doing. */
 import type { SessionId } from '../base/ids.ts'
-import type { EngineError } from '../errors.ts'
+import { EngineError, InvalidStepError } from '../errors.ts'
 import type { BatchPart } from './batch.ts'
 import type { Step, StepOutput } from './engine.ts'
-import type { ThreadRequest } from './thread-messages.ts'
+import type { ThreadFailure, ThreadRequest } from './thread-messages.ts'
 
 /** A cache that is to be opened or freed, and whoever waits for it. */
 export interface Alone {
@@ -51,3 +51,8 @@ export type Running =
   | { readonly kind: 'limit' }
   | { readonly kind: 'alone'; readonly id: number; readonly request: ThreadRequest }
   | { readonly kind: 'pass'; readonly parts: readonly BatchPart[] }
+
+/** What a failure of the thread is to whoever waits. */
+export function errorOf({ name, message }: ThreadFailure): InvalidStepError | EngineError {
+  return name === 'InvalidStepError' ? new InvalidStepError(message) : new EngineError(message)
+}

@@ -25,6 +25,8 @@ export interface SpanInit {
   readonly threads: number
   /** Memory that passes go through (`thread-share.ts`). @default all goes by message */
   readonly share?: SharedArrayBuffer | undefined
+  /** Those of other threads. @default none */
+  readonly kernels?: CheckedKernels | undefined
 }
 
 /** Where the weights are: a folder whose files are mapped or read, or bytes in memory by file name (for self-tests). */
@@ -89,8 +91,16 @@ export type PartReply = { readonly reused?: number; readonly waitsFor?: string }
 )
 
 /** `prefixBytes`: what is kept of sessions' beginnings. */
+/** A module of kernels, by what it is made of: threads of one process that have compiled and checked some give them to one another. */
+export type CheckedKernels = ReadonlyMap<string, WebAssemblyModule>
+
 export type ThreadReply =
-  | { readonly kind: 'done'; readonly prefixBytes?: number | undefined }
+  | {
+      readonly kind: 'done'
+      readonly prefixBytes?: number | undefined
+      /** Those that it has; with its first reply. */
+      readonly kernels?: CheckedKernels | undefined
+    }
   | {
       readonly kind: 'pass'
       readonly parts: readonly PartReply[]

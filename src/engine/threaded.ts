@@ -12,12 +12,12 @@ import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from './engine.ts'
 import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
-import { type Alone, type Job, noPasses, type Running, type StepJob } from './thread-jobs.ts'
+import { type Alone, errorOf, type Job, noPasses, type Running, type StepJob } from './thread-jobs.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
 import { type LineTimes, ThreadLine } from './thread-line.ts'
 import { sharedMemory } from './thread-share.ts'
-import type { SpanInit, ThreadFailure, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
+import type { SpanInit, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
 export interface ThreadedInit {
   /** The thread's file, which calls `serveThread`; it gets `span` as its `workerData`. */
@@ -33,6 +33,7 @@ export interface ThreadedInit {
   readonly batches: BatchesInit
   /** Ends the loading. */
   readonly signal?: AbortSignal | undefined
+  readonly onKernels?: (kernels: NonNullable<SpanInit['kernels']>) => void
 }
 
 /**
@@ -67,6 +68,7 @@ class ThreadedEngine implements Engine {
   readonly edge: EdgeType
   readonly cacheTypes: readonly CacheType[]
   readonly #cacheBytes: ThreadedInit['cacheBytes']
+  readonly #onKernels: ThreadedInit['onKernels']
   readonly #contextMax: number
   readonly #worker: Worker
   readonly #line: ThreadLine
@@ -92,7 +94,7 @@ class ThreadedEngine implements Engine {
   constructor(
     worker: Worker,
     share: SharedArrayBuffer | undefined,
-    { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches }: ThreadedInit
+    { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches, onKernels }: ThreadedInit
   ) {
     const { start, end, edge } = init
     const { layers, hidden, contextMax } = init.config
@@ -102,6 +104,7 @@ class ThreadedEngine implements Engine {
     this.edge = edge
     this.cacheTypes = cacheTypes ?? [usualCache]
     this.#cacheBytes = cacheBytes
+    this.#onKernels = onKernels
     this.#contextMax = contextMax
     this.#worker = worker
     this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
@@ -362,6 +365,7 @@ class ThreadedEngine implements Engine {
     if (running === undefined) return
     this.#running = undefined
     if (reply.kind !== 'failed') this.#prefixBytes = reply.prefixBytes ?? 0
+    if (reply.kind === 'done' && reply.kernels !== undefined) this.#onKernels?.(reply.kernels)
     if (running.kind === 'alone') this.#opened(running, reply)
     else if (running.kind === 'pass') {
       if (reply.kind === 'pass') this.#computed(running.parts, reply, times)
@@ -440,8 +444,4 @@ class ThreadedEngine implements Engine {
     for (const [id, job] of [...this.#jobs]) this.#settle(id, () => job.reject(error))
     this.#caches.clear()
   }
-}
-
-function errorOf({ name, message }: ThreadFailure): InvalidStepError | EngineError {
-  return name === 'InvalidStepError' ? new InvalidStepError(message) : new EngineError(message)
 }

@@ -55,8 +55,10 @@ export async function measureTimings(
     // Neither zero nor large: 0x3c3c is about 1.06 as float16 and 0.0115 as bfloat16 and float32.
     bytes: new Uint8Array(tokens * row).fill(0x3c)
   })
-  const spans = await Promise.all(
-    [few, several].map(async count => {
+  const spans: { readonly engine: Engine; readonly walls: number[]; readonly computes: number[] }[] = []
+  try {
+    // One after the other: the second one's thread need not compile what the first one's has.
+    for (const count of [few, several]) {
       // Its thread makes them: for layers of 8B's shape that takes 3 s.
       const source = { kind: 'synthetic' } as const
       const init = {
@@ -69,11 +71,8 @@ export async function measureTimings(
         source,
         threads
       }
-      const engine = await start(init, Number.MAX_SAFE_INTEGER, signal)
-      return { engine, walls: [] as number[], computes: [] as number[] }
-    })
-  )
-  try {
+      spans.push({ engine: await start(init, Number.MAX_SAFE_INTEGER, signal), walls: [], computes: [] })
+    }
     const options = { signal: signal ?? new AbortController().signal }
     for (const { engine } of spans) {
       await engine.open(session, { tokensMax, sampling })

@@ -1,5 +1,7 @@
 /** Compiles the kernels of a stage. */
 import { EngineError } from '../../errors.ts'
+import { checkedModulesMax } from '../limits.ts'
+import type { CheckedKernels } from '../thread-messages.ts'
 import { stopPairing } from './compiler.ts'
 import { memoryPageBytes } from './emit.ts'
 import { type Kernels, type KernelsInit, kernelModule } from './kernels.ts'
@@ -9,15 +11,41 @@ import { checkBytes, wrongKernel } from './self-check.ts'
 export const memoryPagesMax = 65_536
 
 /**
- * Compiles the kernels, and checks them.
+ * Modules that were compiled and checked, by all that they are made of. Threads of one process give them to one another: a module
+ * is the machine code that was checked, whoever has it.
+ */
+export class CheckedModules {
+  readonly #modules: Map<string, WebAssemblyModule>
+
+  constructor(modules: CheckedKernels = new Map()) {
+    this.#modules = new Map(modules)
+  }
+
+  /** In the order in which they came. */
+  get modules(): CheckedKernels {
+    return this.#modules
+  }
+
+  add(modules: CheckedKernels): void {
+    for (const [key, module] of modules) this.#modules.set(key, module)
+    for (const key of [...this.#modules.keys()].slice(0, -checkedModulesMax)) this.#modules.delete(key)
+  }
+}
+
+/**
+ * Compiles the kernels and checks them, unless `checked` has them.
  *
  * @param options.shared their memory is used by several threads
  * @throws {EngineError} when one is wrong on this machine.
  */
 export function compileKernels(
   init: Omit<KernelsInit, 'memory'>,
-  { shared }: { readonly shared: boolean }
+  { shared }: { readonly shared: boolean },
+  checked = new CheckedModules()
 ): WebAssemblyModule {
+  const key = keyOf(init, shared)
+  const known = checked.modules.get(key)
+  if (known !== undefined) return known
   for (;;) {
     const module = new WebAssembly.Module(
       kernelModule({ ...init, memory: { minimum: 1, maximum: memoryPagesMax, shared } })
@@ -25,7 +53,16 @@ export function compileKernels(
     const memory = new WebAssembly.Memory({ initial: checkBytes / memoryPageBytes, maximum: memoryPagesMax, shared })
     const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
     const wrong = wrongKernel(kernels, memory.buffer, init)
-    if (wrong === undefined) return module
+    if (wrong === undefined) {
+      checked.add(new Map([[key, module]]))
+      return module
+    }
     if (!stopPairing()) throw new EngineError(`this machine computes ${wrong} wrongly`)
   }
+}
+
+function keyOf({ config, types, edge, forms }: Omit<KernelsInit, 'memory'>, shared: boolean): string {
+  const { hidden, headDim, normEpsilon, ropeTheta } = config
+  const { dot, streams, attention } = forms
+  return JSON.stringify([hidden, headDim, normEpsilon, ropeTheta, [...types], edge, dot, streams, attention, shared])
 }

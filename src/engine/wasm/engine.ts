@@ -5,6 +5,7 @@ import type { EngineInit } from '../factory.ts'
 import type { SpanInit } from '../thread-messages.ts'
 import { spanOf } from '../span-of.ts'
 import { startThreaded, threadFile } from '../threaded.ts'
+import { CheckedModules } from './compile.ts'
 import { layerCacheBytes } from './footprint.ts'
 import { passRowsMax } from './kernels.ts'
 
@@ -19,16 +20,20 @@ export async function createWasmEngine(
   return startSpan(spanOf(init), init.cacheBytesMax, init.signal)
 }
 
+/** Of all engines of this process: whoever has measured it, or loads another stage of a model, need not compile again. */
+const checked = new CheckedModules()
+
 /** {@link createWasmEngine} for weights from anywhere: timings use it with layers that the thread makes itself. */
 export async function startSpan(span: SpanInit, cacheBytesMax: number, signal?: AbortSignal): Promise<Engine> {
   const layers = span.end - span.start
   return startThreaded({
     file: threadFile(import.meta.url, 'worker'),
-    span,
+    span: { ...span, kernels: checked.modules },
     cacheBytes: (tokensMax, type) => layers * layerCacheBytes(span.config, tokensMax, type),
     cacheTypes,
     cacheBytesMax,
     batches: { rowsMax: passRowsMax, shares: true },
-    signal
+    signal,
+    onKernels: kernels => checked.add(kernels)
   })
 }

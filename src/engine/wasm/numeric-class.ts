@@ -8,8 +8,9 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelConfig } from '../../model/decoder.ts'
 import { shardName, shardOrder } from '../../model/manifest.ts'
 import type { MixedWeights, Weights, WeightType } from '../../model/weight-types.ts'
-import { type CacheType, usualCache } from '../../base/cache-type.ts'
+import { type CacheType, cacheTypes, usualCache } from '../../base/cache-type.ts'
 import { syntheticShard } from '../synthetic.ts'
+import { CheckedModules } from './compile.ts'
 import type { ProductForms } from './products.ts'
 import { WasmSpan } from './span.ts'
 
@@ -81,19 +82,24 @@ function shards(weights: Weights): Map<string, Uint8Array> {
  * of its own.
  */
 export function classHere(forms: ProductForms): string {
-  const [usual, i8] = [computeClass(forms), computeClass(forms, 'i8')]
+  const checked = new CheckedModules()
+  const [usual, i8] = cacheTypes.map(type => computeClass(forms, type, checked)) as [string, string]
   return i8 === arithmeticClassI8 ? usual : bytesToHex(sha256(utf8ToBytes(usual + i8))).slice(0, 16)
 }
 
 /** 16 hex digits of the SHA-256 of all hidden states and logits of the small model, with all types of weights. */
-export function computeClass(forms: ProductForms, cache: CacheType = usualCache): string {
+export function computeClass(
+  forms: ProductForms,
+  cache: CacheType = usualCache,
+  checked = new CheckedModules()
+): string {
   const hash = sha256.create()
   const { models, passes } = trials[cache]
   for (const { weights, edge } of models) {
     const files = shards(weights)
     const shardLocations = new Map([...files.keys()].map(name => [name, name]))
     const source = { kind: 'memory', files } as const
-    const shape = { config, weights, edge, shardLocations, source, forms }
+    const shape = { config, weights, edge, shardLocations, source, forms, checked }
     const parts = [WasmSpan.create({ ...shape, start: 0, end: 1 }), WasmSpan.create({ ...shape, start: 1, end: 2 })]
     const caches = parts.map(part => part.open(undefined, cache))
     for (const n of passes) {

@@ -140,23 +140,25 @@ class Check {
     const k = this.#k
     const { headDim } = this.#init.config
     const width = headWidth(headDim)
+    this.#top = 0
+    const page = this.#take(2 * pageHalfBytes(width))
+    const own = {
+      queries: this.#take(Math.max(4 * attentionRows * width, queryScratchBytes(width))),
+      weights: this.#take(weightScratchBytes)
+    }
+    const form = cacheForms(k, width, own)[type]
+    const pair = this.#take(8 * headDim)
+    const known = Array.from({ length: checkedPositions[type] }, (_, p) => {
+      const key = this.#noise(pair, headDim, 1)
+      const value = this.#noise(pair + 4 * headDim, headDim, 1)
+      form.store(pair, pair + 4 * headDim, page, p)
+      return { key, value }
+    })
+    const levels = known.map(({ key, value }) => ({ key: quantised(key), value: quantised(value) }))
+    const top = this.#top
     for (let rows = 1; rows <= attentionRows; rows++) {
-      this.#top = 0
-      const page = this.#take(2 * pageHalfBytes(width))
-      const own = {
-        queries: this.#take(Math.max(4 * rows * width, queryScratchBytes(width))),
-        weights: this.#take(weightScratchBytes)
-      }
-      const form = cacheForms(k, width, own)[type]
+      this.#top = top
       const kernels = form.kernels[rows - 1]!
-      const pair = this.#take(8 * headDim)
-      const known = Array.from({ length: checkedPositions[type] }, (_, p) => {
-        const key = this.#noise(pair, headDim, 1)
-        const value = this.#noise(pair + 4 * headDim, headDim, 1)
-        form.store(pair, pair + 4 * headDim, page, p)
-        return { key, value }
-      })
-      const levels = known.map(({ key, value }) => ({ key: quantised(key), value: quantised(value) }))
       const at = this.#take(4 * rows * headDim)
       const queries = Array.from({ length: rows }, (_, t) => this.#noise(at + 4 * t * headDim, headDim, 4))
       kernels.queries(...queries.map((_, t) => at + 4 * t * headDim), own.queries)

@@ -5,8 +5,9 @@ import type { EdgeType } from '../../model/manifest.ts'
 import { type CacheType, usualCache } from '../../base/cache-type.ts'
 import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
+import type { CheckedKernels } from '../thread-messages.ts'
 import { attentionRows, pagePositions } from './attention.ts'
-import { compileKernels } from './compile.ts'
+import { type CheckedModules, compileKernels } from './compile.ts'
 import { headRowsMax, headWidth, type Kernels, passRowsMax } from './kernels.ts'
 import { type Layout, takeOwn, takeScratch } from './layout.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
@@ -30,6 +31,8 @@ export interface WasmSpanInit extends WeightsInit {
   readonly threads?: number
   /** Which passes they compute together. @default by what passes take */
   readonly policy?: TeamPolicy
+  /** Kernels that need not be compiled; those that are come to them. @default none */
+  readonly checked?: CheckedModules
 }
 
 /** A part that is being computed. */
@@ -57,6 +60,8 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #layout: Layout
   readonly #memory: StageMemory
   readonly #module: WebAssemblyModule
+  /** What it has compiled, and was given. */
+  readonly kernels: CheckedKernels | undefined
   readonly #kernels: Kernels
   readonly #runner: PassRunner
   readonly #team: Team
@@ -74,6 +79,7 @@ export class WasmSpan implements Layers<PagedCache> {
     this.#team = new Team(policy)
     this.#module = module
     this.#memory = memory
+    this.kernels = init.checked?.modules
     const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
     this.#kernels = instance.exports as unknown as Kernels
     this.#frequencies = frequencies(config.headDim, config.ropeTheta)
@@ -105,12 +111,12 @@ export class WasmSpan implements Layers<PagedCache> {
    *   this machine cannot run the kernels.
    */
   static create(init: WasmSpanInit): WasmSpan {
-    const { config, weights, edge, forms, threads = 1 } = init
+    const { config, weights, edge, forms, threads = 1, checked } = init
     const refusal = whyNotComputable({ config, weights })
     if (refusal !== undefined) throw new EngineError(refusal)
     const types = typesIn(weights)
     const shared = threads > 1
-    const module = compileKernels({ config, types, edge, forms }, { shared })
+    const module = compileKernels({ config, types, edge, forms }, { shared }, checked)
     return new WasmSpan(init, module, new StageMemory(weightBytes(init), { shared }))
   }
 

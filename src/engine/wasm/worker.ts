@@ -5,6 +5,7 @@ import { assert } from '../../base/assert.ts'
 import { serveThread } from '../serve-thread.ts'
 import { syntheticLayers } from '../synthetic.ts'
 import type { SpanInit } from '../thread-messages.ts'
+import { CheckedModules } from './compile.ts'
 import { setCompiler } from './compiler.ts'
 import { formsHere } from './forms.ts'
 import { WasmSpan } from './span.ts'
@@ -17,7 +18,8 @@ await serveThread(parentPort, init, async () => {
     init.source.kind === 'synthetic' ? ({ kind: 'memory', files: syntheticLayers(init) } as const) : init.source
   // More threads than processors wait for one another.
   const threads = Math.min(init.threads, availableParallelism())
-  const span = WasmSpan.create({ ...init, source, forms: formsHere(() => performance.now()), threads })
+  const checked = new CheckedModules(init.kernels)
+  const span = WasmSpan.create({ ...init, source, forms: formsHere(() => performance.now()), threads, checked })
   await span.gather()
   return span
 })
