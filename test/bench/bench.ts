@@ -23,6 +23,7 @@ import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchRing } from './ring.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
+import { benchUp } from './up.ts'
 import { benchThreads } from './threads.ts'
 import { whyNoNetwork } from '../churn/network.ts'
 
@@ -39,6 +40,7 @@ const parts = [
   'ring',
   'discovery',
   'load',
+  'up',
   'memory',
   'dht',
   'sim'
@@ -151,6 +153,8 @@ try {
     ring: model => benchRing({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),
+    // With the model that ships, as people first run it.
+    up: model => (model === models[0] ? benchUp({ scratch, rounds, signal }) : Promise.resolve([])),
     // One model shows it: what is measured is what comes beside the weights.
     memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     // Neither needs a model's weights.
