@@ -331,6 +331,7 @@ export class Life {
   /** A prompt is called by its number, and answers are no text. */
   readonly #tokenizer = {
     longest: async () => 8,
+    vocabulary: async () => 'toy',
     encode: async (text: string) => this.#asked.get(text)!.promptIds,
     stream: () => ({ push: async () => '' }),
     close: () => {}

@@ -117,6 +117,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       repeated(words('--model'))
     )
     .option(
+      '--draft <name>',
+      'hold this small model whole, too: it proposes what comes next in answers of this peer, which then come sooner, with the same tokens; by name or id, within the budget, with the vocabulary of what is asked',
+      words('--draft')
+    )
+    .option(
       '--memory <size>',
       'budget for weights and caches, such as 64MB; 0 for a peer that holds no layers (default: half of the memory)',
       size('--memory', { zero: true })

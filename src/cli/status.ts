@@ -1,6 +1,7 @@
 /** `skein status`: the swarm as one peer sees it. */
 import {
   type DiskStatus,
+  type DraftStatus,
   type FetchingStatus,
   formatBytes,
   type ModelStatus,
@@ -40,6 +41,7 @@ export function describeStatus(seen: Status): string[] {
     ...describeUnclear(seen.models),
     ...(seen.models.length === 0 ? ['no model is known here'] : []),
     ...(seen.fetching === null ? [] : [describeFetching(seen.fetching)]),
+    ...((seen.draft ?? null) === null ? [] : [describeDraft(seen.draft!)]),
     '',
     ...seen.discovery.map(({ way, state }) => `discovery by ${way}: ${state}`),
     // A peer of an older version says nothing of these.
@@ -52,6 +54,11 @@ export function describeStatus(seen: Status): string[] {
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
   ]
+}
+
+function describeDraft({ name, ready, state, bytes }: DraftStatus): string {
+  const taken = bytes === 0 ? '' : `, ${formatBytes(bytes)} of the budget`
+  return ready ? `drafts: by ${name}${taken}` : `drafts: not by ${name}${taken}: ${state}`
 }
 
 function describeDisk({ usedBytes, limitBytes, keptBytes }: DiskStatus): string {

@@ -25,6 +25,7 @@ export interface UpFlags {
   readonly data: string
   readonly swarm: string
   readonly model?: string[]
+  readonly draft?: string
   readonly memory?: number
   readonly disk?: number
   readonly layers?: { readonly model?: string; readonly range: Range }[]
@@ -70,6 +71,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     signal,
     onWarning: message => tell('warning', `warning: ${message}`, { message }),
     ...modelsOf(flags),
+    ...(flags.draft === undefined ? {} : { draft: flags.draft }),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
     ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),

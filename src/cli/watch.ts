@@ -22,6 +22,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
   const serving = new Set<string>()
   const covered = new Set<ModelId>()
   const discovery = new Map<string, string>()
+  const tellDraft = draftTeller(tell)
   const nameOf = (status: Status, id: ModelId): string => modelName(status.models, id)
   const keyOf = ({ model, start, end }: StageStatus): string => `${model} ${start}-${end}`
 
@@ -33,6 +34,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
       discovery.set(way, state)
       tell('discovery', `discovery by ${way}: ${state}`, { way, state })
     }
+    tellDraft(status)
     for (const { id, self, stages } of status.peers) {
       if (!self && !known.has(id)) {
         known.add(id)
@@ -97,6 +99,15 @@ export function watch(peer: Peer, tell: Tell): () => void {
     peer.removeEventListener('stage:down', onDown)
     peer.removeEventListener('shards:fetch', onFetch)
     peer.removeEventListener('disk:freed', onFreed)
+  }
+}
+
+/** Tells once that there is something that drafts. */
+function draftTeller(tell: Tell): (status: Status) => void {
+  let isTold = false
+  return ({ draft }) => {
+    if (draft?.ready === true && !isTold) tell('drafting', `drafting by ${draft.name}`, draft)
+    isTold = draft?.ready === true
   }
 }
 

@@ -20,6 +20,7 @@ export interface TokenizerFacts {
 export type TokenizerRequest =
   | { readonly kind: 'id'; readonly token: string }
   | { readonly kind: 'front'; readonly id: number }
+  | { readonly kind: 'vocabulary' }
   | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
   | {
       readonly kind: 'text'
@@ -30,7 +31,10 @@ export type TokenizerRequest =
       readonly last: boolean
     }
 
-/** The answer to `text`. That to `encode` are the ids, an Int32Array; to `id` an id or undefined; to `front` a boolean. */
+/**
+ * The answer to `text`. That to `encode` are the ids, an Int32Array; to `id` an id or undefined; to `front` a boolean; to
+ * `vocabulary` its digest.
+ */
 export interface TokenizerText {
   readonly text: string
   readonly state: TextState

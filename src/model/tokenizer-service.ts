@@ -153,6 +153,11 @@ export class Tokenizing {
     return [...((await this.#ask(request, `encode a text of ${text.length} characters`, signal)) as Int32Array)]
   }
 
+  /** As `ModelTokenizer.vocabulary`. @throws what its file says, {DeadlineError}; the signal's reason */
+  async vocabulary({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<string> {
+    return (await this.#ask({ kind: 'vocabulary' }, 'list its tokens', signal)) as string
+  }
+
   /** As `ModelTokenizer.stream`. Where it stands is kept here, so it outlives the thread. */
   stream(prompt: readonly number[]): TextStream {
     let from: TextState | { readonly prompt: Int32Array } = { prompt: Int32Array.from(prompt) }

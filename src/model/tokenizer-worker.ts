@@ -42,8 +42,9 @@ function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
 function answer(
   tokenizer: ModelTokenizer,
   request: TokenizerRequest
-): Int32Array | TokenizerText | number | boolean | undefined {
+): Int32Array | TokenizerText | number | string | boolean | undefined {
   if (request.kind === 'id') return tokenizer.id(request.token)
+  if (request.kind === 'vocabulary') return tokenizer.vocabulary()
   if (request.kind === 'front') return tokenizer.putsInFront(request.id)
   if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))
   const { from, ids, last } = request

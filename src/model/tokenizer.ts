@@ -3,6 +3,8 @@
  * the BOS, which ids are none of the text's, and text that comes out while the ids are still being generated.
  */
 import { Tokenizer } from '@huggingface/tokenizers'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex } from '@noble/hashes/utils.js'
 import { InvalidManifestError } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
 
@@ -162,6 +164,12 @@ export class ModelTokenizer {
   /** The id of a token that is spelt so; undefined when there is none. */
   id(token: string | undefined): number | undefined {
     return token === undefined ? undefined : this.#tokenizer.token_to_id(token)
+  }
+
+  /** Digest of which id is which token: two tokenizers that spell every id alike have the same. */
+  vocabulary(): string {
+    const spelt = Array.from({ length: this.size }, (_, id) => this.token(id) ?? null)
+    return bytesToHex(sha256(new TextEncoder().encode(JSON.stringify(spelt))))
   }
 
   /** Whether the tokenizer itself would put this id in front of a text. */

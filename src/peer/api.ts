@@ -13,6 +13,7 @@ import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 import type { StageStatus, Status } from './status.ts'
 
 export type { DiskFreed } from './own-disk.ts'
+export type { DraftStatus } from '../serving/draft-service.ts'
 export type { DiskStatus } from '../model/disk-budget.ts'
 export type { DrainReport } from './departure.ts'
 export type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
@@ -46,6 +47,13 @@ export interface PeerInit {
    * their size and by how much the swarm asks for each.
    */
   models?: readonly ModelInit[]
+  /**
+   * Name or id of a model that this peer holds whole, besides what it serves, to propose the next tokens of its own answers, which
+   * have the same tokens with it and come sooner: a small model with the same vocabulary. It takes its part of `memoryBytes`; where
+   * nothing is left for layers, and no model to serve is named, the peer serves none.
+   * @default none: proposals come from what a text repeats
+   */
+  draft?: string
   /**
    * Budget for weights and caches, in bytes, of all models together. Placement never exceeds it. 0 is a peer that holds no
    * layers: it asks others.
@@ -134,8 +142,8 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
    */
   special?: boolean
   /**
-   * Have several tokens verified in one lap of the route, where the text so far suggests them and that makes the answer
-   * faster. It has the same tokens either way.
+   * Have several tokens verified in one lap of the route, where the text so far or a draft model suggests them and that makes the
+   * answer faster. It has the same tokens either way.
    * @default true
    */
   speculate?: boolean

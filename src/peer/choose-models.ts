@@ -13,9 +13,11 @@ export interface ChosenModel {
 
 /**
  * The models that a peer is to serve: those that are named, else the one that is plainly meant; none where it holds no layers.
+ *
+ * @param draft is there to draft with: it is meant only where it is named too.
  * @throws {InvalidOptionError} when a model is named twice, or for a peer that holds no layers. @throws {UnknownModelError}
  */
-export async function chooseModels(store: ModelStore, init: PeerInit): Promise<ChosenModel[]> {
+export async function chooseModels(store: ModelStore, init: PeerInit, draft?: StoredModel): Promise<ChosenModel[]> {
   const { model, models = model === undefined ? [] : [{ model }], layers = null, memoryBytes } = init
   if (model !== undefined && init.models !== undefined) {
     throw new InvalidOptionError('the models to serve are given either as `model` or as `models`, not as both')
@@ -26,7 +28,7 @@ export async function chooseModels(store: ModelStore, init: PeerInit): Promise<C
       'a peer with no memory for layers serves no model: leave the model out, or give it memory'
     )
   }
-  if (models.length === 0) return [{ model: await chooseModel(store, undefined), pinned: layers }]
+  if (models.length === 0) return [{ model: await chooseModel(store, undefined, draft), pinned: layers }]
   if (layers !== null && models.length > 1) {
     throw new InvalidOptionError('with several models, layers are given with the model that they are of')
   }
@@ -47,13 +49,17 @@ export async function chooseModels(store: ModelStore, init: PeerInit): Promise<C
  * fetched; else the only one that ships. While a manifest here cannot be read it has to be named: that may be the one
  * that this peer is meant to serve, and another in its place would be no help to the swarm and look like it.
  */
-export async function chooseModel(store: ModelStore, nameOrId: string | undefined): Promise<StoredModel | string> {
+export async function chooseModel(
+  store: ModelStore,
+  nameOrId: string | undefined,
+  draft?: StoredModel
+): Promise<StoredModel | string> {
   if (nameOrId !== undefined) return (await store.find(nameOrId)).length > 0 ? store.resolve(nameOrId) : nameOrId
   const broken: string[] = []
   const models = await store.list({ onBroken: ({ message }) => broken.push(message) })
   // A model that this peer only asked others about has no shards here.
   const held = await Promise.all(models.map(model => store.held(model)))
-  const imported = models.filter(({ shipped }, i) => !shipped && held[i]!.length > 0)
+  const imported = models.filter(({ shipped, id }, i) => !shipped && held[i]!.length > 0 && id !== draft?.id)
   const choice = imported.length > 0 ? imported : models.filter(({ shipped }) => shipped)
   if (choice.length === 1 && broken.length === 0) return choice[0]!
   const names = choice.map(({ manifest }) => manifest.name).join(', ')

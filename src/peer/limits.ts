@@ -27,3 +27,5 @@ export const diskTrimMs = 30_000
 export const diskStatusMs = 5_000
 /** The least disk budget: a model of a few layers. */
 export const minDiskBytes = 1_000_000
+/** Models of which a peer remembers whether its draft model has their tokens; it drives sessions of few. */
+export const draftModelsMax = 64

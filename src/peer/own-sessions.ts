@@ -29,12 +29,17 @@ import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Gathering, Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
 import type { KeptSessionInit, KeptSessions } from './kept-sessions.ts'
+import { OwnDrafts } from './own-drafts.ts'
 import { modelCoverage } from './status.ts'
 
 /** The tokenizers of models: text goes in and out through them. */
 export interface SessionTokenizers {
   /** Its reader says when it needs it no more. */
-  open(source: TokenizerSource): SessionTokenizer & { close(): void }
+  open(source: TokenizerSource): SessionTokenizer & {
+    /** Digest of which id is which token. */
+    vocabulary(options: { signal?: AbortSignal | undefined }): Promise<string>
+    close(): void
+  }
 }
 
 /** Options that not every peer can meet. */
@@ -54,6 +59,7 @@ interface OwnSessionsInit {
   readonly serving: Serving
   readonly kept: Pick<KeptSessions, 'keep'>
   readonly drafter?: SessionParts['drafter']
+  readonly onWarning: (message: string) => void
   /** Peers that are about to go. */
   readonly leaving: ReadonlySet<PeerId>
   /** Whether this peer is about to go. */
@@ -70,6 +76,7 @@ export class OwnSessions {
   /** Peers that did not answer a session of this peer: those that begin after it go around them where they can. */
   readonly #mute = new LeftOut<PeerId>()
   readonly #standstill = new Standstill()
+  readonly #drafts: OwnDrafts
   readonly #looking: Timer
   #answering = 0
   /** Digests of the tokenizers of own answers under way, one each. */
@@ -78,6 +85,12 @@ export class OwnSessions {
   constructor(init: OwnSessionsInit) {
     this.#init = init
     this.#admissions = new Admissions(init.clock)
+    this.#drafts = new OwnDrafts({
+      draft: () => init.serving.draft,
+      vocabularyOf: (model, signal) => this.#vocabularyOf(model, signal),
+      onFailed: error => init.serving.draftFailed(error),
+      onWarning: init.onWarning
+    })
     this.#looking = init.clock.every(standstillLookMs, () => this.#standstill.look(init.clock.nowMs())).unref()
   }
 
@@ -112,8 +125,8 @@ export class OwnSessions {
     this.#init.serving.asked(model.id)
     if (this.#init.isDraining())
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
-    const shape = this.#shapeOf(model)
-    const needs = this.#needsOf(asked)
+    const drafts = { drafter: this.#init.drafter, draftModel: await this.#drafts.of(model, signal) }
+    const [shape, needs] = [this.#shapeOf(model), this.#needsOf(asked)]
     const { layers, vocab, contextMax } = model.manifest.config
     let hops: readonly Hop[] = []
     let tokensMax: number | undefined
@@ -170,7 +183,7 @@ export class OwnSessions {
       suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
       ...this.#ofPeers(model.id),
-      drafter: this.#init.drafter,
+      ...drafts,
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
@@ -271,6 +284,15 @@ export class OwnSessions {
     // A peer that cannot compute a model can drive sessions of it: then the sizes are another engine's, as good as any.
     const factory = 'factory' in found ? found.factory : this.#init.engines[0]!
     return shapeOf(manifest, factory.footprint(manifest))
+  }
+
+  async #vocabularyOf(model: StoredModel, signal: AbortSignal): Promise<string> {
+    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    try {
+      return await tokenizer.vocabulary({ signal })
+    } finally {
+      tokenizer.close()
+    }
   }
 
   /** A tokenizer that is missing or damaged here is fetched from peers, where one has it. */

@@ -5,9 +5,10 @@ import { openToAll } from '../disk/openness.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
-import { EngineError, InvalidOptionError } from '../errors.ts'
+import { BudgetTooSmallError, EngineError, InvalidOptionError } from '../errors.ts'
 import { openLibrary } from '../model/library.ts'
-import type { StoredModel } from '../model/store.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
+import { checkDraft } from '../serving/draft-service.ts'
 import { checkServable } from '../serving/serving.ts'
 import { budgetsOf, shapeOf } from '../serving/shape.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
@@ -15,7 +16,7 @@ import { readHardware } from '../swarm/hardware.ts'
 import { createSwarm } from '../swarm/service.ts'
 import { readSwarmFile } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
-import { chooseModels } from './choose-models.ts'
+import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { RunningPeer } from './running-peer.ts'
 
@@ -55,10 +56,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     for (const sentence of open) if (sentence !== undefined) warn(sentence)
     const store = await openLibrary(dataDir.path)
     await store.sweep()
-    const models = await chooseModels(store, init)
-    for (const { model, pinned } of models) {
-      if (typeof model !== 'string') checkServable(model, { engines, budgetBytes: memoryBytes, pinned })
-    }
+    const draft = init.draft === undefined ? undefined : await chooseModel(store, init.draft)
+    const models = await modelsBeside(draft, { store, init: { ...init, memoryBytes }, engines, warn })
     const swarm = await createSwarm({
       dataDir,
       config,
@@ -70,13 +69,57 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
-    await peer.start({ dataDir: dataDir.path, models, budgetBytes: memoryBytes, diskBytes, threads, signal, ends })
+    await peer.start({
+      dataDir: dataDir.path,
+      models,
+      draft,
+      budgetBytes: memoryBytes,
+      diskBytes,
+      threads,
+      signal,
+      ends
+    })
     return peer
   } catch (error) {
     // Why it did not start is what counts.
     await endAll(ends).catch(() => {})
     throw error
   }
+}
+
+/**
+ * The models to serve beside what drafts, each of which fits into what that leaves of the budget.
+ * @throws as {@link createPeer}
+ */
+async function modelsBeside(
+  draft: StoredModel | string | undefined,
+  {
+    store,
+    init,
+    engines,
+    warn
+  }: {
+    readonly store: ModelStore
+    readonly init: PeerInit & { readonly memoryBytes: number }
+    readonly engines: readonly EngineFactory[]
+    readonly warn: (message: string) => void
+  }
+): Promise<ChosenModel[]> {
+  const { memoryBytes } = init
+  const here = typeof draft === 'string' ? undefined : draft
+  const bytes = here === undefined ? 0 : checkDraft(here, { engines, budgetBytes: memoryBytes }).bytes
+  const models = await chooseModels(store, init, here)
+  try {
+    for (const { model, pinned } of models) {
+      if (typeof model !== 'string') checkServable(model, { engines, budgetBytes: memoryBytes - bytes, pinned })
+    }
+  } catch (error) {
+    const isNamed = init.model !== undefined || init.models !== undefined || init.layers !== undefined
+    if (here === undefined || isNamed || !(error instanceof BudgetTooSmallError)) throw error
+    warn(`${error.message}; beside its draft model this peer serves none`)
+    return []
+  }
+  return models
 }
 
 function checkInit({

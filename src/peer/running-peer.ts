@@ -10,7 +10,7 @@ import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import type { RemovedModel } from '../model/removal.ts'
-import type { ModelStore } from '../model/store.ts'
+import type { ModelStore, StoredModel } from '../model/store.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import type { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
@@ -86,6 +86,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   async start({
     dataDir,
     models,
+    draft,
     budgetBytes,
     diskBytes,
     threads,
@@ -94,6 +95,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }: {
     dataDir: string
     models: readonly ChosenModel[]
+    /** What drafts; a name or id where it has to come from peers. */
+    draft?: StoredModel | string | undefined
     budgetBytes: number
     diskBytes?: number | undefined
     threads: number
@@ -142,6 +145,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     )
     await this.#disk.start()
     ends.push(() => this.#disk.stop())
+    if (draft !== undefined) this.#serving.draftWith(draft)
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
@@ -213,6 +217,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       fetching: fetches[0] ?? null,
       fetches,
       discovery: this.#swarm.discovery(),
+      draft: this.#serving.draftStatus,
       disk: this.#disk.status,
       unkept: this.#keeping.problems,
       prefixes: prefixesOf(this.#serving.models.map(({ prefixes }) => prefixes)),
@@ -255,7 +260,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   removeModel(nameOrId: string): Promise<RemovedModel> {
-    return removeFrom(this.#store, nameOrId, new Set(this.#serving.models.map(({ shape }) => shape.id)))
+    return removeFrom(this.#store, nameOrId, this.#serving.inUse)
   }
 
   makeRoom(bytes: number, { what = 'a model' }: { what?: string } = {}): Promise<void> {

@@ -3,6 +3,7 @@ import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import { commonRevision } from '../base/protocol.ts'
 import type { PrefixStats } from '../engine/engine.ts'
 import type { DiskStatus } from '../model/disk-budget.ts'
+import type { DraftStatus } from '../serving/draft-service.ts'
 import { coverageOf } from '../route/coverage.ts'
 import { stageProtocol } from '../stage/frame.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
@@ -24,7 +25,7 @@ export interface PeerStatus {
     readonly cpu: string
   }
   readonly budgetBytes: number
-  /** Resident bytes of its stages with their reserves; null for other peers. */
+  /** Resident bytes of its stages with their reserves, and of its draft model; null for other peers. */
   readonly usedBytes: number | null
   readonly stages: readonly StageStatus[]
   readonly sessions: number
@@ -80,6 +81,8 @@ export interface Status {
   readonly fetching: FetchingStatus | null
   /** What this peer waits for or fetches from others, of each model that lacks something. */
   readonly fetches: readonly FetchingStatus[]
+  /** The model that drafts for sessions of this peer, or is to; null where drafts come from the text alone. */
+  readonly draft: DraftStatus | null
   /** Ways of discovery and what became of each. */
   readonly discovery: readonly { readonly way: string; readonly state: string }[]
   /** What the models in its directory take of the disk, and may. */

@@ -21,6 +21,11 @@ export const shareChangeMs = 120_000
  */
 export const cacheReserveTokens = 2048
 
+/** Tokens by which it is found out how fast a draft model is here: the quickest counts, and the first ones compile. */
+export const draftTimedTokens = 16
+/** How often a draft model looks whether stages have let go of what it takes: sessions on them take seconds to go. */
+export const draftRoomLookMs = 250
+
 // ── Supply ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** How often it is looked whether records name a holder of what is missing here, and from when on the DHT is asked again. */

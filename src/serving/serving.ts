@@ -3,6 +3,7 @@
  * that are not here, and says of all of them in one announcement what they hold and serve.
  */
 import { type Clock, systemClock } from '../base/clock.ts'
+import { formatBytes } from '../base/units.ts'
 import { systemRng } from '../base/entropy.ts'
 import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
@@ -10,7 +11,7 @@ import { reasonOf } from '../base/reason.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
-import { AmbiguousModelError, EngineError, InvalidOptionError } from '../errors.ts'
+import { AmbiguousModelError, BudgetTooSmallError, EngineError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from './limits.ts'
 import type { DiskNeeds } from '../model/disk-budget.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
@@ -23,6 +24,7 @@ import type { StageOffer } from '../swarm/record.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { Demand } from './demand.ts'
+import { Draft, type DraftStatus, type LoadedDraft } from './draft-service.ts'
 import type { Seeker } from './seeker.ts'
 import type { FetchStatus, ShardFetch } from './held-shards.ts'
 import { ServedModel } from './served-model.ts'
@@ -73,6 +75,9 @@ export class Serving {
   readonly #models = new Map<ModelId, ServedModel>()
   /** By the name or id that was asked for. */
   readonly #sought = new Map<string, Sought>()
+  #draft: Draft | undefined
+  /** What it takes of the budget. */
+  #draftBytes = 0
   readonly #shares = new Shares()
   readonly #demand = new Demand()
   /** What is on disk of each model, as the DHT was told it last. */
@@ -94,14 +99,30 @@ export class Serving {
     return this.models.flatMap(({ offers }) => offers)
   }
 
-  /** Resident bytes of the loaded stages, their reserves included. */
+  /** Resident bytes of the loaded stages, their reserves included, and of the draft model. */
   get usedBytes(): number {
-    return this.models.reduce((sum, { usedBytes }) => sum + usedBytes, 0)
+    return this.models.reduce((sum, { usedBytes }) => sum + usedBytes, this.#draftBytes)
   }
 
   /** Shards that are being fetched, of each model that lacks some. */
   get fetching(): FetchStatus[] {
-    return this.models.flatMap(({ fetching }) => fetching ?? [])
+    return [...this.models, ...this.#drafts].flatMap(({ fetching }) => fetching ?? [])
+  }
+
+  /** Models whose files are in use: those that are served, and the one that drafts. */
+  get inUse(): Set<ModelId> {
+    const draft = this.#draft?.model
+    return new Set([...this.#models.keys(), ...(draft === undefined ? [] : [draft])])
+  }
+
+  /** What drafts for sessions of this peer, or is to; null where nothing is. */
+  get draftStatus(): DraftStatus | null {
+    return this.#draft?.status ?? null
+  }
+
+  /** What drafts, once it is loaded. */
+  get draft(): LoadedDraft | undefined {
+    return this.#draft?.loaded
   }
 
   /** Why models are not here yet, a sentence each. */
@@ -122,8 +143,7 @@ export class Serving {
    * @throws the signal's reason.
    */
   async add(model: StoredModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
-    const { budgetBytes } = this.#init
-    const engines = checkServable(model, { engines: this.#init.engines, budgetBytes, pinned })
+    const engines = checkServable(model, { engines: this.#init.engines, budgetBytes: this.#budgetBytes, pinned })
     if (this.#models.has(model.id)) return
     if (this.#models.size >= servedModelsMax) {
       throw new InvalidOptionError(`a peer serves at most ${servedModelsMax} models: drop one of them first`)
@@ -144,7 +164,7 @@ export class Serving {
         stages,
         supply,
         budgetBytes: 0,
-        roomBytes: () => budgetBytes - this.#heldBytes(model.id),
+        roomBytes: () => this.#budgetBytes - this.#heldBytes(model.id),
         pinned,
         threads,
         searches,
@@ -182,11 +202,47 @@ export class Serving {
   }
 
   /**
-   * Serves a model no longer: its stages go at once, sessions on them find others. True when there was such a model.
+   * Holds a model whole from now on, to draft with. Only one is: it is to be called once.
+   *
+   * @param wanted a name or id where it has to come from peers
+   */
+  draftWith(wanted: StoredModel | string): void {
+    this.#draft = new Draft(
+      {
+        ...this.#init,
+        clock: this.#clock,
+        rng: this.#init.rng ?? systemRng,
+        claim: (bytes, name) => this.#claim(bytes, name),
+        freeBytes: () => this.#budgetBytes - this.#heldBytes(),
+        onChange: () => this.announce()
+      },
+      wanted
+    )
+    this.#draft.start()
+  }
+
+  /** What drafted has failed, by what a session has seen of it. */
+  draftFailed(error: Error): void {
+    this.#draft?.failed(error)
+  }
+
+  /**
+   * Serves a model no longer, nor drafts with it: its stages go at once, sessions on them find others. True when there was such
+   * a model.
    *
    * @param nameOrId a served model's name, id or the beginning of one, or what is being looked for
    */
   async remove(nameOrId: string): Promise<boolean> {
+    const isServed = await this.#unserve(nameOrId)
+    const draft = this.#draft
+    if (draft?.isMeant(nameOrId) !== true) return isServed
+    this.#draft = undefined
+    await draft.stop()
+    this.announce()
+    return true
+  }
+
+  async #unserve(nameOrId: string): Promise<boolean> {
     const sought = this.#sought.get(nameOrId)
     if (sought !== undefined) {
       sought.abort.abort(new Error(`${nameOrId} is not to be served any more`))
@@ -224,8 +280,8 @@ export class Serving {
     const { swarm } = this.#init
     const heard = swarm.records()
     return {
-      files: new Set(this.models.flatMap(({ neededFiles }) => neededFiles)),
-      models: new Set(this.#models.keys()),
+      files: new Set([...this.models, ...this.#drafts].flatMap(({ neededFiles }) => neededFiles)),
+      models: this.inUse,
       isRare: ({ id, manifest }, sha256) => {
         const shard = manifest.shards.find(each => each.sha256 === sha256)
         return shard === undefined ? sourcesOf(heard, swarm.id, id).length === 0 : !isNamed(heard, swarm.id, id, shard)
@@ -235,7 +291,9 @@ export class Serving {
 
   /** Files have gone from the disk. */
   async gone(digests: ReadonlySet<string>): Promise<void> {
-    const touched = this.models.filter(({ held }) => held.some(({ sha256 }) => digests.has(sha256)))
+    const touched = [...this.models, ...this.#drafts].filter(({ held }) =>
+      held.some(({ sha256 }) => digests.has(sha256))
+    )
     await Promise.all(touched.map(served => served.refresh()))
   }
 
@@ -250,6 +308,7 @@ export class Serving {
     this.#stopped = true
     for (const { abort } of this.#sought.values()) abort.abort(new Error('the peer is stopping'))
     await Promise.all([...this.#sought.values()].map(({ done }) => done))
+    await this.#draft?.stop()
     await endAll(
       this.models.map(
         (served): End =>
@@ -288,7 +347,8 @@ export class Serving {
 
   /** Shares the budget out anew where that is due. */
   #share(): void {
-    const { swarm, budgetBytes } = this.#init
+    const { swarm } = this.#init
+    const budgetBytes = this.#budgetBytes
     const demand = new Map<ModelId, number>()
     for (const { record } of swarm.records()) {
       for (const offer of record.models) demand.set(offer.model, (demand.get(offer.model) ?? 0) + (offer.demand ?? 0))
@@ -298,8 +358,32 @@ export class Serving {
     for (const served of this.models) served.budgetBytes = this.#shares.of(served.shape.id)
   }
 
+  /** The draft model, where there is one. */
+  get #drafts(): readonly Draft[] {
+    return this.#draft === undefined ? [] : [this.#draft]
+  }
+
+  /** What is shared out among the models that are served. */
+  get #budgetBytes(): number {
+    return this.#init.budgetBytes - this.#draftBytes
+  }
+
+  /** The draft model takes so much of the budget. @throws {BudgetTooSmallError} */
+  #claim(bytes: number, name: string): void {
+    const leastBytes = this.models.reduce((sum, { claim }) => sum + claim.leastBytes, 0)
+    const { budgetBytes } = this.#init
+    if (bytes > 0 && bytes + leastBytes > budgetBytes) {
+      const beside = leastBytes === 0 ? '' : ` beside the ${formatBytes(leastBytes)} that stages need at least`
+      throw new BudgetTooSmallError(
+        `a budget of ${formatBytes(budgetBytes)} cannot hold the draft model ${name} whole${beside}: it takes ${bytes} bytes (${formatBytes(bytes)})`
+      )
+    }
+    this.#draftBytes = bytes
+    this.#share()
+  }
+
   /** Memory of all models but one. */
-  #heldBytes(but: ModelId): number {
+  #heldBytes(but?: ModelId): number {
     return this.models.reduce((sum, { shape, heldBytes }) => sum + (shape.id === but ? 0 : heldBytes), 0)
   }
 
@@ -313,13 +397,14 @@ export class Serving {
     stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
     swarm.announce({ models, stages: this.offers })
     // A model's list is another one whenever it has changed: who announces with each session need not join all of them.
-    const held = this.models.map(served => served.held)
+    const drafts = this.#draft?.model === undefined ? [] : [this.#draft.held]
+    const held = [...this.models.map(served => served.held), ...drafts]
     if (held.length === this.#provided.length && held.every((list, i) => list === this.#provided[i])) return
     this.#provided = held
     // Records say it at once; the DHT is for those whom they do not reach, and takes its time. Whoever serves has the manifest.
     const shards = held.flatMap(list => list.map(({ sha256 }) => sha256))
     const meetings = [...this.#models.keys()].map(meetingPointOf)
-    void swarm.provide([...new Set<ContentId>([...meetings, ...this.#models.keys(), ...shards])])
+    void swarm.provide([...new Set<ContentId>([...meetings, ...this.inUse, ...shards])])
   }
 }
 

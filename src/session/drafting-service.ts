@@ -21,7 +21,7 @@ export interface DraftingInit {
   /** Whose texts may begin alike: what was computed for one is for the next. */
   readonly owner: string
   readonly onDrafted: (drafted: Drafted) => void
-  /** It drafts no more. `message`: what went wrong, unless only its memory has no room for one more text. */
+  /** It drafts no more. `message`: what went wrong, where it did: not that there is no room for one more text, or an id that it has not. */
   readonly onGone: (message: string | undefined) => void
 }
 
@@ -61,27 +61,38 @@ export class Drafting {
   }
 
   async #work(): Promise<void> {
-    const { model, onDrafted, onGone } = this.#init
+    const { model, onDrafted } = this.#init
     const { signal } = this.#stopping
     this.#isWorking = true
     try {
       for (let asked = this.#asked; asked !== undefined && !signal.aborted; asked = this.#asked) {
         this.#follow(asked)
         if (this.#drafts.length >= asked.count) this.#asked = undefined
+        else if (this.#lacks(asked)) this.#end(undefined)
         else if (await this.#step(asked)) onDrafted({ length: this.#length, ids: [...this.#drafts] })
       }
     } catch (error) {
       if (!signal.aborted) {
-        this.#stopping.abort(error)
         // Other sessions draft on: this one does without.
         const isFull = error instanceof NoRoomError
         if (!isFull) model.onFailed(error as Error)
-        onGone(isFull ? undefined : `the draft model ${model.name} drafts no more: ${reasonOf(error)}`)
+        this.#end(isFull ? undefined : `the draft model ${model.name} drafts no more: ${reasonOf(error)}`)
       }
     } finally {
       this.#isWorking = false
       if (signal.aborted) void this.#free()
     }
+  }
+
+  #end(message: string | undefined): void {
+    this.#stopping.abort(new Error('it drafts no more'))
+    this.#init.onGone(message)
+  }
+
+  /** Whether the text has ids that the model has not, beyond those that both share. */
+  #lacks({ text, length }: DraftAsk): boolean {
+    for (let at = this.#agreed; at < length; at++) if (text[at]! >= this.#init.model.vocab) return true
+    return false
   }
 
   /** The text has so many tokens now: what was drafted stands as far as it has come true. */

@@ -135,6 +135,8 @@ export const draftPlainLapsLittle = 8
 export const draftsLittleGain = 1.5
 /** After so many without there is one with a single draft, if drafts could gain anything: it takes 1/32 of the time at most. */
 export const draftTrialLaps = 32
+/** What a draft model takes for a token is taken for this at least where it took longer than that: a clock may show nothing. */
+export const draftTokenMsMin = 0.05
 /** And what a draft model takes to be looked at so may be this share of the time since the last look. */
 export const draftLookShare = 0.05
 /** What a token that is there adds to a pass of a draft model, as a share of a pass: it reads its weights once for many. */

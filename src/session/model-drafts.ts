@@ -12,12 +12,15 @@ import {
   draftFeedShare,
   draftGainMin,
   draftLagTokens,
+  draftSurpriseMax,
+  draftTokenMsMin,
   draftWaitFactor,
   draftWaitSlackMs
 } from './limits.ts'
 
-/** What a wait adds to the mean of those before. */
-const waitWeight = 0.25
+/** What one answer adds to the mean of those before, and one that a step did not wait for to its end. */
+const tokenWeight = 0.25
+const lateWeight = 0.5
 
 export interface ModelDraftsInit extends DraftModelInit {
   /** Ids of the session's model are below this. */
@@ -28,12 +31,12 @@ export interface ModelDraftsInit extends DraftModelInit {
   readonly ask: (ask: DraftAsk) => void
 }
 
-/** A step that waits for drafts. */
-interface Wait {
+/** What it was asked last. */
+interface Asked {
   readonly length: number
-  readonly drafts: number
+  readonly count: number
   readonly sinceMs: number
-  /** Tokens that the model had to say, and what it had to read before, as so many. */
+  /** Tokens that it had to say, and what it had to read before, as so many. */
   readonly work: number
 }
 
@@ -48,7 +51,9 @@ export class ModelDrafts {
   #from = 0
   /** Laps since it was asked last. */
   #laps = 0
-  #wait: Wait | undefined
+  #asked: Asked | undefined
+  /** So many drafts a step waits for, which follow the first `length` tokens. */
+  #wait: { readonly length: number; readonly drafts: number } | undefined
 
   constructor(init: ModelDraftsInit) {
     this.#init = init
@@ -81,22 +86,18 @@ export class ModelDrafts {
    */
   take(text: readonly number[], drafts: number, nowMs: number): readonly number[] | undefined {
     const ready = this.after(text)
-    if (ready.length >= drafts) return this.#sent(text, ready.slice(0, drafts))
-    if (this.#isBehind(text)) {
-      this.#ask(text, drafts)
-      return none
-    }
-    const work = drafts - ready.length + draftFeedShare * this.#lag(text)
-    this.#wait = { length: text.length, drafts, sinceMs: nowMs, work }
-    this.#ask(text, drafts, draftWaitFactor * work * this.#tokenMs + draftWaitSlackMs)
-    return undefined
+    if (ready.length >= drafts) return this.#sent(text, ready.slice(0, drafts), nowMs)
+    const waits = !this.#isBehind(text)
+    if (waits) this.#wait = { length: text.length, drafts }
+    this.#ask(text, drafts, { nowMs, waits })
+    return waits ? undefined : none
   }
 
   /** Where its drafts are not expected to gain anything: asks for one now and then, and sees whether it was right. */
-  look(text: readonly number[]): void {
+  look(text: readonly number[], nowMs: number): void {
     const { gain } = this.#init
     const ms = this.#tokenMs + this.#readMs(text)
-    if (this.#room(text) > 0 && gain.isLookDue(modelKind, this.#laps, ms)) this.#ask(text, 1)
+    if (this.#room(text) > 0 && gain.isLookDue(modelKind, this.#laps, ms)) this.#ask(text, 1, { nowMs })
   }
 
   /** It has said something. Returns the drafts for a step that has waited for them, if they are there now. */
@@ -105,13 +106,16 @@ export class ModelDrafts {
     const end = ids.findIndex(id => id >= this.#init.vocab)
     this.#from = length
     this.#said = end < 0 ? ids : ids.slice(0, end)
+    if (this.#asked?.length === length && ids.length >= this.#asked.count) {
+      this.#took(this.#asked, tokenWeight, nowMs)
+      this.#asked = undefined
+    }
     const wait = this.#wait
     if (wait === undefined) return undefined
     const ready = this.after(text)
     if (ready.length < wait.drafts && end < 0) return undefined
     this.#wait = undefined
-    this.#tokenMs += waitWeight * ((nowMs - wait.sinceMs) / wait.work - this.#tokenMs)
-    return this.#sent(text, ready.slice(0, wait.drafts))
+    return this.#sent(text, ready.slice(0, wait.drafts), nowMs)
   }
 
   /** A step has waited long enough: it goes with the drafts that are there. */
@@ -119,8 +123,8 @@ export class ModelDrafts {
     const wait = this.#wait
     if (wait?.length !== length) return undefined
     this.#wait = undefined
-    // It takes so long at least.
-    this.#tokenMs = Math.max(this.#tokenMs, (nowMs - wait.sinceMs) / wait.work)
+    // It takes so long at least. Once it has answered it is known how long it took.
+    if (this.#asked?.length === length) this.#took(this.#asked, lateWeight, nowMs)
     return this.after(text).slice(0, wait.drafts)
   }
 
@@ -143,16 +147,27 @@ export class ModelDrafts {
   }
 
   /** Drafts go out; it works ahead where it is likely that all of them are right. */
-  #sent(text: readonly number[], drafts: readonly number[]): readonly number[] {
+  #sent(text: readonly number[], drafts: readonly number[], nowMs: number): readonly number[] {
     const { length } = drafts
-    if (length > 0 && this.#init.gain.share(modelKind) ** (length + 1) >= draftAheadShare)
-      this.#ask(text, 2 * length + 1)
+    const isLikely = length > 0 && this.#init.gain.share(modelKind) ** (length + 1) >= draftAheadShare
+    if (isLikely) this.#ask(text, 2 * length + 1, { nowMs })
     return drafts
   }
 
-  #ask(text: readonly number[], count: number, waitMs?: number): void {
+  #ask(text: readonly number[], wanted: number, { nowMs, waits = false }: { nowMs: number; waits?: boolean }): void {
+    const { length } = text
+    const count = Math.min(wanted, this.#room(text))
+    const work = Math.max(1, count - this.after(text).length) + draftFeedShare * this.#lag(text)
     this.#laps = 0
-    this.#init.ask({ text, length: text.length, count: Math.min(count, this.#room(text)), waitMs })
+    this.#asked = { length, count, sinceMs: nowMs, work }
+    const waitMs = waits ? draftWaitFactor * work * this.#tokenMs + draftWaitSlackMs : undefined
+    this.#init.ask({ text, length, count, waitMs })
+  }
+
+  #took({ sinceMs, work }: Asked, weight: number, nowMs: number): void {
+    // Once in a while somebody is given no processor, which says little of what a model takes.
+    const seen = Math.min((nowMs - sinceMs) / work, draftSurpriseMax * Math.max(draftTokenMsMin, this.#tokenMs))
+    this.#tokenMs += weight * (seen - this.#tokenMs)
   }
 
   /** Tokens that may follow, in this session and for this model. */

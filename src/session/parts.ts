@@ -40,6 +40,8 @@ export interface SessionModel {
 export interface DraftModel extends DraftModelInit {
   /** For messages. */
   readonly name: string
+  /** Its ids are below this. */
+  readonly vocab: number
   /** Of all its layers. */
   readonly engine: Pick<Engine, 'open' | 'run' | 'free'>
   /** It computes no more: nobody is to draft with it from now on. */

@@ -98,7 +98,7 @@ export class Speculation {
     const best = model.best(text, room)
     const proposed = this.#proposal === undefined ? 1 : this.#gain.best(this.#proposal.kind, room).gain
     if (best.gain > proposed) return this.#gain.isPlainDue(best) ? none : model.take(text, best.drafts, nowMs)
-    model.look(text)
+    model.look(text, nowMs)
     return none
   }
 

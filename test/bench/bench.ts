@@ -147,7 +147,7 @@ try {
     caches: model => benchCaches({ model, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
-    drafts: model => benchDrafts({ model, store, rounds, signal }),
+    drafts: model => benchDrafts({ model, store, isFirst: model === models[0], rounds, signal }),
     prefill: model => benchPrefill({ model, isFirst: model === models[0], store: folder, scratch, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
     ring: model => benchRing({ model, ...swarm }),

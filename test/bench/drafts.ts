@@ -1,24 +1,31 @@
 /**
- * What drafts gain: answers with and without them by turns, over three engines in a row whose peers are links in memory apart,
- * of no delay or of 20 ms there and back. Stages, sessions and engines are the real ones.
+ * What drafts gain: answers without them, with those of the text and with a draft model's by turns, over three engines in a row
+ * whose peers are links in memory apart, of no delay or of 20 ms there and back. Stages, sessions and engines are the real ones;
+ * the draft model of the one that ships is the same with half of the bits.
  */
 import { readFile } from 'node:fs/promises'
+import { systemClock } from '../../src/base/clock.ts'
+import { systemRng } from '../../src/base/entropy.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
 import type { ModelStore } from '../../src/model/store.ts'
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
-import type { SessionTokenizer } from '../../src/session/parts.ts'
+import { tokenMsOf } from '../../src/serving/draft-service.ts'
+import type { DraftModel, SessionTokenizer } from '../../src/session/parts.ts'
 import { generate } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import type { BenchModel } from './models.ts'
 import { figure, type Row } from './report.ts'
+import { rewriteModel } from './requantised.ts'
 
 export interface DraftsInit {
   readonly model: BenchModel
   readonly store: ModelStore
+  /** It is the one that ships: there is a draft model for it. */
+  readonly isFirst: boolean
   readonly rounds: number
   readonly signal: AbortSignal
 }
@@ -30,42 +37,97 @@ const texts = {
 const answerTokens = 120
 const hops = 3
 
+/** What proposes: nothing, the text so far, or the draft model where it gains more. */
+type Proposer = 'nothing' | 'text' | 'model'
+
 /** Tokens a second with drafts, and how many times as many that is as without; by text, and by what lies between peers. */
-export async function benchDrafts({ model, store, rounds, signal }: DraftsInit): Promise<Row[]> {
+export async function benchDrafts({ model, store, isFirst, rounds, signal }: DraftsInit): Promise<Row[]> {
   const rows: Row[] = []
-  for (const rttMs of [0, 20]) {
-    const flock = await Flock.of(model, store, rttMs, signal)
-    try {
-      for (const text of ['repetitive', 'plain'] as const) {
-        const rates: number[] = []
-        const ratios: number[] = []
-        const right: number[] = []
-        for (let round = -1; round < rounds; round++) {
-          const [plain, drafted] = [await flock.answer(text, false), await flock.answer(text, true)]
-          if (`${plain.ids}` !== `${drafted.ids}`) throw new Error('the answer is another one with drafts')
-          if (round < 0) continue
-          rates.push(drafted.rate)
-          ratios.push(drafted.rate / plain.rate)
-          right.push(drafted.right)
+  const small = isFirst ? await draftModelOf(model, store, signal) : undefined
+  try {
+    for (const rttMs of [0, 20]) {
+      const flock = await Flock.of(model, store, rttMs, signal)
+      try {
+        for (const text of ['repetitive', 'plain'] as const) {
+          const what = `${model.label}: ${text} text, ${hops} hops, ${rttMs} ms between them there and back`
+          const answers = await roundsOf(flock, text, small, rounds)
+          for (const proposer of small === undefined ? (['text'] as const) : (['text', 'model'] as const)) {
+            const by = proposer === 'text' ? 'drafts' : `drafts of ${small!.name} too`
+            const aim = text === 'repetitive' && rttMs > 0 ? '≥ 2.0' : '≥ 0.95'
+            const how = `${answerTokens} tokens, by rounds`
+            const of = (value: (each: Round) => number): Row['figure'] => figure(answers.map(value))
+            const common = { part: 'drafts', how }
+            rows.push(
+              { ...common, what: `${what}, with ${by}`, unit: 'tokens/s', figure: of(each => each[proposer]!.rate) },
+              {
+                ...common,
+                what: `${what}, with ${by} / without`,
+                unit: '',
+                figure: of(each => each[proposer]!.rate / each.nothing!.rate),
+                aim
+              },
+              {
+                ...common,
+                what: `${what}, with ${by}: drafts that were right`,
+                unit: '',
+                figure: of(each => each[proposer]!.right),
+                how: 'of a token'
+              }
+            )
+          }
         }
-        const what = `${model.label}: ${text} text, ${hops} hops, ${rttMs} ms between them there and back`
-        const aim = text === 'repetitive' && rttMs > 0 ? '≥ 2.0' : '≥ 0.95'
-        const how = `${answerTokens} tokens, by rounds`
-        rows.push({ part: 'drafts', what: `${what}, with drafts`, unit: 'tokens/s', figure: figure(rates), how })
-        rows.push({ part: 'drafts', what: `${what}, with / without`, unit: '', figure: figure(ratios), aim, how })
-        rows.push({
-          part: 'drafts',
-          what: `${what}: drafts that were right`,
-          unit: '',
-          figure: figure(right),
-          how: 'of a token'
-        })
+      } finally {
+        await flock.stop()
       }
-    } finally {
-      await flock.stop()
     }
+  } finally {
+    await small?.stop()
   }
   return rows
+}
+
+type Round = Partial<Record<Proposer, Awaited<ReturnType<Flock['answer']>>>>
+
+/** Answers to one text in rounds, each proposer once in each; the first round warms up and does not count. */
+async function roundsOf(
+  flock: Flock,
+  text: keyof typeof texts,
+  small: DraftModel | undefined,
+  rounds: number
+): Promise<Round[]> {
+  const answers: Round[] = []
+  for (let round = -1; round < rounds; round++) {
+    const nothing = await flock.answer(text, { speculate: false })
+    const drafted: Round = { text: await flock.answer(text, {}) }
+    if (small !== undefined) drafted.model = await flock.answer(text, { draftModel: small })
+    for (const each of Object.values(drafted)) {
+      if (`${nothing.ids}` !== `${each.ids}`) throw new Error('the answer is another one with drafts')
+    }
+    if (round >= 0) answers.push({ nothing, ...drafted })
+  }
+  return answers
+}
+
+/** The model with half of the bits, whole in an engine of its own. */
+async function draftModelOf(
+  { stored }: BenchModel,
+  store: ModelStore,
+  signal: AbortSignal
+): Promise<DraftModel & { stop(): Promise<void> }> {
+  const name = `${stored.manifest.name}-q4`
+  const { manifest, ...small } = await rewriteModel(store, stored, { name, weights: 'q4', signal })
+  const shardDirectory = await store.shardDirectory({ manifest, ...small })
+  const { layers, vocab, contextMax } = manifest.config
+  const engine = await createWasmEngine({
+    manifest,
+    shardDirectory,
+    start: 0,
+    end: layers,
+    cacheBytesMax: 1 << 26,
+    signal
+  })
+  const tokenMs = await tokenMsOf(engine, { clock: systemClock, rng: systemRng, signal })
+  return { name, vocab, contextMax, engine, tokenMs, onFailed: () => {}, stop: () => engine.close() }
 }
 
 /** Three peers that hold a third of the model each, and one that asks. */
@@ -112,7 +174,10 @@ class Flock {
     return flock
   }
 
-  async answer(text: keyof typeof texts, speculate: boolean) {
+  async answer(
+    text: keyof typeof texts,
+    { speculate = true, draftModel }: { readonly speculate?: boolean; readonly draftModel?: DraftModel }
+  ) {
     const { stored } = this.#model
     const { layers, vocab, contextMax } = stored.manifest.config
     const self = `12D3KooWDriver${this.#stages.length}` as PeerId
@@ -127,7 +192,8 @@ class Flock {
       tokenizer: this.#tokenizer,
       model,
       route: async () => this.#route,
-      knowsDrafts: () => true
+      knowsDrafts: () => true,
+      draftModel
     }
     const generation = generate(parts, texts[text], { maxTokens: answerTokens, speculate, signal: this.#signal })
     for await (const _ of generation.events());

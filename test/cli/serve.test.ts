@@ -93,6 +93,7 @@ describe('flags in a file', () => {
       data: 'a',
       model: ['stories15m', 'random'],
       layers: ['random:0-6', 'stories15m:0-3'],
+      draft: 'stories15m',
       memory: '100kB',
       listen: '/ip4/127.0.0.1/tcp/0',
       mdns: false,
@@ -108,9 +109,11 @@ describe('flags in a file', () => {
       const stages = async () => (await own()).stages.map(each => `${nameOf.get(each.model)}:${each.start}-${each.end}`)
       expect((await own()).budgetBytes).toBe(256e6)
       expect((await stages()).sort()).toEqual(['random:0-6', 'stories15m:0-3'])
+      expect((await status()).draft).toMatchObject({ name: 'stories15m', bytes: expect.any(Number) })
 
       expect(await skein(['unserve', 'stories15m', '--data', at('a')])).toMatchObject({ code: 0, stderr: '' })
       expect(await stages()).toEqual(['random:0-6'])
+      expect((await status()).draft).toBeNull()
       await expectFailure(skein(['unserve', 'stories15m', '--data', at('a')]), 3, 'is not served here')
       await expectFailure(skein(['model', 'rm', 'random', '--data', at('a')]), 3, 'is served by the peer')
       const served = await skein(['serve', 'stories15m', '--layers', '0-6', '--data', at('a'), '--json'])

@@ -30,6 +30,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
   unkept: [],
   prefixes: { bytes: 0, reused: 0 },
+  draft: null,
   violations: {},
   fetching: null,
   fetches: [],
@@ -67,6 +68,17 @@ describe('a status for a person', () => {
     )
     expect(text).not.toContain('violations')
     expect(text).not.toContain('prompts:')
+  })
+
+  it('says what drafts, or why nothing does', () => {
+    const draft = { model, name: 'small', ready: true, state: 'ready', bytes: 24_600_000 }
+    const lines = (more: object): string => describeStatus(status({}, [peer('x')], more)).join('\n')
+    expect(lines({ draft })).toContain('drafts: by small, 24.6 MB of the budget')
+    const looking = { ...draft, model: null, ready: false, state: "looking for the model 'small'", bytes: 0 }
+    expect(lines({ draft: looking })).toContain("drafts: not by small: looking for the model 'small'")
+    expect(lines({})).not.toContain('drafts:')
+    // A peer of an older version says nothing of it.
+    expect(lines({ draft: undefined })).not.toContain('drafts:')
   })
 
   it('says what is kept of prompts', () => {

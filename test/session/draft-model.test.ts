@@ -40,6 +40,7 @@ function drafting(model: ToyModel, { tokenMs = 0, cacheBytesMax = 1 << 24, clock
   }
   const draftModel: DraftModel = {
     name: 'small',
+    vocab: model.vocab,
     engine,
     contextMax: model.contextMax,
     tokenMs,
@@ -198,7 +199,8 @@ describe('a draft model', () => {
     const flock = await worldOf(thirds)
     for (const model of [
       { ...toy, contextMax: 50 },
-      { ...toy, vocab: 4 * toy.vocab }
+      { ...toy, vocab: 4 * toy.vocab },
+      { ...toy, vocab: 20 }
     ]) {
       const { parts, failures } = drafting(model)
       const { drafts, ids } = await answer(flock, prompt(20), { parts })

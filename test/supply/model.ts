@@ -24,7 +24,12 @@ const config: ModelConfig = {
 /** Writes it into a data directory's store. The same name and shape give the same bytes, and so the same id. */
 export async function writeRandomModel(
   dataDir: string,
-  { name = 'random', layers = config.layers, seed = 5 }: { name?: string; layers?: number; seed?: number } = {}
+  {
+    name = 'random',
+    layers = config.layers,
+    seed = 5,
+    tokenizer: change = bytes => bytes
+  }: { name?: string; layers?: number; seed?: number; tokenizer?: (bytes: Uint8Array) => Uint8Array } = {}
 ): Promise<StoredModel> {
   const store = await openLibrary(dataDir)
   const tokenizer = await readFile(
@@ -44,7 +49,7 @@ export async function writeRandomModel(
       edge: 'f16',
       bosId: 1,
       eosIds: [],
-      tokenizer,
+      tokenizer: change(tokenizer),
       chatTemplate: null,
       licence: 'none',
       source: 'random weights'
