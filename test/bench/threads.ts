@@ -16,9 +16,9 @@ export interface ThreadsInit {
 
 /** What each engine computes before it is the other one's turn, several times a round: the machine is the same for both. */
 const turn = { prompts: 2, answers: 2, answerTokens: 48 } as const
-const turns = 4
+const turns = 2
 /** Turns after which an engine knows what its threads are worth, as one that serves does; they do not count. */
-const warmTurns = 4
+const warmTurns = 3
 
 interface Taken {
   readonly promptMs: number

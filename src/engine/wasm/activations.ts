@@ -14,9 +14,11 @@ type V = Local<'v128'>
 export type ActivationForm = 'sized' | 'signed' | 'halves'
 
 /**
- * Bytes of one block of 32 quantised activations. Spread, for a lone token: each 4 of them (and their masks) fill a vector.
+ * Bytes of one block of 32 quantised activations. Spread, for a lone token: each 4 of them (and their masks) fill a vector. Words, for several rows whose products are of words: a itself, of each 4 the first and third before the second and
+ * fourth; a compact one takes as much.
  *
  *   sized   spread   8 × ([|a|] × 4, [mask] × 4), scale × 4, start × 4      compact  |a| [32], mask [32], scale, start
+ *           words    a [8][4] in that order, scale
  *   signed  spread   8 × [a] × 4, scale × 4, start × 4                      compact  a [32], scale, start
  *   halves  spread   8 × [a] × 4, scale × 4, 2 × (start × 4)                compact  a [32], scale, 2 × start
  */
@@ -46,6 +48,9 @@ export const roundingBias = 12_582_912
 /** Blocks whose largest value is no larger are zeros: the largest level divided by less could overflow. */
 export const smallestMax = 2 ** -100
 
+/** Of eight words, of each four the first and third before the second and fourth. */
+const wordOrder = [0, 2, 1, 3, 4, 6, 5, 7]
+
 /** Sum of the four lanes. */
 export function lanesSum(sum: V): Value<'i32'> {
   return [1, 2, 3].reduce<Value<'i32'>>(
@@ -58,7 +63,7 @@ export function lanesSum(sum: V): Value<'i32'> {
  * `(x, blocks, out)`: quantises a row of float32 activations. Per block of 32: m = max |x|, scale = m / 127,
  * a = round(x · (127 / m)), ties to even.
  */
-export function quantiser(m: ModuleWriter, name: string, form: ActivationForm, layout: 'spread' | 'compact') {
+export function quantiser(m: ModuleWriter, name: string, form: ActivationForm, layout: 'spread' | 'compact' | 'words') {
   return m.function(name, ['i32', 'i32', 'i32'], f => {
     const [x, blocks, out] = f.parameters
     const y = f.locals('v128', 8)
@@ -83,6 +88,18 @@ export function quantiser(m: ModuleWriter, name: string, form: ActivationForm, l
       // The bits of two floats of the same exponent differ by their integers' difference.
       for (const yi of y) f.set(yi, i32x4.sub(f32x4.add(f32x4.mul(yi, factor), bias), bias))
       for (const [i, hi] of h.entries()) f.set(hi, i16x8.narrowI32x4S(y[2 * i]!, y[2 * i + 1]!))
+      const scale = f32.div(largest, f32.const(activationMax))
+      if (layout === 'words') {
+        const bytes = activationBytes[form].compact
+        // Word by word: V8 pairs shuffles, and Node 24's does it wrongly.
+        for (const [i, hi] of h.entries()) {
+          for (const [to, word] of wordOrder.entries()) f.do(v128.store16Lane(out, 16 * i + 2 * to, hi, word))
+        }
+        f.do(f32.store(out, scaleAt(form, 'compact'), scale))
+        f.set(x, plus(x, 128))
+        f.set(out, plus(out, bytes))
+        return
+      }
       for (const [i, qi] of q.entries()) f.set(qi, i8x16.narrowI16x8S(h[2 * i]!, h[2 * i + 1]!))
       if (form === 'sized') {
         for (const [i, qi] of q.entries()) {
@@ -102,7 +119,6 @@ export function quantiser(m: ModuleWriter, name: string, form: ActivationForm, l
           f.set(start, i32.mul(lanesSum(most), i32.const(zero)))
         }
       }
-      const scale = f32.div(largest, f32.const(activationMax))
       const bytes = activationBytes[form][layout]
       const at = scaleAt(form, layout)
       if (layout === 'compact') {

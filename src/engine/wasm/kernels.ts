@@ -19,7 +19,8 @@ import { byteQueries, storeBytes } from './byte-levels.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
 import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
-import { type ProductForms, productOfMany, productOfOne } from './products.ts'
+import { type ProductForms, productOfOne, severalLayout } from './products.ts'
+import { productOfMany } from './tile-products.ts'
 import { roundUp } from '../../model/tiles.ts'
 import type { WeightType } from '../../model/weight-types.ts'
 
@@ -90,7 +91,7 @@ export function kernelModule({ config, types, edge, forms, memory }: KernelsInit
   const m = new ModuleWriter(memory)
   for (const form of new Set([...types].filter(type => type !== 'f32').map(activationsOf))) {
     quantiser(m, `quantise.${form}.one`, form, 'spread')
-    quantiser(m, `quantise.${form}.many`, form, 'compact')
+    quantiser(m, `quantise.${form}.many`, form, severalLayout(form, forms))
   }
   for (const type of types) {
     productOfOne(m, `product.${type}.one`, type, forms)

@@ -91,6 +91,10 @@ export const v128 = {
   store8Lane: (address: I, offset: number, value: V, lane: number): Effect => ({
     code: [...address.code, ...value.code, ...simd(88), ...at(offset), lane]
   }),
+  /** One word of it. */
+  store16Lane: (address: I, offset: number, value: V, lane: number): Effect => ({
+    code: [...address.code, ...value.code, ...simd(89), ...at(offset), lane]
+  }),
   /** Eight bytes of a vector, the lower or the higher ones. */
   store64Lane: (address: I, offset: number, value: V, lane: 0 | 1): Effect => ({
     code: [...address.code, ...value.code, ...simd(91), ...at(offset), lane]
@@ -128,6 +132,8 @@ export const i16x8 = {
   relaxedDotI8x16I7x16S: binaryV(0x112),
   extendLowI8x16S: unaryV(135),
   extendHighI8x16S: unaryV(136),
+  shl: shiftV(139),
+  shrS: shiftV(140),
   shrU: shiftV(141),
   add: binaryV(142)
 }

@@ -1,12 +1,12 @@
 /**
- * Kernels that multiply: rows of activations with a matrix in tiles. What they compute is in
+ * Kernels that multiply a lone row of activations with a matrix in tiles, and what all kernels that multiply share. What they compute is in
  * `protocols/arithmetic.md`; every form of them gives the same bits.
  */
 import type { Callee, FunctionWriter, Local, ModuleWriter, Value } from './emit.ts'
 import { f32x4, i16x8, i32, i32x4, i8x16, plus, v128 } from './ops.ts'
 import { groupBytes, groupRecords, recordBytes, tileRows } from '../../model/tiles.ts'
 import { type QuantisedType, quantisedTypes, type StoredAs, type WeightType } from '../../model/weight-types.ts'
-import { activationBytes, activationsOf, scaleAt } from './activations.ts'
+import { type ActivationForm, activationBytes, activationsOf, scaleAt } from './activations.ts'
 import { blocksOfRecord, ScaleReader } from './scales.ts'
 
 /**
@@ -17,7 +17,12 @@ import { blocksOfRecord, ScaleReader } from './scales.ts'
 export type DotForm = 'relaxed' | 'relaxed-pairs' | 'plain'
 
 export interface ProductForms {
+  /** Of a lone row. */
   readonly dot: DotForm
+  /** Of several rows. @default as of a lone one */
+  readonly several?: DotForm
+  /** How several rows meet levels that are signed bytes: `words` widens these once for all of them. @default bytes */
+  readonly signed?: 'bytes' | 'words'
   /** Row ranges that a lone token's product reads at once: one stream alone leaves memory waiting. */
   readonly streams: number
   /**
@@ -26,22 +31,27 @@ export interface ProductForms {
   readonly attention?: 'halves' | 'words'
 }
 
+/** How activations of several rows lie. */
+export function severalLayout(form: ActivationForm, { signed }: ProductForms): 'compact' | 'words' {
+  return form === 'sized' && signed === 'words' ? 'words' : 'compact'
+}
+
 type V = Local<'v128'>
 type I = Local<'i32'>
 
-const vectors = tileRows / 4
+export const vectors = tileRows / 4
 
 /** How levels become an operand: signed bytes meet masks, those of 4 bits are taken apart, those of 7 are taken as they are. */
 type Levels = 'i8' | 'u7' | 'u4'
 
-function levelsOf(type: QuantisedType): Levels {
+export function levelsOf(type: QuantisedType): Levels {
   const { bits, zero }: StoredAs = quantisedTypes[type]
   if (bits === 4) return 'u4'
   return zero === 'signed' ? 'i8' : 'u7'
 }
 
 /** Groups of four columns whose activations fill a vector each, that stand in the low halves of bytes or in whole ones. */
-function groupsOf(type: QuantisedType, block: number): readonly number[] {
+export function groupsOf(type: QuantisedType, block: number): readonly number[] {
   const all = levelsOf(type) === 'u4' ? 4 : 8
   const each = all / blocksOfRecord(type)
   return Array.from({ length: each }, (_, g) => block * each + g)
@@ -82,20 +92,26 @@ export function addDot(
 }
 
 /** Adds a block to the float sums: sum + float(dot) · (weight scale · activation scale). */
-function addBlock(f: FunctionWriter, sum: V, dot: V, weightScale: Value<'v128'>, activationScale: V): void {
+export function addBlock(f: FunctionWriter, sum: V, dot: V, weightScale: Value<'v128'>, activationScale: V): void {
   f.set(sum, f32x4.add(f32x4.mul(f32x4.convertI32x4S(dot), f32x4.mul(weightScale, activationScale)), sum))
 }
 
 /** Adds what a block's minimum gives: sum + (sum of activations) · (minimum · activation scale). */
-function addMinimum(f: FunctionWriter, sum: V, minimum: Value<'v128'>, activations: V, activationScale: V): void {
+export function addMinimum(
+  f: FunctionWriter,
+  sum: V,
+  minimum: Value<'v128'>,
+  activations: V,
+  activationScale: V
+): void {
   f.set(sum, f32x4.add(f32x4.mul(activations, f32x4.mul(minimum, activationScale)), sum))
 }
 
 /** Of a block's start, which is -8 times the sum of its activations. */
-const sumOfStart = -1 / 8
+export const sumOfStart = -1 / 8
 
 /** Bytes of a tile of so many records. */
-function tileBytes(type: WeightType, blocks: Value<'i32'>): Value<'i32'> {
+export function tileBytes(type: WeightType, blocks: Value<'i32'>): Value<'i32'> {
   const records = i32.mul(blocks, i32.const(recordBytes(type)))
   const before = groupBytes(type)
   if (before === 0) return records
@@ -110,6 +126,9 @@ function storeTiles(f: FunctionWriter, to: readonly I[], sums: readonly (readonl
     f.set(stream, plus(stream, 4 * tileRows))
   }
 }
+
+/** What multiplies one tile with several rows. */
+export type TileCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32', 'i32']>
 
 type ProductCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32']>
 
@@ -232,138 +251,6 @@ export function productOfOne(m: ModuleWriter, name: string, type: WeightType, fo
     f.when(tiles, () => {
       const at = i32.add(w, i32.mul(done, tileBytes(type, blocks)))
       f.call(one, at, blocks, tiles, activations, i32.add(out, i32.mul(done, i32.const(4 * tileRows))))
-    })
-  })
-}
-
-type TileCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32', 'i32']>
-
-/** `(w, blocks, compact activations, bytes from row to row, out, bytes from row to row)`: one tile with `rows` rows. */
-function tileOf(m: ModuleWriter, type: QuantisedType, dot: DotForm, rows: number): TileCallee {
-  const form = activationsOf(type)
-  const levels = levelsOf(type)
-  const { hasMinimum }: StoredAs = quantisedTypes[type]
-  return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
-    const [w, blocks, activations, activationStride, out, outStride] = f.parameters
-    const valueBytes = activationBytes[form].compact
-    const scale = scaleAt(form, 'compact')
-    const scales = new ScaleReader(f, type, 1)
-    const a = f.spaced(activations, activationStride, rows)
-    const dots = a.map(() => f.locals('v128', vectors))
-    const sums = a.map(() => f.locals('v128', vectors))
-    const low = f.locals('v128', vectors)
-    const high = f.locals('v128', vectors)
-    const [value, mask, low4] = f.locals('v128', 3) as [V, V, V]
-    const eighth = f.local('v128')
-    const spare = dot === 'plain' ? f.locals('v128', 4) : []
-    const group = (g: number): void => {
-      for (let v = 0; v < vectors; v++) {
-        f.set(low[v]!, v128.load(w, 16 * (g * vectors + v)))
-        if (levels !== 'u4') continue
-        f.set(high[v]!, v128.and(i16x8.shrU(low[v]!, 4), low4))
-        f.set(low[v]!, v128.and(low[v]!, low4))
-      }
-      for (const [t, each] of a.entries()) {
-        f.set(value, v128.load32Splat(each, 4 * g))
-        if (levels !== 'u7') f.set(mask, v128.load32Splat(each, levels === 'i8' ? 32 + 4 * g : 16 + 4 * g))
-        for (let v = 0; v < vectors; v++) {
-          if (levels === 'i8') addDot(f, dot, v128.xor(low[v]!, mask), value, dots[t]![v]!, spare)
-          else addDot(f, dot, value, low[v]!, dots[t]![v]!, spare)
-        }
-        if (levels === 'u4') {
-          for (let v = 0; v < vectors; v++) addDot(f, dot, mask, high[v]!, dots[t]![v]!, spare)
-        }
-      }
-    }
-    const record = (): void => {
-      for (let block = 0; block < blocksOfRecord(type); block++) {
-        for (const [t, each] of a.entries()) {
-          f.set(dots[t]![0]!, hasMinimum ? v128.zero() : v128.load32Splat(each, scale + 4 * (1 + block)))
-          for (let v = 1; v < vectors; v++) f.set(dots[t]![v]!, dots[t]![0]!)
-        }
-        for (const g of groupsOf(type, block)) group(g)
-        for (let v = 0; v < vectors; v++) f.set(low[v]!, scales.scale(0, w, v, block))
-        if (hasMinimum) for (let v = 0; v < vectors; v++) f.set(high[v]!, scales.minimum(0, w, v))
-        for (const [t, each] of a.entries()) {
-          f.set(value, v128.load32Splat(each, scale))
-          for (let v = 0; v < vectors; v++) addBlock(f, sums[t]![v]!, dots[t]![v]!, low[v]!, value)
-          if (!hasMinimum) continue
-          f.set(mask, f32x4.mul(f32x4.convertI32x4S(v128.load32Splat(each, scale + 4)), eighth))
-          for (let v = 0; v < vectors; v++) addMinimum(f, sums[t]![v]!, high[v]!, mask, value)
-        }
-      }
-      f.set(w, plus(w, recordBytes(type)))
-      for (const each of a) f.set(each, plus(each, valueBytes))
-    }
-    for (const sum of sums.flat()) f.set(sum, v128.zero())
-    if (levels === 'u4') f.set(low4, i32x4.const(0x0f0f0f0f))
-    if (hasMinimum) f.set(eighth, f32x4.const(sumOfStart))
-    scales.records(blocks, [w], record)
-    for (const [t, row] of sums.entries()) {
-      for (const [v, sum] of row.entries()) f.do(v128.store(out, 16 * v, sum))
-      if (t + 1 < rows) f.set(out, i32.add(out, outStride))
-    }
-  })
-}
-
-/** {@link tileOf} for float32 weights and activations. */
-function floatTileOf(m: ModuleWriter, rows: number): TileCallee {
-  return m.function(undefined, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
-    const [w, blocks, x, xStride, out, outStride] = f.parameters
-    const a = f.spaced(x, xStride, rows)
-    const sums = a.map(() => f.locals('v128', vectors))
-    const weights = f.locals('v128', vectors)
-    const value = f.local('v128')
-    for (const sum of sums.flat()) f.set(sum, v128.zero())
-    f.set(blocks, i32.mul(blocks, i32.const(4)))
-    f.countdown(blocks, () => {
-      for (let k = 0; k < 8; k++) {
-        for (let v = 0; v < vectors; v++) f.set(weights[v]!, v128.load(w, 16 * (k * vectors + v)))
-        for (const [t, each] of a.entries()) {
-          f.set(value, v128.load32Splat(each, 4 * k))
-          for (let v = 0; v < vectors; v++) {
-            f.set(sums[t]![v]!, f32x4.add(f32x4.mul(weights[v]!, value), sums[t]![v]!))
-          }
-        }
-      }
-      f.set(w, plus(w, recordBytes('f32') / 4))
-      for (const each of a) f.set(each, plus(each, 32))
-    })
-    for (const [t, row] of sums.entries()) {
-      for (const [v, sum] of row.entries()) f.do(v128.store(out, 16 * v, sum))
-      if (t + 1 < rows) f.set(out, i32.add(out, outStride))
-    }
-  })
-}
-
-/**
- * `(w, blocks, tiles, activations, bytes from row to row, out, bytes from row to row, rows)`: several rows with a whole
- * matrix: each tile is read once, and stays near while the rows pass by, four, two or one at a time.
- */
-export function productOfMany(m: ModuleWriter, name: string, type: WeightType, { dot }: ProductForms) {
-  const sizes = [4, 2, 1].map(rows => ({
-    rows,
-    tile: type === 'f32' ? floatTileOf(m, rows) : tileOf(m, type, dot, rows)
-  }))
-  return m.function(name, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {
-    const [w, blocks, tiles, activations, activationStride, out, outStride, rows] = f.parameters
-    const [a, to, left] = f.locals('i32', 3) as [I, I, I]
-    const tileStride = f.local('i32', tileBytes(type, blocks))
-    f.countdown(tiles, () => {
-      f.set(a, activations)
-      f.set(to, out)
-      f.set(left, rows)
-      for (const size of sizes) {
-        const run = (): void => {
-          f.call(size.tile, w, blocks, a, activationStride, to, outStride)
-          f.set(a, i32.add(a, i32.mul(activationStride, i32.const(size.rows))))
-          f.set(to, i32.add(to, i32.mul(outStride, i32.const(size.rows))))
-          f.set(left, plus(left, -size.rows))
-        }
-        f.while(() => i32.gtU(left, i32.const(size.rows - 1)), run)
-      }
-      f.set(w, i32.add(w, tileStride))
-      f.set(out, plus(out, 4 * tileRows))
     })
   })
 }

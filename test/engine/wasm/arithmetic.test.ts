@@ -50,6 +50,7 @@ const forms: readonly ProductForms[] = [
   { dot: 'plain', streams: 1 },
   { dot: 'plain', streams: 4, attention: 'words' },
   { dot: 'relaxed-pairs', streams: 3 },
+  { dot: 'relaxed-pairs', several: 'relaxed', signed: 'words', streams: 4, attention: 'words' },
   { ...formsHere(), streams: 2, attention: 'words' }
 ]
 

@@ -114,6 +114,8 @@ const vectorCases: readonly Case[] = [
   ['i16x8.extendLowI8x16S', a => i16x8.extendLowI8x16S(a), a => shortsBy(i => i8(a, i))],
   ['i16x8.extendHighI8x16S', a => i16x8.extendHighI8x16S(a), a => shortsBy(i => i8(a, 8 + i))],
   ['i16x8.shrU', a => i16x8.shrU(a, 4), a => shortsBy(i => u16(a, i) >>> 4)],
+  ['i16x8.shl', a => i16x8.shl(a, 8), a => shortsBy(i => i16(a, i) << 8)],
+  ['i16x8.shrS', a => i16x8.shrS(a, 8), a => shortsBy(i => i16(a, i) >> 8)],
   ['i16x8.add', (a, b) => i16x8.add(a, b), (a, b) => shortsBy(i => i16(a, i) + i16(b, i))],
   ['i32x4.const', () => i32x4.const(-77_777), () => intsBy(() => -77_777)],
   ['i32x4.splat', () => i32x4.splat(i32.const(123_456_789)), () => intsBy(() => 123_456_789)],
@@ -254,6 +256,7 @@ describe('instructions of one number', () => {
       m.function('any', [], () => v128.anyTrue(v128.load(i32.const(0))))
       m.function('lanes', [], g => {
         g.do(v128.store8Lane(i32.const(200), 3, v128.load(i32.const(0)), 12))
+        g.do(v128.store16Lane(i32.const(220), 2, v128.load(i32.const(0)), 6))
         g.do(v128.store64Lane(i32.const(200), 8, v128.load(i32.const(0)), 1))
       })
     })
@@ -264,11 +267,12 @@ describe('instructions of one number', () => {
     view.setFloat32(4, 2.5, true)
     expect([lane!(), real!(), any!()]).toEqual([-9, 2.5, 1])
     view.setInt32(8, 77, true)
-    bytes.fill(1, 200, 220)
+    bytes.fill(1, 200, 226)
     lanes!()
     // The last lane is -9.
     expect([...bytes.subarray(200, 208)]).toEqual([1, 1, 1, 0xf7, 1, 1, 1, 1])
     expect([208, 212, 216].map(at => view.getInt32(at, true))).toEqual([77, -9, 0x01010101])
+    expect([...bytes.subarray(220, 226)]).toEqual([1, 1, 0xf7, 0xff, 1, 1])
     bytes.fill(0, 0, 16)
     expect(any!()).toBe(0)
   })
@@ -276,7 +280,14 @@ describe('instructions of one number', () => {
 
 it('every instruction is among them', () => {
   const tested = new Set(vectorCases.map(([name]) => name))
-  const rest = ['v128.store8Lane', 'v128.store64Lane', 'v128.anyTrue', 'i32x4.extractLane', 'f32x4.extractLane']
+  const rest = [
+    'v128.store8Lane',
+    'v128.store16Lane',
+    'v128.store64Lane',
+    'v128.anyTrue',
+    'i32x4.extractLane',
+    'f32x4.extractLane'
+  ]
   const all = Object.entries({ v128, i8x16, i16x8, i32x4, f32x4 }).flatMap(([group, ops]) =>
     Object.keys(ops).map(name => `${group}.${name}`)
   )
