@@ -5,12 +5,23 @@ import { NoRoomError } from '../errors.ts'
 
 /** Counts the bytes of open caches against one bound. */
 export class CacheBudget {
-  /** Lowering it takes nothing away from those who have reserved. */
-  bytesMax: number
+  readonly #bytesMost: number
+  #bytesMax: number
   #used = 0
 
-  constructor(bytesMax: number) {
-    this.bytesMax = bytesMax
+  /** @param bytesMost that the bound can ever be: what there is memory for */
+  constructor(bytesMax: number, bytesMost: number = Number.POSITIVE_INFINITY) {
+    this.#bytesMost = bytesMost
+    this.#bytesMax = Math.min(bytesMax, bytesMost)
+  }
+
+  get bytesMax(): number {
+    return this.#bytesMax
+  }
+
+  /** Lowering it takes nothing away from those who have reserved. */
+  set bytesMax(bytes: number) {
+    this.#bytesMax = Math.min(bytes, this.#bytesMost)
   }
 
   get used(): number {

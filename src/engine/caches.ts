@@ -20,6 +20,8 @@ export interface CachesInit {
   readonly edge: EdgeType
   /** Of all sessions together. */
   readonly bytesMax: number
+  /** What that can ever be. @default whatever it is set to */
+  readonly bytesMost?: number | undefined
 }
 
 interface State {
@@ -43,7 +45,7 @@ export class Caches {
 
   constructor(init: CachesInit) {
     this.#init = init
-    this.budget = new CacheBudget(init.bytesMax)
+    this.budget = new CacheBudget(init.bytesMax, init.bytesMost)
   }
 
   get #isTail(): boolean {

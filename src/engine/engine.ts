@@ -139,8 +139,8 @@ export interface Engine {
   /** Bytes that all open sessions are charged. */
   readonly cacheBytesUsed: number
   /**
-   * What they may be together. Lowering it takes nothing away from sessions that are open. What they leave of it holds the
-   * beginnings of sessions, which give way to them.
+   * What they may be together. Lowering it takes nothing away from sessions that are open, and an engine whose memory cannot hold
+   * what it is set to has what it can hold. What sessions leave of it holds the beginnings of sessions, which give way to them.
    */
   cacheBytesMax: number
   readonly prefixes: PrefixStats

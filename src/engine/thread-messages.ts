@@ -23,6 +23,10 @@ export interface SpanInit {
   readonly source: WeightSource | { readonly kind: 'synthetic' }
   /** Processor threads of one step. */
   readonly threads: number
+  /** What all sessions' caches are to have together at first: an engine may lay out its memory for it. @default little */
+  readonly cacheBytesMax?: number | undefined
+  /** What one memory of the engine in WebAssembly may have, in whole pages of 64 KiB. @default 4 GiB */
+  readonly memoryBytesMax?: number | undefined
   /** Memory that passes go through (`thread-share.ts`). @default all goes by message */
   readonly share?: SharedArrayBuffer | undefined
   /** Those of other threads. @default none */

@@ -29,6 +29,8 @@ export interface ThreadedInit {
   readonly cacheTypes?: readonly CacheType[]
   /** Bound on all sessions' caches together. */
   readonly cacheBytesMax: number
+  /** What the thread can ever hold of them. @default whatever they are allowed */
+  readonly cacheBytesMost?: number
   /** What a pass of it may hold. */
   readonly batches: BatchesInit
   /** Ends the loading. */
@@ -94,7 +96,7 @@ class ThreadedEngine implements Engine {
   constructor(
     worker: Worker,
     share: SharedArrayBuffer | undefined,
-    { span: init, cacheBytes, cacheTypes, cacheBytesMax, batches, onKernels }: ThreadedInit
+    { span: init, cacheBytes, cacheTypes, batches, onKernels, ...bounds }: ThreadedInit
   ) {
     const { start, end, edge } = init
     const { layers, hidden, contextMax } = init.config
@@ -107,7 +109,8 @@ class ThreadedEngine implements Engine {
     this.#onKernels = onKernels
     this.#contextMax = contextMax
     this.#worker = worker
-    this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax: cacheBytesMax })
+    const { cacheBytesMax: bytesMax, cacheBytesMost: bytesMost } = bounds
+    this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax, bytesMost })
     this.#batches = new Batches(batches)
     this.#line = new ThreadLine(worker, share, {
       onReply: (reply, times) => this.#replied(reply, times),
@@ -129,8 +132,9 @@ class ThreadedEngine implements Engine {
   }
 
   set cacheBytesMax(bytes: number) {
-    this.#isLimitTold &&= bytes === this.cacheBytesMax
+    const before = this.cacheBytesMax
     this.#caches.budget.bytesMax = bytes
+    this.#isLimitTold &&= this.cacheBytesMax === before
     if (this.#ended === undefined) this.#next()
   }
 
@@ -173,9 +177,8 @@ class ThreadedEngine implements Engine {
     }
     checkSampling(sampling)
     checkCacheType(cache, this.cacheTypes)
-    const bytes = this.cacheBytes(tokensMax, cache)
     await this.#alone(session, () => {
-      if (!this.#caches.open(session, { tokensMax, cache, bytes, sampling })) return undefined
+      if (!this.#caches.open(session, { tokensMax, cache, bytes: this.cacheBytes(tokensMax, cache), sampling })) return
       return { kind: 'open', session, tokensMax, cache, sampling, owner }
     })
   }

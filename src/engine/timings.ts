@@ -28,6 +28,8 @@ const few = 1
 /** Tokens in the cache when the clock starts, and steps that are timed. */
 const warmTokens = 64
 const steps = 24
+/** Of the one session: some MB for each of a few layers. */
+const cacheBytesMax = 1 << 30
 
 /**
  * Times lone tokens through spans of random layers of the model's dimensions, the way to the thread and back
@@ -71,7 +73,7 @@ export async function measureTimings(
         source,
         threads
       }
-      spans.push({ engine: await start(init, Number.MAX_SAFE_INTEGER, signal), walls: [], computes: [] })
+      spans.push({ engine: await start(init, cacheBytesMax, signal), walls: [], computes: [] })
     }
     const options = { signal: signal ?? new AbortController().signal }
     for (const { engine } of spans) {

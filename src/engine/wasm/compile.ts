@@ -3,12 +3,9 @@ import { EngineError } from '../../errors.ts'
 import { checkedModulesMax } from '../limits.ts'
 import type { CheckedKernels } from '../thread-messages.ts'
 import { stopPairing } from './compiler.ts'
-import { memoryPageBytes } from './emit.ts'
+import { memoryPageBytes, memoryPagesMax } from './emit.ts'
 import { type Kernels, type KernelsInit, kernelModule } from './kernels.ts'
 import { checkBytes, wrongKernel } from './self-check.ts'
-
-/** Pages of 64 KiB that a memory may have: 4 GiB. */
-export const memoryPagesMax = 65_536
 
 /**
  * Modules that were compiled and checked, by all that they are made of. Threads of one process give them to one another: a module

@@ -202,6 +202,8 @@ function callOf(callee: Callee, values: readonly Value[]): Effect {
 
 /** Bytes of a page of WebAssembly memory. */
 export const memoryPageBytes = 65_536
+/** Pages that a memory with addresses of 32 bits may have: 4 GiB. */
+export const memoryPagesMax = 65_536
 
 export interface MemoryLimits {
   /** In pages of {@link memoryPageBytes}. */

@@ -8,6 +8,7 @@ import { startThreaded, threadFile } from '../threaded.ts'
 import { CheckedModules } from './compile.ts'
 import { layerCacheBytes } from './footprint.ts'
 import { passRowsMax } from './kernels.ts'
+import { sectionsOf } from './sections.ts'
 
 /**
  * Loads layers [start, end) of a model into the memory of a thread that computes them.
@@ -26,12 +27,14 @@ const checked = new CheckedModules()
 /** {@link createWasmEngine} for weights from anywhere: timings use it with layers that the thread makes itself. */
 export async function startSpan(span: SpanInit, cacheBytesMax: number, signal?: AbortSignal): Promise<Engine> {
   const layers = span.end - span.start
+  const { cacheBytesMost } = sectionsOf({ ...span, cacheBytesMax })
   return startThreaded({
     file: threadFile(import.meta.url, 'worker'),
-    span: { ...span, kernels: checked.modules },
+    span: { ...span, cacheBytesMax, kernels: checked.modules },
     cacheBytes: (tokensMax, type) => layers * layerCacheBytes(span.config, tokensMax, type),
     cacheTypes,
     cacheBytesMax,
+    cacheBytesMost,
     batches: { rowsMax: passRowsMax, shares: true },
     signal,
     onKernels: kernels => checked.add(kernels)

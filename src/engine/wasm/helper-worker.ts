@@ -5,22 +5,24 @@ import { PassRunner } from './pass.ts'
 import { type HelperInit, Meeting } from './team.ts'
 import { viewsOf } from './stage-memory.ts'
 
-const { list, index, layout, module, memory } = workerData as HelperInit
+const { list, index, module, sections } = workerData as HelperInit
 const meeting = new Meeting(list)
-const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
-let views = viewsOf(memory)
-const runner = new PassRunner(layout, kernels, {
-  index,
-  views: () => {
-    // The memory has grown: what is there is seen by a new view alone.
-    if (views.floats.byteLength !== memory.buffer.byteLength) views = viewsOf(memory)
-    return views
-  },
-  meet: threads => meeting.meet(threads),
-  meetAtEdge: ({ threads }) => {
-    meeting.meet(threads)
-    return meeting.isLetGo(seen) ? 0 : threads
-  }
+const runners = sections.map(({ layout, memory }) => {
+  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
+  let views = viewsOf(memory)
+  return new PassRunner(layout, kernels, {
+    index,
+    views: () => {
+      // The memory has grown: what is there is seen by a new view alone.
+      if (views.floats.byteLength !== memory.buffer.byteLength) views = viewsOf(memory)
+      return views
+    },
+    meet: threads => meeting.meet(threads),
+    meetAtEdge: ({ threads }) => {
+      meeting.meet(threads)
+      return meeting.isLetGo(seen) ? 0 : threads
+    }
+  })
 })
 let seen = 0
 meeting.ready()
@@ -30,7 +32,7 @@ try {
     seen = number
     if (job === undefined) break
     if (index >= job.threads) continue
-    runner.run(job)
+    runners[job.section]!.run(job)
   }
 } catch (error) {
   meeting.fail()

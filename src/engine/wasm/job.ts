@@ -8,6 +8,8 @@ export const rotationRows = 1_024
 export interface Job {
   /** `layers`: rows of the hidden state, in place; `head`: logits of the first rows. */
   readonly kind: 'layers' | 'head'
+  /** Index of the section that computes: all addresses are those of its memory. */
+  readonly section: number
   readonly rows: number
   /** Address of the segments, each of {@link segmentNumbers} numbers, and how many there are; none for the head. */
   readonly segments: number
@@ -37,12 +39,12 @@ export interface Segment {
 /** Numbers of a segment in memory, in the order of its fields: of its cache's type the index. */
 export const segmentNumbers = 5
 
-export function writeSegment(segment: Segment, integers: Int32Array, at: number): void {
+export function writeSegment(segment: Segment, integers: Uint32Array, at: number): void {
   const { first, rows, position, pages, cache } = segment
   integers.set([first, rows, position, pages, cacheTypes.indexOf(cache)], at / 4)
 }
 
-export function readSegment(integers: Int32Array, at: number): Segment {
+export function readSegment(integers: Uint32Array, at: number): Segment {
   const [first, rows, position, pages, cache] = integers.subarray(at / 4, at / 4 + segmentNumbers)
   return { first: first!, rows: rows!, position: position!, pages: pages!, cache: cacheTypes[cache!]! }
 }
@@ -50,7 +52,8 @@ export function readSegment(integers: Int32Array, at: number): Segment {
 /** The memory as this thread sees it. */
 export interface Views {
   readonly floats: Float32Array
-  readonly integers: Int32Array
+  /** Unsigned, as addresses are. */
+  readonly integers: Uint32Array
 }
 
 /** The part of so many units that one of `threads` takes. */

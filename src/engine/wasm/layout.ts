@@ -1,4 +1,4 @@
-/** Where everything of a stage lies in its memory: what each of its threads knows. */
+/** Where everything of a section lies in its memory: what each of the threads knows. */
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
@@ -6,7 +6,7 @@ import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { type ActivationForm, activationBytes } from './activations.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
-import type { StageWeights } from './weights.ts'
+import type { SectionWeights } from './weights.ts'
 
 /** An address for each form of activations. */
 type ByForm = Readonly<Record<ActivationForm, number>>
@@ -25,8 +25,8 @@ export interface Scratch {
   readonly attended: number
   readonly gateUp: number
   readonly y: number
-  /** [headRowsMax] rows of logits. */
-  readonly logits: number
+  /** [headRowsMax] rows of logits, where the model's head is. */
+  readonly logits: number | undefined
 }
 
 /** Space that one thread has for itself. */
@@ -47,13 +47,14 @@ export interface Layout {
   readonly edge: EdgeType
   /** The first layer. */
   readonly start: number
-  readonly weights: StageWeights
+  readonly weights: SectionWeights
   readonly scratch: Scratch
   /** By thread. */
   readonly own: readonly OwnScratch[]
 }
 
-type Take = (bytes: number) => number
+/** Has so many bytes more, and gives their address. */
+export type Take = (bytes: number) => number
 
 /** Widest row that is quantised, in blocks. */
 function blocksOf({ hidden, heads, headDim, intermediate }: ModelConfig): number {
@@ -70,7 +71,7 @@ export function qkvRows({ heads, kvHeads, headDim }: ModelConfig): number {
   return roundUp(heads * headDim, tileRows) + 2 * roundUp(kvHeads * headDim, tileRows)
 }
 
-export function takeScratch(config: ModelConfig, take: Take): Scratch {
+export function takeScratch(config: ModelConfig, hasHead: boolean, take: Take): Scratch {
   const { hidden, heads, headDim, intermediate, vocab } = config
   const rows = passRowsMax
   // A lone row is spread; those of several are not.
@@ -84,7 +85,7 @@ export function takeScratch(config: ModelConfig, take: Take): Scratch {
     attended: take(rows * vectorBytes(heads * headDim)),
     gateUp: take(2 * rows * vectorBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
-    logits: take(4 * headRowsMax * roundUp(vocab, tileRows))
+    logits: hasHead ? take(4 * headRowsMax * roundUp(vocab, tileRows)) : undefined
   }
 }
 

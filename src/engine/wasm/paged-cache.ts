@@ -51,10 +51,11 @@ export function positionsOf(type: CacheType, width: number): number {
 }
 
 export interface PageShape {
-  readonly layers: number
   readonly kvHeads: number
   /** A head's dimensions, filled up. */
   readonly width: number
+  /** That all pages may take, in all layers. */
+  readonly bytesMax: number
 }
 
 /** A held block of a cache whose pages hold several: a copy of what each head has of it, one after the other. */
@@ -62,19 +63,21 @@ type BlockCopy = readonly Uint8Array[]
 
 /** All pages of a stage. Those that are free hold zeros: whoever has one next multiplies what is left there with 0. */
 export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
-  readonly #memory: StageMemory
+  /** [layers] where the pages of each lie: layers of one section have the same. */
+  readonly #memories: readonly StageMemory[]
   readonly #shape: PageShape
-  readonly #free: number[] = []
-  /** Tables and scores, which grow with the longest session, need some of what is left, too. */
+  readonly #free: ReadonlyMap<StageMemory, number[]>
   readonly bytesMax: number
   /** Pages that somebody has. */
   #used = 0
   #copiedBytes = 0
 
-  constructor(memory: StageMemory, shape: PageShape) {
-    this.#memory = memory
+  /** @param memories [layers] */
+  constructor(memories: readonly StageMemory[], shape: PageShape) {
+    this.#memories = memories
     this.#shape = shape
-    this.bytesMax = Math.floor(0.9 * memory.bytesFree)
+    this.#free = new Map(memories.map(memory => [memory, []]))
+    this.bytesMax = shape.bytesMax
   }
 
   /** Of one page in one layer. */
@@ -84,7 +87,7 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
 
   /** Of one page in all layers. */
   get pageBytes(): number {
-    return this.#bytes * this.#shape.layers
+    return this.#bytes * this.#memories.length
   }
 
   get bytesUsed(): number {
@@ -108,7 +111,7 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
       if (page !== undefined) {
         // What is behind the last token that counts is finite, and that is all it must be.
         if (i * positions < cache.length)
-          for (const [layer, at] of page.at.entries()) this.#memory.copy(at, own.at[layer]!, this.#bytes)
+          for (const [l, at] of page.at.entries()) this.#memories[l]!.copy(at, own.at[l]!, this.#bytes)
         this.#letGo(page)
       }
       pages[i] = own
@@ -120,7 +123,7 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
   blockBytes({ type }: PagedCache): number {
     return type === 'f32'
       ? this.pageBytes
-      : this.#shape.layers * this.#shape.kvHeads * byteBlock(this.#shape.width).bytes
+      : this.#memories.length * this.#shape.kvHeads * byteBlock(this.#shape.width).bytes
   }
 
   /** A page of one block is shared. One of several would have to be copied whenever the next one grows. */
@@ -149,7 +152,7 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
       return page
     }
     this.#copiedBytes += this.blockBytes(cache)
-    return this.#rangesOf(cache, block).map(range => this.#memory.bytes(range).slice())
+    return this.#rangesOf(cache, block).map(range => range.slice())
   }
 
   adopt(cache: PagedCache, held: Page | BlockCopy): void {
@@ -162,7 +165,7 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     } else {
       this.makeRoom(cache, length + attentionBlock)
       for (const [i, range] of this.#rangesOf(cache, length / attentionBlock).entries()) {
-        this.#memory.bytes(range).set(held[i]!)
+        range.set(held[i]!)
       }
     }
     cache.length += attentionBlock
@@ -173,17 +176,17 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     else this.#copiedBytes -= held.reduce((sum, { length }) => sum + length, 0)
   }
 
-  /** Where the keys and the values of a block of int8 are, by layer and then by head. */
-  #rangesOf(cache: PagedCache, block: number): { readonly at: number; readonly bytes: number }[] {
+  /** The keys and the values of a block of int8, by layer and then by head: views, until a memory grows. */
+  #rangesOf(cache: PagedCache, block: number): Uint8Array[] {
     const { headBytes, values } = bytePage(this.#shape.width)
     const { keyBytes, valueBytes } = byteBlock(this.#shape.width)
     const first = block * attentionBlock
     const page = cache.pages[Math.floor(first / cache.pagePositions)]!
     const inPage = (first % cache.pagePositions) / attentionBlock
-    return page.at.flatMap(at =>
+    return page.at.flatMap((at, layer) =>
       Array.from({ length: this.#shape.kvHeads }, (_, head) => at + head * headBytes).flatMap(head => [
-        { at: head + inPage * keyBytes, bytes: keyBytes },
-        { at: head + values + inPage * valueBytes, bytes: valueBytes }
+        this.#memories[layer]!.bytes({ at: head + inPage * keyBytes, bytes: keyBytes }),
+        this.#memories[layer]!.bytes({ at: head + values + inPage * valueBytes, bytes: valueBytes })
       ])
     )
   }
@@ -195,17 +198,18 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     const last = cache.pages.at(-1)
     // Levels of values and their scales are finite, whatever they were made of. And to a page that others have nothing was written.
     if (rest === 0 || cache.type === 'i8' || last === undefined || last.holders > 1) return
-    for (const page of last.at) {
-      for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(page, head, rest)
+    for (const [layer, page] of last.at.entries()) {
+      const memory = this.#memories[layer]!
+      for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(memory, page, head, rest)
     }
   }
 
-  #wipeValues(page: number, head: number, rest: number): void {
+  #wipeValues(memory: StageMemory, page: number, head: number, rest: number): void {
     const { width } = this.#shape
     const half = pageHalfBytes(width)
     for (let slice = 0; slice < width / valueSlice; slice++) {
       const values = page + 2 * half * head + half + 4 * valueSlice * pagePositions * slice
-      this.#memory.zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
+      memory.zero(values + 4 * valueSlice * rest, 4 * valueSlice * (pagePositions - rest))
     }
   }
 
@@ -218,18 +222,19 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     page.holders--
     if (page.holders > 0) return
     this.#used--
-    for (const at of page.at) {
-      this.#memory.zero(at, this.#bytes)
-      this.#free.push(at)
+    for (const [layer, at] of page.at.entries()) {
+      const memory = this.#memories[layer]!
+      memory.zero(at, this.#bytes)
+      this.#free.get(memory)!.push(at)
     }
   }
 
   #take(): Page {
     const at: number[] = []
     try {
-      while (at.length < this.#shape.layers) at.push(this.#free.pop() ?? this.#memory.take(this.#bytes))
+      for (const memory of this.#memories) at.push(this.#free.get(memory)!.pop() ?? memory.take(this.#bytes))
     } catch (error) {
-      this.#free.push(...at)
+      for (const [layer, taken] of at.entries()) this.#free.get(this.#memories[layer]!)!.push(taken)
       throw error
     }
     this.#used++

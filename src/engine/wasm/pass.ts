@@ -1,5 +1,5 @@
 /**
- * One thread's share of a pass through the layers of a stage. All threads run the same code side by side: each takes its
+ * One thread's share of a pass through the layers of a section. All threads run the same code side by side: each takes its
  * part of the rows of a matrix, the heads or the tokens, and they meet at barriers where one needs what others made. A
  * number's own sum is one thread's alone, so that its bits do not depend on how many there are.
  */
@@ -54,20 +54,24 @@ export class PassRunner {
     this.#own = layout.own[index]!
   }
 
-  /** Computes this thread's share. When it returns, all have met: what they made is there. */
-  run(job: Job): void {
+  /**
+   * Computes this thread's share. When it returns, all have met: what they made is there.
+   * @returns how many threads were left in the end, 0 where this one was none of them.
+   */
+  run(job: Job): number {
     if (job.kind === 'head') {
       this.#head(job)
-      return
+      return job.threads
     }
     let pass = this.#begin(job, this.#segments(job))
     for (const [i, layer] of this.#layout.weights.layers.entries()) {
       this.#layer(pass, layer, i)
       if (pass.threads === 1) continue
       const threads = this.#meetings.meetAtEdge(job)
-      if (threads === 0) return
+      if (threads === 0) return 0
       if (threads !== pass.threads) pass = this.#begin({ ...job, threads }, pass.parts)
     }
+    return pass.threads
   }
 
   #begin(job: Job, parts: readonly Segment[]): Pass {
@@ -92,7 +96,7 @@ export class PassRunner {
     const { norm, output } = this.#layout.weights.head!
     const rows = this.#normed(job, norm)
     this.#quantise(job, [output], rows)
-    this.#multiplyAll(job, [output], rows, this.#layout.scratch.logits, 4 * output.rows)
+    this.#multiplyAll(job, [output], rows, this.#layout.scratch.logits!, 4 * output.rows)
     this.#barrier(job)
   }
 

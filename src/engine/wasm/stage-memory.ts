@@ -1,13 +1,12 @@
-/** The memory of one stage: weights from its beginning on, then whatever is taken, which stays taken. */
+/** The memory of one section of a stage: weights from its beginning on, then whatever is taken, which stays taken. */
 import { EngineError } from '../../errors.ts'
-import { memoryPagesMax } from './compile.ts'
-import { memoryPageBytes } from './emit.ts'
+import { memoryPageBytes, memoryPagesMax } from './emit.ts'
 import type { Views } from './job.ts'
 import { roundUp } from '../../model/tiles.ts'
 
 /** All of a memory, as it is now. */
 export function viewsOf({ buffer }: WebAssemblyMemory): Views {
-  return { floats: new Float32Array(buffer), integers: new Int32Array(buffer) }
+  return { floats: new Float32Array(buffer), integers: new Uint32Array(buffer) }
 }
 
 export class StageMemory {
@@ -17,23 +16,33 @@ export class StageMemory {
   views: Views
   #top: number
 
+  readonly #pagesMax: number
+
   /**
    * @param bytes that are taken from the beginning on
    * @param options.shared several threads use it
+   * @param options.bytesMax that it may have in the end; whole pages of 64 KiB. @default 4 GiB
    * @throws {EngineError} when they cannot be reserved.
    */
-  constructor(bytes: number, { shared }: { shared: boolean }) {
+  constructor(
+    bytes: number,
+    { shared, bytesMax = memoryPagesMax * memoryPageBytes }: { shared: boolean; bytesMax?: number | undefined }
+  ) {
+    this.#pagesMax = Math.floor(bytesMax / memoryPageBytes)
     const pages = Math.ceil(bytes / memoryPageBytes) + 1
-    if (pages > memoryPagesMax) {
-      throw new EngineError(`${bytes} bytes of weights do not fit into one memory of 4 GiB: serve fewer layers`)
-    }
     try {
-      this.memory = new WebAssembly.Memory({ initial: pages, maximum: memoryPagesMax, shared })
+      this.memory = new WebAssembly.Memory({ initial: pages, maximum: this.#pagesMax, shared })
     } catch {
-      throw new EngineError(`${bytes} bytes for weights cannot be reserved`)
+      throw new EngineError(
+        `${bytes} bytes for weights cannot be reserved in a memory of at most ${this.#bytesMax} bytes: this machine or its limits give no more`
+      )
     }
     this.views = viewsOf(this.memory)
     this.#top = roundUp(bytes, 64)
+  }
+
+  get #bytesMax(): number {
+    return this.#pagesMax * memoryPageBytes
   }
 
   /** Zeroed memory, by its address. @throws {EngineError} when there is none. */
@@ -41,21 +50,38 @@ export class StageMemory {
     const at = this.#top
     const top = roundUp(at + bytes, 64)
     const missing = top - this.memory.buffer.byteLength
-    if (missing > 0) {
-      try {
-        this.memory.grow(Math.ceil(missing / memoryPageBytes))
-      } catch {
-        throw new EngineError(`${bytes} bytes more than ${this.memory.buffer.byteLength} cannot be reserved`)
-      }
-      this.views = viewsOf(this.memory)
-    }
+    if (missing > 0) this.#grow(Math.ceil(missing / memoryPageBytes), bytes)
     this.#top = top
     return at
   }
 
+  /**
+   * Grows by an eighth at least: each time takes V8 up to several ms where one thread has the memory, and what nobody has written to
+   * takes none of the machine's.
+   */
+  #grow(pages: number, bytes: number): void {
+    const { byteLength } = this.memory.buffer
+    const spare = Math.min(Math.ceil(byteLength / memoryPageBytes / 8), this.#pagesMax - byteLength / memoryPageBytes)
+    if (!this.#grows(Math.max(pages, spare)) && !this.#grows(pages)) {
+      throw new EngineError(
+        `${bytes} bytes more than ${byteLength} cannot be reserved in a memory of at most ${this.#bytesMax} bytes`
+      )
+    }
+    this.views = viewsOf(this.memory)
+  }
+
+  #grows(pages: number): boolean {
+    try {
+      this.memory.grow(pages)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** What it could still grow by. */
   get bytesFree(): number {
-    return memoryPagesMax * memoryPageBytes - this.#top
+    return this.#bytesMax - this.#top
   }
 
   copy(from: number, to: number, bytes: number): void {

@@ -33,12 +33,22 @@ const place = {
   /** The job that one thread finishes alone. */
   left: 14,
   /** How long a thread spins in a job before it sleeps, in µs. */
-  spin: 15
+  spin: 15,
+  section: 16
 } as const
-const places = 16
+const places = 17
 
 /** Of a job, what is told as it is. */
-const fields = ['rows', 'segments', 'segmentCount', 'rotations', 'scores', 'scorePositions', 'threads'] as const
+const fields = [
+  'section',
+  'rows',
+  'segments',
+  'segmentCount',
+  'rotations',
+  'scores',
+  'scorePositions',
+  'threads'
+] as const
 const kinds = ['end', 'layers', 'head'] as const
 
 /** Turns between two looks at the clock, about a µs. A wait that is shorter counts as none. */
@@ -136,7 +146,8 @@ export class Meeting {
     const kind = kinds[list[place.kind]!]!
     const number = Atomics.load(list, place.job)
     if (kind === 'end') return { number, job: undefined }
-    const numbers = Object.fromEntries(fields.map(name => [name, list[place[name]]!])) as Record<
+    // Unsigned, as addresses are.
+    const numbers = Object.fromEntries(fields.map(name => [name, list[place[name]]! >>> 0])) as Record<
       (typeof fields)[number],
       number
     >
@@ -168,9 +179,8 @@ export class Meeting {
 export interface HelperInit {
   readonly list: Int32Array<SharedArrayBuffer>
   readonly index: number
-  readonly layout: Layout
   readonly module: WebAssemblyModule
-  readonly memory: WebAssemblyMemory
+  readonly sections: readonly { readonly layout: Layout; readonly memory: WebAssemblyMemory }[]
 }
 
 /** The helpers of the thread that has this. */
@@ -220,14 +230,18 @@ export class Team {
     return isLost ? 1 : job.threads
   }
 
-  begin(job: Job): void {
+  /** A pass begins: a job for each section that computes. */
+  begin(): void {
     this.#meeting?.forget()
-    if (job.threads > 1) this.#meeting?.tell(job, this.#policy.spinMs(job))
     this.#beganMs = performance.now()
   }
 
-  /** The pass is over. */
-  done(job: Job, work: number): void {
+  tell(job: Job): void {
+    if (job.threads > 1) this.#meeting?.tell(job, this.#policy.spinMs(job))
+  }
+
+  /** The pass is over. `threads`: that it began with. */
+  done(job: Pick<Job, 'kind' | 'rows' | 'threads'>, work: number): void {
     const { waits } = this.#meeting ?? {}
     if (waits === undefined) return
     const ms = performance.now() - this.#beganMs

@@ -1,10 +1,17 @@
-/** Brings the shards of a stage into the engine's memory: they lie there as they lie in their files. */
+/** Brings shards of a stage into a memory of the engine: they lie there as they lie in their files. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
-import { type MatrixEntry, partAlignment, partOf, type ShardLayout, shardLayout } from '../../model/layout.ts'
-import { shardName, type ShardPlace, stagePlaces } from '../../model/manifest.ts'
+import {
+  type MatrixEntry,
+  type ModelShape,
+  partAlignment,
+  partOf,
+  type ShardLayout,
+  shardLayout
+} from '../../model/layout.ts'
+import { shardName, type ShardPlace } from '../../model/manifest.ts'
 import { roundUp, type TileShape, tileColumns, tileRows, tileStride } from '../../model/tiles.ts'
 import type { LayerPart } from '../../model/weight-types.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
@@ -29,13 +36,13 @@ export interface LayerWeights {
   readonly down: Matrix
 }
 
-export interface StageWeights {
+export interface SectionWeights {
   readonly layers: readonly LayerWeights[]
   readonly embedding: Matrix | undefined
   readonly head: { readonly norm: number; readonly output: Matrix } | undefined
 }
 
-export interface WeightsInit extends Pick<SpanInit, 'config' | 'weights' | 'start' | 'end' | 'shardLocations'> {
+export interface WeightsInit extends Pick<SpanInit, 'config' | 'weights' | 'shardLocations'> {
   readonly source: WeightSource
 }
 
@@ -46,33 +53,33 @@ interface Placed {
   readonly at: number
 }
 
-/** Where the shards of a stage lie, one after another. */
-function placed(init: Omit<WeightsInit, 'shardLocations' | 'source'>, at: number): Placed[] {
-  let top = at
-  return stagePlaces(init.config, init.start, init.end).map(place => {
-    const layout = shardLayout(init, place)
+/** Where shards lie, one after another. */
+function placed(shape: ModelShape, places: readonly ShardPlace[]): Placed[] {
+  let top = 0
+  return places.map(place => {
+    const layout = shardLayout(shape, place)
     const shard = { place, layout, at: top }
     top = roundUp(top + layout.bytes, partAlignment)
     return shard
   })
 }
 
-/** Bytes that the weights of a stage take in memory. */
-export function weightBytes(init: Omit<WeightsInit, 'shardLocations' | 'source'>): number {
-  const { at, layout } = placed(init, 0).at(-1)!
+/** Bytes that shards take in memory. */
+export function weightBytes(shape: ModelShape, places: readonly ShardPlace[]): number {
+  const { at, layout } = placed(shape, places).at(-1)!
   return at + layout.bytes
 }
 
 /**
- * Reads the shards, each with one read into its place.
+ * Reads shards, each with one read into its place.
  *
- * @param memory is at least `at` + {@link weightBytes} long
- * @param at a multiple of {@link partAlignment}
+ * @param places in the order of the model
+ * @param memory is at least {@link weightBytes} long
  * @throws {EngineError} when a file has another size than its dimensions ask for, cannot be read, or holds numbers that
  *   cannot be computed.
  */
-export function loadWeights(init: WeightsInit, memory: ArrayBufferLike, at: number): StageWeights {
-  const shards = placed(init, at)
+export function loadWeights(init: WeightsInit, places: readonly ShardPlace[], memory: ArrayBufferLike): SectionWeights {
+  const shards = placed(init, places)
   for (const { place, layout, at } of shards) {
     read(init, shardName(place), new Uint8Array(memory, at, layout.bytes))
     const wrong = wrongNumbers(layout, memory, at)
@@ -145,7 +152,8 @@ function read({ source, shardLocations }: WeightsInit, name: string, into: Uint8
   try {
     checkBytes(name, fstatSync(file).size, into.length)
     for (let done = 0; done < into.length; ) {
-      const count = readSync(file, into, done, Math.min(into.length - done, readBytesMax), done)
+      const rest = into.subarray(done, done + readBytesMax)
+      const count = readSync(file, rest, 0, rest.length, done)
       if (count === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
       done += count
     }

@@ -7,7 +7,7 @@ import { EngineError } from '../../../src/errors.ts'
 
 function stage() {
   const memory = new StageMemory(0, { shared: false })
-  const pages = new CachePages(memory, { layers: 2, kvHeads: 1, width: 16 })
+  const pages = new CachePages([memory, memory], { kvHeads: 1, width: 16, bytesMax: memory.bytesFree })
   const bytes = pages.pageBytes / 2
   const fill = ({ pages: of }: PagedCache, index: number, value: number): void => {
     for (const at of of[index]!.at) memory.views.floats.fill(value, at / 4, (at + bytes) / 4)
