@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import { randomAt } from '../base/rng.ts'
 import { EngineError, InvalidStepError } from '../errors.ts'
 import type { Sampling } from './engine.ts'
-import { exponential } from './exponential.ts'
+import { exponential } from '../base/exponential.ts'
 import { checkPenalties, hasPenalties, penalised } from './penalties.ts'
 
 /** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */

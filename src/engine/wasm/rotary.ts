@@ -4,33 +4,12 @@
  * an answer would with them.
  */
 
-import { exponential } from '../exponential.ts'
+import { exponential, logarithm } from '../../base/exponential.ts'
 
-// biome-ignore lint/suspicious/noApproximativeNumericConstant: no engine's word for it is taken
-const ln2 = 0.6931471805599453
 /** π / 2 in three parts; products of the first two with whole numbers below 2²⁰ are exact (fdlibm, e_rem_pio2). */
 const quarterTurn = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21] as const
 /** Terms of the series below: enough for the last bit of float64 at the ends of their ranges. */
 const terms = 24
-
-/** Natural logarithm of a positive number. */
-function logarithm(value: number): number {
-  let exponent = 0
-  let rest = value
-  while (rest >= 2) {
-    rest /= 2
-    exponent++
-  }
-  while (rest < 1) {
-    rest *= 2
-    exponent--
-  }
-  // ln rest = 2 atanh((rest - 1) / (rest + 1)), and that is at most 1/3.
-  const ratio = (rest - 1) / (rest + 1)
-  let sum = 0
-  for (let k = terms; k >= 0; k--) sum = sum * ratio * ratio + 1 / (2 * k + 1)
-  return exponent * ln2 + 2 * ratio * sum
-}
 
 /** Radians per position of the pairs 0 to headDim / 2. */
 export function frequencies(headDim: number, theta: number): Float64Array {
