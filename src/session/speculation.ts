@@ -96,8 +96,9 @@ export class Speculation {
   ): readonly number[] | undefined {
     if (model === undefined) return none
     const best = model.best(text, room)
-    const proposed = this.#proposal === undefined ? 1 : this.#gain.best(this.#proposal.kind, room).gain
-    if (best.gain > proposed) return this.#gain.isPlainDue(best) ? none : model.take(text, best.drafts, nowMs)
+    const { kind, ids } = this.#proposal ?? { kind: 0, ids: none }
+    if (best.gain > this.#gain.best(kind, Math.min(room, ids.length)).gain)
+      return this.#gain.isPlainDue(best) ? none : model.take(text, best.drafts, nowMs)
     model.look(text, nowMs)
     return none
   }

@@ -7,6 +7,7 @@ import { afterEach, expect, it } from 'vitest'
 import {
   createPeer,
   type Engine,
+  EngineError,
   type EngineFactory,
   type GenerateOptions,
   type Peer,
@@ -57,6 +58,23 @@ function slow(ms: number): EngineFactory {
       const run = engine.run.bind(engine)
       engine.run = async (step, options) => {
         await delay(ms)
+        return run(step, options)
+      }
+      return engine
+    }
+  }
+}
+
+/** An engine whose steps fail after so many, where it holds a whole model. */
+function dying(steps: number): EngineFactory {
+  return {
+    ...wasmEngine,
+    async create(init): Promise<Engine> {
+      const engine = await wasmEngine.create(init)
+      const run = engine.run.bind(engine)
+      let left = steps
+      engine.run = async (step, options) => {
+        if (left-- <= 0) throw new EngineError('its thread has ended')
         return run(step, options)
       }
       return engine
@@ -204,6 +222,30 @@ it('that the budget cannot hold is refused with its bytes, beside what is served
   const [own] = peer.status().peers
   expect(own).toMatchObject({ stages: [], usedBytes: Number(needed) })
   expect(warnings.join()).toMatch(/cannot hold even one layer .* beside its draft model this peer serves none/)
+})
+
+it('that dies in mid-answer is told of, gives its memory back, and drafts for nobody any more', {
+  timeout: 120_000
+}, async () => {
+  const swarm = newSwarm('drafts')
+  await start(swarm, { model: 'stories15m', engines: [slow(60)] })
+  const warnings: string[] = []
+  // 16 of the steps show how fast it is.
+  const driver = await start(swarm, { draft: 'stories15m', memoryBytes: 21.2e6, engines: [dying(20)], warnings })
+  await covered(driver)
+  await drafting(driver)
+  const told: string[] = []
+  for await (const event of driver.generate(prompt, { maxTokens: 30 }).events()) {
+    if (event.event === 'warning') told.push(event.message)
+    if (event.event === 'done') expect(event.ids).toHaveLength(30)
+  }
+  expect(told).toEqual(['the draft model stories15m drafts no more: its thread has ended'])
+  const reason = 'this peer drafts from the text alone, without the model stories15m: its thread has ended'
+  expect(warnings).toContain(reason)
+  expect(driver.status().draft).toMatchObject({ ready: false, state: 'its thread has ended', bytes: 0 })
+  expect(driver.status().peers.find(({ self }) => self)!.usedBytes).toBe(0)
+  expect((await answer(driver, { maxTokens: 10 })).ids).toHaveLength(10)
+  expect(warnings.filter(message => message === reason)).toHaveLength(1)
 })
 
 it('that is not here is fetched from who serves it', { timeout: 60_000 }, async () => {
