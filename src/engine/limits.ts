@@ -27,6 +27,14 @@ export const measureTimeoutMs = 30_000
 /** Modules of kernels that a process keeps, some 300 kB each: one for each shape of the models that a peer serves, and more. */
 export const checkedModulesMax = 16
 
+// ── Weights ────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What Node's own four threads read of a stage while its kernels are compiled, which takes about as long. They do the peer's other work
+ * with files, too, which may so wait for two seconds of a slow disk.
+ */
+export const aheadBytesMax = 128 << 20
+
 // ── What was measured ──────────────────────────────────────────────────────────────────────────────
 
 /** Measurements that a data directory keeps: models by threads. */

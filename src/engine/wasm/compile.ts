@@ -60,6 +60,7 @@ export function compileKernels(
 
 function keyOf({ config, types, edge, forms }: Omit<KernelsInit, 'memory'>, shared: boolean): string {
   const { hidden, headDim, normEpsilon, ropeTheta } = config
-  const { dot, streams, attention } = forms
-  return JSON.stringify([hidden, headDim, normEpsilon, ropeTheta, [...types], edge, dot, streams, attention, shared])
+  // Whichever forms there are: where two modules differ in one, activations may lie in another way.
+  const all = Object.entries(forms).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([hidden, headDim, normEpsilon, ropeTheta, [...types], edge, all, shared])
 }

@@ -32,6 +32,21 @@ export interface CacheRows {
   readonly rows: number
 }
 
+/** A memory of which some weights have come already. */
+export interface BegunSection {
+  readonly memory: StageMemory
+  readonly ahead: ReadonlySet<string>
+}
+
+/** Memory for the weights of a section. @throws {EngineError} when it cannot be had. */
+export function sectionMemory(
+  init: WeightsInit & { readonly threads?: number | undefined; readonly memoryBytesMax?: number | undefined },
+  { places }: Section
+): StageMemory {
+  const { threads = 1, memoryBytesMax: bytesMax } = init
+  return new StageMemory(weightBytes(init, places), { shared: threads > 1, bytesMax })
+}
+
 export class LoadedSection {
   readonly layout: Layout
   readonly memory: StageMemory
@@ -49,17 +64,18 @@ export class LoadedSection {
   #scores = { at: 0, positions: 0 }
 
   /** @throws {EngineError} when its files do not fit, or memory for it cannot be had. */
-  constructor(init: LoadedSectionInit, { start, places }: Section, before: number) {
-    const { config, edge, threads, module, frequencies, meetings, memoryBytesMax: bytesMax } = init
+  constructor(init: LoadedSectionInit, section: Section, before: number, begun: BegunSection | undefined) {
+    const { config, edge, threads, module, frequencies, meetings } = init
+    const { start, places } = section
     this.#before = before
     this.#config = config
     this.#frequencies = frequencies
-    const memory = new StageMemory(weightBytes(init, places), { shared: threads > 1, bytesMax })
+    const memory = begun?.memory ?? sectionMemory(init, section)
     this.memory = memory
     const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
     this.#kernels = instance.exports as unknown as Kernels
     const take = (bytes: number): number => memory.take(bytes)
-    const weights = loadWeights(init, places, memory.memory.buffer)
+    const weights = loadWeights(init, places, memory.memory.buffer, begun?.ahead)
     this.layout = {
       ...{ config, edge, start, weights },
       scratch: takeScratch(config, weights.head !== undefined, take),

@@ -13,12 +13,12 @@ import type { Job } from './job.ts'
 import type { ProductForms } from './products.ts'
 import { layerWork, type TeamPolicy } from './choice.ts'
 import { frequencies } from './rotary.ts'
-import { type CacheRows, LoadedSection } from './section.ts'
-import { type Sections, sectionsOf } from './sections.ts'
+import { type BegunSection, type CacheRows, LoadedSection, sectionMemory } from './section.ts'
+import { type Section, type Sections, sectionsOf } from './sections.ts'
 import { Team } from './team.ts'
 import { typesIn } from '../../model/weight-types.ts'
 import { whyNotComputable } from '../computable.ts'
-import type { WeightsInit } from './weights.ts'
+import { readAhead, type WeightsInit } from './weights.ts'
 
 export interface WasmSpanInit
   extends WeightsInit,
@@ -63,7 +63,13 @@ export class WasmSpan implements Layers<PagedCache> {
   readonly #team: Team
   readonly blocks: CachePages
 
-  private constructor(init: WasmSpanInit, module: WebAssemblyModule, { sections, cacheBytesMost }: Sections) {
+  /** @param begun of the first section */
+  private constructor(
+    init: WasmSpanInit,
+    module: WebAssemblyModule,
+    { sections, cacheBytesMost }: Sections,
+    begun?: BegunSection
+  ) {
     const { config, edge, start, threads = 1, memoryBytesMax, policy } = init
     const team = new Team(policy)
     this.#team = team
@@ -76,7 +82,9 @@ export class WasmSpan implements Layers<PagedCache> {
       frequencies: frequencies(config.headDim, config.ropeTheta),
       meetings: { meet: (count: number) => team.meet(count), meetAtEdge: (job: Job) => team.meetAtEdge(job) }
     }
-    this.#sections = sections.map(section => new LoadedSection(own, section, section.start - start))
+    this.#sections = sections.map(
+      (section, i) => new LoadedSection(own, section, section.start - start, i === 0 ? begun : undefined)
+    )
     this.blocks = new CachePages(
       this.#sections.flatMap(({ memory, layout }) => layout.weights.layers.map(() => memory)),
       { kvHeads: config.kvHeads, width: headWidth(config.headDim), bytesMax: cacheBytesMost }
@@ -89,13 +97,20 @@ export class WasmSpan implements Layers<PagedCache> {
    *   this machine cannot run the kernels.
    */
   static create(init: WasmSpanInit): WasmSpan {
-    const { config, weights, edge, forms, threads = 1, checked } = init
-    const refusal = whyNotComputable({ config, weights })
-    if (refusal !== undefined) throw new EngineError(refusal)
-    const sections = sectionsOf(init)
-    const types = typesIn(weights)
-    const module = compileKernels({ config, types, edge, forms }, { shared: threads > 1 }, checked)
-    return new WasmSpan(init, module, sections)
+    const sections = checkedSections(init)
+    return new WasmSpan(init, kernelsOf(init), sections)
+  }
+
+  /** The same; files are read while the kernels are compiled. */
+  static async load(init: WasmSpanInit): Promise<WasmSpan> {
+    const sections = checkedSections(init)
+    const [first] = sections.sections as readonly [Section, ...Section[]]
+    const memory = sectionMemory(init, first)
+    const reading = readAhead(init, first.places, memory.memory.buffer)
+    // Until it is waited for.
+    reading.catch(() => {})
+    const module = kernelsOf(init)
+    return new WasmSpan(init, module, sections, { memory, ahead: await reading })
   }
 
   /** Starts the other threads. @throws {EngineError} when they do not come. */
@@ -286,4 +301,15 @@ export class WasmSpan implements Layers<PagedCache> {
 
 function rowsOf(segments: readonly Stretch[]): number {
   return segments.reduce((sum, { rows }) => sum + rows, 0)
+}
+
+/** @throws {EngineError} when the model is none that is computed, or has a layer that is too large. */
+function checkedSections(init: WasmSpanInit): Sections {
+  const refusal = whyNotComputable(init)
+  if (refusal !== undefined) throw new EngineError(refusal)
+  return sectionsOf(init)
+}
+
+function kernelsOf({ config, weights, edge, forms, threads = 1, checked }: WasmSpanInit): WebAssemblyModule {
+  return compileKernels({ config, types: typesIn(weights), edge, forms }, { shared: threads > 1 }, checked)
 }

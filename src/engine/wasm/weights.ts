@@ -1,6 +1,7 @@
 /** Brings shards of a stage into a memory of the engine: they lie there as they lie in their files. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, read as readFile, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
 import {
@@ -14,6 +15,7 @@ import {
 import { shardName, type ShardPlace } from '../../model/manifest.ts'
 import { roundUp, type TileShape, tileColumns, tileRows, tileStride } from '../../model/tiles.ts'
 import type { LayerPart } from '../../model/weight-types.ts'
+import { aheadBytesMax } from '../limits.ts'
 import type { SpanInit, WeightSource } from '../thread-messages.ts'
 import { wrongNumbers } from './check-weights.ts'
 
@@ -71,19 +73,57 @@ export function weightBytes(shape: ModelShape, places: readonly ShardPlace[]): n
 }
 
 /**
+ * Begins to read the first shards of a folder on Node's own threads, while this one does what else is to be done. Nothing may
+ * grow the memory before they have come.
+ *
+ * @returns the names of those that have come
+ * @throws {EngineError} when a file has another size than its dimensions ask for. @throws the file system's error. Nothing is
+ *   being read any more then.
+ */
+export async function readAhead(
+  init: WeightsInit,
+  places: readonly ShardPlace[],
+  memory: ArrayBufferLike,
+  bytesMax = aheadBytesMax
+): Promise<ReadonlySet<string>> {
+  if (init.source.kind === 'memory') return new Set()
+  const reads: Promise<string>[] = []
+  let bytes = 0
+  for (const { place, layout, at } of placed(init, places)) {
+    bytes += layout.bytes
+    if (bytes > bytesMax) break
+    reads.push(readSoon(init, shardName(place), new Uint8Array(memory, at, layout.bytes)))
+  }
+  const ended = await Promise.allSettled(reads)
+  return new Set(
+    ended.map(each => {
+      if (each.status === 'rejected') throw each.reason
+      return each.value
+    })
+  )
+}
+
+/**
  * Reads shards, each with one read into its place.
  *
  * @param places in the order of the model
  * @param memory is at least {@link weightBytes} long
+ * @param ahead names of those that are there already
  * @throws {EngineError} when a file has another size than its dimensions ask for, cannot be read, or holds numbers that
  *   cannot be computed.
  */
-export function loadWeights(init: WeightsInit, places: readonly ShardPlace[], memory: ArrayBufferLike): SectionWeights {
+export function loadWeights(
+  init: WeightsInit,
+  places: readonly ShardPlace[],
+  memory: ArrayBufferLike,
+  ahead: ReadonlySet<string> = new Set()
+): SectionWeights {
   const shards = placed(init, places)
   for (const { place, layout, at } of shards) {
-    read(init, shardName(place), new Uint8Array(memory, at, layout.bytes))
+    const name = shardName(place)
+    if (!ahead.has(name)) read(init, name, new Uint8Array(memory, at, layout.bytes))
     const wrong = wrongNumbers(layout, memory, at)
-    if (wrong !== undefined) throw new EngineError(`the ${shardName(place)} cannot be computed: ${wrong}`)
+    if (wrong !== undefined) throw new EngineError(`the ${name} cannot be computed: ${wrong}`)
   }
   const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
   const whole = ({ type, rows, blocks, offset }: MatrixEntry, at: number): Matrix => ({
@@ -157,6 +197,25 @@ function read({ source, shardLocations }: WeightsInit, name: string, into: Uint8
       if (count === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
       done += count
     }
+  } finally {
+    closeSync(file)
+  }
+}
+
+const readSome = promisify(readFile)
+
+/** The same on a thread of Node's own: begun at once, and done when it resolves. */
+async function readSoon({ source, shardLocations }: WeightsInit, name: string, into: Uint8Array): Promise<string> {
+  assert(source.kind === 'folder', `the ${name} is in a file`)
+  const file = openSync(join(source.path, shardLocations.get(name)!), 'r')
+  try {
+    checkBytes(name, fstatSync(file).size, into.length)
+    for (let done = 0; done < into.length; ) {
+      const { bytesRead } = await readSome(file, into, done, Math.min(into.length - done, readBytesMax), done)
+      if (bytesRead === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
+      done += bytesRead
+    }
+    return name
   } finally {
     closeSync(file)
   }

@@ -19,7 +19,7 @@ await serveThread(parentPort, init, async () => {
   // More threads than processors wait for one another.
   const threads = Math.min(init.threads, availableParallelism())
   const checked = new CheckedModules(init.kernels)
-  const span = WasmSpan.create({ ...init, source, forms: formsHere(() => performance.now()), threads, checked })
+  const span = await WasmSpan.load({ ...init, source, forms: formsHere(() => performance.now()), threads, checked })
   await span.gather()
   return span
 })

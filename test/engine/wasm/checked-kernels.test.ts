@@ -28,6 +28,8 @@ it('compiles again for whatever else they are made of', () => {
     compile({ types: new Set(['q8', 'f32']) }),
     compile({ edge: 'bf16' }),
     compile({ forms: { ...init.forms, streams: 2 } }),
+    compile({ forms: { ...init.forms, several: init.forms.several === 'plain' ? init.forms.dot : 'plain' } }),
+    compile({ forms: { ...init.forms, signed: init.forms.signed === 'words' ? 'bytes' : 'words' } }),
     compile({}, true)
   ]
   expect(new Set([first, ...others]).size).toBe(1 + others.length)
