@@ -17,6 +17,7 @@ import { benchCuts, benchDecode, type Runtime } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
 import { type BenchModel, openBenchStore, randomModel, shippedModel } from './models.ts'
+import { benchMemories } from './memories.ts'
 import { benchMemory } from './memory.ts'
 import { benchPrefill } from './prefill.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
@@ -42,6 +43,7 @@ const parts = [
   'load',
   'up',
   'memory',
+  'memories',
   'dht',
   'sim'
 ] as const
@@ -51,7 +53,8 @@ const usage = `usage: npm run bench -- [options]
   --only PART,...   of ${parts.join(', ')}
   --quick           fewer rounds and only the models that ship
   --q4              the 135M shape in q4 too
-  --large           the 1.1B shape in q8 and q4 instead, which takes 4 GB of disk and 2 GB of memory (--only engine, long or threads)
+  --large           the 1.1B shape in q8 and q4 instead, which takes 4 GB of disk and 2 GB of memory (--only engine, long or threads);
+                    with --only memories a stage of more than 4 GiB, too, which takes 7 GB of memory
   --threads N       per engine (default 1)
   --llama DIR       folder of node-llama-cpp (default: SKEIN_LLAMA, or where npm puts it)
   --against FILE    prints what changed since a result that --json printed
@@ -75,6 +78,9 @@ const { values: flags } = parseArgs({
 const wanted = new Set((flags.only ?? parts.join(',')).split(','))
 const unknown = [...wanted].find(part => !parts.includes(part as Part))
 const threads = Number(flags.threads)
+/** Parts whose figures are of no model's weights. */
+const modelless: readonly Part[] = ['memories', 'dht', 'sim']
+const needsModels = [...wanted].some(part => !modelless.includes(part as Part))
 if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1)) {
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
   console.error(usage)
@@ -112,10 +118,10 @@ try {
   const where = environment(flags.date ?? new Date().toISOString().slice(0, 10))
   const folder = path.join(scratch, 'store')
   const store = await openBenchStore(folder)
-  const models: BenchModel[] = flags.large ? [] : [await shippedModel(store)]
+  const models: BenchModel[] = flags.large && needsModels ? [] : [await shippedModel(store)]
   const random = flags.large || flags.q4 ? (['q8', 'q4'] as const) : (['q8'] as const)
   const shape = flags.large ? '1.1B' : '135M'
-  for (const dtype of flags.quick && !flags.large ? [] : random) {
+  for (const dtype of !needsModels || (flags.quick && !flags.large) ? [] : random) {
     say(`making the ${shape} shape in ${dtype} …`)
     models.push(await randomModel(store, shape, dtype, signal))
   }
@@ -157,6 +163,8 @@ try {
     up: model => (model === models[0] ? benchUp({ scratch, rounds, signal }) : Promise.resolve([])),
     // One model shows it: what is measured is what comes beside the weights.
     memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
+    memories: model =>
+      model === models[0] ? benchMemories({ scratch, rounds, large: flags.large, signal }) : Promise.resolve([]),
     // Neither needs a model's weights.
     dht: model => (model === models[0] ? benchDht({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))
