@@ -991,6 +991,18 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordModelsFootprintCachePageTokensFieldEvent {
+    field: '$.models[].footprint.cachePageTokens'
+    value: number
+    index: number
+  }
+
+  export interface PeerRecordModelsFootprintI8CachePageTokensFieldEvent {
+    field: '$.models[].footprint.i8CachePageTokens'
+    value: number
+    index: number
+  }
+
   export interface PeerRecordStagesModelFieldEvent {
     field: '$.stages[].model'
     value: Uint8Array<ArrayBuffer>
@@ -1108,7 +1120,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintCachePageTokensFieldEvent | PeerRecordModelsFootprintI8CachePageTokensFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -1860,6 +1872,16 @@ export namespace ModelOffer {
     value: number
   }
 
+  export interface ModelOfferFootprintCachePageTokensFieldEvent {
+    field: '$.footprint.cachePageTokens'
+    value: number
+  }
+
+  export interface ModelOfferFootprintI8CachePageTokensFieldEvent {
+    field: '$.footprint.i8CachePageTokens'
+    value: number
+  }
+
   export function encode (obj: Partial<ModelOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, ModelOffer.codec())
   }
@@ -1868,7 +1890,7 @@ export namespace ModelOffer {
     return decodeMessage(buf, ModelOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent | ModelOfferFootprintCachePageTokensFieldEvent | ModelOfferFootprintI8CachePageTokensFieldEvent> {
     return streamMessage(buf, ModelOffer.codec(), opts)
   }
 }
@@ -1879,6 +1901,8 @@ export interface Footprint {
   headBytes: number
   cacheBytesPerLayer: number
   i8CacheBytesPerLayer?: number
+  cachePageTokens?: number
+  i8CachePageTokens?: number
 }
 
 export namespace Footprint {
@@ -1916,6 +1940,16 @@ export namespace Footprint {
           w.uint64Number(obj.i8CacheBytesPerLayer)
         }
 
+        if (obj.cachePageTokens != null) {
+          w.uint32(48)
+          w.uint32(obj.cachePageTokens)
+        }
+
+        if (obj.i8CachePageTokens != null) {
+          w.uint32(56)
+          w.uint32(obj.i8CachePageTokens)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1951,6 +1985,14 @@ export namespace Footprint {
             }
             case 5: {
               obj.i8CacheBytesPerLayer = reader.uint64Number()
+              break
+            }
+            case 6: {
+              obj.cachePageTokens = reader.uint32()
+              break
+            }
+            case 7: {
+              obj.i8CachePageTokens = reader.uint32()
               break
             }
             default: {
@@ -2003,6 +2045,20 @@ export namespace Footprint {
               }
               break
             }
+            case 6: {
+              yield {
+                field: `${prefix}.cachePageTokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 7: {
+              yield {
+                field: `${prefix}.i8CachePageTokens`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2040,6 +2096,16 @@ export namespace Footprint {
     value: number
   }
 
+  export interface FootprintCachePageTokensFieldEvent {
+    field: '$.cachePageTokens'
+    value: number
+  }
+
+  export interface FootprintI8CachePageTokensFieldEvent {
+    field: '$.i8CachePageTokens'
+    value: number
+  }
+
   export function encode (obj: Partial<Footprint>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Footprint.codec())
   }
@@ -2048,7 +2114,7 @@ export namespace Footprint {
     return decodeMessage(buf, Footprint.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Generator<FootprintLayerBytesFieldEvent | FootprintEmbeddingBytesFieldEvent | FootprintHeadBytesFieldEvent | FootprintCacheBytesPerLayerFieldEvent | FootprintI8CacheBytesPerLayerFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Generator<FootprintLayerBytesFieldEvent | FootprintEmbeddingBytesFieldEvent | FootprintHeadBytesFieldEvent | FootprintCacheBytesPerLayerFieldEvent | FootprintI8CacheBytesPerLayerFieldEvent | FootprintCachePageTokensFieldEvent | FootprintI8CachePageTokensFieldEvent> {
     return streamMessage(buf, Footprint.codec(), opts)
   }
 }

@@ -52,7 +52,7 @@ export class Answers {
   }
 
   #prompt(work: WorkloadSpec, chance: Chance): void {
-    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio } = work
+    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio, penaltiesRatio } = work
     const able = this.#world.named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen && !peer.isGoing)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -61,7 +61,11 @@ export class Answers {
       return
     }
     const driver = chance.pick(able)
-    const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, { texts, i8Ratio })
+    const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, {
+      texts,
+      i8Ratio,
+      penaltiesRatio
+    })
     if (cancelRatio > 0) this.#losePatience(asked, cancelRatio)
   }
 
@@ -88,6 +92,7 @@ export class Answers {
    * @param isProbe only to see that an answer comes: no figure counts it
    * @param texts that the prompt is put together from; with 0 each of its tokens is drawn
    * @param i8Ratio how likely it has caches of int8
+   * @param penaltiesRatio how likely it has penalties
    */
   prompt(
     driver: SimPeer,
@@ -95,7 +100,7 @@ export class Answers {
     answerTokens: number,
     temperature: number,
     chance: Chance,
-    { isProbe = false, texts = 0, i8Ratio = 0 } = {}
+    { isProbe = false, texts = 0, i8Ratio = 0, penaltiesRatio = 0 } = {}
   ): Asked {
     const room = this.#world.toy.contextMax
     const length = Math.min(promptTokens, room - 2)
@@ -103,7 +108,9 @@ export class Answers {
     const promptIds = drawPrompt(chance, { length, texts, vocab: this.#world.toy.vocab })
     const number = ++this.#sessions
     // By its seed a session is known for the answer that it is of, once it begins.
-    const sampling = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
+    const plain = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
+    const isPenalised = penaltiesRatio > 0 && this.#world.chance.fork(`penalties ${number}`).happens(penaltiesRatio)
+    const sampling = isPenalised ? { ...plain, ...somePenalties, promptTokens: length } : plain
     const cache = i8Ratio > 0 && this.#world.chance.fork(`caches ${number}`).happens(i8Ratio) ? 'i8' : usualCache
     this.#world.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
     this.#world.promises.began(number, { prompt: promptIds, sampling, cache }, count)
@@ -315,6 +322,9 @@ export class Answers {
     })
   }
 }
+
+/** One of them is enough to have the ids so far carried to the tail; which ones there are, a toy does not mind. */
+const somePenalties = { presencePenalty: 0.5, frequencyPenalty: 0.25, repetitionPenalty: 1.1 }
 
 function drawPrompt(
   chance: Chance,

@@ -282,9 +282,10 @@ export class LiveSwarm {
         }
       }
     }
-    const temperature = sampling.temperature
+    const { temperature, seed, presencePenalty, frequencyPenalty, repetitionPenalty } = sampling
+    const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
     const work = driver
-      .ask({ prompt, maxTokens: answerTokens, temperature, cache, seed: sampling.seed }, this.#init.signal, hear)
+      .ask({ prompt, maxTokens: answerTokens, temperature, cache, seed, ...penalties }, this.#init.signal, hear)
       .catch((error: Error) => {
         this.#say(`${number} fails: ${error.message}`)
         this.#course.push({ kind: 'end', number, outcome: 'failed', hops: [], bytes: 0 })

@@ -1,11 +1,11 @@
 /** The model of a world, as peers know it: its manifest, and what it takes of them. */
 import type { ShardId } from '../src/base/ids.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
-import { cacheBytes } from '../src/engine/onnx/cache.ts'
+import { wasmFootprint } from '../src/engine/wasm/footprint.ts'
 import { type Manifest, modelId, type ShardEntry, type ShardRole } from '../src/model/manifest.ts'
 import type { StoredModel } from '../src/model/store.ts'
 import type { Scenario } from './scenario.ts'
-import { toyCacheBytes, type ToyModel } from './toy-engine.ts'
+import type { ToyModel } from './toy-engine.ts'
 import { type Parts, Weights } from './weights.ts'
 
 export interface SimModel {
@@ -15,17 +15,10 @@ export interface SimModel {
   readonly weights: Weights | undefined
 }
 
-/** What a model takes of whoever computes it with the toy's engine. */
+/** What a model takes of whoever computes it with the toy's engine, which has the pages of the one in WebAssembly. */
 function footprintOf(toy: ToyModel, stepBytes: number): Footprint {
-  const ofFloats = (tokens: number): number =>
-    cacheBytes({ layers: 1, kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden }, tokens)
-  return {
-    weightBytes: fileBytes => fileBytes,
-    cacheBytesPerLayer: ofFloats,
-    i8CacheBytesPerLayer: tokens => toyCacheBytes(ofFloats(tokens), 'i8'),
-    // A toy's hidden state is small; on the air it weighs what the scenario says.
-    stepBytes
-  }
+  // A toy's hidden state is small; on the air it weighs what the scenario says.
+  return { ...wasmFootprint({ config: { kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden } }), stepBytes }
 }
 
 /** @param hasAll everybody has all files, so that nobody asks what is in them */

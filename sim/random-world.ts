@@ -53,6 +53,9 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds some want caches of int8.
   const held = new Chance(seed).fork('caches')
   const i8Ratio = held.happens(0.3) ? held.pick([0.5, 1]) : 0
+  // In some worlds some have penalties.
+  const penalties = new Chance(seed).fork('penalties')
+  const penaltiesRatio = penalties.happens(0.3) ? penalties.pick([0.5, 1]) : 0
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -110,7 +113,8 @@ export function drawScenario(seed: number): Scenario {
       temperature: chance.pick([0, 0.8]),
       cancelRatio,
       texts,
-      i8Ratio
+      i8Ratio,
+      penaltiesRatio
     }))
   }
   if (!calm) {

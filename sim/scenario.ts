@@ -161,6 +161,8 @@ const workload = z.strictObject({
   texts: z.number().int().min(0).max(1000).default(0),
   /** Of its sessions so many have caches of int8. */
   i8Ratio: share.default(0),
+  /** So many of the sessions have penalties: their tokens are drawn by the ids so far. */
+  penaltiesRatio: share.default(0),
   /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
   cancelRatio: share.default(0)
 })

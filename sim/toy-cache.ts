@@ -2,39 +2,64 @@
 import type { CacheType } from '../src/base/cache-type.ts'
 import type { Sampling } from '../src/engine/engine.ts'
 import type { CacheBlocks } from '../src/engine/prefixes.ts'
+import { bytePage } from '../src/engine/wasm/byte-page.ts'
+import { layerCacheBytes } from '../src/engine/wasm/footprint.ts'
+import { headWidth } from '../src/engine/wasm/kernels.ts'
+import { positionsOf } from '../src/engine/wasm/paged-cache.ts'
 import { attentionBlock } from '../src/model/limits.ts'
 import type { Hash } from './toy-hash.ts'
 
-/** Stands for the memory of a block: who has it may be several sessions, and who keeps it besides. */
+/** Stands for the memory of a page: who has it may be several sessions, and who keeps it besides. */
 interface ToyPage {
   readonly bytes: number
   holders: number
+}
+
+/** What a session's type of cache makes of memory, in all layers of a stage. */
+export interface ToyPages {
+  /** Tokens of a page, and its bytes. */
+  readonly tokens: number
+  readonly bytes: number
+  /** Of a block, of which a page has one or several. */
+  readonly blockBytes: number
+}
+
+/** Pages as the engine in WebAssembly has them, of one head of so many dimensions. */
+export function toyPages(headDim: number, layers: number, cache: CacheType): ToyPages {
+  const tokens = positionsOf(cache, headWidth(headDim))
+  const bytes = layers * layerCacheBytes({ kvHeads: 1, headDim }, tokens, cache)
+  const blockBytes = cache === 'f32' ? bytes : layers * byteBlockBytes(headWidth(headDim))
+  return { tokens, bytes, blockBytes }
+}
+
+function byteBlockBytes(width: number): number {
+  const { headBytes, positions } = bytePage(width)
+  return (headBytes / positions) * attentionBlock
 }
 
 interface ToySessionInit {
   readonly tokensMax: number
   readonly sampling: Sampling
   readonly cache: CacheType
-  readonly blockBytes: number
+  readonly paging: ToyPages
 }
 
 export class ToySession {
   readonly tokensMax: number
   readonly sampling: Sampling
   readonly cache: CacheType
-  readonly blockBytes: number
+  readonly paging: ToyPages
   /** The hash after each position. */
   readonly chain: Hash[] = []
   /** The ids of its text as they came beside the rows, where tokens are drawn by them. */
   readonly ids: number[] = []
-  /** Of its full blocks. */
   readonly pages: ToyPage[] = []
 
-  constructor({ tokensMax, sampling, cache, blockBytes }: ToySessionInit) {
+  constructor({ tokensMax, sampling, cache, paging }: ToySessionInit) {
     this.tokensMax = tokensMax
     this.sampling = sampling
     this.cache = cache
-    this.blockBytes = blockBytes
+    this.paging = paging
   }
 
   get length(): number {
@@ -53,44 +78,49 @@ export class ToySession {
 }
 
 export interface ToyBlock {
-  readonly page: ToyPage
+  /** What it shares with the caches that have it; undefined where it was copied out of a page of several blocks. */
+  readonly page: ToyPage | undefined
+  readonly copiedBytes: number
   readonly hashes: readonly Hash[]
 }
 
 const T = attentionBlock
 
 /**
- * Takes memory as pages do, as a session grows, and one of its own where it writes to what others have; only full ones count, since
- * short sessions reserve less than one.
+ * Takes memory as pages do (`src/engine/wasm/paged-cache.ts`): whole ones, as a session grows, and one of its own where it writes to
+ * what others have.
  */
 export class ToyBlocks implements CacheBlocks<ToySession, ToyBlock> {
   readonly bytesMax = Number.MAX_SAFE_INTEGER
   bytesUsed = 0
 
-  blockBytes({ blockBytes }: ToySession): number {
-    return blockBytes
+  blockBytes({ paging }: ToySession): number {
+    return paging.blockBytes
   }
 
-  /** It shares the page. */
-  holdBytes(): number {
-    return 0
+  /** A page of one block is shared. One of several would have to be copied whenever the next one grows. */
+  holdBytes(session: ToySession): number {
+    return session.paging.tokens === T ? 0 : this.blockBytes(session)
   }
 
-  adoptBytes(): number {
-    return 0
+  adoptBytes(session: ToySession, blocks: number): number {
+    return session.paging.tokens === T ? 0 : this.needs(session, blocks * T)
   }
 
-  needs({ pages, length, blockBytes }: ToySession, tokens: number): number {
-    const before = Math.floor(length / T)
-    const own = pages.slice(before).filter(({ holders }) => holders === 1).length
-    return Math.max(0, Math.floor((length + tokens) / T) - before - own) * blockBytes
+  needs({ pages, length, paging }: ToySession, tokens: number): number {
+    let count = 0
+    for (let i = Math.floor(length / paging.tokens); i * paging.tokens < length + tokens; i++) {
+      if (pages[i]?.holders !== 1) count++
+    }
+    return count * paging.bytes
   }
 
-  grow(session: ToySession, tokens: number): void {
-    const { pages, length, blockBytes: bytes } = session
-    this.drop(session, Math.floor(length / T))
-    while (pages.length < Math.floor((length + tokens) / T)) {
-      pages.push({ bytes, holders: 1 })
+  grow({ pages, length, paging: { tokens: ofPage, bytes } }: ToySession, tokens: number): void {
+    for (let i = Math.floor(length / ofPage); i * ofPage < length + tokens; i++) {
+      const page = pages[i]
+      if (page?.holders === 1) continue
+      if (page !== undefined) this.#letGo(page)
+      pages[i] = { bytes, holders: 1 }
       this.bytesUsed += bytes
     }
   }
@@ -99,21 +129,29 @@ export class ToyBlocks implements CacheBlocks<ToySession, ToyBlock> {
     for (const page of session.pages.splice(from)) this.#letGo(page)
   }
 
-  hold({ chain, pages }: ToySession, block: number): ToyBlock {
-    const page = pages[block]!
+  hold(session: ToySession, block: number): ToyBlock {
+    const hashes = session.chain.slice(block * T, (block + 1) * T)
+    const copiedBytes = this.holdBytes(session)
+    this.bytesUsed += copiedBytes
+    if (copiedBytes > 0) return { page: undefined, copiedBytes, hashes }
+    const page = session.pages[block]!
     page.holders++
-    return { page, hashes: chain.slice(block * T, (block + 1) * T) }
+    return { page, copiedBytes, hashes }
   }
 
   adopt(session: ToySession, { page, hashes }: ToyBlock): void {
-    this.drop(session, session.length / T)
-    page.holders++
-    session.pages.push(page)
+    if (page === undefined) this.grow(session, T)
+    else {
+      this.drop(session, session.length / T)
+      page.holders++
+      session.pages.push(page)
+    }
     session.chain.push(...hashes)
   }
 
-  release({ page }: ToyBlock): void {
-    this.#letGo(page)
+  release({ page, copiedBytes }: ToyBlock): void {
+    this.bytesUsed -= copiedBytes
+    if (page !== undefined) this.#letGo(page)
   }
 
   #letGo(page: ToyPage): void {

@@ -8,7 +8,6 @@ import { randomAt } from '../src/base/rng.ts'
 import type { SessionId } from '../src/base/ids.ts'
 import { type CacheType, cacheTypes, usualCache } from '../src/base/cache-type.ts'
 import { CacheBudget } from '../src/engine/cache-budget.ts'
-import { cacheBytes } from '../src/engine/onnx/cache.ts'
 import {
   type Engine,
   type EngineTimings,
@@ -20,14 +19,14 @@ import {
   type StepOutput
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
+import { layerCacheBytes } from '../src/engine/wasm/footprint.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
 import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
-import { attentionBlock } from '../src/model/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
-import { type ToyBlock, ToyBlocks, ToySession } from './toy-cache.ts'
+import { type ToyBlock, ToyBlocks, toyPages, ToySession } from './toy-cache.ts'
 import { type Hash, low, mix, origins, toyLink, toyPenalised } from './toy-hash.ts'
 
 export interface ToyModel {
@@ -135,11 +134,6 @@ const spoilt = 0xbad
 /** Words of a row: layer, position, and the hash before this token and after it (4 words each). */
 const wordsNeeded = 10
 
-/** Of a toy's cache of any type, from what one of float32 takes: as with real engines, bytes take about a third. */
-export function toyCacheBytes(bytes: number, cache: CacheType): number {
-  return cache === usualCache ? bytes : Math.ceil(bytes / 3)
-}
-
 export function toyEngine(init: ToyEngineInit): InstantEngine {
   return new ToyEngine(init)
 }
@@ -203,19 +197,13 @@ class ToyEngine implements InstantEngine {
   }
 
   cacheBytes(tokensMax: number, cache: CacheType = usualCache): number {
-    const shape = { layers: this.end - this.start, kvHeads: 1, headDim: this.#model.kvWidth ?? this.hidden }
-    return toyCacheBytes(cacheBytes(shape, tokensMax), cache)
+    const headDim = this.#model.kvWidth ?? this.hidden
+    return (this.end - this.start) * layerCacheBytes({ kvHeads: 1, headDim }, tokensMax, cache)
   }
 
   #chargedBytes({ tokensMax, sampling, cache }: Pick<OpenInit, 'tokensMax' | 'sampling' | 'cache'>): number {
     const text = this.end === this.#model.layers ? textBytes(sampling, tokensMax) : 0
     return this.cacheBytes(tokensMax, cache) + text
-  }
-
-  /** As much as a session's bytes are for a block of its tokens. */
-  #blockBytes(cache: CacheType): number {
-    const more = this.cacheBytes(8 * attentionBlock, cache) - this.cacheBytes(attentionBlock, cache)
-    return Math.floor(more / 7) - 1
   }
 
   length(session: SessionId): number | undefined {
@@ -252,7 +240,8 @@ class ToyEngine implements InstantEngine {
       )
     }
     this.#budget.reserve(this.#chargedBytes(init))
-    this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, blockBytes: this.#blockBytes(cache) }))
+    const paging = toyPages(this.#model.kvWidth ?? this.hidden, this.end - this.start, cache)
+    this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, paging }))
     if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
   }
 

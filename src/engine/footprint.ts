@@ -8,6 +8,9 @@ export interface Footprint {
   cacheBytesPerLayer(tokens: number): number
   /** The same of a cache of int8. @default the engine has none */
   i8CacheBytesPerLayer?(tokens: number): number
+  /** Tokens of a page of a session's cache, which are reserved whole: of float32, and of int8. @default 1 */
+  readonly cachePageTokens?: number
+  readonly i8CachePageTokens?: number
   /** One token's hidden state with its frame, from one stage to the next. @default as wide as the model's edge type has it */
   readonly stepBytes?: number
 }

@@ -42,7 +42,9 @@ export function withCache(
   const able = peers.flatMap(view => {
     const { footprint } = view
     const bytes = footprint?.i8CacheBytesPerLayer
-    return bytes === undefined ? [] : [{ ...view, footprint: { ...footprint!, cacheBytesPerLayer: bytes } }]
+    if (bytes === undefined) return []
+    const i8 = { cacheBytesPerLayer: bytes, cachePageTokens: footprint!.i8CachePageTokens }
+    return [{ ...view, footprint: { ...footprint!, ...i8 } }]
   })
   const isLacking = able.length === 0 && peers.length > 0
   return {
@@ -53,7 +55,8 @@ export function withCache(
     model: {
       ...model,
       name: `${model.name} with caches of ${cache}`,
-      cacheBytesPerLayer: model.i8CacheBytesPerLayer ?? model.cacheBytesPerLayer
+      cacheBytesPerLayer: model.i8CacheBytesPerLayer ?? model.cacheBytesPerLayer,
+      cachePageTokens: model.i8CachePageTokens
     }
   }
 }

@@ -24,6 +24,9 @@ export interface ModelShape {
   readonly i8CacheBytesPerLayer?: number | undefined
   /** Tokens that `cacheBytesPerLayer` is for. @default nobody knows: every stage counts as having room */
   readonly cacheTokens?: number
+  /** Tokens of a page, which a session's cache takes whole. @default 1 */
+  readonly cachePageTokens?: number | undefined
+  readonly i8CachePageTokens?: number | undefined
   /** Reserved per stage whatever its layers: retained hidden states and buffers. */
   readonly stageBytes: number
   /** Bytes of one token's step between two hops, header included. @default a 4,096 wide model's, for predictions only */
@@ -207,13 +210,15 @@ export function areApart({ contacts: a }: PeerView, { contacts: b }: PeerView): 
   return a !== undefined && b !== undefined && !a.others.has(b.hint) && !b.others.has(a.hint)
 }
 
-/** About what a session's caches take at a stage of so many layers; 0 where that is not known. */
+/** What a session's caches take at a stage of so many layers, in whole pages; 0 where that is not known. */
 export function cacheBytesOf(
-  { cacheBytesPerLayer, cacheTokens }: ModelShape,
+  { cacheBytesPerLayer, cacheTokens, cachePageTokens = 1 }: ModelShape,
   layers: number,
   tokensMax: number
 ): number {
-  return cacheTokens === undefined ? 0 : Math.ceil((layers * cacheBytesPerLayer * tokensMax) / cacheTokens)
+  if (cacheTokens === undefined) return 0
+  const [pages, all] = [Math.ceil(tokensMax / cachePageTokens), Math.ceil(cacheTokens / cachePageTokens)]
+  return Math.ceil((layers * cacheBytesPerLayer * pages) / all)
 }
 
 /** What was made of a model for each footprint: of a model there are as many as engines. */
@@ -236,14 +241,14 @@ export function shapeAt({ footprint }: Pick<PeerView, 'footprint'>, model: Model
 const shapesOf = new WeakMap<OfferFootprint, { readonly model: ModelShape; readonly shape: ModelShape }>()
 
 function shapeWith(footprint: OfferFootprint, model: ModelShape): ModelShape {
-  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer } = footprint
-  const key = [layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer].join()
+  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens } = footprint
+  const key = [layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens].join()
   const known = shapes.get(model) ?? new Map<string, ModelShape>()
   shapes.set(model, known)
   let shape = known.get(key)
   if (shape === undefined) {
     const layers = new Array<number>(model.layers).fill(layerBytes)
-    shape = { ...model, layerBytes: layers, embeddingBytes, headBytes, cacheBytesPerLayer }
+    shape = { ...model, layerBytes: layers, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens }
     // Whoever announces another one every time takes the place of others, and no more.
     if (known.size >= shapesMax) known.clear()
     known.set(key, shape)

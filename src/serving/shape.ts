@@ -26,6 +26,8 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     cacheBytesPerLayer: footprint.cacheBytesPerLayer(tokens),
     ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 }),
     cacheTokens: tokens,
+    cachePageTokens: footprint.cachePageTokens,
+    i8CachePageTokens: footprint.i8CachePageTokens,
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: footprint.stepBytes ?? config.hidden * edgeSize(edge) + 20
   }
@@ -34,12 +36,15 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
 /** The same as a record says it of the engine that serves the model here. */
 export function footprintOf({ layerBytes, ...shape }: ModelShape): OfferFootprint {
   const { embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = shape
+  const { cachePageTokens, i8CachePageTokens } = shape
   return {
     layerBytes: Math.max(...layerBytes),
     embeddingBytes,
     headBytes,
     cacheBytesPerLayer,
-    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 })
+    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 }),
+    ...(cachePageTokens === undefined ? {} : { cachePageTokens }),
+    ...(i8CachePageTokens === undefined ? {} : { i8CachePageTokens })
   }
 }
 

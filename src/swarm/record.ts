@@ -43,6 +43,9 @@ export interface OfferFootprint {
   readonly cacheBytesPerLayer: number
   /** The same of a cache of int8. @default its engine has none */
   readonly i8CacheBytesPerLayer?: number | undefined
+  /** Tokens of a page: caches take whole ones. @default 1 */
+  readonly cachePageTokens?: number | undefined
+  readonly i8CachePageTokens?: number | undefined
 }
 
 /** A model whose shards a peer holds, in whole or in part, and how fast it computes them. */
@@ -348,13 +351,21 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
 
 function footprintOf(announced: OfferFootprint): OfferFootprint {
   const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = announced
+  const { cachePageTokens: page, i8CachePageTokens: i8Page } = announced
   return {
     layerBytes: whole(layerBytes, 'layerBytes'),
     embeddingBytes: whole(embeddingBytes, 'embeddingBytes'),
     headBytes: whole(headBytes, 'headBytes'),
     cacheBytesPerLayer: whole(cacheBytesPerLayer, 'cacheBytesPerLayer'),
-    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: whole(i8, 'i8CacheBytesPerLayer') })
+    ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: whole(i8, 'i8CacheBytesPerLayer') }),
+    ...(page === undefined ? {} : { cachePageTokens: some(page, 'cachePageTokens') }),
+    ...(i8Page === undefined ? {} : { i8CachePageTokens: some(i8Page, 'i8CachePageTokens') })
   }
+}
+
+function some(value: number, name: string): number {
+  if (value === 0) throw new ProtocolError(`${name} is 0: it is 1 or more, or left out`)
+  return whole(value, name)
 }
 
 function whole(value: number, name: string): number {

@@ -111,6 +111,8 @@ describe('room for a session', () => {
     expect(ask([serves(1, 0, 4), free(2, 400, { layerMs: 50 })], { tokensMax: 100 }, roomy)).toBe('1:0-4')
     expect(ask([free(1, 0), free(2, 400, { layerMs: 50 })], {}, roomy)).toBe('1:0-4')
     expect(cacheBytesOf(shape, 4, 100)).toBe(0)
+    const paged = { ...roomy, cacheBytesPerLayer: 160, cacheTokens: 2048, cachePageTokens: 128 }
+    expect([1, 128, 129, 2048].map(tokens => cacheBytesOf(paged, 4, tokens))).toEqual([40, 40, 80, 640])
   })
 
   it('is there where the session has its caches already', () => {

@@ -1,7 +1,52 @@
 import { describe, expect, test } from 'vitest'
-import { stageBytes } from '../../src/route/view.ts'
-import { shareMemory } from '../../src/serving/shape.ts'
-import { model } from '../route/worlds.ts'
+import { modelOf } from '../../sim/model.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import { toyEngine } from '../../sim/toy-engine.ts'
+import { withCache } from '../../src/route/caches.ts'
+import { cacheBytesOf, shapeAt, stageBytes } from '../../src/route/view.ts'
+import { footprintOf, shapeOf, shareMemory } from '../../src/serving/shape.ts'
+import { model, peer } from '../route/worlds.ts'
+
+describe('what routing takes a session to need of a stage', () => {
+  test.each([
+    [64, 4096],
+    [64, 300],
+    [576, 2048]
+  ])(
+    'is what its engine reserves, of either type, by what its record says (heads of %i, contexts of %i)',
+    (kvWidth, contextMax) => {
+      const toy = { layers: 4, vocab: 251, hidden: 12, edge: 'f16', contextMax, kvWidth } as const
+      const scenario = parseScenario(
+        {
+          name: 'one',
+          minutes: 1,
+          model: { layers: 4, layerMB: 1 },
+          peers: [{ name: 'p', count: 1, memoryMB: 9, visitMs: 1, layerMs: 1 }]
+        },
+        'here'
+      )
+      const { stored, footprint } = modelOf(scenario, toy, true)
+      const own = shapeOf(stored.manifest, footprint)
+      const engine = toyEngine({ model: toy, start: 1, end: 4, cacheBytesMax: 0 })
+      // Whoever reads the record has another engine.
+      const other = {
+        ...own,
+        cacheBytesPerLayer: 1,
+        cachePageTokens: 16,
+        i8CacheBytesPerLayer: 1,
+        i8CachePageTokens: 16
+      }
+      for (const cache of ['f32', 'i8'] as const) {
+        const { peers, model } = withCache([peer(1, 9, { footprint: footprintOf(own) })], other, cache)
+        for (let tokens = 1; tokens <= contextMax; tokens += 7) {
+          const bytes = engine.cacheBytes(tokens, cache)
+          expect(cacheBytesOf(shapeAt(peers[0]!, model), 3, tokens)).toBe(bytes)
+          expect(cacheBytesOf(withCache([], own, cache).model, 3, tokens)).toBe(bytes)
+        }
+      }
+    }
+  )
+})
 
 describe('what sessions may take of a budget', () => {
   // Stages of [0, 2) and [2, 4) take 7 + 20 + 2 + 2 and 20 + 5 + 2 + 2 bytes, one session's worth included.

@@ -87,8 +87,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'open every cache as float32',
     file: 'src/stage/seating.ts',
-    original: 'owner, tokensMax, sampling, cacheType })',
-    mutated: 'owner, tokensMax, sampling })',
+    original: '      cacheType,\n',
+    mutated: '',
     from: 1,
     seeds: 25
   },
@@ -232,8 +232,8 @@ export const mutants: readonly Mutant[] = [
     file: session,
     original: "if (this.#phase === 'running') this.#lose({ kind: 'failed', hop, reason: violation }, message)",
     mutated: "if (this.#phase === 'running') this.#lose({ kind: 'unknown' }, message)",
-    from: 11,
-    seeds: 25
+    from: 114,
+    seeds: 3
   },
   {
     name: 'call every answer exact',
@@ -378,7 +378,8 @@ export const mutants: readonly Mutant[] = [
     file: 'src/stage/seat-steps.ts',
     original: 'const length = Math.min(this.#certain, terms.keep)',
     mutated: 'const length = Math.min(this.length, terms.keep)',
-    from: 116,
+    storm: 'speculating',
+    from: 1,
     seeds: 5
   },
   {
@@ -425,6 +426,30 @@ export const mutants: readonly Mutant[] = [
     storm: 'together',
     from: 1,
     seeds: 3
+  },
+  {
+    name: 'send the ids of other rows than those that the next hop lacks',
+    file: outlet,
+    original: 'ids: ids?.subarray(skip)',
+    mutated: 'ids: ids?.subarray(0, tokens - skip)',
+    from: 6,
+    seeds: 5
+  },
+  {
+    name: 'retain rows without their ids',
+    file: 'src/stage/seat-steps.ts',
+    original: 'this.#outlet.retain(position, hidden, idsOf(frame))',
+    mutated: 'this.#outlet.retain(position, hidden, undefined)',
+    from: 6,
+    seeds: 5
+  },
+  {
+    name: 'reserve less than the pages that a session fills',
+    file: 'src/engine/wasm/footprint.ts',
+    original: 'Math.ceil(tokens / positionsOf(type, width))',
+    mutated: 'Math.max(1, Math.floor(tokens / positionsOf(type, width)))',
+    from: 6,
+    seeds: 5
   },
   {
     name: 'take a chunk for right that nobody has looked at',

@@ -65,7 +65,7 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     name: 'full caches',
     minutes: 2,
     healS: 150,
-    model: { layers: 5, layerMB: 2, cacheBytesPerToken: 40_000, contextTokens: 200 },
+    model: { layers: 5, layerMB: 2, cacheBytesPerToken: 35_600, contextTokens: 200 },
     peers: Array.from({ length: 5 }, (_, i) => ({
       name: `p${i}`,
       count: 1,
