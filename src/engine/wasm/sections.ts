@@ -65,13 +65,10 @@ export function sectionsOf(init: SectionsInit): Sections {
 
 /** Why a model has a layer that no memory holds, in one sentence; undefined where each is held. */
 export function whyTooLarge(shape: ModelShape): string | undefined {
-  try {
-    sectionsOf({ ...shape, start: 0, end: shape.config.layers })
-    return undefined
-  } catch (error) {
-    if (error instanceof EngineError) return error.message
-    throw error
-  }
+  const init = { ...shape, start: 0, end: shape.config.layers }
+  const bytesMax = memoryPagesMax * memoryPageBytes
+  // A page of each layer's cache is the least: how many more there are room for need not be searched for each answer.
+  return splitting(init, bytesMax)(1) === undefined ? whyNone(init, bytesMax) : undefined
 }
 
 /** Of one page in one layer. */
