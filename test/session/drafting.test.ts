@@ -14,6 +14,8 @@ test('drafts are what follows the text, over texts that follow them and texts th
   const turn = fc.record({
     /** So many of the drafts come true, then comes another token. */
     right: fc.nat({ max: 9 }),
+    /** And then some more, before it is asked anew. */
+    more: fc.nat({ max: 6 }),
     count: fc.integer({ min: 1, max: 9 }),
     /** It is asked anew before it has answered. */
     hurry: fc.boolean()
@@ -40,7 +42,7 @@ test('drafts are what follows the text, over texts that follow them and texts th
       const text = prompt(promptTokens)
       const follows = (length: number, count: number): number[] =>
         new ToyText(toy, sampling).after(text.slice(0, length), count)
-      for (const { right, count, hurry } of turns) {
+      for (const { right, more, count, hurry } of turns) {
         drafting.ask({ text, length: text.length, count })
         if (!hurry) {
           const { length } = text
@@ -51,7 +53,7 @@ test('drafts are what follows the text, over texts that follow them and texts th
         const next = follows(text.length, right + 1)
         next[right] = (next[right]! + 1) % toy.vocab
         parted++
-        text.push(...next)
+        text.push(...next, ...prompt(more))
       }
       for (const { length, ids } of told) expect(ids).toEqual(follows(length, ids.length))
       drafting.stop()
