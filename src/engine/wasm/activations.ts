@@ -91,7 +91,7 @@ export function quantiser(m: ModuleWriter, name: string, form: ActivationForm, l
       const scale = f32.div(largest, f32.const(activationMax))
       if (layout === 'words') {
         const bytes = activationBytes[form].compact
-        // Word by word: V8 pairs shuffles, and Node 24's does it wrongly.
+        // Word by word: V8 pairs shuffles of what was narrowed twice, and Node 24's does it wrongly.
         for (const [i, hi] of h.entries()) {
           for (const [to, word] of wordOrder.entries()) f.do(v128.store16Lane(out, 16 * i + 2 * to, hi, word))
         }

@@ -36,17 +36,16 @@ export class CheckedModules {
  * @throws {EngineError} when one is wrong on this machine.
  */
 export function compileKernels(
-  init: Omit<KernelsInit, 'memory'>,
+  init: Omit<KernelsInit, 'memory' | 'attempt'>,
   { shared }: { readonly shared: boolean },
   checked = new CheckedModules()
 ): WebAssemblyModule {
   const key = keyOf(init, shared)
   const known = checked.modules.get(key)
   if (known !== undefined) return known
-  for (;;) {
-    const module = new WebAssembly.Module(
-      kernelModule({ ...init, memory: { minimum: 1, maximum: memoryPagesMax, shared } })
-    )
+  for (let attempt = 0; ; attempt++) {
+    const memoryLimits = { minimum: 1, maximum: memoryPagesMax, shared }
+    const module = new WebAssembly.Module(kernelModule({ ...init, memory: memoryLimits, attempt }))
     const memory = new WebAssembly.Memory({ initial: checkBytes / memoryPageBytes, maximum: memoryPagesMax, shared })
     const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
     const wrong = wrongKernel(kernels, memory.buffer, init)
