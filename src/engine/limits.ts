@@ -11,8 +11,12 @@ export const repetitionPenaltyMin = 0.1
 export const repetitionPenaltyMax = 10
 /** Requests that wait for one engine: more than the sessions that any cache budget of today holds. */
 export const engineQueueMax = 1024
-/** From starting an engine's thread to its weights being ready: float32 prepacks about 1 GB/s, disks may be slow. */
-export const engineLoadTimeoutMs = 180_000
+/**
+ * From starting an engine's thread to its weights being ready: to start, compile and check on a slow machine, and so much more for
+ * what is read. A card gives 10 MB/s; ONNX Runtime packs float32 at about 1 GB/s.
+ */
+export const engineLoadMs = 180_000
+export const engineLoadBytesPerMs = 10_000
 /** One request of an engine's thread: the longest step on a slow processor takes minutes; a hang is forever. */
 export const engineRequestTimeoutMs = 600_000
 /** How often it is looked whether a request has been answered in time. */

@@ -11,7 +11,8 @@ import { Batches, type BatchesInit, type BatchPart, computedRows, partsDone } fr
 import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from './engine.ts'
-import { engineCloseTimeoutMs, engineLoadTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
+import { engineCloseTimeoutMs, engineQueueMax, engineRequestTimeoutMs } from './limits.ts'
+import { loadTimeoutMs } from './load-timeout.ts'
 import { type Alone, errorOf, type Job, noPasses, type Running, type StepJob } from './thread-jobs.ts'
 import { checkSampling } from './sampler.ts'
 import { threadEnd } from './thread-end.ts'
@@ -49,7 +50,7 @@ export async function startThreaded(init: ThreadedInit): Promise<Engine> {
   const worker = new Worker(init.file, { workerData: { ...init.span, share } satisfies SpanInit, execArgv: [] })
   const engine = new ThreadedEngine(worker, share, init)
   try {
-    await engine.loaded(init.signal)
+    await engine.loaded(loadTimeoutMs(init.span), init.signal)
     return engine
   } catch (error) {
     engine.abandon()
@@ -156,15 +157,14 @@ class ThreadedEngine implements Engine {
   }
 
   /** The thread's first message says that it has loaded, or why not. */
-  async loaded(signal: AbortSignal | undefined): Promise<void> {
+  async loaded(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const aborted = Promise.withResolvers<never>()
     const abort = (): void => aborted.reject(signal!.reason)
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      const loading = new Promise<void>((resolve, reject) =>
-        this.#start({ kind: 'load', resolve, reject }, undefined, engineLoadTimeoutMs)
-      )
-      await Promise.race([loading, aborted.promise])
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      this.#start({ kind: 'load', resolve, reject }, undefined, timeoutMs)
+      await Promise.race([promise, aborted.promise])
     } finally {
       signal?.removeEventListener('abort', abort)
     }
