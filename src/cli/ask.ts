@@ -180,7 +180,11 @@ export function showEvent(): (event: GenerationEvent) => void {
   }
 }
 
-/** The prompt from stdin, without the line end that editors and `echo` add. */
+/**
+ * The prompt from stdin, byte for byte: a line end at its end counts, too.
+ *
+ * @throws {InvalidOptionError} when it is too long or no UTF-8
+ */
 async function readPrompt(signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -191,9 +195,11 @@ async function readPrompt(signal: AbortSignal): Promise<string> {
       throw new InvalidOptionError(`the prompt on stdin is longer than ${controlRequestBytesMax} bytes`)
     }
   }
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks))
+  } catch {
+    throw new InvalidOptionError('the prompt on stdin is no text: its bytes are not UTF-8')
+  }
 }
 
 type Lost = Extract<GenerationEvent, { event: 'lost' }>

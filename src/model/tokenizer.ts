@@ -23,7 +23,7 @@ export function loadTokenizer(
   manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
 ): ModelTokenizer {
   try {
-    const json = parsed(bytes)
+    const json = withNumericDigits(parsed(bytes))
     const tokenizer = new Tokenizer(json, {})
     return new ModelTokenizer(tokenizer, withoutControls(json, tokenizer, manifest), manifest)
   } catch (err) {
@@ -62,6 +62,25 @@ function parsed(bytes: Uint8Array): object {
   return json
 }
 
+/**
+ * The library's `Digits` knows those of ASCII alone, where the original (`tokenizers` in Rust) splits at every numeric
+ * character (½, ², ٣): the same, said as a `Split`.
+ */
+function withNumericDigits(json: object): object {
+  const known = json as { readonly pre_tokenizer?: unknown }
+  return { ...json, pre_tokenizer: numericDigits(known.pre_tokenizer) }
+}
+
+function numericDigits(value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return value
+  const { type, pretokenizers, individual_digits } = value as Record<string, unknown>
+  if (type === 'Digits') {
+    const Regex = individual_digits === true ? '\\p{N}' : '\\p{N}+'
+    return { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }
+  }
+  return Array.isArray(pretokenizers) ? { ...value, pretokenizers: pretokenizers.map(numericDigits) } : value
+}
+
 export class ModelTokenizer {
   readonly bosId: number | null
   readonly eosIds: readonly number[]
@@ -86,7 +105,9 @@ export class ModelTokenizer {
     if (manifest.bosId !== null) this.#special.add(manifest.bosId)
     let size = 0
     let longest = 1
-    for (const [text, id] of tokenizer.get_vocab()) {
+    for (const [text, id] of tokenizer.get_vocab() as Map<string | undefined, number>) {
+      // An id that no token has, between two that are tokens.
+      if (text === undefined) continue
       size = Math.max(size, id + 1)
       longest = Math.max(longest, text.length)
     }

@@ -89,7 +89,7 @@ describe('three peers that were started by hand', () => {
 
   it('tell a program what happens, one object a line', async () => {
     const run = new Skein(['ask', '-', '--data', at('a'), '--max-tokens', '12', '--json'], {
-      stdin: 'Once upon a time\n'
+      stdin: 'Once upon a time'
     })
     expect((await run.ended).code).toBe(0)
     const [route, ...rest] = run.events
@@ -115,6 +115,18 @@ describe('three peers that were started by hand', () => {
       timing: { firstTokenMs: expect.any(Number), totalMs: expect.any(Number), tokensPerSecond: expect.any(Number) },
       bytesPerToken: expect.any(Number)
     })
+  })
+
+  it('read a prompt from stdin byte for byte', async () => {
+    const ids = async (stdin: string): Promise<readonly number[]> => {
+      const run = new Skein(['ask', '-', '--data', at('a'), '--max-tokens', '1', '--json'], { stdin })
+      expect((await run.ended).code).toBe(0)
+      return run.events.find(({ event }) => event === 'done')!.promptIds as number[]
+    }
+    const plain = await ids('Once upon a time')
+    // 13 is llama's byte 0x0A, 30004 its piece for a carriage return.
+    expect(await ids('Once upon a time\n')).toEqual([...plain, 13])
+    expect(await ids('Once upon a time\r\n')).toEqual([...plain, 30004, 13])
   })
 
   it('say where the time of each token went: on stderr, and in a file with a track for each hop', async () => {

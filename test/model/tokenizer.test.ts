@@ -21,21 +21,32 @@ beforeAll(async () => {
   )
 })
 
-/** A byte-level BPE as Llama 3 and SmolLM have it: the other family of decoders. */
-function byteLevel(): ModelTokenizer {
+/** A byte-level BPE as Llama 3 and SmolLM have it, the other family of decoders, with changes. */
+function byteLevel(
+  change: { pre?: readonly object[]; more?: readonly string[]; merges?: readonly string[]; ids?: object } = {}
+): ModelTokenizer {
+  const { pre = [], more = [], merges = [], ids = {} } = change
   const characters: string[] = []
   for (let byte = 0; byte < 256; byte++) {
     const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
     characters.push(String.fromCodePoint(printable ? byte : 256 + characters.filter(c => c > '\u00ff').length))
   }
-  const vocab = Object.fromEntries([...characters, 'he', 'Ġt', 'Ġhe', 'll'].map((text, id) => [text, id]))
+  const vocab = Object.fromEntries([...characters, 'he', 'Ġt', 'Ġhe', 'll', '', ...more].map((text, id) => [text, id]))
+  delete vocab['']
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: true }
   const json = {
     added_tokens: [{ id: 260, content: '<|end|>', special: true }],
     normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    pre_tokenizer: pre.length === 0 ? bytes : { type: 'Sequence', pretokenizers: [...pre, bytes] },
     post_processor: null,
     decoder: { type: 'ByteLevel' },
-    model: { type: 'BPE', vocab, merges: ['h e', 'Ġ t', 'Ġ he', 'l l'], unk_token: null, byte_fallback: false }
+    model: {
+      type: 'BPE',
+      vocab: { ...vocab, ...ids },
+      merges: ['h e', 'Ġ t', 'Ġ he', 'l l', ...merges],
+      unk_token: null,
+      byte_fallback: false
+    }
   }
   return loadTokenizer(new TextEncoder().encode(JSON.stringify(json)), { name: 'bytes', bosId: null, eosIds: [260] })
 }
@@ -138,6 +149,28 @@ describe('encode', () => {
         })
       )
     }
+  })
+
+  test('splits at digits of every script where the tokenizer splits at digits', () => {
+    // Merges over the border between a letter and what counts as a number: only a split keeps them from happening.
+    const merges = ['Â ½', 'a Â½', 'a 1', '1 1', 'Â½ Â½']
+    const more = ['Â½', 'aÂ½', 'a1', '11', 'Â½Â½']
+    const spelt = (individual: boolean | undefined, text: string): (string | undefined)[] => {
+      const pre = individual === undefined ? [] : [{ type: 'Digits', individual_digits: individual }]
+      const tokenizer = byteLevel({ pre, more, merges })
+      return tokenizer.encode(text).map(id => tokenizer.token(id))
+    }
+    expect(spelt(true, 'a½½a11')).toEqual(['a', 'Â½', 'Â½', 'a', '1', '1'])
+    expect(spelt(false, 'a½½a11')).toEqual(['a', 'Â½Â½', 'a', '11'])
+  })
+
+  test('takes a vocabulary whose ids have gaps', () => {
+    const tokenizer = byteLevel({ ids: { hell: 300 }, merges: ['he ll'] })
+    expect(tokenizer.size).toBe(301)
+    expect(tokenizer.encode('hell')).toEqual([300])
+    expect(tokenizer.decode([280, 300, 299])).toBe('hell')
+    expect(tokenizer.isText(280)).toBe(false)
+    expect(tokenizer.vocabulary()).not.toBe(byteLevel().vocabulary())
   })
 
   test('ranks merges as sentencepiece scores them, on vocabularies made for ties', () => {
