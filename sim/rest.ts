@@ -1,5 +1,6 @@
 /** What holds once everything is healed and has had time. */
 import { coverage } from '../src/route/coverage.ts'
+import { probeMs } from '../src/route/limits.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
 import { type PeerView, withObtainable } from '../src/route/view.ts'
@@ -8,6 +9,12 @@ import type { World } from './world.ts'
 
 /** Whoever was gone for so long is known to nobody: its records expire, and so do those that were passed on last. */
 const forgottenMs = 4 * recordTtlMs
+/** An answer that has had no token for this long does not get on by turns: others take theirs of 15 s, and its own is computed again. */
+const turnsMs = 60_000
+/** Answers that take turns are heard out for no longer than this: with three at a time each of 30 has had several turns. */
+const hearOutMs = 900_000
+/** At the end, sessions are looked at anew so often before they are called left behind: peers probe one another by turns. */
+const probeLooks = 3
 
 export class Rest {
   readonly #world: World
@@ -40,6 +47,26 @@ export class Rest {
       ]
     })
     return this.#world.weights === undefined ? views : withObtainable(views)
+  }
+
+  /** Where there is room for far fewer answers than are asked for, they take turns, and need longer than the time to heal. */
+  async settle(): Promise<void> {
+    const lastMs = this.#world.nowMs + hearOutMs
+    // Prompts of several may fill a slow peer for minutes before the first token of any of them.
+    const isBusy = (): boolean => this.#world.peers.some(({ process }) => (process?.backlogMs ?? 0) > 0)
+    while (
+      this.#world.nowMs < lastMs &&
+      (this.#world.answers.getOn(turnsMs) || (this.#world.answers.open.size > 0 && isBusy()))
+    ) {
+      await this.#world.live(this.#world.nowMs + turnsMs / 2)
+    }
+    // Caches are freed, and placement comes to rest, as after any other end.
+    const restMs = (this.#world.scenario.healS * 1000) / 2
+    if (this.#world.nowMs - this.#world.stats.endedMs < restMs)
+      await this.#world.live(this.#world.stats.endedMs + restMs)
+    // A probe step that is under way has a session as well.
+    const isProbed = (): boolean => this.#world.peers.some(({ process }) => (process?.sessions ?? 0) > 0)
+    for (let i = 0; i < probeLooks && isProbed(); i++) await this.#world.live(this.#world.nowMs + probeMs)
   }
 
   /** After the healing: all sessions have ended, placement rests, nothing is left in any cache. */

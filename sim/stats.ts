@@ -145,6 +145,8 @@ export class Stats {
   /** When answers went on after a loss, and the pause, both in ms; the first few thousand. */
   readonly recoveredAt: (readonly [number, number])[] = []
   readonly #asked = new Map<number, Asked>()
+  /** When the last answer ended so far that the workload asked for. */
+  endedMs = 0
   readonly #outcomes: Record<string, number> = {}
   readonly #losses: Record<string, number> = {}
   readonly #pauses: number[] = []
@@ -201,10 +203,11 @@ export class Stats {
     this.#sincePause = Math.max(this.#sincePause, ms)
   }
 
-  ended(number: number, _atMs: number, outcome: string, isTainted: boolean): void {
+  ended(number: number, atMs: number, outcome: string, isTainted: boolean): void {
     const asked = this.#asked.get(number)
     // The probe after the healing says nothing about the scenario.
     if (asked === undefined) return
+    this.endedMs = atMs
     this.#asked.delete(number)
     this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1
     if (isTainted) this.#tainted++

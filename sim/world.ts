@@ -77,10 +77,6 @@ const wakingMs = 1_000
 const marksMax = 1_000
 /** Who had much to do this long ago may still be called slow. */
 const strainMs = 15_000
-/** An answer that has had no token for this long does not get on by turns: others take theirs of 15 s, and its own is computed again. */
-const turnsMs = 60_000
-/** Answers that take turns are heard out for no longer than this: with three at a time each of 30 has had several turns. */
-const hearOutMs = 900_000
 /** First byte of a frame that is a Step: field 2, length-delimited. */
 const stepTag = 0x12
 
@@ -229,24 +225,10 @@ export class World {
     await this.live(endMs)
     this.faults.heal()
     await this.live(endMs + this.scenario.healS * 1000)
-    await this.#hearOut()
+    await this.#rest.settle()
     this.#rest.check()
     this.say(`the end: ${this.agenda.events} events`)
     return this.summary(performance.now() - startedMs)
-  }
-
-  /** Where there is room for far fewer answers than are asked for, they take turns, and need longer than the time to heal. */
-  async #hearOut(): Promise<void> {
-    const lastMs = this.nowMs + hearOutMs
-    // Prompts of several may fill a slow peer for minutes before the first token of any of them.
-    const isBusy = (): boolean => this.peers.some(({ process }) => (process?.backlogMs ?? 0) > 0)
-    let isLate = false
-    while (this.nowMs < lastMs && (this.answers.getOn(turnsMs) || (this.answers.open.size > 0 && isBusy()))) {
-      isLate = true
-      await this.live(this.nowMs + turnsMs / 2)
-    }
-    // Caches are freed, and placement comes to rest, as after any other end.
-    if (isLate) await this.live(this.nowMs + (this.scenario.healS * 1000) / 2)
   }
 
   /**

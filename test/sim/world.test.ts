@@ -55,6 +55,15 @@ describe('a world', () => {
     expect((await live(7403)).lines.at(-1)).toContain('the end')
   })
 
+  test('waits for caches to be freed, and for placement to rest, after an answer that ends late', async () => {
+    // Two were refused at a hop and stopped 2 and 4 s before the end: what they had there is kept for 15 s.
+    expect((await live(5194)).lines.at(-1)).toContain('the end')
+  })
+
+  test('calls no probe step that is under way a session left behind', async () => {
+    expect((await live(351)).lines.at(-1)).toContain('the end')
+  })
+
   test('goes around an engine that hangs by way of whoever was behind another one that does', async () => {
     // Who comes behind a hop that cannot reserve its cache answers no question, and is not mute.
     const lines: string[] = []
