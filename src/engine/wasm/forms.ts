@@ -29,9 +29,8 @@ export function whyNot(): string | undefined {
 export function formsHere(nowMs?: () => number): ProductForms {
   // Safari has no relaxed SIMD.
   if (!WebAssembly.validate(probe('relaxed'))) return { dot: 'plain', signed: 'words', streams: 3, attention: 'words' }
-  if (nowMs === undefined || hasByteProducts(nowMs)) return { dot: 'relaxed', streams: 4, attention: 'halves' }
-  // V8 pairs vectors of relaxed sums of four alone, and only several rows have any to pair.
-  return { dot: 'relaxed-pairs', several: 'relaxed', signed: 'words', streams: 4, attention: 'words' }
+  if (nowMs === undefined || hasByteProducts(nowMs)) return { dot: 'relaxed', streams: 3, attention: 'halves' }
+  return { dot: 'relaxed', nibbles: 'i16', signed: 'words', streams: 3, attention: 'words' }
 }
 
 /** Sums that are computed side by side, so that none waits for itself. */

@@ -145,7 +145,6 @@ export const i32x4 = {
   },
   splat: (a: I) => op('v128', simd(17), a),
   extractLane: (a: V, lane: number) => op('i32', [...simd(27), lane], a),
-  extaddPairwiseI16x8S: unaryV(126),
   extendLowI16x8S: unaryV(167),
   eq: binaryV(55),
   shl: shiftV(171),

@@ -10,17 +10,18 @@ import { type ActivationForm, activationBytes, activationsOf, scaleAt } from './
 import { blocksOfRecord, ScaleReader } from './scales.ts'
 
 /**
- * How sums of four products of bytes are computed, all with the same result: by the one instruction of relaxed SIMD for
- * it, by that for sums of two (faster on x64 without AVX-VNNI, where the other takes five instructions), or by those that
- * all machines have.
+ * How sums of four products of bytes are computed, both with the same result: by the one instruction of relaxed SIMD for it, or
+ * by those that all machines have.
  */
-export type DotForm = 'relaxed' | 'relaxed-pairs' | 'plain'
+export type DotForm = 'relaxed' | 'plain'
 
 export interface ProductForms {
-  /** Of a lone row. */
   readonly dot: DotForm
-  /** Of several rows. @default as of a lone one */
-  readonly several?: DotForm
+  /**
+   * Where products of levels of 4 bits are summed within a block: in 16 bits, two instructions of relaxed SIMD do where
+   * sums of four take five on x64 without AVX-VNNI. @default i32
+   */
+  readonly nibbles?: 'i32' | 'i16'
   /** How several rows meet levels that are signed bytes: `words` widens these once for all of them. @default bytes */
   readonly signed?: 'bytes' | 'words'
   /** Row ranges that a lone token's product reads at once: one stream alone leaves memory waiting. */
@@ -70,10 +71,6 @@ export function addDot(
     f.set(sum, i32x4.relaxedDotI8x16I7x16AddS(signedBytes, smallBytes, sum))
     return
   }
-  if (dot === 'relaxed-pairs') {
-    f.set(sum, i32x4.add(i32x4.extaddPairwiseI16x8S(i16x8.relaxedDotI8x16I7x16S(signedBytes, smallBytes)), sum))
-    return
-  }
   const [a, b, low, high] = spare as [V, V, V, V]
   f.set(a, signedBytes)
   f.set(b, smallBytes)
@@ -89,6 +86,14 @@ export function addDot(
     )
   )
   f.set(sum, i32x4.add(pairs, sum))
+}
+
+/**
+ * Adds two products of signed bytes and levels of 4 bits to each lane of 16 bits, which holds all of a block: two lanes share a
+ * row's 32 products, and 16 of at most 127 · 15 are 30,480.
+ */
+export function addPairs(f: FunctionWriter, signedBytes: Value<'v128'>, levels: Value<'v128'>, sum: V): void {
+  f.set(sum, i16x8.add(i16x8.relaxedDotI8x16I7x16S(signedBytes, levels), sum))
 }
 
 /** Adds a block to the float sums: sum + float(dot) · (weight scale · activation scale). */
@@ -133,7 +138,7 @@ export type TileCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32', 'i3
 type ProductCallee = Callee<readonly ['i32', 'i32', 'i32', 'i32', 'i32']>
 
 /** `(w, blocks, tiles, spread activations, out)`: one row of activations with `tiles · streams` tiles. */
-function oneRow(m: ModuleWriter, type: QuantisedType, dot: DotForm, streams: number): ProductCallee {
+function oneRow(m: ModuleWriter, type: QuantisedType, { dot, nibbles }: ProductForms, streams: number): ProductCallee {
   const form = activationsOf(type)
   const levels = levelsOf(type)
   const { hasMinimum }: StoredAs = quantisedTypes[type]
@@ -154,7 +159,9 @@ function oneRow(m: ModuleWriter, type: QuantisedType, dot: DotForm, streams: num
     const [first, second, low4] = f.locals('v128', 3) as [V, V, V]
     const weight = f.local('v128')
     const eighth = f.local('v128')
+    const ones = f.local('v128')
     const spare = dot === 'plain' ? f.locals('v128', 4) : []
+    const inWords = levels === 'u4' && nibbles === 'i16'
     const each = (visit: (stream: I, v: number, dot: V, sum: V, s: number) => void): void => {
       for (const [s, stream] of from.entries()) {
         for (let v = 0; v < vectors; v++) visit(stream, v, dots[s]![v]!, sums[s]![v]!, s)
@@ -169,18 +176,29 @@ function oneRow(m: ModuleWriter, type: QuantisedType, dot: DotForm, streams: num
         else if (levels === 'u7') addDot(f, dot, first, loaded, sum, spare)
         else {
           f.set(weight, loaded)
-          addDot(f, dot, first, v128.and(weight, low4), sum, spare)
-          addDot(f, dot, second, v128.and(i16x8.shrU(weight, 4), low4), sum, spare)
+          const [low, high] = [v128.and(weight, low4), v128.and(i16x8.shrU(weight, 4), low4)]
+          if (inWords) {
+            addPairs(f, first, low, sum)
+            addPairs(f, second, high, sum)
+          } else {
+            addDot(f, dot, first, low, sum, spare)
+            addDot(f, dot, second, high, sum, spare)
+          }
         }
       })
     }
     const record = (): void => {
       for (let block = 0; block < blocksOfRecord(type); block++) {
-        f.set(dots[0]![0]!, hasMinimum ? v128.zero() : v128.load(a, scale + 16 * (1 + block)))
+        const start = hasMinimum ? v128.zero() : v128.load(a, scale + 16 * (1 + block))
+        f.set(dots[0]![0]!, inWords ? v128.zero() : start)
         each((_, __, each) => {
           if (each !== dots[0]![0]) f.set(each, dots[0]![0]!)
         })
         for (const g of groupsOf(type, block)) group(g)
+        if (inWords) {
+          f.set(first, start)
+          each((_, __, dot) => f.set(dot, i32x4.add(i32x4.dotI16x8S(dot, ones), first)))
+        }
         f.set(first, v128.load(a, scale))
         each((stream, v, dot, sum, s) => addBlock(f, sum, dot, scales.scale(s, stream, v, block), first))
         if (!hasMinimum) continue
@@ -191,6 +209,7 @@ function oneRow(m: ModuleWriter, type: QuantisedType, dot: DotForm, streams: num
       f.set(a, plus(a, valueBytes))
     }
     if (levels === 'u4') f.set(low4, i32x4.const(0x0f0f0f0f))
+    if (inWords) f.set(ones, i32x4.const(0x00010001))
     if (hasMinimum) f.set(eighth, f32x4.const(sumOfStart))
     f.countdown(tiles, () => {
       each((_, __, ___, sum) => f.set(sum, v128.zero()))
@@ -239,7 +258,7 @@ function oneFloatRow(m: ModuleWriter, streams: number): ProductCallee {
 /** `(w, blocks, tiles, activations, out)`: a lone row with a whole matrix, several ranges of it at once. */
 export function productOfOne(m: ModuleWriter, name: string, type: WeightType, forms: ProductForms) {
   const make = (streams: number): ProductCallee =>
-    type === 'f32' ? oneFloatRow(m, streams) : oneRow(m, type, forms.dot, streams)
+    type === 'f32' ? oneFloatRow(m, streams) : oneRow(m, type, forms, streams)
   const several = make(forms.streams)
   const one = make(1)
   return m.function(name, ['i32', 'i32', 'i32', 'i32', 'i32'], f => {

@@ -27,8 +27,8 @@ export interface CheckInit {
 /** Bytes of memory that the check uses, from 0 on. */
 export const checkBytes = 4 << 20
 
-/** Five tiles: four row ranges at once and one left over. */
-const checkedRows = 5 * tileRows
+/** Four tiles: three row ranges at once and one left over. */
+const checkedRows = 4 * tileRows
 /** Four, two and one at a time. */
 const checkedTokens = 7
 /** Not a whole tile of keys, and not a whole page; of int8 a block and a part of one. */

@@ -2,7 +2,7 @@
  * Kernels that multiply several rows of activations with a matrix in tiles: each tile stays near while rows pass by. What they
  * compute is in `protocols/arithmetic.md`; every form of them gives the same bits.
  */
-import type { Local, ModuleWriter } from './emit.ts'
+import type { Local, ModuleWriter, Value } from './emit.ts'
 import { f32x4, i16x8, i32, i32x4, plus, v128 } from './ops.ts'
 import { recordBytes, tileRows } from '../../model/tiles.ts'
 import { type QuantisedType, quantisedTypes, type StoredAs, type WeightType } from '../../model/weight-types.ts'
@@ -11,7 +11,7 @@ import {
   addBlock,
   addDot,
   addMinimum,
-  type DotForm,
+  addPairs,
   groupsOf,
   levelsOf,
   type ProductForms,
@@ -28,7 +28,7 @@ type V = Local<'v128'>
 type I = Local<'i32'>
 
 /** `(w, blocks, compact activations, bytes from row to row, out, bytes from row to row)`: one tile with `rows` rows. */
-function byteTileOf(m: ModuleWriter, type: QuantisedType, dot: DotForm, rows: number): TileCallee {
+function byteTileOf(m: ModuleWriter, type: QuantisedType, { dot, nibbles }: ProductForms, rows: number): TileCallee {
   const form = activationsOf(type)
   const levels = levelsOf(type)
   const { hasMinimum }: StoredAs = quantisedTypes[type]
@@ -44,7 +44,9 @@ function byteTileOf(m: ModuleWriter, type: QuantisedType, dot: DotForm, rows: nu
     const high = f.locals('v128', vectors)
     const [value, mask, low4] = f.locals('v128', 3) as [V, V, V]
     const eighth = f.local('v128')
+    const ones = f.local('v128')
     const spare = dot === 'plain' ? f.locals('v128', 4) : []
+    const inWords = levels === 'u4' && nibbles === 'i16'
     const group = (g: number): void => {
       for (let v = 0; v < vectors; v++) {
         f.set(low[v]!, v128.load(w, 16 * (g * vectors + v)))
@@ -56,21 +58,30 @@ function byteTileOf(m: ModuleWriter, type: QuantisedType, dot: DotForm, rows: nu
         f.set(value, v128.load32Splat(each, 4 * g))
         if (levels !== 'u7') f.set(mask, v128.load32Splat(each, levels === 'i8' ? 32 + 4 * g : 16 + 4 * g))
         for (let v = 0; v < vectors; v++) {
-          if (levels === 'i8') addDot(f, dot, v128.xor(low[v]!, mask), value, dots[t]![v]!, spare)
+          if (inWords) addPairs(f, value, low[v]!, dots[t]![v]!)
+          else if (levels === 'i8') addDot(f, dot, v128.xor(low[v]!, mask), value, dots[t]![v]!, spare)
           else addDot(f, dot, value, low[v]!, dots[t]![v]!, spare)
         }
-        if (levels === 'u4') {
-          for (let v = 0; v < vectors; v++) addDot(f, dot, mask, high[v]!, dots[t]![v]!, spare)
+        if (levels !== 'u4') continue
+        for (let v = 0; v < vectors; v++) {
+          if (inWords) addPairs(f, mask, high[v]!, dots[t]![v]!)
+          else addDot(f, dot, mask, high[v]!, dots[t]![v]!, spare)
         }
       }
     }
     const record = (): void => {
       for (let block = 0; block < blocksOfRecord(type); block++) {
+        const start = (row: I): Value<'v128'> =>
+          hasMinimum ? v128.zero() : v128.load32Splat(row, scale + 4 * (1 + block))
         for (const [t, each] of a.entries()) {
-          f.set(dots[t]![0]!, hasMinimum ? v128.zero() : v128.load32Splat(each, scale + 4 * (1 + block)))
+          f.set(dots[t]![0]!, inWords ? v128.zero() : start(each))
           for (let v = 1; v < vectors; v++) f.set(dots[t]![v]!, dots[t]![0]!)
         }
         for (const g of groupsOf(type, block)) group(g)
+        for (const [t, each] of inWords ? a.entries() : []) {
+          f.set(value, start(each))
+          for (const dot of dots[t]!) f.set(dot, i32x4.add(i32x4.dotI16x8S(dot, ones), value))
+        }
         for (let v = 0; v < vectors; v++) f.set(low[v]!, scales.scale(0, w, v, block))
         if (hasMinimum) for (let v = 0; v < vectors; v++) f.set(high[v]!, scales.minimum(0, w, v))
         for (const [t, each] of a.entries()) {
@@ -86,6 +97,7 @@ function byteTileOf(m: ModuleWriter, type: QuantisedType, dot: DotForm, rows: nu
     }
     for (const sum of sums.flat()) f.set(sum, v128.zero())
     if (levels === 'u4') f.set(low4, i32x4.const(0x0f0f0f0f))
+    if (inWords) f.set(ones, i32x4.const(0x00010001))
     if (hasMinimum) f.set(eighth, f32x4.const(sumOfStart))
     scales.records(blocks, [w], record)
     for (const [t, row] of sums.entries()) {
@@ -133,7 +145,7 @@ export function productOfMany(m: ModuleWriter, name: string, type: WeightType, f
   const tileOf = (rows: number): TileCallee => {
     if (type === 'f32') return floatTileOf(m, rows)
     if (severalLayout(activationsOf(type), forms) === 'words') return wordTileOf(m, type, rows)
-    return byteTileOf(m, type, forms.several ?? forms.dot, rows)
+    return byteTileOf(m, type, forms, rows)
   }
   const sizes = [4, 2, 1].map(rows => ({ rows, tile: tileOf(rows) }))
   return m.function(name, ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'], f => {

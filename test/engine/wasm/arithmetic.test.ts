@@ -50,9 +50,8 @@ const forms: readonly ProductForms[] = [
   formsHere(),
   { dot: 'plain', streams: 1 },
   { dot: 'plain', streams: 4, attention: 'words' },
-  { dot: 'relaxed-pairs', streams: 3 },
-  { dot: 'relaxed-pairs', several: 'relaxed', signed: 'words', streams: 4, attention: 'words' },
-  { ...formsHere(), streams: 2, attention: 'words' }
+  { dot: 'relaxed', streams: 3 },
+  { dot: 'relaxed', nibbles: 'i16', signed: 'words', streams: 2, attention: 'words' }
 ]
 
 type Layer = MixedWeights['layers'][number]

@@ -28,7 +28,7 @@ it('compiles again for whatever else they are made of', () => {
     compile({ types: new Set(['q8', 'f32']) }),
     compile({ edge: 'bf16' }),
     compile({ forms: { ...init.forms, streams: 2 } }),
-    compile({ forms: { ...init.forms, several: init.forms.several === 'plain' ? init.forms.dot : 'plain' } }),
+    compile({ forms: { ...init.forms, nibbles: init.forms.nibbles === 'i16' ? 'i32' : 'i16' } }),
     compile({ forms: { ...init.forms, signed: init.forms.signed === 'words' ? 'bytes' : 'words' } }),
     compile({}, true)
   ]

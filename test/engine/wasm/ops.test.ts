@@ -119,11 +119,6 @@ const vectorCases: readonly Case[] = [
   ['i16x8.add', (a, b) => i16x8.add(a, b), (a, b) => shortsBy(i => i16(a, i) + i16(b, i))],
   ['i32x4.const', () => i32x4.const(-77_777), () => intsBy(() => -77_777)],
   ['i32x4.splat', () => i32x4.splat(i32.const(123_456_789)), () => intsBy(() => 123_456_789)],
-  [
-    'i32x4.extaddPairwiseI16x8S',
-    a => i32x4.extaddPairwiseI16x8S(a),
-    a => intsBy(i => i16(a, 2 * i) + i16(a, 2 * i + 1))
-  ],
   ['i32x4.extendLowI16x8S', a => i32x4.extendLowI16x8S(a), a => intsBy(i => i16(a, i))],
   [
     'i32x4.eq',
