@@ -6,7 +6,7 @@ export { readPlainText } from './base/plain-file.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
-export { type ImportModelInit, importModel, listModels, showModel, verifyModel } from './model/library.ts'
+export { listModels, showModel, verifyModel } from './model/library.ts'
 export type {
   Engine,
   EngineTimings,
@@ -29,5 +29,7 @@ export type { RemovedModel } from './model/removal.ts'
 export type { StoredModel } from './model/store.ts'
 export type * from './peer/api.ts'
 export * from './peer/peer.ts'
+export type { EdgeChoice } from './engine/edge-choice.ts'
+export { type ImportModelInit, importModel } from './peer/import-model.ts'
 export { removeModel } from './peer/remove-model.ts'
 export { initSwarm } from './swarm/swarm-file.ts'

@@ -74,17 +74,17 @@ const doers = [
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses|twin-relay)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-disk|own-sessions|choose-models|departure|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-disk|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
 
 /**
- * A default engine is named where a peer is made, and shown to those who embed one; the simulator knows what one takes of
+ * A default engine is named where a peer is made and where a model is imported, and shown to those who embed one; the simulator knows what one takes of
  * memory.
  */
 const runtimesKnown = (file: string, target: string): boolean =>
-  (['src/peer/peer.ts', 'src/index.ts'].includes(file) && target.endsWith('/factory.ts')) ||
+  (['src/peer/peer.ts', 'src/peer/import-model.ts', 'src/index.ts'].includes(file) && target.endsWith('/factory.ts')) ||
   (file.startsWith('sim/') && !isDoer(target))
 
 /** Packages that compute and do nothing else: no clock, no socket, no file. */

@@ -316,19 +316,15 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     })
 
   const model = command(program, 'model', 'Import, list, show, verify and remove models.')
-  command(
-    model,
-    'import <dir>',
-    'Import a Hugging Face directory of the llama family: config.json, *.safetensors, tokenizer.json.'
-  )
+  command(model, 'import <dir>', 'Import a Hugging Face directory: config.json, *.safetensors, tokenizer.json.')
     .addOption(data())
     .requiredOption('--name <name>', 'name of the model here', words('--name'))
     .option('--dtype <type>', 'how weights are stored: f32, q8 or q4', oneOf('--dtype', ['f32', 'q8', 'q4']), 'q8')
     .option(
       '--edge <type>',
-      'precision between layers: f16, bf16 or f32',
-      oneOf('--edge', ['f16', 'bf16', 'f32']),
-      'f16'
+      'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
+      oneOf('--edge', ['auto', 'f16', 'bf16', 'f32']),
+      'auto'
     )
     .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
     .option(

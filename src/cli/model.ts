@@ -22,7 +22,7 @@ interface ModelFlags {
 export interface ImportFlags extends ModelFlags {
   readonly name: string
   readonly dtype: Dtype
-  readonly edge: 'f16' | 'bf16' | 'f32'
+  readonly edge: 'auto' | 'f16' | 'bf16' | 'f32'
   readonly givesWay?: boolean
   readonly disk?: number
 }
@@ -32,6 +32,7 @@ type StoredModel = Awaited<ReturnType<typeof showModel>>
 /** Imports a Hugging Face directory. @throws {ImportError} and the signal's reason. */
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
   const isTty = process.stderr.isTTY === true && flags.json !== true
+  const notes: string[] = []
   const model = await importModel({
     source,
     dataDir: flags.data,
@@ -48,10 +49,17 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
       else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)
+    },
+    onNote: sentence => void notes.push(sentence),
+    onEdge({ edge, reach }) {
+      const reached = Math.round(reach).toLocaleString('en-US')
+      if (flags.json) sayJson({ event: 'edge', edge, reach })
+      else notes.push(`hidden states reach ${reached} in a few texts: edges are ${edge}`)
     }
   }).finally(() => {
     if (isTty) process.stderr.write('\r\x1b[K')
   })
+  for (const sentence of notes) note(sentence)
   if (flags.json) sayJson({ event: 'imported', ...summary(model) })
   else say(`imported ${flags.name}: ${describe(model)}, id ${model.id}`)
 }

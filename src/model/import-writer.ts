@@ -70,6 +70,12 @@ export interface WriteModelInit {
   readonly store: ModelStore
   readonly description: ModelDescription
   readonly source: TensorSource
+  /** As with `ImportInit.whyNot`. */
+  readonly whyNot?: ((manifest: Manifest) => string | undefined) | undefined
+  /** In the place of the description's edge type, when the shards are there. */
+  readonly chooseEdge?:
+    | ((written: { readonly manifest: Manifest; readonly shardDirectory: string }) => Promise<EdgeType>)
+    | undefined
   /** @default false */
   readonly givesWay?: boolean | undefined
   /** As with `ImportInit.room`. */
@@ -87,14 +93,12 @@ export interface WriteModelInit {
  * @throws the signal's reason when aborted
  */
 export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
-  const { store, description, source, signal, onProgress } = init
-  const { name, architecture, config, weights, edge } = description
+  const { store, description, source, chooseEdge, signal, onProgress } = init
+  const { name, architecture, config, weights } = description
   // The id is known only at the end, but another shape or precision under this name is known at once.
-  const shape = canonical({ config, weights, edge })
-  await store.nameIsFree(
-    name,
-    ({ manifest }) => canonical({ config: manifest.config, weights: manifest.weights, edge: manifest.edge }) === shape
-  )
+  const shapeOf = ({ config, weights, edge }: Pick<Manifest, 'config' | 'weights' | 'edge'>): string =>
+    canonical({ config, weights, edge: chooseEdge === undefined ? edge : 'to be chosen' })
+  await store.nameIsFree(name, ({ manifest }) => shapeOf(manifest) === shapeOf(description))
   const places = shardOrder(config)
   const manifestOf = (tokenizer: FileEntry, shards: readonly ShardEntry[]): Manifest => ({
     format: 2,
@@ -102,7 +106,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     architecture,
     config,
     weights,
-    edge,
+    edge: description.edge,
     bosId: description.bosId,
     eosIds: description.eosIds,
     tokenizer,
@@ -119,6 +123,8 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     places.map(place => ({ ...place, bytes: shardBytes({ config, weights }, place), sha256: none, chunks: none }))
   )
   decodeManifest(encodeManifest(provisional), name)
+  const refusal = init.whyNot?.(provisional)
+  if (refusal !== undefined) throw new ImportError(refusal)
 
   await init.room?.(provisional.shards.reduce((sum, { bytes }) => sum + bytes, provisional.tokenizer.bytes))
   signal.throwIfAborted()
@@ -146,8 +152,11 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
       }
       onProgress?.({ done: shards.length, total: places.length, shard: shardName({ role, layer }) })
     }
+    const { bytes, sha256, chunks } = tokenizer
+    const manifest = manifestOf({ bytes, sha256, chunks }, shards)
+    const edge = await chooseEdge?.({ manifest, shardDirectory: store.ownShards })
     const model = await store.putManifest(
-      manifestOf({ bytes: tokenizer.bytes, sha256: tokenizer.sha256, chunks: tokenizer.chunks }, shards),
+      { ...manifest, edge: edge ?? manifest.edge },
       { givesWay: init.givesWay ?? false }
     )
     await addition.commit()

@@ -3,21 +3,20 @@
  * `tokenizer_config.json` and `generation_config.json`. Everything that can be refused is refused before the
  * first weight is read.
  */
-import { type FileHandle, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
-import { importJsonBytesMax, safetensorsFilesMax, tokenizerBytesMax } from './limits.ts'
-import { type ImportProgress, type TensorSource, writeModel } from './import-writer.ts'
-import { checkpointTensors, isIgnoredTensor, type LlamaConfig, parseLlamaConfig } from './llama-config.ts'
-import type { ModelConfig } from './decoder.ts'
-import type { EdgeType } from './manifest.ts'
-import { type Dtype, dtypes } from './weight-types.ts'
-import { decodeBF16, decodeF16 } from './half.ts'
-import { elementBytes, headerBytes, parseHeader, parseIndex, type SafetensorsEntry } from './safetensors.ts'
+import { describeModel, type DescribedModel } from './architectures/registry.ts'
+import { checkpointTensors, isIgnoredTensor } from './architectures/tensors.ts'
+import { Checkpoint } from './import-checkpoint.ts'
+import { optional, readWhole, requiredJson } from './import-files.ts'
+import { type ImportProgress, writeModel } from './import-writer.ts'
+import { importJsonBytesMax, measuredTokensMax, tokenizerBytesMax } from './limits.ts'
+import type { EdgeType, Manifest } from './manifest.ts'
 import type { ModelStore, StoredModel } from './store.ts'
 import { ImportedTokenizer } from './tokenizer-service.ts'
+import { type Dtype, dtypes } from './weight-types.ts'
 
 export interface ImportInit {
   /** Folder of the Hugging Face model. */
@@ -26,14 +25,18 @@ export interface ImportInit {
   /** 1-64 letters, digits, dots, dashes or underscores. */
   readonly name: string
   readonly weights: Dtype
-  /** @default 'f16' */
-  readonly edge?: EdgeType
+  /** @default as models of the architecture usually take it */
+  readonly edge?: EdgeType | ChooseEdge
+  /** Why nobody could compute a model of this description, in one sentence. @default somebody can */
+  readonly whyNot?: ((manifest: Manifest) => string | undefined) | undefined
   /** Licence as the manifest should give it. @default what the model card (README.md) says, else 'unknown' */
   readonly licence?: string
   /** Where the model is from, as the manifest should give it. @default the folder's name */
   readonly origin?: string
   readonly signal: AbortSignal
   readonly onProgress?: (progress: ImportProgress) => void
+  /** Told, in a sentence, what of the model is not as its files may make one think. */
+  readonly onNote?: ((note: string) => void) | undefined
   /** Whether its files may be removed where a disk budget needs room. @default false: what was imported is kept */
   readonly givesWay?: boolean
   /**
@@ -45,6 +48,16 @@ export interface ImportInit {
   readonly tokenizerDeadlineMs?: number
 }
 
+/** Decides which edge type a model takes, when its shards have been written. @throws what ends the import */
+export type ChooseEdge = (written: {
+  /** Its edge is still to be chosen. */
+  readonly manifest: Manifest
+  /** A folder that holds the shards, each under its digest. */
+  readonly shardDirectory: string
+  /** Ids [tokens] of a few texts, as the model's tokenizer gives them. */
+  readonly texts: readonly (readonly number[])[]
+}) => Promise<EdgeType>
+
 /**
  * Imports a model. Nothing has a name in the store before it is whole, so an interrupted import leaves nothing
  * broken, and importing the same content again gives the same id.
@@ -55,7 +68,7 @@ export interface ImportInit {
  * @throws the signal's reason when aborted
  */
 export async function importModel(init: ImportInit): Promise<StoredModel> {
-  const { source, store, name, weights, edge = 'f16', signal, onProgress } = init
+  const { source, store, name, weights, edge, signal, onProgress } = init
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
     throw new InvalidOptionError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
   }
@@ -64,17 +77,18 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
   if (!folder.isDirectory()) throw new ImportError(`${source} is no directory; give the folder with its config.json`)
 
   const configFile = path.join(source, 'config.json')
-  const llama = parseLlamaConfig(await requiredJson(configFile), configFile)
+  const described = describeModel(await requiredJson(configFile), configFile)
   const tokenizerFile = path.join(source, 'tokenizer.json')
   const tokenizer = await readWhole(tokenizerFile, tokenizerBytesMax)
   if (tokenizer === undefined) {
     throw new ImportError(`there is no ${tokenizerFile}; a model needs its tokenizer in that format`)
   }
-  const settings = await readSettings(init, tokenizer, llama)
+  const settings = await readSettings(init, tokenizer, described)
 
   const checkpoint = await Checkpoint.open(source)
   try {
-    const config = { ...llama.config, tiedEmbeddings: llama.config.tiedEmbeddings || !checkpoint.has('lm_head.weight') }
+    const tied = await isTied(checkpoint, described, signal)
+    const config = { ...described.config, tiedEmbeddings: tied.isTied }
     if (settings.size > config.vocab) {
       throw new ImportError(
         `${tokenizerFile} has ids up to ${settings.size - 1}, but the embedding has ${config.vocab} rows (vocab_size)`
@@ -83,15 +97,17 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
     if (settings.bosId !== null && settings.bosId >= config.vocab) {
       throw new ImportError(`${configFile}: bos_token_id ${settings.bosId} is beyond vocab_size ${config.vocab}`)
     }
-    checkpoint.expect(config)
+    const isIgnored = (name: string): boolean => isIgnoredTensor(name, config)
+    checkpoint.expect(checkpointTensors(config, described.names), isIgnored, described.architecture)
+    for (const note of [...described.notes, ...tied.notes]) init.onNote?.(`${configFile}: ${note}`)
     return await writeModel({
       store,
       description: {
         name,
-        architecture: 'llama',
+        architecture: described.architecture,
         config,
         weights: dtypes[weights],
-        edge,
+        edge: typeof edge === 'string' ? edge : described.edge,
         bosId: settings.bosId,
         eosIds: settings.eosIds,
         tokenizer,
@@ -100,6 +116,8 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
         source: init.origin ?? path.basename(path.resolve(source))
       },
       source: checkpoint,
+      whyNot: init.whyNot,
+      ...(typeof edge === 'function' ? { chooseEdge: written => edge({ ...written, texts: settings.texts }) } : {}),
       givesWay: init.givesWay,
       room: init.room,
       signal,
@@ -114,13 +132,41 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
   }
 }
 
+/**
+ * Whether the output matrix is the embedding: where the config says so or there is no other, but not where there is another one that
+ * differs, as transformers 5 has it.
+ */
+async function isTied(
+  checkpoint: Checkpoint,
+  { config }: DescribedModel,
+  signal: AbortSignal
+): Promise<{ readonly isTied: boolean; readonly notes: readonly string[] }> {
+  const [embedding, output] = ['model.embed_tokens.weight', 'lm_head.weight']
+  if (!checkpoint.has(output)) return { isTied: true, notes: [] }
+  if (!config.tiedEmbeddings) return { isTied: false, notes: [] }
+  if (!checkpoint.has(embedding) || (await checkpoint.isSame(embedding, output, signal))) {
+    return { isTied: true, notes: [] }
+  }
+  const note = `tie_word_embeddings is true, but ${output} is another matrix than ${embedding}: it is used`
+  return { isTied: false, notes: [note] }
+}
+
 interface Settings {
   readonly bosId: number | null
   readonly eosIds: readonly number[]
   readonly chatTemplate: string | null
   /** One more than the tokenizer's largest id. */
   readonly size: number
+  /** Ids [tokens] of {@link measuredTexts}, from what a prompt begins with on. */
+  readonly texts: readonly (readonly number[])[]
 }
+
+/** What is computed to see how far hidden states reach. Of several kinds: prose, code, and scripts that few tokens are for. */
+const measuredTexts = [
+  'Once upon a time, in a small harbour town, there lived an old clockmaker who had never once been late. Every morning he opened his shop at seven, wound the clocks that stood in the window, and waited for the ferry from the islands to come in.',
+  'export function add(a, b) {\n  if (typeof a !== "number") throw new TypeError(\'no number: \' + a)\n  return a + b // 0.1 + 0.2 = 0.30000000000000004\n}\n\n| x | y |\n|---|---|\n| 1 | 17 |\n',
+  'Der Mond ist aufgegangen. Il était une fois. Жили-были старик со старухой. 昔々あるところに、おじいさんとおばあさんがいました。 كان يا ما كان 🚀🚀'
+] as const
 
 const tokenName = z.union([z.string(), z.looseObject({ content: z.string() }).transform(t => t.content)]).nullish()
 const tokenizerConfigSchema = z.looseObject({
@@ -140,7 +186,7 @@ const generationConfigSchema = z.looseObject({ bos_token_id: idsSchema, eos_toke
 async function readSettings(
   { source, name, signal, tokenizerDeadlineMs }: ImportInit,
   bytes: Uint8Array,
-  llama: LlamaConfig
+  described: DescribedModel
 ): Promise<Settings> {
   const settings = await optional(path.join(source, 'tokenizer_config.json'), tokenizerConfigSchema)
   const generation = await optional(path.join(source, 'generation_config.json'), generationConfigSchema)
@@ -149,11 +195,18 @@ async function readSettings(
   try {
     const size = await tokenizer.size()
     const named = await tokenizer.id(settings?.bos_token ?? undefined)
-    const bosId = named ?? llama.bosId ?? listed(generation?.bos_token_id)[0]
+    const bosId = named ?? described.bosId ?? listed(generation?.bos_token_id)[0]
     const addsBos = settings?.add_bos_token ?? (bosId !== undefined && (await tokenizer.putsInFront(bosId)))
+    const front = addsBos && bosId !== undefined ? [bosId] : []
+    const texts: number[][] = []
+    for (const text of measuredTexts) {
+      texts.push(
+        [...front, ...(await tokenizer.encode(text))].slice(0, Math.min(described.config.contextMax, measuredTokensMax))
+      )
+    }
     const eosId = await tokenizer.id(settings?.eos_token ?? undefined)
-    const eosIds = [...listed(generation?.eos_token_id), ...llama.eosIds, ...listed(eosId)]
-    own = { bosId: addsBos ? (bosId ?? null) : null, eosIds: [...new Set(eosIds)], size }
+    const eosIds = [...listed(generation?.eos_token_id), ...described.eosIds, ...listed(eosId)]
+    own = { bosId: addsBos ? (bosId ?? null) : null, eosIds: [...new Set(eosIds)], size, texts }
   } catch (err) {
     signal.throwIfAborted()
     // It speaks of the model by name; who imports looks for the file.
@@ -185,179 +238,4 @@ async function cardLicence(source: string): Promise<string | undefined> {
 
 function listed(value: number | number[] | null | undefined): number[] {
   return value === null || value === undefined ? [] : [value].flat()
-}
-
-interface Place {
-  readonly file: string
-  readonly handle: FileHandle
-  readonly entry: SafetensorsEntry
-}
-
-/** The tensors of a directory's safetensors files, read by rows. */
-class Checkpoint implements TensorSource {
-  readonly #source: string
-  readonly #handles: FileHandle[] = []
-  readonly #tensors = new Map<string, Place>()
-  /** Checkpoint name of (tensor, layer). */
-  readonly #names = new Map<string, string>()
-  #raw = new ArrayBuffer(0)
-
-  private constructor(source: string) {
-    this.#source = source
-  }
-
-  /** @throws {ImportError} when there is no safetensors file, or one is truncated or malformed */
-  static async open(source: string): Promise<Checkpoint> {
-    const checkpoint = new Checkpoint(source)
-    try {
-      const indexFile = path.join(source, 'model.safetensors.index.json')
-      const single = path.join(source, 'model.safetensors')
-      const index = await readJson(indexFile)
-      if (index !== undefined) {
-        const map = parseIndex(index, indexFile)
-        const files = new Set(map.values())
-        if (files.size > safetensorsFilesMax) {
-          throw new ImportError(`${indexFile} names ${files.size} files, at most ${safetensorsFilesMax} are read`)
-        }
-        for (const file of files) await checkpoint.#add(path.join(source, file), indexFile)
-        for (const [name, file] of map) {
-          const place = checkpoint.#tensors.get(name)
-          if (place?.file !== path.join(source, file)) {
-            throw new ImportError(`${indexFile} says that ${name} is in ${file}, but it is not`)
-          }
-        }
-      } else {
-        await checkpoint.#add(single, undefined)
-      }
-      return checkpoint
-    } catch (err) {
-      await checkpoint.close()
-      throw err
-    }
-  }
-
-  async #add(file: string, index: string | undefined): Promise<void> {
-    let handle: FileHandle
-    let size: number
-    try {
-      ;({ handle, size } = await openPlainFile(file))
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw unreadable(file, err)
-      throw new ImportError(
-        index === undefined
-          ? `there is no ${file} and no model.safetensors.index.json beside it; only safetensors can be imported`
-          : `${index} names ${path.basename(file)}, but that file is not there`
-      )
-    }
-    this.#handles.push(handle)
-    const first = new Uint8Array(8)
-    await readAt(handle, first.subarray(0, Math.min(8, size)), 0, file)
-    const header = new Uint8Array(headerBytes(first, size, file))
-    await readAt(handle, header, 8, file)
-    for (const [name, entry] of parseHeader(header, size, file)) {
-      if (this.#tensors.has(name)) throw new ImportError(`${file}: tensor ${name} is in another file as well`)
-      this.#tensors.set(name, { file, handle, entry })
-    }
-  }
-
-  has(name: string): boolean {
-    return this.#tensors.has(name)
-  }
-
-  /** @throws {ImportError} when a tensor is missing, unknown or has another shape than the config says */
-  expect(config: ModelConfig): void {
-    const expected = checkpointTensors(config)
-    for (const [name, { tensor, layer, shape }] of expected) {
-      const place = this.#tensors.get(name)
-      if (place === undefined) throw new ImportError(`${this.#source} has no tensor ${name}`)
-      const actual = place.entry.shape
-      if (actual.length !== shape.length || actual.some((size, i) => size !== shape[i])) {
-        throw new ImportError(
-          `${place.file}: tensor ${name} has the shape [${actual.join(', ')}], the config needs [${shape.join(', ')}]`
-        )
-      }
-      this.#names.set(`${tensor} ${layer}`, name)
-    }
-    for (const [name, { file }] of this.#tensors) {
-      if (!expected.has(name) && !isIgnoredTensor(name, config)) {
-        throw new ImportError(`${file} has a tensor ${name} that a llama of this config does not have`)
-      }
-    }
-  }
-
-  async read(tensor: string, layer: number | null, row: number, into: Float32Array): Promise<void> {
-    const { file, handle, entry } = this.#tensors.get(this.#names.get(`${tensor} ${layer}`)!)!
-    const { type, shape, offset } = entry
-    const inputs = shape.at(-1)!
-    const size = elementBytes[type]
-    const bytes = into.length * size
-    if (type === 'F32') {
-      await readAt(handle, new Uint8Array(into.buffer, into.byteOffset, bytes), offset + row * inputs * size, file)
-      return
-    }
-    if (this.#raw.byteLength < bytes) this.#raw = new ArrayBuffer(bytes)
-    await readAt(handle, new Uint8Array(this.#raw, 0, bytes), offset + row * inputs * size, file)
-    const bits = new Uint16Array(this.#raw, 0, into.length)
-    if (type === 'F16') decodeF16(bits, into)
-    else decodeBF16(bits, into)
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#handles.splice(0).map(handle => handle.close()))
-  }
-}
-
-/** Fills `into` from an offset. @throws {ImportError} when the file ends before or cannot be read */
-async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file: string): Promise<void> {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done).catch(err => {
-      throw unreadable(file, err)
-    })
-    if (bytesRead === 0) {
-      throw new ImportError(
-        `${file} is truncated: it ends at ${offset + done}, ${offset + into.length} bytes are needed`
-      )
-    }
-    done += bytesRead
-  }
-}
-
-/** A small file whole; undefined when it is not there. @throws {ImportError} when it is too large or unreadable */
-async function readWhole(file: string, bytesMax: number): Promise<Uint8Array | undefined> {
-  try {
-    return await readPlainFile(file, bytesMax)
-  } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw unreadable(file, err)
-  }
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const bytes = await readWhole(file, importJsonBytesMax)
-  if (bytes === undefined) return undefined
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
-  } catch {
-    // The parser's own sentence shows how the file begins: it may be one that nobody should see.
-    throw new ImportError(`${file} is not JSON`)
-  }
-}
-
-async function requiredJson(file: string): Promise<unknown> {
-  const json = await readJson(file)
-  if (json === undefined) throw new ImportError(`there is no ${file}; give a Hugging Face model's folder`)
-  return json
-}
-
-async function optional<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  const json = await readJson(file)
-  if (json === undefined) return undefined
-  const parsed = schema.safeParse(json)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]!
-  throw new ImportError(`${file}: ${issue.path.map(String).join('.') || 'it'}: ${issue.message}`)
-}
-
-function unreadable(file: string, err: unknown): ImportError {
-  return new ImportError(`${file} cannot be read: ${(err as Error).message}`)
 }

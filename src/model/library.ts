@@ -9,9 +9,9 @@ import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
-import type { EdgeType } from './manifest.ts'
+import type { EdgeType, Manifest } from './manifest.ts'
 import type { Dtype } from './weight-types.ts'
-import { importModel as importInto } from './import.ts'
+import { type ChooseEdge, importModel as importInto } from './import.ts'
 import type { ImportProgress } from './import-writer.ts'
 import { type ModelStore, openStore, type StoredModel } from './store.ts'
 
@@ -80,15 +80,17 @@ export async function verifyModel(
   })
 }
 
-export interface ImportModelInit {
+export interface LibraryImportInit {
   /** Folder with `config.json`, `*.safetensors` and `tokenizer.json`. */
   readonly source: string
   readonly dataDir: string
   readonly name: string
   /** @default 'q8' */
   readonly weights?: Dtype
-  /** @default 'f16' */
-  readonly edge?: EdgeType
+  /** As with `ImportInit.edge`. */
+  readonly edge?: EdgeType | ChooseEdge
+  /** As with `ImportInit.whyNot`. */
+  readonly whyNot?: (manifest: Manifest) => string | undefined
   /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */
   readonly givesWay?: boolean
   /**
@@ -101,15 +103,16 @@ export interface ImportModelInit {
   readonly room?: (bytes: number) => Promise<void>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ImportProgress) => void
+  /** Told, in a sentence, what of the model is not as its files may make one think. */
+  readonly onNote?: ((note: string) => void) | undefined
 }
 
 /**
- * Imports a Hugging Face directory of the llama family, holding no more than a part of one layer in memory.
- * @throws {ImportError} in one sentence that says what is wrong with which file.
- * @throws {InvalidOptionError} when the name is none.
+ * Imports a Hugging Face directory into a data directory's store, within its budget.
+ * @throws {ImportError} {InvalidOptionError} as `importModel` of `import.ts`.
  * @throws the signal's reason.
  */
-export async function importModel(init: ImportModelInit): Promise<StoredModel> {
+export async function importIntoLibrary(init: LibraryImportInit): Promise<StoredModel> {
   const { dataDir, weights = 'q8', signal = new AbortController().signal, diskBytes, room, ...rest } = init
   const store = await openLibrary(dataDir)
   return within(dataDir, async () => {

@@ -8,14 +8,16 @@ export const tokenizerBytesMax = 64 << 20
 export const importJsonBytesMax = 16 << 20
 /** Layers of a model: eight times those of the largest llama. */
 export const modelLayersMax = 1024
-/** Tensors of one safetensors file, or of an index: a llama of so many layers has 10 each, and 3. */
-export const safetensorsTensorsMax = 10 * modelLayersMax + 16
+/** Tensors of one safetensors file, or of an index: a decoder of so many layers with all norms and biases has 21 each, and 3. */
+export const safetensorsTensorsMax = 24 * modelLayersMax + 16
 /** A safetensors header: 1.5 kB for each of so many tensors, of which 120 bytes are usual. The format allows 100 MB. */
 export const safetensorsHeaderBytesMax = 16 << 20
 /** Files that one index names, each of which stays open: the largest models have 200. */
 export const safetensorsFilesMax = 512
 /** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */
 export const importChunkBytes = 16 << 20
+/** Tokens of one text that is computed to see how far hidden states reach: the largest come with the first ones. */
+export const measuredTokensMax = 128
 /** A request to the hub until its headers are there, and the longest pause within a body. */
 export const hubStallTimeoutMs = 30_000
 /** A file that keeps breaking off is asked for this many times, each time from where it ended. */

@@ -96,6 +96,11 @@ export class ModelStore {
     this.#files = new ShardFiles(this.#folders, this.#hashing)
   }
 
+  /** Where its own shards lie, each under its digest. */
+  get ownShards(): string {
+    return path.join(this.own, 'shards')
+  }
+
   /**
    * Removes what processes that no longer run have left: half-written files, all files of a half-done import or removal,
    * and what had come of files that no model here lists any more.
@@ -248,7 +253,7 @@ export class ModelStore {
       )
       if (here.every(Boolean)) return path.join(folder, 'shards')
     }
-    const target = path.join(this.own, 'shards')
+    const target = this.ownShards
     await makeFolder(target)
     for (const shard of shards) {
       const found = (await this.#files.find(shard)) ?? (await this.#files.missing(model, namedShard(shard)))
@@ -283,7 +288,7 @@ export class ModelStore {
    */
   openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<PartialFile> {
     return openPartial(file, {
-      own: path.join(this.own, 'shards'),
+      own: this.ownShards,
       folders: this.#folders.map(folder => path.join(folder, 'shards')),
       hashing: this.#hashing,
       onVerified: state => this.#files.wasVerified(state, file.sha256)
@@ -330,8 +335,8 @@ export class ModelStore {
 
   /** Begins to add the files of a model. Ends with `commit` or `rollBack`. */
   async begin(): Promise<Addition> {
-    await makeFolder(path.join(this.own, 'shards'))
-    const journal = processFile(path.join(this.own, 'shards'), journalPrefix)
+    await makeFolder(this.ownShards)
+    const journal = processFile(this.ownShards, journalPrefix)
     return new Addition(
       await open(journal, 'wx'),
       this.#hashing,
@@ -364,8 +369,8 @@ export class ModelStore {
         }
       }
     }
-    await makeFolder(path.join(this.own, 'shards'))
-    await syncPath(path.join(this.own, 'shards'))
+    await makeFolder(this.ownShards)
+    await syncPath(this.ownShards)
     const folder = path.join(this.own, 'manifests')
     await makeFolder(folder)
     const isHere = (await names(folder)).includes(`${id}.json`)
@@ -425,6 +430,6 @@ export class ModelStore {
   }
 
   #temporary(): string {
-    return processFile(path.join(this.own, 'shards'), temporaryPrefix)
+    return processFile(this.ownShards, temporaryPrefix)
   }
 }

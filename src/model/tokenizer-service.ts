@@ -230,6 +230,11 @@ export class ImportedTokenizer {
     return (await this.#ask({ kind: 'front', id }, 'encode a text')) as boolean
   }
 
+  /** Ids of a text, without what it would put in front. @throws as {@link size} */
+  async encode(text: string): Promise<number[]> {
+    return [...((await this.#ask({ kind: 'encode', text, special: false }, 'encode a text')) as Int32Array)]
+  }
+
   async close(): Promise<void> {
     await this.#thread.close()
   }

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Keeping } from '../../src/disk/keeping.ts'
 import { DiskBudget, type DiskNeeds, type RemovedFile } from '../../src/model/disk-budget.ts'
 import { importModel } from '../../src/model/import.ts'
-import { importModel as importIntoLibrary } from '../../src/model/library.ts'
+import { importIntoLibrary } from '../../src/model/library.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { writeTiny } from './hugging-face.ts'
 

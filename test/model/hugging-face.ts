@@ -3,7 +3,8 @@ import { appendFile, mkdir, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { tokenizerJson } from '../../scripts/llama2c.ts'
 import type { Rng } from '../../src/base/rng.ts'
-import { checkpointTensors, parseLlamaConfig } from '../../src/model/llama-config.ts'
+import { describeModel } from '../../src/model/architectures/registry.ts'
+import { checkpointTensors } from '../../src/model/architectures/tensors.ts'
 
 export type CheckpointType = 'F32' | 'F16' | 'BF16'
 
@@ -95,12 +96,25 @@ export function tinyTokenizer(): Uint8Array {
   ])
 }
 
+/** Writes a directory of one file of float32 with a tiny tokenizer. */
+export async function writeModelDirectory(
+  dir: string,
+  config: object,
+  tensors: ReadonlyMap<string, TinyTensor>
+): Promise<void> {
+  await mkdir(dir, { recursive: true })
+  await writeFile(path.join(dir, 'config.json'), JSON.stringify(config))
+  await writeFile(path.join(dir, 'tokenizer.json'), tinyTokenizer())
+  await writeFile(path.join(dir, 'model.safetensors'), encodeSafetensors(tensors, 'F32'))
+}
+
 /** Writes a directory of any size whose weights are all zero: a sparse file, which costs no time. */
 export async function writeZeros(dir: string, changes: Record<string, unknown>): Promise<void> {
   const config = { ...tinyConfig, ...changes }
+  const described = describeModel(config, dir)
   const header: Record<string, unknown> = {}
   let end = 0
-  for (const [name, { shape }] of checkpointTensors(parseLlamaConfig(config, dir).config)) {
+  for (const [name, { shape }] of checkpointTensors(described.config, described.names)) {
     const bytes = shape.reduce((a, b) => a * b, 2)
     header[name] = { dtype: 'BF16', shape, data_offsets: [end, end + bytes] }
     end += bytes
@@ -128,9 +142,14 @@ function quick(seed: number): Rng {
   }
 }
 
-function randomTensors(config: typeof tinyConfig, type: CheckpointType, rng: Rng): Map<string, TinyTensor> {
+function randomTensors(
+  config: typeof tinyConfig & { readonly head_dim?: number },
+  type: CheckpointType,
+  rng: Rng
+): Map<string, TinyTensor> {
   const { hidden_size: hidden, intermediate_size: wide, num_hidden_layers: layers, vocab_size: vocab } = config
-  const kv = (hidden / config.num_attention_heads) * config.num_key_value_heads
+  const headDim = config.head_dim ?? hidden / config.num_attention_heads
+  const [queries, kv] = [headDim * config.num_attention_heads, headDim * config.num_key_value_heads]
   const tensors = new Map<string, TinyTensor>()
   const add = (name: string, ...shape: number[]): void => {
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
@@ -141,10 +160,10 @@ function randomTensors(config: typeof tinyConfig, type: CheckpointType, rng: Rng
   for (let layer = 0; layer < layers; layer++) {
     const prefix = `model.layers.${layer}`
     add(`${prefix}.input_layernorm.weight`, hidden)
-    add(`${prefix}.self_attn.q_proj.weight`, hidden, hidden)
+    add(`${prefix}.self_attn.q_proj.weight`, queries, hidden)
     add(`${prefix}.self_attn.k_proj.weight`, kv, hidden)
     add(`${prefix}.self_attn.v_proj.weight`, kv, hidden)
-    add(`${prefix}.self_attn.o_proj.weight`, hidden, hidden)
+    add(`${prefix}.self_attn.o_proj.weight`, hidden, queries)
     add(`${prefix}.post_attention_layernorm.weight`, hidden)
     add(`${prefix}.mlp.gate_proj.weight`, wide, hidden)
     add(`${prefix}.mlp.up_proj.weight`, wide, hidden)

@@ -22,7 +22,11 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-const signal = AbortSignal.timeout(60_000)
+/** Of one test. */
+let signal: AbortSignal
+beforeEach(() => {
+  signal = AbortSignal.timeout(60_000)
+})
 
 function importTiny(init: Partial<ImportInit> = {}): Promise<StoredModel> {
   return importModel({ source, store, name: 'tiny', weights: 'f32', signal, ...init })
@@ -31,6 +35,14 @@ function importTiny(init: Partial<ImportInit> = {}): Promise<StoredModel> {
 async function stored(): Promise<string[]> {
   const names = await readdir(path.join(dir, 'store', 'shards')).catch(() => [])
   return [...names, ...(await readdir(path.join(dir, 'store', 'manifests')).catch(() => []))]
+}
+
+/** An output matrix beside the embedding that differs from it in one number. */
+function addOutput(tensors: Map<string, TinyTensor>): void {
+  const { shape, values } = tensors.get('model.embed_tokens.weight')!
+  const other = values.slice()
+  other[values.length - 1]! += 1
+  tensors.set('lm_head.weight', { shape, values: other })
 }
 
 /** Compares every stored tensor with the checkpoint's; quantised ones within half a step of their block. */
@@ -115,6 +127,31 @@ describe('a directory', () => {
     expect((await importTiny({ source: other, name: 'other' })).manifest.config.tiedEmbeddings).toBe(true)
   })
 
+  test('is not tied when it says so and stores another output matrix: that one is used, and said', async () => {
+    const tensors = await writeTiny(source, { config: { tie_word_embeddings: true }, edit: addOutput })
+    const notes: string[] = []
+    const model = await importTiny({ onNote: note => void notes.push(note) })
+    expectSame(model, tensors)
+    expect(model.manifest.config.tiedEmbeddings).toBe(false)
+    expect(notes).toEqual([
+      `${path.join(source, 'config.json')}: tie_word_embeddings is true, but lm_head.weight is another matrix than model.embed_tokens.weight: it is used`
+    ])
+  })
+
+  test('ends answers with the ids of all of its files', async () => {
+    await writeTiny(source, { config: { eos_token_id: [7, 9] } })
+    await writeFile(path.join(source, 'generation_config.json'), JSON.stringify({ eos_token_id: [9, 11] }))
+    expect((await importTiny()).manifest.eosIds).toEqual([9, 11, 7, 2])
+  })
+
+  test('may have heads that are not hidden / heads wide', async () => {
+    // As Mistral NeMo has them: 5120 / 32 with heads of 128.
+    const tensors = await writeTiny(source, { config: { head_dim: 8 } })
+    const model = await importTiny()
+    expect(model.manifest.config.headDim).toBe(8)
+    expectSame(model, tensors)
+  })
+
   test('imported again under another name shares every shard; the same name again is the same model', async () => {
     await writeTiny(source)
     const first = await importTiny()
@@ -156,31 +193,69 @@ describe('a directory', () => {
 describe('refuses', () => {
   const refused: [string, Record<string, unknown>, string][] = [
     [
-      'another architecture',
-      { architectures: ['MistralForCausalLM'], model_type: 'mistral' },
-      'the architecture MistralForCausalLM cannot be imported, only LlamaForCausalLM'
+      'an architecture that is not described',
+      { architectures: ['Qwen3MoeForCausalLM'], model_type: 'qwen3_moe' },
+      'the architecture Qwen3MoeForCausalLM cannot be imported, only LlamaForCausalLM, MistralForCausalLM,'
     ],
-    ['a model type that differs', { model_type: 'granite' }, 'the model type granite cannot be imported, only llama'],
+    ['no architecture', { architectures: undefined, model_type: undefined }, 'it names no architecture'],
     [
-      'scaled rotation',
-      { rope_scaling: { rope_type: 'llama3', factor: 8 } },
-      'rope_scaling of type llama3 cannot be computed, only unscaled rotation'
+      'a model type that differs',
+      { model_type: 'granite' },
+      'the model type granite is none of LlamaForCausalLM, which has llama'
     ],
-    ['partial rotation', { partial_rotary_factor: 0.5 }, 'partial_rotary_factor 0.5 cannot be computed'],
-    ['biases', { attention_bias: true }, 'attention_bias true cannot be computed'],
-    ['feed-forward biases', { mlp_bias: true }, 'mlp_bias true cannot be computed'],
-    ['another activation', { hidden_act: 'gelu' }, 'hidden_act gelu cannot be computed, only silu'],
+    [
+      'scaled rotation of a type that is not known',
+      { rope_scaling: { rope_type: 'ntk', factor: 8 } },
+      'rope_scaling of type ntk cannot be computed, only default, linear, dynamic, llama3, yarn, longrope'
+    ],
+    [
+      'a field of scaled rotation that is not known',
+      { rope_scaling: { rope_type: 'yarn', factor: 8, beta_medium: 3 } },
+      'rope_scaling.beta_medium is not known of rotation of type yarn'
+    ],
+    [
+      'a field of scaled rotation that is missing',
+      { rope_scaling: { rope_type: 'llama3', factor: 8, high_freq_factor: 4 } },
+      'rope_scaling.low_freq_factor: '
+    ],
+    [
+      'rotation by what is no type of layer',
+      { rope_parameters: { full_attention: { rope_type: 'default' }, chunked_attention: { rope_type: 'default' } } },
+      'rope_parameters.chunked_attention is not known beside rotations by type of layer'
+    ],
+    [
+      'rotation of other layers than it has',
+      { rope_parameters: { sliding_attention: { rope_type: 'default' } } },
+      'nothing is said of the rotation of full_attention layers'
+    ],
+    [
+      'rotation of an odd part of a head',
+      { partial_rotary_factor: 0.5 },
+      'partial_rotary_factor 0.5 of head_dim 6 is 3 dimensions'
+    ],
+    ['another activation', { hidden_act: 'relu2' }, 'hidden_act relu2 cannot be computed, only silu, gelu'],
+    [
+      'a window where there is none',
+      { sliding_window: 16 },
+      'sliding_window 16 is not known of the architecture llama, and may change what it computes'
+    ],
+    [
+      'a factor of another architecture',
+      { attention_multiplier: 0.5 },
+      'attention_multiplier 0.5 is not known of the architecture llama'
+    ],
+    [
+      'rotation of neighbours',
+      { rope_interleaved: true },
+      'rope_interleaved true is not known of the architecture llama'
+    ],
     ['quantised weights', { quantization_config: { quant_method: 'gptq' } }, 'quantised (quantization_config: gptq)'],
     [
       'scaled rotation that names no type',
       { rope_scaling: { factor: 2 } },
       'rope_scaling has the factor 2 of a type that is not named'
     ],
-    [
-      'a head that is too wide',
-      { head_dim: 130 },
-      'head_dim 130 cannot be computed exactly: heads are at most 128 wide'
-    ],
+    ['a head that is too wide', { head_dim: 1026 }, 'head_dim is 1026, at most 1024 can be imported'],
     ['an odd head', { num_attention_heads: 8, num_key_value_heads: 8 }, 'head_dim 3 is odd'],
     ['heads that do not divide', { num_attention_heads: 4, num_key_value_heads: 3 }, 'is no multiple of'],
     ['a missing dimension', { hidden_size: undefined }, 'it has no hidden_size'],
@@ -286,8 +361,8 @@ describe('refuses', () => {
     const cases: [Uint8Array, string][] = [
       [new Uint8Array(16).fill(255), 'is no safetensors file that can be imported: its header would have'],
       [
-        withHeader(`{${Array.from({ length: 12_000 }, (_, i) => `"t${i}":{}`).join()}}`),
-        'names 12000 tensors, at most 10256 are read'
+        withHeader(`{${Array.from({ length: 25_000 }, (_, i) => `"t${i}":{}`).join()}}`),
+        'names 25000 tensors, at most 24592 are read'
       ],
       [withHeader('not json'), 'its header is not JSON'],
       [withHeader('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'), 'has a malformed header: a.shape.0'],
@@ -345,8 +420,8 @@ describe('refuses', () => {
       )
     await write(600, i => `f${i}.safetensors`)
     await expect(importTiny()).rejects.toThrow(`${indexFile} names 600 files, at most 512 are read`)
-    await write(12_000, () => 'model.safetensors')
-    await expect(importTiny()).rejects.toThrow(`${indexFile} names 12000 tensors, at most 10256 are read`)
+    await write(25_000, () => 'model.safetensors')
+    await expect(importTiny()).rejects.toThrow(`${indexFile} names 25000 tensors, at most 24592 are read`)
   })
 
   test('an index that names a missing file, a wrong one, or one elsewhere', async () => {

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { expect, test } from 'vitest'
 import { openStore } from '../../src/model/store.ts'
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
-import { generateGreedy } from './reference.ts'
+import { PlainDecoder } from './plain-decoder.ts'
 
 const shipped = path.join(import.meta.dirname, '..', '..', 'models', 'stories15m')
 const known =
@@ -17,7 +17,7 @@ test('the model that ships is whole and continues as is known of it', async () =
   expect(model.manifest).toMatchObject({ weights: 'q8', edge: 'f16', bosId: 1, eosIds: [1, 2], licence: 'MIT' })
   const tokenizer = loadTokenizer(await readFile(await store.tokenizerFile(model, { signal })), model.manifest)
   const prompt = tokenizer.encode('Once upon a time')
-  const ids = generateGreedy(model, prompt, 47)
+  const ids = new PlainDecoder(model).greedy(prompt, 47).ids
   const stream = tokenizer.stream(prompt)
   expect([...ids.map(id => stream.push(id)), stream.end()].join('')).toBe(known)
 })

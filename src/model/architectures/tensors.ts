@@ -1,0 +1,150 @@
+/**
+ * The tensors of a checkpoint by their names: which of a decoder's matrices and vectors each holds. A tensor may hold several,
+ * one after another, and a vector of ours may come from several tensors.
+ */
+import type { ModelConfig } from '../decoder.ts'
+import type { SourceTensor } from '../import-writer.ts'
+
+/** What tensors hold, by the parts that have names of their own. */
+type LayerTensor =
+  | 'norm1'
+  | 'norm1After'
+  | 'norm2'
+  | 'norm2After'
+  | 'qNorm'
+  | 'kNorm'
+  | 'q'
+  | 'k'
+  | 'v'
+  | 'o'
+  | 'gate'
+  | 'up'
+  | 'down'
+  | 'qBias'
+  | 'kBias'
+  | 'vBias'
+  | 'oBias'
+  | 'gateBias'
+  | 'upBias'
+  | 'downBias'
+
+/** Names within a layer: those that several share are of a tensor that holds all of them, in the order of {@link LayerTensor}. */
+export type LayerNames = Readonly<Record<LayerTensor, string>>
+
+/** As Hugging Face's llama has them. */
+export const llamaNames: LayerNames = {
+  norm1: 'input_layernorm.weight',
+  norm1After: 'post_attention_layernorm.weight',
+  norm2: 'post_attention_layernorm.weight',
+  norm2After: 'post_feedforward_layernorm.weight',
+  qNorm: 'self_attn.q_norm.weight',
+  kNorm: 'self_attn.k_norm.weight',
+  q: 'self_attn.q_proj.weight',
+  k: 'self_attn.k_proj.weight',
+  v: 'self_attn.v_proj.weight',
+  o: 'self_attn.o_proj.weight',
+  gate: 'mlp.gate_proj.weight',
+  up: 'mlp.up_proj.weight',
+  down: 'mlp.down_proj.weight',
+  qBias: 'self_attn.q_proj.bias',
+  kBias: 'self_attn.k_proj.bias',
+  vBias: 'self_attn.v_proj.bias',
+  oBias: 'self_attn.o_proj.bias',
+  gateBias: 'mlp.gate_proj.bias',
+  upBias: 'mlp.up_proj.bias',
+  downBias: 'mlp.down_proj.bias'
+}
+
+/** Rows of a tensor of the checkpoint, and where they are in one of ours. Numbers of a vector count as rows. */
+export interface HeldRows {
+  readonly tensor: SourceTensor
+  /** Index of the layer, or null. */
+  readonly layer: number | null
+  /** First row in ours. */
+  readonly at: number
+  /** First row in the checkpoint's. */
+  readonly from: number
+  readonly rows: number
+}
+
+/** A tensor of the checkpoint that a decoder needs. */
+export interface CheckpointTensor {
+  readonly shape: readonly number[]
+  readonly holds: readonly HeldRows[]
+}
+
+interface Held {
+  readonly name: LayerTensor
+  readonly tensor: SourceTensor
+  readonly at: number
+  readonly rows: number
+  /** Undefined: a vector. */
+  readonly inputs: number | undefined
+}
+
+/** What one layer of a decoder has, in the order in which tensors that hold several have it. */
+function layerParts({ hidden, intermediate, heads, kvHeads, headDim, ...config }: ModelConfig): Held[] {
+  const { norm, attention, feedForward } = config
+  const [queries, keys] = [heads * headDim, kvHeads * headDim]
+  const gated = feedForward?.ungated !== true
+  const [before, after] = [norm?.place !== 'after', norm?.place !== undefined]
+  const [qkvBias, bias] = [attention?.qkvBias === true, feedForward?.bias === true]
+  const headNorm = attention?.headNorm
+  const matrix = (name: LayerTensor & SourceTensor, rows: number, inputs: number, there = true) =>
+    there ? [{ name, tensor: name, at: 0, rows, inputs }] : []
+  const vector = (name: LayerTensor, tensor: SourceTensor, rows: number, there: boolean, at = 0) =>
+    there ? [{ name, tensor, at, rows, inputs: undefined }] : []
+  return [
+    ...vector('norm1', 'norm1', hidden, before),
+    ...vector('norm1After', 'norm1After', hidden, after),
+    ...vector('norm2', 'norm2', hidden, before),
+    ...vector('norm2After', 'norm2After', hidden, after),
+    ...vector('qNorm', 'qNorm', headNorm === 'head' ? headDim : queries, headNorm !== undefined),
+    ...vector('kNorm', 'kNorm', headNorm === 'head' ? headDim : keys, headNorm !== undefined),
+    ...matrix('q', queries, hidden),
+    ...matrix('k', keys, hidden),
+    ...matrix('v', keys, hidden),
+    ...matrix('o', hidden, queries),
+    ...matrix('gate', intermediate, hidden, gated),
+    ...matrix('up', intermediate, hidden),
+    ...matrix('down', hidden, intermediate),
+    ...vector('qBias', 'qkvBias', queries, qkvBias),
+    ...vector('kBias', 'qkvBias', keys, qkvBias, queries),
+    ...vector('vBias', 'qkvBias', keys, qkvBias, queries + keys),
+    ...vector('oBias', 'oBias', hidden, attention?.outputBias === true),
+    ...vector('gateBias', 'upBias', intermediate, bias && gated),
+    ...vector('upBias', 'upBias', intermediate, bias, gated ? intermediate : 0),
+    ...vector('downBias', 'downBias', hidden, bias)
+  ]
+}
+
+/** Every tensor of a checkpoint by its name; `lm_head.weight` only where the output matrix is not tied. */
+export function checkpointTensors(config: ModelConfig, names: LayerNames): Map<string, CheckpointTensor> {
+  const { layers, hidden, vocab, tiedEmbeddings } = config
+  const tensors = new Map<string, CheckpointTensor>()
+  const whole = (name: string, tensor: SourceTensor, shape: readonly number[]): void => {
+    tensors.set(name, { shape, holds: [{ tensor, layer: null, at: 0, from: 0, rows: shape[0]! }] })
+  }
+  whole('model.embed_tokens.weight', 'embedding', [vocab, hidden])
+  const parts = layerParts(config)
+  for (let layer = 0; layer < layers; layer++) {
+    for (const { name, tensor, at, rows, inputs } of parts) {
+      const key = `model.layers.${layer}.${names[name]}`
+      const { holds = [] } = tensors.get(key) ?? {}
+      const from = holds.reduce((sum, each) => sum + each.rows, 0)
+      tensors.set(key, {
+        shape: inputs === undefined ? [from + rows] : [from + rows, inputs],
+        holds: [...holds, { tensor, layer, at, from, rows }]
+      })
+    }
+  }
+  whole('model.norm.weight', 'norm', [hidden])
+  if (!tiedEmbeddings) whole('lm_head.weight', 'output', [vocab, hidden])
+  return tensors
+}
+
+/** Whether a checkpoint may hold this tensor without our reading it: it holds nothing that is not recomputed. */
+export function isIgnoredTensor(name: string, config: ModelConfig): boolean {
+  // Older conversions stored the rotation frequencies; tied ones may store the output matrix a second time.
+  return name.endsWith('.rotary_emb.inv_freq') || (config.tiedEmbeddings && name === 'lm_head.weight')
+}
