@@ -67,6 +67,8 @@ function parsed(bytes: Uint8Array): object {
  * character (½, ², ٣): the same, said as a `Split`.
  */
 function withNumericDigits(json: object): object {
+  // What is no tokenizer at all the library refuses: spread into an object it would look like one that lacks its model.
+  if (Array.isArray(json)) return json
   const known = json as { readonly pre_tokenizer?: unknown }
   return { ...json, pre_tokenizer: numericDigits(known.pre_tokenizer) }
 }
