@@ -316,10 +316,18 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     })
 
   const model = command(program, 'model', 'Import, list, show, verify and remove models.')
-  command(model, 'import <dir>', 'Import a Hugging Face directory: config.json, *.safetensors, tokenizer.json.')
+  command(
+    model,
+    'import <source>',
+    'Import a GGUF file, or a Hugging Face directory: config.json, *.safetensors, tokenizer.json.'
+  )
     .addOption(data())
     .requiredOption('--name <name>', 'name of the model here', words('--name'))
-    .option('--dtype <type>', 'how weights are stored: f32, q8 or q4', oneOf('--dtype', ['f32', 'q8', 'q4']), 'q8')
+    .option(
+      '--dtype <type>',
+      'what weights are converted to: f32, q8 or q4 (default: q8; of a GGUF file, what they are)',
+      oneOf('--dtype', ['f32', 'q8', 'q4'])
+    )
     .option(
       '--edge <type>',
       'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
@@ -333,9 +341,9 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       size('--disk')
     )
     .addOption(json('print progress and result as JSON objects, one a line'))
-    .action(async (dir: string, options) => {
+    .action(async (source: string, options) => {
       const { modelImport } = await import('./model.ts')
-      await modelImport(dir, { ...options, data: dataOf(options) }, context)
+      await modelImport(source, { ...options, data: dataOf(options) }, context)
     })
   command(model, 'ls', 'List the models that are here.')
     .addOption(data())

@@ -21,7 +21,7 @@ interface ModelFlags {
 
 export interface ImportFlags extends ModelFlags {
   readonly name: string
-  readonly dtype: Dtype
+  readonly dtype?: Dtype
   readonly edge: 'auto' | 'f16' | 'bf16' | 'f32'
   readonly givesWay?: boolean
   readonly disk?: number
@@ -29,7 +29,7 @@ export interface ImportFlags extends ModelFlags {
 
 type StoredModel = Awaited<ReturnType<typeof showModel>>
 
-/** Imports a Hugging Face directory. @throws {ImportError} and the signal's reason. */
+/** Imports a Hugging Face directory or a GGUF file. @throws {ImportError} and the signal's reason. */
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
   const isTty = process.stderr.isTTY === true && flags.json !== true
   const notes: string[] = []
@@ -37,7 +37,7 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     source,
     dataDir: flags.data,
     name: flags.name,
-    weights: flags.dtype,
+    ...(flags.dtype === undefined ? {} : { weights: flags.dtype }),
     edge: flags.edge,
     givesWay: flags.givesWay === true,
     signal,

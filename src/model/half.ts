@@ -17,11 +17,18 @@ export function halfValue(bits: number): number {
 
 let halfTable: Float32Array | undefined
 
+// Whole tensors are decoded: looking up all 65,536 beforehand pays.
+const halves = (): Float32Array => (halfTable ??= Float32Array.from({ length: 65536 }, (_, bits) => halfValue(bits)))
+
+/** What 16 bits mean, looked up: for many of them. */
+export function halfAt(bits: number): number {
+  return halves()[bits]!
+}
+
 /** Decodes float16 bit patterns; `to` has as many elements. */
 export function decodeF16(bits: Uint16Array, to: Float32Array): void {
-  // Whole tensors are decoded: looking up all 65,536 beforehand pays.
-  halfTable ??= Float32Array.from({ length: 65536 }, (_, bits) => halfValue(bits))
-  for (let i = 0; i < bits.length; i++) to[i] = halfTable[bits[i]!]!
+  const table = halves()
+  for (let i = 0; i < bits.length; i++) to[i] = table[bits[i]!]!
 }
 
 /**

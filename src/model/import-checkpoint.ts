@@ -1,11 +1,10 @@
 /** The safetensors files of a Hugging Face directory as a source of decoded tensors. */
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
-import { openPlainFile } from '../base/plain-file.ts'
 import { ImportError } from '../errors.ts'
 import type { CheckpointTensor, HeldRows } from './architectures/tensors.ts'
 import { decodeBF16, decodeF16 } from './half.ts'
-import { readJson, unreadable } from './import-files.ts'
+import { openFile, readAt, readJson } from './import-files.ts'
 import type { SourceTensor, TensorSource } from './import-writer.ts'
 import { importChunkBytes, safetensorsFilesMax } from './limits.ts'
 import { elementBytes, headerBytes, parseHeader, parseIndex, type SafetensorsEntry } from './safetensors.ts'
@@ -65,18 +64,15 @@ export class Checkpoint implements TensorSource {
   }
 
   async #add(file: string, index: string | undefined): Promise<void> {
-    let handle: FileHandle
-    let size: number
-    try {
-      ;({ handle, size } = await openPlainFile(file))
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw unreadable(file, err)
+    const opened = await openFile(file)
+    if (opened === undefined) {
       throw new ImportError(
         index === undefined
           ? `there is no ${file} and no model.safetensors.index.json beside it; only safetensors can be imported`
           : `${index} names ${path.basename(file)}, but that file is not there`
       )
     }
+    const { handle, size } = opened
     this.#handles.push(handle)
     const first = new Uint8Array(8)
     await readAt(handle, first.subarray(0, Math.min(8, size)), 0, file)
@@ -176,20 +172,5 @@ export class Checkpoint implements TensorSource {
 
   async close(): Promise<void> {
     await Promise.all(this.#handles.splice(0).map(handle => handle.close()))
-  }
-}
-
-/** Fills `into` from an offset. @throws {ImportError} when the file ends before or cannot be read */
-async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file: string): Promise<void> {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done).catch(err => {
-      throw unreadable(file, err)
-    })
-    if (bytesRead === 0) {
-      throw new ImportError(
-        `${file} is truncated: it ends at ${offset + done}, ${offset + into.length} bytes are needed`
-      )
-    }
-    done += bytesRead
   }
 }

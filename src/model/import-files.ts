@@ -1,8 +1,34 @@
-/** Small files of a model that is imported, and their JSON. */
+/** Reading the files of a model that is imported: whatever fails there is said of the file. */
+import type { FileHandle } from 'node:fs/promises'
 import type { z } from 'zod'
-import { readPlainFile } from '../base/plain-file.ts'
+import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
 import { ImportError } from '../errors.ts'
 import { importJsonBytesMax } from './limits.ts'
+
+/** Opens a file; undefined when it is not there. @throws {ImportError} when it is no regular file, or cannot be read */
+export async function openFile(file: string): Promise<{ handle: FileHandle; size: number } | undefined> {
+  try {
+    return await openPlainFile(file)
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw unreadable(file, err)
+  }
+}
+
+/** Fills `into` from an offset. @throws {ImportError} when the file ends before or cannot be read */
+export async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file: string): Promise<void> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done).catch(err => {
+      throw unreadable(file, err)
+    })
+    if (bytesRead === 0) {
+      throw new ImportError(
+        `${file} is truncated: it ends at ${offset + done}, ${offset + into.length} bytes are needed`
+      )
+    }
+    done += bytesRead
+  }
+}
 
 /** A small file whole; undefined when it is not there. @throws {ImportError} when it is too large or unreadable */
 export async function readWhole(file: string, bytesMax: number): Promise<Uint8Array | undefined> {
@@ -44,6 +70,6 @@ export async function optional<T>(file: string, schema: z.ZodType<T>): Promise<T
 }
 
 /** A file that is there and does not let itself be read. */
-export function unreadable(file: string, err: unknown): ImportError {
+function unreadable(file: string, err: unknown): ImportError {
   return new ImportError(`${file} cannot be read: ${(err as Error).message}`)
 }

@@ -20,7 +20,7 @@ import {
   shardOrder
 } from './manifest.ts'
 import { decodeManifest } from './read-manifest.ts'
-import { isPlain, packBlocks, packFloats } from './pack.ts'
+import { type Blocks, emptyBlocks, isPlain, packBlocks, packFloats, type RowRange, rowsOf } from './pack.ts'
 import { firstNonFinite, quantise, weightMax } from './quantise.ts'
 import type { PendingFile } from './addition.ts'
 import type { ModelStore, StoredModel } from './store.ts'
@@ -39,6 +39,11 @@ export interface TensorSource {
    * @param into [rows, inputs] float32
    */
   read(tensor: SourceTensor, layer: number | null, row: number, into: Float32Array): Promise<void>
+  /**
+   * Fills `into` with quantised rows as the source has them, in the type that they are to have: where it is there, no matrix
+   * of a quantised type is read otherwise.
+   */
+  readBlocks?(tensor: SourceTensor, layer: number | null, rows: RowRange, into: Blocks): Promise<void>
 }
 
 /** Everything of a manifest that is not the files' digests, and the tokenizer itself. */
@@ -197,33 +202,63 @@ function nameOf(tensor: SourceTensor, layer: number | null): string {
 
 /** Converts one stored matrix, some tiles at a time: rows that fill up are zeros. */
 async function writeMatrix(job: ShardJob, entry: MatrixEntry): Promise<void> {
-  const { file, signal, buffers, layer } = job
-  const { type, inputs, parts, blocks } = entry
-  assert(type === 'f32' || isPlain(type), `${type} is not written here`)
+  const { file, buffers } = job
+  const { inputs } = entry
   const stride = tileStride(entry)
   const rowsMax = tileRows * Math.max(1, Math.floor(importChunkBytes / (4 * inputs * tileRows)))
+  const write = job.source.readBlocks === undefined || entry.type === 'f32' ? convertRows : copyRows
   for (let first = 0; first < entry.rows; first += rowsMax) {
     const count = Math.min(rowsMax, entry.rows - first)
-    const rows = buffers.floats('rows', count * inputs).fill(0)
-    for (const { name, at, rows: length } of parts) {
-      signal.throwIfAborted()
-      const [from, to] = [Math.max(first, at), Math.min(first + count, at + length)]
-      if (from >= to) continue
-      const into = rows.subarray((from - first) * inputs, (to - first) * inputs)
-      await readRows(job, name, from - at, into, inputs)
-      if (type !== 'f32') checkSize(into, weightMax(type), nameOf(name, layer))
-    }
     const tiles = buffers.bytes('tiles', (count / tileRows) * stride).fill(0)
-    const all = { from: 0, count }
-    if (type === 'f32') packFloats(rows, inputs, all, blocks, tiles, 0)
-    else {
-      const q = buffers.bytes('levels', count * blocks * 4 * quantisedTypes[type].bits)
-      const s = buffers.floats('scales', count * blocks)
-      quantise(type, rows, inputs, { q, s })
-      packBlocks(type, { q, s }, all, blocks, tiles, 0)
-    }
+    await write(job, entry, { from: first, count }, tiles)
     await file.write(tiles, entry.offset + (first / tileRows) * stride)
   }
+}
+
+/** The parts of a stack that have rows in a range: which of their own, and where these are in the range. */
+function partsIn(
+  { parts }: MatrixEntry,
+  { from: first, count }: RowRange
+): (RowRange & { name: MatrixPart['name']; at: number })[] {
+  return parts.flatMap(({ name, at, rows }) => {
+    const [from, to] = [Math.max(first, at), Math.min(first + count, at + rows)]
+    return from < to ? [{ name, from: from - at, count: to - from, at: from - first }] : []
+  })
+}
+
+/** Rows of float32 into the stored type. @param range rows of the stack */
+async function convertRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tiles: Uint8Array): Promise<void> {
+  const { signal, buffers, layer } = job
+  const { type, inputs, blocks } = entry
+  assert(type === 'f32' || isPlain(type), `${type} is not made of float32 here`)
+  const rows = buffers.floats('rows', range.count * inputs).fill(0)
+  for (const { name, from, count, at } of partsIn(entry, range)) {
+    signal.throwIfAborted()
+    const into = rows.subarray(at * inputs, (at + count) * inputs)
+    await readRows(job, name, from, into, inputs)
+    if (type !== 'f32') checkSize(into, weightMax(type), nameOf(name, layer))
+  }
+  const all = { from: 0, count: range.count }
+  if (type === 'f32') packFloats(rows, inputs, all, blocks, tiles, 0)
+  else {
+    const q = buffers.bytes('levels', range.count * blocks * 4 * quantisedTypes[type].bits)
+    const s = buffers.floats('scales', range.count * blocks)
+    quantise(type, rows, inputs, { q, s })
+    packBlocks(type, { q, s }, all, blocks, tiles, 0)
+  }
+}
+
+/** Quantised rows as they are. */
+async function copyRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tiles: Uint8Array): Promise<void> {
+  const { signal, source, layer } = job
+  const { type, inputs, blocks: records } = entry
+  assert(type !== 'f32' && source.readBlocks !== undefined, `${type} is not copied`)
+  const rows = emptyBlocks(type, range.count, inputs)
+  for (const { name, from, count, at } of partsIn(entry, range)) {
+    signal.throwIfAborted()
+    await source.readBlocks(name, layer, { from, count }, rowsOf(rows, range.count, { from: at, count }))
+  }
+  packBlocks(type, rows, { from: 0, count: range.count }, records, tiles, 0)
 }
 
 /** @throws {ImportError} when a weight is larger than its type holds */

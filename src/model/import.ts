@@ -1,5 +1,5 @@
 /**
- * A Hugging Face directory into a store: `config.json`, `*.safetensors`, `tokenizer.json` and, where they are,
+ * A model into a store: a GGUF file (`import-gguf.ts`), or a Hugging Face directory: `config.json`, `*.safetensors`, `tokenizer.json` and, where they are,
  * `tokenizer_config.json` and `generation_config.json`. Everything that can be refused is refused before the
  * first weight is read.
  */
@@ -11,20 +11,22 @@ import { describeModel, type DescribedModel } from './architectures/registry.ts'
 import { checkpointTensors, isIgnoredTensor } from './architectures/tensors.ts'
 import { Checkpoint } from './import-checkpoint.ts'
 import { optional, readWhole, requiredJson } from './import-files.ts'
+import { openGguf } from './import-gguf.ts'
+import { askTokenizer, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
 import { type ImportProgress, writeModel } from './import-writer.ts'
-import { importJsonBytesMax, measuredTokensMax, tokenizerBytesMax } from './limits.ts'
+import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
 import type { EdgeType, Manifest } from './manifest.ts'
 import type { ModelStore, StoredModel } from './store.ts'
-import { ImportedTokenizer } from './tokenizer-service.ts'
 import { type Dtype, dtypes } from './weight-types.ts'
 
 export interface ImportInit {
-  /** Folder of the Hugging Face model. */
+  /** Folder of the Hugging Face model, or a GGUF file. */
   readonly source: string
   readonly store: ModelStore
   /** 1-64 letters, digits, dots, dashes or underscores. */
   readonly name: string
-  readonly weights: Dtype
+  /** What weights are converted to. @default 'q8'; of a GGUF file, what they are */
+  readonly weights?: Dtype | undefined
   /** @default as models of the architecture usually take it */
   readonly edge?: EdgeType | ChooseEdge
   /** Why nobody could compute a model of this description, in one sentence. @default somebody can */
@@ -68,14 +70,37 @@ export type ChooseEdge = (written: {
  * @throws the signal's reason when aborted
  */
 export async function importModel(init: ImportInit): Promise<StoredModel> {
-  const { source, store, name, weights, edge, signal, onProgress } = init
+  const { source, store, name, edge, whyNot, givesWay, room, signal, onProgress } = init
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
     throw new InvalidOptionError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
   }
-  const folder = await stat(source).catch(() => undefined)
-  if (folder === undefined) throw new ImportError(`there is no directory ${source}`)
-  if (!folder.isDirectory()) throw new ImportError(`${source} is no directory; give the folder with its config.json`)
+  const found = await stat(source).catch(() => undefined)
+  if (found === undefined) throw new ImportError(`there is no file or directory ${source}`)
+  const { description, texts, tensors, close } = await (found.isDirectory() ? openFolder(init) : openGguf(init))
+  try {
+    return await writeModel({
+      store,
+      description: { ...description, name, ...(typeof edge === 'string' ? { edge } : {}) },
+      source: tensors,
+      whyNot,
+      ...(typeof edge === 'function' ? { chooseEdge: written => edge({ ...written, texts }) } : {}),
+      givesWay,
+      room,
+      signal,
+      onProgress
+    })
+  } catch (err) {
+    // A manifest that its own check refuses was asked for by these files.
+    if (err instanceof InvalidManifestError) throw new ImportError(`${source} cannot be imported: ${err.message}`)
+    throw err
+  } finally {
+    await close()
+  }
+}
 
+/** Reads everything of a Hugging Face folder but its weights. */
+async function openFolder(init: ImportInit): Promise<OpenedModel> {
+  const { source, weights = 'q8', signal } = init
   const configFile = path.join(source, 'config.json')
   const described = describeModel(await requiredJson(configFile), configFile)
   const tokenizerFile = path.join(source, 'tokenizer.json')
@@ -100,35 +125,20 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
     const isIgnored = (name: string): boolean => isIgnoredTensor(name, config)
     checkpoint.expect(checkpointTensors(config, described.names), isIgnored, described.architecture)
     for (const note of [...described.notes, ...tied.notes]) init.onNote?.(`${configFile}: ${note}`)
-    return await writeModel({
-      store,
-      description: {
-        name,
-        architecture: described.architecture,
-        config,
-        weights: dtypes[weights],
-        edge: typeof edge === 'string' ? edge : described.edge,
-        bosId: settings.bosId,
-        eosIds: settings.eosIds,
-        tokenizer,
-        chatTemplate: settings.chatTemplate,
-        licence: init.licence ?? (await cardLicence(source)) ?? 'unknown',
-        source: init.origin ?? path.basename(path.resolve(source))
-      },
-      source: checkpoint,
-      whyNot: init.whyNot,
-      ...(typeof edge === 'function' ? { chooseEdge: written => edge({ ...written, texts: settings.texts }) } : {}),
-      givesWay: init.givesWay,
-      room: init.room,
-      signal,
-      ...(onProgress === undefined ? {} : { onProgress })
-    })
+    const { architecture, edge } = described
+    const { bosId, eosIds, chatTemplate, texts } = settings
+    const licence = init.licence ?? (await cardLicence(source)) ?? 'unknown'
+    const origin = init.origin ?? path.basename(path.resolve(source))
+    const own = { bosId, eosIds, tokenizer, chatTemplate, licence, source: origin }
+    return {
+      description: { architecture, config, weights: dtypes[weights], edge, ...own },
+      texts,
+      tensors: checkpoint,
+      close: () => checkpoint.close()
+    }
   } catch (err) {
-    // A manifest that its own check refuses was asked for by these files.
-    if (err instanceof InvalidManifestError) throw new ImportError(`${source} cannot be imported: ${err.message}`)
-    throw err
-  } finally {
     await checkpoint.close()
+    throw err
   }
 }
 
@@ -157,16 +167,9 @@ interface Settings {
   readonly chatTemplate: string | null
   /** One more than the tokenizer's largest id. */
   readonly size: number
-  /** Ids [tokens] of {@link measuredTexts}, from what a prompt begins with on. */
+  /** As with {@link OpenedModel}. */
   readonly texts: readonly (readonly number[])[]
 }
-
-/** What is computed to see how far hidden states reach. Of several kinds: prose, code, and scripts that few tokens are for. */
-const measuredTexts = [
-  'Once upon a time, in a small harbour town, there lived an old clockmaker who had never once been late. Every morning he opened his shop at seven, wound the clocks that stood in the window, and waited for the ferry from the islands to come in.',
-  'export function add(a, b) {\n  if (typeof a !== "number") throw new TypeError(\'no number: \' + a)\n  return a + b // 0.1 + 0.2 = 0.30000000000000004\n}\n\n| x | y |\n|---|---|\n| 1 | 17 |\n',
-  'Der Mond ist aufgegangen. Il était une fois. Жили-были старик со старухой. 昔々あるところに、おじいさんとおばあさんがいました。 كان يا ما كان 🚀🚀'
-] as const
 
 const tokenName = z.union([z.string(), z.looseObject({ content: z.string() }).transform(t => t.content)]).nullish()
 const tokenizerConfigSchema = z.looseObject({
@@ -183,38 +186,21 @@ const generationConfigSchema = z.looseObject({ bos_token_id: idsSchema, eos_toke
  * `generation_config.json`, `config.json` and the tokenizer's EOS together; whether a BOS is put in front from
  * `add_bos_token`, else from whether the tokenizer's own post-processor does.
  */
-async function readSettings(
-  { source, name, signal, tokenizerDeadlineMs }: ImportInit,
-  bytes: Uint8Array,
-  described: DescribedModel
-): Promise<Settings> {
+async function readSettings(init: ImportInit, bytes: Uint8Array, described: DescribedModel): Promise<Settings> {
+  const { source } = init
   const settings = await optional(path.join(source, 'tokenizer_config.json'), tokenizerConfigSchema)
   const generation = await optional(path.join(source, 'generation_config.json'), generationConfigSchema)
-  const tokenizer = new ImportedTokenizer(bytes, { name, signal, deadlineMs: tokenizerDeadlineMs })
-  let own: Omit<Settings, 'chatTemplate'>
-  try {
+  const own = await askTokenizer(bytes, `${path.join(source, 'tokenizer.json')} cannot`, init, async tokenizer => {
     const size = await tokenizer.size()
     const named = await tokenizer.id(settings?.bos_token ?? undefined)
-    const bosId = named ?? described.bosId ?? listed(generation?.bos_token_id)[0]
-    const addsBos = settings?.add_bos_token ?? (bosId !== undefined && (await tokenizer.putsInFront(bosId)))
-    const front = addsBos && bosId !== undefined ? [bosId] : []
-    const texts: number[][] = []
-    for (const text of measuredTexts) {
-      texts.push(
-        [...front, ...(await tokenizer.encode(text))].slice(0, Math.min(described.config.contextMax, measuredTokensMax))
-      )
-    }
+    const id = named ?? described.bosId ?? listed(generation?.bos_token_id)[0]
+    const addsBos = settings?.add_bos_token ?? (id !== undefined && (await tokenizer.putsInFront(id)))
+    const bosId = addsBos ? (id ?? null) : null
     const eosId = await tokenizer.id(settings?.eos_token ?? undefined)
     const eosIds = [...listed(generation?.eos_token_id), ...described.eosIds, ...listed(eosId)]
-    own = { bosId: addsBos ? (bosId ?? null) : null, eosIds: [...new Set(eosIds)], size, texts }
-  } catch (err) {
-    signal.throwIfAborted()
-    // It speaks of the model by name; who imports looks for the file.
-    const reason = err instanceof InvalidManifestError && err.cause instanceof Error ? err.cause : (err as Error)
-    throw new ImportError(`${path.join(source, 'tokenizer.json')} cannot be used: ${reason.message}`)
-  } finally {
-    await tokenizer.close()
-  }
+    const texts = await measuredTexts(tokenizer, bosId, described.config.contextMax)
+    return { bosId, eosIds: [...new Set(eosIds)], size, texts }
+  })
 
   let chatTemplate: string | null = null
   const templates = settings?.chat_template

@@ -6,7 +6,7 @@ import { type FormerModel, olderModel } from './older.ts'
 import type { RemovedModel } from './removal.ts'
 import type { ModelStore } from './store.ts'
 import { sweepMarks } from './marks.ts'
-import { names } from './store-files.ts'
+import { isRunning, names } from './store-files.ts'
 
 export const temporaryPrefix = '.writing-'
 /** A list of the files that a running import has added, or that a removal takes, one digest a line. */
@@ -21,7 +21,7 @@ export async function sweep(store: ModelStore): Promise<void> {
   const folder = path.join(store.own, 'shards')
   for (const name of await names(folder)) {
     const prefix = [temporaryPrefix, journalPrefix].find(prefix => name.startsWith(prefix))
-    if (prefix === undefined || running(Number(name.slice(prefix.length).split('-')[0]))) continue
+    if (prefix === undefined || isRunning(Number(name.slice(prefix.length).split('-')[0]))) continue
     const file = path.join(folder, name)
     if (prefix === journalPrefix) {
       if ((await removeUnlisted(store, await digestsIn(file))).unreadable.length > 0) continue
@@ -85,13 +85,4 @@ export async function removeUnlisted(
     }
   }
   return { bytesFreed, unreadable }
-}
-
-function running(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (err) {
-    return (err as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

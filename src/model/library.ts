@@ -81,11 +81,11 @@ export async function verifyModel(
 }
 
 export interface LibraryImportInit {
-  /** Folder with `config.json`, `*.safetensors` and `tokenizer.json`. */
+  /** Folder with `config.json`, `*.safetensors` and `tokenizer.json`, or a GGUF file. */
   readonly source: string
   readonly dataDir: string
   readonly name: string
-  /** @default 'q8' */
+  /** What weights are converted to. @default 'q8'; of a GGUF file, what they are */
   readonly weights?: Dtype
   /** As with `ImportInit.edge`. */
   readonly edge?: EdgeType | ChooseEdge
@@ -108,16 +108,16 @@ export interface LibraryImportInit {
 }
 
 /**
- * Imports a Hugging Face directory into a data directory's store, within its budget.
+ * Imports a Hugging Face directory or a GGUF file into a data directory's store, within its budget.
  * @throws {ImportError} {InvalidOptionError} as `importModel` of `import.ts`.
  * @throws the signal's reason.
  */
 export async function importIntoLibrary(init: LibraryImportInit): Promise<StoredModel> {
-  const { dataDir, weights = 'q8', signal = new AbortController().signal, diskBytes, room, ...rest } = init
+  const { dataDir, signal = new AbortController().signal, diskBytes, room, ...rest } = init
   const store = await openLibrary(dataDir)
   return within(dataDir, async () => {
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
-    return importInto({ ...rest, weights, signal, store, ...(asked === undefined ? {} : { room: asked }) })
+    return importInto({ ...rest, signal, store, ...(asked === undefined ? {} : { room: asked }) })
   })
 }
 

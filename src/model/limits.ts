@@ -14,6 +14,20 @@ export const safetensorsTensorsMax = 24 * modelLayersMax + 16
 export const safetensorsHeaderBytesMax = 16 << 20
 /** Files that one index names, each of which stays open: the largest models have 200. */
 export const safetensorsFilesMax = 512
+/** Tensors of one GGUF file: as many as a decoder of so many layers has, with all its norms and biases. */
+export const ggufTensorsMax = 24 * modelLayersMax
+/** Pairs of metadata in a GGUF file: today's have 30 to 60. */
+export const ggufPairsMax = 4096
+/** A text in a GGUF file: a token, a licence, a chat template (which a manifest takes up to 64 KiB of). */
+export const ggufStringBytesMax = 1 << 20
+/** Elements of an array in a GGUF file: 262,144 tokens and 514,906 merges are the most that is usual. */
+export const ggufArrayMax = 4 << 20
+/** What stands before a GGUF file's weights: 13 MB with 262,144 tokens, where a token has its text, score and type. */
+export const ggufHeaderBytesMax = 256 << 20
+/** Files that one GGUF model is split into, each of which stays open: as with safetensors. */
+export const ggufFilesMax = safetensorsFilesMax
+/** What is read of a GGUF tensor at once, for the types of its matrices to be settled. */
+export const ggufSurveyBytes = 4 << 20
 /** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */
 export const importChunkBytes = 16 << 20
 /** Tokens of one text that is computed to see how far hidden states reach: the largest come with the first ones. */
@@ -37,6 +51,9 @@ export const verifyChunkBytes = 1 << 20
  */
 export const chunkBytes = 256 << 10
 
+/** A model gets its name alone in a store, which takes milliseconds: others ask so often again, 10 s in all. */
+export const claimTriesMax = 500
+export const claimWaitMs = 20
 /** Surveys of a disk that find each time that what was to go is needed by now; the next load's own try comes later anyway. */
 export const diskTriesMax = 5
 /** The file that says which files were used when: 80 bytes for each of four models of the largest kind. */

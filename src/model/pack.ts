@@ -13,7 +13,7 @@ import {
   tileRows,
   tileStride
 } from './tiles.ts'
-import { halfUnit, type QuantisedType, quantisedTypes, type StoredAs } from './weight-types.ts'
+import { halfUnit, minimumUnit, type QuantisedType, quantisedTypes, type StoredAs } from './weight-types.ts'
 
 /** Quantised rows. */
 export interface Blocks {
@@ -35,6 +35,38 @@ export interface Blocks {
 export interface RowRange {
   readonly from: number
   readonly count: number
+}
+
+/** Rows of zeros. @param inputs columns of a row, which are filled up to whole records */
+export function emptyBlocks(type: QuantisedType, rows: number, inputs: number): Blocks {
+  const { bits, zero, block, scale, hasMinimum }: StoredAs = quantisedTypes[type]
+  const records = Math.ceil(inputs / tileColumns)
+  const numbers = (rows * records * tileColumns) / block
+  const factors = rows * Math.ceil(records / groupRecords)
+  const isShared = scale === 'f16i8'
+  const none = zero === 'signed' ? 128 : bits === 4 ? zero | (zero << 4) : zero
+  return {
+    q: new Uint8Array(rows * records * 4 * bits).fill(none),
+    s: new Float32Array(numbers),
+    ...(hasMinimum ? { m: new Float32Array(numbers) } : {}),
+    ...(isShared ? { sFactors: new Float32Array(factors) } : {}),
+    ...(isShared && hasMinimum ? { mFactors: new Float32Array(factors) } : {})
+  }
+}
+
+/** Some of `rows` rows, in the same memory. */
+export function rowsOf({ q, s, m, sFactors, mFactors }: Blocks, rows: number, { from, count }: RowRange): Blocks {
+  const part = <T extends Uint8Array | Float32Array>(all: T): T => {
+    const each = all.length / rows
+    return all.subarray(from * each, (from + count) * each) as T
+  }
+  return {
+    q: part(q),
+    s: part(s),
+    ...(m === undefined ? {} : { m: part(m) }),
+    ...(sFactors === undefined ? {} : { sFactors: part(sFactors) }),
+    ...(mFactors === undefined ? {} : { mFactors: part(mFactors) })
+  }
 }
 
 /** Blocks of 32, each with a scale of its own and no minimum. */
@@ -219,9 +251,9 @@ class Numbers {
     const index = this.#index(place, i, which)
     const at = place.record(b) + this.#after
     if (this.#stored.scale === 'f32') return this.#view.getFloat32(at + 4 * index, true)
-    if (this.#stored.scale === 'f16') return this.#half(at + 2 * index)
+    if (this.#stored.scale === 'f16') return this.#half(at + 2 * index, unitOf(which))
     const group = place.group(Math.floor(b / groupRecords))
-    return this.#view.getInt8(at + index) * this.#half(group + this.#factorAt(place, which))
+    return this.#view.getInt8(at + index) * this.#half(group + this.#factorAt(place, which), halfUnit)
   }
 
   /** @param value the number, or where bytes scale the byte */
@@ -229,7 +261,7 @@ class Numbers {
     const index = this.#index(place, i, which)
     const at = place.record(b) + this.#after
     if (this.#stored.scale === 'f32') this.#view.setFloat32(at + 4 * index, value, true)
-    else if (this.#stored.scale === 'f16') this.#view.setUint16(at + 2 * index, halfOf(value / halfUnit), true)
+    else if (this.#stored.scale === 'f16') this.#view.setUint16(at + 2 * index, halfOf(value / unitOf(which)), true)
     else this.#view.setInt8(at + index, value)
   }
 
@@ -245,16 +277,23 @@ class Numbers {
     return 2 * ((which === 'scale' ? 0 : tileRows) + lane)
   }
 
-  #half(at: number): number {
-    return halfValue(this.#view.getUint16(at, true)) * halfUnit
+  #half(at: number, unit: number): number {
+    return halfValue(this.#view.getUint16(at, true)) * unit
   }
 }
 
-/** The largest number of 16 bits, and the smallest that is not subnormal there. */
+/** What a number of 16 bits of a block counts in. */
+function unitOf(which: 'scale' | 'minimum'): number {
+  return which === 'scale' ? halfUnit : minimumUnit
+}
+
+/** The largest minimum of 16 bits. */
+export const minimumMax = 65_504 * minimumUnit
+/** The largest scale of 16 bits, and the smallest that is not subnormal there. */
 export const halfMax = 65_504 * halfUnit
 const halfMin = 2 ** -14 * halfUnit
 
-/** What a scale or minimum of that kind holds in the place of a number of at most {@link halfMax}. 0 stays 0. */
+/** What a scale of that kind holds in the place of a number of at most {@link halfMax}. 0 stays 0. */
 export function heldNumber(kind: 'f32' | 'f16', wanted: number): number {
   if (kind === 'f32') return Math.fround(wanted)
   // Smaller ones would be subnormal, which is slow.

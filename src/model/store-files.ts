@@ -1,11 +1,12 @@
 /** What the store does with files and folders of its own. */
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { type FileHandle, mkdir, readdir, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { readPlainFile } from '../base/plain-file.ts'
-import { CorruptShardError, InvalidManifestError } from '../errors.ts'
-import { manifestBytesMax } from './limits.ts'
+import { CorruptShardError, ImportError, InvalidManifestError } from '../errors.ts'
+import { claimTriesMax, claimWaitMs, manifestBytesMax } from './limits.ts'
 
 /** What changes when a file does. */
 export function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {
@@ -58,4 +59,42 @@ export async function manifestBytes(file: string): Promise<Uint8Array> {
 /** A name that no other process gives, and that says which one is at it: what it left is known when it is gone. */
 export function processFile(folder: string, prefix: string): string {
   return path.join(folder, `${prefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+}
+
+/** Whether a process of that number runs. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/**
+ * Does something while nobody else does it with that file, in this process or another. What a process that was killed has left
+ * there holds nobody up.
+ *
+ * @throws {ImportError} when another process holds it for too long
+ */
+export async function alone<T>(file: string, work: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await writeFile(file, String(process.pid), { flag: 'wx' })
+      break
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== 'EEXIST') throw err
+      const holder = Number(await readFile(file, 'utf8').catch(() => ''))
+      // A file without a number was made at this moment, or its process was killed as it made it.
+      if (holder > 0 ? !isRunning(holder) : tries > claimTriesMax / 2) await rm(file, { force: true })
+      else if (tries >= claimTriesMax)
+        throw new ImportError(`process ${holder} holds ${file}: remove it if that one imports nothing`)
+      await sleep(claimWaitMs)
+    }
+  }
+  try {
+    return await work()
+  } finally {
+    await rm(file, { force: true })
+  }
 }

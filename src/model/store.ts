@@ -35,7 +35,7 @@ import { files, meant, type NamedFile, namedShard, namedTokenizer } from './name
 import { meantBy, nameWithId } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
-import { hasSize, makeFolder, manifestBytes, names, processFile, readFully } from './store-files.ts'
+import { alone, hasSize, makeFolder, manifestBytes, names, processFile, readFully } from './store-files.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
@@ -83,6 +83,9 @@ export type Store = Pick<
 > & {
   openPartial(file: { readonly bytes: number; readonly sha256: string }): Promise<IncomingFile>
 }
+
+/** Held by who gives a model its name. */
+const namingFile = '.naming'
 
 export class ModelStore {
   readonly own: string
@@ -361,14 +364,25 @@ export class ModelStore {
   ): Promise<StoredModel> {
     const id = modelId(manifest)
     const model: StoredModel = { id, manifest, folder: this.own, shipped: false }
-    if (!partial) {
+    if (partial) return this.#writeManifest(model, { partial, givesWay })
+    await makeFolder(path.join(this.own, 'shards'))
+    // Else another import could take the name between the look and the write.
+    return alone(path.join(this.own, 'shards', namingFile), async () => {
       await this.nameIsFree(manifest.name, other => other.id === id)
       for (const file of files(model)) {
         if (!(await hasSize(path.join(this.own, 'shards', file.sha256), file))) {
           throw new ImportError(`${manifest.name}: the ${file.label} (${file.sha256}) is gone from ${this.own}`)
         }
       }
-    }
+      return this.#writeManifest(model, { partial, givesWay })
+    })
+  }
+
+  async #writeManifest(
+    model: StoredModel,
+    { partial, givesWay }: { readonly partial: boolean; readonly givesWay: boolean }
+  ): Promise<StoredModel> {
+    const { id, manifest } = model
     await makeFolder(this.ownShards)
     await syncPath(this.ownShards)
     const folder = path.join(this.own, 'manifests')

@@ -8,9 +8,9 @@
  *             the type's zero added
  *             f32: 32 × [8 rows] f32, and nothing else
  *   scales    [blocks of the record][8 rows]: f32, f16 in {@link halfUnit}, or i8
- *   minima    [blocks of the record][8 rows], where the type has them: f16 in {@link halfUnit}, or i8
+ *   minima    [blocks of the record][8 rows], where the type has them: f16 in {@link minimumUnit}, or i8
  *
- * Where bytes scale, [8 rows] f16 stand before every eighth record, from the first on, and as many for the minima: what the
+ * Where bytes scale, [8 rows] f16 in {@link halfUnit} stand before every eighth record, from the first on, and as many for the minima: what the
  * bytes of the next eight are multiplied with. Numbers are little-endian. Rows and columns that fill up a tile or a record
  * are zeros.
  */

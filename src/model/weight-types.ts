@@ -3,8 +3,8 @@
  *
  * Quantised weights are whole numbers in blocks of 16 or 32 columns of one row: a weight is its level times its block's
  * scale, plus its block's minimum where the type has one. Scales and minima are float32, or 16 bits that count in 2⁻¹⁴
- * (see {@link halfUnit}), or such a float16 for 256 columns times a signed byte for each block: so that what GGUF's types
- * hold is held without being rounded anew.
+ * ({@link halfUnit}) and 2⁻¹⁰ ({@link minimumUnit}), or a float16 that counts in 2⁻¹⁴ for 256 columns times a signed byte for
+ * each block: so that what GGUF's types hold is held without being rounded anew.
  */
 
 /** Of a matrix. */
@@ -52,11 +52,17 @@ export type Dtype = 'f32' | 'q8' | 'q4'
 export const dtypes = { f32: 'f32', q8: 'q8-f16', q4: 'q4-f16' } as const satisfies Record<Dtype, WeightType>
 
 /**
- * What a float16 scale or minimum counts in. Scales of trained weights are small: as they are, the smallest would be
- * subnormal, which float32 arithmetic takes a hundred times as long for; so they reach from 3.7e-9 to 4, and all of
- * GGUF's below 4 are held.
+ * What a float16 scale counts in, and what bytes are multiplied with. Scales of trained weights are small: as they are, the
+ * smallest would be subnormal, which float32 arithmetic takes a hundred times as long for; so they reach from 3.7e-9 to 4,
+ * and all of GGUF's below 4 are held.
  */
 export const halfUnit = 2 ** -14
+
+/**
+ * What the float16 minimum of one block counts in. It is a weight, and some weights are large: SmolLM2-135M has one of -9.25.
+ * So minima reach from 6e-8, the smallest of GGUF's, to 64.
+ */
+export const minimumUnit = 2 ** -10
 
 /** Matrices of a layer, as a model defines them: those of `q`, `k`, `v`, and of `gate`, `up`, are stacked where they are of one type. */
 export const layerParts = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const

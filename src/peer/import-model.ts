@@ -21,7 +21,7 @@ export interface ImportModelInit extends Omit<LibraryImportInit, 'edge' | 'whyNo
 }
 
 /**
- * Imports a Hugging Face directory, holding no more than a part of one layer in memory.
+ * Imports a Hugging Face directory or a GGUF file, holding no more than a part of one layer in memory.
  *
  * @throws {ImportError} in one sentence that says what is wrong with which file, or why no engine computes the model.
  * @throws {InvalidOptionError} when the name is none.

@@ -440,9 +440,9 @@ describe('refuses', () => {
   })
 
   test('a missing directory, config or tokenizer, and what is not JSON', async () => {
-    await expect(importTiny()).rejects.toThrow(`there is no directory ${source}`)
+    await expect(importTiny()).rejects.toThrow(`there is no file or directory ${source}`)
     await writeTiny(source)
-    await expect(importTiny({ source: path.join(source, 'config.json') })).rejects.toThrow('is no directory')
+    await expect(importTiny({ source: path.join(source, 'config.json') })).rejects.toThrow('is no GGUF file')
     const unnamed = importTiny({ name: 'a/b' })
     await expect(unnamed).rejects.toThrow("a model's name has 1-64 letters")
     await expect(unnamed).rejects.toMatchObject({ exitCode: 2 })

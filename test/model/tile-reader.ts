@@ -17,12 +17,14 @@ export interface ReadMatrix {
 }
 
 const unit = 1 / 16_384
+/** Of a minimum of its own. */
+const minimumUnit = 1 / 1_024
 
 export function readMatrix(entry: MatrixEntry, shard: Uint8Array): ReadMatrix {
   const { type, parts, inputs, blocks, offset } = entry
   const view = new DataView(shard.buffer, shard.byteOffset + offset, entry.bytes)
   const rowsOf = parts.flatMap(({ rows, at }) => Array.from({ length: rows }, (_, i) => at + i))
-  const half = (at: number): number => view.getFloat16(at, true) * unit
+  const half = (at: number, each = unit): number => view.getFloat16(at, true) * each
   /** Where the record of a weight begins, and the bytes before its group. */
   const record = (row: number, column: number): { at: number; group: number } => {
     const [bytes, before] = sizes(type)
@@ -58,7 +60,7 @@ export function readMatrix(entry: MatrixEntry, shard: Uint8Array): ReadMatrix {
       const index = which * 8 * perRecord + 8 * Math.floor((k % 32) / block) + lane(row)
       const from = at + 32 * bits
       if (scale === 'f32') return view.getFloat32(from + 4 * index, true)
-      if (scale === 'f16') return half(from + 2 * index)
+      if (scale === 'f16') return half(from + 2 * index, which === 0 ? unit : minimumUnit)
       return half(group + 2 * (8 * which + lane(row))) * view.getInt8(from + index)
     }
   return { ...common, level, scale: number(0), minimum: hasMinimum ? number(1) : () => 0 }

@@ -1,0 +1,289 @@
+/**
+ * A GGUF file's metadata and tensors in Hugging Face's terms, so that what an architecture is made of is known in one place:
+ * a `config.json`, and the name of each tensor there (llama.cpp, conversion/*.py, reversed).
+ */
+import type { ModelConfig } from '../decoder.ts'
+import { type GgufHeader, shown } from './gguf.ts'
+import type { GgufMetadata } from './gguf-metadata.ts'
+
+export interface HuggingFaceTerms {
+  /** What `config.json` would say. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** The description that the config gives, as the file's tensors want it. @throws {ImportError} when it contradicts them */
+  readonly adapt: (config: ModelConfig) => ModelConfig
+  /** The name of a tensor in a checkpoint; undefined when it is none of the model's weights. */
+  readonly nameOf: (tensor: string) => string | undefined
+  /**
+   * Heads whose rows are in pairs of neighbours (rotation of (2i, 2i + 1)) where Hugging Face has halves, by the file's name
+   * of a tensor; undefined where rows are as there.
+   */
+  readonly pairedHeads: (tensor: string) => number | undefined
+}
+
+/** What rotation is scaled by where tensors say it: the names of these. */
+export const ropeFactors = {
+  divisors: 'rope_freqs.weight',
+  short: 'rope_factors_short.weight',
+  long: 'rope_factors_long.weight'
+} as const
+export type RopeFactors = { readonly [name in keyof typeof ropeFactors]?: readonly number[] }
+
+/** What differs between architectures. */
+interface Family {
+  /** As `architectures` of `config.json` has it. */
+  readonly className: string
+  readonly modelType: string
+  /** Rows of queries and keys are in pairs of neighbours. */
+  readonly paired?: true
+  /** Parts of a layer beside {@link layerNames}, or in their place. */
+  readonly names?: Readonly<Record<string, string>>
+  /** Fields of `config.json` that say whether there are biases; others have none, or always the same. */
+  readonly biases?: readonly ('attention_bias' | 'mlp_bias')[]
+  /** The tensors of norms hold what is multiplied with, where Hugging Face's hold 1 less. */
+  readonly wholeNorms?: true
+  /** Where the file has none. @default 10000 */
+  readonly ropeTheta?: number
+  readonly config?: (init: {
+    readonly metadata: GgufMetadata
+    readonly hidden: number
+    readonly heads: number
+  }) => object
+}
+
+/** Parts of a layer by their names in the file. */
+const layerNames: Readonly<Record<string, string>> = {
+  attn_norm: 'input_layernorm',
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  ffn_norm: 'post_attention_layernorm',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj'
+}
+
+const topNames: Readonly<Record<string, string>> = {
+  token_embd: 'model.embed_tokens',
+  output_norm: 'model.norm',
+  output: 'lm_head'
+}
+
+const headNorms = { attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' }
+const gemmaNames = {
+  post_attention_norm: 'post_attention_layernorm',
+  ffn_norm: 'pre_feedforward_layernorm',
+  post_ffw_norm: 'post_feedforward_layernorm'
+}
+
+/** @param largest layers of the largest model of the family, where scores are scaled otherwise */
+const gemma =
+  (largest: number): Family['config'] =>
+  ({ metadata, hidden, heads }) => {
+    const headDim = metadata.number('.attention.key_length', hidden / heads)
+    return {
+      hidden_activation: 'gelu_pytorch_tanh',
+      query_pre_attn_scalar: metadata.number('.block_count') === largest ? hidden / heads : headDim,
+      sliding_window: metadata.number('.attention.sliding_window', undefined),
+      // llama.cpp caps where the file says so, and not otherwise.
+      attn_logit_softcapping: metadata.float('.attn_logit_softcapping', null),
+      final_logit_softcapping: metadata.float('.final_logit_softcapping', null)
+    }
+  }
+
+/** By `general.architecture`. */
+const families: ReadonlyMap<string, Family> = new Map<string, Family>([
+  // Mistral's files call themselves llama, too.
+  [
+    'llama',
+    { className: 'LlamaForCausalLM', modelType: 'llama', paired: true, biases: ['attention_bias', 'mlp_bias'] }
+  ],
+  ['qwen2', { className: 'Qwen2ForCausalLM', modelType: 'qwen2' }],
+  ['qwen3', { className: 'Qwen3ForCausalLM', modelType: 'qwen3', names: headNorms, biases: ['attention_bias'] }],
+  [
+    'smollm3',
+    { className: 'SmolLM3ForCausalLM', modelType: 'smollm3', paired: true, biases: ['attention_bias', 'mlp_bias'] }
+  ],
+  [
+    'phi3',
+    {
+      className: 'Phi3ForCausalLM',
+      modelType: 'phi3',
+      names: { attn_qkv: 'self_attn.qkv_proj', ffn_up: 'mlp.gate_up_proj' },
+      config: ({ metadata }) => ({
+        original_max_position_embeddings: metadata.number('.rope.scaling.original_context_length', undefined),
+        sliding_window: metadata.number('.attention.sliding_window', 0) || null
+      })
+    }
+  ],
+  [
+    'granite',
+    {
+      className: 'GraniteForCausalLM',
+      modelType: 'granite',
+      paired: true,
+      biases: ['attention_bias', 'mlp_bias'],
+      config: ({ metadata }) => ({
+        embedding_multiplier: metadata.float('.embedding_scale', 1),
+        attention_multiplier: metadata.float('.attention.scale', undefined),
+        residual_multiplier: metadata.float('.residual_scale', 1),
+        logits_scaling: metadata.float('.logit_scale', 1)
+      })
+    }
+  ],
+  [
+    'gemma2',
+    { className: 'Gemma2ForCausalLM', modelType: 'gemma2', names: gemmaNames, wholeNorms: true, config: gemma(46) }
+  ],
+  [
+    'gemma3',
+    {
+      className: 'Gemma3ForCausalLM',
+      modelType: 'gemma3_text',
+      names: { ...gemmaNames, ...headNorms },
+      wholeNorms: true,
+      ropeTheta: 1_000_000,
+      config: gemma(62)
+    }
+  ],
+  [
+    'olmo2',
+    {
+      className: 'Olmo2ForCausalLM',
+      modelType: 'olmo2',
+      names: {
+        post_attention_norm: 'post_attention_layernorm',
+        post_ffw_norm: 'post_feedforward_layernorm',
+        ...headNorms
+      }
+    }
+  ]
+])
+
+/** @throws {ImportError} when the architecture is not known here, or a dimension is missing */
+export function huggingFaceTerms(header: GgufHeader, metadata: GgufMetadata, factors: RopeFactors): HuggingFaceTerms {
+  const family = families.get(metadata.architecture)
+  if (family === undefined) {
+    return metadata.refuse(
+      `the architecture ${shown(metadata.architecture)} cannot be imported from GGUF, only ${[...families.keys()].join(', ')}`
+    )
+  }
+  if (metadata.number('.expert_count', 0) > 0) {
+    metadata.refuse(`it is a mixture of experts (${metadata.architecture}.expert_count), which cannot be imported`)
+  }
+  const shapes = new Map(header.tensors.map(({ name, shape }) => [name, shape]))
+  const heads = metadata.forAllLayers('.attention.head_count')
+  const kvHeads = metadata.forAllLayers('.attention.head_count_kv', heads)
+  const names = { ...layerNames, ...family.names }
+  const biased = { attention_bias: shapes.has('blk.0.attn_q.bias'), mlp_bias: shapes.has('blk.0.ffn_up.bias') }
+  return {
+    config: {
+      architectures: [family.className],
+      model_type: family.modelType,
+      ...dimensions(metadata, shapes, { heads, kvHeads, ropeTheta: family.ropeTheta ?? 10_000 }),
+      rope_scaling: ropeScaling(metadata, factors),
+      ...Object.fromEntries((family.biases ?? []).map(field => [field, biased[field]])),
+      tie_word_embeddings: !shapes.has('output.weight'),
+      ...family.config?.({ metadata, hidden: metadata.number('.embedding_length'), heads })
+    },
+    adapt: config => adapted(metadata, config, family, factors),
+    nameOf: tensor => nameOf(tensor, names),
+    pairedHeads(tensor) {
+      const part = /^blk\.\d+\.(attn_q|attn_k)\.(weight|bias)$/.exec(tensor)?.[1]
+      if (family.paired !== true || part === undefined) return undefined
+      return part === 'attn_q' ? heads : kvHeads
+    }
+  }
+}
+
+/** A description in which the file's tensors stand in the place of Hugging Face's. */
+function adapted(
+  metadata: GgufMetadata,
+  config: ModelConfig,
+  { wholeNorms }: Family,
+  { divisors }: RopeFactors
+): ModelConfig {
+  const { norm, rotation, ...rest } = config
+  const { offset: _, ...norms } = norm ?? {}
+  const ownNorm = wholeNorms === true ? (Object.keys(norms).length === 0 ? undefined : norms) : norm
+  // Files divide by 1 where nothing is scaled.
+  const divides = divisors?.some(value => value !== 1) === true
+  if (divides && (config.kinds !== undefined || rotation?.divisors !== undefined)) {
+    metadata.refuse(`${ropeFactors.divisors} beside another scaling of rotation cannot be imported`)
+  }
+  if (divides && divisors!.length !== (rotation?.dims ?? config.headDim) / 2) {
+    metadata.refuse(`${ropeFactors.divisors} has ${divisors!.length} numbers, one for each pair of a head is wanted`)
+  }
+  const ownRotation = divides ? { ...rotation, divisors: divisors! } : rotation
+  return {
+    ...rest,
+    ...(ownNorm === undefined ? {} : { norm: ownNorm }),
+    ...(ownRotation === undefined ? {} : { rotation: ownRotation })
+  }
+}
+
+function dimensions(
+  metadata: GgufMetadata,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  { heads, kvHeads, ropeTheta }: { readonly heads: number; readonly kvHeads: number; readonly ropeTheta: number }
+): Record<string, unknown> {
+  const hidden = metadata.number('.embedding_length')
+  const rotated = metadata.number('.rope.dimension_count', undefined)
+  // Older files of the llama family say how wide a head is by this alone.
+  const usual = metadata.architecture === 'llama' ? (rotated ?? hidden / heads) : hidden / heads
+  const headDim = metadata.number('.attention.key_length', usual)
+  const values = metadata.number('.attention.value_length', headDim)
+  if (values !== headDim) {
+    metadata.refuse(`values of ${values} dimensions beside keys of ${headDim} cannot be imported`)
+  }
+  return {
+    hidden_size: hidden,
+    intermediate_size: metadata.forAllLayers('.feed_forward_length'),
+    num_hidden_layers: metadata.number('.block_count'),
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads,
+    head_dim: headDim,
+    vocab_size: shapes.get('token_embd.weight')?.[0] ?? metadata.number('.vocab_size'),
+    max_position_embeddings: metadata.number('.context_length'),
+    rms_norm_eps: metadata.float('.attention.layer_norm_rms_epsilon'),
+    rope_theta: metadata.float('.rope.freq_base', ropeTheta),
+    partial_rotary_factor: rotated === undefined || rotated === headDim ? undefined : rotated / headDim
+  }
+}
+
+function ropeScaling(metadata: GgufMetadata, { short, long }: RopeFactors): Record<string, unknown> | null {
+  const original = metadata.number('.rope.scaling.original_context_length', undefined)
+  if (short !== undefined && long !== undefined) {
+    // Its gain follows of the contexts.
+    return {
+      rope_type: 'longrope',
+      short_factor: short,
+      long_factor: long,
+      ...(original === undefined ? {} : { original_max_position_embeddings: original })
+    }
+  }
+  const type = metadata.text('.rope.scaling.type', 'none')
+  const factor = metadata.float('.rope.scaling.factor', metadata.float('.rope.scale_linear', 1))
+  if (type === 'none' || (type === 'linear' && factor === 1)) return null
+  const gain = metadata.float('.rope.scaling.attn_factor', undefined)
+  const [fast, slow] = [
+    metadata.float('.rope.scaling.yarn_beta_fast', undefined),
+    metadata.float('.rope.scaling.yarn_beta_slow', undefined)
+  ]
+  return {
+    rope_type: type,
+    factor,
+    ...(original === undefined ? {} : { original_max_position_embeddings: original }),
+    ...(gain === undefined ? {} : { attention_factor: gain }),
+    ...(fast === undefined ? {} : { beta_fast: fast }),
+    ...(slow === undefined ? {} : { beta_slow: slow })
+  }
+}
+
+function nameOf(tensor: string, names: Readonly<Record<string, string>>): string | undefined {
+  const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(tensor) ?? []
+  if (stem === undefined) return undefined
+  const [, layer, part] = /^blk\.(\d+)\.(\w+)$/.exec(stem) ?? []
+  if (layer === undefined) return stem in topNames ? `${topNames[stem]}.${kind}` : undefined
+  return part! in names ? `model.layers.${Number(layer)}.${names[part!]}.${kind}` : undefined
+}
