@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
+import { command, data, dataOf, describeMisuse, describeModelCommands, json } from './describe.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import {
-  dataDirectory,
   decimalNumber,
   duration,
   layerRange,
@@ -19,8 +19,8 @@ import {
   wholeNumber,
   words
 } from './flags.ts'
-import { demoPeersMax, lingerMs, misuseCharsMax, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
-import { note, shellWord } from './output.ts'
+import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
+import { note } from './output.ts'
 import type { UpFlags } from './up.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -74,19 +74,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .configureOutput({ outputError: (text, print) => print(describeMisuse(text, program)) })
     .exitOverride()
     .addHelpText('after', `\n${exitCodes}`)
-  const command = (parent: Command, line: string, text: string): Command => {
-    const made: Command = parent.command(line).description(text)
-    return made.configureOutput({ outputError: (error, print) => print(describeMisuse(error, made)) })
-  }
-  const data = (): Option =>
-    new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
-  const json = (text: string): Option => new Option('--json', text)
   const key = (): Option =>
     new Option(
       '--key <file>',
       'key of the session, made by skein key; whoever has it can resume (default: one that only the asked peer has, from its identity)'
     ).argParser(words('--key'))
-  const dataOf = (options: { data?: string }): string => dataDirectory(options.data, process.env)
 
   command(
     program,
@@ -315,69 +307,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await unserve(name, { ...options, data: dataOf(options) }, context)
     })
 
-  const model = command(program, 'model', 'Import, list, show, verify and remove models.')
-  command(
-    model,
-    'import <source>',
-    'Import a GGUF file, or a Hugging Face directory: config.json, *.safetensors, tokenizer.json.'
-  )
-    .addOption(data())
-    .requiredOption('--name <name>', 'name of the model here', words('--name'))
-    .option(
-      '--dtype <type>',
-      'what weights are converted to: f32, q8 or q4 (default: q8; of a GGUF file, what they are)',
-      oneOf('--dtype', ['f32', 'q8', 'q4'])
-    )
-    .option(
-      '--edge <type>',
-      'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
-      oneOf('--edge', ['auto', 'f16', 'bf16', 'f32']),
-      'auto'
-    )
-    .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
-    .option(
-      '--disk <size>',
-      'what models here may take of the disk; where a peer runs here, its own --disk counts (default: no limit)',
-      size('--disk')
-    )
-    .addOption(json('print progress and result as JSON objects, one a line'))
-    .action(async (source: string, options) => {
-      const { modelImport } = await import('./model.ts')
-      await modelImport(source, { ...options, data: dataOf(options) }, context)
-    })
-  command(model, 'ls', 'List the models that are here.')
-    .addOption(data())
-    .addOption(json('print JSON objects, one a line'))
-    .action(async options => {
-      const { modelLs } = await import('./model.ts')
-      await modelLs({ ...options, data: dataOf(options) })
-    })
-  command(model, 'show <name>', 'Show a model: dimensions, precision, licence, every shard with its digest.')
-    .addOption(data())
-    .addOption(json('print the manifest as one JSON object'))
-    .action(async (name: string, options) => {
-      const { modelShow } = await import('./model.ts')
-      await modelShow(name, { ...options, data: dataOf(options) })
-    })
-  command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
-    .addOption(data())
-    .addOption(json('print JSON objects, one a line'))
-    .action(async (name: string | undefined, options) => {
-      const { modelVerify } = await import('./model.ts')
-      await modelVerify(name, { ...options, data: dataOf(options) }, context)
-    })
-
-  command(
-    model,
-    'rm <name>',
-    'Remove a model, by name or id: its manifest, and the files that no other model here has.'
-  )
-    .addOption(data())
-    .addOption(json('print one JSON object'))
-    .action(async (name: string, options) => {
-      const { modelRm } = await import('./model.ts')
-      await modelRm(name, { ...options, data: dataOf(options) }, context)
-    })
+  describeModelCommands(command(program, 'model', 'Import, list, show, verify and remove models.'), context)
 
   command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')
     .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)
@@ -403,23 +333,6 @@ function repetitionPenalty(): Option {
   const description = 'above 1, tokens of prompt and answer are less likely: 1.1 is usual'
   const parse = decimalNumber(flag, 'from 0.1 to 10', p => p >= 0.1 && p <= 10)
   return new Option(`${flag} <p>`, description).argParser(parse).default(1)
-}
-
-/**
- * What Commander says of a wrong command line, as we say it. What it takes for an option may be a prompt, a name or a
- * path that begins with a dash.
- */
-function describeMisuse(text: string, command: Command): string {
-  const message = text.replace(/^error: /, 'skein: ')
-  const [, given] = /^skein: unknown option '([\s\S]*)'\n$/.exec(message) ?? []
-  const argument = command.registeredArguments[0]?.name()
-  if (given === undefined || argument === undefined) return message
-  const isLong = given.length > misuseCharsMax
-  const shown = isLong ? `${given.slice(0, misuseCharsMax)}…` : given
-  const names: string[] = []
-  for (let each: Command | null = command; each !== null; each = each.parent) names.unshift(each.name())
-  const example = isLong ? '' : `: ${names.join(' ')} -- ${shellWord(given)}`
-  return `skein: unknown option '${shown}'; a ${argument} that begins with a dash goes after --${example}\n`
 }
 
 /** The version in package.json, which lies above this file both in `src` and in `dist`. */
