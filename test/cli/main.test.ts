@@ -83,7 +83,7 @@ describe('skein', () => {
     [['ask', 'x', '--repetition-penalty', '0'], "--repetition-penalty takes a number from 0.1 to 10, not '0'"],
     [['ask', '--resume', 'x', '--presence-penalty', '1'], '--resume takes no --presence-penalty: a session goes on'],
     [['ask', '--resume', 'x', '--cache', 'i8'], '--resume takes no --cache: a session goes on as it began'],
-    [['model', 'import', 'x', '--name', 'n', '--edge', 'f64'], '--edge is one of f16, bf16, f32'],
+    [['model', 'import', 'x', '--name', 'n', '--edge', 'f64'], '--edge is one of auto, f16, bf16, f32'],
     [['model', 'rm'], "missing required argument 'name'"],
     [['demo', '--peers', '0'], '--peers takes a whole number from 1 to 16'],
     [['demo', '--peers', '99'], '--peers takes a whole number from 1 to 16']
