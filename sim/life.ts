@@ -9,6 +9,7 @@ import type { Rng } from '../src/base/rng.ts'
 import type { Measured } from '../src/engine/factory.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import type { LossReason } from '../src/errors.ts'
+import { noTemplate } from '../src/model/chat.ts'
 import type { StoredModel } from '../src/model/store.ts'
 import { PeerParts } from '../src/peer/parts.ts'
 import { findRoute } from '../src/route/route.ts'
@@ -332,6 +333,9 @@ export class Life {
   readonly #tokenizer = {
     longest: async () => 8,
     vocabulary: async () => 'toy',
+    chat: async () => {
+      throw noTemplate('the toy model')
+    },
     encode: async (text: string) => this.#asked.get(text)!.promptIds,
     stream: () => ({ push: async () => '' }),
     close: () => {}

@@ -1,47 +1,168 @@
-/** Chat messages into a prompt, by the template that came with the model. */
+/** A conversation as text: the template that came with a model writes it, and what people wrote in it stays text. */
 import { Template } from '@huggingface/jinja'
+import { z } from 'zod'
 import { InvalidManifestError, InvalidOptionError } from '../errors.ts'
-import type { Manifest } from './manifest.ts'
-import type { ModelTokenizer } from './tokenizer.ts'
+import { chatMessagesMax, chatRefusalCharsMax, chatRenderedCharsMin, chatRenderedFactor } from './limits.ts'
 
 export interface ChatMessage {
   /** `system`, `user` or `assistant`; a template may know others. */
   readonly role: string
   readonly content: string
+  /** What else the template of the model reads: `tool_calls`, `tool_call_id`, `name`, `reasoning_content`. */
+  readonly [field: string]: unknown
+}
+
+/** What a template is given beside the messages. */
+export interface ChatExtras {
+  /** JSON schemas of functions that the model may call, as transformers and OpenAI's API have them. @default none */
+  readonly tools?: readonly object[] | undefined
+  /** Other variables that the template reads, such as `enable_thinking`. @default none */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface Conversation extends ChatExtras {
+  readonly messages: readonly ChatMessage[]
+}
+
+const conversationSchema = z.object({
+  messages: z
+    .array(z.object({ role: z.string().min(1).max(64), content: z.string() }).catchall(z.json()))
+    .min(1)
+    .max(chatMessagesMax),
+  tools: z.array(z.record(z.string(), z.json())).optional(),
+  variables: z.record(z.string(), z.json()).optional()
+})
+
+/** @throws {InvalidOptionError} when it is no conversation: says what is wrong where. */
+export function checkConversation(conversation: Conversation): void {
+  const checked = conversationSchema.safeParse(conversation)
+  if (checked.success) return
+  const { path, message } = checked.error.issues[0]!
+  throw new InvalidOptionError(`the conversation is wrong at ${path.join('.') || 'its beginning'}: ${message}`)
+}
+
+/** Characters (UTF-16 units) that a conversation has as JSON. */
+export function conversationChars({ messages, tools = [], variables = {} }: Conversation): number {
+  return JSON.stringify([messages, tools, variables]).length
+}
+
+/** What is said of a model that has no template. */
+export function noTemplate(name: string): InvalidOptionError {
+  return new InvalidOptionError(`${name} has no chat template: it only continues a text, give it a prompt`)
+}
+
+/** A template that was read, with what it calls the model's tokens. */
+export interface ChatTemplate {
+  /** Of the model, for messages. */
+  readonly name: string
+  readonly source: string
+  readonly bosToken: string
+  readonly eosToken: string
 }
 
 /**
- * The prompt that asks for the next assistant message. It is encoded as any text: special tokens that the
- * template writes become their ids, and a BOS that it writes is not doubled.
+ * The prompt that asks for the next assistant message, as `apply_chat_template` of transformers gives it.
  *
- * @throws {InvalidOptionError} when the model has no template, or the template refuses these messages
- * @throws {InvalidManifestError} when the template is no valid Jinja
+ * @throws {InvalidOptionError} when the template refuses these messages
+ * @throws {InvalidManifestError} when the template is no valid Jinja, or writes more than any conversation needs
  */
-export function renderChat(
-  manifest: Pick<Manifest, 'name' | 'chatTemplate'>,
-  tokenizer: ModelTokenizer,
-  messages: readonly ChatMessage[]
-): string {
-  const { name, chatTemplate } = manifest
-  if (chatTemplate === null) {
-    throw new InvalidOptionError(`${name} has no chat template: it only continues a text, give it a prompt`)
-  }
+export function renderChat({ name, source, bosToken, eosToken }: ChatTemplate, conversation: Conversation): string {
   let template: Template
   try {
-    template = new Template(chatTemplate)
+    template = new Template(source)
   } catch (err) {
     throw new InvalidManifestError(`the chat template of ${name} cannot be read: ${(err as Error).message}`)
   }
-  const spelt = (id: number | null | undefined): string =>
-    id === null || id === undefined ? '' : (tokenizer.token(id) ?? '')
+  const { messages, tools, variables = {} } = conversation
+  let text: string
   try {
-    return template.render({
-      messages: messages.map(({ role, content }) => ({ role, content })),
+    text = template.render({
+      documents: null,
+      ...variables,
+      messages,
+      tools: tools ?? null,
       add_generation_prompt: true,
-      bos_token: spelt(tokenizer.bosId),
-      eos_token: spelt(tokenizer.eosIds[0])
+      bos_token: bosToken,
+      eos_token: eosToken
     })
   } catch (err) {
-    throw new InvalidOptionError(`the chat template of ${name} refuses these messages: ${(err as Error).message}`)
+    const why = (err as Error).message.slice(0, chatRefusalCharsMax)
+    throw new InvalidOptionError(`the chat template of ${name} refuses these messages: ${why}`)
   }
+  const most = chatRenderedCharsMin + chatRenderedFactor * conversationChars(conversation)
+  if (text.length > most) {
+    throw new InvalidManifestError(
+      `the chat template of ${name} makes ${text.length} characters of a conversation for which ${most} are plenty`
+    )
+  }
+  return text
+}
+
+/** How many messages at the beginning are no turn: what the system says stays. */
+function headOf(messages: readonly ChatMessage[]): number {
+  const first = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer')
+  return first < 0 ? messages.length : first
+}
+
+/** Where turns begin, as indices of messages: each with what the user says, the first one with what comes first. */
+export function turnStarts(messages: readonly ChatMessage[]): number[] {
+  const head = headOf(messages)
+  return messages.flatMap(({ role }, i) => (i === head || (i > head && role === 'user') ? [i] : []))
+}
+
+/** The conversation without its oldest turns; what the system says at its beginning stays. */
+export function withoutTurns(conversation: Conversation, dropped: number): Conversation {
+  const { messages } = conversation
+  const starts = turnStarts(messages)
+  if (dropped === 0) return conversation
+  return {
+    ...conversation,
+    messages: [...messages.slice(0, headOf(messages)), ...messages.slice(starts[dropped] ?? messages.length)]
+  }
+}
+
+/** Pairs of marks around what a model thinks before it answers, as their templates and vocabularies spell them. */
+const thinkingMarks = [
+  ['<think>', '</think>'],
+  ['[THINK]', '[/THINK]'],
+  ['<|START_THINKING|>', '<|END_THINKING|>']
+] as const
+
+/** How a model marks what it thinks before it answers. */
+export interface Thinking {
+  readonly open: string
+  readonly close: string
+  /** Their ids, where each is one token. */
+  readonly openId: number | undefined
+  readonly closeId: number | undefined
+  /** The prompt ends within thoughts: the template has opened them. */
+  readonly opened: boolean
+}
+
+/**
+ * How the answer to a prompt has its thoughts marked; undefined where the model marks none, as far as its template and
+ * vocabulary show.
+ */
+export function thinkingOf(
+  template: string,
+  prompt: string,
+  idOf: (token: string) => number | undefined
+): Thinking | undefined {
+  for (const [open, close] of thinkingMarks) {
+    const [openId, closeId] = [idOf(open), idOf(close)]
+    if (!template.includes(close) && (openId === undefined || closeId === undefined)) continue
+    return { open, close, openId, closeId, opened: prompt.trimEnd().endsWith(open) }
+  }
+  return undefined
+}
+
+/** What ends a turn, as templates of other families spell it; llama.cpp has the same list. */
+const turnEnds = [
+  ...['<|im_end|>', '<|eot_id|>', '<|eom_id|>', '<|end|>', '<end_of_turn>', '<turn|>', '<|endoftext|>'],
+  ...['<|end_of_text|>', '<|return|>', '<EOT>', '<eos>']
+]
+
+/** What the template writes at the end of turns, so that a model which writes it has ended its answer. */
+export function endsWrittenBy(template: string | null): string[] {
+  return template === null ? [] : turnEnds.filter(end => template.includes(end))
 }

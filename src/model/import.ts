@@ -9,6 +9,7 @@ import { z } from 'zod'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import { describeModel, type DescribedModel } from './architectures/registry.ts'
 import { checkpointTensors, isIgnoredTensor } from './architectures/tensors.ts'
+import { endsWrittenBy } from './chat.ts'
 import { Checkpoint } from './import-checkpoint.ts'
 import { optional, readWhole, requiredJson } from './import-files.ts'
 import { openGguf } from './import-gguf.ts'
@@ -183,13 +184,14 @@ const generationConfigSchema = z.looseObject({ bos_token_id: idsSchema, eos_toke
 
 /**
  * BOS, EOS and chat template, each from the file that knows best: ids that end an answer from
- * `generation_config.json`, `config.json` and the tokenizer's EOS together; whether a BOS is put in front from
+ * `generation_config.json`, `config.json`, the tokenizer's EOS and the template together; whether a BOS is put in front from
  * `add_bos_token`, else from whether the tokenizer's own post-processor does.
  */
 async function readSettings(init: ImportInit, bytes: Uint8Array, described: DescribedModel): Promise<Settings> {
   const { source } = init
   const settings = await optional(path.join(source, 'tokenizer_config.json'), tokenizerConfigSchema)
   const generation = await optional(path.join(source, 'generation_config.json'), generationConfigSchema)
+  const chatTemplate = await readTemplate(source, settings?.chat_template)
   const own = await askTokenizer(bytes, `${path.join(source, 'tokenizer.json')} cannot`, init, async tokenizer => {
     const size = await tokenizer.size()
     const named = await tokenizer.id(settings?.bos_token ?? undefined)
@@ -198,20 +200,23 @@ async function readSettings(init: ImportInit, bytes: Uint8Array, described: Desc
     const bosId = addsBos ? (id ?? null) : null
     const eosId = await tokenizer.id(settings?.eos_token ?? undefined)
     const eosIds = [...listed(generation?.eos_token_id), ...described.eosIds, ...listed(eosId)]
+    for (const end of endsWrittenBy(chatTemplate)) eosIds.push(...listed(await tokenizer.id(end)))
     const texts = await measuredTexts(tokenizer, bosId, described.config.contextMax)
     return { bosId, eosIds: [...new Set(eosIds)], size, texts }
   })
-
-  let chatTemplate: string | null = null
-  const templates = settings?.chat_template
-  if (typeof templates === 'string') chatTemplate = templates
-  else if (Array.isArray(templates)) chatTemplate = templates.find(t => t.name === 'default')?.template ?? null
-  if (chatTemplate === null) {
-    // Newer exports keep the template in a file of its own.
-    const file = await readWhole(path.join(source, 'chat_template.jinja'), importJsonBytesMax)
-    if (file !== undefined) chatTemplate = new TextDecoder().decode(file)
-  }
   return { ...own, chatTemplate }
+}
+
+async function readTemplate(
+  source: string,
+  templates: z.infer<typeof tokenizerConfigSchema>['chat_template']
+): Promise<string | null> {
+  if (typeof templates === 'string') return templates
+  const named = templates?.find(({ name }) => name === 'default')?.template
+  if (named !== undefined) return named
+  // Newer exports keep the template in a file of its own.
+  const file = await readWhole(path.join(source, 'chat_template.jinja'), importJsonBytesMax)
+  return file === undefined ? null : new TextDecoder().decode(file)
 }
 
 /** `license:` in the front matter of the model card; undefined when there is none. */

@@ -100,5 +100,15 @@ export const tokenizerStartMs = 60_000
 export const tokenizerMs = 10_000
 /** A tokenizer's thread that is not asked for this long ends: it holds 40 MB (32,000 pieces), and is read in 0.1 s. */
 export const tokenizerIdleMs = 60_000
+/** Messages of a conversation: at two a turn and 20 tokens each they fill a context of 80,000. */
+export const chatMessagesMax = 4096
+/**
+ * Characters that a chat template may make, and so many more for each of the conversation's: those of known models write up to
+ * 10,000 of their own, and a thousand for a message of one.
+ */
+export const chatRenderedCharsMin = 64 << 10
+export const chatRenderedFactor = 64
+/** Characters of what a template says when it refuses a conversation. */
+export const chatRefusalCharsMax = 500
 /** Models that one peer asks about at a time, and whose tokenizers it holds: each takes a thread. */
 export const tokenizersMax = 8

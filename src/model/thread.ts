@@ -6,7 +6,15 @@
  */
 import { type TransferListItem, Worker } from 'node:worker_threads'
 import { BoundedQueue } from '../base/queue.ts'
-import { CorruptShardError, DeadlineError, EngineError, InvalidManifestError, NoRoomError } from '../errors.ts'
+import {
+  CorruptShardError,
+  DeadlineError,
+  EngineError,
+  InvalidManifestError,
+  InvalidOptionError,
+  NoRoomError,
+  PromptTooLongError
+} from '../errors.ts'
 import { threadDeadlineTicks, threadGiveUpMs, threadHeapBytes, threadQueueMax, threadYoungHeapBytes } from './limits.ts'
 
 /** What a thread answers: `value`, or why there is none. Its first message says whether it has started. */
@@ -285,7 +293,7 @@ export class Thread {
 }
 
 /** Expected errors keep their class on the way out of a thread. */
-const classes = { InvalidManifestError, CorruptShardError } as const
+const classes = { InvalidManifestError, CorruptShardError, InvalidOptionError, PromptTooLongError } as const
 
 /** How an error leaves a thread. */
 export function failedReply(error: unknown): ThreadAnswer {

@@ -1,4 +1,6 @@
 /** What passes between a tokenizer's thread and the one that talks to the network. */
+import type { Conversation } from './chat.ts'
+import type { ConversationRoom } from './conversation.ts'
 import type { TextState } from './tokenizer.ts'
 
 export interface TokenizerInit {
@@ -7,6 +9,8 @@ export interface TokenizerInit {
   readonly name: string
   readonly bosId: number | null
   readonly eosIds: readonly number[]
+  /** Jinja template; null for a model that only continues text. */
+  readonly chatTemplate: string | null
 }
 
 /** What the thread says when it has read the file. */
@@ -22,6 +26,7 @@ export type TokenizerRequest =
   | { readonly kind: 'front'; readonly id: number }
   | { readonly kind: 'vocabulary' }
   | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
+  | { readonly kind: 'chat'; readonly conversation: Conversation; readonly room: ConversationRoom }
   | {
       readonly kind: 'text'
       /** Where the stream stands, or the ids that it follows. */
@@ -32,7 +37,7 @@ export type TokenizerRequest =
     }
 
 /**
- * The answer to `text`. That to `encode` are the ids, an Int32Array; to `id` an id or undefined; to `front` a boolean; to
+ * The answer to `text`. That to `encode` are the ids, an Int32Array; to `chat` a `ConversationPrompt`; to `id` an id or undefined; to `front` a boolean; to
  * `vocabulary` its digest.
  */
 export interface TokenizerText {

@@ -7,6 +7,8 @@ import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
 import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from './limits.ts'
 import type { Manifest } from './manifest.ts'
+import type { Conversation } from './chat.ts'
+import type { ConversationPrompt, ConversationRoom } from './conversation.ts'
 import { Thread } from './thread.ts'
 import type { TextState } from './tokenizer.ts'
 import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
@@ -23,7 +25,7 @@ export interface TokenizersInit {
 /** A model's tokenizer, and where its verified file is; the file is asked for whenever its thread starts. */
 export interface TokenizerSource {
   readonly id: ModelId
-  readonly manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
+  readonly manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds' | 'chatTemplate'>
   readonly file: (signal: AbortSignal) => Promise<string>
 }
 
@@ -101,7 +103,7 @@ export class Tokenizers {
   }
 
   #thread({ manifest, file }: TokenizerSource): Thread {
-    const { name, bosId, eosIds } = manifest
+    const { name, bosId, eosIds, chatTemplate } = manifest
     return new Thread({
       file: workerFile(),
       name: `the tokenizer of ${name}`,
@@ -110,7 +112,7 @@ export class Tokenizers {
       data: async signal => {
         const path = await file(signal)
         const { size } = await stat(path)
-        const workerData: TokenizerInit = { from: { file: path }, name, bosId, eosIds }
+        const workerData: TokenizerInit = { from: { file: path }, name, bosId, eosIds, chatTemplate }
         return { workerData, heapBytes: tokenizerHeapFactor * size }
       }
     })
@@ -151,6 +153,21 @@ export class Tokenizing {
   ): Promise<number[]> {
     const request: TokenizerRequest = { kind: 'encode', text, special }
     return [...((await this.#ask(request, `encode a text of ${text.length} characters`, signal)) as Int32Array)]
+  }
+
+  /**
+   * As `promptOf` of `conversation.ts`.
+   *
+   * @throws as that, {DeadlineError} that names the model; the signal's reason
+   */
+  async chat(
+    conversation: Conversation,
+    room: ConversationRoom,
+    { signal }: { signal?: AbortSignal | undefined } = {}
+  ): Promise<ConversationPrompt> {
+    const request: TokenizerRequest = { kind: 'chat', conversation, room }
+    const what = `write the prompt of a conversation of ${conversation.messages.length} messages`
+    return (await this.#ask(request, what, signal)) as ConversationPrompt
   }
 
   /** As `ModelTokenizer.vocabulary`. @throws what its file says, {DeadlineError}; the signal's reason */
@@ -202,7 +219,7 @@ export class ImportedTokenizer {
     bytes: Uint8Array,
     { name, signal, deadlineMs = tokenizerMs }: { name: string; signal: AbortSignal; deadlineMs?: number | undefined }
   ) {
-    const workerData: TokenizerInit = { from: { bytes }, name, bosId: null, eosIds: [] }
+    const workerData: TokenizerInit = { from: { bytes }, name, bosId: null, eosIds: [], chatTemplate: null }
     this.#deadlineMs = deadlineMs
     this.#signal = signal
     this.#thread = new Thread({

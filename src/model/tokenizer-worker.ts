@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { promptOf } from './conversation.ts'
 import { failedReply, type ThreadAnswer } from './thread.ts'
 import { loadTokenizer, type ModelTokenizer } from './tokenizer.ts'
 import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
@@ -39,15 +40,19 @@ function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
   port.postMessage(reply)
 }
 
-function answer(
-  tokenizer: ModelTokenizer,
-  request: TokenizerRequest
-): Int32Array | TokenizerText | number | string | boolean | undefined {
+function answer(tokenizer: ModelTokenizer, request: TokenizerRequest): unknown {
   if (request.kind === 'id') return tokenizer.id(request.token)
   if (request.kind === 'vocabulary') return tokenizer.vocabulary()
   if (request.kind === 'front') return tokenizer.putsInFront(request.id)
   if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))
-  const { from, ids, last } = request
+  if (request.kind === 'chat') return promptOf(tokenizer, init, request.conversation, request.room)
+  return textOf(tokenizer, request)
+}
+
+function textOf(
+  tokenizer: ModelTokenizer,
+  { from, ids, last }: TokenizerRequest & { readonly kind: 'text' }
+): TokenizerText {
   const stream = 'prompt' in from ? tokenizer.stream([...from.prompt]) : tokenizer.resume(from)
   let text = ''
   for (const id of ids) text += stream.push(id)

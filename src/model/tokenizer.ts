@@ -5,8 +5,9 @@
 import { Tokenizer } from '@huggingface/tokenizers'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { InvalidManifestError } from '../errors.ts'
+import { InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
+import type { StandIns } from './stand-ins.ts'
 
 /** What a decoder puts where bytes are no UTF-8: also where a character's last bytes have not come yet. */
 const replacement = '\ufffd'
@@ -25,7 +26,8 @@ export function loadTokenizer(
   try {
     const json = withNumericDigits(parsed(bytes))
     const tokenizer = new Tokenizer(json, {})
-    return new ModelTokenizer(tokenizer, withoutControls(json, tokenizer, manifest), manifest)
+    const { text, controls } = withoutControls(json, tokenizer, manifest)
+    return new ModelTokenizer(tokenizer, text, controls, manifest)
   } catch (err) {
     const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
     throw new InvalidManifestError(message, { cause: err })
@@ -34,20 +36,21 @@ export function loadTokenizer(
 
 /**
  * The same tokenizer, for texts of people: it does not look for control tokens in them. The library splits a text at
- * every added token before anything else, so those are left out; the large tables are shared.
+ * every added token before anything else, so those are left out; the large tables are shared. `controls`: how these are spelt.
  */
 function withoutControls(
   json: object,
   tokenizer: Tokenizer,
   { bosId, eosIds }: Pick<Manifest, 'bosId' | 'eosIds'>
-): Tokenizer {
+): { readonly text: Tokenizer; readonly controls: readonly string[] } {
   const added = [...tokenizer.get_added_tokens_decoder().values()]
   const plain = added.filter(({ id, special }) => !special && id !== bosId && !eosIds.includes(id))
-  if (plain.length === added.length) return tokenizer
+  const controls = added.filter(token => !plain.includes(token)).map(({ content }) => content)
+  if (controls.length === 0) return { text: tokenizer, controls }
   const model = { type: 'BPE', vocab: {}, merges: [] }
   const text = new Tokenizer({ ...json, model, added_tokens: plain }, {})
   text.model = tokenizer.model
-  return text
+  return { text, controls }
 }
 
 /** @throws {TypeError} with a sentence of ours: the parser's own shows how bytes begin that may be no tokenizer. */
@@ -90,6 +93,8 @@ export class ModelTokenizer {
   readonly size: number
   /** Length of the longest token as it is spelt, in UTF-16 units: no text of n tokens has more than n times as many. */
   readonly longest: number
+  /** How control tokens are spelt: what splits a text that a chat template has written. */
+  readonly controls: readonly string[]
   readonly #tokenizer: Tokenizer
   /** {@link withoutControls} */
   readonly #text: Tokenizer
@@ -97,9 +102,15 @@ export class ModelTokenizer {
   /** Ids that are no text: BOS, EOS, and whatever else the tokenizer calls special. */
   readonly #special: Set<number>
 
-  constructor(tokenizer: Tokenizer, text: Tokenizer, manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>) {
+  constructor(
+    tokenizer: Tokenizer,
+    text: Tokenizer,
+    controls: readonly string[],
+    manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
+  ) {
     this.#tokenizer = tokenizer
     this.#text = text
+    this.controls = controls
     this.#name = manifest.name
     this.bosId = manifest.bosId
     this.eosIds = manifest.eosIds
@@ -126,14 +137,48 @@ export class ModelTokenizer {
    * Ids of a text, with the model's BOS in front, once. What it spells is text: `</s>` written by a person is four
    * characters, and ends nothing.
    *
-   * @param special true for what a chat template has written, which may hold the BOS already: special tokens that it
-   *   spells become their ids
+   * @param special true for a text that may hold control tokens, and a BOS: those that it spells become their ids
    * @throws {InvalidManifestError} when a character has no token and the tokenizer has none for the unknown
    */
   encode(text: string, { special = false }: { special?: boolean } = {}): number[] {
     const ids = special ? this.#encode(this.#tokenizer, text) : this.#encodeText(text)
     if (this.bosId === null || (special && ids[0] === this.bosId)) return ids
     return [this.bosId, ...ids]
+  }
+
+  /**
+   * Ids of what a chat template has written. Control tokens that it spells become their ids; those that people spelt in it, whose
+   * first characters have stand-ins, are text. No BOS is put in front: a template writes its own.
+   *
+   * @throws {InvalidOptionError} when what people wrote becomes control tokens all the same
+   * @throws {InvalidManifestError} as {@link encode}
+   */
+  encodeChat(text: string, standIns: StandIns): number[] {
+    const ids = this.#encode(this.#restoring(standIns), text)
+    // A normalizer may make control tokens of other characters.
+    const written = this.controls.reduce((sum, control) => sum + text.split(control).length - 1, 0)
+    const unknown = this.#tokenizer.model?.unk_token_id
+    if (ids.filter(id => id !== unknown && this.#special.has(id)).length > written) {
+      throw new InvalidOptionError(
+        `the tokenizer of ${this.#name} makes control tokens of what this conversation spells`
+      )
+    }
+    return ids
+  }
+
+  /** The tokenizer as it is, but that what has stand-ins is restored once the text has been split at added tokens. */
+  #restoring(standIns: StandIns): Tokenizer {
+    const { pre_tokenizer: splitter, model } = this.#tokenizer
+    const split = (text: string, options: unknown): string[] => (splitter === null ? [text] : splitter(text, options))
+    const restoring = (text: string, options: unknown): string[] => {
+      if (!standIns.isIn(text)) return split(text, options)
+      const words = split(standIns.restored(text), options)
+      const spelt = ((model?.(words) ?? []) as string[]).map(token => this.id(token))
+      if (this.#controlsIn(spelt.filter(id => id !== undefined)).length === 0) return words
+      // Some kinds look up whole words, control tokens too: they get none of them whole.
+      return standIns.parts(text).flatMap(part => split(part, options))
+    }
+    return Object.create(this.#tokenizer, { pre_tokenizer: { value: restoring } })
   }
 
   #encode(tokenizer: Tokenizer, text: string): number[] {

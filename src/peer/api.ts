@@ -3,6 +3,7 @@ import type { CacheType } from '../base/cache-type.ts'
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
+import type { ChatExtras, ChatMessage } from '../model/chat.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
@@ -19,6 +20,7 @@ export type { DrainReport } from './departure.ts'
 export type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 export type {
   Answer,
+  AnswerPart,
   Generation,
   GenerationEvent,
   HopReport,
@@ -27,6 +29,7 @@ export type {
   TracedLap,
   TraceSpan
 } from '../session/generation.ts'
+export type { ChatMessage } from '../model/chat.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
@@ -157,6 +160,15 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
   signal?: AbortSignal
 }
 
+export interface ChatOptions extends Omit<GenerateOptions, 'special'>, ChatExtras {
+  /**
+   * Where the conversation and its answer do not fit the model's context, its oldest turns go, but for so many of the newest, and
+   * the event `conversation` says how many. What the system says at its beginning stays.
+   * @default it is refused
+   */
+  keepTurns?: number
+}
+
 export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   /**
    * Tokens of the whole answer at most, those that are there included.
@@ -200,6 +212,12 @@ export interface Peer {
   status(): Status
   /** Answers a prompt. Nothing runs until the result is iterated. */
   generate(prompt: string, options?: GenerateOptions): Generation
+  /**
+   * Answers what was said last in a conversation, by the model's chat template. What messages spell is text (`<|im_end|>` as
+   * well), and only the template writes control tokens. Else as {@link generate}.
+   * Iterating throws {InvalidOptionError}, too, when the model has no template or it refuses the messages.
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation
   /**
    * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
    * with. The first event says what was there; the answer is the whole one. It goes on being kept.

@@ -18,7 +18,7 @@ import type { ShardFetch } from '../serving/held-shards.ts'
 import { Seeker } from '../serving/seeker.ts'
 import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
-import type { SessionParts } from '../session/parts.ts'
+import type { ConversationAsk, SessionParts } from '../session/parts.ts'
 import { generate } from '../session/service.ts'
 import { createStageService, type StageService } from '../stage/service.ts'
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
@@ -155,7 +155,7 @@ export class PeerParts {
     this.#looking.now()
   }
 
-  generate(prompt: string, options: GenerateOptions = {}): Generation {
+  generate(prompt: string | ConversationAsk, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
     const { cache, presencePenalty, frequencyPenalty, repetitionPenalty } = rest
     const asked = { ...(cache && { cache }), presencePenalty, frequencyPenalty, repetitionPenalty }

@@ -17,7 +17,7 @@ import type { Generation } from '../session/generation.ts'
 import { resume } from '../session/service.ts'
 import { verifySignature } from '../swarm/identity.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
-import type { GenerateOptions, Peer, PeerEvents, ResumeOptions } from './api.ts'
+import type { ChatMessage, ChatOptions, GenerateOptions, Peer, PeerEvents, ResumeOptions } from './api.ts'
 import { chooseModel, type ChosenModel } from './choose-models.ts'
 import type { DrainReport } from './departure.ts'
 import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
@@ -177,6 +177,11 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   generate(prompt: string, options: GenerateOptions = {}): Generation {
     return this.#parts.generate(prompt, options)
+  }
+
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    const { tools, variables, keepTurns, ...rest } = options
+    return this.#parts.generate({ messages, tools, variables, keepTurns }, rest)
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {

@@ -2,8 +2,10 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
 import type { DraftStats } from './speculation.ts'
+import type { AnswerPart } from './thinking.ts'
 import type { TracedLap } from './trace.ts'
 
+export type { AnswerPart } from './thinking.ts'
 export type { SpanName, TracedLap, TraceSpan } from './trace.ts'
 
 /** One generated token. */
@@ -15,6 +17,8 @@ export interface Token {
   readonly position: number
   /** Since the token before it, or since the request for the first, in ms. */
   readonly ms: number
+  /** Of an answer in a conversation, where the model marks what it thinks: which of the two this is. The marks are thoughts. */
+  readonly part?: AnswerPart
 }
 
 /** What one hop did for one answer. */
@@ -54,6 +58,8 @@ export interface Answer {
 export type GenerationEvent =
   /** First of all, when a session is resumed: what was there already. `text` may lack an incomplete last character. */
   | { readonly event: 'resumed'; readonly tokens: number; readonly text: string }
+  /** First of all, in a conversation: its prompt's tokens, and how many of its oldest turns had to stay out (`keepTurns`). */
+  | { readonly event: 'conversation'; readonly tokens: number; readonly droppedTurns: number }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
   /**
    * No route covers all layers now: the answer goes on as soon as one does. Or a hop of the route keeps it waiting.

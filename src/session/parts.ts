@@ -5,6 +5,8 @@ import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Engine, Sampling } from '../engine/engine.ts'
+import type { Conversation } from '../model/chat.ts'
+import type { ConversationPrompt, ConversationRoom } from '../model/conversation.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
@@ -21,6 +23,12 @@ export interface SessionTokenizer {
   longest(options: { signal?: AbortSignal | undefined }): Promise<number>
   /** `special`: control tokens that the text spells become those tokens; else they are text. */
   encode(text: string, options: { special: boolean; signal?: AbortSignal | undefined }): Promise<readonly number[]>
+  /** The prompt of a conversation. @throws {InvalidOptionError} when the model has no chat template, or that refuses it */
+  chat(
+    conversation: Conversation,
+    room: ConversationRoom,
+    options: { signal?: AbortSignal | undefined }
+  ): Promise<ConversationPrompt>
   /** Turns the ids that follow a prompt into text as they come: what they complete, and with `last` what is left. */
   stream(promptIds: readonly number[]): {
     push(ids: readonly number[], options: { last?: boolean; signal?: AbortSignal | undefined }): Promise<string>
@@ -166,6 +174,8 @@ export interface AnswerKeeper {
 export type Timed = (
   | SessionReport
   | { readonly kind: 'warning'; readonly message: string }
+  /** What became of a conversation. */
+  | { readonly kind: 'conversation'; readonly prompt: ConversationPrompt }
   /** The last token has come. */
   | { readonly kind: 'stopped'; readonly stop: Stop }
   /** Where the time of a lap went. */
@@ -182,8 +192,16 @@ export interface BegunAnswer {
   readonly stop: Stop | undefined
 }
 
+/** A conversation whose next message is asked for. */
+export interface ConversationAsk extends Conversation {
+  /** Where it does not fit, its oldest turns go but for so many of the newest. @default it is refused */
+  readonly keepTurns?: number | undefined
+}
+
 /** What a session begins with: a prompt alone, or an answer that was begun before. */
 export interface Sequence {
   readonly promptIds: readonly number[]
+  /** What the prompt is of, if it is a conversation. */
+  readonly conversation?: ConversationPrompt | undefined
   readonly begun: BegunAnswer | undefined
 }

@@ -9,9 +9,18 @@ import type { Hop } from '../route/view.ts'
 import type { HopStats } from '../stage/frame.ts'
 import { Driver } from './driver-service.ts'
 import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
-import { promptCharsMax } from './limits.ts'
+import { answerTokensDefault, promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
-import type { BegunAnswer, Sequence, AnswerKeeper, SessionParts, SessionTokenizer, Timed } from './parts.ts'
+import type {
+  AnswerKeeper,
+  BegunAnswer,
+  ConversationAsk,
+  Sequence,
+  SessionParts,
+  SessionTokenizer,
+  Timed
+} from './parts.ts'
+import { AnswerParts } from './thinking.ts'
 
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
@@ -21,14 +30,14 @@ export interface Resumption {
 }
 
 /**
- * Answers a prompt. Nothing happens until the result is iterated or its `answer` asked for; what it works with is fetched then.
+ * Answers a prompt, or what was said last in a conversation. Nothing happens until the result is iterated or its `answer` asked for; what it works with is fetched then.
  *
  * Iterating throws {InvalidOptionError} for options out of range, {PromptTooLongError}, {SessionFailedError}, the
  * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
  */
 export function generate(
   source: SessionParts | (() => Promise<SessionParts>),
-  prompt: string,
+  prompt: string | ConversationAsk,
   options: SessionOptions = {}
 ): Generation {
   return answering(async () => ({
@@ -56,9 +65,11 @@ async function drained(events: AsyncIterable<GenerationEvent>): Promise<void> {
   } catch {}
 }
 
+type Prompt = string | ConversationAsk | BegunAnswer
+
 interface Question {
   readonly parts: SessionParts
-  readonly prompt: string | BegunAnswer
+  readonly prompt: Prompt
   readonly options: SessionOptions
 }
 
@@ -146,14 +157,17 @@ function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEven
 }
 
 async function* tokenize(
-  source: Iterable<string | BegunAnswer>,
-  { tokenizer, model }: SessionParts,
-  { special = false, signal: given, ending }: SessionOptions
+  source: Iterable<Prompt>,
+  parts: SessionParts,
+  options: SessionOptions
 ): AsyncGenerator<Sequence> {
+  const { tokenizer, model } = parts
+  const { special = false, signal: given, ending } = options
   const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
   for (const text of source) {
     if (typeof text !== 'string') {
-      yield { promptIds: text.promptIds, begun: text }
+      if ('promptIds' in text) yield { promptIds: text.promptIds, begun: text }
+      else yield await conversed(text, parts, options, signal)
       continue
     }
     // Told before it is encoded, which may take seconds. Space counts, though some tokenizers leave it out.
@@ -174,6 +188,30 @@ async function* tokenize(
       )
     }
     yield { promptIds: ids, begun: undefined }
+  }
+}
+
+/** The prompt of a conversation. */
+async function conversed(
+  { keepTurns, ...conversation }: ConversationAsk,
+  { tokenizer, model: { contextMax } }: SessionParts,
+  { maxTokens, signal: given, ending }: SessionOptions,
+  signal: AbortSignal
+): Promise<Sequence> {
+  if (keepTurns !== undefined && !(Number.isSafeInteger(keepTurns) && keepTurns >= 1)) {
+    throw new InvalidOptionError(`keepTurns must be a whole number from 1, not ${keepTurns}`)
+  }
+  // An answer that nobody has set a length for gets what is left, and where turns may go, as much as usual, within reason.
+  const usual = keepTurns === undefined ? 1 : Math.min(answerTokensDefault, Math.ceil(contextMax / 4))
+  const room = { contextMax, answerTokens: maxTokens ?? usual, keepTurns }
+  try {
+    const prompt = await tokenizer.chat(conversation, room, { signal })
+    if (prompt.ids.length === 0)
+      throw new InvalidOptionError("the model's chat template makes nothing of this conversation")
+    return { promptIds: prompt.ids, conversation: prompt, begun: undefined }
+  } catch (error) {
+    if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
+    throw error
   }
 }
 
@@ -204,6 +242,7 @@ async function* along(
     const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
     const exact = begun?.exact ?? true
     const atMs = (parts.clock ?? systemClock).nowMs()
+    if (sequence.conversation !== undefined) yield { kind: 'conversation', prompt: sequence.conversation, atMs }
     // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
     yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
     if (stop !== undefined) {
@@ -317,6 +356,7 @@ async function* detokenize(
 ): AsyncGenerator<GenerationEvent> {
   let stream: ReturnType<SessionTokenizer['stream']> | undefined
   let promptIds: readonly number[] = []
+  let parts: AnswerParts | undefined
   const ids: number[] = []
   /** How many of them were there before. */
   let before = 0
@@ -333,6 +373,10 @@ async function* detokenize(
       before = ids.length
       text = await stream.push(ids, { signal })
       yield { event: 'resumed', tokens: before, text }
+    } else if (output.kind === 'conversation') {
+      const { ids, droppedTurns, thinking } = output.prompt
+      if (thinking !== undefined) parts = new AnswerParts(thinking)
+      yield { event: 'conversation', tokens: ids.length, droppedTurns }
     } else if (output.kind === 'token') {
       const ms = output.atMs - lastMs
       lastMs = output.atMs
@@ -341,7 +385,9 @@ async function* detokenize(
       // With the last token goes whatever an incomplete character left.
       const piece = await stream!.push([output.id], { last: output.stop === 'length', signal })
       text += piece
-      yield { event: 'token', id: output.id, text: piece, position: output.position, ms }
+      const part = parts?.next(output.id, piece)
+      const { id, position } = output
+      yield { event: 'token', id, text: piece, position, ms, ...(part === undefined ? {} : { part }) }
     } else if (output.kind === 'stopped') {
       const rest = output.stop === 'eos' ? await stream!.push([], { last: true, signal }) : ''
       text += rest

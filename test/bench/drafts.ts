@@ -9,6 +9,7 @@ import { systemRng } from '../../src/base/entropy.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { createWasmEngine } from '../../src/engine/wasm/engine.ts'
+import { noTemplate } from '../../src/model/chat.ts'
 import type { ModelStore } from '../../src/model/store.ts'
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
 import { tokenMsOf } from '../../src/serving/draft-service.ts'
@@ -211,5 +212,12 @@ class Flock {
 
 /** Nobody reads these answers. */
 function ofIds(encode: (text: string) => readonly number[]): SessionTokenizer {
-  return { longest: async () => 64, encode: async text => encode(text), stream: () => ({ push: async () => '' }) }
+  return {
+    longest: async () => 64,
+    encode: async text => encode(text),
+    chat: async () => {
+      throw noTemplate('this model')
+    },
+    stream: () => ({ push: async () => '' })
+  }
 }

@@ -8,7 +8,7 @@ import { type ImportInit, importModel } from '../../src/model/import.ts'
 import type { Dtype } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
-import { type TinyInit, type TinyTensor, tinyConfig, writeTiny, writeZeros } from './hugging-face.ts'
+import { type TinyInit, type TinyTensor, tinyConfig, tinyTokenizer, writeTiny, writeZeros } from './hugging-face.ts'
 import { readShard } from './reference.ts'
 
 let dir: string
@@ -106,6 +106,17 @@ describe('a directory', () => {
       source: 'source',
       config: { contextMax: 64, ropeTheta: 50000, normEpsilon: 1e-5, kvHeads: 2, headDim: 6, tiedEmbeddings: false }
     })
+  })
+
+  test('has the end of a turn that its template writes end answers', async () => {
+    await writeTiny(source)
+    const json = JSON.parse(new TextDecoder().decode(tinyTokenizer()))
+    json.added_tokens.push({ id: 299, content: '<|im_end|>', special: true })
+    json.added_tokens.push({ id: 298, content: '<|end|>', special: true })
+    await writeFile(path.join(source, 'tokenizer.json'), JSON.stringify(json))
+    const settings = { chat_template: '{{ messages }}<|im_end|><|eot_id|>' }
+    await writeFile(path.join(source, 'tokenizer_config.json'), JSON.stringify(settings))
+    expect((await importTiny()).manifest.eosIds).toEqual([2, 5, 299])
   })
 
   test('names its licence on its card', async () => {

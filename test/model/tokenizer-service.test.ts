@@ -38,7 +38,7 @@ function open(name: string): Tokenizing {
   const file = ['hostile', 'broken', 'absent'].includes(name) ? name : 'tiny'
   const tokenizing = tokenizers.open({
     id: name as ModelId,
-    manifest: { name, bosId: 1, eosIds: [2] },
+    manifest: { name, bosId: 1, eosIds: [2], chatTemplate },
     file: async () => {
       starts[name] = (starts[name] ?? 0) + 1
       return path.join(dir, file)
@@ -49,6 +49,12 @@ function open(name: string): Tokenizing {
 }
 
 const never = new AbortController().signal
+
+/** Says what it is told, but for what does not end or grows without end. */
+const chatTemplate =
+  "{% if messages[0].content == 'b' %}{% for i in range(30000) %}{% for j in range(30000) %}{% endfor %}{% endfor %}{% endif %}" +
+  "{% if messages[0].content == 'aa' %}{{ range(1000000000) | length }}{% endif %}" +
+  "{% if messages[0].content == 'bb' %}{{ raise_exception('not that') }}{% endif %}{{ messages[0].content }}"
 
 describe('a tokenizer in its thread', () => {
   test('gives what it gives in this one', async () => {
@@ -101,6 +107,27 @@ describe('a tokenizer in its thread', () => {
     expect(await behind).toEqual(await other)
     expect(starts).toEqual({ hostile: 2, tiny: 1 })
     ticks.stop()
+  })
+
+  test('writes prompts of conversations, whose templates may run for ever or want all memory', async () => {
+    use({ deadlineMs: 2_000 })
+    const tiny = open('tiny')
+    const say = (content: string) =>
+      tiny.chat({ messages: [{ role: 'user', content }] }, { contextMax: 64, answerTokens: 1 }, { signal: never })
+    const here = loadTokenizer(tinyTokenizer(), { name: 'tiny', bosId: null, eosIds: [2] })
+    const { ids } = await say('ab a')
+    expect(ids).toEqual(here.encode('ab a'))
+    await expect(say('bb')).rejects.toMatchObject({
+      name: 'InvalidOptionError',
+      message: 'the chat template of tiny refuses these messages: not that'
+    })
+    await expect(say('a'.repeat(64))).rejects.toMatchObject({ name: 'PromptTooLongError' })
+    await expect(say('b')).rejects.toMatchObject({
+      name: 'DeadlineError',
+      message: 'the tokenizer of tiny did not write the prompt of a conversation of 1 messages within 2000 ms'
+    })
+    await expect(say('aa')).rejects.toThrow(/needs more memory|within 2000 ms|refuses these messages/)
+    expect((await say('ab a')).ids).toEqual(ids)
   })
 
   test('goes on with a stream in a new thread', async () => {

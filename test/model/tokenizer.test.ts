@@ -3,7 +3,6 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { referenceEncode, tokenizerJson } from '../../scripts/llama2c.ts'
-import { renderChat } from '../../src/model/chat.ts'
 import { openStore } from '../../src/model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
 
@@ -240,29 +239,6 @@ describe('a stream of text', () => {
   test('says nothing for special ids', () => {
     const stream = stories.stream(stories.encode('The end'))
     expect([1, 2, 0].map(id => stream.push(id))).toEqual(['', '', ''])
-  })
-})
-
-describe('chat', () => {
-  const chatTemplate =
-    '{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}' +
-    '{% if add_generation_prompt %}[assistant]{% endif %}'
-
-  test('renders the template, whose BOS is not doubled', () => {
-    const text = renderChat({ name: 'x', chatTemplate }, stories, [{ role: 'user', content: 'Hi' }])
-    expect(text).toBe('<s>[user] Hi<s>[assistant]')
-    expect(stories.encode(text, { special: true }).slice(0, 2)).toEqual([1, 518])
-  })
-
-  test('says when there is none, or when it refuses', () => {
-    expect(() => renderChat({ name: 'x', chatTemplate: null }, stories, [])).toThrow(
-      'x has no chat template: it only continues a text, give it a prompt'
-    )
-    const strict = "{{ raise_exception('roles must alternate') }}"
-    expect(() => renderChat({ name: 'x', chatTemplate: strict }, stories, [])).toThrow(
-      'the chat template of x refuses these messages: roles must alternate'
-    )
-    expect(() => renderChat({ name: 'x', chatTemplate: '{% if %}' }, stories, [])).toThrow('cannot be read')
   })
 })
 

@@ -2,6 +2,7 @@
 import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
 import type { Sign, Verify } from '../../src/base/signature.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
+import { noTemplate } from '../../src/model/chat.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
@@ -28,6 +29,9 @@ export function peerId(name: string): PeerId {
 /** One id per word: the text of id 7 is ` 7`. */
 export const tokenizer: SessionTokenizer = {
   longest: async () => 16,
+  chat: async () => {
+    throw noTemplate('a model of numbers')
+  },
   encode: async text => text.trim().split(/\s+/).filter(Boolean).map(Number),
   stream: () => ({ push: async ids => ids.map(id => ` ${id}`).join('') })
 }
