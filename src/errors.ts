@@ -51,7 +51,7 @@ export class ImportError extends SkeinError {
   readonly exitCode = 3
 }
 
-/** Thrown when files of a model do not fit into the disk budget, whatever gives way. */
+/** Thrown when files of a model do not fit into the disk budget, whatever gives way, or not onto the disk. */
 export class DiskBudgetError extends SkeinError {
   override readonly name = 'DiskBudgetError'
   readonly exitCode = 4

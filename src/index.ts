@@ -6,7 +6,8 @@ export { readPlainText } from './base/plain-file.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
-export { listModels, showModel, verifyModel } from './model/library.ts'
+export type { HubModel, HubProgress } from './model/import-hub.ts'
+export { type FetchModelInit, fetchModel, listModels, showModel, verifyModel } from './model/library.ts'
 export type {
   Engine,
   EngineTimings,
@@ -28,6 +29,7 @@ export { type Dtype, weightsLabel } from './model/weight-types.ts'
 export type { RemovedModel } from './model/removal.ts'
 export type { StoredModel } from './model/store.ts'
 export type * from './peer/api.ts'
+export { type ModelContents, modelContents, type ModelNeeds, modelNeeds, peersNeeded } from './peer/model-needs.ts'
 export * from './peer/peer.ts'
 export type { EdgeChoice } from './engine/edge-choice.ts'
 export { type ImportModelInit, importModel } from './peer/import-model.ts'

@@ -80,12 +80,12 @@ const doers = [
 ]
 
 /**
- * A default engine is named where a peer is made and where a model is imported, and shown to those who embed one; the simulator knows what one takes of
- * memory.
+ * A default engine is named where a peer is made, where a model is imported and where it is told what one needs, and shown to those
+ * who embed one; the simulator knows what one takes of memory.
  */
+const mayNameEngines = ['src/peer/peer.ts', 'src/peer/import-model.ts', 'src/peer/model-needs.ts', 'src/index.ts']
 const runtimesKnown = (file: string, target: string): boolean =>
-  (['src/peer/peer.ts', 'src/peer/import-model.ts', 'src/index.ts'].includes(file) && target.endsWith('/factory.ts')) ||
-  (file.startsWith('sim/') && !isDoer(target))
+  (mayNameEngines.includes(file) && target.endsWith('/factory.ts')) || (file.startsWith('sim/') && !isDoer(target))
 
 /** Packages that compute and do nothing else: no clock, no socket, no file. */
 const purePackages = [
@@ -102,7 +102,7 @@ const purePackages = [
 ]
 
 /** What the command line may use beside the public surface and Node. */
-const cliPackages = ['commander', 'zod']
+const cliPackages = ['commander', 'cli-progress', 'zod']
 
 /** What a decider must not touch, and what to do instead. */
 const effects: readonly (readonly [RegExp, string])[] = [

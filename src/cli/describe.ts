@@ -17,35 +17,7 @@ export const dataOf = (options: { data?: string }): string => dataDirectory(opti
 
 /** The commands of `skein model`. */
 export function describeModelCommands(model: Command, context: CommandContext): void {
-  command(
-    model,
-    'import <source>',
-    'Import a GGUF file, or a Hugging Face directory: config.json, *.safetensors, tokenizer.json.'
-  )
-    .addOption(data())
-    .requiredOption('--name <name>', 'name of the model here', words('--name'))
-    .option(
-      '--dtype <type>',
-      'what weights are converted to: f32, q8 or q4 (default: q8; of a GGUF file, what they are)',
-      oneOf('--dtype', ['f32', 'q8', 'q4'])
-    )
-    .option(
-      '--edge <type>',
-      'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
-      oneOf('--edge', ['auto', 'f16', 'bf16', 'f32']),
-      'auto'
-    )
-    .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
-    .option(
-      '--disk <size>',
-      'what models here may take of the disk; where a peer runs here, its own --disk counts (default: no limit)',
-      size('--disk')
-    )
-    .addOption(json('print progress and result as JSON objects, one a line'))
-    .action(async (source: string, options) => {
-      const { modelImport } = await import('./model.ts')
-      await modelImport(source, { ...options, data: dataOf(options) }, context)
-    })
+  describeImports(model, context)
   command(model, 'ls', 'List the models that are here.')
     .addOption(data())
     .addOption(json('print JSON objects, one a line'))
@@ -53,11 +25,16 @@ export function describeModelCommands(model: Command, context: CommandContext): 
       const { modelLs } = await import('./model.ts')
       await modelLs({ ...options, data: dataOf(options) })
     })
-  command(model, 'show <name>', 'Show a model: dimensions, precision, licence, every shard with its digest.')
+  command(
+    model,
+    'show <name>',
+    'Show a model: what it is, how its weights are stored, what it takes of how many peers, and every shard with its digest.'
+  )
     .addOption(data())
-    .addOption(json('print the manifest as one JSON object'))
+    .option('--memory <size>', 'what each peer gives, to say how many are needed', size('--memory'), 512e6)
+    .addOption(json('print one JSON object, with the manifest'))
     .action(async (name: string, options) => {
-      const { modelShow } = await import('./model.ts')
+      const { modelShow } = await import('./model-show.ts')
       await modelShow(name, { ...options, data: dataOf(options) })
     })
   command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
@@ -79,6 +56,61 @@ export function describeModelCommands(model: Command, context: CommandContext): 
       const { modelRm } = await import('./model.ts')
       await modelRm(name, { ...options, data: dataOf(options) }, context)
     })
+}
+
+/** What brings models in. */
+function describeImports(model: Command, context: CommandContext): void {
+  withImportOptions(
+    command(
+      model,
+      'import <source>',
+      'Import a GGUF file, or a Hugging Face directory: config.json, *.safetensors, tokenizer.json.'
+    )
+  ).action(async (source: string, options) => {
+    const { modelImport } = await import('./model.ts')
+    await modelImport(source, { ...options, data: dataOf(options) }, context)
+  })
+  withImportOptions(
+    command(
+      model,
+      'pull <owner/name>',
+      'Fetch a model from a Hugging Face hub and import it. What broke off goes on where it ended. HF_TOKEN is sent to the hub alone; HF_ENDPOINT names another hub.'
+    )
+  )
+    .option('--revision <revision>', 'branch, tag or commit (default: main, pinned to its commit)', words('--revision'))
+    .option(
+      '--file <file>',
+      'the GGUF file of the repository that is meant, by path, name or glob such as *Q8_0.gguf (default: the safetensors, else the only GGUF file)',
+      words('--file')
+    )
+    .action(async (repo: string, options) => {
+      const { modelPull } = await import('./model-pull.ts')
+      await modelPull(repo, { ...options, data: dataOf(options) }, context)
+    })
+}
+
+function withImportOptions(made: Command): Command {
+  return made
+    .addOption(data())
+    .requiredOption('--name <name>', 'name of the model here', words('--name'))
+    .option(
+      '--dtype <type>',
+      'what weights are converted to: f32, q8 or q4 (default: q8; of a GGUF file, what they are)',
+      oneOf('--dtype', ['f32', 'q8', 'q4'])
+    )
+    .option(
+      '--edge <type>',
+      'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
+      oneOf('--edge', ['auto', 'f16', 'bf16', 'f32']),
+      'auto'
+    )
+    .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
+    .option(
+      '--disk <size>',
+      'what models here may take of the disk; where a peer runs here, its own --disk counts (default: no limit)',
+      size('--disk')
+    )
+    .addOption(json('print progress and result as JSON objects, one a line'))
 }
 
 /**

@@ -52,3 +52,5 @@ export const controlServeMs = 60_000
 export const demoComplaintBytesMax = 4096
 /** `up` gives up a model that neither it nor any peer has after this, unless told to wait: names are mistyped. */
 export const modelSeekMs = 20_000
+/** Pieces of a download over whose pace the time to go is reckoned: some seconds of a slow line, and none that jumps. */
+export const barStepsMax = 200

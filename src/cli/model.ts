@@ -6,15 +6,15 @@ import {
   importModel,
   listModels,
   removeModel,
-  showModel,
+  type StoredModel,
   verifyModel,
   weightsLabel
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askRemoveModel, askRoom, reachable } from './control-client.ts'
-import { note, paint, say, sayJson, table } from './output.ts'
+import { note, say, sayJson, table } from './output.ts'
 
-interface ModelFlags {
+export interface ModelFlags {
   readonly data: string
   readonly json?: boolean
 }
@@ -25,9 +25,18 @@ export interface ImportFlags extends ModelFlags {
   readonly edge: 'auto' | 'f16' | 'bf16' | 'f32'
   readonly givesWay?: boolean
   readonly disk?: number
+  /** Where the model is from. @default the folder's name */
+  readonly origin?: string
 }
 
-type StoredModel = Awaited<ReturnType<typeof showModel>>
+/** Where to ask for room: the peer that runs on the directory, else nobody, or a budget of its own. */
+export async function roomFor(
+  { data, name, disk }: Pick<ImportFlags, 'data' | 'name' | 'disk'>,
+  { signal }: Pick<CommandContext, 'signal'>
+): Promise<{ readonly room?: (bytes: number) => Promise<void>; readonly diskBytes?: number }> {
+  if (await reachable(data)) return { room: bytes => askRoom(data, { what: name, bytes }, { signal }) }
+  return disk === undefined ? {} : { diskBytes: disk }
+}
 
 /** Imports a Hugging Face directory or a GGUF file. @throws {ImportError} and the signal's reason. */
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
@@ -41,11 +50,8 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     edge: flags.edge,
     givesWay: flags.givesWay === true,
     signal,
-    ...((await reachable(flags.data))
-      ? { room: (bytes: number) => askRoom(flags.data, { what: flags.name, bytes }, { signal }) }
-      : flags.disk === undefined
-        ? {}
-        : { diskBytes: flags.disk }),
+    ...(await roomFor(flags, { signal })),
+    ...(flags.origin === undefined ? {} : { origin: flags.origin }),
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
       else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)
@@ -87,38 +93,6 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
   for (const message of broken) note(`skein: warning: unusable: ${message}`)
 }
 
-/** Shows one model. @throws {UnknownModelError} */
-export async function modelShow(name: string, flags: ModelFlags): Promise<void> {
-  const model = await showModel(flags.data, name)
-  const { manifest } = model
-  if (flags.json) {
-    sayJson({ ...summary(model), manifest })
-    return
-  }
-  const { config } = manifest
-  say(paint('bold', manifest.name))
-  const facts: string[][] = [
-    ['id', model.id],
-    ['architecture', manifest.architecture],
-    ['precision', `weights ${weightsLabel(manifest.weights)}, edges ${manifest.edge}`],
-    ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
-    ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
-    ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
-    ['context', `${config.contextMax} tokens`],
-    ['chat template', manifest.chatTemplate === null ? 'none: it continues text' : 'yes'],
-    ['licence', manifest.licence],
-    ['source', manifest.source]
-  ]
-  for (const line of table(facts)) say(`  ${line}`)
-  say(`  shards (${formatBytes(totalBytes(model))}):`)
-  const rows = manifest.shards.map(shard => [
-    shard.role === 'layer' ? `layer ${shard.layer}` : shard.role,
-    formatBytes(shard.bytes),
-    shard.sha256
-  ])
-  for (const line of table(rows)) say(`    ${line}`)
-}
-
 /**
  * Verifies one model, or all.
  *
@@ -158,7 +132,7 @@ export async function modelRm(name: string, flags: ModelFlags, { signal }: Comma
   }
 }
 
-function totalBytes({ manifest }: StoredModel): number {
+export function totalBytes({ manifest }: StoredModel): number {
   return manifest.shards.reduce((sum, shard) => sum + shard.bytes, manifest.tokenizer.bytes)
 }
 
@@ -167,7 +141,7 @@ function describe(model: StoredModel): string {
   return `${config.layers} layers, ${weightsLabel(weights)} with ${edge} edges, ${formatBytes(totalBytes(model))}`
 }
 
-function summary(model: StoredModel): object {
+export function summary(model: StoredModel): object {
   const { name, config, weights, edge } = model.manifest
   return {
     id: model.id,

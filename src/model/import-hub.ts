@@ -1,53 +1,45 @@
 /**
- * Fetches a model's files from a Hugging Face hub, or any server with its `/resolve/` addresses, into a folder
- * that `importModel` reads. A fetch that breaks off continues where it ended; files are checked by size and,
- * where the hub's ETag is a digest of the content, by that.
+ * Fetches a model from a Hugging Face hub into a folder that `importModel` reads: a checkpoint in safetensors with what
+ * belongs to it, or a GGUF file. What cannot be imported or has no room is refused before the first weight is fetched.
  */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { readPlainText } from '../base/plain-file.ts'
-import { syncPath, writeWhole } from '../disk/whole-file.ts'
-import { DownloadError, InvalidOptionError } from '../errors.ts'
-import {
-  hubAttemptsMax,
-  hubRedirectsMax,
-  hubRetryDelayMs,
-  hubStallTimeoutMs,
-  hubTagBytesMax,
-  importJsonBytesMax,
-  tokenizerBytesMax
-} from './limits.ts'
+import { formatBytes } from '../base/units.ts'
+import { DiskBudgetError, DownloadError } from '../errors.ts'
+import { importBytes } from './import.ts'
+import { type Description, HubClient, type HubClientInit, sidecars } from './import-hub-client.ts'
+import { chooseGguf, type HubFile } from './hub-files.ts'
+import { alone } from './store-files.ts'
+import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
 import { parseIndex } from './safetensors.ts'
+import type { Dtype } from './weight-types.ts'
 
-export interface HubInit {
-  /** `owner/name`. */
-  readonly repo: string
-  /** Branch, tag or commit; a branch is pinned to the commit that the first answer names. @default 'main' */
-  readonly revision?: string
-  /** @default the environment's HF_ENDPOINT, else https://huggingface.co */
-  readonly endpoint?: string
-  /** Folder that the files are written to; made when it is not there. */
-  readonly dir: string
-  /** Sent to the endpoint only, never to where it redirects, and never part of a message. */
-  readonly token?: string
-  readonly signal: AbortSignal
+export interface HubInit extends HubClientInit {
+  /**
+   * Which GGUF file is meant, by its path in the repository or the last part of that; may be a glob such as `*Q8_0.gguf`.
+   * @default the safetensors; where there are none, the only GGUF file
+   */
+  readonly file?: string
+  /** What the weights of safetensors will be converted to. @default 'q8' */
+  readonly weights?: Dtype
+  /** As with `ImportInit.room`: asked for what the import will take, before the first weight is fetched. */
+  readonly room?: (bytes: number) => Promise<void>
   readonly onProgress?: (progress: HubProgress) => void
-  /** Until headers come, and between pieces of a body. @default hubStallTimeoutMs */
-  readonly stallTimeoutMs?: number
-  /** @default hubRetryDelayMs */
-  readonly retryDelayMs?: number
 }
 
 export interface HubProgress {
   readonly file: string
+  /** Bytes that are here of the file. */
   readonly bytes: number
   readonly total: number
+  /** The same of all files with weights, once it is known how large they are. */
+  readonly weights?: { readonly bytes: number; readonly total: number }
 }
 
 export interface HubModel {
+  /** What to import: the folder, or the GGUF file in it (the first one of a split model). */
+  readonly source: string
   readonly dir: string
   /** The commit that the files are of, where the hub names it; else the revision that was asked for. */
   readonly revision: string
@@ -58,288 +50,148 @@ export interface HubModel {
 
 /**
  * Fetches `config.json`, the tokenizer's files, `generation_config.json`, the model card (it names the licence) and
- * the safetensors files.
+ * the safetensors files; or a GGUF file, of a split one all.
  *
- * @throws {InvalidOptionError} when repo, endpoint or token are malformed
- * @throws {DownloadError} when the hub cannot be reached, refuses, lacks a needed file, or sends something else
- * @throws {ImportError} when the safetensors index is malformed
+ * @throws {InvalidOptionError} when repo, revision, endpoint or token are malformed
+ * @throws {DownloadError} when the hub cannot be reached, refuses, lacks a needed file, or sends something else, and when
+ *   another process fetches into the folder
+ * @throws {DiskBudgetError} when the disk has no room for it
+ * @throws {ImportError} when it is a model that cannot be imported
  * @throws the signal's reason when aborted
  */
 export async function fetchFromHub(init: HubInit): Promise<HubModel> {
-  const hub = new Hub(init)
-  await mkdir(path.join(init.dir, sidecars), { recursive: true })
-  const files: string[] = []
-  const get = async (name: string, bytesMax: number, needed: boolean): Promise<boolean> => {
-    const found = await hub.fetch(name, bytesMax, needed)
-    if (found) files.push(name)
-    return found
+  const hub = new HubClient(init)
+  await mkdir(path.join(init.dir, sidecars), { recursive: true, mode: 0o700 })
+  // Two processes that write to one file spoil it.
+  const claim = path.join(init.dir, sidecars, 'pid')
+  const busy = (pid: number): Error =>
+    new DownloadError(`process ${pid} is fetching ${init.repo} to ${init.dir}: wait until it is done`)
+  return alone(claim, () => new HubFetch(init, hub).run(), { triesMax: 0, busy })
+}
+
+/** Removes a folder that a fetch into it has left without any file, or part of one. True when files are left. */
+export async function dropEmptyFetch(dir: string): Promise<boolean> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
+  const isKept = entries.some(entry => entry.isFile() && !/\.etag$|^pid$/.test(entry.name))
+  if (!isKept) await rm(dir, { recursive: true, force: true })
+  return isKept
+}
+
+/** One fetch, from the small files to the weights. */
+class HubFetch {
+  readonly #init: HubInit
+  readonly #hub: HubClient
+  readonly #files: string[] = []
+
+  constructor(init: HubInit, hub: HubClient) {
+    this.#init = init
+    this.#hub = hub
   }
-  await get('config.json', importJsonBytesMax, true)
-  await get('tokenizer.json', tokenizerBytesMax, true)
-  for (const name of ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'README.md']) {
-    await get(name, importJsonBytesMax, false)
+
+  async run(): Promise<HubModel> {
+    const { dir, repo, file } = this.#init
+    const gguf = file === undefined ? await this.#checkpoint() : await this.#gguf(await this.#hub.list(), file)
+    const { revision } = this.#hub
+    return {
+      source: gguf === undefined ? dir : path.join(dir, gguf),
+      dir,
+      revision,
+      origin: `${repo}@${revision}`,
+      files: this.#files
+    }
   }
-  const index = 'model.safetensors.index.json'
-  if (await get(index, importJsonBytesMax, false)) {
-    const indexFile = path.join(init.dir, index)
+
+  /** The checkpoint in safetensors; where there is none, the only GGUF file, whose name it returns. */
+  async #checkpoint(): Promise<string | undefined> {
+    const { dir, weights = 'q8' } = this.#init
+    const config = await this.#hub.describe('config.json', { needed: false })
+    if (config === undefined) {
+      // A list says what there is instead; a server without lists has said enough.
+      const files = await this.#hub.list().catch(() => [])
+      if (files.some(({ name }) => /\.gguf$/i.test(name))) return this.#gguf(files, '*')
+    }
+    await this.#small('config.json', importJsonBytesMax, { needed: true, described: config })
+    await this.#small('tokenizer.json', tokenizerBytesMax, { needed: true })
+    for (const name of ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'README.md']) {
+      await this.#small(name, importJsonBytesMax, { needed: false })
+    }
+    const bytes = await importBytes(dir, weights)
+    const index = 'model.safetensors.index.json'
+    const names = (await this.#small(index, importJsonBytesMax, { needed: false }))
+      ? await this.#indexed(index)
+      : ['model.safetensors']
+    await this.#weights(names, bytes)
+    return undefined
+  }
+
+  async #indexed(index: string): Promise<string[]> {
+    const file = path.join(this.#init.dir, index)
     let json: unknown
     try {
-      json = JSON.parse(await readPlainText(indexFile, importJsonBytesMax))
+      json = JSON.parse(await readPlainText(file, importJsonBytesMax))
     } catch {
-      throw new DownloadError(`${hub.label(index)} is not JSON`)
+      throw new DownloadError(`${this.#hub.label(index)} is not JSON`)
     }
-    for (const name of new Set(parseIndex(json, indexFile).values())) await get(name, Number.MAX_SAFE_INTEGER, true)
-  } else {
-    await get('model.safetensors', Number.MAX_SAFE_INTEGER, true)
+    return [...new Set(parseIndex(json, file).values())]
   }
-  return { dir: init.dir, revision: hub.revision, origin: `${init.repo}@${hub.revision}`, files }
-}
 
-/** Folder beside the files that keeps what is needed to continue: parts, and the ETag that each is of. */
-const sidecars = '.hub'
-
-/** What the hub says of a file before it is fetched. */
-interface Description {
-  readonly bytes: number
-  readonly etag: string
-}
-
-class Hub {
-  revision: string
-  readonly #init: HubInit
-  readonly #endpoint: URL
-  readonly #stallTimeoutMs: number
-
-  constructor(init: HubInit) {
-    this.#init = init
-    this.revision = init.revision ?? 'main'
-    this.#stallTimeoutMs = init.stallTimeoutMs ?? hubStallTimeoutMs
-    if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*\/[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(init.repo)) {
-      throw new InvalidOptionError(`a hub's repository is owner/name, not '${init.repo}'`)
-    }
-    const endpoint = init.endpoint ?? process.env.HF_ENDPOINT ?? 'https://huggingface.co'
+  async #gguf(files: readonly HubFile[], pattern: string): Promise<string> {
+    let chosen: readonly HubFile[]
     try {
-      this.#endpoint = new URL(endpoint.endsWith('/') ? endpoint : `${endpoint}/`)
-    } catch {
-      throw new InvalidOptionError(`the hub's endpoint must be a URL, not '${endpoint}'`)
+      chosen = chooseGguf(files, pattern, path.matchesGlob)
+    } catch (err) {
+      throw new DownloadError(`${this.#init.repo} at revision ${this.#hub.revision}: ${(err as Error).message}`)
     }
-    if (!/^https?:$/.test(this.#endpoint.protocol)) {
-      throw new InvalidOptionError(`the hub's endpoint must be http or https, not '${endpoint}'`)
-    }
-    // Checked here because a refusal by `fetch` would quote it.
-    if (init.token !== undefined && !/^[\x21-\x7e]+$/.test(init.token)) {
-      throw new InvalidOptionError('the hub token holds characters that a header cannot carry')
-    }
+    // It stays as it is quantised, unless it is converted: then the import asks for what that takes.
+    const bytes = chosen.reduce((sum, file) => sum + (file.bytes ?? 0), 0)
+    await this.#weights(
+      chosen.map(({ name }) => name),
+      bytes
+    )
+    return chosen[0]!.name
   }
 
-  label(name: string): string {
-    return `${name} of ${this.#init.repo}`
-  }
-
-  /** Brings one file; false when it is not there and not needed. */
-  async fetch(name: string, bytesMax: number, needed: boolean): Promise<boolean> {
-    const { dir, signal, onProgress } = this.#init
-    const described = await this.#retrying(name, () => this.#describe(name, needed))
+  /** Brings a small file; false when it is not there and not needed. */
+  async #small(
+    name: string,
+    bytesMax: number,
+    { needed, described: known }: { readonly needed: boolean; readonly described?: Description | undefined }
+  ): Promise<boolean> {
+    const described = known ?? (await this.#hub.describe(name, { needed }))
     if (described === undefined) return false
-    const { bytes, etag } = described
-    if (bytes > bytesMax) throw new DownloadError(`${this.label(name)} has ${bytes} bytes, more than ${bytesMax}`)
-
-    const final = path.join(dir, name)
-    const part = path.join(dir, sidecars, `${name}.part`)
-    const tag = path.join(dir, sidecars, `${name}.etag`)
-    const same = (await readPlainText(tag, hubTagBytesMax).catch(() => '')) === etag
-    if (same && (await size(final)) === bytes && (await hasContent(final, bytes, etag))) return true
-    if (!same) {
-      // What is there is of another version: nothing of it can be continued.
-      await rm(part, { force: true })
-      await writeWhole(tag, etag)
-    }
-    await this.#retrying(name, () => this.#continue(name, part, described))
-    if (!(await hasContent(part, bytes, etag))) {
-      await rm(part, { force: true })
-      throw new DownloadError(`${this.label(name)} arrived damaged: its digest is not the one that the hub gives`)
-    }
-    signal.throwIfAborted()
-    await rename(part, final)
-    await syncPath(dir)
-    onProgress?.({ file: name, bytes, total: bytes })
+    const { bytes: total } = described
+    if (total > bytesMax) throw new DownloadError(`${this.#hub.label(name)} has ${total} bytes, more than ${bytesMax}`)
+    await this.#hub.fetch(name, described, bytes => this.#init.onProgress?.({ file: name, bytes, total }))
+    this.#files.push(name)
     return true
   }
 
-  async #retrying<T>(name: string, attempt: () => Promise<T>): Promise<T> {
-    const { signal, retryDelayMs = hubRetryDelayMs } = this.#init
-    for (let n = 1; ; n++) {
-      try {
-        return await attempt()
-      } catch (err) {
-        signal.throwIfAborted()
-        if (err instanceof DownloadError) throw err
-        if (n >= hubAttemptsMax) throw this.#unreachable(name, err)
-        await delay(n * retryDelayMs, undefined, { signal })
-      }
+  /** @param importedBytes what the import of them will write */
+  async #weights(names: readonly string[], importedBytes: number): Promise<void> {
+    const { room, dir, onProgress } = this.#init
+    const described = new Map<string, Description>()
+    const here = new Map<string, number>()
+    for (const name of names) {
+      const description = (await this.#hub.describe(name, { needed: true }))!
+      described.set(name, description)
+      here.set(name, await this.#hub.have(name, description))
     }
-  }
-
-  async #describe(name: string, needed: boolean): Promise<Description | undefined> {
-    const { response, linked } = await this.#request('HEAD', name, {})
-    await response.body?.cancel()
-    if (response.status === 404 && !needed) return undefined
-    this.#refuse(response, name)
-    if (linked.commit !== undefined) this.revision = linked.commit
-    const bytes = Number(linked.bytes ?? response.headers.get('content-length') ?? Number.NaN)
-    if (!Number.isSafeInteger(bytes) || bytes < 0)
-      throw new DownloadError(`the hub gives no size for ${this.label(name)}`)
-    const etag = (linked.etag ?? response.headers.get('etag') ?? '').replace(/^W\//, '').replaceAll('"', '')
-    return { bytes, etag }
-  }
-
-  /** Appends to the part file what it lacks. */
-  async #continue(name: string, part: string, { bytes, etag }: Description): Promise<void> {
-    const { onProgress } = this.#init
-    const have = (await size(part)) ?? 0
-    if (have > bytes) await rm(part)
-    if (have === bytes && bytes > 0) return
-    // A part without an ETag cannot be told from one of another version.
-    let at = have < bytes && etag !== '' ? have : 0
-    const stall = new AbortController()
-    const { response } = await this.#request('GET', name, at > 0 ? { range: `bytes=${at}-` } : {}, stall)
-    this.#refuse(response, name)
-    if (at > 0 && response.status === 206) {
-      const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '')
-      if (Number(range?.[1]) !== at || (range?.[2] !== '*' && Number(range?.[2]) !== bytes)) {
-        throw new DownloadError(`the hub answered another range of ${this.label(name)} than was asked for`)
-      }
-    } else {
-      at = 0
-    }
-    const handle = await open(part, at > 0 ? 'r+' : 'w')
-    const timer = setTimeout(
-      () => stall.abort(new Error(`nothing came for ${this.#stallTimeoutMs} ms`)),
-      this.#stallTimeoutMs
-    )
-    try {
-      for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-        timer.refresh()
-        if (at + chunk.length > bytes) {
-          throw new DownloadError(`${this.label(name)} is longer than the ${bytes} bytes that the hub announced`)
-        }
-        for (let done = 0; done < chunk.length; ) {
-          done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten
-        }
-        at += chunk.length
-        onProgress?.({ file: name, bytes: at, total: bytes })
-      }
-      if (at !== bytes) throw new Error(`it ended after ${at} of ${bytes} bytes`)
-      await handle.sync()
-    } finally {
-      clearTimeout(timer)
-      await handle.close()
-    }
-  }
-
-  /**
-   * One request, redirects included. These are followed by hand: what the hub says of a stored file stands on
-   * its own redirect, and the token must not go with it.
-   */
-  async #request(
-    method: 'GET' | 'HEAD',
-    name: string,
-    headers: Record<string, string>,
-    stall: AbortController = new AbortController()
-  ): Promise<{ response: Response; linked: Linked }> {
-    const { repo, token, signal } = this.#init
-    let url = new URL(`${repo}/resolve/${encodeURIComponent(this.revision)}/${name}`, this.#endpoint)
-    let linked: Linked = {}
-    for (let redirects = 0; redirects <= hubRedirectsMax; redirects++) {
-      const timer = setTimeout(
-        () => stall.abort(new Error(`no answer within ${this.#stallTimeoutMs} ms`)),
-        this.#stallTimeoutMs
-      )
-      let response: Response
-      try {
-        response = await fetch(url, {
-          method,
-          redirect: 'manual',
-          signal: AbortSignal.any([signal, stall.signal]),
-          headers: {
-            ...headers,
-            // A compressed body has another length than the file.
-            'accept-encoding': 'identity',
-            'user-agent': 'skein',
-            ...(token !== undefined && url.origin === this.#endpoint.origin ? { authorization: `Bearer ${token}` } : {})
-          }
-        })
-      } finally {
-        clearTimeout(timer)
-      }
-      linked = {
-        bytes: linked.bytes ?? response.headers.get('x-linked-size') ?? undefined,
-        etag: linked.etag ?? response.headers.get('x-linked-etag') ?? undefined,
-        commit: linked.commit ?? commitOf(response)
-      }
-      const location = response.headers.get('location')
-      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return { response, linked }
-      await response.body?.cancel()
-      const next = new URL(location, url)
-      if (!/^https?:$/.test(next.protocol) || (url.protocol === 'https:' && next.protocol === 'http:')) {
-        throw new DownloadError(`the hub redirects ${this.label(name)} to an address that is not safe: ${next.origin}`)
-      }
-      url = next
-    }
-    throw new DownloadError(`the hub redirects ${this.label(name)} more than ${hubRedirectsMax} times`)
-  }
-
-  #refuse(response: Response, name: string): void {
-    const { status } = response
-    if (status === 200 || status === 206) return
-    // Busy or broken for now: not this error's kind, so it is tried again.
-    if (status >= 500 || status === 429 || status === 416) throw new Error(`the hub answered ${status}`)
-    const { repo, token } = this.#init
-    if (status === 401 || status === 403) {
-      throw new DownloadError(
-        `the hub refuses ${this.label(name)} (${status}): the repository does not exist, or needs ${token === undefined ? 'a token' : 'another token'}`
+    const sum = (values: Iterable<number>): number => [...values].reduce((total, bytes) => total + bytes, 0)
+    const total = sum([...described.values()].map(({ bytes }) => bytes))
+    await room?.(importedBytes)
+    const { bavail, bsize } = await statfs(dir)
+    const needed = total - sum(here.values()) + importedBytes
+    if (needed > bavail * bsize) {
+      throw new DiskBudgetError(
+        `fetching and importing ${this.#init.repo} takes ${formatBytes(needed)} of disk, and ${dir} has room for ${formatBytes(bavail * bsize)}`
       )
     }
-    throw new DownloadError(
-      status === 404
-        ? `${this.#endpoint.origin} has no ${name} in ${repo} at revision ${this.revision}`
-        : `the hub answered ${status} for ${this.label(name)}`
-    )
+    for (const [file, description] of described) {
+      await this.#hub.fetch(file, description, bytes => {
+        here.set(file, bytes)
+        onProgress?.({ file, bytes, total: description.bytes, weights: { bytes: sum(here.values()), total } })
+      })
+      this.#files.push(file)
+    }
   }
-
-  #unreachable(name: string, err: unknown): DownloadError {
-    const cause = (err as { cause?: { code?: string; message?: string } }).cause
-    const reason = cause?.code ?? cause?.message ?? (err as Error).message
-    return new DownloadError(
-      `cannot fetch ${this.label(name)} from ${this.#endpoint.origin}: ${reason}; what has arrived is kept, and a folder that was fetched elsewhere can be imported as it is`
-    )
-  }
-}
-
-interface Linked {
-  readonly bytes?: string | undefined
-  readonly etag?: string | undefined
-  readonly commit?: string | undefined
-}
-
-function commitOf(response: Response): string | undefined {
-  const commit = response.headers.get('x-repo-commit')
-  return commit !== null && /^[0-9a-f]{40}$/.test(commit) ? commit : undefined
-}
-
-async function size(file: string): Promise<number | undefined> {
-  const found = await stat(file).catch(() => undefined)
-  return found?.isFile() === true ? found.size : undefined
-}
-
-/**
- * Whether a file is what its ETag says. The hub's is the SHA-256 of a large file and git's blob digest of a small
- * one; other servers' say nothing of the content, and the size has to do.
- */
-async function hasContent(file: string, bytes: number, etag: string): Promise<boolean> {
-  if ((await size(file)) !== bytes) return false
-  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) return true
-  const hash = etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${bytes}\0`)
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array)
-  return hash.digest('hex') === etag
 }

@@ -16,7 +16,8 @@ import { openGguf } from './import-gguf.ts'
 import { askTokenizer, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
 import { type ImportProgress, writeModel } from './import-writer.ts'
 import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
-import type { EdgeType, Manifest } from './manifest.ts'
+import { shardBytes } from './layout.ts'
+import { type EdgeType, type Manifest, shardOrder } from './manifest.ts'
 import type { ModelStore, StoredModel } from './store.ts'
 import { type Dtype, dtypes } from './weight-types.ts'
 
@@ -72,9 +73,7 @@ export type ChooseEdge = (written: {
  */
 export async function importModel(init: ImportInit): Promise<StoredModel> {
   const { source, store, name, edge, whyNot, givesWay, room, signal, onProgress } = init
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-    throw new InvalidOptionError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
-  }
+  checkName(name)
   const found = await stat(source).catch(() => undefined)
   if (found === undefined) throw new ImportError(`there is no file or directory ${source}`)
   const { description, texts, tensors, close } = await (found.isDirectory() ? openFolder(init) : openGguf(init))
@@ -160,6 +159,26 @@ async function isTied(
   }
   const note = `tie_word_embeddings is true, but ${output} is another matrix than ${embedding}: it is used`
   return { isTied: false, notes: [note] }
+}
+
+/** @throws {InvalidOptionError} when a model cannot have this name */
+export function checkName(name: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return
+  throw new InvalidOptionError(`a model's name has 1-64 letters, digits, dots, dashes or underscores, not '${name}'`)
+}
+
+/**
+ * Bytes that an import of a Hugging Face directory will write, from its `config.json` and the size of its tokenizer alone: a bound,
+ * as an output matrix may turn out to be tied.
+ *
+ * @throws {ImportError} when it describes no model that can be imported
+ */
+export async function importBytes(source: string, weights: Dtype): Promise<number> {
+  const configFile = path.join(source, 'config.json')
+  const { config } = describeModel(await requiredJson(configFile), configFile)
+  const shards = shardOrder(config).map(place => shardBytes({ config, weights: dtypes[weights] }, place))
+  const { size: tokenizerBytes } = await stat(path.join(source, 'tokenizer.json'))
+  return shards.reduce((sum, bytes) => sum + bytes, tokenizerBytes)
 }
 
 interface Settings {

@@ -11,7 +11,8 @@ import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
 import type { EdgeType, Manifest } from './manifest.ts'
 import type { Dtype } from './weight-types.ts'
-import { type ChooseEdge, importModel as importInto } from './import.ts'
+import { type ChooseEdge, checkName, importModel as importInto } from './import.ts'
+import { dropEmptyFetch, fetchFromHub, type HubInit, type HubModel } from './import-hub.ts'
 import type { ImportProgress } from './import-writer.ts'
 import { type ModelStore, openStore, type StoredModel } from './store.ts'
 
@@ -91,6 +92,8 @@ export interface LibraryImportInit {
   readonly edge?: EdgeType | ChooseEdge
   /** As with `ImportInit.whyNot`. */
   readonly whyNot?: (manifest: Manifest) => string | undefined
+  /** Where the model is from, as the manifest should give it. @default the folder's name */
+  readonly origin?: string
   /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */
   readonly givesWay?: boolean
   /**
@@ -118,6 +121,44 @@ export async function importIntoLibrary(init: LibraryImportInit): Promise<Stored
   return within(dataDir, async () => {
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
     return importInto({ ...rest, signal, store, ...(asked === undefined ? {} : { room: asked }) })
+  })
+}
+
+export interface FetchModelInit extends Omit<HubInit, 'dir' | 'signal'> {
+  readonly dataDir: string
+  /** What the model will be called here, which is checked first. */
+  readonly name: string
+  /** As with {@link LibraryImportInit}. */
+  readonly diskBytes?: number
+  readonly signal?: AbortSignal
+  /** Told of the folder that keeps what has arrived, where the fetch failed: another one goes on from there. */
+  readonly onKept?: (dir: string) => void
+}
+
+/** The folder of a data directory that holds what is fetched of a hub's repository until it has been imported. */
+export function fetchFolder(dataDir: string, repo: string): string {
+  return join(dataDir, 'pulls', repo.replaceAll('/', '--'))
+}
+
+/**
+ * Fetches a model from a Hugging Face hub, to be imported from `source`; `dir` is to be removed then.
+ *
+ * @throws what {@link fetchFromHub} throws, and {InvalidOptionError} when the name is none
+ * @throws the signal's reason
+ */
+export async function fetchModel(init: FetchModelInit): Promise<HubModel> {
+  const { dataDir, name, diskBytes, room, signal = new AbortController().signal, onKept, ...rest } = init
+  checkName(name)
+  const dir = fetchFolder(dataDir, init.repo)
+  const store = await openLibrary(dataDir)
+  return within(dataDir, async () => {
+    const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, name))
+    try {
+      return await fetchFromHub({ ...rest, dir, signal, ...(asked === undefined ? {} : { room: asked }) })
+    } catch (err) {
+      if (await dropEmptyFetch(dir)) onKept?.(dir)
+      throw err
+    }
   })
 }
 

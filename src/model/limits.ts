@@ -40,6 +40,10 @@ export const hubAttemptsMax = 5
 export const hubRetryDelayMs = 1000
 /** The hub redirects twice: to the renamed repository and to its storage. */
 export const hubRedirectsMax = 5
+/** Files that a hub's list of a repository may name: those of the largest models have some hundreds. */
+export const hubFilesMax = 10_000
+/** Characters of a path within a repository: file systems take 255 bytes for each of its parts. */
+export const hubNameCharsMax = 512
 /** The ETag of a file, which is kept beside it: a digest in hex, elsewhere any short text. */
 export const hubTagBytesMax = 4096
 /** Read buffer of a verification: larger ones are not faster (SHA-256 takes 1-2 ms per MiB). */

@@ -75,9 +75,14 @@ export function isRunning(pid: number): boolean {
  * Does something while nobody else does it with that file, in this process or another. What a process that was killed has left
  * there holds nobody up.
  *
- * @throws {ImportError} when another process holds it for too long
+ * @param options.triesMax how often it is looked whether it is free, some ms apart
+ * @throws {ImportError} when another process holds it for too long, or what `options.busy` makes of that
  */
-export async function alone<T>(file: string, work: () => Promise<T>): Promise<T> {
+export async function alone<T>(
+  file: string,
+  work: () => Promise<T>,
+  { triesMax = claimTriesMax, busy }: { readonly triesMax?: number; readonly busy?: (holder: number) => Error } = {}
+): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       await writeFile(file, String(process.pid), { flag: 'wx' })
@@ -87,8 +92,10 @@ export async function alone<T>(file: string, work: () => Promise<T>): Promise<T>
       const holder = Number(await readFile(file, 'utf8').catch(() => ''))
       // A file without a number was made at this moment, or its process was killed as it made it.
       if (holder > 0 ? !isRunning(holder) : tries > claimTriesMax / 2) await rm(file, { force: true })
-      else if (tries >= claimTriesMax)
-        throw new ImportError(`process ${holder} holds ${file}: remove it if that one imports nothing`)
+      else if (tries >= (holder > 0 ? triesMax : claimTriesMax))
+        throw (
+          busy?.(holder) ?? new ImportError(`process ${holder} holds ${file}: remove it if that one imports nothing`)
+        )
       await sleep(claimWaitMs)
     }
   }

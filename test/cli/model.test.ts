@@ -70,6 +70,13 @@ describe('skein model', () => {
     expect(JSON.parse(show.stdout)).toMatchObject({ id, manifest: { name: 'tiny', edge: 'bf16', weights: 'q8-f16' } })
     expect((await skein(['model', 'show', id!.slice(0, 8), '--data', data])).stdout).toContain(id)
 
+    const shipped = await skein(['model', 'show', 'stories15m', '--data', data, '--memory', '8MB'])
+    expect(shipped.stdout).toMatch(/^ {2}parameters +15,191,712$/m)
+    expect(shipped.stdout).toMatch(/^ {2}cache +13\.8 kB per token, [\d.]+ kB with --cache i8$/m)
+    expect(shipped.stdout).toMatch(/^ {2}with 8\.0 MB each +no number of peers: one layer takes up to \d+\.\d MB$/m)
+    const all = JSON.parse((await skein(['model', 'show', 'stories15m', '--data', data, '--json'])).stdout)
+    expect(all).toMatchObject({ parameters: 15_191_712, needs: { engine: 'wasm', memoryBytes: 512e6, peers: 1 } })
+
     const verify = await skein(['model', 'verify', '--data', data])
     expect(verify.code).toBe(0)
     expect(verify.stdout).toMatch(/^tiny: every file has the digest/m)

@@ -1,0 +1,109 @@
+/** What a model is made of, and what it takes of the peers that serve it. Pure. */
+import { type EngineFactory, engineFor } from '../engine/factory.ts'
+import { onnxEngine } from '../engine/onnx/factory.ts'
+import { wasmEngine } from '../engine/wasm/factory.ts'
+import { shardLayout } from '../model/layout.ts'
+import { type Manifest, shardOrder } from '../model/manifest.ts'
+import { typeOf, type WeightType } from '../model/weight-types.ts'
+import { type ModelShape, stageBytes } from '../route/view.ts'
+import { shapeOf } from '../serving/shape.ts'
+
+/** What the weights of a model are. */
+export interface ModelContents {
+  /** Weights, each counted once: an output matrix that is tied to the embedding is that. */
+  readonly parameters: number
+  /** Types of each kind of matrix (`embedding`, `q`, `down`, …), and how many of its matrices have them; the most frequent first. */
+  readonly weightTypes: Readonly<Record<string, readonly { readonly type: WeightType; readonly matrices: number }[]>>
+}
+
+/** What a model takes of the memory of peers whose engines compute it. */
+export interface ModelNeeds {
+  /** Name of the engine, as {@link EngineFactory} gives it. */
+  readonly engine: string
+  /** Bytes of a budget that holds all of it, with room for one session of the usual length. */
+  readonly wholeBytes: number
+  /** The least of a budget that holds one layer, and whatever layer that is. */
+  readonly layerBytes: number
+  /** Bytes that one token takes in the caches of all layers together. */
+  readonly cacheBytesPerToken: number
+  /** The same in caches of int8. @default the engine has none */
+  readonly i8CacheBytesPerToken?: number
+}
+
+/** @param manifest one that was checked */
+export function modelContents(manifest: Manifest): ModelContents {
+  const counts = new Map<string, Map<WeightType, number>>()
+  let parameters = 0
+  for (const place of shardOrder(manifest.config)) {
+    const { vectors, matrices } = shardLayout(manifest, place)
+    for (const { length } of vectors) parameters += length
+    for (const { inputs, parts } of matrices) {
+      for (const { name, rows } of parts) {
+        parameters += inputs * rows
+        const type = typeOf(manifest.weights, name, place.layer)
+        const of = counts.get(name) ?? new Map<WeightType, number>()
+        counts.set(name, of.set(type, (of.get(type) ?? 0) + 1))
+      }
+    }
+  }
+  const weightTypes = [...counts].map(([name, of]) => [
+    name,
+    [...of].map(([type, matrices]) => ({ type, matrices })).toSorted((a, b) => b.matrices - a.matrices)
+  ])
+  return { parameters, weightTypes: Object.fromEntries(weightTypes) as ModelContents['weightTypes'] }
+}
+
+/**
+ * @param engines as with `PeerInit.engines`
+ * @returns what the first of them that supports the model takes, or why none does
+ */
+export function modelNeeds(
+  manifest: Manifest,
+  engines: readonly EngineFactory[] = [wasmEngine, onnxEngine]
+): ModelNeeds | { readonly refusal: string } {
+  const found = engineFor(engines, manifest)
+  if ('refusal' in found) return found
+  const { name, footprint } = found.factory
+  const { cachePageTokens = 1, i8CachePageTokens = 1, ...bytes } = footprint(manifest)
+  const { layers } = manifest.config
+  const shape = shapeOf(manifest, footprint(manifest))
+  const i8 = bytes.i8CacheBytesPerLayer?.(i8CachePageTokens)
+  return {
+    engine: name,
+    wholeBytes: stageBytes(shape, { start: 0, end: layers }),
+    layerBytes: Math.max(...shape.layerBytes.map((_, start) => stageBytes(shape, { start, end: start + 1 }))),
+    cacheBytesPerToken: (layers * bytes.cacheBytesPerLayer(cachePageTokens)) / cachePageTokens,
+    ...(i8 === undefined ? {} : { i8CacheBytesPerToken: (layers * i8) / i8CachePageTokens })
+  }
+}
+
+/**
+ * How many peers hold a model together, once, where each gives so much memory.
+ *
+ * @returns undefined where one of its layers does not fit, or no engine supports the model
+ */
+export function peersNeeded(
+  manifest: Manifest,
+  memoryBytes: number,
+  engines: readonly EngineFactory[] = [wasmEngine, onnxEngine]
+): number | undefined {
+  const found = engineFor(engines, manifest)
+  if ('refusal' in found) return undefined
+  const shape = shapeOf(manifest, found.factory.footprint(manifest))
+  // As budgets are equal, each stage as long as it can be is the fewest stages.
+  let peers = 0
+  for (let start = 0; start < shape.layers; peers++) {
+    const end = furthestEnd(shape, start, memoryBytes)
+    if (end === start) return undefined
+    start = end
+  }
+  return peers
+}
+
+/** The end of the longest stage from `start` on that fits; `start` where none does. */
+function furthestEnd(shape: ModelShape, start: number, memoryBytes: number): number {
+  for (let end = shape.layers; end > start; end--) {
+    if (stageBytes(shape, { start, end }) <= memoryBytes) return end
+  }
+  return start
+}

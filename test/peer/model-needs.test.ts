@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import { modelContents, modelNeeds, peersNeeded } from '../../src/peer/model-needs.ts'
+import { splitBudgets } from '../../src/peer/peer.ts'
+import type { Manifest } from '../../src/model/manifest.ts'
+import { openStore } from '../../src/model/store.ts'
+import { wasmEngine } from '../../src/engine/wasm/factory.ts'
+import { stageBytes } from '../../src/route/view.ts'
+import { shapeOf } from '../../src/serving/shape.ts'
+
+const shipped = new URL('../../models/stories15m', import.meta.url).pathname
+const { manifest } = await (await openStore({ own: shipped })).resolve('stories15m')
+
+/** As the shipped one, with another type for each kind of matrix. */
+const mixed: Manifest = {
+  ...manifest,
+  weights: {
+    embedding: 'q8-f16',
+    layers: Array.from({ length: manifest.config.layers }, (_, layer) => ({
+      ...{ q: 'q8-f16', k: 'q8-f16', v: 'q8-f16', o: 'q8-f16', gate: 'q4-f16', up: 'q4-f16' },
+      down: layer < 2 ? 'q8-f16' : 'q4-f16'
+    }))
+  }
+}
+
+test('the weights of a model are counted once each, by type', () => {
+  const { parameters, weightTypes } = modelContents(manifest)
+  // 32,000 × 288, six layers of 4 × 288², 3 × 288 × 768 and two norms, one norm at the end.
+  expect(parameters).toBe(32_000 * 288 + 6 * (4 * 288 ** 2 + 3 * 288 * 768 + 2 * 288) + 288)
+  expect(weightTypes).toEqual({
+    embedding: [{ type: 'q8', matrices: 1 }],
+    ...Object.fromEntries(['q', 'k', 'v', 'o', 'gate', 'up', 'down'].map(name => [name, [{ type: 'q8', matrices: 6 }]]))
+  })
+  expect(modelContents(mixed)).toMatchObject({
+    parameters,
+    weightTypes: {
+      v: [{ type: 'q8-f16', matrices: 6 }],
+      down: [
+        { type: 'q4-f16', matrices: 4 },
+        { type: 'q8-f16', matrices: 2 }
+      ]
+    }
+  })
+})
+
+test('what it needs is what peers reserve for it', () => {
+  const needs = modelNeeds(manifest)
+  const [whole] = splitBudgets({ manifest }, 1)
+  // Keys and values of 6 layers of 6 heads, each of 48 numbers of 4 bytes.
+  expect(needs).toMatchObject({ engine: 'wasm', wholeBytes: whole, cacheBytesPerToken: 6 * 2 * 6 * 48 * 4 })
+  expect(modelNeeds(manifest, [{ ...wasmEngine, supports: () => 'it cannot add' }])).toEqual({
+    refusal: 'no engine of this peer computes stories15m (wasm: it cannot add)'
+  })
+})
+
+test('as few peers are needed as any cut leaves', () => {
+  const shape = shapeOf(manifest, wasmEngine.footprint(manifest))
+  const { layers } = manifest.config
+  /** Fewest stages that cover layers from `start` on, over all cuts. */
+  const fewest = (start: number, memoryBytes: number): number => {
+    if (start === layers) return 0
+    let least = Number.POSITIVE_INFINITY
+    for (let end = start + 1; end <= layers; end++) {
+      if (stageBytes(shape, { start, end }) <= memoryBytes) least = Math.min(least, 1 + fewest(end, memoryBytes))
+    }
+    return least
+  }
+  const [whole] = splitBudgets({ manifest }, 1)
+  const found = new Set<number | undefined>()
+  for (let memoryBytes = whole! + 1e5; memoryBytes > 0; memoryBytes -= 1e5) {
+    const peers = peersNeeded(manifest, memoryBytes)
+    expect(peers ?? Number.POSITIVE_INFINITY).toBe(fewest(0, memoryBytes))
+    found.add(peers)
+  }
+  expect(peersNeeded(manifest, whole!)).toBe(1)
+  expect(found.has(1) && found.has(2) && found.has(undefined)).toBe(true)
+})
