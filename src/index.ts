@@ -7,7 +7,7 @@ export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
 export type { HubModel, HubProgress } from './model/import-hub.ts'
-export { type FetchModelInit, fetchModel, listModels, showModel, verifyModel } from './model/library.ts'
+export { type FetchModelInit, fetchModel, listModels, shareModel, showModel, verifyModel } from './model/library.ts'
 export type {
   Engine,
   EngineTimings,

@@ -13,7 +13,10 @@ import {
   listModels,
   PeerNotRunningError,
   type Range,
+  shareModel,
+  showModel,
   type Status,
+  type StoredModel,
   splitBudgets,
   UnknownModelError
 } from '../index.ts'
@@ -30,6 +33,9 @@ type Hop = (GenerationEvent & { event: 'route' })['hops'][number]
 export interface DemoFlags {
   readonly peers: number
   readonly prompt: string
+  /** An imported model of the data directory `data`. @default the one that ships */
+  readonly model?: string
+  readonly data: string
   readonly maxTokens: number
   /** Kill a peer in mid-story, with a stand-in for it loaded. */
   readonly kill?: boolean
@@ -54,8 +60,7 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
   const folder = await mkdtemp(join(tmpdir(), 'skein-demo-'))
   const peers: DemoPeer[] = []
   try {
-    const model = (await listModels(join(folder, 'peer-1'))).find(({ shipped }) => shipped)
-    if (model === undefined) throw new UnknownModelError('the model that ships with Skein is not here: install it anew')
+    const model = flags.model === undefined ? await shippedModel(folder) : await showModel(flags.data, flags.model)
     const { name, config } = model.manifest
     const budgets = splitBudgets(model, flags.peers)
     const [whole] = splitBudgets(model, 1)
@@ -63,7 +68,8 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
 
     const swarm = join(folder, 'swarm.json')
     await initSwarm(swarm, 'demo')
-    const start = (label: string, memoryBytes: number, file: string, range?: Range): DemoPeer => {
+    const start = async (label: string, memoryBytes: number, file: string, range?: Range): Promise<DemoPeer> => {
+      if (!model.shipped) await shareModel(flags.data, model.id, join(folder, label))
       const place = range === undefined ? {} : { layers: range }
       const init = {
         ...{ dataDir: join(folder, label), temporaryDir: folder, swarm: file, model: model.id, memoryBytes },
@@ -75,14 +81,15 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
       peers.push(peer)
       return peer
     }
-    const together = budgets.map((budget, i) => start(`peer-${i + 1}`, budget, swarm))
+    const together: DemoPeer[] = []
+    for (const [i, budget] of budgets.entries()) together.push(await start(`peer-${i + 1}`, budget, swarm))
     const startedMs = performance.now()
     const seen = await untilCovered(together, config.layers, signal)
     tell.covered(seen, performance.now() - startedMs)
     if (flags.kill) {
       const range = secondAct(seen)
       tell.standIn(range)
-      together.push(start('stand-in', Math.max(...budgets), swarm, range))
+      together.push(await start('stand-in', Math.max(...budgets), swarm, range))
       await untilCovered(together, config.layers, signal, range)
     }
 
@@ -98,7 +105,7 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
     const lone = join(folder, 'alone.json')
     await initSwarm(lone, 'demo-alone')
     tell.alone()
-    const one = start('alone', whole!, lone)
+    const one = await start('alone', whole!, lone)
     await untilCovered([one], config.layers, signal)
     const alone = await answerThrough(one, flags, signal, () => {})
     const identical = sameIds(answer.ids, alone.ids) && sameIds(answer.promptIds, alone.promptIds)
@@ -121,6 +128,13 @@ export async function demo(flags: DemoFlags, { signal }: CommandContext): Promis
     await Promise.all(peers.map(peer => peer.stop()))
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** @throws {UnknownModelError} when the package is not whole */
+async function shippedModel(folder: string): Promise<StoredModel> {
+  const model = (await listModels(folder)).find(({ shipped }) => shipped)
+  if (model === undefined) throw new UnknownModelError('the model that ships with Skein is not here: install it anew')
+  return model
 }
 
 /** The layers that get a stand-in: those of a peer that is not asked, in the middle of the route if there is one. */

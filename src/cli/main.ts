@@ -311,13 +311,15 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
 
   command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')
     .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)
+    .option('--model <name>', 'an imported model, by name or id (default: the one that ships)', words('--model'))
+    .addOption(data())
     .option('--prompt <text>', 'how the story begins', 'Once upon a time')
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 160)
     .option('--kill', 'kill a peer in mid-story: another one goes on in its place')
     .addOption(json('print JSON objects, one a line; the last one has event "demo"'))
     .action(async options => {
       const { demo } = await import('./demo.ts')
-      end(await demo(options, context))
+      end(await demo({ ...options, data: dataOf(options) }, context))
     })
   return program
 }

@@ -44,7 +44,7 @@ export async function modelPull(repo: string, flags: PullFlags, { signal, ...con
   }
   const { source, dir, origin, files } = fetched
   if (flags.json === true) sayJson({ event: 'fetched', origin, files })
-  else say(`fetched ${origin}: ${files.length} files`)
+  else say(`fetched ${origin}: ${files.length === 1 ? '1 file' : `${files.length} files`}`)
   try {
     await modelImport(source, { ...flags, origin }, { signal, ...context })
   } catch (err) {

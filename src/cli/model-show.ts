@@ -41,13 +41,14 @@ export async function modelShow(name: string, flags: ShowFlags): Promise<void> {
 
 function described({ id, manifest }: StoredModel, { parameters, weightTypes }: ModelContents): string[][] {
   const { config } = manifest
-  const isMixed = typeof manifest.weights !== 'string'
+  const kinds = Object.entries(weightTypes)
+  const isMixed = new Set(kinds.flatMap(([, types]) => types.map(({ type }) => type))).size > 1
   return [
     ['id', id],
     ['architecture', manifest.architecture],
     ['parameters', parameters.toLocaleString('en-US')],
     ['precision', `weights ${weightsLabel(manifest.weights)}, edges ${manifest.edge}`],
-    ...(isMixed ? Object.entries(weightTypes).map(([name, types]) => [`  ${name}`, spelt(types)]) : []),
+    ...(isMixed ? kinds.map(([name, types]) => [`  ${name}`, spelt(types)]) : []),
     ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
     ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
     ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],

@@ -2,7 +2,7 @@
  * The models that one peer can use: those in its data directory, and those that ship with the package.
  * What `skein model` and programs that embed Skein call.
  */
-import { readdir } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../base/reason.ts'
@@ -60,6 +60,27 @@ export async function listModels(
 export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
   const library = await openLibrary(dataDir)
   return within(dataDir, () => library.resolve(nameOrId))
+}
+
+/**
+ * Puts a model of one data directory into another one, with the same files where the file system can link them.
+ *
+ * @throws {UnknownModelError} {AmbiguousModelError} {DataDirectoryError}
+ */
+export async function shareModel(fromDir: string, nameOrId: string, toDir: string): Promise<StoredModel> {
+  const library = await openLibrary(fromDir)
+  const model = await within(fromDir, () => library.resolve(nameOrId))
+  const [from, to] = [model.folder, join(toDir, 'models')]
+  return within(toDir, async () => {
+    for (const folder of ['manifests', 'shards']) await mkdir(join(to, folder), { recursive: true, mode: 0o700 })
+    const { tokenizer, shards } = model.manifest
+    const names = [...new Set([tokenizer, ...shards].map(({ sha256 }) => `shards/${sha256}`))]
+    // The manifest comes last: what it lists is there.
+    for (const name of [...names, `manifests/${model.id}.json`]) {
+      await link(join(from, name), join(to, name)).catch(() => copyFile(join(from, name), join(to, name)))
+    }
+    return model
+  })
 }
 
 /**

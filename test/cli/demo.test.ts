@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { Skein } from './skein.ts'
+import { writeTiny } from '../model/hugging-face.ts'
+import { Skein, skein } from './skein.ts'
 
 let folder = ''
 
@@ -41,6 +42,25 @@ describe('skein demo', () => {
     for (const budget of budgets) expect(budget).toBeLessThan(wholeBytes)
     expect(readdirSync(folder)).toEqual([])
     expect(processes()).toEqual([])
+  }, 90_000)
+
+  it('answers with an imported model, and leaves that as it was', async () => {
+    const [source, data, scratch] = ['source', 'data', 'scratch'].map(name => join(folder, name)) as [
+      string,
+      string,
+      string
+    ]
+    mkdirSync(scratch)
+    await writeTiny(source)
+    expect((await skein(['model', 'import', source, '--name', 'tiny', '--data', data, '--dtype', 'f32'])).code).toBe(0)
+    const of = ['--model', 'tiny', '--data', data, '--peers', '2', '--prompt', 'ab', '--max-tokens', '8']
+    const demo = new Skein(['demo', ...of, '--json'], { env: { TMPDIR: scratch } })
+    const { code, stderr } = await demo.ended
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(demo.events[0]).toMatchObject({ event: 'begin', model: 'tiny' })
+    expect(demo.events.at(-1)).toMatchObject({ event: 'demo', peers: 2, hops: 2, identical: true })
+    expect(readdirSync(scratch)).toEqual([])
+    expect((await skein(['model', 'verify', 'tiny', '--data', data])).code).toBe(0)
   }, 90_000)
 
   it('kills a peer in mid-story, and the story goes on as if nothing had happened', async () => {

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { writeTiny } from '../model/hugging-face.ts'
 import { commit, HubServer } from '../model/hub-server.ts'
+import { tinyGguf } from '../model/tiny-gguf.ts'
 import { type Ended, expectFailure, Skein, skein } from './skein.ts'
 
 const token = 'hf_secret'
@@ -54,6 +55,21 @@ describe('skein model pull', () => {
       hub.asked.filter(({ host }) => host === 'hub').every(({ authorization }) => authorization === `Bearer ${token}`)
     ).toBe(true)
     expect(hub.asked.some(({ host, authorization }) => host === 'storage' && authorization !== undefined)).toBe(false)
+  })
+
+  it('imports the GGUF file that is named, as it is quantised', async () => {
+    const checkpoint = await writeTiny(join(folder, 'checkpoint'))
+    writeFileSync(join(folder, 'tiny', 'tiny.F32.gguf'), tinyGguf(checkpoint))
+    try {
+      const { code, stdout } = await pull('--file', '*F32.gguf')
+      expect(code).toBe(0)
+      expect(stdout).toMatch(new RegExp(`^fetched someone/tiny@${commit}: 1 file\nimported tiny: `))
+      const show = await skein(['model', 'show', 'tiny', '--data', data, '--json'])
+      expect(JSON.parse(show.stdout)).toMatchObject({ dtype: 'f32', manifest: { source: `someone/tiny@${commit}` } })
+      expect(pulls()).toEqual([])
+    } finally {
+      rmSync(join(folder, 'tiny', 'tiny.F32.gguf'))
+    }
   })
 
   it('tells programs how far it is', async () => {

@@ -74,6 +74,9 @@ describe('skein model', () => {
     expect(shipped.stdout).toMatch(/^ {2}parameters +15,191,712$/m)
     expect(shipped.stdout).toMatch(/^ {2}cache +13\.8 kB per token, [\d.]+ kB with --cache i8$/m)
     expect(shipped.stdout).toMatch(/^ {2}with 8\.0 MB each +no number of peers: one layer takes up to \d+\.\d MB$/m)
+    await skein(['model', 'import', source, '--data', data, '--name', 'four', '--dtype', 'q4'])
+    const four = await skein(['model', 'show', 'four', '--data', data])
+    expect(four.stdout).toMatch(/^ {2} {2}embedding +q8-f16\n {4}q +q4-f16\n/m)
     const all = JSON.parse((await skein(['model', 'show', 'stories15m', '--data', data, '--json'])).stdout)
     expect(all).toMatchObject({ parameters: 15_191_712, needs: { engine: 'wasm', memoryBytes: 512e6, peers: 1 } })
 
