@@ -206,6 +206,7 @@ export class World {
     this.#every(isLarge ? 2000 : 250, () => this.#meeting.meet())
     this.#every(isLarge ? 2000 : 1000, () => this.#moveAll())
     this.#every(1000, () => this.#patience.look())
+    if (!isLarge) this.#every(1000, () => this.#rest.look())
     this.#every(1000 * scenario.watch.sampleS, () => this.#sampling.take())
     this.answers.plan()
     this.faults.plan()

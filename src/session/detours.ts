@@ -31,6 +31,8 @@ export class Detours {
   readonly #slow = new Map<PeerId, number>()
   /** The way that is being prepared. */
   #detour: Detour | undefined
+  /** Peers that were slow when it was begun, and not about to go. */
+  #slowThen: ReadonlySet<PeerId> = new Set()
   /** What this driver feeds to the head of that way; undefined when the head stays. */
   #feed: Feed | undefined
   #feedConnected = false
@@ -103,6 +105,7 @@ export class Detours {
     const detour = new Detour({ route, old: epoch.route, leaving, exact, epoch: last, nowMs })
     if (detour.left.length === 0) return last
     this.#detour = detour
+    this.#slowThen = this.#slowOf(detour)
     for (const stretch of detour.stretches) {
       const hop = detour.feederOf(stretch)
       const { from, to, next } = stretch
@@ -189,11 +192,19 @@ export class Detours {
   /** The session changes to the way that is ready. Returns it, and which of those that it leaves are slow. */
   take(nowMs: number): { readonly detour: Detour; readonly slow: ReadonlySet<PeerId> } {
     const detour = this.#detour!
-    // The mark of a slow peer may have faded while the way around it was prepared.
-    const slow = new Set(detour.left.flatMap(each => (isWithout(this.leaving, each) ? [] : [each.peer])))
+    // The mark of a slow peer may have faded while the way around it was prepared; one that was about to go, and stays, never had one.
+    const slow = new Set(
+      detour.left.flatMap(each => (this.#slowThen.has(each.peer) && !isWithout(this.leaving, each) ? [each.peer] : []))
+    ).union(this.#slowOf(detour))
     for (const { peer } of detour.left) this.#slow.delete(peer)
     this.drop(nowMs)
     return { detour, slow }
+  }
+
+  #slowOf({ left }: Detour): ReadonlySet<PeerId> {
+    return new Set(
+      left.flatMap(each => (this.#slow.has(each.peer) && !isWithout(this.leaving, each) ? [each.peer] : []))
+    )
   }
 
   /** What was prepared stays where it is for a while: the next route may use it. */

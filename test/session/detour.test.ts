@@ -129,6 +129,33 @@ describe('a hop leaves in mid-answer', () => {
     await flock.stop()
   })
 
+  test('a peer that was about to go, and stays after all, is gone around and not called slow', async () => {
+    const flock = await world({ a2: [0, 2], a4: [2, 4], a6: [4, 6], b4: [2, 4] })
+    // The stand-in takes more than a second for the 600 tokens, which is some 50 tokens of the answer.
+    const standIn = flock.peers.get(peerId('b4'))!.probes[0]!
+    standIn.beforeRun = ({ tokens }) => new Promise(resolve => setTimeout(resolve, 4 + 2 * (tokens - 1)))
+    const ids = prompt(600)
+    const events: GenerationEvent[] = []
+    const generation = flock.generate(flock.peers.get(peerId('D'))!, ids, {
+      maxTokens: 120,
+      routeOf: () => ['a2', 'a4', 'a6'].map((name, i) => ({ peer: peerId(name), start: 2 * i, end: 2 * i + 2 }))
+    })
+    await settle(
+      (async () => {
+        for await (const event of generation.events()) {
+          events.push(event)
+          if (event.event === 'token' && event.position === 605) flock.leaving.add(peerId('a4'))
+          if (event.event === 'token' && event.position === 635) flock.leaving.delete(peerId('a4'))
+        }
+      })()
+    )
+    expect(tokenIds(events)).toEqual(flock.expected(ids, 120))
+    expect(events.filter(event => event.event === 'lost')).toEqual([
+      { event: 'lost', peer: peerId('a4'), hop: 1, reason: 'left', charged: false }
+    ])
+    await flock.stop()
+  })
+
   test('a stand-in without room is passed over for another one', async () => {
     const flock = await world({ a2: [0, 2], a4: [2, 4], a6: [4, 6], c4: [2, 4] })
     const full = await flock.add('b4', [{ start: 2, end: 4 }], { retainBytesMax: 10 })

@@ -64,6 +64,15 @@ describe('a world', () => {
     expect((await live(351)).lines.at(-1)).toContain('the end')
   })
 
+  test('may have a stage move because a link was measured anew, however late', async () => {
+    // 146 s after all was healed a round trip of 53 ms is announced as one of 27.
+    expect((await live(1291)).lines.at(-1)).toContain('the end')
+  })
+
+  test('charges nobody who was about to go, and stays after all, with being slow', async () => {
+    expect((await live(5970)).lines.at(-1)).toContain('the end')
+  })
+
   test('goes around an engine that hangs by way of whoever was behind another one that does', async () => {
     // Who comes behind a hop that cannot reserve its cache answers no question, and is not mute.
     const lines: string[] = []
