@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tinyConfig, writeTiny } from '../model/hugging-face.ts'
+import { tinyGguf } from '../model/tiny-gguf.ts'
 import { expectFailure, Skein, skein } from './skein.ts'
 
 let folder = ''
@@ -84,6 +85,16 @@ describe('skein model', () => {
     expect(verify.code).toBe(0)
     expect(verify.stdout).toMatch(/^tiny: every file has the digest/m)
     expect(verify.stdout).toMatch(/^stories15m: every file has the digest/m)
+  })
+
+  it('imports a GGUF file for what it is, whatever its name', async () => {
+    const file = join(folder, 'weights.bin')
+    writeFileSync(file, tinyGguf(await writeTiny(join(folder, 'checkpoint'))))
+    const imported = await skein(['model', 'import', file, '--data', data, '--name', 'gguf', '--edge', 'f16'])
+    expect(imported).toMatchObject({ code: 0, stdout: expect.stringMatching(/^imported gguf: 2 layers, f32 with f16/) })
+    const other = join(folder, 'text.gguf')
+    writeFileSync(other, 'no weights, but long enough for a header')
+    await expectFailure(skein(['model', 'import', other, '--data', data, '--name', 'text']), 3, 'is no GGUF file')
   })
 
   it('names a manifest that cannot be read, and calls nothing whole that it hides', async () => {
