@@ -1,27 +1,22 @@
-/** GGUF files of real models, where this machine has them: they are never committed. */
-import { readdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+/** GGUF files of real models, where `scripts/get-model.ts` has brought them: they are never committed. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 
-/** A folder each: SmolLM2-135M-Instruct in Q4_1, Qwen2.5-Coder-0.5B-Instruct and Gemma-3-270M in Q4_K_M. */
-export type RealModel = 'smol' | 'qwen' | 'gemma'
+const files = {
+  smol: 'SmolLM2-135M-Instruct.Q4_1.gguf',
+  qwen: 'qwen2.5-coder-0.5b-instruct.Q4_K_M.gguf',
+  gemma: 'gemma-3-270m.Q4_K_M.gguf'
+} as const
+export type RealModel = keyof typeof files
 
-/** Where they are: `SKEIN_MODELS`, else `models` in the folder for temporary files. */
-const folder = process.env.SKEIN_MODELS ?? path.join(tmpdir(), 'models')
-
-function fileIn(name: RealModel): string | undefined {
-  try {
-    return readdirSync(path.join(folder, name)).find(file => file.endsWith('.gguf'))
-  } catch {
-    return undefined
-  }
-}
+/** `SKEIN_MODELS`, else where the script puts them. */
+const folder = process.env.SKEIN_MODELS ?? path.join(import.meta.dirname, '..', 'tmp', 'models')
 
 /** Why there is no such model here, or undefined. */
 export function whyNoModel(name: RealModel): string | undefined {
-  return fileIn(name) === undefined ? 'real models are not here: SKEIN_MODELS names a folder of them' : undefined
+  return existsSync(realModel(name)) ? undefined : 'real models are not here: scripts/get-model.ts fetches them'
 }
 
 export function realModel(name: RealModel): string {
-  return path.join(folder, name, fileIn(name)!)
+  return path.join(folder, files[name])
 }
