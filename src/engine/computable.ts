@@ -1,4 +1,4 @@
-/** What of the manifest's format engines compute: the rest is described there, and refused by name. Pure. */
+/** What of the manifest's format an engine computes: the rest is described there, and refused by name. Pure. */
 import { beyondLlama } from '../model/decoder.ts'
 import { type ModelShape, shardLayout } from '../model/layout.ts'
 import { typesIn, type WeightType } from '../model/weight-types.ts'
@@ -6,16 +6,20 @@ import { typesIn, type WeightType } from '../model/weight-types.ts'
 /** How many parts a layer's matrices have where each stack is one matrix: `qkv`, `o`, `gateup`, `down`. */
 const stacks = 4
 
-/**
- * Why an engine does not compute a model, in one sentence; undefined when it does.
- *
- * @param takes the types of matrices that it computes. @default all
- */
+/** What an engine computes of what a manifest may describe. */
+export interface Computes {
+  /** Fields of a decoder beyond llama, as {@link beyondLlama} names them. @default none */
+  readonly fields?: ReadonlySet<string>
+  /** Types of matrices. @default all */
+  readonly takes?: (type: WeightType) => boolean
+}
+
+/** Why an engine does not compute a model, in one sentence; undefined when it does. */
 export function whyNotComputable(
   { config, weights }: ModelShape,
-  takes: (type: WeightType) => boolean = () => true
+  { fields = new Set(), takes = () => true }: Computes = {}
 ): string | undefined {
-  const [field] = beyondLlama(config)
+  const field = beyondLlama(config).find(name => !fields.has(name))
   if (field !== undefined) return `what config.${field} describes is not computed yet`
   const type = [...typesIn(weights)].find(each => !takes(each))
   return type === undefined ? undefined : `weights of the type ${type} are not computed yet`

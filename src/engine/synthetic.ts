@@ -1,5 +1,6 @@
 /** Weights without a model: for self-tests, the numeric class and timings. Pure and equal on every machine. */
-import { type MatrixEntry, type ModelShape, shardLayout } from '../model/layout.ts'
+import type { ModelConfig } from '../model/decoder.ts'
+import { type MatrixEntry, type ModelShape, shardLayout, type VectorName } from '../model/layout.ts'
 import { shardName, type ShardPlace } from '../model/manifest.ts'
 import { type Blocks, heldNumber, packBlocks, packFloats } from '../model/pack.ts'
 import { groupRecords, tileColumns } from '../model/tiles.ts'
@@ -18,6 +19,11 @@ export function fillNoise(values: Float32Array, seed: number, scale: number): vo
   }
 }
 
+/** What norms multiply with is near 1, and biases are near 0. */
+function middleOf(name: VectorName, { norm }: ModelConfig): number {
+  return name.endsWith('Bias') || norm?.offset === 1 ? 0 : 1
+}
+
 /**
  * One shard of a random model: norms near 1, matrices scaled so that the hidden state keeps its size from layer to layer.
  */
@@ -25,10 +31,11 @@ export function syntheticShard(shape: ModelShape, place: ShardPlace, seed: numbe
   const { vectors, matrices, bytes } = shardLayout(shape, place)
   const out = new Uint8Array(bytes)
   let own = seed * 64
-  for (const { length, offset } of vectors) {
+  for (const { name, length, offset } of vectors) {
     const values = new Float32Array(out.buffer, offset, length)
+    const middle = middleOf(name, shape.config)
     fillNoise(values, own++, 0.2)
-    for (let at = 0; at < length; at++) values[at]! += 1
+    for (let at = 0; at < length; at++) values[at]! += middle
   }
   for (const matrix of matrices)
     own = fillMatrix(matrix, out.subarray(matrix.offset, matrix.offset + matrix.bytes), own)

@@ -1,7 +1,7 @@
 /** How fast this machine computes layers of a model's dimensions, whatever engine computes them. */
 import type { SessionId } from '../base/ids.ts'
 import { shardBytes } from '../model/layout.ts'
-import type { ModelConfig } from '../model/decoder.ts'
+import { configFor, type ModelConfig } from '../model/decoder.ts'
 import { type EdgeType, shardName } from '../model/manifest.ts'
 import { type Weights, weightsFor } from '../model/weight-types.ts'
 import { type Engine, edgeSize, type EngineTimings } from './engine.ts'
@@ -64,7 +64,7 @@ export async function measureTimings(
       // Its thread makes them: for layers of 8B's shape that takes 3 s.
       const source = { kind: 'synthetic' } as const
       const init = {
-        config: { ...config, layers },
+        config: configFor(config, layers),
         weights: weightsFor(weights, layers),
         edge,
         start: 1,

@@ -90,6 +90,18 @@ export interface ModelConfig {
   readonly logitCap?: number | undefined
 }
 
+/** A decoder of so many layers: their kinds come by turns as in the one that it is made of. */
+export function configFor(config: ModelConfig, layers: number): ModelConfig {
+  const { kinds } = config
+  if (kinds === undefined) return { ...config, layers }
+  const { length } = kinds.layers
+  return {
+    ...config,
+    layers,
+    kinds: { ...kinds, layers: Array.from({ length: layers }, (_, i) => kinds.layers[i % length]!) }
+  }
+}
+
 /** The largest dimensions that a manifest may have. */
 export const dimensionsMax = {
   layers: modelLayersMax,

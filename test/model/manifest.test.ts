@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ShardId } from '../../src/base/ids.ts'
 import { whyNotComputable, whyNotStacked } from '../../src/engine/computable.ts'
+import { computed } from '../../src/engine/wasm/layer-kinds.ts'
 import { isTaken } from '../../src/engine/onnx/tensors.ts'
 import { beyondLlama, type ModelConfig } from '../../src/model/decoder.ts'
 import { shardLayout } from '../../src/model/layout.ts'
@@ -73,14 +74,18 @@ describe('a decoder', () => {
     expect(whyNotComputable(manifestOf(config, 'q8-f16'))).toBeUndefined()
   })
 
-  it.each(extras)('with %s comes back as it was, and no engine computes it as if it were not there', (name, extra) => {
-    const manifest = manifestOf({ ...config, ...extra }, 'q8-f16')
-    const back = read(manifest)
-    expect(back).toEqual(manifest)
-    expect(modelId(back)).not.toBe(modelId(manifestOf(config, 'q8-f16')))
-    expect(beyondLlama(back.config)).toEqual([name])
-    expect(whyNotComputable(back)).toBe(`what config.${name} describes is not computed yet`)
-  })
+  it.each(extras)(
+    'with %s comes back as it was, and is computed by the engine that names it and by no other one',
+    (name, extra) => {
+      const manifest = manifestOf({ ...config, ...extra }, 'q8-f16')
+      const back = read(manifest)
+      expect(back).toEqual(manifest)
+      expect(modelId(back)).not.toBe(modelId(manifestOf(config, 'q8-f16')))
+      expect(beyondLlama(back.config)).toEqual([name])
+      expect(whyNotComputable(back)).toBe(`what config.${name} describes is not computed yet`)
+      expect(whyNotComputable(back, computed)).toBeUndefined()
+    }
+  )
 
   it('with all of them has a place for each vector that they ask for', () => {
     const all = Object.assign({}, config, {
@@ -134,7 +139,7 @@ describe('weights', () => {
     expect(read(manifest)).toEqual(manifest)
     expect(whyNotComputable(manifest)).toBeUndefined()
     const isLater = /min|i8/.test(type)
-    expect(whyNotComputable(manifest, isTaken)).toBe(
+    expect(whyNotComputable(manifest, { takes: isTaken })).toBe(
       isLater ? `weights of the type ${type} are not computed yet` : undefined
     )
   })

@@ -16,7 +16,7 @@ export const onnxEngine: EngineFactory = {
     const { headDim } = manifest.config
     // Longer products are cut where the number of keys says, and then the bits would depend on it.
     if (headDim > attentionBlock) return `heads of ${headDim} cannot be computed exactly, at most ${attentionBlock} can`
-    return whyNotComputable(manifest, isTaken) ?? whyNotStacked(manifest) ?? whyNotInstalled()
+    return whyNotComputable(manifest, { takes: isTaken }) ?? whyNotStacked(manifest) ?? whyNotInstalled()
   },
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>

@@ -68,7 +68,7 @@ export class OnnxSpan {
   /** @throws {EngineError} when the model is none that is computed, or ONNX Runtime refuses the graph or the files. */
   static async create({ pairedHead = pairsRows, ...rest }: OnnxSpanInit): Promise<OnnxSpan> {
     const init = { ...rest, pairedHead }
-    const refusal = whyNotComputable(init, isTaken) ?? whyNotStacked(init)
+    const refusal = whyNotComputable(init, { takes: isTaken }) ?? whyNotStacked(init)
     if (refusal !== undefined) throw new EngineError(refusal)
     try {
       const { start, end, config } = init

@@ -146,10 +146,13 @@ export class Choices implements TeamPolicy {
 /** Attention computes with float32 where products of weights take bytes: a product there takes as long as two. */
 const attentionWeight = 2
 
-/** Products in one layer for all rows of a pass, as a measure of its work. */
+/** Products in one layer for all rows of a pass, as a measure of its work: where layers differ, in the mean of them. */
 export function layerWork(config: ModelConfig, segments: readonly Pick<Segment, 'rows' | 'position'>[]): number {
-  const { hidden, intermediate, heads, kvHeads, headDim } = config
+  const { hidden, intermediate, heads, kvHeads, headDim, layers, kinds } = config
   const perRow = hidden * (2 * heads + 2 * kvHeads) * headDim + 3 * hidden * intermediate
   const perKey = attentionWeight * 2 * heads * headDim
-  return segments.reduce((sum, { rows, position }) => sum + rows * (perRow + perKey * (position + rows / 2)), 0)
+  const windows = kinds?.layers.map(kind => kinds.of[kind]!.window ?? Number.POSITIVE_INFINITY) ?? []
+  const keys = (seen: number): number =>
+    windows.length === 0 ? seen : windows.reduce((sum, window) => sum + Math.min(seen, window), 0) / layers
+  return segments.reduce((sum, { rows, position }) => sum + rows * (perRow + perKey * keys(position + rows / 2)), 0)
 }

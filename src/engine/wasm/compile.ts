@@ -5,7 +5,7 @@ import type { CheckedKernels } from '../thread-messages.ts'
 import { stopPairing } from './compiler.ts'
 import { memoryPageBytes, memoryPagesMax } from './emit.ts'
 import { type Kernels, type KernelsInit, kernelModule } from './kernels.ts'
-import { checkBytes, wrongKernel } from './self-check.ts'
+import { checkBytesOf, wrongKernel } from './self-check.ts'
 
 /**
  * Modules that were compiled and checked, by all that they are made of. Threads of one process give them to one another: a module
@@ -46,7 +46,8 @@ export function compileKernels(
   for (let attempt = 0; ; attempt++) {
     const memoryLimits = { minimum: 1, maximum: memoryPagesMax, shared }
     const module = new WebAssembly.Module(kernelModule({ ...init, memory: memoryLimits, attempt }))
-    const memory = new WebAssembly.Memory({ initial: checkBytes / memoryPageBytes, maximum: memoryPagesMax, shared })
+    const initial = Math.ceil(checkBytesOf(init.config) / memoryPageBytes)
+    const memory = new WebAssembly.Memory({ initial, maximum: memoryPagesMax, shared })
     const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels
     const wrong = wrongKernel(kernels, memory.buffer, init)
     if (wrong === undefined) {
@@ -58,8 +59,13 @@ export function compileKernels(
 }
 
 function keyOf({ config, types, edge, forms }: Omit<KernelsInit, 'memory'>, shared: boolean): string {
-  const { hidden, headDim, normEpsilon, ropeTheta } = config
+  const { hidden, headDim, normEpsilon, ropeTheta, norm, rotation, attention, feedForward, kinds } = config
+  const { residualScale, logitScale, logitCap } = config
+  const heads = attention?.headNorm === 'all' ? [config.heads, config.kvHeads] : []
   // Whichever forms there are: where two modules differ in one, activations may lie in another way.
   const all = Object.entries(forms).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return JSON.stringify([hidden, headDim, normEpsilon, ropeTheta, [...types], edge, all, shared])
+  return JSON.stringify([
+    ...[hidden, headDim, normEpsilon, ropeTheta, norm, rotation, attention, feedForward, kinds?.of, heads],
+    ...[residualScale, logitScale, logitCap, [...types], edge, all, shared]
+  ])
 }

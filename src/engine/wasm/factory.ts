@@ -10,13 +10,14 @@ import { measureTimings } from '../timings.ts'
 import { createWasmEngine, startSpan } from './engine.ts'
 import { wasmFootprint } from './footprint.ts'
 import { whyNot } from './forms.ts'
+import { computed } from './layer-kinds.ts'
 import { arithmeticRevision } from './numeric-class.ts'
 import { whyTooLarge } from './sections.ts'
 
 export const wasmEngine: EngineFactory = {
   name: 'wasm',
   exactness: 'class',
-  supports: manifest => whyNot() ?? whyNotComputable(manifest) ?? whyTooLarge(manifest),
+  supports: manifest => whyNot() ?? whyNotComputable(manifest, computed) ?? whyTooLarge(manifest),
   footprint: wasmFootprint,
   measure({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) {
     const init = { config, weights, edge, threads, signal }

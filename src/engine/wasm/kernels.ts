@@ -17,15 +17,38 @@ import {
 import { byteMix, byteScores } from './attention-bytes.ts'
 import { byteQueries, storeBytes } from './byte-levels.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
-import { gated, nonFinite, norm, rotation, sumAtEdge } from './pointwise.ts'
+import { activated, capped, gated } from './gates.ts'
+import { layerForms } from './layer-kinds.ts'
+import { norm, rowNorms } from './norms.ts'
+import { added, nonFinite, rotation, sumAtEdge } from './pointwise.ts'
+import type { RotationForm } from './rotary.ts'
 import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
 import { type ProductForms, productOfOne, severalLayout } from './products.ts'
 import { productOfMany } from './tile-products.ts'
 import { roundUp } from '../../model/tiles.ts'
 import type { WeightType } from '../../model/weight-types.ts'
 
+/** What of a decoder's description its kernels are made of. */
+export type KernelsConfig = Pick<
+  ModelConfig,
+  | 'hidden'
+  | 'heads'
+  | 'kvHeads'
+  | 'headDim'
+  | 'normEpsilon'
+  | 'ropeTheta'
+  | 'norm'
+  | 'rotation'
+  | 'attention'
+  | 'feedForward'
+  | 'kinds'
+  | 'residualScale'
+  | 'logitScale'
+  | 'logitCap'
+>
+
 export interface KernelsInit {
-  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
+  readonly config: KernelsConfig
   /** Types of the matrices in this stage. */
   readonly types: ReadonlySet<WeightType>
   readonly edge: EdgeType
@@ -52,6 +75,9 @@ type ProductMany = (
   outStride: number,
   rows: number
 ) => void
+type Rotate = (row: number, cos: number, sin: number, heads: number) => void
+type RowNorms = (rows: number, weight: number, count: number) => void
+type InPlace = (x: number, vectors: number) => void
 type Scores = (queries: number, keys: number, tiles: number, out: number, stride: number) => void
 type Mix = (
   weights: number,
@@ -74,8 +100,7 @@ export type Kernels = {
   readonly [name: `scores.${CacheType}.${number}`]: Scores
   readonly [name: `mix.${CacheType}.${number}`]: Mix
   readonly norm: (x: number, weight: number, out: number) => void
-  readonly rotate: (row: number, cos: number, sin: number, heads: number) => void
-  readonly gate: (gate: number, up: number, vectors: number) => void
+  readonly [name: `rotate.${RotationForm['pairs']}.${number}`]: Rotate
   readonly sum: (x: number, y: number, vectors: number) => void
   readonly sumAtEdge: (x: number, y: number, vectors: number) => void
   readonly nonFinite: (x: number, vectors: number) => number
@@ -84,6 +109,43 @@ export type Kernels = {
   readonly softmax: (row: number, tiles: number) => number
   readonly scaled: (sums: number, factor: number, out: number) => void
   readonly fill: (out: number, vectors: number, value: number) => void
+  /** Where there is a gate, and where there is none. */
+  readonly gate?: (gate: number, up: number, vectors: number) => void
+  readonly activate?: (x: number, vectors: number) => void
+  /** Where there are biases. */
+  readonly add?: (x: number, y: number, count: number) => void
+  /** Where queries and keys pass norms: of rows one behind the other. */
+  readonly 'norm.queries'?: RowNorms
+  readonly 'norm.keys'?: RowNorms
+  /** Where scores are capped, and where logits are or have a factor. */
+  readonly capScores?: InPlace
+  readonly capLogits?: InPlace
+}
+
+/** What queries are multiplied with. */
+export function queryFactor({ headDim, attention }: Pick<ModelConfig, 'headDim' | 'attention'>): number {
+  return attention?.scale ?? 1 / Math.sqrt(headDim)
+}
+
+/** How a decoder's rows are rotated, by the name of the kernel. */
+export function rotationKernel({ pairs, dims }: RotationForm): `rotate.${RotationForm['pairs']}.${number}` {
+  return `rotate.${pairs}.${dims}`
+}
+
+/** Kernels that a decoder needs or does not: those of what it has beyond the plainest llama. */
+function extraKernels(m: ModuleWriter, config: KernelsConfig): void {
+  const { heads, kvHeads, headDim, normEpsilon: epsilon, norm, attention, feedForward, logitScale, logitCap } = config
+  const { activation = 'silu', ungated, bias } = feedForward ?? {}
+  if (ungated) activated(m, 'activate', activation)
+  else gated(m, 'gate', activation)
+  if (bias || attention?.qkvBias || attention?.outputBias) added(m, 'add')
+  if (attention?.headNorm !== undefined) {
+    const width = (count: number): number => (attention.headNorm === 'head' ? headDim : count * headDim)
+    rowNorms(m, 'norm.queries', { width: width(heads), epsilon, kind: norm?.kind })
+    rowNorms(m, 'norm.keys', { width: width(kvHeads), epsilon, kind: norm?.kind })
+  }
+  if (attention?.scoreCap !== undefined) capped(m, 'capScores', { cap: attention.scoreCap })
+  if (logitScale !== undefined || logitCap !== undefined) capped(m, 'capLogits', { scale: logitScale, cap: logitCap })
 }
 
 /** The module's bytes. */
@@ -95,7 +157,7 @@ export function kernelModule({
   memory,
   attempt = 0
 }: KernelsInit): Uint8Array<ArrayBuffer> {
-  const { hidden, headDim, normEpsilon } = config
+  const { hidden, headDim, normEpsilon, residualScale } = config
   const width = headWidth(headDim)
   const m = new ModuleWriter(memory)
   for (const form of new Set([...types].filter(type => type !== 'f32').map(activationsOf))) {
@@ -106,8 +168,8 @@ export function kernelModule({
     productOfOne(m, `product.${type}.one`, type, forms)
     productOfMany(m, `product.${type}.many`, type, forms)
   }
+  const factor = queryFactor(config)
   for (let rows = 1; rows <= attentionRows; rows++) {
-    const factor = 1 / Math.sqrt(headDim)
     spreadQueries(m, `queries.f32.${rows}`, headDim, width, factor, rows)
     scores(m, `scores.f32.${rows}`, width, rows)
     mix(m, `mix.f32.${rows}`, width, rows)
@@ -115,17 +177,20 @@ export function kernelModule({
     byteScores(m, `scores.i8.${rows}`, width, rows, forms)
     byteMix(m, `mix.i8.${rows}`, width, rows, forms)
   }
-  norm(m, 'norm', hidden, normEpsilon)
-  rotation(m, 'rotate', headDim)
-  gated(m, 'gate')
-  sumAtEdge(m, 'sum', undefined)
-  sumAtEdge(m, 'sumAtEdge', edge === 'f32' ? undefined : edge)
+  norm(m, 'norm', { width: hidden, epsilon: normEpsilon, kind: config.norm?.kind })
+  const { rotations } = layerForms(config)
+  for (const [name, form] of new Map(rotations.map(form => [rotationKernel(form), form]))) {
+    rotation(m, name, { headDim, ...form })
+  }
+  sumAtEdge(m, 'sum', undefined, residualScale)
+  sumAtEdge(m, 'sumAtEdge', edge === 'f32' ? undefined : edge, residualScale)
   nonFinite(m, 'nonFinite')
   storeKeyValue(m, 'store.f32', headDim, width)
   storeBytes(m, 'store.i8', headDim, width)
   softmax(m, 'softmax')
   scaled(m, 'scaled', headDim)
   filled(m, 'fill')
+  extraKernels(m, config)
   if (attempt > 0) m.function(`attempt.${attempt}`, [], () => {})
   return m.finish()
 }

@@ -143,6 +143,8 @@ export const i32x4 = {
     const bytes = [...new Uint8Array(Int32Array.of(value).buffer)]
     return constant([...bytes, ...bytes, ...bytes, ...bytes])
   },
+  /** Four numbers, one in each lane. */
+  lanes: (values: readonly number[]): V => constant([...new Uint8Array(Int32Array.from(values).buffer)]),
   splat: (a: I) => op('v128', simd(17), a),
   extractLane: (a: V, lane: number) => op('i32', [...simd(27), lane], a),
   extendLowI16x8S: unaryV(167),

@@ -6,6 +6,7 @@
 import { Attention, type Read } from './attend.ts'
 import { type Job, readSegment, type Segment, segmentNumbers, shareOf, type Views } from './job.ts'
 import type { Kernels } from './kernels.ts'
+import { kindOf } from './layer-kinds.ts'
 import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
 import { type ActivationForm, activationBytes, activationsOf } from './activations.ts'
 import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
@@ -14,8 +15,14 @@ import type { LayerWeights, Matrix } from './weights.ts'
 /** A job as one thread computes it. */
 interface Pass extends Job {
   readonly parts: readonly Segment[]
-  /** What this thread reads of the caches, for each layer anew. */
-  readonly reads: readonly Read[]
+  /** What this thread reads of the caches, by kind of layer; for each layer anew. */
+  readonly reads: readonly (readonly Read[])[]
+}
+
+/** What becomes of a product before it is added to the hidden state: addresses of vectors. */
+interface After {
+  readonly bias: number | undefined
+  readonly norm: number | undefined
 }
 
 /** Rows that lie in memory so far apart. */
@@ -96,36 +103,46 @@ export class PassRunner {
     const { norm, output } = this.#layout.weights.head!
     const rows = this.#normed(job, norm)
     this.#quantise(job, [output], rows)
-    this.#multiplyAll(job, [output], rows, this.#layout.scratch.logits!, 4 * output.rows)
+    const logits = this.#layout.scratch.logits!
+    this.#multiplyAll(job, [output], rows, logits, 4 * output.rows)
+    const [from, to] = this.#share(job, output.rows / tileRows)
+    const cap = this.#kernels.capLogits
+    if (cap !== undefined && from < to) {
+      for (let t = 0; t < job.rows; t++) cap(logits + 4 * (t * output.rows + tileRows * from), 2 * (to - from))
+    }
     this.#barrier(job)
   }
 
   #layer(job: Pass, weights: LayerWeights, index: number): void {
     const { config, scratch: s, start } = this.#layout
-    const { qkv, o, gateUp, down } = weights
-    const before = this.#normed(job, weights.norm1)
+    const { qkv, o, gateUp, down, vectors } = weights
+    const before = this.#normed(job, vectors.norm1)
     this.#quantise(job, qkv, before)
     this.#multiplyAll(job, qkv, before, s.qkv, 4 * qkvRows(config))
     this.#barrier(job)
     if (this.#attention.keep(job, job.parts, weights, index)) this.#barrier(job)
-    for (const read of job.reads) this.#attention.attend(job, read, index)
+    for (const read of job.reads[kindOf(config, start + index)]!) this.#attention.attend(job, read, index)
     this.#barrier(job)
     const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
     this.#quantise(job, [o], attended)
-    this.#add(job, o, this.#activations(job, o, attended), this.#kernels.sum)
+    const afterO = { bias: vectors.oBias, norm: vectors.norm1After }
+    this.#add(job, o, this.#activations(job, o, attended), afterO, this.#kernels.sum)
     this.#barrier(job)
-    const between = this.#normed(job, weights.norm2)
+    const between = this.#normed(job, vectors.norm2)
     this.#quantise(job, gateUp, between)
     this.#feedForward(job, weights, between)
     this.#barrier(job)
     const isLast = start + index + 1 === config.layers
-    this.#add(job, down, this.#downActivations(job, down), isLast ? this.#kernels.sum : this.#kernels.sumAtEdge)
+    const afterDown = { bias: vectors.downBias, norm: vectors.norm2After }
+    const sum = isLast ? this.#kernels.sum : this.#kernels.sumAtEdge
+    this.#add(job, down, this.#downActivations(job, down), afterDown, sum)
   }
 
-  /** Rows of the hidden state after a norm: of several, this thread's share is there. */
-  #normed(job: Job, weight: number): Rows {
+  /** Rows of the hidden state after a norm, if there is one: of several, this thread's share is there. */
+  #normed(job: Job, weight: number | undefined): Rows {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
+    if (weight === undefined) return { at: s.x, stride: job.rows === 1 ? 0 : vectorBytes(config.hidden) }
     if (job.rows === 1) {
       // Each thread for itself: it takes less than meeting.
       k.norm(s.x, weight, this.#own.normed)
@@ -204,21 +221,36 @@ export class PassRunner {
     }
   }
 
-  /** x = x + matrix · activations, by `sum`. */
-  #add(job: Job, matrix: Matrix, activations: Rows, sum: Kernels['sum']): void {
+  /** x = x + matrix · activations, by `sum`, and with what comes `after` the product. */
+  #add(job: Job, matrix: Matrix, activations: Rows, { bias, norm }: After, sum: Kernels['sum']): void {
+    const k = this.#kernels
     const { scratch: s, config } = this.#layout
     const [from, to] = this.#share(job, matrix.rows / tileRows)
-    const stride = 4 * matrix.rows
+    const [xStride, stride] = [vectorBytes(config.hidden), 4 * matrix.rows]
     this.#multiply(job, matrix, activations, s.y, stride, [from, to])
     const at = 4 * tileRows * from
-    const vectors = ((to - from) * tileRows) / 4
-    if (vectors > 0) {
-      for (let t = 0; t < job.rows; t++) sum(s.x + t * vectorBytes(config.hidden) + at, s.y + t * stride + at, vectors)
+    if (bias !== undefined) {
+      const count = Math.min(config.hidden, tileRows * to) - tileRows * from
+      if (count > 0) for (let t = 0; t < job.rows; t++) k.add!(s.y + t * stride + at, bias + at, count)
+    }
+    if (norm === undefined) {
+      const vectors = ((to - from) * tileRows) / 4
+      if (vectors === 0) return
+      for (let t = 0; t < job.rows; t++) sum(s.x + t * xStride + at, s.y + t * stride + at, vectors)
+      return
+    }
+    // A norm needs the whole row.
+    this.#barrier(job)
+    const [first, last] = this.#share(job, job.rows)
+    for (let t = first; t < last; t++) {
+      const y = s.y + t * stride
+      k.norm(y, norm, y)
+      sum(s.x + t * xStride, y, matrix.rows / 4)
     }
   }
 
   /** Gate and up, and what both make, quantised for the last matrix of the layer: blocks of columns by thread. */
-  #feedForward(job: Job, { gateUp: [gate, up], down }: LayerWeights, rows: Rows): void {
+  #feedForward(job: Job, { gateUp, down, vectors }: LayerWeights, rows: Rows): void {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
     const gateBytes = vectorBytes(config.intermediate)
@@ -227,11 +259,19 @@ export class PassRunner {
     const perBlock = tileColumns / tileRows
     const tiles = [from * perBlock, to * perBlock] as const
     const stride = 2 * gateBytes
-    this.#multiply(job, gate, this.#activations(job, gate, rows), s.gateUp, stride, tiles)
-    this.#multiply(job, up, this.#activations(job, up, rows), s.gateUp + gateBytes, stride, tiles)
+    for (const [i, matrix] of gateUp.entries()) {
+      this.#multiply(job, matrix, this.#activations(job, matrix, rows), s.gateUp + i * gateBytes, stride, tiles)
+    }
+    const first = tileColumns * from
+    const [count, all] = [Math.min(config.intermediate, tileColumns * to) - first, tileColumns * to - first]
     for (let t = 0; t < job.rows; t++) {
-      const at = s.gateUp + t * stride + 4 * tileColumns * from
-      k.gate(at, at + gateBytes, ((to - from) * tileColumns) / 4)
+      const at = s.gateUp + t * stride + 4 * first
+      if (vectors.upBias !== undefined) {
+        for (const i of gateUp.keys())
+          k.add!(at + i * gateBytes, vectors.upBias + 4 * (i * config.intermediate + first), count)
+      }
+      if (gateUp.length === 2) k.gate!(at, at + gateBytes, all / 4)
+      else k.activate!(at, all / 4)
       if (down.type === 'f32') continue
       const form = job.rows === 1 ? 'one' : 'many'
       const bits = activationsOf(down.type)

@@ -1,102 +1,67 @@
-/** Kernels that treat one row of a hidden state: norm, rotation, activation function, sums at the edges of layers. */
+/** Kernels that treat one row value by value: rotation, biases, sums at the edges of layers. */
 import type { EdgeType } from '../../model/manifest.ts'
 import type { Local, ModuleWriter, Value } from './emit.ts'
-import { Exponential } from './exponential.ts'
 import { f32, f32x4, i32, i32x4, plus, v128 } from './ops.ts'
+import type { RotationForm } from './rotary.ts'
 
 type V = Local<'v128'>
 
 /**
- * `(x, weight, out)`: root mean square norm of `width` values, rows filled up with zeros to a multiple of 16. 16 sums in
- * order, k mod 16; then lanes 0…3 of (s0 + s1) + (s2 + s3), as (0 + 2) + (1 + 3); r = 1 / sqrt(sum / width + epsilon);
- * out = (x · r) · weight.
+ * `(row, cos, sin, heads)`: rotates pairs of so many heads in place, by the position whose row of the tables is given:
+ * a' = a · cos - b · sin, b' = b · cos + a · sin. Of each head the first `dims` dimensions are rotated.
  */
-export function norm(m: ModuleWriter, name: string, width: number, epsilon: number) {
-  return m.function(name, ['i32', 'i32', 'i32'], f => {
-    const [x, weight, out] = f.parameters
-    const sums = f.locals('v128', 4)
-    const value = f.local('v128')
-    const at = f.local('i32', x)
-    const left = f.local('i32', i32.const(Math.ceil(width / 16)))
-    f.countdown(left, () => {
-      for (const [i, sum] of sums.entries()) {
-        f.set(value, v128.load(at, 16 * i))
-        f.set(sum, f32x4.add(f32x4.mul(value, value), sum))
-      }
-      f.set(at, plus(at, 64))
-    })
-    const [s0, s1, s2, s3] = sums as [V, V, V, V]
-    f.set(value, f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)))
-    const lane = (i: number): Value<'f32'> => f32x4.extractLane(value, i)
-    const sum = f32.add(f32.add(lane(0), lane(2)), f32.add(lane(1), lane(3)))
-    const mean = f32.add(f32.div(sum, f32.const(width)), f32.const(epsilon))
-    const factor = f.local('v128', f32x4.splat(f32.div(f32.const(1), f32.sqrt(mean))))
-    f.set(left, i32.const(Math.ceil(width / 4)))
-    f.countdown(left, () => {
-      f.do(v128.store(out, 0, f32x4.mul(f32x4.mul(v128.load(x), factor), v128.load(weight))))
-      for (const each of [x, weight, out]) f.set(each, plus(each, 16))
-    })
-  })
-}
-
-/**
- * `(row, cos, sin, heads)`: rotates pairs (i, i + headDim / 2) of so many heads in place, by the position whose row of
- * the tables is given: a' = a · cos - b · sin, b' = b · cos + a · sin.
- */
-export function rotation(m: ModuleWriter, name: string, headDim: number) {
-  const half = headDim / 2
+export function rotation(
+  m: ModuleWriter,
+  name: string,
+  { headDim, dims, pairs }: Pick<RotationForm, 'dims' | 'pairs'> & { readonly headDim: number }
+) {
+  const half = dims / 2
   return m.function(name, ['i32', 'i32', 'i32', 'i32'], f => {
     const [row, cos, sin, heads] = f.parameters
     const [a, b] = f.locals('v128', 2) as [V, V]
     const [x, y] = f.locals('f32', 2) as [Local<'f32'>, Local<'f32'>]
+    const one = (i: number, at: number, to: number): void => {
+      f.set(x, f32.load(row, 4 * at))
+      f.set(y, f32.load(row, 4 * to))
+      const [c, s] = [f32.load(cos, 4 * i), f32.load(sin, 4 * i)]
+      f.do(f32.store(row, 4 * at, f32.sub(f32.mul(x, c), f32.mul(y, s))))
+      f.do(f32.store(row, 4 * to, f32.add(f32.mul(y, c), f32.mul(x, s))))
+    }
     f.countdown(heads, () => {
       let i = 0
-      for (; i + 4 <= half; i += 4) {
+      for (; pairs === 'halves' && i + 4 <= half; i += 4) {
         f.set(a, v128.load(row, 4 * i))
         f.set(b, v128.load(row, 4 * (i + half)))
         const [c, s] = [v128.load(cos, 4 * i), v128.load(sin, 4 * i)]
         f.do(v128.store(row, 4 * i, f32x4.sub(f32x4.mul(a, c), f32x4.mul(b, s))))
         f.do(v128.store(row, 4 * (i + half), f32x4.add(f32x4.mul(b, c), f32x4.mul(a, s))))
       }
-      for (; i < half; i++) {
-        f.set(x, f32.load(row, 4 * i))
-        f.set(y, f32.load(row, 4 * (i + half)))
-        const [c, s] = [f32.load(cos, 4 * i), f32.load(sin, 4 * i)]
-        f.do(f32.store(row, 4 * i, f32.sub(f32.mul(x, c), f32.mul(y, s))))
-        f.do(f32.store(row, 4 * (i + half), f32.add(f32.mul(y, c), f32.mul(x, s))))
-      }
+      for (; i < half; i++) pairs === 'halves' ? one(i, i, i + half) : one(i, 2 * i, 2 * i + 1)
       f.set(row, plus(row, 4 * headDim))
     })
   })
 }
 
-/**
- * `(gate, up, vectors)`: gate = (gate / (1 + exp(-gate))) · up, the argument of exp kept in [-87, 88]. Two vectors at a
- * time: `vectors` is even.
- */
-export function gated(m: ModuleWriter, name: string) {
+/** `(x, y, count)`: x = x + y, so many values. */
+export function added(m: ModuleWriter, name: string) {
   return m.function(name, ['i32', 'i32', 'i32'], f => {
-    const [gate, up, left] = f.parameters
-    const exponential = new Exponential(f)
-    const lowest = f.local('v128', f32x4.const(-87))
-    const highest = f.local('v128', f32x4.const(88))
-    const [g, x, p] = [f.locals('v128', 2), f.locals('v128', 2), f.locals('v128', 2)]
-    const spare = g.map(() => f.locals('v128', 2) as [V, V])
-    f.countdown(
-      left,
-      () => {
-        for (const [i, gi] of g.entries()) {
-          f.set(gi, v128.load(gate, 16 * i))
-          f.set(x[i]!, f32x4.pmin(f32x4.pmax(f32x4.neg(gi), lowest), highest))
-        }
-        exponential.of(x, p, spare)
-        for (const [i, gi] of g.entries()) {
-          const swish = f32x4.div(gi, f32x4.add(exponential.one, p[i]!))
-          f.do(v128.store(gate, 16 * i, f32x4.mul(swish, v128.load(up, 16 * i))))
-        }
-        for (const each of [gate, up]) f.set(each, plus(each, 32))
-      },
-      2
+    const [x, y, count] = f.parameters
+    const left = f.local('i32', i32.divU(count, i32.const(4)))
+    f.set(count, i32.sub(count, i32.mul(left, i32.const(4))))
+    const on = (bytes: number): void => {
+      for (const each of [x, y]) f.set(each, plus(each, bytes))
+    }
+    f.when(left, () =>
+      f.countdown(left, () => {
+        f.do(v128.store(x, 0, f32x4.add(v128.load(x), v128.load(y))))
+        on(16)
+      })
+    )
+    f.when(count, () =>
+      f.countdown(count, () => {
+        f.do(f32.store(x, 0, f32.add(f32.load(x), f32.load(y))))
+        on(4)
+      })
     )
   })
 }
@@ -104,8 +69,13 @@ export function gated(m: ModuleWriter, name: string) {
 /** The largest finite value of float16: an edge is cut to it, since an infinity would become NaN for ever. */
 const float16Max = 65_504
 
-/** `(x, y, vectors)`: x = x + y, rounded to the edge type, ties to even. `undefined`: not rounded. */
-export function sumAtEdge(m: ModuleWriter, name: string, edge: EdgeType | undefined) {
+/**
+ * `(x, y, vectors)`: x = x + y · scale, rounded to the edge type, ties to even.
+ *
+ * @param edge `undefined`: not rounded
+ * @param scale `undefined`: there is none
+ */
+export function sumAtEdge(m: ModuleWriter, name: string, edge: EdgeType | undefined, scale: number | undefined) {
   return m.function(name, ['i32', 'i32', 'i32'], f => {
     const [x, y, left] = f.parameters
     const [sum, size, near, tiny] = f.locals('v128', 4) as [V, V, V, V]
@@ -119,8 +89,9 @@ export function sumAtEdge(m: ModuleWriter, name: string, edge: EdgeType | undefi
       V,
       V
     ]
+    const factor = constant(f32x4.const(scale ?? 1))
     f.countdown(left, () => {
-      f.set(sum, f32x4.add(v128.load(x), v128.load(y)))
+      f.set(sum, f32x4.add(v128.load(x), scale === undefined ? v128.load(y) : f32x4.mul(v128.load(y), factor)))
       if (rounds) {
         f.set(size, v128.and(sum, sizeBits))
         if (edge === 'f16') f.set(size, f32x4.pmin(size, largest))

@@ -2,9 +2,22 @@
  * `protocols/arithmetic.md` in plain JavaScript, one number after the other: what kernels are checked against. Every float32
  * operation is one on float64 numbers and one rounding (`Math.fround`), which gives the same for + - · / and √.
  */
-import { expCoefficients, ln2, log2e } from './exponential.ts'
-import { cosSin, frequencies } from './rotary.ts'
+import type { Norms } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
+import { expCoefficients, ln2, log2e } from './exponential.ts'
+import {
+  type Activation,
+  type Capping,
+  erfcCoefficients,
+  expHighest,
+  expLowest,
+  geluTanh,
+  halfRoot,
+  tanhCoefficients,
+  tanhMost,
+  tanhSmall
+} from './gates.ts'
+import { type RotationForm, turnsBy } from './rotary.ts'
 
 const f = Math.fround
 const sum = (a: number, b: number): number => f(a + b)
@@ -60,23 +73,47 @@ export function product({ rows, block = 32, scales, minima }: Rows, x: readonly 
   )
 }
 
-export function norm(x: readonly number[], weight: readonly number[], epsilon: number): number[] {
+/** 16 sums over k mod 16, and their sum, over the length. */
+function meanOf(x: readonly number[], value: (x: number) => number): number {
   const lanes = new Array<number>(16).fill(0)
-  for (const [k, value] of x.entries()) lanes[k % 16] = sum(times(value, value), lanes[k % 16]!)
+  for (const [k, each] of x.entries()) lanes[k % 16] = sum(value(each), lanes[k % 16]!)
   const four = [0, 1, 2, 3].map(i => sum(sum(lanes[i]!, lanes[4 + i]!), sum(lanes[8 + i]!, lanes[12 + i]!)))
-  const total = sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!))
-  const factor = f(1 / f(Math.sqrt(sum(f(total / f(x.length)), f(epsilon)))))
+  return f(sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!)) / f(x.length))
+}
+
+export function norm(
+  values: readonly number[],
+  weight: readonly number[],
+  epsilon: number,
+  kind?: Norms['kind']
+): number[] {
+  const mean = kind === 'mean' ? meanOf(values, value => value) : 0
+  const x = values.map(value => f(value - mean))
+  const factor = f(
+    1 /
+      f(
+        Math.sqrt(
+          sum(
+            meanOf(x, value => times(value, value)),
+            f(epsilon)
+          )
+        )
+      )
+  )
   return x.map((value, k) => times(times(value, factor), weight[k]!))
 }
 
-export function rotated(head: readonly number[], position: number, theta: number): number[] {
-  const half = head.length / 2
-  const turns = [...frequencies(head.length, theta)].map(frequency => cosSin(position * frequency))
-  return head.map((value, i) => {
-    const [c, s] = [f(turns[i % half]!.cos), f(turns[i % half]!.sin)]
-    if (i < half) return f(times(value, c) - times(head[i + half]!, s))
-    return sum(times(value, c), times(head[i - half]!, s))
-  })
+export function rotated(head: readonly number[], position: number, form: RotationForm): number[] {
+  const { dims, pairs } = form
+  const out = [...head]
+  for (const [i, { cos, sin }] of turnsBy(form)(position).entries()) {
+    const [c, s] = [f(cos), f(sin)]
+    const [at, to] = pairs === 'halves' ? [i, i + dims / 2] : [2 * i, 2 * i + 1]
+    const [a, b] = [head[at]!, head[to]!]
+    out[at] = f(times(a, c) - times(b, s))
+    out[to] = sum(times(b, c), times(a, s))
+  }
+  return out
 }
 
 export function exponential(x: number): number {
@@ -99,9 +136,27 @@ function exponentials(scores: readonly number[]): { readonly weights: number[]; 
   return { weights, factor: f(1 / sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!))) }
 }
 
-/** One query over keys and values [position][headDim], `query` already multiplied with headDim^-½. */
-export function attend(query: readonly number[], keys: readonly number[][], values: readonly number[][]): number[] {
-  const scores = keys.map(key => key.reduce((total, k, d) => sum(times(k, query[d]!), total), 0))
+export interface Seen {
+  /** Keys and values before that position are not seen. @default 0 */
+  readonly from?: number
+  /** Of scores. @default they are not capped */
+  readonly cap?: number | undefined
+}
+
+/** Scores of all keys, of those that are not seen -∞. */
+function seenScores(scores: readonly number[], { from = 0, cap }: Seen): number[] {
+  return scores.map((score, p) => (p < from ? Number.NEGATIVE_INFINITY : capped(score, { cap })))
+}
+
+/** One query over keys and values [position][headDim], `query` already multiplied with its factor. */
+export function attend(
+  query: readonly number[],
+  keys: readonly number[][],
+  values: readonly number[][],
+  seen: Seen = {}
+): number[] {
+  const products = keys.map(key => key.reduce((total, k, d) => sum(times(k, query[d]!), total), 0))
+  const scores = seenScores(products, seen)
   const { weights, factor } = exponentials(scores)
   return query.map((_, d) =>
     times(
@@ -112,11 +167,17 @@ export function attend(query: readonly number[], keys: readonly number[][], valu
 }
 
 /** The same over a cache of int8: keys and values [position], {@link quantised}. */
-export function attendBytes(query: readonly number[], keys: readonly Levels[], values: readonly Levels[]): number[] {
+export function attendBytes(
+  query: readonly number[],
+  keys: readonly Levels[],
+  values: readonly Levels[],
+  seen: Seen = {}
+): number[] {
   const q = quantised(query, 8191)
-  const scores = keys.map(({ a, scale }) =>
+  const products = keys.map(({ a, scale }) =>
     times(f(a.reduce((dot, level, d) => dot + level * q.a[d]!, 0)), times(scale, q.scale))
   )
+  const scores = seenScores(products, seen)
   const { weights, factor } = exponentials(scores)
   const out = query.map(() => 0)
   for (let first = 0; first < values.length; first += 128) {
@@ -133,9 +194,45 @@ export function attendBytes(query: readonly number[], keys: readonly Levels[], v
   return out.map(value => times(value, factor))
 }
 
-export function gated(gate: number, up: number): number {
-  const x = Math.min(Math.max(-gate, -87), 88)
-  return times(f(gate / sum(1, exponential(x))), up)
+/** exp of what is kept in its range. */
+function bounded(x: number): number {
+  return exponential(Math.min(Math.max(x, expLowest), expHighest))
+}
+
+function polynomial(coefficients: readonly number[], x: number): number {
+  return coefficients.slice(1).reduce((p, c) => sum(times(p, x), f(c)), f(coefficients[0]!))
+}
+
+export function activated(x: number, kind: Activation): number {
+  if (kind === 'silu') return f(x / sum(1, bounded(-x)))
+  if (kind === 'gelu-tanh') {
+    const third = times(times(times(x, x), f(geluTanh.cube)), x)
+    return f(x / sum(1, bounded(times(sum(third, x), f(geluTanh.factor)))))
+  }
+  const z = times(Math.abs(x), f(halfRoot))
+  const t = f(1 / sum(times(z, 0.5), 1))
+  const half = times(times(t, 0.5), bounded(f(polynomial(erfcCoefficients, t) - times(z, z))))
+  return times(x, x < 0 ? half : f(1 - half))
+}
+
+export function gated(gate: number, up: number, kind: Activation = 'silu'): number {
+  return times(activated(gate, kind), up)
+}
+
+export function tanh(x: number): number {
+  const size = Math.abs(x)
+  if (!(size >= tanhSmall)) {
+    const square = times(x, x)
+    return sum(times(times(polynomial(tanhCoefficients, square), square), x), x)
+  }
+  const large = f(1 - f(2 / sum(bounded(times(Math.min(size, tanhMost), 2)), 1)))
+  return x < 0 ? -large : large
+}
+
+/** A score or a logit with its factor, then capped: cap · tanh(x / cap). */
+export function capped(x: number, { scale, cap }: Capping): number {
+  const scaled = scale === undefined ? x : times(x, f(scale))
+  return cap === undefined ? scaled : times(tanh(f(scaled / f(cap))), f(cap))
 }
 
 export function edged(value: number, edge: EdgeType): number {

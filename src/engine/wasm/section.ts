@@ -4,12 +4,13 @@ import type { EdgeType } from '../../model/manifest.ts'
 import { roundUp, tileBytes, vectorBytes } from '../../model/tiles.ts'
 import { unpackRow } from '../../model/pack.ts'
 import { attentionRows, pagePositions } from './attention.ts'
-import { type Job, rotationRows, segmentNumbers, writeSegment } from './job.ts'
+import { type Job, segmentNumbers, writeSegment } from './job.ts'
 import { type Kernels, passRowsMax } from './kernels.ts'
 import { type Layout, takeOwn, takeScratch } from './layout.ts'
 import type { PagedCache } from './paged-cache.ts'
 import { type Meetings, PassRunner } from './pass.ts'
-import { cosSin } from './rotary.ts'
+import { rotationsIn } from './layer-kinds.ts'
+import { RotationTables } from './rotation-tables.ts'
 import type { Section } from './sections.ts'
 import { StageMemory } from './stage-memory.ts'
 import { loadWeights, weightBytes, type WeightsInit } from './weights.ts'
@@ -19,8 +20,6 @@ export interface LoadedSectionInit extends WeightsInit {
   readonly threads: number
   readonly memoryBytesMax: number | undefined
   readonly module: WebAssemblyModule
-  /** Of the rotation: [headDim / 2]. */
-  readonly frequencies: Float64Array
   /** How its thread waits for the others of a pass. */
   readonly meetings: Meetings
 }
@@ -55,9 +54,7 @@ export class LoadedSection {
   readonly #config: ModelConfig
   readonly #kernels: Kernels
   readonly #runner: PassRunner
-  readonly #frequencies: Float64Array
-  /** Addresses of the cosines and sines of {@link rotationRows} positions each. */
-  readonly #rotations: number[] = []
+  readonly #rotations: RotationTables
   /** What a job names: addresses of rotations, segments, addresses of pages. `length`: in numbers. */
   #table = { at: 0, length: 0 }
   /** Scores of each thread: {@link attentionRows} rows, for so many positions. */
@@ -65,13 +62,13 @@ export class LoadedSection {
 
   /** @throws {EngineError} when its files do not fit, or memory for it cannot be had. */
   constructor(init: LoadedSectionInit, section: Section, before: number, begun: BegunSection | undefined) {
-    const { config, edge, threads, module, frequencies, meetings } = init
+    const { config, edge, threads, module, meetings } = init
     const { start, places } = section
     this.#before = before
     this.#config = config
-    this.#frequencies = frequencies
     const memory = begun?.memory ?? sectionMemory(init, section)
     this.memory = memory
+    this.#rotations = new RotationTables(memory, rotationsIn(config, section))
     const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
     this.#kernels = instance.exports as unknown as Kernels
     const take = (bytes: number): number => memory.take(bytes)
@@ -93,14 +90,15 @@ export class LoadedSection {
   tell(segments: readonly CacheRows[]): Pick<Job, 'segments' | 'rotations' | 'scores' | 'scorePositions'> {
     const [from, to] = [this.#before, this.#before + this.layout.weights.layers.length]
     const pages = segments.map(({ cache }) => cache.pages.flatMap(({ at }) => at.slice(from, to)))
-    const numbers = this.#rotations.length + segments.length * segmentNumbers
+    const rotations = this.#rotations.addresses
+    const numbers = rotations.length + segments.length * segmentNumbers
     const length = pages.reduce((sum, each) => sum + each.length, numbers)
     // Twice as long each time: what the older ones took is little beside it.
     if (this.#table.length < length) this.#table = { at: this.memory.take(8 * length), length: 2 * length }
     const { at } = this.#table
     const { integers } = this.memory.views
-    integers.set(this.#rotations, at / 4)
-    const segmentsAt = at + 4 * this.#rotations.length
+    integers.set(rotations, at / 4)
+    const segmentsAt = at + 4 * rotations.length
     let pagesAt = at + 4 * numbers
     for (const [i, { cache, first, rows }] of segments.entries()) {
       writeSegment(
@@ -139,6 +137,10 @@ export class LoadedSection {
     const embedding = this.layout.weights.embedding!
     const tiles = new Uint8Array(this.memory.memory.buffer, embedding.at, tileBytes(embedding))
     unpackRow(embedding, tiles, id, row)
+    const { embeddingScale } = this.#config
+    if (embeddingScale === undefined) return
+    const scale = Math.fround(embeddingScale)
+    for (let k = 0; k < row.length; k++) row[k]! *= scale
   }
 
   /** Whether all values of the first rows are finite. */
@@ -161,27 +163,12 @@ export class LoadedSection {
 
   /** Rotation tables and scores for a cache of so many tokens. @throws {EngineError} when there is no memory. */
   makeRoom(tokens: number): void {
-    while ((this.#rotations.length / 2) * rotationRows < tokens) this.#rotate()
+    this.#rotations.grow(tokens)
     // Twice as long each time: what the older ones took is little beside it.
     if (this.#scores.positions < tokens) {
       const positions = roundUp(Math.max(tokens, 2 * this.#scores.positions), pagePositions)
       const bytes = 4 * attentionRows * positions * this.layout.own.length
       this.#scores = { at: this.memory.take(bytes), positions }
     }
-  }
-
-  #rotate(): void {
-    const half = this.#config.headDim / 2
-    const [cos, sin] = [this.memory.take(4 * half * rotationRows), this.memory.take(4 * half * rotationRows)]
-    const first = (this.#rotations.length / 2) * rotationRows
-    const { floats } = this.memory.views
-    for (let row = 0; row < rotationRows; row++) {
-      for (let i = 0; i < half; i++) {
-        const turn = cosSin((first + row) * this.#frequencies[i]!)
-        floats[cos / 4 + row * half + i] = turn.cos
-        floats[sin / 4 + row * half + i] = turn.sin
-      }
-    }
-    this.#rotations.push(cos, sin)
   }
 }

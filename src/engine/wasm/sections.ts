@@ -14,7 +14,9 @@ import { bytePage } from './byte-page.ts'
 import { memoryPageBytes, memoryPagesMax } from './emit.ts'
 import { rotationRows, segmentNumbers } from './job.ts'
 import { headWidth, passRowsMax } from './kernels.ts'
+import { layerForms } from './layer-kinds.ts'
 import { takeOwn, takeScratch } from './layout.ts'
+import type { RotationForm } from './rotary.ts'
 
 /** Layers [start, end) in one memory. */
 export interface Section {
@@ -94,6 +96,7 @@ function largest(most: number, holds: (value: number) => boolean): number {
 function splitting(init: SectionsInit, memoryBytesMax: number): (pages: number) => Section[] | undefined {
   const { config, start, end, threads = 1 } = init
   const pageBytes = layerPageBytes(config)
+  const forms = layerForms(config).rotations
   const byLayer = Array.from({ length: end - start }, (_, i) => placesOf(init, start + i))
   const weights = byLayer.map(places => shardsBytes(init, places))
   const [withHead, without] = [scratchBytes(config, threads, true), scratchBytes(config, threads, false)]
@@ -107,7 +110,7 @@ function splitting(init: SectionsInit, memoryBytesMax: number): (pages: number) 
       const scratch = layer + 1 === config.layers ? withHead : without
       const bytes = weights[i]! + pages * pageBytes
       const takes = (layers: number, all: number): boolean =>
-        all + scratch + tableBytes(config, { threads, layers, tokens }) <= room
+        all + scratch + tableBytes(forms, { threads, layers, tokens }) <= room
       const last = sections.at(-1)
       if (last !== undefined && takes(layer + 1 - last.start, last.bytes + bytes)) {
         last.end = layer + 1
@@ -157,29 +160,30 @@ function scratchBytes(config: ModelConfig, threads: number, hasHead: boolean): n
  * each time, so that what was taken before is no more than what is.
  */
 function tableBytes(
-  { headDim }: ModelConfig,
+  forms: readonly RotationForm[],
   { threads, layers, tokens }: { readonly threads: number; readonly layers: number; readonly tokens: number }
 ): number {
-  const rotations = 2 * Math.ceil(tokens / rotationRows)
+  const chunks = Math.ceil(tokens / rotationRows)
   const positions = tokens + pagePositions
   const pages = Math.ceil(tokens / pagePositions)
-  const numbers = rotations + passRowsMax * (segmentNumbers + pages * layers)
+  const numbers = 2 * chunks * forms.length + passRowsMax * (segmentNumbers + pages * layers)
   const doubled = 2 * 2
   return (
-    rotations * roundUp(4 * (headDim / 2) * rotationRows, alignment) +
+    chunks * forms.reduce((sum, { dims }) => sum + 2 * roundUp(4 * (dims / 2) * rotationRows, alignment), 0) +
     doubled * (4 * attentionRows * positions * threads + 4 * numbers)
   )
 }
 
 function whyNone(init: SectionsInit, memoryBytesMax: number): string {
   const { config, start, end, threads = 1 } = init
+  const forms = layerForms(config).rotations
   const least = Array.from({ length: end - start }, (_, i) => {
     const places = placesOf(init, start + i)
     const hasHead = start + i + 1 === config.layers
     const tokens = Math.min(config.contextMax, bytePage(headWidth(config.headDim)).positions)
     const rest =
       scratchBytes(config, threads, hasHead) +
-      tableBytes(config, { threads, layers: 1, tokens }) +
+      tableBytes(forms, { threads, layers: 1, tokens }) +
       layerPageBytes(config) +
       memoryPageBytes
     return { places: inOrder(places), weights: shardsBytes(init, places), rest }

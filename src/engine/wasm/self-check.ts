@@ -3,29 +3,46 @@
  * must have the bits of the plain functions in `reference.ts`. A compiler that is wrong (pairing of vectors is an
  * experiment of V8's) is found here, and not by an answer.
  */
-import type { ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { fillNoise, seedsOfBlocks, syntheticBlocks } from '../synthetic.ts'
 import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile, pageHalfBytes } from './attention.ts'
 import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { cacheForms } from './cache-form.ts'
-import { headWidth, type Kernels } from './kernels.ts'
+import { headWidth, type Kernels, type KernelsConfig, queryFactor, rotationKernel } from './kernels.ts'
+import { layerForms } from './layer-kinds.ts'
 import { activationBytes, activationsOf } from './activations.ts'
-import { attend, attendBytes, edged, gated, norm, product, quantised, type Rows, rotated } from './reference.ts'
-import { cosSin, frequencies } from './rotary.ts'
+import {
+  activated,
+  attend,
+  attendBytes,
+  capped,
+  edged,
+  gated,
+  norm,
+  product,
+  quantised,
+  type Rows,
+  rotated
+} from './reference.ts'
+import { turnsBy } from './rotary.ts'
 import { type Blocks, packBlocks, packFloats } from '../../model/pack.ts'
-import { groupRecords, roundUp, tileBytes, tileColumns, tileRows } from '../../model/tiles.ts'
+import { groupRecords, roundUp, tileBytes, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import { type QuantisedType, quantisedTypes, type StoredAs, type WeightType } from '../../model/weight-types.ts'
 
 export interface CheckInit {
-  readonly config: Pick<ModelConfig, 'hidden' | 'headDim' | 'normEpsilon' | 'ropeTheta'>
+  readonly config: KernelsConfig
   readonly types: ReadonlySet<WeightType>
   readonly edge: EdgeType
 }
 
-/** Bytes of memory that the check uses, from 0 on. */
+/** Bytes of memory that the check uses, from 0 on, but for norms of all heads as one row. */
 export const checkBytes = 4 << 20
+
+/** Bytes of memory that the check of a decoder's kernels uses. */
+export function checkBytesOf({ heads, kvHeads, headDim, attention }: KernelsConfig): number {
+  return checkBytes + (attention?.headNorm === 'all' ? 2 * vectorBytes((heads + kvHeads) * headDim) : 0)
+}
 
 /** Four tiles: three row ranges at once and one left over. */
 const checkedRows = 4 * tileRows
@@ -91,54 +108,87 @@ class Check {
     this.#top = 0
     const k = this.#k
     const { config, edge } = this.#init
-    const { hidden, headDim, normEpsilon, ropeTheta } = config
+    const { hidden, normEpsilon, residualScale, feedForward } = config
+    const kind = feedForward?.activation ?? 'silu'
     const bytes = 4 * roundUp(hidden, tileColumns)
     const [a, b, out] = [this.#take(bytes), this.#take(bytes), this.#take(bytes)]
     const x = this.#noise(a, hidden, 3)
     const y = this.#noise(b, hidden, 1)
     k.norm(a, b, out)
-    if (!this.#same(out, norm(x, y, normEpsilon))) return 'norm'
+    if (!this.#same(out, norm(x, y, normEpsilon, config.norm?.kind))) return 'norm'
     const vectors = Math.ceil(hidden / 4)
-    k.sumAtEdge(a, b, vectors)
-    const sums = x.map((value, i) => Math.fround(value + y[i]!))
-    if (
-      !this.#same(
-        a,
-        sums.map(value => edged(value, edge))
+    const scale = Math.fround(residualScale ?? 1)
+    const sums = x.map((value, i) => Math.fround(value + Math.fround(y[i]! * scale)))
+    const even = roundUp(vectors, 2)
+    const logits = { scale: config.logitScale, cap: config.logitCap }
+    const scores = { cap: config.attention?.scoreCap }
+    /** What sets the row at `a`, and to what. */
+    const all: readonly [string, (() => void) | undefined, (value: number, i: number) => number][] = [
+      ['sumAtEdge', () => k.sumAtEdge(a, b, vectors), (_, i) => edged(sums[i]!, edge)],
+      ['sum', () => k.sum(a, b, vectors), (_, i) => sums[i]!],
+      ['gate', k.gate && (() => k.gate!(a, b, even)), (value, i) => gated(value, y[i]!, kind)],
+      ['activate', k.activate && (() => k.activate!(a, even)), value => activated(value, kind)],
+      ['add', k.add && (() => k.add!(a, b, hidden)), (value, i) => Math.fround(value + y[i]!)],
+      ['capScores', k.capScores && (() => k.capScores!(a, even)), value => capped(value, scores)],
+      ['capLogits', k.capLogits && (() => k.capLogits!(a, even)), value => capped(value, logits)]
+    ]
+    for (const [name, run, want] of all) {
+      if (run === undefined) continue
+      this.#write(a, x)
+      run()
+      if (!this.#same(a, x.map(want))) return name
+    }
+    return this.#rotations() ?? this.#headNorms()
+  }
+
+  #rotations(): string | undefined {
+    const { config } = this.#init
+    const { headDim } = config
+    for (const form of layerForms(config).rotations) {
+      const row = this.#take(4 * 2 * headDim)
+      const heads = [this.#noise(row, headDim, 1), this.#noise(row + 4 * headDim, headDim, 1)]
+      // Position 1 of a table of its own.
+      const turns = turnsBy(form)(1)
+      const [cos, sin] = [this.#take(2 * form.dims), this.#take(2 * form.dims)]
+      this.#write(
+        cos,
+        turns.map(({ cos }) => cos)
       )
-    )
-      return 'sumAtEdge'
-    this.#write(a, x)
-    k.sum(a, b, vectors)
-    if (!this.#same(a, sums)) return 'sum'
-    this.#write(a, x)
-    k.gate(a, b, roundUp(vectors, 2))
-    if (
-      !this.#same(
-        a,
-        x.map((value, i) => gated(value, y[i]!))
+      this.#write(
+        sin,
+        turns.map(({ sin }) => sin)
       )
-    )
-      return 'gate'
-    const row = this.#take(4 * 2 * headDim)
-    const heads = [this.#noise(row, headDim, 1), this.#noise(row + 4 * headDim, headDim, 1)]
-    // Position 1 of a table of its own.
-    const one = rotationOf(headDim, ropeTheta)
-    const [cos, sin] = [this.#take(2 * headDim), this.#take(2 * headDim)]
-    this.#write(cos, one.cos)
-    this.#write(sin, one.sin)
-    k.rotate(row, cos, sin, 2)
-    return this.#same(
-      row,
-      heads.flatMap(head => rotated(head, 1, ropeTheta))
-    )
-      ? undefined
-      : 'rotate'
+      const name = rotationKernel(form)
+      this.#k[name]!(row, cos, sin, 2)
+      const want = heads.flatMap(head => rotated(head, 1, form))
+      if (!this.#same(row, want)) return name
+    }
+    return undefined
+  }
+
+  #headNorms(): string | undefined {
+    const { heads, kvHeads, headDim, normEpsilon, norm: norms, attention } = this.#init.config
+    for (const name of ['norm.queries', 'norm.keys'] as const) {
+      const kernel = this.#k[name]
+      if (kernel === undefined) continue
+      const byHead = attention?.headNorm === 'head'
+      const [width, count] = byHead ? [headDim, 2] : [headDim * (name === 'norm.queries' ? heads : kvHeads), 1]
+      const at = this.#take(4 * count * width)
+      const weightAt = this.#take(4 * roundUp(width, tileColumns))
+      const weight = this.#noise(weightAt, width, 1)
+      const rows = Array.from({ length: count }, (_, i) => this.#noise(at + 4 * i * width, width, 2))
+      kernel(at, weightAt, count)
+      const want = rows.flatMap(row => norm(row, weight, normEpsilon, norms?.kind))
+      if (!this.#same(at, want)) return name
+    }
+    return undefined
   }
 
   attention(type: CacheType): string | undefined {
     const k = this.#k
-    const { headDim } = this.#init.config
+    const { headDim, attention } = this.#init.config
+    const cap = attention?.scoreCap
+    const factor = Math.fround(queryFactor(this.#init.config))
     const width = headWidth(headDim)
     this.#top = 0
     const page = this.#take(2 * pageHalfBytes(width))
@@ -167,6 +217,7 @@ class Check {
       const scores = this.#take(rows * stride)
       kernels.scores(own.queries, page, tiles, scores, stride)
       const factors = queries.map((_, t) => {
+        k.capScores?.(scores + t * stride, 2 * tiles)
         const row = (scores + t * stride) / 4
         this.#floats.fill(Number.NEGATIVE_INFINITY, row + known.length, row + tiles * keyTile)
         return k.softmax(scores + t * stride, tiles)
@@ -177,18 +228,20 @@ class Check {
       const out = this.#take(4 * headDim)
       for (const [t, query] of queries.entries()) {
         k.scaled(sums + 4 * t * width, factors[t]!, out)
-        const scaled = query.map(value => Math.fround(value * Math.fround(1 / Math.sqrt(headDim))))
+        const scaled = query.map(value => Math.fround(value * factor))
         const want =
           type === 'f32'
             ? attend(
                 scaled,
                 known.map(({ key }) => key),
-                known.map(({ value }) => value)
+                known.map(({ value }) => value),
+                { cap }
               )
             : attendBytes(
                 scaled,
                 levels.map(({ key }) => key),
-                levels.map(({ value }) => value)
+                levels.map(({ value }) => value),
+                { cap }
               )
         if (!this.#same(out, want)) return `attention of ${rows} rows over a cache of ${type}`
       }
@@ -236,12 +289,6 @@ class Check {
   #same(at: number, want: readonly number[]): boolean {
     return want.every((value, i) => Object.is(this.#floats[at / 4 + i], value))
   }
-}
-
-/** Cosines and sines of the position after the first. */
-function rotationOf(headDim: number, theta: number): { readonly cos: number[]; readonly sin: number[] } {
-  const turns = [...frequencies(headDim, theta)].map(cosSin)
-  return { cos: turns.map(({ cos }) => cos), sin: turns.map(({ sin }) => sin) }
 }
 
 /** What packed rows mean, number by number. */

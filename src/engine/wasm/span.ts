@@ -10,9 +10,9 @@ import { type CheckedModules, compileKernels } from './compile.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
 import type { Job } from './job.ts'
+import { computed } from './layer-kinds.ts'
 import type { ProductForms } from './products.ts'
 import { layerWork, type TeamPolicy } from './choice.ts'
-import { frequencies } from './rotary.ts'
 import { type BegunSection, type CacheRows, LoadedSection, sectionMemory } from './section.ts'
 import { type Section, type Sections, sectionsOf } from './sections.ts'
 import { Team } from './team.ts'
@@ -79,7 +79,6 @@ export class WasmSpan implements Layers<PagedCache> {
     const own = {
       ...{ config, weights: init.weights, shardLocations: init.shardLocations, source: init.source },
       ...{ edge, threads, memoryBytesMax, module },
-      frequencies: frequencies(config.headDim, config.ropeTheta),
       meetings: { meet: (count: number) => team.meet(count), meetAtEdge: (job: Job) => team.meetAtEdge(job) }
     }
     this.#sections = sections.map(
@@ -305,7 +304,7 @@ function rowsOf(segments: readonly Stretch[]): number {
 
 /** @throws {EngineError} when the model is none that is computed, or has a layer that is too large. */
 function checkedSections(init: WasmSpanInit): Sections {
-  const refusal = whyNotComputable(init)
+  const refusal = whyNotComputable(init, computed)
   if (refusal !== undefined) throw new EngineError(refusal)
   return sectionsOf(init)
 }

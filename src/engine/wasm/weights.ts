@@ -10,7 +10,8 @@ import {
   partAlignment,
   partOf,
   type ShardLayout,
-  shardLayout
+  shardLayout,
+  type VectorName
 } from '../../model/layout.ts'
 import { shardName, type ShardPlace } from '../../model/manifest.ts'
 import { roundUp, type TileShape, tileColumns, tileRows, tileStride } from '../../model/tiles.ts'
@@ -25,16 +26,16 @@ export interface Matrix extends TileShape {
 }
 
 export interface LayerWeights {
-  readonly norm1: number
-  readonly norm2: number
+  /** Addresses of those that the decoder has. */
+  readonly vectors: Readonly<Partial<Record<VectorName, number>>>
   /** Query, key and value rows, one after another: matrices of different types, or one. */
   readonly qkv: readonly Matrix[]
   /** Where keys and values begin among the outputs of all of these. */
   readonly keys: number
   readonly values: number
   readonly o: Matrix
-  /** Both filled up to a multiple of 32 rows; one behind the other where they are of one type. */
-  readonly gateUp: readonly [gate: Matrix, up: Matrix]
+  /** Gate and up, or up alone: filled up to a multiple of 32 rows; one behind the other where they are of one type. */
+  readonly gateUp: readonly Matrix[]
   readonly down: Matrix
 }
 
@@ -124,25 +125,26 @@ export function loadWeights(
     if (!ahead.has(name)) read(init, name, new Uint8Array(memory, at, layout.bytes))
     const wrong = wrongNumbers(layout, memory, at)
     if (wrong !== undefined) throw new EngineError(`the ${name} cannot be computed: ${wrong}`)
+    if (init.config.norm?.offset !== undefined) addOffset(layout, memory, at, init.config.norm.offset)
   }
   const vector = ({ layout, at }: Placed, name: string): number => at + partOf(layout.vectors, name).offset
   const whole = ({ type, rows, blocks, offset }: MatrixEntry, at: number): Matrix => ({
     ...{ type, rows, blocks, at: at + offset }
   })
   const matrix = ({ layout, at }: Placed, name: string): Matrix => whole(partOf(layout.matrices, name), at)
-  const { intermediate } = init.config
+  const { intermediate, feedForward } = init.config
+  const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
   const layers = shards
     .filter(({ place }) => place.role === 'layer')
     .map(shard => {
       const { layout, at } = shard
       return {
-        norm1: vector(shard, 'norm1'),
-        norm2: vector(shard, 'norm2'),
+        vectors: Object.fromEntries(layout.vectors.map(({ name, offset }) => [name, at + offset])),
         qkv: layout.matrices.filter(each => holds(each, 'q', 'k', 'v')).map(each => whole(each, at)),
         keys: outputOf(layout, 'k'),
         values: outputOf(layout, 'v'),
         o: matrix(shard, 'o'),
-        gateUp: [partIn(layout, at, 'gate', intermediate), partIn(layout, at, 'up', intermediate)] as const,
+        gateUp: wide.map(name => partIn(layout, at, name, intermediate)),
         down: matrix(shard, 'down')
       }
     })
@@ -154,6 +156,17 @@ export function loadWeights(
     output: init.config.tiedEmbeddings ? embedding! : matrix(last, 'output')
   }
   return { layers, embedding, head }
+}
+
+/** Norms that are to be multiplied with so much more than their weights are. */
+const norms: ReadonlySet<VectorName> = new Set(['norm', 'norm1', 'norm1After', 'norm2', 'norm2After', 'qNorm', 'kNorm'])
+
+function addOffset({ vectors }: ShardLayout, memory: ArrayBufferLike, at: number, more: number): void {
+  for (const { name, offset, length } of vectors) {
+    if (!norms.has(name)) continue
+    const weights = new Float32Array(memory, at + offset, length)
+    for (let k = 0; k < length; k++) weights[k]! += more
+  }
 }
 
 function holds({ parts }: MatrixEntry, ...names: readonly LayerPart[]): boolean {

@@ -173,7 +173,7 @@ it.each(eachBeyond)(
   }
 )
 
-it.each([2, 20, 48, 64, 80, 128, 256])('has the bits of the reference for heads of %i, in every form', headDim => {
+it.each([2, 20, 48, 64, 80, 128, 256, 512])('has the bits of the reference for heads of %i, in every form', headDim => {
   const init = { config: { ...odd, headDim }, types: new Set(['f32'] as const), edge: 'f32' } as const
   // They are compared as they are compiled.
   for (const form of forms) compileKernels({ ...init, forms: form }, { shared: false })
@@ -296,9 +296,9 @@ it('refuses a shard that does not fit its tiles, and what is described and not c
   expect(() => WasmSpan.create({ ...init, source, forms: formsHere() })).toThrow(
     `the file of the layer 1 has ${size - 1} bytes, its dimensions need ${size}`
   )
-  const config = { ...odd, logitCap: 30 }
+  const config = { ...odd, later: 30 } as ModelConfig
   expect(() => WasmSpan.create({ ...init, config, source, forms: formsHere() })).toThrow(
-    'what config.logitCap describes is not computed yet'
+    'what config.later describes is not computed yet'
   )
 })
 

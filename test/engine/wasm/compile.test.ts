@@ -6,7 +6,7 @@ import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import { needs } from '../../needs.ts'
 
 const init = {
-  config: { hidden: 64, headDim: 16, normEpsilon: 1e-5, ropeTheta: 10_000 },
+  config: { hidden: 64, heads: 4, kvHeads: 4, headDim: 16, normEpsilon: 1e-5, ropeTheta: 10_000 },
   types: new Set(['q8'] as const),
   edge: 'f16',
   forms: formsHere()

@@ -1,8 +1,11 @@
 /** All layers of a model as `protocols/arithmetic.md` puts them together, on the plain functions of `reference.ts`. */
 import { type CacheType, usualCache } from '../../../src/base/cache-type.ts'
+import { kindOf, layerForms } from '../../../src/engine/wasm/layer-kinds.ts'
 import {
+  activated,
   attend,
   attendBytes,
+  capped,
   edged,
   gated,
   norm,
@@ -12,10 +15,10 @@ import {
   type Levels,
   quantised
 } from '../../../src/engine/wasm/reference.ts'
-import { type MatrixPart, type ModelShape, partOf, shardLayout } from '../../../src/model/layout.ts'
+import { type MatrixPart, type ModelShape, partOf, shardLayout, type VectorName } from '../../../src/model/layout.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
-import { quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
+import { type LayerPart, quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
 import { readMatrix } from '../../model/tile-reader.ts'
 
 const f = Math.fround
@@ -48,6 +51,57 @@ function shardReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
   return { floats, matrix }
 }
 
+/** What one layer multiplies and adds, read from its shard. */
+function layerReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
+  const { floats, matrix } = shardReader(shape, place, bytes)
+  const { config } = shape
+  const there = shardLayout(shape, place).vectors
+  const vector = (name: VectorName): number[] | undefined =>
+    there.some(each => each.name === name) ? floats(name) : undefined
+  const weight = (name: VectorName): number[] | undefined =>
+    vector(name)?.map(value => sum(value, config.norm?.offset ?? 0))
+  return {
+    vector,
+    matrix,
+    weight,
+    /** The norm of that name, or nothing where the decoder has none. */
+    normed: (name: VectorName, x: readonly number[]): readonly number[] => {
+      const own = weight(name)
+      return own === undefined ? x : norm(x, own, config.normEpsilon, config.norm?.kind)
+    },
+    /** A product with a bias, where there is one: from which of its values on. */
+    product: (name: LayerPart, x: readonly number[], bias: VectorName, from = 0): number[] => {
+      const own = vector(bias)
+      const made = product(matrix(name), x)
+      return own === undefined ? made : made.map((y, k) => sum(y, own[from + k]!))
+    }
+  }
+}
+
+type LayerReader = ReturnType<typeof layerReader>
+
+/** Queries, keys and values of a row by head, rotated. */
+function headsOf(config: ModelConfig, layer: number, read: LayerReader, row: readonly number[], position: number) {
+  const { heads, kvHeads, headDim, normEpsilon, norm: norms, attention } = config
+  const { rotations, kinds } = layerForms(config)
+  const { rotation } = kinds[kindOf(config, layer)]!
+  const split = (all: readonly number[]): number[][] =>
+    Array.from({ length: all.length / headDim }, (_, head) => all.slice(head * headDim, (head + 1) * headDim))
+  const shaped = (name: 'q' | 'k', x: number[]): number[][] => {
+    const weight = read.weight(`${name}Norm`)
+    const normed = (each: readonly number[]): number[] => norm(each, weight!, normEpsilon, norms?.kind)
+    const own = attention?.headNorm
+    const all = own === 'head' ? split(x).map(normed) : split(own === 'all' ? normed(x) : x)
+    return rotation === undefined ? all : all.map(head => rotated(head, position, rotations[rotation]!))
+  }
+  const [queries, keys] = [heads * headDim, kvHeads * headDim]
+  return {
+    q: shaped('q', read.product('q', row, 'qkvBias')),
+    k: shaped('k', read.product('k', row, 'qkvBias', queries)),
+    v: split(read.product('v', row, 'qkvBias', queries + keys))
+  }
+}
+
 /** All hidden states after the last layer, and the logits of the last token. `shard` gives a shard's bytes. */
 export function forward(
   config: ModelConfig,
@@ -57,57 +111,53 @@ export function forward(
   shard: (role: ShardRole, layer: number | null) => Uint8Array,
   cache: CacheType = usualCache
 ): { readonly hidden: number[][]; readonly logits: number[] } {
-  const { layers, heads, kvHeads, headDim, ropeTheta, normEpsilon, tiedEmbeddings } = config
-  const reader = (role: ShardRole, layer: number | null) =>
-    shardReader({ config, weights }, { role, layer }, shard(role, layer))
-  const embedding = reader('embedding', null).matrix('embedding')
+  const { layers, heads, kvHeads, headDim, intermediate, tiedEmbeddings, attention, feedForward } = config
+  const shape = { config, weights }
+  const embedding = shardReader(shape, { role: 'embedding', layer: null }, shard('embedding', null)).matrix('embedding')
   const { block = 32, scales, minima } = embedding
   const rows = ids.map(id =>
     embedding.rows[id]!.map((value, k) => {
       const at = Math.floor(k / block)
       const scaled = times(value, scales?.[id]?.[at] ?? 1)
-      return minima === undefined ? scaled : sum(scaled, minima[id]![at]!)
+      return times(minima === undefined ? scaled : sum(scaled, minima[id]![at]!), f(config.embeddingScale ?? 1))
     })
   )
+  const added = (x: number, y: number): number => sum(x, times(y, f(config.residualScale ?? 1)))
+  const factor = f(attention?.scale ?? 1 / Math.sqrt(headDim))
   for (let layer = 0; layer < layers; layer++) {
-    const { floats, matrix } = reader('layer', layer)
-    const qkv = [matrix('q'), matrix('k'), matrix('v')]
-    const [o, gateMatrix, up, down] = [matrix('o'), matrix('gate'), matrix('up'), matrix('down')]
-    const part = (row: readonly number[], head: number): number[] => row.slice(head * headDim, (head + 1) * headDim)
-    const all = rows.map(x => {
-      const normed = norm(x, floats('norm1'), normEpsilon)
-      return qkv.flatMap(each => product(each, normed))
-    })
-    const turned = all.map((row, position) =>
-      Array.from({ length: heads + 2 * kvHeads }, (_, head) =>
-        head < heads + kvHeads ? rotated(part(row, head), position, ropeTheta) : part(row, head)
-      )
-    )
+    const read = layerReader(shape, { role: 'layer', layer }, shard('layer', layer))
+    const { window = Number.POSITIVE_INFINITY } = layerForms(config).kinds[kindOf(config, layer)]!
+    const all = rows.map((x, position) => headsOf(config, layer, read, read.normed('norm1', x), position))
     for (const [position, x] of rows.entries()) {
       const attended = Array.from({ length: heads }, (_, head) => {
         const kv = Math.floor(head / (heads / kvHeads))
-        const seen = turned.slice(0, position + 1)
-        const query = turned[position]![head]!.map(value => times(value, f(1 / Math.sqrt(headDim))))
-        const [keys, values] = [heads + kv, heads + kvHeads + kv].map(head => seen.map(each => each[head]!))
-        if (cache === 'f32') return attend(query, keys!, values!)
+        const there = all.slice(0, position + 1)
+        const query = all[position]!.q[head]!.map(value => times(value, factor))
+        const [keys, values] = [there.map(({ k }) => k[kv]!), there.map(({ v }) => v[kv]!)]
+        const seen = { from: Math.max(0, position + 1 - window), cap: attention?.scoreCap }
+        if (cache === 'f32') return attend(query, keys, values, seen)
         const held = (rows: readonly number[][]): Levels[] => rows.map(row => quantised(row))
-        return attendBytes(query, held(keys!), held(values!))
+        return attendBytes(query, held(keys), held(values), seen)
       }).flat()
-      const middle = product(o, attended).map((y, k) => sum(x[k]!, y))
-      const normed = norm(middle, floats('norm2'), normEpsilon)
-      const ups = product(up, normed)
-      const y = product(
-        down,
-        product(gateMatrix, normed).map((gate, i) => gated(gate, ups[i]!))
-      )
+      const o = read.normed('norm1After', read.product('o', attended, 'oBias'))
+      const middle = o.map((y, k) => added(x[k]!, y))
+      const normed = read.normed('norm2', middle)
+      const isGated = feedForward?.ungated !== true
+      const ups = read.product('up', normed, 'upBias', isGated ? intermediate : 0)
+      const kind = feedForward?.activation
+      const wide = isGated
+        ? read.product('gate', normed, 'upBias').map((gate, i) => gated(gate, ups[i]!, kind))
+        : ups.map(up => activated(up, kind ?? 'silu'))
+      const y = read.normed('norm2After', read.product('down', wide, 'downBias'))
       const isLast = layer + 1 === layers
       rows[position] = middle.map((value, k) => {
-        const out = sum(value, y[k]!)
+        const out = added(value, y[k]!)
         return isLast ? out : edged(out, edge)
       })
     }
   }
-  const head = reader('head', null)
+  const head = layerReader(shape, { role: 'head', layer: null }, shard('head', null))
   const output = tiedEmbeddings ? embedding : head.matrix('output')
-  return { hidden: rows, logits: product(output, norm(rows.at(-1)!, head.floats('norm'), normEpsilon)) }
+  const logits = product(output, head.normed('norm', rows.at(-1)!))
+  return { hidden: rows, logits: logits.map(x => capped(x, { scale: config.logitScale, cap: config.logitCap })) }
 }
