@@ -1,7 +1,6 @@
 /** The engine in WebAssembly as a factory. */
 import { join } from 'node:path'
 import { askThread } from '../ask-thread.ts'
-import { cacheTypes } from '../../base/cache-type.ts'
 import { whyNotComputable } from '../computable.ts'
 import type { EngineFactory, Measured } from '../factory.ts'
 import { measureOnce } from '../measured.ts'
@@ -11,7 +10,7 @@ import { createWasmEngine, startSpan } from './engine.ts'
 import { wasmFootprint } from './footprint.ts'
 import { whyNot } from './forms.ts'
 import { computed } from './layer-kinds.ts'
-import { arithmeticRevision } from './numeric-class.ts'
+import { arithmeticRevision, trialNames } from './numeric-class.ts'
 import { whyTooLarge } from './sections.ts'
 
 export const wasmEngine: EngineFactory = {
@@ -26,7 +25,7 @@ export const wasmEngine: EngineFactory = {
       const numericClass = await askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
       return { ...(await measureTimings(startSpan, init)), numericClass }
     }
-    const key = ['wasm', arithmeticRevision, cacheTypes, config, weights, edge, threads]
+    const key = ['wasm', arithmeticRevision, trialNames, config, weights, edge, threads]
     return measureOnce(join(dataDir, 'measured.json'), key, measure, keeping)
   },
   create: createWasmEngine

@@ -6,9 +6,9 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { ModelConfig } from '../../model/decoder.ts'
-import { shardName, shardOrder } from '../../model/manifest.ts'
+import { type EdgeType, shardName, shardOrder } from '../../model/manifest.ts'
 import type { MixedWeights, Weights, WeightType } from '../../model/weight-types.ts'
-import { type CacheType, cacheTypes, usualCache } from '../../base/cache-type.ts'
+import type { CacheType } from '../../base/cache-type.ts'
 import { syntheticShard } from '../synthetic.ts'
 import { CheckedModules } from './compile.ts'
 import type { ProductForms } from './products.ts'
@@ -17,13 +17,25 @@ import { WasmSpan } from './span.ts'
 /** Raised when bits change that were computed before, and when there are kinds of weights that were not. */
 export const arithmeticRevision = 2
 
-/** 16 hex digits: what {@link computeClass} gives on every machine that computes revision {@link arithmeticRevision}. */
-export const arithmeticClass = '5017f367de977d72'
-/** The same over caches of int8: what is computed with those of float32 is as it was before there were any. */
-export const arithmeticClassI8 = 'd4b2565d0a7b2706'
+/**
+ * What is computed to compare machines: a llama, which was there first, over caches of float32 and of int8, and decoders with
+ * all that others have beyond it.
+ */
+export const trialNames = ['f32', 'i8', 'decoders'] as const
+export type TrialName = (typeof trialNames)[number]
+
+/**
+ * 16 hex digits each: what {@link computeClass} gives on every machine that computes revision {@link arithmeticRevision}. The
+ * first is the class that such a machine announces. A trial that is added changes none of those that were there.
+ */
+export const arithmeticClasses = {
+  f32: '5017f367de977d72',
+  i8: 'd4b2565d0a7b2706',
+  decoders: '745ad5f3fc416e95'
+} as const satisfies Record<TrialName, string>
 
 /** Grouped heads, heads that fill no slice, short last blocks and tiles, more than a group of records, and more positions than a page has. */
-const config: ModelConfig = {
+const llama: ModelConfig = {
   layers: 2,
   hidden: 84,
   intermediate: 300,
@@ -43,9 +55,19 @@ function mixed(embedding: WeightType, output: WeightType, layers: readonly Layer
   return { embedding, output, layers: layers.map(of) }
 }
 
+/** What is computed for a trial: a model, its cache, and the tokens of each pass. */
+interface Trial {
+  readonly config: ModelConfig
+  readonly weights: Weights
+  readonly edge: EdgeType
+  readonly cache: CacheType
+  readonly passes: readonly number[]
+}
+
 /** Every type in a short and in a long product, but for some that differ in nothing else from one that is there. */
-const models = [
+const llamas = [
   {
+    config: llama,
     weights: mixed('q8-f16', 'q8', [
       ['q8', 'q4', 'q8-f16', 'q4-f16'],
       ['q4-f16-min', 'q8-f16-min', 'q8-f16i8-16', 'q4-f16i8-min']
@@ -53,50 +75,78 @@ const models = [
     edge: 'f16'
   },
   {
+    config: llama,
     weights: mixed('q4-f16i8-min', 'q8-f16i8-16', [
       ['q8-f16i8-min', 'q8-f16i8-16', 'q4', 'q8'],
       ['q4-f16', 'q8-f16', 'q4-f16i8-min', 'q8-f16i8-min']
     ]),
     edge: 'bf16'
   },
-  { weights: 'f32', edge: 'f32' }
+  { config: llama, weights: 'f32', edge: 'f32' }
 ] as const
 
-/**
- * Models by type of cache, and tokens of each pass: more than a page, a few, a lone one. Pages of int8 hold more, and products
- * are the same over them.
- */
-const trials = {
-  f32: { models, passes: [131, 5, 1] },
-  i8: { models: models.slice(0, 1), passes: [260, 131, 5, 1] }
-} as const satisfies Record<CacheType, object>
+/** Every field of a description: as models have them that have many, and what these leave. */
+const decoders = [
+  {
+    config: {
+      ...llama,
+      norm: { offset: 1, place: 'both' },
+      rotation: { divisors: [1, 1, 1, 1.25, 1.5, 2, 2.75, 4, 8, 8, 8], gain: 1.125 },
+      attention: { qkvBias: true, headNorm: 'head', scale: 0.5, scoreCap: 1.5 },
+      feedForward: { activation: 'gelu-tanh' },
+      kinds: { of: [{ window: 100, ropeTheta: 1_000, rotation: { dims: 14 } }, {}], layers: [0, 1] },
+      ...{ embeddingScale: 9.125, logitCap: 3 }
+    },
+    weights: 'q8-f16',
+    edge: 'bf16'
+  },
+  {
+    config: {
+      ...llama,
+      norm: { kind: 'mean', place: 'after' },
+      rotation: { pairs: 'neighbours' },
+      attention: { qkvBias: true, outputBias: true, headNorm: 'all' },
+      feedForward: { activation: 'gelu', ungated: true, bias: true },
+      kinds: { of: [{}, { rotation: 'none' }], layers: [0, 1] },
+      ...{ residualScale: 0.21875, logitScale: 0.1, tiedEmbeddings: true }
+    },
+    weights: 'f32',
+    edge: 'f32'
+  }
+] as const
 
-function shards(weights: Weights): Map<string, Uint8Array> {
+/** More tokens than a page has, a few, a lone one. Pages of int8 hold more, and products are the same over them. */
+const passes = { f32: [131, 5, 1], i8: [260, 131, 5, 1] } as const satisfies Record<CacheType, readonly number[]>
+
+const trials: Readonly<Record<TrialName, readonly Trial[]>> = {
+  f32: llamas.map(model => ({ ...model, cache: 'f32', passes: passes.f32 })),
+  i8: llamas.slice(0, 1).map(model => ({ ...model, cache: 'i8', passes: passes.i8 })),
+  decoders: [...decoders, ...decoders.slice(0, 1)].map((model, i) => {
+    const cache = i < decoders.length ? 'f32' : 'i8'
+    return { ...model, cache, passes: passes[cache] }
+  })
+}
+
+function shards({ config, weights }: Trial): Map<string, Uint8Array> {
   return new Map(
     shardOrder(config).map((place, i) => [shardName(place), syntheticShard({ config, weights }, place, i + 1)])
   )
 }
 
-/**
- * What this machine announces: the class of the revision where it computes all of it, over caches of either type; else one
- * of its own.
- */
+/** What this machine announces: the class of the revision where it computes all of it; else one of its own. */
 export function classHere(forms: ProductForms): string {
   const checked = new CheckedModules()
-  const [usual, i8] = cacheTypes.map(type => computeClass(forms, type, checked)) as [string, string]
-  return i8 === arithmeticClassI8 ? usual : bytesToHex(sha256(utf8ToBytes(usual + i8))).slice(0, 16)
+  const classes = trialNames.map(name => computeClass(forms, name, checked))
+  const isOfRevision = trialNames.every((name, i) => classes[i] === arithmeticClasses[name])
+  return isOfRevision ? arithmeticClasses.f32 : bytesToHex(sha256(utf8ToBytes(classes.join('')))).slice(0, 16)
 }
 
-/** 16 hex digits of the SHA-256 of all hidden states and logits of the small model, with all types of weights. */
-export function computeClass(
-  forms: ProductForms,
-  cache: CacheType = usualCache,
-  checked = new CheckedModules()
-): string {
+/** 16 hex digits of the SHA-256 of all hidden states and logits of a trial's models. */
+export function computeClass(forms: ProductForms, name: TrialName = 'f32', checked = new CheckedModules()): string {
   const hash = sha256.create()
-  const { models, passes } = trials[cache]
-  for (const { weights, edge } of models) {
-    const files = shards(weights)
+  for (const trial of trials[name]) {
+    const { config, weights, edge, cache, passes } = trial
+    const files = shards(trial)
     const shardLocations = new Map([...files.keys()].map(name => [name, name]))
     const source = { kind: 'memory', files } as const
     const shape = { config, weights, edge, shardLocations, source, forms, checked }

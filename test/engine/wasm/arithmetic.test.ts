@@ -4,7 +4,7 @@ import { askThread } from '../../../src/engine/ask-thread.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
 import { type CacheType, cacheTypes } from '../../../src/base/cache-type.ts'
 import { threadFile } from '../../../src/engine/threaded.ts'
-import { arithmeticClass, arithmeticClassI8, classHere, computeClass } from '../../../src/engine/wasm/numeric-class.ts'
+import { arithmeticClasses, classHere, computeClass, trialNames } from '../../../src/engine/wasm/numeric-class.ts'
 import { compileKernels } from '../../../src/engine/wasm/compile.ts'
 import { memoryPagesMax } from '../../../src/engine/wasm/emit.ts'
 import type { Kernels } from '../../../src/engine/wasm/kernels.ts'
@@ -196,15 +196,14 @@ it('finds a kernel of any type of cache that is wrong', () => {
 
 it('has the class of its revision, in every form', () => {
   for (const form of forms) {
-    expect(computeClass(form)).toBe(arithmeticClass)
-    expect(computeClass(form, 'i8')).toBe(arithmeticClassI8)
+    for (const name of trialNames) expect([name, computeClass(form, name)]).toEqual([name, arithmeticClasses[name]])
   }
-  expect(classHere(formsHere())).toBe(arithmeticClass)
+  expect(classHere(formsHere())).toBe(arithmeticClasses.f32)
 })
 
 it('has it in the threads of engines, too, where V8 pairs vectors', async () => {
   const file = threadFile(new URL('../../../src/engine/wasm/factory.ts', import.meta.url).href, 'class-worker')
-  expect(await askThread(file, { what: 'the class' })).toBe(arithmeticClass)
+  expect(await askThread(file, { what: 'the class' })).toBe(arithmeticClasses.f32)
 })
 
 it.each(cacheTypes.flatMap(held => cacheTypes.map(before => ({ held, before }))))(

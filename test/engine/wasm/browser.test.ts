@@ -10,7 +10,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Plugin, rolldown } from 'rolldown'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { arithmeticClass, arithmeticClassI8 } from '../../../src/engine/wasm/numeric-class.ts'
+import { classesOfRevision } from './classes.ts'
 import { needs } from '../../needs.ts'
 
 const chromium = (process.env.PATH ?? '')
@@ -87,8 +87,7 @@ describe('Chromium', needs(whyNot), () => {
     'computes the classes of the revision (isolated: %s)',
     { timeout: 120_000 },
     async isolated => {
-      const classes = { f32: [arithmeticClass, arithmeticClass], i8: [arithmeticClassI8, arithmeticClassI8] }
-      expect(await opened(script, isolated)).toEqual({ isolated, classes })
+      expect(await opened(script, isolated)).toEqual({ isolated, classes: classesOfRevision })
     }
   )
 })
