@@ -5,6 +5,7 @@ import { digestClass } from '../../src/engine/onnx/numeric-class.ts'
 import { startEngine } from '../../src/engine/onnx/engine.ts'
 import { measureNumericClass } from '../../src/engine/onnx/measure.ts'
 import { measureTimings } from '../../src/engine/timings.ts'
+import { startSpan } from '../../src/engine/wasm/engine.ts'
 
 describe('the numeric class', () => {
   it('is the same every time, and another for other weights', async () => {
@@ -77,6 +78,16 @@ describe('timings', () => {
     expect(layerMs).toBeLessThan(1000)
     expect(visitMs).toBeGreaterThanOrEqual(0)
     expect(visitMs).toBeLessThan(1000)
+  })
+
+  it('work for a decoder whose layers differ, though more of them are timed than it has', async () => {
+    const layers = { of: [{ window: 8 }, { rotation: 'none' }], layers: [0, 1] } as const
+    const { layerMs } = await measureTimings(startSpan, {
+      config: { ...config, kinds: layers },
+      weights: 'q8',
+      edge: 'f16'
+    })
+    expect(layerMs).toBeGreaterThan(0)
   })
 
   it('work for a context shorter than the measurement', async () => {

@@ -4,7 +4,7 @@ import type { ShardId } from '../../src/base/ids.ts'
 import { whyNotComputable, whyNotStacked } from '../../src/engine/computable.ts'
 import { computed } from '../../src/engine/wasm/layer-kinds.ts'
 import { isTaken } from '../../src/engine/onnx/tensors.ts'
-import { beyondLlama, type ModelConfig } from '../../src/model/decoder.ts'
+import { beyondLlama, configFor, type ModelConfig } from '../../src/model/decoder.ts'
 import { shardLayout } from '../../src/model/layout.ts'
 import { manifestBytesMax } from '../../src/model/limits.ts'
 import { encodeManifest, type Manifest, modelId, shardOrder } from '../../src/model/manifest.ts'
@@ -86,6 +86,16 @@ describe('a decoder', () => {
       expect(whyNotComputable(back, computed)).toBeUndefined()
     }
   )
+
+  it('of another number of layers has its kinds by turns', () => {
+    const kinds = { of: [{}, { window: 8 }], layers: [0, 0, 1] }
+    expect(configFor({ ...config, layers: 3, kinds }, 7)).toEqual({
+      ...config,
+      layers: 7,
+      kinds: { of: kinds.of, layers: [0, 0, 1, 0, 0, 1, 0] }
+    })
+    expect(configFor(config, 3)).toEqual({ ...config, layers: 3 })
+  })
 
   it('with all of them has a place for each vector that they ask for', () => {
     const all = Object.assign({}, config, {

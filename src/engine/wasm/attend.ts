@@ -6,7 +6,7 @@ import type { CacheType } from '../../base/cache-type.ts'
 import { attentionRows, keyTile } from './attention.ts'
 import { type CacheForm, cacheForms } from './cache-form.ts'
 import { type Job, rotationRows, type Segment, shareOf, type Views } from './job.ts'
-import { headWidth, type Kernels, rotationKernel } from './kernels.ts'
+import { headWidth, type Kernels, type Rotate, rotationKernel } from './kernels.ts'
 import { kindOf, type LayerForms, layerForms } from './layer-kinds.ts'
 import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
 import { vectorBytes } from '../../model/tiles.ts'
@@ -35,6 +35,8 @@ export class Attention {
   readonly #stride: number
   readonly #forms: Readonly<Record<CacheType, CacheForm>>
   readonly #layers: LayerForms
+  /** By rotation. */
+  readonly #rotates: readonly Rotate[]
   /** 1 / sum of the weights of each row that is read. */
   readonly #factors = new Float64Array(attentionRows)
 
@@ -48,6 +50,7 @@ export class Attention {
     this.#stride = 4 * qkvRows(layout.config)
     this.#forms = cacheForms(kernels, this.#width, this.#own)
     this.#layers = layerForms(layout.config)
+    this.#rotates = this.#layers.rotations.map(form => kernels[rotationKernel(form)]!)
   }
 
   /** This thread's part of what is read of the caches, by kind of layer: about as many keys as each other one's. */
@@ -141,12 +144,12 @@ export class Attention {
     const k = this.#kernels
     const { heads, kvHeads, headDim, attention } = this.#layout.config
     const group = heads / kvHeads
-    const parts = [
-      { at: 0, bias: 0, size: group * headDim },
-      { at: keys, bias: heads * headDim, size: headDim },
-      { at: values, bias: (heads + kvHeads) * headDim, size: headDim }
-    ]
     if (vectors.qkvBias !== undefined) {
+      const parts = [
+        { at: 0, bias: 0, size: group * headDim },
+        { at: keys, bias: heads * headDim, size: headDim },
+        { at: values, bias: (heads + kvHeads) * headDim, size: headDim }
+      ]
       for (const { at, bias, size } of parts)
         k.add!(row + 4 * (at + from * size), vectors.qkvBias + 4 * (bias + from * size), (to - from) * size)
     }
@@ -170,12 +173,11 @@ export class Attention {
     const { rotations, kinds } = this.#layers
     const { rotation } = kinds[kindOf(config, start + index)]!
     if (rotation === undefined) return
-    const form = rotations[rotation]!
     const { integers } = this.#views()
     const table = job.rotations / 4 + 2 * (Math.floor(position / rotationRows) * rotations.length + rotation)
-    const offset = 2 * form.dims * (position % rotationRows)
+    const offset = 2 * rotations[rotation]!.dims * (position % rotationRows)
     const [cos, sin] = [integers[table]! + offset, integers[table + 1]! + offset]
-    const rotate = this.#kernels[rotationKernel(form)]!
+    const rotate = this.#rotates[rotation]!
     const group = heads / kvHeads
     rotate(row + 4 * from * group * headDim, cos, sin, (to - from) * group)
     rotate(row + 4 * (weights.keys + from * headDim), cos, sin, to - from)

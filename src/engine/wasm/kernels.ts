@@ -75,7 +75,7 @@ type ProductMany = (
   outStride: number,
   rows: number
 ) => void
-type Rotate = (row: number, cos: number, sin: number, heads: number) => void
+export type Rotate = (row: number, cos: number, sin: number, heads: number) => void
 type RowNorms = (rows: number, weight: number, count: number) => void
 type InPlace = (x: number, vectors: number) => void
 type Scores = (queries: number, keys: number, tiles: number, out: number, stride: number) => void

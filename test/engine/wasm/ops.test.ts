@@ -118,6 +118,7 @@ const vectorCases: readonly Case[] = [
   ['i16x8.shrS', a => i16x8.shrS(a, 8), a => shortsBy(i => i16(a, i) >> 8)],
   ['i16x8.add', (a, b) => i16x8.add(a, b), (a, b) => shortsBy(i => i16(a, i) + i16(b, i))],
   ['i32x4.const', () => i32x4.const(-77_777), () => intsBy(() => -77_777)],
+  ['i32x4.lanes', () => i32x4.lanes([1, -2, 3, -77_777]), () => intsBy(i => [1, -2, 3, -77_777][i]!)],
   ['i32x4.splat', () => i32x4.splat(i32.const(123_456_789)), () => intsBy(() => 123_456_789)],
   ['i32x4.extendLowI16x8S', a => i32x4.extendLowI16x8S(a), a => intsBy(i => i16(a, i))],
   [

@@ -258,8 +258,16 @@ function live(stages: readonly WasmSpan[], all: readonly Act[]): string[] {
   return given
 }
 
+/** Two tables of rotations, of which some memories need one and some none, and kinds that no memory begins with. */
+const kinds: ModelConfig = {
+  ...config,
+  attention: { headNorm: 'head', qkvBias: true },
+  kinds: { of: [{ window: 40, ropeTheta: 500 }, {}, { rotation: 'none' }], layers: [0, 0, 1, 2, 0, 1] }
+}
+
 describe.each([
   { name: 'q8', shape: { config, weights: 'q8' } as const },
+  { name: 'layers of several kinds', shape: { config: kinds, weights: 'q8' } as const },
   { name: 'f32, with one table', shape: { config: tied, weights: 'f32' } as const },
   { name: 'q4 in records of float16, with one table', shape: { config: tied, weights: 'q4-f16' } as const }
 ])('$name', ({ shape }) => {
