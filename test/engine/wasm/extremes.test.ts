@@ -7,7 +7,7 @@ import type { ProductForms } from '../../../src/engine/wasm/products.ts'
 import { groupBytes, levelBytes, recordBytes, tileRows, tileStride } from '../../../src/model/tiles.ts'
 import { type QuantisedType, quantisedTypes } from '../../../src/model/weight-types.ts'
 
-const config = { hidden: 64, headDim: 16, normEpsilon: 1e-5, ropeTheta: 10_000 }
+const config = { hidden: 64, heads: 4, kvHeads: 4, headDim: 16, normEpsilon: 1e-5, ropeTheta: 10_000 }
 const [blocks, tiles, rows] = [2, 4, 7]
 const forms: readonly ProductForms[] = [
   { dot: 'plain', streams: 1 },
