@@ -91,7 +91,7 @@ describe.each(references)('%s', (_, reference) => {
   afterAll(() => rm(dir, { recursive: true, force: true }))
 
   test('is described and written so that a plain decoder agrees', () => {
-    const decoder = new PlainDecoder(model)
+    const decoder = PlainDecoder.of(model)
     for (const { prompt, logits, ids } of reference.cases) {
       const answer = decoder.greedy(prompt, ids.length)
       // transformers has cosines and sines in float32.

@@ -18,12 +18,20 @@ export class PlainDecoder {
   readonly #layers: readonly ReferenceShard[]
   readonly #head: ReferenceShard
 
-  constructor(model: StoredModel) {
-    const shards = model.manifest.shards.map((_, i) => readShard(model, i))
-    this.#config = model.manifest.config
+  /** @param shards in the order of the manifest */
+  constructor(config: ModelConfig, shards: readonly ReferenceShard[]) {
+    this.#config = config
     this.#embedding = shards[0]!.matrices.get('embedding')!
     this.#layers = shards.slice(1, -1)
     this.#head = shards.at(-1)!
+  }
+
+  static of(model: StoredModel): PlainDecoder {
+    const { config, shards } = model.manifest
+    return new PlainDecoder(
+      config,
+      shards.map((_, i) => readShard(model, i))
+    )
   }
 
   /** Logits [vocab] after `prompt`, and the ids that follow greedily. */

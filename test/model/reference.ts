@@ -1,7 +1,8 @@
 /** A model read back: tensors decoded by a dequantiser of its own, independent of the engine and of the code that wrote the shards. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { shardLayout } from '../../src/model/layout.ts'
+import { type ModelShape, shardLayout } from '../../src/model/layout.ts'
+import type { ShardPlace } from '../../src/model/manifest.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { readMatrix } from './tile-reader.ts'
 
@@ -20,9 +21,13 @@ export interface ReferenceShard {
 /** Decodes every tensor of the `index`-th shard of the manifest. */
 export function readShard(model: StoredModel, index: number): ReferenceShard {
   const shard = model.manifest.shards[index]!
-  const bytes = readFileSync(path.join(model.folder, 'shards', shard.sha256))
+  return decodeShard(model.manifest, shard, readFileSync(path.join(model.folder, 'shards', shard.sha256)))
+}
+
+/** Decodes every tensor of a shard. */
+export function decodeShard(shape: ModelShape, place: ShardPlace, bytes: Uint8Array): ReferenceShard {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const layout = shardLayout(model.manifest, shard)
+  const layout = shardLayout(shape, place)
   const vectors = layout.vectors.map(({ name, length, offset }): [string, Float32Array] => [
     name,
     Float32Array.from({ length }, (_, i) => view.getFloat32(offset + 4 * i, true))

@@ -17,7 +17,7 @@ test('the model that ships is whole and continues as is known of it', async () =
   expect(model.manifest).toMatchObject({ weights: 'q8', edge: 'f16', bosId: 1, eosIds: [1, 2], licence: 'MIT' })
   const tokenizer = loadTokenizer(await readFile(await store.tokenizerFile(model, { signal })), model.manifest)
   const prompt = tokenizer.encode('Once upon a time')
-  const ids = new PlainDecoder(model).greedy(prompt, 47).ids
+  const ids = PlainDecoder.of(model).greedy(prompt, 47).ids
   const stream = tokenizer.stream(prompt)
   expect([...ids.map(id => stream.push(id)), stream.end()].join('')).toBe(known)
 })

@@ -28,7 +28,7 @@ describe('stories260k', needs(whyNoStories260k), () => {
     const cases = goldenCases()
     expect(cases.length).toBeGreaterThan(0)
     for (const { prompt_ids, generated_ids } of cases) {
-      expect(new PlainDecoder(model).greedy(prompt_ids, 60).ids).toEqual(generated_ids.slice(0, 60))
+      expect(PlainDecoder.of(model).greedy(prompt_ids, 60).ids).toEqual(generated_ids.slice(0, 60))
     }
   })
 

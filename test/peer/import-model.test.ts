@@ -69,7 +69,7 @@ test('what is measured is the same each time, and so is the id; a given edge is 
     onEdge: () => expect.unreachable('nothing is measured')
   })
   expect(given.manifest.edge).toBe('bf16')
-  expect(new PlainDecoder(given).greedy([1, 5, 9], 3).ids).toEqual(new PlainDecoder(first).greedy([1, 5, 9], 3).ids)
+  expect(PlainDecoder.of(given).greedy([1, 5, 9], 3).ids).toEqual(PlainDecoder.of(first).greedy([1, 5, 9], 3).ids)
 })
 
 test('a model that no engine computes is refused before anything is written', async () => {

@@ -12,8 +12,9 @@ import { shardBytes } from '../../../src/model/layout.ts'
 import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../src/model/manifest.ts'
 import type { Weights } from '../../../src/model/weight-types.ts'
 import { architectures, fields, plainDecoder } from './decoders.ts'
+import { PlainDecoder } from '../../model/plain-decoder.ts'
+import { decodeShard } from '../../model/reference.ts'
 import { forward } from './forward.ts'
-import { plainLogits } from './plain.ts'
 import { alwaysTogether } from './policies.ts'
 
 const forms: readonly ProductForms[] = [formsHere(), { dot: 'plain', streams: 1, attention: 'words' }]
@@ -27,6 +28,15 @@ interface Made {
 function shardOf({ config, weights }: Pick<Made, 'config' | 'weights'>) {
   return (role: ShardRole, layer: number | null): Uint8Array =>
     syntheticShard({ config, weights }, { role, layer }, role === 'embedding' ? 1 : role === 'head' ? 2 : 3 + layer!)
+}
+
+/** Logits after some tokens, in float64. @param made whose shards are read as those of `config` */
+function plainLogits(config: ModelConfig, ids: readonly number[], made: ModelConfig): number[] {
+  const shard = shardOf({ config: made, weights: 'f32' })
+  const shards = shardOrder(config).map(place =>
+    decodeShard({ config, weights: 'f32' }, place, shard(place.role, place.layer))
+  )
+  return [...new PlainDecoder(config, shards).greedy(ids, 0).logits]
 }
 
 const spans: WasmSpan[] = []
@@ -99,7 +109,7 @@ describe.each([...of(fields), ...of(architectures)])('$name', ({ name, config })
   it('is what its description says, within rounding', async () => {
     const made = { config, weights: 'f32', edge: 'f32' } as const
     const ids = idsOf(11)
-    const want = plainLogits(config, ids, shardOf(made))
+    const want = plainLogits(config, ids, config)
     const whole = await spanOf(made, 0, config.layers, formsHere())
     const logits = whole.logits(whole.run(whole.open(), Int32Array.from(ids), ids.length))
     const size = Math.hypot(...want)
@@ -114,7 +124,7 @@ describe.each([...of(fields), ...of(architectures)])('$name', ({ name, config })
       tiedEmbeddings: config.tiedEmbeddings
     }
     const drawn = sizeOf(config) === sizeOf(llama) ? config : llama
-    const other = plainLogits(llama, ids, shardOf({ config: drawn, weights: 'f32' }))
+    const other = plainLogits(llama, ids, drawn)
     expect(Math.hypot(...want.map((value, i) => value - other[i]!)) / size).toBeGreaterThan(1e-3)
   })
 })
