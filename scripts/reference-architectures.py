@@ -95,7 +95,9 @@ models = {
     "qwen3": model("Qwen3ForCausalLM", "qwen3", head_dim=32, rope_theta=1e6, attention_bias=False),
     "qwen3-biases": model(
         "Qwen3ForCausalLM", "qwen3", head_dim=16, attention_bias=True,
-        rope_scaling={**yarn, "mscale": 1.0, "mscale_all_dim": 0.8, "beta_fast": 16, "truncate": False},
+        rope_scaling={
+            **yarn, "original_max_position_embeddings": 2048, "mscale": 1.0, "mscale_all_dim": 0.8, "beta_fast": 16, "truncate": False
+        },
     ),
     "smollm3": model("SmolLM3ForCausalLM", "smollm3", tie_word_embeddings=..., rope_theta=..., pad_token_id=0),
     "smollm3-listed": model(

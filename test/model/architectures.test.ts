@@ -78,8 +78,8 @@ function difference(actual: ArrayLike<number>, wanted: readonly number[]): numbe
   return Math.max(...wanted.map((value, i) => Math.abs(value - actual[i]!))) / largest
 }
 
-/** Of float32 sums in another order than theirs: transformers' own in float32 are off by up to 2e-6. */
-const rounding = 1e-5
+/** Of float32 sums: the engine was seen off by up to 1.4e-6, transformers in float32 by up to 1.8e-6. */
+const rounding = 4e-6
 
 describe.each(references)('%s', (_, reference) => {
   let dir: string
