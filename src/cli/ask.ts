@@ -6,23 +6,17 @@ import { dirname, resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
 import { type CacheType, type GenerationEvent, InvalidOptionError, reasonOf } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { askGenerate, askResume } from './control-client.ts'
+import { askChat, askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlRequestBytesMax } from './limits.ts'
+import { type SamplingFlags, samplingOptions } from './sampling.ts'
 import { type Lap, traceEvents, waterfall } from './trace.ts'
 import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
 
-export interface AskFlags {
+export interface AskFlags extends SamplingFlags {
   readonly data: string
   readonly model?: string
   readonly maxTokens: number
-  readonly temperature: number
-  readonly topP: number
-  readonly topK: number
-  readonly seed: number
-  readonly presencePenalty: number
-  readonly frequencyPenalty: number
-  readonly repetitionPenalty: number
   readonly session?: string
   readonly key?: string
   /** In ms. */
@@ -30,6 +24,7 @@ export interface AskFlags {
   /** In ms. */
   readonly wait?: number
   readonly special?: boolean
+  readonly chat?: boolean
   readonly drafts: boolean
   readonly cache: CacheType
   /** True, or a file for Perfetto. */
@@ -48,30 +43,25 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
  * @throws what {@link askGenerate} throws, after it was told to whoever reads the JSON.
  */
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
-  const { model, maxTokens, temperature, topP, topK, seed, session, wait, special, drafts, cache, trace } = flags
-  const { presencePenalty, frequencyPenalty, repetitionPenalty } = flags
+  const { model, maxTokens, session, wait, special, chat, drafts, cache, trace } = flags
   if (typeof trace === 'string') await checkTraceFile(trace)
   const text = prompt === '-' ? await readPrompt(signal) : prompt
   const options = {
     ...(model === undefined ? {} : { model }),
     maxTokens,
-    temperature,
-    topP,
-    topK,
-    seed,
-    ...(presencePenalty === 0 ? {} : { presencePenalty }),
-    ...(frequencyPenalty === 0 ? {} : { frequencyPenalty }),
-    ...(repetitionPenalty === 1 ? {} : { repetitionPenalty }),
+    ...samplingOptions(flags),
     ...(wait === undefined ? {} : { waitMs: wait }),
-    ...(special === undefined ? {} : { special }),
     ...(drafts ? {} : { speculate: false }),
     ...(cache === 'f32' ? {} : { cache }),
     ...(trace === undefined ? {} : { trace: true }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   const laps: Lap[] = []
+  const events = chat
+    ? askChat(flags.data, [{ role: 'user', content: text }], options, { signal })
+    : askGenerate(flags.data, text, { ...options, ...(special === undefined ? {} : { special }) }, { signal })
   try {
-    await tell(askGenerate(flags.data, text, options, { signal }), flags, laps)
+    await tell(events, flags, laps)
   } finally {
     if (typeof trace === 'string') await writeTraceFile(trace, laps)
     else if (trace === true && !flags.json) for (const line of waterfall(laps)) note(line)
@@ -153,8 +143,12 @@ export function showEvent(): (event: GenerationEvent) => void {
   return event => {
     if (event.event === 'route') {
       route = event.hops.map(hop => `${shortPeer(hop.peer)} ${layers(hop)}`).join(' → ')
-    } else if (event.event === 'token' || event.event === 'resumed') {
+    } else if (event.event === 'token') {
+      write(event.part === 'thinking' ? paint('dim', event.text) : event.text)
+    } else if (event.event === 'resumed' || event.event === 'stopped') {
       write(event.text)
+    } else if (event.event === 'conversation') {
+      if (event.droppedTurns > 0) note(`skein: ${leftOut(event.droppedTurns)}`)
     } else if (event.event === 'warning') {
       // Whoever relies on being able to resume must hear that it may not be so, terminal or not.
       note(`skein: warning: ${event.message}`)
@@ -200,6 +194,12 @@ async function readPrompt(signal: AbortSignal): Promise<string> {
   } catch {
     throw new InvalidOptionError('the prompt on stdin is no text: its bytes are not UTF-8')
   }
+}
+
+function leftOut(turns: number): string {
+  return turns === 1
+    ? 'the oldest turn of the conversation is left out: it does not fit the context'
+    : `the oldest ${turns} turns of the conversation are left out: they do not fit the context`
 }
 
 type Lost = Extract<GenerationEvent, { event: 'lost' }>

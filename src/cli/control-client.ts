@@ -1,6 +1,7 @@
 /** The command's end of the control socket. */
 import { createConnection, type Socket } from 'node:net'
 import {
+  type ChatMessage,
   type DrainReport,
   type GenerationEvent,
   PeerNotRunningError,
@@ -10,6 +11,7 @@ import {
   type Status
 } from '../index.ts'
 import {
+  type ControlChatOptions,
   type ControlFailure,
   type ControlForget,
   type ControlOptions,
@@ -75,6 +77,16 @@ export async function* askGenerate(
   { signal }: { signal: AbortSignal }
 ): AsyncGenerator<GenerationEvent> {
   yield* events(dataDir, { v: controlVersion, op: 'generate', prompt, options }, signal)
+}
+
+/** Has the peer of a data directory answer what was said last in a conversation; the rest is as with {@link askGenerate}. */
+export async function* askChat(
+  dataDir: string,
+  messages: readonly ChatMessage[],
+  options: ControlChatOptions,
+  { signal }: { signal: AbortSignal }
+): AsyncGenerator<GenerationEvent> {
+  yield* events(dataDir, { v: controlVersion, op: 'chat', messages: [...messages], options }, signal)
 }
 
 /** Has the peer of a data directory go on with a session that is kept; the rest is as with {@link askGenerate}. */
@@ -180,10 +192,10 @@ export async function askUnserve(dataDir: string, model: string, { signal }: { s
 
 async function* events(
   dataDir: string,
-  request: ControlRequest & { op: 'generate' | 'resume' },
+  request: ControlRequest & { op: 'generate' | 'chat' | 'resume' },
   signal: AbortSignal
 ): AsyncGenerator<GenerationEvent> {
-  const { waitMs = 0 } = request.op === 'generate' ? request.options : request.session
+  const { waitMs = 0 } = request.op === 'resume' ? request.session : request.options
   for await (const response of ask(dataDir, request, controlSilenceMs + waitMs, signal)) {
     if (response.kind === 'event') yield response.event
   }

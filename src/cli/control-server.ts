@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
+  type ChatOptions,
   DataDirectoryError,
   type DrainReport,
   type GenerateOptions,
@@ -30,7 +31,7 @@ import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlR
 /** What of a peer its control socket hands out. */
 export type ControlledPeer = Pick<
   Peer,
-  'status' | 'generate' | 'resume' | 'forget' | 'removeModel' | 'makeRoom' | 'serve' | 'unserve'
+  'status' | 'generate' | 'chat' | 'resume' | 'forget' | 'removeModel' | 'makeRoom' | 'serve' | 'unserve'
 > & {
   /** Has the peer go; whoever asked may close the connection meanwhile. */
   drain(): Promise<DrainReport>
@@ -174,19 +175,19 @@ async function* respond(
 
 function start(
   peer: ControlledPeer,
-  request: ControlRequest & { op: 'generate' | 'resume' },
+  request: ControlRequest & { op: 'generate' | 'chat' | 'resume' },
   signal: AbortSignal
 ): Generation {
   if (request.op === 'resume') {
     const { name, ...options } = request.session
     return peer.resume(name, { ...given<ResumeOptions>(options), signal })
   }
-  const { session, ...options } = request.options
-  return peer.generate(request.prompt, {
-    ...given<GenerateOptions>(options),
-    ...(session === undefined ? {} : { session: given<KeptSessionInit>(session) }),
-    signal
-  })
+  const { session, ...rest } = request.options
+  const kept = session === undefined ? {} : { session: given<KeptSessionInit>(session) }
+  if (request.op === 'chat') {
+    return peer.chat(request.messages, { ...given<ChatOptions>(rest), ...kept, signal })
+  }
+  return peer.generate(request.prompt, { ...given<GenerateOptions>(rest), ...kept, signal })
 }
 
 /** A key that was not given must be absent, so that it cannot hide the peer's default. */

@@ -25,6 +25,24 @@ const modelName = z.string().min(1).max(256)
 const ttlMs = z.int().positive().optional()
 const waitMs = z.int().nonnegative().optional()
 
+/** What an answer may be asked with, whatever it answers. */
+const answerOptions = {
+  model: modelName.optional(),
+  maxTokens: z.int().positive().optional(),
+  temperature: z.number().nonnegative().optional(),
+  topP: z.number().gt(0).max(1).optional(),
+  topK: z.int().nonnegative().optional(),
+  seed: z.int().nonnegative().optional(),
+  presencePenalty: z.number().optional(),
+  frequencyPenalty: z.number().optional(),
+  repetitionPenalty: z.number().optional(),
+  waitMs,
+  speculate: z.boolean().optional(),
+  cache: z.enum(['f32', 'i8']).optional(),
+  trace: z.boolean().optional(),
+  session: z.strictObject({ ...named, ttlMs }).optional()
+}
+
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('drain') }),
@@ -32,23 +50,13 @@ const requestSchema = z.discriminatedUnion('op', [
     v: z.literal(controlVersion),
     op: z.literal('generate'),
     prompt: z.string().max(controlRequestBytesMax),
-    options: z.strictObject({
-      model: z.string().min(1).max(256).optional(),
-      maxTokens: z.int().positive().optional(),
-      temperature: z.number().nonnegative().optional(),
-      topP: z.number().gt(0).max(1).optional(),
-      topK: z.int().nonnegative().optional(),
-      seed: z.int().nonnegative().optional(),
-      presencePenalty: z.number().optional(),
-      frequencyPenalty: z.number().optional(),
-      repetitionPenalty: z.number().optional(),
-      waitMs,
-      special: z.boolean().optional(),
-      speculate: z.boolean().optional(),
-      cache: z.enum(['f32', 'i8']).optional(),
-      trace: z.boolean().optional(),
-      session: z.strictObject({ ...named, ttlMs }).optional()
-    })
+    options: z.strictObject({ ...answerOptions, special: z.boolean().optional() })
+  }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('chat'),
+    messages: z.array(z.looseObject({ role: z.string(), content: z.string() })),
+    options: z.strictObject({ ...answerOptions, keepTurns: z.int().positive().optional() })
   }),
   z.strictObject({
     v: z.literal(controlVersion),
@@ -80,6 +88,8 @@ const requestSchema = z.discriminatedUnion('op', [
 export type ControlRequest = z.infer<typeof requestSchema>
 /** What an answer may be asked with; whatever is left out takes the peer's default. */
 export type ControlOptions = Extract<ControlRequest, { op: 'generate' }>['options']
+/** The same of the next message of a conversation. */
+export type ControlChatOptions = Extract<ControlRequest, { op: 'chat' }>['options']
 /** Which session is to be resumed, and what is to be different. */
 export type ControlResume = Extract<ControlRequest, { op: 'resume' }>['session']
 /** Which session is to be forgotten. */

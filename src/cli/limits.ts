@@ -28,6 +28,8 @@ export const sessionTtlMinMs = 1_000
 export const sessionTtlMaxMs = 24 * 3_600_000
 /** The longest that an answer may be told to wait for a route: the session's own bound, said at the door. */
 export const waitMaxMs = 24 * 3_600_000
+/** Lines that the arrow keys bring back in a conversation: more than anybody goes through. */
+export const chatLinesMax = 1000
 /** How often a running peer is looked at for what has no event: stages that load, ways of discovery. */
 export const watchMs = 250
 /** What Ctrl-C or SIGTERM leaves for handing over: whoever stops a service counts to ten before it kills. */

@@ -7,7 +7,6 @@ import type { CommandContext } from './context.ts'
 import { command, data, dataOf, describeMisuse, describeModelCommands, json } from './describe.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import {
-  decimalNumber,
   duration,
   layerRange,
   modelLayers,
@@ -21,6 +20,7 @@ import {
 } from './flags.ts'
 import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
 import { note } from './output.ts'
+import { takesSampling } from './sampling.ts'
 import type { UpFlags } from './up.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -28,7 +28,12 @@ export async function run(args: readonly string[]): Promise<void> {
   process.env.ORT_DISABLE_TELEMETRY = '1'
   const interrupted = new AbortController()
   const closed = new AbortController()
+  let taken: (() => void) | undefined
   const interrupt = (name: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => (): void => {
+    if (name === 'SIGINT' && taken !== undefined) {
+      taken()
+      return
+    }
     const interruption = new InterruptedError(name)
     // The second one means it: no clean-up.
     if (interrupted.signal.aborted) process.exit(interruption.exitCode)
@@ -38,7 +43,13 @@ export async function run(args: readonly string[]): Promise<void> {
   process.stdout.on('error', () => closed.abort(new OutputClosedError('nobody reads the output')))
   process.stderr.on('error', () => {})
   const signal = AbortSignal.any([interrupted.signal, closed.signal])
-  process.exitCode = await main(args, { signal, interrupted: interrupted.signal })
+  const onInterrupt = (by: () => void): (() => void) => {
+    taken = by
+    return () => {
+      taken = undefined
+    }
+  }
+  process.exitCode = await main(args, { signal, interrupted: interrupted.signal, onInterrupt })
   // What is still open now (a socket in its last handshake) does not keep the shell waiting.
   setTimeout(() => process.exit(), lingerMs).unref()
 }
@@ -161,29 +172,19 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await up({ ...options, swarm, data: dataOf(options) } as UpFlags, context)
     })
 
-  command(program, 'ask [prompt]', 'Answer a prompt through the running peer; - reads the prompt from stdin.')
+  const asks = command(
+    program,
+    'ask [prompt]',
+    'Answer a prompt through the running peer; - reads the prompt from stdin.'
+  )
     .addOption(data())
     .option('--model <name>', 'model to ask, by name or id (default: the one that the peer serves)', words('--model'))
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 60)
+  takesSampling(asks)
     .option(
-      '--temperature <t>',
-      '0 takes the most likely token',
-      decimalNumber('--temperature', 'from 0 to 100', t => t >= 0 && t <= 100),
-      0
+      '--chat',
+      "answer it as a message in a conversation, by the model's chat template; without, its text is continued"
     )
-    .option(
-      '--top-p <p>',
-      'sample from the likeliest tokens that reach this probability',
-      decimalNumber('--top-p', 'above 0 and at most 1', p => p > 0 && p <= 1),
-      1
-    )
-    .option('--top-k <k>', 'sample from the k likeliest tokens; 0 for all', wholeNumber('--top-k', 0, 1 << 24), 0)
-    .option('--seed <n>', 'the same seed gives the same answer', wholeNumber('--seed', 0), 1)
-    .addOption(
-      penalty('--presence-penalty', 'from -2 to 2: tokens that the answer has already are so much less likely')
-    )
-    .addOption(penalty('--frequency-penalty', 'from -2 to 2: the same for each time that it has them'))
-    .addOption(repetitionPenalty())
     .option(
       '--session <name>',
       'keep prompt and answer under this name, sealed, on two other peers, to resume them if this one dies',
@@ -220,6 +221,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
       if (options.resume === undefined) {
         if (prompt === undefined) command.error("error: missing required argument 'prompt'")
+        if (options.chat && options.special) {
+          throw new InvalidOptionError(
+            '--special goes without --chat: what a message spells is text, and the template has its own'
+          )
+        }
         const unused = ['key', 'ttl'].find(name => given(name) && options.session === undefined)
         if (unused !== undefined) throw new InvalidOptionError(`--${unused} goes with --session or --resume`)
         await ask(prompt, { ...options, data: dataOf(options) }, context)
@@ -237,6 +243,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         frequencyPenalty: 'frequency-penalty',
         repetitionPenalty: 'repetition-penalty',
         special: 'special',
+        chat: 'chat',
         drafts: 'no-drafts',
         cache: 'cache',
         trace: 'trace'
@@ -249,6 +256,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       const more = given('maxTokens') ? { maxTokens } : {}
       await resume(options.resume, { ...rest, ...more, data: dataOf(options) }, context)
     })
+
+  describeChat(program, context)
 
   command(
     program,
@@ -324,17 +333,31 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
   return program
 }
 
-/** Takes so much from the logits of tokens that are there already. */
-function penalty(flag: string, description: string): Option {
-  const parse = decimalNumber(flag, 'from -2 to 2', p => Math.abs(p) <= 2)
-  return new Option(`${flag} <p>`, description).argParser(parse).default(0)
-}
-
-function repetitionPenalty(): Option {
-  const flag = '--repetition-penalty'
-  const description = 'above 1, tokens of prompt and answer are less likely: 1.1 is usual'
-  const parse = decimalNumber(flag, 'from 0.1 to 10', p => p >= 0.1 && p <= 10)
-  return new Option(`${flag} <p>`, description).argParser(parse).default(1)
+function describeChat(program: Command, context: CommandContext): void {
+  const chats = command(
+    program,
+    'chat',
+    'Converse with a model through the running peer, by its chat template: typed, or piped, a line a message.'
+  )
+    .addOption(data())
+    .option(
+      '--model <name>',
+      'model to talk to, by name or id (default: the one that the peer serves)',
+      words('--model')
+    )
+    .option('--system <text>', 'what the system says first', words('--system'))
+    .option(
+      '--keep <n>',
+      'where the conversation does not fit the context, leave out its oldest turns, but for the last n (default: say so)',
+      wholeNumber('--keep', 1, 1 << 20)
+    )
+    .option('--max-tokens <n>', 'tokens of an answer at most (default: 256)', wholeNumber('--max-tokens', 1, 1 << 24))
+    .option('--wait <time>', 'as with ask', duration('--wait', 0, waitMaxMs))
+    .option('--cache <type>', 'as with ask: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
+  takesSampling(chats).action(async options => {
+    const { chat } = await import('./chat.ts')
+    await chat({ ...options, data: dataOf(options) }, context)
+  })
 }
 
 /** The version in package.json, which lies above this file both in `src` and in `dist`. */

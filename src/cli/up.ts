@@ -91,6 +91,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       {
         status: () => peer.status(),
         generate: (prompt, options) => peer.generate(prompt, options),
+        chat: (messages, options) => peer.chat(messages, options),
         resume: (name, options) => peer.resume(name, options),
         forget: (session, options) => peer.forget(session, options),
         removeModel: nameOrId => peer.removeModel(nameOrId),

@@ -67,6 +67,11 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
           events: () => script(prompt, options),
           answer: Promise.reject(new Error('unused'))
         }) as unknown as Generation,
+      chat: (messages, options = {}) =>
+        ({
+          events: () => script(`chat ${JSON.stringify(messages)}`, options),
+          answer: Promise.reject(new Error('unused'))
+        }) as unknown as Generation,
       resume: (name, options = {}) =>
         ({
           events: () => script(`resume ${name}`, options as GenerateOptions),

@@ -91,7 +91,7 @@ describe('skein', () => {
     const never = new AbortController().signal
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
     try {
-      expect(await main(args, { signal: never, interrupted: never })).toBe(2)
+      expect(await main(args, { signal: never, interrupted: never, onInterrupt: () => () => {} })).toBe(2)
       const text = written.mock.calls.map(([chunk]) => chunk).join('')
       expect(text).toMatch(/^skein: /)
       expect(text).toContain(sentence)

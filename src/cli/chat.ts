@@ -1,0 +1,192 @@
+/** `skein chat`: a conversation with a model through the running peer, typed or piped, a line a message. */
+import { Buffer } from 'node:buffer'
+import { writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { addAbortSignal } from 'node:stream'
+import { type CacheType, InvalidOptionError, PeerNotRunningError, reasonOf } from '../index.ts'
+import { showEvent } from './ask.ts'
+import type { CommandContext } from './context.ts'
+import { LineReader } from './control.ts'
+import { askChat } from './control-client.ts'
+import { describeFailure, InterruptedError } from './failure.ts'
+import { chatLinesMax, controlRequestBytesMax } from './limits.ts'
+import { note, paint, say } from './output.ts'
+import { samplingOptions, type SamplingFlags } from './sampling.ts'
+import { chatHelp, type ChatLine, readChatLine, Talk } from './talk.ts'
+
+export interface ChatFlags extends SamplingFlags {
+  readonly data: string
+  readonly model?: string
+  readonly system?: string
+  readonly maxTokens?: number
+  readonly keep?: number
+  /** In ms. */
+  readonly wait?: number
+  readonly cache: CacheType
+}
+
+/**
+ * Answers each line of stdin, as it comes, to stdout. On a terminal a failed answer is told of and the talk goes on; else it ends
+ * with it, so that whoever runs it knows.
+ *
+ * @throws {InterruptedError} when Ctrl-C ends it; what `askChat` throws
+ */
+export async function chat(flags: ChatFlags, context: CommandContext): Promise<void> {
+  await new Chat(flags, context).run()
+}
+
+class Chat {
+  readonly #flags: ChatFlags
+  readonly #talk: Talk
+  readonly #isTyped = process.stdin.isTTY === true && process.stdout.isTTY === true
+  readonly #ended = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #onInterrupt: CommandContext['onInterrupt']
+  #answering: AbortController | undefined
+  /** Ctrl-C was pressed since the last line. */
+  #isInterrupted = false
+  /** Where this talk was saved. */
+  #saved: string | undefined
+
+  constructor(flags: ChatFlags, { signal, onInterrupt }: CommandContext) {
+    this.#flags = flags
+    this.#talk = new Talk(flags.system)
+    this.#signal = AbortSignal.any([signal, this.#ended.signal])
+    this.#onInterrupt = onInterrupt
+  }
+
+  async run(): Promise<void> {
+    const release = this.#onInterrupt(() => this.#interrupt())
+    try {
+      if (this.#isTyped)
+        note(paint('dim', '/help lists commands; Ctrl-C stops an answer, and ends if pressed twice', process.stderr))
+      for await (const line of this.#isTyped ? this.#typed() : this.#piped()) {
+        this.#isInterrupted = false
+        if ((await this.#take(readChatLine(line))) === 'end') return
+      }
+      this.#signal.throwIfAborted()
+    } finally {
+      release()
+    }
+  }
+
+  /** Ctrl-C: stops an answer, else says that the next one ends; the second ends. */
+  #interrupt(): void {
+    const isSecond = this.#isInterrupted
+    this.#isInterrupted = true
+    if (this.#answering !== undefined && !isSecond) this.#answering.abort()
+    else if (this.#isTyped && !isSecond) note('(Ctrl-C again ends the conversation)')
+    else this.#ended.abort(new InterruptedError('SIGINT'))
+  }
+
+  async *#typed(): AsyncGenerator<string> {
+    const lines = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      terminal: true,
+      historySize: chatLinesMax,
+      prompt: paint('bold', '> ')
+    })
+    const onAbort = (): void => lines.close()
+    this.#signal.addEventListener('abort', onAbort, { once: true })
+    lines.on('SIGINT', () => {
+      this.#interrupt()
+      if (this.#answering !== undefined || this.#signal.aborted) return
+      // What was typed is dropped, as shells do.
+      lines.write(null, { ctrl: true, name: 'e' })
+      lines.write(null, { ctrl: true, name: 'u' })
+      lines.prompt()
+    })
+    try {
+      lines.prompt()
+      for await (const line of lines) {
+        yield line
+        lines.prompt()
+      }
+      say()
+    } finally {
+      this.#signal.removeEventListener('abort', onAbort)
+      lines.close()
+    }
+  }
+
+  async *#piped(): AsyncGenerator<string> {
+    const reader = new LineReader(controlRequestBytesMax)
+    const pushed = (chunk: Buffer): string[] => {
+      const lines = reader.push(chunk)
+      if (lines !== undefined) return lines
+      throw new InvalidOptionError(`a line on stdin is longer than ${controlRequestBytesMax} bytes`)
+    }
+    try {
+      for await (const chunk of addAbortSignal(this.#signal, process.stdin)) yield* pushed(chunk as Buffer)
+    } catch (err) {
+      this.#signal.throwIfAborted()
+      throw err
+    }
+    // The last line may have no end.
+    yield* pushed(Buffer.from('\n'))
+  }
+
+  async #take(line: ChatLine): Promise<'end' | undefined> {
+    if (line.kind === 'quit') return 'end'
+    if (line.kind === 'say') await this.#answer(line.text)
+    else if (line.kind === 'wrong') this.#complain(new InvalidOptionError(line.sentence))
+    else if (line.kind === 'help') say(chatHelp)
+    else if (line.kind === 'reset') this.#talk.reset()
+    else if (line.kind === 'save') await this.#save(line.file)
+    return undefined
+  }
+
+  async #answer(text: string): Promise<void> {
+    const { data, model, maxTokens, keep, wait, cache } = this.#flags
+    const options = {
+      ...samplingOptions(this.#flags),
+      ...(model === undefined ? {} : { model }),
+      ...(maxTokens === undefined ? {} : { maxTokens }),
+      ...(keep === undefined ? {} : { keepTurns: keep }),
+      ...(wait === undefined ? {} : { waitMs: wait }),
+      ...(cache === 'f32' ? {} : { cache })
+    }
+    this.#talk.say(text)
+    const answering = new AbortController()
+    this.#answering = answering
+    const show = showEvent()
+    let answer = ''
+    try {
+      const signal = AbortSignal.any([this.#signal, answering.signal])
+      for await (const event of askChat(data, this.#talk.sent, options, { signal })) {
+        if (event.event === 'conversation') this.#talk.drop(event.droppedTurns)
+        if (event.event === 'token' || event.event === 'stopped') answer += event.text
+        show(event)
+      }
+    } catch (err) {
+      this.#signal.throwIfAborted()
+      if (answer !== '') say()
+      if (!answering.signal.aborted) this.#complain(err)
+    } finally {
+      this.#answering = undefined
+      this.#talk.answered(answer)
+    }
+  }
+
+  async #save(file: string): Promise<void> {
+    const { model } = this.#flags
+    const text = JSON.stringify({ ...(model === undefined ? {} : { model }), messages: this.#talk.all }, undefined, 2)
+    try {
+      await writeFile(file, `${text}\n`, { flag: file === this.#saved ? 'w' : 'wx' })
+      this.#saved = file
+      note(`skein: ${this.#talk.length} turns are in ${file}`)
+    } catch (err) {
+      this.#complain(new InvalidOptionError(`the conversation cannot be saved in ${file}: ${reasonOf(err)}`))
+    }
+  }
+
+  /** Tells a person, who goes on; a program is stopped. */
+  #complain(err: unknown): void {
+    if (!this.#isTyped || err instanceof PeerNotRunningError) throw err
+    const { message, exitCode } = describeFailure(err)
+    // A defect is none to go on after.
+    if (exitCode === 1) throw err
+    note(`skein: ${message}`)
+  }
+}
