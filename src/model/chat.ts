@@ -156,10 +156,10 @@ export function thinkingOf(
   return undefined
 }
 
-/** What ends a turn, as templates of other families spell it; llama.cpp has the same list. */
-const turnEnds = [
+/** Tokens that end a turn or a text, as the families spell them; llama.cpp (`src/llama-vocab.cpp`) has most of them. */
+export const turnEnds: readonly string[] = [
   ...['<|im_end|>', '<|eot_id|>', '<|eom_id|>', '<|end|>', '<end_of_turn>', '<turn|>', '<|endoftext|>'],
-  ...['<|end_of_text|>', '<|return|>', '<EOT>', '<eos>']
+  ...['<|end_of_text|>', '<|return|>', '<EOT>', '<eos>', '<end_of_utterance>', '<｜end▁of▁sentence｜>']
 ]
 
 /** What the template writes at the end of turns, so that a model which writes it has ended its answer. */

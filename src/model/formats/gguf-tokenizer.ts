@@ -3,6 +3,7 @@
  * leaves out (how a text is split before merges, which tokens end an answer) is named there, or known by spelling as llama.cpp
  * knows it (`src/llama-vocab.cpp`).
  */
+import { turnEnds } from '../chat.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
 import { shown } from './gguf.ts'
 
@@ -21,20 +22,7 @@ export interface GgufTokenizer {
 const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const
 
 /** Tokens that end an answer: a file names one or two of them. */
-const ends = new Set([
-  '<|eot_id|>',
-  '<|im_end|>',
-  '<|end|>',
-  '<end_of_turn>',
-  '<|endoftext|>',
-  '<|eom_id|>',
-  '<EOT>',
-  '<|end_of_text|>',
-  '<eos>',
-  '<turn|>',
-  '<end_of_utterance>',
-  '<｜end▁of▁sentence｜>'
-])
+const ends = new Set(turnEnds)
 
 interface Vocabulary {
   readonly tokens: readonly string[]
