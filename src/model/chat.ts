@@ -2,7 +2,13 @@
 import { Template } from '@huggingface/jinja'
 import { z } from 'zod'
 import { InvalidManifestError, InvalidOptionError } from '../errors.ts'
-import { chatMessagesMax, chatRefusalCharsMax, chatRenderedCharsMin, chatRenderedFactor } from './limits.ts'
+import {
+  chatCharsMax,
+  chatMessagesMax,
+  chatRefusalCharsMax,
+  chatRenderedCharsMin,
+  chatRenderedFactor
+} from './limits.ts'
 
 export interface ChatMessage {
   /** `system`, `user` or `assistant`; a template may know others. */
@@ -33,12 +39,26 @@ const conversationSchema = z.object({
   variables: z.record(z.string(), z.json()).optional()
 })
 
-/** @throws {InvalidOptionError} when it is no conversation: says what is wrong where. */
+/** @throws {InvalidOptionError} when it is no conversation, or too long for any model: says what is wrong where. */
 export function checkConversation(conversation: Conversation): void {
-  const checked = conversationSchema.safeParse(conversation)
-  if (checked.success) return
-  const { path, message } = checked.error.issues[0]!
-  throw new InvalidOptionError(`the conversation is wrong at ${path.join('.') || 'its beginning'}: ${message}`)
+  let wrong: z.core.$ZodIssue | undefined
+  let chars = 0
+  try {
+    wrong = conversationSchema.safeParse(conversation).error?.issues[0]
+    if (wrong === undefined) chars = conversationChars(conversation)
+  } catch {
+    // The stack has ended, or there is no JSON of a circle.
+    throw new InvalidOptionError('the conversation is nested too deeply, or in a circle')
+  }
+  if (wrong !== undefined) {
+    const { path, message } = wrong
+    throw new InvalidOptionError(`the conversation is wrong at ${path.join('.') || 'its beginning'}: ${message}`)
+  }
+  if (chars > chatCharsMax) {
+    throw new InvalidOptionError(
+      `the conversation has ${chars} characters, and none may have more than ${chatCharsMax}`
+    )
+  }
 }
 
 /** Characters (UTF-16 units) that a conversation has as JSON. */

@@ -2,7 +2,6 @@
 import { PromptTooLongError } from '../errors.ts'
 import {
   type ChatTemplate,
-  checkConversation,
   type Conversation,
   conversationChars,
   noTemplate,
@@ -42,7 +41,8 @@ const filledShare = 0.75
 /**
  * What people wrote is text in it, whatever it spells (`stand-ins.ts`).
  *
- * @throws {InvalidOptionError} when it is no conversation, or the model's template refuses it or is missing
+ * @param conversation checked (`checkConversation`)
+ * @throws {InvalidOptionError} when the model's template refuses it or is missing
  * @throws {InvalidManifestError} when the template cannot be used
  * @throws {PromptTooLongError} when it does not fit
  */
@@ -53,7 +53,6 @@ export function promptOf(
   room: ConversationRoom
 ): ConversationPrompt {
   if (source === null) throw noTemplate(name)
-  checkConversation(conversation)
   const spelt = (id: number | null | undefined): string => (id == null ? '' : (tokenizer.token(id) ?? ''))
   const template = {
     name,

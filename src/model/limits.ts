@@ -106,6 +106,8 @@ export const tokenizerMs = 10_000
 export const tokenizerIdleMs = 60_000
 /** Messages of a conversation: at two a turn and 20 tokens each they fill a context of 80,000. */
 export const chatMessagesMax = 4096
+/** Characters (UTF-16 units) of a conversation as JSON: as many as a prompt may have. */
+export const chatCharsMax = 4 << 20
 /**
  * Characters that a chat template may make, and so many more for each of the conversation's: those of known models write up to
  * 10,000 of their own, and a thousand for a message of one.

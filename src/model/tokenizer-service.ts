@@ -7,7 +7,7 @@ import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
 import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from './limits.ts'
 import type { Manifest } from './manifest.ts'
-import type { Conversation } from './chat.ts'
+import { checkConversation, type Conversation } from './chat.ts'
 import type { ConversationPrompt, ConversationRoom } from './conversation.ts'
 import { Thread } from './thread.ts'
 import type { TextState } from './tokenizer.ts'
@@ -158,13 +158,15 @@ export class Tokenizing {
   /**
    * As `promptOf` of `conversation.ts`.
    *
-   * @throws as that, {DeadlineError} that names the model; the signal's reason
+   * @throws {InvalidOptionError} when it is no conversation; as that, {DeadlineError} that names the model; the signal's reason
    */
   async chat(
     conversation: Conversation,
     room: ConversationRoom,
     { signal }: { signal?: AbortSignal | undefined } = {}
   ): Promise<ConversationPrompt> {
+    // What is no plain data cannot be given to a thread.
+    checkConversation(conversation)
     const request: TokenizerRequest = { kind: 'chat', conversation, room }
     const what = `write the prompt of a conversation of ${conversation.messages.length} messages`
     return (await this.#ask(request, what, signal)) as ConversationPrompt

@@ -39,7 +39,7 @@ describe.each([
     const manifest = { name: model, chatTemplate: readFileSync(path.join(folder, `${template}.jinja`), 'utf8') }
     const made = Object.keys(ids[template]!).map(name => [name, promptOf(tokenizer, manifest, cases[name]!, room).ids])
     expect(Object.fromEntries(made)).toEqual(ids[template])
-    const spelt = promptOf(tokenizer, manifest, cases['controls']!, room).ids
+    const spelt = promptOf(tokenizer, manifest, cases.controls!, room).ids
     const [start, end] = ['<|im_start|>', '<|im_end|>'].map(token => tokenizer.id(token))
     // One of each for a message, the system's among them, and one for the answer to begin.
     expect(spelt.filter(id => id === start)).toHaveLength(5)

@@ -3,7 +3,14 @@ import { globSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Conversation, renderChat, thinkingOf, turnStarts, withoutTurns } from '../../src/model/chat.ts'
+import {
+  checkConversation,
+  type Conversation,
+  renderChat,
+  thinkingOf,
+  turnStarts,
+  withoutTurns
+} from '../../src/model/chat.ts'
 import { promptOf } from '../../src/model/conversation.ts'
 import { StandIns } from '../../src/model/stand-ins.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
@@ -235,16 +242,19 @@ describe('a prompt', () => {
   })
 
   test('is made of a conversation, and of nothing else', () => {
-    const wrong = (messages: unknown): void => {
-      expect(() => say('{{ messages }}', messages as Conversation['messages'])).toThrow(
-        /^the conversation is wrong at /
-      )
+    const user = { role: 'user', content: 'a' }
+    checkConversation({ messages: [{ ...user, tool_calls: [{ x: [1, null, true] }] }], tools: [], variables: { a: 1 } })
+    const circle: Record<string, unknown> = { ...user }
+    circle.me = circle
+    for (const messages of [
+      ...[[], 'Hi', [{ role: 'user' }], [{ role: '', content: '' }], [{ role: 'a', content: 1 }]],
+      ...[[{ ...user, next: () => {} }], new Array(5000).fill(user)]
+    ]) {
+      expect(() => checkConversation({ messages } as Conversation)).toThrow(/^the conversation is wrong at messages/)
     }
-    for (const messages of [[], 'Hi', [{ role: 'user' }], [{ role: '', content: '' }], [{ role: 'a', content: 1 }]]) {
-      wrong(messages)
-    }
-    wrong([{ role: 'user', content: 'a', next: () => {} }])
-    wrong(new Array(5000).fill({ role: 'user', content: 'a' }))
+    expect(() => checkConversation({ messages: [circle] } as unknown as Conversation)).toThrow('in a circle')
+    const long = { role: 'user', content: 'x'.repeat(1 << 20) }
+    expect(() => checkConversation({ messages: new Array(5).fill(long) })).toThrow(/has 5243034 characters/)
   })
 
   test('says how thoughts are marked', () => {

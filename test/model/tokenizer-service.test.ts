@@ -117,6 +117,10 @@ describe('a tokenizer in its thread', () => {
     const here = loadTokenizer(tinyTokenizer(), { name: 'tiny', bosId: null, eosIds: [2] })
     const { ids } = await say('ab a')
     expect(ids).toEqual(here.encode('ab a'))
+    const odd = [{ role: 'user', content: 'a', next: () => {} }]
+    await expect(tiny.chat({ messages: odd }, { contextMax: 64, answerTokens: 1 })).rejects.toThrow(
+      'the conversation is wrong at messages.0.next'
+    )
     await expect(say('bb')).rejects.toMatchObject({
       name: 'InvalidOptionError',
       message: 'the chat template of tiny refuses these messages: not that'
