@@ -27,12 +27,12 @@ if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
 }
 
 /**
- * Runs a peer that stays up with less memory and faster weights. This very process starts again for it, with the same id,
+ * Runs a peer that stays up with less memory, and ONNX Runtime with faster weights. This very process starts again for it, with the same id,
  * streams and signals, as both are read before anything runs.
  *
  * - V8 lets its heaps grow far beyond what lives in them, each thread's on its own: without `--optimize-for-size` a peer
  *   takes some 50 MB more, and answers no faster (`npm run bench -- --only memory`).
- * - Weights lie in pages of 2 MB: a token reads all of them, and with pages of 4 KB translating addresses takes about 8 %
+ * - Weights of ONNX Runtime lie in pages of 2 MB: a token reads all of them, and with pages of 4 KB translating addresses takes about 8 %
  *   of its time (q8, 135M weights; memory in use stays the same). Threads have to share glibc's first heap, where the
  *   weights would otherwise not lie. Whoever sets GLIBC_TUNABLES decides.
  */

@@ -13,7 +13,7 @@ import { bundle as bundleOf } from './bundle.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const vendor = path.join(root, 'dist', 'vendor')
-const isApart = (specifier: string): boolean => /^(node:|classic-level$|onnxruntime-node($|\/))/.test(specifier)
+const isApart = (specifier: string): boolean => /^(node:|classic-level$|koffi$|onnxruntime-node($|\/))/.test(specifier)
 
 /** `from 'package'`, as the compiler writes it. */
 const imports = /\bfrom '([^'.][^']*)'/g

@@ -2,7 +2,7 @@
 /**
  * `npm run bench`: what Skein costs, by figures that are comparable within one run. What is compared is measured
  * by turns, so that whatever else the machine does meets both sides; nothing here passes or fails.
- * The script sets GLIBC_TUNABLES as `skein up` does for itself (bin/skein.js), for every engine and for llama.cpp.
+ * The script sets GLIBC_TUNABLES as `skein up` does for itself (bin/skein.js), for ONNX Runtime and for llama.cpp.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { benchBatch } from './batch.ts'
 import { benchCaches } from './caches.ts'
 import { benchDht } from './dht.ts'
 import { benchDrafts } from './drafts.ts'
+import { benchForms } from './forms.ts'
 import { benchCuts, benchDecode, type Runtime } from './engine.ts'
 import { benchLoad } from './load.ts'
 import { findLlama, howToInstall } from './llama.ts'
@@ -44,6 +45,7 @@ const parts = [
   'up',
   'memory',
   'memories',
+  'forms',
   'dht',
   'sim'
 ] as const
@@ -79,7 +81,7 @@ const wanted = new Set((flags.only ?? parts.join(',')).split(','))
 const unknown = [...wanted].find(part => !parts.includes(part as Part))
 const threads = Number(flags.threads)
 /** Parts whose figures are of no model's weights. */
-const modelless: readonly Part[] = ['memories', 'dht', 'sim']
+const modelless: readonly Part[] = ['memories', 'forms', 'dht', 'sim']
 const needsModels = [...wanted].some(part => !modelless.includes(part as Part))
 if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1)) {
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
@@ -165,6 +167,7 @@ try {
     memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     memories: model =>
       model === models[0] ? benchMemories({ scratch, rounds, large: flags.large, signal }) : Promise.resolve([]),
+    forms: model => (model === models[0] ? benchForms({ rounds, signal }) : Promise.resolve([])),
     // Neither needs a model's weights.
     dht: model => (model === models[0] ? benchDht({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))

@@ -21,6 +21,7 @@ import { shardBytes, shardLayout } from '../../src/model/layout.ts'
 import { shardName } from '../../src/model/manifest.ts'
 import { roundUp } from '../../src/model/tiles.ts'
 import { withMemory64 } from './memory64.ts'
+import { shapes } from './models.ts'
 import { figure, median, type Row } from './report.ts'
 
 interface MemoriesInit {
@@ -32,11 +33,7 @@ interface MemoriesInit {
   readonly signal: AbortSignal
 }
 
-/** A llama of 1.1B parameters, but for its layers. */
-const shape: ModelConfig = {
-  ...{ layers: 22, hidden: 2048, intermediate: 5632, heads: 32, kvHeads: 4, headDim: 64, vocab: 32_000 },
-  ...{ contextMax: 2048, ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: false }
-}
+const shape: ModelConfig = shapes['1.1B']
 
 export async function benchMemories(init: MemoriesInit): Promise<Row[]> {
   const rows = [...benchAddresses(init), ...(await benchSections(init))]

@@ -48,7 +48,7 @@ const largeShape: ModelConfig = {
   tiedEmbeddings: false
 }
 
-const shapes = { '135M': smolShape, '1.1B': largeShape } as const
+export const shapes = { '135M': smolShape, '1.1B': largeShape } as const
 export type Shape = keyof typeof shapes
 
 /** @param own a folder for what the bench makes; it holds what a peer's `store` would. */

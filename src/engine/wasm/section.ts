@@ -12,13 +12,14 @@ import { type Meetings, PassRunner } from './pass.ts'
 import { rotationsIn } from './layer-kinds.ts'
 import { RotationTables } from './rotation-tables.ts'
 import type { Section } from './sections.ts'
-import { StageMemory } from './stage-memory.ts'
+import { type LargePages, StageMemory } from './stage-memory.ts'
 import { loadWeights, weightBytes, type WeightsInit } from './weights.ts'
 
 export interface LoadedSectionInit extends WeightsInit {
   readonly edge: EdgeType
   readonly threads: number
   readonly memoryBytesMax: number | undefined
+  readonly largePages: LargePages | undefined
   readonly module: WebAssemblyModule
   /** How its thread waits for the others of a pass. */
   readonly meetings: Meetings
@@ -39,11 +40,11 @@ export interface BegunSection {
 
 /** Memory for the weights of a section. @throws {EngineError} when it cannot be had. */
 export function sectionMemory(
-  init: WeightsInit & { readonly threads?: number | undefined; readonly memoryBytesMax?: number | undefined },
+  init: WeightsInit & Partial<Pick<LoadedSectionInit, 'threads' | 'memoryBytesMax' | 'largePages'>>,
   { places }: Section
 ): StageMemory {
-  const { threads = 1, memoryBytesMax: bytesMax } = init
-  return new StageMemory(weightBytes(init, places), { shared: threads > 1, bytesMax })
+  const { threads = 1, memoryBytesMax: bytesMax, largePages } = init
+  return new StageMemory(weightBytes(init, places), { shared: threads > 1, bytesMax, largePages })
 }
 
 export class LoadedSection {

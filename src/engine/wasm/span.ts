@@ -15,6 +15,7 @@ import type { ProductForms } from './products.ts'
 import { layerWork, type TeamPolicy } from './choice.ts'
 import { type BegunSection, type CacheRows, LoadedSection, sectionMemory } from './section.ts'
 import { type Section, type Sections, sectionsOf } from './sections.ts'
+import type { LargePages } from './stage-memory.ts'
 import { Team } from './team.ts'
 import { typesIn } from '../../model/weight-types.ts'
 import { whyNotComputable } from '../computable.ts'
@@ -31,6 +32,8 @@ export interface WasmSpanInit
   readonly policy?: TeamPolicy
   /** Kernels that need not be compiled; those that are come to them. @default none */
   readonly checked?: CheckedModules
+  /** @default pages as the system has them */
+  readonly largePages?: LargePages | undefined
 }
 
 /** A part that is being computed. */
@@ -70,7 +73,7 @@ export class WasmSpan implements Layers<PagedCache> {
     { sections, cacheBytesMost }: Sections,
     begun?: BegunSection
   ) {
-    const { config, edge, start, threads = 1, memoryBytesMax, policy } = init
+    const { config, edge, start, threads = 1, memoryBytesMax, largePages, policy } = init
     const team = new Team(policy)
     this.#team = team
     this.#init = init
@@ -78,7 +81,7 @@ export class WasmSpan implements Layers<PagedCache> {
     this.kernels = init.checked?.modules
     const own = {
       ...{ config, weights: init.weights, shardLocations: init.shardLocations, source: init.source },
-      ...{ edge, threads, memoryBytesMax, module },
+      ...{ edge, threads, memoryBytesMax, largePages, module },
       meetings: { meet: (count: number) => team.meet(count), meetAtEdge: (job: Job) => team.meetAtEdge(job) }
     }
     this.#sections = sections.map(

@@ -9,24 +9,32 @@ export function viewsOf({ buffer }: WebAssemblyMemory): Views {
   return { floats: new Float32Array(buffer), integers: new Uint32Array(buffer) }
 }
 
+/** Asks for large pages for a memory that is about to be written to; what is in it does not change. */
+export type LargePages = (memory: ArrayBufferLike) => void
+
 export class StageMemory {
   /** What kernels import. */
   readonly memory: WebAssemblyMemory
   /** All of it; others after it has grown. */
   views: Views
   #top: number
-
+  readonly #largePages: LargePages | undefined
   readonly #pagesMax: number
 
   /**
    * @param bytes that are taken from the beginning on
    * @param options.shared several threads use it
    * @param options.bytesMax that it may have in the end; whole pages of 64 KiB. @default 4 GiB
+   * @param options.largePages @default as the system has them
    * @throws {EngineError} when they cannot be reserved.
    */
   constructor(
     bytes: number,
-    { shared, bytesMax = memoryPagesMax * memoryPageBytes }: { shared: boolean; bytesMax?: number | undefined }
+    {
+      shared,
+      bytesMax = memoryPagesMax * memoryPageBytes,
+      largePages
+    }: { shared: boolean; bytesMax?: number | undefined; largePages?: LargePages | undefined }
   ) {
     this.#pagesMax = Math.floor(bytesMax / memoryPageBytes)
     const pages = Math.ceil(bytes / memoryPageBytes) + 1
@@ -37,6 +45,8 @@ export class StageMemory {
         `${bytes} bytes for weights cannot be reserved in a memory of at most ${this.#bytesMax} bytes: this machine or its limits give no more`
       )
     }
+    this.#largePages = largePages
+    largePages?.(this.memory.buffer)
     this.views = viewsOf(this.memory)
     this.#top = roundUp(bytes, 64)
   }
@@ -73,6 +83,7 @@ export class StageMemory {
   #grows(pages: number): boolean {
     try {
       this.memory.grow(pages)
+      this.#largePages?.(this.memory.buffer)
       return true
     } catch {
       return false

@@ -8,6 +8,7 @@ import type { SpanInit } from '../thread-messages.ts'
 import { CheckedModules } from './compile.ts'
 import { setCompiler } from './compiler.ts'
 import { formsHere } from './forms.ts'
+import { largePages } from './large-pages.ts'
 import { WasmSpan } from './span.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
@@ -19,7 +20,9 @@ await serveThread(parentPort, init, async () => {
   // More threads than processors wait for one another.
   const threads = Math.min(init.threads, availableParallelism())
   const checked = new CheckedModules(init.kernels)
-  const span = await WasmSpan.load({ ...init, source, forms: formsHere(() => performance.now()), threads, checked })
+  const span = await WasmSpan.load({
+    ...{ ...init, source, forms: formsHere(() => performance.now()), threads, checked, largePages: largePages() }
+  })
   await span.gather()
   return span
 })
