@@ -155,6 +155,21 @@ describe('a directory', () => {
     expect((await importTiny()).manifest.eosIds).toEqual([9, 11, 7, 2])
   })
 
+  test('may have ids that its vocabulary leaves out, and none beyond the embedding', async () => {
+    const tensors = await writeTiny(source)
+    const file = path.join(source, 'tokenizer.json')
+    const json = JSON.parse(await readFile(file, 'utf8')) as { model: { vocab: Record<string, number> } }
+    const last = Object.keys(json.model.vocab).at(-1)!
+    const write = (id: number): Promise<void> => {
+      json.model.vocab[last] = id
+      return writeFile(file, JSON.stringify(json))
+    }
+    await write(299)
+    expectSame(await importTiny(), tensors)
+    await write(300)
+    await expect(importTiny({ name: 'other' })).rejects.toThrow('has ids up to 300, but the embedding has 300 rows')
+  })
+
   test('may have heads that are not hidden / heads wide', async () => {
     // As Mistral NeMo has them: 5120 / 32 with heads of 128.
     const tensors = await writeTiny(source, { config: { head_dim: 8 } })
@@ -292,7 +307,7 @@ describe('refuses', () => {
     })
   }
 
-  const edits: [string, (tensors: Map<string, TinyTensor>) => void, string][] = [
+  const edits: [string, (tensors: Map<string, TinyTensor>) => void, string, Record<string, unknown>?][] = [
     [
       'an unknown tensor',
       tensors => tensors.set('model.layers.0.self_attn.q_proj.bias', { shape: [1], values: new Float32Array(1) }),
@@ -317,11 +332,26 @@ describe('refuses', () => {
       'weights that are no numbers',
       tensors => tensors.get('model.layers.1.self_attn.k_proj.weight')!.values.fill(Number.NaN, 30, 31),
       'the k weights of layer 1 hold NaN at [1, 6]: the checkpoint is damaged'
+    ],
+    [
+      'a bias that is no number',
+      tensors => {
+        for (const layer of [0, 1]) {
+          const add = (name: string, rows: number): void => {
+            const values = new Float32Array(rows).fill(layer === 1 && name === 'k_proj' ? Number.POSITIVE_INFINITY : 0)
+            tensors.set(`model.layers.${layer}.self_attn.${name}.bias`, { shape: [rows], values })
+          }
+          for (const name of ['q_proj', 'o_proj']) add(name, 24)
+          for (const name of ['k_proj', 'v_proj']) add(name, 12)
+        }
+      },
+      'the qkvBias weights of layer 1 hold Infinity at [0, 24]: the checkpoint is damaged',
+      { attention_bias: true }
     ]
   ]
-  for (const [what, edit, sentence] of edits) {
+  for (const [what, edit, sentence, config = {}] of edits) {
     test(`${what} by name`, async () => {
-      await writeTiny(source, { edit })
+      await writeTiny(source, { edit, config })
       await expect(importTiny()).rejects.toMatchObject({ name: 'ImportError' })
       await expect(importTiny()).rejects.toThrow(sentence)
       expect(await stored()).toEqual([])
