@@ -123,14 +123,18 @@ export function syntheticLayers({
   shardLocations
 }: Pick<SpanInit, 'config' | 'weights' | 'start' | 'end' | 'shardLocations'>): Map<string, Uint8Array> {
   const shape = { config, weights }
-  const first = { role: 'layer', layer: start } as const
-  const shard = syntheticShard(shape, first, 1)
+  /** Layers of the same types, by these. */
+  const shards = new Map<string, Uint8Array>()
   const files = new Map<string, Uint8Array>()
   for (let layer = start; layer < end; layer++) {
+    const place = { role: 'layer', layer } as const
+    const types = typeof weights === 'string' ? weights : JSON.stringify(weights.layers[layer])
+    const shard = shards.get(types) ?? syntheticShard(shape, place, 1)
+    shards.set(types, shard)
     // ONNX Runtime packs equal tensors once, and they would stay in the processor's cache.
     const own = shard.slice()
-    for (const { offset } of shardLayout(shape, first).matrices) own[offset] = layer
-    files.set(shardLocations.get(shardName({ role: 'layer', layer }))!, own)
+    for (const { offset } of shardLayout(shape, place).matrices) own[offset] = layer
+    files.set(shardLocations.get(shardName(place))!, own)
   }
   return files
 }

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { syntheticLayers } from '../../src/engine/synthetic.ts'
+import type { ModelConfig } from '../../src/model/decoder.ts'
+import { shardBytes, shardLayout } from '../../src/model/layout.ts'
+import { shardName } from '../../src/model/manifest.ts'
+import type { MixedWeights, WeightType } from '../../src/model/weight-types.ts'
+
+const config: ModelConfig = {
+  ...{ layers: 3, hidden: 64, intermediate: 96, heads: 4, kvHeads: 2, headDim: 16, vocab: 61, contextMax: 200 },
+  ...{ ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true }
+}
+const layer = (v: WeightType): MixedWeights['layers'][number] => ({
+  ...{ q: 'q4-f16', k: 'q4-f16', v, o: 'q4-f16', gate: 'q4-f16', up: 'q4-f16', down: v }
+})
+
+test('each of the layers that a timing makes is of its own types, as GGUF files mix them', () => {
+  const weights: MixedWeights = { embedding: 'q8-f16', layers: [layer('q4-f16'), layer('q8-f16'), layer('q4-f16')] }
+  const shardLocations = new Map(
+    Array.from({ length: config.layers }, (_, layer) => [shardName({ role: 'layer', layer }), `file ${layer}`] as const)
+  )
+  const files = syntheticLayers({ config, weights, start: 0, end: 3, shardLocations })
+  const sizes = [0, 1, 2].map(layer => shardBytes({ config, weights }, { role: 'layer', layer }))
+  expect([...files.values()].map(({ length }) => length)).toEqual(sizes)
+  expect(sizes[1]).toBeGreaterThan(sizes[0]!)
+  // Layers of the same types differ in a byte of each matrix, so that nobody keeps one for both.
+  const { matrices } = shardLayout({ config, weights }, { role: 'layer', layer: 0 })
+  expect(matrices.map(({ offset }) => [files.get('file 0')![offset], files.get('file 2')![offset]])).toEqual(
+    matrices.map(() => [0, 2])
+  )
+})
