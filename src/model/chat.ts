@@ -186,3 +186,24 @@ export const turnEnds: readonly string[] = [
 export function endsWrittenBy(template: string | null): string[] {
   return template === null ? [] : turnEnds.filter(end => template.includes(end))
 }
+
+/** What a prompt may take. */
+export interface ConversationRoom {
+  /** Tokens of prompt and answer together. */
+  readonly contextMax: number
+  /** Tokens that the answer is to have at least. */
+  readonly answerTokens: number
+  /**
+   * Where the conversation does not fit, its oldest turns go but for so many of the newest.
+   * @default all stay, and it is refused
+   */
+  readonly keepTurns?: number | undefined
+}
+
+export interface ConversationPrompt {
+  readonly ids: readonly number[]
+  /** Turns that are not in it, the oldest ones. */
+  readonly droppedTurns: number
+  /** How the answer marks what the model thinks; undefined where it marks none. */
+  readonly thinking: Thinking | undefined
+}

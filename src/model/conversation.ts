@@ -4,36 +4,16 @@ import {
   type ChatTemplate,
   type Conversation,
   conversationChars,
+  type ConversationPrompt,
+  type ConversationRoom,
   noTemplate,
   renderChat,
-  type Thinking,
   thinkingOf,
   turnStarts,
   withoutTurns
 } from './chat.ts'
 import { StandIns } from './stand-ins.ts'
 import type { ModelTokenizer } from './tokenizer.ts'
-
-/** What a prompt may take. */
-export interface ConversationRoom {
-  /** Tokens of prompt and answer together. */
-  readonly contextMax: number
-  /** Tokens that the answer is to have at least. */
-  readonly answerTokens: number
-  /**
-   * Where the conversation does not fit, its oldest turns go but for so many of the newest.
-   * @default all stay, and it is refused
-   */
-  readonly keepTurns?: number | undefined
-}
-
-export interface ConversationPrompt {
-  readonly ids: readonly number[]
-  /** Turns that are not in it, the oldest ones. */
-  readonly droppedTurns: number
-  /** How the answer marks what the model thinks; undefined where it marks none. */
-  readonly thinking: Thinking | undefined
-}
 
 /** Where turns have to go, so many go that the next ones fit, too: else each answer would read the whole prompt anew. */
 const filledShare = 0.75

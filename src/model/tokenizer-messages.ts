@@ -1,7 +1,5 @@
 /** What passes between a tokenizer's thread and the one that talks to the network. */
-import type { Conversation } from './chat.ts'
-import type { ConversationRoom } from './conversation.ts'
-import type { TextState } from './tokenizer.ts'
+import type { Conversation, ConversationRoom } from './chat.ts'
 
 export interface TokenizerInit {
   /** A `tokenizer.json`: a file that was verified, or bytes that are still being imported. */
@@ -19,6 +17,14 @@ export interface TokenizerFacts {
   readonly longest: number
   /** `ModelTokenizer.size` */
   readonly size: number
+}
+
+/** Where a stream of text stands, as plain data: a thread that was started anew goes on from it. */
+export interface TextState {
+  /** One token whose text is out, if there is any, and those after it whose text is not, or not all. */
+  readonly window: readonly number[]
+  /** Characters (UTF-16 units) of the window's text that are out. */
+  readonly out: number
 }
 
 export type TokenizerRequest =

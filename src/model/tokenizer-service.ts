@@ -7,11 +7,9 @@ import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
 import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from './limits.ts'
 import type { Manifest } from './manifest.ts'
-import { checkConversation, type Conversation } from './chat.ts'
-import type { ConversationPrompt, ConversationRoom } from './conversation.ts'
+import { checkConversation, type Conversation, type ConversationPrompt, type ConversationRoom } from './chat.ts'
 import { Thread } from './thread.ts'
-import type { TextState } from './tokenizer.ts'
-import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText } from './tokenizer-messages.ts'
+import type { TokenizerFacts, TokenizerInit, TokenizerRequest, TokenizerText, TextState } from './tokenizer-messages.ts'
 
 export interface TokenizersInit {
   /** Tokenizers that are held at a time. @default tokenizersMax */

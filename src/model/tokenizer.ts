@@ -8,6 +8,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
 import type { StandIns } from './stand-ins.ts'
+import type { TextState } from './tokenizer-messages.ts'
 
 /** What a decoder puts where bytes are no UTF-8: also where a character's last bytes have not come yet. */
 const replacement = '\ufffd'
@@ -268,14 +269,6 @@ function cutInside(text: string, words: readonly string[]): string[] {
   }
   const ends = [...cuts].sort((a, b) => a - b)
   return [0, ...ends].map((start, i) => text.slice(start, ends[i] ?? text.length))
-}
-
-/** Where a stream of text stands, as plain data: a thread that was started anew goes on from it. */
-export interface TextState {
-  /** One token whose text is out, if there is any, and those after it whose text is not, or not all. */
-  readonly window: readonly number[]
-  /** Characters (UTF-16 units) of the window's text that are out. */
-  readonly out: number
 }
 
 /**
