@@ -42,6 +42,7 @@ export async function roomFor(
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
   const isTty = process.stderr.isTTY === true && flags.json !== true
   const notes: string[] = []
+  let chosen = ''
   const model = await importModel({
     source,
     dataDir: flags.data,
@@ -58,16 +59,15 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     },
     onNote: sentence => void notes.push(sentence),
     onEdge({ edge, reach }) {
-      const reached = Math.round(reach).toLocaleString('en-US')
       if (flags.json) sayJson({ event: 'edge', edge, reach })
-      else notes.push(`hidden states reach ${reached} in a few texts: edges are ${edge}`)
+      else chosen = `, whose hidden states reach ${Math.round(reach).toLocaleString('en-US')} in a few texts`
     }
   }).finally(() => {
     if (isTty) process.stderr.write('\r\x1b[K')
   })
   for (const sentence of notes) note(sentence)
   if (flags.json) sayJson({ event: 'imported', ...summary(model) })
-  else say(`imported ${flags.name}: ${describe(model)}, id ${model.id}`)
+  else say(`imported ${flags.name}: ${describe(model)}${chosen}, id ${model.id}`)
 }
 
 /** Lists models; of those that are here and cannot be used, says why. */

@@ -9,6 +9,8 @@ const repository = fileURLToPath(new URL('../..', import.meta.url))
 export const laterRevision = '99.0.0'
 /** What such a peer prints when a channel in that revision is open: this, and the protocol's name. */
 export const laterWord = 'speaks the later revision of'
+/** Where the class of channels over streams begins in the bundle. */
+const streamChannel = 'var StreamChannel = class extends BaseChannel {'
 
 /**
  * Copies the build into a folder and changes the copy as a later version might: the list of revisions is one longer, each
@@ -23,37 +25,36 @@ export async function laterBuild(folder: string): Promise<string> {
     await cp(join(repository, part), join(folder, part), { recursive: true })
   }
   for (const part of ['node_modules', 'models']) await symlink(join(repository, part), join(folder, part))
-  const source = join(folder, 'dist', 'src')
-  await change(join(source, 'base', 'protocol.js'), [
+  await change(join(folder, 'dist', 'bundle', 'src.js'), [
     ['return revisions.map(', `return ['${laterRevision}', ...revisions].map(`],
     ['return revisions.find(', `return ['${laterRevision}', ...revisions].find(`],
-    ['return ours.revisions.find(', `return ['${laterRevision}', ...ours.revisions].find(`]
-  ])
-  await change(join(source, 'swarm', 'channel.js'), [
-    [
-      'send(frame) {',
-      'send(frame) { if (this.isLater) { this.sendOne(unknown); frame = Uint8Array.from([...frame, ...unknown]) } return this.sendOne(frame) }\n    sendOne(frame) {'
-    ],
+    ['return ours.revisions.find(', `return ['${laterRevision}', ...ours.revisions].find(`],
     [
       'super(init);',
-      `super(init); this.isLater = init.revision === '${laterRevision}'; if (this.isLater) console.error('${laterWord} ' + stream.protocol);`
-    ]
+      `super(init); this.isLater = init.revision === '${laterRevision}'; if (this.isLater) console.error('${laterWord} ' + stream.protocol);`,
+      streamChannel
+    ],
+    [
+      'send(frame) {',
+      'send(frame) { if (this.isLater) { this.sendOne(laterField); frame = Uint8Array.from([...frame, ...laterField]) } return this.sendOne(frame) }\n    sendOne(frame) {',
+      streamChannel
+    ],
+    // Field 99 of a protobuf message, 4 bytes long: a field, or a kind of frame, that no revision of today has.
+    [streamChannel, `const laterField = Uint8Array.of(0x9a, 0x06, 4, 1, 2, 3, 4);\n${streamChannel}`]
   ])
-  const channel = join(source, 'swarm', 'channel.js')
-  // Field 99 of a protobuf message, 4 bytes long: a field, or a kind of frame, that no revision of today has.
-  await writeFile(
-    channel,
-    `const unknown = Uint8Array.of(0x9a, 0x06, 4, 1, 2, 3, 4)\n${await readFile(channel, 'utf8')}`
-  )
   return join(folder, 'bin', 'skein.js')
 }
 
-async function change(path: string, changes: readonly (readonly [from: string, to: string])[]): Promise<void> {
+/** A change of the bundle that a peer runs: the first `from`, of those after `after` where that is given, becomes `to`. */
+type Change = readonly [from: string, to: string, after?: string]
+
+async function change(path: string, changes: readonly Change[]): Promise<void> {
   let text = await readFile(path, 'utf8')
-  for (const [from, to] of changes) {
-    if (!text.includes(from))
-      throw new Error(`${path} has no \`${from}\` any more: say here what a later build changes`)
-    text = text.replace(from, () => to)
+  for (const [from, to, after] of changes) {
+    const start = after === undefined ? 0 : text.indexOf(after)
+    const at = start < 0 ? -1 : text.indexOf(from, start)
+    if (at < 0) throw new Error(`${path} has no \`${from}\` any more: say here what a later build changes`)
+    text = text.slice(0, at) + to + text.slice(at + from.length)
   }
   await writeFile(path, text)
 }

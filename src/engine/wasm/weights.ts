@@ -215,11 +215,11 @@ function read({ source, shardLocations }: WeightsInit, name: string, into: Uint8
   }
 }
 
-const readSome = promisify(readFile)
-
 /** The same on a thread of Node's own: begun at once, and done when it resolves. */
 async function readSoon({ source, shardLocations }: WeightsInit, name: string, into: Uint8Array): Promise<string> {
   assert(source.kind === 'folder', `the ${name} is in a file`)
+  // Not made when this file is loaded: a page has no files, and none of this.
+  const readSome = promisify(readFile)
   const file = openSync(join(source.path, shardLocations.get(name)!), 'r')
   try {
     checkBytes(name, fstatSync(file).size, into.length)
