@@ -21,6 +21,7 @@ import { type BenchModel, openBenchStore, randomModel, shippedModel } from './mo
 import { benchMemories } from './memories.ts'
 import { benchMemory } from './memory.ts'
 import { benchPrefill } from './prefill.ts'
+import { benchQuality } from './quality.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchRing } from './ring.ts'
 import { benchSim } from './sim.ts'
@@ -28,6 +29,7 @@ import { benchDiscovery, benchHops } from './swarm.ts'
 import { benchUp } from './up.ts'
 import { benchThreads } from './threads.ts'
 import { whyNoNetwork } from '../churn/network.ts'
+import { whyNoModel } from '../real-models.ts'
 
 const parts = [
   'engine',
@@ -46,6 +48,7 @@ const parts = [
   'memory',
   'memories',
   'forms',
+  'quality',
   'dht',
   'sim'
 ] as const
@@ -56,7 +59,8 @@ const usage = `usage: npm run bench -- [options]
   --quick           fewer rounds and only the models that ship
   --q4              the 135M shape in q4 too
   --large           the 1.1B shape in q8 and q4 instead, which takes 4 GB of disk and 2 GB of memory (--only engine, long or threads);
-                    with --only memories a stage of more than 4 GiB, too, which takes 7 GB of memory
+                    with --only memories a stage of more than 4 GiB, too, which takes 7 GB of memory;
+                    with --only quality Qwen2.5-Coder-0.5B and Gemma 3 270M, too, where they are: 4 GB of disk and of memory
   --threads N       per engine (default 1)
   --llama DIR       folder of node-llama-cpp (default: SKEIN_LLAMA, or where npm puts it)
   --against FILE    prints what changed since a result that --json printed
@@ -81,7 +85,7 @@ const wanted = new Set((flags.only ?? parts.join(',')).split(','))
 const unknown = [...wanted].find(part => !parts.includes(part as Part))
 const threads = Number(flags.threads)
 /** Parts whose figures are of no model's weights. */
-const modelless: readonly Part[] = ['memories', 'forms', 'dht', 'sim']
+const modelless: readonly Part[] = ['memories', 'forms', 'quality', 'dht', 'sim']
 const needsModels = [...wanted].some(part => !modelless.includes(part as Part))
 if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1)) {
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
@@ -129,7 +133,13 @@ try {
   }
   const rounds = flags.quick ? 3 : 7
 
-  const compares = wanted.has('engine') || wanted.has('long')
+  const noQuality = flags.quick ? 'it is of models that do not ship' : whyNoModel('smol')
+  if (wanted.has('quality') && noQuality !== undefined) {
+    wanted.delete('quality')
+    skipped.push({ part: 'quality', reason: noQuality })
+  }
+
+  const compares = wanted.has('engine') || wanted.has('long') || wanted.has('quality')
   const llama = compares ? await findLlama(flags.llama ?? process.env.SKEIN_LLAMA) : undefined
   if (compares && llama === undefined) {
     skipped.push({ part: 'llama.cpp', reason: `node-llama-cpp is not installed: ${howToInstall}` })
@@ -168,6 +178,8 @@ try {
     memories: model =>
       model === models[0] ? benchMemories({ scratch, rounds, large: flags.large, signal }) : Promise.resolve([]),
     forms: model => (model === models[0] ? benchForms({ rounds, signal }) : Promise.resolve([])),
+    quality: model =>
+      model === models[0] ? benchQuality({ scratch, large: flags.large, llama, signal }) : Promise.resolve([]),
     // Neither needs a model's weights.
     dht: model => (model === models[0] ? benchDht({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     sim: model => (model === models[0] ? benchSim({ quick: flags.quick, signal }) : Promise.resolve([]))

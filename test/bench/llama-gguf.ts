@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { repack, shardTensors } from '../../src/engine/onnx/tensors.ts'
 import { type Manifest, type ShardRole, shardName } from '../../src/model/manifest.ts'
+import { halfBits } from '../../src/model/half.ts'
 import { quantisedTypes } from '../../src/model/weight-types.ts'
 import { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts'
 
@@ -184,12 +185,7 @@ function ggmlBlocks({ bits, q, s }: Blocks): Uint8Array {
 const word = new Float32Array(1)
 const bits = new Uint32Array(word.buffer)
 
-/** Binary16, rounded to nearest even. Scales of weights are normal numbers there; smaller ones become 0. */
 function float16Bits(value: number): number {
   word[0] = value
-  const u = bits[0]!
-  const sign = (u >>> 16) & 0x8000
-  const magnitude = u & 0x7fffffff
-  if (magnitude < 0x38800000) return sign
-  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13)
+  return halfBits(bits[0]!)
 }

@@ -20,7 +20,12 @@ export interface LlamaModel {
   begin(): Promise<void>
   /** Reads ids at the next positions, at most {@link batchMax}; returns the id that follows. */
   read(ids: readonly number[]): Promise<number>
-  /** Time that the last call spent choosing the id, in ms: llama.cpp's sampler sorts out all logits. */
+  /**
+   * Reads ids likewise and has `use` see the logits [vocab] after each of the last `count` of them, in their order; `use` may keep
+   * nothing of them.
+   */
+  eachLogits(ids: readonly number[], count: number, use: (logits: Float32Array, index: number) => void): Promise<void>
+  /** Time that the last call of `read` spent choosing the id, in ms: llama.cpp's sampler sorts out all logits. */
   readonly samplerMs: number
   close(): Promise<void>
 }
@@ -38,6 +43,14 @@ interface Addon {
   addToBatch(sequence: number, position: number, ids: Uint32Array, logitsOf: Uint32Array): Uint32Array
   decodeBatch(): Promise<void>
   sampleToken(logits: number, sampler: unknown): Promise<number>
+  /** With `wantsLogits`, its fourth result is all ids, each with its logit after it. */
+  sampleToken(
+    logits: number,
+    sampler: unknown,
+    wantsProbabilities: boolean,
+    wantsConfidence: boolean,
+    wantsLogits: true
+  ): Promise<readonly [unknown, unknown, unknown, readonly number[]]>
 }
 
 interface NodeLlamaCpp {
@@ -91,6 +104,20 @@ export async function findLlama(folder: string | undefined): Promise<Llama | und
           position = 0
         },
         read: step,
+        async eachLogits(ids, count, use) {
+          const first = ids.length - count
+          addon.initBatch(ids.length)
+          const wanted = Uint32Array.from({ length: count }, (_, i) => first + i)
+          const places = addon.addToBatch(0, position, Uint32Array.from(ids), wanted)
+          await addon.decodeBatch()
+          position += ids.length
+          for (const [i, place] of places.entries()) {
+            const [, , , pairs] = await addon.sampleToken(place, sampler, false, false, true)
+            const logits = new Float32Array(pairs.length / 2)
+            for (let at = 0; at < pairs.length; at += 2) logits[pairs[at]!] = pairs[at + 1]!
+            use(logits, i)
+          }
+        },
         async close() {
           await context.dispose()
           await model.dispose()
