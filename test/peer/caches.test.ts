@@ -1,18 +1,10 @@
 /** What every hop must know of, among real peers, over libp2p, with the model that ships: asked for, announced, kept, and resumed. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, type GenerateOptions, listModels, type Peer } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { type GenerateOptions, listModels, type Peer } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { start: startPeer } = livePeers('caches')
 
 const [{ manifest }] = (await listModels('/nonexistent')) as [Awaited<ReturnType<typeof listModels>>[number]]
 const { layers } = manifest.config
@@ -22,13 +14,9 @@ async function start(name: string, cuts: readonly number[]): Promise<Peer[]> {
   const swarm = newSwarm(name)
   const started: Peer[] = []
   for (const [i, end] of cuts.entries()) {
-    const dataDir = await mkdtemp(join(tmpdir(), 'skein-caches-'))
-    folders.push(dataDir)
     const bootstrap = started.flatMap(({ addresses }) => [...addresses])
     const range = { start: cuts[i - 1] ?? 0, end }
-    const init = { dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, bootstrap }
-    started.push(await createPeer({ ...init, listen: ['/ip4/127.0.0.1/tcp/0'] }))
-    peers.push(started.at(-1)!)
+    started.push(await startPeer({ swarm, layers: range, memoryBytes: 128e6, bootstrap }))
   }
   for (const peer of started) {
     await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))

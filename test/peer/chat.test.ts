@@ -1,44 +1,22 @@
 /** Conversations of real peers, over libp2p, with the model that ships under a chat template, and the real engine. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import {
-  type ChatMessage,
-  type ChatOptions,
-  createPeer,
-  type GenerationEvent,
-  type Peer,
-  type PeerInit,
-  type SwarmConfig
-} from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import type { ChatMessage, ChatOptions, GenerationEvent, Peer, PeerInit, SwarmConfig } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeStoryChat } from '../model/story-chat.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, folder, start: startPeer } = livePeers('chat')
 
 async function start(swarm: SwarmConfig, init: Partial<PeerInit> = {}): Promise<Peer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-chat-'))
-  folders.push(dataDir)
+  const dataDir = await folder()
   await writeStoryChat(dataDir)
-  const peer = await createPeer({
+  return startPeer({
     dataDir,
     swarm,
     model: 'storychat',
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
     memoryBytes: 256e6,
     ...init
   })
-  peers.push(peer)
-  return peer
 }
 
 async function covered(times: readonly number[]): Promise<void> {

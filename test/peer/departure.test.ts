@@ -1,38 +1,24 @@
 /** Peers that leave, as a program that embeds them sees it: the model that ships, real links on loopback. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, type Peer, type PeerInit, SessionFailedError, type SwarmConfig } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { type Peer, type PeerInit, SessionFailedError, type SwarmConfig } from '../../src/index.ts'
 import { Departure } from '../../src/peer/departure.ts'
 import { batteryLeaveReadings } from '../../src/swarm/limits.ts'
 import { createStageService } from '../../src/stage/service.ts'
 import { verifySignature } from '../../src/swarm/identity.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, folder, start: startPeer } = livePeers('departure')
 
 async function start(swarm: SwarmConfig, init: Partial<PeerInit> = {}): Promise<Peer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-departure-'))
-  folders.push(dataDir)
-  const peer = await createPeer({
+  const dataDir = await folder()
+  return startPeer({
     dataDir,
     swarm,
     memoryBytes: 256e6,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
     ...init
   })
-  peers.push(peer)
-  return peer
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -109,8 +95,7 @@ it('the signal ends the wait, and the announcement stands', async () => {
 })
 
 it('a low battery is announced like a departure, and taken back when it has recovered', async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-departure-'))
-  folders.push(dataDir)
+  const dataDir = await folder()
   const swarm = await createSwarm({
     dataDir,
     config: newSwarm('departure'),

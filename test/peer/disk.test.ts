@@ -1,39 +1,22 @@
 /** A disk budget: real peers over libp2p, models of random weights, the real engine. */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, type DiskFreed, importModel, type Peer, type PeerInit, type SwarmConfig } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { type DiskFreed, importModel, type Peer, type PeerInit, type SwarmConfig } from '../../src/index.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeTiny } from '../model/hugging-face.ts'
 import { writeRandomModel } from '../supply/model.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
-
-async function folder(): Promise<string> {
-  folders.push(await mkdtemp(join(tmpdir(), 'skein-disk-')))
-  return folders.at(-1)!
-}
+const { folder, start: startPeer } = livePeers('disk')
 
 async function start(swarm: SwarmConfig, init: Partial<PeerInit>): Promise<Peer> {
-  const peer = await createPeer({
-    dataDir: init.dataDir ?? (await folder()),
+  return startPeer({
     swarm,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
     memoryBytes: 256e6,
     ...init
   })
-  peers.push(peer)
-  return peer
 }
 
 const bytesOf = ({ manifest }: StoredModel): number =>

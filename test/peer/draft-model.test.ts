@@ -1,11 +1,7 @@
 /** Draft models of real peers, over libp2p, with the model that ships and the real engine: found, counted, shared out, and let go. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import {
-  createPeer,
   type Engine,
   EngineError,
   type EngineFactory,
@@ -17,36 +13,19 @@ import {
 } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeRandomModel } from '../supply/model.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
+const { peers, folder, start: startPeer } = livePeers('draft')
 const prompt = 'Once upon a time, there was a little girl who'
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
-
-async function folder(): Promise<string> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-draft-'))
-  folders.push(dataDir)
-  return dataDir
-}
 
 async function start(swarm: SwarmConfig, init: Partial<PeerInit> & { warnings?: string[] } = {}): Promise<Peer> {
   const { warnings = [], ...rest } = init
-  const peer = await createPeer({
-    dataDir: rest.dataDir ?? (await folder()),
+  return startPeer({
     swarm,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
     memoryBytes: 256e6,
     onWarning: message => warnings.push(message),
     ...rest
   })
-  peers.push(peer)
-  return peer
 }
 
 /** The engine on a machine that is so much slower at every step: laps over it show what drafts gain. */

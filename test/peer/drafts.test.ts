@@ -1,18 +1,10 @@
 /** Drafts among real peers, over libp2p, with the model that ships: announced, sent, verified, and told at the end. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, listModels, type Peer } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { listModels } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, start } = livePeers('drafts')
 
 it('an answer that repeats itself has the same tokens in fewer laps', { timeout: 120_000 }, async () => {
   const swarm = newSwarm('drafts')
@@ -23,11 +15,7 @@ it('an answer that repeats itself has the same tokens in fewer laps', { timeout:
     { start: 0, end: cut },
     { start: cut, end: layers }
   ]) {
-    const dataDir = await mkdtemp(join(tmpdir(), 'skein-drafts-'))
-    folders.push(dataDir)
-    const bootstrap = peers.flatMap(({ addresses }) => [...addresses])
-    const listen = ['/ip4/127.0.0.1/tcp/0']
-    peers.push(await createPeer({ dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, listen, bootstrap }))
+    await start({ swarm, layers: range, memoryBytes: 128e6 })
   }
   for (const peer of peers) {
     await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))

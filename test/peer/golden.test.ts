@@ -2,39 +2,26 @@
  * The whole library, as a program embeds it: real peers over real libp2p answer what llama2.c answers, on one
  * peer, on two and on three.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import { createPeer, type Peer, type Range, type SwarmConfig } from '../../src/index.ts'
+import { describe, expect, it } from 'vitest'
+import type { Peer, Range, SwarmConfig } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { goldenCases, makeStories260k, whyNoStories260k } from '../model/stories260k.ts'
 import { needs } from '../needs.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, folder, start: startPeer } = livePeers('golden')
 
 /** A peer that serves these layers of stories260K in float32, beside whichever are running already. */
 async function start(swarm: SwarmConfig, layers: Range): Promise<Peer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-golden-'))
-  folders.push(dataDir)
+  const dataDir = await folder()
   await makeStories260k(join(dataDir, 'models'), { weights: 'f32', edge: 'f32' })
-  const peer = await createPeer({
+  return startPeer({
     dataDir,
     swarm,
     layers,
-    memoryBytes: 64e6,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses])
+    memoryBytes: 64e6
   })
-  peers.push(peer)
-  return peer
 }
 
 describe('peers that share stories260K in float32', { timeout: 120_000, ...needs(whyNoStories260k) }, () => {

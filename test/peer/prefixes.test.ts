@@ -1,18 +1,10 @@
 /** Prompts that begin alike among real peers, over libp2p, with the model that ships: each stage computes their beginning once. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, listModels, type Peer, type Range } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { listModels, type Peer, type Range } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, start: startPeer } = livePeers('prefixes')
 
 /** Longer than one block of 128 tokens, and than no two. */
 const prompt = 'The cat sat on the mat. The dog sat on the log. '.repeat(12)
@@ -22,15 +14,7 @@ it('each stage computes once what one driver asks again, and what others ask ane
   const [{ manifest }] = (await listModels('/nonexistent')) as [Awaited<ReturnType<typeof listModels>>[number]]
   const { layers } = manifest.config
   const cut = Math.floor(layers / 2)
-  const start = async (range: Range): Promise<Peer> => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'skein-prefixes-'))
-    folders.push(dataDir)
-    const bootstrap = peers.flatMap(({ addresses }) => [...addresses])
-    const listen = ['/ip4/127.0.0.1/tcp/0']
-    const peer = await createPeer({ dataDir, swarm, layers: range, memoryBytes: 128e6, mdns: false, listen, bootstrap })
-    peers.push(peer)
-    return peer
-  }
+  const start = (range: Range): Promise<Peer> => startPeer({ swarm, layers: range, memoryBytes: 128e6 })
   const covered = async (): Promise<void> => {
     for (const peer of peers) {
       await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))

@@ -1,36 +1,22 @@
 /** Several models on one peer: real peers over libp2p, the model that ships and one of random weights, the real engine. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
-import { createPeer, listModels, type Peer, type PeerInit, splitBudgets, type SwarmConfig } from '../../src/index.ts'
+import { expect, it } from 'vitest'
+import { listModels, type Peer, type PeerInit, splitBudgets, type SwarmConfig } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { writeRandomModel } from '../supply/model.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
+const { peers, folder, start: startPeer } = livePeers('several')
 const prompt = 'Once upon a time'
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
 
 /** `random`: the second model is in its store from the start. */
 async function start(swarm: SwarmConfig, init: Partial<PeerInit>, random = true): Promise<Peer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-several-'))
-  folders.push(dataDir)
+  const dataDir = await folder()
   if (random) await writeRandomModel(dataDir)
-  const peer = await createPeer({
+  return startPeer({
     dataDir,
     swarm,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
     ...init
   })
-  peers.push(peer)
-  return peer
 }
 
 async function ids(peer: Peer, model?: string): Promise<readonly number[]> {

@@ -10,24 +10,12 @@ import { headRowsMax } from '../../../src/engine/wasm/kernels.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import { syntheticShard } from '../../../src/engine/synthetic.ts'
+import { plainDecoder } from './decoders.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import { shardName, shardOrder } from '../../../src/model/manifest.ts'
 import type { Weights } from '../../../src/model/weight-types.ts'
 
-/** Nothing in it is a multiple of anything that kernels count in. */
-const config: ModelConfig = {
-  layers: 2,
-  hidden: 76,
-  intermediate: 52,
-  heads: 6,
-  kvHeads: 2,
-  headDim: 14,
-  vocab: 61,
-  contextMax: 400,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbeddings: false
-}
+const config: ModelConfig = { ...plainDecoder, layers: 2, intermediate: 52 }
 const stacked = { q: 'q4-f16', k: 'f32', v: 'q8-f16i8-16', o: 'q8', gate: 'q8-f16', up: 'q4', down: 'q4-f16' } as const
 const stacks: Weights = { embedding: 'q8', output: 'q8', layers: [stacked, { ...stacked, k: 'q4-f16', gate: 'f32' }] }
 const weightTypes: readonly (readonly [name: string, weights: Weights])[] = [

@@ -14,24 +14,13 @@ import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import { StageMemory } from '../../../src/engine/wasm/stage-memory.ts'
 import { byChance } from './policies.ts'
 import type { TeamPolicy } from '../../../src/engine/wasm/choice.ts'
+import { plainDecoder } from './decoders.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import { shardBytes } from '../../../src/model/layout.ts'
 import { type Manifest, shardName, shardOrder, stagePlaces } from '../../../src/model/manifest.ts'
 import type { Weights } from '../../../src/model/weight-types.ts'
 
-const config: ModelConfig = {
-  layers: 6,
-  hidden: 76,
-  intermediate: 52,
-  heads: 6,
-  kvHeads: 2,
-  headDim: 14,
-  vocab: 61,
-  contextMax: 400,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbeddings: false
-}
+const config: ModelConfig = { ...plainDecoder, layers: 6, intermediate: 52 }
 const tied: ModelConfig = { ...config, tiedEmbeddings: true }
 const MiB = 1 << 20
 const GiB = 1 << 30
