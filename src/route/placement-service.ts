@@ -13,6 +13,7 @@ import type { Missing } from './place.ts'
 import { Planner, type PlannerEffect, type PlannerEvent } from './planner.ts'
 import { Presence, type SeenPeer } from './presence.ts'
 import { Proven, type ProvenEvent } from './proven.ts'
+import { isServed } from './route.ts'
 import { type Search, Searches } from './searches.ts'
 import { type Hop, type ModelShape, type PeerView, sameRange, withObtainable } from './view.ts'
 
@@ -96,16 +97,27 @@ export class Placement {
     this.#prove({ kind: 'worked', peer, range: { start, end } })
   }
 
-  /** What the present peers lack to cover the model, or null; what they did while too much changes. */
+  /**
+   * What the present peers lack to cover the model, or null. While it is too early to search again: what the plan lacks that
+   * this peer follows, unless peers that stay serve the model by now.
+   */
   missing(): Lack | null {
     const search: Search = (views, model) => this.#searches.planSoon(views, model, this.#clock.nowMs())
     const present = this.#present()
-    const missing = (search(present, this.#init.model) ?? this.#planner.plan)?.missing ?? null
+    const found = search(present, this.#init.model)
+    const missing = found === undefined ? this.#lackingSince(present) : found.missing
     this.#isByPins =
       missing === null
         ? undefined
         : (lackIsByPins(present, this.#init.model, search) ?? this.#isByPins ?? this.#findPins(present))
     return missing === null ? null : { ...missing, pinned: this.#isByPins === true }
+  }
+
+  /** What the followed plan lacks; it may be of a time before those came that serve now. */
+  #lackingSince(present: readonly PeerView[]): Missing | null {
+    const missing = this.#planner.plan?.missing ?? null
+    const staying = present.filter(({ leaving }) => leaving !== true)
+    return missing !== null && isServed(staying, this.#init.model) ? null : missing
   }
 
   #findPins(present: readonly PeerView[]): boolean | undefined {

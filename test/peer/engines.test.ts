@@ -2,29 +2,13 @@
  * A peer does not know what computes: here it is the toy engine, whose answers tell a step that was lost, doubled or stale.
  * Everything else is real: two peers over libp2p, the model that ships, its tokenizer.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { toyEngine, toyTokens, type ToyModel } from '../../sim/toy-engine.ts'
-import {
-  createPeer,
-  type EngineFactory,
-  listModels,
-  type Manifest,
-  onnxEngine,
-  type Peer,
-  splitBudgets
-} from '../../src/index.ts'
+import { type EngineFactory, listModels, type Manifest, onnxEngine, splitBudgets } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { livePeers } from './live-peers.ts'
 
-const peers: Peer[] = []
-const folders: string[] = []
-
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map(peer => peer.stop()))
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
-})
+const { peers, start } = livePeers('engines')
 
 function toyOf({ config: { layers, vocab, hidden, contextMax }, edge }: Manifest): ToyModel {
   return { layers, vocab, hidden, contextMax, edge }
@@ -46,20 +30,6 @@ function toyFactory(change: Partial<EngineFactory> = {}): EngineFactory & { read
     ...change,
     made
   }
-}
-
-async function start(init: Omit<Parameters<typeof createPeer>[0], 'dataDir'>): Promise<Peer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'skein-engines-'))
-  folders.push(dataDir)
-  const peer = await createPeer({
-    dataDir,
-    mdns: false,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
-    ...init
-  })
-  peers.push(peer)
-  return peer
 }
 
 async function shipped() {

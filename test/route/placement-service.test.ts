@@ -123,6 +123,40 @@ describe('what is missing', () => {
   })
 })
 
+describe('what is missing when a plan was searched for a moment ago', () => {
+  it.each([
+    ['is nothing once who has come since serves it all', false, true],
+    ['is what it was where who serves it all is about to go', true, false]
+  ])('%s', async (_, leaving, isCovered) => {
+    const agenda = new Agenda()
+    const clock = new LifeClock({ agenda, enter: task => task(), beginMs: 0, drift: 0, wallMs: () => 0 })
+    let others: readonly PeerView[] = []
+    const made = new Placement({
+      self: peerId(0),
+      model: plainModel(4),
+      peers: () => [peer(0, 1), ...others].map(view => ({ view, connected: true })),
+      load: async () => {},
+      unload: async () => {},
+      sessions: () => 0,
+      onWarning: () => {},
+      clock
+    })
+    placement = made
+    made.changed()
+    await agenda.live(60_000)
+    const lack = made.missing()
+    expect(lack).toMatchObject({ pinned: false })
+    // Asked for the status, it searches; what changes a moment later it does not search for.
+    others = [peer(1, 4, { leaving })]
+    made.changed()
+    expect(made.missing() === null).toBe(isCovered)
+    await agenda.live(60_100)
+    others = [peer(1, 4, { leaving, stages: [{ start: 0, end: 4, serving: true }] })]
+    made.changed()
+    expect(made.missing()).toEqual(isCovered ? null : lack)
+  })
+})
+
 describe('liars that say that they serve everything', () => {
   it('keep nobody from loading for longer than their probes take to fail', async () => {
     const serving = [{ start: 0, end: 4, serving: true }]
