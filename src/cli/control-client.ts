@@ -195,8 +195,7 @@ async function* events(
   request: ControlRequest & { op: 'generate' | 'chat' | 'resume' },
   signal: AbortSignal
 ): AsyncGenerator<GenerationEvent> {
-  const { waitMs = 0 } = request.op === 'resume' ? request.session : request.options
-  for await (const response of ask(dataDir, request, controlSilenceMs + waitMs, signal)) {
+  for await (const response of ask(dataDir, request, controlSilenceMs, signal)) {
     if (response.kind === 'event') yield response.event
   }
 }

@@ -26,7 +26,14 @@ import {
 } from './control.ts'
 import { reachable } from './control-client.ts'
 import { describeFailure } from './failure.ts'
-import { controlConnectionsMax, controlDrainMs, controlRequestBytesMax, controlRequestMs, lingerMs } from './limits.ts'
+import {
+  controlConnectionsMax,
+  controlDrainMs,
+  controlPulseMs,
+  controlRequestBytesMax,
+  controlRequestMs,
+  lingerMs
+} from './limits.ts'
 
 /** What of a peer its control socket hands out. */
 export type ControlledPeer = Pick<
@@ -124,6 +131,7 @@ async function answer(peer: ControlledPeer, socket: Socket, stopped: AbortSignal
   socket.on('error', () => {})
   socket.once('close', () => gone.abort(new Error('the command closed its connection')))
   const signal = AbortSignal.any([gone.signal, stopped])
+  let pulse: NodeJS.Timeout | undefined
   try {
     const line = await readLine(socket, AbortSignal.any([signal, AbortSignal.timeout(controlRequestMs)]))
     // Nothing follows the request but the end of the connection, and that must be noticed at once.
@@ -132,12 +140,17 @@ async function answer(peer: ControlledPeer, socket: Socket, stopped: AbortSignal
     if ('refused' in request) {
       await write(socket, failure(new InvalidRequest(request.refused)), signal)
     } else {
+      // Who does not read is told nothing more: that waits for room, and has its deadline.
+      pulse = setInterval(() => {
+        if (socket.writable && !socket.writableNeedDrain) socket.write(encodeLine({ kind: 'working' }))
+      }, controlPulseMs)
       for await (const response of respond(peer, request, signal)) await write(socket, response, signal)
     }
   } catch (err) {
     if (gone.signal.aborted) return
     if (!socket.destroyed && socket.writable) socket.write(encodeLine(failure(err)))
   } finally {
+    clearInterval(pulse)
     socket.end()
   }
 }

@@ -121,6 +121,7 @@ const responseSchema = z.discriminatedUnion('kind', [
       text: z.string().optional()
     })
   }),
+  z.looseObject({ kind: z.literal('working') }),
   z.looseObject({ kind: z.literal('end') })
 ])
 
@@ -146,6 +147,8 @@ export type ControlResponse =
   | { readonly kind: 'unserved' }
   | { readonly kind: 'event'; readonly event: GenerationEvent }
   | { readonly kind: 'error'; readonly error: ControlFailure }
+  /** The peer runs and works on it, and has had nothing to say for a while. */
+  | { readonly kind: 'working' }
   | { readonly kind: 'end' }
 
 /** A request read, or why it cannot be served, in one sentence. */

@@ -19,8 +19,10 @@ export const controlStatusMs = 15_000
 export const misuseCharsMax = 60
 /** Removing a model's files: a slow card takes seconds for a thousand large ones. */
 export const controlRemoveMs = 60_000
-/** Longest silence within an answer, beside what it was told to wait. Far above the session's own deadlines, which report better. */
-export const controlSilenceMs = 300_000
+/** How often a peer says that it works on what it was asked: a long prompt takes a small machine many minutes until the first token. */
+export const controlPulseMs = 60_000
+/** Longest silence of a peer that was asked something: of one that does not even say that it works. */
+export const controlSilenceMs = 5 * controlPulseMs
 /** Bytes of a Unix socket's path that Linux takes (sun_path is 108 with its final zero). */
 export const socketPathBytesMax = 107
 /** How long a session may be kept: the peer's own bounds, said at the door. */

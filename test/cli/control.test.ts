@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { controlVersion, encodeLine, LineReader, readRequest, readResponse } from '../../src/cli/control.ts'
 import {
   askDrain,
@@ -17,7 +17,7 @@ import {
   reachable
 } from '../../src/cli/control-client.ts'
 import { type ControlServer, serveControl } from '../../src/cli/control-server.ts'
-import { controlRequestBytesMax } from '../../src/cli/limits.ts'
+import { controlPulseMs, controlRequestBytesMax, controlSilenceMs } from '../../src/cli/limits.ts'
 import {
   type DrainReport,
   type GenerateOptions,
@@ -213,6 +213,30 @@ describe('the control socket', () => {
     expect(await askDrain(folder, { signal: signal() })).toEqual(drained)
     expect(await askForget(folder, { name: 'known', key: '/k' }, { signal: signal() })).toBe(2)
     expect(await askForget(folder, { name: 'known' }, { signal: signal() })).toBe(0)
+  })
+
+  it('is told every minute that the peer works on an answer that has not begun', async () => {
+    const asked = Promise.withResolvers<void>()
+    const begin = Promise.withResolvers<void>()
+    await serve(async function* () {
+      asked.resolve()
+      await begin.promise
+      yield token(0)
+    })
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    try {
+      const socket = await raw()
+      socket.write(encodeLine({ v: controlVersion, op: 'generate', prompt: 'x', options: {} }))
+      await asked.promise
+      // Longer than a client bears silence.
+      for (let ms = 0; ms <= controlSilenceMs; ms += controlPulseMs) vi.advanceTimersByTime(controlPulseMs)
+      begin.resolve()
+      const kinds = (await readAll(socket)).trimEnd().split('\n')
+      expect(kinds.map(line => readResponse(line)?.kind)).toEqual([...new Array(6).fill('working'), 'event', 'end'])
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('removes a model, or says why not', async () => {
