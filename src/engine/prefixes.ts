@@ -61,14 +61,17 @@ export interface Known<Held> {
   /** Of its first tokens, that need not be computed. */
   readonly tokens: number
   readonly blocks: readonly Kept<Held>[]
-  /** [tokens of the step] the chain after each of its rows. */
-  readonly links: readonly string[]
+  /** [tokens of the step] the chain after each of its rows; undefined for a step that neither finds nor fills a block. */
+  readonly links: readonly string[] | undefined
+  readonly step: Rows
 }
 
 interface Chain {
   readonly seed: string
   /** [tokens] the chain after each row of the cache; fewer where it is not known any more. */
   readonly links: string[]
+  /** Rows that were computed and follow it: their links are still to be made. */
+  late: Rows | undefined
   /** Blocks that the step under way gives. */
   coming: readonly string[]
   /** Rows that the block at the end has given so far: [from its start, end). */
@@ -91,6 +94,8 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
   readonly #kept = new Map<string, Kept<Held>>()
   /** Blocks that are being computed, and for which session. */
   readonly #coming = new Map<string, string>()
+  /** Chains of which something is late. */
+  readonly #behind = new Set<Chain>()
   /** Rows of kept blocks, and of those that grow. */
   #rows = 0
   /** Kept blocks, without their rows. */
@@ -121,27 +126,36 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
 
   /** A session's rows are followed from now on. */
   open(session: string, owner: string): void {
-    this.#chains.set(session, { seed: this.#link('', utf8(owner)), links: [], coming: [], growing: undefined })
+    this.#chains.set(session, {
+      seed: this.#link('', utf8(owner)),
+      links: [],
+      late: undefined,
+      coming: [],
+      growing: undefined
+    })
   }
 
   free(session: string): void {
     this.over(session)
     const chain = this.#chains.get(session)
-    if (chain !== undefined) this.#stopGrowing(chain)
+    if (chain !== undefined) {
+      this.#behind.delete(chain)
+      this.#stopGrowing(chain)
+    }
     this.#chains.delete(session)
   }
 
-  /** Looks how much of a step is known. Undefined where nobody follows its session, or what lies before the step is not known. */
-  find(session: string, { position, tokens, bytes, least }: Rows): Known<Held> | undefined {
+  /**
+   * Looks how much of a step is known. Undefined where nobody follows its session, or what lies before the step is not known. Of a
+   * step within one block, as those of answers are, there is nothing to find: its links can wait until it has been answered.
+   */
+  find(session: string, step: Rows): Known<Held> | undefined {
+    const { position, tokens, least } = step
     const chain = this.#chains.get(session)
+    if (chain !== undefined) this.#catchUp(chain)
     if (chain === undefined || chain.links.length < position) return undefined
-    const links: string[] = []
-    const width = bytes.length / tokens
-    let before = position === 0 ? chain.seed : chain.links[position - 1]!
-    for (let t = 0; t < tokens; t++) {
-      before = this.#link(before, bytes.subarray(t * width, (t + 1) * width))
-      links.push(before)
-    }
+    if ((position % B) + tokens < B) return { tokens: 0, blocks: [], links: undefined, step }
+    const links = this.#linksOf(chain, step)
     const blocks: Kept<Held>[] = []
     for (let end = B; position % B === 0 && end <= tokens; end += B) {
       const kept = this.#kept.get(links[end - 1]!)
@@ -150,13 +164,38 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
     }
     const last = blocks.at(-1)
     if (last !== undefined) this.#use(last)
-    return { tokens: Math.max(0, Math.min(blocks.length * B, tokens - least)), blocks, links }
+    return { tokens: Math.max(0, Math.min(blocks.length * B, tokens - least)), blocks, links, step }
+  }
+
+  /** [tokens] the chain after each row of a step. */
+  #linksOf(chain: Chain, { position, tokens, bytes }: Rows): string[] {
+    const links: string[] = []
+    const width = bytes.length / tokens
+    let before = position === 0 ? chain.seed : chain.links[position - 1]!
+    for (let t = 0; t < tokens; t++) {
+      before = this.#link(before, bytes.subarray(t * width, (t + 1) * width))
+      links.push(before)
+    }
+    return links
+  }
+
+  /** Does what was put off: to be called when nobody waits, at the latest before the next step. */
+  catchUp(): void {
+    for (const chain of this.#behind) this.#catchUp(chain)
+  }
+
+  #catchUp(chain: Chain): void {
+    const { late } = chain
+    if (late === undefined) return
+    chain.late = undefined
+    this.#behind.delete(chain)
+    chain.links.push(...this.#linksOf(chain, late))
   }
 
   /** The session for which the next block of a step is being computed at this moment, if another one is: it is worth waiting for. */
   awaited(session: string, { position, tokens }: Rows, { blocks, links }: Known<Held>): string | undefined {
     const end = (blocks.length + 1) * B
-    const other = position % B === 0 && end <= tokens ? this.#coming.get(links[end - 1]!) : undefined
+    const other = position % B === 0 && end <= tokens ? this.#coming.get(links![end - 1]!) : undefined
     return other === session ? undefined : other
   }
 
@@ -165,7 +204,7 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
     const chain = this.#chains.get(session)
     if (chain === undefined || position % B !== 0) return
     const coming: string[] = []
-    for (let end = (blocks.length + 1) * B; end <= tokens; end += B) coming.push(links[end - 1]!)
+    for (let end = (blocks.length + 1) * B; end <= tokens; end += B) coming.push(links![end - 1]!)
     chain.coming = coming.filter(key => !this.#coming.has(key))
     for (const key of chain.coming) this.#coming.set(key, session)
   }
@@ -185,7 +224,10 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
   begin(session: string, cache: Cache, known: Known<Held> | undefined, out: Uint8Array | undefined): void {
     const position = cache.length
     const chain = this.#chains.get(session)
-    if (chain !== undefined) chain.links.length = Math.min(chain.links.length, position)
+    if (chain !== undefined) {
+      this.#catchUp(chain)
+      chain.links.length = Math.min(chain.links.length, position)
+    }
     if (known === undefined || known.tokens === 0) return
     assert(out !== undefined || this.#rowBytes === 0, 'what goes to the next stage has a place')
     // These blocks, and those before them, are what was used last.
@@ -209,6 +251,12 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
     const chain = this.#chains.get(session)
     if (chain === undefined || known === undefined) return
     const { links } = chain
+    if (known.links === undefined) {
+      this.#grow(chain, position, position + known.step.tokens, out ?? new Uint8Array())
+      chain.late = known.step
+      this.#behind.add(chain)
+      return
+    }
     links.push(...known.links)
     for (let at = position; at < links.length; ) {
       const block = Math.floor(at / B)

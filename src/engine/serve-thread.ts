@@ -175,6 +175,7 @@ class Served<Cache extends LayersCache> {
       reply = failed(error)
     }
     tell(reply)
+    this.#prefixes?.catchUp()
   }
 
   async #answer(request: ThreadRequest): Promise<ThreadReply> {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { toyEngine } from '../../sim/toy-engine.ts'
 import type { CacheType } from '../../src/base/cache-type.ts'
 import type { Engine, StepInput, StepOutput } from '../../src/engine/engine.ts'
-import { type CacheBlocks, Prefixes } from '../../src/engine/prefixes.ts'
+import { type CacheBlocks, type Link, Prefixes } from '../../src/engine/prefixes.ts'
 import type { ModelConfig } from '../../src/model/decoder.ts'
 import { attentionBlock } from '../../src/model/limits.ts'
 import { cutEngines, type Runtime, sessionId, signal } from './pipeline.ts'
@@ -211,7 +211,7 @@ class Tokens {
 }
 
 /** A store whose blocks take 100 bytes, beside caches that take `used.bytes`. */
-function store(rowBytes = 1) {
+function store(rowBytes = 1, onLink = (): void => {}) {
   const used = { bytes: 0, held: 0 }
   const blocks: CacheBlocks<Tokens, readonly number[]> = {
     blockBytes: () => 100,
@@ -229,7 +229,11 @@ function store(rowBytes = 1) {
     adopt: ({ ids }, held) => void ids.push(...held),
     release: () => void used.held--
   }
-  const prefixes = new Prefixes({ blocks, rowBytes, link: (before, row) => `${before}${row[0]!.toString(36)}` })
+  const link: Link = (before, row) => {
+    onLink()
+    return `${before}${row[0]!.toString(36)}`
+  }
+  const prefixes = new Prefixes({ blocks, rowBytes, link })
   /** A session of `owner` that begins with these blocks, each of one id. Returns how many tokens were known. */
   const session = (name: string, owner: string, firsts: readonly number[]): number => {
     prefixes.open(name, owner)
@@ -298,6 +302,30 @@ describe('what is kept of beginnings', () => {
     expect(session('b', 'me', [2, 1])).toBe(0)
     expect(session('c', 'me', [2, 2])).toBe(B)
     expect(session('d', 'you', [1, 2])).toBe(0)
+  })
+
+  it('makes the links of a token after it was answered, or with the next one, and finds the block all the same', () => {
+    for (const catchesUp of [true, false]) {
+      let links = 0
+      const { prefixes, session } = store(1, () => void links++)
+      prefixes.limit(1e6)
+      prefixes.open('a', 'me')
+      const cache = new Tokens()
+      for (let position = 0; position < B; position++) {
+        const before = links
+        const found = prefixes.find('a', { position, tokens: 1, bytes: Uint8Array.of(7), least: 1 })
+        prefixes.begin('a', cache, found, new Uint8Array(1))
+        cache.ids.push(7)
+        prefixes.end('a', cache, position, found, Uint8Array.of(7))
+        const late = catchesUp || position === 0 ? 0 : 1
+        // The last one fills the block, which is kept under its link.
+        expect(links - before).toBe(position === B - 1 ? late + 1 : late)
+        if (catchesUp) prefixes.catchUp()
+        expect(links).toBe(position + 2 - (catchesUp || position === B - 1 ? 0 : 1))
+      }
+      expect(prefixes.bytes).toBe(block)
+      expect(session('b', 'me', [7])).toBe(B)
+    }
   })
 
   it('does not take a session for what it was before it was cut back', () => {
