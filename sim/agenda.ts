@@ -8,6 +8,15 @@ export interface Appointment {
   act: (() => void) | undefined
 }
 
+/**
+ * What a delay moves the clock by where it is smaller than the clock can tell. A peer's clock, which began later, tells smaller ones
+ * apart: one that waits until a time which is not there yet would ask again at the same time, for ever.
+ */
+const delayMsMin = 1e-6
+
+/** Appointments at one time, above which nothing is waited for any more, it goes around in a circle. A busy world has some thousands. */
+const eventsAtOnceMax = 1_000_000
+
 /** Turns of the process's loop that are asked for together: each round of the loop looks at its sockets, which takes longer than a turn. */
 const turnsAtOnce = 256
 
@@ -19,6 +28,8 @@ export class Agenda {
   events = 0
   #heap: Appointment[] = []
   #order = 0
+  /** Appointments kept when time moved last. */
+  #eventsBefore = 0
 
   get length(): number {
     return this.#heap.length
@@ -40,7 +51,8 @@ export class Agenda {
   }
 
   after(delayMs: number, act: () => void): Appointment {
-    return this.at(this.nowMs + delayMs, act)
+    const atMs = this.nowMs + delayMs
+    return this.at(delayMs > 0 && atMs === this.nowMs ? atMs + delayMsMin : atMs, act)
   }
 
   /** Lets time pass up to `untilMs`, what is due then included, or until `stop` says so. */
@@ -82,6 +94,12 @@ export class Agenda {
     while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
       const { atMs, act } = this.#pop()
       if (act === undefined) continue
+      if (atMs > this.nowMs) this.#eventsBefore = this.events
+      else if (this.events - this.#eventsBefore > eventsAtOnceMax) {
+        throw new Error(
+          `time stands still at ${atMs} ms: ${eventsAtOnceMax} appointments were kept without its moving on`
+        )
+      }
       this.nowMs = atMs
       this.events++
       act()
