@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { wasmFootprint } from '../src/engine/wasm/footprint.ts'
-import type { Manifest } from '../src/model/manifest.ts'
+import { isGraph, type Manifest } from '../src/model/manifest.ts'
 import { decodeManifest } from '../src/model/read-manifest.ts'
 import { loadTokenizer, type ModelTokenizer } from '../src/model/tokenizer.ts'
 import type { ModelShape } from '../src/route/view.ts'
@@ -24,6 +24,7 @@ export function readLiveModel(packageFolder: string): LiveModel | undefined {
     if (file === undefined) continue
     const path = join(folder, 'manifests', file)
     const manifest = decodeManifest(readFileSync(path), path)
+    if (isGraph(manifest)) continue
     const tokenizer = loadTokenizer(readFileSync(join(folder, 'shards', manifest.tokenizer.sha256)), manifest)
     return { manifest, shape: shapeOf(manifest, wasmFootprint(manifest)), tokenizer }
   }

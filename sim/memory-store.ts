@@ -2,10 +2,10 @@
 import { CorruptShardError } from '../src/errors.ts'
 import { sameBytes } from '../src/base/same-bytes.ts'
 import { ChunkSet, chunkCount, chunkLength } from '../src/model/chunks.ts'
-import type { Manifest, ShardEntry } from '../src/model/manifest.ts'
+import type { AnyManifest, ShardEntry } from '../src/model/manifest.ts'
 import { stageShards } from '../src/model/manifest.ts'
 import type { IncomingFile } from '../src/model/partial-file.ts'
-import type { Store, StoredModel } from '../src/model/store.ts'
+import type { Store, Stored, StoredModel } from '../src/model/store.ts'
 import type { Promises } from './promises.ts'
 import { chunkOf, type Disk, sha256, type Weights, type WeightsFile } from './weights.ts'
 
@@ -63,8 +63,8 @@ export class MemoryStore implements Store {
     return this.own
   }
 
-  async putManifest(_: Manifest): Promise<StoredModel> {
-    return this.#init.model
+  async putManifest<M extends AnyManifest>(_: M): Promise<Stored<M>> {
+    return this.#init.model as Stored<AnyManifest> as Stored<M>
   }
 
   async digest(bytes: Uint8Array): Promise<Uint8Array> {

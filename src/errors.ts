@@ -33,6 +33,12 @@ export class AmbiguousModelError extends SkeinError {
   readonly exitCode = 2
 }
 
+/** Thrown when a model is asked for what its kind does not do: a graph continues no text, a decoder takes no tensors. */
+export class WrongModelKindError extends SkeinError {
+  override readonly name = 'WrongModelKindError'
+  readonly exitCode = 2
+}
+
 /** Thrown when a model is to be removed that a running peer serves. */
 export class ModelInUseError extends SkeinError {
   override readonly name = 'ModelInUseError'
@@ -156,6 +162,12 @@ export class InvalidStepError extends SkeinError {
 export class EngineError extends SkeinError {
   override readonly name = 'EngineError'
   readonly exitCode = 5
+}
+
+/** Thrown when a graph cannot be run with these inputs, whoever runs it. */
+export class GraphRunError extends SkeinError {
+  override readonly name = 'GraphRunError'
+  readonly exitCode = 2
 }
 
 /** Thrown when a peer sends what the protocol forbids: its stream ends, and it is counted (promise P10). */

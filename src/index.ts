@@ -7,7 +7,16 @@ export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
 export type { HubModel, HubProgress } from './model/import-hub.ts'
-export { type FetchModelInit, fetchModel, listModels, shareModel, showModel, verifyModel } from './model/library.ts'
+export {
+  type FetchModelInit,
+  fetchModel,
+  findModel,
+  listGraphs,
+  listModels,
+  shareModel,
+  showModel,
+  verifyModel
+} from './model/library.ts'
 export type {
   Engine,
   EngineTimings,
@@ -23,15 +32,18 @@ export type { Footprint } from './engine/footprint.ts'
 export { onnxEngine } from './engine/onnx/factory.ts'
 export { wasmEngine } from './engine/wasm/factory.ts'
 export type { ModelConfig } from './model/decoder.ts'
-export type { EdgeType, Manifest } from './model/manifest.ts'
+export type { AnyManifest, EdgeType, GraphManifest, Manifest } from './model/manifest.ts'
 export type { WeightType } from './model/weight-types.ts'
 export { type Dtype, weightsLabel } from './model/weight-types.ts'
 export type { RemovedModel } from './model/removal.ts'
-export type { StoredModel } from './model/store.ts'
+export { type AnyModel, isStoredGraph, type StoredGraph, type StoredModel } from './model/stored.ts'
+export type { GraphPort, Tensor, TensorData, Tensors, TensorType } from './model/tensors.ts'
 export type * from './peer/api.ts'
 export { type ModelContents, modelContents, type ModelNeeds, modelNeeds, peersNeeded } from './peer/model-needs.ts'
 export * from './peer/peer.ts'
 export type { EdgeChoice } from './engine/edge-choice.ts'
-export { type ImportModelInit, importModel } from './peer/import-model.ts'
+export { type ImportGraphInit, type ImportModelInit, importGraph, importModel } from './peer/import-model.ts'
+export { isGraphFile } from './model/import-graph.ts'
+export { describePort } from './model/tensors.ts'
 export { removeModel } from './peer/remove-model.ts'
 export { initSwarm } from './swarm/swarm-file.ts'

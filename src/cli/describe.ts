@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
 import { dataDirectory, oneOf, size, words } from './flags.ts'
+import { InvalidOptionError } from '../index.ts'
 import { misuseCharsMax } from './limits.ts'
 import { shellWord } from './output.ts'
 
@@ -64,12 +65,29 @@ function describeImports(model: Command, context: CommandContext): void {
     command(
       model,
       'import <source>',
-      'Import a GGUF file, or a Hugging Face directory: config.json, *.safetensors, tokenizer.json.'
+      'Import a GGUF file, a Hugging Face directory (config.json, *.safetensors, tokenizer.json), or as a graph an ONNX file (.onnx).'
     )
-  ).action(async (source: string, options) => {
-    const { modelImport } = await import('./model.ts')
-    await modelImport(source, { ...options, data: dataOf(options) }, context)
-  })
+  )
+    .option(
+      '--tokenizer <file>',
+      'tokenizer.json of a graph that takes text (default: that beside the ONNX file, if there is one)',
+      words('--tokenizer')
+    )
+    .action(async (source: string, options, command: Command) => {
+      const { isGraphFile } = await import('../index.ts')
+      const flags = { ...options, data: dataOf(options) }
+      if (isGraphFile(source)) {
+        const { graphImport } = await import('./model-graph.ts')
+        const given = (flag: string): boolean => command.getOptionValueSource(flag) === 'cli'
+        await graphImport(source, flags, given, context)
+        return
+      }
+      if (options.tokenizer !== undefined) {
+        throw new InvalidOptionError('--tokenizer goes with a graph, an ONNX file: other models have their own')
+      }
+      const { modelImport } = await import('./model.ts')
+      await modelImport(source, flags, context)
+    })
   withImportOptions(
     command(
       model,

@@ -4,7 +4,8 @@ import { SingleBar } from 'cli-progress'
 import { fetchModel, formatBytes, type HubModel, type HubProgress } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { barStepsMax } from './limits.ts'
-import { type ImportFlags, modelImport, roomFor } from './model.ts'
+import { modelImport } from './model.ts'
+import { type ImportFlags, roomFor } from './model-facts.ts'
 import { note, say, sayJson } from './output.ts'
 
 export interface PullFlags extends ImportFlags {

@@ -1,15 +1,17 @@
 /** `skein model show`: what a model is, and what it takes. */
 import {
+  findModel,
   formatBytes,
+  isStoredGraph,
   modelContents,
   type ModelContents,
   modelNeeds,
   peersNeeded,
-  showModel,
   type StoredModel,
   weightsLabel
 } from '../index.ts'
-import { type ModelFlags, summary, totalBytes } from './model.ts'
+import { type ModelFlags, summary, totalBytes } from './model-facts.ts'
+import { showGraph } from './model-graph.ts'
 import { paint, say, sayJson, table } from './output.ts'
 
 export interface ShowFlags extends ModelFlags {
@@ -19,7 +21,12 @@ export interface ShowFlags extends ModelFlags {
 
 /** Shows one model. @throws {UnknownModelError} */
 export async function modelShow(name: string, flags: ShowFlags): Promise<void> {
-  const model = await showModel(flags.data, name)
+  const found = await findModel(flags.data, name)
+  if (isStoredGraph(found)) {
+    showGraph(found, flags)
+    return
+  }
+  const model = found
   const { manifest } = model
   const contents = modelContents(manifest)
   if (flags.json) {

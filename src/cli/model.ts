@@ -1,42 +1,21 @@
 /** `skein model`: what models are in a data directory, into it and out of it. */
 import {
-  type Dtype,
+  type AnyModel,
   formatBytes,
   InvalidManifestError,
   importModel,
+  isStoredGraph,
+  listGraphs,
   listModels,
   removeModel,
-  type StoredModel,
   verifyModel,
   weightsLabel
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { askRemoveModel, askRoom, reachable } from './control-client.ts'
+import { anySummary, describeGraph, graphRows } from './model-graph.ts'
+import { askRemoveModel, reachable } from './control-client.ts'
+import { type ImportFlags, type ModelFlags, roomFor, summary, totalBytes } from './model-facts.ts'
 import { note, say, sayJson, table } from './output.ts'
-
-export interface ModelFlags {
-  readonly data: string
-  readonly json?: boolean
-}
-
-export interface ImportFlags extends ModelFlags {
-  readonly name: string
-  readonly dtype?: Dtype
-  readonly edge: 'auto' | 'f16' | 'bf16' | 'f32'
-  readonly givesWay?: boolean
-  readonly disk?: number
-  /** Where the model is from. @default the folder's name */
-  readonly origin?: string
-}
-
-/** Where to ask for room: the peer that runs on the directory, else nobody, or a budget of its own. */
-export async function roomFor(
-  { data, name, disk }: Pick<ImportFlags, 'data' | 'name' | 'disk'>,
-  { signal }: Pick<CommandContext, 'signal'>
-): Promise<{ readonly room?: (bytes: number) => Promise<void>; readonly diskBytes?: number }> {
-  if (await reachable(data)) return { room: bytes => askRoom(data, { what: name, bytes }, { signal }) }
-  return disk === undefined ? {} : { diskBytes: disk }
-}
 
 /** Imports a Hugging Face directory or a GGUF file. @throws {ImportError} and the signal's reason. */
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
@@ -74,9 +53,10 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
 export async function modelLs(flags: ModelFlags): Promise<void> {
   const broken: string[] = []
   const models = await listModels(flags.data, { onBroken: ({ message }) => broken.push(message) })
+  const graphs = await listGraphs(flags.data)
   if (flags.json) {
-    for (const model of models) sayJson(summary(model))
-  } else if (models.length === 0) {
+    for (const model of [...models, ...graphs]) sayJson(anySummary(model))
+  } else if (models.length + graphs.length === 0) {
     note(`there is no model in ${flags.data}: skein model import adds one`)
   } else {
     const rows = models.map(model => [
@@ -89,6 +69,7 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
       model.shipped ? 'shipped with Skein' : ''
     ])
     for (const line of table([['name', 'id', 'layers', 'dtype', 'edge', 'size', ''], ...rows])) say(line)
+    if (graphs.length > 0) for (const line of ['', ...graphRows(graphs)]) say(line)
   }
   for (const message of broken) note(`skein: warning: unusable: ${message}`)
 }
@@ -106,10 +87,12 @@ export async function modelVerify(
 ): Promise<void> {
   const broken: string[] = []
   const onBroken = ({ message }: Error): void => void broken.push(message)
-  const ids = name === undefined ? (await listModels(flags.data, { onBroken })).map(({ id }) => id) : [name]
+  const all = async (): Promise<string[]> =>
+    [...(await listModels(flags.data, { onBroken })), ...(await listGraphs(flags.data))].map(({ id }) => id)
+  const ids = name === undefined ? await all() : [name]
   for (const id of ids) {
     const model = await verifyModel(flags.data, id, { signal })
-    if (flags.json) sayJson({ event: 'verified', ...summary(model) })
+    if (flags.json) sayJson({ event: 'verified', ...anySummary(model) })
     else say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})`)
   }
   if (broken.length > 0) throw new InvalidManifestError(`what cannot be used was not verified: ${broken.join('; ')}`)
@@ -132,24 +115,8 @@ export async function modelRm(name: string, flags: ModelFlags, { signal }: Comma
   }
 }
 
-export function totalBytes({ manifest }: StoredModel): number {
-  return manifest.shards.reduce((sum, shard) => sum + shard.bytes, manifest.tokenizer.bytes)
-}
-
-function describe(model: StoredModel): string {
+function describe(model: AnyModel): string {
+  if (isStoredGraph(model)) return describeGraph(model)
   const { config, weights, edge } = model.manifest
   return `${config.layers} layers, ${weightsLabel(weights)} with ${edge} edges, ${formatBytes(totalBytes(model))}`
-}
-
-export function summary(model: StoredModel): object {
-  const { name, config, weights, edge } = model.manifest
-  return {
-    id: model.id,
-    name,
-    layers: config.layers,
-    dtype: weightsLabel(weights),
-    edge,
-    bytes: totalBytes(model),
-    shipped: model.shipped
-  }
 }

@@ -6,6 +6,7 @@ import type { Keeper } from '../disk/keeping.ts'
 import type { Manifest } from '../model/manifest.ts'
 import type { Engine, EngineTimings } from './engine.ts'
 import type { Footprint } from './footprint.ts'
+import type { GraphRuntime } from './graph-runtime.ts'
 
 /** What a machine shows of itself with one engine and one model, as its record announces it. */
 export interface Measured extends EngineTimings {
@@ -60,6 +61,8 @@ export interface EngineFactory {
    * @throws {EngineError} when they are none of the model's, or cannot be loaded. @throws the signal's reason.
    */
   create(init: EngineInit): Promise<Engine>
+  /** Runs graphs that are no decoders. @default it runs none */
+  readonly graphs?: GraphRuntime
 }
 
 /**

@@ -85,3 +85,19 @@ export const shareBytesMax = 288 << 10
  * 1.1B parameters. Who comes back after so many others computes as if nothing were kept.
  */
 export const prefixBytesMax = 1 << 30
+
+// ── Graphs ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** From the start of a graph's process until it can run: some, and so much for its bytes, which are optimised on the way. */
+export const graphLoadMs = 60_000
+export const graphLoadBytesPerMs = 10_000
+/** Runs of one graph that are under way or wait: at a tenth of a second each, who comes then waits three seconds. */
+export const graphRunsMax = 32
+/** One run, at most: a large image on a slow board takes tens of seconds. */
+export const graphRunMaxMs = 600_000
+/** A run for which nobody waits any more may end in this time; then its process does, which takes as long to load anew. */
+export const graphGiveUpMs = 2_000
+/** Memory of a graph beside its file, twice: 90 MB for the process and the runtime, the rest for what a run computes. */
+export const graphWorkBytes = 256 << 20
+/** How often it is looked whether a graph's process takes more than that. */
+export const graphMemoryLookMs = 500

@@ -15,7 +15,7 @@ import { type DiskFile, type MadeRoom, makeRoom, type Standing, sum } from './gi
 import { diskTriesMax, usesBytesMax } from './limits.ts'
 import { journalled, partialPrefix } from './leftovers.ts'
 import { files } from './named-files.ts'
-import type { ModelStore, StoredModel } from './store.ts'
+import type { AnyModel, ModelStore } from './store.ts'
 import { names } from './store-files.ts'
 import type { ModelId } from '../base/ids.ts'
 
@@ -26,7 +26,7 @@ export interface DiskNeeds {
   /** Models that are served here: more of their files may be needed soon. */
   readonly models: ReadonlySet<ModelId>
   /** Whether nobody else in the swarm is known to hold a file of a model. */
-  readonly isRare: (model: StoredModel, sha256: string) => boolean
+  readonly isRare: (model: AnyModel, sha256: string) => boolean
 }
 
 export interface DiskBudgetInit {
@@ -67,9 +67,9 @@ export interface ComingFile {
 /** What is on disk, and what it is for. */
 interface Survey {
   readonly files: readonly DiskFile[]
-  readonly models: readonly StoredModel[]
+  readonly models: readonly AnyModel[]
   /** Those of them that are kept. */
-  readonly kept: readonly StoredModel[]
+  readonly kept: readonly AnyModel[]
   /** Bytes beside the shards: manifests. */
   readonly otherBytes: number
   /** Why some manifests here cannot be read. */
@@ -216,7 +216,8 @@ export class DiskBudget {
       const { models: served, files: needed } = needs()
       if (model.shipped || kept.includes(model) || served.has(model.id)) continue
       const { shards, tokenizer } = model.manifest
-      if (needed.has(tokenizer.sha256) || !files(model).some(({ sha256 }) => gone.has(sha256))) continue
+      if ((tokenizer !== null && needed.has(tokenizer.sha256)) || !files(model).some(({ sha256 }) => gone.has(sha256)))
+        continue
       if (!shards.some(({ sha256 }) => here.has(sha256))) await store.remove(model)
     }
   }
@@ -234,6 +235,7 @@ export class DiskBudget {
     // A tokenizer is of use as long as a shard of its model is.
     const usedOf = new Map(this.#uses)
     for (const { manifest } of models) {
+      if (manifest.tokenizer === null) continue
       const uses = [manifest.tokenizer, ...manifest.shards].map(({ sha256 }) => usedOf.get(sha256) ?? 0)
       const { sha256 } = manifest.tokenizer
       usedOf.set(sha256, Math.max(usedOf.get(sha256) ?? 0, ...uses))
@@ -312,7 +314,7 @@ export class DiskBudget {
   }
 }
 
-function labelOf({ name, sha256 }: DiskFile, models: readonly StoredModel[]): string {
+function labelOf({ name, sha256 }: DiskFile, models: readonly AnyModel[]): string {
   const part = name.startsWith(partialPrefix) ? 'what had come of ' : ''
   for (const model of models) {
     const file = files(model).find(each => each.sha256 === sha256)

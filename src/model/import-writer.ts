@@ -14,6 +14,7 @@ import {
   type EdgeType,
   encodeManifest,
   type FileEntry,
+  isGraph,
   type Manifest,
   type ShardEntry,
   shardName,
@@ -103,7 +104,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
   // The id is known only at the end, but another shape or precision under this name is known at once.
   const shapeOf = ({ config, weights, edge }: Pick<Manifest, 'config' | 'weights' | 'edge'>): string =>
     canonical({ config, weights, edge: chooseEdge === undefined ? edge : 'to be chosen' })
-  await store.nameIsFree(name, ({ manifest }) => shapeOf(manifest) === shapeOf(description))
+  await store.nameIsFree(name, ({ manifest }) => !isGraph(manifest) && shapeOf(manifest) === shapeOf(description))
   const places = shardOrder(config)
   const manifestOf = (tokenizer: FileEntry, shards: readonly ShardEntry[]): Manifest => ({
     format: 2,

@@ -12,9 +12,11 @@ import { DiskBudget } from './disk-budget.ts'
 import type { EdgeType, Manifest } from './manifest.ts'
 import type { Dtype } from './weight-types.ts'
 import { type ChooseEdge, checkName, importModel as importInto } from './import.ts'
+import { importGraph } from './import-graph.ts'
 import { dropEmptyFetch, fetchFromHub, type HubInit, type HubModel } from './import-hub.ts'
 import type { ImportProgress } from './import-writer.ts'
-import { type ModelStore, openStore, type StoredModel } from './store.ts'
+import { type AnyModel, type ModelStore, openStore, type StoredGraph, type StoredModel } from './store.ts'
+import { asDecoder, isStoredDecoder, isStoredGraph } from './stored.ts'
 
 /** The package's `models/`: two levels up from the source, three from the compiled file. */
 const shippedModels = join(
@@ -44,7 +46,7 @@ async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Every usable model, imported ones first.
+ * Every usable decoder, imported ones first.
  *
  * @param options.onBroken told of each manifest that cannot be used
  */
@@ -53,13 +55,25 @@ export async function listModels(
   options: { readonly onBroken?: (error: InvalidManifestError) => void } = {}
 ): Promise<StoredModel[]> {
   const library = await openLibrary(dataDir)
-  return within(dataDir, () => library.list(options))
+  const models = await within(dataDir, () => library.list(options))
+  return models.filter(isStoredDecoder)
+}
+
+/** Every usable graph, by name. */
+export async function listGraphs(dataDir: string): Promise<StoredGraph[]> {
+  const library = await openLibrary(dataDir)
+  return (await within(dataDir, () => library.list())).filter(isStoredGraph)
 }
 
 /** @throws {UnknownModelError} {AmbiguousModelError} when no model, or more than one, has that name or begins with that id. */
-export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
+export async function findModel(dataDir: string, nameOrId: string): Promise<AnyModel> {
   const library = await openLibrary(dataDir)
   return within(dataDir, () => library.resolve(nameOrId))
+}
+
+/** The same of decoders. @throws {WrongModelKindError} when it is a graph */
+export async function showModel(dataDir: string, nameOrId: string): Promise<StoredModel> {
+  return asDecoder(await findModel(dataDir, nameOrId))
 }
 
 /**
@@ -67,14 +81,16 @@ export async function showModel(dataDir: string, nameOrId: string): Promise<Stor
  *
  * @throws {UnknownModelError} {AmbiguousModelError} {DataDirectoryError}
  */
-export async function shareModel(fromDir: string, nameOrId: string, toDir: string): Promise<StoredModel> {
+export async function shareModel(fromDir: string, nameOrId: string, toDir: string): Promise<AnyModel> {
   const library = await openLibrary(fromDir)
   const model = await within(fromDir, () => library.resolve(nameOrId))
   const [from, to] = [model.folder, join(toDir, 'models')]
   return within(toDir, async () => {
     for (const folder of ['manifests', 'shards']) await mkdir(join(to, folder), { recursive: true, mode: 0o700 })
     const { tokenizer, shards } = model.manifest
-    const names = [...new Set([tokenizer, ...shards].map(({ sha256 }) => `shards/${sha256}`))]
+    const names = [
+      ...new Set([...(tokenizer === null ? [] : [tokenizer]), ...shards].map(({ sha256 }) => `shards/${sha256}`))
+    ]
     // The manifest comes last: what it lists is there.
     for (const name of [...names, `manifests/${model.id}.json`]) {
       await link(join(from, name), join(to, name)).catch(() => copyFile(join(from, name), join(to, name)))
@@ -93,7 +109,7 @@ export async function verifyModel(
   dataDir: string,
   nameOrId: string,
   { signal }: { signal: AbortSignal }
-): Promise<StoredModel> {
+): Promise<AnyModel> {
   const library = await openLibrary(dataDir)
   return within(dataDir, async () => {
     const model = await library.resolve(nameOrId)
@@ -142,6 +158,27 @@ export async function importIntoLibrary(init: LibraryImportInit): Promise<Stored
   return within(dataDir, async () => {
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
     return importInto({ ...rest, signal, store, ...(asked === undefined ? {} : { room: asked }) })
+  })
+}
+
+export interface LibraryGraphInit
+  extends Omit<LibraryImportInit, 'weights' | 'edge' | 'whyNot' | 'onProgress' | 'onNote'> {
+  /** As with `ImportGraphInit.tokenizer`. */
+  readonly tokenizer?: string | undefined
+  /** As with `ImportGraphInit.whyNot`. */
+  readonly whyNot?: ((file: string) => Promise<string | undefined>) | undefined
+}
+
+/**
+ * Imports an ONNX file into a data directory's store, within its budget.
+ * @throws {ImportError} {InvalidOptionError} as `importGraph` of `import-graph.ts`. @throws the signal's reason.
+ */
+export async function importGraphIntoLibrary(init: LibraryGraphInit): Promise<StoredGraph> {
+  const { dataDir, signal = new AbortController().signal, diskBytes, room, ...rest } = init
+  const store = await openLibrary(dataDir)
+  return within(dataDir, async () => {
+    const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
+    return importGraph({ ...rest, signal, store, room: asked })
   })
 }
 

@@ -26,6 +26,27 @@ export const ggufArrayMax = 4 << 20
 export const ggufHeaderBytesMax = 256 << 20
 /** Files that one GGUF model is split into, each of which stays open: as with safetensors. */
 export const ggufFilesMax = safetensorsFilesMax
+/** An ONNX file: as much as one protobuf message may have; larger graphs keep their weights beside it, which is not taken. */
+export const onnxBytesMax = 2 ** 31 - 1
+/** Messages in an ONNX file (nodes, attributes, constants, sizes): the graphs of large models have some 100,000. */
+export const onnxMessagesMax = 4 << 20
+/** Graphs within graphs (branches and loops): those of known models have three. */
+export const onnxDepthMax = 32
+/** Inputs and outputs of a graph, each. */
+export const graphPortsMax = 256
+/** Inputs or outputs of one run together: 100 images of 224 × 224 × 3 float32 have 60 MB. More is asked in parts. */
+export const tensorsBytesMax = 64 << 20
+/** Sizes of one tensor's shape: runtimes take 8 or a few more. */
+export const tensorRankMax = 16
+/** Characters of the name of an input, an output or a size. */
+export const graphNameCharsMax = 256
+/** From the start of the thread that reads graphs to its first one, and one graph: it is read without its weights. */
+export const graphStartMs = 30_000
+export const graphReadMs = 60_000
+/** It ends when nothing was asked of it for so long. */
+export const graphReadIdleMs = 1_000
+/** What is read of a graph's file at once, but for weights, which are passed over. */
+export const graphWindowBytes = 64 << 10
 /** What is read of a GGUF tensor at once, for the types of its matrices to be settled. */
 export const ggufSurveyBytes = 4 << 20
 /** Weights that an import holds at once as float32, whatever the model's size; a tile of as much goes out. */

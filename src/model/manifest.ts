@@ -6,6 +6,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import type { ModelId, ShardId } from '../base/ids.ts'
 import type { ModelConfig } from './decoder.ts'
+import type { GraphPort } from './tensors.ts'
 import type { Weights } from './weight-types.ts'
 
 /** The precision to which the hidden state is rounded at every layer edge (promise P1). */
@@ -57,8 +58,49 @@ export interface Manifest {
   readonly shards: readonly ShardEntry[]
 }
 
-/** The format that this version reads and writes. */
+/** A set of operators that a graph needs: `ai.onnx` is the empty domain. */
+export interface OperatorSet {
+  readonly domain: string
+  readonly version: number
+}
+
+/**
+ * A graph that is no decoder: it is served whole, and asked with tensors. To placement, records and the store it is a model of one
+ * layer, whose shard is the ONNX file as it was imported.
+ */
+export interface GraphManifest {
+  /** An older Skein says of it that it was made by a newer one. */
+  readonly format: 3
+  readonly kind: 'graph'
+  readonly name: string
+  readonly operators: readonly OperatorSet[]
+  readonly inputs: readonly GraphPort[]
+  readonly outputs: readonly GraphPort[]
+  /** Numbers in its constants. */
+  readonly parameters: number
+  /** `tensors.ts` has none of text: this makes ids of it. Null for a graph that takes no text. */
+  readonly tokenizer: FileEntry | null
+  readonly licence: string
+  readonly source: string
+  /** One: layer 0. */
+  readonly shards: readonly ShardEntry[]
+}
+
+export type AnyManifest = Manifest | GraphManifest
+
+/** The format of decoders that this version reads and writes. */
 export const manifestFormat = 2
+/** The same of graphs. */
+export const graphFormat = 3
+
+export function isGraph(manifest: AnyManifest): manifest is GraphManifest {
+  return manifest.format === graphFormat
+}
+
+/** Layers that a model can be cut into: a graph is one. */
+export function layerCount(manifest: AnyManifest): number {
+  return isGraph(manifest) ? 1 : manifest.config.layers
+}
 
 /** JSON with sorted keys and no white space: equal values have equal texts. */
 export function canonical(value: object): string {
@@ -70,11 +112,11 @@ export function canonical(value: object): string {
 }
 
 /** The canonical bytes: equal manifests have equal ids. */
-export function encodeManifest(manifest: Manifest): Uint8Array {
+export function encodeManifest(manifest: AnyManifest): Uint8Array {
   return new TextEncoder().encode(canonical(manifest))
 }
 
-export function modelId(manifest: Manifest): ModelId {
+export function modelId(manifest: AnyManifest): ModelId {
   return bytesToHex(sha256(encodeManifest(manifest))) as ModelId
 }
 
@@ -104,9 +146,11 @@ export function stagePlaces(
   return shardOrder(config).filter(place => isOfStage(config, place, start, end))
 }
 
-/** The entries of {@link stagePlaces}. */
-export function stageShards({ config, shards }: Manifest, start: number, end: number): ShardEntry[] {
-  return shards.filter(shard => isOfStage(config, shard, start, end))
+/** The entries of {@link stagePlaces}; of a graph the one that it has. */
+export function stageShards(manifest: AnyManifest, start: number, end: number): ShardEntry[] {
+  const { shards } = manifest
+  if (isGraph(manifest)) return shards.filter(({ layer }) => layer! >= start && layer! < end)
+  return shards.filter(shard => isOfStage(manifest.config, shard, start, end))
 }
 
 function isOfStage(

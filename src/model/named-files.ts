@@ -2,7 +2,8 @@
 import { CorruptShardError } from '../errors.ts'
 import { type ShardEntry, shardName } from './manifest.ts'
 import { meantBy } from './names.ts'
-import type { StoredModel } from './store.ts'
+import type { AnyManifest } from './manifest.ts'
+import type { AnyModel, Stored } from './store.ts'
 
 /** A file of the model with what messages call it. */
 export interface NamedFile {
@@ -17,22 +18,23 @@ export function namedShard(shard: ShardEntry): NamedFile {
   return { label: `${shardName(shard)} shard`, bytes, sha256, chunks }
 }
 
-export function namedTokenizer({ manifest }: StoredModel): NamedFile {
-  return { label: 'tokenizer', ...manifest.tokenizer }
+/** None for a graph that takes no text. */
+export function namedTokenizer({ manifest }: Stored<AnyManifest>): NamedFile[] {
+  return manifest.tokenizer === null ? [] : [{ label: 'tokenizer', ...manifest.tokenizer }]
 }
 
-export function files(model: StoredModel): NamedFile[] {
-  return [...model.manifest.shards.map(namedShard), namedTokenizer(model)]
+export function files(model: Stored<AnyManifest>): NamedFile[] {
+  return [...model.manifest.shards.map(namedShard), ...namedTokenizer(model)]
 }
 
-export function corrupt(model: StoredModel, file: NamedFile, at: string, actual: string): CorruptShardError {
+export function corrupt(model: Stored<AnyManifest>, file: NamedFile, at: string, actual: string): CorruptShardError {
   return new CorruptShardError(
     `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
   )
 }
 
 /** Those that have that name, id, or beginning of an id. */
-export function meant(models: readonly StoredModel[], nameOrId: string): StoredModel[] {
+export function meant(models: readonly AnyModel[], nameOrId: string): AnyModel[] {
   const named = models.map(model => ({ id: model.id, name: model.manifest.name, model }))
   return meantBy(nameOrId, named).map(({ model }) => model)
 }

@@ -8,7 +8,8 @@ import { InvalidManifestError } from '../errors.ts'
 import { dimensionsMax, type ModelConfig, type Rotation } from './decoder.ts'
 import { shardBytes } from './layout.ts'
 import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
-import { type Manifest, manifestFormat, shardName, shardOrder } from './manifest.ts'
+import { type AnyManifest, graphFormat, type Manifest, manifestFormat, shardName, shardOrder } from './manifest.ts'
+import { graphSchema } from './read-graph-manifest.ts'
 import { type QuantisedType, quantisedTypes, wrongWeights } from './weight-types.ts'
 
 /** Kinds of layers: today's models have two. */
@@ -155,7 +156,7 @@ const schema = z.strictObject({
  * @param from what the bytes are, for the error message: a path or a peer.
  * @throws {InvalidManifestError}
  */
-export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
+export function decodeManifest(bytes: Uint8Array, from: string): AnyManifest {
   let json: unknown
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -163,17 +164,9 @@ export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
     throw new InvalidManifestError(`${from} is no manifest: it is not JSON`)
   }
   const format = (json as { format?: unknown } | null)?.format
+  if (format === graphFormat) return checked(graphSchema, json, from)
   if (typeof format === 'number' && format !== manifestFormat) throw otherFormat(format, from)
-  const parsed = schema.safeParse(json)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!
-    if (issue.code === 'unrecognized_keys') {
-      const field = [...issue.path, issue.keys[0]].join('.')
-      throw new InvalidManifestError(`${from} says ${field}, which this Skein does not know: it takes a newer one`)
-    }
-    throw new InvalidManifestError(`${from} is no valid manifest: ${issue.path.join('.') || 'it'} ${issue.message}`)
-  }
-  const manifest: Manifest = parsed.data
+  const manifest: Manifest = checked(schema, json, from)
   const wrong = wrongWeights(manifest.weights, manifest.config)
   if (wrong !== undefined) throw new InvalidManifestError(`${from} is no valid manifest: ${wrong}`)
   const expected = shardOrder(manifest.config)
@@ -199,8 +192,20 @@ export function decodeManifest(bytes: Uint8Array, from: string): Manifest {
   return manifest
 }
 
+/** @throws {InvalidManifestError} that names the first field that is wrong */
+function checked<T>(schema: z.ZodType<T>, json: unknown, from: string): T {
+  const parsed = schema.safeParse(json)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  if (issue.code === 'unrecognized_keys') {
+    const field = [...issue.path, issue.keys[0]].join('.')
+    throw new InvalidManifestError(`${from} says ${field}, which this Skein does not know: it takes a newer one`)
+  }
+  throw new InvalidManifestError(`${from} is no valid manifest: ${issue.path.join('.') || 'it'} ${issue.message}`)
+}
+
 function otherFormat(format: number, from: string): InvalidManifestError {
-  const here = `this one reads format ${manifestFormat}`
+  const here = `this one reads formats ${manifestFormat} and ${graphFormat}`
   return new InvalidManifestError(
     format > manifestFormat
       ? `${from} has manifest format ${format}, made by a newer Skein; ${here}`

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { CorruptShardError } from '../errors.ts'
 import type { Hashing } from './hash-service.ts'
 import { corrupt, type NamedFile } from './named-files.ts'
-import type { StoredModel } from './store.ts'
+import type { AnyModel } from './store.ts'
 import { stateOf } from './store-files.ts'
 
 export class ShardFiles {
@@ -50,7 +50,7 @@ export class ShardFiles {
   }
 
   /** @throws {CorruptShardError} that says whether the file is missing or has another size. */
-  async missing(model: StoredModel, named: NamedFile): Promise<never> {
+  async missing(model: AnyModel, named: NamedFile): Promise<never> {
     const { label, bytes, sha256 } = named
     for (const folder of this.#folders) {
       const file = path.join(folder, 'shards', sha256)
@@ -78,7 +78,7 @@ export class ShardFiles {
    * @throws {CorruptShardError} @throws the signal's reason
    */
   async verify(
-    model: StoredModel,
+    model: AnyModel,
     file: NamedFile,
     { signal, again, at }: { signal: AbortSignal; again: boolean; at?: string }
   ): Promise<void> {

@@ -11,6 +11,7 @@
  */
 import { copyFile, link, open, rename } from 'node:fs/promises'
 import path from 'node:path'
+import { assert } from '../base/assert.ts'
 import type { ModelId } from '../base/ids.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import {
@@ -27,7 +28,7 @@ import { chunkLength } from './chunks.ts'
 import { digestOfBytes, Hashing } from './hash-service.ts'
 import { journalPrefix, removeUnlisted, sweep, temporaryPrefix } from './leftovers.ts'
 import { type FormerModel, olderModel } from './older.ts'
-import { encodeManifest, type Manifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
+import { type AnyManifest, encodeManifest, modelId, type ShardEntry, stageShards } from './manifest.ts'
 import { decodeManifest } from './read-manifest.ts'
 import { givingWay, setGivesWay } from './marks.ts'
 import { forget, type RemovedModel } from './removal.ts'
@@ -35,22 +36,16 @@ import { files, meant, type NamedFile, namedShard, namedTokenizer } from './name
 import { meantBy, nameWithId } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
+import type { AnyModel, Stored } from './stored.ts'
 import { alone, hasSize, makeFolder, manifestBytes, names, processFile, readFully } from './store-files.ts'
+
+export type { AnyModel, Stored, StoredGraph, StoredModel } from './stored.ts'
 
 export interface StoreDirectories {
   /** Read and written; made when the first file is put. */
   readonly own: string
   /** Read only. @default [] */
   readonly shipped?: readonly string[]
-}
-
-export interface StoredModel {
-  readonly id: ModelId
-  readonly manifest: Manifest
-  /** The store folder whose `manifests/` names it. */
-  readonly folder: string
-  /** True when it is in a read-only folder. */
-  readonly shipped: boolean
 }
 
 /**
@@ -121,8 +116,8 @@ export class ModelStore {
     onBroken
   }: {
     onBroken?: (error: InvalidManifestError, file: string) => void
-  } = {}): Promise<StoredModel[]> {
-    const models = new Map<ModelId, StoredModel>()
+  } = {}): Promise<AnyModel[]> {
+    const models = new Map<ModelId, AnyModel>()
     for (const folder of this.#folders) {
       for (const name of (await names(path.join(folder, 'manifests'))).sort()) {
         if (!name.endsWith('.json') || name.startsWith('.')) continue
@@ -142,14 +137,14 @@ export class ModelStore {
     )
   }
 
-  async #read(folder: string, name: string): Promise<StoredModel> {
+  async #read(folder: string, name: string): Promise<AnyModel> {
     const file = path.join(folder, 'manifests', name)
     const manifest = decodeManifest(await manifestBytes(file), file)
     const id = modelId(manifest)
     if (name !== `${id}.json`) {
       throw new InvalidManifestError(`${file} was changed: the digest of what it holds is ${id}`)
     }
-    return { id, manifest, folder, shipped: folder !== this.own }
+    return { id, manifest, folder, shipped: folder !== this.own } as AnyModel
   }
 
   /**
@@ -158,12 +153,12 @@ export class ModelStore {
    * @throws {UnknownModelError} when there is none; says what there is
    * @throws {AmbiguousModelError} when there is more than one
    */
-  async resolve(nameOrId: string): Promise<StoredModel> {
+  async resolve(nameOrId: string): Promise<AnyModel> {
     const broken: string[] = []
     const models = await this.list({ onBroken: err => broken.push(err.message) })
     const found = meant(models, nameOrId)
     if (found.length === 1) return found[0]!
-    const describe = (list: StoredModel[]): string =>
+    const describe = (list: AnyModel[]): string =>
       list.map(({ id, manifest }) => nameWithId({ id, name: manifest.name })).join(', ')
     if (found.length > 1) {
       throw new AmbiguousModelError(
@@ -184,12 +179,12 @@ export class ModelStore {
   }
 
   /** The models here that have that name, id, or beginning of an id. */
-  async find(nameOrId: string): Promise<StoredModel[]> {
+  async find(nameOrId: string): Promise<AnyModel[]> {
     return meant(await this.list(), nameOrId)
   }
 
   /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */
-  async held(model: StoredModel): Promise<ShardEntry[]> {
+  async held(model: AnyModel): Promise<ShardEntry[]> {
     const present = await Promise.all(model.manifest.shards.map(shard => this.#files.find(shard)))
     return model.manifest.shards.filter((_, i) => present[i] !== undefined)
   }
@@ -202,11 +197,11 @@ export class ModelStore {
    * @throws the signal's reason when aborted
    */
   async verify(
-    model: StoredModel,
+    model: AnyModel,
     { shards, signal }: { shards?: readonly ShardEntry[]; signal: AbortSignal }
   ): Promise<void> {
     const files = (shards ?? model.manifest.shards).map(namedShard)
-    if (shards === undefined) files.push(namedTokenizer(model))
+    if (shards === undefined) files.push(...namedTokenizer(model))
     const absent: NamedFile[] = []
     for (const file of files) {
       if (await this.#files.isAbsent(file)) absent.push(file)
@@ -228,7 +223,7 @@ export class ModelStore {
    * @throws the signal's reason when aborted
    */
   async verifiedStage(
-    model: StoredModel,
+    model: AnyModel,
     start: number,
     end: number,
     { signal }: { signal: AbortSignal }
@@ -249,7 +244,7 @@ export class ModelStore {
    * @param shards @default all shards of the model
    * @throws {CorruptShardError} when one is missing or has another size
    */
-  async shardDirectory(model: StoredModel, shards: readonly ShardEntry[] = model.manifest.shards): Promise<string> {
+  async shardDirectory(model: AnyModel, shards: readonly ShardEntry[] = model.manifest.shards): Promise<string> {
     for (const folder of this.#folders) {
       const here = await Promise.all(
         shards.map(shard => this.#files.has(path.join(folder, 'shards', shard.sha256), shard))
@@ -278,8 +273,9 @@ export class ModelStore {
    * @throws {CorruptShardError}
    * @throws the signal's reason when aborted
    */
-  async tokenizerFile(model: StoredModel, { signal }: { signal: AbortSignal }): Promise<string> {
-    const file = namedTokenizer(model)
+  async tokenizerFile(model: AnyModel, { signal }: { signal: AbortSignal }): Promise<string> {
+    const [file] = namedTokenizer(model)
+    assert(file !== undefined, 'a graph without a tokenizer is asked for none')
     const at = (await this.#files.find(file)) ?? (await this.#files.missing(model, file))
     await this.#files.verify(model, file, { signal, again: false, at })
     return at
@@ -358,12 +354,12 @@ export class ModelStore {
    *   peers and was not here
    * @throws {ImportError} when the name belongs to another model, or a file is missing
    */
-  async putManifest(
-    manifest: Manifest,
+  async putManifest<M extends AnyManifest>(
+    manifest: M,
     { partial = false, givesWay = partial }: { partial?: boolean; givesWay?: boolean } = {}
-  ): Promise<StoredModel> {
+  ): Promise<Stored<M>> {
     const id = modelId(manifest)
-    const model: StoredModel = { id, manifest, folder: this.own, shipped: false }
+    const model: Stored<M> = { id, manifest, folder: this.own, shipped: false }
     if (partial) return this.#writeManifest(model, { partial, givesWay })
     await makeFolder(path.join(this.own, 'shards'))
     // Else another import could take the name between the look and the write.
@@ -378,10 +374,10 @@ export class ModelStore {
     })
   }
 
-  async #writeManifest(
-    model: StoredModel,
+  async #writeManifest<M extends AnyManifest>(
+    model: Stored<M>,
     { partial, givesWay }: { readonly partial: boolean; readonly givesWay: boolean }
-  ): Promise<StoredModel> {
+  ): Promise<Stored<M>> {
     const { id, manifest } = model
     await makeFolder(this.ownShards)
     await syncPath(this.ownShards)
@@ -406,7 +402,7 @@ export class ModelStore {
   /**
    * @throws {ImportError} when a model of that name exists that `same` does not accept
    */
-  async nameIsFree(name: string, same: (model: StoredModel) => boolean): Promise<void> {
+  async nameIsFree(name: string, same: (model: AnyModel) => boolean): Promise<void> {
     const other = (await this.list()).find(model => model.manifest.name === name && !same(model))
     if (other === undefined) return
     const id = other.id.slice(0, 12)
@@ -419,7 +415,7 @@ export class ModelStore {
    *
    * @throws {InvalidOptionError} when the model ships with the package
    */
-  async remove(model: StoredModel): Promise<RemovedModel> {
+  async remove(model: AnyModel): Promise<RemovedModel> {
     const { id, manifest, shipped } = model
     if (shipped) throw new InvalidOptionError(`${manifest.name} ships with Skein and cannot be removed`)
     return forget(this, { id, name: manifest.name, digests: files(model).map(file => file.sha256) })

@@ -10,6 +10,7 @@ import {
   CorruptShardError,
   DeadlineError,
   EngineError,
+  ImportError,
   InvalidManifestError,
   InvalidOptionError,
   NoRoomError,
@@ -293,7 +294,13 @@ export class Thread {
 }
 
 /** Expected errors keep their class on the way out of a thread. */
-const classes = { InvalidManifestError, CorruptShardError, InvalidOptionError, PromptTooLongError } as const
+const classes = {
+  InvalidManifestError,
+  CorruptShardError,
+  ImportError,
+  InvalidOptionError,
+  PromptTooLongError
+} as const
 
 /** How an error leaves a thread. */
 export function failedReply(error: unknown): ThreadAnswer {

@@ -1,13 +1,13 @@
 /** Which models a peer serves from its start on. */
 import type { Range } from '../base/ids.ts'
 import { InvalidOptionError, UnknownModelError } from '../errors.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { AnyModel, ModelStore, StoredModel } from '../model/store.ts'
 import type { PeerInit } from './api.ts'
 
 /** A model to serve. */
 export interface ChosenModel {
   /** A name or id where the model has to come from peers. */
-  readonly model: StoredModel | string
+  readonly model: AnyModel | string
   readonly pinned: Range | null
 }
 
@@ -53,7 +53,7 @@ export async function chooseModel(
   store: ModelStore,
   nameOrId: string | undefined,
   draft?: StoredModel
-): Promise<StoredModel | string> {
+): Promise<AnyModel | string> {
   if (nameOrId !== undefined) return (await store.find(nameOrId)).length > 0 ? store.resolve(nameOrId) : nameOrId
   const broken: string[] = []
   const models = await store.list({ onBroken: ({ message }) => broken.push(message) })

@@ -3,9 +3,14 @@ import { type EdgeChoice, chooseEdge } from '../engine/edge-choice.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
 import { EngineError, ImportError } from '../errors.ts'
-import { importIntoLibrary, type LibraryImportInit } from '../model/library.ts'
+import {
+  importGraphIntoLibrary,
+  importIntoLibrary,
+  type LibraryGraphInit,
+  type LibraryImportInit
+} from '../model/library.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import type { StoredModel } from '../model/store.ts'
+import type { StoredGraph, StoredModel } from '../model/store.ts'
 
 export interface ImportModelInit extends Omit<LibraryImportInit, 'edge' | 'whyNot'> {
   /**
@@ -50,4 +55,16 @@ export async function importModel(init: ImportModelInit): Promise<StoredModel> {
             return choice.edge
           }
   })
+}
+
+export type ImportGraphInit = Omit<LibraryGraphInit, 'whyNot'>
+
+/**
+ * Imports an ONNX file as it is: a graph that is no decoder, to be asked with tensors (`Peer.infer`).
+ *
+ * @throws {ImportError} in one sentence that says what is wrong with which file. @throws {InvalidOptionError} when the name is none.
+ * @throws the signal's reason.
+ */
+export async function importGraph(init: ImportGraphInit): Promise<StoredGraph> {
+  return importGraphIntoLibrary(init)
 }

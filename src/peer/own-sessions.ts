@@ -6,7 +6,8 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { hasPenalties, type Penalties } from '../engine/penalties.ts'
 import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { Store } from '../model/store.ts'
+import { asDecoder, type StoredModel } from '../model/stored.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
 import type { SessionNeeds } from '../route/caches.ts'
 import { ClassPin } from '../route/class-pin.ts'
@@ -120,8 +121,7 @@ export class OwnSessions {
     signal: AbortSignal
   ): Promise<SessionParts> {
     signal.throwIfAborted()
-    const model =
-      nameOrId === undefined ? await this.#usualModel(signal) : await this.#init.seeker.find(nameOrId, { signal })
+    const model = await this.#modelOf(nameOrId, signal)
     this.#init.serving.asked(model.id)
     if (this.#init.isDraining())
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
@@ -214,6 +214,12 @@ export class OwnSessions {
     }
   }
 
+  /** @throws {WrongModelKindError} when it is a graph, and as {@link #usualModel} */
+  async #modelOf(nameOrId: string | undefined, signal: AbortSignal): Promise<StoredModel> {
+    if (nameOrId === undefined) return this.#usualModel(signal)
+    return asDecoder(await this.#init.seeker.find(nameOrId, { signal }))
+  }
+
   /** The model that answers where none is named. @throws {UnknownModelError} when that is not clear. @throws the signal's reason */
   async #usualModel(signal: AbortSignal): Promise<StoredModel> {
     const [served] = this.#init.serving.models
@@ -222,7 +228,7 @@ export class OwnSessions {
     if (sought !== undefined) throw new UnknownModelError(`there is no model here to answer with: ${sought.state}`)
     // A peer that holds no layers asks for what others serve.
     const offered = modelCoverage(this.#init.swarm.records())
-    if (offered.length === 1) return this.#init.seeker.find(offered[0]!.id, { signal })
+    if (offered.length === 1) return asDecoder(await this.#init.seeker.find(offered[0]!.id, { signal }))
     throw new UnknownModelError(
       offered.length === 0
         ? 'there is no model to answer with: this peer serves none, and no live peer offers one'

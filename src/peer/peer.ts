@@ -7,7 +7,8 @@ import { onnxEngine } from '../engine/onnx/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
 import { BudgetTooSmallError, EngineError, InvalidOptionError } from '../errors.ts'
 import { openLibrary } from '../model/library.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { ModelStore } from '../model/store.ts'
+import { asDecoder, type StoredModel } from '../model/stored.ts'
 import { checkDraft } from '../serving/draft-service.ts'
 import { checkServable } from '../serving/serving.ts'
 import { budgetsOf, shapeOf } from '../serving/shape.ts'
@@ -56,7 +57,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     for (const sentence of open) if (sentence !== undefined) warn(sentence)
     const store = await openLibrary(dataDir.path)
     await store.sweep()
-    const draft = init.draft === undefined ? undefined : await chooseModel(store, init.draft)
+    const chosen = init.draft === undefined ? undefined : await chooseModel(store, init.draft)
+    const draft = typeof chosen === 'object' ? asDecoder(chosen) : chosen
     const models = await modelsBeside(draft, { store, init: { ...init, memoryBytes }, engines, warn })
     const swarm = await createSwarm({
       dataDir,
@@ -111,7 +113,8 @@ async function modelsBeside(
   const models = await chooseModels(store, init, here)
   try {
     for (const { model, pinned } of models) {
-      if (typeof model !== 'string') checkServable(model, { engines, budgetBytes: memoryBytes - bytes, pinned })
+      if (typeof model !== 'string')
+        checkServable(asDecoder(model), { engines, budgetBytes: memoryBytes - bytes, pinned })
     }
   } catch (error) {
     const isNamed = init.model !== undefined || init.models !== undefined || init.layers !== undefined

@@ -10,7 +10,8 @@ import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import type { RemovedModel } from '../model/removal.ts'
-import type { ModelStore, StoredModel } from '../model/store.ts'
+import type { ModelStore } from '../model/store.ts'
+import { asDecoder, type StoredModel } from '../model/stored.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import type { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
@@ -148,7 +149,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     if (draft !== undefined) this.#serving.draftWith(draft)
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
-      else await this.#serving.add(model, { pinned, signal })
+      else await this.#serving.add(asDecoder(model), { pinned, signal })
     }
     this.#listen()
     this.#parts.follow(ends)
@@ -252,7 +253,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       this.#serving.seek(model, { pinned })
       return false
     }
-    await this.#serving.add(model, { pinned, signal: this.#parts.orEnding(signal) })
+    await this.#serving.add(asDecoder(model), { pinned, signal: this.#parts.orEnding(signal) })
     return true
   }
 

@@ -11,7 +11,8 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { BudgetTooSmallError, EngineError } from '../errors.ts'
 import { type ShardEntry, stageShards } from '../model/manifest.ts'
 import { meantBy } from '../model/names.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { Store } from '../model/store.ts'
+import { asDecoder, type StoredModel } from '../model/stored.ts'
 import type { ModelId } from '../base/ids.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
@@ -211,7 +212,7 @@ export class Draft {
       this.#state = message
       onWarning(message)
     }
-    const stored = typeof wanted === 'string' ? await seeker.seek(wanted, { signal, onState }) : wanted
+    const stored = typeof wanted === 'string' ? asDecoder(await seeker.seek(wanted, { signal, onState })) : wanted
     this.#stored = stored
     const { manifest } = stored
     const { factory, bytes, cacheBytes } = checkDraft(stored, { engines, budgetBytes: Number.POSITIVE_INFINITY })

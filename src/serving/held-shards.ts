@@ -5,8 +5,8 @@
 import type { Clock } from '../base/clock.ts'
 import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
 import { CorruptShardError } from '../errors.ts'
-import { type ShardEntry, stageShards } from '../model/manifest.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import { layerCount, type ShardEntry, stageShards } from '../model/manifest.ts'
+import type { AnyModel, Store } from '../model/store.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { Holders } from './holders.ts'
@@ -38,7 +38,7 @@ export interface FetchStatus {
 
 export interface HeldShardsInit {
   readonly store: Store
-  readonly model: StoredModel
+  readonly model: AnyModel
   readonly swarm: Swarm
   readonly supply: Supply
   readonly onWarning: (message: string) => void
@@ -63,7 +63,7 @@ export class HeldShards {
   /** @param held what is on disk of it */
   constructor(init: HeldShardsInit, held: readonly ShardEntry[]) {
     this.#init = init
-    this.#layers = init.model.manifest.config.layers
+    this.#layers = layerCount(init.model.manifest)
     this.#held = held
     this.#holders = new Holders({
       swarm: init.swarm,

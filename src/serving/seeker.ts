@@ -5,7 +5,7 @@ import { AmbiguousModelError, UnknownModelError } from '../errors.ts'
 import { missingGraceMs } from '../route/limits.ts'
 import { seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { AnyModel, Store } from '../model/store.ts'
 import { Holders } from './holders.ts'
 import { describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
@@ -36,7 +36,7 @@ export class Seeker {
    * @throws {AmbiguousModelError} when store and live peers have more than one
    * @throws {NotHeldError} when it could not be fetched, or the signal's reason
    */
-  async find(nameOrId: string, { signal }: { signal: AbortSignal }): Promise<StoredModel> {
+  async find(nameOrId: string, { signal }: { signal: AbortSignal }): Promise<AnyModel> {
     const { store, swarm } = this.#init
     const stored = await store.find(nameOrId)
     const holders = this.#holdersOf(nameOrId)
@@ -68,14 +68,14 @@ export class Seeker {
   async seek(
     nameOrId: string,
     options: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
-  ): Promise<StoredModel> {
+  ): Promise<AnyModel> {
     return this.#holdersOf(nameOrId).during(() => this.#wait(nameOrId, options), options)
   }
 
   async #wait(
     nameOrId: string,
     { signal, onState }: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
-  ): Promise<StoredModel> {
+  ): Promise<AnyModel> {
     let said = ''
     const say = (sentence: string, unclear = false): void => {
       if (sentence === said) return
@@ -119,7 +119,7 @@ export class Seeker {
     return new Holders({ swarm, wanted, onFound: () => {}, clock: this.#clock })
   }
 
-  async #learn(model: ModelId, signal: AbortSignal): Promise<StoredModel> {
+  async #learn(model: ModelId, signal: AbortSignal): Promise<AnyModel> {
     const { supply, swarm } = this.#init
     return supply.learn(model, { peers: () => sourcesOf(swarm.records(), swarm.id, model), signal })
   }

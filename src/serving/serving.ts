@@ -16,7 +16,8 @@ import { servedModelsMax } from './limits.ts'
 import type { DiskNeeds } from '../model/disk-budget.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
 import type { ShardEntry } from '../model/manifest.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { Store } from '../model/store.ts'
+import { asDecoder, type StoredModel } from '../model/stored.ts'
 import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -327,7 +328,7 @@ export class Serving {
       onWarning(message)
     }
     try {
-      await this.add(await seeker.seek(nameOrId, { signal, onState }), { pinned, signal })
+      await this.add(asDecoder(await seeker.seek(nameOrId, { signal, onState })), { pinned, signal })
       this.#sought.delete(nameOrId)
     } catch (error) {
       // What it cannot serve it can still ask others about.

@@ -11,7 +11,7 @@ import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreams
 import { sameBytes } from '../base/same-bytes.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest } from '../model/chunks.ts'
 import { encodeManifest, type FileEntry } from '../model/manifest.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { AnyModel, Store } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { encodeFrame } from './codec.ts'
 import { type FileId, type RequestFrame, shardsProtocol } from './frame.ts'
@@ -52,7 +52,7 @@ export class Giving {
   readonly #clock: Clock
   readonly #decider: Serve
   readonly #clients = new Map<ClientId, Client>()
-  readonly #models = new Map<ModelId, StoredModel>()
+  readonly #models = new Map<ModelId, AnyModel>()
   readonly #files = new Map<FileId, KnownFile>()
   /** Chunk lists that equal the manifest's digest, the last used at the end. */
   readonly #lists = new Map<FileId, Uint8Array>()
@@ -99,10 +99,11 @@ export class Giving {
   }
 
   /** A model whose files may be given to others. Those whose manifest is in the store are found without this. */
-  know(model: StoredModel): void {
+  know(model: AnyModel): void {
     this.#models.set(model.id, model)
     const { shards, tokenizer } = model.manifest
-    for (const { sha256, bytes, chunks } of [...shards, tokenizer]) this.#files.set(sha256, { bytes, chunks })
+    const files = tokenizer === null ? shards : [...shards, tokenizer]
+    for (const { sha256, bytes, chunks } of files) this.#files.set(sha256, { bytes, chunks })
   }
 
   /** The disk was searched for chunks of a file that is being fetched. */
@@ -256,7 +257,7 @@ export class Giving {
     return this.#files.get(file)
   }
 
-  async #model(model: ModelId): Promise<StoredModel | undefined> {
+  async #model(model: ModelId): Promise<AnyModel | undefined> {
     if (!this.#models.has(model)) await this.#readManifests()
     return this.#models.get(model)
   }

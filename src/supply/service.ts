@@ -10,9 +10,9 @@ import type { Rng } from '../base/rng.ts'
 import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } from '../errors.ts'
 import { manifestBytesMax } from '../model/limits.ts'
 import { supplyOpenMs } from './limits.ts'
-import type { FileEntry, Manifest } from '../model/manifest.ts'
+import type { AnyManifest, FileEntry } from '../model/manifest.ts'
 import { decodeManifest } from '../model/read-manifest.ts'
-import type { Store, StoredModel } from '../model/store.ts'
+import type { AnyModel, Store } from '../model/store.ts'
 import type { Links } from '../swarm/links.ts'
 import { decodeAnswer, encodeFrame } from './codec.ts'
 import type { FetchProgress } from './event.ts'
@@ -63,7 +63,7 @@ export interface Supply {
    *
    * @throws as {@link fetch}
    */
-  learn(model: ModelId, options: FetchOptions): Promise<StoredModel>
+  learn(model: ModelId, options: FetchOptions): Promise<AnyModel>
   /** How far files have come, those together that are being fetched; undefined when none is. */
   progress(files: readonly FileEntry[]): FetchProgress | undefined
   /** Peers or their records have changed. */
@@ -140,17 +140,18 @@ class Service implements Supply {
     return this.#giving.sending
   }
 
-  async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<StoredModel> {
+  async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<AnyModel> {
     const { store } = this.#init
     const manifest = await this.#manifest(model, { peers, signal })
-    const stored: StoredModel = { id: model, manifest, folder: store.own, shipped: false }
+    const { tokenizer } = manifest
+    const stored = { id: model, manifest, folder: store.own, shipped: false } as AnyModel
     try {
-      await store.tokenizerFile(stored, { signal })
+      if (tokenizer !== null) await store.tokenizerFile(stored, { signal })
     } catch (error) {
-      if (!(error instanceof CorruptShardError)) throw error
-      await this.fetch([manifest.tokenizer], { peers, signal, what: `the tokenizer of ${manifest.name}` })
+      if (!(error instanceof CorruptShardError) || tokenizer === null) throw error
+      await this.fetch([tokenizer], { peers, signal, what: `the tokenizer of ${manifest.name}` })
     }
-    const put = await store.putManifest(manifest, { partial: true })
+    const put = (await store.putManifest(manifest, { partial: true })) as AnyModel
     this.#giving.know(put)
     return put
   }
@@ -187,7 +188,7 @@ class Service implements Supply {
   }
 
   /** Asks one peer after another. */
-  async #manifest(model: ModelId, { peers, signal }: FetchOptions): Promise<Manifest> {
+  async #manifest(model: ModelId, { peers, signal }: FetchOptions): Promise<AnyManifest> {
     const said: string[] = []
     for (const peer of peers()) {
       signal.throwIfAborted()

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { SessionId } from '../../src/base/ids.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { openBenchStore } from './models.ts'
 
 // Not static imports: their types would need the build to be there before they can be checked.
@@ -22,7 +23,7 @@ export interface LoadProcessInit {
 const init = JSON.parse(process.argv[2]!) as LoadProcessInit
 const signal = new AbortController().signal
 const store = await openBenchStore(init.store)
-const { manifest, ...stored } = await store.resolve(init.model)
+const { manifest, ...stored } = asDecoder(await store.resolve(init.model))
 const shardDirectory = await store.shardDirectory({ manifest, ...stored })
 const { createWasmEngine } = (await import(built('wasm'))) as Wasm
 const { createOnnxEngine } = (await import(built('onnx'))) as Onnx

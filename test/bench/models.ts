@@ -5,6 +5,7 @@ import { type SourceTensor, type TensorSource, writeModel } from '../../src/mode
 import type { ModelConfig } from '../../src/model/decoder.ts'
 import { type Dtype, dtypes } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 
 export const root = path.resolve(import.meta.dirname, '../..')
 
@@ -57,7 +58,7 @@ export async function openBenchStore(own: string): Promise<ModelStore> {
 }
 
 export async function shippedModel(store: ModelStore): Promise<BenchModel> {
-  return benchModel(store, 'stories15m q8', await store.resolve('stories15m'))
+  return benchModel(store, 'stories15m q8', asDecoder(await store.resolve('stories15m')))
 }
 
 /**
@@ -70,7 +71,7 @@ export async function randomModel(
   dtype: Dtype,
   signal: AbortSignal
 ): Promise<BenchModel> {
-  const shipped = await store.resolve('stories15m')
+  const shipped = asDecoder(await store.resolve('stories15m'))
   const config = shapes[shape]
   const stored = await writeModel({
     store,
@@ -95,7 +96,7 @@ export async function randomModel(
 
 /** One that the bench's store has already. */
 export async function benchModelOf(store: ModelStore, id: string): Promise<BenchModel> {
-  const stored = await store.resolve(id)
+  const stored = asDecoder(await store.resolve(id))
   return benchModel(store, stored.manifest.name, stored)
 }
 

@@ -13,6 +13,7 @@ import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine
 import { createOnnxEngine } from '../../src/engine/onnx/engine.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { type Hop, isWithout } from '../../src/route/view.ts'
 import { generate } from '../../src/session/service.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
@@ -40,7 +41,7 @@ let engines: Engine[][] = []
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'skein-bits-'))
   const store = await openLibrary(folder)
-  model = (await store.list()).find(({ shipped }) => shipped)!
+  model = asDecoder((await store.list()).find(({ shipped }) => shipped)!)
   engines = await Promise.all(
     ranges.map(async ({ start, end }) => {
       const { folder: shardDirectory } = await store.verifiedStage(model, start, end, { signal })

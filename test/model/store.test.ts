@@ -77,10 +77,10 @@ describe('resolve', () => {
 describe('a manifest', () => {
   test('of a newer format is named, and hides no other model', async () => {
     const newer = path.join(own, 'manifests', `${'a'.repeat(64)}.json`)
-    await writeFile(newer, JSON.stringify({ ...model.manifest, format: 3 }))
+    await writeFile(newer, JSON.stringify({ ...model.manifest, format: 4 }))
     const broken: string[] = []
     expect(await store.list({ onBroken: err => broken.push(err.message) })).toHaveLength(1)
-    expect(broken).toEqual([`${newer} has manifest format 3, made by a newer Skein; this one reads format 2`])
+    expect(broken).toEqual([`${newer} has manifest format 4, made by a newer Skein; this one reads formats 2 and 3`])
     await expect(store.resolve('other')).rejects.toThrow('made by a newer Skein')
   })
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { openStore } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
 import { PlainDecoder } from './plain-decoder.ts'
 
@@ -11,7 +12,7 @@ const known =
 
 test('the model that ships is whole and continues as is known of it', async () => {
   const store = await openStore({ own: shipped })
-  const model = await store.resolve('stories15m')
+  const model = asDecoder(await store.resolve('stories15m'))
   const signal = AbortSignal.timeout(30_000)
   await store.verify(model, { signal })
   expect(model.manifest).toMatchObject({ weights: 'q8', edge: 'f16', bosId: 1, eosIds: [1, 2], licence: 'MIT' })

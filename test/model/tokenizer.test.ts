@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { referenceEncode, tokenizerJson } from '../../scripts/llama2c.ts'
 import { openStore } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
 
 const llama = { name: 'tiny', bosId: 1, eosIds: [2] }
@@ -13,7 +14,7 @@ const firstByte = 3
 let stories: ModelTokenizer
 beforeAll(async () => {
   const store = await openStore({ own: path.join(import.meta.dirname, '..', '..', 'models', 'stories15m') })
-  const model = await store.resolve('stories15m')
+  const model = asDecoder(await store.resolve('stories15m'))
   stories = loadTokenizer(
     await readFile(await store.tokenizerFile(model, { signal: AbortSignal.timeout(30_000) })),
     model.manifest

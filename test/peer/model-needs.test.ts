@@ -3,12 +3,13 @@ import { modelContents, modelNeeds, peersNeeded } from '../../src/peer/model-nee
 import { splitBudgets } from '../../src/peer/peer.ts'
 import type { Manifest } from '../../src/model/manifest.ts'
 import { openStore } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { wasmEngine } from '../../src/engine/wasm/factory.ts'
 import { stageBytes } from '../../src/route/view.ts'
 import { shapeOf } from '../../src/serving/shape.ts'
 
 const shipped = new URL('../../models/stories15m', import.meta.url).pathname
-const { manifest } = await (await openStore({ own: shipped })).resolve('stories15m')
+const { manifest } = asDecoder(await (await openStore({ own: shipped })).resolve('stories15m'))
 
 /** As the shipped one, with another type for each kind of matrix. */
 const mixed: Manifest = {

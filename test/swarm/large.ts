@@ -14,6 +14,7 @@ import type { PeerId } from '../../src/base/ids.ts'
 import type { EngineFactory, GenerateOptions, Manifest } from '../../src/index.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import type { StoredModel } from '../../src/model/store.ts'
+import { asDecoder } from '../../src/model/stored.ts'
 import { RunningPeer } from '../../src/peer/running-peer.ts'
 import { coverageOf } from '../../src/route/coverage.ts'
 import { stageBytes } from '../../src/route/view.ts'
@@ -160,7 +161,7 @@ export class LargeSwarm {
   async #startPeer({ name, swarm, ends, dataDir, keeping }: Member, isGiver: boolean): Promise<LargeHost> {
     const { layersEach } = this.#init
     const store = await openLibrary(dataDir)
-    this.#model ??= await store.resolve('stories15m')
+    this.#model ??= asDecoder(await store.resolve('stories15m'))
     const { manifest } = this.#model
     const shape = shapeOf(manifest, toyFactory.footprint(manifest))
     // Caches of several sessions have room beside the weights, another layer has not.

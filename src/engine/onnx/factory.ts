@@ -5,6 +5,7 @@ import { whyNotComputable, whyNotStacked } from '../computable.ts'
 import type { EngineFactory } from '../factory.ts'
 import { onnxFootprint } from './footprint.ts'
 import { createOnnxEngine } from './engine.ts'
+import { onnxGraphs } from './graphs.ts'
 import { whyNotInstalled } from './installed.ts'
 import { isTaken } from './tensors.ts'
 import { measureOnce } from './measured.ts'
@@ -21,5 +22,6 @@ export const onnxEngine: EngineFactory = {
   footprint: onnxFootprint,
   measure: ({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) =>
     measureOnce(join(dataDir, 'measured.json'), { config, weights, edge, threads, signal }, keeping),
-  create: createOnnxEngine
+  create: createOnnxEngine,
+  graphs: onnxGraphs
 }

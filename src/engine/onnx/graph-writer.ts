@@ -8,7 +8,12 @@ import { Message } from './protobuf.ts'
 export const onnxType = { f32: 1, u8: 2, i32: 6, i64: 7, f16: 10, bf16: 16 } as const
 export type OnnxType = keyof typeof onnxType
 
-type Attribute = { readonly i: number } | { readonly f: number } | { readonly ints: readonly number[] }
+type Attribute =
+  | { readonly i: number }
+  | { readonly f: number }
+  | { readonly ints: readonly number[] }
+  /** The body of a branch or a loop. */
+  | { readonly g: Message }
 export type Attributes = Readonly<Record<string, Attribute>>
 /** A named dimension is one that changes from run to run. */
 type Dimension = number | string
@@ -132,6 +137,7 @@ export class GraphWriter {
       const attribute = new Message().string(1, key)
       if ('i' in value) attribute.int(3, value.i).int(20, 2)
       else if ('f' in value) attribute.float(2, value.f).int(20, 1)
+      else if ('g' in value) attribute.message(6, value.g).int(20, 5)
       else {
         for (const i of value.ints) attribute.int(8, i)
         attribute.int(20, 7)

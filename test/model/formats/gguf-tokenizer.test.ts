@@ -7,6 +7,7 @@ import { GgufMetadata } from '../../../src/model/formats/gguf-metadata.ts'
 import { type GgufTokenizer, tokenizerOf } from '../../../src/model/formats/gguf-tokenizer.ts'
 import { type GgufHeader, type GgufValue, readGgufHeader } from '../../../src/model/formats/gguf.ts'
 import { openStore } from '../../../src/model/store.ts'
+import { asDecoder } from '../../../src/model/stored.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../../src/model/tokenizer.ts'
 import { needs } from '../../needs.ts'
 import { realModel, type RealModel, whyNoModel } from '../../real-models.ts'
@@ -62,7 +63,7 @@ describe.each(Object.keys(digests) as RealModel[])('the tokenizer of %s', name =
 describe('SentencePiece', () => {
   test('merges by scores what the file that ships has as merges', async () => {
     const store = await openStore({ own: '/nowhere', shipped: [path.resolve('models/stories15m')] })
-    const { manifest, folder } = await store.resolve('stories15m')
+    const { manifest, folder } = asDecoder(await store.resolve('stories15m'))
     const bytes = readFileSync(path.join(folder, 'shards', manifest.tokenizer.sha256))
     const { model } = JSON.parse(new TextDecoder().decode(bytes)) as {
       model: { vocab: Record<string, number>; merges: string[] }
