@@ -9,6 +9,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeTiny } from './model/hugging-face.ts'
 import { needs, whyNotBuilt } from './needs.ts'
 
 const run = promisify(execFile)
@@ -96,6 +97,14 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     expect(stdout.trim().length).toBeGreaterThan(4)
     const cli = await run(process.execPath, [path.join(installed, 'bin', 'skein.js'), '--version'], { cwd: folder })
     expect(cli.stdout.trim()).toBe('0.1.0')
+  })
+
+  it('imports a model, in a thread', { timeout: 60_000 }, async () => {
+    await writeTiny(path.join(folder, 'tiny'))
+    const skein = path.join(installed, 'bin', 'skein.js')
+    const args = ['model', 'import', 'tiny', '--name', 'tiny', '--data', 'imported', '--dtype', 'q8,attention=f32']
+    const { stdout } = await run(process.execPath, [skein, ...args], { cwd: folder })
+    expect(stdout).toMatch(/^imported tiny: 2 layers, mixed \(f32, q8-f16\) with f16 edges/)
   })
 
   it('declares its types, to a program that checks all of them', { timeout: 60_000 }, async () => {

@@ -1,8 +1,8 @@
 /** What all commands are described with, and `skein model`. */
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
-import { dataDirectory, oneOf, size, words } from './flags.ts'
-import { InvalidOptionError } from '../index.ts'
+import { dataDirectory, dtypes, oneOf, size, words } from './flags.ts'
+import { InvalidOptionError, weightKinds } from '../index.ts'
 import { misuseCharsMax } from './limits.ts'
 import { shellWord } from './output.ts'
 
@@ -112,15 +112,19 @@ function withImportOptions(made: Command): Command {
     .addOption(data())
     .requiredOption('--name <name>', 'name of the model here', words('--name'))
     .option(
-      '--dtype <type>',
-      'what weights are converted to: f32, q8 or q4 (default: q8; of a GGUF file, what they are)',
-      oneOf('--dtype', ['f32', 'q8', 'q4'])
+      '--dtype <types>',
+      `what weights are converted to: f32, q8 or q4, for some kinds another one, such as q4,attention=q8; kinds are ${weightKinds.join(', ')} (default: q8; of a GGUF file, what they are)`,
+      dtypes('--dtype')
     )
     .option(
       '--edge <type>',
       'precision between layers: f16, bf16 or f32; auto computes a few texts and takes f16 where that holds them',
       oneOf('--edge', ['auto', 'f16', 'bf16', 'f32']),
       'auto'
+    )
+    .option(
+      '--no-check',
+      'do not measure what it costs to convert weights to q4, which takes some seconds for a hundred million of them'
     )
     .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
     .option(

@@ -5,7 +5,15 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
-import { InvalidOptionError, parseBytes, type Range } from '../index.ts'
+import {
+  type Dtype,
+  type DtypeChoice,
+  type DtypeMix,
+  InvalidOptionError,
+  parseBytes,
+  type Range,
+  weightKinds
+} from '../index.ts'
 
 /** A whole number within [min, max]. */
 export function wholeNumber(flag: string, min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -74,6 +82,28 @@ export function modelLayers(flag: string): (text: string) => { readonly model?: 
         `${flag} takes a range, or a model's name and a range such as NAME:0-2, not '${text}'`
       )
     return { model: text.slice(0, at), range: parse(text.slice(at + 1)) }
+  }
+}
+
+/** One type for all weights, or types by kind: `q4`, `q4,attention=q8`. */
+export function dtypes(flag: string): (text: string) => DtypeChoice {
+  const types: readonly Dtype[] = ['f32', 'q8', 'q4']
+  const refuse = (what: string): never => {
+    throw new InvalidOptionError(`${flag} takes f32, q8 or q4, or types by kind such as q4,attention=q8: ${what}`)
+  }
+  return text => {
+    const mix: Partial<Record<keyof DtypeMix, Dtype>> = {}
+    for (const part of text.split(',')) {
+      const [, kind = 'rest', word] = /^(?:([^=]*)=)?(.*)$/s.exec(part) as unknown as [string, string?, string?]
+      const type = types.find(each => each === word)
+      const named = kind === 'rest' ? kind : weightKinds.find(each => each === kind)
+      if (named === undefined) return refuse(`'${kind}' is none of ${weightKinds.join(', ')}`)
+      if (type === undefined) return refuse(`'${word}' is no type`)
+      if (mix[named] !== undefined) return refuse(`${named === 'rest' ? 'all others' : named} has two types`)
+      mix[named] = type
+    }
+    const { rest, ...others } = mix
+    return rest !== undefined && Object.keys(others).length === 0 ? rest : mix
   }
 }
 

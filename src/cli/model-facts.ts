@@ -1,5 +1,5 @@
 /** Models as `skein model` names and sums them up, and where an import asks for room. */
-import { type AnyModel, type Dtype, type StoredModel, weightsLabel } from '../index.ts'
+import { type AnyModel, type DtypeChoice, type StoredModel, weightsLabel } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askRoom, reachable } from './control-client.ts'
 
@@ -10,9 +10,11 @@ export interface ModelFlags {
 
 export interface ImportFlags extends ModelFlags {
   readonly name: string
-  readonly dtype?: Dtype
+  readonly dtype?: DtypeChoice
   readonly edge: 'auto' | 'f16' | 'bf16' | 'f32'
   readonly givesWay?: boolean
+  /** Whether what 4 bits cost is measured. */
+  readonly check: boolean
   readonly disk?: number
   /** Where the model is from. @default the folder's name */
   readonly origin?: string

@@ -29,12 +29,20 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     ...(flags.dtype === undefined ? {} : { weights: flags.dtype }),
     edge: flags.edge,
     givesWay: flags.givesWay === true,
+    check: flags.check,
     signal,
     ...(await roomFor(flags, { signal })),
     ...(flags.origin === undefined ? {} : { origin: flags.origin }),
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
       else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)
+    },
+    onCheck({ done, total }) {
+      if (flags.json) sayJson({ event: 'check', done, total })
+      else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} layers compared with what they were read from`)
+    },
+    onCost(cost) {
+      if (flags.json) sayJson({ event: 'cost', ...cost })
     },
     onNote: sentence => void notes.push(sentence),
     onEdge({ edge, reach }) {

@@ -4,6 +4,8 @@
  */
 import type { Keeper } from '../disk/keeping.ts'
 import type { Manifest } from '../model/manifest.ts'
+import type { Weights } from '../model/weight-types.ts'
+import type { Divergence } from './divergence.ts'
 import type { Engine, EngineTimings } from './engine.ts'
 import type { Footprint } from './footprint.ts'
 import type { GraphRuntime } from './graph-runtime.ts'
@@ -39,6 +41,38 @@ export interface EngineInit {
   readonly signal: AbortSignal
 }
 
+export interface CompareInit {
+  /** The model as it is stored; its edge does not matter: none is rounded. */
+  readonly manifest: Manifest
+  /** How its weights are stored in what it is compared with. */
+  readonly reference: Weights
+  /** A folder that holds all shards of the model, each under its digest. */
+  readonly shardDirectory: string
+  /** Ids [tokens] of each text, at least two and at most `stepTokensMax`. */
+  readonly texts: readonly (readonly number[])[]
+  readonly signal: AbortSignal
+}
+
+/** What both ways to store the weights predict, of all tokens but the first of each text. */
+export interface Compared {
+  readonly stored: Divergence
+  /** Its divergence from itself: its loss. */
+  readonly reference: Divergence
+}
+
+/** Two ways to store the weights of one model, compared a layer at a time. Ends with `close`. */
+export interface Comparison {
+  /**
+   * Computes a layer both ways; they come in their order.
+   *
+   * @param files the reference's shards in the folder, by their names, where they are others than the model's own
+   * @returns what was found, after the last layer
+   * @throws {EngineError} when it cannot be computed, {DeadlineError} when that takes too long; the signal's reason
+   */
+  layer(index: number, files: ReadonlyMap<string, string>): Promise<Compared | undefined>
+  close(): Promise<void>
+}
+
 export interface EngineFactory {
   /** For messages and records: `onnx`. Lower-case letters, digits and dashes. */
   readonly name: string
@@ -63,6 +97,8 @@ export interface EngineFactory {
   create(init: EngineInit): Promise<Engine>
   /** Runs graphs that are no decoders. @default it runs none */
   readonly graphs?: GraphRuntime
+  /** Begins to compare what a model predicts with what it does with its weights stored in another way. @default it cannot */
+  compare?(init: CompareInit): Comparison
 }
 
 /**

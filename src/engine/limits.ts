@@ -26,6 +26,13 @@ export const engineCloseTimeoutMs = 30_000
 /** One measurement of this machine's processor; it takes well under a second on a slow one. */
 export const measureTimeoutMs = 30_000
 
+/** From the start of a thread that compares weights to its first layer: to start, on a slow machine. */
+export const comparisonStartMs = 30_000
+/** It waits for a layer to be written in float32, which a slow disk takes minutes for. */
+export const comparisonIdleMs = 600_000
+/** One layer, both ways, and the output matrix of the largest vocabularies: some seconds here. */
+export const comparisonLayerMs = 600_000
+
 // ── Kernels ────────────────────────────────────────────────────────────────────────────────────────
 
 /** Modules of kernels that a process keeps, some 300 kB each: one for each shape of the models that a peer serves, and more. */

@@ -106,6 +106,11 @@ export class PendingFile {
     this.#onNew = onNew
   }
 
+  /** Where it lies until it gets its final name. */
+  get file(): string {
+    return this.#temporary
+  }
+
   /** Writes bytes at an offset; what is never written is zero. */
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.length; ) {

@@ -13,14 +13,15 @@ import { dequantise, isReadable, keptAs, type OddNumber, oddNumber, readBlocks }
 import { huggingFaceTerms, type HuggingFaceTerms, ropeFactors, type RopeFactors } from './formats/gguf-config.ts'
 import { GgufMetadata, shortestFloat } from './formats/gguf-metadata.ts'
 import { tokenizerOf } from './formats/gguf-tokenizer.ts'
+import { chosenType, chosenWeights, type WeightName } from './dtype-choice.ts'
 import { type GgufHeader, type GgufTensor, readGgufHeader, shown } from './formats/gguf.ts'
 import { openFile, readAt } from './import-files.ts'
-import { askTokenizer, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
+import { askTokenizer, comparedTexts, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
 import type { SourceTensor, TensorSource } from './import-writer.ts'
 import type { ImportInit } from './import.ts'
 import { ggufFilesMax, ggufSurveyBytes, tokenizerBytesMax } from './limits.ts'
-import { type RowRange, rowsOf } from './pack.ts'
-import { dtypes, embeddingType, layerParts, type Weights, type WeightType } from './weight-types.ts'
+import { type Blocks, type RowRange, rowsOf } from './pack.ts'
+import type { Weights, WeightType } from './weight-types.ts'
 
 /**
  * Reads everything of a GGUF model but its weights, whose scales it looks through.
@@ -52,12 +53,13 @@ async function opened(files: GgufFiles, init: ImportInit): Promise<Omit<OpenedMo
       `${source}: its tokenizer has ${tokenizer.length} bytes, at most ${tokenizerBytesMax} are taken`
     )
   }
-  const texts = await askTokenizer(tokenizer, `${source}: its tokenizer cannot`, init, async asked => {
+  const { texts, compared } = await askTokenizer(tokenizer, `${source}: its tokenizer cannot`, init, async asked => {
     await asked.size()
-    return measuredTexts(asked, bosId, config.contextMax)
+    const texts = await measuredTexts(asked, bosId, config.contextMax)
+    return { texts, compared: await comparedTexts(asked, bosId, config, init) }
   })
   const tensors = files.expect(checkpointTensors(config, described.names), described.architecture, terms)
-  const weights = init.weights === undefined ? await keptTypes(tensors, config, init) : dtypes[init.weights]
+  const weights = await typesOf(tensors, config, init)
   for (const note of described.notes) onNote?.(`${source}: ${note}`)
   const { architecture, edge } = described
   const licence = init.licence ?? metadata.text('general.license', 'unknown').slice(0, 256)
@@ -66,7 +68,11 @@ async function opened(files: GgufFiles, init: ImportInit): Promise<Omit<OpenedMo
   return {
     description: { architecture, config, weights, edge, ...own },
     texts,
-    tensors: new GgufSource(tensors, { keeps: init.weights === undefined, signal })
+    compared,
+    tensors: new GgufSource(tensors, {
+      keeps: name => chosenType(init.weights ?? {}, name, config) === undefined,
+      signal
+    })
   }
 }
 
@@ -247,18 +253,15 @@ class Numbered {
 // ── Types ──────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The type of every matrix that holds what the file has: where a scale or minimum passes the range of ours, one with
- * float32 numbers.
+ * The type of every matrix: what was chosen, else the one that holds what the file has; where a scale or minimum passes the
+ * range of ours, one with float32 numbers.
  *
  * @throws {ImportError} when a type is one that ours do not hold, or a scale is not finite: both name the tensor
  */
-async function keptTypes(
-  pieces: Pieces,
-  { layers, tiedEmbeddings }: ModelConfig,
-  { signal, onNote }: ImportInit
-): Promise<Weights> {
+async function typesOf(pieces: Pieces, config: ModelConfig, init: ImportInit): Promise<Weights> {
+  const { signal, onNote, weights: choice = {} } = init
   const known = new Map<GgufTensor, WeightType>()
-  const typeFor = async (name: string, layer: number | null): Promise<WeightType> => {
+  const typeFor = async (name: WeightName, layer: number | null): Promise<WeightType> => {
     // A matrix is of one tensor, which may hold others as well.
     const place = pieces.get(keyOf(name, layer))![0]!
     const type = known.get(place.tensor) ?? (await typeOfTensor(place))
@@ -279,18 +282,7 @@ async function keptTypes(
     onNote?.(`${tensor.name} has a scale or minimum of ${odd.value}, too large for 16 bits: it is stored as ${wider}`)
     return wider
   }
-  const embedding = await typeFor('embedding', null)
-  const output = tiedEmbeddings ? undefined : await typeFor('output', null)
-  const perLayer: Record<(typeof layerParts)[number], WeightType>[] = []
-  for (let layer = 0; layer < layers; layer++) {
-    const types: Partial<Record<(typeof layerParts)[number], WeightType>> = {}
-    for (const part of layerParts) types[part] = await typeFor(part, layer)
-    perLayer.push(types as Record<(typeof layerParts)[number], WeightType>)
-  }
-  const all = new Set(perLayer.flatMap(types => Object.values(types)))
-  const [only] = all
-  const plain = all.size === 1 && embedding === embeddingType(only!) && (output ?? embedding) === embedding
-  return plain ? only! : { embedding, ...(output === undefined ? {} : { output }), layers: perLayer }
+  return chosenWeights(choice, config, typeFor)
 }
 
 /** A scale or minimum that our type does not hold. @throws {ImportError} when one is not finite */
@@ -321,19 +313,24 @@ async function oddNumberOf({ file, tensor, handle }: Place, signal: AbortSignal)
 class GgufSource implements TensorSource {
   readonly #pieces: Pieces
   readonly #signal: AbortSignal
-  readonly readBlocks?: NonNullable<TensorSource['readBlocks']>
+  readonly keeps: (tensor: SourceTensor) => boolean
   #raw = new Uint8Array(0)
   #heads = new Uint8Array(0)
 
-  /** @param keeps whether quantised rows are copied as they are */
-  constructor(pieces: Pieces, { keeps, signal }: { readonly keeps: boolean; readonly signal: AbortSignal }) {
+  /** @param keeps whether quantised rows of a matrix are copied as they are */
+  constructor(
+    pieces: Pieces,
+    { keeps, signal }: { readonly keeps: (name: WeightName) => boolean; readonly signal: AbortSignal }
+  ) {
     this.#pieces = pieces
     this.#signal = signal
-    if (!keeps) return
-    this.readBlocks = (tensor, layer, { from, count }, into) =>
-      this.#each(tensor, layer, from, count, async (bytes, { tensor: { type } }, rows) => {
-        readBlocks(type, bytes, rowsOf(into, count, rows))
-      })
+    this.keeps = tensor => keeps(tensor as WeightName)
+  }
+
+  async readBlocks(tensor: SourceTensor, layer: number | null, { from, count }: RowRange, into: Blocks): Promise<void> {
+    await this.#each(tensor, layer, from, count, async (bytes, { tensor: { type } }, rows) => {
+      readBlocks(type, bytes, rowsOf(into, count, rows))
+    })
   }
 
   async read(tensor: SourceTensor, layer: number | null, row: number, into: Float32Array): Promise<void> {

@@ -13,7 +13,7 @@ import { chooseGguf, type HubFile } from './hub-files.ts'
 import { alone } from './store-files.ts'
 import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
 import { parseIndex } from './safetensors.ts'
-import type { Dtype } from './weight-types.ts'
+import type { DtypeChoice } from './dtype-choice.ts'
 
 export interface HubInit extends HubClientInit {
   /**
@@ -22,7 +22,7 @@ export interface HubInit extends HubClientInit {
    */
   readonly file?: string
   /** What the weights of safetensors will be converted to. @default 'q8' */
-  readonly weights?: Dtype
+  readonly weights?: DtypeChoice
   /** As with `ImportInit.room`: asked for what the import will take, before the first weight is fetched. */
   readonly room?: (bytes: number) => Promise<void>
   readonly onProgress?: (progress: HubProgress) => void

@@ -1,7 +1,10 @@
 /** What an import has of a model before its weights are read, and asking the tokenizer for its part of it. */
 import { ImportError, InvalidManifestError } from '../errors.ts'
 import type { ModelDescription, TensorSource } from './import-writer.ts'
-import { measuredTokensMax } from './limits.ts'
+import type { ModelConfig } from './decoder.ts'
+import { isWorthComparing } from './import-comparison.ts'
+import type { ImportInit } from './import.ts'
+import { comparedTokensMax, measuredTokensMax } from './limits.ts'
 import { ImportedTokenizer } from './tokenizer-service.ts'
 
 /** A model whose files have been looked through. Ends with `close`. */
@@ -10,6 +13,8 @@ export interface OpenedModel {
   readonly description: Omit<ModelDescription, 'name'>
   /** Ids [tokens] of a few texts, from what a prompt begins with on: what is computed to choose an edge type. */
   readonly texts: readonly (readonly number[])[]
+  /** The same of other texts, at least two ids each: what is computed to compare weights, where that is asked for and worth it. */
+  readonly compared: readonly (readonly number[])[] | undefined
   readonly tensors: TensorSource
   close(): Promise<void>
 }
@@ -61,6 +66,32 @@ export async function measuredTexts(
   const all: number[][] = []
   for (const text of texts) {
     all.push([...front, ...(await tokenizer.encode(text))].slice(0, Math.min(contextMax, measuredTokensMax)))
+  }
+  return all
+}
+
+/**
+ * What is computed to see what a type of weights costs, as texts in models' training are: an account, an explanation and a program.
+ * None is from anywhere else, so that no model has seen it.
+ */
+const comparable = [
+  'The ferry left the harbour at six in the morning, when the fog was still lying on the water and nobody on the pier could see further than the second lamp. Marta had packed her tools the night before: two wrenches, a coil of copper wire, the small lamp that her father had given her, and a notebook in which she wrote down every engine that she had ever repaired. The captain knew her, and asked only whether she had eaten. She shook her head. He laughed and sent a boy for bread and coffee. By the time the sun came through, they had passed the last of the islands, and the old engine below had begun to knock, first softly, then so loudly that the passengers looked at one another. Marta put down her cup, took the lamp and climbed down the iron ladder. She listened for a minute without touching anything.',
+  'A battery stores energy by moving ions from one electrode to the other. When it is charged, an outside voltage pushes lithium ions through the electrolyte into the graphite, where they are held between its layers; when it is discharged, they return, and the electrons that went the other way do the work. Three things limit how fast this can happen. The first is the resistance of the cell, which turns a part of the energy into heat. The second is the speed at which ions move within the grains of each electrode, which falls in the cold. The third is chemistry: at too high a current metal is deposited on the surface instead of being stored, and the capacity that is lost in this way does not come back. For these reasons a battery that is cold should be charged slowly, and a large one has to be cooled.',
+  'import json\nfrom pathlib import Path\n\n\nclass Inventory:\n    """Items of a store, and how many there are of each."""\n\n    def __init__(self, path):\n        self.path = Path(path)\n        self.items = {}\n        if self.path.exists():\n            with self.path.open() as file:\n                self.items = json.load(file)\n\n    def add(self, name, count=1):\n        if count <= 0:\n            raise ValueError(f"count must be positive, not {count}")\n        self.items[name] = self.items.get(name, 0) + count\n\n    def remove(self, name, count=1):\n        have = self.items.get(name, 0)\n        if have < count:\n            raise KeyError(f"there are only {have} of {name}")\n        self.items[name] = have - count\n        if self.items[name] == 0:\n            del self.items[name]\n\n    def save(self):\n        with self.path.open("w") as file:\n            json.dump(self.items, file, indent=2, sort_keys=True)\n'
+] as const
+
+/** Ids [tokens] of these, each with the BOS in front; undefined where nothing is to be compared. */
+export async function comparedTexts(
+  tokenizer: ImportedTokenizer,
+  bosId: number | null,
+  { contextMax }: Pick<ModelConfig, 'contextMax'>,
+  { compare, weights }: Pick<ImportInit, 'compare' | 'weights'>
+): Promise<number[][] | undefined> {
+  if (compare === undefined || !isWorthComparing(weights)) return undefined
+  const front = bosId === null ? [] : [bosId]
+  const all: number[][] = []
+  for (const text of comparable) {
+    all.push([...front, ...(await tokenizer.encode(text))].slice(0, Math.min(contextMax, comparedTokensMax)))
   }
   return all
 }

@@ -7,8 +7,16 @@ import { assert } from '../base/assert.ts'
 import type { ShardId } from '../base/ids.ts'
 import { ImportError } from '../errors.ts'
 import type { ModelConfig } from './decoder.ts'
+import { type CompareWrittenInit, compareWritten } from './import-comparison.ts'
 import { importChunkBytes } from './limits.ts'
-import { type MatrixEntry, type MatrixPart, shardBytes, shardLayout, type VectorName } from './layout.ts'
+import {
+  type MatrixEntry,
+  type MatrixPart,
+  shardBytes,
+  type ShardLayout,
+  shardLayout,
+  type VectorName
+} from './layout.ts'
 import {
   canonical,
   type EdgeType,
@@ -40,10 +48,9 @@ export interface TensorSource {
    * @param into [rows, inputs] float32
    */
   read(tensor: SourceTensor, layer: number | null, row: number, into: Float32Array): Promise<void>
-  /**
-   * Fills `into` with quantised rows as the source has them, in the type that they are to have: where it is there, no matrix
-   * of a quantised type is read otherwise.
-   */
+  /** Whether a matrix of a quantised type is taken as it is, by `readBlocks`, and not read and converted. @default none is */
+  keeps?(tensor: SourceTensor, layer: number | null): boolean
+  /** Fills `into` with quantised rows as the source has them, in the type that they are to have. */
   readBlocks?(tensor: SourceTensor, layer: number | null, rows: RowRange, into: Blocks): Promise<void>
 }
 
@@ -77,11 +84,13 @@ export interface WriteModelInit {
   readonly description: ModelDescription
   readonly source: TensorSource
   /** As with `ImportInit.whyNot`. */
-  readonly whyNot?: ((manifest: Manifest) => string | undefined) | undefined
+  readonly whyNot?: ((manifest: Manifest) => string | undefined | Promise<string | undefined>) | undefined
   /** In the place of the description's edge type, when the shards are there. */
   readonly chooseEdge?:
     | ((written: { readonly manifest: Manifest; readonly shardDirectory: string }) => Promise<EdgeType>)
     | undefined
+  /** Who compares what was written with what was read, over texts of ids [tokens]. @default nobody does */
+  readonly comparison?: Pick<CompareWrittenInit, 'comparer' | 'texts'> | undefined
   /** @default false */
   readonly givesWay?: boolean | undefined
   /** As with `ImportInit.room`. */
@@ -129,7 +138,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     places.map(place => ({ ...place, bytes: shardBytes({ config, weights }, place), sha256: none, chunks: none }))
   )
   decodeManifest(encodeManifest(provisional), name)
-  const refusal = init.whyNot?.(provisional)
+  const refusal = await init.whyNot?.(provisional)
   if (refusal !== undefined) throw new ImportError(refusal)
 
   await init.room?.(provisional.shards.reduce((sum, { bytes }) => sum + bytes, provisional.tokenizer.bytes))
@@ -142,14 +151,7 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     for (const { role, layer, bytes } of provisional.shards) {
       const file = await addition.create(bytes)
       try {
-        const { vectors, matrices } = shardLayout({ config, weights }, { role, layer })
-        const job = { file, layer, source, signal, buffers }
-        for (const entry of vectors) {
-          const values = buffers.floats('rows', entry.length)
-          await readRows(job, entry.name, 0, values, entry.length)
-          await file.write(bytesOf(values), entry.offset)
-        }
-        for (const entry of matrices) await writeMatrix(job, entry)
+        await writeShard({ file, layer, source, signal, buffers }, shardLayout({ config, weights }, { role, layer }))
         const { sha256, chunks } = await file.finish({ signal })
         shards.push({ role, layer, bytes, sha256, chunks })
       } catch (err) {
@@ -161,6 +163,15 @@ export async function writeModel(init: WriteModelInit): Promise<StoredModel> {
     const { bytes, sha256, chunks } = tokenizer
     const manifest = manifestOf({ bytes, sha256, chunks }, shards)
     const edge = await chooseEdge?.({ manifest, shardDirectory: store.ownShards })
+    if (init.comparison !== undefined) {
+      await compareWritten({
+        ...init.comparison,
+        ...{ manifest, shardDirectory: store.ownShards, addition, signal },
+        keeps: name => source.keeps?.(name, null) === true,
+        write: (file, place, weights) =>
+          writeShard({ file, layer: place.layer, source, signal, buffers }, shardLayout({ config, weights }, place))
+      })
+    }
     const model = await store.putManifest(
       { ...manifest, edge: edge ?? manifest.edge },
       { givesWay: init.givesWay ?? false }
@@ -179,6 +190,15 @@ interface ShardJob {
   readonly source: TensorSource
   readonly signal: AbortSignal
   readonly buffers: Buffers
+}
+
+async function writeShard(job: ShardJob, { vectors, matrices }: ShardLayout): Promise<void> {
+  for (const entry of vectors) {
+    const values = job.buffers.floats('rows', entry.length)
+    await readRows(job, entry.name, 0, values, entry.length)
+    await job.file.write(bytesOf(values), entry.offset)
+  }
+  for (const entry of matrices) await writeMatrix(job, entry)
 }
 
 /** Reads rows of one tensor. @throws {ImportError} when one has a weight that is not finite */
@@ -203,11 +223,12 @@ function nameOf(tensor: SourceTensor, layer: number | null): string {
 
 /** Converts one stored matrix, some tiles at a time: rows that fill up are zeros. */
 async function writeMatrix(job: ShardJob, entry: MatrixEntry): Promise<void> {
-  const { file, buffers } = job
+  const { file, buffers, source, layer } = job
   const { inputs } = entry
   const stride = tileStride(entry)
   const rowsMax = tileRows * Math.max(1, Math.floor(importChunkBytes / (4 * inputs * tileRows)))
-  const write = job.source.readBlocks === undefined || entry.type === 'f32' ? convertRows : copyRows
+  const isKept = entry.type !== 'f32' && entry.parts.some(({ name }) => source.keeps?.(name, layer) === true)
+  const write = isKept ? copyRows : convertRows
   for (let first = 0; first < entry.rows; first += rowsMax) {
     const count = Math.min(rowsMax, entry.rows - first)
     const tiles = buffers.bytes('tiles', (count / tileRows) * stride).fill(0)
@@ -249,15 +270,24 @@ async function convertRows(job: ShardJob, entry: MatrixEntry, range: RowRange, t
   }
 }
 
-/** Quantised rows as they are. */
+/** Quantised rows as they are, beside others of the stack that are converted to the same type. */
 async function copyRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tiles: Uint8Array): Promise<void> {
-  const { signal, source, layer } = job
+  const { signal, source, layer, buffers } = job
   const { type, inputs, blocks: records } = entry
   assert(type !== 'f32' && source.readBlocks !== undefined, `${type} is not copied`)
   const rows = emptyBlocks(type, range.count, inputs)
   for (const { name, from, count, at } of partsIn(entry, range)) {
     signal.throwIfAborted()
-    await source.readBlocks(name, layer, { from, count }, rowsOf(rows, range.count, { from: at, count }))
+    const into = rowsOf(rows, range.count, { from: at, count })
+    if (source.keeps?.(name, layer) === true) {
+      await source.readBlocks(name, layer, { from, count }, into)
+      continue
+    }
+    assert(isPlain(type), `${type} is not made of float32 here`)
+    const values = buffers.floats('rows', count * inputs)
+    await readRows(job, name, from, values, inputs)
+    checkSize(values, weightMax(type), nameOf(name, layer))
+    quantise(type, values, inputs, into)
   }
   packBlocks(type, rows, { from: 0, count: range.count }, records, tiles, 0)
 }

@@ -10,16 +10,19 @@ import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors
 import { describeModel, type DescribedModel } from './architectures/registry.ts'
 import { checkpointTensors, isIgnoredTensor } from './architectures/tensors.ts'
 import { endsWrittenBy } from './chat.ts'
+import type { ModelConfig } from './decoder.ts'
+import { chosenType, chosenWeights, type DtypeChoice } from './dtype-choice.ts'
 import { Checkpoint } from './import-checkpoint.ts'
+import type { Comparer } from './import-comparison.ts'
 import { optional, readWhole, requiredJson } from './import-files.ts'
 import { openGguf } from './import-gguf.ts'
-import { askTokenizer, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
+import { askTokenizer, comparedTexts, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
 import { type ImportProgress, writeModel } from './import-writer.ts'
 import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
 import { shardBytes } from './layout.ts'
 import { type EdgeType, type Manifest, shardOrder } from './manifest.ts'
 import type { ModelStore, StoredModel } from './store.ts'
-import { type Dtype, dtypes } from './weight-types.ts'
+import type { Weights } from './weight-types.ts'
 
 export interface ImportInit {
   /** Folder of the Hugging Face model, or a GGUF file. */
@@ -27,12 +30,14 @@ export interface ImportInit {
   readonly store: ModelStore
   /** 1-64 letters, digits, dots, dashes or underscores. */
   readonly name: string
-  /** What weights are converted to. @default 'q8'; of a GGUF file, what they are */
-  readonly weights?: Dtype | undefined
+  /** What weights are converted to, all or by kind. @default 'q8'; of a GGUF file, what they are */
+  readonly weights?: DtypeChoice | undefined
   /** @default as models of the architecture usually take it */
   readonly edge?: EdgeType | ChooseEdge
   /** Why nobody could compute a model of this description, in one sentence. @default somebody can */
-  readonly whyNot?: ((manifest: Manifest) => string | undefined) | undefined
+  readonly whyNot?: WhyNot | undefined
+  /** Compares what is written with what was read, where a type may cost much. @default nobody does */
+  readonly compare?: Comparer | undefined
   /** Licence as the manifest should give it. @default what the model card (README.md) says, else 'unknown' */
   readonly licence?: string
   /** Where the model is from, as the manifest should give it. @default the folder's name */
@@ -51,6 +56,9 @@ export interface ImportInit {
   /** Time for each question to the tokenizer, which is read in a thread. @default tokenizerMs */
   readonly tokenizerDeadlineMs?: number
 }
+
+/** Says why nobody could compute a model of this description, in one sentence; undefined where somebody can. */
+export type WhyNot = (manifest: Manifest) => string | undefined | Promise<string | undefined>
 
 /** Decides which edge type a model takes, when its shards have been written. @throws what ends the import */
 export type ChooseEdge = (written: {
@@ -76,13 +84,18 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
   checkName(name)
   const found = await stat(source).catch(() => undefined)
   if (found === undefined) throw new ImportError(`there is no file or directory ${source}`)
-  const { description, texts, tensors, close } = await (found.isDirectory() ? openFolder(init) : openGguf(init))
+  const { description, texts, compared, tensors, close } = await (found.isDirectory()
+    ? openFolder(init)
+    : openGguf(init))
   try {
     return await writeModel({
       store,
       description: { ...description, name, ...(typeof edge === 'string' ? { edge } : {}) },
       source: tensors,
       whyNot,
+      ...(init.compare === undefined || compared === undefined
+        ? {}
+        : { comparison: { comparer: init.compare, texts: compared } }),
       ...(typeof edge === 'function' ? { chooseEdge: written => edge({ ...written, texts }) } : {}),
       givesWay,
       room,
@@ -100,7 +113,7 @@ export async function importModel(init: ImportInit): Promise<StoredModel> {
 
 /** Reads everything of a Hugging Face folder but its weights. */
 async function openFolder(init: ImportInit): Promise<OpenedModel> {
-  const { source, weights = 'q8', signal } = init
+  const { source, signal } = init
   const configFile = path.join(source, 'config.json')
   const described = describeModel(await requiredJson(configFile), configFile)
   const tokenizerFile = path.join(source, 'tokenizer.json')
@@ -126,13 +139,15 @@ async function openFolder(init: ImportInit): Promise<OpenedModel> {
     checkpoint.expect(checkpointTensors(config, described.names), isIgnored, described.architecture)
     for (const note of [...described.notes, ...tied.notes]) init.onNote?.(`${configFile}: ${note}`)
     const { architecture, edge } = described
-    const { bosId, eosIds, chatTemplate, texts } = settings
+    const { bosId, eosIds, chatTemplate, texts, compared } = settings
+    const weights = await convertedTo(init.weights, config)
     const licence = init.licence ?? (await cardLicence(source)) ?? 'unknown'
     const origin = init.origin ?? path.basename(path.resolve(source))
     const own = { bosId, eosIds, tokenizer, chatTemplate, licence, source: origin }
     return {
-      description: { architecture, config, weights: dtypes[weights], edge, ...own },
+      description: { architecture, config, weights, edge, ...own },
       texts,
+      compared,
       tensors: checkpoint,
       close: () => checkpoint.close()
     }
@@ -140,6 +155,11 @@ async function openFolder(init: ImportInit): Promise<OpenedModel> {
     await checkpoint.close()
     throw err
   }
+}
+
+/** What a checkpoint's weights become. */
+function convertedTo(choice: DtypeChoice = 'q8', config: ModelConfig): Promise<Weights> {
+  return chosenWeights(choice, config, name => chosenType('q8', name, config)!)
 }
 
 /**
@@ -173,10 +193,11 @@ export function checkName(name: string): void {
  *
  * @throws {ImportError} when it describes no model that can be imported
  */
-export async function importBytes(source: string, weights: Dtype): Promise<number> {
+export async function importBytes(source: string, choice: DtypeChoice): Promise<number> {
   const configFile = path.join(source, 'config.json')
   const { config } = describeModel(await requiredJson(configFile), configFile)
-  const shards = shardOrder(config).map(place => shardBytes({ config, weights: dtypes[weights] }, place))
+  const weights = await convertedTo(choice, config)
+  const shards = shardOrder(config).map(place => shardBytes({ config, weights }, place))
   const { size: tokenizerBytes } = await stat(path.join(source, 'tokenizer.json'))
   return shards.reduce((sum, bytes) => sum + bytes, tokenizerBytes)
 }
@@ -189,6 +210,7 @@ interface Settings {
   readonly size: number
   /** As with {@link OpenedModel}. */
   readonly texts: readonly (readonly number[])[]
+  readonly compared: readonly (readonly number[])[] | undefined
 }
 
 const tokenName = z.union([z.string(), z.looseObject({ content: z.string() }).transform(t => t.content)]).nullish()
@@ -221,7 +243,8 @@ async function readSettings(init: ImportInit, bytes: Uint8Array, described: Desc
     const eosIds = [...listed(generation?.eos_token_id), ...described.eosIds, ...listed(eosId)]
     for (const end of endsWrittenBy(chatTemplate)) eosIds.push(...listed(await tokenizer.id(end)))
     const texts = await measuredTexts(tokenizer, bosId, described.config.contextMax)
-    return { bosId, eosIds: [...new Set(eosIds)], size, texts }
+    const compared = await comparedTexts(tokenizer, bosId, described.config, init)
+    return { bosId, eosIds: [...new Set(eosIds)], size, texts, compared }
   })
   return { ...own, chatTemplate }
 }

@@ -6,7 +6,7 @@ import { type FormerModel, olderModel } from './older.ts'
 import type { RemovedModel } from './removal.ts'
 import type { ModelStore } from './store.ts'
 import { sweepMarks } from './marks.ts'
-import { isRunning, names } from './store-files.ts'
+import { isLeft, names } from './store-files.ts'
 
 export const temporaryPrefix = '.writing-'
 /** A list of the files that a running import has added, or that a removal takes, one digest a line. */
@@ -16,12 +16,14 @@ export const partialPrefix = '.partial-'
 /**
  * Removes what processes that no longer run have left: half-written files, all files of a half-done import or removal,
  * and what had come of files that no model here lists any more.
+ *
+ * @param endedThread one of this process that no longer runs, either
  */
-export async function sweep(store: ModelStore): Promise<void> {
+export async function sweep(store: ModelStore, endedThread?: number): Promise<void> {
   const folder = path.join(store.own, 'shards')
   for (const name of await names(folder)) {
     const prefix = [temporaryPrefix, journalPrefix].find(prefix => name.startsWith(prefix))
-    if (prefix === undefined || isRunning(Number(name.slice(prefix.length).split('-')[0]))) continue
+    if (prefix === undefined || !isLeft(name.slice(prefix.length), endedThread)) continue
     const file = path.join(folder, name)
     if (prefix === journalPrefix) {
       if ((await removeUnlisted(store, await digestsIn(file))).unreadable.length > 0) continue

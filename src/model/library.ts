@@ -9,13 +9,14 @@ import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
-import type { EdgeType, Manifest } from './manifest.ts'
-import type { Dtype } from './weight-types.ts'
-import { type ChooseEdge, checkName, importModel as importInto } from './import.ts'
+import type { EdgeType } from './manifest.ts'
+import type { DtypeChoice } from './dtype-choice.ts'
+import type { Comparer } from './import-comparison.ts'
+import { type ChooseEdge, checkName, type WhyNot, importModel as importInto } from './import.ts'
 import { importGraph } from './import-graph.ts'
 import { dropEmptyFetch, fetchFromHub, type HubInit, type HubModel } from './import-hub.ts'
 import type { ImportProgress } from './import-writer.ts'
-import { type AnyModel, type ModelStore, openStore, type StoredGraph, type StoredModel } from './store.ts'
+import { type AnyModel, ModelStore, openStore, type StoredGraph, type StoredModel } from './store.ts'
 import { asDecoder, isStoredDecoder, isStoredGraph } from './stored.ts'
 
 /** The package's `models/`: two levels up from the source, three from the compiled file. */
@@ -123,12 +124,14 @@ export interface LibraryImportInit {
   readonly source: string
   readonly dataDir: string
   readonly name: string
-  /** What weights are converted to. @default 'q8'; of a GGUF file, what they are */
-  readonly weights?: Dtype
+  /** What weights are converted to, all or by kind. @default 'q8'; of a GGUF file, what they are */
+  readonly weights?: DtypeChoice
   /** As with `ImportInit.edge`. */
   readonly edge?: EdgeType | ChooseEdge
   /** As with `ImportInit.whyNot`. */
-  readonly whyNot?: (manifest: Manifest) => string | undefined
+  readonly whyNot?: WhyNot
+  /** As with `ImportInit.compare`. */
+  readonly compare?: Comparer | undefined
   /** Where the model is from, as the manifest should give it. @default the folder's name */
   readonly origin?: string
   /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */
@@ -162,7 +165,7 @@ export async function importIntoLibrary(init: LibraryImportInit): Promise<Stored
 }
 
 export interface LibraryGraphInit
-  extends Omit<LibraryImportInit, 'weights' | 'edge' | 'whyNot' | 'onProgress' | 'onNote'> {
+  extends Omit<LibraryImportInit, 'weights' | 'edge' | 'whyNot' | 'compare' | 'onProgress' | 'onNote'> {
   /** As with `ImportGraphInit.tokenizer`. */
   readonly tokenizer?: string | undefined
   /** As with `ImportGraphInit.whyNot`. */
@@ -180,6 +183,11 @@ export async function importGraphIntoLibrary(init: LibraryGraphInit): Promise<St
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
     return importGraph({ ...rest, signal, store, room: asked })
   })
+}
+
+/** Removes what a thread of this process that imported has left, however it ended. */
+export async function sweepThread(dataDir: string, threadId: number): Promise<void> {
+  await within(dataDir, () => new ModelStore({ own: join(dataDir, 'models') }).sweep(threadId))
 }
 
 export interface FetchModelInit extends Omit<HubInit, 'dir' | 'signal'> {

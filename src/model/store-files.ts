@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs'
 import { type FileHandle, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { threadId } from 'node:worker_threads'
 import { readPlainFile } from '../base/plain-file.ts'
 import { CorruptShardError, ImportError, InvalidManifestError } from '../errors.ts'
 import { claimTriesMax, claimWaitMs, manifestBytesMax } from './limits.ts'
@@ -56,9 +57,21 @@ export async function manifestBytes(file: string): Promise<Uint8Array> {
   }
 }
 
-/** A name that no other process gives, and that says which one is at it: what it left is known when it is gone. */
+/** A name that nobody else gives, and that says which process and thread are at it: what they left is known when they are gone. */
 export function processFile(folder: string, prefix: string): string {
-  return path.join(folder, `${prefix}${process.pid}-${randomBytes(8).toString('hex')}`)
+  return path.join(folder, `${prefix}${process.pid}-${threadId}-${randomBytes(8).toString('hex')}`)
+}
+
+/**
+ * Whether whoever gave a file its name is at it no more.
+ *
+ * @param name that {@link processFile} gave, without the prefix
+ * @param endedThread one of this process that has ended
+ */
+export function isLeft(name: string, endedThread: number | undefined): boolean {
+  const [pid, thread] = name.split('-').map(Number) as [number, number | undefined]
+  if (pid === process.pid && endedThread !== undefined) return thread === endedThread
+  return !isRunning(pid)
 }
 
 /** Whether a process of that number runs. */

@@ -102,9 +102,11 @@ export class ModelStore {
   /**
    * Removes what processes that no longer run have left: half-written files, all files of a half-done import or removal,
    * and what had come of files that no model here lists any more.
+   *
+   * @param endedThread one of this process that no longer runs, either
    */
-  async sweep(): Promise<void> {
-    await sweep(this)
+  async sweep(endedThread?: number): Promise<void> {
+    await sweep(this, endedThread)
   }
 
   /**

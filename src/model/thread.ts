@@ -8,13 +8,16 @@ import { type TransferListItem, Worker } from 'node:worker_threads'
 import { BoundedQueue } from '../base/queue.ts'
 import {
   CorruptShardError,
+  DataDirectoryError,
   DeadlineError,
+  DiskBudgetError,
   EngineError,
   ImportError,
   InvalidManifestError,
   InvalidOptionError,
   NoRoomError,
-  PromptTooLongError
+  PromptTooLongError,
+  UnknownModelError
 } from '../errors.ts'
 import { threadDeadlineTicks, threadGiveUpMs, threadHeapBytes, threadQueueMax, threadYoungHeapBytes } from './limits.ts'
 
@@ -266,22 +269,11 @@ export class Thread {
     await worker.terminate()
   }
 
-  /**
-   * Calls back after a time in which this process ran: it is counted in ticks, so that a process that stood still loses
-   * one of them, and a turn of the loop lies between the last and the callback, in which an answer that is there counts.
-   */
   #arm(ms: number, late: () => void): void {
     this.#stopDeadline()
-    let left = threadDeadlineTicks
-    let last: ReturnType<typeof setImmediate> | undefined
-    const ticks = setInterval(() => {
-      if (--left > 0) return
-      clearInterval(ticks)
-      last = setImmediate(late)
-    }, ms / threadDeadlineTicks)
+    const stop = ticking(ms, late)
     this.#stopDeadline = () => {
-      clearInterval(ticks)
-      clearImmediate(last)
+      stop()
       this.#stopDeadline = () => {}
     }
   }
@@ -293,13 +285,30 @@ export class Thread {
   }
 }
 
+/**
+ * Calls back after a time in which this process ran: it is counted in ticks, so that a process that stood still loses
+ * one of them, and a turn of the loop lies between the last and the callback, in which an answer that is there counts.
+ *
+ * @returns what stops it
+ */
+export function ticking(ms: number, late: () => void): () => void {
+  let left = threadDeadlineTicks
+  let last: ReturnType<typeof setImmediate> | undefined
+  const ticks = setInterval(() => {
+    if (--left > 0) return
+    clearInterval(ticks)
+    last = setImmediate(late)
+  }, ms / threadDeadlineTicks)
+  return () => {
+    clearInterval(ticks)
+    clearImmediate(last)
+  }
+}
+
 /** Expected errors keep their class on the way out of a thread. */
 const classes = {
-  InvalidManifestError,
-  CorruptShardError,
-  ImportError,
-  InvalidOptionError,
-  PromptTooLongError
+  ...{ InvalidManifestError, CorruptShardError, InvalidOptionError, PromptTooLongError },
+  ...{ ImportError, DiskBudgetError, DataDirectoryError, DeadlineError, NoRoomError, UnknownModelError }
 } as const
 
 /** How an error leaves a thread. */
@@ -309,7 +318,8 @@ export function failedReply(error: unknown): ThreadAnswer {
   return { kind: 'failed', name, message, code, cause }
 }
 
-function errorOf({ name, message, code, cause }: ThreadAnswer & { readonly kind: 'failed' }): Error {
+/** The error that left it, again. */
+export function errorOf({ name, message, code, cause }: ThreadAnswer & { readonly kind: 'failed' }): Error {
   const known = Object.entries(classes).find(([each]) => each === name)?.[1]
   if (known !== undefined) return new known(message, cause === undefined ? {} : { cause: new Error(cause) })
   // The file system's own error.

@@ -16,7 +16,7 @@ import { type ModelStore, openStore, type StoredModel } from '../../src/model/st
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
 import { dtypes, layerParts, type Weights, weightsLabel } from '../../src/model/weight-types.ts'
 import { type RealModel, realModel, whyNoModel } from '../real-models.ts'
-import { compare, type Divergence, perplexity, type Prediction, predict, sum } from './divergence.ts'
+import { compare, type Divergence, perplexity, type Prediction, predict, sum } from '../../src/engine/divergence.ts'
 import type { Llama } from './llama.ts'
 import { exportGguf } from './llama-gguf.ts'
 import { root } from './models.ts'

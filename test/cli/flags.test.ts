@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   dataDirectory,
   decimalNumber,
+  dtypes,
   layerRange,
   modelLayers,
   oneOf,
@@ -26,6 +27,9 @@ describe('flags', () => {
     ['small', decimalNumber('--t', 'x', t => t <= 100), '1e-3', 0.001],
     ['negative', decimalNumber('--t', 'x', t => t >= -2), '-1.5', -1.5],
     ['word', oneOf('--dtype', ['f32', 'q8']), 'q8', 'q8'],
+    ['type', dtypes('--dtype'), 'q4', 'q4'],
+    ['types', dtypes('--dtype'), 'q4,attention=q8,v=f32', { rest: 'q4', attention: 'q8', v: 'f32' }],
+    ['types of some', dtypes('--dtype'), 'feed-forward=q4', { 'feed-forward': 'q4' }],
     ['text', words('--name'), 'a b', 'a b'],
     ['listen', tcpAddress('--listen', 'listen'), '/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0'],
     ['listen 6', tcpAddress('--listen', 'listen'), '/ip6/::/tcp/4001', '/ip6/::/tcp/4001'],
@@ -54,6 +58,26 @@ describe('flags', () => {
       '--t takes a number',
       decimalNumber('--t', 'up to 100', t => t >= 0 && t <= 100),
       ['', '-1', '101', 'Infinity', 'NaN', '1,5', '1e999']
+    ],
+    [
+      '--dtype takes f32, q8 or q4, or types by kind such as q4,attention=q8: ',
+      dtypes('--dtype'),
+      [
+        '',
+        'Q8',
+        'q4,',
+        'rest',
+        '=q4',
+        'attention',
+        'attention=',
+        'attention=q5',
+        'attn=q4',
+        'q4,q8',
+        'head=q4,head=q4',
+        '__proto__=q4',
+        'toString=q4',
+        ' q4'
+      ]
     ],
     ['--dtype is one of f32, q8', oneOf('--dtype', ['f32', 'q8']), ['', 'Q8', 'f16', 'toString']],
     ['--name must not be empty', words('--name'), ['', '  ']],

@@ -6,6 +6,7 @@ import type { EngineFactory, Measured } from '../factory.ts'
 import { measureOnce } from '../measured.ts'
 import { threadFile } from '../threaded.ts'
 import { measureTimings } from '../timings.ts'
+import { compareInWasm } from './comparison-service.ts'
 import { createWasmEngine, startSpan } from './engine.ts'
 import { wasmFootprint } from './footprint.ts'
 import { whyNot } from './forms.ts'
@@ -28,5 +29,6 @@ export const wasmEngine: EngineFactory = {
     const key = ['wasm', arithmeticRevision, trialNames, config, weights, edge, threads]
     return measureOnce(join(dataDir, 'measured.json'), key, measure, keeping)
   },
-  create: createWasmEngine
+  create: createWasmEngine,
+  compare: compareInWasm
 }

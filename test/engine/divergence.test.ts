@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { compare, none, perplexity, predict, sum } from './divergence.ts'
+import { compare, none, perplexity, predict, sum } from '../../src/engine/divergence.ts'
 
 /** Logits of such probabilities; what is added to all of them changes none. */
 const logits = (probabilities: readonly number[], more = 0): Float32Array =>
