@@ -10,10 +10,11 @@ import { askChat, askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlRequestBytesMax } from './limits.ts'
 import { type SamplingFlags, samplingOptions } from './sampling.ts'
+import { type TemplateFlags, templateOptions } from './template.ts'
 import { type Lap, traceEvents, waterfall } from './trace.ts'
 import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
 
-export interface AskFlags extends SamplingFlags {
+export interface AskFlags extends SamplingFlags, TemplateFlags {
   readonly data: string
   readonly model?: string
   readonly maxTokens: number
@@ -45,6 +46,7 @@ export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wa
 export async function ask(prompt: string, flags: AskFlags, { signal }: CommandContext): Promise<void> {
   const { model, maxTokens, session, wait, special, chat, drafts, cache, trace } = flags
   if (typeof trace === 'string') await checkTraceFile(trace)
+  const template = await templateOptions(flags)
   const text = prompt === '-' ? await readPrompt(signal) : prompt
   const options = {
     ...(model === undefined ? {} : { model }),
@@ -58,7 +60,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
   }
   const laps: Lap[] = []
   const events = chat
-    ? askChat(flags.data, [{ role: 'user', content: text }], options, { signal })
+    ? askChat(flags.data, [{ role: 'user', content: text }], { ...options, ...template }, { signal })
     : askGenerate(flags.data, text, { ...options, ...(special === undefined ? {} : { special }) }, { signal })
   try {
     await tell(events, flags, laps)

@@ -12,9 +12,10 @@ import { describeFailure, InterruptedError } from './failure.ts'
 import { chatLinesMax, controlRequestBytesMax } from './limits.ts'
 import { note, paint, say } from './output.ts'
 import { samplingOptions, type SamplingFlags } from './sampling.ts'
+import { type TemplateFlags, templateOptions } from './template.ts'
 import { chatHelp, type ChatLine, readChatLine, Talk } from './talk.ts'
 
-export interface ChatFlags extends SamplingFlags {
+export interface ChatFlags extends SamplingFlags, TemplateFlags {
   readonly data: string
   readonly model?: string
   readonly system?: string
@@ -32,11 +33,12 @@ export interface ChatFlags extends SamplingFlags {
  * @throws {InterruptedError} when Ctrl-C ends it; what `askChat` throws
  */
 export async function chat(flags: ChatFlags, context: CommandContext): Promise<void> {
-  await new Chat(flags, context).run()
+  await new Chat(flags, await templateOptions(flags), context).run()
 }
 
 class Chat {
   readonly #flags: ChatFlags
+  readonly #template: Awaited<ReturnType<typeof templateOptions>>
   readonly #talk: Talk
   readonly #isTyped = process.stdin.isTTY === true && process.stdout.isTTY === true
   readonly #ended = new AbortController()
@@ -48,8 +50,13 @@ class Chat {
   /** Where this talk was saved. */
   #saved: string | undefined
 
-  constructor(flags: ChatFlags, { signal, onInterrupt }: CommandContext) {
+  constructor(
+    flags: ChatFlags,
+    template: Awaited<ReturnType<typeof templateOptions>>,
+    { signal, onInterrupt }: CommandContext
+  ) {
     this.#flags = flags
+    this.#template = template
     this.#talk = new Talk(flags.system)
     this.#signal = AbortSignal.any([signal, this.#ended.signal])
     this.#onInterrupt = onInterrupt
@@ -141,6 +148,7 @@ class Chat {
     const { data, model, maxTokens, keep, wait, cache } = this.#flags
     const options = {
       ...samplingOptions(this.#flags),
+      ...this.#template,
       ...(model === undefined ? {} : { model }),
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(keep === undefined ? {} : { keepTurns: keep }),

@@ -56,7 +56,12 @@ const requestSchema = z.discriminatedUnion('op', [
     v: z.literal(controlVersion),
     op: z.literal('chat'),
     messages: z.array(z.looseObject({ role: z.string(), content: z.string() })),
-    options: z.strictObject({ ...answerOptions, keepTurns: z.int().positive().optional() })
+    options: z.strictObject({
+      ...answerOptions,
+      keepTurns: z.int().positive().optional(),
+      tools: z.array(z.record(z.string(), z.json())).optional(),
+      variables: z.record(z.string(), z.json()).optional()
+    })
   }),
   z.strictObject({
     v: z.literal(controlVersion),

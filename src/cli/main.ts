@@ -21,6 +21,7 @@ import {
 import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
 import { note } from './output.ts'
 import { takesSampling } from './sampling.ts'
+import { takesTemplate } from './template.ts'
 import type { UpFlags } from './up.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -180,7 +181,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .addOption(data())
     .option('--model <name>', 'model to ask, by name or id (default: the one that the peer serves)', words('--model'))
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 60)
-  takesSampling(asks)
+  takesTemplate(takesSampling(asks))
     .option(
       '--chat',
       "answer it as a message in a conversation, by the model's chat template; without, its text is continued"
@@ -226,6 +227,10 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
             '--special goes without --chat: what a message spells is text, and the template has its own'
           )
         }
+        const extra = ['tools', 'template-var'].find(name => given(name === 'tools' ? name : 'templateVar'))
+        if (extra !== undefined && !options.chat) {
+          throw new InvalidOptionError(`--${extra} goes with --chat: a text that is continued has no template`)
+        }
         const unused = ['key', 'ttl'].find(name => given(name) && options.session === undefined)
         if (unused !== undefined) throw new InvalidOptionError(`--${unused} goes with --session or --resume`)
         await ask(prompt, { ...options, data: dataOf(options) }, context)
@@ -244,6 +249,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         repetitionPenalty: 'repetition-penalty',
         special: 'special',
         chat: 'chat',
+        tools: 'tools',
+        templateVar: 'template-var',
         drafts: 'no-drafts',
         cache: 'cache',
         trace: 'trace'
@@ -354,7 +361,7 @@ function describeChat(program: Command, context: CommandContext): void {
     .option('--max-tokens <n>', 'tokens of an answer at most (default: 256)', wholeNumber('--max-tokens', 1, 1 << 24))
     .option('--wait <time>', 'as with ask', duration('--wait', 0, waitMaxMs))
     .option('--cache <type>', 'as with ask: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
-  takesSampling(chats).action(async options => {
+  takesTemplate(takesSampling(chats)).action(async options => {
     const { chat } = await import('./chat.ts')
     await chat({ ...options, data: dataOf(options) }, context)
   })
