@@ -97,6 +97,8 @@ class Chat {
     const onAbort = (): void => lines.close()
     this.#signal.addEventListener('abort', onAbort, { once: true })
     lines.on('SIGINT', () => {
+      // It is pressed to drop what is typed: that is no second time, though the answer before was stopped.
+      if (lines.line !== '' && this.#answering === undefined) this.#isInterrupted = false
       this.#interrupt()
       if (this.#answering !== undefined || this.#signal.aborted) return
       // What was typed is dropped, as shells do.
