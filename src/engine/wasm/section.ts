@@ -11,7 +11,7 @@ import type { PagedCache } from './paged-cache.ts'
 import { type Meetings, PassRunner } from './pass.ts'
 import { rotationsIn } from './layer-kinds.ts'
 import { RotationTables } from './rotation-tables.ts'
-import type { Section } from './sections.ts'
+import { type Section, scratchBytes } from './sections.ts'
 import { type LargePages, StageMemory } from './stage-memory.ts'
 import { loadWeights, weightBytes, type WeightsInit } from './weights.ts'
 
@@ -38,13 +38,15 @@ export interface BegunSection {
   readonly ahead: ReadonlySet<string>
 }
 
-/** Memory for the weights of a section. @throws {EngineError} when it cannot be had. */
+/** Memory for the weights of a section, and the space to compute in. @throws {EngineError} when it cannot be had. */
 export function sectionMemory(
   init: WeightsInit & Partial<Pick<LoadedSectionInit, 'threads' | 'memoryBytesMax' | 'largePages'>>,
   { places }: Section
 ): StageMemory {
   const { threads = 1, memoryBytesMax: bytesMax, largePages } = init
-  return new StageMemory(weightBytes(init, places), { shared: threads > 1, bytesMax, largePages })
+  const hasHead = places.some(({ role }) => role === 'head')
+  const spareBytes = scratchBytes(init.config, threads, hasHead)
+  return new StageMemory(weightBytes(init, places), { shared: threads > 1, spareBytes, bytesMax, largePages })
 }
 
 export class LoadedSection {

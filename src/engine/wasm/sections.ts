@@ -143,8 +143,8 @@ function shardsBytes(shape: ModelShape, places: readonly ShardPlace[]): number {
   return places.reduce((sum, place) => sum + roundUp(shardLayout(shape, place).bytes, alignment), 0)
 }
 
-/** Scratch space of all threads, and of each. */
-function scratchBytes(config: ModelConfig, threads: number, hasHead: boolean): number {
+/** Scratch space of all threads, and of each, as a section takes it when it is loaded. */
+export function scratchBytes(config: ModelConfig, threads: number, hasHead: boolean): number {
   let bytes = 0
   const take = (more: number): number => {
     bytes += roundUp(more, alignment)

@@ -24,6 +24,7 @@ export class StageMemory {
   /**
    * @param bytes that are taken from the beginning on
    * @param options.shared several threads use it
+   * @param options.spareBytes that are about to be taken besides: without them the memory would grow while it is loaded. @default 0
    * @param options.bytesMax that it may have in the end; whole pages of 64 KiB. @default 4 GiB
    * @param options.largePages @default as the system has them
    * @throws {EngineError} when they cannot be reserved.
@@ -32,12 +33,18 @@ export class StageMemory {
     bytes: number,
     {
       shared,
+      spareBytes = 0,
       bytesMax = memoryPagesMax * memoryPageBytes,
       largePages
-    }: { shared: boolean; bytesMax?: number | undefined; largePages?: LargePages | undefined }
+    }: {
+      shared: boolean
+      spareBytes?: number
+      bytesMax?: number | undefined
+      largePages?: LargePages | undefined
+    }
   ) {
     this.#pagesMax = Math.floor(bytesMax / memoryPageBytes)
-    const pages = Math.ceil(bytes / memoryPageBytes) + 1
+    const pages = Math.ceil((bytes + spareBytes) / memoryPageBytes) + 1
     try {
       this.memory = new WebAssembly.Memory({ initial: pages, maximum: this.#pagesMax, shared })
     } catch {

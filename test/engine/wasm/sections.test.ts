@@ -11,7 +11,7 @@ import { formsHere } from '../../../src/engine/wasm/forms.ts'
 import type { PagedCache } from '../../../src/engine/wasm/paged-cache.ts'
 import { sectionsOf, type SectionsInit } from '../../../src/engine/wasm/sections.ts'
 import { WasmSpan } from '../../../src/engine/wasm/span.ts'
-import { StageMemory } from '../../../src/engine/wasm/stage-memory.ts'
+import { type LargePages, StageMemory } from '../../../src/engine/wasm/stage-memory.ts'
 import { byChance } from './policies.ts'
 import type { TeamPolicy } from '../../../src/engine/wasm/choice.ts'
 import { plainDecoder } from './decoders.ts'
@@ -137,6 +137,7 @@ interface Shape {
   readonly threads?: number
   readonly memoryBytesMax?: number
   readonly policy?: TeamPolicy
+  readonly largePages?: LargePages
 }
 
 function source({ config, weights }: Pick<Shape, 'config' | 'weights'>) {
@@ -364,6 +365,22 @@ it('has caches of what its memories can hold, and refuses more with the bytes', 
     expect(engine.cacheBytesMax).toBe(3 * each)
   } finally {
     await engine.close()
+  }
+})
+
+it('is loaded into memories that are as large as it needs them: none grows before a session is there', async () => {
+  for (const [threads, count] of [
+    [1, 1],
+    [2, 1],
+    [1, 3]
+  ] as const) {
+    const shape = { config: { ...config, hidden: 320, vocab: 4000 }, weights: 'q8' } as const
+    let memories = 0
+    const memoryBytesMax = count === 1 ? undefined : memoryFor(shape, count)
+    const span = await spanOf({ ...shape, threads, memoryBytesMax, largePages: () => void memories++ })
+    expect(span.sections).toBe(count)
+    // A memory asks for large pages when it is made and whenever it has grown.
+    expect(memories).toBe(count)
   }
 })
 
