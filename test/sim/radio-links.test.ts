@@ -1,4 +1,5 @@
-import { afterAll } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
+import type { Channel } from '../../src/swarm/links.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import { Agenda } from '../../sim/agenda.ts'
 import { Chance } from '../../sim/chance.ts'
@@ -37,7 +38,14 @@ afterAll(() => {
   for (const pump of pumps) clearInterval(pump)
 })
 
-linksCompliance('links over the radio', async () => {
+interface Joined {
+  readonly agenda: Agenda
+  readonly a: RadioLinks
+  readonly b: RadioLinks
+}
+
+/** Two peers in reach of one another. */
+function twoPeers(tapOfB: Tap = open): Joined {
   const agenda = new Agenda()
   const stations = new Map<PeerId, Station>()
   const radio = new Radio(
@@ -53,7 +61,7 @@ linksCompliance('links over the radio', async () => {
     2,
     () => {}
   )
-  const join = (id: PeerId, index: number): RadioLinks => {
+  const join = (id: PeerId, index: number, tap: Tap): RadioLinks => {
     const station: Station = {
       id,
       index,
@@ -71,18 +79,51 @@ linksCompliance('links over the radio', async () => {
     const links: RadioLinks = new RadioLinks({
       station,
       wire,
-      tap: open,
+      tap,
       soon: task => agenda.after(0, task),
       onWatch: () => {}
     })
     return links
   }
+  return { agenda, a: join('12D3KooWA' as PeerId, 0, open), b: join('12D3KooWB' as PeerId, 1, tapOfB) }
+}
+
+linksCompliance('links over the radio', async () => {
+  const { agenda, a, b } = twoPeers()
   // Its time runs a thousand times as fast as ours: who cannot be reached is known after seconds of it.
   pumps.push(setInterval(() => agenda.run(agenda.nowMs + 1_000), 1))
-  return {
-    a: join('12D3KooWA' as PeerId, 0),
-    b: join('12D3KooWB' as PeerId, 1),
-    stranger: '12D3KooWX' as PeerId,
-    close: async () => {}
+  return { a, b, stranger: '12D3KooWX' as PeerId, close: async () => {} }
+})
+
+test('what came while a peer did nothing is not taken once it has ended the stream', async () => {
+  // Else a judge would take an Open for heard that the stage never read.
+  const undone: (() => void)[] = []
+  const taken: number[] = []
+  const { agenda, a, b } = twoPeers({
+    ...open,
+    arriving: (_channel, _frame, take) => void undone.push(take),
+    taking: (_, frame) => taken.push(frame[0]!) > 0
+  })
+  const accepted: Channel[] = []
+  const protocol = { name: '/test/held', revisions: ['1.0.0'] }
+  const options = { inboundMax: 4, frameBytesMax: 100 }
+  const read: number[] = []
+  await b.handle(protocol, options, channel => {
+    accepted.push(channel)
+    channel.receive({ onFrame: frame => void read.push(frame[0]!), onClose: () => {} })
+  })
+  const begin = async (...frames: number[]): Promise<void> => {
+    const opened = a.open(b.self, protocol, { signal: AbortSignal.timeout(10_000) })
+    agenda.run(agenda.nowMs + 1_000)
+    const channel = await opened
+    channel.receive({ onFrame: () => {}, onClose: () => {} })
+    for (const frame of frames) channel.send(Uint8Array.of(frame))
+    agenda.run(agenda.nowMs + 1_000)
   }
+  await begin(1, 2)
+  await begin(3)
+  expect(undone.length).toBe(3)
+  accepted[0]!.abort(new Error('no Open was heard in time'))
+  for (const take of undone.splice(0)) take()
+  expect({ taken, read }).toEqual({ taken: [3], read: [3] })
 })
