@@ -7,6 +7,7 @@ export { formatBytes, parseBytes } from './base/units.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
 export type { HubModel, HubProgress } from './model/import-hub.ts'
+export { type SurveyedModel, type SurveyInit, surveyHub } from './model/import-survey.ts'
 export {
   type FetchModelInit,
   fetchModel,

@@ -29,14 +29,17 @@ export function describeModelCommands(model: Command, context: CommandContext): 
   command(
     model,
     'show <name>',
-    'Show a model: what it is, how its weights are stored, what it takes of how many peers, and every shard with its digest.'
+    'Show a model: what it is, how its weights are stored, what it takes of how many peers, and every shard with its digest. One on a hub by OWNER/NAME: what it would be, from its description alone.'
   )
     .addOption(data())
     .option('--memory <size>', 'what each peer gives, to say how many are needed', size('--memory'), 512e6)
+    .option('--dtype <types>', 'as with pull, of a model on a hub', dtypes('--dtype'))
+    .option('--file <file>', 'as with pull', words('--file'))
+    .option('--revision <revision>', 'as with pull', words('--revision'))
     .addOption(json('print one JSON object, with the manifest'))
     .action(async (name: string, options) => {
       const { modelShow } = await import('./model-show.ts')
-      await modelShow(name, { ...options, data: dataOf(options) })
+      await modelShow(name, { ...options, data: dataOf(options) }, context)
     })
   command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
     .addOption(data())

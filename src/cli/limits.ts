@@ -58,3 +58,5 @@ export const demoComplaintBytesMax = 4096
 export const modelSeekMs = 20_000
 /** Pieces of a download over whose pace the time to go is reckoned: some seconds of a slow line, and none that jumps. */
 export const barStepsMax = 200
+/** Between two lines that tell a log how far a fetch is: an hour of it has 240. */
+export const plainProgressMs = 15_000

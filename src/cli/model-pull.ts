@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { SingleBar } from 'cli-progress'
 import { fetchModel, formatBytes, type HubModel, type HubProgress } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { barStepsMax } from './limits.ts'
+import { barStepsMax, plainProgressMs } from './limits.ts'
 import { modelImport } from './model.ts'
 import { type ImportFlags, roomFor } from './model-facts.ts'
 import { note, say, sayJson } from './output.ts'
@@ -20,7 +20,8 @@ export interface PullFlags extends ImportFlags {
  */
 export async function modelPull(repo: string, flags: PullFlags, { signal, ...context }: CommandContext): Promise<void> {
   const { HF_TOKEN } = process.env
-  const bar = flags.json === true ? jsonProgress() : process.stderr.isTTY ? barProgress() : undefined
+  const bar =
+    flags.json === true ? jsonProgress() : process.stderr.isTTY ? barProgress() : plainProgress(note, () => Date.now())
   const onKept = (dir: string): void =>
     note(
       `skein: what has arrived is kept in ${dir}: the same command goes on from there, and removing that folder gives up`
@@ -38,10 +39,10 @@ export async function modelPull(repo: string, flags: PullFlags, { signal, ...con
       ...(await roomFor(flags, { signal })),
       signal,
       onKept,
-      ...(bar === undefined ? {} : { onProgress: bar.onProgress })
+      onProgress: bar.onProgress
     })
   } finally {
-    bar?.stop()
+    bar.stop()
   }
   const { source, dir, origin, files } = fetched
   if (flags.json === true) sayJson({ event: 'fetched', origin, files })
@@ -79,6 +80,22 @@ function barProgress(): Progress {
       bar.update(weights.bytes, { file })
     },
     stop: () => bar.stop()
+  }
+}
+
+/** For a log: a line now and then, none of a fetch that is soon done. */
+export function plainProgress(tell: (line: string) => void, wallMs: () => number): Progress {
+  let lastMs = wallMs()
+  return {
+    onProgress({ file, weights }) {
+      if (weights === undefined || wallMs() - lastMs < plainProgressMs) return
+      lastMs = wallMs()
+      const { bytes, total } = weights
+      tell(
+        `skein: ${formatBytes(bytes)} of ${formatBytes(total)} are here (${Math.floor((100 * bytes) / total)} %), now ${file}`
+      )
+    },
+    stop() {}
   }
 }
 

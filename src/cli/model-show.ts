@@ -1,15 +1,20 @@
 /** `skein model show`: what a model is, and what it takes. */
 import {
+  type DtypeChoice,
   findModel,
   formatBytes,
+  InvalidOptionError,
   isStoredGraph,
   modelContents,
   type ModelContents,
   modelNeeds,
   peersNeeded,
+  type Manifest,
   type StoredModel,
+  surveyHub,
   weightsLabel
 } from '../index.ts'
+import type { CommandContext } from './context.ts'
 import { type ModelFlags, summary, totalBytes } from './model-facts.ts'
 import { showGraph } from './model-graph.ts'
 import { paint, say, sayJson, table } from './output.ts'
@@ -17,10 +22,24 @@ import { paint, say, sayJson, table } from './output.ts'
 export interface ShowFlags extends ModelFlags {
   /** What each peer gives of its memory, in bytes. */
   readonly memory: number
+  /** As with `pull`, of a model that is on a hub. */
+  readonly dtype?: DtypeChoice
+  readonly file?: string
+  readonly revision?: string
 }
 
-/** Shows one model. @throws {UnknownModelError} */
-export async function modelShow(name: string, flags: ShowFlags): Promise<void> {
+/**
+ * Shows one model: one that is here by its name, or one of a hub by `owner/name`, of which nothing but a description is fetched.
+ *
+ * @throws {UnknownModelError}, and what `surveyHub` throws
+ */
+export async function modelShow(name: string, flags: ShowFlags, { signal }: CommandContext): Promise<void> {
+  if (name.includes('/')) {
+    await showHub(name, flags, signal)
+    return
+  }
+  const hubFlag = (['dtype', 'file', 'revision'] as const).find(each => flags[each] !== undefined)
+  if (hubFlag !== undefined) throw new InvalidOptionError(`--${hubFlag} goes with a model of a hub: OWNER/NAME`)
   const found = await findModel(flags.data, name)
   if (isStoredGraph(found)) {
     showGraph(found, flags)
@@ -46,23 +65,65 @@ export async function modelShow(name: string, flags: ShowFlags): Promise<void> {
   for (const line of table(rows)) say(`    ${line}`)
 }
 
-function described({ id, manifest }: StoredModel, { parameters, weightTypes }: ModelContents): string[][] {
-  const { config } = manifest
+async function showHub(repo: string, flags: ShowFlags, signal: AbortSignal): Promise<void> {
+  const { dtype, file, revision, memory } = flags
+  const { HF_TOKEN } = process.env
+  const surveyed = await surveyHub({
+    repo,
+    signal,
+    ...(dtype === undefined ? {} : { weights: dtype }),
+    ...(file === undefined ? {} : { file }),
+    ...(revision === undefined ? {} : { revision }),
+    ...(HF_TOKEN === undefined || HF_TOKEN === '' ? {} : { token: HF_TOKEN })
+  })
+  const { manifest, fetchBytes } = surveyed
+  const contents = modelContents(manifest)
+  const bytes = totalBytes(surveyed)
+  if (flags.json) {
+    const { name, architecture, config, source } = manifest
+    const needs = { ...modelNeeds(manifest), memoryBytes: memory, peers: peersNeeded(manifest, memory) ?? null }
+    sayJson({ name, architecture, config, source, ...contents, bytes, fetchBytes: fetchBytes ?? null, needs })
+    return
+  }
+  say(paint('bold', `${manifest.name}, which is not here`))
+  const rows = [
+    ...facts(manifest, contents, `weights ${weightsLabel(manifest.weights)}`),
+    ['source', manifest.source],
+    ['to fetch', fetchBytes === undefined ? 'the hub does not say' : formatBytes(fetchBytes)],
+    ['on the disk', formatBytes(bytes)],
+    ...needed(surveyed, memory)
+  ]
+  for (const line of table(rows)) say(`  ${line}`)
+}
+
+function described({ id, manifest }: StoredModel, contents: ModelContents): string[][] {
+  const { weights, edge } = manifest
+  return [
+    ['id', id],
+    ...facts(manifest, contents, `weights ${weightsLabel(weights)}, edges ${edge}`),
+    ['chat template', manifest.chatTemplate === null ? 'none: it continues text' : 'yes'],
+    ['licence', manifest.licence],
+    ['source', manifest.source]
+  ]
+}
+
+/** What is known of a model before its weights are. */
+function facts(
+  { architecture, config }: Manifest,
+  { parameters, weightTypes }: ModelContents,
+  precision: string
+): string[][] {
   const kinds = Object.entries(weightTypes)
   const isMixed = new Set(kinds.flatMap(([, types]) => types.map(({ type }) => type))).size > 1
   return [
-    ['id', id],
-    ['architecture', manifest.architecture],
+    ['architecture', architecture],
     ['parameters', parameters.toLocaleString('en-US')],
-    ['precision', `weights ${weightsLabel(manifest.weights)}, edges ${manifest.edge}`],
+    ['precision', precision],
     ...(isMixed ? kinds.map(([name, types]) => [`  ${name}`, spelt(types)]) : []),
     ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
     ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
     ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
-    ['context', `${config.contextMax} tokens`],
-    ['chat template', manifest.chatTemplate === null ? 'none: it continues text' : 'yes'],
-    ['licence', manifest.licence],
-    ['source', manifest.source]
+    ['context', `${config.contextMax} tokens`]
   ]
 }
 
@@ -72,7 +133,7 @@ function spelt(types: ModelContents['weightTypes'][string]): string {
 }
 
 /** What it takes of peers. */
-function needed({ manifest }: StoredModel, memoryBytes: number): string[][] {
+function needed({ manifest }: Pick<StoredModel, 'manifest'>, memoryBytes: number): string[][] {
   const needs = modelNeeds(manifest)
   if ('refusal' in needs) return [['served by', `nobody: ${needs.refusal}`]]
   const { cacheBytesPerToken, i8CacheBytesPerToken, wholeBytes, layerBytes } = needs

@@ -178,6 +178,21 @@ export class HubClient {
     onBytes(bytes)
   }
 
+  /** Fills `into` from an offset within a file. @throws {DownloadError} and the signal's reason */
+  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
+    const range = { range: `bytes=${offset}-${offset + into.length - 1}` }
+    await this.#retrying(name, async () => {
+      const stall = new AbortController()
+      const { response } = await this.#request('GET', name, this.#resolve(name), range, stall)
+      await this.#refuse(response, name)
+      if (response.status !== 206 || Number(response.headers.get('content-length')) !== into.length) {
+        throw new DownloadError(`the hub does not give parts of ${this.label(name)}: it has to be fetched whole`)
+      }
+      const timer = this.#stallTimer(stall)
+      into.set(new Uint8Array(await response.arrayBuffer().finally(() => clearTimeout(timer))))
+    })
+  }
+
   #places(name: string): { readonly final: string; readonly part: string; readonly tag: string } {
     const { dir } = this.#init
     return {

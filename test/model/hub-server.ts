@@ -111,15 +111,17 @@ export class HubServer {
       response.end()
       return
     }
-    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
-    response.writeHead(from > 0 ? 206 : 200, {
-      'content-length': String(body.length - from),
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
+    const from = Number(first ?? 0)
+    const to = last === undefined || last === '' ? body.length : Math.min(Number(last) + 1, body.length)
+    response.writeHead(first !== undefined ? 206 : 200, {
+      'content-length': String(to - from),
       'content-type': large ? 'application/octet-stream' : 'text/plain; charset=utf-8',
       etag: `"${etag}"`,
       'x-repo-commit': commit,
-      ...(from > 0 ? { 'content-range': `bytes ${from}-${body.length - 1}/${body.length}` } : {})
+      ...(first !== undefined ? { 'content-range': `bytes ${from}-${to - 1}/${body.length}` } : {})
     })
-    response.end(request.method === 'HEAD' ? undefined : body.subarray(from))
+    response.end(request.method === 'HEAD' ? undefined : body.subarray(from, to))
   }
 }
 
