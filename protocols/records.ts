@@ -1003,6 +1003,12 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordModelsIsGraphFieldEvent {
+    field: '$.models[].isGraph'
+    value: boolean
+    index: number
+  }
+
   export interface PeerRecordStagesModelFieldEvent {
     field: '$.stages[].model'
     value: Uint8Array<ArrayBuffer>
@@ -1120,7 +1126,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintCachePageTokensFieldEvent | PeerRecordModelsFootprintI8CachePageTokensFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintCachePageTokensFieldEvent | PeerRecordModelsFootprintI8CachePageTokensFieldEvent | PeerRecordModelsIsGraphFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -1478,6 +1484,7 @@ export interface ModelOffer {
   budgetBytes?: number
   demand: number
   footprint?: Footprint
+  isGraph: boolean
 }
 
 export namespace ModelOffer {
@@ -1557,6 +1564,11 @@ export namespace ModelOffer {
           Footprint.codec().encode(obj.footprint, w)
         }
 
+        if ((obj.isGraph != null && obj.isGraph !== false)) {
+          w.uint32(112)
+          w.bool(obj.isGraph)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1571,7 +1583,8 @@ export namespace ModelOffer {
           visitMs: 0,
           layerMs: 0,
           numericClass: '',
-          demand: 0
+          demand: 0,
+          isGraph: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1640,6 +1653,10 @@ export namespace ModelOffer {
               obj.footprint = Footprint.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.footprint
               })
+              break
+            }
+            case 14: {
+              obj.isGraph = reader.bool()
               break
             }
             default: {
@@ -1763,6 +1780,13 @@ export namespace ModelOffer {
 
               break
             }
+            case 14: {
+              yield {
+                field: `${prefix}.isGraph`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1882,6 +1906,11 @@ export namespace ModelOffer {
     value: number
   }
 
+  export interface ModelOfferIsGraphFieldEvent {
+    field: '$.isGraph'
+    value: boolean
+  }
+
   export function encode (obj: Partial<ModelOffer>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, ModelOffer.codec())
   }
@@ -1890,7 +1919,7 @@ export namespace ModelOffer {
     return decodeMessage(buf, ModelOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent | ModelOfferFootprintCachePageTokensFieldEvent | ModelOfferFootprintI8CachePageTokensFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent | ModelOfferFootprintCachePageTokensFieldEvent | ModelOfferFootprintI8CachePageTokensFieldEvent | ModelOfferIsGraphFieldEvent> {
     return streamMessage(buf, ModelOffer.codec(), opts)
   }
 }

@@ -18,12 +18,14 @@ const arrows: Record<string, readonly string[]> = {
   stage: ['engine', 'model', 'protocols', 'base'],
   supply: ['model', 'protocols', 'base'],
   keep: ['protocols', 'disk', 'base'],
+  infer: ['engine', 'model', 'swarm/record', 'protocols', 'base'],
   swarm: ['protocols', 'disk', 'base'],
   route: ['swarm/record', 'base'],
   session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
   serving: ['route', 'stage', 'supply', 'engine', 'model', 'swarm', 'disk', 'base'],
   peer: [
     'serving',
+    'infer',
     'keep',
     'session',
     'route',
@@ -74,7 +76,7 @@ const doers = [
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses|twin-relay)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-disk|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-disk|own-graphs|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
@@ -234,7 +236,10 @@ function checkArrow(
   }
   const isSurface = room === 'cli' || room === 'api'
   if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
-  if (contracts.includes(target) && ['stage', 'session', 'supply', 'keep', 'serving', 'peer', 'sim'].includes(room)) {
+  if (
+    contracts.includes(target) &&
+    ['stage', 'session', 'supply', 'keep', 'infer', 'serving', 'peer', 'sim'].includes(room)
+  ) {
     if (!typeOnly) say(`${target} is a contract: import its types only`)
     return
   }

@@ -31,6 +31,7 @@ export type TokenizerRequest =
   | { readonly kind: 'id'; readonly token: string }
   | { readonly kind: 'front'; readonly id: number }
   | { readonly kind: 'vocabulary' }
+  | { readonly kind: 'whole'; readonly text: string }
   | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
   | { readonly kind: 'chat'; readonly conversation: Conversation; readonly room: ConversationRoom }
   | {

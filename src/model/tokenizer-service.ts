@@ -153,6 +153,15 @@ export class Tokenizing {
     return [...((await this.#ask(request, `encode a text of ${text.length} characters`, signal)) as Int32Array)]
   }
 
+  /** As `ModelTokenizer.encodeWhole`. @throws as {@link encode} */
+  async encodeWhole(
+    text: string,
+    { signal }: { signal?: AbortSignal | undefined } = {}
+  ): Promise<{ readonly ids: readonly number[]; readonly tokens: number }> {
+    const what = `encode a text of ${text.length} characters`
+    return (await this.#ask({ kind: 'whole', text }, what, signal)) as { ids: number[]; tokens: number }
+  }
+
   /**
    * As `promptOf` of `conversation.ts`.
    *

@@ -28,7 +28,7 @@ export function loadTokenizer(
     const json = withNumericDigits(parsed(bytes))
     const tokenizer = new Tokenizer(json, {})
     const { text, controls } = withoutControls(json, tokenizer, manifest)
-    return new ModelTokenizer(tokenizer, text, controls, manifest)
+    return new ModelTokenizer(tokenizer, text, controls, { ...manifest, lengthMax: lengthIn(json) })
   } catch (err) {
     const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
     throw new InvalidManifestError(message, { cause: err })
@@ -87,6 +87,13 @@ function numericDigits(value: unknown): unknown {
   return Array.isArray(pretokenizers) ? { ...value, pretokenizers: pretokenizers.map(numericDigits) } : value
 }
 
+/** Tokens that a text may have, where the file says so. */
+function lengthIn(json: object): number | undefined {
+  const { truncation } = json as { readonly truncation?: { readonly max_length?: unknown } | null }
+  const length = truncation?.max_length
+  return typeof length === 'number' && Number.isSafeInteger(length) && length > 0 ? length : undefined
+}
+
 export class ModelTokenizer {
   readonly bosId: number | null
   readonly eosIds: readonly number[]
@@ -100,6 +107,7 @@ export class ModelTokenizer {
   /** {@link withoutControls} */
   readonly #text: Tokenizer
   readonly #name: string
+  readonly #lengthMax: number | undefined
   /** Ids that are no text: BOS, EOS, and whatever else the tokenizer calls special. */
   readonly #special: Set<number>
 
@@ -107,8 +115,9 @@ export class ModelTokenizer {
     tokenizer: Tokenizer,
     text: Tokenizer,
     controls: readonly string[],
-    manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'>
+    manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'> & { readonly lengthMax?: number | undefined }
   ) {
+    this.#lengthMax = manifest.lengthMax
     this.#tokenizer = tokenizer
     this.#text = text
     this.controls = controls
@@ -145,6 +154,29 @@ export class ModelTokenizer {
     const ids = special ? this.#encode(this.#tokenizer, text) : this.#encodeText(text)
     if (this.bosId === null || (special && ids[0] === this.bosId)) return ids
     return [this.bosId, ...ids]
+  }
+
+  /**
+   * Ids of a text as the tokenizer's own file has it for models that embed: with what it puts around one, and cut to the length
+   * that it gives, where it gives one. What the text spells is text.
+   *
+   * @returns tokens: how many there were before that
+   * @throws {InvalidManifestError} as {@link encode}
+   */
+  encodeWhole(text: string): { readonly ids: number[]; readonly tokens: number } {
+    const [front, back] = this.#around()
+    const ids = this.#encodeText(text)
+    const tokens = front.length + ids.length + back.length
+    const kept = Math.max(0, (this.#lengthMax ?? tokens) - front.length - back.length)
+    return { ids: [...front, ...ids.slice(0, kept), ...back], tokens }
+  }
+
+  /** What it puts before and behind a text. */
+  #around(): [number[], number[]] {
+    const bare = this.#encode(this.#tokenizer, 'a')
+    const ids: number[] = this.#tokenizer.encode('a').ids
+    const at = ids.findIndex((_, i) => bare.every((id, j) => ids[i + j] === id))
+    return at < 0 ? [[], []] : [ids.slice(0, at), ids.slice(at + bare.length)]
   }
 
   /**

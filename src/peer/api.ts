@@ -4,19 +4,25 @@ import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import type { ChatExtras, ChatMessage } from '../model/chat.ts'
+import type { InferResult } from '../infer/service.ts'
 import type { RemovedModel } from '../model/removal.ts'
+import type { StoredGraph } from '../model/stored.ts'
+import type { Tensors } from '../model/tensors.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
 import type { SwarmConfig } from '../swarm/swarm-file.ts'
 import type { DiskFreed } from './own-disk.ts'
 import type { DrainReport } from './departure.ts'
 import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
+import type { Embeddings } from './own-graphs.ts'
 import type { StageStatus, Status } from './status.ts'
 
 export type { DiskFreed } from './own-disk.ts'
 export type { DraftStatus } from '../serving/draft-service.ts'
 export type { DiskStatus } from '../model/disk-budget.ts'
 export type { DrainReport } from './departure.ts'
+export type { Embeddings } from './own-graphs.ts'
+export type { InferResult } from '../infer/service.ts'
 export type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 export type {
   Answer,
@@ -181,6 +187,18 @@ export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   signal?: AbortSignal
 }
 
+export interface InferenceOptions {
+  /** For one run at one peer, in ms: up to ten minutes. @default 60 s */
+  deadlineMs?: number
+  /**
+   * How long to wait for a peer that serves it, in ms.
+   * @default a minute where one is loading it, else not at all
+   */
+  waitMs?: number
+  /** Ends the run. */
+  signal?: AbortSignal
+}
+
 /** Events of a peer, as a typed EventTarget. */
 export interface PeerEvents {
   /** A peer's first live record was accepted. */
@@ -218,6 +236,27 @@ export interface Peer {
    * Iterating throws {InvalidOptionError}, too, when the model has no template or it refuses the messages.
    */
   chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation
+  /**
+   * Runs a graph once, here or at the peer that is expected to answer first; where that one fails, another one is asked.
+   *
+   * @param model name or id of a graph, from here or from a live peer
+   * @param inputs all that the graph takes: {@link graph} says what
+   * @throws {InvalidOptionError} when these are not its inputs. @throws {GraphRunError} when it cannot be run with them
+   * @throws {WrongModelKindError} {UnknownModelError} {NotCoveredError} {OverloadedError} when it is no graph, not known, served by
+   *   nobody, or all are busy. @throws {PeerLostError} {EngineError} {DeadlineError} when whoever was asked failed
+   * @throws the signal's reason.
+   */
+  infer(model: string, inputs: Tensors, options?: InferenceOptions): Promise<InferResult>
+  /**
+   * Texts as vectors, by a graph that was imported with its tokenizer: the mean of the tokens' vectors, of length 1. Texts that are
+   * longer than the tokenizer's file says are cut, and the result says by how much.
+   *
+   * @param texts up to 1,024
+   * @throws {InvalidOptionError} when the graph takes no text or gives no vectors, and as {@link infer}
+   */
+  embed(model: string, texts: readonly string[], options?: InferenceOptions): Promise<Embeddings>
+  /** What a graph takes and gives. @throws {WrongModelKindError} {UnknownModelError}, the signal's reason */
+  graph(nameOrId: string, options?: { signal?: AbortSignal }): Promise<StoredGraph>
   /**
    * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
    * with. The first event says what was there; the answer is the whole one. It goes on being kept.

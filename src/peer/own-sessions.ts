@@ -227,7 +227,7 @@ export class OwnSessions {
     const [sought] = this.#init.serving.seeking
     if (sought !== undefined) throw new UnknownModelError(`there is no model here to answer with: ${sought.state}`)
     // A peer that holds no layers asks for what others serve.
-    const offered = modelCoverage(this.#init.swarm.records())
+    const offered = modelCoverage(this.#init.swarm.records()).filter(({ isGraph }) => !isGraph)
     if (offered.length === 1) return asDecoder(await this.#init.seeker.find(offered[0]!.id, { signal }))
     throw new UnknownModelError(
       offered.length === 0

@@ -132,7 +132,7 @@ export class PeerParts {
       placementOf: model => this.serving.get(model)?.placement,
       replan: () => this.serving.changed(),
       loaded: () => this.serving.offers,
-      answering: () => this.sessions.answering,
+      answering: () => this.sessions.answering + this.serving.graphs.all.reduce((sum, { busy }) => sum + busy, 0),
       onWarning,
       clock
     })

@@ -10,7 +10,7 @@ import { openLibrary } from '../model/library.ts'
 import type { ModelStore } from '../model/store.ts'
 import { asDecoder, type StoredModel } from '../model/stored.ts'
 import { checkDraft } from '../serving/draft-service.ts'
-import { checkServable } from '../serving/serving.ts'
+import { checkServableModel } from '../serving/servable.ts'
 import { budgetsOf, shapeOf } from '../serving/shape.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 import { readHardware } from '../swarm/hardware.ts'
@@ -113,8 +113,7 @@ async function modelsBeside(
   const models = await chooseModels(store, init, here)
   try {
     for (const { model, pinned } of models) {
-      if (typeof model !== 'string')
-        checkServable(asDecoder(model), { engines, budgetBytes: memoryBytes - bytes, pinned })
+      if (typeof model !== 'string') checkServableModel(model, { engines, budgetBytes: memoryBytes - bytes, pinned })
     }
   } catch (error) {
     const isNamed = init.model !== undefined || init.models !== undefined || init.layers !== undefined

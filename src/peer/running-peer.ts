@@ -9,22 +9,36 @@ import type { Keeping } from '../disk/keeping.ts'
 import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import type { HeardServer } from '../infer/choice.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { ModelStore } from '../model/store.ts'
-import { asDecoder, type StoredModel } from '../model/stored.ts'
+import type { StoredGraph, StoredModel } from '../model/stored.ts'
+import type { Tensors } from '../model/tensors.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import type { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
 import { resume } from '../session/service.ts'
 import { verifySignature } from '../swarm/identity.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
-import type { ChatMessage, ChatOptions, GenerateOptions, Peer, PeerEvents, ResumeOptions } from './api.ts'
+import type {
+  ChatMessage,
+  ChatOptions,
+  GenerateOptions,
+  InferenceOptions,
+  InferResult,
+  Peer,
+  PeerEvents,
+  ResumeOptions
+} from './api.ts'
 import { chooseModel, type ChosenModel } from './choose-models.ts'
 import type { DrainReport } from './departure.ts'
 import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
 import { drainMs } from './limits.ts'
+import { InferServer } from '../infer/serve-service.ts'
+import { Inferring } from '../infer/service.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
+import { type Embeddings, OwnGraphs } from './own-graphs.ts'
 import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
 import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
@@ -47,6 +61,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #namesakes = new Namesakes()
   #disk!: OwnDisk
   #kept!: KeptSessions
+  #graphs!: OwnGraphs
   #stopping: Promise<void> | undefined
   #ends: End[] = []
 
@@ -144,15 +159,52 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       },
       ends
     )
+    await this.#startGraphs(ends)
     await this.#disk.start()
     ends.push(() => this.#disk.stop())
     if (draft !== undefined) this.#serving.draftWith(draft)
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
-      else await this.#serving.add(asDecoder(model), { pinned, signal })
+      else await this.#serving.add(model, { pinned, signal })
     }
     this.#listen()
     this.#parts.follow(ends)
+  }
+
+  /** Runs graphs for others, and has others run them. */
+  async #startGraphs(ends: End[]): Promise<void> {
+    const [swarm, clock] = [this.#swarm, this.#clock]
+    const { links } = swarm
+    const onViolation = (peer: PeerId, kind: string, message: string): void =>
+      swarm.reportViolation(peer, kind, message)
+    const server = new InferServer({
+      links,
+      onViolation,
+      clock,
+      served: model => {
+        const graph = this.#serving.graphs.get(model)
+        if (graph?.isServing !== true) return undefined
+        const { name, inputs } = graph.stored.manifest
+        return { name, inputs, run: (tensors, options) => graph.run(tensors, options) }
+      }
+    })
+    await server.start()
+    ends.push(() => server.stop())
+    const heard = (): HeardServer[] =>
+      swarm.records().map(({ record, connected, contact }) => {
+        const isSelf = record.peer === swarm.id
+        const rttMs = isSelf ? 0 : swarm.rttMs(record.peer)
+        return { record, isAtHand: connected || contact || isSelf, rttMs }
+      })
+    this.#graphs = new OwnGraphs({
+      inferring: new Inferring({ links, heard, onViolation, clock }),
+      seeker: this.#parts.seeker,
+      store: this.#store,
+      supply: this.#parts.supply,
+      swarm,
+      tokenizers: this.#tokenizers,
+      isDraining: () => this.#parts.departure.isDraining
+    })
   }
 
   get #serving(): Serving {
@@ -183,6 +235,18 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
     const { tools, variables, keepTurns, ...rest } = options
     return this.#parts.generate({ messages, tools, variables, keepTurns }, rest)
+  }
+
+  graph(nameOrId: string, { signal }: { signal?: AbortSignal } = {}): Promise<StoredGraph> {
+    return this.#graphs.find(nameOrId, { signal: this.#parts.orEnding(signal) })
+  }
+
+  infer(model: string, inputs: Tensors, { signal, ...options }: InferenceOptions = {}): Promise<InferResult> {
+    return this.#graphs.infer(model, inputs, { ...options, signal: this.#parts.orEnding(signal) })
+  }
+
+  embed(model: string, texts: readonly string[], { signal, ...options }: InferenceOptions = {}): Promise<Embeddings> {
+    return this.#graphs.embed(model, texts, { ...options, signal: this.#parts.orEnding(signal) })
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
@@ -253,13 +317,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       this.#serving.seek(model, { pinned })
       return false
     }
-    await this.#serving.add(asDecoder(model), { pinned, signal: this.#parts.orEnding(signal) })
+    await this.#serving.add(model, { pinned, signal: this.#parts.orEnding(signal) })
     return true
   }
 
   async unserve(nameOrId: string): Promise<void> {
     if (await this.#serving.remove(nameOrId)) return
-    const names = this.#serving.models.map(({ stored }) => stored.manifest.name)
+    const served = [...this.#serving.models, ...this.#serving.graphs.all]
+    const names = served.map(({ stored }) => stored.manifest.name)
     throw new UnknownModelError(
       `the model '${nameOrId}' is not served here; ${names.length === 0 ? 'no model is' : `served are: ${names.join(', ')}`}`
     )

@@ -50,6 +50,8 @@ export interface PeerStatus {
 export interface ModelStatus {
   readonly id: ModelId
   readonly name: string
+  /** It is a graph that is no decoder, as a model of one layer. @default false */
+  readonly isGraph?: boolean
   readonly layers: number
   /** [layers] how many serving stages hold each layer. */
   readonly coverage: readonly number[]
@@ -138,9 +140,9 @@ export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, 
 /** Every model that some live peer offers, with how many serving stages hold each of its layers. */
 export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, 'missing'>[] {
   const offers = new Map(peers.flatMap(({ record }) => record.models.map(offer => [offer.model, offer] as const)))
-  return [...offers.values()].map(({ model, name, layers }) => {
+  return [...offers.values()].map(({ model, name, layers, isGraph = false }) => {
     const serving = peers.flatMap(({ record }) => record.stages.filter(stage => stage.model === model && stage.serving))
-    return { id: model, name, layers, coverage: coverageOf(serving, { layers }) }
+    return { id: model, name, layers, coverage: coverageOf(serving, { layers }), ...(isGraph ? { isGraph } : {}) }
   })
 }
 

@@ -26,6 +26,11 @@ export const draftTimedTokens = 16
 /** How often a draft model looks whether stages have let go of what it takes: sessions on them take seconds to go. */
 export const draftRoomLookMs = 250
 
+/** Runs of a graph whose mean is announced as what one takes: the last ones count most. */
+export const graphMeanRuns = 8
+/** It is announced anew where it has changed by this much: runs differ by what they are given. */
+export const graphAnnounceRatio = 1.5
+
 // ── Supply ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** How often it is looked whether records name a holder of what is missing here, and from when on the DHT is asked again. */

@@ -3,21 +3,20 @@
  * that are not here, and says of all of them in one announcement what they hold and serve.
  */
 import { type Clock, systemClock } from '../base/clock.ts'
-import { formatBytes } from '../base/units.ts'
 import { systemRng } from '../base/entropy.ts'
 import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Keeper } from '../disk/keeping.ts'
-import { type EngineFactory, engineFor } from '../engine/factory.ts'
-import { AmbiguousModelError, BudgetTooSmallError, EngineError, InvalidOptionError } from '../errors.ts'
+import type { EngineFactory } from '../engine/factory.ts'
+import { AmbiguousModelError, InvalidOptionError } from '../errors.ts'
 import { servedModelsMax } from './limits.ts'
 import type { DiskNeeds } from '../model/disk-budget.ts'
 import { meantBy, nameWithId } from '../model/names.ts'
 import type { ShardEntry } from '../model/manifest.ts'
 import type { Store } from '../model/store.ts'
-import { asDecoder, type StoredModel } from '../model/stored.ts'
+import { type AnyModel, isStoredGraph, type StoredGraph, type StoredModel } from '../model/stored.ts'
 import type { Searches } from '../route/searches.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Supply } from '../supply/service.ts'
@@ -29,7 +28,8 @@ import { Draft, type DraftStatus, type LoadedDraft } from './draft-service.ts'
 import type { Seeker } from './seeker.ts'
 import type { FetchStatus, ShardFetch } from './held-shards.ts'
 import { ServedModel } from './served-model.ts'
-import { checkBudget, shapeOf } from './shape.ts'
+import { ServedGraph, ServedGraphs } from './graph-service.ts'
+import { checkRoom, checkServable, graphBytes } from './servable.ts'
 import { Shares } from './sharing.ts'
 import { isNamed, sourcesOf } from './sources.ts'
 
@@ -74,6 +74,7 @@ export class Serving {
   readonly #clock: Clock
   /** In the order in which they came. */
   readonly #models = new Map<ModelId, ServedModel>()
+  readonly graphs = new ServedGraphs()
   /** By the name or id that was asked for. */
   readonly #sought = new Map<string, Sought>()
   #draft: Draft | undefined
@@ -102,18 +103,19 @@ export class Serving {
 
   /** Resident bytes of the loaded stages, their reserves included, and of the draft model. */
   get usedBytes(): number {
-    return this.models.reduce((sum, { usedBytes }) => sum + usedBytes, this.#draftBytes)
+    return this.models.reduce((sum, { usedBytes }) => sum + usedBytes, this.#draftBytes + this.graphs.bytes)
   }
 
   /** Shards that are being fetched, of each model that lacks some. */
   get fetching(): FetchStatus[] {
-    return [...this.models, ...this.#drafts].flatMap(({ fetching }) => fetching ?? [])
+    return [...this.models, ...this.graphs.all, ...this.#drafts].flatMap(({ fetching }) => fetching ?? [])
   }
 
   /** Models whose files are in use: those that are served, and the one that drafts. */
   get inUse(): Set<ModelId> {
     const draft = this.#draft?.model
-    return new Set([...this.#models.keys(), ...(draft === undefined ? [] : [draft])])
+    const graphs = this.graphs.all.map(({ stored }) => stored.id)
+    return new Set([...this.#models.keys(), ...graphs, ...(draft === undefined ? [] : [draft])])
   }
 
   /** What drafts for sessions of this peer, or is to; null where nothing is. */
@@ -143,12 +145,11 @@ export class Serving {
    * @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve that part of it, or none.
    * @throws the signal's reason.
    */
-  async add(model: StoredModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+  async add(model: AnyModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+    if (isStoredGraph(model)) return this.#addGraph(model, { pinned, signal })
     const engines = checkServable(model, { engines: this.#init.engines, budgetBytes: this.#budgetBytes, pinned })
     if (this.#models.has(model.id)) return
-    if (this.#models.size >= servedModelsMax) {
-      throw new InvalidOptionError(`a peer serves at most ${servedModelsMax} models: drop one of them first`)
-    }
+    this.#checkCount()
     const { dataDir, keeping, store, swarm, stages, supply, threads, searches, onWarning, onStage, onFetch } =
       this.#init
     const held = await store.held(model)
@@ -186,6 +187,39 @@ export class Serving {
       await this.#drop(served)
       throw error
     }
+  }
+
+  /** The graph is fetched and loaded from then on: `serving` says when it serves. */
+  async #addGraph(graph: StoredGraph, by: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+    const { engines, budgetBytes, store, onWarning } = this.#init
+    const bytes = graphBytes(graph, { engines, budgetBytes, pinned: by.pinned })
+    if (this.graphs.get(graph.id) !== undefined) return
+    this.#checkCount()
+    this.#checkRoom(bytes + this.graphs.bytes + this.#draftBytes, `the graph ${graph.manifest.name}`)
+    const held = await store.held(graph)
+    by.signal.throwIfAborted()
+    if (this.graphs.get(graph.id) !== undefined) return
+    const served = new ServedGraph(
+      {
+        ...this.#init,
+        clock: this.#clock,
+        onWarning,
+        freeBytes: () => this.#budgetBytes - this.#heldBytes(),
+        onChange: () => this.announce()
+      },
+      graph,
+      bytes,
+      held
+    )
+    this.graphs.set(served)
+    this.#share()
+    served.start()
+    this.announce()
+  }
+
+  #checkCount(): void {
+    if (this.#models.size + this.graphs.all.length < servedModelsMax) return
+    throw new InvalidOptionError(`a peer serves at most ${servedModelsMax} models: drop one of them first`)
   }
 
   /**
@@ -251,10 +285,8 @@ export class Serving {
       this.#sought.delete(nameOrId)
       return true
     }
-    const [served, ...others] = meantBy(
-      nameOrId,
-      this.models.map(({ shape }) => shape)
-    )
+    const graphs = this.graphs.all.map(({ stored: { id, manifest } }) => ({ id, name: manifest.name }))
+    const [served, ...others] = meantBy(nameOrId, [...this.models.map(({ shape }) => shape), ...graphs])
     if (served === undefined) return false
     if (others.length > 0) {
       const list = [served, ...others].map(nameWithId).join(', ')
@@ -262,7 +294,7 @@ export class Serving {
         `'${nameOrId}' is more than one model that is served here: ${list}; give the beginning of an id`
       )
     }
-    await this.#drop(this.#models.get(served.id)!)
+    await this.#drop(this.#models.get(served.id) ?? this.graphs.get(served.id)!)
     return true
   }
 
@@ -281,7 +313,7 @@ export class Serving {
     const { swarm } = this.#init
     const heard = swarm.records()
     return {
-      files: new Set([...this.models, ...this.#drafts].flatMap(({ neededFiles }) => neededFiles)),
+      files: new Set([...this.models, ...this.graphs.all, ...this.#drafts].flatMap(({ neededFiles }) => neededFiles)),
       models: this.inUse,
       isRare: ({ id, manifest }, sha256) => {
         const shard = manifest.shards.find(each => each.sha256 === sha256)
@@ -292,7 +324,7 @@ export class Serving {
 
   /** Files have gone from the disk. */
   async gone(digests: ReadonlySet<string>): Promise<void> {
-    const touched = [...this.models, ...this.#drafts].filter(({ held }) =>
+    const touched = [...this.models, ...this.graphs.all, ...this.#drafts].filter(({ held }) =>
       held.some(({ sha256 }) => digests.has(sha256))
     )
     await Promise.all(touched.map(served => served.refresh()))
@@ -311,9 +343,9 @@ export class Serving {
     await Promise.all([...this.#sought.values()].map(({ done }) => done))
     await this.#draft?.stop()
     await endAll(
-      this.models.map(
+      [...this.models, ...this.graphs.all].map(
         (served): End =>
-          () =>
+          async () =>
             this.#drop(served)
       )
     )
@@ -328,7 +360,7 @@ export class Serving {
       onWarning(message)
     }
     try {
-      await this.add(asDecoder(await seeker.seek(nameOrId, { signal, onState })), { pinned, signal })
+      await this.add(await seeker.seek(nameOrId, { signal, onState }), { pinned, signal })
       this.#sought.delete(nameOrId)
     } catch (error) {
       // What it cannot serve it can still ask others about.
@@ -336,11 +368,12 @@ export class Serving {
     }
   }
 
-  async #drop(served: ServedModel): Promise<void> {
+  async #drop(served: ServedModel | ServedGraph): Promise<void> {
     try {
       await served.stop()
     } finally {
-      this.#models.delete(served.shape.id)
+      this.#models.delete(served.stored.id)
+      this.graphs.delete(served.stored.id)
       this.#share()
       this.announce()
     }
@@ -366,21 +399,20 @@ export class Serving {
 
   /** What is shared out among the models that are served. */
   get #budgetBytes(): number {
-    return this.#init.budgetBytes - this.#draftBytes
+    return this.#init.budgetBytes - this.#draftBytes - this.graphs.bytes
   }
 
   /** The draft model takes so much of the budget. @throws {BudgetTooSmallError} */
   #claim(bytes: number, name: string): void {
-    const leastBytes = this.models.reduce((sum, { claim }) => sum + claim.leastBytes, 0)
-    const { budgetBytes } = this.#init
-    if (bytes > 0 && bytes + leastBytes > budgetBytes) {
-      const beside = leastBytes === 0 ? '' : ` beside the ${formatBytes(leastBytes)} that stages need at least`
-      throw new BudgetTooSmallError(
-        `a budget of ${formatBytes(budgetBytes)} cannot hold the draft model ${name} whole${beside}: it takes ${bytes} bytes (${formatBytes(bytes)})`
-      )
-    }
+    if (bytes > 0) this.#checkRoom(bytes + this.graphs.bytes, `the draft model ${name} whole`)
     this.#draftBytes = bytes
     this.#share()
+  }
+
+  /** @param bytes of all that is held whole. @throws {BudgetTooSmallError} when stages have too little left */
+  #checkRoom(bytes: number, what: string): void {
+    const leastBytes = this.models.reduce((sum, { claim }) => sum + claim.leastBytes, 0)
+    checkRoom(what, { bytes, leastBytes, budgetBytes: this.#init.budgetBytes })
   }
 
   /** Memory of all models but one. */
@@ -396,36 +428,19 @@ export class Serving {
       offer === undefined ? [] : [{ ...offer, demand: this.#demand.of(offer.model, nowMs) }]
     )
     stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
-    swarm.announce({ models, stages: this.offers })
+    const graphs = this.graphs.all
+    swarm.announce({
+      models: [...models, ...graphs.map(({ offer }) => offer)],
+      stages: [...this.offers, ...graphs.flatMap(({ offers }) => offers)]
+    })
     // A model's list is another one whenever it has changed: who announces with each session need not join all of them.
     const drafts = this.#draft?.model === undefined ? [] : [this.#draft.held]
-    const held = [...this.models.map(served => served.held), ...drafts]
+    const held = [...this.models.map(served => served.held), ...graphs.map(graph => graph.held), ...drafts]
     if (held.length === this.#provided.length && held.every((list, i) => list === this.#provided[i])) return
     this.#provided = held
     // Records say it at once; the DHT is for those whom they do not reach, and takes its time. Whoever serves has the manifest.
     const shards = held.flatMap(list => list.map(({ sha256 }) => sha256))
-    const meetings = [...this.#models.keys()].map(meetingPointOf)
+    const meetings = [...this.#models.keys(), ...graphs.map(({ stored }) => stored.id)].map(meetingPointOf)
     void swarm.provide([...new Set<ContentId>([...meetings, ...this.inUse, ...shards])])
   }
-}
-
-/**
- * The engine that serves a model within a budget.
- * @throws {EngineError} when none supports it. @throws {InvalidOptionError} {BudgetTooSmallError} when the budget cannot hold
- *   that part of it.
- */
-export function checkServable(
-  { manifest }: StoredModel,
-  { engines, budgetBytes, pinned }: { engines: readonly EngineFactory[]; budgetBytes: number; pinned: Range | null }
-): EngineFactory {
-  const found = engineFor(engines, manifest)
-  if ('refusal' in found) throw new EngineError(found.refusal)
-  const { layers } = manifest.config
-  if (pinned !== null && !(pinned.start >= 0 && pinned.start < pinned.end && pinned.end <= layers)) {
-    throw new InvalidOptionError(
-      `layers ${pinned.start}-${pinned.end} are no range of ${manifest.name}, which has layers 0-${layers} (the end is not included)`
-    )
-  }
-  checkBudget(shapeOf(manifest, found.factory.footprint(manifest)), budgetBytes, pinned)
-  return found.factory
 }

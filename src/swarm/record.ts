@@ -64,6 +64,8 @@ export interface ModelOffer {
   readonly pinned: Range | null
   /** What of its budget it gives to this model. @default all of it */
   readonly budgetBytes?: number | undefined
+  /** It is a graph that is no decoder, and a model of one layer in all else. @default false */
+  readonly isGraph?: boolean | undefined
   /** Sessions of this model that it drove in the last minutes, coarsely. @default 0 */
   readonly demand?: number
   /** What its engine takes. @default nobody knows: as much as the reader's own */
@@ -171,15 +173,18 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     agent: record.agent,
     hardware: { ...record.hardware },
     budgetBytes: record.budgetBytes,
-    models: record.models.map(({ model, pinned, held, demand = 0, budgetBytes, footprint, ...offer }) => ({
-      ...offer,
-      demand,
-      ...(budgetBytes === undefined ? {} : { budgetBytes }),
-      ...(footprint === undefined ? {} : { footprint: { ...footprint } }),
-      model: owned(hexToBytes(model)),
-      held: held.map(range => ({ ...range })),
-      ...(pinned === null ? {} : { pinned: { ...pinned } })
-    })),
+    models: record.models.map(
+      ({ model, pinned, held, demand = 0, budgetBytes, footprint, isGraph = false, ...offer }) => ({
+        ...offer,
+        demand,
+        isGraph,
+        ...(budgetBytes === undefined ? {} : { budgetBytes }),
+        ...(footprint === undefined ? {} : { footprint: { ...footprint } }),
+        model: owned(hexToBytes(model)),
+        held: held.map(range => ({ ...range })),
+        ...(pinned === null ? {} : { pinned: { ...pinned } })
+      })
+    ),
     stages: record.stages.map(({ model, cacheBytesFree, sessions = 0, load, peak, ...stage }) => ({
       ...stage,
       ...(load === undefined ? {} : { load }),
@@ -308,6 +313,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
       pinned: offer.pinned === undefined ? null : range(offer.pinned, offer.layers),
       budgetBytes: offer.budgetBytes === undefined ? undefined : whole(offer.budgetBytes, 'budgetBytes'),
       demand: offer.demand,
+      ...(offer.isGraph ? { isGraph: true } : {}),
       ...(offer.footprint === undefined ? {} : { footprint: footprintOf(offer.footprint) })
     }
   })

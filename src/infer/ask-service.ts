@@ -1,0 +1,138 @@
+/** Asks one peer for one run of a graph (protocols/infer.md). */
+import { type Clock, systemClock } from '../base/clock.ts'
+import type { ModelId, PeerId } from '../base/ids.ts'
+import { DeadlineError, PeerLostError, ProtocolError } from '../errors.ts'
+import type { GraphRun } from '../engine/graph-runtime.ts'
+import { type GraphPort, type Tensors, wrongTensors } from '../model/tensors.ts'
+import type { Channel, Links } from '../swarm/links.ts'
+import { Assembly, headsOf, piecesOf } from './assembly.ts'
+import { decodeFrame, encodeFrame } from './codec.ts'
+import { inferOpenMs, inferSilentMs } from './limits.ts'
+import { type AnswerFrame, type InferFrame, inferProtocol, type RefusedFrame } from './message.ts'
+
+export interface RunAsk {
+  readonly model: ModelId
+  /** What its manifest says that it gives. */
+  readonly outputs: readonly GraphPort[]
+  /** Checked against its inputs. */
+  readonly inputs: Tensors
+  /** From when the inputs are there. */
+  readonly deadlineMs: number
+}
+
+/** What a peer answered: outputs, or why there are none. */
+export type RunAnswer = ({ readonly kind: 'ran' } & GraphRun) | RefusedFrame
+
+/**
+ * One run at one peer, on a stream of its own.
+ *
+ * @throws {PeerLostError} {DeadlineError} {ProtocolError}; the signal's reason
+ */
+export async function askPeer(
+  links: Links,
+  peer: PeerId,
+  ask: RunAsk,
+  { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock | undefined }
+): Promise<RunAnswer> {
+  const opening = AbortSignal.any([signal, clock.deadline(inferOpenMs)])
+  const channel = await links.open(peer, inferProtocol, { signal: opening }).catch((error: unknown) => {
+    signal.throwIfAborted()
+    throw opening.aborted ? new DeadlineError(`${peer} took over ${inferOpenMs} ms to open a stream`) : error
+  })
+  const answering = new Answering(ask, peer)
+  const end = (error: Error): void => {
+    answering.fail(error)
+    channel.abort(error)
+  }
+  const onAbort = (): void => end(signal.reason as Error)
+  signal.addEventListener('abort', onAbort, { once: true })
+  channel.receive({
+    onFrame: bytes => {
+      try {
+        const frame = decodeFrame(bytes)
+        if (frame !== undefined) answering.take(frame)
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        end(error)
+      }
+    },
+    onClose: error =>
+      answering.fail(error ?? new PeerLostError(peer, `${peer} closed its stream before it had answered`))
+  })
+  // The inputs' way is bounded piece by piece, the run by what the server was told, and the outputs' way by it.
+  const late = clock.after(ask.deadlineMs + 2 * inferSilentMs, () =>
+    end(new DeadlineError(`${peer} did not answer within ${ask.deadlineMs + 2 * inferSilentMs} ms`))
+  )
+  try {
+    signal.throwIfAborted()
+    channel.send(
+      encodeFrame({ kind: 'ask', model: ask.model, inputs: headsOf(ask.inputs), deadlineMs: ask.deadlineMs })
+    )
+    // Whoever refuses does so before all of the inputs are there.
+    await Promise.race([sendInputs(channel, ask.inputs, clock).catch(() => {}), answering.done])
+    return await answering.done
+  } finally {
+    late.stop()
+    signal.removeEventListener('abort', onAbort)
+    void channel.close()
+  }
+}
+
+async function sendInputs(channel: Channel, inputs: Tensors, clock: Clock): Promise<void> {
+  for (const piece of piecesOf(inputs)) {
+    if (!channel.send(encodeFrame(piece))) await channel.ready({ signal: clock.deadline(inferSilentMs) })
+  }
+}
+
+/** An answer on its way. */
+class Answering {
+  readonly #ask: RunAsk
+  readonly #peer: PeerId
+  readonly #done = Promise.withResolvers<RunAnswer>()
+  #answer: AnswerFrame | undefined
+  #outputs: Assembly | undefined
+
+  constructor(ask: RunAsk, peer: PeerId) {
+    this.#ask = ask
+    this.#peer = peer
+    // It is waited for only once the inputs are sent.
+    this.#done.promise.catch(() => {})
+  }
+
+  get done(): Promise<RunAnswer> {
+    return this.#done.promise
+  }
+
+  fail(error: Error): void {
+    this.#done.reject(error)
+  }
+
+  /** @throws {ProtocolError} */
+  take(frame: InferFrame): void {
+    if (frame.kind === 'refused' && this.#answer === undefined) {
+      this.#done.resolve(frame)
+      return
+    }
+    if (frame.kind === 'answer' && this.#answer === undefined) {
+      this.#answer = frame
+      this.#outputs = new Assembly(frame.outputs)
+    } else if (frame.kind === 'piece' && this.#outputs !== undefined) {
+      this.#outputs.push(frame)
+    } else {
+      throw new ProtocolError(`a frame of the kind ${frame.kind} comes where none is due`)
+    }
+    if (this.#outputs.isWhole) this.#settle(this.#outputs.tensors(), this.#answer!.computeMs)
+  }
+
+  #settle(outputs: Tensors, computeMs: number): void {
+    const ports = this.#ask.outputs
+    const lacking = ports.find(({ name }) => !Object.hasOwn(outputs, name))
+    if (lacking !== undefined || Object.keys(outputs).length !== ports.length) {
+      throw new ProtocolError(`${this.#peer} gives other outputs than the graph has`)
+    }
+    // Sizes of one name may differ in outputs: exporters name them as they like.
+    const wrong = ports.map(port => wrongTensors([port], outputs)).find(each => each !== undefined)
+    if (wrong !== undefined) throw new ProtocolError(`the output ${wrong}`)
+    this.#done.resolve({ kind: 'ran', outputs, computeMs })
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Runs of graphs, wherever they are served: asks who is expected to answer first, and the next one where that fails. A run leaves
+ * nothing behind, so it may be asked for again.
+ */
+import { type Clock, systemClock } from '../base/clock.ts'
+import type { PeerId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
+import {
+  DeadlineError,
+  EngineError,
+  GraphRunError,
+  InvalidOptionError,
+  NotCoveredError,
+  OverloadedError,
+  PeerLostError,
+  ProtocolError
+} from '../errors.ts'
+import type { GraphRun } from '../engine/graph-runtime.ts'
+import { tensorsBytesMax } from '../model/limits.ts'
+import type { StoredGraph } from '../model/stored.ts'
+import { checkInputs, type Tensors } from '../model/tensors.ts'
+import type { Links } from '../swarm/links.ts'
+import { askPeer } from './ask-service.ts'
+import { type HeardServer, holdersOf, isComing, serversOf } from './choice.ts'
+import { inferBusyRetryMs, inferDeadlineMs, inferLookMs, inferLossesMax, inferWaitMs } from './limits.ts'
+
+export interface InferInit {
+  readonly links: Links
+  readonly heard: () => readonly HeardServer[]
+  readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
+}
+
+export interface InferOptions {
+  readonly signal: AbortSignal
+  /** For one run at one peer. @default inferDeadlineMs */
+  readonly deadlineMs?: number | undefined
+  /** How long somebody who serves it is waited for. @default inferWaitMs where somebody is loading it, else not at all */
+  readonly waitMs?: number | undefined
+}
+
+/** What a run gave, and who it was. */
+export interface InferResult extends GraphRun {
+  readonly peer: PeerId
+}
+
+export class Inferring {
+  readonly #init: InferInit
+  readonly #clock: Clock
+
+  constructor(init: InferInit) {
+    this.#init = init
+    this.#clock = init.clock ?? systemClock
+  }
+
+  /**
+   * @throws {InvalidOptionError} when the inputs are not those of the graph. @throws {GraphRunError} when it cannot be run with them
+   * @throws {NotCoveredError} when nobody serves it. @throws {OverloadedError} when all are busy
+   * @throws {PeerLostError} {DeadlineError} {EngineError} what became of the last one, when there is no other; the signal's reason
+   */
+  async run(graph: StoredGraph, inputs: Tensors, options: InferOptions): Promise<InferResult> {
+    const { name, inputs: ports, outputs } = graph.manifest
+    const { signal, deadlineMs = inferDeadlineMs } = options
+    checkInputs(name, ports, inputs, tensorsBytesMax)
+    const tried = new Set<PeerId>()
+    let [losses, busy] = [0, 0]
+    let last: Error | undefined
+    for (;;) {
+      const peer = await this.#server(graph, tried, options)
+      if (peer === undefined) throw this.#nobody(graph, { last, isBusy: busy > 0 && busy === tried.size })
+      tried.add(peer)
+      try {
+        const ask = { model: graph.id, outputs, inputs, deadlineMs }
+        const answer = await askPeer(this.#init.links, peer, ask, { signal, clock: this.#init.clock })
+        if (answer.kind === 'ran') return { outputs: answer.outputs, computeMs: answer.computeMs, peer }
+        if (answer.reason === 'failed') throw new GraphRunError(answer.message)
+        if (answer.reason === 'wrong') throw new InvalidOptionError(answer.message)
+        if (answer.reason === 'busy') busy++
+        last = new EngineError(`…${peer.slice(-8)}: ${answer.message}`)
+        if (answer.reason === 'lost' && ++losses >= inferLossesMax) throw last
+      } catch (error) {
+        signal.throwIfAborted()
+        if (error instanceof ProtocolError) this.#init.onViolation(peer, 'infer', `${peer}: ${error.message}`)
+        else if (!(error instanceof PeerLostError || error instanceof DeadlineError)) throw error
+        last = error
+      }
+    }
+  }
+
+  /** Who is to be asked next; undefined when there is nobody. */
+  async #server(
+    { id }: StoredGraph,
+    tried: ReadonlySet<PeerId>,
+    { waitMs, signal }: InferOptions
+  ): Promise<PeerId | undefined> {
+    const startMs = this.#clock.nowMs()
+    for (;;) {
+      signal.throwIfAborted()
+      const heard = this.#init.heard()
+      const next = serversOf(heard, id).find(peer => !tried.has(peer))
+      if (next !== undefined) return next
+      const patienceMs = waitMs ?? (isComing(heard, id) && tried.size === 0 ? inferWaitMs : 0)
+      if (this.#clock.nowMs() - startMs >= patienceMs) return undefined
+      await this.#clock.sleep(inferLookMs, { signal })
+    }
+  }
+
+  #nobody(
+    { id, manifest: { name } }: StoredGraph,
+    { last, isBusy }: { readonly last: Error | undefined; readonly isBusy: boolean }
+  ): Error {
+    if (last !== undefined && isBusy) {
+      return new OverloadedError(`all who serve ${name} are busy: ${reasonOf(last)}`, inferBusyRetryMs)
+    }
+    if (last !== undefined) return last
+    const holders = holdersOf(this.#init.heard(), id)
+    const have =
+      holders === 0 ? 'nobody has its file' : `${holders === 1 ? '1 peer has' : `${holders} peers have`} its file`
+    return new NotCoveredError(
+      `no peer that can be reached serves the graph ${name}, and ${have}: skein up --model ${name}, where onnxruntime-node is installed`
+    )
+  }
+}

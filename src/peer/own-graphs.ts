@@ -1,0 +1,138 @@
+/** What this peer asks of graphs, wherever they are served. */
+import type { PeerId } from '../base/ids.ts'
+import { CorruptShardError, InvalidOptionError, PeerLeavingError } from '../errors.ts'
+import type { InferOptions, InferResult, Inferring } from '../infer/service.ts'
+import { embeddings, textInputs, textsAtOnce } from '../model/embedding.ts'
+import type { Store } from '../model/store.ts'
+import { asGraph, type StoredGraph } from '../model/stored.ts'
+import type { Tensors } from '../model/tensors.ts'
+import type { TokenizerSource } from '../model/tokenizer-service.ts'
+import type { Seeker } from '../serving/seeker.ts'
+import { sourcesOf } from '../serving/sources.ts'
+import type { Supply } from '../supply/service.ts'
+import type { Swarm } from '../swarm/swarm.ts'
+import { embedTextsAtOnce, embedTextsMax } from './limits.ts'
+
+/** A tokenizer, with what it puts around a text. */
+interface GraphTokenizer {
+  encodeWhole(
+    text: string,
+    options: { readonly signal: AbortSignal }
+  ): Promise<{ readonly ids: readonly number[]; readonly tokens: number }>
+  close(): void
+}
+
+export interface OwnGraphsInit {
+  readonly inferring: Inferring
+  readonly seeker: Seeker
+  readonly store: Store
+  readonly supply: Supply
+  readonly swarm: Pick<Swarm, 'id' | 'records'>
+  readonly tokenizers: { open(source: TokenizerSource): GraphTokenizer }
+  readonly isDraining: () => boolean
+}
+
+/** Vectors of texts. */
+export interface Embeddings {
+  /** [texts] each of length 1. */
+  readonly vectors: readonly Float32Array[]
+  /** [texts] tokens of each, with what its tokenizer puts around a text. */
+  readonly tokens: readonly number[]
+  /** [texts] how many of those were left out, as `tokenizer.json` says how long a text may be. */
+  readonly cut: readonly number[]
+}
+
+export class OwnGraphs {
+  readonly #init: OwnGraphsInit
+
+  constructor(init: OwnGraphsInit) {
+    this.#init = init
+  }
+
+  /** A graph by its name or id, from here or from a live peer. @throws {WrongModelKindError}, and as `Seeker.find` */
+  async find(nameOrId: string, { signal }: { readonly signal: AbortSignal }): Promise<StoredGraph> {
+    signal.throwIfAborted()
+    return asGraph(await this.#init.seeker.find(nameOrId, { signal }))
+  }
+
+  /** @throws as `Inferring.run` and {@link find} */
+  async infer(nameOrId: string, inputs: Tensors, options: InferOptions): Promise<InferResult> {
+    const graph = await this.find(nameOrId, options)
+    this.#checkStaying()
+    return this.#init.inferring.run(graph, inputs, options)
+  }
+
+  /** @throws {InvalidOptionError} when the graph takes no text or gives no vectors, and as {@link infer} */
+  async embed(nameOrId: string, texts: readonly string[], options: InferOptions): Promise<Embeddings> {
+    if (!(texts.length >= 1 && texts.length <= embedTextsMax)) {
+      throw new InvalidOptionError(`1 to ${embedTextsMax} texts are embedded at a time, not ${texts.length}`)
+    }
+    const graph = await this.find(nameOrId, options)
+    this.#checkStaying()
+    const { name, inputs: ports } = graph.manifest
+    const rows = await this.#encode(graph, texts, options.signal)
+    const vectors: Float32Array[] = []
+    const atOnce = Math.min(textsAtOnce(ports) ?? embedTextsAtOnce, embedTextsAtOnce)
+    for (let at = 0; at < rows.length; at += atOnce) {
+      const part = rows.slice(at, at + atOnce).map(({ ids }) => ids)
+      const { outputs } = await this.#init.inferring.run(graph, textInputs(name, ports, part), options)
+      vectors.push(
+        ...embeddings(
+          name,
+          outputs,
+          part.map(({ length }) => length)
+        )
+      )
+    }
+    return {
+      vectors,
+      tokens: rows.map(({ tokens }) => tokens),
+      cut: rows.map(({ ids, tokens }) => tokens - ids.length)
+    }
+  }
+
+  #checkStaying(): void {
+    if (this.#init.isDraining()) {
+      throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
+    }
+  }
+
+  async #encode(
+    graph: StoredGraph,
+    texts: readonly string[],
+    signal: AbortSignal
+  ): Promise<{ readonly ids: readonly number[]; readonly tokens: number }[]> {
+    const { name, tokenizer: file } = graph.manifest
+    if (file === null) {
+      throw new InvalidOptionError(`${name} has no tokenizer: import it with --tokenizer, or ask it with --input`)
+    }
+    const manifest = { name, bosId: null, eosIds: [], chatTemplate: null }
+    const tokenizer = this.#init.tokenizers.open({
+      id: graph.id,
+      manifest,
+      file: signal => this.#tokenizerFile(graph, signal)
+    })
+    try {
+      return await Promise.all(texts.map(text => tokenizer.encodeWhole(text, { signal })))
+    } finally {
+      tokenizer.close()
+    }
+  }
+
+  /** One that is missing or damaged here is fetched from peers, where one has it. */
+  async #tokenizerFile(graph: StoredGraph, signal: AbortSignal): Promise<string> {
+    const { store, supply, swarm } = this.#init
+    try {
+      return await store.tokenizerFile(graph, { signal })
+    } catch (error) {
+      const peers = (): PeerId[] => sourcesOf(swarm.records(), swarm.id, graph.id)
+      if (!(error instanceof CorruptShardError) || peers().length === 0) throw error
+      await supply.fetch([graph.manifest.tokenizer!], {
+        peers,
+        signal,
+        what: `the tokenizer of ${graph.manifest.name}`
+      })
+      return store.tokenizerFile(graph, { signal })
+    }
+  }
+}
