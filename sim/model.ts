@@ -2,6 +2,7 @@
 import type { ShardId } from '../src/base/ids.ts'
 import type { Footprint } from '../src/engine/footprint.ts'
 import { wasmFootprint } from '../src/engine/wasm/footprint.ts'
+import type { ModelConfig } from '../src/model/decoder.ts'
 import { type Manifest, modelId, type ShardEntry, type ShardRole } from '../src/model/manifest.ts'
 import type { StoredModel } from '../src/model/store.ts'
 import type { Scenario } from './scenario.ts'
@@ -19,6 +20,18 @@ export interface SimModel {
 function footprintOf(toy: ToyModel, stepBytes: number): Footprint {
   // A toy's hidden state is small; on the air it weighs what the scenario says.
   return { ...wasmFootprint({ config: { kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden } }), stepBytes }
+}
+
+/** Layers by how far back they see. */
+function kindsOf({ windows }: ToyModel): Pick<ModelConfig, 'kinds'> {
+  if (windows === undefined) return {}
+  const all = [...new Set(windows)]
+  return {
+    kinds: {
+      of: all.map(window => (window === undefined ? {} : { window })),
+      layers: windows.map(window => all.indexOf(window))
+    }
+  }
 }
 
 /** @param hasAll everybody has all files, so that nobody asks what is in them */
@@ -51,7 +64,8 @@ export function modelOf({ model }: Scenario, toy: ToyModel, hasAll: boolean): Si
       contextMax: toy.contextMax,
       ropeTheta: 10_000,
       normEpsilon: 1e-5,
-      tiedEmbeddings: model.tied
+      tiedEmbeddings: model.tied,
+      ...kindsOf(toy)
     },
     weights: 'f32',
     edge: toy.edge,

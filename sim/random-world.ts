@@ -56,6 +56,11 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds some have penalties.
   const penalties = new Chance(seed).fork('penalties')
   const penaltiesRatio = penalties.happens(0.3) ? penalties.pick([0.5, 1]) : 0
+  // In some worlds tokens see some way back, in all layers or in most.
+  const windows = new Chance(seed).fork('windows')
+  const window = windows.happens(0.3)
+    ? { tokens: windows.pick([4, 60, 300]), allEvery: windows.pick([0, 2, 6]), rollback: windows.pick([8, 256]) }
+    : undefined
   const frameMs = software.pick([0, 0.3, 2])
   const openMs = software.pick([0, 2, 15])
   const shares = Array.from({ length: count }, () => chance.between(0.5, 1.5))
@@ -94,6 +99,7 @@ export function drawScenario(seed: number): Scenario {
       cacheBytesPerToken,
       contextTokens,
       draftsRightRatio,
+      ...(window === undefined ? {} : { window }),
       stepBytes: rateMbps < 100 ? 256 : chance.pick([2048, 8192])
     },
     peers,

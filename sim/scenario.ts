@@ -3,6 +3,7 @@
  * watch. Files are JSON; a bad one is refused with the name of the field.
  */
 import { z } from 'zod'
+import { rollbackTokens, stepDraftsMax } from '../src/engine/limits.ts'
 import { attentionBlock } from '../src/model/limits.ts'
 
 /** Nothing in a world is larger than this, in any unit; beyond it sizes and times would no longer be exact. */
@@ -250,7 +251,21 @@ const schema = z.strictObject({
     cacheBytesPerToken: z.number().int().min(48).max(1e8).default(2_048),
     contextTokens: z.number().int().min(8).max(1e6).default(2_048),
     /** Of the tokens that drivers propose, so many are right; with 0 they propose what repeats itself, which no text does. */
-    draftsRightRatio: share.default(0)
+    draftsRightRatio: share.default(0),
+    /** A token sees the last `tokens` alone, but in every `allEvery`th layer, if any, where it sees all. */
+    window: z
+      .strictObject({
+        tokens: z.number().int().min(1).max(1e6),
+        allEvery: z.number().int().min(0).max(512).default(0),
+        /** Tokens that caches may be cut by: at least those of a step with drafts. */
+        rollback: z
+          .number()
+          .int()
+          .min(stepDraftsMax + 1)
+          .max(rollbackTokens)
+          .default(rollbackTokens)
+      })
+      .optional()
   }),
   peers: z.array(group).min(1),
   radio: radio.prefault({}),

@@ -170,6 +170,10 @@ export class TimedEngine implements Engine {
     return this.#toy.length(cache)
   }
 
+  floor(cache: SessionId): number {
+    return this.#toy.floor?.(cache) ?? 0
+  }
+
   async open(cache: SessionId, init: OpenInit): Promise<void> {
     this.#toy.openNow(cache, init)
     this.#host.witness.opened(this, cache, this.#toy.length(cache) ?? 0)

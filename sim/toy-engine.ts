@@ -19,14 +19,13 @@ import {
   type StepOutput
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
-import { layerCacheBytes } from '../src/engine/wasm/footprint.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
 import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
-import { type ToyBlock, ToyBlocks, toyPages, ToySession } from './toy-cache.ts'
+import { type ToyBlock, ToyBlocks, toyCacheBytes, type ToyPages, toyPages, ToySession } from './toy-cache.ts'
 import { type Hash, low, mix, origins, toyLink, toyPenalised } from './toy-hash.ts'
 
 export interface ToyModel {
@@ -38,6 +37,10 @@ export interface ToyModel {
   readonly contextMax: number
   /** Width of one layer's keys, for what a cache is said to take. @default hidden */
   readonly kvWidth?: number
+  /** [layers] how many positions a token sees. @default all */
+  readonly windows?: readonly (number | undefined)[]
+  /** Tokens that a cache with windows may be cut by; at least those of a step with drafts. @default as in the real engine */
+  readonly rollbackTokens?: number
 }
 
 /** The engine for those who have no time to wait: virtual time passes between calls, not in them. */
@@ -197,8 +200,12 @@ class ToyEngine implements InstantEngine {
   }
 
   cacheBytes(tokensMax: number, cache: CacheType = usualCache): number {
-    const headDim = this.#model.kvWidth ?? this.hidden
-    return (this.end - this.start) * layerCacheBytes({ kvHeads: 1, headDim }, tokensMax, cache)
+    return toyCacheBytes(this.#paging(cache), tokensMax)
+  }
+
+  #paging(cache: CacheType): ToyPages {
+    const { kvWidth = this.hidden, layers, windows = new Array<undefined>(layers).fill(undefined) } = this.#model
+    return toyPages(kvWidth, windows.slice(this.start, this.end), cache, this.#model.rollbackTokens)
   }
 
   #chargedBytes({ tokensMax, sampling, cache }: Pick<OpenInit, 'tokensMax' | 'sampling' | 'cache'>): number {
@@ -208,6 +215,10 @@ class ToyEngine implements InstantEngine {
 
   length(session: SessionId): number | undefined {
     return this.#sessions.get(session)?.chain.length
+  }
+
+  floor(session: SessionId): number {
+    return this.#sessions.get(session)?.floor ?? 0
   }
 
   async open(session: SessionId, init: OpenInit): Promise<void> {
@@ -240,8 +251,9 @@ class ToyEngine implements InstantEngine {
       )
     }
     this.#budget.reserve(this.#chargedBytes(init))
-    const paging = toyPages(this.#model.kvWidth ?? this.hidden, this.end - this.start, cache)
-    this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, paging }))
+    const letGo = (state: ToySession): void => this.#blocks.drop(state, 0)
+    const paging = this.#paging(cache)
+    this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, paging, letGo }))
     if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
   }
 
@@ -277,14 +289,17 @@ class ToyEngine implements InstantEngine {
     const out = isLast ? undefined : new Uint8Array(words.buffer)
     this.#prefixes.begin(session, state!, known, out)
     this.#prefixes.makeRoom(this.#blocks.needs(state!, tokens - reused))
-    this.#blocks.grow(state!, tokens - reused)
+    let grown = reused
     for (let t = reused; t < tokens; t++) {
       const at = position + t
+      if (t === grown) grown += this.#blocks.grow(state!, tokens - t)
       const before = chain[at - 1] ?? origins[state!.cache]
       const after =
         this.start === 0 ? extend(before, at, input[t]!) : this.#follow(before, at, input.subarray(t * width))
-      chain.push(after)
-      writeRow(words.subarray(t * width, (t + 1) * width), this.end, at, before, after)
+      // Like a real engine it does not notice when what it reads is not there.
+      const seen = state!.sees(at) ? after : mix(after, spoilt)
+      chain.push(seen)
+      writeRow(words.subarray(t * width, (t + 1) * width), this.end, at, before, seen)
     }
     this.#prefixes.end(session, state!, position, known, out)
     const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * (tokens - reused)
@@ -369,6 +384,7 @@ class ToyEngine implements InstantEngine {
     const needsIds = this.end === this.#model.layers && hasPenalties(state.sampling)
     if (needsIds && input.kind === 'hidden' && ids === undefined)
       throw refused('has penalties: its steps need their ids')
+    if (position > 0 && position < state.floor) state.truncate(position)
     if (position > state.chain.length) throw new CacheGapError(session, position, state.chain.length)
     if (position + tokens > state.tokensMax) {
       throw new ContextFullError(

@@ -140,7 +140,8 @@ export class World {
       edge: 'f16',
       contextMax: model.contextTokens,
       // Keys and values of one token take twice the width in float32.
-      kvWidth: Math.max(1, Math.round(model.cacheBytesPerToken / 8))
+      kvWidth: Math.max(1, Math.round(model.cacheBytesPerToken / 8)),
+      ...windowsOf(model)
     }
     const hasAll = scenario.peers.every(({ holds }) => holds === undefined)
     this.#model = modelOf(scenario, this.toy, hasAll)
@@ -429,4 +430,13 @@ export class World {
   mark(text: string): void {
     if (this.keepsSamples && this.marks.length < marksMax) this.marks.push({ atMs: Math.round(this.nowMs), text })
   }
+}
+
+/** How far back each layer of the toy sees. */
+function windowsOf({ layers, window }: Scenario['model']): Pick<ToyModel, 'windows' | 'rollbackTokens'> {
+  if (window === undefined) return {}
+  const { tokens, allEvery, rollback } = window
+  const seesAll = (layer: number): boolean => allEvery > 0 && (layer + 1) % allEvery === 0
+  const windows = Array.from({ length: layers }, (_, layer) => (seesAll(layer) ? undefined : tokens))
+  return { windows, rollbackTokens: rollback }
 }

@@ -6,10 +6,13 @@ import type { SessionId } from '../base/ids.ts'
 import { CacheGapError, ContextFullError, InvalidStepError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { CacheType } from '../base/cache-type.ts'
+import { attentionBlock } from '../model/limits.ts'
+import type { BatchPart } from './batch.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Sampling, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
 import { hasPenalties, textBytes } from './penalties.ts'
+import { floorOf } from './windows.ts'
 
 export interface CachesInit {
   /** Layers [start, end) of so many. */
@@ -22,6 +25,8 @@ export interface CachesInit {
   readonly bytesMax: number
   /** What that can ever be. @default whatever it is set to */
   readonly bytesMost?: number | undefined
+  /** [end - start] how many positions a token sees in each layer, where caches give back what lies before. @default they do not */
+  readonly windows?: readonly (number | undefined)[] | undefined
 }
 
 interface State {
@@ -30,6 +35,8 @@ interface State {
   readonly bytes: number
   readonly sampling: Sampling
   length: number
+  /** The most that it has been since it was 0. */
+  reached: number
 }
 
 /** @throws {InvalidStepError} when an engine that has caches of these types has none of that one. */
@@ -57,11 +64,16 @@ export class Caches {
     return this.#sessions.get(session)?.length
   }
 
+  /** The shortest that a session's cache can be cut to, other than to nothing. */
+  floor(session: SessionId): number {
+    return floorOf(this.#init.windows ?? [], this.#sessions.get(session)?.reached ?? 0)
+  }
+
   /**
    * Reserves `bytes`, and what the last layers hold of the text to draw by. Returns whether the session was not open.
    * @throws {NoRoomError} @throws {InvalidStepError} when it is open for another `tokensMax`, or with another type of cache.
    */
-  open(session: SessionId, { tokensMax, cache, bytes: ofCache, sampling }: Omit<State, 'length'>): boolean {
+  open(session: SessionId, { tokensMax, cache, bytes: ofCache, sampling }: Omit<State, 'length' | 'reached'>): boolean {
     const known = this.#sessions.get(session)
     if (known !== undefined && known.cache !== cache) {
       throw new InvalidStepError(
@@ -76,7 +88,7 @@ export class Caches {
     }
     const bytes = ofCache + (this.#isTail ? textBytes(sampling, tokensMax) : 0)
     this.budget.reserve(bytes)
-    this.#sessions.set(session, { tokensMax, cache, bytes, sampling, length: 0 })
+    this.#sessions.set(session, { tokensMax, cache, bytes, sampling, length: 0, reached: 0 })
     return true
   }
 
@@ -91,10 +103,20 @@ export class Caches {
     for (const session of [...this.#sessions.keys()]) this.drop(session)
   }
 
-  /** The session's cache has so many tokens now. */
-  become(session: SessionId, length: number): void {
+  /**
+   * Some of a step was computed, or was known.
+   *
+   * @param failed tokens that are left in the cache, where the step has failed
+   */
+  computed({ session, position }: Step, { done, tokens, known }: Omit<BatchPart, 'id'>, failed?: number): void {
     const state = this.#sessions.get(session)
-    if (state !== undefined) state.length = length
+    if (state === undefined) return
+    const end = position + done + tokens
+    state.length = failed ?? end
+    // What was known came in whole blocks; and a step from 0 on begins afresh, unless it was refused.
+    const reached = known === true ? Math.ceil(end / attentionBlock) * attentionBlock : end
+    const before = failed === undefined && position === 0 && done === 0 ? 0 : state.reached
+    state.reached = state.length === 0 ? 0 : Math.max(reached, before)
   }
 
   /** Checks what does not depend on what a cache holds. @throws {InvalidStepError} */
@@ -135,6 +157,8 @@ export class Caches {
     if (this.#isTail && input.kind === 'hidden' && ids === undefined && hasPenalties(state.sampling)) {
       throw new InvalidStepError(`session ${session.slice(0, 8)} has penalties: its steps need their ids`)
     }
+    // What lies so far back is gone, and so is what follows it.
+    if (position > 0 && position < this.floor(session)) Object.assign(state, { length: 0, reached: 0 })
     if (position > state.length) throw new CacheGapError(session, position, state.length)
     if (position + tokens > state.tokensMax) {
       throw new ContextFullError(

@@ -157,9 +157,10 @@ export interface Engine {
   /**
    * Runs one step of 1 to `stepTokensMax` tokens. A session's calls are served in their order; steps of several sessions may
    * share a pass, and a long one is computed in parts between those of others, which changes no bit. A refused step leaves the cache
-   * as it was; one that fails while it computes (EngineError) leaves the tokens before its position. The input
+   * as it was; one that fails while it computes (EngineError) leaves the tokens before its position. But a step that starts
+   * below {@link floor}, other than at 0, leaves nothing, and so may one of more than `rollbackTokens` tokens that fails. The input
    * stays the caller's.
-   * @throws {CacheGapError} when the cache is shorter than `step.position`; carries the cache's length.
+   * @throws {CacheGapError} when the cache is shorter than `step.position`; carries the cache's length, 0 for a step below `floor`.
    * @throws {ContextFullError} when the step would pass `tokensMax`.
    * @throws {InvalidStepError} when the input has the wrong kind, size or values (non-finite hidden, unknown id), or
    *   the session is not open.
@@ -170,6 +171,11 @@ export interface Engine {
   run(step: Step, options: { signal: AbortSignal }): Promise<StepOutput>
   /** Tokens in a session's cache; undefined when the session is not open. */
   length(session: SessionId): number | undefined
+  /**
+   * The shortest that a session's cache can be cut to, other than to nothing: layers with a window give back what they have left
+   * behind, but nothing of the last `rollbackTokens`. @default 0: to any length
+   */
+  floor?(session: SessionId): number
   /** Frees a session's cache; unknown sessions are ignored. */
   free(session: SessionId): Promise<void>
   /** Frees everything. Running steps complete first. */

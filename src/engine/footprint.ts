@@ -4,13 +4,15 @@
 export interface Footprint {
   /** Resident memory of a shard whose file is so long. */
   weightBytes(fileBytes: number): number
-  /** One session's cache in one layer, for so many tokens. */
+  /** One session's cache in one layer, for so many tokens, all of which it holds. */
   cacheBytesPerLayer(tokens: number): number
   /** The same of a cache of int8. @default the engine has none */
   i8CacheBytesPerLayer?(tokens: number): number
   /** Tokens of a page of a session's cache, which are reserved whole: of float32, and of int8. @default 1 */
   readonly cachePageTokens?: number
   readonly i8CachePageTokens?: number
+  /** Caches give back what windows have left behind (`windows.ts`). @default they hold all tokens in every layer */
+  readonly givesBackWindows?: boolean
   /** One token's hidden state with its frame, from one stage to the next. @default as wide as the model's edge type has it */
   readonly stepBytes?: number
 }

@@ -9,6 +9,11 @@ export const penaltyMax = 2
 /** Of repetition penalties. CTRL found 1.2 good; a tenth or ten times of a logit leaves nothing of what a model says. */
 export const repetitionPenaltyMin = 0.1
 export const repetitionPenaltyMax = 10
+/**
+ * A cache of which a layer has a window can be cut by so many tokens: two steps of a wire, or a block of a prefix and what is drawn
+ * after it. Who goes back further is served from the beginning (rule S6).
+ */
+export const rollbackTokens = 256
 /** Requests that wait for one engine: more than the sessions that any cache budget of today holds. */
 export const engineQueueMax = 1024
 /**

@@ -24,7 +24,9 @@ export interface CacheBlocks<Cache, Held> {
   readonly bytesMax: number
   /** Bytes that a cache has yet to take for so many tokens more. */
   needs(cache: Cache, tokens: number): number
-  /** @param block index of a full one */
+  /** Whether a cache has all of a full block still: what windows leave behind may have been given back. @default always */
+  has?(cache: Cache, block: number): boolean
+  /** @param block index of a full one that it has */
   hold(cache: Cache, block: number): Held
   /** Adds a held block to a cache that ends at a block border. */
   adopt(cache: Cache, held: Held): void
@@ -314,7 +316,7 @@ export class Prefixes<Cache extends { readonly length: number; truncate(length: 
     const known = this.#kept.get(key)
     if (known !== undefined) this.#use(known)
     if (known !== undefined || rows === undefined) return
-    if (!this.#follows(chain, block)) return
+    if (!this.#follows(chain, block) || this.#blocks.has?.(cache, block) === false) return
     const bytes = this.#blocks.blockBytes(cache)
     while (this.bytes + bytes + rows.length > prefixBytesMax) if (!this.#giveWay(block)) return
     if (!this.makeRoom(this.#blocks.holdBytes(cache) + rows.length, block)) return

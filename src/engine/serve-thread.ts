@@ -29,7 +29,7 @@ import type {
 export interface LayersCache {
   /** Tokens in it. */
   readonly length: number
-  /** Drops every token from `length` on. */
+  /** Drops every token from `length` on; all of them where it has given back what it would need at that length. */
   truncate(length: number): void
   /** Gives its memory back. */
   free(): void
@@ -308,6 +308,7 @@ class Served<Cache extends LayersCache> {
     const text = ids === undefined ? undefined : this.#checkedIds(start === 0 ? (given as Int32Array) : step.ids!)
     // From here on the step may change the cache.
     cache.truncate(position)
+    assert(cache.length === position, `a cache that has ${cache.length} tokens does not go on from ${position}`)
     if (text !== undefined) ids!.set(text, position)
     this.#prefixes?.begin(session, cache, known, out)
     if (known !== undefined) this.#prefixes?.expect(session, came, known)

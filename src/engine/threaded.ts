@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 import type { SessionId } from '../base/ids.ts'
 import { EngineError, InvalidStepError, NoRoomError } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import { Batches, type BatchesInit, type BatchPart, computedRows, partsDone } from './batch.ts'
+import { Batches, type BatchPart, computedRows, partsDone } from './batch.ts'
 import { type CacheType, usualCache } from '../base/cache-type.ts'
 import { Caches, checkCacheType } from './caches.ts'
 import type { Engine, OpenInit, PrefixStats, Step, StepOutput } from './engine.ts'
@@ -19,25 +19,7 @@ import { threadEnd } from './thread-end.ts'
 import { type LineTimes, ThreadLine } from './thread-line.ts'
 import { sharedMemory } from './thread-share.ts'
 import type { SpanInit, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
-
-export interface ThreadedInit {
-  /** The thread's file, which calls `serveThread`; it gets `span` as its `workerData`. */
-  readonly file: URL
-  readonly span: SpanInit
-  /** What a session of so many tokens is charged. */
-  readonly cacheBytes: (tokensMax: number, type: CacheType) => number
-  /** Types of caches that sessions may have. @default `f32` alone */
-  readonly cacheTypes?: readonly CacheType[]
-  /** Bound on all sessions' caches together. */
-  readonly cacheBytesMax: number
-  /** What the thread can ever hold of them. @default whatever they are allowed */
-  readonly cacheBytesMost?: number
-  /** What a pass of it may hold. */
-  readonly batches: BatchesInit
-  /** Ends the loading. */
-  readonly signal?: AbortSignal | undefined
-  readonly onKernels?: (kernels: NonNullable<SpanInit['kernels']>) => void
-}
+import type { ThreadedInit } from './threaded-init.ts'
 
 /**
  * Starts the thread, and waits until it has loaded.
@@ -110,8 +92,8 @@ class ThreadedEngine implements Engine {
     this.#onKernels = onKernels
     this.#contextMax = contextMax
     this.#worker = worker
-    const { cacheBytesMax: bytesMax, cacheBytesMost: bytesMost } = bounds
-    this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax, bytesMost })
+    const { cacheBytesMax: bytesMax, cacheBytesMost: bytesMost, windows } = bounds
+    this.#caches = new Caches({ start, end, layers, hidden, edge, bytesMax, bytesMost, windows })
     this.#batches = new Batches(batches)
     this.#line = new ThreadLine(worker, share, {
       onReply: (reply, times) => this.#replied(reply, times),
@@ -149,6 +131,10 @@ class ThreadedEngine implements Engine {
 
   length(session: SessionId): number | undefined {
     return this.#caches.length(session)
+  }
+
+  floor(session: SessionId): number {
+    return this.#caches.floor(session)
   }
 
   /** It may be in the middle of loading: the thread closes when that is over. */
@@ -412,8 +398,7 @@ class ThreadedEngine implements Engine {
       job.sampleMs += sampleMs
       job.backMs += backMs
       if (known === true) job.reused = tokens
-      const length = outcome.kind === 'failed' ? outcome.length : job.step.position + done + tokens
-      this.#caches.become(job.session, length)
+      this.#caches.computed(job.step, { done, tokens, known }, outcome.kind === 'failed' ? outcome.length : undefined)
       if (outcome.kind === 'going') continue
       const spans = { outMs: job.outMs, sampleMs: job.sampleMs, backMs: job.backMs }
       this.#reused += job.reused

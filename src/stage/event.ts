@@ -60,10 +60,14 @@ export type StageEvent =
       readonly lacking?: number
       readonly message: string
     }
-  /** A step is done; `hidden` or `tokens` is what it gave, if anything. */
+  /**
+   * A step is done; `hidden` or `tokens` is what it gave, if anything. `floor`: the shortest that the cache can be cut to now, other than
+   * to nothing. @default 0
+   */
   | {
       readonly kind: 'computed'
       readonly seat: SeatId
+      readonly floor?: number
       readonly hidden: Uint8Array | undefined
       readonly tokens: readonly number[] | undefined
       readonly cost: StepCost

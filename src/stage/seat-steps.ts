@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { StepCost } from '../engine/engine.ts'
+import { cutLength } from '../engine/windows.ts'
 import { carriesIds, checkStep, type Fault } from './check.ts'
 import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame } from './frame.ts'
 import { Inlet, type QueuedStep } from './inlet.ts'
@@ -13,8 +14,9 @@ import { Standing } from './standing.ts'
 import { asksForSpans, type HopSpans, SeatTrace } from './trace.ts'
 import { Turn, Use } from './turn.ts'
 
-/** What a step gave, if anything, and what its passes took. */
+/** What a step gave, if anything, what its passes took, and what the cache can be cut to now, other than to nothing. */
 export interface StepResult {
+  readonly floor?: number
   readonly hidden: Uint8Array | undefined
   readonly tokens: readonly number[] | undefined
   readonly cost: StepCost
@@ -38,6 +40,8 @@ export class SeatSteps {
   readonly trace = new SeatTrace()
   #length = 0
   #certain = 0
+  /** Of a cache that is cut below it nothing is left: what it would need has been given back (rule S6). */
+  #floor = 0
   /** When the epoch began here. */
   #begunMs = 0
 
@@ -110,6 +114,7 @@ export class SeatSteps {
   engineOpened(length: number, nowMs: number): void {
     this.#length = length
     this.#certain = length
+    this.#floor = 0
     this.turn.begins(nowMs)
   }
 
@@ -119,14 +124,14 @@ export class SeatSteps {
     // Drafts may have been wrong: this hop may be back after an epoch without it, in which that has been found.
     const length = Math.min(this.#certain, terms.keep)
     this.cutTo(length)
-    if (terms.keep > 0) this.#seat.sendUp({ kind: 'ack', epoch, length, steps: 0, tokens: 0 })
-    this.#outlet.open(length)
+    if (terms.keep > 0) this.#seat.sendUp({ kind: 'ack', epoch, length: this.length, steps: 0, tokens: 0 })
+    this.#outlet.open(this.length)
     this.goOn()
   }
 
-  /** So many tokens of the cache are valid, or fewer. */
+  /** So many tokens of the cache are valid, or fewer; none, where it cannot be cut to that. */
   cutTo(length: number): void {
-    this.#length = Math.min(this.#length, length)
+    if (length < this.#length) this.#length = cutLength(length, this.#floor)
     this.#certain = Math.min(this.#certain, this.#length)
   }
 
@@ -173,6 +178,7 @@ export class SeatSteps {
     if (step === undefined) return
     const { position, tokens, input } = step
     const sample = step.sample && isTail
+    if (position < this.#floor) this.cutTo(position)
     if (position > this.length) {
       this.#seat.refuse('gap', `the step starts at ${position}, the cache ends at ${this.length}`)
       return
@@ -183,7 +189,7 @@ export class SeatSteps {
     this.#host.emit({ kind: 'compute', seat, step: { session, position, tokens, input, sample, drafts, ids } })
   }
 
-  computed({ hidden, tokens, cost }: StepResult, nowMs: number): void {
+  computed({ hidden, tokens, cost, floor = 0 }: StepResult, nowMs: number): void {
     const step = this.#inlet.ended()
     assert(step !== undefined, 'a result needs a step')
     const { frame, arrivedMs } = step
@@ -191,6 +197,7 @@ export class SeatSteps {
     this.use.wanted(nowMs)
     this.#length = position + frame.tokens
     this.#certain = this.#length - drafts.length
+    this.#floor = floor
     this.standing.computed(frame.tokens, cost, nowMs - arrivedMs)
     this.turn.computed({ position, tokens: this.#certain - position, sample }, nowMs)
     if (this.#seat.phase === 'closing') return

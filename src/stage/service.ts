@@ -377,6 +377,7 @@ class Service implements StageService {
         this.#feed({
           kind: 'computed',
           seat,
+          floor: engine.floor?.(cache) ?? 0,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
           tokens: output.kind === 'tokens' ? output.ids : undefined,
           cost: output

@@ -6,6 +6,7 @@ import type { CacheType } from '../../src/base/cache-type.ts'
 import type { Engine, StepInput, StepOutput } from '../../src/engine/engine.ts'
 import { type CacheBlocks, type Link, Prefixes } from '../../src/engine/prefixes.ts'
 import type { ModelConfig } from '../../src/model/decoder.ts'
+import { cutLength } from '../../src/engine/windows.ts'
 import { attentionBlock } from '../../src/model/limits.ts'
 import { cutEngines, type Runtime, sessionId, signal } from './pipeline.ts'
 import { syntheticModel } from './synthetic-model.ts'
@@ -82,7 +83,8 @@ class Pipeline {
     const state = await this.#stateOf(session)
     const name = sessionId(state.opened)
     if (turn.kind === 'back') {
-      state.length = Math.max(0, state.length - turn.tokens)
+      const floors = this.engines.map(engine => engine.floor?.(name) ?? 0)
+      state.length = cutLength(Math.max(0, state.length - turn.tokens), Math.max(...floors))
       return []
     }
     if (turn.kind === 'end') {
@@ -136,14 +138,19 @@ class Pipeline {
 }
 
 const model = syntheticModel(config, 'q8', 'f16', 3)
+/** As Gemma: layers at both stages give back what lies before their windows. */
+const kinds = { of: [{ window: 30 }, {}, { window: 100 }], layers: [0, 1, 2] }
+const windowed = syntheticModel({ ...config, kinds }, 'q8', 'f16', 3)
 const engines: Engine[] = []
 afterEach(async () => {
   await Promise.all(engines.splice(0).map(engine => engine.close()))
 })
-afterAll(model.remove)
+afterAll(() => {
+  for (const each of [model, windowed]) each.remove()
+})
 
-async function real(runtime: Runtime, threads: number): Promise<Engine[]> {
-  const made = await cutEngines(model, [1], { threads, runtime })
+async function real(runtime: Runtime, threads: number, of = model): Promise<Engine[]> {
+  const made = await cutEngines(of, [1], { threads, runtime })
   engines.push(...made)
   return made
 }
@@ -159,6 +166,7 @@ function toys(): Engine[] {
 
 describe.each([
   ['WebAssembly', (threads: number) => real('wasm', threads), 12],
+  ['WebAssembly with windows', (threads: number) => real('wasm', threads, windowed), 8],
   ['ONNX Runtime', (threads: number) => real('onnx', threads), 6],
   ['the toy', async () => toys(), 100]
 ] as const)('%s', (_, make, numRuns) => {

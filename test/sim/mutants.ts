@@ -15,6 +15,8 @@ export interface Mutant {
   /** It occurs once in the file. */
   readonly original: string
   readonly mutated: string
+  /** What is otherwise besides, which alone breaks no promise: without it nobody comes to where the fault is. */
+  readonly beside?: Pick<Mutant, 'file' | 'original' | 'mutated'>
   /** Where it shows: in random worlds unless said, else in those of `storms.ts`. */
   readonly storm?: Storm
   /** Worlds within which it must be caught: the first one's seed, and how many. */
@@ -445,11 +447,44 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'reserve less than the pages that a session fills',
-    file: 'src/engine/wasm/footprint.ts',
-    original: 'Math.ceil(tokens / positionsOf(type, width))',
-    mutated: 'Math.max(1, Math.floor(tokens / positionsOf(type, width)))',
+    file: 'src/base/pages.ts',
+    original: 'const all = Math.ceil(tokens / positions)',
+    mutated: 'const all = Math.max(1, Math.floor(tokens / positions))',
     from: 6,
     seeds: 5
+  },
+  {
+    name: 'give a page back too early',
+    file: 'src/engine/windows.ts',
+    original: 'Math.max(0, reached - rollback - window + 1)',
+    mutated: 'Math.max(0, reached - window + 1)',
+    storm: 'short-sighted',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'serve a rollback from what has been given back',
+    file: 'src/engine/windows.ts',
+    original: 'return length < floor ? 0 : length',
+    mutated: 'return length',
+    // A driver may have as little kept as it likes; ours has all.
+    beside: {
+      file: 'src/session/epochs.ts',
+      original: 'const keep = isFirst ? 0 : tokens - 1',
+      mutated: 'const keep = isFirst ? 0 : Math.floor(tokens / 2)'
+    },
+    storm: 'short-sighted',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'charge a window as if it could not move',
+    file: 'src/base/pages.ts',
+    original: 'Math.ceil((latest - 1) / positions) + 1',
+    mutated: 'Math.floor(latest / positions)',
+    storm: 'short-sighted',
+    from: 1,
+    seeds: 3
   },
   {
     name: 'take a chunk for right that nobody has looked at',
@@ -484,15 +519,17 @@ function install(): void {
       const number = new URL(url).searchParams.get('mutant')!
       const mutant = number === 'none' ? undefined : mutants[Number(number)]
       let source: string
-      if (mutant !== undefined && path === root + mutant.file) {
+      const edit = [mutant, mutant?.beside].find(each => each !== undefined && path === root + each.file)
+      if (edit !== undefined) {
         const text = readFileSync(path, 'utf8')
-        if (text.split(mutant.original).length !== 2) {
+        const { file, original, mutated } = edit
+        if (text.split(original).length !== 2) {
           throw new Error(
-            `mutant '${mutant.name}': its text occurs ${text.split(mutant.original).length - 1} times in ${mutant.file}`
+            `mutant '${mutant!.name}': its text occurs ${text.split(original).length - 1} times in ${file}`
           )
         }
         source = stripTypeScriptTypes(
-          text.replace(mutant.original, () => mutant.mutated),
+          text.replace(original, () => mutated),
           { mode: 'transform' }
         )
       } else {

@@ -20,6 +20,7 @@ export type Storm =
   | 'speculating'
   | 'alike'
   | 'together'
+  | 'short-sighted'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -236,6 +237,29 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
       { name: 'p', count: 2, memoryMB: 150, visitMs: 1, layerMs: 3, prefillRatio: 1 }
     ],
     workload: [{ from: 'driver', perMinute: 100, promptTokens: [260, 400], answerTokens: [10, 30], fromS: 8, texts: 1 }]
+  }),
+  /** Most layers see a few tokens back, texts are long, and hops are lost in the middle of them. */
+  'short-sighted': chance => ({
+    name: 'short-sighted',
+    minutes: 1.2,
+    healS: 100,
+    model: {
+      layers: 6,
+      layerMB: 4,
+      cacheBytesPerToken: 4_000,
+      contextTokens: 600,
+      draftsRightRatio: 0.7,
+      window: { tokens: chance.pick([5, 40]), allEvery: chance.pick([0, 3]), rollback: 8 }
+    },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 4, memoryMB: chance.between(30, 44), visitMs: 1, layerMs: 2 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(2, 10), jitterMs: 1 },
+    workload: [
+      { from: 'driver', perMinute: 40, promptTokens: [130, 480], answerTokens: [20, 110], fromS: 12, texts: 3 }
+    ],
+    chaos: { perMinute: 8, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({

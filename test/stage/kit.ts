@@ -47,10 +47,13 @@ export class Kit {
   }
 
   /** A step is computed, as the engine says in a pass of its own that took 1 ms. */
-  computed(seat: SeatId, result: { hidden?: Uint8Array; tokens?: readonly number[] } & Partial<StepCost> = {}): Seen[] {
-    const { hidden: states, tokens, computeMs = 1, gatherMs = 0 } = result
+  computed(
+    seat: SeatId,
+    result: { hidden?: Uint8Array; tokens?: readonly number[]; floor?: number } & Partial<StepCost> = {}
+  ): Seen[] {
+    const { hidden: states, tokens, floor = 0, computeMs = 1, gatherMs = 0 } = result
     const { rows = states === undefined ? 1 : states.length / rowBytes } = result
-    return this.do({ kind: 'computed', seat, hidden: states, tokens, cost: { computeMs, rows, gatherMs } })
+    return this.do({ kind: 'computed', seat, floor, hidden: states, tokens, cost: { computeMs, rows, gatherMs } })
   }
 }
 

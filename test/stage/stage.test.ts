@@ -233,6 +233,37 @@ describe('steps', () => {
     expect(sent(kit.frame(1, step(9)), 1)).toMatchObject([{ reason: 'gap', length: 8 }])
   })
 
+  test('S6: of a cache that is cut below what has been given back nothing is left', () => {
+    const kit = middle()
+    const compute = (position: number, floor: number): void => {
+      kit.frame(1, step(position, 100))
+      kit.computed(seat, { hidden: states(position, 100), floor })
+    }
+    compute(0, 0)
+    compute(100, 0)
+    compute(200, 44)
+    // As far back as is promised, and to the beginning, it goes on.
+    expect(kit.frame(1, step(44))).toMatchObject([{ kind: 'compute', step: { position: 44 } }])
+    kit.computed(seat, { hidden: states(44, 1), floor: 44 })
+    expect(sent(kit.frame(1, step(43)), 1)).toMatchObject([{ kind: 'refuse', reason: 'gap', hop: 1, length: 0 }])
+    kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
+    expect(sent(kit.frame(3, open(1, { epoch: 1, keep: 45 })), 3)).toMatchObject([{ kind: 'ack', length: 0 }])
+    expect(kit.frame(3, step(0, 50, { epoch: 1 }))).toMatchObject([{ kind: 'compute', step: { position: 0 } }])
+  })
+
+  test('S6, S11: what an epoch keeps is nothing where the cache cannot be cut to that', () => {
+    for (const [keep, length] of [
+      [100, 100],
+      [99, 0]
+    ] as const) {
+      const kit = middle()
+      kit.frame(1, step(0, 128))
+      kit.computed(seat, { hidden: states(0, 128), floor: 100 })
+      kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
+      expect(sent(kit.frame(3, open(1, { epoch: 1, keep })), 3)).toMatchObject([{ kind: 'ack', length }])
+    }
+  })
+
   test('S7: one step at a time, in order', () => {
     const kit = middle()
     expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute', step: { position: 0 } }])

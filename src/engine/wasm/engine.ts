@@ -6,9 +6,10 @@ import type { SpanInit } from '../thread-messages.ts'
 import { spanOf } from '../span-of.ts'
 import { startThreaded, threadFile } from '../threaded.ts'
 import { CheckedModules } from './compile.ts'
-import { layerCacheBytes } from './footprint.ts'
+import { stageCacheBytes } from './footprint.ts'
 import { passRowsMax } from './kernels.ts'
 import { sectionsOf } from './sections.ts'
+import { windowsOf } from '../windows.ts'
 
 /**
  * Loads layers [start, end) of a model into the memory of a thread that computes them.
@@ -26,15 +27,16 @@ const checked = new CheckedModules()
 
 /** {@link createWasmEngine} for weights from anywhere: timings use it with layers that the thread makes itself. */
 export async function startSpan(span: SpanInit, cacheBytesMax: number, signal?: AbortSignal): Promise<Engine> {
-  const layers = span.end - span.start
+  const { config, start, end } = span
   const { cacheBytesMost } = sectionsOf({ ...span, cacheBytesMax })
   return startThreaded({
     file: threadFile(import.meta.url, 'worker'),
     span: { ...span, cacheBytesMax, kernels: checked.modules },
-    cacheBytes: (tokensMax, type) => layers * layerCacheBytes(span.config, tokensMax, type),
+    cacheBytes: (tokensMax, type) => stageCacheBytes(config, span, tokensMax, type),
     cacheTypes,
     cacheBytesMax,
     cacheBytesMost,
+    windows: windowsOf(config, start, end),
     batches: { rowsMax: passRowsMax, shares: true },
     signal,
     onKernels: kernels => checked.add(kernels)

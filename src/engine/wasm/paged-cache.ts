@@ -1,47 +1,105 @@
 /**
  * Keys and values of sessions, in pages that they take as they grow and that others have after them. A full page may be several
- * sessions': who writes to it takes a copy first.
+ * sessions': who writes to it takes a copy first. Layers with a window give pages back while a session goes on (`../windows.ts`), so
+ * that layers with the same one have pages of their own.
  */
 import { assert } from '../../base/assert.ts'
 import type { CacheBlocks } from '../prefixes.ts'
 import type { LayersCache } from '../serve-thread.ts'
 import type { CacheType } from '../../base/cache-type.ts'
 import { attentionBlock } from '../../model/limits.ts'
+import { rollbackTokens } from '../limits.ts'
+import { cutLength, floorOf, readFrom } from '../windows.ts'
 import { keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
 import { bytePage, valueBlock } from './byte-page.ts'
 import type { StageMemory } from './stage-memory.ts'
 
-/** Some positions in all layers, of a cache's `pagePositions`. */
+/** Some positions in the layers of a group, of a cache's `pagePositions`. */
 export interface Page {
-  /** [layers] addresses */
+  /** [layers of the group] addresses */
   readonly at: readonly number[]
   /** Caches that have it, and who holds it besides: with more than one nobody writes to it. */
   holders: number
 }
 
+/** Layers that see equally far back. */
+interface Group {
+  readonly window: number | undefined
+  /** Indices among those of the stage, in order. */
+  readonly layers: readonly number[]
+}
+
+/** Where a layer's address is in a page: of which group, and the how manieth of it. */
+interface LayerPlace {
+  readonly group: number
+  readonly index: number
+}
+
+interface CacheInit {
+  readonly type: CacheType
+  readonly pagePositions: number
+  readonly groups: readonly Group[]
+  /** [layers] */
+  readonly places: readonly LayerPlace[]
+  readonly free: (cache: PagedCache) => void
+}
+
 /** One session's keys and values. */
 export class PagedCache implements LayersCache {
-  readonly pages: Page[] = []
+  /** [groups][pages]; undefined: it has given the page back. */
+  readonly pages: readonly (Page | undefined)[][]
   /** Tokens in it that count. */
   length = 0
+  /** The most tokens that it has had since it was empty. */
+  reached = 0
   readonly type: CacheType
   /** Positions of a page. */
   readonly pagePositions: number
-  readonly #free: (cache: PagedCache) => void
+  readonly #init: CacheInit
 
-  constructor(type: CacheType, pagePositions: number, free: (cache: PagedCache) => void) {
-    this.type = type
-    this.pagePositions = pagePositions
-    this.#free = free
+  constructor(init: CacheInit) {
+    this.type = init.type
+    this.pagePositions = init.pagePositions
+    this.pages = init.groups.map(() => [])
+    this.#init = init
   }
 
   truncate(length: number): void {
     assert(length >= 0 && length <= this.length, `cannot truncate ${this.length} tokens to ${length}`)
-    this.length = length
+    const floor = floorOf(
+      this.#init.groups.map(({ window }) => window),
+      this.reached
+    )
+    this.length = cutLength(length, floor)
+    if (this.length > 0) return
+    this.reached = 0
+    // What it has given back does not come again: it begins anew.
+    if (floor > 0) this.free()
   }
 
   free(): void {
-    this.#free(this)
+    this.#init.free(this)
+  }
+
+  /** Index of the first page that a group's layers may read when `reached` tokens have been there. */
+  firstPage(group: number, reached: number): number {
+    return Math.floor(readFrom(this.#init.groups[group]!.window, reached) / this.pagePositions)
+  }
+
+  /** Addresses of its pages in layers [from, to): by page, and then by layer; 0 of one that it has given back. */
+  addresses(from: number, to: number): number[] {
+    const places = this.#init.places.slice(from, to)
+    const firsts = this.pages.map((_, group) => this.firstPage(group, this.reached))
+    const count = Math.max(...this.pages.map(({ length }) => length))
+    const all: number[] = []
+    for (let i = 0; i < count; i++) {
+      for (const { group, index } of places) {
+        const page = this.pages[group]![i]
+        assert(page !== undefined || i < firsts[group]!, () => `page ${i} of a cache of ${this.length} tokens is gone`)
+        all.push(page?.at[index] ?? 0)
+      }
+    }
+    return all
   }
 }
 
@@ -56,20 +114,26 @@ export interface PageShape {
   readonly width: number
   /** That all pages may take, in all layers. */
   readonly bytesMax: number
+  /** [layers] how many positions a token sees; undefined: all. @default all layers see all */
+  readonly windows?: readonly (number | undefined)[]
 }
 
 /** A held block of a cache whose pages hold several: a copy of what each head has of it, one after the other. */
 type BlockCopy = readonly Uint8Array[]
 
+/** The pages of a held block that is one: of each group. */
+type BlockPages = readonly Page[]
+
 /** All pages of a stage. Those that are free hold zeros: whoever has one next multiplies what is left there with 0. */
-export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
+export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCopy> {
   /** [layers] where the pages of each lie: layers of one section have the same. */
   readonly #memories: readonly StageMemory[]
   readonly #shape: PageShape
+  readonly #groups: readonly Group[]
+  readonly #places: readonly LayerPlace[]
   readonly #free: ReadonlyMap<StageMemory, number[]>
   readonly bytesMax: number
-  /** Pages that somebody has. */
-  #used = 0
+  #pageBytesUsed = 0
   #copiedBytes = 0
 
   /** @param memories [layers] */
@@ -78,6 +142,15 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     this.#shape = shape
     this.#free = new Map(memories.map(memory => [memory, []]))
     this.bytesMax = shape.bytesMax
+    const { windows = memories.map(() => undefined) } = shape
+    this.#groups = [...Map.groupBy(windows.keys(), layer => windows[layer])].map(([window, layers]) => ({
+      window,
+      layers
+    }))
+    this.#places = windows.map((window, layer) => {
+      const group = this.#groups.findIndex(each => each.window === window)
+      return { group, index: this.#groups[group]!.layers.indexOf(layer) }
+    })
   }
 
   /** Of one page in one layer. */
@@ -91,31 +164,59 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
   }
 
   get bytesUsed(): number {
-    return this.#used * this.pageBytes + this.#copiedBytes
+    return this.#pageBytesUsed + this.#copiedBytes
   }
 
   open(type: CacheType): PagedCache {
-    return new PagedCache(type, positionsOf(type, this.#shape.width), cache => {
-      this.#drop(cache, 0)
-      cache.length = 0
+    return new PagedCache({
+      type,
+      pagePositions: positionsOf(type, this.#shape.width),
+      groups: this.#groups,
+      places: this.#places,
+      free: cache => {
+        this.#drop(cache, 0)
+        cache.length = 0
+        cache.reached = 0
+      }
     })
   }
 
-  /** Pages of its own for so many tokens, from its last one on. @throws {EngineError} when there is no memory; the cache is as it was. */
+  /**
+   * Pages of its own for so many tokens, from its last one on; those that nobody can ask for any more are given back. Where there are
+   * windows it is no more than {@link rollbackTokens} at a time: what a pass begins with is read.
+   *
+   * @throws {EngineError} when there is no memory; the cache is as it was.
+   */
   makeRoom(cache: PagedCache, tokens: number): void {
-    const { pages, pagePositions: positions } = cache
-    for (let i = Math.floor(cache.length / positions); i * positions < tokens; i++) {
-      const page = pages[i]
-      if (page?.holders === 1) continue
-      const own = this.#take()
-      if (page !== undefined) {
-        // What is behind the last token that counts is finite, and that is all it must be.
-        if (i * positions < cache.length)
-          for (const [l, at] of page.at.entries()) this.#memories[l]!.copy(at, own.at[l]!, this.#bytes)
-        this.#letGo(page)
+    const hasWindows = this.#groups.some(({ window }) => window !== undefined)
+    assert(!hasWindows || tokens <= cache.length + rollbackTokens, 'a pass reads what it begins with')
+    this.#reach(cache, tokens)
+    const { pagePositions: positions } = cache
+    for (const [g, pages] of cache.pages.entries()) {
+      for (let i = Math.floor(cache.length / positions); i * positions < tokens; i++) {
+        const page = pages[i]
+        if (page?.holders === 1) continue
+        const own = this.#take(g)
+        if (page !== undefined) {
+          // What is behind the last token that counts is finite, and that is all it must be.
+          if (i * positions < cache.length) this.#copy(g, page, own)
+          this.#letGo(g, page)
+        }
+        pages[i] = own
       }
-      pages[i] = own
     }
+  }
+
+  /** A cache is to have so many tokens: what it cannot come back to then is given back. */
+  #reach(cache: PagedCache, tokens: number): void {
+    for (const [g, pages] of cache.pages.entries()) {
+      const end = cache.firstPage(g, Math.max(cache.reached, tokens))
+      for (let i = cache.firstPage(g, cache.reached); i < Math.min(end, pages.length); i++) {
+        this.#letGo(g, pages[i]!)
+        pages[i] = undefined
+      }
+    }
+    cache.reached = Math.max(cache.reached, tokens)
   }
 
   // ── Blocks ──────────────────────────────────────────────────────────────────────────────────────
@@ -136,44 +237,55 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
   }
 
   needs(cache: PagedCache, tokens: number): number {
-    const { pages, pagePositions: positions } = cache
-    let count = 0
-    for (let i = Math.floor(cache.length / positions); i * positions < cache.length + tokens; i++) {
-      if (pages[i]?.holders !== 1) count++
+    const { pagePositions: positions } = cache
+    let bytes = 0
+    for (const [g, pages] of cache.pages.entries()) {
+      for (let i = Math.floor(cache.length / positions); i * positions < cache.length + tokens; i++) {
+        if (pages[i]?.holders !== 1) bytes += this.#groupBytes(g)
+      }
     }
-    return count * this.pageBytes
+    return bytes
   }
 
-  hold(cache: PagedCache, block: number): Page | BlockCopy {
+  has(cache: PagedCache, block: number): boolean {
+    const index = Math.floor((block * attentionBlock) / cache.pagePositions)
+    return cache.pages.every(pages => pages[index] !== undefined)
+  }
+
+  hold(cache: PagedCache, block: number): BlockPages | BlockCopy {
     assert((block + 1) * attentionBlock <= cache.length, `block ${block} of ${cache.length} tokens is not full`)
+    assert(this.has(cache, block), `block ${block} of ${cache.length} tokens is there`)
     if (cache.type === 'f32') {
-      const page = cache.pages[block]!
-      page.holders++
-      return page
+      const held = cache.pages.map(pages => pages[block]!)
+      for (const page of held) page.holders++
+      return held
     }
     this.#copiedBytes += this.blockBytes(cache)
     return this.#rangesOf(cache, block).map(range => range.slice())
   }
 
-  adopt(cache: PagedCache, held: Page | BlockCopy): void {
+  adopt(cache: PagedCache, held: BlockPages | BlockCopy): void {
     const { length } = cache
     assert(length % attentionBlock === 0, `a block follows others, not ${length} tokens`)
-    if ('holders' in held) {
-      this.#drop(cache, length / cache.pagePositions)
-      held.holders++
-      cache.pages.push(held)
-    } else {
+    if (isCopy(held)) {
       this.makeRoom(cache, length + attentionBlock)
       for (const [i, range] of this.#rangesOf(cache, length / attentionBlock).entries()) {
         range.set(held[i]!)
+      }
+    } else {
+      this.#drop(cache, length / cache.pagePositions)
+      this.#reach(cache, length + attentionBlock)
+      for (const [g, page] of held.entries()) {
+        page.holders++
+        cache.pages[g]!.push(page)
       }
     }
     cache.length += attentionBlock
   }
 
-  release(held: Page | BlockCopy): void {
-    if ('holders' in held) this.#letGo(held)
-    else this.#copiedBytes -= held.reduce((sum, { length }) => sum + length, 0)
+  release(held: BlockPages | BlockCopy): void {
+    if (isCopy(held)) this.#copiedBytes -= held.reduce((sum, { length }) => sum + length, 0)
+    else for (const [g, page] of held.entries()) this.#letGo(g, page)
   }
 
   /** The keys and the values of a block of int8, by layer and then by head: views, until a memory grows. */
@@ -181,26 +293,30 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     const { headBytes, values } = bytePage(this.#shape.width)
     const { keyBytes, valueBytes } = byteBlock(this.#shape.width)
     const first = block * attentionBlock
-    const page = cache.pages[Math.floor(first / cache.pagePositions)]!
+    const i = Math.floor(first / cache.pagePositions)
     const inPage = (first % cache.pagePositions) / attentionBlock
-    return page.at.flatMap((at, layer) =>
-      Array.from({ length: this.#shape.kvHeads }, (_, head) => at + head * headBytes).flatMap(head => [
+    return this.#places.flatMap(({ group, index }, layer) => {
+      const at = cache.pages[group]![i]!.at[index]!
+      return Array.from({ length: this.#shape.kvHeads }, (_, head) => at + head * headBytes).flatMap(head => [
         this.#memories[layer]!.bytes({ at: head + inPage * keyBytes, bytes: keyBytes }),
         this.#memories[layer]!.bytes({ at: head + values + inPage * valueBytes, bytes: valueBytes })
       ])
-    )
+    })
   }
 
   /** Values after the last token that counts: a step that failed may have left some that are not finite. */
   wipe(cache: PagedCache): void {
     this.#drop(cache, Math.ceil(cache.length / cache.pagePositions))
     const rest = cache.length % cache.pagePositions
-    const last = cache.pages.at(-1)
-    // Levels of values and their scales are finite, whatever they were made of. And to a page that others have nothing was written.
-    if (rest === 0 || cache.type === 'i8' || last === undefined || last.holders > 1) return
-    for (const [layer, page] of last.at.entries()) {
-      const memory = this.#memories[layer]!
-      for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(memory, page, head, rest)
+    // Levels of values and their scales are finite, whatever they were made of.
+    if (rest === 0 || cache.type === 'i8') return
+    for (const [g, pages] of cache.pages.entries()) {
+      const last = pages.at(-1)
+      // To a page that others have nothing was written.
+      if (last === undefined || last.holders > 1) continue
+      for (const [memory, page] of this.#placesOf(g, last)) {
+        for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(memory, page, head, rest)
+      }
     }
   }
 
@@ -213,33 +329,55 @@ export class CachePages implements CacheBlocks<PagedCache, Page | BlockCopy> {
     }
   }
 
-  /** A cache has no use for its pages from an index on. */
-  #drop(cache: PagedCache, from: number): void {
-    for (const page of cache.pages.splice(from)) this.#letGo(page)
+  // ── Pages ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** Of one page in all layers of a group. */
+  #groupBytes(group: number): number {
+    return this.#bytes * this.#groups[group]!.layers.length
   }
 
-  #letGo(page: Page): void {
+  /** Where a page of a group lies, layer by layer. */
+  #placesOf(group: number, { at }: Page): [StageMemory, number][] {
+    return this.#groups[group]!.layers.map((layer, i) => [this.#memories[layer]!, at[i]!])
+  }
+
+  #copy(group: number, from: Page, to: Page): void {
+    for (const [i, [memory, at]] of this.#placesOf(group, from).entries()) memory.copy(at, to.at[i]!, this.#bytes)
+  }
+
+  /** A cache has no use for its pages from an index on. */
+  #drop(cache: PagedCache, from: number): void {
+    for (const [g, pages] of cache.pages.entries()) {
+      for (const page of pages.splice(from)) if (page !== undefined) this.#letGo(g, page)
+    }
+  }
+
+  #letGo(group: number, page: Page): void {
     page.holders--
     if (page.holders > 0) return
-    this.#used--
-    for (const [layer, at] of page.at.entries()) {
-      const memory = this.#memories[layer]!
+    this.#pageBytesUsed -= this.#groupBytes(group)
+    for (const [memory, at] of this.#placesOf(group, page)) {
       memory.zero(at, this.#bytes)
       this.#free.get(memory)!.push(at)
     }
   }
 
-  #take(): Page {
+  #take(group: number): Page {
+    const memories = this.#groups[group]!.layers.map(layer => this.#memories[layer]!)
     const at: number[] = []
     try {
-      for (const memory of this.#memories) at.push(this.#free.get(memory)!.pop() ?? memory.take(this.#bytes))
+      for (const memory of memories) at.push(this.#free.get(memory)!.pop() ?? memory.take(this.#bytes))
     } catch (error) {
-      for (const [layer, taken] of at.entries()) this.#free.get(this.#memories[layer]!)!.push(taken)
+      for (const [i, taken] of at.entries()) this.#free.get(memories[i]!)!.push(taken)
       throw error
     }
-    this.#used++
+    this.#pageBytesUsed += this.#groupBytes(group)
     return { at, holders: 1 }
   }
+}
+
+function isCopy(held: BlockPages | BlockCopy): held is BlockCopy {
+  return held[0] instanceof Uint8Array
 }
 
 /** What one head has of a block of int8. */

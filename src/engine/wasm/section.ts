@@ -92,7 +92,7 @@ export class LoadedSection {
   /** What a job names of this memory: where its segments are, and what they need. */
   tell(segments: readonly CacheRows[]): Pick<Job, 'segments' | 'rotations' | 'scores' | 'scorePositions'> {
     const [from, to] = [this.#before, this.#before + this.layout.weights.layers.length]
-    const pages = segments.map(({ cache }) => cache.pages.flatMap(({ at }) => at.slice(from, to)))
+    const pages = segments.map(({ cache }) => cache.addresses(from, to))
     const rotations = this.#rotations.addresses
     const numbers = rotations.length + segments.length * segmentNumbers
     const length = pages.reduce((sum, each) => sum + each.length, numbers)

@@ -3,6 +3,7 @@
  * one: a stage of more is several sections, each with weights, caches and scratch space of its own, and hidden states go from
  * one to the next. Each layer's edge is rounded wherever it lies, so that sections change no bit. Pure.
  */
+import { pagesHeld } from '../../base/pages.ts'
 import { EngineError } from '../../errors.ts'
 import type { ModelConfig } from '../../model/decoder.ts'
 import type { ModelShape } from '../../model/layout.ts'
@@ -16,6 +17,7 @@ import { rotationRows, segmentNumbers } from './job.ts'
 import { headWidth, passRowsMax } from './kernels.ts'
 import { layerForms } from './layer-kinds.ts'
 import { takeOwn, takeScratch } from './layout.ts'
+import { latestTokens, windowsOf } from '../windows.ts'
 import type { RotationForm } from './rotary.ts'
 
 /** Layers [start, end) in one memory. */
@@ -96,6 +98,8 @@ function largest(most: number, holds: (value: number) => boolean): number {
 function splitting(init: SectionsInit, memoryBytesMax: number): (pages: number) => Section[] | undefined {
   const { config, start, end, threads = 1 } = init
   const pageBytes = layerPageBytes(config)
+  const shares = pageShares(config, start, end)
+  const sharesMax = Math.max(...shares)
   const forms = layerForms(config).rotations
   const byLayer = Array.from({ length: end - start }, (_, i) => placesOf(init, start + i))
   const weights = byLayer.map(places => shardsBytes(init, places))
@@ -103,25 +107,47 @@ function splitting(init: SectionsInit, memoryBytesMax: number): (pages: number) 
   // One page of memory is what rounding takes.
   const room = memoryBytesMax - memoryPageBytes
   return pages => {
-    const tokens = Math.min(config.contextMax, pages * bytePage(headWidth(config.headDim)).positions)
-    const sections: { start: number; end: number; places: ShardPlace[]; bytes: number }[] = []
+    const tokens = tokensOf(config, pages * sharesMax)
+    const sections: { start: number; end: number; places: ShardPlace[]; bytes: number; shares: number }[] = []
     for (const [i, places] of byLayer.entries()) {
       const layer = start + i
       const scratch = layer + 1 === config.layers ? withHead : without
-      const bytes = weights[i]! + pages * pageBytes
-      const takes = (layers: number, all: number): boolean =>
-        all + scratch + tableBytes(forms, { threads, layers, tokens }) <= room
+      const [bytes, share] = [weights[i]!, shares[i]!]
+      const takes = (layers: number, all: number, sum: number): boolean => {
+        const caches = Math.ceil(pages * pageBytes * Math.min(sum, shares.length))
+        return all + caches + scratch + tableBytes(forms, { threads, layers, tokens }) <= room
+      }
       const last = sections.at(-1)
-      if (last !== undefined && takes(layer + 1 - last.start, last.bytes + bytes)) {
+      if (last !== undefined && takes(layer + 1 - last.start, last.bytes + bytes, last.shares + share)) {
         last.end = layer + 1
         last.places.push(...places)
         last.bytes += bytes
-      } else if (takes(1, bytes)) sections.push({ start: layer, end: layer + 1, places: [...places], bytes })
-      else return undefined
+        last.shares += share
+      } else if (takes(1, bytes, share)) {
+        sections.push({ start: layer, end: layer + 1, places: [...places], bytes, shares: share })
+      } else return undefined
     }
     // In the order of the model: the embedding comes first.
     return sections.map(({ start, end, places }) => ({ start, end, places: inOrder(places) }))
   }
+}
+
+/**
+ * [layers] of what all caches take together, how much at most each layer has, in parts of which there are as many as layers. Where
+ * some have windows, the longer sessions are, the more of it is the others'.
+ */
+function pageShares(config: ModelConfig, start: number, end: number): number[] {
+  // Of float32: there are the more pages the shorter they are, and the smaller is the part of those that windows need.
+  const most = windowsOf(config, start, end).map(window =>
+    pagesHeld(config.contextMax, pagePositions, latestTokens(window))
+  )
+  const all = most.reduce((sum, pages) => sum + pages, 0)
+  return most.map(pages => Math.max(1, (pages * most.length) / all))
+}
+
+/** The longest that a session can be of whose cache a layer has so many pages. */
+function tokensOf({ contextMax, headDim }: ModelConfig, pages: number): number {
+  return Math.min(contextMax, Math.ceil(pages) * bytePage(headWidth(headDim)).positions)
 }
 
 /** What a stage holds with one of its layers. A table that is the embedding and the output matrix lies where the head is. */
@@ -180,7 +206,7 @@ function whyNone(init: SectionsInit, memoryBytesMax: number): string {
   const least = Array.from({ length: end - start }, (_, i) => {
     const places = placesOf(init, start + i)
     const hasHead = start + i + 1 === config.layers
-    const tokens = Math.min(config.contextMax, bytePage(headWidth(config.headDim)).positions)
+    const tokens = tokensOf(config, 1)
     const rest =
       scratchBytes(config, threads, hasHead) +
       tableBytes(forms, { threads, layers: 1, tokens }) +

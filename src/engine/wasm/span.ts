@@ -20,6 +20,7 @@ import { Team } from './team.ts'
 import { typesIn } from '../../model/weight-types.ts'
 import { whyNotComputable } from '../computable.ts'
 import { readAhead, type WeightsInit } from './weights.ts'
+import { windowsOf } from '../windows.ts'
 
 export interface WasmSpanInit
   extends WeightsInit,
@@ -89,7 +90,12 @@ export class WasmSpan implements Layers<PagedCache> {
     )
     this.blocks = new CachePages(
       this.#sections.flatMap(({ memory, layout }) => layout.weights.layers.map(() => memory)),
-      { kvHeads: config.kvHeads, width: headWidth(config.headDim), bytesMax: cacheBytesMost }
+      {
+        kvHeads: config.kvHeads,
+        width: headWidth(config.headDim),
+        bytesMax: cacheBytesMost,
+        windows: windowsOf(config, start, init.end)
+      }
     )
   }
 
@@ -196,7 +202,6 @@ export class WasmSpan implements Layers<PagedCache> {
     const out = new Float32Array((tokens - from) * config.hidden)
     const under: UnderWay = { part, before: cache.length, out, from, done: 0, failure: undefined }
     try {
-      this.blocks.makeRoom(cache, cache.length + tokens)
       for (const section of this.#sections) section.makeRoom(cache.length + tokens)
     } catch (error) {
       this.#fail(under, error)
@@ -204,16 +209,29 @@ export class WasmSpan implements Layers<PagedCache> {
     return under
   }
 
-  /** The next rows of the parts in their order, as many as one pass takes. */
+  /** The next rows of the parts in their order, as many as one pass takes, each with room in its cache. */
   #next(under: readonly UnderWay[]): Stretch[] {
     const segments: Stretch[] = []
     let first = 0
     for (const of of under) {
       const rows = of.failure === undefined ? Math.min(of.part.tokens - of.done, passRowsMax - first) : 0
-      if (rows > 0) segments.push({ of, first, rows })
+      if (rows === 0 || !this.#hasRoom(of, rows)) continue
+      segments.push({ of, first, rows })
       first += rows
     }
     return segments
+  }
+
+  /** Room for the next rows of a part; it fails where there is none. */
+  #hasRoom(under: UnderWay, rows: number): boolean {
+    const { cache } = under.part
+    try {
+      this.blocks.makeRoom(cache, cache.length + rows)
+      return true
+    } catch (error) {
+      this.#fail(under, error)
+      return false
+    }
   }
 
   /** Has rows that the first section was fed go through all of them. */
@@ -292,7 +310,7 @@ export class WasmSpan implements Layers<PagedCache> {
   }
 
   #undo({ part: { cache }, before }: UnderWay): void {
-    cache.length = before
+    cache.truncate(before)
     this.blocks.wipe(cache)
   }
 

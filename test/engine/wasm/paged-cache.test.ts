@@ -10,10 +10,10 @@ function stage() {
   const pages = new CachePages([memory, memory], { kvHeads: 1, width: 16, bytesMax: memory.bytesFree })
   const bytes = pages.pageBytes / 2
   const fill = ({ pages: of }: PagedCache, index: number, value: number): void => {
-    for (const at of of[index]!.at) memory.views.floats.fill(value, at / 4, (at + bytes) / 4)
+    for (const at of of[0]![index]!.at) memory.views.floats.fill(value, at / 4, (at + bytes) / 4)
   }
   const seen = ({ pages: of }: PagedCache, index: number): number[] => [
-    ...new Set(of[index]!.at.flatMap(at => [...memory.views.floats.subarray(at / 4, (at + bytes) / 4)]))
+    ...new Set(of[0]![index]!.at.flatMap(at => [...memory.views.floats.subarray(at / 4, (at + bytes) / 4)]))
   ]
   /** A session of two full pages, of ones and twos. */
   const full = (): PagedCache => {
@@ -31,7 +31,7 @@ describe('pages of several sessions', () => {
   it('are copied by who writes to one, and taken anew where nothing of it counts', () => {
     const { pages, fill, seen, full } = stage()
     const first = full()
-    const held = [pages.hold(first, 0), pages.hold(first, 1)] as [Page, Page]
+    const held = [pages.hold(first, 0), pages.hold(first, 1)] as Page[][]
     const second = pages.open('f32')
     for (const page of held) pages.adopt(second, page)
     expect([second.length, pages.bytesUsed]).toEqual([2 * T, 2 * pages.pageBytes])
@@ -45,7 +45,7 @@ describe('pages of several sessions', () => {
     fill(second, 1, 8)
     expect([seen(first, 0), seen(first, 1)]).toEqual([[1], [2]])
     first.free()
-    expect(held.map(page => page.holders)).toEqual([1, 1])
+    expect(held.flat().map(page => page.holders)).toEqual([1, 1])
     const third = pages.open('f32')
     for (const page of held) pages.adopt(third, page)
     expect([seen(third, 0), seen(third, 1)]).toEqual([[1], [2]])
@@ -70,7 +70,7 @@ describe('pages of several sessions', () => {
     const second = all.open('i8')
     expect(all.adoptBytes(second, blocks)).toBe(2 * all.pageBytes)
     for (const block of held) all.adopt(second, block)
-    expect([second.length, second.pages.length]).toEqual([blocks * T, 2])
+    expect([second.length, second.pages[0]!.length]).toEqual([blocks * T, 2])
     expect(Array.from({ length: blocks }, (_, i) => all.hold(second, i))).toEqual(held)
     for (const cache of [first, second]) cache.free()
     for (const block of [...held, ...held]) all.release(block)
@@ -94,5 +94,38 @@ describe('pages of several sessions', () => {
     expect([second.length, seen(first, 0), seen(second, 0)]).toEqual([100, [1], [1]])
     second.free()
     expect(seen(first, 0)).toEqual([1])
+  })
+
+  it('come back from layers with a window while a session goes on, and stay with whoever holds them', () => {
+    const memory = new StageMemory(0, { shared: false })
+    const [window, layers] = [100, 3]
+    const shape = { kvHeads: 1, width: 16, bytesMax: memory.bytesFree, windows: [window, undefined, window] }
+    const pages = new CachePages(new Array(layers).fill(memory), shape)
+    const ofLayer = pages.pageBytes / layers
+    const cache = pages.open('f32')
+    const grow = (to: number): void => {
+      for (; cache.length < to; cache.length = Math.min(to, cache.length + T))
+        pages.makeRoom(cache, Math.min(to, cache.length + T))
+    }
+    grow(3 * T)
+    expect(pages.bytesUsed).toBe(3 * pages.pageBytes)
+    const held = pages.hold(cache, 0) as Page[]
+    grow(10 * T)
+    // Of the two with a window: from 10 · 128 - 256 - 100 + 1 on, that is the pages from the seventh to the tenth, and what is held.
+    expect([pages.has(cache, 6), pages.has(cache, 7)]).toEqual([false, true])
+    expect(pages.bytesUsed).toBe((10 + 2 * 3 + 2 * 1) * ofLayer)
+    pages.release(held)
+    expect(pages.bytesUsed).toBe((10 + 2 * 3) * ofLayer)
+    expect(cache.addresses(0, 3).map(at => at > 0)).toEqual(
+      Array.from({ length: 10 }, (_, i) => [i >= 7, true, i >= 7]).flat()
+    )
+    expect(cache.addresses(1, 2).every(at => at > 0)).toBe(true)
+    // As far back as is promised it is cut; further back nothing is left of it.
+    cache.truncate(10 * T - 256)
+    expect([cache.length, pages.bytesUsed]).toEqual([10 * T - 256, (10 + 2 * 3) * ofLayer])
+    cache.truncate(10 * T - 257)
+    expect([cache.length, pages.bytesUsed]).toEqual([0, 0])
+    grow(2 * T)
+    expect(pages.bytesUsed).toBe(2 * pages.pageBytes)
   })
 })
