@@ -1003,6 +1003,12 @@ export namespace PeerRecord {
     index: number
   }
 
+  export interface PeerRecordModelsFootprintGivesBackWindowsFieldEvent {
+    field: '$.models[].footprint.givesBackWindows'
+    value: boolean
+    index: number
+  }
+
   export interface PeerRecordModelsIsGraphFieldEvent {
     field: '$.models[].isGraph'
     value: boolean
@@ -1126,7 +1132,7 @@ export namespace PeerRecord {
     return decodeMessage(buf, PeerRecord.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintCachePageTokensFieldEvent | PeerRecordModelsFootprintI8CachePageTokensFieldEvent | PeerRecordModelsIsGraphFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<PeerRecord>): Generator<PeerRecordPeerFieldEvent | PeerRecordSeqFieldEvent | PeerRecordTtlMsFieldEvent | PeerRecordAddressesFieldEvent | PeerRecordAgentFieldEvent | PeerRecordHardwareCoresFieldEvent | PeerRecordHardwareMemoryBytesFieldEvent | PeerRecordHardwareArchitectureFieldEvent | PeerRecordHardwarePlatformFieldEvent | PeerRecordHardwareCpuFieldEvent | PeerRecordBudgetBytesFieldEvent | PeerRecordModelsModelFieldEvent | PeerRecordModelsNameFieldEvent | PeerRecordModelsLayersFieldEvent | PeerRecordModelsHeldStartFieldEvent | PeerRecordModelsHeldEndFieldEvent | PeerRecordModelsEmbeddingFieldEvent | PeerRecordModelsHeadFieldEvent | PeerRecordModelsVisitMsFieldEvent | PeerRecordModelsLayerMsFieldEvent | PeerRecordModelsNumericClassFieldEvent | PeerRecordModelsPinnedStartFieldEvent | PeerRecordModelsPinnedEndFieldEvent | PeerRecordModelsBudgetBytesFieldEvent | PeerRecordModelsDemandFieldEvent | PeerRecordModelsFootprintLayerBytesFieldEvent | PeerRecordModelsFootprintEmbeddingBytesFieldEvent | PeerRecordModelsFootprintHeadBytesFieldEvent | PeerRecordModelsFootprintCacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintI8CacheBytesPerLayerFieldEvent | PeerRecordModelsFootprintCachePageTokensFieldEvent | PeerRecordModelsFootprintI8CachePageTokensFieldEvent | PeerRecordModelsFootprintGivesBackWindowsFieldEvent | PeerRecordModelsIsGraphFieldEvent | PeerRecordStagesModelFieldEvent | PeerRecordStagesStartFieldEvent | PeerRecordStagesEndFieldEvent | PeerRecordStagesServingFieldEvent | PeerRecordStagesCacheBytesFreeFieldEvent | PeerRecordStagesSessionsFieldEvent | PeerRecordStagesLoadFieldEvent | PeerRecordStagesPeakFieldEvent | PeerRecordLoadSessionsFieldEvent | PeerRecordLoadQueuedStepsFieldEvent | PeerRecordBatteryLevelFieldEvent | PeerRecordBatteryChargingFieldEvent | PeerRecordNeighboursFieldEvent | PeerRecordLeavingFieldEvent | PeerRecordRoundTripsFieldEvent | PeerRecordProtocolsFieldEvent | PeerRecordLifeRunFieldEvent | PeerRecordLifeUpMsFieldEvent | PeerRecordLifeHeardFieldEvent | PeerRecordLifeYieldsFieldEvent> {
     return streamMessage(buf, PeerRecord.codec(), opts)
   }
 }
@@ -1906,6 +1912,11 @@ export namespace ModelOffer {
     value: number
   }
 
+  export interface ModelOfferFootprintGivesBackWindowsFieldEvent {
+    field: '$.footprint.givesBackWindows'
+    value: boolean
+  }
+
   export interface ModelOfferIsGraphFieldEvent {
     field: '$.isGraph'
     value: boolean
@@ -1919,7 +1930,7 @@ export namespace ModelOffer {
     return decodeMessage(buf, ModelOffer.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent | ModelOfferFootprintCachePageTokensFieldEvent | ModelOfferFootprintI8CachePageTokensFieldEvent | ModelOfferIsGraphFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ModelOffer>): Generator<ModelOfferModelFieldEvent | ModelOfferNameFieldEvent | ModelOfferLayersFieldEvent | ModelOfferHeldStartFieldEvent | ModelOfferHeldEndFieldEvent | ModelOfferEmbeddingFieldEvent | ModelOfferHeadFieldEvent | ModelOfferVisitMsFieldEvent | ModelOfferLayerMsFieldEvent | ModelOfferNumericClassFieldEvent | ModelOfferPinnedStartFieldEvent | ModelOfferPinnedEndFieldEvent | ModelOfferBudgetBytesFieldEvent | ModelOfferDemandFieldEvent | ModelOfferFootprintLayerBytesFieldEvent | ModelOfferFootprintEmbeddingBytesFieldEvent | ModelOfferFootprintHeadBytesFieldEvent | ModelOfferFootprintCacheBytesPerLayerFieldEvent | ModelOfferFootprintI8CacheBytesPerLayerFieldEvent | ModelOfferFootprintCachePageTokensFieldEvent | ModelOfferFootprintI8CachePageTokensFieldEvent | ModelOfferFootprintGivesBackWindowsFieldEvent | ModelOfferIsGraphFieldEvent> {
     return streamMessage(buf, ModelOffer.codec(), opts)
   }
 }
@@ -1932,6 +1943,7 @@ export interface Footprint {
   i8CacheBytesPerLayer?: number
   cachePageTokens?: number
   i8CachePageTokens?: number
+  givesBackWindows?: boolean
 }
 
 export namespace Footprint {
@@ -1979,6 +1991,11 @@ export namespace Footprint {
           w.uint32(obj.i8CachePageTokens)
         }
 
+        if (obj.givesBackWindows != null) {
+          w.uint32(64)
+          w.bool(obj.givesBackWindows)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2022,6 +2039,10 @@ export namespace Footprint {
             }
             case 7: {
               obj.i8CachePageTokens = reader.uint32()
+              break
+            }
+            case 8: {
+              obj.givesBackWindows = reader.bool()
               break
             }
             default: {
@@ -2088,6 +2109,13 @@ export namespace Footprint {
               }
               break
             }
+            case 8: {
+              yield {
+                field: `${prefix}.givesBackWindows`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2135,6 +2163,11 @@ export namespace Footprint {
     value: number
   }
 
+  export interface FootprintGivesBackWindowsFieldEvent {
+    field: '$.givesBackWindows'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Footprint>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Footprint.codec())
   }
@@ -2143,7 +2176,7 @@ export namespace Footprint {
     return decodeMessage(buf, Footprint.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Generator<FootprintLayerBytesFieldEvent | FootprintEmbeddingBytesFieldEvent | FootprintHeadBytesFieldEvent | FootprintCacheBytesPerLayerFieldEvent | FootprintI8CacheBytesPerLayerFieldEvent | FootprintCachePageTokensFieldEvent | FootprintI8CachePageTokensFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Footprint>): Generator<FootprintLayerBytesFieldEvent | FootprintEmbeddingBytesFieldEvent | FootprintHeadBytesFieldEvent | FootprintCacheBytesPerLayerFieldEvent | FootprintI8CacheBytesPerLayerFieldEvent | FootprintCachePageTokensFieldEvent | FootprintI8CachePageTokensFieldEvent | FootprintGivesBackWindowsFieldEvent> {
     return streamMessage(buf, Footprint.codec(), opts)
   }
 }

@@ -136,13 +136,16 @@ function spelt(types: ModelContents['weightTypes'][string]): string {
 function needed({ manifest }: Pick<StoredModel, 'manifest'>, memoryBytes: number): string[][] {
   const needs = modelNeeds(manifest)
   if ('refusal' in needs) return [['served by', `nobody: ${needs.refusal}`]]
-  const { cacheBytesPerToken, i8CacheBytesPerToken, wholeBytes, layerBytes } = needs
+  const { cacheBytesPerToken, beyond, i8CacheBytesPerToken, wholeBytes, layerBytes } = needs
   const i8 =
     i8CacheBytesPerToken === undefined ? '' : `, ${formatBytes(Math.ceil(i8CacheBytesPerToken))} with --cache i8`
   const peers = peersNeeded(manifest, memoryBytes)
   const each = `with ${formatBytes(memoryBytes)} each`
   return [
     ['cache', `${formatBytes(Math.ceil(cacheBytesPerToken))} per token${i8}`],
+    ...(beyond === undefined
+      ? []
+      : [['', `${formatBytes(Math.ceil(beyond.cacheBytesPerToken))} for each beyond ${beyond.tokens} tokens`]]),
     ['one peer', `needs ${formatBytes(wholeBytes)} of memory for all of it and one session`],
     [
       each,

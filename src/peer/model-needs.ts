@@ -26,6 +26,8 @@ export interface ModelNeeds {
   readonly layerBytes: number
   /** Bytes that one token takes in the caches of all layers together. */
   readonly cacheBytesPerToken: number
+  /** The same of a token beyond so many of a session, where layers have windows: these hold no more. @default as before */
+  readonly beyond?: { readonly tokens: number; readonly cacheBytesPerToken: number }
   /** The same in caches of int8. @default the engine has none */
   readonly i8CacheBytesPerToken?: number
 }
@@ -68,11 +70,17 @@ export function modelNeeds(
   const { layers } = manifest.config
   const shape = shapeOf(manifest, footprint(manifest))
   const i8 = bytes.i8CacheBytesPerLayer?.(i8CachePageTokens)
+  const layerBytes = bytes.cacheBytesPerLayer(cachePageTokens) / cachePageTokens
+  const { latestTokens = [], givesBackWindows = false } = shape
+  const latest = latestTokens.filter(tokens => tokens !== undefined)
   return {
     engine: name,
     wholeBytes: stageBytes(shape, { start: 0, end: layers }),
     layerBytes: Math.max(...shape.layerBytes.map((_, start) => stageBytes(shape, { start, end: start + 1 }))),
-    cacheBytesPerToken: (layers * bytes.cacheBytesPerLayer(cachePageTokens)) / cachePageTokens,
+    cacheBytesPerToken: layers * layerBytes,
+    ...(givesBackWindows
+      ? { beyond: { tokens: Math.max(...latest), cacheBytesPerToken: (layers - latest.length) * layerBytes } }
+      : {}),
     ...(i8 === undefined ? {} : { i8CacheBytesPerToken: (layers * i8) / i8CachePageTokens })
   }
 }

@@ -48,6 +48,6 @@ export class Inflight {
         const isYoung = nowMs - atMs < roomHeardMs && model.id === shape.id
         return isYoung && hops.some(hop => hop.peer === peer && hop.start === start && hop.end === end)
       })
-      .reduce((sum, { tokensMax }) => sum + cacheBytesOf(shape, end - start, tokensMax), 0)
+      .reduce((sum, { tokensMax }) => sum + cacheBytesOf(shape, { start, end }, tokensMax), 0)
   }
 }

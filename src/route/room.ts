@@ -21,9 +21,9 @@ export function withRoom(
   if (tokensMax === undefined) return peers
   const hasRoom = (view: PeerView, stage: StageView): boolean => {
     const [{ peer }, shape] = [view, shapeAt(view, model)]
-    const { start, end, cacheBytesFree } = stage
+    const { cacheBytesFree } = stage
     if (cacheBytesFree === undefined || held.some(hop => hop.peer === peer && sameRange(hop, stage))) return true
-    return cacheBytesOf(shape, end - start, tokensMax) <= cacheBytesFree - takenBytes(peer, stage, shape)
+    return cacheBytesOf(shape, stage, tokensMax) <= cacheBytesFree - takenBytes(peer, stage, shape)
   }
   if (peers.every(view => view.stages.every(stage => !stage.serving || hasRoom(view, stage)))) return peers
   return peers.map(view => ({
@@ -48,7 +48,7 @@ export function roomFor(
     for (const stage of stages) {
       if (!stage.serving) continue
       const { start, end, cacheBytesFree = Number.POSITIVE_INFINITY } = stage
-      const bytes = cacheBytesOf(shape, end - start, tokensMax)
+      const bytes = cacheBytesOf(shape, stage, tokensMax)
       const sessions =
         bytes === 0 ? Number.POSITIVE_INFINITY : (cacheBytesFree - takenBytes(peer, stage, shape)) / bytes
       for (let layer = start; layer < end; layer++) {

@@ -3,7 +3,7 @@ import { fetchWeight } from './limits.ts'
 import { hopMs, stageMs } from './cost.ts'
 import { half, type Tiler } from './tiling.ts'
 import type { ModelShape, PeerView } from './view.ts'
-import { canHold, lacks, shapeAt } from './view.ts'
+import { canHold, lacks, layerReserveBytes, shapeAt } from './view.ts'
 
 /** What follows from a view alone. A view is of one model, stays the same, and is asked about in every search. */
 interface Known {
@@ -235,7 +235,7 @@ function bytesBelow(shapes: readonly ModelShape[]): (readonly number[])[] {
   for (const shape of new Set(shapes)) {
     const bytesTo = [0]
     for (const [layer, bytes] of shape.layerBytes.entries()) {
-      bytesTo.push(bytesTo[layer]! + bytes + shape.cacheBytesPerLayer)
+      bytesTo.push(bytesTo[layer]! + bytes + layerReserveBytes(shape, layer))
     }
     lists.set(shape, bytesTo)
   }

@@ -3,6 +3,7 @@
  * the manifest. Nothing here knows libp2p, engines or files.
  */
 import type { ModelId, PeerId, Range, PlaceId } from '../base/ids.ts'
+import { pagesHeld } from '../base/pages.ts'
 import { meshMax } from '../limits.ts'
 import { shapesMax } from './limits.ts'
 import { type ModelOffer, type OfferFootprint, peerHint, type SwarmRecord } from '../swarm/record.ts'
@@ -27,6 +28,10 @@ export interface ModelShape {
   /** Tokens of a page, which a session's cache takes whole. @default 1 */
   readonly cachePageTokens?: number | undefined
   readonly i8CachePageTokens?: number | undefined
+  /** [layers] how many of a session's last tokens the cache of a layer need hold, since it has a window; undefined: all. @default all */
+  readonly latestTokens?: readonly (number | undefined)[] | undefined
+  /** Caches hold no more than that. @default they hold all */
+  readonly givesBackWindows?: boolean | undefined
   /** Reserved per stage whatever its layers: retained hidden states and buffers. */
   readonly stageBytes: number
   /** Bytes of one token's step between two hops, header included. @default a 4,096 wide model's, for predictions only */
@@ -210,15 +215,35 @@ export function areApart({ contacts: a }: PeerView, { contacts: b }: PeerView): 
   return a !== undefined && b !== undefined && !a.others.has(b.hint) && !b.others.has(a.hint)
 }
 
-/** What a session's caches take at a stage of so many layers, in whole pages; 0 where that is not known. */
-export function cacheBytesOf(
-  { cacheBytesPerLayer, cacheTokens, cachePageTokens = 1 }: ModelShape,
-  layers: number,
-  tokensMax: number
-): number {
+/** What a session's caches take at a stage of layers [start, end), in whole pages; 0 where that is not known. */
+export function cacheBytesOf(model: ModelShape, { start, end }: Range, tokensMax: number): number {
+  const { cacheBytesPerLayer, cacheTokens, cachePageTokens = 1 } = model
   if (cacheTokens === undefined) return 0
-  const [pages, all] = [Math.ceil(tokensMax / cachePageTokens), Math.ceil(cacheTokens / cachePageTokens)]
-  return Math.ceil((layers * cacheBytesPerLayer * pages) / all)
+  const all = Math.ceil(cacheTokens / cachePageTokens)
+  let pages = 0
+  for (let layer = start; layer < end; layer++) pages += pagesHeld(tokensMax, cachePageTokens, latestOf(model, layer))
+  return Math.ceil((cacheBytesPerLayer * pages) / all)
+}
+
+/** How many of a session's last tokens the cache of a layer holds; undefined: all. */
+function latestOf({ latestTokens, givesBackWindows = false }: ModelShape, layer: number): number | undefined {
+  return givesBackWindows ? latestTokens?.[layer] : undefined
+}
+
+/** Reserved for caches of layers [start, end). */
+export function reserveBytes(model: ModelShape, { start, end }: Range): number {
+  let bytes = 0
+  for (let layer = start; layer < end; layer++) bytes += layerReserveBytes(model, layer)
+  return bytes
+}
+
+/** The same of one layer: less than others have where it has a window and its cache gives back what lies before. */
+export function layerReserveBytes(model: ModelShape, layer: number): number {
+  const { cacheBytesPerLayer, cacheTokens = 0, cachePageTokens = 1 } = model
+  const latest = latestOf(model, layer)
+  if (latest === undefined) return cacheBytesPerLayer
+  const all = Math.ceil(cacheTokens / cachePageTokens)
+  return Math.ceil((cacheBytesPerLayer * pagesHeld(cacheTokens, cachePageTokens, latest)) / all)
 }
 
 /** What was made of a model for each footprint: of a model there are as many as engines. */
@@ -241,14 +266,15 @@ export function shapeAt({ footprint }: Pick<PeerView, 'footprint'>, model: Model
 const shapesOf = new WeakMap<OfferFootprint, { readonly model: ModelShape; readonly shape: ModelShape }>()
 
 function shapeWith(footprint: OfferFootprint, model: ModelShape): ModelShape {
-  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens } = footprint
-  const key = [layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens].join()
+  const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens, givesBackWindows } = footprint
+  const own = { embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens, givesBackWindows }
+  const key = [layerBytes, ...Object.values(own)].join()
   const known = shapes.get(model) ?? new Map<string, ModelShape>()
   shapes.set(model, known)
   let shape = known.get(key)
   if (shape === undefined) {
     const layers = new Array<number>(model.layers).fill(layerBytes)
-    shape = { ...model, layerBytes: layers, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens }
+    shape = { ...model, ...own, layerBytes: layers }
     // Whoever announces another one every time takes the place of others, and no more.
     if (known.size >= shapesMax) known.clear()
     known.set(key, shape)
@@ -263,7 +289,7 @@ export function sameRange(a: Range, b: Range): boolean {
 
 /** Resident bytes of a stage [start, end) with its reserves. */
 export function stageBytes(model: ModelShape, { start, end }: Range): number {
-  let bytes = model.stageBytes + model.cacheBytesPerLayer * (end - start)
+  let bytes = model.stageBytes + reserveBytes(model, { start, end })
   for (let layer = start; layer < end; layer++) bytes += model.layerBytes[layer] ?? 0
   const isHead = start === 0
   const isTail = end === model.layers

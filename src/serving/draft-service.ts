@@ -19,6 +19,7 @@ import type { Swarm } from '../swarm/swarm.ts'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
 import { draftRoomLookMs, draftTimedTokens } from './limits.ts'
 import type { Seeker } from './seeker.ts'
+import { reserveBytes } from '../route/view.ts'
 import { shapeOf, weightBytes } from './shape.ts'
 
 export interface DraftInit {
@@ -77,7 +78,7 @@ export function checkDraft(
   const found = engineFor(engines, manifest)
   if ('refusal' in found) throw new EngineError(found.refusal)
   const shape = shapeOf(manifest, found.factory.footprint(manifest))
-  const cacheBytes = shape.layers * shape.cacheBytesPerLayer
+  const cacheBytes = reserveBytes(shape, { start: 0, end: shape.layers })
   const bytes = weightBytes(shape, { start: 0, end: shape.layers }) + cacheBytes
   if (bytes > budgetBytes) {
     throw new BudgetTooSmallError(

@@ -1,9 +1,10 @@
 /** A model's sizes as placement sees them: what joins the rooms `model` and `engine` to `route`. Pure. */
 import { edgeSize } from '../engine/engine.ts'
 import type { Footprint } from '../engine/footprint.ts'
+import { latestTokens, windowsOf } from '../engine/windows.ts'
 import { cacheReserveTokens } from './limits.ts'
 import { type Manifest, modelId } from '../model/manifest.ts'
-import { type ModelShape, stageBytes } from '../route/view.ts'
+import { type ModelShape, reserveBytes, stageBytes } from '../route/view.ts'
 import type { OfferFootprint } from '../swarm/record.ts'
 import { BudgetTooSmallError } from '../errors.ts'
 import type { Claim } from './sharing.ts'
@@ -28,15 +29,25 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     cacheTokens: tokens,
     cachePageTokens: footprint.cachePageTokens,
     i8CachePageTokens: footprint.i8CachePageTokens,
+    ...windowedOf(config, footprint),
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: footprint.stepBytes ?? config.hidden * edgeSize(edge) + 20
   }
 }
 
+/** What layers with windows hold, where there are any. */
+function windowedOf(
+  config: Manifest['config'],
+  { givesBackWindows = false }: Footprint
+): Pick<ModelShape, 'latestTokens' | 'givesBackWindows'> {
+  const latest = windowsOf(config, 0, config.layers).map(window => latestTokens(window))
+  return latest.every(tokens => tokens === undefined) ? {} : { latestTokens: latest, givesBackWindows }
+}
+
 /** The same as a record says it of the engine that serves the model here. */
 export function footprintOf({ layerBytes, ...shape }: ModelShape): OfferFootprint {
   const { embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = shape
-  const { cachePageTokens, i8CachePageTokens } = shape
+  const { cachePageTokens, i8CachePageTokens, givesBackWindows } = shape
   return {
     layerBytes: Math.max(...layerBytes),
     embeddingBytes,
@@ -44,7 +55,8 @@ export function footprintOf({ layerBytes, ...shape }: ModelShape): OfferFootprin
     cacheBytesPerLayer,
     ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: i8 }),
     ...(cachePageTokens === undefined ? {} : { cachePageTokens }),
-    ...(i8CachePageTokens === undefined ? {} : { i8CachePageTokens })
+    ...(i8CachePageTokens === undefined ? {} : { i8CachePageTokens }),
+    ...(givesBackWindows === true ? { givesBackWindows } : {})
   }
 }
 
@@ -66,7 +78,7 @@ function leastBytes(shape: ModelShape, pinned: Range | null): number {
 
 /** Resident bytes of a stage's weights alone. */
 export function weightBytes(shape: ModelShape, range: Range): number {
-  return stageBytes(shape, range) - shape.cacheBytesPerLayer * (range.end - range.start) - shape.stageBytes
+  return stageBytes(shape, range) - reserveBytes(shape, range) - shape.stageBytes
 }
 
 /** What a stage keeps of one session to replay it to a stand-in: [tokens, hidden] in the edge type (promise P4). */
@@ -100,7 +112,7 @@ export function shareMemory(
   stages: readonly StageMemory[],
   retainBytesUsed: number
 ): MemoryShares | undefined {
-  const reserves = stages.map(({ range }) => shape.cacheBytesPerLayer * (range.end - range.start))
+  const reserves = stages.map(({ range }) => reserveBytes(shape, range))
   const kept = stages.map(({ cacheBytesUsed }, i) => Math.max(cacheBytesUsed, reserves[i]!))
   const retained = Math.max(retainBytesUsed, shape.stageBytes * stages.length)
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)

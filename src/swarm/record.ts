@@ -46,6 +46,8 @@ export interface OfferFootprint {
   /** Tokens of a page: caches take whole ones. @default 1 */
   readonly cachePageTokens?: number | undefined
   readonly i8CachePageTokens?: number | undefined
+  /** Caches give back what windows have left behind. @default they hold all tokens in every layer */
+  readonly givesBackWindows?: boolean | undefined
 }
 
 /** A model whose shards a peer holds, in whole or in part, and how fast it computes them. */
@@ -357,7 +359,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
 
 function footprintOf(announced: OfferFootprint): OfferFootprint {
   const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, i8CacheBytesPerLayer: i8 } = announced
-  const { cachePageTokens: page, i8CachePageTokens: i8Page } = announced
+  const { cachePageTokens: page, i8CachePageTokens: i8Page, givesBackWindows } = announced
   return {
     layerBytes: whole(layerBytes, 'layerBytes'),
     embeddingBytes: whole(embeddingBytes, 'embeddingBytes'),
@@ -365,7 +367,8 @@ function footprintOf(announced: OfferFootprint): OfferFootprint {
     cacheBytesPerLayer: whole(cacheBytesPerLayer, 'cacheBytesPerLayer'),
     ...(i8 === undefined ? {} : { i8CacheBytesPerLayer: whole(i8, 'i8CacheBytesPerLayer') }),
     ...(page === undefined ? {} : { cachePageTokens: some(page, 'cachePageTokens') }),
-    ...(i8Page === undefined ? {} : { i8CachePageTokens: some(i8Page, 'i8CachePageTokens') })
+    ...(i8Page === undefined ? {} : { i8CachePageTokens: some(i8Page, 'i8CachePageTokens') }),
+    ...(givesBackWindows === true ? { givesBackWindows } : {})
   }
 }
 

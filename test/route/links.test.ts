@@ -110,9 +110,16 @@ describe('room for a session', () => {
     expect(ask([free(1, 0), free(2, 0, { layerMs: 50 })], { tokensMax: 100 }, roomy)).toBe('1:0-4')
     expect(ask([serves(1, 0, 4), free(2, 400, { layerMs: 50 })], { tokensMax: 100 }, roomy)).toBe('1:0-4')
     expect(ask([free(1, 0), free(2, 400, { layerMs: 50 })], {}, roomy)).toBe('1:0-4')
-    expect(cacheBytesOf(shape, 4, 100)).toBe(0)
+    expect(cacheBytesOf(shape, { start: 0, end: 4 }, 100)).toBe(0)
     const paged = { ...roomy, cacheBytesPerLayer: 160, cacheTokens: 2048, cachePageTokens: 128 }
-    expect([1, 128, 129, 2048].map(tokens => cacheBytesOf(paged, 4, tokens))).toEqual([40, 40, 80, 640])
+    expect([1, 128, 129, 2048].map(tokens => cacheBytesOf(paged, { start: 0, end: 4 }, tokens))).toEqual([
+      40, 40, 80, 640
+    ])
+    // Two of its layers have a window, and one of these is not among those that are asked for.
+    const windowed = { ...paged, latestTokens: [undefined, 200, undefined, 200], givesBackWindows: true }
+    const bytes = (tokens: number) => cacheBytesOf(windowed, { start: 0, end: 3 }, tokens)
+    expect([1, 384, 385, 2048].map(bytes)).toEqual([30, 90, 110, 350])
+    expect(cacheBytesOf({ ...windowed, givesBackWindows: false }, { start: 0, end: 3 }, 2048)).toBe(480)
   })
 
   it('is there where the session has its caches already', () => {

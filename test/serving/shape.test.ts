@@ -9,13 +9,16 @@ import { model, peer } from '../route/worlds.ts'
 
 describe('what routing takes a session to need of a stage', () => {
   test.each([
-    [64, 4096],
-    [64, 300],
-    [576, 2048]
+    [64, 4096, undefined],
+    [64, 300, undefined],
+    [576, 2048, undefined],
+    [64, 4096, 100],
+    [576, 1024, 600]
   ])(
-    'is what its engine reserves, of either type, by what its record says (heads of %i, contexts of %i)',
-    (kvWidth, contextMax) => {
-      const toy = { layers: 4, vocab: 251, hidden: 12, edge: 'f16', contextMax, kvWidth } as const
+    'is what its engine reserves, of either type, by what its record says (heads of %i, contexts of %i, a window of %s)',
+    (kvWidth, contextMax, window) => {
+      const windows = [window, window, undefined, window]
+      const toy = { layers: 4, vocab: 251, hidden: 12, edge: 'f16', contextMax, kvWidth, windows } as const
       const scenario = parseScenario(
         {
           name: 'one',
@@ -27,7 +30,8 @@ describe('what routing takes a session to need of a stage', () => {
       )
       const { stored, footprint } = modelOf(scenario, toy, true)
       const own = shapeOf(stored.manifest, footprint)
-      const engine = toyEngine({ model: toy, start: 1, end: 4, cacheBytesMax: 0 })
+      const range = { start: 1, end: 4 }
+      const engine = toyEngine({ model: toy, ...range, cacheBytesMax: 0 })
       // Whoever reads the record has another engine.
       const other = {
         ...own,
@@ -40,8 +44,8 @@ describe('what routing takes a session to need of a stage', () => {
         const { peers, model } = withCache([peer(1, 9, { footprint: footprintOf(own) })], other, cache)
         for (let tokens = 1; tokens <= contextMax; tokens += 7) {
           const bytes = engine.cacheBytes(tokens, cache)
-          expect(cacheBytesOf(shapeAt(peers[0]!, model), 3, tokens)).toBe(bytes)
-          expect(cacheBytesOf(withCache([], own, cache).model, 3, tokens)).toBe(bytes)
+          expect(cacheBytesOf(shapeAt(peers[0]!, model), range, tokens)).toBe(bytes)
+          expect(cacheBytesOf(withCache([], own, cache).model, range, tokens)).toBe(bytes)
         }
       }
     }

@@ -148,7 +148,13 @@ describe('a record', () => {
     const [offer] = content.models
     const said = encodeRecord(record(b, 7, { models: [{ ...offer!, footprint }] }), signAs(b))
     expect(readRecord(said).verified(verify).models[0]!.footprint).toEqual(footprint)
-    const bytes = { ...footprint, i8CacheBytesPerLayer: 12, cachePageTokens: 128, i8CachePageTokens: 384 }
+    const bytes = {
+      ...footprint,
+      i8CacheBytesPerLayer: 12,
+      cachePageTokens: 128,
+      i8CachePageTokens: 384,
+      givesBackWindows: true
+    }
     const more = encodeRecord(record(b, 7, { models: [{ ...offer!, footprint: bytes }] }), signAs(b))
     expect(readRecord(more).verified(verify).models[0]!.footprint).toEqual(bytes)
     expect(readRecord(encodeRecord(record(b, 7), signAs(b))).verified(verify).models[0]).not.toHaveProperty('footprint')
