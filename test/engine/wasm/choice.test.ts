@@ -48,6 +48,27 @@ function busy(seed: number, passMs: number, turnMs: number): () => Pass {
   }
 }
 
+/**
+ * Tokens of the 15M model with two threads beside some twenty busy ones on two processors, alone and together by turns, in ms: a
+ * partner that sleeps waits for its processor as long as a hundred tokens take.
+ */
+const seen = {
+  alone: [
+    ...[0.56, 0.58, 0.61, 0.76, 0.61, 0.55, 0.77, 0.63, 12.44, 0.67, 0.55, 0.63, 0.63, 0.53, 0.59, 0.59, 0.65, 0.61],
+    ...[0.47, 0.7, 0.53, 0.53, 0.62, 0.58, 0.75, 0.6, 0.58, 0.65, 0.57, 0.63, 0.64, 0.56, 0.64, 0.53, 0.51, 21.35],
+    ...[0.48, 20.15, 0.59, 0.57, 0.58, 0.56, 0.6, 0.83, 0.58, 0.63, 0.54, 0.52]
+  ],
+  together: [
+    ...[54, 87, 122, 102, 55, 40, 131, 31, 78, 123, 97, 40, 31, 243, 44, 43, 43, 38, 47, 37, 35, 475, 83, 34, 156, 40],
+    ...[46, 47, 43, 44, 298, 55, 123, 53, 35, 53, 75, 44, 116, 52, 70, 48, 59, 48, 40, 39, 39, 63]
+  ]
+}
+
+function measured(i: number): Pass {
+  const [aloneMs, togetherMs] = [seen.alone[i % 48]!, seen.together[i % 48]!]
+  return { aloneMs, togetherMs, waitMs: togetherMs / 2 }
+}
+
 describe('the choice between one thread and all', () => {
   it('is all where that is faster, and hardly ever one', () => {
     const { ms, aloneMs, ways } = run(new Choice(), 1_000, () => ({ aloneMs: 10, togetherMs: 7 }))
@@ -75,6 +96,16 @@ describe('the choice between one thread and all', () => {
         }
       )
     )
+  })
+
+  it('tries a partner that has no processor twice in a hundred tokens, and then hardly ever', () => {
+    const choice = new Choice()
+    const first = run(choice, 100, measured)
+    // The first pass, of which nothing is known, and one that is compared.
+    expect(first.ways.together).toBe(2)
+    const later = run(choice, 5_000, measured)
+    expect(later.ways.together).toBeLessThanOrEqual(5)
+    expect(later.ms / later.aloneMs).toBeLessThan(1.05)
   })
 
   it('does not take a long prompt for a slow partner', () => {
