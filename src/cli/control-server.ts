@@ -9,6 +9,7 @@ import {
   type DrainReport,
   type GenerateOptions,
   type Generation,
+  type InferenceOptions,
   type KeptSessionName,
   type Peer,
   PeerNotRunningError,
@@ -20,25 +21,38 @@ import {
   type ControlRequest,
   type ControlResponse,
   encodeLine,
+  inferLine,
   LineReader,
   readRequest,
   socketPath
 } from './control.ts'
 import { reachable } from './control-client.ts'
 import { describeFailure } from './failure.ts'
+import { tensorOfWire, wireOf } from './tensor-json.ts'
 import {
   controlConnectionsMax,
   controlDrainMs,
   controlPulseMs,
-  controlRequestBytesMax,
   controlRequestMs,
+  controlRequestBytesMax,
   lingerMs
 } from './limits.ts'
 
 /** What of a peer its control socket hands out. */
 export type ControlledPeer = Pick<
   Peer,
-  'status' | 'generate' | 'chat' | 'resume' | 'forget' | 'removeModel' | 'makeRoom' | 'serve' | 'unserve'
+  | 'status'
+  | 'generate'
+  | 'chat'
+  | 'resume'
+  | 'forget'
+  | 'removeModel'
+  | 'makeRoom'
+  | 'serve'
+  | 'unserve'
+  | 'graph'
+  | 'infer'
+  | 'embed'
 > & {
   /** Has the peer go; whoever asked may close the connection meanwhile. */
   drain(): Promise<DrainReport>
@@ -174,6 +188,15 @@ async function* respond(
   } else if (request.op === 'serve') {
     const { model, layers } = request
     yield { kind: 'served', here: await peer.serve(model, { signal, ...(layers === undefined ? {} : { layers }) }) }
+  } else if (request.op === 'graph') {
+    const { inputs, outputs } = (await peer.graph(request.model, { signal })).manifest
+    yield { kind: 'graph', inputs, outputs }
+  } else if (request.op === 'infer') {
+    yield await inferred(peer, request, signal)
+  } else if (request.op === 'embed') {
+    const { waitMs } = request
+    const found = await peer.embed(request.model, request.texts, given<InferenceOptions>({ waitMs, signal }))
+    yield { kind: 'embedded', ...found, vectors: found.vectors.map(vector => [...vector]) }
   } else if (request.op === 'unserve') {
     await peer.unserve(request.model)
     yield { kind: 'unserved' }
@@ -203,6 +226,17 @@ function start(
   return peer.generate(request.prompt, { ...given<GenerateOptions>(rest), ...kept, signal })
 }
 
+async function inferred(
+  peer: ControlledPeer,
+  { model, inputs, waitMs }: ControlRequest & { op: 'infer' },
+  signal: AbortSignal
+): Promise<ControlResponse> {
+  const tensors = Object.fromEntries(Object.entries(inputs).map(([name, wire]) => [name, tensorOfWire(wire)]))
+  const result = await peer.infer(model, tensors, given<InferenceOptions>({ waitMs, signal }))
+  const outputs = Object.fromEntries(Object.entries(result.outputs).map(([name, tensor]) => [name, wireOf(tensor)]))
+  return { kind: 'inferred', peer: result.peer, computeMs: result.computeMs, outputs }
+}
+
 /** A key that was not given must be absent, so that it cannot hide the peer's default. */
 function given<T>(options: object): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
@@ -220,7 +254,7 @@ function failure(err: unknown): ControlResponse {
 
 /** The first line that comes in. @throws when it is too long, the signal's reason, or that the other end closed. */
 function readLine(socket: Socket, signal: AbortSignal): Promise<string> {
-  const reader = new LineReader(controlRequestBytesMax)
+  const reader = new LineReader(controlRequestBytesMax, inferLine)
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
       socket.off('data', onData)

@@ -8,8 +8,9 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { DrainReport, GenerationEvent, RemovedModel, Status } from '../index.ts'
-import { controlRequestBytesMax, socketPathBytesMax } from './limits.ts'
+import type { DrainReport, GenerationEvent, GraphPort, PeerId, RemovedModel, Status } from '../index.ts'
+import { controlRequestBytesMax, controlTensorsBytesMax, socketPathBytesMax } from './limits.ts'
+import type { WireTensor } from './tensor-json.ts'
 
 /** Raised when a message changes its meaning; a peer and a command of different versions refuse each other. */
 export const controlVersion = 1
@@ -42,6 +43,25 @@ const answerOptions = {
   trace: z.boolean().optional(),
   session: z.strictObject({ ...named, ttlMs }).optional()
 }
+
+const wireTensor = z.strictObject({
+  type: z.enum([
+    'float32',
+    'float64',
+    'float16',
+    'int8',
+    'uint8',
+    'int16',
+    'uint16',
+    'int32',
+    'uint32',
+    'int64',
+    'uint64',
+    'bool'
+  ]),
+  dims: z.array(z.int().nonnegative()),
+  data: z.base64()
+})
 
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
@@ -86,7 +106,22 @@ const requestSchema = z.discriminatedUnion('op', [
     model: modelName,
     layers: z.strictObject({ start: z.int().nonnegative(), end: z.int().positive() }).optional()
   }),
-  z.strictObject({ v: z.literal(controlVersion), op: z.literal('unserve'), model: modelName })
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('unserve'), model: modelName }),
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('graph'), model: modelName }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('infer'),
+    model: modelName,
+    inputs: z.record(z.string(), wireTensor),
+    waitMs
+  }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('embed'),
+    model: modelName,
+    texts: z.array(z.string().max(controlRequestBytesMax)),
+    waitMs
+  })
 ])
 
 /** A request on a control socket. */
@@ -116,6 +151,9 @@ const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('room') }),
   z.looseObject({ kind: z.literal('served'), here: z.boolean() }),
   z.looseObject({ kind: z.literal('unserved') }),
+  z.looseObject({ kind: z.literal('graph'), inputs: z.array(z.unknown()), outputs: z.array(z.unknown()) }),
+  z.looseObject({ kind: z.literal('inferred'), peer: z.string(), outputs: z.record(z.string(), wireTensor) }),
+  z.looseObject({ kind: z.literal('embedded'), vectors: z.array(z.array(z.number())) }),
   z.looseObject({ kind: z.literal('event'), event: z.looseObject({ event: z.string() }) }),
   z.looseObject({
     kind: z.literal('error'),
@@ -150,6 +188,19 @@ export type ControlResponse =
   /** `here`: false while the model is looked for among the peers. */
   | { readonly kind: 'served'; readonly here: boolean }
   | { readonly kind: 'unserved' }
+  | { readonly kind: 'graph'; readonly inputs: readonly GraphPort[]; readonly outputs: readonly GraphPort[] }
+  | {
+      readonly kind: 'inferred'
+      readonly peer: PeerId
+      readonly computeMs: number
+      readonly outputs: Readonly<Record<string, WireTensor>>
+    }
+  | {
+      readonly kind: 'embedded'
+      readonly vectors: readonly (readonly number[])[]
+      readonly tokens: readonly number[]
+      readonly cut: readonly number[]
+    }
   | { readonly kind: 'event'; readonly event: GenerationEvent }
   | { readonly kind: 'error'; readonly error: ControlFailure }
   /** The peer runs and works on it, and has had nothing to say for a while. */
@@ -184,14 +235,20 @@ export function encodeLine(message: object): string {
   return `${JSON.stringify(message)}\n`
 }
 
+/** How a request with tensors begins, as {@link encodeLine} writes it. */
+export const inferLine = `{"v":${controlVersion},"op":"infer"`
+
 /** Cuts a byte stream into lines of at most `bytesMax` bytes. `push` returns undefined once a line is too long. */
 export class LineReader {
   readonly bytesMax: number
+  readonly #wide: string | undefined
   #parts: Buffer[] = []
   #bytes = 0
 
-  constructor(bytesMax: number) {
+  /** @param wide how a line begins that may have {@link controlTensorsBytesMax}. @default none may */
+  constructor(bytesMax: number, wide?: string) {
     this.bytesMax = bytesMax
+    this.#wide = wide
   }
 
   /** Lines that `chunk` completes, without their line ends. */
@@ -199,7 +256,7 @@ export class LineReader {
     const lines: string[] = []
     let rest = chunk
     for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-      if (this.#bytes + end > this.bytesMax) return undefined
+      if (this.#bytes + end > this.#limit(rest)) return undefined
       lines.push(Buffer.concat([...this.#parts, rest.subarray(0, end)]).toString('utf8'))
       this.#parts = []
       this.#bytes = 0
@@ -209,7 +266,14 @@ export class LineReader {
       this.#parts.push(rest)
       this.#bytes += rest.length
     }
-    return this.#bytes > this.bytesMax ? undefined : lines
+    return this.#bytes > this.#limit(rest) ? undefined : lines
+  }
+
+  /** Of the line that is read; `rest` is what has come of it last. */
+  #limit(rest: Buffer): number {
+    const first = this.#parts[0] ?? rest
+    const isWide = this.#wide !== undefined && first.subarray(0, this.#wide.length).toString() === this.#wide
+    return isWide ? controlTensorsBytesMax : this.bytesMax
   }
 }
 

@@ -1,9 +1,9 @@
 /** What all commands are described with, and `skein model`. */
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
-import { dataDirectory, dtypes, oneOf, size, words } from './flags.ts'
+import { dataDirectory, dtypes, oneOf, size, words, duration, repeated } from './flags.ts'
 import { InvalidOptionError, weightKinds } from '../index.ts'
-import { misuseCharsMax } from './limits.ts'
+import { misuseCharsMax, waitMaxMs } from './limits.ts'
 import { shellWord } from './output.ts'
 
 export function command(parent: Command, line: string, text: string): Command {
@@ -59,6 +59,41 @@ export function describeModelCommands(model: Command, context: CommandContext): 
     .action(async (name: string, options) => {
       const { modelRm } = await import('./model.ts')
       await modelRm(name, { ...options, data: dataOf(options) }, context)
+    })
+}
+
+/** `skein infer`. */
+export function describeInfer(program: Command, context: CommandContext): void {
+  command(
+    program,
+    'infer <name>',
+    'Run a graph (an embedding, a classifier, a vision network) through the running peer, wherever it is served.'
+  )
+    .addOption(data())
+    .option(
+      '--input <name=file>',
+      'an input: nested lists as JSON, or a .npy file; - reads all of them as one JSON object from stdin; may be repeated',
+      repeated(words('--input'))
+    )
+    .option(
+      '--text <text>',
+      'a text, for graphs with a tokenizer: prints a vector, the mean over its tokens, of length 1; may be repeated',
+      repeated(words('--text'))
+    )
+    .option(
+      '--output <name=file>',
+      'write an output to a .npy file instead of printing it; may be repeated',
+      repeated(words('--output'))
+    )
+    .option(
+      '--wait <time>',
+      'how long to wait for a peer that serves it (default: a minute where one is loading it)',
+      duration('--wait', 0, waitMaxMs)
+    )
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { infer } = await import('./infer.ts')
+      await infer(name, { ...options, data: dataOf(options) }, context)
     })
 }
 

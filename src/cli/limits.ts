@@ -3,6 +3,10 @@
  * of the house but its public surface.
  */
 
+/** Tensors of one run, in Base64 on one line: the largest that the protocol takes have 64 MiB. */
+export const controlTensorsBytesMax = 96 << 20
+/** A file of an input, or stdin: numbers as text take three times their bytes. */
+export const inferFileBytesMax = 256 << 20
 /** Longest request line on a control socket: a prompt of a million characters is beyond any context that we run. */
 export const controlRequestBytesMax = 1 << 20
 /** Longest response line: the status of hundreds of peers, or an answer with all of its ids. */

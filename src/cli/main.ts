@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, describeMisuse, describeModelCommands, json } from './describe.ts'
+import { command, data, dataOf, describeInfer, describeMisuse, describeModelCommands, json } from './describe.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import {
   duration,
@@ -265,6 +265,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     })
 
   describeChat(program, context)
+  describeInfer(program, context)
 
   command(
     program,

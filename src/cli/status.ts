@@ -111,8 +111,9 @@ function describeModel(model: ModelStatus, { models, peers }: Status): string[] 
   const within = connectedCoverage(model, peers)
   const out = stretches(within.map((times, layer) => times === 0 && coverage[layer]! > 0))
   const least = Math.min(...within)
-  const verdict =
-    coverage.length === 0 || gaps > 0
+  const verdict = model.isGraph
+    ? `a graph, served by ${coverage[0] === 1 ? '1 peer' : `${coverage[0] ?? 0} peers`}`
+    : coverage.length === 0 || gaps > 0
       ? `${gaps} of ${count} layers are covered by nobody`
       : `every layer is covered${least > 1 ? ` at least ${least} times` : ''}`
   const beyond = out.length === 0 ? '' : `, ${out.map(layers).join(', ')} only by peers that are not connected`

@@ -14,7 +14,7 @@ import {
   wasmEngine
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { type ControlServer, serveControl } from './control-server.ts'
+import { type ControlledPeer, type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
 import { modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
@@ -88,23 +88,12 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     const drained = Promise.withResolvers<DrainReport>()
     let draining: Promise<DrainReport> | undefined
     control = await serveControl(
-      {
-        status: () => peer.status(),
-        generate: (prompt, options) => peer.generate(prompt, options),
-        chat: (messages, options) => peer.chat(messages, options),
-        resume: (name, options) => peer.resume(name, options),
-        forget: (session, options) => peer.forget(session, options),
-        removeModel: nameOrId => peer.removeModel(nameOrId),
-        serve: (nameOrId, options) => peer.serve(nameOrId, options),
-        unserve: nameOrId => peer.unserve(nameOrId),
-        makeRoom: (bytes, options) => peer.makeRoom(bytes, options),
-        drain: () => {
-          draining ??= peer.drain()
-          // Whoever asked is told before the socket closes.
-          draining.then(report => setImmediate(() => drained.resolve(report)), drained.reject)
-          return draining
-        }
-      },
+      controlled(peer, () => {
+        draining ??= peer.drain()
+        // Whoever asked is told before the socket closes.
+        draining.then(report => setImmediate(() => drained.resolve(report)), drained.reject)
+        return draining
+      }),
       flags.data
     )
     const { swarm } = peer.status()
@@ -213,5 +202,24 @@ async function withinMs(ms: number, work: Promise<unknown>, onLate: () => void):
     if ((await Promise.race([work, late])) === 'late') onLate()
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** What of a peer its control socket hands out. */
+function controlled(peer: Peer, drain: () => Promise<DrainReport>): ControlledPeer {
+  return {
+    graph: (name, options) => peer.graph(name, options),
+    infer: (name, inputs, options) => peer.infer(name, inputs, options),
+    embed: (name, texts, options) => peer.embed(name, texts, options),
+    status: () => peer.status(),
+    generate: (prompt, options) => peer.generate(prompt, options),
+    chat: (messages, options) => peer.chat(messages, options),
+    resume: (name, options) => peer.resume(name, options),
+    forget: (session, options) => peer.forget(session, options),
+    removeModel: nameOrId => peer.removeModel(nameOrId),
+    serve: (nameOrId, options) => peer.serve(nameOrId, options),
+    unserve: nameOrId => peer.unserve(nameOrId),
+    makeRoom: (bytes, options) => peer.makeRoom(bytes, options),
+    drain
   }
 }

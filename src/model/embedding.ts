@@ -13,25 +13,18 @@ const roles: Readonly<Record<string, 'ids' | 'mask' | 'zeros'>> = {
   token_type_ids: 'zeros'
 }
 
-/** How many texts one run takes: as many as there are, or so many. */
-export function textsAtOnce(ports: readonly GraphPort[]): number | undefined {
-  const size = ports[0]?.dims?.[0]
-  return typeof size === 'number' ? size : undefined
-}
-
 /**
- * The inputs for some texts, shorter ones filled up with what the mask leaves out.
+ * The inputs for one text, filled up with what the mask leaves out where the graph takes texts of one length.
  *
- * @param rows [texts] ids of each, at least one
+ * @param ids of the text
  * @throws {InvalidOptionError} when the graph takes something else than texts
  */
-export function textInputs(model: string, ports: readonly GraphPort[], rows: readonly (readonly number[])[]): Tensors {
+export function textInputs(model: string, ports: readonly GraphPort[], ids: readonly number[]): Tensors {
   const fixed = ports.map(({ dims }) => dims?.[1]).find(size => typeof size === 'number')
-  const longest = Math.max(...rows.map(({ length }) => length))
-  const tokens = fixed ?? longest
-  if (longest > tokens) throw new InvalidOptionError(`${model} takes texts of ${tokens} tokens, and one has ${longest}`)
-  const texts = textsAtOnce(ports) ?? rows.length
-  const dims = [texts, tokens]
+  const tokens = fixed ?? ids.length
+  if (ids.length > tokens) {
+    throw new InvalidOptionError(`${model} takes texts of ${tokens} tokens, and this one has ${ids.length}`)
+  }
   return Object.fromEntries(
     ports.map(port => {
       const role = roles[port.name]
@@ -41,43 +34,39 @@ export function textInputs(model: string, ports: readonly GraphPort[], rows: rea
           `${model} takes ${port.name} (${describePort(port)}), which no text gives: ask it with --input`
         )
       }
-      const values = Array.from({ length: texts * tokens }, (_, i) => {
-        const id = rows[Math.floor(i / tokens)]?.[i % tokens]
-        return role === 'zeros' || id === undefined ? 0 : role === 'mask' ? 1 : id
+      const values = Array.from({ length: tokens }, (_, i) => {
+        if (role === 'zeros' || i >= ids.length) return 0
+        return role === 'mask' ? 1 : ids[i]!
       })
       const data = port.type === 'int64' ? BigInt64Array.from(values, BigInt) : Int32Array.from(values)
-      return [port.name, { type: port.type, dims, data } satisfies Tensor]
+      return [port.name, { type: port.type, dims: [1, tokens], data } satisfies Tensor]
     })
   )
 }
 
-/** The output that embeds: the one that is called so, else the first of numbers. */
-function embeddingOf(model: string, outputs: Tensors): Tensor {
-  const { sentence_embedding: named } = outputs
-  const found = named ?? Object.values(outputs).find(({ type }) => type === 'float32' || type === 'float16')
-  if (found !== undefined && (found.dims.length === 2 || found.dims.length === 3)) return found
-  throw new InvalidOptionError(`${model} has no output of vectors: ask it with --input and see what it gives`)
-}
-
 /**
- * One vector for each text.
+ * The vector of one text, of length 1.
  *
- * @param lengths [texts] tokens of each
+ * @param tokens of the text
  * @throws {InvalidOptionError} when the graph gives no vectors
  */
-export function embeddings(model: string, outputs: Tensors, lengths: readonly number[]): Float32Array[] {
-  const { dims, data, type } = embeddingOf(model, outputs)
-  const [texts, tokens, width] = dims.length === 2 ? [dims[0]!, 1, dims[1]!] : [dims[0]!, dims[1]!, dims[2]!]
-  if (texts < lengths.length)
-    throw new InvalidOptionError(`${model} gives ${texts} vectors for ${lengths.length} texts`)
-  const at = (i: number): number => (type === 'float16' ? halfAt(Number(data[i])) : Number(data[i]))
-  return lengths.map((length, text) => {
-    const mean = new Float64Array(width)
-    const count = Math.min(dims.length === 2 ? 1 : length, tokens)
-    for (let token = 0; token < count; token++) {
-      for (let i = 0; i < width; i++) mean[i]! += at((text * tokens + token) * width + i) / count
-    }
-    const norm = Math.sqrt(mean.reduce((sum, value) => sum + value * value, 0))
-    return Float32Array.from(mean, value => (norm === 0 ? 0 : value / norm))
-  })
+export function embedding(model: string, outputs: Tensors, tokens: number): Float32Array {
+  const { dims, data, type } = vectorsIn(model, outputs)
+  const width = dims.at(-1)!
+  const count = dims.length === 2 ? 1 : Math.min(tokens, dims[1]!)
+  const mean = new Float64Array(width)
+  for (let i = 0; i < count * width; i++) {
+    mean[i % width]! += (type === 'float16' ? halfAt(Number(data[i])) : Number(data[i])) / count
+  }
+  const norm = Math.sqrt(mean.reduce((sum, value) => sum + value * value, 0))
+  return Float32Array.from(mean, value => (norm === 0 ? 0 : value / norm))
+}
+
+/** [1, width], or [1, tokens, width]: the output that is called so, else the first of numbers. */
+function vectorsIn(model: string, outputs: Tensors): Tensor {
+  const { sentence_embedding: named } = outputs
+  const found = named ?? Object.values(outputs).find(({ type }) => type === 'float32' || type === 'float16')
+  const isOne = found?.dims[0] === 1 && (found.dims.length === 2 || found.dims.length === 3)
+  if (found !== undefined && isOne) return found
+  throw new InvalidOptionError(`${model} has no output of vectors: ask it with --input and see what it gives`)
 }

@@ -30,6 +30,5 @@ export const minDiskBytes = 1_000_000
 /** Models of which a peer remembers whether its draft model has their tokens; it drives sessions of few. */
 export const draftModelsMax = 64
 
-/** Texts that are embedded at a time, and in one run: 128 tokens of each take 50 MB in attention with 12 heads. */
+/** Texts that are embedded at a time: at some ms each they take seconds. */
 export const embedTextsMax = 1024
-export const embedTextsAtOnce = 32

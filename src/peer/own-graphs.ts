@@ -2,7 +2,7 @@
 import type { PeerId } from '../base/ids.ts'
 import { CorruptShardError, InvalidOptionError, PeerLeavingError } from '../errors.ts'
 import type { InferOptions, InferResult, Inferring } from '../infer/service.ts'
-import { embeddings, textInputs, textsAtOnce } from '../model/embedding.ts'
+import { embedding, textInputs } from '../model/embedding.ts'
 import type { Store } from '../model/store.ts'
 import { asGraph, type StoredGraph } from '../model/stored.ts'
 import type { Tensors } from '../model/tensors.ts'
@@ -11,7 +11,7 @@ import type { Seeker } from '../serving/seeker.ts'
 import { sourcesOf } from '../serving/sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
-import { embedTextsAtOnce, embedTextsMax } from './limits.ts'
+import { embedTextsMax } from './limits.ts'
 
 /** A tokenizer, with what it puts around a text. */
 interface GraphTokenizer {
@@ -72,17 +72,10 @@ export class OwnGraphs {
     const { name, inputs: ports } = graph.manifest
     const rows = await this.#encode(graph, texts, options.signal)
     const vectors: Float32Array[] = []
-    const atOnce = Math.min(textsAtOnce(ports) ?? embedTextsAtOnce, embedTextsAtOnce)
-    for (let at = 0; at < rows.length; at += atOnce) {
-      const part = rows.slice(at, at + atOnce).map(({ ids }) => ids)
-      const { outputs } = await this.#init.inferring.run(graph, textInputs(name, ports, part), options)
-      vectors.push(
-        ...embeddings(
-          name,
-          outputs,
-          part.map(({ length }) => length)
-        )
-      )
+    // Each alone: graphs of 8 bits scale by the largest number of a run, and a vector would depend on what is asked with it.
+    for (const { ids } of rows) {
+      const { outputs } = await this.#init.inferring.run(graph, textInputs(name, ports, ids), options)
+      vectors.push(embedding(name, outputs, ids.length))
     }
     return {
       vectors,

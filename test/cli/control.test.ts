@@ -62,6 +62,15 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
   const server = await serveControl(
     {
       status: () => seen,
+      graph: async name => {
+        throw new UnknownModelError(`no graph ${name}`)
+      },
+      infer: async (_, inputs) => ({ outputs: inputs, computeMs: 1, peer: seen.self }),
+      embed: async (_, texts) => ({
+        vectors: texts.map(({ length }) => Float32Array.of(length)),
+        tokens: texts.map(({ length }) => length),
+        cut: texts.map(() => 0)
+      }),
       generate: (prompt, options = {}) =>
         ({
           events: () => script(prompt, options),
