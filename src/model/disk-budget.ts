@@ -262,19 +262,24 @@ export class DiskBudget {
       models.flatMap(model => files(model).map(({ sha256 }) => ({ sha256, model }))),
       ({ sha256 }) => sha256
     )
+    const ownersOf = (sha256: string) => (listed.get(sha256) ?? []).map(({ model }) => model)
+    const isImported = ({ shipped, id }: (typeof models)[number]): boolean => !shipped && !givingWay.has(id)
     const standing = ({ name, sha256 }: DiskFile): Standing => {
       if (sha256 === undefined || unreadable.length > 0) return 'kept'
       if (needed.files.has(sha256) || promised.has(sha256) || writing.has(sha256)) return 'needed'
       if (name.startsWith(partialPrefix)) return 'spare'
-      const owners = (listed.get(sha256) ?? []).map(({ model }) => model)
-      if (owners.some(({ shipped, id }) => !shipped && !givingWay.has(id))) return 'kept'
+      const owners = ownersOf(sha256)
+      if (owners.some(isImported)) return 'kept'
       const own = owners.filter(({ shipped }) => !shipped)
       if (own.length > 0 && own.every(model => needed.isRare(model, sha256))) return 'rare'
       return owners.some(({ id }) => needed.models.has(id)) ? 'served' : 'spare'
     }
-    const keptBytes = sum(found.filter(file => file.sha256 !== undefined && standing(file) === 'kept'))
+    // Those of them, too, that are needed now.
+    const isKept = ({ name, sha256 }: DiskFile): boolean =>
+      sha256 !== undefined && !name.startsWith(partialPrefix) && ownersOf(sha256).some(isImported)
+    const keptBytes = sum(found.filter(isKept))
     this.#status = { usedBytes: sum(found) + otherBytes, limitBytes: limitBytes ?? null, keptBytes }
-    const kept = models.filter(({ shipped, id }) => !shipped && !givingWay.has(id))
+    const kept = models.filter(isImported)
     return { files: found, models, kept, otherBytes, unreadable, standing }
   }
 
@@ -294,7 +299,7 @@ export class DiskBudget {
     const names = kept.map(({ manifest }) => manifest.name)
     if (unreadable.length > 0) return `${parts.join(', ')}, and nothing is removed while ${unreadable.join('; ')}`
     if (names.length === 0) return `${parts.join(', ')}; raise --disk, or serve fewer layers here`
-    parts.push(`${formatBytes(this.#status.keptBytes)} by what was imported, which is kept (${names.join(', ')})`)
+    parts.push(`${formatBytes(bytesOf('kept'))} by what was imported, which is kept (${names.join(', ')})`)
     return `${parts.join(', ')}; raise --disk, or remove a model: skein model rm ${names[0]}`
   }
 

@@ -97,7 +97,12 @@ describe('room', () => {
     // It would not have been enough, so nothing went for nothing.
     expect(removed).toEqual([])
     expect([await held(kept), await held(fetched)]).toEqual([4, 4])
-    expect(limited.status.keptBytes).toBeGreaterThan(bytesOf(kept))
+    const { keptBytes } = limited.status
+    expect(keptBytes).toBeGreaterThan(bytesOf(kept))
+    // What is needed of it now is kept as well.
+    needed = new Set(shards(kept))
+    await limited.look()
+    expect(limited.status.keptBytes).toBe(keptBytes)
     // Imported under the same name and id again, without a word about giving way, it is kept from then on.
     await model('fetched', 2, false)
     await expect(limited.reserve('anything', coming(1000))).rejects.toThrow('which is kept (fetched, mine)')
