@@ -144,7 +144,7 @@ export function showEvent(): (event: GenerationEvent) => void {
   let route = ''
   return event => {
     if (event.event === 'route') {
-      route = event.hops.map(hop => `${shortPeer(hop.peer)} ${layers(hop)}`).join(' → ')
+      route = pathOf(event.hops)
     } else if (event.event === 'token') {
       write(event.part === 'thinking' ? paint('dim', event.text) : event.text)
     } else if (event.event === 'resumed' || event.event === 'stopped') {
@@ -162,6 +162,7 @@ export function showEvent(): (event: GenerationEvent) => void {
     } else if (event.event === 'cut') {
       news(`${shortPeer(event.peer)} and ${shortPeer(event.next)} do not hear each other; going another way`)
     } else if (event.event === 'recovered') {
+      route = pathOf(event.route)
       const rounding = event.exact ? '' : '; the stand-in rounds differently, so the answer may differ from here on'
       news(`recovered in ${formatMs(event.ms)}, ${event.replayedTokens} tokens replayed${rounding}`)
     } else if (event.event === 'done') {
@@ -174,6 +175,10 @@ export function showEvent(): (event: GenerationEvent) => void {
       )
     }
   }
+}
+
+function pathOf(hops: Extract<GenerationEvent, { event: 'route' }>['hops']): string {
+  return hops.map(hop => `${shortPeer(hop.peer)} ${layers(hop)}`).join(' → ')
 }
 
 /**
