@@ -169,6 +169,8 @@ export interface Engine {
    * @throws the signal's reason when aborted before the step starts; a started step always completes.
    */
   run(step: Step, options: { signal: AbortSignal }): Promise<StepOutput>
+  /** A step is about to be run: what computes wakes meanwhile, where it sleeps. @default it is woken by the step */
+  wake?(): void
   /** Tokens in a session's cache; undefined when the session is not open. */
   length(session: SessionId): number | undefined
   /**

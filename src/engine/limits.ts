@@ -24,6 +24,12 @@ export const engineLoadMs = 180_000
 export const engineLoadBytesPerMs = 10_000
 /** One request of an engine's thread: the longest step on a slow processor takes minutes; a hang is forever. */
 export const engineRequestTimeoutMs = 600_000
+/**
+ * A thread that is told that something is about to come spins for it so long: waking takes some 50 µs, and longer what is to be
+ * done until it comes. And how many announcements are left out at most after it has waited in vain, as where there is no processor.
+ */
+export const announcedMs = 0.3
+export const announcedSkipMax = 1024
 /** How often it is looked whether a request has been answered in time. */
 export const engineWatchMs = 1_000
 /** From `close()` until the thread is ended, running step or not. */

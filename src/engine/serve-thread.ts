@@ -59,10 +59,12 @@ export interface Layers<Cache extends LayersCache = LayersCache> {
    * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer those of its last `wanted`
    *   tokens alone, [wanted, hidden], not rounded; valid until the next pass. Or what is wrong with it, as values that are not finite: what its cache then holds
    *   beyond its length before is void.
+   * @param onNearEnd called a moment before all is computed, by a runtime that knows when that is
    * @throws {EngineError} when nothing can be computed; the caches then are as for parts that fail.
    */
   pass(
-    parts: readonly Part<Cache>[]
+    parts: readonly Part<Cache>[],
+    onNearEnd?: () => void
   ): readonly (Float32Array | EngineError)[] | Promise<readonly (Float32Array | EngineError)[]>
   /** Logits [vocab] of tokens from their hidden states [hidden] after the last layer; `use` may keep nothing of them. */
   eachLogits(rows: readonly Float32Array[], use: (logits: Float32Array, index: number) => void): void | Promise<void>
@@ -134,11 +136,12 @@ async function serveShared(port: MessagePort, share: SharedArrayBuffer, served: 
     const request = takePass(there, sessions) ?? (receiveMessageOnPort(port)?.message as ThreadRequest | undefined)
     if (request === undefined) continue
     sessions.asked(request)
-    await served.serve(request, reply => {
+    const tell = (reply: ThreadReply): void => {
       sessions.answered(reply)
       if (reply.kind === 'pass' && putReply(back, reply)) back.ring()
       else post(port, reply)
-    })
+    }
+    await served.serve(request, tell, () => back.announce())
     isClosed = request.kind === 'close'
   }
   port.close()
@@ -167,10 +170,11 @@ class Served<Cache extends LayersCache> {
     this.#prefixes = blocks === undefined ? undefined : new Prefixes({ blocks, rowBytes, link: sha256Link() })
   }
 
-  async serve(request: ThreadRequest, tell: (reply: ThreadReply) => void): Promise<void> {
+  /** @param announce called a moment before `tell` where that is known */
+  async serve(request: ThreadRequest, tell: (reply: ThreadReply) => void, announce = (): void => {}): Promise<void> {
     let reply: ThreadReply
     try {
-      reply = await this.#answer(request)
+      reply = await this.#answer(request, announce)
     } catch (error) {
       reply = failed(error)
     }
@@ -178,7 +182,7 @@ class Served<Cache extends LayersCache> {
     this.#prefixes?.catchUp()
   }
 
-  async #answer(request: ThreadRequest): Promise<ThreadReply> {
+  async #answer(request: ThreadRequest, announce: () => void): Promise<ThreadReply> {
     switch (request.kind) {
       case 'open': {
         const { session, tokensMax, cache, sampling, owner } = request
@@ -193,7 +197,7 @@ class Served<Cache extends LayersCache> {
         this.#prefixes?.limit(request.cacheBytesMax)
         return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
       case 'pass':
-        return { ...(await this.#pass(request.parts)), prefixBytes: this.#prefixes?.bytes ?? 0 }
+        return { ...(await this.#pass(request.parts, announce)), prefixBytes: this.#prefixes?.bytes ?? 0 }
       case 'free':
         this.#prefixes?.free(request.session)
         this.#sessions.get(request.session)?.cache.free()
@@ -206,7 +210,10 @@ class Served<Cache extends LayersCache> {
     }
   }
 
-  async #pass(parts: readonly ThreadPart[]): Promise<Omit<Extract<ThreadReply, { kind: 'pass' }>, 'prefixBytes'>> {
+  async #pass(
+    parts: readonly ThreadPart[],
+    announce: () => void
+  ): Promise<Omit<Extract<ThreadReply, { kind: 'pass' }>, 'prefixBytes'>> {
     const beganMs = threadNowMs()
     const replies: PartReply[] = []
     const computed: { readonly index: number; readonly session: Session<Cache>; readonly part: Part<Cache> }[] = []
@@ -225,7 +232,10 @@ class Served<Cache extends LayersCache> {
     const ended: Ended<Cache>[] = []
     let sampledMs: number | undefined
     try {
-      const outs = computed.length === 0 ? [] : await this.#layers.pass(computed.map(({ part }) => part))
+      const all = computed.map(({ part }) => part)
+      // At the tail the head of the model and drawing tokens come after it.
+      const onNearEnd = this.#span.end < this.#span.config.layers ? announce : undefined
+      const outs = computed.length === 0 ? [] : await this.#layers.pass(all, onNearEnd)
       for (const [i, { index, session, part }] of computed.entries()) {
         const out = outs[i]!
         if (out instanceof Error) {
@@ -237,7 +247,7 @@ class Served<Cache extends LayersCache> {
         else replies[index] = reply
       }
       if (ended.length > 0) sampledMs = threadNowMs()
-      await this.#sample(ended, replies)
+      await this.#sample(ended, replies, announce)
     } catch (error) {
       for (const { index, session } of computed) replies[index] = voided(session, error)
     }
@@ -345,7 +355,7 @@ class Served<Cache extends LayersCache> {
    * Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows. Logits
    * that are not finite fail their own step alone.
    */
-  async #sample(ended: readonly Ended<Cache>[], replies: PartReply[]): Promise<void> {
+  async #sample(ended: readonly Ended<Cache>[], replies: PartReply[], announce: () => void): Promise<void> {
     if (ended.length === 0) return
     const drawn = ended.map((): number[] => [])
     const failures = new Map<number, unknown>()
@@ -353,6 +363,7 @@ class Served<Cache extends LayersCache> {
     await this.#layers.eachLogits(
       rows.map(({ hidden }) => hidden),
       (logits, i) => {
+        if (i === rows.length - 1) announce()
         const { of, row } = rows[i]!
         const { under, sampling, ids: text } = ended[of]!.session
         const { position, tokens, drafts } = under!.step

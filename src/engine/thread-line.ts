@@ -64,6 +64,11 @@ export class ThreadLine {
     this.#listen()
   }
 
+  /** A pass is about to be asked for. */
+  announce(): void {
+    this.#ways?.there.announce()
+  }
+
   #post(request: ThreadRequest): void {
     const inputs: ArrayBuffer[] = []
     const own =
@@ -95,6 +100,10 @@ export class ThreadLine {
 
   #woken(back: Way): void {
     this.#isListening = false
+    if (back.said === this.#heard && !back.comes(this.#heard)) {
+      this.#listen()
+      return
+    }
     this.#heard = back.said
     const reply = takeReply(back)
     if (reply !== undefined) this.#replied(reply)

@@ -3,10 +3,13 @@
  * number that the other one raises. A message is cloned, queued and taken from its queue by an event loop, there and back for every
  * token; JSON in shared memory took as long.
  *
+ * What is about to be said can be announced, so that the other end is awake when it is.
+ *
  * One request is under way at a time, so each way needs room for one. What does not fit, and all that is no pass or failed, goes by
  * message, as everything does where no memory can be shared.
  */
-import { shareBytesMax } from './limits.ts'
+import { availableParallelism } from 'node:os'
+import { announcedMs, announcedSkipMax, shareBytesMax } from './limits.ts'
 import type { PartReply, ThreadPart, ThreadReply, ThreadRequest } from './thread-messages.ts'
 
 type Pass = Extract<ThreadRequest, { kind: 'pass' }>
@@ -18,12 +21,19 @@ const wayBytes = listBytes + timesBytes + shareBytesMax
 /** Places in the list of a way. */
 const saidAt = 0
 const linesAt = 1
+/** So many announcements are left out. */
+const skipAt = 2
+
+/** Turns between two looks at the clock, about a tenth of a µs each. */
+const spinTurns = 64
 
 /** One way: a number that is raised with all that is said, by message too, and what lies there. */
 export class Way {
   readonly #list: Int32Array<SharedArrayBuffer>
   readonly times: Float64Array<SharedArrayBuffer>
   readonly words: Int32Array<SharedArrayBuffer>
+  /** Announcements to leave out when the next one is in vain. */
+  #skip = 1
   readonly #bytes: Uint8Array<SharedArrayBuffer>
 
   constructor(buffer: SharedArrayBuffer, at: number) {
@@ -44,9 +54,41 @@ export class Way {
     Atomics.notify(this.#list, saidAt)
   }
 
+  /**
+   * Something is about to be said: the other end wakes meanwhile, which takes as long as much of what is still to be done. Not
+   * where it has waited in vain lately.
+   */
+  announce(): void {
+    if (Atomics.load(this.#list, skipAt) > 0) Atomics.sub(this.#list, skipAt, 1)
+    else Atomics.notify(this.#list, saidAt)
+  }
+
+  /** Of an end that was woken before something was said after `said`: spins until it is. Returns whether it was. */
+  comes(said: number): boolean {
+    const untilMs = performance.now() + announcedMs
+    do {
+      for (let i = 0; i < spinTurns; i++) {
+        if (this.said === said) continue
+        this.#skip = 1
+        return true
+      }
+    } while (performance.now() < untilMs)
+    Atomics.store(this.#list, skipAt, this.#skip)
+    this.#skip = Math.min(2 * this.#skip, announcedSkipMax)
+    return false
+  }
+
+  /** Nothing is to be announced this way. */
+  neverAnnounce(): void {
+    Atomics.store(this.#list, skipAt, 2 ** 31 - 1)
+  }
+
   /** Blocks this thread until something is said after `said`. */
   wait(said: number): void {
-    while (this.said === said) Atomics.wait(this.#list, saidAt, said)
+    while (this.said === said) {
+      Atomics.wait(this.#list, saidAt, said)
+      if (this.said === said) this.comes(said)
+    }
   }
 
   /** The same without blocking; undefined when it has been said already. */
@@ -101,7 +143,10 @@ function wordsOf(numbers: Int32Array | Uint8Array | readonly number[]): number {
 /** Memory for both ways; undefined where none can be shared, as in a page without cross-origin isolation. */
 export function sharedMemory(): SharedArrayBuffer | undefined {
   if (typeof SharedArrayBuffer !== 'function' || typeof Atomics.waitAsync !== 'function') return undefined
-  return new SharedArrayBuffer(2 * wayBytes)
+  const memory = new SharedArrayBuffer(2 * wayBytes)
+  // Who spins takes the processor from whom it waits for, where there is no other one.
+  if (availableParallelism() < 2) for (const way of Object.values(waysOf(memory))) way.neverAnnounce()
+  return memory
 }
 
 /** The ways of some memory: to the thread, and back. */

@@ -41,11 +41,6 @@ export async function startThreaded(init: ThreadedInit): Promise<Engine> {
   }
 }
 
-/** The file of a thread beside the file that starts it: TypeScript where that runs as it is, else what was built of it. */
-export function threadFile(beside: string, name: string): URL {
-  return new URL(`./${name}.${beside.endsWith('.ts') ? 'ts' : 'js'}`, beside)
-}
-
 class ThreadedEngine implements Engine {
   readonly start: number
   readonly end: number
@@ -203,6 +198,10 @@ class ThreadedEngine implements Engine {
     const abort = (): void => this.#settle(id, () => job.reject(signal.reason))
     signal.addEventListener('abort', abort, { once: true })
     job.stopListening = () => signal.removeEventListener('abort', abort)
+  }
+
+  wake(): void {
+    if (this.#running === undefined && this.#ended === undefined) this.#line.announce()
   }
 
   async free(session: SessionId): Promise<void> {

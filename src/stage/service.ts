@@ -14,6 +14,7 @@ import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationK
 import { encodeFrame, readFrame } from './codec.ts'
 import { type Frame, framedBytes, type RefuseFrame, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
+import { isStep } from './step-bytes.ts'
 import type { HopSpans } from './trace.ts'
 
 export interface StageServiceInit {
@@ -247,6 +248,7 @@ class Service implements StageService {
 
   #onFrame(id: ChannelId, channel: Channel, bytes: Uint8Array): void {
     const readAtMs = channel.readAtMs ?? this.#clock.nowMs()
+    if (isStep(bytes)) this.#places.get(this.#decider.seatAt(id)!)?.engine.wake?.()
     const read = readFrame(bytes)
     if (read?.kind === 'frame') this.#feed({ ...read, channel: id, bytes: framedBytes(bytes.length), readAtMs })
     else if (read !== undefined) this.#feed({ ...read, channel: id })
@@ -291,6 +293,9 @@ class Service implements StageService {
       case 'deliver': {
         const { bytes, readMs } = effect
         const { epoch, position, ids, spans = [] } = effect.token
+        // The step after it comes from here.
+        const own = `${effect.session} of ${this.#links.self}`
+        for (const { engine, cache } of this.#places.values()) if (cache === own) engine.wake?.()
         this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, bytes, spans, readMs })
         break
       }

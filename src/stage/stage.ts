@@ -20,7 +20,7 @@ import {
 } from './limits.ts'
 import { type Came, DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
-import type { ChannelId, StageEffect, StageEvent, StageFacts } from './event.ts'
+import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { draftsNeed, type Frame, idsNeed, type OpenFrame, type RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
@@ -85,6 +85,11 @@ export class Stages {
   /** Sessions that hold a cache at one stage. */
   sessionsOf(model: ModelId, range: Range): number {
     return this.#seating.sessionsOf(model, range)
+  }
+
+  /** At which the steps that come over a stream are computed. */
+  seatAt(channel: ChannelId): SeatId | undefined {
+    return this.#channels.get(channel)?.seat?.id
   }
 
   /** Steps that wait for an engine. */

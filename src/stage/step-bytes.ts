@@ -31,6 +31,11 @@ const spanFields = [
 
 type Numbers = readonly number[] | Int32Array
 
+/** Whether a frame is a step, if it is one in the plain form. */
+export function isStep(bytes: Uint8Array): boolean {
+  return bytes[0] === stepTag
+}
+
 // ── Writing ────────────────────────────────────────────────────────────────────────────────────────
 
 function size(value: number): number {

@@ -1,6 +1,9 @@
 /** What goes through the memory that an engine and its thread share: it comes out as it went in, or not at all. */
+import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { SessionId } from '../../src/base/ids.ts'
+import type { Engine } from '../../src/engine/engine.ts'
 import { shareBytesMax } from '../../src/engine/limits.ts'
 import type { ThreadReply, ThreadRequest } from '../../src/engine/thread-messages.ts'
 import {
@@ -12,6 +15,8 @@ import {
   takeReply,
   waysOf
 } from '../../src/engine/thread-share.ts'
+import { cutEngines, greedy, sessionId, through } from './pipeline.ts'
+import { syntheticModel } from './synthetic-model.ts'
 
 type Pass = Extract<ThreadRequest, { kind: 'pass' }>
 type PassReply = Extract<ThreadReply, { kind: 'pass' }>
@@ -156,4 +161,65 @@ test('each end hears that something was said, also before it began to wait', asy
   there.ring()
   // Would block for ever.
   there.wait(0)
+})
+
+test('what is announced wakes the other end before it is said, and is left out the more often the more often that was in vain', async () => {
+  // Without what a machine with one processor has.
+  const memory = new SharedArrayBuffer(sharedMemory()!.byteLength)
+  const [speaker, listener] = [waysOf(memory).back, waysOf(memory).back]
+  let said = 0
+  const wakes = async (): Promise<boolean> => {
+    const waiting = listener.waitAsync(said)!.then(() => true)
+    speaker.announce()
+    return Promise.race([waiting, delay(20, false)])
+  }
+  expect(await wakes()).toBe(true)
+  expect(listener.comes(said)).toBe(false)
+  expect([await wakes(), await wakes()]).toEqual([false, true])
+  expect(listener.comes(said)).toBe(false)
+  expect([await wakes(), await wakes(), await wakes()]).toEqual([false, false, true])
+  speaker.ring()
+  expect(listener.comes(said++)).toBe(true)
+  expect(await wakes()).toBe(true)
+  expect(listener.comes(said)).toBe(false)
+  expect([await wakes(), await wakes()]).toEqual([false, true])
+  speaker.neverAnnounce()
+  expect([await wakes(), await wakes(), await wakes()]).toEqual([false, false, false])
+})
+
+const small = {
+  ...{ layers: 2, hidden: 32, intermediate: 36, heads: 4, kvHeads: 2, headDim: 8, vocab: 61, contextMax: 128 },
+  ...{ ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true }
+}
+
+test('an engine that is woken early, late or in vain gives what it gives when it is left alone', {
+  timeout: 60_000
+}, async () => {
+  const model = syntheticModel(small, 'q8', 'f16', 3)
+  const engines = await cutEngines(model, [1])
+  try {
+    const given = async (session: SessionId, wake: (engine: Engine, turn: number) => Promise<void> | void) => {
+      for (const engine of engines) await engine.open(session, { tokensMax: 64, sampling: greedy })
+      const ids: (number | undefined)[] = []
+      for (let position = 0; position < 40; position++) {
+        for (const engine of engines) await wake(engine, position)
+        ids.push(await through(engines, session, position, [position + 3], true))
+      }
+      for (const engine of engines) await engine.free(session)
+      return ids
+    }
+    const alone = await given(sessionId(1), () => {})
+    expect(new Set(alone).size).toBeGreaterThan(3)
+    expect(await given(sessionId(2), engine => engine.wake?.())).toEqual(alone)
+    const inVain = async (engine: Engine, turn: number): Promise<void> => {
+      engine.wake?.()
+      if (turn % 3 === 0) await delay(2)
+      engine.wake?.()
+    }
+    expect(await given(sessionId(3), inVain)).toEqual(alone)
+  } finally {
+    for (const engine of engines) await engine.close()
+  }
+  // Nobody is there any more.
+  for (const engine of engines) engine.wake?.()
 })

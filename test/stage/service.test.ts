@@ -258,3 +258,29 @@ async function collectIds(tokens: AsyncIterable<{ id: number }>): Promise<number
   for await (const { id } of tokens) ids.push(id)
   return ids
 }
+
+test('an engine is woken by a step that has come, and by the token that its driver continues from, before it is given a step', async () => {
+  const w = new TestWorld()
+  const seen: string[] = []
+  const watch = ({ probes }: TestPeer, name: string): void => {
+    for (const probe of probes) {
+      Object.assign(probe.engine, { wake: () => void seen.push(`${name} wakes`) })
+      probe.beforeRun = () => void seen.push(`${name} runs`)
+    }
+  }
+  const d = await w.add('D', [{ start: 0, end: 3 }])
+  watch(d, 'head')
+  watch(await w.add('B', [{ start: 3, end: 6 }]), 'tail')
+  expect(await collectIds(w.generate(d, prompt(10), { maxTokens: 4 }))).toEqual(w.expected(prompt(10), 4))
+  const lap = ['head wakes', 'head runs', 'tail wakes', 'tail runs']
+  // The first lap begins with the question. A step of the driver's own comes as one, too.
+  expect(seen.slice(0, 4)).toEqual(lap)
+  for (const name of ['head', 'tail']) {
+    const own = seen.filter(each => each.startsWith(name))
+    for (const [i, each] of own.entries()) if (each.endsWith('runs')) expect(own[i - 1]).toBe(`${name} wakes`)
+    expect(own.filter(each => each.endsWith('runs')).length).toBe(4)
+  }
+  const own = seen.filter(each => each.startsWith('head'))
+  expect(own.join(' ')).toContain('head runs head wakes head wakes head runs')
+  await w.stop()
+})

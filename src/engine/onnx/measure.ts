@@ -1,7 +1,7 @@
 /** The numeric class of this machine's processor with ONNX Runtime. */
 import type { Weights } from '../../model/weight-types.ts'
 import { askThread } from '../ask-thread.ts'
-import { threadFile } from '../threaded.ts'
+import { threadFile } from '../thread-file.ts'
 import { classWeights } from './numeric-class.ts'
 
 /**

@@ -3,7 +3,7 @@ import { shardName, stageShards } from '../../model/manifest.ts'
 import { Thread } from '../../model/thread.ts'
 import type { CompareInit, Comparison } from '../factory.ts'
 import { comparisonIdleMs, comparisonLayerMs, comparisonStartMs } from '../limits.ts'
-import { threadFile } from '../threaded.ts'
+import { threadFile } from '../thread-file.ts'
 import type { ComparisonAnswer, ComparisonJob, ComparisonRequest } from './comparison-messages.ts'
 
 /** As with `EngineFactory.compare`. */

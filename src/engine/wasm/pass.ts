@@ -63,16 +63,18 @@ export class PassRunner {
 
   /**
    * Computes this thread's share. When it returns, all have met: what they made is there.
+   * @param onNearEnd called when the attention of the last layer has been computed
    * @returns how many threads were left in the end, 0 where this one was none of them.
    */
-  run(job: Job): number {
+  run(job: Job, onNearEnd?: () => void): number {
     if (job.kind === 'head') {
       this.#head(job)
       return job.threads
     }
     let pass = this.#begin(job, this.#segments(job))
-    for (const [i, layer] of this.#layout.weights.layers.entries()) {
-      this.#layer(pass, layer, i)
+    const { layers } = this.#layout.weights
+    for (const [i, layer] of layers.entries()) {
+      this.#layer(pass, layer, i, i === layers.length - 1 ? onNearEnd : undefined)
       if (pass.threads === 1) continue
       const threads = this.#meetings.meetAtEdge(job)
       if (threads === 0) return 0
@@ -113,7 +115,7 @@ export class PassRunner {
     this.#barrier(job)
   }
 
-  #layer(job: Pass, weights: LayerWeights, index: number): void {
+  #layer(job: Pass, weights: LayerWeights, index: number, onNearEnd?: () => void): void {
     const { config, scratch: s, start } = this.#layout
     const { qkv, o, gateUp, down, vectors } = weights
     const before = this.#normed(job, vectors.norm1)
@@ -122,6 +124,7 @@ export class PassRunner {
     this.#barrier(job)
     if (this.#attention.keep(job, job.parts, weights, index)) this.#barrier(job)
     for (const read of job.reads[kindOf(config, start + index)]!) this.#attention.attend(job, read, index)
+    onNearEnd?.()
     this.#barrier(job)
     const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
     this.#quantise(job, [o], attended)

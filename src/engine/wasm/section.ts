@@ -85,8 +85,8 @@ export class LoadedSection {
   }
 
   /** This thread's share of a job. @returns how many threads were left in the end. */
-  run(job: Job): number {
-    return this.#runner.run(job)
+  run(job: Job, onNearEnd?: () => void): number {
+    return this.#runner.run(job, onNearEnd)
   }
 
   /** What a job names of this memory: where its segments are, and what they need. */

@@ -146,14 +146,15 @@ export class WasmSpan implements Layers<PagedCache> {
    *
    * @returns by part: hidden [tokens, hidden], rounded to the edge type; after the last layer those of its last `wanted` tokens
    *   alone. Where a value is not finite any more, or there is no memory, what is wrong: that cache is as it was.
+   * @param onNearEnd called in the last layer of a pass of one row
    * @throws {EngineError} when a thread has ended; all caches are as they were.
    */
-  pass(parts: readonly Part<PagedCache>[]): readonly (Float32Array | EngineError)[] {
+  pass(parts: readonly Part<PagedCache>[], onNearEnd?: () => void): readonly (Float32Array | EngineError)[] {
     const under = parts.map(part => this.#begin(part))
     try {
       for (let segments = this.#next(under); segments.length > 0; segments = this.#next(under)) {
         for (const { of, first, rows } of segments) this.#feed(of, first, rows)
-        this.#compute(segments)
+        this.#compute(segments, onNearEnd)
         this.#take(segments)
       }
     } catch (error) {
@@ -235,7 +236,7 @@ export class WasmSpan implements Layers<PagedCache> {
   }
 
   /** Has rows that the first section was fed go through all of them. */
-  #compute(segments: readonly Stretch[]): void {
+  #compute(segments: readonly Stretch[], onNearEnd: (() => void) | undefined): void {
     const pass = { kind: 'layers', rows: rowsOf(segments) } as const
     const threads = this.#team.threadsFor(pass)
     const cacheRows = segments.map(({ of, first, rows }) => ({ cache: of.part.cache, first, rows }))
@@ -244,7 +245,8 @@ export class WasmSpan implements Layers<PagedCache> {
     for (const [i, section] of this.#sections.entries()) {
       if (i > 0) section.follow(this.#sections[i - 1]!, pass.rows)
       // Who has been let go is done with all of the pass.
-      left = this.#run(section, { ...pass, threads: left }, cacheRows)
+      const isLast = i === this.#sections.length - 1 && pass.rows === 1
+      left = this.#run(section, { ...pass, threads: left }, cacheRows, isLast ? onNearEnd : undefined)
     }
     const parts = cacheRows.map(({ cache, rows }) => ({ rows, position: cache.length }))
     this.#team.done({ ...pass, threads }, layerWork(this.#init.config, parts))
@@ -254,12 +256,13 @@ export class WasmSpan implements Layers<PagedCache> {
   #run(
     section: LoadedSection,
     { kind, rows, threads }: Pick<Job, 'kind' | 'rows' | 'threads'>,
-    segments: readonly CacheRows[]
+    segments: readonly CacheRows[],
+    onNearEnd?: () => void
   ): number {
     const index = this.#sections.indexOf(section)
     const job = { kind, section: index, rows, threads, segmentCount: segments.length, ...section.tell(segments) }
     this.#team.tell(job)
-    return section.run(job)
+    return section.run(job, onNearEnd)
   }
 
   #feed({ part, done }: UnderWay, first: number, rows: number): void {

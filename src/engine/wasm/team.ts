@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { EngineError } from '../../errors.ts'
-import { threadFile } from '../threaded.ts'
+import { threadFile } from '../thread-file.ts'
 import { Choices, type TeamPolicy, type Waits } from './choice.ts'
 import type { Layout } from './layout.ts'
 import type { Job } from './job.ts'
