@@ -19,6 +19,7 @@ import tempfile
 import numpy as np
 import torch
 import transformers
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
 transformers.logging.set_verbosity_error()
@@ -127,11 +128,56 @@ models = {
             "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
         },
     ),
+    "qwen3-moe": model(
+        "Qwen3MoeForCausalLM", "qwen3_moe", head_dim=16, rope_theta=1e6, num_experts=9, num_experts_per_tok=3,
+        moe_intermediate_size=40, norm_topk_prob=True, num_hidden_layers=3,
+    ),
+    "qwen3-moe-sparse": model(
+        "Qwen3MoeForCausalLM", "qwen3_moe", num_experts=8, num_experts_per_tok=2, moe_intermediate_size=40, norm_topk_prob=False,
+        decoder_sparse_step=2, mlp_only_layers=[3], num_hidden_layers=6, tie_word_embeddings=True,
+    ),
+    "mixtral": model(
+        "MixtralForCausalLM", "mixtral", num_local_experts=8, num_experts_per_tok=2, sliding_window=None, hidden_act="silu",
+        num_hidden_layers=3,
+    ),
+    "mixtral-stacked": model(
+        "MixtralForCausalLM", "mixtral", num_local_experts=4, num_experts_per_tok=2, sliding_window=8, rope_theta=50000.0,
+        num_hidden_layers=3, router_jitter_noise=0.0, output_router_logits=False,
+    ),
     "olmo2": model("Olmo2ForCausalLM", "olmo2", rope_theta=500000.0, pad_token_id=0),
 }
 
 prompts = [[1, 17, 33, 250, 8], [1] + [3 + 7 * i % 290 for i in range(30)], [1] + [299 - 11 * i % 290 for i in range(50)]]
 new_tokens = 12
+
+# In memory, transformers 5 has all experts of a layer in one tensor; checkpoints have one for each, but for these.
+stacked = {"mixtral-stacked"}
+expert_names = {
+    "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
+    "mixtral": ("block_sparse_moe", "w1", "w3", "w2"),
+}
+
+
+def in_files(name, model_type, key, shape):
+    """The tensors of a checkpoint that one in memory is made of, one after another: names and shapes."""
+    if model_type not in expert_names or name in stacked:
+        return [(key, shape)]
+    block, gate, up, down = expert_names[model_type]
+    if ".mlp.gate." in key:
+        return [(key.replace(".mlp.", f".{block}."), shape)]
+    if ".experts." not in key:
+        return [(key, shape)]
+    layer = key.split(".mlp.")[0]
+    count, rows, inputs = shape
+    parts = [(gate, rows // 2), (up, rows // 2)] if key.endswith("gate_up_proj") else [(down, rows)]
+    return [(f"{layer}.{block}.experts.{e}.{part}.weight", (own, inputs)) for e in range(count) for part, own in parts]
+
+
+def check_names(net, shapes, folder):
+    """transformers writes these names, too."""
+    net.save_pretrained(folder)
+    with safe_open(pathlib.Path(folder) / "model.safetensors", "pt") as file:
+        assert set(file.keys()) == set(shapes), set(file.keys()) ^ set(shapes)
 
 
 def greedy(net, prompt):
@@ -150,6 +196,9 @@ def reference(name, config):
     with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "config.json").write_text(json.dumps(config))
         net = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), attn_implementation="eager").eval()
+        if config["model_type"] in expert_names:
+            # The usual way of experts has no float64.
+            net.set_experts_implementation("eager")
         plus_one = not config["model_type"].startswith("gemma")
         tied = net.config.tie_word_embeddings
         shapes = {}
@@ -157,9 +206,14 @@ def reference(name, config):
             for key, tensor in net.state_dict().items():
                 if tied and key == "lm_head.weight":
                     continue
-                shapes[key] = list(tensor.shape)
-                tensor.copy_(torch.from_numpy(weights(key, tuple(tensor.shape), plus_one)))
+                parts = in_files(name, config["model_type"], key, tuple(tensor.shape))
+                for part, shape in parts:
+                    shapes[part] = list(shape)
+                values = np.concatenate([weights(part, shape, plus_one).reshape(-1) for part, shape in parts])
+                tensor.copy_(torch.from_numpy(values.reshape(tuple(tensor.shape))))
             net.tie_weights()
+            if name not in stacked and config["model_type"] in expert_names:
+                check_names(net, shapes, folder)
             cases = []
             f32 = [greedy(net.float(), prompt) for prompt in prompts]
             net = net.double()

@@ -110,21 +110,37 @@ function described({ id, manifest }: StoredModel, contents: ModelContents): stri
 /** What is known of a model before its weights are. */
 function facts(
   { architecture, config }: Manifest,
-  { parameters, weightTypes }: ModelContents,
+  { parameters, parametersPerToken, weightTypes }: ModelContents,
   precision: string
 ): string[][] {
+  const { experts } = config
   const kinds = Object.entries(weightTypes)
   const isMixed = new Set(kinds.flatMap(([, types]) => types.map(({ type }) => type))).size > 1
   return [
     ['architecture', architecture],
-    ['parameters', parameters.toLocaleString('en-US')],
+    [
+      'parameters',
+      `${count(parameters)}${parametersPerToken === parameters ? '' : `, of which a token meets ${count(parametersPerToken)}`}`
+    ],
     ['precision', precision],
     ...(isMixed ? kinds.map(([name, types]) => [`  ${name}`, spelt(types)]) : []),
     ['layers', `${config.layers}, hidden ${config.hidden}, intermediate ${config.intermediate}`],
+    ...(experts === undefined
+      ? []
+      : [
+          [
+            'experts',
+            `${experts.count} in a layer, of which a token takes ${experts.used}, intermediate ${experts.intermediate}`
+          ]
+        ]),
     ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
     ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
     ['context', `${config.contextMax} tokens`]
   ]
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-US')
 }
 
 function spelt(types: ModelContents['weightTypes'][string]): string {

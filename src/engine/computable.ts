@@ -19,6 +19,7 @@ export function whyNotComputable(
   { config, weights }: ModelShape,
   { fields = new Set(), takes = () => true }: Computes = {}
 ): string | undefined {
+  if (config.experts !== undefined && !fields.has('experts.count')) return 'mixtures of experts are not computed yet'
   const field = beyondLlama(config).find(name => !fields.has(name))
   if (field !== undefined) return `what config.${field} describes is not computed yet`
   const type = [...typesIn(weights)].find(each => !takes(each))

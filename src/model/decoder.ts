@@ -49,8 +49,25 @@ export interface FeedForwardExtras {
   readonly bias?: true | undefined
 }
 
+/**
+ * A mixture of experts in the place of the feed-forward part: many such parts, of which each token takes a few. A router [count,
+ * hidden] of float32 says which, and with what share: the softmax of its outputs.
+ */
+export interface Experts {
+  /** How many there are in a layer. */
+  readonly count: number
+  /** How many of them a token takes: those with the largest shares, of equal ones the first. */
+  readonly used: number
+  /** Of each of them, in the place of the decoder's own. */
+  readonly intermediate: number
+  /** Shares are of those alone that the token takes: together they are 1. */
+  readonly renormalised?: true | undefined
+}
+
 /** What layers of one kind have in the place of what the whole decoder has. */
 export interface LayerKind {
+  /** `none`: one feed-forward part of the width `intermediate`. */
+  readonly experts?: 'none' | undefined
   /** A token sees so many positions, its own the last of them. */
   readonly window?: number | undefined
   readonly ropeTheta?: number | undefined
@@ -78,6 +95,7 @@ export interface ModelConfig {
   readonly rotation?: Rotation | undefined
   readonly attention?: AttentionExtras | undefined
   readonly feedForward?: FeedForwardExtras | undefined
+  readonly experts?: Experts | undefined
   /** Layers differ: kinds, and for each layer the index of its own. */
   readonly kinds?: { readonly of: readonly LayerKind[]; readonly layers: readonly number[] } | undefined
   /** Factor of the embedding's rows. */
@@ -101,6 +119,17 @@ export function configFor(config: ModelConfig, layers: number): ModelConfig {
     kinds: { ...kinds, layers: Array.from({ length: layers }, (_, i) => kinds.layers[i % length]!) }
   }
 }
+
+/** The mixture of experts that a layer has in the place of one feed-forward part, if it has. */
+export function expertsOf(
+  { experts, kinds }: Pick<ModelConfig, 'experts' | 'kinds'>,
+  layer: number
+): Experts | undefined {
+  return kinds?.of[kinds.layers[layer]!]?.experts === 'none' ? undefined : experts
+}
+
+/** Of mixtures of experts: today's largest have 512, and a token takes 10 of them. */
+export const expertsMax = { count: 1024, used: 64 } as const
 
 /** The largest dimensions that a manifest may have. */
 export const dimensionsMax = {

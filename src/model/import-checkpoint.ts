@@ -88,6 +88,11 @@ export class Checkpoint implements TensorSource {
     return this.#tensors.has(name)
   }
 
+  /** Whether any layer has a tensor of this name. */
+  hasInLayer(part: string): boolean {
+    return [...this.#tensors.keys()].some(name => name.endsWith(`.${part}`))
+  }
+
   /**
    * Takes note of what each tensor holds.
    *

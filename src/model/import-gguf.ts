@@ -58,7 +58,7 @@ async function opened(files: GgufFiles, init: ImportInit): Promise<Omit<OpenedMo
     const texts = await measuredTexts(asked, bosId, config.contextMax)
     return { texts, compared: await comparedTexts(asked, bosId, config, init) }
   })
-  const tensors = files.expect(checkpointTensors(config, described.names), described.architecture, terms)
+  const tensors = files.expect(checkpointTensors(config, terms.names(described.names)), described.architecture, terms)
   const weights = await typesOf(tensors, config, init)
   for (const note of described.notes) onNote?.(`${source}: ${note}`)
   const { architecture, edge } = described
@@ -262,11 +262,22 @@ async function typesOf(pieces: Pieces, config: ModelConfig, init: ImportInit): P
   const { signal, onNote, weights: choice = {} } = init
   const known = new Map<GgufTensor, WeightType>()
   const typeFor = async (name: WeightName, layer: number | null): Promise<WeightType> => {
-    // A matrix is of one tensor, which may hold others as well.
-    const place = pieces.get(keyOf(name, layer))![0]!
-    const type = known.get(place.tensor) ?? (await typeOfTensor(place))
-    known.set(place.tensor, type)
-    return type
+    // A matrix is of one tensor, which may hold others as well; but each expert may have one of its own.
+    const all = pieces.get(keyOf(name, layer))!
+    const [first] = all as readonly [Piece]
+    const other = all.find(({ tensor }) => tensor.type !== first.tensor.type)
+    if (other !== undefined) {
+      throw new ImportError(
+        `${other.file}: tensor ${other.tensor.name} has the type ${other.tensor.type.name}, and ${first.tensor.name} has ${first.tensor.type.name}: those of all experts of a layer must be the same, or be converted to a dtype (q8, q4 or f32)`
+      )
+    }
+    let widest: WeightType | undefined
+    for (const place of new Map(all.map(each => [each.tensor, each])).values()) {
+      const type = known.get(place.tensor) ?? (await typeOfTensor(place))
+      known.set(place.tensor, type)
+      if (widest === undefined || type !== keptAs(first.tensor.type)) widest = type
+    }
+    return widest!
   }
   const typeOfTensor = async ({ file, tensor, handle }: Place): Promise<WeightType> => {
     const type = keptAs(tensor.type)
@@ -362,7 +373,8 @@ class GgufSource implements TensorSource {
   async #rows({ file, handle, tensor, pairedHeads }: Piece, from: number, count: number): Promise<Uint8Array> {
     this.#signal.throwIfAborted()
     const { shape, offset, bytes } = tensor
-    const rows = shape[0]!
+    // Numbers of a vector; rows of all experts, where the tensor holds these.
+    const rows = shape.length === 1 ? shape[0]! : shape.slice(0, -1).reduce((a, b) => a * b, 1)
     const size = bytes / rows
     if (pairedHeads === undefined) {
       if (this.#raw.length < count * size) this.#raw = new Uint8Array(count * size)

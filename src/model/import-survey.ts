@@ -89,7 +89,7 @@ async function surveyGguf(hub: HubClient, init: SurveyInit, files: readonly HubF
   const described = describeModel(terms.config, header.file)
   const config = terms.adapt(described.config)
   const types = new Map<string, WeightType>()
-  const expected = checkpointTensors(config, described.names)
+  const expected = checkpointTensors(config, terms.names(described.names))
   for (const { name, type } of header.tensors) {
     for (const { tensor, layer } of expected.get(terms.nameOf(name) ?? '')?.holds ?? []) {
       types.set(`${tensor} ${layer}`, keptAs(type) ?? 'q8-f16')

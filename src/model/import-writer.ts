@@ -39,7 +39,10 @@ import { quantisedTypes, type Weights } from './weight-types.ts'
 /** The tensors of a decoder before anything is stacked or quantised. */
 export type SourceTensor = VectorName | MatrixPart['name']
 
-/** Where weights come from. Query and key rows are in Hugging Face's order: rotation turns halves of a head. */
+/**
+ * Where weights come from. Query and key rows are in Hugging Face's order: rotation turns halves of a head. Rows of a mixture's
+ * experts follow one another as those of one matrix.
+ */
 export interface TensorSource {
   /**
    * Fills `into` with rows from `row` on: matrices are [outputs, inputs], vectors one row.
@@ -195,7 +198,7 @@ interface ShardJob {
 async function writeShard(job: ShardJob, { vectors, matrices }: ShardLayout): Promise<void> {
   for (const entry of vectors) {
     const values = job.buffers.floats('rows', entry.length)
-    await readRows(job, entry.name, 0, values, entry.length)
+    await readRows(job, { name: entry.name, rows: entry.length }, 0, values, entry.length)
     await job.file.write(bytesOf(values), entry.offset)
   }
   for (const entry of matrices) await writeMatrix(job, entry)
@@ -204,21 +207,27 @@ async function writeShard(job: ShardJob, { vectors, matrices }: ShardLayout): Pr
 /** Reads rows of one tensor. @throws {ImportError} when one has a weight that is not finite */
 async function readRows(
   { layer, source }: ShardJob,
-  tensor: SourceTensor,
+  part: Named,
   row: number,
   into: Float32Array,
   inputs: number
 ): Promise<void> {
-  await source.read(tensor, layer, row, into)
+  await source.read(part.name, layer, firstOf(part) + row, into)
   const bad = firstNonFinite(into)
   if (bad < 0) return
   throw new ImportError(
-    `the ${nameOf(tensor, layer)} hold ${into[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
+    `the ${nameOf(part, layer)} hold ${into[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
   )
 }
 
-function nameOf(tensor: SourceTensor, layer: number | null): string {
-  return `${tensor} weights${layer === null ? '' : ` of layer ${layer}`}`
+/** A tensor, and whose part of it. */
+interface Named extends Pick<MatrixPart, 'expert' | 'rows'> {
+  readonly name: SourceTensor
+}
+
+function nameOf({ name, expert }: Pick<Named, 'name' | 'expert'>, layer: number | null): string {
+  const whose = expert === undefined ? '' : ` of expert ${expert}`
+  return `${name} weights${whose}${layer === null ? '' : ` of layer ${layer}`}`
 }
 
 /** Converts one stored matrix, some tiles at a time: rows that fill up are zeros. */
@@ -241,11 +250,16 @@ async function writeMatrix(job: ShardJob, entry: MatrixEntry): Promise<void> {
 function partsIn(
   { parts }: MatrixEntry,
   { from: first, count }: RowRange
-): (RowRange & { name: MatrixPart['name']; at: number })[] {
-  return parts.flatMap(({ name, at, rows }) => {
-    const [from, to] = [Math.max(first, at), Math.min(first + count, at + rows)]
-    return from < to ? [{ name, from: from - at, count: to - from, at: from - first }] : []
+): (RowRange & { part: MatrixPart; at: number })[] {
+  return parts.flatMap(part => {
+    const [from, to] = [Math.max(first, part.at), Math.min(first + count, part.at + part.rows)]
+    return from < to ? [{ part, from: from - part.at, count: to - from, at: from - first }] : []
   })
+}
+
+/** Rows of a source's tensor before those of a part: of an expert those of the experts before it. */
+function firstOf({ expert = 0, rows }: Pick<MatrixPart, 'expert' | 'rows'>): number {
+  return expert * rows
 }
 
 /** Rows of float32 into the stored type. @param range rows of the stack */
@@ -254,11 +268,11 @@ async function convertRows(job: ShardJob, entry: MatrixEntry, range: RowRange, t
   const { type, inputs, blocks } = entry
   assert(type === 'f32' || isPlain(type), `${type} is not made of float32 here`)
   const rows = buffers.floats('rows', range.count * inputs).fill(0)
-  for (const { name, from, count, at } of partsIn(entry, range)) {
+  for (const { part, from, count, at } of partsIn(entry, range)) {
     signal.throwIfAborted()
     const into = rows.subarray(at * inputs, (at + count) * inputs)
-    await readRows(job, name, from, into, inputs)
-    if (type !== 'f32') checkSize(into, weightMax(type), nameOf(name, layer))
+    await readRows(job, part, from, into, inputs)
+    if (type !== 'f32') checkSize(into, weightMax(type), nameOf(part, layer))
   }
   const all = { from: 0, count: range.count }
   if (type === 'f32') packFloats(rows, inputs, all, blocks, tiles, 0)
@@ -276,17 +290,17 @@ async function copyRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tile
   const { type, inputs, blocks: records } = entry
   assert(type !== 'f32' && source.readBlocks !== undefined, `${type} is not copied`)
   const rows = emptyBlocks(type, range.count, inputs)
-  for (const { name, from, count, at } of partsIn(entry, range)) {
+  for (const { part, from, count, at } of partsIn(entry, range)) {
     signal.throwIfAborted()
     const into = rowsOf(rows, range.count, { from: at, count })
-    if (source.keeps?.(name, layer) === true) {
-      await source.readBlocks(name, layer, { from, count }, into)
+    if (source.keeps?.(part.name, layer) === true) {
+      await source.readBlocks(part.name, layer, { from: firstOf(part) + from, count }, into)
       continue
     }
     assert(isPlain(type), `${type} is not made of float32 here`)
     const values = buffers.floats('rows', count * inputs)
-    await readRows(job, name, from, values, inputs)
-    checkSize(values, weightMax(type), nameOf(name, layer))
+    await readRows(job, part, from, values, inputs)
+    checkSize(values, weightMax(type), nameOf(part, layer))
     quantise(type, values, inputs, into)
   }
   packBlocks(type, rows, { from: 0, count: range.count }, records, tiles, 0)

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import { describeModel, type DescribedModel } from './architectures/registry.ts'
-import { checkpointTensors, isIgnoredTensor } from './architectures/tensors.ts'
+import { checkpointTensors, isIgnoredTensor, namesIn } from './architectures/tensors.ts'
 import { endsWrittenBy } from './chat.ts'
 import type { ModelConfig } from './decoder.ts'
 import { chosenType, chosenWeights, type DtypeChoice } from './dtype-choice.ts'
@@ -136,7 +136,8 @@ async function openFolder(init: ImportInit): Promise<OpenedModel> {
       throw new ImportError(`${configFile}: bos_token_id ${settings.bosId} is beyond vocab_size ${config.vocab}`)
     }
     const isIgnored = (name: string): boolean => isIgnoredTensor(name, config)
-    checkpoint.expect(checkpointTensors(config, described.names), isIgnored, described.architecture)
+    const names = namesIn([described.names, ...described.otherNames], part => checkpoint.hasInLayer(part))
+    checkpoint.expect(checkpointTensors(config, names), isIgnored, described.architecture)
     for (const note of [...described.notes, ...tied.notes]) init.onNote?.(`${configFile}: ${note}`)
     const { architecture, edge } = described
     const { bosId, eosIds, chatTemplate, texts, compared } = settings

@@ -4,10 +4,10 @@
  * they lie in the memory of the engine in WebAssembly: a shard is loaded with one read.
  *
  * Matrices are in tiles (`tiles.ts`). Query, key and value rows are stacked to one matrix, and gate and up rows, where
- * their types are the same. Vectors are float32, filled up with zeros to a multiple of 32.
+ * their types are the same; those of all experts of a layer follow one another, each expert's at a whole number of records. Vectors are float32, filled up with zeros to a multiple of 32.
  */
 import { assert } from '../base/assert.ts'
-import type { ModelConfig } from './decoder.ts'
+import { expertsOf, type ModelConfig } from './decoder.ts'
 import type { ShardPlace } from './manifest.ts'
 import { roundUp, type TileShape, tileBytes, tileColumns, tileRows, vectorBytes } from './tiles.ts'
 import { type LayerPart, typeOf, type Weights } from './weight-types.ts'
@@ -48,14 +48,16 @@ export interface VectorEntry extends Place {
 
 /** A matrix of the model, stored as rows of a matrix in tiles. */
 export interface MatrixPart {
-  readonly name: LayerPart | 'embedding' | 'output'
+  readonly name: LayerPart | 'router' | 'embedding' | 'output'
+  /** Whose it is in a mixture of experts. */
+  readonly expert?: number
   readonly rows: number
   /** Row of the tiles that is its first. */
   readonly at: number
 }
 
 export interface MatrixEntry extends Place, TileShape {
-  /** The names of its parts, one after another: `qkv`, `o`, `gateup`, `down`. */
+  /** The names of its parts, one after another: `qkv`, `o`, `router`, `gateup`, `down`. */
   readonly name: string
   readonly inputs: number
   readonly parts: readonly MatrixPart[]
@@ -68,24 +70,47 @@ export interface ShardLayout {
 }
 
 /** A matrix of the model. */
-interface Matrix {
-  readonly name: MatrixPart['name']
+interface Matrix extends Omit<MatrixPart, 'at'> {
   readonly inputs: number
-  readonly rows: number
+}
+
+/** Matrices that are stacked where they are of one type, each from a multiple of `fill` rows on. */
+interface Stack {
+  readonly matrices: readonly Matrix[]
+  readonly fill: number
 }
 
 /** The stacks of a layer's matrices, in file order. What is gated begins at whole records: the next product quantises it from there. */
-function layerStacks(config: ModelConfig): { readonly matrices: readonly Matrix[]; readonly fill: number }[] {
+function layerStacks({ config, weights }: ModelShape, layer: number): Stack[] {
   const { hidden, intermediate, heads, kvHeads, headDim, feedForward } = config
+  const experts = expertsOf(config, layer)
   const of = (inputs: number, names: readonly LayerPart[], rows: readonly number[]): Matrix[] =>
     names.map((name, i) => ({ name, inputs, rows: rows[i]! }))
   const [queries, keys] = [heads * headDim, kvHeads * headDim]
   const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
-  return [
+  const mixer = [
     { matrices: of(hidden, ['q', 'k', 'v'], [queries, keys, keys]), fill: 1 },
-    { matrices: of(queries, ['o'], [hidden]), fill: 1 },
-    { matrices: of(hidden, wide, [intermediate, intermediate]), fill: tileColumns },
-    { matrices: of(intermediate, ['down'], [hidden]), fill: 1 }
+    { matrices: of(queries, ['o'], [hidden]), fill: 1 }
+  ]
+  if (experts === undefined) {
+    return [
+      ...mixer,
+      { matrices: of(hidden, wide, [intermediate, intermediate]), fill: tileColumns },
+      { matrices: of(intermediate, ['down'], [hidden]), fill: 1 }
+    ]
+  }
+  const each = (matrices: readonly Matrix[]): Matrix[] =>
+    Array.from({ length: experts.count }, (_, expert) => matrices.map(matrix => ({ ...matrix, expert }))).flat()
+  const [first, ...rest] = of(hidden, wide, [experts.intermediate, experts.intermediate])
+  const isOfOneType = rest.every(({ name }) => typeOf(weights, name, layer) === typeOf(weights, first!.name, layer))
+  return [
+    ...mixer,
+    { matrices: [{ name: 'router', inputs: hidden, rows: experts.count }], fill: 1 },
+    ...(isOfOneType ? [[first!, ...rest]] : [[first!], rest]).map(some => ({
+      matrices: each(some),
+      fill: tileColumns
+    })),
+    { matrices: each(of(experts.intermediate, ['down'], [hidden])), fill: tileRows }
   ]
 }
 
@@ -139,14 +164,14 @@ export function shardLayout({ config, weights }: ModelShape, { role, layer }: Sh
       let at = 0
       const first = i
       for (; i < all.length && typeOf(weights, all[i]!.name, layer) === type; i++) {
-        const { name, rows } = all[i]!
-        parts.push({ name, rows, at })
-        at = roundUp(at + rows, fill)
+        const { inputs: _, ...part } = all[i]!
+        parts.push({ ...part, at })
+        at = roundUp(at + part.rows, fill)
       }
       const { inputs } = all[first]!
       const shape = { type, rows: roundUp(at, tileRows), blocks: Math.ceil(inputs / tileColumns) }
       matrices.push({
-        name: parts.map(({ name }) => name).join(''),
+        name: [...new Set(parts.map(({ name }) => name))].join(''),
         inputs,
         parts,
         ...shape,
@@ -161,7 +186,7 @@ export function shardLayout({ config, weights }: ModelShape, { role, layer }: Sh
     if (!config.tiedEmbeddings) stack([{ name: 'output', ...table }], 1)
   } else {
     for (const [name, length] of layerVectors(config)) vector(name, length)
-    for (const { matrices, fill } of layerStacks(config)) stack(matrices, fill)
+    for (const { matrices, fill } of layerStacks({ config, weights }, layer!)) stack(matrices, fill)
   }
   return { vectors, matrices, bytes }
 }

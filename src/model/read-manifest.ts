@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import type { ShardId } from '../base/ids.ts'
 import { InvalidManifestError } from '../errors.ts'
-import { dimensionsMax, type ModelConfig, type Rotation } from './decoder.ts'
+import { dimensionsMax, expertsMax, type ModelConfig, type Rotation } from './decoder.ts'
 import { shardBytes } from './layout.ts'
 import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
 import { type AnyManifest, graphFormat, type Manifest, manifestFormat, shardName, shardOrder } from './manifest.ts'
@@ -30,6 +30,7 @@ const rotation = z.strictObject({
 })
 
 const kind = z.strictObject({
+  experts: z.literal('none').optional(),
   window: size.max(dimensionsMax.contextMax).optional(),
   ropeTheta: positive.optional(),
   rotation: z.union([z.literal('none'), rotation]).optional()
@@ -68,6 +69,14 @@ const configSchema = z
     feedForward: z
       .strictObject({ activation: z.enum(['gelu', 'gelu-tanh']).optional(), ungated: yes, bias: yes })
       .optional(),
+    experts: z
+      .strictObject({
+        count: size.max(expertsMax.count),
+        used: size.max(expertsMax.used),
+        intermediate: size.max(dimensionsMax.intermediate),
+        renormalised: yes
+      })
+      .optional(),
     kinds: z
       .strictObject({
         of: z.array(kind).min(1).max(layerKindsMax),
@@ -90,6 +99,15 @@ const configSchema = z
       kinds === undefined || (kinds.layers.length === layers && kinds.layers.every(i => i < kinds.of.length)),
     'kinds.layers must name one of the kinds for each layer'
   )
+  .refine(
+    ({ experts }) => experts === undefined || experts.used <= experts.count,
+    'experts.used must be at most experts.count: a token takes each of them once'
+  )
+  .refine(
+    ({ experts, kinds }) => experts !== undefined || kinds?.of.every(each => each.experts === undefined) !== false,
+    'kinds: one without experts is of a decoder with experts'
+  )
+  .refine(c => c.experts === undefined || c.feedForward?.bias === undefined, 'experts have no biases')
 
 function rotationsOf({ rotation, kinds }: Pick<ModelConfig, 'rotation' | 'kinds'>): Rotation[] {
   const all = [rotation, ...(kinds?.of.map(each => each.rotation) ?? [])]

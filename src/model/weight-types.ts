@@ -64,7 +64,10 @@ export const halfUnit = 2 ** -14
  */
 export const minimumUnit = 2 ** -10
 
-/** Matrices of a layer, as a model defines them: those of `q`, `k`, `v`, and of `gate`, `up`, are stacked where they are of one type. */
+/**
+ * Matrices of a layer, as a model defines them: those of `q`, `k`, `v`, and of `gate`, `up`, are stacked where they are of one type.
+ * All experts of a layer have the same types of `gate`, `up` and `down`.
+ */
 export const layerParts = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const
 export type LayerPart = (typeof layerParts)[number]
 
@@ -87,8 +90,16 @@ export function embeddingType(type: WeightType): WeightType {
   return scale === 'f32' ? 'q8' : 'q8-f16'
 }
 
+/** What chooses experts is float32 whatever the others are: it is small, and the nearest two choose other experts. */
+export const routerType = 'f32'
+
 /** The type of one matrix. @param layer index of the layer, or null */
-export function typeOf(weights: Weights, part: LayerPart | 'embedding' | 'output', layer: number | null): WeightType {
+export function typeOf(
+  weights: Weights,
+  part: LayerPart | 'router' | 'embedding' | 'output',
+  layer: number | null
+): WeightType {
+  if (part === 'router') return routerType
   const isTable = part === 'embedding' || part === 'output'
   if (typeof weights === 'string') return isTable ? embeddingType(weights) : weights
   if (part === 'output') return weights.output ?? weights.embedding

@@ -12,7 +12,12 @@ import { shapeOf } from '../serving/shape.ts'
 export interface ModelContents {
   /** Weights, each counted once: an output matrix that is tied to the embedding is that. */
   readonly parameters: number
-  /** Types of each kind of matrix (`embedding`, `q`, `down`, …), and how many of its matrices have them; the most frequent first. */
+  /** Those that a token meets: all but the experts that it does not take. */
+  readonly parametersPerToken: number
+  /**
+   * Types of each kind of matrix (`embedding`, `q`, `down`, …), and how many of its matrices have them, those of all experts of a
+   * layer counted as one; the most frequent first.
+   */
   readonly weightTypes: Readonly<Record<string, readonly { readonly type: WeightType; readonly matrices: number }[]>>
 }
 
@@ -35,13 +40,17 @@ export interface ModelNeeds {
 /** @param manifest one that was checked */
 export function modelContents(manifest: Manifest): ModelContents {
   const counts = new Map<string, Map<WeightType, number>>()
-  let parameters = 0
+  const { experts } = manifest.config
+  let [parameters, unused] = [0, 0]
   for (const place of shardOrder(manifest.config)) {
     const { vectors, matrices } = shardLayout(manifest, place)
     for (const { length } of vectors) parameters += length
     for (const { inputs, parts } of matrices) {
-      for (const { name, rows } of parts) {
+      for (const { rows, expert } of parts) {
         parameters += inputs * rows
+        if (expert !== undefined && expert >= experts!.used) unused += inputs * rows
+      }
+      for (const name of new Set(parts.map(part => part.name))) {
         const type = typeOf(manifest.weights, name, place.layer)
         const of = counts.get(name) ?? new Map<WeightType, number>()
         counts.set(name, of.set(type, (of.get(type) ?? 0) + 1))
@@ -52,7 +61,11 @@ export function modelContents(manifest: Manifest): ModelContents {
     name,
     [...of].map(([type, matrices]) => ({ type, matrices })).toSorted((a, b) => b.matrices - a.matrices)
   ])
-  return { parameters, weightTypes: Object.fromEntries(weightTypes) as ModelContents['weightTypes'] }
+  return {
+    parameters,
+    parametersPerToken: parameters - unused,
+    weightTypes: Object.fromEntries(weightTypes) as ModelContents['weightTypes']
+  }
 }
 
 /**

@@ -134,28 +134,70 @@ describe('fields that are not known', () => {
 test.each(architectures.map(each => [each.name, each.modelType]))(
   'the tensors of %s fill all parts of its shards, each once',
   (_name, modelType) => {
-    const { config, names } = described(modelType, {
+    const { config, names, otherNames } = described(modelType, {
       head_dim: 8,
-      attention_bias: modelType === 'qwen2' ? null : false
+      attention_bias: modelType === 'qwen2' ? null : false,
+      ...(modelType === 'qwen3_moe' ? { num_experts: 3, num_experts_per_tok: 2, moe_intermediate_size: 10 } : {})
     })
-    const rows = new Map<string, number>()
-    for (const { holds } of checkpointTensors(config, names).values()) {
-      for (const { tensor, layer, rows: count } of holds) {
-        rows.set(`${tensor} ${layer}`, (rows.get(`${tensor} ${layer}`) ?? 0) + count)
+    for (const some of [names, ...otherNames]) {
+      const all = new Map<string, number[]>()
+      for (const { holds, shape } of checkpointTensors(config, some).values()) {
+        const there = shape.slice(0, Math.max(1, shape.length - 1)).reduce((a, b) => a * b, 1)
+        expect(holds.reduce((sum, { rows }) => sum + rows, 0)).toBe(there)
+        for (const { tensor, layer, rows, at } of holds) {
+          const own = all.get(`${tensor} ${layer}`) ?? []
+          all.set(`${tensor} ${layer}`, [...own, ...Array.from({ length: rows }, (_, i) => at + i)])
+        }
       }
-    }
-    const shape = { config, weights: 'f32' as const }
-    for (const layer of [0, 1]) {
-      const { vectors, matrices } = shardLayout(shape, { role: 'layer', layer })
-      const wanted = [...vectors.map(({ name, length }) => ({ name, rows: length })), ...matrices.flatMap(m => m.parts)]
-      for (const part of wanted) {
-        expect([part.name, rows.get(`${part.name} ${layer}`)]).toEqual([part.name, part.rows])
-        rows.delete(`${part.name} ${layer}`)
+      const shape = { config, weights: 'f32' as const }
+      for (const layer of [0, 1]) {
+        const { vectors, matrices } = shardLayout(shape, { role: 'layer', layer })
+        const wanted = new Map(vectors.map(({ name, length }) => [name as string, length]))
+        for (const { name, rows } of matrices.flatMap(m => m.parts)) wanted.set(name, (wanted.get(name) ?? 0) + rows)
+        for (const [name, rows] of wanted) {
+          const own = all.get(`${name} ${layer}`)!
+          expect([name, own.toSorted((a, b) => a - b)]).toEqual([name, Array.from({ length: rows }, (_, i) => i)])
+          all.delete(`${name} ${layer}`)
+        }
       }
+      expect([...all.keys()].filter(key => !key.endsWith(' null'))).toEqual([])
     }
-    expect([...rows.keys()].filter(key => !key.endsWith(' null'))).toEqual([])
   }
 )
+
+describe('mixtures of experts', () => {
+  test('have what their files leave out as transformers has it', () => {
+    expect(described('mixtral', {}).config).toMatchObject({
+      ropeTheta: 1_000_000,
+      experts: { count: 8, used: 2, intermediate: 40, renormalised: true }
+    })
+    const { config } = described('qwen3_moe', {})
+    expect(config.experts).toEqual({ count: 128, used: 8, intermediate: 768 })
+    expect(config.kinds).toBeUndefined()
+    expect(config.headDim).toBe(6)
+  })
+
+  test('may have layers without any', () => {
+    const some = { num_hidden_layers: 6, num_experts: 4, num_experts_per_tok: 2, decoder_sparse_step: 2 }
+    expect(described('qwen3_moe', { ...some, mlp_only_layers: [3] }).config).toMatchObject({
+      experts: { count: 4, used: 2 },
+      kinds: { of: [{ experts: 'none' }, {}], layers: [0, 1, 0, 0, 0, 1] }
+    })
+    const none = described('qwen3_moe', { ...some, num_experts: 0 }).config
+    expect([none.experts, none.kinds]).toEqual([undefined, undefined])
+  })
+
+  test.each([
+    ['qwen3_moe', { num_experts: 4, num_experts_per_tok: 5 }, 'num_experts_per_tok is 5, and num_experts only 4'],
+    ['mixtral', { num_experts_per_tok: 9 }, 'num_experts_per_tok is 9, and num_local_experts only 8'],
+    ['mixtral', { num_local_experts: 1025 }, 'num_local_experts is 1025, at most 1024 can be imported'],
+    ['mixtral', { num_local_experts: 0 }, 'num_local_experts: Too small'],
+    ['qwen3_moe', { num_experts_per_tok: 65 }, 'num_experts_per_tok is 65, at most 64 can be imported'],
+    ['qwen3_moe', { shared_expert_intermediate_size: 8 }, 'shared_expert_intermediate_size 8 is not known']
+  ])('of %s are refused where %j', (type, fields, message) => {
+    expect(() => described(type, fields)).toThrow(message)
+  })
+})
 
 test('rows are read from a tensor that holds several, and a vector from several tensors, from any row on', async () => {
   const dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))

@@ -161,7 +161,7 @@ function expectKept(model: StoredModel, tensors: ReadonlyMap<string, WrittenTens
       const { values, inputs } = read.matrices.get(entry.name)!
       let at = 0
       for (const { name, rows } of entry.parts) {
-        const gguf = { embedding: 'token_embd', output: 'output', ...parts }[name]
+        const gguf = { embedding: 'token_embd', output: 'output', router: 'ffn_gate_inp', ...parts }[name]
         const { type, data } = tensors.get(`${shard.layer === null ? '' : `blk.${shard.layer}.`}${gguf}.weight`)!
         const wanted = new Float32Array(rows * inputs)
         dequantise(ggufTypes.get(type)!, data, wanted)
@@ -482,7 +482,16 @@ describe('refuses', () => {
       () => withMetadata({ 'general.architecture': { text: 'mamba' } }),
       'the architecture mamba cannot be imported'
     ],
-    ['a mixture of experts', () => withMetadata({ 'llama.expert_count': { u32: 8 } }), 'it is a mixture of experts'],
+    [
+      'a mixture of experts of another architecture',
+      () => withMetadata({ 'general.architecture': { text: 'qwen2' }, 'qwen2.expert_count': { u32: 8 } }),
+      'it is a mixture of experts'
+    ],
+    [
+      'a mixture of which a token takes nobody knows how many',
+      () => withMetadata({ 'llama.expert_count': { u32: 8 } }),
+      'it has no llama.expert_used_count'
+    ],
     [
       'a missing dimension',
       () => withMetadata({ 'llama.embedding_length': undefined }),

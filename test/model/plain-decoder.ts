@@ -2,7 +2,14 @@
  * A decoder by its description, the plain way: loops in float64 and the functions of `Math`, for everything that a manifest may
  * say. Slow, and independent of the engines.
  */
-import type { FeedForwardExtras, LayerKind, ModelConfig, Rotation } from '../../src/model/decoder.ts'
+import {
+  type Experts,
+  expertsOf,
+  type FeedForwardExtras,
+  type LayerKind,
+  type ModelConfig,
+  type Rotation
+} from '../../src/model/decoder.ts'
 import type { StoredModel } from '../../src/model/store.ts'
 import { readShard, type ReferenceMatrix, type ReferenceShard } from './reference.ts'
 
@@ -74,8 +81,13 @@ export class PlainDecoder {
     const o = biased(multiply(matrices.get('o')!, attended), vectors.get('oBias'))
     const middle = added(x, normed(o, 'norm1After'))
 
+    const between = normed(middle, 'norm2')
+    const experts = expertsOf(this.#config, layer)
+    if (experts !== undefined) {
+      return added(middle, normed(mixture(matrices, between, experts, feedForward), 'norm2After'))
+    }
     const name = feedForward.ungated === true ? 'up' : 'gateup'
-    const wide = biased(multiply(matrices.get(name)!, normed(middle, 'norm2')), vectors.get('upBias'))
+    const wide = biased(multiply(matrices.get(name)!, between), vectors.get('upBias'))
     const active = wide.slice(0, intermediate).map(value => activated(value, feedForward))
     const gated = feedForward.ungated === true ? active : active.map((value, i) => value * wide[intermediate + i]!)
     const down = biased(multiply(matrices.get('down')!, gated), vectors.get('downBias'))
@@ -144,6 +156,41 @@ export class PlainDecoder {
     const scale = 1 / Math.sqrt(squares / x.length + normEpsilon)
     return x.map((value, i) => (value - mean) * scale * (weight[i]! + (norm.offset ?? 0)))
   }
+}
+
+/** A mixture of experts for one row. */
+function mixture(
+  matrices: ReferenceShard['matrices'],
+  x: Float64Array,
+  { used, intermediate, renormalised, count }: Experts,
+  feedForward: FeedForwardExtras
+): Float64Array {
+  const outputs = multiply(matrices.get('router')!, x)
+  const largest = Math.max(...outputs)
+  const odds = outputs.map(value => Math.exp(value - largest))
+  const all = odds.reduce((a, b) => a + b, 0)
+  const taken = Array.from(odds.keys())
+    .sort((a, b) => odds[b]! - odds[a]!)
+    .slice(0, used)
+  const total = renormalised === true ? taken.reduce((sum, expert) => sum + odds[expert]!, 0) : all
+  const isGated = feedForward.ungated !== true
+  const y = new Float64Array(x.length)
+  for (const expert of taken) {
+    const wide = isGated
+      ? multiply(rowsOf(matrices.get('gateup')!, expert, count), x)
+      : multiply(rowsOf(matrices.get('up')!, expert, count), x)
+    const active = wide.slice(0, intermediate).map(value => activated(value, feedForward))
+    const gated = isGated ? active.map((value, i) => value * wide[intermediate + i]!) : active
+    const down = multiply(rowsOf(matrices.get('down')!, expert, count), gated)
+    for (const [k, value] of down.entries()) y[k]! += (odds[expert]! / total) * value
+  }
+  return y
+}
+
+/** The rows of one of so many experts. */
+function rowsOf({ outputs, inputs, values }: ReferenceMatrix, expert: number, count: number): ReferenceMatrix {
+  const rows = outputs / count
+  return { outputs: rows, inputs, values: values.subarray(expert * rows * inputs, (expert + 1) * rows * inputs) }
 }
 
 function multiply({ outputs, inputs, values }: ReferenceMatrix, x: Float64Array): Float64Array {

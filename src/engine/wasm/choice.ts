@@ -2,7 +2,7 @@
  * Whether a pass is computed by one thread or by all of a stage, by what passes took: on a busy machine the others are given
  * no processor, and a small model takes less time than they take to meet. Pure: times come in as arguments.
  */
-import type { ModelConfig } from '../../model/decoder.ts'
+import { expertsOf, type ModelConfig } from '../../model/decoder.ts'
 import type { Job, Segment } from './job.ts'
 
 export type Way = 'alone' | 'together'
@@ -146,10 +146,21 @@ export class Choices implements TeamPolicy {
 /** Attention computes with float32 where products of weights take bytes: a product there takes as long as two. */
 const attentionWeight = 2
 
+/** Products with one row in a layer's feed-forward part, or in what it takes of a mixture. */
+function feedForwardWork(config: ModelConfig): number {
+  const { hidden, intermediate, experts, layers } = config
+  const dense = 3 * hidden * intermediate
+  if (experts === undefined) return dense
+  const mixture = hidden * (experts.count + 3 * experts.used * experts.intermediate)
+  let mixtures = 0
+  for (let layer = 0; layer < layers; layer++) if (expertsOf(config, layer) !== undefined) mixtures++
+  return (mixtures * mixture + (layers - mixtures) * dense) / layers
+}
+
 /** Products in one layer for all rows of a pass, as a measure of its work: where layers differ, in the mean of them. */
 export function layerWork(config: ModelConfig, segments: readonly Pick<Segment, 'rows' | 'position'>[]): number {
-  const { hidden, intermediate, heads, kvHeads, headDim, layers, kinds } = config
-  const perRow = hidden * (2 * heads + 2 * kvHeads) * headDim + 3 * hidden * intermediate
+  const { hidden, heads, kvHeads, headDim, layers, kinds } = config
+  const perRow = hidden * (2 * heads + 2 * kvHeads) * headDim + feedForwardWork(config)
   const perKey = attentionWeight * 2 * heads * headDim
   const windows = kinds?.layers.map(kind => kinds.of[kind]!.window ?? Number.POSITIVE_INFINITY) ?? []
   const keys = (seen: number): number =>

@@ -59,13 +59,13 @@ export function compileKernels(
 }
 
 function keyOf({ config, types, edge, forms }: Omit<KernelsInit, 'memory'>, shared: boolean): string {
-  const { hidden, headDim, normEpsilon, ropeTheta, norm, rotation, attention, feedForward, kinds } = config
+  const { hidden, headDim, normEpsilon, ropeTheta, norm, rotation, attention, feedForward, experts, kinds } = config
   const { residualScale, logitScale, logitCap } = config
   const heads = attention?.headNorm === 'all' ? [config.heads, config.kvHeads] : []
   // Whichever forms there are: where two modules differ in one, activations may lie in another way.
   const all = Object.entries(forms).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return JSON.stringify([
     ...[hidden, headDim, normEpsilon, ropeTheta, norm, rotation, attention, feedForward, kinds?.of, heads],
-    ...[residualScale, logitScale, logitCap, [...types], edge, all, shared]
+    ...[residualScale, logitScale, logitCap, [...types], edge, all, shared, experts]
   ])
 }

@@ -20,13 +20,14 @@ import { type MemoryLimits, ModuleWriter } from './emit.ts'
 import { activated, capped, gated } from './gates.ts'
 import { layerForms } from './layer-kinds.ts'
 import { norm, rowNorms } from './norms.ts'
-import { added, nonFinite, rotation, sumAtEdge } from './pointwise.ts'
+import { added, addedShare, nonFinite, rotation, sumAtEdge } from './pointwise.ts'
 import type { RotationForm } from './rotary.ts'
 import { type ActivationForm, activationsOf, quantiser } from './activations.ts'
 import { type ProductForms, productOfOne, severalLayout } from './products.ts'
 import { productOfMany } from './tile-products.ts'
 import { roundUp } from '../../model/tiles.ts'
-import type { WeightType } from '../../model/weight-types.ts'
+import type { ModelShape } from '../../model/layout.ts'
+import { routerType, typesIn, type WeightType } from '../../model/weight-types.ts'
 
 /** What of a decoder's description its kernels are made of. */
 export type KernelsConfig = Pick<
@@ -41,6 +42,7 @@ export type KernelsConfig = Pick<
   | 'rotation'
   | 'attention'
   | 'feedForward'
+  | 'experts'
   | 'kinds'
   | 'residualScale'
   | 'logitScale'
@@ -112,6 +114,8 @@ export type Kernels = {
   /** Where there is a gate, and where there is none. */
   readonly gate?: (gate: number, up: number, vectors: number) => void
   readonly activate?: (x: number, vectors: number) => void
+  /** Where there are experts. */
+  readonly addShare?: (y: number, x: number, share: number, vectors: number) => void
   /** Where there are biases. */
   readonly add?: (x: number, y: number, count: number) => void
   /** Where queries and keys pass norms: of rows one behind the other. */
@@ -127,6 +131,11 @@ export function queryFactor({ headDim, attention }: Pick<ModelConfig, 'headDim' 
   return attention?.scale ?? 1 / Math.sqrt(headDim)
 }
 
+/** Types of the matrices that a decoder's kernels multiply with. */
+export function kernelTypes({ config, weights }: ModelShape): ReadonlySet<WeightType> {
+  return config.experts === undefined ? typesIn(weights) : new Set([...typesIn(weights), routerType])
+}
+
 /** How a decoder's rows are rotated, by the name of the kernel. */
 export function rotationKernel({ pairs, dims }: RotationForm): `rotate.${RotationForm['pairs']}.${number}` {
   return `rotate.${pairs}.${dims}`
@@ -138,6 +147,7 @@ function extraKernels(m: ModuleWriter, config: KernelsConfig): void {
   const { activation = 'silu', ungated, bias } = feedForward ?? {}
   if (ungated) activated(m, 'activate', activation)
   else gated(m, 'gate', activation)
+  if (config.experts !== undefined) addedShare(m, 'addShare')
   if (bias || attention?.qkvBias || attention?.outputBias) added(m, 'add')
   if (attention?.headNorm !== undefined) {
     const width = (count: number): number => (attention.headNorm === 'head' ? headDim : count * headDim)

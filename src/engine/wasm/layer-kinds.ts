@@ -10,6 +10,7 @@ export const computed: Computes = {
     ...['rotation.dims', 'rotation.pairs', 'rotation.divisors', 'rotation.gain'],
     ...['attention.qkvBias', 'attention.outputBias', 'attention.headNorm', 'attention.scale', 'attention.scoreCap'],
     ...['feedForward.activation', 'feedForward.ungated', 'feedForward.bias'],
+    ...['experts.count', 'experts.used', 'experts.intermediate', 'experts.renormalised'],
     ...['embeddingScale', 'residualScale', 'logitScale', 'logitCap']
   ])
 }

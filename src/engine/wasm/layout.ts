@@ -1,5 +1,5 @@
 /** Where everything of a section lies in its memory: what each of the threads knows. */
-import type { ModelConfig } from '../../model/decoder.ts'
+import type { Experts, ModelConfig } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { attentionRows } from './attention.ts'
 import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
@@ -12,6 +12,24 @@ import type { SectionWeights } from './weights.ts'
 type ByForm = Readonly<Record<ActivationForm, number>>
 
 /** Space that all threads use, by address. */
+/** What a mixture of experts takes, of the rows of a pass and of the experts that each row takes: a pair for each of these. */
+export interface ExpertScratch {
+  /** [passRowsMax][experts, filled up to whole tiles]: outputs of the router, then exponentials. */
+  readonly routed: number
+  /** u32 [passRowsMax][used]: experts of a row, the lowest first. */
+  readonly chosen: number
+  /** f32 [passRowsMax][used]: their shares. */
+  readonly shares: number
+  /** What the first products of several rows take, by expert: float32 rows, and quantised ones by form. */
+  readonly rows: number
+  readonly activations: ByForm
+  /** f32 [pairs]: gate and up. */
+  readonly gateUp: number
+  readonly downActivations: number
+  /** f32 [passRowsMax]: what one expert gives for its rows. */
+  readonly y: number
+}
+
 export interface Scratch {
   /** [passRowsMax] rows of the hidden state. */
   readonly x: number
@@ -27,6 +45,7 @@ export interface Scratch {
   readonly y: number
   /** [headRowsMax] rows of logits, where the model's head is. */
   readonly logits: number | undefined
+  readonly experts: ExpertScratch | undefined
 }
 
 /** Space that one thread has for itself. */
@@ -85,7 +104,25 @@ export function takeScratch(config: ModelConfig, hasHead: boolean, take: Take): 
     attended: take(rows * vectorBytes(heads * headDim)),
     gateUp: take(2 * rows * vectorBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
-    logits: hasHead ? take(4 * headRowsMax * roundUp(vocab, tileRows)) : undefined
+    logits: hasHead ? take(4 * headRowsMax * roundUp(vocab, tileRows)) : undefined,
+    experts: config.experts === undefined ? undefined : takeExperts(config, config.experts, take)
+  }
+}
+
+function takeExperts({ hidden }: ModelConfig, { count, used, intermediate }: Experts, take: Take): ExpertScratch {
+  const pairs = passRowsMax * used
+  const blocks = Math.ceil(intermediate / tileColumns)
+  return {
+    routed: take(4 * passRowsMax * roundUp(count, tileRows)),
+    chosen: take(4 * pairs),
+    shares: take(4 * pairs),
+    rows: take(pairs * vectorBytes(hidden)),
+    activations: everyForm(pairs * Math.ceil(hidden / tileColumns), 'compact', take),
+    gateUp: take(2 * pairs * vectorBytes(intermediate)),
+    downActivations: take(
+      blocks * used * Math.max(activationBytes.sized.spread, passRowsMax * activationBytes.sized.compact)
+    ),
+    y: take(4 * passRowsMax * roundUp(hidden, tileRows))
   }
 }
 

@@ -18,10 +18,10 @@ import { WasmSpan } from './span.ts'
 export const arithmeticRevision = 2
 
 /**
- * What is computed to compare machines: a llama, which was there first, over caches of float32 and of int8, and decoders with
- * all that others have beyond it.
+ * What is computed to compare machines: a llama, which was there first, over caches of float32 and of int8, decoders with
+ * all that others have beyond it, and mixtures of experts.
  */
-export const trialNames = ['f32', 'i8', 'decoders'] as const
+export const trialNames = ['f32', 'i8', 'decoders', 'experts'] as const
 export type TrialName = (typeof trialNames)[number]
 
 /**
@@ -31,7 +31,8 @@ export type TrialName = (typeof trialNames)[number]
 export const arithmeticClasses = {
   f32: '5017f367de977d72',
   i8: 'd4b2565d0a7b2706',
-  decoders: '745ad5f3fc416e95'
+  decoders: '745ad5f3fc416e95',
+  experts: '950ddfeed689fc34'
 } as const satisfies Record<TrialName, string>
 
 /** Grouped heads, heads that fill no slice, short last blocks and tiles, more than a group of records, and more positions than a page has. */
@@ -115,6 +116,38 @@ const decoders = [
   }
 ] as const
 
+/**
+ * Experts that some rows of a pass take and others do not, in one layer of two, with shares of all and of those alone; numbers
+ * that fill no tile and no record.
+ */
+const mixtures = [
+  {
+    config: {
+      ...llama,
+      experts: { count: 11, used: 3, intermediate: 44 },
+      kinds: { of: [{}, { experts: 'none' }], layers: [0, 1] }
+    },
+    weights: mixed('q8-f16', 'q8', [
+      ['q8-f16', 'q8-f16', 'q4-f16i8-min', 'q8-f16i8-16'],
+      ['q8', 'q8', 'q4', 'q4']
+    ]),
+    edge: 'f16'
+  },
+  {
+    config: {
+      ...llama,
+      norm: { place: 'both' },
+      feedForward: { activation: 'gelu', ungated: true },
+      experts: { count: 16, used: 2, intermediate: 70, renormalised: true }
+    },
+    weights: mixed('q8', 'q8', [
+      ['q8', 'q8', 'q4-f16', 'f32'],
+      ['q8', 'q8', 'f32', 'q8-f16']
+    ]),
+    edge: 'bf16'
+  }
+] as const
+
 /** More tokens than a page has, a few, a lone one. Pages of int8 hold more, and products are the same over them. */
 const passes = { f32: [131, 5, 1], i8: [260, 131, 5, 1] } as const satisfies Record<CacheType, readonly number[]>
 
@@ -124,7 +157,8 @@ const trials: Readonly<Record<TrialName, readonly Trial[]>> = {
   decoders: [...decoders, ...decoders.slice(0, 1)].map((model, i) => {
     const cache = i < decoders.length ? 'f32' : 'i8'
     return { ...model, cache, passes: passes[cache] }
-  })
+  }),
+  experts: mixtures.map(model => ({ ...model, cache: 'f32', passes: passes.f32 }))
 }
 
 function shards({ config, weights }: Trial): Map<string, Uint8Array> {

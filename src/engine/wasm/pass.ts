@@ -4,6 +4,7 @@
  * number's own sum is one thread's alone, so that its bits do not depend on how many there are.
  */
 import { Attention, type Read } from './attend.ts'
+import { ExpertRunner } from './experts.ts'
 import { type Job, readSegment, type Segment, segmentNumbers, shareOf, type Views } from './job.ts'
 import type { Kernels } from './kernels.ts'
 import { kindOf } from './layer-kinds.ts'
@@ -42,6 +43,7 @@ export class PassRunner {
   readonly #layout: Layout
   readonly #kernels: Kernels
   readonly #attention: Attention
+  readonly #experts: ExpertRunner
   readonly #views: () => Views
   readonly #index: number
   readonly #own: OwnScratch
@@ -55,6 +57,7 @@ export class PassRunner {
     this.#layout = layout
     this.#kernels = kernels
     this.#attention = new Attention(layout, kernels, { index, views })
+    this.#experts = new ExpertRunner(layout, kernels, { index, views, barrier: job => this.#barrier(job) })
     this.#index = index
     this.#views = views
     this.#meetings = meetings
@@ -129,16 +132,21 @@ export class PassRunner {
     const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
     this.#quantise(job, [o], attended)
     const afterO = { bias: vectors.oBias, norm: vectors.norm1After }
-    this.#add(job, o, this.#activations(job, o, attended), afterO, this.#kernels.sum)
+    this.#multiplyOwn(job, o, this.#activations(job, o, attended))
+    this.#add(job, o, afterO, this.#kernels.sum)
     this.#barrier(job)
     const between = this.#normed(job, vectors.norm2)
     this.#quantise(job, gateUp, between)
-    this.#feedForward(job, weights, between)
-    this.#barrier(job)
+    if (weights.experts !== undefined) this.#experts.run(job, weights.experts, between)
+    else {
+      this.#feedForward(job, weights, between)
+      this.#barrier(job)
+      this.#multiplyOwn(job, down, this.#downActivations(job, down))
+    }
     const isLast = start + index + 1 === config.layers
     const afterDown = { bias: vectors.downBias, norm: vectors.norm2After }
     const sum = isLast ? this.#kernels.sum : this.#kernels.sumAtEdge
-    this.#add(job, down, this.#downActivations(job, down), afterDown, sum)
+    this.#add(job, down, afterDown, sum)
   }
 
   /** Rows of the hidden state after a norm, if there is one: of several, this thread's share is there. */
@@ -224,13 +232,18 @@ export class PassRunner {
     }
   }
 
-  /** x = x + matrix · activations, by `sum`, and with what comes `after` the product. */
-  #add(job: Job, matrix: Matrix, activations: Rows, { bias, norm }: After, sum: Kernels['sum']): void {
+  /** This thread's tiles of y = matrix · activations. */
+  #multiplyOwn(job: Job, matrix: Matrix, activations: Rows): void {
+    const tiles = this.#share(job, matrix.rows / tileRows)
+    this.#multiply(job, matrix, activations, this.#layout.scratch.y, 4 * matrix.rows, tiles)
+  }
+
+  /** x = x + y, by `sum`, and with what comes `after` the product with a matrix. Of y there is this thread's part. */
+  #add(job: Job, matrix: Matrix, { bias, norm }: After, sum: Kernels['sum']): void {
     const k = this.#kernels
     const { scratch: s, config } = this.#layout
     const [from, to] = this.#share(job, matrix.rows / tileRows)
     const [xStride, stride] = [vectorBytes(config.hidden), 4 * matrix.rows]
-    this.#multiply(job, matrix, activations, s.y, stride, [from, to])
     const at = 4 * tileRows * from
     if (bias !== undefined) {
       const count = Math.min(config.hidden, tileRows * to) - tileRows * from

@@ -66,6 +66,18 @@ export function added(m: ModuleWriter, name: string) {
   })
 }
 
+/** `(y, x, share, vectors)`: y = x · share + y. */
+export function addedShare(m: ModuleWriter, name: string) {
+  return m.function(name, ['i32', 'i32', 'f32', 'i32'], f => {
+    const [y, x, share, left] = f.parameters
+    const factor = f.local('v128', f32x4.splat(share))
+    f.countdown(left, () => {
+      f.do(v128.store(y, 0, f32x4.add(f32x4.mul(v128.load(x), factor), v128.load(y))))
+      for (const each of [y, x]) f.set(each, plus(each, 16))
+    })
+  })
+}
+
 /** The largest finite value of float16: an edge is cut to it, since an infinity would become NaN for ever. */
 const float16Max = 65_504
 

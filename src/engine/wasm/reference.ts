@@ -2,7 +2,7 @@
  * `protocols/arithmetic.md` in plain JavaScript, one number after the other: what kernels are checked against. Every float32
  * operation is one on float64 numbers and one rounding (`Math.fround`), which gives the same for + - · / and √.
  */
-import type { Norms } from '../../model/decoder.ts'
+import type { Experts, Norms } from '../../model/decoder.ts'
 import type { EdgeType } from '../../model/manifest.ts'
 import { expCoefficients, ln2, log2e } from './exponential.ts'
 import {
@@ -134,6 +134,26 @@ function exponentials(scores: readonly number[]): { readonly weights: number[]; 
   for (const [p, weight] of weights.entries()) lanes[p % 8] = sum(weight, lanes[p % 8]!)
   const four = [0, 1, 2, 3].map(i => sum(lanes[i]!, lanes[4 + i]!))
   return { weights, factor: f(1 / sum(sum(four[0]!, four[2]!), sum(four[1]!, four[3]!))) }
+}
+
+/** The experts that a row takes, the lowest first, with their shares. @param outputs of the router */
+export function routed(
+  outputs: readonly number[],
+  { used, renormalised }: Pick<Experts, 'used' | 'renormalised'>
+): { readonly expert: number; readonly share: number }[] {
+  const { weights, factor } = exponentials(outputs)
+  const chosen = outputs
+    .map((_, expert) => expert)
+    .sort((a, b) => outputs[b]! - outputs[a]! || a - b)
+    .slice(0, used)
+    .sort((a, b) => a - b)
+  const own = renormalised === true ? f(1 / chosen.reduce((total, i) => sum(weights[i]!, total), 0)) : factor
+  return chosen.map(expert => ({ expert, share: times(weights[expert]!, own) }))
+}
+
+/** What a row gets of its experts: of each what it gives, and its share. */
+export function shared(parts: readonly { readonly y: readonly number[]; readonly share: number }[]): number[] {
+  return parts[0]!.y.map((_, k) => parts.reduce((total, { y, share }) => sum(times(y[k]!, share), total), 0))
 }
 
 export interface Seen {

@@ -23,8 +23,11 @@ import {
   product,
   quantised,
   type Rows,
-  rotated
+  rotated,
+  routed,
+  shared
 } from './reference.ts'
+import { choose, sharesOf } from './routing.ts'
 import { turnsBy } from './rotary.ts'
 import { type Blocks, packBlocks, packFloats } from '../../model/pack.ts'
 import { groupRecords, roundUp, tileBytes, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
@@ -50,6 +53,8 @@ const checkedRows = 4 * tileRows
 const checkedTokens = 7
 /** Not a whole tile of keys, and not a whole page; of int8 a block and a part of one. */
 const checkedPositions = { f32: 77, i8: 141 } as const satisfies Record<CacheType, number>
+/** Rows that a router chooses for. */
+const routedRows = 3
 /** More than a group of records: a product over more columns would take longer, and have no other instructions. */
 const checkedColumnsMax = 288
 
@@ -138,7 +143,41 @@ class Check {
       run()
       if (!this.#same(a, x.map(want))) return name
     }
-    return this.#rotations() ?? this.#headNorms()
+    return this.#rotations() ?? this.#headNorms() ?? this.#router()
+  }
+
+  /** What a router chooses for a few rows, and what is added up by its shares. */
+  #router(): string | undefined {
+    const { experts, hidden } = this.#init.config
+    if (experts === undefined) return undefined
+    const k = this.#k
+    const width = roundUp(experts.count, tileRows)
+    const chosen = new Uint32Array(experts.used)
+    const shares = new Float32Array(experts.used)
+    const at = this.#take(4 * width)
+    const bytes = 4 * roundUp(hidden, tileColumns)
+    const [y, x] = [this.#take(bytes), this.#take(bytes)]
+    for (let row = 0; row < routedRows; row++) {
+      const outputs = this.#noise(at, experts.count, 4)
+      // Some that are equal.
+      for (let i = 3; i < outputs.length; i += 5) outputs[i] = outputs[i - 2]!
+      this.#write(at, outputs)
+      const own = this.#floats.subarray(at / 4, at / 4 + experts.count)
+      choose(own, chosen)
+      this.#floats.fill(Number.NEGATIVE_INFINITY, at / 4 + experts.count, at / 4 + width)
+      const factor = k.softmax(at, width / tileRows)
+      sharesOf(experts, own, chosen, factor, shares)
+      const want = routed(outputs, experts)
+      if (want.some(({ expert, share }, i) => expert !== chosen[i] || !Object.is(share, shares[i]))) return 'the router'
+      const parts = want.map(({ share }) => ({ share, y: this.#noise(x, hidden, 1) }))
+      k.fill(y, bytes / 16, 0)
+      for (const { share, y: given } of parts) {
+        this.#write(x, given)
+        k.addShare!(y, x, share, bytes / 16)
+      }
+      if (!this.#same(y, shared(parts))) return 'addShare'
+    }
+    return undefined
   }
 
   #rotations(): string | undefined {

@@ -7,7 +7,7 @@ import { checkNoOverflow } from '../edge.ts'
 import type { Layers, Part } from '../serve-thread.ts'
 import type { CheckedKernels, SpanInit } from '../thread-messages.ts'
 import { type CheckedModules, compileKernels } from './compile.ts'
-import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
+import { headRowsMax, headWidth, kernelTypes, passRowsMax } from './kernels.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
 import type { Job } from './job.ts'
 import { computed } from './layer-kinds.ts'
@@ -17,7 +17,6 @@ import { type BegunSection, type CacheRows, LoadedSection, sectionMemory } from 
 import { type Section, type Sections, sectionsOf } from './sections.ts'
 import type { LargePages } from './stage-memory.ts'
 import { Team } from './team.ts'
-import { typesIn } from '../../model/weight-types.ts'
 import { whyNotComputable } from '../computable.ts'
 import { readAhead, type WeightsInit } from './weights.ts'
 import { windowsOf } from '../windows.ts'
@@ -334,5 +333,9 @@ function checkedSections(init: WasmSpanInit): Sections {
 }
 
 function kernelsOf({ config, weights, edge, forms, threads = 1, checked }: WasmSpanInit): WebAssemblyModule {
-  return compileKernels({ config, types: typesIn(weights), edge, forms }, { shared: threads > 1 }, checked)
+  return compileKernels(
+    { config, types: kernelTypes({ config, weights }), edge, forms },
+    { shared: threads > 1 },
+    checked
+  )
 }

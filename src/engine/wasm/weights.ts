@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
+import { expertsOf, type ModelConfig } from '../../model/decoder.ts'
 import {
   type MatrixEntry,
   type ModelShape,
@@ -25,6 +26,19 @@ export interface Matrix extends TileShape {
   readonly at: number
 }
 
+/** The same matrix of each expert, the first of them, and how many bytes on the next one is. */
+export interface ExpertMatrix extends Matrix {
+  readonly stride: number
+}
+
+/** A mixture of experts. */
+export interface ExpertWeights {
+  /** [count, hidden] of float32. */
+  readonly router: Matrix
+  readonly gateUp: readonly ExpertMatrix[]
+  readonly down: ExpertMatrix
+}
+
 export interface LayerWeights {
   /** Addresses of those that the decoder has. */
   readonly vectors: Readonly<Partial<Record<VectorName, number>>>
@@ -34,9 +48,14 @@ export interface LayerWeights {
   readonly keys: number
   readonly values: number
   readonly o: Matrix
-  /** Gate and up, or up alone: filled up to a multiple of 32 rows; one behind the other where they are of one type. */
+  /**
+   * Gate and up, or up alone: filled up to a multiple of 32 rows; one behind the other where they are of one type. Those of the
+   * first expert in a mixture.
+   */
   readonly gateUp: readonly Matrix[]
   readonly down: Matrix
+  /** Undefined: one feed-forward part. */
+  readonly experts: ExpertWeights | undefined
 }
 
 export interface SectionWeights {
@@ -132,8 +151,6 @@ export function loadWeights(
     ...{ type, rows, blocks, at: at + offset }
   })
   const matrix = ({ layout, at }: Placed, name: string): Matrix => whole(partOf(layout.matrices, name), at)
-  const { intermediate, feedForward } = init.config
-  const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
   const layers = shards
     .filter(({ place }) => place.role === 'layer')
     .map(shard => {
@@ -144,8 +161,7 @@ export function loadWeights(
         keys: outputOf(layout, 'k'),
         values: outputOf(layout, 'v'),
         o: matrix(shard, 'o'),
-        gateUp: wide.map(name => partIn(layout, at, name, intermediate)),
-        down: matrix(shard, 'down')
+        ...feedForwardOf(init.config, shard)
       }
     })
   const of = (role: string): Placed | undefined => shards.find(({ place }) => place.role === role)
@@ -156,6 +172,21 @@ export function loadWeights(
     output: init.config.tiedEmbeddings ? embedding! : matrix(last, 'output')
   }
   return { layers, embedding, head }
+}
+
+function feedForwardOf(
+  config: ModelConfig,
+  { place, layout, at }: Placed
+): Pick<LayerWeights, 'gateUp' | 'down' | 'experts'> {
+  const { hidden, intermediate, feedForward } = config
+  const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
+  const experts = expertsOf(config, place.layer!)
+  const width = roundUp(experts?.intermediate ?? intermediate, tileColumns)
+  const gateUp = wide.map(name => partIn(layout, at, name, width))
+  const down = partIn(layout, at, 'down', roundUp(hidden, tileRows))
+  if (experts === undefined) return { gateUp, down, experts: undefined }
+  const { type, rows, blocks, offset } = partOf(layout.matrices, 'router')
+  return { gateUp, down, experts: { router: { type, rows, blocks, at: at + offset }, gateUp, down } }
 }
 
 /** Norms that are to be multiplied with so much more than their weights are. */
@@ -181,13 +212,15 @@ function outputOf({ matrices }: ShardLayout, name: 'k' | 'v'): number {
   return before + matrices[index]!.parts.find(part => part.name === name)!.at
 }
 
-/** The rows of one part, filled up to whole records: it begins with a tile. */
-function partIn({ matrices }: ShardLayout, at: number, name: 'gate' | 'up', rows: number): Matrix {
+/** The rows of one part, or of that part of the first expert, with those that fill it up: it begins with a tile. */
+function partIn({ matrices }: ShardLayout, at: number, name: LayerPart, rows: number): ExpertMatrix {
   const entry = matrices.find(each => holds(each, name))
   assert(entry !== undefined, `a layer has ${name}`)
   const { type, blocks, offset } = entry
-  const first = entry.parts.find(part => part.name === name)!.at / tileRows
-  return { type, blocks, rows: roundUp(rows, tileColumns), at: at + offset + first * tileStride(entry) }
+  const [first, second] = entry.parts.filter(part => part.name === name)
+  const bytesTo = (row: number): number => (row / tileRows) * tileStride(entry)
+  const stride = second === undefined ? 0 : bytesTo(second.at - first!.at)
+  return { type, blocks, rows, at: at + offset + bytesTo(first!.at), stride }
 }
 
 /** Fills `into` with a shard. */

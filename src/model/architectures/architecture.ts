@@ -13,7 +13,7 @@ export type Refuse = (what: string) => never
 /** What a decoder has beyond the dimensions and the rotation that all have. */
 export type Extras = Pick<
   ModelConfig,
-  'norm' | 'attention' | 'feedForward' | 'embeddingScale' | 'residualScale' | 'logitScale' | 'logitCap'
+  'norm' | 'attention' | 'feedForward' | 'experts' | 'embeddingScale' | 'residualScale' | 'logitScale' | 'logitCap'
 >
 
 /** One architecture, for a `config.json` whose fields have been checked. */
@@ -41,6 +41,8 @@ interface Init<Own extends z.ZodRawShape, Fields = CommonFields & z.infer<z.ZodO
   extras?(fields: Fields, refuse: Refuse): Extras
   /** Names of tensors in the place of llama's. */
   readonly names?: Partial<LayerNames>
+  /** Other names in the place of these, where a checkpoint has its experts so. @default none */
+  readonly otherNames?: readonly Partial<LayerNames>[]
   /** Of a model whose hidden states cannot be measured. @default 'f16' */
   readonly edge?: EdgeType
 }
@@ -60,11 +62,12 @@ export interface Architecture {
   layers(fields: CommonFields, refuse: Refuse): readonly LayerForm[]
   extras(fields: CommonFields, refuse: Refuse): Extras
   readonly names: LayerNames
+  readonly otherNames: readonly LayerNames[]
   readonly edge: EdgeType
 }
 
 export function architecture<Own extends z.ZodRawShape>(init: Init<Own>): Architecture {
-  const { name, className, modelType, fields, defaults = {}, names, edge = 'f16' } = init
+  const { name, className, modelType, fields, defaults = {}, names, otherNames = [], edge = 'f16' } = init
   type Fields = CommonFields & z.infer<z.ZodObject<Own>>
   const shape = { ...commonFields, ...fields }
   // What `schema` has parsed is what its own functions are given.
@@ -85,6 +88,7 @@ export function architecture<Own extends z.ZodRawShape>(init: Init<Own>): Archit
       Array.from({ length: fields.num_hidden_layers }, () => ({ type: 'full_attention' })),
     extras: (fields, refuse) => init.extras?.(own(fields), refuse) ?? {},
     names: { ...llamaNames, ...names },
+    otherNames: otherNames.map(other => ({ ...llamaNames, ...names, ...other })),
     edge
   }
 }

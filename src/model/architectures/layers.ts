@@ -10,9 +10,17 @@ export interface LayerForm {
   readonly window?: number | undefined
   /** False: queries and keys are not rotated. @default true */
   readonly rotates?: boolean | undefined
+  /** True: one feed-forward part, where the decoder has experts. @default false */
+  readonly isDense?: boolean | undefined
 }
 
 type Refuse = (what: string) => never
+
+/** Layers that all see so many positions; undefined: all. */
+export function alikeLayers(c: Pick<CommonFields, 'num_hidden_layers'>, window: number | undefined): LayerForm[] {
+  const type = window === undefined ? 'full_attention' : 'sliding_attention'
+  return Array.from({ length: c.num_hidden_layers }, () => ({ type, window }))
+}
 
 /** `layer_types` as the file has it, checked, or what stands in its place. */
 export function layerTypesOf(
@@ -51,9 +59,10 @@ export function kindsOf(
   const usual = ropeOf(layers.some(({ type }) => type === 'full_attention') ? 'full_attention' : 'sliding_attention')
   const of: LayerKind[] = []
   const indices = new Map<string, number>()
-  const kinds = layers.map(({ type, window, rotates = true }) => {
+  const kinds = layers.map(({ type, window, rotates = true, isDense = false }) => {
     const { theta, rotation } = ropeOf(type)
     const kind: LayerKind = {
+      ...(isDense ? { experts: 'none' as const } : {}),
       // One as long as the context hides nothing.
       ...(window === undefined || window >= contextMax ? {} : { window }),
       ...(rotates && theta !== usual.theta ? { ropeTheta: theta } : {}),

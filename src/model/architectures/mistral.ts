@@ -1,5 +1,6 @@
 import { architecture, given } from './architecture.ts'
 import { slidingWindow } from './fields.ts'
+import { alikeLayers } from './layers.ts'
 
 /** Mistral 7B, NeMo and Small: a window over all layers in the first of them. */
 export const mistral = architecture({
@@ -7,9 +8,5 @@ export const mistral = architecture({
   className: 'MistralForCausalLM',
   modelType: 'mistral',
   fields: { sliding_window: slidingWindow },
-  layers(c) {
-    const window = given(c.sliding_window, 4096)
-    const type = window === undefined ? 'full_attention' : 'sliding_attention'
-    return Array.from({ length: c.num_hidden_layers }, () => ({ type, window }))
-  }
+  layers: c => alikeLayers(c, given(c.sliding_window, 4096))
 })

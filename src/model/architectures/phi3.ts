@@ -1,5 +1,6 @@
 import { architecture } from './architecture.ts'
 import { slidingWindow } from './fields.ts'
+import { alikeLayers } from './layers.ts'
 
 /** Phi-3, 3.5 and 4-mini: matrices that hold several, and rotation by lists of factors, of a part of each head in the last. */
 export const phi3 = architecture({
@@ -12,11 +13,7 @@ export const phi3 = architecture({
     // Its first files called the lists so.
     typeOf: type => (type === 'su' || type === 'yarn' ? 'longrope' : type)
   }),
-  layers(c) {
-    const window = c.sliding_window ?? undefined
-    const type = window === undefined ? 'full_attention' : 'sliding_attention'
-    return Array.from({ length: c.num_hidden_layers }, () => ({ type, window }))
-  },
+  layers: c => alikeLayers(c, c.sliding_window ?? undefined),
   names: {
     q: 'self_attn.qkv_proj.weight',
     k: 'self_attn.qkv_proj.weight',

@@ -10,10 +10,12 @@ import { granite } from './granite.ts'
 import { kindsOf } from './layers.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { mixtral } from './mixtral.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen3Moe } from './qwen3-moe.ts'
 import { parseRopes } from './rope.ts'
 import { smollm3 } from './smollm3.ts'
 import type { LayerNames } from './tensors.ts'
@@ -21,8 +23,10 @@ import type { LayerNames } from './tensors.ts'
 export const architectures: readonly Architecture[] = [
   llama,
   mistral,
+  mixtral,
   qwen2,
   qwen3,
+  qwen3Moe,
   smollm3,
   phi3,
   granite,
@@ -39,8 +43,9 @@ export interface DescribedModel {
   readonly config: ModelConfig
   readonly bosId: number | null
   readonly eosIds: readonly number[]
-  /** Names of the checkpoint's tensors. */
+  /** Names of the checkpoint's tensors, and those that it may have instead. */
   readonly names: LayerNames
+  readonly otherNames: readonly LayerNames[]
   /** Where the hidden states cannot be measured. */
   readonly edge: EdgeType
   /** Sentences for who imports. */
@@ -93,6 +98,7 @@ export function describeModel(json: unknown, file: string): DescribedModel {
     bosId: idList(c.bos_token_id)[0] ?? null,
     eosIds: idList(c.eos_token_id),
     names: architecture.names,
+    otherNames: architecture.otherNames,
     edge: architecture.edge,
     notes: [...new Set(used.map(({ note }) => note).filter(note => note !== undefined))]
   }

@@ -2,7 +2,7 @@
  * The tensors of a checkpoint by their names: which of a decoder's matrices and vectors each holds. A tensor may hold several,
  * one after another, and a vector of ours may come from several tensors.
  */
-import type { ModelConfig } from '../decoder.ts'
+import { expertsOf, type ModelConfig } from '../decoder.ts'
 import type { SourceTensor } from '../import-writer.ts'
 
 /** What tensors hold, by the parts that have names of their own. */
@@ -27,8 +27,15 @@ type LayerTensor =
   | 'gateBias'
   | 'upBias'
   | 'downBias'
+  | 'router'
+  | 'expertGate'
+  | 'expertUp'
+  | 'expertDown'
 
-/** Names within a layer: those that several share are of a tensor that holds all of them, in the order of {@link LayerTensor}. */
+/**
+ * Names within a layer: those that several share are of a tensor that holds all of them, in the order of {@link LayerTensor}. A
+ * name of experts has `#` where their number is, or else is of a tensor [experts, rows, inputs] that holds all of them.
+ */
 export type LayerNames = Readonly<Record<LayerTensor, string>>
 
 /** As Hugging Face's llama has them. */
@@ -52,7 +59,24 @@ export const llamaNames: LayerNames = {
   oBias: 'self_attn.o_proj.bias',
   gateBias: 'mlp.gate_proj.bias',
   upBias: 'mlp.up_proj.bias',
-  downBias: 'mlp.down_proj.bias'
+  downBias: 'mlp.down_proj.bias',
+  router: 'mlp.gate.weight',
+  expertGate: 'mlp.experts.#.gate_proj.weight',
+  expertUp: 'mlp.experts.#.up_proj.weight',
+  expertDown: 'mlp.experts.#.down_proj.weight'
+}
+
+/** As transformers 5 has experts in memory, whose older files have a tensor for each. */
+export const stackedExperts: Partial<LayerNames> = {
+  router: 'mlp.gate.weight',
+  expertGate: 'mlp.experts.gate_up_proj',
+  expertUp: 'mlp.experts.gate_up_proj',
+  expertDown: 'mlp.experts.down_proj'
+}
+
+/** Of names that a checkpoint may have, the usual ones first, those that this one has: by the tensors of its experts. */
+export function namesIn(all: readonly LayerNames[], has: (part: string) => boolean): LayerNames {
+  return all.find(({ expertDown }) => has(expertDown.replace('#', '0'))) ?? all[0]!
 }
 
 /** Rows of a tensor of the checkpoint, and where they are in one of ours. Numbers of a vector count as rows. */
@@ -80,11 +104,13 @@ interface Held {
   readonly rows: number
   /** Undefined: a vector. */
   readonly inputs: number | undefined
+  /** So many, one for each expert: rows of ours follow one another. */
+  readonly experts?: number
 }
 
 /** What one layer of a decoder has, in the order in which tensors that hold several have it. */
-function layerParts({ hidden, intermediate, heads, kvHeads, headDim, ...config }: ModelConfig): Held[] {
-  const { norm, attention, feedForward } = config
+function layerParts(config: ModelConfig, layer: number): Held[] {
+  const { hidden, heads, kvHeads, headDim, norm, attention, feedForward } = config
   const [queries, keys] = [heads * headDim, kvHeads * headDim]
   const gated = feedForward?.ungated !== true
   const [before, after] = [norm?.place !== 'after', norm?.place !== undefined]
@@ -105,16 +131,32 @@ function layerParts({ hidden, intermediate, heads, kvHeads, headDim, ...config }
     ...matrix('k', keys, hidden),
     ...matrix('v', keys, hidden),
     ...matrix('o', hidden, queries),
-    ...matrix('gate', intermediate, hidden, gated),
-    ...matrix('up', intermediate, hidden),
-    ...matrix('down', hidden, intermediate),
+    ...feedForwardParts(config, layer),
     ...vector('qBias', 'qkvBias', queries, qkvBias),
     ...vector('kBias', 'qkvBias', keys, qkvBias, queries),
     ...vector('vBias', 'qkvBias', keys, qkvBias, queries + keys),
     ...vector('oBias', 'oBias', hidden, attention?.outputBias === true),
-    ...vector('gateBias', 'upBias', intermediate, bias && gated),
-    ...vector('upBias', 'upBias', intermediate, bias, gated ? intermediate : 0),
+    ...vector('gateBias', 'upBias', config.intermediate, bias && gated),
+    ...vector('upBias', 'upBias', config.intermediate, bias, gated ? config.intermediate : 0),
     ...vector('downBias', 'downBias', hidden, bias)
+  ]
+}
+
+function feedForwardParts(config: ModelConfig, layer: number): Held[] {
+  const { hidden, intermediate, feedForward } = config
+  const experts = expertsOf(config, layer)
+  const width = experts?.intermediate ?? intermediate
+  const matrices = [
+    ...(feedForward?.ungated === true ? [] : [['gate', 'expertGate', width, hidden] as const]),
+    ['up', 'expertUp', width, hidden] as const,
+    ['down', 'expertDown', hidden, width] as const
+  ]
+  if (experts === undefined) {
+    return matrices.map(([name, , rows, inputs]) => ({ name, tensor: name, at: 0, rows, inputs }))
+  }
+  return [
+    { name: 'router', tensor: 'router', at: 0, rows: experts.count, inputs: hidden },
+    ...matrices.map(([tensor, name, rows, inputs]) => ({ name, tensor, at: 0, rows, inputs, experts: experts.count }))
   ]
 }
 
@@ -126,21 +168,45 @@ export function checkpointTensors(config: ModelConfig, names: LayerNames): Map<s
     tensors.set(name, { shape, holds: [{ tensor, layer: null, at: 0, from: 0, rows: shape[0]! }] })
   }
   whole('model.embed_tokens.weight', 'embedding', [vocab, hidden])
-  const parts = layerParts(config)
   for (let layer = 0; layer < layers; layer++) {
-    for (const { name, tensor, at, rows, inputs } of parts) {
-      const key = `model.layers.${layer}.${names[name]}`
-      const { holds = [] } = tensors.get(key) ?? {}
-      const from = holds.reduce((sum, each) => sum + each.rows, 0)
-      tensors.set(key, {
-        shape: inputs === undefined ? [from + rows] : [from + rows, inputs],
-        holds: [...holds, { tensor, layer, at, from, rows }]
-      })
+    const parts = layerParts(config, layer)
+    const stacked = parts.filter(({ name, experts }) => experts !== undefined && !names[name].includes('#'))
+    for (const part of parts) {
+      if (stacked.includes(part)) continue
+      const { name, tensor, rows, inputs, experts } = part
+      for (let expert = 0; expert < (experts ?? 1); expert++) {
+        const key = `model.layers.${layer}.${names[name].replace('#', String(expert))}`
+        const { holds = [] } = tensors.get(key) ?? {}
+        const from = holds.reduce((sum, each) => sum + each.rows, 0)
+        tensors.set(key, {
+          shape: inputs === undefined ? [from + rows] : [from + rows, inputs],
+          holds: [...holds, { tensor, layer, at: part.at + expert * rows, from, rows }]
+        })
+      }
+    }
+    for (const name of new Set(stacked.map(({ name }) => names[name]))) {
+      const own = stacked.filter(part => names[part.name] === name)
+      tensors.set(`model.layers.${layer}.${name}`, stackOf(own, layer))
     }
   }
   whole('model.norm.weight', 'norm', [hidden])
   if (!tiedEmbeddings) whole('lm_head.weight', 'output', [vocab, hidden])
   return tensors
+}
+
+/** A tensor [experts, rows, inputs] that holds these parts of all experts. */
+function stackOf(parts: readonly Held[], layer: number): CheckpointTensor {
+  const [{ experts = 0, inputs = 0 }] = parts as [Held]
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0)
+  const holds: HeldRows[] = []
+  for (let expert = 0; expert < experts; expert++) {
+    let from = expert * rows
+    for (const { tensor, rows: own } of parts) {
+      holds.push({ tensor, layer, at: expert * own, from, rows: own })
+      from += own
+    }
+  }
+  return { shape: [experts, rows, inputs], holds }
 }
 
 /** Whether a checkpoint may hold this tensor without our reading it: it holds nothing that is not recomputed. */

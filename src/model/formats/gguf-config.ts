@@ -2,7 +2,8 @@
  * A GGUF file's metadata and tensors in Hugging Face's terms, so that what an architecture is made of is known in one place:
  * a `config.json`, and the name of each tensor there (llama.cpp, conversion/*.py, reversed).
  */
-import type { ModelConfig } from '../decoder.ts'
+import type { LayerNames } from '../architectures/tensors.ts'
+import { dimensionsMax, type ModelConfig } from '../decoder.ts'
 import { type GgufHeader, shown } from './gguf.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
 
@@ -11,6 +12,8 @@ export interface HuggingFaceTerms {
   readonly config: Readonly<Record<string, unknown>>
   /** The description that the config gives, as the file's tensors want it. @throws {ImportError} when it contradicts them */
   readonly adapt: (config: ModelConfig) => ModelConfig
+  /** The names of a layer's tensors that {@link nameOf} gives, made of those that a checkpoint usually has. */
+  readonly names: (usual: LayerNames) => LayerNames
   /** The name of a tensor in a checkpoint; undefined when it is none of the model's weights. */
   readonly nameOf: (tensor: string) => string | undefined
   /**
@@ -28,6 +31,46 @@ export const ropeFactors = {
 } as const
 export type RopeFactors = { readonly [name in keyof typeof ropeFactors]?: readonly number[] }
 
+/**
+ * Parts of a layer with experts by their names in the file, and what they are called in a checkpoint: of all experts in one
+ * tensor each, with gate and up in one, or of each expert by itself, as the first files had them.
+ */
+const expertNames: readonly { readonly names: Readonly<Record<string, string>>; readonly own: Partial<LayerNames> }[] =
+  [
+    {
+      names: {
+        ffn_gate_exps: 'mlp.experts.gate_proj',
+        ffn_up_exps: 'mlp.experts.up_proj',
+        ffn_down_exps: 'mlp.experts.down_proj'
+      },
+      own: {
+        expertGate: 'mlp.experts.gate_proj.weight',
+        expertUp: 'mlp.experts.up_proj.weight',
+        expertDown: 'mlp.experts.down_proj.weight'
+      }
+    },
+    {
+      names: { ffn_gate_up_exps: 'mlp.experts.gate_up_proj', ffn_down_exps: 'mlp.experts.down_proj' },
+      own: {
+        expertGate: 'mlp.experts.gate_up_proj.weight',
+        expertUp: 'mlp.experts.gate_up_proj.weight',
+        expertDown: 'mlp.experts.down_proj.weight'
+      }
+    },
+    {
+      names: {
+        'ffn_gate.#': 'mlp.experts.#.gate_proj',
+        'ffn_up.#': 'mlp.experts.#.up_proj',
+        'ffn_down.#': 'mlp.experts.#.down_proj'
+      },
+      own: {
+        expertGate: 'mlp.experts.#.gate_proj.weight',
+        expertUp: 'mlp.experts.#.up_proj.weight',
+        expertDown: 'mlp.experts.#.down_proj.weight'
+      }
+    }
+  ]
+
 /** What differs between architectures. */
 interface Family {
   /** As `architectures` of `config.json` has it. */
@@ -43,6 +86,13 @@ interface Family {
   readonly wholeNorms?: true
   /** Where the file has none. @default 10000 */
   readonly ropeTheta?: number
+  /** What it is where it has experts; others have none. */
+  readonly mixture?: Pick<Family, 'className' | 'modelType'> & {
+    /** The field of `config.json` that says how many there are. */
+    readonly count: string
+    /** The field that says how wide one is. @default they are as wide as the decoder's own feed-forward part */
+    readonly width?: string
+  }
   readonly config?: (init: {
     readonly metadata: GgufMetadata
     readonly hidden: number
@@ -93,13 +143,34 @@ const gemma =
 
 /** By `general.architecture`. */
 const families: ReadonlyMap<string, Family> = new Map<string, Family>([
-  // Mistral's files call themselves llama, too.
+  // Mistral's and Mixtral's files call themselves llama, too.
   [
     'llama',
-    { className: 'LlamaForCausalLM', modelType: 'llama', paired: true, biases: ['attention_bias', 'mlp_bias'] }
+    {
+      className: 'LlamaForCausalLM',
+      modelType: 'llama',
+      paired: true,
+      biases: ['attention_bias', 'mlp_bias'],
+      mixture: { className: 'MixtralForCausalLM', modelType: 'mixtral', count: 'num_local_experts' }
+    }
   ],
   ['qwen2', { className: 'Qwen2ForCausalLM', modelType: 'qwen2' }],
   ['qwen3', { className: 'Qwen3ForCausalLM', modelType: 'qwen3', names: headNorms, biases: ['attention_bias'] }],
+  [
+    'qwen3moe',
+    {
+      className: 'Qwen3MoeForCausalLM',
+      modelType: 'qwen3_moe',
+      names: headNorms,
+      biases: ['attention_bias'],
+      mixture: {
+        className: 'Qwen3MoeForCausalLM',
+        modelType: 'qwen3_moe',
+        count: 'num_experts',
+        width: 'moe_intermediate_size'
+      }
+    }
+  ],
   [
     'smollm3',
     { className: 'SmolLM3ForCausalLM', modelType: 'smollm3', paired: true, biases: ['attention_bias', 'mlp_bias'] }
@@ -168,25 +239,25 @@ export function huggingFaceTerms(header: GgufHeader, metadata: GgufMetadata, fac
       `the architecture ${shown(metadata.architecture)} cannot be imported from GGUF, only ${[...families.keys()].join(', ')}`
     )
   }
-  if (metadata.number('.expert_count', 0) > 0) {
-    metadata.refuse(`it is a mixture of experts (${metadata.architecture}.expert_count), which cannot be imported`)
-  }
   const shapes = new Map(header.tensors.map(({ name, shape }) => [name, shape]))
+  const experts = expertsIn(metadata, family, shapes)
   const heads = metadata.forAllLayers('.attention.head_count')
   const kvHeads = metadata.forAllLayers('.attention.head_count_kv', heads)
-  const names = { ...layerNames, ...family.names }
+  const names = { ...layerNames, ...family.names, ...experts?.names }
   const biased = { attention_bias: shapes.has('blk.0.attn_q.bias'), mlp_bias: shapes.has('blk.0.ffn_up.bias') }
   return {
     config: {
-      architectures: [family.className],
-      model_type: family.modelType,
+      architectures: [(experts?.family ?? family).className],
+      model_type: (experts?.family ?? family).modelType,
       ...dimensions(metadata, shapes, { heads, kvHeads, ropeTheta: family.ropeTheta ?? 10_000 }),
       rope_scaling: ropeScaling(metadata, factors),
       ...Object.fromEntries((family.biases ?? []).map(field => [field, biased[field]])),
       tie_word_embeddings: !shapes.has('output.weight'),
+      ...experts?.config,
       ...family.config?.({ metadata, hidden: metadata.number('.embedding_length'), heads })
     },
     adapt: config => adapted(metadata, config, family, factors),
+    names: usual => ({ ...usual, ...experts?.own }),
     nameOf: tensor => nameOf(tensor, names),
     pairedHeads(tensor) {
       const part = /^blk\.\d+\.(attn_q|attn_k)\.(weight|bias)$/.exec(tensor)?.[1]
@@ -195,6 +266,54 @@ export function huggingFaceTerms(header: GgufHeader, metadata: GgufMetadata, fac
     }
   }
 }
+
+/** What a file says of its experts, if it has any. */
+function expertsIn(metadata: GgufMetadata, { mixture }: Family, shapes: ReadonlyMap<string, readonly number[]>) {
+  const count = metadata.number('.expert_count', 0)
+  const { architecture } = metadata
+  if (count === 0 && mixture?.width === undefined) return undefined
+  if (mixture === undefined) {
+    return metadata.refuse(`it is a mixture of experts (${architecture}.expert_count), which cannot be imported`)
+  }
+  const gate = metadata.number('.expert_gating_func', softmaxGating)
+  if (gate !== 0 && gate !== softmaxGating)
+    metadata.refuse(`experts chosen by ${architecture}.expert_gating_func ${gate} cannot be imported`)
+  for (const key of ['.expert_shared_count', '.expert_group_count']) {
+    if (metadata.number(key, 0) > 0) metadata.refuse(`${architecture}${key} is not known of its mixtures of experts`)
+  }
+  const scale = metadata.float('.expert_weights_scale', 1)
+  if (scale !== 0 && scale !== 1) metadata.refuse(`${architecture}.expert_weights_scale ${scale} cannot be imported`)
+  // More are refused for their number.
+  const layers = Array.from(
+    { length: Math.min(metadata.number('.block_count'), dimensionsMax.layers) },
+    (_, layer) => layer
+  )
+  const inLayer = (part: string): boolean =>
+    layers.some(layer => shapes.has(`blk.${layer}.${part.replace('#', '0')}.weight`))
+  const { names, own } =
+    expertNames.find(each => Object.keys(each.names).every(part => inLayer(part))) ?? expertNames[0]!
+  const { width, count: field, ...family } = mixture
+  return {
+    family,
+    names: { ffn_gate_inp: 'mlp.gate', ...names },
+    own: { router: 'mlp.gate.weight', ...own },
+    config: {
+      [field]: count,
+      num_experts_per_tok: metadata.number('.expert_used_count'),
+      ...(width === undefined
+        ? {}
+        : {
+            [width]: metadata.number('.expert_feed_forward_length'),
+            // llama.cpp divides shares by their sum, whatever else a file says.
+            norm_topk_prob: true,
+            mlp_only_layers: layers.filter(layer => !shapes.has(`blk.${layer}.ffn_gate_inp.weight`))
+          })
+    }
+  }
+}
+
+/** llama.cpp's number of it; 0 is what the architecture has. */
+const softmaxGating = 1
 
 /** A description in which the file's tensors stand in the place of Hugging Face's. */
 function adapted(
@@ -283,7 +402,9 @@ function ropeScaling(metadata: GgufMetadata, { short, long }: RopeFactors): Reco
 function nameOf(tensor: string, names: Readonly<Record<string, string>>): string | undefined {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(tensor) ?? []
   if (stem === undefined) return undefined
-  const [, layer, part] = /^blk\.(\d+)\.(\w+)$/.exec(stem) ?? []
+  const [, layer, part, expert] = /^blk\.(\d+)\.(\w+)(?:\.(\d+))?$/.exec(stem) ?? []
   if (layer === undefined) return stem in topNames ? `${topNames[stem]}.${kind}` : undefined
-  return part! in names ? `model.layers.${Number(layer)}.${names[part!]}.${kind}` : undefined
+  const own = names[expert === undefined ? part! : `${part}.#`]
+  if (own === undefined) return undefined
+  return `model.layers.${Number(layer)}.${expert === undefined ? own : own.replace('#', String(Number(expert)))}.${kind}`
 }

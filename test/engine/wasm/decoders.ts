@@ -39,6 +39,16 @@ export const fields: Readonly<Record<string, Partial<ModelConfig>>> = {
   'feedForward.activation gelu-tanh': { feedForward: { activation: 'gelu-tanh' } },
   'feedForward.ungated': { feedForward: { ungated: true } },
   'feedForward.bias': { feedForward: { bias: true } },
+  experts: { experts: { count: 5, used: 2, intermediate: 38 } },
+  'experts.renormalised': { experts: { count: 8, used: 3, intermediate: 22, renormalised: true } },
+  'experts ungated': {
+    feedForward: { ungated: true, activation: 'gelu' },
+    experts: { count: 3, used: 3, intermediate: 40, renormalised: true }
+  },
+  'kinds experts none': {
+    experts: { count: 9, used: 1, intermediate: 38 },
+    kinds: { of: [{}, { experts: 'none' }], layers: [1, 0, 1] }
+  },
   'kinds window': { kinds: { of: [{ window }, {}], layers: [0, 1, 0] } },
   'kinds ropeTheta': { kinds: { of: [{}, { ropeTheta: 1_000 }], layers: [0, 1, 1] } },
   'kinds rotation none': { kinds: { of: [{}, { rotation: 'none' }], layers: [0, 0, 1] } },
@@ -75,6 +85,13 @@ export const architectures: Readonly<Record<string, Partial<ModelConfig>>> = {
     feedForward: { activation: 'gelu-tanh' },
     kinds: { of: [{ window, ropeTheta: 10_000, rotation: {} }, {}], layers: [0, 0, 1] },
     ...{ ropeTheta: 1e6, embeddingScale: 8.717797887, tiedEmbeddings: true }
+  },
+  Mixtral: { ropeTheta: 1e6, experts: { count: 8, used: 2, intermediate: 54, renormalised: true } },
+  'Qwen 3 MoE': {
+    ropeTheta: 1e6,
+    attention: { headNorm: 'head' },
+    experts: { count: 18, used: 4, intermediate: 38, renormalised: true },
+    kinds: { of: [{ experts: 'none' }, {}], layers: [0, 1, 1] }
   },
   'OLMo 2': { norm: { place: 'after' }, attention: { headNorm: 'all' } },
   'all that is left': {

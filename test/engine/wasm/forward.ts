@@ -12,11 +12,13 @@ import {
   product,
   type Rows,
   rotated,
+  routed,
+  shared,
   type Levels,
   quantised
 } from '../../../src/engine/wasm/reference.ts'
 import { type MatrixPart, type ModelShape, partOf, shardLayout, type VectorName } from '../../../src/model/layout.ts'
-import type { ModelConfig } from '../../../src/model/decoder.ts'
+import { type Experts, expertsOf, type FeedForwardExtras, type ModelConfig } from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
 import { type LayerPart, quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
 import { readMatrix } from '../../model/tile-reader.ts'
@@ -33,9 +35,9 @@ function shardReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
     return [...new Float32Array(bytes.slice(offset, offset + 4 * length).buffer)]
   }
   /** The rows of one part, whichever matrix it is in. */
-  const matrix = (name: MatrixPart['name']): Rows => {
+  const matrix = (name: MatrixPart['name'], expert?: number): Rows => {
     const entry = layout.matrices.find(({ parts }) => parts.some(part => part.name === name))!
-    const index = entry.parts.findIndex(part => part.name === name)
+    const index = entry.parts.findIndex(part => part.name === name && part.expert === expert)
     const first = entry.parts.slice(0, index).reduce((sum, { rows }) => sum + rows, 0)
     const { inputs, level, scale, minimum } = readMatrix(entry, bytes)
     const { block, hasMinimum }: Pick<StoredAs, 'block' | 'hasMinimum'> =
@@ -80,6 +82,36 @@ function layerReader(shape: ModelShape, place: ShardPlace, bytes: Uint8Array) {
 
 type LayerReader = ReturnType<typeof layerReader>
 
+/** What a row gets of a layer's one feed-forward part. */
+function dense(read: LayerReader, { feedForward, intermediate }: ModelConfig, row: readonly number[]): number[] {
+  const isGated = feedForward?.ungated !== true
+  const ups = read.product('up', row, 'upBias', isGated ? intermediate : 0)
+  const kind = feedForward?.activation
+  const wide = isGated
+    ? read.product('gate', row, 'upBias').map((gate, i) => gated(gate, ups[i]!, kind))
+    : ups.map(up => activated(up, kind ?? 'silu'))
+  return read.product('down', wide, 'downBias')
+}
+
+/** What a row gets of a layer's mixture of experts. */
+function mixture(
+  read: LayerReader,
+  experts: Experts,
+  feedForward: FeedForwardExtras | undefined,
+  row: readonly number[]
+): number[] {
+  const kind = feedForward?.activation
+  const parts = routed(product(read.matrix('router'), row), experts).map(({ expert, share }) => {
+    const ups = product(read.matrix('up', expert), row)
+    const wide =
+      feedForward?.ungated === true
+        ? ups.map(up => activated(up, kind ?? 'silu'))
+        : product(read.matrix('gate', expert), row).map((gate, i) => gated(gate, ups[i]!, kind))
+    return { share, y: product(read.matrix('down', expert), wide) }
+  })
+  return shared(parts)
+}
+
 /** Queries, keys and values of a row by head, rotated. */
 function headsOf(config: ModelConfig, layer: number, read: LayerReader, row: readonly number[], position: number) {
   const { heads, kvHeads, headDim, normEpsilon, norm: norms, attention } = config
@@ -111,7 +143,7 @@ export function forward(
   shard: (role: ShardRole, layer: number | null) => Uint8Array,
   cache: CacheType = usualCache
 ): { readonly hidden: number[][]; readonly logits: number[] } {
-  const { layers, heads, kvHeads, headDim, intermediate, tiedEmbeddings, attention, feedForward } = config
+  const { layers, heads, kvHeads, headDim, tiedEmbeddings, attention, feedForward } = config
   const shape = { config, weights }
   const embedding = shardReader(shape, { role: 'embedding', layer: null }, shard('embedding', null)).matrix('embedding')
   const { block = 32, scales, minima } = embedding
@@ -142,13 +174,11 @@ export function forward(
       const o = read.normed('norm1After', read.product('o', attended, 'oBias'))
       const middle = o.map((y, k) => added(x[k]!, y))
       const normed = read.normed('norm2', middle)
-      const isGated = feedForward?.ungated !== true
-      const ups = read.product('up', normed, 'upBias', isGated ? intermediate : 0)
-      const kind = feedForward?.activation
-      const wide = isGated
-        ? read.product('gate', normed, 'upBias').map((gate, i) => gated(gate, ups[i]!, kind))
-        : ups.map(up => activated(up, kind ?? 'silu'))
-      const y = read.normed('norm2After', read.product('down', wide, 'downBias'))
+      const experts = expertsOf(config, layer)
+      const y = read.normed(
+        'norm2After',
+        experts === undefined ? dense(read, config, normed) : mixture(read, experts, feedForward, normed)
+      )
       const isLast = layer + 1 === layers
       rows[position] = middle.map((value, k) => {
         const out = added(value, y[k]!)

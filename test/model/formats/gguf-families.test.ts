@@ -27,6 +27,8 @@ interface Family {
   readonly isPaired?: true
   /** The file holds norms as 1 more. */
   readonly plusOne?: true
+  /** Parts of experts, and the file's tensor that holds those of all. */
+  readonly stacks?: Readonly<Record<string, string>>
   /** Tensors that no checkpoint has. */
   readonly more?: Readonly<Record<string, readonly number[]>>
 }
@@ -53,6 +55,18 @@ const gemmaNames = {
 }
 const gemmaConfig = { head_dim: 8, query_pre_attn_scalar: 8, sliding_window: 8, hidden_activation: 'gelu_pytorch_tanh' }
 const f32 = Math.fround
+const mixtureMetadata = {
+  '.attention.key_length': { u32: 16 },
+  '.attention.value_length': { u32: 16 },
+  '.expert_count': { u32: 5 },
+  '.expert_used_count': { u32: 2 },
+  '.expert_feed_forward_length': { u32: 24 }
+}
+const qwen3Moe = {
+  ...{ architectures: ['Qwen3MoeForCausalLM'], model_type: 'qwen3_moe', head_dim: 16 },
+  ...{ num_experts: 5, num_experts_per_tok: 2, moe_intermediate_size: 24, norm_topk_prob: true }
+}
+const mixtral = { architectures: ['MixtralForCausalLM'], model_type: 'mixtral', num_local_experts: 4 }
 
 const families: readonly Family[] = [
   {
@@ -90,6 +104,46 @@ const families: readonly Family[] = [
     config: { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', head_dim: 16 },
     metadata: { '.attention.key_length': { u32: 16 }, '.attention.value_length': { u32: 16 } },
     names: headNorms
+  },
+  // Experts in one tensor of each part, in one of gate and up, and in tensors of their own.
+  {
+    name: 'qwen3moe',
+    config: { ...qwen3Moe, num_hidden_layers: 3, mlp_only_layers: [1] },
+    metadata: mixtureMetadata,
+    names: { ...headNorms, 'mlp.gate': 'ffn_gate_inp' },
+    stacks: { gate_proj: 'ffn_gate_exps', up_proj: 'ffn_up_exps', down_proj: 'ffn_down_exps' }
+  },
+  {
+    name: 'qwen3moe',
+    config: qwen3Moe,
+    metadata: mixtureMetadata,
+    names: { ...headNorms, 'mlp.gate': 'ffn_gate_inp' },
+    stacks: { gate_proj: 'ffn_gate_up_exps', up_proj: 'ffn_gate_up_exps', down_proj: 'ffn_down_exps' }
+  },
+  {
+    name: 'llama',
+    config: mixtral,
+    metadata: { '.expert_count': { u32: 4 }, '.expert_used_count': { u32: 2 } },
+    names: { 'block_sparse_moe.gate': 'ffn_gate_inp' },
+    isPaired: true,
+    stacks: { w1: 'ffn_gate_exps', w3: 'ffn_up_exps', w2: 'ffn_down_exps' }
+  },
+  {
+    name: 'llama',
+    config: mixtral,
+    metadata: { '.expert_count': { u32: 4 }, '.expert_used_count': { u32: 2 } },
+    names: {
+      'block_sparse_moe.gate': 'ffn_gate_inp',
+      ...Object.fromEntries(
+        [0, 1, 2, 3].flatMap(e =>
+          Object.entries({ w1: 'gate', w3: 'up', w2: 'down' }).map(([theirs, own]) => [
+            `block_sparse_moe.experts.${e}.${theirs}`,
+            `ffn_${own}.${e}`
+          ])
+        )
+      )
+    },
+    isPaired: true
   },
   {
     name: 'smollm3',
@@ -224,9 +278,36 @@ function ggufName(name: string, own: Readonly<Record<string, string>>): string {
   return `${layer === undefined ? '' : `blk.${layer}.`}${stem}.${kind}`
 }
 
-function ggufOf({ name, metadata = {}, names = {}, isPaired, plusOne, more = {} }: Family, config: Config): Uint8Array {
+/** Tensors of all experts in one: gate and up of each expert one after the other. */
+function stacked(checkpoint: ReadonlyMap<string, TinyTensor>, stacks: Readonly<Record<string, string>>) {
+  const found = new Map<string, { readonly expert: number; readonly tensor: TinyTensor }[]>()
+  const rest = new Map<string, TinyTensor>()
+  for (const [key, tensor] of checkpoint) {
+    const [, layer, expert, part] = /^model\.layers\.(\d+)\..+\.experts\.(\d+)\.(\w+)\.weight$/.exec(key) ?? []
+    if (part === undefined) {
+      rest.set(key, tensor)
+      continue
+    }
+    const own = `blk.${layer}.${stacks[part]}.weight`
+    found.set(own, [...(found.get(own) ?? []), { expert: Number(expert), tensor }])
+  }
+  const made = [...found].map(([key, all]): [string, WrittenTensor] => {
+    const experts = key.includes('gate_up') ? all.length / 2 : all.length
+    const inOrder = all.toSorted((a, b) => a.expert - b.expert)
+    const values = Float32Array.from(inOrder.flatMap(each => [...each.tensor.values]))
+    const [, inputs] = all[0]!.tensor.shape as [number, number]
+    const shape = [experts, values.length / experts / inputs, inputs]
+    return [key, { type: 0, shape, data: encoded(values, 'F32') }]
+  })
+  return { rest, made }
+}
+
+function ggufOf(family: Family, config: Config): Uint8Array {
+  const { name, metadata = {}, names = {}, isPaired, plusOne, more = {}, stacks } = family
   const tensors = new Map<string, WrittenTensor>()
-  for (const [key, tensor] of checkpointOf(config)) {
+  const { rest, made } = stacked(stacks === undefined ? new Map() : checkpointOf(config), stacks ?? {})
+  for (const [key, tensor] of made) tensors.set(key, tensor)
+  for (const [key, tensor] of stacks === undefined ? checkpointOf(config) : rest) {
     const own = ggufName(key, names)
     const part = /attn_(q|k)\.(weight|bias)$/.exec(own)?.[1]
     const heads = part === 'q' ? config.num_attention_heads : part === 'k' ? config.num_key_value_heads : undefined
