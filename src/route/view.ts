@@ -15,6 +15,8 @@ export interface ModelShape {
   readonly layers: number
   /** [layers] bytes of each layer's weights. */
   readonly layerBytes: readonly number[]
+  /** [layers] bytes of each layer's file: how layers compare whatever an engine takes. @default as `layerBytes` do */
+  readonly layerFileBytes?: readonly number[]
   readonly embeddingBytes: number
   readonly headBytes: number
   /** The tail needs the embedding too (once, if it is also the head). */
@@ -265,6 +267,12 @@ export function shapeAt({ footprint }: Pick<PeerView, 'footprint'>, model: Model
 /** The last that was made with each footprint: one comes with each offer, for that offer's model. */
 const shapesOf = new WeakMap<OfferFootprint, { readonly model: ModelShape; readonly shape: ModelShape }>()
 
+/** Layers of which the largest takes so much: those of a mixture of experts are many times as large as others. */
+function layersLike(bytes: readonly number[], largest: number): number[] {
+  const own = Math.max(...bytes)
+  return bytes.map(each => (each === own ? largest : own === largest ? each : Math.ceil(each * (largest / own))))
+}
+
 function shapeWith(footprint: OfferFootprint, model: ModelShape): ModelShape {
   const { layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens, givesBackWindows } = footprint
   const own = { embeddingBytes, headBytes, cacheBytesPerLayer, cachePageTokens, givesBackWindows }
@@ -273,7 +281,7 @@ function shapeWith(footprint: OfferFootprint, model: ModelShape): ModelShape {
   shapes.set(model, known)
   let shape = known.get(key)
   if (shape === undefined) {
-    const layers = new Array<number>(model.layers).fill(layerBytes)
+    const layers = layersLike(model.layerFileBytes ?? model.layerBytes, layerBytes)
     shape = { ...model, ...own, layerBytes: layers }
     // Whoever announces another one every time takes the place of others, and no more.
     if (known.size >= shapesMax) known.clear()

@@ -16,11 +16,13 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
   const { config, edge, shards, name } = manifest
   const tokens = Math.min(config.contextMax, cacheReserveTokens)
   const i8 = footprint.i8CacheBytesPerLayer?.(tokens)
+  const layerFileBytes = shards.filter(({ role }) => role === 'layer').map(({ bytes }) => bytes)
   return {
     id: modelId(manifest),
     name,
     layers: config.layers,
-    layerBytes: shards.filter(({ role }) => role === 'layer').map(({ bytes }) => footprint.weightBytes(bytes)),
+    layerBytes: layerFileBytes.map(bytes => footprint.weightBytes(bytes)),
+    layerFileBytes,
     embeddingBytes: footprint.weightBytes(shards.find(({ role }) => role === 'embedding')!.bytes),
     headBytes: footprint.weightBytes(shards.find(({ role }) => role === 'head')!.bytes),
     tiedEmbeddings: config.tiedEmbeddings,
