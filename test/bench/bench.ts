@@ -21,7 +21,7 @@ import { type BenchModel, openBenchStore, randomModel, shippedModel } from './mo
 import { benchMemories } from './memories.ts'
 import { benchMemory } from './memory.ts'
 import { benchPrefill } from './prefill.ts'
-import { benchQuality } from './quality.ts'
+import { benchQuality, qualityModels } from './quality.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchRing } from './ring.ts'
 import { benchSim } from './sim.ts'
@@ -133,7 +133,12 @@ try {
   }
   const rounds = flags.quick ? 3 : 7
 
-  const noQuality = flags.quick ? 'it is of models that do not ship' : whyNoModel('smol')
+  const whyNone = qualityModels(flags.large).map(name => whyNoModel(name))
+  const noQuality = flags.quick
+    ? 'it is of models that do not ship'
+    : whyNone.every(why => why !== undefined)
+      ? whyNone[0]
+      : undefined
   if (wanted.has('quality') && noQuality !== undefined) {
     wanted.delete('quality')
     skipped.push({ part: 'quality', reason: noQuality })

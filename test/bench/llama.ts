@@ -21,8 +21,8 @@ export interface LlamaModel {
   /** Reads ids at the next positions, at most {@link batchMax}; returns the id that follows. */
   read(ids: readonly number[]): Promise<number>
   /**
-   * Reads ids likewise and has `use` see the logits [vocab] after each of the last `count` of them, in their order; `use` may keep
-   * nothing of them.
+   * Reads ids likewise, however many, and has `use` see the logits [vocab] after each of the last `count` of them, in their order;
+   * `use` may keep nothing of them.
    */
   eachLogits(ids: readonly number[], count: number, use: (logits: Float32Array, index: number) => void): Promise<void>
   /** Time that the last call of `read` spent choosing the id, in ms: llama.cpp's sampler sorts out all logits. */
@@ -106,16 +106,23 @@ export async function findLlama(folder: string | undefined): Promise<Llama | und
         read: step,
         async eachLogits(ids, count, use) {
           const first = ids.length - count
-          addon.initBatch(ids.length)
-          const wanted = Uint32Array.from({ length: count }, (_, i) => first + i)
-          const places = addon.addToBatch(0, position, Uint32Array.from(ids), wanted)
-          await addon.decodeBatch()
-          position += ids.length
-          for (const [i, place] of places.entries()) {
-            const [, , , pairs] = await addon.sampleToken(place, sampler, false, false, true)
-            const logits = new Float32Array(pairs.length / 2)
-            for (let at = 0; at < pairs.length; at += 2) logits[pairs[at]!] = pairs[at + 1]!
-            use(logits, i)
+          for (let start = 0; start < ids.length; start += batchMax) {
+            const part = Uint32Array.from(ids.slice(start, start + batchMax))
+            const begin = Math.max(start, first)
+            const wanted = Uint32Array.from(
+              { length: Math.max(0, start + part.length - begin) },
+              (_, i) => begin - start + i
+            )
+            addon.initBatch(part.length)
+            const places = addon.addToBatch(0, position, part, wanted)
+            await addon.decodeBatch()
+            position += part.length
+            for (const [i, place] of places.entries()) {
+              const [, , , pairs] = await addon.sampleToken(place, sampler, false, false, true)
+              const logits = new Float32Array(pairs.length / 2)
+              for (let at = 0; at < pairs.length; at += 2) logits[pairs[at]!] = pairs[at + 1]!
+              use(logits, begin - first + i)
+            }
           }
         },
         async close() {

@@ -1,6 +1,7 @@
 /**
  * What the ways to store weights cost in quality: predictions of real models, imported in several ways from one GGUF file, beside
- * those of the same file as float32. Three texts of 384 tokens, and transformers' greedy answers, each id after theirs.
+ * those of the same file as float32. Three texts of 384 tokens, the end of a longer one, and transformers' greedy answers, each id after
+ * theirs.
  */
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -35,6 +36,9 @@ export interface QualityInit {
 /** Copies of the front page and of a source file, so that figures stay comparable when those change; and the licence. */
 const textFiles = ['LICENSE-APACHE', 'test/bench/texts/readme.txt', 'test/bench/texts/code.txt'] as const
 const textTokens = 384
+/** Beyond the windows of models that have such, and of it so many at the end are predicted. */
+const longTokens = 1_280
+const longPredicted = 128
 
 /** What makes predictions, of which several are compared. */
 interface Form {
@@ -94,10 +98,15 @@ function attentionWider(layers: number): Weights {
   return { embedding: dtypes.q8, layers: Array.from({ length: layers }, () => each) }
 }
 
+/** Which models' predictions are compared, of those that are here. */
+export function qualityModels(large: boolean): readonly RealModel[] {
+  return large ? ['smol', 'qwen', 'gemma'] : ['smol']
+}
+
 export async function benchQuality(init: QualityInit): Promise<Row[]> {
   setCompiler()
   const rows: Row[] = []
-  for (const name of init.large ? (['smol', 'qwen', 'gemma'] as const) : (['smol'] as const)) {
+  for (const name of qualityModels(init.large)) {
     if (whyNoModel(name) !== undefined) continue
     rows.push(...(await rowsOf(name, init)))
   }
@@ -123,22 +132,29 @@ async function rowsOf(name: RealModel, init: QualityInit): Promise<Row[]> {
     if (init.llama !== undefined) forms.push(await llamaForm('llama.cpp, the file itself', file, '', init.llama))
     const tokenizer = await readFile(await store.tokenizerFile(models[0]!, init))
     const { encode } = textsOf(tokenizer, models[0]!)
-    const texts = textFiles.map(each => encode(readFileSync(path.join(root, each), 'utf8')))
-    const found = await overTexts(forms, texts, init.signal)
-    return [...forms.entries()]
-      .flatMap(([i, form]) => rowsOfForm(label, form, found[i]!, found[0]!))
-      .concat(await answerRows(label, forms, name, init.signal))
+    const texts = textFiles.map(each => encode(readFileSync(path.join(root, each), 'utf8'), textTokens))
+    const found = await overTexts(forms, texts, textTokens - 1, init.signal)
+    const long = encode(readFileSync(path.join(root, textFiles[0]), 'utf8'), longTokens + 1)
+    const far = await overTexts(forms, [long], longPredicted, init.signal)
+    return [
+      ...[...forms.entries()].flatMap(([i, form]) => rowsOfForm(label, form, found[i]!, found[0]!)),
+      ...[...forms.entries()].slice(1).map(([i, form]) => farRow(label, form, far[i]![0]!)),
+      ...(await answerRows(label, forms, name, init.signal))
+    ]
   } finally {
     await Promise.all(forms.map(form => form.close()))
   }
 }
 
-function textsOf(tokenizer: Uint8Array, { manifest }: StoredModel): { encode(text: string): readonly number[] } {
+function textsOf(
+  tokenizer: Uint8Array,
+  { manifest }: StoredModel
+): { encode(text: string, tokens: number): readonly number[] } {
   const loaded = loadTokenizer(tokenizer, manifest)
   return {
-    encode(text) {
-      const ids = loaded.encode(text).slice(0, textTokens)
-      if (ids.length < textTokens) throw new Error(`a text has ${ids.length} tokens, ${textTokens} are compared`)
+    encode(text, tokens) {
+      const ids = loaded.encode(text).slice(0, tokens)
+      if (ids.length < tokens) throw new Error(`a text has ${ids.length} tokens, ${tokens} are compared`)
       return ids
     }
   }
@@ -194,7 +210,7 @@ async function ourForm(name: string, { manifest }: StoredModel, shardDirectory: 
 }
 
 async function llamaForm(name: string, file: string, how: string, llama: Llama): Promise<Form> {
-  const model = await llama.load(file, { threads: 1, contextMax: 512 })
+  const model = await llama.load(file, { threads: 1, contextMax: 1_536 })
   return {
     name,
     how: `node-llama-cpp ${llama.version}${how === '' ? '' : `, ${how}`}`,
@@ -206,10 +222,11 @@ async function llamaForm(name: string, file: string, how: string, llama: Llama):
   }
 }
 
-/** Divergences from the first form, by form and by text. */
+/** Divergences from the first form over what is predicted after each of the last `count` tokens but one, by form and by text. */
 async function overTexts(
   forms: readonly Form[],
   texts: readonly (readonly number[])[],
+  count: number,
   signal: AbortSignal
 ): Promise<readonly (readonly Divergence[])[]> {
   const found = forms.map((): Divergence[] => [])
@@ -218,10 +235,10 @@ async function overTexts(
     const references: Prediction[] = []
     for (const [i, form] of forms.entries()) {
       const parts: Divergence[] = []
-      await form.eachLogits(ids, ids.length, (logits, at) => {
+      await form.eachLogits(ids, count, (logits, at) => {
         if (i === 0) references.push(predict(logits.slice()))
         const reference = references[at]!
-        parts.push(compare(reference, i === 0 ? reference : predict(logits), text[at + 1]!))
+        parts.push(compare(reference, i === 0 ? reference : predict(logits), text[ids.length - count + at + 1]!))
       })
       found[i]!.push(sum(parts))
       // A signal comes between two texts.
@@ -263,6 +280,16 @@ function rowsOfForm(
       over(({ same, tokens }) => (100 * same) / tokens)
     )
   ]
+}
+
+/** How near a form is to float32 where the context is long. */
+function farRow(label: string, { name, how }: Form, { kl, tokens, same }: Divergence): Row {
+  const perToken = (1000 * kl) / tokens
+  return {
+    ...{ part: 'quality', what: `${label}, ${name}: KL(f32 ‖ it) far on, a token`, unit: 'mnat' },
+    figure: { median: perToken, least: perToken, most: perToken, n: 1 },
+    how: `${how}; after ${longTokens - longPredicted} to ${longTokens} tokens: likeliest token the same ${same} of ${tokens} times`
+  }
 }
 
 interface Answer {
