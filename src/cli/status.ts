@@ -74,8 +74,10 @@ function describePrefixes({ bytes, reused }: PrefixStats): string {
 
 function describePeer(peer: PeerStatus, seen: Status): string[] {
   const { hardware, stages, timings, battery } = peer
+  const isGraph = (model: string): boolean => seen.models.find(({ id }) => id === model)?.isGraph === true
   const serves = stages.map(
-    stage => `${modelName(seen.models, stage.model)} ${layers(stage)}${stage.serving ? '' : ' (loading)'}`
+    stage =>
+      `${modelName(seen.models, stage.model)}${isGraph(stage.model) ? '' : ` ${layers(stage)}`}${stage.serving ? '' : ' (loading)'}`
   )
   return [
     shortPeer(peer.id),
@@ -85,9 +87,14 @@ function describePeer(peer: PeerStatus, seen: Status): string[] {
     formatBytes(peer.budgetBytes),
     peer.usedBytes === null ? '-' : formatBytes(peer.usedBytes),
     serves.join(', ') || 'nothing',
-    timings.map(({ visitMs, layerMs }) => `${visitMs.toFixed(2)} + ${layerMs.toFixed(2)} a layer`).join(', ') || '-',
+    timings.map(timing => describeTiming(timing, isGraph(timing.model))).join(', ') || '-',
     `${peer.sessions}${battery === null ? '' : `, battery ${Math.round(battery.level * 100)} %`}`
   ]
+}
+
+function describeTiming({ visitMs, layerMs }: PeerStatus['timings'][number], isGraph: boolean): string {
+  if (!isGraph) return `${visitMs.toFixed(2)} + ${layerMs.toFixed(2)} a layer`
+  return visitMs === 0 ? 'no run yet' : `${visitMs.toFixed(1)} a run`
 }
 
 function describeFetching({ state, bytes, bytesTotal }: FetchingStatus): string {

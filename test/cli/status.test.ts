@@ -86,6 +86,18 @@ describe('a status for a person', () => {
     expect(text).toContain('prompts: the beginnings of earlier ones take 2.5 MB; 1024 tokens were not computed again')
   })
 
+  it('shows a graph as one, and what a run of it takes', () => {
+    const stages = [{ model, start: 0, end: 1, serving: true }]
+    const timing = { model, layerMs: 0, numericClass: '' }
+    const one = peer('one', { self: true, stages, timings: [{ ...timing, visitMs: 12.34 }] })
+    const two = peer('two', { stages, timings: [{ ...timing, visitMs: 0 }] })
+    const graph = { name: 'minilm', layers: 1, coverage: [2], isGraph: true }
+    const lines = describeStatus(status(graph, [one, two]))
+    expect(lines.find(line => line.includes('one'))).toMatch(/ minilm +12\.3 a run /)
+    expect(lines.find(line => line.includes('two'))).toMatch(/ minilm +no run yet /)
+    expect(lines.join('\n')).toContain('minilm  2  a graph, served by 2 peers')
+  })
+
   it('sets models of one name apart by their ids, and says that the name is not clear', () => {
     const other = 'e'.repeat(64) as ModelId
     const stages = [
