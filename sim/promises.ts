@@ -69,6 +69,12 @@ interface Work {
   next: number
 }
 
+/** A cache before a step: its length, and the shortest that it can be cut to, other than to nothing. */
+export interface CacheEnd {
+  readonly length: number
+  readonly floor: number
+}
+
 /** What the steps of an epoch follow. */
 interface StepRules {
   readonly keep: number
@@ -150,8 +156,8 @@ export class Promises {
     this.#keysOf.delete(session)
   }
 
-  /** A stage is told to compute. `length`: of its cache, `keep`: what of it is valid in this epoch. */
-  step(peer: PeerId, start: number, epoch: number, { keep, drafts }: StepRules, length: number, step: Step): void {
+  /** A stage is told to compute. `keep`: what of its cache is valid in this epoch. */
+  step(peer: PeerId, start: number, epoch: number, { keep, drafts }: StepRules, cache: CacheEnd, step: Step): void {
     const { session, position, tokens } = step
     // Of a session whose driver is gone only the ends are seen.
     if (!this.#sessions.has(session)) return
@@ -160,9 +166,11 @@ export class Promises {
     const work = this.#work.get(key)
     const at = `session ${short(session)}, epoch ${epoch}, layer ${start}`
     if (work === undefined) {
-      const want = Math.min(length, keep)
-      // What its cache ends with may be drafts, which it has dropped.
-      if (position > want || position < want - (drafts ? stepDraftsMax : 0)) {
+      const want = Math.min(cache.length, keep)
+      // What its cache ends with may be drafts, which it has dropped. Of one that cannot be cut so far nothing is left.
+      const least = want - (drafts ? stepDraftsMax : 0)
+      const isNothingLeft = position === 0 && least < cache.floor
+      if (!isNothingLeft && (position > want || position < Math.max(least, cache.floor))) {
         this.broken('two-owners', `${at}: the first step starts at ${position}, and ${want} tokens are there`)
       }
       this.#work.set(key, { peer, last: position, next: position + tokens })

@@ -250,7 +250,8 @@ export class Witness implements Tap, EngineWitness {
     const opened = this.#seats.get(seat)
     if (opened !== undefined) {
       const valid = this.#valid.get(seat) ?? 0
-      promises.step(self, engine.start, opened.epoch, opened, valid, { ...step, session })
+      const cache = { length: valid, floor: engine.floor(step.session) }
+      promises.step(self, engine.start, opened.epoch, opened, cache, { ...step, session })
     }
     return () => {
       const newest = this.#seats.get(seat)
