@@ -153,8 +153,28 @@ async function inOnePiece(name: RealModel, data: string, layers: number, all: re
 
 const timeout = 1_800_000
 
+describe('qwen, its weights as they are,', () => {
+  const known = JSON.parse(readFileSync(new URL('test/model/formats/answers.json', root), 'utf8')) as {
+    readonly qwen: readonly { readonly prompt: readonly number[]; readonly answer: readonly number[] }[]
+  }
+  it("gives transformers' answers over three peers", { timeout, ...needs(whyNoModel('qwen')) }, async () => {
+    const peers = await swarmOf('qwen', await imported('qwen'), stagesOf(24, 6, 17))
+    // In others of its answers the two likeliest tokens are so near to one another that activations of 8 bits exchange them.
+    for (const [i, message] of [
+      [0, 'What is the capital of France?'],
+      [2, 'Translate to English: déjà vu, naïve café ☕ — 日本語']
+    ] as const) {
+      const { ids, promptIds } = await answer(peers, message, { sampling: ['--max-tokens', '64', '--chat'] })
+      expect(promptIds).toEqual(known.qwen[i]!.prompt)
+      // Theirs end with what ends the answer.
+      expect(ids).toEqual(known.qwen[i]!.answer.slice(0, -1))
+    }
+  })
+})
+
 describe.each([
   ['smol', 30, [9, 21], [1, 8, 17, 29]],
+  ['qwen', 24, [5, 16], undefined],
   ['gemma', 18, [7, 12], undefined]
 ] as const)('a text of 2,990 tokens goes on with %s', (name, layers, three, five) => {
   it('as in one piece over several peers, one of which is killed at position 3,000', {

@@ -1,6 +1,6 @@
 /**
- * Conversations with a real model, where it is: SmolLM2-135M-Instruct as float32 answers what transformers answers, over one peer
- * and over three, one of which is lost in the middle of an answer.
+ * Conversations with a real model, where it is, and texts that it goes on with: SmolLM2-135M-Instruct as float32 answers what
+ * transformers answers, over one peer and over three, one of which is lost in the middle of an answer.
  */
 import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
@@ -29,6 +29,8 @@ const conversations: readonly (readonly ChatMessage[])[] = [
   ],
   [{ role: 'user', content: 'Translate to English: déjà vu, naïve café ☕ — 日本語' }]
 ]
+
+const texts = ['The capital of France is', 'def fibonacci(n):\n    ']
 
 const peers: Peer[] = []
 let folder = ''
@@ -70,8 +72,12 @@ async function covered(): Promise<void> {
 /** Asks all of them, and says how often an answer recovered; `onToken` hears of each token. */
 async function converse(peer: Peer, onToken: (tokens: number) => void = () => {}): Promise<number> {
   let recovered = 0
-  for (const messages of conversations) {
-    const talk = peer.chat(messages, { maxTokens: 64 })
+  const asked = new Set<Answer>()
+  const talks = [
+    ...conversations.map(messages => peer.chat(messages, { maxTokens: 64 })),
+    ...texts.map(text => peer.generate(text, { maxTokens: 64 }))
+  ]
+  for (const talk of talks) {
     let tokens = 0
     for await (const { event } of talk.events()) {
       if (event === 'token') onToken(++tokens)
@@ -82,7 +88,9 @@ async function converse(peer: Peer, onToken: (tokens: number) => void = () => {}
     expect(expected, 'ids of the prompt').toBeDefined()
     // Theirs end with what ends the answer.
     expect(stop === 'eos' ? [...ids, 2] : ids).toEqual(expected!.answer)
+    asked.add(expected!)
   }
+  expect(asked.size).toBe(smol.length)
   return recovered
 }
 
