@@ -145,6 +145,17 @@ models = {
         num_hidden_layers=3, router_jitter_noise=0.0, output_router_logits=False,
     ),
     "olmo2": model("Olmo2ForCausalLM", "olmo2", rope_theta=500000.0, pad_token_id=0),
+    "lfm2": model(
+        "Lfm2ForCausalLM", "lfm2", rms_norm_eps=..., norm_eps=1e-5, intermediate_size=..., block_ff_dim=100, block_multiple_of=16,
+        block_auto_adjust_ff_dim=True, block_ffn_dim_multiplier=1.0, conv_L_cache=3, conv_bias=False, rope_theta=1000000.0,
+        layer_types=["conv", "full_attention", "conv", "conv"], tie_word_embeddings=..., pad_token_id=0,
+    ),
+    "lfm2-listed": model(
+        "Lfm2ForCausalLM", "lfm2", rms_norm_eps=..., norm_eps=1e-6, block_auto_adjust_ff_dim=False, conv_L_cache=4,
+        full_attn_idxs=[1, 3], tie_word_embeddings=..., tie_embedding=False, head_dim=16, num_hidden_layers=5, pad_token_id=0,
+        conv_dim=48, conv_dim_out=48, block_dim=48, num_heads=4, block_norm_eps=1e-5, block_use_swiglu=True, use_pos_enc=True,
+        conv_use_xavier_init=True, theta=1000000.0,
+    ),
 }
 
 prompts = [[1, 17, 33, 250, 8], [1] + [3 + 7 * i % 290 for i in range(30)], [1] + [299 - 11 * i % 290 for i in range(50)]]

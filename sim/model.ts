@@ -19,7 +19,8 @@ export interface SimModel {
 /** What a model takes of whoever computes it with the toy's engine, which has the pages of the one in WebAssembly. */
 function footprintOf(toy: ToyModel, stepBytes: number): Footprint {
   // A toy's hidden state is small; on the air it weighs what the scenario says.
-  return { ...wasmFootprint({ config: { kvHeads: 1, headDim: toy.kvWidth ?? toy.hidden } }), stepBytes }
+  const { layers, hidden, kvWidth = hidden } = toy
+  return { ...wasmFootprint({ config: { layers, hidden, kvHeads: 1, headDim: kvWidth } }), stepBytes }
 }
 
 /** Layers by how far back they see. */

@@ -5,6 +5,7 @@ import {
   formatBytes,
   InvalidOptionError,
   isStoredGraph,
+  type ModelConfig,
   modelContents,
   type ModelContents,
   modelNeeds,
@@ -134,6 +135,7 @@ function facts(
           ]
         ]),
     ['attention', `${config.heads} heads of ${config.headDim}, ${config.kvHeads} for keys and values`],
+    ...convolutions(config),
     ['vocabulary', `${config.vocab}${config.tiedEmbeddings ? ', output tied to the embedding' : ''}`],
     ['context', `${config.contextMax} tokens`]
   ]
@@ -141,6 +143,15 @@ function facts(
 
 function count(value: number): string {
   return value.toLocaleString('en-US')
+}
+
+/** What layers have in the place of attention. */
+function convolutions({ kinds }: ModelConfig): string[][] {
+  const lengths = kinds?.layers.flatMap(kind => kinds.of[kind]!.convolution?.length ?? []) ?? []
+  return [...new Set(lengths)].map(length => [
+    'convolutions',
+    `over ${length} positions, in ${lengths.filter(each => each === length).length} layers in the place of attention`
+  ])
 }
 
 function spelt(types: ModelContents['weightTypes'][string]): string {

@@ -5,13 +5,16 @@
 import type { ModelConfig } from '../model/decoder.ts'
 import { rollbackTokens } from './limits.ts'
 
-/** [end - start] the windows of layers [start, end); undefined: a layer reads all positions. */
+/** [end - start] the windows of layers [start, end), those of short convolutions their length; undefined: a layer reads all positions. */
 export function windowsOf(
   { kinds }: Pick<ModelConfig, 'kinds'>,
   start: number,
   end: number
 ): readonly (number | undefined)[] {
-  return Array.from({ length: end - start }, (_, i) => kinds?.of[kinds.layers[start + i]!]?.window)
+  return Array.from({ length: end - start }, (_, i) => {
+    const kind = kinds?.of[kinds.layers[start + i]!]
+    return kind?.convolution?.length ?? kind?.window
+  })
 }
 
 /**

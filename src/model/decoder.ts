@@ -64,8 +64,19 @@ export interface Experts {
   readonly renormalised?: true | undefined
 }
 
+/**
+ * A short convolution. Of a row, B, C and x [hidden] are the outputs of a product, u = B · x, and what the next product takes is
+ * C · Σ_j kernel(j) · u(position - length + 1 + j), column by column, with 0 before position 0.
+ */
+export interface ShortConvolution {
+  /** Positions that a token sees, its own the last of them: numbers of the kernel for each column. */
+  readonly length: number
+}
+
 /** What layers of one kind have in the place of what the whole decoder has. */
 export interface LayerKind {
+  /** In the place of attention. A kind that has one has neither window nor rotation. */
+  readonly convolution?: ShortConvolution | undefined
   /** `none`: one feed-forward part of the width `intermediate`. */
   readonly experts?: 'none' | undefined
   /** A token sees so many positions, its own the last of them. */
@@ -131,6 +142,11 @@ export function expertsOf(
 /** Of mixtures of experts: today's largest have 512, and a token takes 10 of them. */
 export const expertsMax = { count: 1024, used: 64 } as const
 
+/** What a layer has in the place of attention, if it has. */
+export function convolutionOf({ kinds }: Pick<ModelConfig, 'kinds'>, layer: number): ShortConvolution | undefined {
+  return kinds?.of[kinds.layers[layer]!]?.convolution
+}
+
 /** The largest dimensions that a manifest may have. */
 export const dimensionsMax = {
   layers: modelLayersMax,
@@ -143,7 +159,7 @@ export const dimensionsMax = {
   contextMax: 1 << 24
 } as const satisfies Partial<Record<keyof ModelConfig, number>>
 
-/** Names of the fields that a llama of these dimensions does not have, such as `attention.scoreCap`. */
+/** Names of the fields that a llama of these dimensions does not have, such as `attention.scoreCap`, those that change most first. */
 export function beyondLlama({
   layers,
   hidden,
@@ -161,7 +177,12 @@ export function beyondLlama({
   const names: string[] = []
   for (const [name, value] of Object.entries(extras)) {
     if (value === undefined) continue
-    if (typeof value !== 'object' || name === 'kinds') names.push(name)
+    if (name === 'kinds') {
+      const { of } = extras.kinds!
+      const convolves = of.some(({ convolution }) => convolution !== undefined)
+      if (convolves) names.push('kinds.convolution')
+      if (!convolves || of.some(({ convolution, ...rest }) => Object.keys(rest).length > 0)) names.push(name)
+    } else if (typeof value !== 'object') names.push(name)
     else names.push(...Object.keys(value).map(key => `${name}.${key}`))
   }
   return names

@@ -8,15 +8,16 @@ import {
   type LayerPart,
   layerParts,
   type MixedWeights,
+  partsOfLayer,
   type Weights,
   type WeightType
 } from './weight-types.ts'
 
 export type WeightName = LayerPart | 'embedding' | 'output'
 
-/** Groups of matrices that are named together: by what they are for. */
+/** Groups of matrices that are named together: by what they are for; a short convolution is in the place of attention. */
 const groups = {
-  attention: ['q', 'k', 'v', 'o'],
+  attention: ['q', 'k', 'v', 'o', 'convIn', 'convOut'],
   'feed-forward': ['gate', 'up', 'down'],
   head: ['output']
 } as const satisfies Record<string, readonly WeightName[]>
@@ -78,7 +79,7 @@ function tiedType({ embedding, head }: DtypeMix): Dtype | undefined {
  */
 export async function chosenWeights(
   choice: DtypeChoice,
-  config: Pick<ModelConfig, 'layers' | 'tiedEmbeddings'>,
+  config: Pick<ModelConfig, 'layers' | 'tiedEmbeddings' | 'kinds'>,
   otherwise: (name: WeightName, layer: number | null) => WeightType | Promise<WeightType>
 ): Promise<Weights> {
   const typeFor = async (name: WeightName, layer: number | null): Promise<WeightType> =>
@@ -88,8 +89,8 @@ export async function chosenWeights(
   const layers: MixedWeights['layers'][number][] = []
   for (let layer = 0; layer < config.layers; layer++) {
     const types: Partial<Record<LayerPart, WeightType>> = {}
-    for (const part of layerParts) types[part] = await typeFor(part, layer)
-    layers.push(types as Record<LayerPart, WeightType>)
+    for (const part of partsOfLayer(config, layer)) types[part] = await typeFor(part, layer)
+    layers.push(types)
   }
   return inOneWord({ embedding, ...(output === undefined ? {} : { output }), layers })
 }

@@ -8,7 +8,15 @@ import type { DtypeChoice } from './dtype-choice.ts'
 import { shardBytes } from './layout.ts'
 import { comparedTokensMin, comparedWorkMax } from './limits.ts'
 import { type Manifest, shardName, type ShardPlace } from './manifest.ts'
-import { dtypes, layerParts, quantisedTypes, typeOf, type Weights, type WeightType } from './weight-types.ts'
+import {
+  dtypes,
+  type MixedWeights,
+  partsOfLayer,
+  quantisedTypes,
+  typeOf,
+  type Weights,
+  type WeightType
+} from './weight-types.ts'
 
 /** What is to be compared. */
 export interface ComparedModel {
@@ -44,11 +52,12 @@ function isSmall(type: WeightType | undefined): boolean {
 /** Layers in float32; embedding and output matrix as they are, unless they were made as small as may cost much. */
 function referenceOf({ weights, config }: Manifest, tables: readonly Table[]): Weights {
   const table = (name: Table): WeightType => (tables.includes(name) ? 'q8-f16' : typeOf(weights, name, null))
-  const all = Object.fromEntries(layerParts.map(part => [part, 'f32'])) as Record<(typeof layerParts)[number], 'f32'>
+  const layerOf = (layer: number): MixedWeights['layers'][number] =>
+    Object.fromEntries(partsOfLayer(config, layer).map(part => [part, 'f32']))
   return {
     embedding: table('embedding'),
     ...(config.tiedEmbeddings ? {} : { output: table('output') }),
-    layers: Array.from({ length: config.layers }, () => all)
+    layers: Array.from({ length: config.layers }, (_, layer) => layerOf(layer))
   }
 }
 

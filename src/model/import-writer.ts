@@ -12,6 +12,7 @@ import { importChunkBytes } from './limits.ts'
 import {
   type MatrixEntry,
   type MatrixPart,
+  partOf,
   shardBytes,
   type ShardLayout,
   shardLayout,
@@ -199,9 +200,16 @@ async function writeShard(job: ShardJob, { vectors, matrices }: ShardLayout): Pr
   for (const entry of vectors) {
     const values = job.buffers.floats('rows', entry.length)
     await readRows(job, { name: entry.name, rows: entry.length }, 0, values, entry.length)
-    await job.file.write(bytesOf(values), entry.offset)
+    const written = entry.name === 'convKernel' ? transposed(values, partOf(matrices, 'convIn').inputs) : values
+    await job.file.write(bytesOf(written), entry.offset)
   }
   for (const entry of matrices) await writeMatrix(job, entry)
+}
+
+/** [columns][rows] of [rows][columns]. */
+function transposed(values: Float32Array, rows: number): Float32Array {
+  const columns = values.length / rows
+  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!)
 }
 
 /** Reads rows of one tensor. @throws {ImportError} when one has a weight that is not finite */

@@ -7,7 +7,7 @@
  * their types are the same; those of all experts of a layer follow one another, each expert's at a whole number of records. Vectors are float32, filled up with zeros to a multiple of 32.
  */
 import { assert } from '../base/assert.ts'
-import { expertsOf, type ModelConfig } from './decoder.ts'
+import { convolutionOf, expertsOf, type ModelConfig } from './decoder.ts'
 import type { ShardPlace } from './manifest.ts'
 import { roundUp, type TileShape, tileBytes, tileColumns, tileRows, vectorBytes } from './tiles.ts'
 import { type LayerPart, typeOf, type Weights } from './weight-types.ts'
@@ -40,6 +40,7 @@ export type VectorName =
   | 'oBias'
   | 'upBias'
   | 'downBias'
+  | 'convKernel'
 
 export interface VectorEntry extends Place {
   readonly name: VectorName
@@ -88,10 +89,12 @@ function layerStacks({ config, weights }: ModelShape, layer: number): Stack[] {
     names.map((name, i) => ({ name, inputs, rows: rows[i]! }))
   const [queries, keys] = [heads * headDim, kvHeads * headDim]
   const wide = feedForward?.ungated === true ? (['up'] as const) : (['gate', 'up'] as const)
-  const mixer = [
-    { matrices: of(hidden, ['q', 'k', 'v'], [queries, keys, keys]), fill: 1 },
-    { matrices: of(queries, ['o'], [hidden]), fill: 1 }
-  ]
+  const mixing =
+    convolutionOf(config, layer) === undefined
+      ? [of(hidden, ['q', 'k', 'v'], [queries, keys, keys]), of(queries, ['o'], [hidden])]
+      : // Rows of B, of C and of x.
+        [of(hidden, ['convIn'], [3 * hidden]), of(hidden, ['convOut'], [hidden])]
+  const mixer = mixing.map(matrices => ({ matrices, fill: 1 }))
   if (experts === undefined) {
     return [
       ...mixer,
@@ -115,15 +118,10 @@ function layerStacks({ config, weights }: ModelShape, layer: number): Stack[] {
 }
 
 /** Names and lengths of a layer's vectors, in file order. */
-function layerVectors({
-  hidden,
-  intermediate,
-  heads,
-  kvHeads,
-  headDim,
-  ...decoder
-}: ModelConfig): [VectorName, number][] {
-  const { norm, attention, feedForward } = decoder
+function layerVectors(config: ModelConfig, layer: number): [VectorName, number][] {
+  const { hidden, intermediate, heads, kvHeads, headDim, norm, feedForward } = config
+  const convolution = convolutionOf(config, layer)
+  const attention = convolution === undefined ? config.attention : undefined
   const [queries, keys] = [heads * headDim, kvHeads * headDim]
   const before = norm?.place !== 'after'
   const after = norm?.place !== undefined
@@ -138,7 +136,9 @@ function layerVectors({
     ['qkvBias', queries + 2 * keys, attention?.qkvBias === true],
     ['oBias', hidden, attention?.outputBias === true],
     ['upBias', feedForward?.ungated === true ? intermediate : 2 * intermediate, feedForward?.bias === true],
-    ['downBias', hidden, feedForward?.bias === true]
+    ['downBias', hidden, feedForward?.bias === true],
+    // [length][hidden]: the oldest position first.
+    ['convKernel', (convolution?.length ?? 0) * hidden, convolution !== undefined]
   ]
   return vectors.filter(([, , there]) => there).map(([name, length]) => [name, length])
 }
@@ -185,7 +185,7 @@ export function shardLayout({ config, weights }: ModelShape, { role, layer }: Sh
     vector('norm', config.hidden)
     if (!config.tiedEmbeddings) stack([{ name: 'output', ...table }], 1)
   } else {
-    for (const [name, length] of layerVectors(config)) vector(name, length)
+    for (const [name, length] of layerVectors(config, layer!)) vector(name, length)
     for (const { matrices, fill } of layerStacks({ config, weights }, layer!)) stack(matrices, fill)
   }
   return { vectors, matrices, bytes }

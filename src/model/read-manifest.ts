@@ -10,7 +10,7 @@ import { shardBytes } from './layout.ts'
 import { modelLayersMax, tokenizerBytesMax } from './limits.ts'
 import { type AnyManifest, graphFormat, type Manifest, manifestFormat, shardName, shardOrder } from './manifest.ts'
 import { graphSchema } from './read-graph-manifest.ts'
-import { type QuantisedType, quantisedTypes, wrongWeights } from './weight-types.ts'
+import { layerParts, type QuantisedType, quantisedTypes, wrongWeights } from './weight-types.ts'
 
 /** Kinds of layers: today's models have two. */
 const layerKindsMax = 16
@@ -29,7 +29,11 @@ const rotation = z.strictObject({
   gain: positive.optional()
 })
 
+/** Positions of a short convolution: today's models have 3, and each one is an address that a kernel takes. */
+const convolutionLengthMax = 16
+
 const kind = z.strictObject({
+  convolution: z.strictObject({ length: size.max(convolutionLengthMax) }).optional(),
   experts: z.literal('none').optional(),
   window: size.max(dimensionsMax.contextMax).optional(),
   ropeTheta: positive.optional(),
@@ -108,6 +112,13 @@ const configSchema = z
     'kinds: one without experts is of a decoder with experts'
   )
   .refine(c => c.experts === undefined || c.feedForward?.bias === undefined, 'experts have no biases')
+  .refine(
+    ({ kinds }) =>
+      kinds?.of.every(
+        each => each.convolution === undefined || !('window' in each || 'ropeTheta' in each || 'rotation' in each)
+      ) !== false,
+    'kinds: one with a convolution has neither window nor rotation'
+  )
 
 function rotationsOf({ rotation, kinds }: Pick<ModelConfig, 'rotation' | 'kinds'>): Rotation[] {
   const all = [rotation, ...(kinds?.of.map(each => each.rotation) ?? [])]
@@ -120,7 +131,8 @@ function isWhole({ dims, divisors }: Rotation, headDim: number): boolean {
 }
 
 const type = z.enum(['f32', ...(Object.keys(quantisedTypes) as QuantisedType[])])
-const layer = z.strictObject({ q: type, k: type, v: type, o: type, gate: type, up: type, down: type })
+/** Which of them a layer has is checked with its kind. */
+const layer = z.partialRecord(z.enum(layerParts), type)
 
 const weightsSchema = z.union([
   type,

@@ -6,6 +6,8 @@
  * ({@link halfUnit}) and 2⁻¹⁰ ({@link minimumUnit}), or a float16 that counts in 2⁻¹⁴ for 256 columns times a signed byte for
  * each block: so that what GGUF's types hold is held without being rounded anew.
  */
+import { assert } from '../base/assert.ts'
+import { convolutionOf, type ModelConfig } from './decoder.ts'
 
 /** Of a matrix. */
 export interface StoredAs {
@@ -68,16 +70,23 @@ export const minimumUnit = 2 ** -10
  * Matrices of a layer, as a model defines them: those of `q`, `k`, `v`, and of `gate`, `up`, are stacked where they are of one type.
  * All experts of a layer have the same types of `gate`, `up` and `down`.
  */
-export const layerParts = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const
+export const layerParts = ['q', 'k', 'v', 'o', 'convIn', 'convOut', 'gate', 'up', 'down'] as const
 export type LayerPart = (typeof layerParts)[number]
+
+/** Those of one layer: with a short convolution, the products before and after it are in the place of those of attention. */
+export function partsOfLayer(config: Pick<ModelConfig, 'kinds'>, layer: number): readonly LayerPart[] {
+  const mixer = convolutionOf(config, layer) === undefined ? (['q', 'k', 'v', 'o'] as const) : convolutionParts
+  return [...mixer, 'gate', 'up', 'down']
+}
+const convolutionParts = ['convIn', 'convOut'] as const
 
 /** A type for each matrix. */
 export interface MixedWeights {
   readonly embedding: WeightType
   /** Left out where the output matrix is the embedding. */
   readonly output?: WeightType | undefined
-  /** By layer. */
-  readonly layers: readonly Readonly<Record<LayerPart, WeightType>>[]
+  /** By layer: of its own parts. */
+  readonly layers: readonly Readonly<Partial<Record<LayerPart, WeightType>>>[]
 }
 
 /** One type for all layers, whose embedding and output matrix have {@link embeddingType}; or one for each matrix. */
@@ -103,7 +112,10 @@ export function typeOf(
   const isTable = part === 'embedding' || part === 'output'
   if (typeof weights === 'string') return isTable ? embeddingType(weights) : weights
   if (part === 'output') return weights.output ?? weights.embedding
-  return isTable ? weights.embedding : weights.layers[layer!]![part]
+  if (isTable) return weights.embedding
+  const type = weights.layers[layer!]![part]
+  assert(type !== undefined, () => `layer ${layer} has a matrix ${part}`)
+  return type
 }
 
 /** All types that occur in a model. */
@@ -118,21 +130,30 @@ export function weightsLabel(weights: Weights): string {
   return typeof weights === 'string' ? weights : `mixed (${[...typesIn(weights)].sort().join(', ')})`
 }
 
-/** The same kinds of layers for a model of so many layers: each is the one before it again where there are more. */
+/** The same for a model of so many layers: they come by turns, as their kinds do (`configFor`). */
 export function weightsFor(weights: Weights, layers: number): Weights {
   if (typeof weights === 'string') return weights
   const { length } = weights.layers
-  return { ...weights, layers: Array.from({ length: layers }, (_, i) => weights.layers[Math.min(i, length - 1)]!) }
+  return { ...weights, layers: Array.from({ length: layers }, (_, i) => weights.layers[i % length]!) }
 }
 
 /** Why the types do not fit a model, or undefined. */
 export function wrongWeights(
   weights: Weights,
-  { layers, tiedEmbeddings }: { readonly layers: number; readonly tiedEmbeddings: boolean }
+  config: Pick<ModelConfig, 'layers' | 'tiedEmbeddings' | 'kinds'>
 ): string | undefined {
   if (typeof weights === 'string') return undefined
+  const { layers, tiedEmbeddings } = config
   if (weights.layers.length !== layers)
     return `weights.layers has ${weights.layers.length} layers, config has ${layers}`
+  for (const [layer, types] of weights.layers.entries()) {
+    const parts = partsOfLayer(config, layer)
+    const there = layerParts.filter(part => types[part] !== undefined)
+    const wrong = layerParts.find(part => parts.includes(part) !== there.includes(part))
+    if (wrong !== undefined) {
+      return `weights.layers.${layer}.${wrong} ${parts.includes(wrong) ? 'is missing' : 'must be left out'}: its matrices are ${parts.join(', ')}`
+    }
+  }
   if ((weights.output === undefined) !== tiedEmbeddings) {
     return tiedEmbeddings
       ? 'weights.output must be left out: the output matrix is the embedding'

@@ -1,4 +1,5 @@
 /** What a model is made of, and what it takes of the peers that serve it. Pure. */
+import type { CacheType } from '../base/cache-type.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
@@ -79,22 +80,26 @@ export function modelNeeds(
   const found = engineFor(engines, manifest)
   if ('refusal' in found) return found
   const { name, footprint } = found.factory
-  const { cachePageTokens = 1, i8CachePageTokens = 1, ...bytes } = footprint(manifest)
+  const own = footprint(manifest)
   const { layers } = manifest.config
-  const shape = shapeOf(manifest, footprint(manifest))
-  const i8 = bytes.i8CacheBytesPerLayer?.(i8CachePageTokens)
-  const layerBytes = bytes.cacheBytesPerLayer(cachePageTokens) / cachePageTokens
+  const shape = shapeOf(manifest, own)
+  const { cachePageTokens: page = 1, i8CachePageTokens: i8Page = 1 } = own
+  const alike = (tokens: number, type: CacheType): number =>
+    layers * (type === 'f32' ? own.cacheBytesPerLayer(tokens) : own.i8CacheBytesPerLayer!(tokens))
+  const bytesOf = own.cacheBytes ?? alike
   const { latestTokens = [], givesBackWindows = false } = shape
-  const latest = latestTokens.filter(tokens => tokens !== undefined)
+  const latest = Math.max(...latestTokens.filter(tokens => tokens !== undefined))
+  // Where all layers with windows hold what they ever will.
+  const far = page * (Math.ceil(latest / page) + 2)
   return {
     engine: name,
     wholeBytes: stageBytes(shape, { start: 0, end: layers }),
     layerBytes: Math.max(...shape.layerBytes.map((_, start) => stageBytes(shape, { start, end: start + 1 }))),
-    cacheBytesPerToken: layers * layerBytes,
+    cacheBytesPerToken: bytesOf(page, 'f32') / page,
     ...(givesBackWindows
-      ? { beyond: { tokens: Math.max(...latest), cacheBytesPerToken: (layers - latest.length) * layerBytes } }
+      ? { beyond: { tokens: latest, cacheBytesPerToken: (bytesOf(2 * far, 'f32') - bytesOf(far, 'f32')) / far } }
       : {}),
-    ...(i8 === undefined ? {} : { i8CacheBytesPerToken: (layers * i8) / i8CachePageTokens })
+    ...(own.i8CacheBytesPerLayer === undefined ? {} : { i8CacheBytesPerToken: bytesOf(i8Page, 'i8') / i8Page })
   }
 }
 

@@ -15,7 +15,7 @@ import { openGguf } from '../../src/model/import-gguf.ts'
 import { writeModel } from '../../src/model/import-writer.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { loadTokenizer } from '../../src/model/tokenizer.ts'
-import { dtypes, layerParts, type Weights, weightsLabel } from '../../src/model/weight-types.ts'
+import { dtypes, partsOfLayer, type Weights, weightsLabel } from '../../src/model/weight-types.ts'
 import { type RealModel, realModel, whyNoModel } from '../real-models.ts'
 import { compare, type Divergence, perplexity, type Prediction, predict, sum } from '../../src/engine/divergence.ts'
 import type { Llama } from './llama.ts'
@@ -93,8 +93,10 @@ function keptAlone(name: RealModel): Omit<Asked, 'label'> {
 /** Embedding and the products of attention at 8 bits, those of the feed-forward part at 4. */
 function attentionWider(layers: number): Weights {
   const isAttention = (part: string): boolean => ['q', 'k', 'v', 'o'].includes(part)
-  const types = layerParts.map(part => [part, isAttention(part) ? dtypes.q8 : dtypes.q4] as const)
-  const each = Object.fromEntries(types) as Record<(typeof layerParts)[number], (typeof dtypes)['q8' | 'q4']>
+  const types = partsOfLayer({ kinds: undefined }, 0).map(
+    part => [part, isAttention(part) ? dtypes.q8 : dtypes.q4] as const
+  )
+  const each = Object.fromEntries(types)
   return { embedding: dtypes.q8, layers: Array.from({ length: layers }, () => each) }
 }
 

@@ -109,6 +109,46 @@ describe('rotation', () => {
   })
 })
 
+describe('LFM2', () => {
+  const own = (config: object): DescribedModel => described('lfm2', { norm_eps: 1e-6, num_hidden_layers: 3, ...config })
+
+  test('says which layers attend in either of two ways; the others are short convolutions', () => {
+    const kinds = { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1, 0] }
+    const listed = own({ full_attn_idxs: [1] }).config
+    expect(listed).toMatchObject({ kinds, normEpsilon: 1e-6, ropeTheta: 1_000_000, tiedEmbeddings: true })
+    expect(own({ layer_types: ['conv', 'full_attention', 'conv'], full_attn_idxs: [0] }).config).toEqual(listed)
+    expect(own({}).config.kinds).toBeUndefined()
+    expect(own({ layer_types: ['conv', 'conv', 'conv'], conv_L_cache: 4 }).config.kinds).toEqual({
+      of: [{ convolution: { length: 4 } }],
+      layers: [0, 0, 0]
+    })
+  })
+
+  test('has a feed-forward part of two thirds of what it says, up to a multiple', () => {
+    const width = (config: object): number => own(config).config.intermediate
+    // LFM2-350M, 700M and 1.2B.
+    const adjusted = { block_auto_adjust_ff_dim: true, block_multiple_of: 256, block_ffn_dim_multiplier: 1 }
+    expect([6656, 10_240, 12_288].map(block_ff_dim => width({ ...adjusted, block_ff_dim }))).toEqual([4608, 6912, 8192])
+    expect(width({ ...adjusted, block_ff_dim: 1000, block_ffn_dim_multiplier: 1.3, block_multiple_of: 8 })).toBe(872)
+    expect(width({ ...adjusted, block_ff_dim: 1000, block_ffn_dim_multiplier: null })).toBe(666)
+    expect(width({ ...adjusted, block_ff_dim: 1000, block_auto_adjust_ff_dim: false })).toBe(1000)
+  })
+
+  test.each([
+    [{ conv_bias: true }, 'conv_bias: '],
+    [{ conv_L_cache: 0 }, 'conv_L_cache: '],
+    [{ conv_dim: 32 }, 'conv_dim is 32, hidden_size is 24'],
+    [{ theta: 10_000 }, 'theta is 10000, rope_theta is 1000000'],
+    [{ layer_types: ['conv'] }, 'layer_types names 1 layers, num_hidden_layers is 3'],
+    [{ layer_types: ['conv', 'conv', 'mamba'] }, 'layer_types has mamba, which cannot be computed, only conv'],
+    [{ full_attn_idxs: [3] }, 'full_attn_idxs has layer 3, num_hidden_layers is 3'],
+    [{ conv_gate: 'x' }, 'conv_gate x is not known of the architecture lfm2'],
+    [{ norm_eps: -1 }, 'norm_eps: ']
+  ])('is refused by name with %j', (config, sentence) => {
+    expect(() => own(config)).toThrow(`config.json: ${sentence}`)
+  })
+})
+
 describe('fields that are not known', () => {
   test('are passed over where they change nothing', () => {
     const real = {

@@ -161,7 +161,9 @@ function expectKept(model: StoredModel, tensors: ReadonlyMap<string, WrittenTens
       const { values, inputs } = read.matrices.get(entry.name)!
       let at = 0
       for (const { name, rows } of entry.parts) {
-        const gguf = { embedding: 'token_embd', output: 'output', router: 'ffn_gate_inp', ...parts }[name]
+        const gguf = { embedding: 'token_embd', output: 'output', router: 'ffn_gate_inp', ...parts }[
+          name as keyof typeof parts
+        ]
         const { type, data } = tensors.get(`${shard.layer === null ? '' : `blk.${shard.layer}.`}${gguf}.weight`)!
         const wanted = new Float32Array(rows * inputs)
         dequantise(ggufTypes.get(type)!, data, wanted)

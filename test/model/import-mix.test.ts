@@ -8,7 +8,7 @@ import type { DtypeChoice, WeightName } from '../../src/model/dtype-choice.ts'
 import { importBytes, importModel } from '../../src/model/import.ts'
 import { shardLayout } from '../../src/model/layout.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
-import { layerParts, typeOf, type WeightType } from '../../src/model/weight-types.ts'
+import { partsOfLayer, typeOf, type WeightType } from '../../src/model/weight-types.ts'
 import { writeGguf } from './formats/gguf-writer.ts'
 import { writeTiny } from './hugging-face.ts'
 import { quantised, wideConfig } from './quantised-gguf.ts'
@@ -46,9 +46,10 @@ function stored(model: StoredModel, name: WeightName, layer: number | null): { t
   throw new Error(`there is no ${name}`)
 }
 
+const parts = partsOfLayer({}, 0)
 const all: readonly [WeightName, number | null][] = [
   ['embedding', null],
-  ...[0, 1].flatMap(layer => layerParts.map((name): [WeightName, number] => [name, layer])),
+  ...[0, 1].flatMap(layer => parts.map((name): [WeightName, number] => [name, layer])),
   ['output', null]
 ]
 
@@ -71,7 +72,7 @@ describe('a checkpoint', () => {
     )
     const mixed = await imported({ rest: 'q8', 'feed-forward': 'q4', down: 'f32', v: 'q4', embedding: 'q4' })
     const { weights } = mixed.manifest
-    const types = layerParts.map(part => typeOf(weights, part, 1))
+    const types = parts.map(part => typeOf(weights, part, 1))
     expect(types).toEqual(['q8-f16', 'q8-f16', 'q4-f16', 'q8-f16', 'q4-f16', 'q4-f16', 'f32'])
     expect([typeOf(weights, 'embedding', null), typeOf(weights, 'output', null)]).toEqual(['q4-f16', 'q8-f16'])
     expect(await importBytes(source, { rest: 'q8', down: 'f32' })).toBeGreaterThan(await importBytes(source, 'q8'))

@@ -60,6 +60,7 @@ const extras: readonly (readonly [string, Partial<ModelConfig>])[] = [
   ['feedForward.ungated', { feedForward: { ungated: true } }],
   ['feedForward.bias', { feedForward: { bias: true } }],
   ['kinds', { kinds: { of: [{ window: 8, ropeTheta: 1e4 }, { rotation: 'none' }], layers: [0, 1] } }],
+  ['kinds.convolution', { kinds: { of: [{ convolution: { length: 3 } }, {}], layers: [1, 0] } }],
   ['embeddingScale', { embeddingScale: 8 }],
   ['residualScale', { residualScale: 0.22 }],
   ['logitScale', { logitScale: 0.125 }],
@@ -136,6 +137,16 @@ describe('a decoder', () => {
       { kinds: { of: [{}], layers: [0] } },
       'config kinds.layers must name one of the kinds'
     ],
+    [
+      'a convolution that is rotated',
+      { kinds: { of: [{ convolution: { length: 3 }, rotation: 'none' }], layers: [0, 0] } },
+      'config kinds: one with a convolution has neither window nor rotation'
+    ],
+    [
+      'a convolution over too many positions',
+      { kinds: { of: [{ convolution: { length: 17 } }], layers: [0, 0] } },
+      'config.kinds.of.0.convolution.length'
+    ],
     ['what is the same as llama', { norm: { offset: 0 } }, 'config.norm.offset'],
     ['a bias that is not there', { attention: { qkvBias: false } }, 'config.attention.qkvBias']
   ])('is refused with %s', (_, extra, sentence) => {
@@ -152,6 +163,27 @@ describe('weights', () => {
     expect(whyNotComputable(manifest, { takes: isTaken })).toBe(
       isLater ? `weights of the type ${type} are not computed yet` : undefined
     )
+  })
+
+  it('are of the matrices that a layer has', () => {
+    const kinds = { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1] }
+    const convolution = { convIn: 'q8', convOut: 'q4', gate: 'q8', up: 'q8', down: 'f32' } as const
+    const of = (layers: MixedWeights['layers']): Manifest =>
+      manifestOf({ ...config, kinds }, { embedding: 'q8', layers })
+    const manifest = of([convolution, uniform('q4')])
+    expect(read(manifest)).toEqual(manifest)
+    expect(
+      [0, 1].map(layer => shardLayout(manifest, { role: 'layer', layer }).matrices.map(({ name }) => name))
+    ).toEqual([
+      ['convIn', 'convOut', 'gateup', 'down'],
+      ['qkv', 'o', 'gateup', 'down']
+    ])
+    // Neither those of attention, nor those of both.
+    const swapped = { ...manifest, weights: { embedding: 'q8', layers: [uniform('q4'), uniform('q4')] } }
+    expect(() => read(swapped)).toThrow('it is no valid manifest: weights.layers.0.q must be left out')
+    const { convOut: _, ...fewer } = convolution
+    const missing = { ...manifest, weights: { embedding: 'q8', layers: [fewer, uniform('q4')] } }
+    expect(() => read(missing)).toThrow('weights.layers.0.convOut is missing')
   })
 
   it('of different types within a stack are matrices of their own, which not every engine computes', () => {

@@ -17,6 +17,8 @@ import { readShard, type ReferenceMatrix, type ReferenceShard } from './referenc
 interface Cache {
   readonly keys: Float64Array[]
   readonly values: Float64Array[]
+  /** Of a short convolution: B · x by position. */
+  readonly rows: Float64Array[]
 }
 
 export class PlainDecoder {
@@ -43,7 +45,7 @@ export class PlainDecoder {
 
   /** Logits [vocab] after `prompt`, and the ids that follow greedily. */
   greedy(prompt: readonly number[], count: number): { readonly logits: Float64Array; readonly ids: readonly number[] } {
-    const caches = this.#layers.map((): Cache => ({ keys: [], values: [] }))
+    const caches = this.#layers.map((): Cache => ({ keys: [], values: [], rows: [] }))
     let logits: Float64Array = new Float64Array()
     for (const id of prompt) logits = this.#step(id, caches)
     const first = logits
@@ -76,9 +78,18 @@ export class PlainDecoder {
     const added = (to: Float64Array, what: Float64Array): Float64Array =>
       to.map((value, i) => value + what[i]! * residualScale)
 
-    const qkv = biased(multiply(matrices.get('qkv')!, normed(x, 'norm1')), vectors.get('qkvBias'))
-    const attended = this.#attend(qkv, layer, vectors, cache)
-    const o = biased(multiply(matrices.get('o')!, attended), vectors.get('oBias'))
+    const kernel = vectors.get('convKernel')
+    const mix = (row: Float64Array): Float64Array => {
+      if (kernel !== undefined) {
+        const { hidden } = this.#config
+        const made = convolve(multiply(matrices.get('convIn')!, row), kernel, hidden, cache)
+        return multiply(matrices.get('convOut')!, made)
+      }
+      const qkv = biased(multiply(matrices.get('qkv')!, row), vectors.get('qkvBias'))
+      const attended = this.#attend(qkv, layer, vectors, cache)
+      return biased(multiply(matrices.get('o')!, attended), vectors.get('oBias'))
+    }
+    const o = mix(normed(x, 'norm1'))
     const middle = added(x, normed(o, 'norm1After'))
 
     const between = normed(middle, 'norm2')
@@ -191,6 +202,21 @@ function mixture(
 function rowsOf({ outputs, inputs, values }: ReferenceMatrix, expert: number, count: number): ReferenceMatrix {
   const rows = outputs / count
   return { outputs: rows, inputs, values: values.subarray(expert * rows * inputs, (expert + 1) * rows * inputs) }
+}
+
+/** A short convolution of one row [3 · hidden], whose kernel is [length][hidden]. */
+function convolve(row: Float64Array, kernel: Float32Array, hidden: number, { rows }: Cache): Float64Array {
+  const part = (i: number): Float64Array => row.slice(i * hidden, (i + 1) * hidden)
+  const [b, c, x] = [part(0), part(1), part(2)]
+  rows.push(b.map((value, d) => value * x[d]!))
+  const length = kernel.length / hidden
+  return c.map((value, d) => {
+    let sum = 0
+    for (let back = 0; back < length; back++) {
+      sum += kernel[(length - 1 - back) * hidden + d]! * (rows.at(-1 - back)?.[d] ?? 0)
+    }
+    return value * sum
+  })
 }
 
 function multiply({ outputs, inputs, values }: ReferenceMatrix, x: Float64Array): Float64Array {

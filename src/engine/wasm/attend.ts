@@ -10,7 +10,7 @@ import { headWidth, type Kernels, type Rotate, rotationKernel } from './kernels.
 import { kindOf, type LayerForms, layerForms } from './layer-kinds.ts'
 import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
 import { vectorBytes } from '../../model/tiles.ts'
-import type { LayerWeights } from './weights.ts'
+import type { AttentionWeights, LayerVectors } from './weights.ts'
 
 /** Up to {@link attentionRows} rows of one kv head in a segment: tokens, and for each of them the query heads of the group. */
 export interface Read {
@@ -22,6 +22,11 @@ export interface Read {
   /** Positions [from, seen) that each of them sees: none before those of the first, none behind those of the last. */
   readonly from: readonly number[]
   readonly seen: readonly number[]
+}
+
+/** What a layer of attention has beside its matrices. */
+export interface AttendingLayer extends Pick<AttentionWeights, 'keys' | 'values'> {
+  readonly vectors: LayerVectors
 }
 
 export class Attention {
@@ -55,8 +60,11 @@ export class Attention {
 
   /** This thread's part of what is read of the caches, by kind of layer: about as many keys as each other one's. */
   reads(job: Job, segments: readonly Segment[]): Read[][] {
-    const windows = this.#layers.kinds.map(({ window }) => window ?? Number.POSITIVE_INFINITY)
+    const windows = this.#layers.kinds.map(({ window, convolution }) =>
+      convolution === undefined ? (window ?? Number.POSITIVE_INFINITY) : 0
+    )
     const made = new Map([...new Set(windows)].map(window => [window, this.#reads(job, segments, window)]))
+    made.set(0, [])
     return windows.map(window => made.get(window)!)
   }
 
@@ -103,7 +111,7 @@ export class Attention {
   }
 
   /** Keeps keys and values of this thread's share. True where others need what it kept before they read. */
-  keep(job: Job, segments: readonly Segment[], weights: LayerWeights, index: number): boolean {
+  keep(job: Job, segments: readonly Segment[], weights: AttendingLayer, index: number): boolean {
     const { kvHeads, attention } = this.#layout.config
     if (job.rows === 1 && attention?.headNorm !== 'all') {
       // A thread keeps and reads its own heads: nobody need wait.
@@ -125,7 +133,7 @@ export class Attention {
    * Adds biases to kv heads [from, to) of one row and their queries, norms and rotates queries and keys, and puts keys and values
    * into their page.
    */
-  #keep(job: Job, segment: Segment, weights: LayerWeights, index: number, t: number, from: number, to: number): void {
+  #keep(job: Job, segment: Segment, weights: AttendingLayer, index: number, t: number, from: number, to: number): void {
     const { headDim } = this.#layout.config
     const position = segment.position + t - segment.first
     const row = this.#layout.scratch.qkv + t * this.#stride
@@ -140,7 +148,7 @@ export class Attention {
   }
 
   /** What comes before rotation. */
-  #shape(row: number, { vectors, keys, values }: LayerWeights, from: number, to: number): void {
+  #shape(row: number, { vectors, keys, values }: AttendingLayer, from: number, to: number): void {
     const k = this.#kernels
     const { heads, kvHeads, headDim, attention } = this.#layout.config
     const group = heads / kvHeads
@@ -162,7 +170,7 @@ export class Attention {
   #rotate(
     job: Job,
     row: number,
-    weights: LayerWeights,
+    weights: AttendingLayer,
     index: number,
     position: number,
     from: number,

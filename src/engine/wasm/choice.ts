@@ -160,9 +160,15 @@ function feedForwardWork(config: ModelConfig): number {
 /** Products in one layer for all rows of a pass, as a measure of its work: where layers differ, in the mean of them. */
 export function layerWork(config: ModelConfig, segments: readonly Pick<Segment, 'rows' | 'position'>[]): number {
   const { hidden, heads, kvHeads, headDim, layers, kinds } = config
-  const perRow = hidden * (2 * heads + 2 * kvHeads) * headDim + feedForwardWork(config)
   const perKey = attentionWeight * 2 * heads * headDim
-  const windows = kinds?.layers.map(kind => kinds.of[kind]!.window ?? Number.POSITIVE_INFINITY) ?? []
+  // The few positions that a short convolution sees are nothing beside its products.
+  const convolves = kinds?.layers.map(kind => kinds.of[kind]!.convolution !== undefined) ?? []
+  const windows =
+    kinds?.layers.map((kind, layer) => (convolves[layer] ? 0 : (kinds.of[kind]!.window ?? Number.POSITIVE_INFINITY))) ??
+    []
+  const share = convolves.filter(Boolean).length / layers
+  const mixer = (1 - share) * (2 * heads + 2 * kvHeads) * headDim + share * 4 * hidden
+  const perRow = hidden * mixer + feedForwardWork(config)
   const keys = (seen: number): number =>
     windows.length === 0 ? seen : windows.reduce((sum, window) => sum + Math.min(seen, window), 0) / layers
   return segments.reduce((sum, { rows, position }) => sum + rows * (perRow + perKey * keys(position + rows / 2)), 0)

@@ -17,8 +17,9 @@ import {
 import { byteMix, byteScores } from './attention-bytes.ts'
 import { byteQueries, storeBytes } from './byte-levels.ts'
 import { type MemoryLimits, ModuleWriter } from './emit.ts'
+import { convolved } from './convolve.ts'
 import { activated, capped, gated } from './gates.ts'
-import { layerForms } from './layer-kinds.ts'
+import { convolutionLengths, layerForms } from './layer-kinds.ts'
 import { norm, rowNorms } from './norms.ts'
 import { added, addedShare, nonFinite, rotation, sumAtEdge } from './pointwise.ts'
 import type { RotationForm } from './rotary.ts'
@@ -121,6 +122,8 @@ export type Kernels = {
   /** Where queries and keys pass norms: of rows one behind the other. */
   readonly 'norm.queries'?: RowNorms
   readonly 'norm.keys'?: RowNorms
+  /** Where layers are short convolutions, by their length. */
+  readonly [name: `convolve.${number}`]: (...addresses: number[]) => void
   /** Where scores are capped, and where logits are or have a factor. */
   readonly capScores?: InPlace
   readonly capLogits?: InPlace
@@ -154,6 +157,7 @@ function extraKernels(m: ModuleWriter, config: KernelsConfig): void {
     rowNorms(m, 'norm.queries', { width: width(heads), epsilon, kind: norm?.kind })
     rowNorms(m, 'norm.keys', { width: width(kvHeads), epsilon, kind: norm?.kind })
   }
+  for (const length of convolutionLengths(config)) convolved(m, `convolve.${length}`, { hidden: config.hidden, length })
   if (attention?.scoreCap !== undefined) capped(m, 'capScores', { cap: attention.scoreCap })
   if (logitScale !== undefined || logitCap !== undefined) capped(m, 'capLogits', { scale: logitScale, cap: logitCap })
 }

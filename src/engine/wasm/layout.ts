@@ -5,6 +5,7 @@ import { attentionRows } from './attention.ts'
 import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { headRowsMax, headWidth, passRowsMax } from './kernels.ts'
 import { type ActivationForm, activationBytes } from './activations.ts'
+import { convolutionLengths } from './layer-kinds.ts'
 import { roundUp, tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import type { SectionWeights } from './weights.ts'
 
@@ -39,8 +40,12 @@ export interface Scratch {
   readonly activations: ByForm
   /** Those that the last matrix of a layer takes, of several rows or of a lone one. */
   readonly downActivations: number
+  /** Queries, keys and values; of short convolutions B, C and x. */
   readonly qkv: number
   readonly attended: number
+  /** What short convolutions make, and what they see before the first position; nothing where there are none. */
+  readonly convolved: number
+  readonly zeros: number
   readonly gateUp: number
   readonly y: number
   /** [headRowsMax] rows of logits, where the model's head is. */
@@ -90,18 +95,26 @@ export function qkvRows({ heads, kvHeads, headDim }: ModelConfig): number {
   return roundUp(heads * headDim, tileRows) + 2 * roundUp(kvHeads * headDim, tileRows)
 }
 
+/** Outputs of the product before a short convolution. */
+export function convolutionRows({ hidden }: Pick<ModelConfig, 'hidden'>): number {
+  return roundUp(3 * hidden, tileRows)
+}
+
 export function takeScratch(config: ModelConfig, hasHead: boolean, take: Take): Scratch {
   const { hidden, heads, headDim, intermediate, vocab } = config
   const rows = passRowsMax
   // A lone row is spread; those of several are not.
+  const convolves = convolutionLengths(config).size > 0
   const sized = blocksOf(config) * Math.max(activationBytes.sized.spread, rows * activationBytes.sized.compact)
   return {
     x: take(rows * vectorBytes(hidden)),
     normed: take(rows * vectorBytes(hidden)),
     activations: everyForm(rows * blocksOf(config), 'compact', take),
     downActivations: take(sized),
-    qkv: take(4 * rows * qkvRows(config)),
+    qkv: take(4 * rows * Math.max(qkvRows(config), convolves ? convolutionRows(config) : 0)),
     attended: take(rows * vectorBytes(heads * headDim)),
+    convolved: take(convolves ? rows * vectorBytes(hidden) : 0),
+    zeros: take(convolves ? vectorBytes(hidden) : 0),
     gateUp: take(2 * rows * vectorBytes(intermediate)),
     y: take(4 * rows * roundUp(hidden, tileRows)),
     logits: hasHead ? take(4 * headRowsMax * roundUp(vocab, tileRows)) : undefined,

@@ -19,9 +19,9 @@ export const arithmeticRevision = 2
 
 /**
  * What is computed to compare machines: a llama, which was there first, over caches of float32 and of int8, decoders with
- * all that others have beyond it, and mixtures of experts.
+ * all that others have beyond it, mixtures of experts, and layers of short convolutions.
  */
-export const trialNames = ['f32', 'i8', 'decoders', 'experts'] as const
+export const trialNames = ['f32', 'i8', 'decoders', 'experts', 'convolutions'] as const
 export type TrialName = (typeof trialNames)[number]
 
 /**
@@ -32,7 +32,8 @@ export const arithmeticClasses = {
   f32: '5017f367de977d72',
   i8: 'd4b2565d0a7b2706',
   decoders: '745ad5f3fc416e95',
-  experts: '950ddfeed689fc34'
+  experts: '950ddfeed689fc34',
+  convolutions: '81ed882b8bbbb6b5'
 } as const satisfies Record<TrialName, string>
 
 /** Grouped heads, heads that fill no slice, short last blocks and tiles, more than a group of records, and more positions than a page has. */
@@ -148,17 +149,41 @@ const mixtures = [
   }
 ] as const
 
+/** Before a layer of attention and behind one; rows of whole vectors and with a rest. */
+const convolutions = [
+  {
+    config: {
+      ...llama,
+      attention: { headNorm: 'head' },
+      kinds: { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1] }
+    },
+    weights: 'q8-f16',
+    edge: 'bf16'
+  },
+  {
+    config: { ...llama, hidden: 86, kinds: { of: [{}, { convolution: { length: 5 } }], layers: [0, 1] } },
+    weights: 'f32',
+    edge: 'f16'
+  }
+] as const
+
 /** More tokens than a page has, a few, a lone one. Pages of int8 hold more, and products are the same over them. */
 const passes = { f32: [131, 5, 1], i8: [260, 131, 5, 1] } as const satisfies Record<CacheType, readonly number[]>
 
 const trials: Readonly<Record<TrialName, readonly Trial[]>> = {
   f32: llamas.map(model => ({ ...model, cache: 'f32', passes: passes.f32 })),
   i8: llamas.slice(0, 1).map(model => ({ ...model, cache: 'i8', passes: passes.i8 })),
-  decoders: [...decoders, ...decoders.slice(0, 1)].map((model, i) => {
-    const cache = i < decoders.length ? 'f32' : 'i8'
+  decoders: overBoth(decoders),
+  experts: mixtures.map(model => ({ ...model, cache: 'f32', passes: passes.f32 })),
+  convolutions: overBoth(convolutions)
+}
+
+/** Each over a cache of float32, and the first one over one of int8. */
+function overBoth(models: readonly Pick<Trial, 'config' | 'weights' | 'edge'>[]): Trial[] {
+  return [...models, ...models.slice(0, 1)].map((model, i) => {
+    const cache = i < models.length ? 'f32' : 'i8'
     return { ...model, cache, passes: passes[cache] }
-  }),
-  experts: mixtures.map(model => ({ ...model, cache: 'f32', passes: passes.f32 }))
+  })
 }
 
 function shards({ config, weights }: Trial): Map<string, Uint8Array> {

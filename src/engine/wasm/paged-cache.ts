@@ -18,13 +18,16 @@ import type { StageMemory } from './stage-memory.ts'
 export interface Page {
   /** [layers of the group] addresses */
   readonly at: readonly number[]
+  readonly positions: number
   /** Caches that have it, and who holds it besides: with more than one nobody writes to it. */
   holders: number
 }
 
-/** Layers that see equally far back. */
+/** Layers that see equally far back, and hold the same of a position. */
 interface Group {
   readonly window: number | undefined
+  /** As in {@link PageShape}. */
+  readonly rowBytes: number | undefined
   /** Indices among those of the stage, in order. */
   readonly layers: readonly number[]
 }
@@ -116,6 +119,8 @@ export interface PageShape {
   readonly bytesMax: number
   /** [layers] how many positions a token sees; undefined: all. @default all layers see all */
   readonly windows?: readonly (number | undefined)[]
+  /** [layers] bytes of one position of a short convolution; undefined: it has keys and values. @default all layers have these */
+  readonly rowBytes?: readonly (number | undefined)[]
 }
 
 /** A held block of a cache whose pages hold several: a copy of what each head has of it, one after the other. */
@@ -131,7 +136,8 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   readonly #shape: PageShape
   readonly #groups: readonly Group[]
   readonly #places: readonly LayerPlace[]
-  readonly #free: ReadonlyMap<StageMemory, number[]>
+  /** By their bytes. */
+  readonly #free: ReadonlyMap<StageMemory, Map<number, number[]>>
   readonly bytesMax: number
   #pageBytesUsed = 0
   #copiedBytes = 0
@@ -140,27 +146,30 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   constructor(memories: readonly StageMemory[], shape: PageShape) {
     this.#memories = memories
     this.#shape = shape
-    this.#free = new Map(memories.map(memory => [memory, []]))
+    this.#free = new Map(memories.map(memory => [memory, new Map()]))
     this.bytesMax = shape.bytesMax
-    const { windows = memories.map(() => undefined) } = shape
-    this.#groups = [...Map.groupBy(windows.keys(), layer => windows[layer])].map(([window, layers]) => ({
-      window,
+    const { windows, rowBytes } = shape
+    const keyOf = (layer: number): string => `${windows?.[layer]} ${rowBytes?.[layer]}`
+    this.#groups = [...Map.groupBy(memories.keys(), keyOf).values()].map(layers => ({
+      window: windows?.[layers[0]!],
+      rowBytes: rowBytes?.[layers[0]!],
       layers
     }))
-    this.#places = windows.map((window, layer) => {
-      const group = this.#groups.findIndex(each => each.window === window)
+    this.#places = memories.map((_, layer) => {
+      const group = this.#groups.findIndex(({ layers }) => layers.includes(layer))
       return { group, index: this.#groups[group]!.layers.indexOf(layer) }
     })
   }
 
-  /** Of one page in one layer. */
-  get #bytes(): number {
-    return 2 * this.#shape.kvHeads * pageHalfBytes(this.#shape.width)
+  /** Of one page of so many positions in one layer of a group. */
+  #bytes(group: number, positions: number): number {
+    const { rowBytes } = this.#groups[group]!
+    return rowBytes === undefined ? 2 * this.#shape.kvHeads * pageHalfBytes(this.#shape.width) : rowBytes * positions
   }
 
-  /** Of one page in all layers. */
+  /** Of one page of float32 in all layers. */
   get pageBytes(): number {
-    return this.#bytes * this.#memories.length
+    return this.#groups.reduce((sum, _, group) => sum + this.#groupBytes(group, pagePositions), 0)
   }
 
   get bytesUsed(): number {
@@ -196,7 +205,7 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
       for (let i = Math.floor(cache.length / positions); i * positions < tokens; i++) {
         const page = pages[i]
         if (page?.holders === 1) continue
-        const own = this.#take(g)
+        const own = this.#take(g, positions)
         if (page !== undefined) {
           // What is behind the last token that counts is finite, and that is all it must be.
           if (i * positions < cache.length) this.#copy(g, page, own)
@@ -222,9 +231,12 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   // ── Blocks ──────────────────────────────────────────────────────────────────────────────────────
 
   blockBytes({ type }: PagedCache): number {
-    return type === 'f32'
-      ? this.pageBytes
-      : this.#memories.length * this.#shape.kvHeads * byteBlock(this.#shape.width).bytes
+    if (type === 'f32') return this.pageBytes
+    const bytes = this.#shape.kvHeads * byteBlock(this.#shape.width).bytes
+    return this.#groups.reduce(
+      (sum, { layers, rowBytes }) => sum + layers.length * (rowBytes === undefined ? bytes : rowBytes * attentionBlock),
+      0
+    )
   }
 
   /** A page of one block is shared. One of several would have to be copied whenever the next one grows. */
@@ -241,7 +253,7 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     let bytes = 0
     for (const [g, pages] of cache.pages.entries()) {
       for (let i = Math.floor(cache.length / positions); i * positions < cache.length + tokens; i++) {
-        if (pages[i]?.holders !== 1) bytes += this.#groupBytes(g)
+        if (pages[i]?.holders !== 1) bytes += this.#groupBytes(g, positions)
       }
     }
     return bytes
@@ -288,7 +300,7 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     else for (const [g, page] of held.entries()) this.#letGo(g, page)
   }
 
-  /** The keys and the values of a block of int8, by layer and then by head: views, until a memory grows. */
+  /** The keys and the values of a block of int8, by layer and then by head, or its rows: views, until a memory grows. */
   #rangesOf(cache: PagedCache, block: number): Uint8Array[] {
     const { headBytes, values } = bytePage(this.#shape.width)
     const { keyBytes, valueBytes } = byteBlock(this.#shape.width)
@@ -297,6 +309,11 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     const inPage = (first % cache.pagePositions) / attentionBlock
     return this.#places.flatMap(({ group, index }, layer) => {
       const at = cache.pages[group]![i]!.at[index]!
+      const { rowBytes } = this.#groups[group]!
+      if (rowBytes !== undefined) {
+        const bytes = rowBytes * attentionBlock
+        return [this.#memories[layer]!.bytes({ at: at + inPage * bytes, bytes })]
+      }
       return Array.from({ length: this.#shape.kvHeads }, (_, head) => at + head * headBytes).flatMap(head => [
         this.#memories[layer]!.bytes({ at: head + inPage * keyBytes, bytes: keyBytes }),
         this.#memories[layer]!.bytes({ at: head + values + inPage * valueBytes, bytes: valueBytes })
@@ -312,8 +329,8 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     if (rest === 0 || cache.type === 'i8') return
     for (const [g, pages] of cache.pages.entries()) {
       const last = pages.at(-1)
-      // To a page that others have nothing was written.
-      if (last === undefined || last.holders > 1) continue
+      // To a page that others have nothing was written. And a row is written before it is read.
+      if (last === undefined || last.holders > 1 || this.#groups[g]!.rowBytes !== undefined) continue
       for (const [memory, page] of this.#placesOf(g, last)) {
         for (let head = 0; head < this.#shape.kvHeads; head++) this.#wipeValues(memory, page, head, rest)
       }
@@ -332,8 +349,8 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   // ── Pages ───────────────────────────────────────────────────────────────────────────────────────
 
   /** Of one page in all layers of a group. */
-  #groupBytes(group: number): number {
-    return this.#bytes * this.#groups[group]!.layers.length
+  #groupBytes(group: number, positions: number): number {
+    return this.#bytes(group, positions) * this.#groups[group]!.layers.length
   }
 
   /** Where a page of a group lies, layer by layer. */
@@ -342,7 +359,8 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   }
 
   #copy(group: number, from: Page, to: Page): void {
-    for (const [i, [memory, at]] of this.#placesOf(group, from).entries()) memory.copy(at, to.at[i]!, this.#bytes)
+    const bytes = this.#bytes(group, from.positions)
+    for (const [i, [memory, at]] of this.#placesOf(group, from).entries()) memory.copy(at, to.at[i]!, bytes)
   }
 
   /** A cache has no use for its pages from an index on. */
@@ -355,24 +373,33 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   #letGo(group: number, page: Page): void {
     page.holders--
     if (page.holders > 0) return
-    this.#pageBytesUsed -= this.#groupBytes(group)
+    this.#pageBytesUsed -= this.#groupBytes(group, page.positions)
+    const bytes = this.#bytes(group, page.positions)
     for (const [memory, at] of this.#placesOf(group, page)) {
-      memory.zero(at, this.#bytes)
-      this.#free.get(memory)!.push(at)
+      memory.zero(at, bytes)
+      this.#freeOf(memory, bytes).push(at)
     }
   }
 
-  #take(group: number): Page {
+  #freeOf(memory: StageMemory, bytes: number): number[] {
+    const bySize = this.#free.get(memory)!
+    const free = bySize.get(bytes) ?? []
+    bySize.set(bytes, free)
+    return free
+  }
+
+  #take(group: number, positions: number): Page {
+    const bytes = this.#bytes(group, positions)
     const memories = this.#groups[group]!.layers.map(layer => this.#memories[layer]!)
     const at: number[] = []
     try {
-      for (const memory of memories) at.push(this.#free.get(memory)!.pop() ?? memory.take(this.#bytes))
+      for (const memory of memories) at.push(this.#freeOf(memory, bytes).pop() ?? memory.take(bytes))
     } catch (error) {
-      for (const [i, taken] of at.entries()) this.#free.get(memories[i]!)!.push(taken)
+      for (const [i, taken] of at.entries()) this.#freeOf(memories[i]!, bytes).push(taken)
       throw error
     }
-    this.#pageBytesUsed += this.#groupBytes(group)
-    return { at, holders: 1 }
+    this.#pageBytesUsed += this.#groupBytes(group, positions)
+    return { at, positions, holders: 1 }
   }
 }
 

@@ -6,9 +6,10 @@
 import { Attention, type Read } from './attend.ts'
 import { ExpertRunner } from './experts.ts'
 import { type Job, readSegment, type Segment, segmentNumbers, shareOf, type Views } from './job.ts'
+import { Convolution } from './convolution.ts'
 import type { Kernels } from './kernels.ts'
 import { kindOf } from './layer-kinds.ts'
-import { type Layout, type OwnScratch, qkvRows } from './layout.ts'
+import { convolutionRows, type Layout, type OwnScratch, qkvRows } from './layout.ts'
 import { type ActivationForm, activationBytes, activationsOf } from './activations.ts'
 import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
 import type { LayerWeights, Matrix } from './weights.ts'
@@ -44,6 +45,7 @@ export class PassRunner {
   readonly #kernels: Kernels
   readonly #attention: Attention
   readonly #experts: ExpertRunner
+  readonly #convolution: Convolution
   readonly #views: () => Views
   readonly #index: number
   readonly #own: OwnScratch
@@ -58,6 +60,7 @@ export class PassRunner {
     this.#kernels = kernels
     this.#attention = new Attention(layout, kernels, { index, views })
     this.#experts = new ExpertRunner(layout, kernels, { index, views, barrier: job => this.#barrier(job) })
+    this.#convolution = new Convolution(layout, kernels, { index, views })
     this.#index = index
     this.#views = views
     this.#meetings = meetings
@@ -119,21 +122,17 @@ export class PassRunner {
   }
 
   #layer(job: Pass, weights: LayerWeights, index: number, onNearEnd?: () => void): void {
-    const { config, scratch: s, start } = this.#layout
-    const { qkv, o, gateUp, down, vectors } = weights
+    const { config, start } = this.#layout
+    const { mixer, gateUp, down, vectors } = weights
     const before = this.#normed(job, vectors.norm1)
-    this.#quantise(job, qkv, before)
-    this.#multiplyAll(job, qkv, before, s.qkv, 4 * qkvRows(config))
-    this.#barrier(job)
-    if (this.#attention.keep(job, job.parts, weights, index)) this.#barrier(job)
-    for (const read of job.reads[kindOf(config, start + index)]!) this.#attention.attend(job, read, index)
+    this.#quantise(job, mixer.before, before)
+    const mixed = this.#mix(job, weights, index, before)
     onNearEnd?.()
     this.#barrier(job)
-    const attended = { at: s.attended, stride: vectorBytes(config.heads * config.headDim) }
-    this.#quantise(job, [o], attended)
-    const afterO = { bias: vectors.oBias, norm: vectors.norm1After }
-    this.#multiplyOwn(job, o, this.#activations(job, o, attended))
-    this.#add(job, o, afterO, this.#kernels.sum)
+    this.#quantise(job, [mixer.after], mixed)
+    const afterMixer = { bias: vectors.oBias, norm: vectors.norm1After }
+    this.#multiplyOwn(job, mixer.after, this.#activations(job, mixer.after, mixed))
+    this.#add(job, mixer.after, afterMixer, this.#kernels.sum)
     this.#barrier(job)
     const between = this.#normed(job, vectors.norm2)
     this.#quantise(job, gateUp, between)
@@ -147,6 +146,22 @@ export class PassRunner {
     const afterDown = { bias: vectors.downBias, norm: vectors.norm2After }
     const sum = isLast ? this.#kernels.sum : this.#kernels.sumAtEdge
     this.#add(job, down, afterDown, sum)
+  }
+
+  /** The product before attention or a convolution, and what that makes of its outputs. */
+  #mix(job: Pass, { mixer, vectors }: LayerWeights, index: number, rows: Rows): Rows {
+    const { config, scratch: s, start } = this.#layout
+    const { hidden, heads, headDim } = config
+    const isAttention = mixer.kind === 'attention'
+    this.#multiplyAll(job, mixer.before, rows, s.qkv, 4 * (isAttention ? qkvRows(config) : convolutionRows(config)))
+    this.#barrier(job)
+    if (!isAttention) {
+      this.#convolution.convolve(job, job.parts, mixer, mixer.kernel, index)
+      return { at: s.convolved, stride: vectorBytes(hidden) }
+    }
+    if (this.#attention.keep(job, job.parts, { ...mixer, vectors }, index)) this.#barrier(job)
+    for (const read of job.reads[kindOf(config, start + index)]!) this.#attention.attend(job, read, index)
+    return { at: s.attended, stride: vectorBytes(heads * headDim) }
   }
 
   /** Rows of the hidden state after a norm, if there is one: of several, this thread's share is there. */

@@ -214,6 +214,35 @@ export function attendBytes(
   return out.map(value => times(value, factor))
 }
 
+/**
+ * A short convolution of one row.
+ *
+ * @param row [3 · hidden] B, C and x
+ * @param kernel [length][hidden]
+ * @param before [length - 1] B · x of the positions before it, the oldest first: zeros before the first
+ */
+export function convolved(
+  row: readonly number[],
+  kernel: readonly (readonly number[])[],
+  before: readonly (readonly number[])[]
+): { readonly own: number[]; readonly out: number[] } {
+  const hidden = row.length / 3
+  const [b, c, x] = [0, 1, 2].map(part => row.slice(part * hidden, (part + 1) * hidden)) as [
+    number[],
+    number[],
+    number[]
+  ]
+  const own = b.map((value, d) => times(value, x[d]!))
+  const rows = [...before, own]
+  const out = c.map((value, d) =>
+    times(
+      value,
+      kernel.reduce((total, part, j) => sum(times(part[d]!, rows[j]![d]!), total), 0)
+    )
+  )
+  return { own, out }
+}
+
 /** exp of what is kept in its range. */
 function bounded(x: number): number {
   return exponential(Math.min(Math.max(x, expLowest), expHighest))

@@ -3,6 +3,7 @@
  * one: a stage of more is several sections, each with weights, caches and scratch space of its own, and hidden states go from
  * one to the next. Each layer's edge is rounded wherever it lies, so that sections change no bit. Pure.
  */
+import { cacheTypes } from '../../base/cache-type.ts'
 import { pagesHeld } from '../../base/pages.ts'
 import { EngineError } from '../../errors.ts'
 import type { ModelConfig } from '../../model/decoder.ts'
@@ -15,8 +16,9 @@ import { bytePage } from './byte-page.ts'
 import { memoryPageBytes, memoryPagesMax } from './emit.ts'
 import { rotationRows, segmentNumbers } from './job.ts'
 import { headWidth, passRowsMax } from './kernels.ts'
-import { layerForms } from './layer-kinds.ts'
+import { convolutionRowBytes, layerForms } from './layer-kinds.ts'
 import { takeOwn, takeScratch } from './layout.ts'
+import { positionsOf } from './paged-cache.ts'
 import { latestTokens, windowsOf } from '../windows.ts'
 import type { RotationForm } from './rotary.ts'
 
@@ -137,12 +139,23 @@ function splitting(init: SectionsInit, memoryBytesMax: number): (pages: number) 
  * some have windows, the longer sessions are, the more of it is the others'.
  */
 function pageShares(config: ModelConfig, start: number, end: number): number[] {
-  // Of float32: there are the more pages the shorter they are, and the smaller is the part of those that windows need.
-  const most = windowsOf(config, start, end).map(window =>
-    pagesHeld(config.contextMax, pagePositions, latestTokens(window))
-  )
-  const all = most.reduce((sum, pages) => sum + pages, 0)
-  return most.map(pages => Math.max(1, (pages * most.length) / all))
+  const windows = windowsOf(config, start, end)
+  const rows = windows.map((_, i) => convolutionRowBytes(config, start + i))
+  const shares = (parts: readonly number[]): number[] => {
+    const all = parts.reduce((sum, part) => sum + part, 0)
+    return parts.map(part => (part * parts.length) / all)
+  }
+  const width = headWidth(config.headDim)
+  // Of float32: there are the more pages the shorter they are, and the smaller is the part of those that windows need. Rows of
+  // convolutions take the more beside keys and values of bytes.
+  const types = rows.some(row => row !== undefined) ? cacheTypes : (['f32'] as const)
+  const least = types.flatMap(type => {
+    const positions = positionsOf(type, width)
+    const sizes = rows.map(row => (row === undefined ? 1 : (row * positions) / layerPageBytes(config)))
+    const held = windows.map((window, i) => pagesHeld(config.contextMax, positions, latestTokens(window)) * sizes[i]!)
+    return [shares(sizes), shares(held)]
+  })
+  return windows.map((_, i) => Math.max(...least.map(each => each[i]!)))
 }
 
 /** The longest that a session can be of whose cache a layer has so many pages. */

@@ -10,13 +10,14 @@ import { attentionRows, keyTile, pageHalfBytes } from './attention.ts'
 import { queryScratchBytes, weightScratchBytes } from './byte-page.ts'
 import { cacheForms } from './cache-form.ts'
 import { headWidth, type Kernels, type KernelsConfig, queryFactor, rotationKernel } from './kernels.ts'
-import { layerForms } from './layer-kinds.ts'
+import { convolutionLengths, layerForms } from './layer-kinds.ts'
 import { activationBytes, activationsOf } from './activations.ts'
 import {
   activated,
   attend,
   attendBytes,
   capped,
+  convolved,
   edged,
   gated,
   norm,
@@ -39,12 +40,14 @@ export interface CheckInit {
   readonly edge: EdgeType
 }
 
-/** Bytes of memory that the check uses, from 0 on, but for norms of all heads as one row. */
+/** Bytes of memory that the check uses, from 0 on, but for norms of all heads as one row and for short convolutions. */
 export const checkBytes = 4 << 20
 
 /** Bytes of memory that the check of a decoder's kernels uses. */
-export function checkBytesOf({ heads, kvHeads, headDim, attention }: KernelsConfig): number {
-  return checkBytes + (attention?.headNorm === 'all' ? 2 * vectorBytes((heads + kvHeads) * headDim) : 0)
+export function checkBytesOf({ hidden, heads, kvHeads, headDim, attention, kinds }: KernelsConfig): number {
+  const rows = [...convolutionLengths({ kinds })].reduce((sum, length) => sum + 4 + 2 * length, 0)
+  const norms = attention?.headNorm === 'all' ? 2 * vectorBytes((heads + kvHeads) * headDim) : 0
+  return checkBytes + norms + rows * vectorBytes(hidden)
 }
 
 /** Four tiles: three row ranges at once and one left over. */
@@ -143,7 +146,7 @@ class Check {
       run()
       if (!this.#same(a, x.map(want))) return name
     }
-    return this.#rotations() ?? this.#headNorms() ?? this.#router()
+    return this.#rotations() ?? this.#headNorms() ?? this.#router() ?? this.#convolutions()
   }
 
   /** What a router chooses for a few rows, and what is added up by its shares. */
@@ -219,6 +222,25 @@ class Check {
       kernel(at, weightAt, count)
       const want = rows.flatMap(row => norm(row, weight, normEpsilon, norms?.kind))
       if (!this.#same(at, want)) return name
+    }
+    return undefined
+  }
+
+  #convolutions(): string | undefined {
+    const { config } = this.#init
+    const { hidden } = config
+    for (const length of convolutionLengths(config)) {
+      const row = this.#take(4 * 3 * hidden)
+      const x = this.#noise(row, 3 * hidden, 2)
+      const kernel = this.#take(4 * length * hidden)
+      const parts = Array.from({ length }, (_, j) => this.#noise(kernel + 4 * j * hidden, hidden, 1))
+      const rows = Array.from({ length }, () => this.#take(4 * hidden))
+      const before = rows.slice(0, -1).map(at => this.#noise(at, hidden, 2))
+      const out = this.#take(4 * hidden)
+      const name = `convolve.${length}` as const
+      this.#k[name]!(row, kernel, ...rows, out, hidden)
+      const want = convolved(x, parts, before)
+      if (!this.#same(rows.at(-1)!, want.own) || !this.#same(out, want.out)) return name
     }
     return undefined
   }

@@ -10,7 +10,7 @@ import { type CheckedModules, compileKernels } from './compile.ts'
 import { headRowsMax, headWidth, kernelTypes, passRowsMax } from './kernels.ts'
 import { CachePages, type PagedCache } from './paged-cache.ts'
 import type { Job } from './job.ts'
-import { computed } from './layer-kinds.ts'
+import { computed, convolutionRowBytes } from './layer-kinds.ts'
 import type { ProductForms } from './products.ts'
 import { layerWork, type TeamPolicy } from './choice.ts'
 import { type BegunSection, type CacheRows, LoadedSection, sectionMemory } from './section.ts'
@@ -93,7 +93,8 @@ export class WasmSpan implements Layers<PagedCache> {
         kvHeads: config.kvHeads,
         width: headWidth(config.headDim),
         bytesMax: cacheBytesMost,
-        windows: windowsOf(config, start, init.end)
+        windows: windowsOf(config, start, init.end),
+        rowBytes: Array.from({ length: init.end - start }, (_, i) => convolutionRowBytes(config, start + i))
       }
     )
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { assert } from '../../base/assert.ts'
 import { EngineError } from '../../errors.ts'
-import { expertsOf, type ModelConfig } from '../../model/decoder.ts'
+import { convolutionOf, expertsOf, type ModelConfig, type ShortConvolution } from '../../model/decoder.ts'
 import {
   type MatrixEntry,
   type ModelShape,
@@ -39,15 +39,32 @@ export interface ExpertWeights {
   readonly down: ExpertMatrix
 }
 
-export interface LayerWeights {
-  /** Addresses of those that the decoder has. */
-  readonly vectors: Readonly<Partial<Record<VectorName, number>>>
+/** Addresses of those that a layer has. */
+export type LayerVectors = Readonly<Partial<Record<VectorName, number>>>
+
+export interface AttentionWeights {
+  readonly kind: 'attention'
   /** Query, key and value rows, one after another: matrices of different types, or one. */
-  readonly qkv: readonly Matrix[]
+  readonly before: readonly Matrix[]
   /** Where keys and values begin among the outputs of all of these. */
   readonly keys: number
   readonly values: number
-  readonly o: Matrix
+  /** `o`. */
+  readonly after: Matrix
+}
+
+export interface ConvolutionWeights extends ShortConvolution {
+  readonly kind: 'convolution'
+  /** Rows of B, C and x. */
+  readonly before: readonly Matrix[]
+  readonly kernel: number
+  readonly after: Matrix
+}
+
+export interface LayerWeights {
+  readonly vectors: LayerVectors
+  /** What brings positions together, between the products before and after it. */
+  readonly mixer: AttentionWeights | ConvolutionWeights
   /**
    * Gate and up, or up alone: filled up to a multiple of 32 rows; one behind the other where they are of one type. Those of the
    * first expert in a mixture.
@@ -153,14 +170,28 @@ export function loadWeights(
   const matrix = ({ layout, at }: Placed, name: string): Matrix => whole(partOf(layout.matrices, name), at)
   const layers = shards
     .filter(({ place }) => place.role === 'layer')
-    .map(shard => {
-      const { layout, at } = shard
+    .map((shard): LayerWeights => {
+      const { layout, at, place } = shard
+      const convolution = convolutionOf(init.config, place.layer!)
+      const mixer: LayerWeights['mixer'] =
+        convolution === undefined
+          ? {
+              kind: 'attention',
+              before: layout.matrices.filter(each => holds(each, 'q', 'k', 'v')).map(each => whole(each, at)),
+              keys: outputOf(layout, 'k'),
+              values: outputOf(layout, 'v'),
+              after: matrix(shard, 'o')
+            }
+          : {
+              kind: 'convolution',
+              length: convolution.length,
+              before: [matrix(shard, 'convIn')],
+              kernel: vector(shard, 'convKernel'),
+              after: matrix(shard, 'convOut')
+            }
       return {
         vectors: Object.fromEntries(layout.vectors.map(({ name, offset }) => [name, at + offset])),
-        qkv: layout.matrices.filter(each => holds(each, 'q', 'k', 'v')).map(each => whole(each, at)),
-        keys: outputOf(layout, 'k'),
-        values: outputOf(layout, 'v'),
-        o: matrix(shard, 'o'),
+        mixer,
         ...feedForwardOf(init.config, shard)
       }
     })

@@ -26,6 +26,8 @@ interface Init<Own extends z.ZodRawShape, Fields = CommonFields & z.infer<z.ZodO
   readonly modelType: string
   /** Fields that others do not have. */
   readonly fields: Own
+  /** Names that files may have in the place of a common field's: those count where they are there. */
+  readonly otherFields?: Partial<Record<keyof CommonFields, string>>
   /** Where the file leaves a field out. */
   readonly defaults?: {
     readonly headDim?: number
@@ -33,6 +35,8 @@ interface Init<Own extends z.ZodRawShape, Fields = CommonFields & z.infer<z.ZodO
     readonly tied?: boolean
     readonly activation?: string
   }
+  /** Of the feed-forward part. @default as `intermediate_size` says */
+  intermediate?(fields: Fields): number
   /** Rotation that is not as the common fields say. */
   rope?(fields: Fields): Partial<RopeInit>
   /** One for each layer. @default all see everything, and are rotated */
@@ -54,10 +58,12 @@ export interface Architecture {
   readonly schema: z.ZodType<CommonFields & { readonly hidden_activation?: string | null | undefined }>
   /** Names of all fields that it has. */
   readonly known: ReadonlySet<string>
+  readonly otherFields: Readonly<Record<string, string>>
   readonly headDim: number | undefined
   readonly ropeTheta: number
   readonly tied: boolean
   readonly activation: string
+  intermediate(fields: CommonFields): number
   rope(fields: CommonFields): Partial<RopeInit>
   layers(fields: CommonFields, refuse: Refuse): readonly LayerForm[]
   extras(fields: CommonFields, refuse: Refuse): Extras
@@ -67,7 +73,17 @@ export interface Architecture {
 }
 
 export function architecture<Own extends z.ZodRawShape>(init: Init<Own>): Architecture {
-  const { name, className, modelType, fields, defaults = {}, names, otherNames = [], edge = 'f16' } = init
+  const {
+    name,
+    className,
+    modelType,
+    fields,
+    otherFields = {},
+    defaults = {},
+    names,
+    otherNames = [],
+    edge = 'f16'
+  } = init
   type Fields = CommonFields & z.infer<z.ZodObject<Own>>
   const shape = { ...commonFields, ...fields }
   // What `schema` has parsed is what its own functions are given.
@@ -77,11 +93,13 @@ export function architecture<Own extends z.ZodRawShape>(init: Init<Own>): Archit
     className,
     modelType,
     schema: z.looseObject(shape) as unknown as Architecture['schema'],
-    known: new Set(Object.keys(shape)),
+    known: new Set([...Object.keys(shape), ...Object.values(otherFields)]),
+    otherFields,
     headDim: defaults.headDim,
     ropeTheta: defaults.ropeTheta ?? 10_000,
     tied: defaults.tied ?? false,
     activation: defaults.activation ?? 'silu',
+    intermediate: fields => init.intermediate?.(own(fields)) ?? fields.intermediate_size,
     rope: fields => init.rope?.(own(fields)) ?? {},
     layers: (fields, refuse) =>
       init.layers?.(own(fields), refuse) ??

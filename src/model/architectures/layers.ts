@@ -1,11 +1,13 @@
 /** Layers that differ: how far back each sees and how it is rotated, as kinds of layers of a decoder. */
-import type { LayerKind, ModelConfig } from '../decoder.ts'
+import type { LayerKind, ModelConfig, ShortConvolution } from '../decoder.ts'
 import { type CommonFields, shown } from './fields.ts'
 import { type LayerType, layerTypeNames, type Rope, type Ropes } from './rope.ts'
 
 /** One layer. */
 export interface LayerForm {
   readonly type: LayerType
+  /** What it has in the place of attention: nothing else here is of it then. */
+  readonly convolution?: ShortConvolution | undefined
   /** A token sees so many positions; undefined: all. */
   readonly window?: number | undefined
   /** False: queries and keys are not rotated. @default true */
@@ -53,21 +55,23 @@ export function kindsOf(
   refuse: Refuse
 ): Pick<ModelConfig, 'ropeTheta' | 'rotation' | 'kinds'> {
   const ropeOf = (type: LayerType): Rope => ropes[type] ?? refuse(`nothing is said of the rotation of ${type} layers`)
-  const rotated = layers.filter(({ rotates = true }) => rotates)
+  const rotated = layers.filter(({ rotates = true, convolution }) => rotates && convolution === undefined)
   const own = new Set(rotated.map(({ type }) => JSON.stringify(ropeOf(type).rotation ?? {})))
   const differ = own.size > 1
   const usual = ropeOf(layers.some(({ type }) => type === 'full_attention') ? 'full_attention' : 'sliding_attention')
   const of: LayerKind[] = []
   const indices = new Map<string, number>()
-  const kinds = layers.map(({ type, window, rotates = true, isDense = false }) => {
+  const kinds = layers.map(({ type, convolution, window, rotates = true, isDense = false }) => {
     const { theta, rotation } = ropeOf(type)
-    const kind: LayerKind = {
+    const attends = {
       ...(isDense ? { experts: 'none' as const } : {}),
       // One as long as the context hides nothing.
       ...(window === undefined || window >= contextMax ? {} : { window }),
       ...(rotates && theta !== usual.theta ? { ropeTheta: theta } : {}),
       ...(rotates ? (differ && rotation !== undefined ? { rotation } : {}) : { rotation: 'none' as const })
     }
+    const kind: LayerKind =
+      convolution === undefined ? attends : { ...(isDense ? { experts: 'none' as const } : {}), convolution }
     const key = JSON.stringify(kind)
     const index = indices.get(key) ?? of.push(kind) - 1
     indices.set(key, index)

@@ -8,6 +8,7 @@ import { type CommonFields, fieldsMax, shown, unknownField } from './fields.ts'
 import { gemma2, gemma3 } from './gemma.ts'
 import { granite } from './granite.ts'
 import { kindsOf } from './layers.ts'
+import { lfm2 } from './lfm2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { mixtral } from './mixtral.ts'
@@ -32,7 +33,8 @@ export const architectures: readonly Architecture[] = [
   granite,
   gemma2,
   gemma3,
-  olmo2
+  olmo2,
+  lfm2
 ]
 
 /** What a `config.json` describes. */
@@ -84,7 +86,7 @@ export function describeModel(json: unknown, file: string): DescribedModel {
     config: {
       layers: c.num_hidden_layers,
       hidden: c.hidden_size,
-      intermediate: c.intermediate_size,
+      intermediate: architecture.intermediate(c),
       heads,
       kvHeads,
       headDim,
@@ -129,14 +131,19 @@ function architectureOf(json: unknown, refuse: Refuse): Architecture {
   return found
 }
 
-function parseFields(json: unknown, { schema, known, name }: Architecture, refuse: Refuse): CommonFields {
-  const fields = json as Readonly<Record<PropertyKey, unknown>>
-  const parsed = schema.safeParse(json)
+function parseFields(json: unknown, architecture: Architecture, refuse: Refuse): CommonFields {
+  const { schema, known, otherFields, name } = architecture
+  const fields: Record<string, unknown> = { ...(json as object) }
+  for (const [field, other] of Object.entries(otherFields)) {
+    if (fields[other] !== undefined && fields[other] !== null) fields[field] = fields[other]
+  }
+  const parsed = schema.safeParse(fields)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!
-    const [field] = path
-    if (path.length === 1 && fields[field!] === undefined) return refuse(`it has no ${String(field)}`)
-    return refuse(`${path.map(String).join('.') || 'it'}: ${message}`)
+    const [first, ...rest] = path.map(String)
+    const field = first === undefined ? undefined : (otherFields[first] ?? first)
+    if (path.length === 1 && fields[first!] === undefined) return refuse(`it has no ${field}`)
+    return refuse(`${field === undefined ? 'it' : [field, ...rest].join('.')}: ${message}`)
   }
   const c = parsed.data
   // Before anything is counted up to one of them.

@@ -2,7 +2,7 @@
  * The tensors of a checkpoint by their names: which of a decoder's matrices and vectors each holds. A tensor may hold several,
  * one after another, and a vector of ours may come from several tensors.
  */
-import { expertsOf, type ModelConfig } from '../decoder.ts'
+import { convolutionOf, expertsOf, type ModelConfig } from '../decoder.ts'
 import type { SourceTensor } from '../import-writer.ts'
 
 /** What tensors hold, by the parts that have names of their own. */
@@ -31,15 +31,20 @@ type LayerTensor =
   | 'expertGate'
   | 'expertUp'
   | 'expertDown'
+  | 'convIn'
+  | 'convKernel'
+  | 'convOut'
 
 /**
  * Names within a layer: those that several share are of a tensor that holds all of them, in the order of {@link LayerTensor}. A
- * name of experts has `#` where their number is, or else is of a tensor [experts, rows, inputs] that holds all of them.
+ * name of experts has `#` where their number is, or else is of a tensor [experts, rows, inputs] that holds all of them. And the whole name of
+ * the norm after the last layer.
  */
-export type LayerNames = Readonly<Record<LayerTensor, string>>
+export type LayerNames = Readonly<Record<LayerTensor | 'norm', string>>
 
 /** As Hugging Face's llama has them. */
 export const llamaNames: LayerNames = {
+  norm: 'model.norm.weight',
   norm1: 'input_layernorm.weight',
   norm1After: 'post_attention_layernorm.weight',
   norm2: 'post_attention_layernorm.weight',
@@ -60,6 +65,9 @@ export const llamaNames: LayerNames = {
   gateBias: 'mlp.gate_proj.bias',
   upBias: 'mlp.up_proj.bias',
   downBias: 'mlp.down_proj.bias',
+  convIn: 'conv.in_proj.weight',
+  convKernel: 'conv.conv.weight',
+  convOut: 'conv.out_proj.weight',
   router: 'mlp.gate.weight',
   expertGate: 'mlp.experts.#.gate_proj.weight',
   expertUp: 'mlp.experts.#.up_proj.weight',
@@ -102,24 +110,27 @@ interface Held {
   readonly tensor: SourceTensor
   readonly at: number
   readonly rows: number
-  /** Undefined: a vector. */
-  readonly inputs: number | undefined
+  /** What comes after its rows in its shape; a vector has nothing there. */
+  readonly columns: readonly number[]
   /** So many, one for each expert: rows of ours follow one another. */
   readonly experts?: number
 }
 
 /** What one layer of a decoder has, in the order in which tensors that hold several have it. */
 function layerParts(config: ModelConfig, layer: number): Held[] {
-  const { hidden, heads, kvHeads, headDim, norm, attention, feedForward } = config
+  const { hidden, heads, kvHeads, headDim, norm, feedForward } = config
+  const convolution = convolutionOf(config, layer)
+  const attends = convolution === undefined
+  const attention = attends ? config.attention : undefined
   const [queries, keys] = [heads * headDim, kvHeads * headDim]
   const gated = feedForward?.ungated !== true
   const [before, after] = [norm?.place !== 'after', norm?.place !== undefined]
   const [qkvBias, bias] = [attention?.qkvBias === true, feedForward?.bias === true]
   const headNorm = attention?.headNorm
   const matrix = (name: LayerTensor & SourceTensor, rows: number, inputs: number, there = true) =>
-    there ? [{ name, tensor: name, at: 0, rows, inputs }] : []
+    there ? [{ name, tensor: name, at: 0, rows, columns: [inputs] }] : []
   const vector = (name: LayerTensor, tensor: SourceTensor, rows: number, there: boolean, at = 0) =>
-    there ? [{ name, tensor, at, rows, inputs: undefined }] : []
+    there ? [{ name, tensor, at, rows, columns: [] }] : []
   return [
     ...vector('norm1', 'norm1', hidden, before),
     ...vector('norm1After', 'norm1After', hidden, after),
@@ -127,10 +138,13 @@ function layerParts(config: ModelConfig, layer: number): Held[] {
     ...vector('norm2After', 'norm2After', hidden, after),
     ...vector('qNorm', 'qNorm', headNorm === 'head' ? headDim : queries, headNorm !== undefined),
     ...vector('kNorm', 'kNorm', headNorm === 'head' ? headDim : keys, headNorm !== undefined),
-    ...matrix('q', queries, hidden),
-    ...matrix('k', keys, hidden),
-    ...matrix('v', keys, hidden),
-    ...matrix('o', hidden, queries),
+    ...matrix('q', queries, hidden, attends),
+    ...matrix('k', keys, hidden, attends),
+    ...matrix('v', keys, hidden, attends),
+    ...matrix('o', hidden, queries, attends),
+    ...matrix('convIn', 3 * hidden, hidden, !attends),
+    ...(attends ? [] : [kernel(hidden, convolution.length)]),
+    ...matrix('convOut', hidden, hidden, !attends),
     ...feedForwardParts(config, layer),
     ...vector('qBias', 'qkvBias', queries, qkvBias),
     ...vector('kBias', 'qkvBias', keys, qkvBias, queries),
@@ -152,12 +166,24 @@ function feedForwardParts(config: ModelConfig, layer: number): Held[] {
     ['down', 'expertDown', hidden, width] as const
   ]
   if (experts === undefined) {
-    return matrices.map(([name, , rows, inputs]) => ({ name, tensor: name, at: 0, rows, inputs }))
+    return matrices.map(([name, , rows, inputs]) => ({ name, tensor: name, at: 0, rows, columns: [inputs] }))
   }
   return [
-    { name: 'router', tensor: 'router', at: 0, rows: experts.count, inputs: hidden },
-    ...matrices.map(([tensor, name, rows, inputs]) => ({ name, tensor, at: 0, rows, inputs, experts: experts.count }))
+    { name: 'router', tensor: 'router', at: 0, rows: experts.count, columns: [hidden] },
+    ...matrices.map(([tensor, name, rows, inputs]) => ({
+      name,
+      tensor,
+      at: 0,
+      rows,
+      columns: [inputs],
+      experts: experts.count
+    }))
   ]
+}
+
+/** Of a convolution by column: each output has one input. */
+function kernel(hidden: number, length: number): Held {
+  return { name: 'convKernel', tensor: 'convKernel', at: 0, rows: hidden, columns: [1, length] }
 }
 
 /** Every tensor of a checkpoint by its name; `lm_head.weight` only where the output matrix is not tied. */
@@ -173,13 +199,13 @@ export function checkpointTensors(config: ModelConfig, names: LayerNames): Map<s
     const stacked = parts.filter(({ name, experts }) => experts !== undefined && !names[name].includes('#'))
     for (const part of parts) {
       if (stacked.includes(part)) continue
-      const { name, tensor, rows, inputs, experts } = part
+      const { name, tensor, rows, columns, experts } = part
       for (let expert = 0; expert < (experts ?? 1); expert++) {
         const key = `model.layers.${layer}.${names[name].replace('#', String(expert))}`
         const { holds = [] } = tensors.get(key) ?? {}
         const from = holds.reduce((sum, each) => sum + each.rows, 0)
         tensors.set(key, {
-          shape: inputs === undefined ? [from + rows] : [from + rows, inputs],
+          shape: [from + rows, ...columns],
           holds: [...holds, { tensor, layer, at: part.at + expert * rows, from, rows }]
         })
       }
@@ -189,14 +215,14 @@ export function checkpointTensors(config: ModelConfig, names: LayerNames): Map<s
       tensors.set(`model.layers.${layer}.${name}`, stackOf(own, layer))
     }
   }
-  whole('model.norm.weight', 'norm', [hidden])
+  whole(names.norm, 'norm', [hidden])
   if (!tiedEmbeddings) whole('lm_head.weight', 'output', [vocab, hidden])
   return tensors
 }
 
 /** A tensor [experts, rows, inputs] that holds these parts of all experts. */
 function stackOf(parts: readonly Held[], layer: number): CheckpointTensor {
-  const [{ experts = 0, inputs = 0 }] = parts as [Held]
+  const [{ experts = 0, columns }] = parts as [Held]
   const rows = parts.reduce((sum, part) => sum + part.rows, 0)
   const holds: HeldRows[] = []
   for (let expert = 0; expert < experts; expert++) {
@@ -206,7 +232,7 @@ function stackOf(parts: readonly Held[], layer: number): CheckpointTensor {
       from += own
     }
   }
-  return { shape: [experts, rows, inputs], holds }
+  return { shape: [experts, rows, ...columns], holds }
 }
 
 /** Whether a checkpoint may hold this tensor without our reading it: it holds nothing that is not recomputed. */

@@ -78,8 +78,11 @@ interface Family {
   readonly modelType: string
   /** Rows of queries and keys are in pairs of neighbours. */
   readonly paired?: true
-  /** Parts of a layer beside {@link layerNames}, or in their place. */
+  /** Parts of a layer beside {@link layerNames}, or in their place; tensors of none beside {@link topNames}. */
   readonly names?: Readonly<Record<string, string>>
+  readonly topNames?: Readonly<Record<string, string>>
+  /** Layers without heads of keys and values are short convolutions. */
+  readonly convolves?: true
   /** Fields of `config.json` that say whether there are biases; others have none, or always the same. */
   readonly biases?: readonly ('attention_bias' | 'mlp_bias')[]
   /** The tensors of norms hold what is multiplied with, where Hugging Face's hold 1 less. */
@@ -228,6 +231,26 @@ const families: ReadonlyMap<string, Family> = new Map<string, Family>([
         ...headNorms
       }
     }
+  ],
+  [
+    'lfm2',
+    {
+      className: 'Lfm2ForCausalLM',
+      modelType: 'lfm2',
+      convolves: true,
+      topNames: { token_embd_norm: 'model.embedding_norm' },
+      names: {
+        ...{ attn_norm: 'operator_norm', ffn_norm: 'ffn_norm', attn_output: 'self_attn.out_proj' },
+        ...{ attn_q_norm: 'self_attn.q_layernorm', attn_k_norm: 'self_attn.k_layernorm' },
+        ...{ ffn_gate: 'feed_forward.w1', ffn_up: 'feed_forward.w3', ffn_down: 'feed_forward.w2' },
+        ...{ 'shortconv.in_proj': 'conv.in_proj', 'shortconv.conv': 'conv.conv', 'shortconv.out_proj': 'conv.out_proj' }
+      },
+      ropeTheta: 1_000_000,
+      config: ({ metadata }) => ({
+        conv_L_cache: metadata.number('.shortconv.l_cache'),
+        block_auto_adjust_ff_dim: false
+      })
+    }
   ]
 ])
 
@@ -242,7 +265,10 @@ export function huggingFaceTerms(header: GgufHeader, metadata: GgufMetadata, fac
   const shapes = new Map(header.tensors.map(({ name, shape }) => [name, shape]))
   const experts = expertsIn(metadata, family, shapes)
   const heads = metadata.forAllLayers('.attention.head_count')
-  const kvHeads = metadata.forAllLayers('.attention.head_count_kv', heads)
+  const byLayer = family.convolves === true ? metadata.byLayer('.attention.head_count_kv') : undefined
+  const kvHeads =
+    byLayer === undefined ? metadata.forAllLayers('.attention.head_count_kv', heads) : attendingHeads(metadata, byLayer)
+  const types = byLayer?.map(count => (count === 0 ? 'conv' : 'full_attention'))
   const names = { ...layerNames, ...family.names, ...experts?.names }
   const biased = { attention_bias: shapes.has('blk.0.attn_q.bias'), mlp_bias: shapes.has('blk.0.ffn_up.bias') }
   return {
@@ -253,12 +279,13 @@ export function huggingFaceTerms(header: GgufHeader, metadata: GgufMetadata, fac
       rope_scaling: ropeScaling(metadata, factors),
       ...Object.fromEntries((family.biases ?? []).map(field => [field, biased[field]])),
       tie_word_embeddings: !shapes.has('output.weight'),
+      ...(types === undefined ? {} : { layer_types: types }),
       ...experts?.config,
       ...family.config?.({ metadata, hidden: metadata.number('.embedding_length'), heads })
     },
     adapt: config => adapted(metadata, config, family, factors),
     names: usual => ({ ...usual, ...experts?.own }),
-    nameOf: tensor => nameOf(tensor, names),
+    nameOf: tensor => nameOf(tensor, names, { ...topNames, ...family.topNames }),
     pairedHeads(tensor) {
       const part = /^blk\.\d+\.(attn_q|attn_k)\.(weight|bias)$/.exec(tensor)?.[1]
       if (family.paired !== true || part === undefined) return undefined
@@ -314,6 +341,15 @@ function expertsIn(metadata: GgufMetadata, { mixture }: Family, shapes: Readonly
 
 /** llama.cpp's number of it; 0 is what the architecture has. */
 const softmaxGating = 1
+
+/** Heads of keys and values in each layer that has some. @throws {ImportError} when these differ, or there are none */
+function attendingHeads(metadata: GgufMetadata, byLayer: readonly number[]): number {
+  const [first, ...others] = new Set(byLayer.filter(count => count !== 0))
+  if (first !== undefined && others.length === 0) return first
+  return metadata.refuse(
+    `${metadata.architecture}.attention.head_count_kv must be the same number in all layers where it is not 0, and there must be one`
+  )
+}
 
 /** A description in which the file's tensors stand in the place of Hugging Face's. */
 function adapted(
@@ -399,10 +435,14 @@ function ropeScaling(metadata: GgufMetadata, { short, long }: RopeFactors): Reco
   }
 }
 
-function nameOf(tensor: string, names: Readonly<Record<string, string>>): string | undefined {
+function nameOf(
+  tensor: string,
+  names: Readonly<Record<string, string>>,
+  topNames: Readonly<Record<string, string>>
+): string | undefined {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(tensor) ?? []
   if (stem === undefined) return undefined
-  const [, layer, part, expert] = /^blk\.(\d+)\.(\w+)(?:\.(\d+))?$/.exec(stem) ?? []
+  const [, layer, part, expert] = /^blk\.(\d+)\.(\w+?(?:\.[a-z_]+)?)(?:\.(\d+))?$/.exec(stem) ?? []
   if (layer === undefined) return stem in topNames ? `${topNames[stem]}.${kind}` : undefined
   const own = names[expert === undefined ? part! : `${part}.#`]
   if (own === undefined) return undefined

@@ -68,6 +68,19 @@ export class GgufMetadata {
     return first
   }
 
+  /** A list of whole numbers, one for each layer; undefined where it is one number for all. @throws {ImportError} when it is neither */
+  byLayer(key: string): readonly number[] | undefined {
+    const value = this.#get(key)
+    if (value === undefined || !isNumbers(value)) return undefined
+    const all = [...value].map(Number)
+    const layers = this.number('.block_count')
+    if (all.length !== layers) {
+      this.refuse(`${this.#name(key)} has ${all.length} numbers, and ${this.#name('.block_count')} is ${layers}`)
+    }
+    if (!all.every(each => Number.isInteger(each) && each >= 0)) this.refuse(`${this.#name(key)} must be whole numbers`)
+    return all
+  }
+
   #one<T, U>(
     args: [key: string, otherwise?: U],
     is: (value: GgufValue) => value is T & GgufValue,

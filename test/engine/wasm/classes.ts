@@ -5,7 +5,8 @@ import { arithmeticClasses, computeClass, type TrialName } from '../../../src/en
 type Classes = Readonly<Record<TrialName, readonly string[]>>
 
 function byTrial(of: (name: TrialName) => string[]): Classes {
-  return { f32: of('f32'), i8: of('i8'), decoders: of('decoders'), experts: of('experts') }
+  const [f32, i8, decoders] = [of('f32'), of('i8'), of('decoders')]
+  return { f32, i8, decoders, experts: of('experts'), convolutions: of('convolutions') }
 }
 
 export const classesOfRevision = byTrial(name => [arithmeticClasses[name], arithmeticClasses[name]])

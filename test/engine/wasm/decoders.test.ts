@@ -10,7 +10,7 @@ import { WasmSpan } from '../../../src/engine/wasm/span.ts'
 import type { ModelConfig } from '../../../src/model/decoder.ts'
 import { shardBytes } from '../../../src/model/layout.ts'
 import { type EdgeType, type ShardRole, shardName, shardOrder } from '../../../src/model/manifest.ts'
-import type { Weights } from '../../../src/model/weight-types.ts'
+import { partsOfLayer, type Weights, type WeightType } from '../../../src/model/weight-types.ts'
 import { architectures, fields, plainDecoder } from './decoders.ts'
 import { PlainDecoder } from '../../model/plain-decoder.ts'
 import { decodeShard } from '../../model/reference.ts'
@@ -57,22 +57,33 @@ async function spanOf(made: Made, start: number, end: number, form: ProductForms
 }
 
 /** Every product otherwise, and what is stacked of several types. */
-function mixed({ layers, tiedEmbeddings }: ModelConfig): Weights {
-  const layer = {
+function mixed(config: ModelConfig): Weights {
+  const { layers, tiedEmbeddings } = config
+  const types = {
     q: 'q8-f16',
     k: 'q4-f16-min',
     v: 'q8-f16i8-16',
     o: 'q8',
+    convIn: 'q4-f16-min',
+    convOut: 'q8',
     gate: 'q4-f16',
     up: 'f32',
     down: 'q4'
   } as const
-  const other = { q: 'q4', k: 'q4', v: 'q8', o: 'f32', gate: 'q8', up: 'q8', down: 'q8-f16' } as const
+  const mixer = { q: 'q4', k: 'q4', v: 'q8', o: 'f32', convIn: 'q8-f16i8-16', convOut: 'f32' } as const
+  const others = { ...mixer, gate: 'q8', up: 'q8', down: 'q8-f16' } as const
   const output = tiedEmbeddings ? {} : ({ output: 'q8' } as const)
-  return { embedding: 'q8-f16', ...output, layers: Array.from({ length: layers }, (_, l) => (l % 2 ? other : layer)) }
+  const of = (layer: number): Record<string, WeightType> => {
+    const all: Record<string, WeightType> = layer % 2 === 0 ? types : others
+    return Object.fromEntries(partsOfLayer(config, layer).map(part => [part, all[part]!]))
+  }
+  return { embedding: 'q8-f16', ...output, layers: Array.from({ length: layers }, (_, layer) => of(layer)) }
 }
 
-const sizeOf = (config: ModelConfig): number => shardBytes({ config, weights: 'f32' }, { role: 'layer', layer: 0 })
+const sizeOf = (config: ModelConfig): string =>
+  Array.from({ length: config.layers }, (_, layer) =>
+    shardBytes({ config, weights: 'f32' }, { role: 'layer', layer })
+  ).join()
 const bits = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer)
 const of = (all: Readonly<Record<string, Partial<ModelConfig>>>): { name: string; config: ModelConfig }[] =>
   Object.entries(all).map(([name, extra]) => ({ name, config: { ...plainDecoder, ...extra } }))

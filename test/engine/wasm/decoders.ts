@@ -53,6 +53,10 @@ export const fields: Readonly<Record<string, Partial<ModelConfig>>> = {
   'kinds ropeTheta': { kinds: { of: [{}, { ropeTheta: 1_000 }], layers: [0, 1, 1] } },
   'kinds rotation none': { kinds: { of: [{}, { rotation: 'none' }], layers: [0, 0, 1] } },
   'kinds rotation': { rotation: { divisors }, kinds: { of: [{}, { rotation: { dims: 6 } }], layers: [1, 0, 1] } },
+  'kinds convolution': { kinds: { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1, 0] } },
+  'kinds convolutions': {
+    kinds: { of: [{ convolution: { length: 1 } }, { convolution: { length: 7 } }], layers: [0, 1, 1] }
+  },
   embeddingScale: { embeddingScale: 8.717797887 },
   residualScale: { residualScale: 0.22 },
   logitScale: { logitScale: 0.125 },
@@ -94,6 +98,10 @@ export const architectures: Readonly<Record<string, Partial<ModelConfig>>> = {
     kinds: { of: [{ experts: 'none' }, {}], layers: [0, 1, 1] }
   },
   'OLMo 2': { norm: { place: 'after' }, attention: { headNorm: 'all' } },
+  LFM2: {
+    ...{ ropeTheta: 1e6, headDim: 22, attention: { headNorm: 'head' }, tiedEmbeddings: true },
+    kinds: { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1, 0] }
+  },
   'all that is left': {
     norm: { kind: 'mean' },
     rotation: { pairs: 'neighbours', dims: 12 },

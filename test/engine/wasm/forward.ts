@@ -6,6 +6,7 @@ import {
   attend,
   attendBytes,
   capped,
+  convolved,
   edged,
   gated,
   norm,
@@ -18,7 +19,13 @@ import {
   quantised
 } from '../../../src/engine/wasm/reference.ts'
 import { type MatrixPart, type ModelShape, partOf, shardLayout, type VectorName } from '../../../src/model/layout.ts'
-import { type Experts, expertsOf, type FeedForwardExtras, type ModelConfig } from '../../../src/model/decoder.ts'
+import {
+  convolutionOf,
+  type Experts,
+  expertsOf,
+  type FeedForwardExtras,
+  type ModelConfig
+} from '../../../src/model/decoder.ts'
 import type { EdgeType, ShardPlace, ShardRole } from '../../../src/model/manifest.ts'
 import { type LayerPart, quantisedTypes, type StoredAs, type Weights } from '../../../src/model/weight-types.ts'
 import { readMatrix } from '../../model/tile-reader.ts'
@@ -159,8 +166,19 @@ export function forward(
   for (let layer = 0; layer < layers; layer++) {
     const read = layerReader(shape, { role: 'layer', layer }, shard('layer', layer))
     const { window = Number.POSITIVE_INFINITY } = layerForms(config).kinds[kindOf(config, layer)]!
-    const all = rows.map((x, position) => headsOf(config, layer, read, read.normed('norm1', x), position))
-    for (const [position, x] of rows.entries()) {
+    const convolution = convolutionOf(config, layer)
+    const first = rows.map(x => read.normed('norm1', x))
+    const all = convolution === undefined ? first.map((x, position) => headsOf(config, layer, read, x, position)) : []
+    const seen: number[][] = Array.from({ length: (convolution?.length ?? 1) - 1 }, () => rows[0]!.map(() => 0))
+    const convolve = (position: number): number[] => {
+      const { length } = convolution!
+      const kernel = read.vector('convKernel')!
+      const parts = Array.from({ length }, (_, j) => kernel.slice(j * config.hidden, (j + 1) * config.hidden))
+      const { own, out } = convolved(product(read.matrix('convIn'), first[position]!), parts, seen.slice(position))
+      seen.push(own)
+      return product(read.matrix('convOut'), out)
+    }
+    const attendFrom = (position: number): number[] => {
       const attended = Array.from({ length: heads }, (_, head) => {
         const kv = Math.floor(head / (heads / kvHeads))
         const there = all.slice(0, position + 1)
@@ -171,7 +189,10 @@ export function forward(
         const held = (rows: readonly number[][]): Levels[] => rows.map(row => quantised(row))
         return attendBytes(query, held(keys), held(values), seen)
       }).flat()
-      const o = read.normed('norm1After', read.product('o', attended, 'oBias'))
+      return read.product('o', attended, 'oBias')
+    }
+    for (const [position, x] of rows.entries()) {
+      const o = read.normed('norm1After', convolution === undefined ? attendFrom(position) : convolve(position))
       const middle = o.map((y, k) => added(x[k]!, y))
       const normed = read.normed('norm2', middle)
       const experts = expertsOf(config, layer)

@@ -232,6 +232,25 @@ const families: readonly Family[] = [
       post_feedforward_layernorm: 'post_ffw_norm',
       ...headNorms
     }
+  },
+  {
+    name: 'lfm2',
+    config: {
+      architectures: ['Lfm2ForCausalLM'],
+      model_type: 'lfm2',
+      num_hidden_layers: 3,
+      layer_types: ['conv', 'full_attention', 'conv'],
+      conv_L_cache: 4,
+      block_auto_adjust_ff_dim: false
+    },
+    metadata: { '.attention.head_count_kv': { i32s: [0, 2, 0] }, '.shortconv.l_cache': { u32: 4 } },
+    names: {
+      'model.embedding_norm': 'token_embd_norm',
+      ...{ operator_norm: 'attn_norm', ffn_norm: 'ffn_norm', 'self_attn.out_proj': 'attn_output' },
+      ...{ 'self_attn.q_layernorm': 'attn_q_norm', 'self_attn.k_layernorm': 'attn_k_norm' },
+      ...{ 'feed_forward.w1': 'ffn_gate', 'feed_forward.w3': 'ffn_up', 'feed_forward.w2': 'ffn_down' },
+      ...{ 'conv.in_proj': 'shortconv.in_proj', 'conv.conv': 'shortconv.conv', 'conv.out_proj': 'shortconv.out_proj' }
+    }
   }
 ]
 
@@ -313,7 +332,9 @@ function ggufOf(family: Family, config: Config): Uint8Array {
     const heads = part === 'q' ? config.num_attention_heads : part === 'k' ? config.num_key_value_heads : undefined
     const { shape, values } = isPaired === true && heads !== undefined ? paired(tensor, heads) : tensor
     const stored = plusOne === true && own.endsWith('norm.weight') ? values.map(value => value + 1) : values
-    tensors.set(own, { type: 0, shape, data: encoded(stored, 'F32') })
+    // The one input of each column's kernel is not in files.
+    const own3 = shape.length === 3 ? shape.filter((_, i) => i !== 1) : shape
+    tensors.set(own, { type: 0, shape: own3, data: encoded(stored, 'F32') })
   }
   for (const [key, values] of Object.entries(more)) {
     tensors.set(key, { type: 0, shape: [values.length], data: encoded(Float32Array.from(values), 'F32') })
