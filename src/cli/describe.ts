@@ -151,7 +151,7 @@ function withImportOptions(made: Command): Command {
     .requiredOption('--name <name>', 'name of the model here', words('--name'))
     .option(
       '--dtype <types>',
-      `what weights are converted to: f32, q8 or q4, for some kinds another one, such as q4,attention=q8; kinds are ${weightKinds.join(', ')} (default: q8; of a GGUF file, what they are)`,
+      `what weights are converted to: f32, q8, q4, or q4-min, which has a minimum for each block, as GGUF's Q4_1; for some kinds another one, such as q4,attention=q8; kinds are ${weightKinds.join(', ')} (default: q8; of a GGUF file, what they are)`,
       dtypes('--dtype')
     )
     .option(

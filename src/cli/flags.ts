@@ -87,9 +87,11 @@ export function modelLayers(flag: string): (text: string) => { readonly model?: 
 
 /** One type for all weights, or types by kind: `q4`, `q4,attention=q8`. */
 export function dtypes(flag: string): (text: string) => DtypeChoice {
-  const types: readonly Dtype[] = ['f32', 'q8', 'q4']
+  const types: readonly Dtype[] = ['f32', 'q8', 'q4', 'q4-min']
   const refuse = (what: string): never => {
-    throw new InvalidOptionError(`${flag} takes f32, q8 or q4, or types by kind such as q4,attention=q8: ${what}`)
+    throw new InvalidOptionError(
+      `${flag} is one of f32, q8, q4, q4-min, or types by kind such as q4,attention=q8: ${what}`
+    )
   }
   return text => {
     const mix: Partial<Record<keyof DtypeMix, Dtype>> = {}

@@ -30,8 +30,8 @@ import {
   shardOrder
 } from './manifest.ts'
 import { decodeManifest } from './read-manifest.ts'
-import { type Blocks, emptyBlocks, isPlain, packBlocks, packFloats, type RowRange, rowsOf } from './pack.ts'
-import { firstNonFinite, quantise, weightMax } from './quantise.ts'
+import { type Blocks, emptyBlocks, packBlocks, packFloats, type RowRange, rowsOf } from './pack.ts'
+import { firstNonFinite, isConverted, quantise, weightMax } from './quantise.ts'
 import type { PendingFile } from './addition.ts'
 import type { ModelStore, StoredModel } from './store.ts'
 import { tileRows, tileStride } from './tiles.ts'
@@ -274,7 +274,7 @@ function firstOf({ expert = 0, rows }: Pick<MatrixPart, 'expert' | 'rows'>): num
 async function convertRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tiles: Uint8Array): Promise<void> {
   const { signal, buffers, layer } = job
   const { type, inputs, blocks } = entry
-  assert(type === 'f32' || isPlain(type), `${type} is not made of float32 here`)
+  assert(type === 'f32' || isConverted(type), `${type} is not made of float32 here`)
   const rows = buffers.floats('rows', range.count * inputs).fill(0)
   for (const { part, from, count, at } of partsIn(entry, range)) {
     signal.throwIfAborted()
@@ -287,8 +287,9 @@ async function convertRows(job: ShardJob, entry: MatrixEntry, range: RowRange, t
   else {
     const q = buffers.bytes('levels', range.count * blocks * 4 * quantisedTypes[type].bits)
     const s = buffers.floats('scales', range.count * blocks)
-    quantise(type, rows, inputs, { q, s })
-    packBlocks(type, { q, s }, all, blocks, tiles, 0)
+    const m = quantisedTypes[type].hasMinimum ? { m: buffers.floats('minima', range.count * blocks) } : {}
+    quantise(type, rows, inputs, { q, s, ...m })
+    packBlocks(type, { q, s, ...m }, all, blocks, tiles, 0)
   }
 }
 
@@ -305,7 +306,7 @@ async function copyRows(job: ShardJob, entry: MatrixEntry, range: RowRange, tile
       await source.readBlocks(part.name, layer, { from: firstOf(part) + from, count }, into)
       continue
     }
-    assert(isPlain(type), `${type} is not made of float32 here`)
+    assert(isConverted(type), `${type} is not made of float32 here`)
     const values = buffers.floats('rows', count * inputs)
     await readRows(job, part, from, values, inputs)
     checkSize(values, weightMax(type), nameOf(part, layer))

@@ -293,6 +293,11 @@ export const minimumMax = 65_504 * minimumUnit
 export const halfMax = 65_504 * halfUnit
 const halfMin = 2 ** -14 * halfUnit
 
+/** What a minimum of 16 bits holds in the place of a number of at most {@link minimumMax}. */
+export function heldMinimum(wanted: number): number {
+  return halfValue(halfOf(wanted / minimumUnit)) * minimumUnit
+}
+
 /** What a scale of that kind holds in the place of a number of at most {@link halfMax}. 0 stays 0. */
 export function heldNumber(kind: 'f32' | 'f16', wanted: number): number {
   if (kind === 'f32') return Math.fround(wanted)

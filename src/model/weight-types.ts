@@ -50,8 +50,12 @@ export type QuantisedType = keyof typeof quantisedTypes
 export type WeightType = 'f32' | QuantisedType
 
 /** What the weights of a checkpoint are converted to at import, by the names that people give them. */
-export type Dtype = 'f32' | 'q8' | 'q4'
-export const dtypes = { f32: 'f32', q8: 'q8-f16', q4: 'q4-f16' } as const satisfies Record<Dtype, WeightType>
+export type Dtype = 'f32' | 'q8' | 'q4' | 'q4-min'
+export const dtypes = {
+  ...{ f32: 'f32', q8: 'q8-f16', q4: 'q4-f16' },
+  /** Half a bit more for each weight: a block's range need not lie around zero. */
+  'q4-min': 'q4-f16-min'
+} as const satisfies Record<Dtype, WeightType>
 
 /**
  * What a float16 scale counts in, and what bytes are multiplied with. Scales of trained weights are small: as they are, the

@@ -29,6 +29,7 @@ describe('flags', () => {
     ['word', oneOf('--dtype', ['f32', 'q8']), 'q8', 'q8'],
     ['type', dtypes('--dtype'), 'q4', 'q4'],
     ['types', dtypes('--dtype'), 'q4,attention=q8,v=f32', { rest: 'q4', attention: 'q8', v: 'f32' }],
+    ['a type with a minimum', dtypes('--dtype'), 'q4-min', 'q4-min'],
     ['types of some', dtypes('--dtype'), 'feed-forward=q4', { 'feed-forward': 'q4' }],
     ['text', words('--name'), 'a b', 'a b'],
     ['listen', tcpAddress('--listen', 'listen'), '/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0'],
@@ -60,7 +61,7 @@ describe('flags', () => {
       ['', '-1', '101', 'Infinity', 'NaN', '1,5', '1e999']
     ],
     [
-      '--dtype takes f32, q8 or q4, or types by kind such as q4,attention=q8: ',
+      '--dtype is one of f32, q8, q4, q4-min, or types by kind such as q4,attention=q8: ',
       dtypes('--dtype'),
       [
         '',

@@ -78,6 +78,16 @@ describe('a checkpoint', () => {
     expect(await importBytes(source, { rest: 'q8', down: 'f32' })).toBeGreaterThan(await importBytes(source, 'q8'))
   })
 
+  test('may have 4 bits with a minimum for each block, beside others', async () => {
+    await writeTiny(source, { config: wideConfig })
+    const [q8, least] = [await imported('q8'), await imported('q4-min')]
+    expect(least.manifest.weights).toBe('q4-f16-min')
+    expect(stored(least, 'embedding', null)).toEqual(stored(q8, 'embedding', null))
+    expectLike(await imported({ 'feed-forward': 'q4-min' }), name =>
+      ['gate', 'up', 'down'].includes(name) ? least : q8
+    )
+  })
+
   test('in which all kinds are said to be what one type says is that model', async () => {
     await writeTiny(source, { config: wideConfig })
     const shards = ({ manifest }: StoredModel): unknown => [manifest.weights, manifest.shards]

@@ -135,3 +135,76 @@ test('finds what is not finite', () => {
   expect(firstNonFinite(Float32Array.of(1, Number.NaN, 2))).toBe(1)
   expect(firstNonFinite(Float32Array.of(1, 2, Number.NEGATIVE_INFINITY))).toBe(2)
 })
+
+describe('q4-f16-min', () => {
+  const quantised = (rows: Float32Array, inputs: number): { q: Uint8Array; s: Float32Array; m: Float32Array } => {
+    const blocks = (rows.length / inputs) * blocksPerRow(inputs)
+    const made = { q: new Uint8Array(blocks * 16).fill(77), s: new Float32Array(blocks), m: new Float32Array(blocks) }
+    quantise('q4-f16-min', rows, inputs, made)
+    return made
+  }
+  const meant = ({ q, s, m }: ReturnType<typeof quantised>, inputs: number, row: number, i: number): number => {
+    const block = row * blocksPerRow(inputs) + Math.floor(i / 32)
+    const pair = q[block * 16 + Math.floor((i % 32) / 2)]!
+    return (i % 2 === 0 ? pair & 15 : pair >> 4) * s[block]! + m[block]!
+  }
+
+  test('every weight is within half a step of what it was, but for what 16 bits round, and padding is level 0', () => {
+    const within = fc
+      .record({
+        inputs: fc.integer({ min: 1, max: 70 }),
+        exponent: fc.integer({ min: -12, max: 4 }),
+        far: fc.double({ min: -1, max: 1, noNaN: true })
+      })
+      .chain(({ inputs, exponent, far }) =>
+        fc
+          .array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 2 * inputs, maxLength: 2 * inputs })
+          .map(values => ({ inputs, rows: Float32Array.from(values, value => (value + far) * 0.8 * 2 ** exponent) }))
+      )
+    fc.assert(
+      fc.property(within, ({ inputs, rows }) => {
+        expect(rows.every(value => Math.abs(value) <= weightMax('q4-f16-min'))).toBe(true)
+        const made = quantised(rows, inputs)
+        for (let row = 0; row < 2; row++) {
+          for (let i = 0; i < blocksPerRow(inputs) * 32; i++) {
+            const block = row * blocksPerRow(inputs) + Math.floor(i / 32)
+            if (i >= inputs) {
+              expect(meant(made, inputs, row, i) + 0).toBe(made.m[block]! + 0)
+              continue
+            }
+            const [step, least] = [made.s[block]!, Math.abs(made.m[block]!)]
+            // Float16 has 11 bits: that of the step counts 15 times.
+            const rounded = least * 2 ** -11 + 15 * step * 2 ** -11 + 2 ** -24
+            expect(Math.abs(meant(made, inputs, row, i) - rows[row * inputs + i]!)).toBeLessThanOrEqual(
+              0.5 * step * (1 + 1e-5) + 2 * rounded
+            )
+          }
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  test('what a block of that type holds comes back as it was, also where no weight is 0', () => {
+    const levels = fc.array(fc.integer({ min: 0, max: 15 }), { minLength: 30, maxLength: 30 })
+    fc.assert(
+      fc.property(
+        levels,
+        fc.integer({ min: 1, max: 1000 }),
+        fc.integer({ min: -1000, max: 1000 }),
+        (some, scale, least) => {
+          const [s, m] = [scale * 2 ** -14, least * 2 ** -10]
+          const rows = Float32Array.from([0, 15, ...some], level => level * s + m)
+          const made = quantised(rows, 32)
+          expect([made.s[0], made.m[0]]).toEqual([s, m])
+          expect(rows.map((_, i) => meant(made, 32, 0, i))).toEqual(rows)
+        }
+      )
+    )
+  })
+
+  test('equal weights have a step of 0', () => {
+    const made = quantised(new Float32Array(32).fill(-0.25), 32)
+    expect([...made.s, ...made.m, ...made.q]).toEqual([0, -0.25, ...new Array(16).fill(0)])
+  })
+})

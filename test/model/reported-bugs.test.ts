@@ -116,8 +116,7 @@ test('5 (ollama 8598, candle 3917): heads are as wide as the file says, not hidd
   const metadata = {
     ...tinyMetadata(config),
     'llama.attention.key_length': { u32: 8 },
-    'llama.attention.value_length': { u32: 8 },
-    'llama.rope.dimension_count': { u32: 8 }
+    'llama.attention.value_length': { u32: 8 }
   }
   await writeFile(file, tinyGguf(checkpoint, { metadata, tensors: tinyTensors(checkpoint, config) }))
   expect(digests(await imported(file))).toEqual(digests(model))
