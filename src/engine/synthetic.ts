@@ -123,14 +123,15 @@ export function syntheticLayers({
   shardLocations
 }: Pick<SpanInit, 'config' | 'weights' | 'start' | 'end' | 'shardLocations'>): Map<string, Uint8Array> {
   const shape = { config, weights }
-  /** Layers of the same types, by these. */
+  /** Layers of the same types and kind, by these. */
   const shards = new Map<string, Uint8Array>()
   const files = new Map<string, Uint8Array>()
   for (let layer = start; layer < end; layer++) {
     const place = { role: 'layer', layer } as const
-    const types = typeof weights === 'string' ? weights : JSON.stringify(weights.layers[layer])
-    const shard = shards.get(types) ?? syntheticShard(shape, place, 1)
-    shards.set(types, shard)
+    const types = typeof weights === 'string' ? weights : weights.layers[layer]
+    const key = JSON.stringify([types, config.kinds?.layers[layer]])
+    const shard = shards.get(key) ?? syntheticShard(shape, place, 1)
+    shards.set(key, shard)
     // ONNX Runtime packs equal tensors once, and they would stay in the processor's cache.
     const own = shard.slice()
     for (const { offset } of shardLayout(shape, place).matrices) own[offset] = layer

@@ -1,7 +1,7 @@
 /** How fast this machine computes layers of a model's dimensions, whatever engine computes them. */
 import type { SessionId } from '../base/ids.ts'
-import { shardBytes } from '../model/layout.ts'
-import { configFor, type ModelConfig } from '../model/decoder.ts'
+import { type ModelShape, shardBytes } from '../model/layout.ts'
+import { configFor, expertsOf, type ModelConfig } from '../model/decoder.ts'
 import { type EdgeType, shardName } from '../model/manifest.ts'
 import { type Weights, weightsFor } from '../model/weight-types.ts'
 import { type Engine, edgeSize, type EngineTimings } from './engine.ts'
@@ -39,8 +39,9 @@ const cacheBytesMax = 1 << 30
  */
 export async function measureTimings(
   start: StartSpan,
-  { config, weights, edge, threads = 1, signal }: TimingsInit
+  { config: whole, weights, edge, threads = 1, signal }: TimingsInit
 ): Promise<EngineTimings> {
+  const config = withFewExperts({ config: whole, weights })
   const layerBytes = shardBytes({ config, weights }, { role: 'layer', layer: 0 })
   const several = Math.max(few + 1, Math.min(config.layers, Math.ceil(streamedBytes / layerBytes)))
   // Neither the embedding nor the head: a visit is priced by its layers, wherever they lie.
@@ -100,6 +101,21 @@ export async function measureTimings(
   } finally {
     await Promise.all(spans.map(({ engine }) => engine.close()))
   }
+}
+
+/**
+ * The same with no more experts than fill what is streamed: a token takes as many of them, and all of a large model's would be GBs
+ * that nothing but these timings needs.
+ */
+export function withFewExperts({ config, weights }: ModelShape): ModelConfig {
+  const { experts } = config
+  if (experts === undefined) return config
+  const layer = Array.from({ length: config.layers }, (_, i) => i).find(each => expertsOf(config, each) !== undefined)
+  if (layer === undefined) return config
+  const bytes = (count: number): number =>
+    shardBytes({ config: { ...config, experts: { ...experts, count } }, weights }, { role: 'layer', layer })
+  const enough = Math.ceil(streamedBytes / (bytes(2) - bytes(1)))
+  return { ...config, experts: { ...experts, count: Math.min(experts.count, Math.max(experts.used, enough)) } }
 }
 
 function lowerQuartile(times: readonly number[]): number {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { digestClass } from '../../src/engine/onnx/numeric-class.ts'
 import { startEngine } from '../../src/engine/onnx/engine.ts'
 import { measureNumericClass } from '../../src/engine/onnx/measure.ts'
-import { measureTimings } from '../../src/engine/timings.ts'
+import { measureTimings, withFewExperts } from '../../src/engine/timings.ts'
 import { startSpan } from '../../src/engine/wasm/engine.ts'
 
 describe('the numeric class', () => {
@@ -41,6 +41,18 @@ describe('the numeric class', () => {
 })
 
 describe('timings', () => {
+  it('of a mixture of experts are of as many experts as it takes not to stay in a cache', () => {
+    const decoder = { layers: 4, hidden: 4096, intermediate: 14_336, heads: 32, kvHeads: 8, headDim: 128, vocab: 50 }
+    const rest = { contextMax: 128, ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true, ...decoder }
+    const countOf = (count: number, used: number, intermediate: number): number | undefined =>
+      withFewExperts({ config: { ...rest, experts: { count, used, intermediate } }, weights: 'q4-f16' }).experts?.count
+    // Mixtral's: each expert is 99 MB.
+    expect(countOf(8, 2, 14_336)).toBe(2)
+    expect(countOf(128, 8, 768)).toBe(13)
+    expect(countOf(4, 2, 8)).toBe(4)
+    expect(withFewExperts({ config: rest, weights: 'q4-f16' })).toBe(rest)
+  })
+
   it('are of layers that another thread makes, however large they are', async () => {
     const wide = { hidden: 2048, intermediate: 8192, heads: 32, kvHeads: 8, headDim: 64, vocab: 50, contextMax: 128 }
     const given = new AbortController()

@@ -28,3 +28,18 @@ test('each of the layers that a timing makes is of its own types, as GGUF files 
     matrices.map(() => [0, 2])
   )
 })
+
+test('layers of each kind have the size of their own', () => {
+  const config = {
+    ...{ layers: 3, hidden: 64, intermediate: 32, heads: 2, kvHeads: 2, headDim: 32, vocab: 9, contextMax: 64 },
+    ...{ ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbeddings: true, experts: { count: 4, used: 2, intermediate: 32 } },
+    kinds: { of: [{}, { experts: 'none' as const }], layers: [0, 1, 0] }
+  }
+  const shape = { config, weights: 'q8' } as const
+  const places = [0, 1, 2].map(layer => ({ role: 'layer', layer }) as const)
+  const shardLocations = new Map(places.map(place => [shardName(place), shardName(place)]))
+  const made = syntheticLayers({ ...shape, start: 0, end: 3, shardLocations })
+  const sizes = places.map(place => shardBytes(shape, place))
+  expect(sizes[0]).toBeGreaterThan(sizes[1]!)
+  expect(places.map(place => made.get(shardName(place))!.length)).toEqual(sizes)
+})
