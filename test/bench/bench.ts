@@ -13,6 +13,7 @@ import { benchBatch } from './batch.ts'
 import { benchCaches } from './caches.ts'
 import { benchDht } from './dht.ts'
 import { benchDrafts } from './drafts.ts'
+import { benchExperts } from './experts.ts'
 import { benchForms } from './forms.ts'
 import { benchCuts, benchDecode, type Runtime } from './engine.ts'
 import { benchLoad } from './load.ts'
@@ -38,6 +39,7 @@ const parts = [
   'caches',
   'cuts',
   'batch',
+  'experts',
   'drafts',
   'prefill',
   'hops',
@@ -85,7 +87,7 @@ const wanted = new Set((flags.only ?? parts.join(',')).split(','))
 const unknown = [...wanted].find(part => !parts.includes(part as Part))
 const threads = Number(flags.threads)
 /** Parts whose figures are of no model's weights. */
-const modelless: readonly Part[] = ['memories', 'forms', 'quality', 'dht', 'sim']
+const modelless: readonly Part[] = ['experts', 'memories', 'forms', 'quality', 'dht', 'sim']
 const needsModels = [...wanted].some(part => !modelless.includes(part as Part))
 if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1)) {
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
@@ -170,6 +172,7 @@ try {
     caches: model => benchCaches({ model, ...decoding }),
     cuts: model => benchCuts({ model, ...decoding }),
     batch: model => benchBatch({ model, ...decoding }),
+    experts: model => (model === models[0] ? benchExperts({ rounds, signal }) : Promise.resolve([])),
     drafts: model => benchDrafts({ model, store, isFirst: model === models[0], rounds, signal }),
     prefill: model => benchPrefill({ model, isFirst: model === models[0], store: folder, scratch, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
