@@ -215,7 +215,7 @@ class GgufFiles {
       }
       const { shape, type } = tensor
       // The one input of each column's kernel is left out in files.
-      const needed = wanted.shape.length === 3 ? wanted.shape.filter((_, i) => i !== 1) : wanted.shape
+      const needed = wanted.holds[0]!.tensor === 'convKernel' ? wanted.shape.filter((_, i) => i !== 1) : wanted.shape
       if (shape.length !== needed.length || shape.some((size, i) => size !== needed[i])) {
         throw new ImportError(
           `${file}: tensor ${name} has the shape [${shape.join(', ')}], the metadata needs [${needed.join(', ')}]`
