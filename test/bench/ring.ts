@@ -8,6 +8,7 @@ import { unshareArgs } from '../lab/namespaces.ts'
 import type { BenchModel } from './models.ts'
 import type { RingInit, RingRound } from './ring-process.ts'
 import { figure, type Row } from './report.ts'
+import { besides } from './swarm.ts'
 
 const oneWayMs = 20
 
@@ -35,7 +36,12 @@ export async function benchRing(init: {
     row('speed × (computing + ring)', '', ({ tokenMs, computeMs }) => (computeMs + 2 * oneWayMs) / tokenMs, {
       aim: '≥ 0.95',
       how: 'means of an answer, no drafts'
-    })
+    }),
+    row('a lap of plain sockets', 'ms', ({ plainMs }) => plainMs, {
+      how: 'of messages as long, in the same places, that compute as long: what the link and the system take from anyone'
+    }),
+    row('speed × that lap', '', ({ tokenMs, plainMs }) => plainMs / tokenMs),
+    ...besides.map(([name, how]) => row(`${name}, in a lap`, 'ms', ({ spans }) => spans[name] ?? 0, { how }))
   ]
 }
 

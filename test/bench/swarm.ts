@@ -140,7 +140,7 @@ export function decoding(short: Answered, long: Answered): Decoding {
 }
 
 /** What of a lap is not computing, in the order of the lap, and what that is. */
-const besides: readonly (readonly [name: SpanName, how: string])[] = [
+export const besides: readonly (readonly [name: SpanName, how: string])[] = [
   ['wire', 'from one peer to the next one: the system on both sides, and whatever keeps a loop from being woken'],
   ['read', 'off the socket: deciphering, decoding, deciding; the driver included'],
   ['wait', 'until the pass is given to the thread'],
@@ -149,13 +149,11 @@ const besides: readonly (readonly [name: SpanName, how: string])[] = [
   ['send', 'deciding, encoding, enciphering, writing; the driver included']
 ]
 
-/** Per hop, of the median lap of one answer, in ms. */
-function perHop(laps: readonly TracedLap[], name: SpanName): number {
+/** Of the median lap of one answer, in ms. */
+export function spanMs(laps: readonly TracedLap[], name: SpanName): number {
   // The first lap is the prompt's, and of the last one it is not known what sending took.
   return median(
-    laps.slice(1, -1).map(({ spans, hops }) => {
-      return spans.reduce((sum, span) => sum + (span.name === name ? span.ms : 0), 0) / hops.length
-    })
+    laps.slice(1, -1).map(({ spans }) => spans.reduce((sum, span) => sum + (span.name === name ? span.ms : 0), 0))
   )
 }
 
@@ -209,7 +207,7 @@ export async function benchHops(init: SwarmInit): Promise<Row[]> {
         row(
           `per hop of a traced lap, ${name}`,
           'ms',
-          traced.map(laps => perHop(laps, name)),
+          traced.map(laps => spanMs(laps, name) / three[0]!.hops),
           { how }
         )
       ),
