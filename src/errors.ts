@@ -4,9 +4,15 @@
  * 5 for what a peer or an engine did, 1 for a defect of ours.
  */
 import type { PeerId, SessionId } from './base/ids.ts'
+import { sentence } from './base/shown.ts'
 
 export abstract class SkeinError extends Error {
   abstract readonly exitCode: number
+
+  /** @param message may have parts that come from files and peers: it is shown on terminals and in logs, and cleaned for them */
+  constructor(message: string, options?: ErrorOptions) {
+    super(sentence(message), options)
+  }
 }
 
 /** Thrown when a flag, option or configuration value is wrong. */

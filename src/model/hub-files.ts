@@ -13,7 +13,7 @@ export interface HubFile {
 
 const listingSchema = z.looseObject({
   siblings: z
-    .array(z.looseObject({ rfilename: z.string(), size: z.number().nonnegative().nullish() }))
+    .array(z.looseObject({ rfilename: z.string(), size: z.int().nonnegative().nullish() }))
     .max(hubFilesMax, { error: `it has more than ${hubFilesMax} files` })
 })
 

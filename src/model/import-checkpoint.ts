@@ -1,6 +1,7 @@
 /** The safetensors files of a Hugging Face directory as a source of decoded tensors. */
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
+import { shown } from '../base/shown.ts'
 import { ImportError } from '../errors.ts'
 import type { CheckpointTensor, HeldRows } from './architectures/tensors.ts'
 import { decodeBF16, decodeF16 } from './half.ts'
@@ -50,7 +51,7 @@ export class Checkpoint implements TensorSource {
         for (const [name, file] of map) {
           const place = checkpoint.#tensors.get(name)
           if (place?.file !== path.join(source, file)) {
-            throw new ImportError(`${indexFile} says that ${name} is in ${file}, but it is not`)
+            throw new ImportError(`${indexFile} says that ${shown(name)} is in ${file}, but it is not`)
           }
         }
       } else {
@@ -79,7 +80,7 @@ export class Checkpoint implements TensorSource {
     const header = new Uint8Array(headerBytes(first, size, file))
     await readAt(handle, header, 8, file)
     for (const [name, entry] of parseHeader(header, size, file)) {
-      if (this.#tensors.has(name)) throw new ImportError(`${file}: tensor ${name} is in another file as well`)
+      if (this.#tensors.has(name)) throw new ImportError(`${file}: tensor ${shown(name)} is in another file as well`)
       this.#tensors.set(name, { file, handle, entry })
     }
   }
@@ -121,7 +122,7 @@ export class Checkpoint implements TensorSource {
     }
     for (const [name, { file }] of this.#tensors) {
       if (!expected.has(name) && !isIgnored(name)) {
-        throw new ImportError(`${file} has a tensor ${name} that a ${architecture} of this config does not have`)
+        throw new ImportError(`${file} has a tensor ${shown(name)} that a ${architecture} of this config does not have`)
       }
     }
   }

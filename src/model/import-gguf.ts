@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
+import { shown } from '../base/shown.ts'
 import { ImportError } from '../errors.ts'
 import { describeModel } from './architectures/registry.ts'
 import { type CheckpointTensor, checkpointTensors, type HeldRows } from './architectures/tensors.ts'
@@ -14,7 +15,7 @@ import { huggingFaceTerms, type HuggingFaceTerms, ropeFactors, type RopeFactors 
 import { GgufMetadata, shortestFloat } from './formats/gguf-metadata.ts'
 import { tokenizerOf } from './formats/gguf-tokenizer.ts'
 import { chosenType, chosenWeights, type WeightName } from './dtype-choice.ts'
-import { type GgufHeader, type GgufTensor, readGgufHeader, shown } from './formats/gguf.ts'
+import { type GgufHeader, type GgufTensor, readGgufHeader } from './formats/gguf.ts'
 import { openFile, readAt } from './import-files.ts'
 import { askTokenizer, comparedTexts, measuredTexts, type OpenedModel } from './import-tokenizer.ts'
 import type { SourceTensor, TensorSource } from './import-writer.ts'
@@ -220,6 +221,9 @@ class GgufFiles {
         throw new ImportError(
           `${file}: tensor ${name} has the shape [${shape.join(', ')}], the metadata needs [${needed.join(', ')}]`
         )
+      }
+      if (shape.length === 1 && type.columns !== 1) {
+        throw new ImportError(`${file}: tensor ${name} has the type ${type.name}, and vectors are F32, F16 or BF16`)
       }
       if (!isReadable(type)) {
         throw new ImportError(`${file}: tensor ${name} has the type ${type.name}, whose weights cannot be read here`)

@@ -142,6 +142,8 @@ export class HubClient {
       if (!Number.isSafeInteger(bytes) || bytes < 0)
         throw new DownloadError(`the hub gives no size for ${this.label(name)}`)
       const etag = (linked.etag ?? response.headers.get('etag') ?? '').replace(/^W\//, '').replaceAll('"', '')
+      if (etag.length > hubTagBytesMax)
+        throw new DownloadError(`the hub gives an ETag of ${etag.length} characters for ${this.label(name)}`)
       return { bytes, etag }
     })
   }
@@ -333,8 +335,8 @@ export class HubClient {
 
   #redirected(name: string, from: URL, location: string): URL {
     const to = URL.parse(location, from.href)
-    if (to !== null && /^https?:$/.test(to.protocol) && !(from.protocol === 'https:' && to.protocol === 'http:'))
-      return to
+    const isWeb = to !== null && /^https?:$/.test(to.protocol) && to.username === '' && to.password === ''
+    if (isWeb && !(from.protocol === 'https:' && to.protocol === 'http:')) return to
     const where = to === null ? 'one that is no address' : `an address that is not safe: ${to.origin}`
     throw new DownloadError(`the hub redirects ${this.label(name)} to ${where}`)
   }

@@ -20,6 +20,8 @@ export const ggufTensorsMax = 24 * modelLayersMax
 export const ggufPairsMax = 4096
 /** A text in a GGUF file: a token, a licence, a chat template (which a manifest takes up to 64 KiB of). */
 export const ggufStringBytesMax = 1 << 20
+/** A token of a GGUF file: the longest of known vocabularies has 256 bytes. Ways to make it of two others are tried at each of its characters. */
+export const ggufTokenCharsMax = 1024
 /** Elements of an array in a GGUF file: 262,144 tokens and 514,906 merges are the most that is usual. */
 export const ggufArrayMax = 4 << 20
 /** What stands before a GGUF file's weights: 13 MB with 262,144 tokens, where a token has its text, score and type. */

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { ShardId } from '../base/ids.ts'
+import { shown } from '../base/shown.ts'
 import { InvalidManifestError } from '../errors.ts'
 import { dimensionsMax, expertsMax, type ModelConfig, type Rotation } from './decoder.ts'
 import { shardBytes } from './layout.ts'
@@ -16,17 +17,26 @@ import { layerParts, type QuantisedType, quantisedTypes, wrongWeights } from './
 const layerKindsMax = 16
 
 const size = z.int().positive()
-const positive = z.number().positive()
+/** A factor: far beyond any model's, and so that products with it stay within float32. */
+const factor = z
+  .number()
+  .min(2 ** -40)
+  .max(2 ** 40)
+/** Below 1 a pair would turn by more than a radian a position, the later ones by any number of turns. */
+const theta = z
+  .number()
+  .min(1)
+  .max(2 ** 80)
 const yes = z.literal(true).optional()
 
 const rotation = z.strictObject({
   dims: size.max(dimensionsMax.headDim).optional(),
   pairs: z.literal('neighbours').optional(),
   divisors: z
-    .array(positive)
+    .array(factor.min(2 ** -10))
     .max(dimensionsMax.headDim / 2)
     .optional(),
-  gain: positive.optional()
+  gain: factor.optional()
 })
 
 /** Positions of a short convolution: today's models have 3, and each one is an address that a kernel takes. */
@@ -36,7 +46,7 @@ const kind = z.strictObject({
   convolution: z.strictObject({ length: size.max(convolutionLengthMax) }).optional(),
   experts: z.literal('none').optional(),
   window: size.max(dimensionsMax.contextMax).optional(),
-  ropeTheta: positive.optional(),
+  ropeTheta: theta.optional(),
   rotation: z.union([z.literal('none'), rotation]).optional()
 })
 
@@ -50,8 +60,8 @@ const configSchema = z
     headDim: size.max(dimensionsMax.headDim),
     vocab: size.max(dimensionsMax.vocab),
     contextMax: size.max(dimensionsMax.contextMax),
-    ropeTheta: positive,
-    normEpsilon: positive,
+    ropeTheta: theta,
+    normEpsilon: z.number().min(1e-30).max(1),
     tiedEmbeddings: z.boolean(),
     norm: z
       .strictObject({
@@ -66,8 +76,8 @@ const configSchema = z
         qkvBias: yes,
         outputBias: yes,
         headNorm: z.enum(['head', 'all']).optional(),
-        scale: positive.optional(),
-        scoreCap: positive.optional()
+        scale: factor.optional(),
+        scoreCap: factor.optional()
       })
       .optional(),
     feedForward: z
@@ -87,10 +97,10 @@ const configSchema = z
         layers: z.array(z.int().nonnegative()).max(modelLayersMax)
       })
       .optional(),
-    embeddingScale: positive.optional(),
-    residualScale: positive.optional(),
-    logitScale: positive.optional(),
-    logitCap: positive.optional()
+    embeddingScale: factor.optional(),
+    residualScale: factor.optional(),
+    logitScale: factor.optional(),
+    logitCap: factor.optional()
   })
   .refine(c => c.heads % c.kvHeads === 0, 'heads must be a multiple of kvHeads')
   .refine(c => c.headDim % 2 === 0, 'headDim must be even: rotary embedding turns pairs')
@@ -199,7 +209,13 @@ export function decodeManifest(bytes: Uint8Array, from: string): AnyManifest {
   const manifest: Manifest = checked(schema, json, from)
   const wrong = wrongWeights(manifest.weights, manifest.config)
   if (wrong !== undefined) throw new InvalidManifestError(`${from} is no valid manifest: ${wrong}`)
-  const expected = shardOrder(manifest.config)
+  const { bosId, config } = manifest
+  if (bosId !== null && bosId >= config.vocab) {
+    throw new InvalidManifestError(
+      `${from} is no valid manifest: bosId ${bosId} is beyond the vocabulary of ${config.vocab}`
+    )
+  }
+  const expected = shardOrder(config)
   if (manifest.shards.length !== expected.length) {
     throw new InvalidManifestError(
       `${from} lists ${manifest.shards.length} shards, but ${manifest.config.layers} layers, an embedding and a head are ${expected.length}`
@@ -229,7 +245,7 @@ function checked<T>(schema: z.ZodType<T>, json: unknown, from: string): T {
   const issue = parsed.error.issues[0]!
   if (issue.code === 'unrecognized_keys') {
     const field = [...issue.path, issue.keys[0]].join('.')
-    throw new InvalidManifestError(`${from} says ${field}, which this Skein does not know: it takes a newer one`)
+    throw new InvalidManifestError(`${from} says ${shown(field)}, which this Skein does not know: it takes a newer one`)
   }
   throw new InvalidManifestError(`${from} is no valid manifest: ${issue.path.join('.') || 'it'} ${issue.message}`)
 }

@@ -3,6 +3,7 @@
  * then the bytes (huggingface/safetensors, README "Format"). Only parsing: the importer reads the files.
  */
 import { z } from 'zod'
+import { shown } from '../base/shown.ts'
 import { ImportError } from '../errors.ts'
 import { safetensorsHeaderBytesMax, safetensorsTensorsMax } from './limits.ts'
 
@@ -78,7 +79,7 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number, file: string):
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     throw new ImportError(
-      `${file} has a malformed header: ${issue.path.map(String).join('.') || 'it'}: ${issue.message}`
+      `${file} has a malformed header: ${shown(issue.path.map(String).join('.')) || 'it'}: ${issue.message}`
     )
   }
   const start = 8 + bytes.length
@@ -93,12 +94,14 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number, file: string):
     }
   ] of Object.entries(parsed.data)) {
     if (!isSupported(dtype)) {
-      throw new ImportError(`${file}: tensor ${name} has the type ${dtype}; F32, F16 and BF16 can be imported`)
+      throw new ImportError(
+        `${file}: tensor ${shown(name)} has the type ${shown(dtype)}; F32, F16 and BF16 can be imported`
+      )
     }
     const expected = shape.reduce((a, b) => a * b, elementBytes[dtype])
     if (to - from !== expected) {
       throw new ImportError(
-        `${file}: tensor ${name} has ${to - from} bytes, its shape [${shape.join(', ')}] in ${dtype} needs ${expected}`
+        `${file}: tensor ${shown(name)} has ${to - from} bytes, its shape [${shape.join(', ')}] in ${dtype} needs ${expected}`
       )
     }
     tensors.set(name, { type: dtype, shape, offset: start + from, bytes: expected })
@@ -108,7 +111,7 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number, file: string):
   let end = 0
   let before = ''
   for (const { name, from, to } of spans) {
-    if (from < end) throw new ImportError(`${file}: the tensors ${before} and ${name} overlap`)
+    if (from < end) throw new ImportError(`${file}: the tensors ${shown(before)} and ${shown(name)} overlap`)
     end = to
     before = name
   }
@@ -144,7 +147,7 @@ export function parseIndex(json: unknown, file: string): Map<string, string> {
   }
   for (const name of map.values()) {
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/.test(name)) {
-      throw new ImportError(`${file} names ${JSON.stringify(name)}, which is no safetensors file in its folder`)
+      throw new ImportError(`${file} names ${shown(JSON.stringify(name))}, which is no safetensors file in its folder`)
     }
   }
   return map

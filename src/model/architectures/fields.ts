@@ -77,9 +77,3 @@ export function unknownField(
     ([name, value]) => !known.has(name) && computes.test(name) && !passedOver.test(name) && !isNeutral(name, value)
   )?.[0]
 }
-
-/** A value of the file in a message, at most so much of it. */
-export function shown(value: unknown): string {
-  const text = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
-  return text.length > 64 ? `${text.slice(0, 64)}…` : text
-}

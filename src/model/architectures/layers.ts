@@ -1,6 +1,7 @@
 /** Layers that differ: how far back each sees and how it is rotated, as kinds of layers of a decoder. */
+import { shown } from '../../base/shown.ts'
 import type { LayerKind, ModelConfig, ShortConvolution } from '../decoder.ts'
-import { type CommonFields, shown } from './fields.ts'
+import type { CommonFields } from './fields.ts'
 import { type LayerType, layerTypeNames, type Rope, type Ropes } from './rope.ts'
 
 /** One layer. */

@@ -1,10 +1,11 @@
 /** A parsed `config.json` into the description of a decoder, by the architecture that it names. */
 import { z } from 'zod'
+import { shown } from '../../base/shown.ts'
 import { ImportError } from '../../errors.ts'
 import type { ModelConfig } from '../decoder.ts'
 import type { EdgeType } from '../manifest.ts'
 import { activationOf, type Architecture, type Extras, type Refuse } from './architecture.ts'
-import { type CommonFields, fieldsMax, shown, unknownField } from './fields.ts'
+import { type CommonFields, fieldsMax, unknownField } from './fields.ts'
 import { gemma2, gemma3 } from './gemma.ts'
 import { granite } from './granite.ts'
 import { kindsOf } from './layers.ts'
@@ -158,7 +159,7 @@ function parseFields(json: unknown, architecture: Architecture, refuse: Refuse):
   const unknown = unknownField(fields, known)
   if (unknown !== undefined) {
     refuse(
-      `${unknown} ${shown(fields[unknown])} is not known of the architecture ${name}, and may change what it computes`
+      `${shown(unknown)} ${shown(fields[unknown])} is not known of the architecture ${name}, and may change what it computes`
     )
   }
   return c

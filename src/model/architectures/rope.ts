@@ -5,8 +5,9 @@
  */
 import { z } from 'zod'
 import { logarithm, power } from '../../base/exponential.ts'
+import { shown } from '../../base/shown.ts'
 import type { Rotation } from '../decoder.ts'
-import { type CommonFields, shown } from './fields.ts'
+import type { CommonFields } from './fields.ts'
 
 /** How layers of one type are rotated. */
 export interface Rope {
@@ -101,7 +102,7 @@ export function parseRopes(c: CommonFields, init: RopeInit, refuse: Refuse): Rop
     }
   }
   const other = Object.keys(whole).find(key => !layerTypeNames.some(type => type === key))
-  if (other !== undefined) return refuse(`${field}.${other} is not known beside rotations by type of layer`)
+  if (other !== undefined) return refuse(`${field}.${shown(other)} is not known beside rotations by type of layer`)
   const of = (type: LayerType): Rope | undefined => {
     const own = whole[type] ?? (init.fullAlone === true ? {} : undefined)
     if (own === undefined) return undefined
@@ -132,7 +133,7 @@ function parseRope(
     return refuse(`${name} has the factor ${shown(dictionary.factor)} of a type that is not named`)
   }
   const type = typeOf(String(given ?? 'default'))
-  if (!(type in scalings)) {
+  if (!Object.hasOwn(scalings, type)) {
     return refuse(`${name} of type ${shown(type)} cannot be computed, only ${Object.keys(scalings).join(', ')}`)
   }
   const parsed = scalings[type as Scaling].safeParse(dictionary)
@@ -141,7 +142,7 @@ function parseRope(
     const field = [name, ...issue.path.map(String), ...(issue.code === 'unrecognized_keys' ? [issue.keys[0]] : [])]
     return refuse(
       issue.code === 'unrecognized_keys'
-        ? `${field.join('.')} is not known of rotation of type ${type}`
+        ? `${shown(field.join('.'))} is not known of rotation of type ${type}`
         : `${field.join('.')}: ${issue.message}`
     )
   }

@@ -2,9 +2,10 @@
  * A GGUF file's metadata and tensors in Hugging Face's terms, so that what an architecture is made of is known in one place:
  * a `config.json`, and the name of each tensor there (llama.cpp, conversion/*.py, reversed).
  */
+import { shown } from '../../base/shown.ts'
 import type { LayerNames } from '../architectures/tensors.ts'
 import { dimensionsMax, type ModelConfig } from '../decoder.ts'
-import { type GgufHeader, shown } from './gguf.ts'
+import type { GgufHeader } from './gguf.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
 
 export interface HuggingFaceTerms {
@@ -443,8 +444,9 @@ function nameOf(
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(tensor) ?? []
   if (stem === undefined) return undefined
   const [, layer, part, expert] = /^blk\.(\d+)\.(\w+?(?:\.[a-z_]+)?)(?:\.(\d+))?$/.exec(stem) ?? []
-  if (layer === undefined) return stem in topNames ? `${topNames[stem]}.${kind}` : undefined
-  const own = names[expert === undefined ? part! : `${part}.#`]
-  if (own === undefined) return undefined
+  if (layer === undefined) return Object.hasOwn(topNames, stem) ? `${topNames[stem]}.${kind}` : undefined
+  const name = expert === undefined ? part! : `${part}.#`
+  if (!Object.hasOwn(names, name)) return undefined
+  const own = names[name]!
   return `model.layers.${Number(layer)}.${expert === undefined ? own : own.replace('#', String(Number(expert)))}.${kind}`
 }

@@ -1,6 +1,7 @@
 /** Values of a GGUF file's metadata by their names, checked for what they should be. */
+import { shown } from '../../base/shown.ts'
 import { ImportError } from '../../errors.ts'
-import { type GgufHeader, type GgufNumbers, type GgufValue, shown } from './gguf.ts'
+import type { GgufHeader, GgufNumbers, GgufValue } from './gguf.ts'
 
 export class GgufMetadata {
   readonly #header: GgufHeader

@@ -3,9 +3,10 @@
  * leaves out (how a text is split before merges, which tokens end an answer) is named there, or known by spelling as llama.cpp
  * knows it (`src/llama-vocab.cpp`).
  */
+import { shown } from '../../base/shown.ts'
 import { turnEnds } from '../chat.ts'
+import { ggufTokenCharsMax, tokenizerBytesMax } from '../limits.ts'
 import type { GgufMetadata } from './gguf-metadata.ts'
-import { shown } from './gguf.ts'
 
 export interface GgufTokenizer {
   /** What `tokenizer.json` says. */
@@ -82,7 +83,12 @@ function vocabularyOf(metadata: GgufMetadata, rows: number): Vocabulary {
     metadata.refuse(`it has ${tokens.length} tokens, and tokenizer.ggml.token_type has ${kinds.length} numbers`)
   }
   const ids = new Map<string, number>()
+  const room = new Room(metadata)
   for (const [id, text] of tokens.entries()) {
+    if (text.length > ggufTokenCharsMax) {
+      metadata.refuse(`its token ${id} has ${text.length} characters, at most ${ggufTokenCharsMax} are taken`)
+    }
+    room.take(text.length)
     // A name such as [PAD151665], which fills the vocabulary up, must not become a token of texts, nor one without a text.
     if (kinds[id] === types.unused || text === '') continue
     const other = ids.get(text)
@@ -90,6 +96,23 @@ function vocabularyOf(metadata: GgufMetadata, rows: number): Vocabulary {
     ids.set(text, id)
   }
   return { tokens, types: kinds, ids }
+}
+
+/** Counts what a `tokenizer.json` will hold: it is refused before it is larger than any that is taken. */
+class Room {
+  readonly #metadata: GgufMetadata
+  #chars = 0
+
+  constructor(metadata: GgufMetadata) {
+    this.#metadata = metadata
+  }
+
+  /** @throws {ImportError} */
+  take(chars: number): void {
+    this.#chars += chars
+    if (this.#chars <= tokenizerBytesMax) return
+    this.#metadata.refuse(`its tokens and merges have more than the ${tokenizerBytesMax} characters that are taken`)
+  }
 }
 
 interface AddedToken {
@@ -175,7 +198,9 @@ function byteLevelBpe(
     return metadata.refuse(`how its tokenizer splits a text (tokenizer.ggml.pre) ${what}; known are ${known}`)
   }
   const merges = metadata.texts('tokenizer.ggml.merges')
+  const room = new Room(metadata)
   for (const [i, merge] of merges.entries()) {
+    room.take(merge.length)
     const at = merge.indexOf(' ', 1)
     const [left, right] = [merge.slice(0, at), merge.slice(at + 1)]
     if (at < 0 || !ids.has(left) || !ids.has(right) || !ids.has(left + right)) {
@@ -248,7 +273,7 @@ function sentencePiece(
     if (!ids.has(text)) metadata.refuse(`its tokenizer has no token ${text} for a byte`)
   }
   // Gemma's merges are in the order of ids; its scores do not say it where it has runs of spaces.
-  const merges = mergesOf(vocabulary, runs.size > 0 ? id => -id : id => scores[id]!)
+  const merges = mergesOf(metadata, vocabulary, runs.size > 0 ? id => -id : id => scores[id]!)
   const unknown = idOf(metadata, 'unknown', tokens.length) ?? 0
   const model = bpe(ids, merges, { unk_token: tokens[unknown], fuse_unk: true, byte_fallback: true })
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: space }
@@ -269,8 +294,15 @@ function sentencePiece(
 /**
  * Every way to make a piece of two others, the best piece first, and of one piece the longer left part first: SentencePiece
  * joins the pair whose piece has the best score, the first of several.
+ *
+ * @throws {ImportError} when they are more than any tokenizer has: pieces that begin alike make many of a small file
  */
-function mergesOf({ types: kinds, ids }: Vocabulary, scoreOf: (id: number) => number): [string, string][] {
+function mergesOf(
+  metadata: GgufMetadata,
+  { types: kinds, ids }: Vocabulary,
+  scoreOf: (id: number) => number
+): [string, string][] {
+  const room = new Room(metadata)
   const isPiece = (text: string): boolean => {
     const id = ids.get(text)
     return id !== undefined && kinds[id] === types.normal
@@ -283,7 +315,10 @@ function mergesOf({ types: kinds, ids }: Vocabulary, scoreOf: (id: number) => nu
     for (let cut = 1; cut < characters.length; cut++) {
       left += characters[cut - 1]
       const right = piece.slice(left.length)
-      if (isPiece(left) && isPiece(right)) pairs.push({ score: scoreOf(id), left, right, length: cut })
+      if (!isPiece(left) || !isPiece(right)) continue
+      // With its quotes and commas.
+      room.take(piece.length + 8)
+      pairs.push({ score: scoreOf(id), left, right, length: cut })
     }
   }
   pairs.sort((a, b) => b.score - a.score || b.length - a.length)

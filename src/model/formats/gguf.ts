@@ -3,6 +3,7 @@
  * after padding their data. Versions 2 and 3, little-endian. It is read in order through one buffer, and every count and length
  * is checked against what is left of the file before anything is made of it: the file may be from anybody.
  */
+import { shown } from '../../base/shown.ts'
 import { ImportError } from '../../errors.ts'
 import { ggufArrayMax, ggufHeaderBytesMax, ggufPairsMax, ggufStringBytesMax, ggufTensorsMax } from '../limits.ts'
 import { type GgufType, ggufTypes } from './gguf-types.ts'
@@ -200,12 +201,6 @@ function placed(
     }
   }
   return tensors
-}
-
-/** A name of the file in a message: printable, and at most so much of it. */
-export function shown(text: string): string {
-  const plain = text.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?')
-  return plain.length > 80 ? `${plain.slice(0, 80)}…` : plain
 }
 
 /** Holds the longest text with its length. */
