@@ -12,7 +12,7 @@ import { controlRequestBytesMax } from './limits.ts'
 import { type SamplingFlags, samplingOptions } from './sampling.ts'
 import { type TemplateFlags, templateOptions } from './template.ts'
 import { type Lap, traceEvents, waterfall } from './trace.ts'
-import { formatMs, layers, note, paint, say, sayJson, shortPeer, write } from './output.ts'
+import { formatMs, layers, note, paint, say, sayJson, shortPeer, writeText } from './output.ts'
 
 export interface AskFlags extends SamplingFlags, TemplateFlags {
   readonly data: string
@@ -146,9 +146,9 @@ export function showEvent(): (event: GenerationEvent) => void {
     if (event.event === 'route') {
       route = pathOf(event.hops)
     } else if (event.event === 'token') {
-      write(event.part === 'thinking' ? paint('dim', event.text) : event.text)
+      writeText(event.text, event.part === 'thinking' ? 'dim' : undefined)
     } else if (event.event === 'resumed' || event.event === 'stopped') {
-      write(event.text)
+      writeText(event.text)
     } else if (event.event === 'conversation') {
       if (event.droppedTurns > 0) note(`skein: ${leftOut(event.droppedTurns)}`)
     } else if (event.event === 'warning') {

@@ -121,10 +121,16 @@ class Chat {
 
   async *#piped(): AsyncGenerator<string> {
     const reader = new LineReader(controlRequestBytesMax)
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
     const pushed = (chunk: Buffer): string[] => {
-      const lines = reader.push(chunk)
-      if (lines !== undefined) return lines
-      throw new InvalidOptionError(`a line on stdin is longer than ${controlRequestBytesMax} bytes`)
+      const lines = reader.pushBytes(chunk)
+      if (lines === undefined)
+        throw new InvalidOptionError(`a line on stdin is longer than ${controlRequestBytesMax} bytes`)
+      try {
+        return lines.map(line => decoder.decode(line))
+      } catch {
+        throw new InvalidOptionError('a line on stdin is no text: its bytes are not UTF-8')
+      }
     }
     try {
       for await (const chunk of addAbortSignal(this.#signal, process.stdin)) yield* pushed(chunk as Buffer)

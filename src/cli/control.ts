@@ -253,11 +253,16 @@ export class LineReader {
 
   /** Lines that `chunk` completes, without their line ends. */
   push(chunk: Buffer): string[] | undefined {
-    const lines: string[] = []
+    return this.pushBytes(chunk)?.map(line => line.toString('utf8'))
+  }
+
+  /** The same as they came. */
+  pushBytes(chunk: Buffer): Buffer[] | undefined {
+    const lines: Buffer[] = []
     let rest = chunk
     for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
       if (this.#bytes + end > this.#limit(rest)) return undefined
-      lines.push(Buffer.concat([...this.#parts, rest.subarray(0, end)]).toString('utf8'))
+      lines.push(Buffer.concat([...this.#parts, rest.subarray(0, end)]))
       this.#parts = []
       this.#bytes = 0
       rest = rest.subarray(end + 1)

@@ -8,7 +8,7 @@ import {
   type Range,
   type Status
 } from '../index.ts'
-import { formatMs, layers, paint, say, sayJson, shortPeer, table, write } from './output.ts'
+import { formatMs, layers, paint, say, sayJson, shortPeer, table, write, writeText } from './output.ts'
 
 /** How the demo is told: to a person or as JSON lines. */
 export interface Telling {
@@ -110,7 +110,7 @@ export function personTelling(prompt: string): Telling {
         say(`  ${drawRoute(event.hops)}\n`)
         write(prompt)
       }
-      if (event.event === 'token') write(paint('bold', event.text))
+      if (event.event === 'token') writeText(event.text, 'bold')
       else if (event.event === 'lost' && pauseMs === undefined) lost = event.hop
       else if (event.event === 'recovered') {
         const hop = event.route[lost] ?? event.route[0]!

@@ -1,12 +1,18 @@
 /** What a person or a program reads: lines, colours, names made short. */
 import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
-import type { ModelId, ModelStatus, PeerId, Range } from '../index.ts'
+import { forTerminal, type ModelId, type ModelStatus, type PeerId, type Range } from '../index.ts'
 import { encodeLine } from './control.ts'
 
 /** Writes to stdout as it comes. Once nobody reads it any more, writing does nothing. */
 export function write(text: string): void {
   if (process.stdout.writable) process.stdout.write(text)
+}
+
+/** Writes text that others made to stdout, a model above all: on a terminal without what would do something to that. */
+export function writeText(text: string, style?: Style): void {
+  const seen = process.stdout.isTTY ? forTerminal(text) : text
+  write(style === undefined ? seen : paint(style, seen))
 }
 
 /** Writes one line to stdout. */

@@ -10,7 +10,7 @@ import { type ControlledPeer, type ControlServer, serveControl } from '../../src
 import type { ChatMessage, ChatOptions, GenerationEvent } from '../../src/index.ts'
 import { PromptTooLongError } from '../../src/errors.ts'
 import { writeStoryChat } from '../model/story-chat.ts'
-import { Skein, skein } from './skein.ts'
+import { expectFailure, Skein, skein } from './skein.ts'
 
 let folder = ''
 let server: ControlServer | undefined
@@ -89,6 +89,16 @@ describe('lines that are piped', { timeout: 60_000 }, () => {
     ])
     expect(asked[0]!.options).toEqual({ temperature: 0, topP: 1, topK: 0, seed: 4, keepTurns: 2 })
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ messages: [system, ...one!, ...two!] })
+  })
+
+  it('are text, or end it', async () => {
+    const asked = await serve(() => answer('yes'))
+    const broken = skein(['chat', '--data', folder], { stdin: Buffer.from('caf\u00e9\n', 'latin1') })
+    await expectFailure(broken, 2, 'a line on stdin is no text: its bytes are not UTF-8')
+    expect(asked).toEqual([])
+    const whole = await skein(['chat', '--data', folder], { stdin: '\ufeffcaf\u00e9 👩‍🚀' })
+    expect(whole).toMatchObject({ code: 0, stdout: 'yes\n' })
+    expect(asked.at(-1)!.messages).toEqual([{ role: 'user', content: '\ufeffcaf\u00e9 👩‍🚀' }])
   })
 
   it('end with the first that fails, and its exit code', async () => {

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tinyConfig, writeTiny } from '../model/hugging-face.ts'
-import { tinyGguf } from '../model/tiny-gguf.ts'
+import { tinyGguf, tinyMetadata } from '../model/tiny-gguf.ts'
 import { expectFailure, Skein, skein } from './skein.ts'
 
 let folder = ''
@@ -95,6 +95,24 @@ describe('skein model', () => {
     const other = join(folder, 'text.gguf')
     writeFileSync(other, 'no weights, but long enough for a header')
     await expectFailure(skein(['model', 'import', other, '--data', data, '--name', 'text']), 3, 'is no GGUF file')
+  })
+
+  it('shows words out of a file, and does not let them do anything to a terminal', async () => {
+    const file = join(folder, 'escapes.gguf')
+    const checkpoint = await writeTiny(join(folder, 'escapes'))
+    const evil = '\u001b]0;title\u0007mit\n\u202emit'
+    writeFileSync(file, tinyGguf(checkpoint, { metadata: { ...tinyMetadata(), 'general.license': { text: evil } } }))
+    const into = ['--data', data, '--edge', 'f32']
+    expect(await skein(['model', 'import', file, ...into, '--name', 'escapes'])).toMatchObject({ code: 0, stderr: '' })
+    const { stdout } = await skein(['model', 'show', 'escapes', '--data', data])
+    expect(stdout).toMatch(/^ {2}licence +\ufffd\]0;title\ufffdmit \ufffdmit$/m)
+    const named = tinyGguf(checkpoint, { metadata: { ...tinyMetadata(), 'general.architecture': { text: evil } } })
+    writeFileSync(file, named)
+    await expectFailure(
+      skein(['model', 'import', file, ...into, '--name', 'named']),
+      3,
+      'the architecture ?]0;title?mit??mit cannot be imported'
+    )
   })
 
   it('names a manifest that cannot be read, and calls nothing whole that it hides', async () => {

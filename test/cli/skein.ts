@@ -19,7 +19,7 @@ export interface Ended {
 
 export interface SkeinOptions {
   readonly env?: NodeJS.ProcessEnv
-  readonly stdin?: string
+  readonly stdin?: string | Uint8Array
   /** Path of another installation's `bin/skein.js`. @default this repository's */
   readonly program?: string
 }
