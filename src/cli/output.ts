@@ -66,8 +66,12 @@ export function shellWord(text: string): string {
   return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
-/** Columns padded to equal width, two spaces between them. Cells must not be painted: padding counts characters. */
-export function table(rows: readonly (readonly string[])[]): string[] {
+/**
+ * Columns padded to equal width, two spaces between them. Cells must not be painted: padding counts characters, and what others
+ * have said in them does nothing to a terminal.
+ */
+export function table(given: readonly (readonly string[])[]): string[] {
+  const rows = given.map(row => row.map(cell => forTerminal(cell).replace(/[\n\t]/g, ' ')))
   const widths: number[] = []
   for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)

@@ -93,7 +93,7 @@ test('a config that lies describes a model that can be counted up, or is refused
     try {
       const { config, names } = describeModel(json, 'FILE')
       checkpointTensors(config, names)
-      count(decodeManifest(encodeManifest(manifestOf(config, 'q8-f16')), 'FILE'))
+      count(decodeManifest(encodeManifest(manifestOf(config, 'q8-f16')), 'FILE') as Manifest)
       described++
     } catch (error) {
       expect(faultOf(error, [ImportError, InvalidManifestError])).toBeUndefined()
@@ -242,7 +242,7 @@ test('a manifest that lies is refused in a sentence, or what it needs of memory 
     }
     if (bytes.length > manifestBytesMax) return
     try {
-      const read = decodeManifest(bytes, 'it')
+      const read = decodeManifest(bytes, 'it') as Manifest
       taken++
       count(read)
     } catch (error) {
