@@ -1,8 +1,9 @@
 /** LFM2: short convolutions in the place of attention in most layers, and a norm of each head of queries and keys in the others. */
+import { shown } from '../../base/shown.ts'
 import { z } from 'zod'
 import type { ShortConvolution } from '../decoder.ts'
 import { architecture, type Refuse } from './architecture.ts'
-import { type CommonFields, layerTypes, shown } from './fields.ts'
+import { type CommonFields, layerTypes } from './fields.ts'
 import type { LayerForm } from './layers.ts'
 
 const size = z.int().positive()
