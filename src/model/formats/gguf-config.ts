@@ -17,10 +17,7 @@ export interface HuggingFaceTerms {
   readonly names: (usual: LayerNames) => LayerNames
   /** The name of a tensor in a checkpoint; undefined when it is none of the model's weights. */
   readonly nameOf: (tensor: string) => string | undefined
-  /**
-   * Heads whose rows are in pairs of neighbours (rotation of (2i, 2i + 1)) where Hugging Face has halves, by the file's name
-   * of a tensor; undefined where rows are as there.
-   */
+  /** By the file's name of a tensor: heads whose rows are rotated in pairs (2i, 2i + 1) where Hugging Face has halves; else undefined. */
   readonly pairedHeads: (tensor: string) => number | undefined
 }
 
@@ -447,6 +444,5 @@ function nameOf(
   if (layer === undefined) return Object.hasOwn(topNames, stem) ? `${topNames[stem]}.${kind}` : undefined
   const name = expert === undefined ? part! : `${part}.#`
   if (!Object.hasOwn(names, name)) return undefined
-  const own = names[name]!
-  return `model.layers.${Number(layer)}.${expert === undefined ? own : own.replace('#', String(Number(expert)))}.${kind}`
+  return `model.layers.${Number(layer)}.${names[name]!.replace('#', String(Number(expert)))}.${kind}`
 }
