@@ -4,7 +4,7 @@
  */
 
 /** Characters of one such word. */
-const wordCharsMax = 80
+const wordCharsMax = 64
 /** Characters of a whole sentence: the longest of ours, with several paths in it, have some hundreds. */
 const sentenceCharsMax = 2000
 

@@ -6,7 +6,7 @@ describe('words of others', () => {
   it('are printable, short and on one line in a sentence', () => {
     expect(shown('blk.0.attn_q — 数')).toBe('blk.0.attn_q — 数')
     expect(shown('\u001b]0;title\u0007\n\u202egnp\u200b')).toBe('?]0;title???gnp?')
-    expect(shown('x'.repeat(1 << 20))).toBe(`${'x'.repeat(80)}…`)
+    expect(shown('x'.repeat(1 << 20))).toBe(`${'x'.repeat(64)}…`)
     expect([1, null, undefined, true, [1, 'a'], { a: 1 }].map(shown)).toEqual([
       '1',
       'null',

@@ -220,8 +220,8 @@ describe('refuses', () => {
   const refused: [string, Record<string, unknown>, string][] = [
     [
       'an architecture that is not described',
-      { architectures: ['Qwen3MoeForCausalLM'], model_type: 'qwen3_moe' },
-      'the architecture Qwen3MoeForCausalLM cannot be imported, only LlamaForCausalLM, MistralForCausalLM,'
+      { architectures: ['Gemma4ForCausalLM'], model_type: 'gemma4' },
+      'the architecture Gemma4ForCausalLM cannot be imported, only LlamaForCausalLM, MistralForCausalLM,'
     ],
     ['no architecture', { architectures: undefined, model_type: undefined }, 'it names no architecture'],
     [
