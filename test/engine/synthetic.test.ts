@@ -43,3 +43,14 @@ test('layers of each kind have the size of their own', () => {
   expect(sizes[0]).toBeGreaterThan(sizes[1]!)
   expect(places.map(place => made.get(shardName(place))!.length)).toEqual(sizes)
 })
+
+test('each of the layers that a timing makes is of its own kind, where they differ', () => {
+  const kinds: ModelConfig['kinds'] = { of: [{ convolution: { length: 3 } }, {}], layers: [0, 1, 0] }
+  const shape = { config: { ...config, kinds }, weights: 'q8-f16' } as const
+  const places = [0, 1, 2].map(layer => ({ role: 'layer', layer }) as const)
+  const shardLocations = new Map(places.map(place => [shardName(place), `file ${place.layer}`] as const))
+  const files = syntheticLayers({ ...shape, start: 0, end: 3, shardLocations })
+  const sizes = places.map(place => shardBytes(shape, place))
+  expect([...files.values()].map(({ length }) => length)).toEqual(sizes)
+  expect(sizes[1]).not.toBe(sizes[0])
+})

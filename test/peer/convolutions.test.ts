@@ -1,13 +1,15 @@
 /** A model whose layers are short convolutions among real peers: cut anywhere, killed in mid-answer, kept and taken up again. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, it } from 'vitest'
 import { type GenerateOptions, type GenerationEvent, importModel, initSwarm, type Peer } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
-import { writeTiny } from '../model/hugging-face.ts'
+import { seeded } from '../../src/base/rng.ts'
+import { describeModel } from '../../src/model/architectures/registry.ts'
+import { checkpointTensors } from '../../src/model/architectures/tensors.ts'
+import { type TinyTensor, writeModelDirectory } from '../model/hugging-face.ts'
 import { livePeers } from './live-peers.ts'
 
 const { folder, start } = livePeers('convolutions')
@@ -21,7 +23,12 @@ const config = {
   intermediate_size: 128,
   block_auto_adjust_ff_dim: false,
   max_position_embeddings: 1024,
-  rope_theta: 1_000_000
+  rope_theta: 1_000_000,
+  norm_eps: 1e-5,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 300,
+  bos_token_id: 1
 }
 const { num_hidden_layers: layers } = config
 const memoryBytes = 64e6
@@ -32,13 +39,25 @@ afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
 })
 
+/** Norms near 1, and matrices that keep the size of what they multiply. */
+function randomWeights(): Map<string, TinyTensor> {
+  const { config: decoder, names } = describeModel(config, 'config.json')
+  const rng = seeded(11)
+  return new Map(
+    [...checkpointTensors(decoder, names)].map(([name, { shape }]) => {
+      const length = shape.reduce((a, b) => a * b, 1)
+      const [middle, size] = shape.length === 1 ? [1, 0.2] : [0, 2 / Math.sqrt(shape.at(-1)!)]
+      const values = Float32Array.from({ length }, () => middle + size * (2 * rng() - 1))
+      return [name, { shape: [...shape], values }]
+    })
+  )
+}
+
 /** A data directory with the model in it. */
 async function home(): Promise<string> {
   const dataDir = await folder()
   const source = join(await folder(), 'tiny')
-  await writeTiny(source, { config })
-  // An answer of random weights ends at no token.
-  await writeFile(join(source, 'generation_config.json'), '{}')
+  await writeModelDirectory(source, config, randomWeights())
   await importModel({ source, dataDir, name: 'tiny', weights: 'q8', signal: AbortSignal.timeout(60_000) })
   return dataDir
 }
