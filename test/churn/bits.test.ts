@@ -73,6 +73,15 @@ interface Outcome {
   readonly differing: readonly string[]
 }
 
+/** All its methods but `run`, each called on the engine itself, whose fields are private. */
+function methodsOf(engine: Engine): PropertyDescriptorMap {
+  const proto = Object.getPrototypeOf(engine) as Record<string, unknown>
+  const names = Object.getOwnPropertyNames(proto).filter(
+    name => !['constructor', 'run'].includes(name) && Object.getOwnPropertyDescriptor(proto, name)!.value !== undefined
+  )
+  return Object.fromEntries(names.map(name => [name, { value: (proto[name] as () => unknown).bind(engine) }]))
+}
+
 /** Peer `b1` serves the second stage with its second engine. */
 const nameOf = (stage: number, copy: number): PeerId => peerId(`${'abc'[stage]}${copy + 1}`)
 
@@ -115,9 +124,7 @@ async function run({ ids, maxTokens, sampling, losses }: Trial, truth?: Rows): P
             return output
           }
         },
-        ...Object.fromEntries(
-          (['open', 'free', 'length', 'cacheBytes'] as const).map(name => [name, { value: engine[name].bind(engine) }])
-        )
+        ...methodsOf(engine)
       })
       service.add(watched, {
         model: model.id,

@@ -190,6 +190,9 @@ class Child {
     try {
       const reply = await this.#ask({ kind: 'load', file, name, threads })
       if (reply.kind === 'failed') throw new EngineError(`the graph ${name} cannot be loaded: ${reply.message}`)
+      // It may have loaded between two looks.
+      await this.#lookAtMemory()
+      if (this.#why !== undefined) throw this.#why
       this.#isLoaded = true
     } catch (error) {
       void this.end(error as Error)
