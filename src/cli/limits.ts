@@ -60,6 +60,13 @@ export const controlServeMs = 60_000
 export const demoComplaintBytesMax = 4096
 /** `up` gives up a model that neither it nor any peer has after this, unless told to wait: names are mistyped. */
 export const modelSeekMs = 20_000
+/**
+ * The same where a peer that has just started may still offer it: those that were there when the time above was over have said by
+ * then what they offer (`startingMaxMs` in `serving/limits.ts`), and of those that come after them one may always be next.
+ */
+export const modelSeekMaxMs = 140_000
+/** How often `up` looks whether that is so. */
+export const modelLookMs = 500
 /** Pieces of a download over whose pace the time to go is reckoned: some seconds of a slow line, and none that jumps. */
 export const barStepsMax = 200
 /** Between two lines that tell a log how far a fetch is: an hour of it has 240. */

@@ -80,7 +80,7 @@ export async function main(args: readonly string[], context: CommandContext): Pr
 /** The command line of Skein. Commands are loaded when they are run, so that `--help` is quick. */
 function describeProgram(context: CommandContext, end: (code: number) => void): Command {
   const program = new Command('skein')
-    .description('Runs one language model across a private swarm of peers: no cloud, no leader.')
+    .description('Runs language models across a private swarm of peers: no cloud, no leader.')
     .version(packageVersion())
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, print) => print(describeMisuse(text, program)) })
@@ -150,7 +150,10 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       'dial this peer too; may be repeated',
       repeated(tcpAddress('--bootstrap', 'dial'))
     )
-    .option('--wait', 'wait for the model as long as it takes, if neither this peer nor another has it yet')
+    .option(
+      '--wait',
+      'wait for the model as long as it takes, if neither this peer nor another has it yet (default: 20 s, and longer while a neighbour that has just started may offer it)'
+    )
     .option('--no-mdns', 'do not look for peers by multicast DNS')
     .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
     .option(

@@ -1,5 +1,4 @@
 /** `skein up`: a peer, until it is told to stop. */
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   AmbiguousModelError,
   createPeer,
@@ -10,6 +9,7 @@ import {
   type Peer,
   type PeerInit,
   type Range,
+  type Status,
   UnknownModelError,
   wasmEngine
 } from '../index.ts'
@@ -17,7 +17,7 @@ import type { CommandContext } from './context.ts'
 import { type ControlledPeer, type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
-import { modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
+import { modelLookMs, modelSeekMaxMs, modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
 import { type Tell, watch } from './watch.ts'
 
@@ -82,6 +82,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
   peer.addEventListener('failed', ({ detail }) => failed.reject(detail.error))
+  const over = new AbortController()
   let control: ControlServer | undefined
   let unwatch = (): void => {}
   try {
@@ -115,7 +116,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       drained.promise,
       interrupted,
       failed.promise,
-      ...(isWaiting ? [] : [untilUnknown(peer, signal)])
+      ...(isWaiting ? [] : [untilUnknown(peer, AbortSignal.any([signal, over.signal]))])
     ])
     if (told === undefined) {
       tell('stopping', 'stopping: handing over and saying goodbye (Ctrl-C again to end at once)')
@@ -126,6 +127,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       tell('stopping', 'stopping: saying goodbye (Ctrl-C again to end at once)')
     }
   } finally {
+    over.abort()
     unwatch()
     await withinMs(stopMs, Promise.all([control?.close(), peer.stop()]), () =>
       note(`skein: the peer did not stop within ${stopMs / 1000} s and is ended now`)
@@ -174,22 +176,45 @@ export function modelsOf({ model = [], layers = [] }: Pick<UpFlags, 'model' | 'l
  * Settles only when a model that is not here has not been found among the peers in time, or its name is not clear.
  * @throws {UnknownModelError} {AmbiguousModelError}
  */
-async function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
-  const unclear = new AbortController()
-  const look = (): void => {
-    if (peer.status().fetching?.unclear) unclear.abort()
+function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
+  const startMs = performance.now()
+  return new Promise((_, reject) => {
+    const end = (): void => {
+      clearInterval(looks)
+      peer.removeEventListener('warning', look)
+    }
+    const look = (): void => {
+      const { fetches } = peer.status()
+      const error = whyGivenUp(fetches, performance.now() - startMs)
+      if (error !== undefined) reject(error)
+      if (error !== undefined || fetches.every(({ model }) => model !== null)) end()
+    }
+    const looks = setInterval(look, modelLookMs).unref()
+    // Whatever keeps the model away is told as a warning.
+    peer.addEventListener('warning', look)
+    signal.addEventListener('abort', end, { once: true })
+    look()
+  })
+}
+
+/**
+ * Why a peer that is not told to wait gives up what it looks for; undefined while it does not.
+ *
+ * @param waitedMs since it began to look
+ */
+export function whyGivenUp(
+  fetches: Status['fetches'],
+  waitedMs: number
+): AmbiguousModelError | UnknownModelError | undefined {
+  for (const { model, state, unclear, expected } of fetches) {
+    if (model !== null) continue
+    if (unclear) return new AmbiguousModelError(state)
+    // Of what is on its way the name was right.
+    const maxMs = expected === 'fetching' ? Infinity : expected === 'soon' ? modelSeekMaxMs : modelSeekMs
+    if (waitedMs < maxMs) continue
+    return new UnknownModelError(`${state}; check its name, import it, or wait for it with --wait`)
   }
-  // Whatever keeps the model away is told as a warning.
-  peer.addEventListener('warning', look)
-  look()
-  await delay(modelSeekMs, undefined, { signal: AbortSignal.any([signal, unclear.signal]), ref: false }).catch(() => {})
-  peer.removeEventListener('warning', look)
-  const { fetching } = peer.status()
-  if (!signal.aborted && fetching?.unclear) throw new AmbiguousModelError(fetching.state)
-  if (!signal.aborted && fetching !== null && fetching.model === null) {
-    throw new UnknownModelError(`${fetching.state}; check its name, import it, or wait for it with --wait`)
-  }
-  return new Promise(() => {})
+  return undefined
 }
 
 /** Waits for work at most so long; then says so and goes on without it. */

@@ -353,11 +353,12 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   /** What is looked for, then what is fetched. */
   #fetches(): FetchingStatus[] {
     return [
-      ...this.#serving.seeking.map(({ state, unclear }) => ({ model: null, state, unclear, bytes: 0, bytesTotal: 0 })),
+      ...this.#serving.seeking.map(seeking => ({ model: null, ...seeking, bytes: 0, bytesTotal: 0 })),
       ...this.#serving.fetching.map(({ model, shards, bytes, bytesTotal, peers }) => ({
         model,
         state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
         unclear: false,
+        expected: 'fetching' as const,
         bytes,
         bytesTotal
       }))

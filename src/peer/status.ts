@@ -70,6 +70,11 @@ export interface FetchingStatus {
   readonly state: string
   /** Nothing is fetched because the name is that of more than one model. */
   readonly unclear: boolean
+  /**
+   * What there is to wait for: it is `fetching`; or it may come `soon`, since a peer offers it, or a neighbour has just started and
+   * may offer it. Null when nothing is known of, or this peer cannot serve it.
+   */
+  readonly expected: 'fetching' | 'soon' | null
   readonly bytes: number
   readonly bytesTotal: number
 }

@@ -41,6 +41,11 @@ export const holdersAgainMaxMs = 30_000
 export const holdersLooks = 6
 /** How often a peer without its model looks whether somebody offers it, besides at every record. */
 export const seekRetryMs = 2_000
+/**
+ * A neighbour that has run for less and offered nothing may still do so: it measures itself with a model before it offers it, which
+ * takes seconds, and over 20 s on a board that boots with all else; its self-test alone may take 30 s (`engine/limits.ts`).
+ */
+export const startingMaxMs = 120_000
 /** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */
 export const seekSettleMs = 400
 /** How often, at most, it is announced that more shards of a fetch have come: every one would have all peers plan anew. */

@@ -7,9 +7,20 @@ import { seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
 import type { AnyModel, Store } from '../model/store.ts'
 import { Holders } from './holders.ts'
-import { describeOffer, offersOf, sourcesOf } from './sources.ts'
+import { describeOffer, describeStarting, offersOf, sourcesOf, startingOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
+
+export interface SeekOptions {
+  readonly signal: AbortSignal
+  /**
+   * Told in one sentence why the model is not here yet, whenever that changes: whether it is because the name is that of more than
+   * one model, and whether it may come by itself, since a peer offers it or has just started.
+   */
+  readonly onState: (sentence: string, unclear: boolean, mayCome: boolean) => void
+  /** It is about to come from a peer that offers it, or no longer; may say the same again. @default nobody is told */
+  readonly onFetching?: (isFetching: boolean) => void
+}
 
 export interface SeekerInit {
   readonly store: Store
@@ -54,40 +65,41 @@ export class Seeker {
       return await store.resolve(nameOrId)
     } catch (error) {
       if (!(error instanceof UnknownModelError)) throw error
-      throw new UnknownModelError(`${error.message}; and no live peer offers it`)
+      throw new UnknownModelError(`${error.message}; and no live peer offers it${this.#yet}`)
     }
   }
 
   /**
    * Waits until a live peer offers the model, and learns it; for a whole id the DHT is asked as well.
    *
-   * @param onState told in one sentence why it is not here yet, whenever that changes, and whether it is because the name
-   *   is that of more than one model
    * @throws the signal's reason
    */
-  async seek(
-    nameOrId: string,
-    options: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
-  ): Promise<AnyModel> {
+  async seek(nameOrId: string, options: SeekOptions): Promise<AnyModel> {
     return this.#holdersOf(nameOrId).during(() => this.#wait(nameOrId, options), options)
   }
 
-  async #wait(
-    nameOrId: string,
-    { signal, onState }: { signal: AbortSignal; onState: (sentence: string, unclear: boolean) => void }
-  ): Promise<AnyModel> {
+  /** Where a model that nobody offers may still come from: ` yet: …wxyzwxyz has just started and may offer it`; else nothing. */
+  get #yet(): string {
+    const { swarm } = this.#init
+    const starting = startingOf(swarm.records(), swarm.id)
+    return starting.length === 0 ? '' : ` yet: ${describeStarting(starting)}`
+  }
+
+  async #wait(nameOrId: string, { signal, onState, onFetching = () => {} }: SeekOptions): Promise<AnyModel> {
     let said = ''
-    const say = (sentence: string, unclear = false): void => {
+    const say = (sentence: string, unclear: boolean, mayCome: boolean): void => {
       if (sentence === said) return
       said = sentence
-      onState(sentence, unclear)
+      onState(sentence, unclear, mayCome)
     }
     let isSettled = false
     // Discovery takes less: until then there is nothing to say.
     const quietUntilMs = this.#clock.nowMs() + missingGraceMs
     for (;;) {
       signal.throwIfAborted()
-      if (offersOf(this.#init.swarm.records(), nameOrId).length > 0) {
+      const isOffered = offersOf(this.#init.swarm.records(), nameOrId).length > 0
+      onFetching(isOffered)
+      if (isOffered) {
         if (!isSettled) {
           // Who is heard first must not decide which of two models of that name it is.
           isSettled = true
@@ -98,12 +110,16 @@ export class Seeker {
           return await this.find(nameOrId, { signal })
         } catch (error) {
           signal.throwIfAborted()
-          say((error as Error).message, error instanceof AmbiguousModelError)
+          say((error as Error).message, error instanceof AmbiguousModelError, true)
+        } finally {
+          onFetching(false)
         }
       } else if (this.#clock.nowMs() >= quietUntilMs) {
-        const sentence = `the model '${nameOrId}' is not here and no live peer offers it: waiting for one that does`
+        const yet = this.#yet
+        const wait = yet === '' ? ': waiting for one that does' : `${yet}; waiting for that`
+        const sentence = `the model '${nameOrId}' is not here and no live peer offers it${wait}`
         // It may be here after all, behind a manifest that was damaged.
-        say([sentence, ...(await this.#init.store.unusable())].join('; '))
+        say([sentence, ...(await this.#init.store.unusable())].join('; '), false, yet !== '')
       }
       await this.#change(signal)
     }

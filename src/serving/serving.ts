@@ -6,7 +6,6 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { systemRng } from '../base/entropy.ts'
 import type { ContentId, ModelId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
-import { reasonOf } from '../base/reason.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import type { EngineFactory } from '../engine/factory.ts'
@@ -32,6 +31,7 @@ import { ServedGraph, ServedGraphs } from './graph-service.ts'
 import { checkRoom, checkServable, graphBytes } from './servable.ts'
 import { Shares } from './sharing.ts'
 import { isNamed, sourcesOf } from './sources.ts'
+import { type Seeking, SoughtModels } from './sought-models.ts'
 
 export interface ServingInit {
   /** Where engines keep what they have measured. */
@@ -59,24 +59,13 @@ export interface ServingInit {
   readonly rng?: Rng
 }
 
-/** A model that is not here yet. */
-interface Sought {
-  /** Why, in one sentence. */
-  state: string
-  /** It is because the name is that of more than one model. */
-  unclear: boolean
-  readonly abort: AbortController
-  done: Promise<void>
-}
-
 export class Serving {
   readonly #init: ServingInit
   readonly #clock: Clock
   /** In the order in which they came. */
   readonly #models = new Map<ModelId, ServedModel>()
   readonly graphs = new ServedGraphs()
-  /** By the name or id that was asked for. */
-  readonly #sought = new Map<string, Sought>()
+  readonly #sought: SoughtModels
   #draft: Draft | undefined
   /** What it takes of the budget. */
   #draftBytes = 0
@@ -84,11 +73,12 @@ export class Serving {
   readonly #demand = new Demand()
   /** What is on disk of each model, as the DHT was told it last. */
   #provided: readonly (readonly ShardEntry[])[] = []
-  #stopped = false
 
   constructor(init: ServingInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
+    const { seeker, onWarning } = init
+    this.#sought = new SoughtModels({ seeker, serve: (model, options) => this.add(model, options), onWarning })
     init.swarm.announce({ budgetBytes: init.budgetBytes })
   }
 
@@ -128,9 +118,9 @@ export class Serving {
     return this.#draft?.loaded
   }
 
-  /** Why models are not here yet, a sentence each. */
-  get seeking(): { readonly state: string; readonly unclear: boolean }[] {
-    return [...this.#sought.values()].map(({ state, unclear }) => ({ state, unclear }))
+  /** Models that are not here yet. */
+  get seeking(): Seeking[] {
+    return this.#sought.list
   }
 
   get(model: ModelId): ServedModel | undefined {
@@ -228,12 +218,7 @@ export class Serving {
    * @param nameOrId as with `generate`
    */
   seek(nameOrId: string, { pinned }: { pinned: Range | null }): void {
-    if (this.#sought.has(nameOrId) || this.#stopped) return
-    const abort = new AbortController()
-    const state = `looking for the model '${nameOrId}'`
-    const sought: Sought = { state, unclear: false, abort, done: Promise.resolve() }
-    this.#sought.set(nameOrId, sought)
-    sought.done = this.#find(nameOrId, sought, pinned)
+    this.#sought.seek(nameOrId, { pinned })
   }
 
   /**
@@ -278,13 +263,7 @@ export class Serving {
   }
 
   async #unserve(nameOrId: string): Promise<boolean> {
-    const sought = this.#sought.get(nameOrId)
-    if (sought !== undefined) {
-      sought.abort.abort(new Error(`${nameOrId} is not to be served any more`))
-      await sought.done
-      this.#sought.delete(nameOrId)
-      return true
-    }
+    if (await this.#sought.remove(nameOrId)) return true
     const graphs = this.graphs.all.map(({ stored: { id, manifest } }) => ({ id, name: manifest.name }))
     const [served, ...others] = meantBy(nameOrId, [...this.models.map(({ shape }) => shape), ...graphs])
     if (served === undefined) return false
@@ -338,9 +317,7 @@ export class Serving {
 
   /** Stops planning, then ends all stages. */
   async stop(): Promise<void> {
-    this.#stopped = true
-    for (const { abort } of this.#sought.values()) abort.abort(new Error('the peer is stopping'))
-    await Promise.all([...this.#sought.values()].map(({ done }) => done))
+    await this.#sought.stop()
     await this.#draft?.stop()
     await endAll(
       [...this.models, ...this.graphs.all].map(
@@ -349,23 +326,6 @@ export class Serving {
             this.#drop(served)
       )
     )
-  }
-
-  async #find(nameOrId: string, sought: Sought, pinned: Range | null): Promise<void> {
-    const { seeker, onWarning } = this.#init
-    const { signal } = sought.abort
-    const onState = (message: string, unclear = false): void => {
-      sought.state = message
-      sought.unclear = unclear
-      onWarning(message)
-    }
-    try {
-      await this.add(await seeker.seek(nameOrId, { signal, onState }), { pinned, signal })
-      this.#sought.delete(nameOrId)
-    } catch (error) {
-      // What it cannot serve it can still ask others about.
-      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${reasonOf(error)}`)
-    }
   }
 
   async #drop(served: ServedModel | ServedGraph): Promise<void> {

@@ -4,6 +4,7 @@ import type { Measured } from '../engine/factory.ts'
 import type { ShardEntry } from '../model/manifest.ts'
 import { meantBy, type NamedModel, nameWithId } from '../model/names.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
+import { startingMaxMs } from './limits.ts'
 
 /** A live peer as far as this goes. */
 export interface Heard {
@@ -89,7 +90,33 @@ function offered(heard: readonly Heard[], takes: (model: NamedModel) => boolean)
 
 /** `random (0123456789ab) of …wxyzwxyz and 3 more`. */
 export function describeOffer(offer: Offered): string {
-  const [first, ...rest] = offer.peers
-  const more = rest.length === 0 ? '' : ` and ${rest.length} more`
-  return `${nameWithId(offer)} of …${first!.slice(-8)}${more}`
+  return `${nameWithId(offer)} of ${describePeers(offer.peers)}`
+}
+
+/** A live peer with how old its record is. */
+export interface HeardLately extends Heard {
+  readonly ageMs: number
+}
+
+/**
+ * Neighbours that may yet offer what nobody offers, by id: they give memory to models, have offered none, and by their records
+ * have not run for long. A record says nothing else of a start that goes on; older versions say nothing of when theirs was.
+ */
+export function startingOf(heard: readonly HeardLately[], self: PeerId): PeerId[] {
+  return heard
+    .flatMap(({ record: { peer, budgetBytes, models, leaving, life }, connected, ageMs }) => {
+      const isYoung = life !== undefined && life.upMs + ageMs < startingMaxMs
+      const mayOffer = connected && isYoung && budgetBytes > 0 && models.length === 0 && !leaving
+      return mayOffer && peer !== self ? [peer] : []
+    })
+    .sort()
+}
+
+/** `…wxyzwxyz and 3 more have just started and may offer it`. */
+export function describeStarting(peers: readonly PeerId[]): string {
+  return `${describePeers(peers)} ${peers.length === 1 ? 'has' : 'have'} just started and may offer it`
+}
+
+function describePeers([first, ...rest]: readonly PeerId[]): string {
+  return `…${first!.slice(-8)}${rest.length === 0 ? '' : ` and ${rest.length} more`}`
 }

@@ -99,11 +99,37 @@ describe('a model that is looked for', () => {
     })
     await told.promise
     // Any record makes it look again; there is nothing new to say.
-    holder.swarm.announce({ budgetBytes: 5 })
-    await until(() => peer.swarm.records().some(({ record }) => record.budgetBytes === 5), 'another record is heard')
+    holder.swarm.announce({ load: { sessions: 5, queuedSteps: 0 } })
+    await until(() => peer.swarm.records().some(({ record }) => record.load.sessions === 5), 'another record is heard')
     offer(holder, model)
     expect((await sought).id).toBe(model.id)
     expect(said).toEqual(["the model 'fox' is not here and no live peer offers it: waiting for one that does"])
+  })
+
+  it('is waited for with the name of who may still offer it', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const model = await world.give(holder, 1)
+    holder.swarm.announce({ budgetBytes: 1 << 26 })
+    const said: [string, boolean, boolean][] = []
+    const told = Promise.withResolvers<void>()
+    const fetching: boolean[] = []
+    const sought = peer.seeker.seek('fox', {
+      signal: signal(),
+      onState: (...state) => {
+        said.push(state)
+        told.resolve()
+      },
+      onFetching: isFetching => fetching.push(isFetching)
+    })
+    await told.promise
+    const yet = `yet: …${holder.swarm.id.slice(-8)} has just started and may offer it`
+    const sentence = `the model 'fox' is not here and no live peer offers it ${yet}; waiting for that`
+    expect(said).toEqual([[sentence, false, true]])
+    await expect(peer.seeker.find('fox', { signal: signal() })).rejects.toThrow(`no live peer offers it ${yet}`)
+    expect(fetching).not.toContain(true)
+    offer(holder, model)
+    expect((await sought).id).toBe(model.id)
+    expect(fetching.slice(-2)).toEqual([true, false])
   })
 
   it('is not the one of two that is heard first', async () => {
