@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { GraphRun, LoadedGraph } from '../../src/engine/graph-runtime.ts'
-import { graphRunsMax } from '../../src/engine/limits.ts'
+import { graphGiveUpMs, graphRunsMax } from '../../src/engine/limits.ts'
 import { GraphProcess } from '../../src/engine/onnx/graph-process.ts'
 import { onnxGraphs } from '../../src/engine/onnx/graphs.ts'
 import { whyNotInstalled } from '../../src/engine/onnx/installed.ts'
@@ -114,6 +115,32 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(run).rejects.toThrow('what runs the graph g ended (SIGFPE)')
     await expect(run).rejects.toMatchObject({ name: 'EngineError' })
     await expect(g.run(one, { deadlineMs: 1_000, signal })).rejects.toMatchObject({ name: 'DeadlineError' })
+    expect(g.isLost).toBe(false)
+  })
+
+  it('is loaded to the end for those who come next, where the one for whom it is loaded anew waits no more', {
+    timeout: 60_000
+  }, async () => {
+    const g = await graph(tripled())
+    const [before] = children()
+    process.kill(before!, 'SIGKILL')
+    await expect.poll(children, { timeout: 10_000 }).toEqual([])
+    // Until its end has been told.
+    await delay(200)
+    const abort = new AbortController()
+    const row = { x: floats([1, 4], 1, 2, 3, 4) }
+    const abandoned = g.run(row, { deadlineMs, signal: abort.signal })
+    const next = g.run(row, { deadlineMs, signal })
+    // It stands still, as if loading took long.
+    const [pid] = children()
+    process.kill(pid!, 'SIGSTOP')
+    abort.abort(new Error('enough'))
+    await expect(abandoned).rejects.toThrow('enough')
+    await delay(1.5 * graphGiveUpMs)
+    expect(children()).toEqual([pid])
+    process.kill(pid!, 'SIGCONT')
+    expect((await next).outputs.y!.data[3]).toBe(12)
+    expect(children()).toEqual([pid])
     expect(g.isLost).toBe(false)
   })
 

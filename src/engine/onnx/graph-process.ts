@@ -83,7 +83,8 @@ export class GraphProcess implements LoadedGraph {
       }
       const onAbort = (): void => {
         job.reject(signal.reason)
-        if (this.#running !== job) return
+        // One that is still being loaded is for those who come next, too.
+        if (this.#running !== job || this.#child?.isLoaded !== true) return
         const child = this.#child
         this.#giveUp = setTimeout(() => child?.end(new EngineError('nobody waits for it any more')), graphGiveUpMs)
       }
@@ -120,6 +121,7 @@ export class GraphProcess implements LoadedGraph {
     let late: NodeJS.Timeout | undefined
     try {
       const child = await this.#loaded()
+      if (job.settled) return
       const { name } = this.#init.manifest
       const error = new DeadlineError(`a run of ${name} took longer than ${job.deadlineMs} ms`)
       late = setTimeout(() => void child.end(error), job.deadlineMs)
@@ -139,6 +141,7 @@ export class GraphProcess implements LoadedGraph {
     this.#child = child
     try {
       await child.load()
+      this.#isLost = false
       return child
     } catch (error) {
       this.#isLost = true
@@ -178,6 +181,10 @@ class Child {
 
   get hasEnded(): boolean {
     return this.#hasEnded
+  }
+
+  get isLoaded(): boolean {
+    return this.#isLoaded
   }
 
   /** @throws {EngineError} {DeadlineError} */
