@@ -33,6 +33,13 @@ export class BoundedQueue<T> {
     return this.#items[0]
   }
 
+  /** Takes an item out, wherever it stands; false when it is not there. */
+  remove(item: T): boolean {
+    const at = this.#items.indexOf(item)
+    if (at >= 0) this.#items.splice(at, 1)
+    return at >= 0
+  }
+
   clear(): T[] {
     return this.#items.splice(0)
   }

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { DeadlineError, PeerLostError, ProtocolError } from '../errors.ts'
 import type { GraphRun } from '../engine/graph-runtime.ts'
-import { type GraphPort, type Tensors, wrongTensors } from '../model/tensors.ts'
+import { type GraphPort, type Tensors, wrongOutputs } from '../model/tensors.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { Assembly, headsOf, piecesOf } from './assembly.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
@@ -39,7 +39,7 @@ export async function askPeer(
     signal.throwIfAborted()
     throw opening.aborted ? new DeadlineError(`${peer} took over ${inferOpenMs} ms to open a stream`) : error
   })
-  const answering = new Answering(ask, peer)
+  const answering = new Answering(ask)
   const end = (error: Error): void => {
     answering.fail(error)
     channel.abort(error)
@@ -87,14 +87,12 @@ async function sendInputs(channel: Channel, inputs: Tensors, clock: Clock): Prom
 /** An answer on its way. */
 class Answering {
   readonly #ask: RunAsk
-  readonly #peer: PeerId
   readonly #done = Promise.withResolvers<RunAnswer>()
   #answer: AnswerFrame | undefined
   #outputs: Assembly | undefined
 
-  constructor(ask: RunAsk, peer: PeerId) {
+  constructor(ask: RunAsk) {
     this.#ask = ask
-    this.#peer = peer
     // It is waited for only once the inputs are sent.
     this.#done.promise.catch(() => {})
   }
@@ -125,13 +123,7 @@ class Answering {
   }
 
   #settle(outputs: Tensors, computeMs: number): void {
-    const ports = this.#ask.outputs
-    const lacking = ports.find(({ name }) => !Object.hasOwn(outputs, name))
-    if (lacking !== undefined || Object.keys(outputs).length !== ports.length) {
-      throw new ProtocolError(`${this.#peer} gives other outputs than the graph has`)
-    }
-    // Sizes of one name may differ in outputs: exporters name them as they like.
-    const wrong = ports.map(port => wrongTensors([port], outputs)).find(each => each !== undefined)
+    const wrong = wrongOutputs(this.#ask.outputs, outputs)
     if (wrong !== undefined) throw new ProtocolError(`the output ${wrong}`)
     this.#done.resolve({ kind: 'ran', outputs, computeMs })
   }

@@ -100,9 +100,9 @@ function headsOf(heads: readonly { name: string; type: number; dims: number[] }[
   })
 }
 
-/** It ends up on a person's terminal. */
+/** It ends up on a person's terminal. Names are those that a manifest may have (`read-graph-manifest.ts`). */
 function text(value: string, charsMax: number, what: string): string {
-  if (value.length > charsMax || /[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/u.test(value)) {
+  if (value.length > charsMax || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(value)) {
     throw new ProtocolError(`${what} has over ${charsMax} characters or control characters`)
   }
   return value

@@ -9,12 +9,19 @@ export const inferStreamsPerPeerMax = 16
 export const inferHeldBytesMax = 256 << 20
 /** Time until the next frame of an ask that has begun, or until an answer is read on: an hour of a link is not a run's. */
 export const inferSilentMs = 15_000
+/**
+ * What a stream may take beside its run, from the ask to the last byte of the answer: 64 MiB each way at 20 Mbit/s take 54 s. Who
+ * sends or reads a byte now and then would hold its memory for ever.
+ */
+export const inferWaysMs = 60_000
 /** Time to open a stream. */
 export const inferOpenMs = 5_000
 /** A run, unless who asks says otherwise. */
 export const inferDeadlineMs = 60_000
 /** How long a server that is loading the graph is waited for: what loading a large one takes on a slow board. */
 export const inferWaitMs = 60_000
+/** The longest that somebody who serves it may be waited for: as with answers. */
+export const inferWaitMaxMs = 24 * 3_600_000
 /** How often it is looked whether somebody serves it now, besides at every record. */
 export const inferLookMs = 250
 /** Peers whose process died of one ask, after which nobody else is asked: it may be the ask that does it. */

@@ -9,7 +9,7 @@ import { type GraphPort, sumBytes, type Tensors, wrongTensors } from '../model/t
 import type { Channel, Links } from '../swarm/links.ts'
 import { Assembly, bytesOfHeads, headsOf, piecesOf } from './assembly.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
-import { inferFrameBytesMax, inferHeldBytesMax, inferSilentMs, inferStreamsPerPeerMax } from './limits.ts'
+import { inferFrameBytesMax, inferHeldBytesMax, inferSilentMs, inferStreamsPerPeerMax, inferWaysMs } from './limits.ts'
 import { type AskFrame, type InferFrame, inferProtocol, type InferReason, type PieceFrame } from './message.ts'
 
 /** A graph that is served here. */
@@ -94,6 +94,8 @@ class Ask {
   #heldBytes = 0
   #isRunning = false
   #silence: Timer | undefined
+  #late: Timer | undefined
+  #isAnswered = false
 
   constructor(
     init: InferServeInit,
@@ -123,11 +125,17 @@ class Ask {
   #over(): void {
     if (this.#closed.signal.aborted) return
     this.#silence?.stop()
+    this.#late?.stop()
     // Nobody waits for it any more.
     this.#closed.abort(new EngineError('the stream is closed'))
     this.#hold(-this.#heldBytes)
     this.#heldBytes = 0
     this.#onEnd()
+  }
+
+  /** Of its run. */
+  get #deadlineMs(): number {
+    return Math.min(Math.max(1, this.#ask!.deadlineMs), graphRunMaxMs)
   }
 
   #awaitFrame(): void {
@@ -158,6 +166,10 @@ class Ask {
 
   #asked(ask: AskFrame): void {
     this.#ask = ask
+    const lateMs = this.#deadlineMs + inferWaysMs
+    this.#late = this.#clock
+      .after(lateMs, () => this.end(new DeadlineError(`the ask took longer than ${lateMs} ms in all`)))
+      .unref()
     const { served } = this.#init
     const port = served(ask.model)
     if (port === undefined) {
@@ -197,7 +209,7 @@ class Ask {
       this.#refuse('wrong', `the input ${wrong}`)
       return
     }
-    const deadlineMs = Math.min(Math.max(1, this.#ask!.deadlineMs), graphRunMaxMs)
+    const deadlineMs = this.#deadlineMs
     try {
       const { outputs, computeMs } = await port.run(inputs, { deadlineMs, signal: this.#closed.signal })
       const bytes = sumBytes(outputs)
@@ -207,12 +219,16 @@ class Ask {
         return
       }
       this.#heldBytes += bytes
+      this.#isAnswered = true
       this.#channel.send(encodeFrame({ kind: 'answer', outputs: headsOf(outputs), computeMs }))
       await this.#send(outputs)
       await this.#channel.close()
       this.#over()
     } catch (error) {
-      if (!this.#closed.signal.aborted) this.#refuse(reasonFor(error), reasonOf(error))
+      if (this.#closed.signal.aborted) return
+      // No refusal may follow an answer (N1).
+      if (this.#isAnswered) this.end(error as Error)
+      else this.#refuse(reasonFor(error), reasonOf(error))
     }
   }
 

@@ -16,13 +16,21 @@ import {
   ProtocolError
 } from '../errors.ts'
 import type { GraphRun } from '../engine/graph-runtime.ts'
+import { graphRunMaxMs } from '../engine/limits.ts'
 import { tensorsBytesMax } from '../model/limits.ts'
 import type { StoredGraph } from '../model/stored.ts'
 import { checkInputs, type Tensors } from '../model/tensors.ts'
 import type { Links } from '../swarm/links.ts'
 import { askPeer } from './ask-service.ts'
 import { type HeardServer, holdersOf, isComing, serversOf } from './choice.ts'
-import { inferBusyRetryMs, inferDeadlineMs, inferLookMs, inferLossesMax, inferWaitMs } from './limits.ts'
+import {
+  inferBusyRetryMs,
+  inferDeadlineMs,
+  inferLookMs,
+  inferLossesMax,
+  inferWaitMaxMs,
+  inferWaitMs
+} from './limits.ts'
 
 export interface InferInit {
   readonly links: Links
@@ -45,6 +53,11 @@ export interface InferResult extends GraphRun {
   readonly peer: PeerId
 }
 
+function checkMs(option: string, ms: number, { min, max }: { readonly min: number; readonly max: number }): void {
+  if (Number.isSafeInteger(ms) && ms >= min && ms <= max) return
+  throw new InvalidOptionError(`${option} is a whole number of ms from ${min} to ${max}, not ${ms}`)
+}
+
 export class Inferring {
   readonly #init: InferInit
   readonly #clock: Clock
@@ -55,13 +68,15 @@ export class Inferring {
   }
 
   /**
-   * @throws {InvalidOptionError} when the inputs are not those of the graph. @throws {GraphRunError} when it cannot be run with them
+   * @throws {InvalidOptionError} when the inputs are not those of the graph, or a time is none. @throws {GraphRunError} when it cannot be run with them
    * @throws {NotCoveredError} when nobody serves it. @throws {OverloadedError} when all are busy
    * @throws {PeerLostError} {DeadlineError} {EngineError} what became of the last one, when there is no other; the signal's reason
    */
   async run(graph: StoredGraph, inputs: Tensors, options: InferOptions): Promise<InferResult> {
     const { name, inputs: ports, outputs } = graph.manifest
-    const { signal, deadlineMs = inferDeadlineMs } = options
+    const { signal, deadlineMs = inferDeadlineMs, waitMs = 0 } = options
+    checkMs('deadlineMs', deadlineMs, { min: 1, max: graphRunMaxMs })
+    checkMs('waitMs', waitMs, { min: 0, max: inferWaitMaxMs })
     checkInputs(name, ports, inputs, tensorsBytesMax)
     const tried = new Set<PeerId>()
     let [losses, busy] = [0, 0]

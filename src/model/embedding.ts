@@ -2,9 +2,10 @@
  * Texts as the inputs of a graph that embeds them, and its output as one vector for each: the mean of its tokens' vectors, of length 1,
  * as sentence-transformers has it (`mean` pooling, then `Normalize`). Pure.
  */
-import { InvalidOptionError } from '../errors.ts'
+import { GraphRunError, InvalidOptionError } from '../errors.ts'
 import { halfAt } from './half.ts'
-import { describePort, type GraphPort, type Tensor, type Tensors } from './tensors.ts'
+import { tensorsBytesMax } from './limits.ts'
+import { describePort, type GraphPort, type Tensor, type Tensors, tensorTypes } from './tensors.ts'
 
 /** What a graph of the transformers family takes of texts: each [texts, tokens] of whole numbers. */
 const roles: Readonly<Record<string, 'ids' | 'mask' | 'zeros'>> = {
@@ -22,6 +23,12 @@ const roles: Readonly<Record<string, 'ids' | 'mask' | 'zeros'>> = {
 export function textInputs(model: string, ports: readonly GraphPort[], ids: readonly number[]): Tensors {
   const fixed = ports.map(({ dims }) => dims?.[1]).find(size => typeof size === 'number')
   const tokens = fixed ?? ids.length
+  // A manifest may be from anybody: what it says of sizes is not believed before memory is taken.
+  if (tokens > tensorsBytesMax / tensorTypes.int64.bytes) {
+    throw new InvalidOptionError(
+      `${model} takes texts of ${tokens} tokens, and a run has at most ${tensorsBytesMax} bytes`
+    )
+  }
   if (ids.length > tokens) {
     throw new InvalidOptionError(`${model} takes texts of ${tokens} tokens, and this one has ${ids.length}`)
   }
@@ -48,7 +55,7 @@ export function textInputs(model: string, ports: readonly GraphPort[], ids: read
  * The vector of one text, of length 1.
  *
  * @param tokens of the text
- * @throws {InvalidOptionError} when the graph gives no vectors
+ * @throws {InvalidOptionError} when the graph gives no vectors. @throws {GraphRunError} when they are not finite
  */
 export function embedding(model: string, outputs: Tensors, tokens: number): Float32Array {
   const { dims, data, type } = vectorsIn(model, outputs)
@@ -59,6 +66,7 @@ export function embedding(model: string, outputs: Tensors, tokens: number): Floa
     mean[i % width]! += (type === 'float16' ? halfAt(Number(data[i])) : Number(data[i])) / count
   }
   const norm = Math.sqrt(mean.reduce((sum, value) => sum + value * value, 0))
+  if (!Number.isFinite(norm)) throw new GraphRunError(`${model} gives numbers that are not finite for this text`)
   return Float32Array.from(mean, value => (norm === 0 ? 0 : value / norm))
 }
 

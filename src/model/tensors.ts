@@ -127,6 +127,16 @@ export function wrongTensors(ports: readonly GraphPort[], tensors: Tensors): str
   return undefined
 }
 
+/** What is wrong with what a graph has given, beginning with a name; undefined when nothing is. */
+export function wrongOutputs(ports: readonly GraphPort[], outputs: Tensors): string | undefined {
+  const lacking = ports.find(({ name }) => !Object.hasOwn(outputs, name))
+  if (lacking !== undefined) return `${lacking.name} is missing`
+  const other = Object.keys(outputs).find(name => !ports.some(port => port.name === name))
+  if (other !== undefined) return `${other} is none of the graph's`
+  // Sizes of one name may differ in outputs: exporters name them as they like.
+  return ports.map(port => wrongTensors([port], outputs)).find(each => each !== undefined)
+}
+
 function wrongTensor(port: GraphPort, { type, dims, data }: Tensor): string | undefined {
   if (type !== port.type) return `is ${describePort(port)}, not ${type}`
   const empty = dims.find(dim => !(Number.isSafeInteger(dim) && dim >= 1))

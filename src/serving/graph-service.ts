@@ -8,11 +8,11 @@ import { reasonOf } from '../base/reason.ts'
 import { formatBytes } from '../base/units.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { type GraphRun, graphRuntimeOf, type LoadedGraph } from '../engine/graph-runtime.ts'
-import { EngineError } from '../errors.ts'
+import { EngineError, GraphRunError } from '../errors.ts'
 import type { ShardEntry } from '../model/manifest.ts'
 import type { Store } from '../model/store.ts'
 import type { StoredGraph } from '../model/stored.ts'
-import type { Tensors } from '../model/tensors.ts'
+import { type Tensors, wrongOutputs } from '../model/tensors.ts'
 import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
@@ -123,7 +123,7 @@ export class ServedGraph {
     })
   }
 
-  /** @throws as `LoadedGraph.run`; {EngineError} while it is not loaded */
+  /** @throws as `LoadedGraph.run`; {GraphRunError} when it gives what its manifest does not say; {EngineError} while it is not loaded */
   async run(
     inputs: Tensors,
     options: { readonly deadlineMs: number; readonly signal: AbortSignal }
@@ -133,7 +133,12 @@ export class ServedGraph {
     try {
       const run = await loaded.run(inputs, options)
       this.#took(run.computeMs)
-      return run
+      // An output may be empty (nothing was found), or not as the file says: whoever asked would take that for a lie of this peer.
+      const wrong = wrongOutputs(this.stored.manifest.outputs, run.outputs)
+      if (wrong === undefined) return run
+      throw new GraphRunError(
+        `the graph ${this.stored.manifest.name} gives with these inputs what cannot be sent: the output ${wrong}`
+      )
     } catch (error) {
       if (loaded.isLost && this.#loaded === loaded) this.#fail(error)
       throw error

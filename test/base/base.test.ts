@@ -62,4 +62,10 @@ describe('BoundedQueue', () => {
     expect([queue.push(1), queue.push(2), queue.push(3)]).toEqual([true, true, false])
     expect([queue.shift(), queue.peek(), queue.clear(), queue.shift()]).toEqual([1, 2, [2], undefined])
   })
+
+  it('gives the place of what is taken out of it to others', () => {
+    const queue = new BoundedQueue<number>(2)
+    for (const item of [1, 2]) queue.push(item)
+    expect([queue.remove(1), queue.remove(1), queue.push(3), queue.clear()]).toEqual([true, false, true, [2, 3]])
+  })
 })

@@ -54,6 +54,13 @@ function children(): number[] {
     .map(line => Number.parseInt(line, 10))
 }
 
+/** Ends the one that there is, and gives this process a moment to hear of it. */
+async function killed(): Promise<void> {
+  process.kill(children()[0]!, 'SIGKILL')
+  await expect.poll(children).toEqual([])
+  await delay(200)
+}
+
 describe('a graph', needs(whyNotInstalled()), () => {
   it('gives each output with its type and shape, whatever sizes are open', async () => {
     const g = await graph(tripled())
@@ -91,6 +98,40 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(g.busy).toBe(0)
   })
 
+  it('keeps neither a place nor tensors for those who wait no more', async () => {
+    const g = await graph(loop(2_000_000_000))
+    const ends = [expect(g.run(one, { deadlineMs, signal })).rejects.toThrow('not served here any more')]
+    const abort = new AbortController()
+    for (let i = 0; i < graphRunsMax; i++) {
+      ends.push(expect(g.run(one, { deadlineMs, signal: abort.signal })).rejects.toThrow('enough'))
+    }
+    expect(g.busy).toBe(graphRunsMax + 1)
+    abort.abort(new Error('enough'))
+    expect(g.busy).toBe(1)
+    ends.push(expect(g.run(one, { deadlineMs, signal })).rejects.toThrow('not served here any more'))
+    await g.close()
+    await Promise.all(ends)
+  })
+
+  it('is loaded anew though the run that it is loaded for is given up', { timeout: 60_000 }, async () => {
+    const g = await graph(tripled())
+    await killed()
+    const row = { x: floats([1, 4], 1, 2, 3, 4) }
+    const abort = new AbortController()
+    const given = g.run(row, { deadlineMs, signal: abort.signal })
+    const [pid] = children()
+    // It takes long to load.
+    process.kill(pid!, 'SIGSTOP')
+    abort.abort(new Error('enough'))
+    await expect(given).rejects.toThrow('enough')
+    const next = g.run(row, { deadlineMs, signal })
+    await delay(graphGiveUpMs + 500)
+    process.kill(pid!, 'SIGCONT')
+    expect((await next).outputs.sum!.data[0]).toBe(30)
+    expect(g.isLost).toBe(false)
+    expect(children()).toEqual([pid])
+  })
+
   it('that never ends is ended at its deadline, and the next run has another process', async () => {
     const g = await graph(loop(2_000_000_000))
     const [before] = children()
@@ -118,32 +159,6 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(g.isLost).toBe(false)
   })
 
-  it('is loaded to the end for those who come next, where the one for whom it is loaded anew waits no more', {
-    timeout: 60_000
-  }, async () => {
-    const g = await graph(tripled())
-    const [before] = children()
-    process.kill(before!, 'SIGKILL')
-    await expect.poll(children, { timeout: 10_000 }).toEqual([])
-    // Until its end has been told.
-    await delay(200)
-    const abort = new AbortController()
-    const row = { x: floats([1, 4], 1, 2, 3, 4) }
-    const abandoned = g.run(row, { deadlineMs, signal: abort.signal })
-    const next = g.run(row, { deadlineMs, signal })
-    // It stands still, as if loading took long.
-    const [pid] = children()
-    process.kill(pid!, 'SIGSTOP')
-    abort.abort(new Error('enough'))
-    await expect(abandoned).rejects.toThrow('enough')
-    await delay(1.5 * graphGiveUpMs)
-    expect(children()).toEqual([pid])
-    process.kill(pid!, 'SIGCONT')
-    expect((await next).outputs.y!.data[3]).toBe(12)
-    expect(children()).toEqual([pid])
-    expect(g.isLost).toBe(false)
-  })
-
   it('that takes more memory than it may have is ended, with what would help', async () => {
     await expect(graph(loop(3), 1 << 20)).rejects.toThrow(/^the graph g took .* MB of memory, and may have 1.0 MB$/)
     const g = await graph(hungry())
@@ -161,6 +176,20 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(graph(outside('secret'))).rejects.toThrow('it keeps the weights of secret in another file')
     await expect(graph(tripled().subarray(0, 100))).rejects.toMatchObject({ name: 'EngineError' })
     expect(children()).toEqual([])
+  })
+
+  it('that cannot be loaded anew is lost, and says to whoever asks not where its file lies', async () => {
+    const g = await graph(tripled())
+    await rm(path.join(folder, 'graph.onnx'))
+    await killed()
+    const run = g.run({ x: floats([1, 4], 1, 2, 3, 4) }, { deadlineMs, signal })
+    const sentence: string = await run.then(
+      () => '',
+      (error: Error) => error.message
+    )
+    expect(sentence).toMatch(/^the graph g cannot be loaded: .*no such file/)
+    expect(sentence).not.toContain(folder)
+    expect(g.isLost).toBe(true)
   })
 
   it('that is closed leaves no process and nobody waiting', async () => {

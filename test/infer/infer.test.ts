@@ -1,13 +1,14 @@
 /** Runs of graphs between peers in memory: what each end checks, whom an asker asks, and what rogues cost. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { MemoryWorld } from '../../sim/memory-links.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import type { GraphRun } from '../../src/engine/graph-runtime.ts'
 import { EngineError, GraphRunError, NoRoomError } from '../../src/errors.ts'
-import { Assembly, bytesOfHeads, headsOf, piecesOf } from '../../src/infer/assembly.ts'
+import { bytesOfHeads, headsOf } from '../../src/infer/assembly.ts'
 import { holdersOf, type HeardServer, isComing, serversOf } from '../../src/infer/choice.ts'
 import { decodeFrame, encodeFrame } from '../../src/infer/codec.ts'
-import { inferHeldBytesMax, inferPieceBytes } from '../../src/infer/limits.ts'
+import { inferHeldBytesMax, inferPieceBytes, inferWaysMs } from '../../src/infer/limits.ts'
 import { type InferFrame, inferProtocol, type TensorHead } from '../../src/infer/message.ts'
 import { InferServer } from '../../src/infer/serve-service.ts'
 import { Inferring } from '../../src/infer/service.ts'
@@ -65,11 +66,16 @@ function recordOf(of: PeerId, { serving = true, sessions = 0, runMs = 10, leavin
 }
 
 /** A peer that serves the graph as `run` says; the first one is expected to answer first. */
-async function serve(name: string, run: Run): Promise<{ links: Links; server: InferServer; runs: () => number }> {
+async function serve(
+  name: string,
+  run: Run,
+  clock: Clock = systemClock
+): Promise<{ links: Links; server: InferServer; runs: () => number }> {
   const links = world.join(peer(name))
   let count = 0
   const server = new InferServer({
     links,
+    clock,
     served: model =>
       model !== id
         ? undefined
@@ -173,6 +179,19 @@ describe('an asker', () => {
     expect(violations[0]).toContain(peer('a'))
   })
 
+  it.each([
+    [{ deadlineMs: Number.NaN }, 'deadlineMs is a whole number of ms from 1 to 600000, not NaN'],
+    [{ deadlineMs: 600_001 }, 'not 600001'],
+    [{ waitMs: Number.NaN }, 'waitMs is a whole number of ms from 0 to 86400000, not NaN'],
+    [{ waitMs: -1 }, 'not -1']
+  ])('with %o is told what would be right', async (options, sentence) => {
+    const asked = asking().run(graph, inputs(1), { signal: signal(), ...options })
+    await expect(asked).rejects.toMatchObject({
+      name: 'InvalidOptionError',
+      message: expect.stringContaining(sentence)
+    })
+  })
+
   it('that gives up ends the run at its server', async () => {
     let ended = false
     const { server } = await serve('a', async (_, given) => {
@@ -273,6 +292,47 @@ describe('a server', () => {
     expect(violations).toEqual([])
   })
 
+  it('holds tensors for nobody longer than the run and both ways may take', async () => {
+    const timers: { readonly ms: number; readonly task: () => void }[] = []
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, task) => {
+        timers.push({ ms, task })
+        return systemClock.after(ms, task)
+      }
+    }
+    const { server } = await serve('a', echo, clock)
+    const channel = await askerLinks().open(peer('a'), inferProtocol, { signal: signal() })
+    const { promise: broken, resolve } = Promise.withResolvers<boolean>()
+    channel.receive({ onFrame: () => {}, onClose: error => resolve(error !== undefined) })
+    channel.send(encodeFrame(ask()))
+    channel.send(encodeFrame(piece(1)))
+    await until(() => timers.some(({ ms }) => ms === 1_000 + inferWaysMs))
+    expect(server.running).toBe(1)
+    timers.find(({ ms }) => ms === 1_000 + inferWaysMs)!.task()
+    expect(await broken).toBe(true)
+    expect(server.running).toBe(0)
+    expect(violations).toEqual([])
+  })
+
+  it('sends no refusal after an answer that is not read', async () => {
+    const clock: Clock = { ...systemClock, deadline: () => AbortSignal.abort(new Error('nobody reads it')) }
+    const rows = (2 << 20) / 12
+    await serve('a', () => ({ outputs: { y: floats([Math.ceil(rows), 3]) }, computeMs: 1 }), clock)
+    const channel = await askerLinks().open(peer('a'), inferProtocol, { signal: signal() })
+    const kinds = new Set<string>()
+    const { promise: broken, resolve } = Promise.withResolvers<boolean>()
+    channel.receive({
+      onFrame: bytes => kinds.add(decodeFrame(bytes)!.kind),
+      onClose: error => resolve(error !== undefined)
+    })
+    channel.send(encodeFrame(ask()))
+    channel.send(encodeFrame(piece(bytesOfHeads(heads))))
+    expect(await broken).toBe(true)
+    expect(kinds).not.toContain('refused')
+    await until(() => servers[0]!.running === 0)
+  })
+
   it('holds no more for others than its memory for tensors has room for', async () => {
     await serve('a', echo)
     const links = askerLinks()
@@ -345,22 +405,15 @@ describe('a frame', () => {
     expect(() => decodeFrame(encodeFrame(frame))).toThrow(sentence)
   })
 
+  it('has the names that a manifest may have', () => {
+    const frame = head({ name: 'x\ue000' })
+    expect(decodeFrame(encodeFrame(frame))).toEqual(frame)
+  })
+
   it('of a later revision is ignored', () => {
     // Field 9, a message.
     expect(decodeFrame(Uint8Array.of(74, 2, 8, 1))).toBeUndefined()
   })
-})
-
-it('tensors come together of pieces whose borders are not those of elements', () => {
-  const tensors: Tensors = {
-    b: { type: 'uint8', dims: [3], data: Uint8Array.of(1, 2, 3) },
-    d: { type: 'float64', dims: [], data: Float64Array.of(Math.PI) }
-  }
-  const assembly = new Assembly(headsOf(tensors))
-  for (const each of piecesOf(tensors))
-    for (const byte of each.data) assembly.push({ kind: 'piece', data: Uint8Array.of(byte) })
-  expect(assembly.isWhole).toBe(true)
-  expect(assembly.tensors()).toEqual(tensors)
 })
 
 describe('who is asked', () => {

@@ -28,6 +28,13 @@ export function embedder(): Uint8Array {
   return g.finish()
 }
 
+/** Where x is not 0: x float32 [4], at int64 [1, found], which has no column where all of it is. */
+export function found(): Uint8Array {
+  const g = new GraphWriter('found')
+  g.outputNode('at', 'i64', [1, 'found'], 'NonZero', [g.input('x', 'f32', [4])])
+  return g.finish()
+}
+
 /** A loop that goes round so many times: `y` is x + rounds. */
 export function loop(rounds: number): Uint8Array {
   const g = new GraphWriter('loop')

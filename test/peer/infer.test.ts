@@ -15,7 +15,7 @@ import {
 } from '../../src/index.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
-import { embedder, loop, tripled } from '../model/tiny-graphs.ts'
+import { embedder, found, loop, tripled } from '../model/tiny-graphs.ts'
 import { needs } from '../needs.ts'
 import { livePeers } from './live-peers.ts'
 
@@ -129,6 +129,19 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(server.status().violations).toEqual({})
   })
 
+  it('that finds nothing says so, and its server has broken no rule', { timeout: 60_000 }, async () => {
+    const swarm = newSwarm('found')
+    await serve({ swarm, dataDir: await withGraph('found', found()), model: 'found' })
+    const asking = await asker(swarm)
+    await served(asking, 'found')
+    const { outputs } = await asking.infer('found', { x: floats([4], 0, 1, 0, 2) })
+    expect(outputs.at).toEqual({ type: 'int64', dims: [1, 2], data: BigInt64Array.of(1n, 3n) })
+    const nothing = asking.infer('found', { x: floats([4], 0, 0, 0, 0) })
+    await expect(nothing).rejects.toThrow('the output at has the shape [1, 0]')
+    await expect(nothing).rejects.toMatchObject({ name: 'GraphRunError' })
+    expect(asking.status().violations).toEqual({})
+  })
+
   it('says what is wrong with its inputs before anybody is asked', { timeout: 60_000 }, async () => {
     const swarm = newSwarm('wrong')
     const peer = await serve({ swarm, dataDir: await withGraph('tripled', tripled()), model: 'tripled' })
@@ -216,25 +229,5 @@ describe('a graph', needs(whyNotInstalled()), () => {
       dataDir: await withGraph('tripled', tripled())
     })
     await expect(draft).rejects.toThrow('tripled is a graph and continues no text')
-  })
-
-  it('shares a budget with others that come at the same time', { timeout: 60_000 }, async () => {
-    const dataDir = await withGraph('tripled', tripled())
-    await writeFile(join(dataDir, 'loop.onnx'), loop(3))
-    await importGraph({ source: join(dataDir, 'loop.onnx'), dataDir, name: 'loop' })
-    const peer = await serve({ swarm: newSwarm('twins'), dataDir, model: 'stories15m' })
-    const both = await Promise.allSettled([peer.serve('tripled'), peer.serve('loop')])
-    const taken = peer.status().peers.find(({ self }) => self)!.usedBytes!
-    expect(taken).toBeLessThanOrEqual(memoryBytes)
-    const refused = both.filter(({ status }) => status === 'rejected')
-    expect(refused).toHaveLength(1)
-    const beside =
-      'beside the .* of what is held whole already and the .* that stages need at least: it takes \\d{9} bytes'
-    expect(refused[0]).toMatchObject({
-      reason: {
-        name: 'BudgetTooSmallError',
-        message: expect.stringMatching(`^a budget of 400 MB cannot hold the graph (tripled|loop) ${beside}`)
-      }
-    })
   })
 })

@@ -18,5 +18,5 @@ export interface GraphAsk {
 export type GraphReply =
   | { readonly kind: 'loaded' }
   | ({ readonly kind: 'ran' } & GraphRun)
-  /** `again`: the same would happen to whoever tries. */
+  /** It is not loaded, or not run: the same would happen to whoever tries. */
   | { readonly kind: 'failed'; readonly message: string }

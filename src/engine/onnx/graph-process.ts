@@ -83,10 +83,12 @@ export class GraphProcess implements LoadedGraph {
       }
       const onAbort = (): void => {
         job.reject(signal.reason)
-        // One that is still being loaded is for those who come next, too.
-        if (this.#running !== job || this.#child?.isLoaded !== true) return
+        // Its tensors are not kept until its turn comes, and its place is for others.
+        this.#waiting.remove(job)
         const child = this.#child
-        this.#giveUp = setTimeout(() => child?.end(new EngineError('nobody waits for it any more')), graphGiveUpMs)
+        // One that is only being loaded for it goes on: the next run needs it, and loading has a deadline of its own.
+        if (this.#running !== job || child?.isLoaded !== true) return
+        this.#giveUp = setTimeout(() => child.end(new EngineError('nobody waits for it any more')), graphGiveUpMs)
       }
       if (!this.#waiting.push(job)) {
         return reject(new NoRoomError(`${this.#waiting.limit} runs of ${this.#init.manifest.name} wait already`))
@@ -141,7 +143,6 @@ export class GraphProcess implements LoadedGraph {
     this.#child = child
     try {
       await child.load()
-      this.#isLost = false
       return child
     } catch (error) {
       this.#isLost = true
@@ -165,7 +166,8 @@ class Child {
   constructor(init: GraphProcessInit) {
     this.#init = init
     const own = import.meta.url.endsWith('.ts') ? './graph-worker.ts' : './graph-worker.js'
-    const { NODE_OPTIONS: _, ...env } = process.env
+    // What runs graphs from anybody is told no token of a hub.
+    const { NODE_OPTIONS: _, HF_TOKEN: __, ...env } = process.env
     this.#process = fork(fileURLToPath(new URL(own, import.meta.url)), {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

@@ -41,7 +41,17 @@ process.on('message', (message: GraphLoad | GraphAsk) => {
 })
 new Worker(watch, { eval: true, execArgv: [] }).unref()
 
-async function load({ file, name, threads }: GraphLoad): Promise<GraphReply> {
+async function load(ask: GraphLoad): Promise<GraphReply> {
+  try {
+    await open(ask)
+    return { kind: 'loaded' }
+  } catch (error) {
+    // Who asks for a run from elsewhere is told why it cannot be loaded, and not where it lies here.
+    return { kind: 'failed', message: sentenceOf(error, ask) }
+  }
+}
+
+async function open({ file, name, threads }: GraphLoad): Promise<void> {
   checkAlone(file, name)
   session = await InferenceSession.create(file, {
     executionProviders: ['cpu'],
@@ -53,7 +63,6 @@ async function load({ file, name, threads }: GraphLoad): Promise<GraphReply> {
     // Threads that spin while they wait take the processor from the peer's own.
     extra: { session: { intra_op: { allow_spinning: '0' } } }
   })
-  return { kind: 'loaded' }
 }
 
 /** Whoever made the manifest may have left out what the file says: it is looked at once more before a runtime reads it. */
@@ -99,6 +108,7 @@ function ours(result: OrtTensor): Tensor {
 }
 
 /** The runtime's own words, of several lines, as one that is not long. */
-function sentenceOf(error: unknown): string {
-  return reasonOf(error).replaceAll(/\s+/g, ' ').trim().slice(0, runtimeWordsMax)
+function sentenceOf(error: unknown, { file, name } = { file: '', name: '' }): string {
+  const words = file === '' ? reasonOf(error) : reasonOf(error).replaceAll(file, name)
+  return words.replaceAll(/\s+/g, ' ').trim().slice(0, runtimeWordsMax)
 }
