@@ -161,6 +161,13 @@ export class Checkpoint implements TensorSource {
     }
   }
 
+  fileOf(tensor: SourceTensor, layer: number | null, row: number, at: number): string | undefined {
+    const held = this.#held.get(`${tensor} ${layer}`)!
+    const { shape } = held[0]!.place.entry
+    const wanted = row + Math.floor(at / (shape.length === 1 ? 1 : shape.at(-1)!))
+    return held.find(each => each.at <= wanted && wanted < each.at + each.rows)?.place.file
+  }
+
   /** Numbers of one tensor, from the `first` on. */
   async #read({ file, handle, entry: { type, offset } }: Place, first: number, into: Float32Array): Promise<void> {
     const size = elementBytes[type]

@@ -359,6 +359,13 @@ class GgufSource implements TensorSource {
     })
   }
 
+  fileOf(tensor: SourceTensor, layer: number | null, row: number, at: number): string | undefined {
+    const pieces = this.#pieces.get(keyOf(tensor, layer))!
+    const { shape } = pieces[0]!.tensor
+    const wanted = row + Math.floor(at / (shape.length === 1 ? 1 : shape.at(-1)!))
+    return pieces.find(each => each.at <= wanted && wanted < each.at + each.rows)?.file
+  }
+
   /** Bytes of rows [from, from + count), piece by piece. @param use is told which of the `count` rows they are */
   async #each(
     tensor: string,

@@ -52,6 +52,8 @@ export interface TensorSource {
    * @param into [rows, inputs] float32
    */
   read(tensor: SourceTensor, layer: number | null, row: number, into: Float32Array): Promise<void>
+  /** The file from which number `at` of what `read` gave came. @default sentences name none */
+  fileOf?(tensor: SourceTensor, layer: number | null, row: number, at: number): string | undefined
   /** Whether a matrix of a quantised type is taken as it is, by `readBlocks`, and not read and converted. @default none is */
   keeps?(tensor: SourceTensor, layer: number | null): boolean
   /** Fills `into` with quantised rows as the source has them, in the type that they are to have. */
@@ -223,8 +225,9 @@ async function readRows(
   await source.read(part.name, layer, firstOf(part) + row, into)
   const bad = firstNonFinite(into)
   if (bad < 0) return
+  const file = source.fileOf?.(part.name, layer, firstOf(part) + row, bad)
   throw new ImportError(
-    `the ${nameOf(part, layer)} hold ${into[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
+    `${file === undefined ? '' : `${file}: `}the ${nameOf(part, layer)} hold ${into[bad]} at [${row + Math.floor(bad / inputs)}, ${bad % inputs}]: the checkpoint is damaged`
   )
 }
 

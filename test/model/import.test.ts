@@ -358,6 +358,18 @@ describe('refuses', () => {
     })
   }
 
+  test('weights that are no numbers with the file that has them', async () => {
+    const edit = (tensors: Map<string, TinyTensor>): void => {
+      tensors.get('model.layers.1.self_attn.k_proj.weight')!.values.fill(Number.NaN, 30, 31)
+    }
+    await writeTiny(source, { edit, files: 2 })
+    const index = JSON.parse(await readFile(path.join(source, 'model.safetensors.index.json'), 'utf8')) as {
+      weight_map: Record<string, string>
+    }
+    const file = path.join(source, index.weight_map['model.layers.1.self_attn.k_proj.weight']!)
+    await expect(importTiny()).rejects.toThrow(`${file}: the k weights of layer 1 hold NaN at [1, 6]`)
+  })
+
   test('weights that are too large for scales of 16 bits, and takes them as f32', async () => {
     const edit = (tensors: Map<string, TinyTensor>): void => {
       tensors.get('model.layers.1.self_attn.k_proj.weight')!.values[30] = -600

@@ -13,13 +13,15 @@ import { encodeManifest, modelId } from '../../src/model/manifest.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { writeTiny } from './hugging-face.ts'
 
-const signal = AbortSignal.timeout(60_000)
+/** Of one test. */
+let signal: AbortSignal
 let dir: string
 let own: string
 let store: ModelStore
 let model: StoredModel
 
 beforeEach(async () => {
+  signal = AbortSignal.timeout(60_000)
   dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
   own = path.join(dir, 'own')
   await writeTiny(path.join(dir, 'source'))
