@@ -42,7 +42,14 @@ export type { RemovedModel } from './model/removal.ts'
 export { type AnyModel, isStoredGraph, type StoredGraph, type StoredModel } from './model/stored.ts'
 export type { GraphPort, Tensor, TensorData, Tensors, TensorType } from './model/tensors.ts'
 export type * from './peer/api.ts'
-export { type ModelContents, modelContents, type ModelNeeds, modelNeeds, peersNeeded } from './peer/model-needs.ts'
+export {
+  graphNeeds,
+  type ModelContents,
+  modelContents,
+  type ModelNeeds,
+  modelNeeds,
+  peersNeeded
+} from './peer/model-needs.ts'
 export * from './peer/peer.ts'
 export type { EdgeChoice } from './engine/edge-choice.ts'
 export { type ImportGraphInit, type ImportModelInit, importGraph, importModel } from './peer/import-model.ts'

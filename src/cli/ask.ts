@@ -150,7 +150,7 @@ export function showEvent(): (event: GenerationEvent) => void {
     } else if (event.event === 'resumed' || event.event === 'stopped') {
       writeText(event.text)
     } else if (event.event === 'conversation') {
-      if (event.droppedTurns > 0) note(`skein: ${leftOut(event.droppedTurns)}`)
+      if (event.droppedTurns > 0) note(`skein: ${leftOut(event.droppedTurns, 'the context')}`)
     } else if (event.event === 'warning') {
       // Whoever relies on being able to resume must hear that it may not be so, terminal or not.
       note(`skein: warning: ${event.message}`)
@@ -203,10 +203,10 @@ async function readPrompt(signal: AbortSignal): Promise<string> {
   }
 }
 
-function leftOut(turns: number): string {
+export function leftOut(turns: number, what: string): string {
   return turns === 1
-    ? 'the oldest turn of the conversation is left out: it does not fit the context'
-    : `the oldest ${turns} turns of the conversation are left out: they do not fit the context`
+    ? `the oldest turn of the conversation is left out: it does not fit ${what}`
+    : `the oldest ${turns} turns of the conversation are left out: they do not fit ${what}`
 }
 
 type Lost = Extract<GenerationEvent, { event: 'lost' }>

@@ -4,9 +4,9 @@ import { writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { addAbortSignal } from 'node:stream'
 import { type CacheType, InvalidOptionError, PeerNotRunningError, reasonOf } from '../index.ts'
-import { showEvent } from './ask.ts'
+import { leftOut, showEvent } from './ask.ts'
 import type { CommandContext } from './context.ts'
-import { LineReader } from './control.ts'
+import { chatLineBytes, type ControlChatOptions, LineReader } from './control.ts'
 import { askChat } from './control-client.ts'
 import { describeFailure, InterruptedError } from './failure.ts'
 import { chatLinesMax, controlRequestBytesMax } from './limits.ts'
@@ -170,6 +170,7 @@ class Chat {
     let answer = ''
     try {
       const signal = AbortSignal.any([this.#signal, answering.signal])
+      this.#makeFit(options)
       for await (const event of askChat(data, this.#talk.sent, options, { signal })) {
         if (event.event === 'conversation') this.#talk.drop(event.droppedTurns)
         if (event.event === 'token' || event.event === 'stopped') answer += event.text
@@ -183,6 +184,23 @@ class Chat {
       this.#answering = undefined
       this.#talk.answered(answer)
     }
+  }
+
+  /** Turns go for the conversation to fit the line on which the peer gets it. @throws {InvalidOptionError} when that does not help */
+  #makeFit(options: ControlChatOptions): void {
+    const { keep } = this.#flags
+    const bytes = chatLineBytes(this.#talk.sent, options)
+    const turns = this.#talk.turnsOf(bytes - controlRequestBytesMax, keep ?? Number.POSITIVE_INFINITY)
+    if (turns === undefined) {
+      const way =
+        keep === undefined ? 'begin a new one, or let its oldest turns go (--keep)' : 'say less, or keep fewer'
+      throw new InvalidOptionError(
+        `the conversation has ${bytes} bytes as JSON, and a peer takes at most ${controlRequestBytesMax}: ${way}`
+      )
+    }
+    if (turns === 0) return
+    this.#talk.drop(turns)
+    note(`skein: ${leftOut(turns, `the ${controlRequestBytesMax} bytes that a peer takes`)}`)
   }
 
   async #save(file: string): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type Tensors
 } from '../index.ts'
 import {
+  chatRequest,
   type ControlChatOptions,
   type ControlFailure,
   type ControlForget,
@@ -90,7 +91,7 @@ export async function* askChat(
   options: ControlChatOptions,
   { signal }: { signal: AbortSignal }
 ): AsyncGenerator<GenerationEvent> {
-  yield* events(dataDir, { v: controlVersion, op: 'chat', messages: [...messages], options }, signal)
+  yield* events(dataDir, chatRequest(messages, options), signal)
 }
 
 /** Has the peer of a data directory go on with a session that is kept; the rest is as with {@link askGenerate}. */
@@ -291,7 +292,8 @@ async function* ask(
       socket.destroy(new PeerNotRunningError(`the peer on ${dataDir} has not answered for ${silenceMs / 1000} s`))
     )
     socket.write(encodeLine(request))
-    const reader = new LineReader(request.op === 'infer' ? controlTensorsBytesMax : controlResponseBytesMax)
+    const isWide = request.op === 'infer' || request.op === 'embed'
+    const reader = new LineReader(isWide ? controlTensorsBytesMax : controlResponseBytesMax)
     // Reading by iteration is the back-pressure: an unread socket fills, and the peer generates no further.
     for await (const chunk of socket) {
       const lines = reader.push(chunk as Buffer)

@@ -8,7 +8,7 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { DrainReport, GenerationEvent, GraphPort, PeerId, RemovedModel, Status } from '../index.ts'
+import type { ChatMessage, DrainReport, GenerationEvent, GraphPort, PeerId, RemovedModel, Status } from '../index.ts'
 import { controlRequestBytesMax, controlTensorsBytesMax, socketPathBytesMax } from './limits.ts'
 import type { WireTensor } from './tensor-json.ts'
 
@@ -233,6 +233,19 @@ export function readResponse(line: string): ControlResponse | undefined {
 /** One message as a line. */
 export function encodeLine(message: object): string {
   return `${JSON.stringify(message)}\n`
+}
+
+/** Bytes of a conversation on its way to a peer, without the end of its line. */
+export function chatLineBytes(messages: readonly ChatMessage[], options: ControlChatOptions): number {
+  return Buffer.byteLength(encodeLine(chatRequest(messages, options))) - 1
+}
+
+/** Has a peer answer what was said last in a conversation. */
+export function chatRequest(
+  messages: readonly ChatMessage[],
+  options: ControlChatOptions
+): ControlRequest & { readonly op: 'chat' } {
+  return { v: controlVersion, op: 'chat', messages: [...messages], options }
 }
 
 /** How a request with tensors begins, as {@link encodeLine} writes it. */

@@ -164,6 +164,11 @@ function withImportOptions(made: Command): Command {
       '--no-check',
       'do not measure what it costs to convert weights to q4, which takes some seconds for a hundred million of them'
     )
+    .option(
+      '--licence <text>',
+      'licence of the model, as its manifest should give it (default: what its files say, else unknown)',
+      words('--licence')
+    )
     .option('--gives-way', 'let its files be removed where a disk budget needs room; others keep what was imported')
     .option(
       '--disk <size>',

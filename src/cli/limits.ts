@@ -3,7 +3,7 @@
  * of the house but its public surface.
  */
 
-/** Tensors of one run, in Base64 on one line: the largest that the protocol takes have 64 MiB. */
+/** Tensors of one run, in Base64 on one line: the largest that the protocol takes have 64 MiB. Vectors of 1,024 texts, of 4,096 numbers. */
 export const controlTensorsBytesMax = 96 << 20
 /** A file of an input, or stdin: numbers as text take three times their bytes. */
 export const inferFileBytesMax = 256 << 20

@@ -359,7 +359,7 @@ function describeChat(program: Command, context: CommandContext): void {
     .option('--system <text>', 'what the system says first', words('--system'))
     .option(
       '--keep <n>',
-      'where the conversation does not fit the context, leave out its oldest turns, but for the last n (default: say so)',
+      'where the conversation does not fit the context or the 1 MiB that a peer takes, leave out its oldest turns, but for the last n (default: say so)',
       wholeNumber('--keep', 1, 1 << 20)
     )
     .option('--max-tokens <n>', 'tokens of an answer at most (default: 256)', wholeNumber('--max-tokens', 1, 1 << 24))

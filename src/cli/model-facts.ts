@@ -16,6 +16,8 @@ export interface ImportFlags extends ModelFlags {
   /** Whether what 4 bits cost is measured. */
   readonly check: boolean
   readonly disk?: number
+  /** @default what its files say, else 'unknown' */
+  readonly licence?: string
   /** Where the model is from. @default the folder's name */
   readonly origin?: string
 }

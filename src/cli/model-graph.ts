@@ -3,6 +3,7 @@ import {
   type AnyModel,
   describePort,
   formatBytes,
+  graphNeeds,
   type GraphPort,
   importGraph,
   InvalidOptionError,
@@ -29,7 +30,7 @@ export async function graphImport(
   if (unused !== undefined) {
     throw new InvalidOptionError(`--${unused} goes with models that continue text: a graph stays as it is`)
   }
-  const { data, name, tokenizer, origin } = flags
+  const { data, name, tokenizer, origin, licence } = flags
   const model = await importGraph({
     source,
     dataDir: data,
@@ -38,7 +39,8 @@ export async function graphImport(
     signal,
     ...(await roomFor(flags, { signal })),
     ...(tokenizer === undefined ? {} : { tokenizer }),
-    ...(origin === undefined ? {} : { origin })
+    ...(origin === undefined ? {} : { origin }),
+    ...(licence === undefined ? {} : { licence })
   })
   if (flags.json) sayJson({ event: 'imported', ...graphSummary(model) })
   else say(`imported ${name}: ${describeGraph(model)}, id ${model.id}`)
@@ -74,7 +76,7 @@ function graphSummary(model: StoredGraph): object {
 export function showGraph(model: StoredGraph, { json }: { readonly json?: boolean }): void {
   const { manifest } = model
   if (json) {
-    sayJson({ ...graphSummary(model), parameters: manifest.parameters, manifest })
+    sayJson({ ...graphSummary(model), parameters: manifest.parameters, needs: graphNeeds(manifest), manifest })
     return
   }
   const { inputs, outputs, operators, parameters, tokenizer, licence, source, shards } = manifest
@@ -86,12 +88,19 @@ export function showGraph(model: StoredGraph, { json }: { readonly json?: boolea
     ...ports('output', outputs),
     ['parameters', parameters.toLocaleString('en-US')],
     ['operators', operators.map(({ domain, version }) => `${domain || 'ai.onnx'} ${version}`).join(', ')],
+    ...needed(manifest),
     ['takes text', tokenizer === null ? 'no: it has no tokenizer' : 'yes: --text'],
     ['licence', licence],
     ['source', source],
     ['file', `${formatBytes(shards[0]!.bytes)}, ${shards[0]!.sha256}`]
   ]
   for (const line of table(rows)) say(`  ${line}`)
+}
+
+function needed(manifest: StoredGraph['manifest']): string[][] {
+  const needs = graphNeeds(manifest)
+  if ('refusal' in needs) return [['served by', `nobody: ${needs.refusal}`]]
+  return [['one peer', `needs ${formatBytes(needs.wholeBytes)} of memory for it and its runs`]]
 }
 
 function ports(what: string, list: readonly GraphPort[]): string[][] {

@@ -33,6 +33,7 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     signal,
     ...(await roomFor(flags, { signal })),
     ...(flags.origin === undefined ? {} : { origin: flags.origin }),
+    ...(flags.licence === undefined ? {} : { licence: flags.licence }),
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
       else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)

@@ -1,6 +1,8 @@
 /** What was said in a conversation, and what of it is sent. Pure. */
 import type { ChatMessage } from '../index.ts'
 
+const encoder = new TextEncoder()
+
 interface Turn {
   readonly said: string
   answer: string | undefined
@@ -39,6 +41,21 @@ export class Talk {
     this.#from += turns
   }
 
+  /**
+   * How many of the oldest turns that are sent have to go for so many bytes of JSON to go, where the last `keep` stay; undefined
+   * where that is not enough.
+   */
+  turnsOf(bytes: number, keep: number): number | undefined {
+    let turns = 0
+    for (let left = bytes; left > 0; turns++) {
+      const turn = this.#turns[this.#from + turns]
+      if (turn === undefined || this.#turns.length - this.#from - turns <= keep) return undefined
+      // Each message has a comma after it, as the last ones stay.
+      for (const message of messagesOf(turn)) left -= encoder.encode(JSON.stringify(message)).length + 1
+    }
+    return turns
+  }
+
   reset(): void {
     this.#turns.length = 0
     this.#from = 0
@@ -56,12 +73,14 @@ export class Talk {
 
   #messages(turns: readonly Turn[]): ChatMessage[] {
     const messages = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
-    for (const { said, answer } of turns) {
-      messages.push({ role: 'user', content: said })
-      if (answer !== undefined) messages.push({ role: 'assistant', content: answer })
-    }
+    for (const turn of turns) messages.push(...messagesOf(turn))
     return messages
   }
+}
+
+function messagesOf({ said, answer }: Turn): ChatMessage[] {
+  const user = { role: 'user', content: said }
+  return answer === undefined ? [user] : [user, { role: 'assistant', content: answer }]
 }
 
 /** What a line means. */

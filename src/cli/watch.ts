@@ -20,9 +20,9 @@ export function watch(peer: Peer, tell: Tell): () => void {
   const known = new Set<string>()
   const loading = new Set<string>()
   const serving = new Set<string>()
-  const covered = new Set<ModelId>()
   const discovery = new Map<string, string>()
   const tellDraft = draftTeller(tell)
+  const tellCoverage = coverageTeller(tell)
   const nameOf = (status: Status, id: ModelId): string => modelName(status.models, id)
   const keyOf = ({ model, start, end }: StageStatus): string => `${model} ${start}-${end}`
 
@@ -47,21 +47,10 @@ export function watch(peer: Peer, tell: Tell): () => void {
         if (told.has(key)) continue
         told.add(key)
         const verb = stage.serving ? 'serving' : 'loading'
-        tell(verb, `${verb} ${layers(stage)} of ${nameOf(status, stage.model)}`, stageDetails(stage))
+        tell(verb, `${verb} ${placed(stage, status)}`, stageDetails(stage))
       }
     }
-    for (const { id, coverage } of status.models) {
-      const name = nameOf(status, id)
-      const isCovered = coverage.length > 0 && coverage.every(count => count > 0)
-      if (isCovered === covered.has(id)) continue
-      if (isCovered) {
-        covered.add(id)
-        tell('covered', `${name}: every layer is covered`, { model: id, coverage })
-      } else {
-        covered.delete(id)
-        tell('uncovered', `${name}: no longer every layer is covered`, { model: id, coverage })
-      }
-    }
+    tellCoverage(status)
   }
   const onLeave = ({ detail }: CustomEvent<{ readonly peer: PeerId }>): void => {
     known.delete(detail.peer)
@@ -75,7 +64,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
   const onDown = ({ detail }: CustomEvent<StageStatus>): void => {
     serving.delete(keyOf(detail))
     loading.delete(keyOf(detail))
-    tell('released', `released ${layers(detail)}`, stageDetails(detail))
+    tell('released', `released ${placed(detail, peer.status())}`, stageDetails(detail))
   }
   const onFetch = ({ detail }: CustomEvent<ShardFetch>): void => {
     const line = describeFetch(detail, nameOf(peer.status(), detail.model))
@@ -100,6 +89,33 @@ export function watch(peer: Peer, tell: Tell): () => void {
     peer.removeEventListener('shards:fetch', onFetch)
     peer.removeEventListener('disk:freed', onFreed)
   }
+}
+
+/** Tells when all of a model is served, and when it is so no longer. */
+function coverageTeller(tell: Tell): (status: Status) => void {
+  const covered = new Set<ModelId>()
+  return status => {
+    for (const { id, coverage, isGraph } of status.models) {
+      const name = modelName(status.models, id)
+      const isCovered = coverage.length > 0 && coverage.every(count => count > 0)
+      if (isCovered === covered.has(id)) continue
+      if (isCovered) {
+        covered.add(id)
+        const line = isGraph ? `${name}: it is served` : `${name}: every layer is covered`
+        tell('covered', line, { model: id, coverage })
+      } else {
+        covered.delete(id)
+        const line = isGraph ? `${name}: nobody serves it any more` : `${name}: no longer every layer is covered`
+        tell('uncovered', line, { model: id, coverage })
+      }
+    }
+  }
+}
+
+/** What a stage holds: `layers 0-2 of NAME`; a graph is whole. */
+function placed(stage: StageStatus, { models }: Status): string {
+  const name = modelName(models, stage.model)
+  return models.some(({ id, isGraph }) => id === stage.model && isGraph === true) ? name : `${layers(stage)} of ${name}`
 }
 
 /** Tells once that there is something that drafts. */

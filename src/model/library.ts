@@ -132,6 +132,8 @@ export interface LibraryImportInit {
   readonly whyNot?: WhyNot
   /** As with `ImportInit.compare`. */
   readonly compare?: Comparer | undefined
+  /** As with `ImportInit.licence`. */
+  readonly licence?: string
   /** Where the model is from, as the manifest should give it. @default the folder's name */
   readonly origin?: string
   /** Whether its files may be removed where a peer's disk budget needs room. @default false: what was imported is kept */

@@ -4,7 +4,7 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
 import { shardLayout } from '../model/layout.ts'
-import { type Manifest, shardOrder } from '../model/manifest.ts'
+import { type GraphManifest, type Manifest, shardOrder } from '../model/manifest.ts'
 import { typeOf, type WeightType } from '../model/weight-types.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { shapeOf } from '../serving/shape.ts'
@@ -101,6 +101,16 @@ export function modelNeeds(
       : {}),
     ...(own.i8CacheBytesPerLayer === undefined ? {} : { i8CacheBytesPerToken: bytesOf(i8Page, 'i8') / i8Page })
   }
+}
+
+/** What a graph takes of the budget of a peer that serves it, or why no engine runs graphs. */
+export function graphNeeds(
+  manifest: GraphManifest,
+  engines: readonly EngineFactory[] = [wasmEngine, onnxEngine]
+): Pick<ModelNeeds, 'engine' | 'wholeBytes'> | { readonly refusal: string } {
+  const runtime = engines.find(({ graphs }) => graphs !== undefined)?.graphs
+  if (runtime === undefined) return { refusal: 'none of these engines runs graphs, onnx does' }
+  return { engine: runtime.name, wholeBytes: runtime.footprint(manifest) }
 }
 
 /**

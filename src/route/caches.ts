@@ -56,8 +56,7 @@ export function withCache(
       ...model,
       name: `${model.name} with caches of ${cache}`,
       cacheBytesPerLayer: model.i8CacheBytesPerLayer ?? model.cacheBytesPerLayer,
-      cachePageTokens: model.i8CachePageTokens,
-      cachePageBytes: model.i8CachePageBytes
+      cachePageTokens: model.i8CachePageTokens
     }
   }
 }

@@ -121,6 +121,32 @@ describe('lines that are piped', { timeout: 60_000 }, () => {
     }
   })
 
+  it('that are more than a peer takes let the oldest turns go, or say what would', async () => {
+    const asked = await serve(() => answer('yes'))
+    const line = 'x'.repeat(600_000)
+    const stdin = `${line}\n${line}y\n`
+    const refused = (sentence: string): object => ({
+      code: 2,
+      stdout: 'yes\n',
+      stderr: expect.stringContaining(sentence)
+    })
+    const whole = new Skein(['chat', '--data', folder], { stdin })
+    expect(await whole.ended).toMatchObject(
+      refused('and a peer takes at most 1048576: begin a new one, or let its oldest turns go (--keep)')
+    )
+    const kept = new Skein(['chat', '--data', folder, '--keep', '1'], { stdin })
+    const { code, stdout, stderr } = await kept.ended
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'yes\nyes\n' })
+    expect(stderr).toContain('the oldest turn of the conversation is left out')
+    expect(asked.map(({ messages }) => messages.map(({ content }) => content.length))).toEqual([
+      [600_000],
+      [600_000],
+      [600_001]
+    ])
+    const few = new Skein(['chat', '--data', folder, '--keep', '2'], { stdin })
+    expect(await few.ended).toMatchObject(refused('say less, or keep fewer'))
+  })
+
   it('go on after Ctrl-C has stopped an answer, of which what came counts, and end with Ctrl-C when nothing is answered', async () => {
     const asked = await serve(async function* (messages, { signal }) {
       yield begun()

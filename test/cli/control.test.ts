@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { controlVersion, encodeLine, LineReader, readRequest, readResponse } from '../../src/cli/control.ts'
 import {
   askDrain,
+  askEmbed,
   askForget,
   askGenerate,
   askRemoveModel,
@@ -67,7 +68,9 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
       },
       infer: async (_, inputs) => ({ outputs: inputs, computeMs: 1, peer: seen.self }),
       embed: async (_, texts) => ({
-        vectors: texts.map(({ length }) => Float32Array.of(length)),
+        vectors: texts.map(text =>
+          text === 'wide' ? new Float32Array(1_000_000).fill(Math.PI) : Float32Array.of(text.length)
+        ),
         tokens: texts.map(({ length }) => length),
         cut: texts.map(() => 0)
       }),
@@ -246,6 +249,12 @@ describe('the control socket', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+
+  it('carries as many numbers of vectors as texts may have', async () => {
+    await serve(async function* () {})
+    const { vectors } = await askEmbed(folder, { model: 'g', texts: ['wide', 'one'] }, { signal: signal() })
+    expect(vectors.map(({ length }) => length)).toEqual([1_000_000, 1])
   })
 
   it('removes a model, or says why not', async () => {

@@ -29,7 +29,7 @@ describe('a graph on the command line', needs(whyNotInstalled()), () => {
     const [data, asking, swarm, onnx] = [at('data'), at('asking'), at('swarm.json'), at('tripled.onnx')]
     await writeFile(onnx, tripled())
     const of = ['--data', data]
-    const imported = await skein(['model', 'import', onnx, '--name', 'tripled', ...of])
+    const imported = await skein(['model', 'import', onnx, '--name', 'tripled', '--licence', 'MIT', ...of])
     expect(imported).toMatchObject({ code: 0, stderr: '' })
     expect(imported.stdout).toMatch(
       /^imported tripled: a graph, x \(float32 \[n, 4\]\) → y \(float32 \[n, 4\]\), sum \(float32 \[n\]\), \d+ B, id [0-9a-f]{64}\n$/
@@ -38,6 +38,8 @@ describe('a graph on the command line', needs(whyNotInstalled()), () => {
       /\ngraph +id +inputs +outputs +size *\ntripled +\w{12} +x +y, sum +\d+ B/
     )
     const shown = (await skein(['model', 'show', 'tripled', ...of])).stdout
+    expect(shown).toMatch(/\n +one peer +needs 268(\.\d)? MB of memory for it and its runs\n/)
+    expect(shown).toMatch(/\n +licence +MIT\n/)
     for (const part of ['asked with skein infer', 'x: float32 [n, 4]', 'sum: float32 [n]', 'no: it has no tokenizer']) {
       expect(shown).toContain(part)
     }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { chatLineBytes } from '../../src/cli/control.ts'
 import { readChatLine, Talk } from '../../src/cli/talk.ts'
 
 test('a line is text, a command, or told to be wrong', () => {
@@ -35,4 +36,21 @@ test('a talk sends what was said and answered, but for turns that were dropped',
   expect(talk.sent).toEqual([system])
   talk.say('u')
   expect(talk.sent).toEqual([system, { role: 'user', content: 'u' }])
+})
+
+test('a talk says how many of its oldest turns have so many bytes', () => {
+  const talk = new Talk('brief')
+  for (const said of ['é"', 'two', 'three']) {
+    talk.say(said)
+    talk.answered(`to ${said}`)
+  }
+  talk.say('four')
+  const bytes = (): number => chatLineBytes(talk.sent, {})
+  const all = bytes()
+  expect([talk.turnsOf(0, Number.POSITIVE_INFINITY), talk.turnsOf(1, Number.POSITIVE_INFINITY)]).toEqual([0, undefined])
+  talk.drop(1)
+  const first = all - bytes()
+  talk.drop(-1)
+  expect([first, first + 1].map(over => talk.turnsOf(over, 2))).toEqual([1, 2])
+  expect([talk.turnsOf(first + 1, 3), talk.turnsOf(all, 1)]).toEqual([undefined, undefined])
 })
