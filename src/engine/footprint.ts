@@ -11,6 +11,8 @@ export interface Footprint {
   i8CacheBytesPerLayer?(tokens: number): number
   /** One session's cache in all layers together. @default all take alike */
   cacheBytes?(tokens: number, type: CacheType): number
+  /** A page of a session's cache in one layer. @default pages of all layers take alike */
+  cachePageBytes?(layer: number, type: CacheType): number
   /** Tokens of a page of a session's cache, which are reserved whole: of float32, and of int8. @default 1 */
   readonly cachePageTokens?: number
   readonly i8CachePageTokens?: number

@@ -56,7 +56,8 @@ export function withCache(
       ...model,
       name: `${model.name} with caches of ${cache}`,
       cacheBytesPerLayer: model.i8CacheBytesPerLayer ?? model.cacheBytesPerLayer,
-      cachePageTokens: model.i8CachePageTokens
+      cachePageTokens: model.i8CachePageTokens,
+      cachePageBytes: model.i8CachePageBytes
     }
   }
 }

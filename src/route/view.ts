@@ -30,6 +30,9 @@ export interface ModelShape {
   /** Tokens of a page, which a session's cache takes whole. @default 1 */
   readonly cachePageTokens?: number | undefined
   readonly i8CachePageTokens?: number | undefined
+  /** [layers] bytes of a page: how layers compare, of which the largest takes `cacheBytesPerLayer`. @default all take that */
+  readonly cachePageBytes?: readonly number[] | undefined
+  readonly i8CachePageBytes?: readonly number[] | undefined
   /** [layers] how many of a session's last tokens the cache of a layer need hold, since it has a window; undefined: all. @default all */
   readonly latestTokens?: readonly (number | undefined)[] | undefined
   /** Caches hold no more than that. @default they hold all */
@@ -219,12 +222,19 @@ export function areApart({ contacts: a }: PeerView, { contacts: b }: PeerView): 
 
 /** What a session's caches take at a stage of layers [start, end), in whole pages; 0 where that is not known. */
 export function cacheBytesOf(model: ModelShape, { start, end }: Range, tokensMax: number): number {
-  const { cacheBytesPerLayer, cacheTokens, cachePageTokens = 1 } = model
+  const { cacheBytesPerLayer, cacheTokens, cachePageTokens = 1, cachePageBytes } = model
   if (cacheTokens === undefined) return 0
   const all = Math.ceil(cacheTokens / cachePageTokens)
+  const held = (layer: number): number => pagesHeld(tokensMax, cachePageTokens, latestOf(model, layer))
   let pages = 0
-  for (let layer = start; layer < end; layer++) pages += pagesHeld(tokensMax, cachePageTokens, latestOf(model, layer))
-  return Math.ceil((cacheBytesPerLayer * pages) / all)
+  if (cachePageBytes === undefined) {
+    for (let layer = start; layer < end; layer++) pages += held(layer)
+    return Math.ceil((cacheBytesPerLayer * pages) / all)
+  }
+  let bytes = 0
+  for (let layer = start; layer < end; layer++) bytes += held(layer) * (cachePageBytes[layer] ?? 0)
+  // Times exactly 1, where it is the engine of which the pages are.
+  return Math.ceil(bytes * (cacheBytesPerLayer / all / Math.max(...cachePageBytes)))
 }
 
 /** How many of a session's last tokens the cache of a layer holds; undefined: all. */
@@ -239,13 +249,15 @@ export function reserveBytes(model: ModelShape, { start, end }: Range): number {
   return bytes
 }
 
-/** The same of one layer: less than others have where it has a window and its cache gives back what lies before. */
+/**
+ * The same of one layer: less than others have where it has a window and its cache gives back what lies before, or where its pages are
+ * smaller.
+ */
 export function layerReserveBytes(model: ModelShape, layer: number): number {
-  const { cacheBytesPerLayer, cacheTokens = 0, cachePageTokens = 1 } = model
-  const latest = latestOf(model, layer)
-  if (latest === undefined) return cacheBytesPerLayer
-  const all = Math.ceil(cacheTokens / cachePageTokens)
-  return Math.ceil((cacheBytesPerLayer * pagesHeld(cacheTokens, cachePageTokens, latest)) / all)
+  const { cacheBytesPerLayer, cacheTokens, cachePageBytes } = model
+  const takesMost = latestOf(model, layer) === undefined && cachePageBytes === undefined
+  if (takesMost || cacheTokens === undefined) return cacheBytesPerLayer
+  return cacheBytesOf(model, { start: layer, end: layer + 1 }, cacheTokens)
 }
 
 /** What was made of a model for each footprint: of a model there are as many as engines. */

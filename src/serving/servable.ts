@@ -55,20 +55,24 @@ export function graphBytes({ manifest }: StoredGraph, { engines, budgetBytes, pi
   return bytes
 }
 
-/**
- * Checks that something that is held whole leaves what stages need at least.
- * @throws {BudgetTooSmallError}
- */
-export function checkRoom(
-  what: string,
-  {
-    bytes,
-    leastBytes,
-    budgetBytes
-  }: { readonly bytes: number; readonly leastBytes: number; readonly budgetBytes: number }
-): void {
-  if (bytes + leastBytes <= budgetBytes) return
-  const beside = leastBytes === 0 ? '' : ` beside the ${formatBytes(leastBytes)} that stages need at least`
+/** What something that is to be held whole takes of a budget, and what is to stay beside it. */
+export interface WholeRoom {
+  readonly bytes: number
+  /** Of what is held whole already. */
+  readonly wholeBytes: number
+  /** That stages need at least. */
+  readonly leastBytes: number
+  readonly budgetBytes: number
+}
+
+/** @throws {BudgetTooSmallError} where there is no room for it. */
+export function checkRoom(what: string, { bytes, wholeBytes, leastBytes, budgetBytes }: WholeRoom): void {
+  if (bytes + wholeBytes + leastBytes <= budgetBytes) return
+  const others = [
+    ...(wholeBytes === 0 ? [] : [`the ${formatBytes(wholeBytes)} of what is held whole already`]),
+    ...(leastBytes === 0 ? [] : [`the ${formatBytes(leastBytes)} that stages need at least`])
+  ]
+  const beside = others.length === 0 ? '' : ` beside ${others.join(' and ')}`
   throw new BudgetTooSmallError(
     `a budget of ${formatBytes(budgetBytes)} cannot hold ${what}${beside}: it takes ${bytes} bytes (${formatBytes(bytes)})`
   )

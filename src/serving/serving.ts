@@ -139,12 +139,12 @@ export class Serving {
     if (isStoredGraph(model)) return this.#addGraph(model, { pinned, signal })
     const engines = checkServable(model, { engines: this.#init.engines, budgetBytes: this.#budgetBytes, pinned })
     if (this.#models.has(model.id)) return
-    this.#checkCount()
     const { dataDir, keeping, store, swarm, stages, supply, threads, searches, onWarning, onStage, onFetch } =
       this.#init
     const held = await store.held(model)
     signal.throwIfAborted()
     if (this.#models.has(model.id)) return
+    this.#checkCount()
     const served = new ServedModel(
       {
         dataDir,
@@ -184,11 +184,12 @@ export class Serving {
     const { engines, budgetBytes, store, onWarning } = this.#init
     const bytes = graphBytes(graph, { engines, budgetBytes, pinned: by.pinned })
     if (this.graphs.get(graph.id) !== undefined) return
-    this.#checkCount()
-    this.#checkRoom(bytes + this.graphs.bytes + this.#draftBytes, `the graph ${graph.manifest.name}`)
     const held = await store.held(graph)
     by.signal.throwIfAborted()
     if (this.graphs.get(graph.id) !== undefined) return
+    // Not before: others may have come while its files were looked for.
+    this.#checkCount()
+    this.#checkRoom(bytes, this.graphs.bytes + this.#draftBytes, `the graph ${graph.manifest.name}`)
     const served = new ServedGraph(
       {
         ...this.#init,
@@ -364,15 +365,15 @@ export class Serving {
 
   /** The draft model takes so much of the budget. @throws {BudgetTooSmallError} */
   #claim(bytes: number, name: string): void {
-    if (bytes > 0) this.#checkRoom(bytes + this.graphs.bytes, `the draft model ${name} whole`)
+    if (bytes > 0) this.#checkRoom(bytes, this.graphs.bytes, `the draft model ${name} whole`)
     this.#draftBytes = bytes
     this.#share()
   }
 
-  /** @param bytes of all that is held whole. @throws {BudgetTooSmallError} when stages have too little left */
-  #checkRoom(bytes: number, what: string): void {
+  /** @param wholeBytes of all else that is held whole. @throws {BudgetTooSmallError} when stages have too little left */
+  #checkRoom(bytes: number, wholeBytes: number, what: string): void {
     const leastBytes = this.models.reduce((sum, { claim }) => sum + claim.leastBytes, 0)
-    checkRoom(what, { bytes, leastBytes, budgetBytes: this.#init.budgetBytes })
+    checkRoom(what, { bytes, wholeBytes, leastBytes, budgetBytes: this.#init.budgetBytes })
   }
 
   /** Memory of all models but one. */

@@ -1,4 +1,5 @@
 /** A model's sizes as placement sees them: what joins the rooms `model` and `engine` to `route`. Pure. */
+import type { CacheType } from '../base/cache-type.ts'
 import { edgeSize } from '../engine/engine.ts'
 import type { Footprint } from '../engine/footprint.ts'
 import { latestTokens, windowsOf } from '../engine/windows.ts'
@@ -31,9 +32,25 @@ export function shapeOf(manifest: Manifest, footprint: Footprint): ModelShape {
     cacheTokens: tokens,
     cachePageTokens: footprint.cachePageTokens,
     i8CachePageTokens: footprint.i8CachePageTokens,
+    ...pagesOf(config.layers, footprint),
     ...windowedOf(config, footprint),
     stageBytes: retainedBytes(manifest, tokens),
     stepBytes: footprint.stepBytes ?? config.hidden * edgeSize(edge) + 20
+  }
+}
+
+/** How pages of layers compare, where they differ. */
+function pagesOf(
+  layers: number,
+  { cachePageBytes, i8CacheBytesPerLayer }: Footprint
+): Pick<ModelShape, 'cachePageBytes' | 'i8CachePageBytes'> {
+  if (cachePageBytes === undefined) return {}
+  const of = (type: CacheType): number[] => Array.from({ length: layers }, (_, layer) => cachePageBytes(layer, type))
+  const [f32, i8] = [of('f32'), i8CacheBytesPerLayer === undefined ? undefined : of('i8')]
+  const differ = (bytes: readonly number[] = []): boolean => bytes.some(each => each !== bytes[0])
+  return {
+    ...(differ(f32) ? { cachePageBytes: f32 } : {}),
+    ...(differ(i8) ? { i8CachePageBytes: i8 } : {})
   }
 }
 

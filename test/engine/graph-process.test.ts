@@ -113,25 +113,6 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await Promise.all(ends)
   })
 
-  it('is loaded anew though the run that it is loaded for is given up', { timeout: 60_000 }, async () => {
-    const g = await graph(tripled())
-    await killed()
-    const row = { x: floats([1, 4], 1, 2, 3, 4) }
-    const abort = new AbortController()
-    const given = g.run(row, { deadlineMs, signal: abort.signal })
-    const [pid] = children()
-    // It takes long to load.
-    process.kill(pid!, 'SIGSTOP')
-    abort.abort(new Error('enough'))
-    await expect(given).rejects.toThrow('enough')
-    const next = g.run(row, { deadlineMs, signal })
-    await delay(graphGiveUpMs + 500)
-    process.kill(pid!, 'SIGCONT')
-    expect((await next).outputs.sum!.data[0]).toBe(30)
-    expect(g.isLost).toBe(false)
-    expect(children()).toEqual([pid])
-  })
-
   it('that never ends is ended at its deadline, and the next run has another process', async () => {
     const g = await graph(loop(2_000_000_000))
     const [before] = children()
@@ -156,6 +137,32 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(run).rejects.toThrow('what runs the graph g ended (SIGFPE)')
     await expect(run).rejects.toMatchObject({ name: 'EngineError' })
     await expect(g.run(one, { deadlineMs: 1_000, signal })).rejects.toMatchObject({ name: 'DeadlineError' })
+    expect(g.isLost).toBe(false)
+  })
+
+  it('is loaded to the end for those who come next, where the one for whom it is loaded anew waits no more', {
+    timeout: 60_000
+  }, async () => {
+    const g = await graph(tripled())
+    const [before] = children()
+    process.kill(before!, 'SIGKILL')
+    await expect.poll(children, { timeout: 10_000 }).toEqual([])
+    // Until its end has been told.
+    await delay(200)
+    const abort = new AbortController()
+    const row = { x: floats([1, 4], 1, 2, 3, 4) }
+    const abandoned = g.run(row, { deadlineMs, signal: abort.signal })
+    const next = g.run(row, { deadlineMs, signal })
+    // It stands still, as if loading took long.
+    const [pid] = children()
+    process.kill(pid!, 'SIGSTOP')
+    abort.abort(new Error('enough'))
+    await expect(abandoned).rejects.toThrow('enough')
+    await delay(1.5 * graphGiveUpMs)
+    expect(children()).toEqual([pid])
+    process.kill(pid!, 'SIGCONT')
+    expect((await next).outputs.y!.data[3]).toBe(12)
+    expect(children()).toEqual([pid])
     expect(g.isLost).toBe(false)
   })
 

@@ -230,4 +230,24 @@ describe('a graph', needs(whyNotInstalled()), () => {
     })
     await expect(draft).rejects.toThrow('tripled is a graph and continues no text')
   })
+
+  it('shares a budget with others that come at the same time', { timeout: 60_000 }, async () => {
+    const dataDir = await withGraph('tripled', tripled())
+    await writeFile(join(dataDir, 'loop.onnx'), loop(3))
+    await importGraph({ source: join(dataDir, 'loop.onnx'), dataDir, name: 'loop' })
+    const peer = await serve({ swarm: newSwarm('twins'), dataDir, model: 'stories15m' })
+    const both = await Promise.allSettled([peer.serve('tripled'), peer.serve('loop')])
+    const taken = peer.status().peers.find(({ self }) => self)!.usedBytes!
+    expect(taken).toBeLessThanOrEqual(memoryBytes)
+    const refused = both.filter(({ status }) => status === 'rejected')
+    expect(refused).toHaveLength(1)
+    const beside =
+      'beside the .* of what is held whole already and the .* that stages need at least: it takes \\d{9} bytes'
+    expect(refused[0]).toMatchObject({
+      reason: {
+        name: 'BudgetTooSmallError',
+        message: expect.stringMatching(`^a budget of 400 MB cannot hold the graph (tripled|loop) ${beside}`)
+      }
+    })
+  })
 })

@@ -18,7 +18,7 @@ const heavy: ModelShape = {
   cacheBytesPerLayer: 3
 }
 const footprintOf = ({ layerBytes, embeddingBytes, headBytes, cacheBytesPerLayer }: ModelShape) => ({
-  layerBytes: layerBytes[0]!,
+  layerBytes: Math.max(...layerBytes),
   embeddingBytes,
   headBytes,
   cacheBytesPerLayer
@@ -41,6 +41,36 @@ describe('a peer that says what its engine takes', () => {
       expect(canHold({ ...hungry, budgetBytes: heavyBytes - 1 }, shape, whole)).toBe(false)
       expect(place([thrifty], shape).stages.get(thrifty.peer)).toEqual(whole)
       expect(place([hungry], shape).missing).not.toBeNull()
+    }
+  })
+
+  it('is planned with layers as unequal as their files are', () => {
+    const layerFileBytes = [10, 40, 40, 10]
+    const [few, many] = [1, 3].map(
+      (times): ModelShape => ({
+        ...(times === 1 ? lean : heavy),
+        layers: 4,
+        layerBytes: layerFileBytes.map(bytes => times * bytes),
+        layerFileBytes
+      })
+    ) as [ModelShape, ModelShape]
+    const [first, rest] = [
+      { start: 0, end: 1 },
+      { start: 1, end: 4 }
+    ] as const
+    // One of the small layers is all that the one has room for, and what is left all that the other one has.
+    const small = peer(1, stageBytes(few, first), { footprint: footprintOf(few) })
+    const large = peer(2, stageBytes(many, rest), { footprint: footprintOf(many) })
+    for (const shape of [few, many]) {
+      expect(shapeAt(small, shape).layerBytes).toEqual(few.layerBytes)
+      expect(shapeAt(large, shape).layerBytes).toEqual(many.layerBytes)
+      expect(canHold(small, shape, first)).toBe(true)
+      expect(canHold({ ...small, budgetBytes: small.budgetBytes - 1 }, shape, first)).toBe(false)
+      expect(canHold(small, shape, { start: 1, end: 2 })).toBe(false)
+      const plan = place([small, large], shape)
+      expect(plan.missing).toBeNull()
+      expect([plan.stages.get(small.peer), plan.stages.get(large.peer)]).toEqual([first, rest])
+      expect(place([small, { ...large, budgetBytes: large.budgetBytes - 1 }], shape).missing).not.toBeNull()
     }
   })
 

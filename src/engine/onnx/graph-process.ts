@@ -143,6 +143,7 @@ export class GraphProcess implements LoadedGraph {
     this.#child = child
     try {
       await child.load()
+      this.#isLost = false
       return child
     } catch (error) {
       this.#isLost = true

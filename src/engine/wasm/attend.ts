@@ -63,9 +63,9 @@ export class Attention {
     const windows = this.#layers.kinds.map(({ window, convolution }) =>
       convolution === undefined ? (window ?? Number.POSITIVE_INFINITY) : 0
     )
-    const made = new Map([...new Set(windows)].map(window => [window, this.#reads(job, segments, window)]))
-    made.set(0, [])
-    return windows.map(window => made.get(window)!)
+    const seen = [...new Set(windows)].filter(window => window > 0)
+    const made = new Map(seen.map(window => [window, this.#reads(job, segments, window)]))
+    return windows.map(window => made.get(window) ?? [])
   }
 
   #reads(job: Job, segments: readonly Segment[], window: number): Read[] {

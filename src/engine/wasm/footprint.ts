@@ -65,6 +65,7 @@ export function wasmFootprint({
     cacheBytesPerLayer: tokens => largestCacheBytes(config, tokens, 'f32'),
     i8CacheBytesPerLayer: tokens => largestCacheBytes(config, tokens, 'i8'),
     cacheBytes: (tokens, type) => stageCacheBytes(config, all, tokens, type),
+    cachePageBytes: (layer, type) => layerCacheBytes(config, 1, type, undefined, convolutionRowBytes(config, layer)),
     givesBackWindows: true,
     cachePageTokens: positionsOf('f32', width),
     i8CachePageTokens: positionsOf('i8', width)

@@ -12,7 +12,6 @@ import type { SectionWeights } from './weights.ts'
 /** An address for each form of activations. */
 type ByForm = Readonly<Record<ActivationForm, number>>
 
-/** Space that all threads use, by address. */
 /** What a mixture of experts takes, of the rows of a pass and of the experts that each row takes: a pair for each of these. */
 export interface ExpertScratch {
   /** [passRowsMax][experts, filled up to whole tiles]: outputs of the router, then exponentials. */
@@ -31,6 +30,7 @@ export interface ExpertScratch {
   readonly y: number
 }
 
+/** Space that all threads use, by address. */
 export interface Scratch {
   /** [passRowsMax] rows of the hidden state. */
   readonly x: number
