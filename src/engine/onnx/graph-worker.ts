@@ -2,13 +2,12 @@
  * The process that runs one graph in ONNX Runtime. Graphs and inputs may be from anybody, and native code that divides by zero, runs
  * out of memory or never ends takes its whole process along, and cannot be ended from outside where it is a thread (`thread-end.ts`).
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { assert } from '../../base/assert.ts'
 import { reasonOf } from '../../base/reason.ts'
-import { readOnnx } from '../../model/formats/onnx.ts'
 import { tensorsBytesMax } from '../../model/limits.ts'
+import { readOnnxFile } from '../../model/onnx-file.ts'
 import {
   bytesOfTensor,
   sumBytes,
@@ -52,7 +51,8 @@ async function load(ask: GraphLoad): Promise<GraphReply> {
 }
 
 async function open({ file, name, threads }: GraphLoad): Promise<void> {
-  checkAlone(file, name)
+  // Whoever made the manifest may have left out what the file says: it is looked at once more before a runtime reads it.
+  readOnnxFile(file, name)
   session = await InferenceSession.create(file, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
@@ -63,25 +63,6 @@ async function open({ file, name, threads }: GraphLoad): Promise<void> {
     // Threads that spin while they wait take the processor from the peer's own.
     extra: { session: { intra_op: { allow_spinning: '0' } } }
   })
-}
-
-/** Whoever made the manifest may have left out what the file says: it is looked at once more before a runtime reads it. */
-function checkAlone(file: string, name: string): void {
-  const handle = openSync(file, 'r')
-  try {
-    const window = new Uint8Array(64 << 10)
-    let [from, length] = [0, 0]
-    const read = (at: number, bytes: number): Uint8Array => {
-      if (at < from || at + bytes > from + length) {
-        from = at
-        length = readSync(handle, window, 0, window.length, at)
-      }
-      return window.subarray(at - from, Math.min(at - from + bytes, length))
-    }
-    readOnnx({ bytes: fstatSync(handle).size, read }, name)
-  } finally {
-    closeSync(handle)
-  }
 }
 
 async function run({ inputs }: GraphAsk): Promise<GraphReply> {

@@ -3,21 +3,14 @@
  * an expert's weights is read once for all of its rows. A row adds up what its experts give in the order of their numbers, whatever
  * other rows there are.
  */
-import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
+import { tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import { type ActivationForm, activationBytes, activationsOf } from './activations.ts'
 import { type Job, shareOf, type Views } from './job.ts'
 import type { Kernels } from './kernels.ts'
 import type { Layout } from './layout.ts'
+import { multiplyTiles, operandOf, type Rows, type Tiles } from './product.ts'
 import { choose, type ExpertRows, rowsByExpert, sharesOf } from './routing.ts'
 import type { ExpertMatrix, ExpertWeights, Matrix } from './weights.ts'
-
-/** Rows that lie in memory so far apart. */
-interface Rows {
-  readonly at: number
-  readonly stride: number
-}
-
-type Range = readonly [from: number, to: number]
 
 export interface ExpertRunnerInit {
   readonly index: number
@@ -55,7 +48,7 @@ export class ExpertRunner {
   }
 
   /** This thread's part of so many. */
-  #share(job: Job, units: number): Range {
+  #share(job: Job, units: number): Tiles {
     return shareOf(job, this.#init.index, units)
   }
 
@@ -100,11 +93,8 @@ export class ExpertRunner {
   }
 
   /** Where what a matrix takes of the pass's rows is. */
-  #operand({ rows: count }: Job, { type, blocks }: Matrix, rows: Rows): Rows {
-    if (type === 'f32') return rows
-    const form = activationsOf(type)
-    if (count === 1) return { at: this.#layout.own[this.#init.index]!.activations[form], stride: 0 }
-    return { at: this.#layout.scratch.activations[form], stride: blocks * activationBytes[form].compact }
+  #operand({ rows: count }: Job, matrix: Matrix, rows: Rows): Rows {
+    return operandOf(this.#layout, this.#init.index, count, matrix, rows)
   }
 
   /** Where it is by expert, for each pair. */
@@ -201,16 +191,8 @@ export class ExpertRunner {
     this.#multiplyTiles(job, count, matrix, activations, out, this.#share(job, rows / tileRows))
   }
 
-  /** Tiles [from, to) of a matrix with so many rows of activations. */
-  #multiplyTiles(job: Job, count: number, matrix: Matrix, activations: Rows, out: Rows, [from, to]: Range): void {
-    if (from >= to) return
-    const k = this.#kernels
-    const { type, blocks } = matrix
-    const w = matrix.at + from * tileStride(matrix)
-    const first = out.at + 4 * tileRows * from
-    const { at, stride } = activations
-    if (job.rows === 1) k[`product.${type}.one`](w, blocks, to - from, at, first)
-    else k[`product.${type}.many`](w, blocks, to - from, at, stride, first, out.stride, count)
+  #multiplyTiles(job: Job, count: number, matrix: Matrix, activations: Rows, out: Rows, tiles: Tiles): void {
+    multiplyTiles(this.#kernels, { isOne: job.rows === 1, count }, matrix, activations, out, tiles)
   }
 }
 

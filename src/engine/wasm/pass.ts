@@ -10,8 +10,9 @@ import { Convolution } from './convolution.ts'
 import type { Kernels } from './kernels.ts'
 import { kindOf } from './layer-kinds.ts'
 import { convolutionRows, type Layout, type OwnScratch, qkvRows } from './layout.ts'
+import { multiplyTiles, operandOf, type Rows, type Tiles } from './product.ts'
 import { type ActivationForm, activationBytes, activationsOf } from './activations.ts'
-import { tileColumns, tileRows, tileStride, vectorBytes } from '../../model/tiles.ts'
+import { tileColumns, tileRows, vectorBytes } from '../../model/tiles.ts'
 import type { LayerWeights, Matrix } from './weights.ts'
 
 /** A job as one thread computes it. */
@@ -25,12 +26,6 @@ interface Pass extends Job {
 interface After {
   readonly bias: number | undefined
   readonly norm: number | undefined
-}
-
-/** Rows that lie in memory so far apart. */
-interface Rows {
-  readonly at: number
-  readonly stride: number
 }
 
 /** How a thread waits for the others of a pass. */
@@ -207,29 +202,13 @@ export class PassRunner {
   }
 
   /** Where what a product with a matrix takes of rows is, once it was made. */
-  #activations({ rows: count }: Job, { type, blocks }: Matrix, rows: Rows): Rows {
-    if (type === 'f32') return rows
-    const form = activationsOf(type)
-    if (count === 1) return { at: this.#own.activations[form], stride: 0 }
-    return { at: this.#layout.scratch.activations[form], stride: blocks * activationBytes[form].compact }
+  #activations({ rows: count }: Job, matrix: Matrix, rows: Rows): Rows {
+    return operandOf(this.#layout, this.#index, count, matrix, rows)
   }
 
-  /** Tiles [from, to) of a matrix with all rows. */
-  #multiply(
-    { rows }: Job,
-    matrix: Matrix,
-    activations: Rows,
-    out: number,
-    outStride: number,
-    [from, to]: readonly [from: number, to: number]
-  ): void {
-    if (from >= to) return
-    const k = this.#kernels
-    const { type, blocks } = matrix
-    const w = matrix.at + from * tileStride(matrix)
-    const first = out + 4 * tileRows * from
-    if (rows === 1) k[`product.${type}.one`](w, blocks, to - from, activations.at, first)
-    else k[`product.${type}.many`](w, blocks, to - from, activations.at, activations.stride, first, outStride, rows)
+  /** Tiles of a matrix with all rows. */
+  #multiply({ rows }: Job, matrix: Matrix, activations: Rows, at: number, stride: number, tiles: Tiles): void {
+    multiplyTiles(this.#kernels, { isOne: rows === 1, count: rows }, matrix, activations, { at, stride }, tiles)
   }
 
   /** This thread's part of the tiles of matrices whose outputs lie one after another. */
