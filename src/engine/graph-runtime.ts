@@ -24,9 +24,11 @@ export interface LoadedGraph {
    * Runs it once; those who ask at the same time wait for one another.
    *
    * @param inputs that were checked against its ports
+   * @param options `deadlineMs` counts from now, with the time until its turn comes
    * @throws {GraphRunError} when the runtime refuses these inputs, or its outputs are too large: again it would do the same
-   * @throws {EngineError} {DeadlineError} when what runs it ended, or took too long: it is loaded anew for the next one
-   * @throws {NoRoomError} when too many wait; the signal's reason
+   * @throws {EngineError} when what runs it ended: it is loaded anew for the next one
+   * @throws {DeadlineError} when the run takes longer. It has a moment more before what runs it is ended
+   * @throws {NoRoomError} when too many wait, or its turn did not come by then; the signal's reason
    */
   run(inputs: Tensors, options: { readonly deadlineMs: number; readonly signal: AbortSignal }): Promise<GraphRun>
   /** Runs that are under way or wait. */

@@ -113,7 +113,10 @@ export const graphLoadBytesPerMs = 10_000
 export const graphRunsMax = 32
 /** One run, at most: a large image on a slow board takes tens of seconds. */
 export const graphRunMaxMs = 600_000
-/** A run for which nobody waits any more may end in this time; then its process does, which takes as long to load anew. */
+/**
+ * A run for which nobody waits any more, or that has passed its deadline, may end in this time, or in twice what the longest one took;
+ * then its process is ended, which takes as long to load anew.
+ */
 export const graphGiveUpMs = 2_000
 /** Memory of a graph beside its file, twice: 90 MB for the process and the runtime, the rest for what a run computes. */
 export const graphWorkBytes = 256 << 20

@@ -1,13 +1,13 @@
 /** Asks one peer for one run of a graph (protocols/infer.md). */
-import { type Clock, systemClock } from '../base/clock.ts'
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { DeadlineError, PeerLostError, ProtocolError } from '../errors.ts'
 import type { GraphRun } from '../engine/graph-runtime.ts'
 import { type GraphPort, type Tensors, wrongOutputs } from '../model/tensors.ts'
 import type { Channel, Links } from '../swarm/links.ts'
-import { Assembly, headsOf, piecesOf } from './assembly.ts'
+import { Assembly, bytesOfHeads, headsOf, piecesOf } from './assembly.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
-import { inferOpenMs, inferSilentMs } from './limits.ts'
+import { inferOpenMs, inferSilentMs, inferWayMs } from './limits.ts'
 import { type AnswerFrame, type InferFrame, inferProtocol, type RefusedFrame } from './message.ts'
 
 export interface RunAsk {
@@ -16,7 +16,7 @@ export interface RunAsk {
   readonly outputs: readonly GraphPort[]
   /** Checked against its inputs. */
   readonly inputs: Tensors
-  /** From when the inputs are there. */
+  /** From when the inputs are there: their way, and that of the outputs, is bounded by their bytes. */
   readonly deadlineMs: number
 }
 
@@ -39,7 +39,10 @@ export async function askPeer(
     signal.throwIfAborted()
     throw opening.aborted ? new DeadlineError(`${peer} took over ${inferOpenMs} ms to open a stream`) : error
   })
-  const answering = new Answering(ask)
+  const late = new Late(clock, error => end(error))
+  const answering = new Answering(ask, bytes =>
+    late.within(inferWayMs(bytes), ms => `the outputs of ${peer} were longer than ${ms} ms on their way`)
+  )
   const end = (error: Error): void => {
     answering.fail(error)
     channel.abort(error)
@@ -59,17 +62,17 @@ export async function askPeer(
     onClose: error =>
       answering.fail(error ?? new PeerLostError(peer, `${peer} closed its stream before it had answered`))
   })
-  // The inputs' way is bounded piece by piece, the run by what the server was told, and the outputs' way by it.
-  const late = clock.after(ask.deadlineMs + 2 * inferSilentMs, () =>
-    end(new DeadlineError(`${peer} did not answer within ${ask.deadlineMs + 2 * inferSilentMs} ms`))
-  )
   try {
     signal.throwIfAborted()
-    channel.send(
-      encodeFrame({ kind: 'ask', model: ask.model, inputs: headsOf(ask.inputs), deadlineMs: ask.deadlineMs })
-    )
+    const heads = headsOf(ask.inputs)
+    const wayMs = inferWayMs(bytesOfHeads(heads))
+    late.within(wayMs, ms => `the inputs were longer than ${ms} ms on their way to ${peer}`)
+    channel.send(encodeFrame({ kind: 'ask', model: ask.model, inputs: heads, deadlineMs: ask.deadlineMs }))
     // Whoever refuses does so before all of the inputs are there.
     await Promise.race([sendInputs(channel, ask.inputs, clock).catch(() => {}), answering.done])
+    // The last of them may still lie in buffers on the way.
+    if (!answering.hasBegun)
+      late.within(ask.deadlineMs + 2 * inferSilentMs, ms => `${peer} did not answer within ${ms} ms`)
     return await answering.done
   } finally {
     late.stop()
@@ -84,17 +87,47 @@ async function sendInputs(channel: Channel, inputs: Tensors, clock: Clock): Prom
   }
 }
 
+/** Ends what takes too long: one thing after the other. */
+class Late {
+  readonly #clock: Clock
+  readonly #end: (error: Error) => void
+  #timer: Timer | undefined
+
+  constructor(clock: Clock, end: (error: Error) => void) {
+    this.#clock = clock
+    this.#end = end
+  }
+
+  /** From now on, instead of what was bounded before. */
+  within(ms: number, sentence: (ms: number) => string): void {
+    this.stop()
+    this.#timer = this.#clock.after(ms, () => this.#end(new DeadlineError(sentence(ms))))
+  }
+
+  stop(): void {
+    this.#timer?.stop()
+  }
+}
+
 /** An answer on its way. */
 class Answering {
   readonly #ask: RunAsk
+  readonly #onBegin: (bytes: number) => void
   readonly #done = Promise.withResolvers<RunAnswer>()
   #answer: AnswerFrame | undefined
   #outputs: Assembly | undefined
 
-  constructor(ask: RunAsk) {
+  /** @param onBegin is told how many bytes of outputs come from then on */
+  constructor(ask: RunAsk, onBegin: (bytes: number) => void) {
     this.#ask = ask
+    this.#onBegin = onBegin
     // It is waited for only once the inputs are sent.
     this.#done.promise.catch(() => {})
+  }
+
+  /** Its outputs are on their way. */
+  get hasBegun(): boolean {
+    return this.#answer !== undefined
   }
 
   get done(): Promise<RunAnswer> {
@@ -114,6 +147,7 @@ class Answering {
     if (frame.kind === 'answer' && this.#answer === undefined) {
       this.#answer = frame
       this.#outputs = new Assembly(frame.outputs)
+      this.#onBegin(bytesOfHeads(frame.outputs))
     } else if (frame.kind === 'piece' && this.#outputs !== undefined) {
       this.#outputs.push(frame)
     } else {

@@ -7,13 +7,23 @@ export const inferFrameBytesMax = inferPieceBytes + 1024 + (64 << 10)
 export const inferStreamsPerPeerMax = 16
 /** Bytes of tensors that a server holds for all whom it answers, beside its budget for weights: four of the largest runs. */
 export const inferHeldBytesMax = 256 << 20
+/** Of these for one peer: the largest inputs and outputs of one run. Nobody fills all of it alone. */
+export const inferHeldBytesPerPeerMax = inferHeldBytesMax / 2
 /** Time until the next frame of an ask that has begun, or until an answer is read on: an hour of a link is not a run's. */
 export const inferSilentMs = 15_000
+/** The slowest way that is waited for, in bytes a ms: 4 Mbit/s, on which the largest inputs take 134 s. */
+export const inferWayBytesPerMs = 500
+
 /**
- * What a stream may take beside its run, from the ask to the last byte of the answer: 64 MiB each way at 20 Mbit/s take 54 s. Who
- * sends or reads a byte now and then would hold its memory for ever.
+ * What tensors may take on their way, beside the run: who sends or reads a byte now and then would hold their memory for ever.
+ *
+ * @param bytes of all inputs or of all outputs
+ * @returns ms from their first byte to their last one
  */
-export const inferWaysMs = 60_000
+export function inferWayMs(bytes: number): number {
+  return inferSilentMs + Math.ceil(bytes / inferWayBytesPerMs)
+}
+
 /** Time to open a stream. */
 export const inferOpenMs = 5_000
 /** A run, unless who asks says otherwise. */

@@ -9,7 +9,14 @@ import { type GraphPort, sumBytes, type Tensors, wrongTensors } from '../model/t
 import type { Channel, Links } from '../swarm/links.ts'
 import { Assembly, bytesOfHeads, headsOf, piecesOf } from './assembly.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
-import { inferFrameBytesMax, inferHeldBytesMax, inferSilentMs, inferStreamsPerPeerMax, inferWaysMs } from './limits.ts'
+import {
+  inferFrameBytesMax,
+  inferHeldBytesMax,
+  inferHeldBytesPerPeerMax,
+  inferSilentMs,
+  inferStreamsPerPeerMax,
+  inferWayMs
+} from './limits.ts'
 import { type AskFrame, type InferFrame, inferProtocol, type InferReason, type PieceFrame } from './message.ts'
 
 /** A graph that is served here. */
@@ -34,6 +41,7 @@ export class InferServer {
   readonly #asks = new Set<Ask>()
   /** Of tensors that are on their way, in or out. */
   #heldBytes = 0
+  readonly #heldBytesBy = new Map<PeerId, number>()
 
   constructor(init: InferServeInit) {
     this.#init = init
@@ -53,7 +61,7 @@ export class InferServer {
       },
       channel => {
         const ask: Ask = new Ask(this.#init, channel, {
-          hold: bytes => this.#hold(bytes),
+          hold: bytes => this.#hold(channel.remote, bytes),
           onEnd: () => this.#asks.delete(ask)
         })
         this.#asks.add(ask)
@@ -67,16 +75,23 @@ export class InferServer {
     return this.#asks.size
   }
 
+  /** Who waits for a run is told that this peer goes, and asks another one. */
   async stop(): Promise<void> {
     await this.#init.links.unhandle(inferProtocol)
-    for (const ask of [...this.#asks]) ask.end(new EngineError('the peer is stopping'))
+    await Promise.all([...this.#asks].map(ask => ask.leave()))
   }
 
-  /** Takes so much more; false, and nothing taken, where it would be too much. */
-  #hold(bytes: number): boolean {
-    if (bytes > 0 && this.#heldBytes + bytes > inferHeldBytesMax) return false
+  /** Takes so much more for a peer, or gives it back; why not, and nothing taken, where it would be too much. */
+  #hold(peer: PeerId, bytes: number): string | undefined {
+    const ofPeer = (this.#heldBytesBy.get(peer) ?? 0) + bytes
+    if (bytes > 0 && ofPeer > inferHeldBytesPerPeerMax)
+      return 'other runs of yours fill your share of the memory for inputs and outputs here'
+    if (bytes > 0 && this.#heldBytes + bytes > inferHeldBytesMax)
+      return 'others fill the memory for inputs and outputs here'
     this.#heldBytes += bytes
-    return true
+    if (ofPeer > 0) this.#heldBytesBy.set(peer, ofPeer)
+    else this.#heldBytesBy.delete(peer)
+    return undefined
   }
 }
 
@@ -85,7 +100,7 @@ class Ask {
   readonly #init: InferServeInit
   readonly #channel: Channel
   readonly #clock: Clock
-  readonly #hold: (bytes: number) => boolean
+  readonly #hold: (bytes: number) => string | undefined
   readonly #onEnd: () => void
   readonly #closed = new AbortController()
   #ask: AskFrame | undefined
@@ -100,7 +115,7 @@ class Ask {
   constructor(
     init: InferServeInit,
     channel: Channel,
-    { hold, onEnd }: { readonly hold: (bytes: number) => boolean; readonly onEnd: () => void }
+    { hold, onEnd }: { readonly hold: (bytes: number) => string | undefined; readonly onEnd: () => void }
   ) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
@@ -120,6 +135,13 @@ class Ask {
   end(error: Error): void {
     this.#channel.abort(error)
     this.#over()
+  }
+
+  /** Ends it because this peer goes. */
+  async leave(): Promise<void> {
+    // No refusal may follow an answer (N1).
+    if (this.#isAnswered) this.end(new EngineError('the peer is stopping'))
+    else await this.#refuse('leaving', 'this peer is about to go')
   }
 
   #over(): void {
@@ -166,30 +188,36 @@ class Ask {
 
   #asked(ask: AskFrame): void {
     this.#ask = ask
-    const lateMs = this.#deadlineMs + inferWaysMs
-    this.#late = this.#clock
-      .after(lateMs, () => this.end(new DeadlineError(`the ask took longer than ${lateMs} ms in all`)))
-      .unref()
     const { served } = this.#init
     const port = served(ask.model)
     if (port === undefined) {
-      this.#refuse('unknown', 'the graph is not served here')
+      void this.#refuse('unknown', 'the graph is not served here')
       return
     }
     const known = new Set(port.inputs.map(({ name }) => name))
     if (ask.inputs.length !== known.size || ask.inputs.some(({ name }) => !known.has(name))) {
-      this.#refuse('wrong', `${port.name} takes ${[...known].join(', ')}`)
+      void this.#refuse('wrong', `${port.name} takes ${[...known].join(', ')}`)
       return
     }
-    const bytes = bytesOfHeads(ask.inputs)
-    if (!this.#hold(bytes)) {
-      this.#refuse('busy', 'others fill the memory for inputs and outputs here')
-      return
-    }
-    this.#heldBytes += bytes
+    if (!this.#holds(bytesOfHeads(ask.inputs), 'the inputs')) return
     this.#port = port
     this.#inputs = new Assembly(ask.inputs)
     this.#awaitFrame()
+  }
+
+  /** Takes memory for tensors, and bounds their way; false, and it is refused, where there is none. */
+  #holds(bytes: number, what: string): boolean {
+    const full = this.#hold(bytes)
+    if (full !== undefined) {
+      void this.#refuse('busy', full)
+      return false
+    }
+    this.#heldBytes += bytes
+    const wayMs = inferWayMs(bytes)
+    this.#late = this.#clock
+      .after(wayMs, () => this.end(new DeadlineError(`${what} were longer than ${wayMs} ms on their way`)))
+      .unref()
+    return true
   }
 
   #came(piece: PieceFrame): void {
@@ -202,23 +230,19 @@ class Ask {
   async #run(assembly: Assembly): Promise<void> {
     this.#isRunning = true
     this.#silence?.stop()
+    // The run has a deadline of its own.
+    this.#late?.stop()
     const port = this.#port!
     const inputs = assembly.tensors()
     const wrong = wrongTensors(port.inputs, inputs)
     if (wrong !== undefined) {
-      this.#refuse('wrong', `the input ${wrong}`)
+      void this.#refuse('wrong', `the input ${wrong}`)
       return
     }
     const deadlineMs = this.#deadlineMs
     try {
       const { outputs, computeMs } = await port.run(inputs, { deadlineMs, signal: this.#closed.signal })
-      const bytes = sumBytes(outputs)
-      if (this.#closed.signal.aborted) return
-      if (!this.#hold(bytes)) {
-        this.#refuse('busy', 'others fill the memory for inputs and outputs here')
-        return
-      }
-      this.#heldBytes += bytes
+      if (this.#closed.signal.aborted || !this.#holds(sumBytes(outputs), 'the outputs')) return
       this.#isAnswered = true
       this.#channel.send(encodeFrame({ kind: 'answer', outputs: headsOf(outputs), computeMs }))
       await this.#send(outputs)
@@ -228,7 +252,7 @@ class Ask {
       if (this.#closed.signal.aborted) return
       // No refusal may follow an answer (N1).
       if (this.#isAnswered) this.end(error as Error)
-      else this.#refuse(reasonFor(error), reasonOf(error))
+      else void this.#refuse(this.#reasonFor(error), reasonOf(error))
     }
   }
 
@@ -239,16 +263,19 @@ class Ask {
     }
   }
 
-  #refuse(reason: InferReason, message: string): void {
+  async #refuse(reason: InferReason, message: string): Promise<void> {
     this.#inputs = undefined
     this.#silence?.stop()
     this.#channel.send(encodeFrame({ kind: 'refused', reason, message: message.replaceAll(/\s+/g, ' ') }))
-    void this.#channel.close()
+    const closing = this.#channel.close()
     this.#over()
+    await closing
   }
-}
 
-function reasonFor(error: unknown): InferReason {
-  if (error instanceof GraphRunError) return 'failed'
-  return error instanceof NoRoomError ? 'busy' : 'lost'
+  #reasonFor(error: unknown): InferReason {
+    if (error instanceof GraphRunError) return 'failed'
+    if (error instanceof NoRoomError) return 'busy'
+    // It was unserved, or could not be loaded anew: that is not what this ask does to it.
+    return this.#init.served(this.#ask!.model) === undefined ? 'unknown' : 'lost'
+  }
 }

@@ -12,6 +12,7 @@ import {
   InvalidOptionError,
   NotCoveredError,
   OverloadedError,
+  PeerLeavingError,
   PeerLostError,
   ProtocolError
 } from '../errors.ts'
@@ -42,7 +43,7 @@ export interface InferInit {
 
 export interface InferOptions {
   readonly signal: AbortSignal
-  /** For one run at one peer. @default inferDeadlineMs */
+  /** For one run at one peer, from when its inputs are there: what tensors take on their way is not in it. @default inferDeadlineMs */
   readonly deadlineMs?: number | undefined
   /** How long somebody who serves it is waited for. @default inferWaitMs where somebody is loading it, else not at all */
   readonly waitMs?: number | undefined
@@ -70,7 +71,7 @@ export class Inferring {
   /**
    * @throws {InvalidOptionError} when the inputs are not those of the graph, or a time is none. @throws {GraphRunError} when it cannot be run with them
    * @throws {NotCoveredError} when nobody serves it. @throws {OverloadedError} when all are busy
-   * @throws {PeerLostError} {DeadlineError} {EngineError} what became of the last one, when there is no other; the signal's reason
+   * @throws {PeerLostError} {PeerLeavingError} {DeadlineError} {EngineError} what became of the last one, when there is no other; the signal's reason
    */
   async run(graph: StoredGraph, inputs: Tensors, options: InferOptions): Promise<InferResult> {
     const { name, inputs: ports, outputs } = graph.manifest
@@ -92,7 +93,8 @@ export class Inferring {
         if (answer.reason === 'failed') throw new GraphRunError(answer.message)
         if (answer.reason === 'wrong') throw new InvalidOptionError(answer.message)
         if (answer.reason === 'busy') busy++
-        last = new EngineError(`…${peer.slice(-8)}: ${answer.message}`)
+        const sentence = `…${peer.slice(-8)}: ${answer.message}`
+        last = answer.reason === 'leaving' ? new PeerLeavingError(sentence) : new EngineError(sentence)
         if (answer.reason === 'lost' && ++losses >= inferLossesMax) throw last
       } catch (error) {
         signal.throwIfAborted()

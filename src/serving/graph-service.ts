@@ -19,7 +19,7 @@ import type { ModelOffer, StageOffer } from '../swarm/record.ts'
 import type { Gathering, Swarm } from '../swarm/swarm.ts'
 import { join } from 'node:path'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
-import { draftRoomLookMs, graphAnnounceRatio, graphMeanRuns } from './limits.ts'
+import { draftRoomLookMs, graphAnnounceRatio, graphMeanRuns, graphReloadMaxMs, graphReloadMs } from './limits.ts'
 
 export interface ServedGraphInit {
   readonly store: Store
@@ -49,7 +49,7 @@ export class ServedGraph {
   #loaded: LoadedGraph | undefined
   #meeting: Gathering | undefined
   #done: Promise<void> = Promise.resolve()
-  /** It is given up: it is announced as held, and not as served. */
+  /** It could not be loaded: it is announced as held, and not as served. */
   #hasFailed = false
   /** Of the last runs; 0 before the first one. */
   #runMs = 0
@@ -140,7 +140,7 @@ export class ServedGraph {
         `the graph ${this.stored.manifest.name} gives with these inputs what cannot be sent: the output ${wrong}`
       )
     } catch (error) {
-      if (loaded.isLost && this.#loaded === loaded) this.#fail(error)
+      if (loaded.isLost && this.#loaded === loaded) this.#lose(error)
       throw error
     }
   }
@@ -163,7 +163,7 @@ export class ServedGraph {
     if ('refusal' in found) throw new EngineError(found.refusal)
     const folder = await this.#shards.folder(whole, signal)
     // Stages may hold more for a while, until sessions on them have ended.
-    while (freeBytes() < 0) await clock.sleep(draftRoomLookMs, { signal })
+    while (freeBytes() < 0 && !signal.aborted) await clock.sleep(draftRoomLookMs, { signal })
     signal.throwIfAborted()
     const file = join(folder, manifest.shards[0]!.sha256)
     const loaded = await found.runtime.load({ manifest, file, threads, signal })
@@ -172,22 +172,47 @@ export class ServedGraph {
       return
     }
     this.#loaded = loaded
+    this.#hasFailed = false
     onChange()
     onStage({ model: id, ...whole, serving: true, cacheBytesFree: 0 })
   }
 
+  /** It has never served, and what is wrong is the graph's or this machine's. */
   #fail(error: unknown): void {
-    const { onWarning, onChange, onStage } = this.#init
-    const { id, manifest } = this.stored
-    const wasServing = this.isServing
-    void this.#loaded?.close()
-    this.#loaded = undefined
+    const { onWarning, onChange } = this.#init
     this.#hasFailed = true
+    const { name } = this.stored.manifest
     onWarning(
-      `the graph ${manifest.name} is not served here: ${reasonOf(error)} (${formatBytes(this.bytes)} are held for it until skein unserve)`
+      `the graph ${name} is not served here: ${reasonOf(error)} (${formatBytes(this.bytes)} are held for it until skein unserve)`
     )
     onChange()
-    if (wasServing) onStage({ model: id, ...whole, serving: false, cacheBytesFree: 0 })
+  }
+
+  /** It has served, and could not be loaded anew: the memory or the disk may have failed it for a while. */
+  #lose(error: unknown): void {
+    const { onWarning, onChange, onStage } = this.#init
+    const { id, manifest } = this.stored
+    void this.#loaded?.close()
+    this.#loaded = undefined
+    // Who asks meanwhile is not to wait for it.
+    this.#hasFailed = true
+    onWarning(
+      `the graph ${manifest.name} is not served here for now: ${reasonOf(error)}. It is loaded anew in ${graphReloadMs / 1000} s, and then ever more rarely, until skein unserve`
+    )
+    onChange()
+    onStage({ model: id, ...whole, serving: false, cacheBytesFree: 0 })
+    this.#done = this.#reload().catch(() => {})
+  }
+
+  /** Until it serves again. @throws when it is not to be served any more */
+  async #reload(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let pauseMs = graphReloadMs; !this.isServing; pauseMs = Math.min(2 * pauseMs, graphReloadMaxMs)) {
+      await this.#init.clock.sleep(pauseMs, { signal })
+      signal.throwIfAborted()
+      // Why it fails was told when it was lost.
+      await this.#load().catch(() => signal.throwIfAborted())
+    }
   }
 
   /** Who asks goes by it; it is told anew where it has changed much. */

@@ -26,6 +26,9 @@ export const draftTimedTokens = 16
 /** How often a draft model looks whether stages have let go of what it takes: sessions on them take seconds to go. */
 export const draftRoomLookMs = 250
 
+/** Time until a graph that could not be loaded anew is tried again; twice as long each time, up to the second. */
+export const graphReloadMs = 5_000
+export const graphReloadMaxMs = 300_000
 /** Runs of a graph whose mean is announced as what one takes: the last ones count most. */
 export const graphMeanRuns = 8
 /** It is announced anew where it has changed by this much: runs differ by what they are given. */

@@ -1,5 +1,6 @@
 /** Graphs in ONNX Runtime, each in a process of its own: what they give, and what becomes of those that fail, hang or die. */
-import { execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -113,30 +114,69 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await Promise.all(ends)
   })
 
-  it('that never ends is ended at its deadline, and the next run has another process', async () => {
+  it('that never ends is ended a moment after its deadline, and the next run has another process', {
+    timeout: 60_000
+  }, async () => {
     const g = await graph(loop(2_000_000_000))
     const [before] = children()
     const late = g.run(one, { deadlineMs: 500, signal })
+    const turn = g.run(one, { deadlineMs: 1_000, signal })
+    const behind = g.run(one, { deadlineMs, signal })
     await expect(late).rejects.toThrow('a run of g took longer than 500 ms')
     await expect(late).rejects.toMatchObject({ name: 'DeadlineError' })
+    // Its process has a moment more, and whose turn does not come by then is told so.
+    await expect(turn).rejects.toThrow('the turn of a run of g did not come within 1000 ms')
+    await expect(turn).rejects.toMatchObject({ name: 'NoRoomError' })
+    expect(children()).toEqual([before])
+    await expect.poll(children, { timeout: 2 * graphGiveUpMs }).not.toContain(before)
+    // It is made for who waits behind it.
+    await expect.poll(children, { timeout: 10_000 }).toHaveLength(1)
+    const ends = expect(behind).rejects.toThrow('not served here any more')
+    await g.close()
+    await ends
+  })
+
+  it('keeps its process where a run is given less time than it takes, and where who asked goes', {
+    timeout: 60_000
+  }, async () => {
+    const g = await graph(loop(500_000))
+    const before = children()
+    for (let i = 0; i < 3; i++) {
+      await expect(g.run(one, { deadlineMs: 1, signal })).rejects.toThrow(
+        /of g (took longer than|did not come within) 1 ms/
+      )
+    }
     const abort = new AbortController()
     const abandoned = g.run(one, { deadlineMs, signal: abort.signal })
-    const next = g.run(one, { deadlineMs: 500, signal })
-    setTimeout(() => abort.abort(new Error('enough')), 300)
+    setTimeout(() => abort.abort(new Error('enough')), 20)
     await expect(abandoned).rejects.toThrow('enough')
-    // It is not let run on until its deadline: the next one has its turn after a moment.
-    await expect(next).rejects.toThrow('longer than 500 ms')
-    expect(children()).not.toContain(before)
+    expect((await g.run(one, { deadlineMs, signal })).outputs.y!.data[0]).toBe(500_001)
+    expect(children()).toEqual(before)
+  })
+
+  it('whose process cannot be talked to any more leaves none behind', async () => {
+    const started: ChildProcess[] = []
+    const onStart = (message: unknown): void => void started.push((message as { process: ChildProcess }).process)
+    subscribe('child_process', onStart)
+    const g = await graph(tripled()).finally(() => unsubscribe('child_process', onStart))
+    const worker = started.find(({ spawnargs }) => spawnargs.some(each => each.includes('graph-worker')))!
+    // It stands still, and hears nothing of its end of the pipe.
+    process.kill(worker.pid!, 'SIGSTOP')
+    worker.disconnect()
+    const run = g.run({ x: floats([1, 4], 1, 2, 3, 4) }, { deadlineMs, signal })
+    await expect(run).rejects.toThrow('what runs the graph g ended')
+    await expect.poll(children).toEqual([])
+    expect((await g.run({ x: floats([1, 4], 1, 2, 3, 4) }, { deadlineMs, signal })).outputs.y!.data[3]).toBe(12)
   })
 
   it('whose process dies costs the run that was under way, and this process nothing', async () => {
-    const g = await graph(loop(100_000_000))
+    const g = await graph(loop(500_000))
     const run = g.run(one, { deadlineMs, signal })
     const [pid] = children()
     setTimeout(() => process.kill(pid!, 'SIGFPE'), 200)
     await expect(run).rejects.toThrow('what runs the graph g ended (SIGFPE)')
     await expect(run).rejects.toMatchObject({ name: 'EngineError' })
-    await expect(g.run(one, { deadlineMs: 1_000, signal })).rejects.toMatchObject({ name: 'DeadlineError' })
+    await expect(g.run(one, { deadlineMs, signal })).resolves.toMatchObject({ outputs: { y: { dims: [1] } } })
     expect(g.isLost).toBe(false)
   })
 

@@ -1,5 +1,7 @@
 /** Runs of graphs between peers in memory: what each end checks, whom an asker asks, and what rogues cost. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { Agenda } from '../../sim/agenda.ts'
+import { LifeClock } from '../../sim/life-clock.ts'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
@@ -8,7 +10,13 @@ import { EngineError, GraphRunError, NoRoomError } from '../../src/errors.ts'
 import { bytesOfHeads, headsOf } from '../../src/infer/assembly.ts'
 import { holdersOf, type HeardServer, isComing, serversOf } from '../../src/infer/choice.ts'
 import { decodeFrame, encodeFrame } from '../../src/infer/codec.ts'
-import { inferHeldBytesMax, inferPieceBytes, inferWaysMs } from '../../src/infer/limits.ts'
+import {
+  inferHeldBytesMax,
+  inferHeldBytesPerPeerMax,
+  inferPieceBytes,
+  inferSilentMs,
+  inferWayMs
+} from '../../src/infer/limits.ts'
 import { type InferFrame, inferProtocol, type TensorHead } from '../../src/infer/message.ts'
 import { InferServer } from '../../src/infer/serve-service.ts'
 import { Inferring } from '../../src/infer/service.ts'
@@ -16,7 +24,7 @@ import { graphPortsMax, tensorsBytesMax } from '../../src/model/limits.ts'
 import type { GraphManifest } from '../../src/model/manifest.ts'
 import type { StoredGraph } from '../../src/model/stored.ts'
 import type { Tensor, Tensors } from '../../src/model/tensors.ts'
-import type { Links } from '../../src/swarm/links.ts'
+import type { Channel, Links } from '../../src/swarm/links.ts'
 import type { SwarmRecord } from '../../src/swarm/record.ts'
 
 const id = 'ab'.repeat(32) as ModelId
@@ -69,7 +77,8 @@ function recordOf(of: PeerId, { serving = true, sessions = 0, runMs = 10, leavin
 async function serve(
   name: string,
   run: Run,
-  clock: Clock = systemClock
+  clock: Clock = systemClock,
+  isServed: () => boolean = () => true
 ): Promise<{ links: Links; server: InferServer; runs: () => number }> {
   const links = world.join(peer(name))
   let count = 0
@@ -77,7 +86,7 @@ async function serve(
     links,
     clock,
     served: model =>
-      model !== id
+      model !== id || !isServed()
         ? undefined
         : {
             name: 'g',
@@ -95,10 +104,11 @@ async function serve(
   return { links, server, runs: () => count }
 }
 
-function asking(): Inferring {
+function asking(clock: Clock = systemClock): Inferring {
   const links = askerLinks()
   return new Inferring({
     links,
+    clock,
     heard: () => heard,
     onViolation: (of, _, message) => violations.push(`${of}: ${message}`)
   })
@@ -292,7 +302,7 @@ describe('a server', () => {
     expect(violations).toEqual([])
   })
 
-  it('holds tensors for nobody longer than the run and both ways may take', async () => {
+  it('holds inputs for nobody longer than their way may take', async () => {
     const timers: { readonly ms: number; readonly task: () => void }[] = []
     const clock: Clock = {
       ...systemClock,
@@ -306,11 +316,13 @@ describe('a server', () => {
     const channel = await askerLinks().open(peer('a'), inferProtocol, { signal: signal() })
     const { promise: broken, resolve } = Promise.withResolvers<boolean>()
     channel.receive({ onFrame: () => {}, onClose: error => resolve(error !== undefined) })
+    const wayMs = inferWayMs(bytesOfHeads(heads))
+    expect(wayMs).not.toBe(inferSilentMs)
     channel.send(encodeFrame(ask()))
     channel.send(encodeFrame(piece(1)))
-    await until(() => timers.some(({ ms }) => ms === 1_000 + inferWaysMs))
+    await until(() => timers.some(({ ms }) => ms === wayMs))
     expect(server.running).toBe(1)
-    timers.find(({ ms }) => ms === 1_000 + inferWaysMs)!.task()
+    timers.find(({ ms }) => ms === wayMs)!.task()
     expect(await broken).toBe(true)
     expect(server.running).toBe(0)
     expect(violations).toEqual([])
@@ -334,9 +346,8 @@ describe('a server', () => {
     await until(() => servers[0]!.running === 0)
   })
 
-  it('holds no more for others than its memory for tensors has room for', async () => {
+  it('holds no more for one peer than its share, and no more for all than its memory for tensors has room for', async () => {
     await serve('a', echo)
-    const links = askerLinks()
     const rows = Math.floor(tensorsBytesMax / 13)
     const large = ask({
       inputs: headsOf({
@@ -344,19 +355,94 @@ describe('a server', () => {
         m: { type: 'uint8', dims: [rows], data: new Uint8Array(0) }
       })
     })
-    const refusals: InferFrame[] = []
-    const channels = []
-    for (let i = 0; i <= inferHeldBytesMax / tensorsBytesMax; i++) {
+    const refusals: string[] = []
+    const channels: Channel[] = []
+    const begin = async (links: Links, by: string): Promise<void> => {
       const channel = await links.open(peer('a'), inferProtocol, { signal: signal() })
-      channel.receive({ onFrame: bytes => refusals.push(decodeFrame(bytes)!), onClose: () => {} })
+      channel.receive({
+        onFrame: bytes => {
+          const frame = decodeFrame(bytes)!
+          refusals.push(frame.kind === 'refused' ? `${by}: ${frame.reason}, ${frame.message}` : frame.kind)
+        },
+        onClose: () => {}
+      })
       channel.send(encodeFrame(large))
       channels.push(channel)
     }
-    await until(() => refusals.length === 1)
-    expect(refusals[0]).toMatchObject({ kind: 'refused', reason: 'busy' })
+    const share = Math.floor(inferHeldBytesPerPeerMax / tensorsBytesMax)
+    const greedy = world.join(peer('greedy'))
+    for (let i = 0; i <= share; i++) await begin(greedy, 'greedy')
+    const own = 'other runs of yours fill your share of the memory for inputs and outputs here'
+    await expect.poll(() => refusals).toEqual([`greedy: busy, ${own}`])
+    // What one peer holds is nothing to another one.
+    expect((await asking().run(graph, inputs(1), { signal: signal() })).peer).toBe(peer('a'))
+    const others = inferHeldBytesMax / tensorsBytesMax - share
+    for (let i = 0; i < others; i++) await begin(world.join(peer(`b${i}`)), 'other')
+    expect(refusals).toHaveLength(1)
+    await begin(world.join(peer('last')), 'last')
+    await until(() => refusals.length === 2)
+    expect(refusals[1]).toBe('last: busy, others fill the memory for inputs and outputs here')
     for (const channel of channels) channel.abort(new Error('gone'))
     await until(() => servers[0]!.running === 0)
     expect((await asking().run(graph, inputs(1), { signal: signal() })).peer).toBe(peer('a'))
+  })
+
+  it('that stops says so to who waits for a run, and another one is asked', async () => {
+    const { server } = await serve('a', () => new Promise(() => {}))
+    await serve('b', echo)
+    const run = asking().run(graph, inputs(1), { signal: signal() })
+    await until(() => server.running === 1)
+    await server.stop()
+    expect((await run).peer).toBe(peer('b'))
+    expect(server.running).toBe(0)
+    await serve('c', () => new Promise(() => {}))
+    heard = heard.slice(2)
+    const last = asking().run(graph, inputs(1), { signal: signal() })
+    await until(() => servers[2]!.running === 1)
+    await servers[2]!.stop()
+    await expect(last).rejects.toMatchObject({
+      name: 'PeerLeavingError',
+      message: expect.stringContaining('this peer is about to go')
+    })
+  })
+
+  it('that does not serve the graph any more when its run fails has lost nobody', async () => {
+    for (const name of ['a', 'b']) {
+      let isServed = true
+      const run: Run = () => {
+        isServed = false
+        return Promise.reject(new EngineError('it is not served here any more'))
+      }
+      await serve(name, run, systemClock, () => isServed)
+    }
+    await serve('c', echo)
+    // Two that lose their process end an ask.
+    const run = asking().run(graph, inputs(1), { signal: signal() })
+    expect((await run).peer).toBe(peer('c'))
+  })
+})
+
+describe('a slow link', () => {
+  it('may take its time for tensors, which is not in the deadline of the run', { timeout: 60_000 }, async () => {
+    const agenda = new Agenda()
+    // One piece at a time is on its way for 105 ms: 5 Mbit/s.
+    const schedule = (ms: number, task: () => void): void => void agenda.after(ms, task)
+    world = new MemoryWorld({ schedule, delayMs: () => 105, highWaterBytes: inferPieceBytes })
+    const clock = new LifeClock({ agenda, enter: task => task(), beginMs: 0, drift: 0, wallMs: () => 0 })
+    await serve('a', echo, clock)
+    const given = inputs(Math.floor(tensorsBytesMax / 13))
+    const run = asking(clock).run(graph, given, { signal: signal(), deadlineMs: 1_000 })
+    let isOver = false
+    const over = run.then(
+      () => (isOver = true),
+      () => (isOver = true)
+    )
+    await agenda.live(600_000, () => isOver)
+    await over
+    expect((await run).outputs.y!.dims).toEqual(given.x!.dims)
+    // Both ways, of which either is longer than the deadline by far.
+    expect(agenda.nowMs).toBeGreaterThan(190_000)
+    expect(agenda.nowMs).toBeLessThan(220_000)
   })
 })
 

@@ -7,7 +7,14 @@ import { formatBytes } from '../../base/units.ts'
 import { DeadlineError, EngineError, GraphRunError, NoRoomError } from '../../errors.ts'
 import type { Tensors } from '../../model/tensors.ts'
 import type { GraphInit, GraphRun, LoadedGraph } from '../graph-runtime.ts'
-import { graphGiveUpMs, graphLoadBytesPerMs, graphLoadMs, graphMemoryLookMs, graphRunsMax } from '../limits.ts'
+import {
+  graphGiveUpMs,
+  graphLoadBytesPerMs,
+  graphLoadMs,
+  graphMemoryLookMs,
+  graphRunMaxMs,
+  graphRunsMax
+} from '../limits.ts'
 import type { GraphAsk, GraphLoad, GraphReply } from './graph-messages.ts'
 
 export interface GraphProcessInit extends Omit<GraphInit, 'signal'> {
@@ -17,7 +24,6 @@ export interface GraphProcessInit extends Omit<GraphInit, 'signal'> {
 
 interface Job {
   readonly inputs: Tensors
-  readonly deadlineMs: number
   readonly resolve: (run: GraphRun) => void
   readonly reject: (error: unknown) => void
   /** Its caller has its answer, or waits no more. */
@@ -30,6 +36,8 @@ export class GraphProcess implements LoadedGraph {
   #child: Child | undefined
   #running: Job | undefined
   #giveUp: NodeJS.Timeout | undefined
+  /** What the longest run so far took, in ms, with the way to the process and back. */
+  #longestMs = 0
   #isLost = false
   #closed = false
 
@@ -71,31 +79,45 @@ export class GraphProcess implements LoadedGraph {
       const settle = (act: () => void): void => {
         if (job.settled) return
         job.settled = true
+        clearTimeout(late)
         signal.removeEventListener('abort', onAbort)
         act()
       }
       const job: Job = {
         inputs,
-        deadlineMs,
         resolve: run => settle(() => resolve(run)),
         reject: error => settle(() => reject(error)),
         settled: false
       }
-      const onAbort = (): void => {
-        job.reject(signal.reason)
-        // Its tensors are not kept until its turn comes, and its place is for others.
-        this.#waiting.remove(job)
-        const child = this.#child
-        // One that is only being loaded for it goes on: the next run needs it, and loading has a deadline of its own.
-        if (this.#running !== job || child?.isLoaded !== true) return
-        this.#giveUp = setTimeout(() => child.end(new EngineError('nobody waits for it any more')), graphGiveUpMs)
-      }
+      const onAbort = (): void => this.#leave(job, signal.reason)
+      const late = setTimeout(() => this.#leave(job, this.#wasLate(job, deadlineMs)), deadlineMs)
       if (!this.#waiting.push(job)) {
-        return reject(new NoRoomError(`${this.#waiting.limit} runs of ${this.#init.manifest.name} wait already`))
+        return job.reject(new NoRoomError(`${this.#waiting.limit} runs of ${this.#init.manifest.name} wait already`))
       }
       signal.addEventListener('abort', onAbort, { once: true })
       if (this.#running === undefined) void this.#work()
     })
+  }
+
+  /** Nobody waits for it any more. */
+  #leave(job: Job, why: unknown): void {
+    job.reject(why)
+    // Its tensors are not kept until its turn comes, and its place is for others.
+    this.#waiting.remove(job)
+    const child = this.#child
+    // One that is only being loaded for it goes on: the next run needs it, and loading has a deadline of its own.
+    if (this.#running !== job || child?.isLoaded !== true) return
+    // Another process takes longer than what is left of most runs: who gives each run a millisecond would have it made each time.
+    const giveUpMs = Math.min(Math.max(graphGiveUpMs, 2 * this.#longestMs), graphRunMaxMs)
+    this.#giveUp = setTimeout(() => void child.end(why as Error), giveUpMs)
+  }
+
+  #wasLate(job: Job, deadlineMs: number): Error {
+    const { name } = this.#init.manifest
+    if (this.#running === job && this.#child?.isLoaded === true) {
+      return new DeadlineError(`a run of ${name} took longer than ${deadlineMs} ms`)
+    }
+    return new NoRoomError(`the turn of a run of ${name} did not come within ${deadlineMs} ms`)
   }
 
   async close(): Promise<void> {
@@ -120,18 +142,15 @@ export class GraphProcess implements LoadedGraph {
   }
 
   async #do(job: Job): Promise<void> {
-    let late: NodeJS.Timeout | undefined
     try {
       const child = await this.#loaded()
       if (job.settled) return
-      const { name } = this.#init.manifest
-      const error = new DeadlineError(`a run of ${name} took longer than ${job.deadlineMs} ms`)
-      late = setTimeout(() => void child.end(error), job.deadlineMs)
-      job.resolve(await child.run(job.inputs))
+      const startMs = performance.now()
+      const run = await child.run(job.inputs)
+      this.#longestMs = Math.max(this.#longestMs, performance.now() - startMs)
+      job.resolve(run)
     } catch (error) {
       job.reject(error)
-    } finally {
-      clearTimeout(late)
     }
   }
 
@@ -238,6 +257,8 @@ class Child {
   #over(how: string): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
+    // It may run on where only the way to it is broken.
+    this.#process.kill('SIGKILL')
     clearInterval(this.#looking)
     const { name } = this.#init.manifest
     this.#asked?.reject(this.#why ?? new EngineError(`what runs the graph ${name} ended (${how})`))
