@@ -1121,6 +1121,7 @@ export interface KeptHead {
   classes: string[]
   cache?: KeptCache
   penalties?: KeptPenalties
+  filters?: KeptFilters
 }
 
 export namespace KeptHead {
@@ -1193,6 +1194,11 @@ export namespace KeptHead {
         if (obj.penalties != null) {
           w.uint32(98)
           KeptPenalties.codec().encode(obj.penalties, w)
+        }
+
+        if (obj.filters != null) {
+          w.uint32(106)
+          KeptFilters.codec().encode(obj.filters, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1271,6 +1277,12 @@ export namespace KeptHead {
             case 12: {
               obj.penalties = KeptPenalties.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.penalties
+              })
+              break
+            }
+            case 13: {
+              obj.filters = KeptFilters.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.filters
               })
               break
             }
@@ -1385,6 +1397,13 @@ export namespace KeptHead {
 
               break
             }
+            case 13: {
+              yield * KeptFilters.codec().stream(reader, reader.uint32(), `${prefix}.filters`, {
+                limits: opts.limits?.filters
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1478,6 +1497,28 @@ export namespace KeptHead {
     value: number
   }
 
+  export interface KeptHeadFiltersMinPFieldEvent {
+    field: '$.filters.minP'
+    value: number
+  }
+
+  export interface KeptHeadFiltersLogitBiasIdFieldEvent {
+    field: '$.filters.logitBias[].id'
+    value: number
+    index: number
+  }
+
+  export interface KeptHeadFiltersLogitBiasBiasFieldEvent {
+    field: '$.filters.logitBias[].bias'
+    value: number
+    index: number
+  }
+
+  export interface KeptHeadFiltersTopPFieldEvent {
+    field: '$.filters.topP'
+    value: number
+  }
+
   export function encode (obj: Partial<KeptHead>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, KeptHead.codec())
   }
@@ -1486,7 +1527,7 @@ export namespace KeptHead {
     return decodeMessage(buf, KeptHead.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent | KeptHeadPenaltiesPresenceFieldEvent | KeptHeadPenaltiesFrequencyFieldEvent | KeptHeadPenaltiesRepetitionFieldEvent | KeptHeadPenaltiesTopPFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent | KeptHeadPenaltiesPresenceFieldEvent | KeptHeadPenaltiesFrequencyFieldEvent | KeptHeadPenaltiesRepetitionFieldEvent | KeptHeadPenaltiesTopPFieldEvent | KeptHeadFiltersMinPFieldEvent | KeptHeadFiltersLogitBiasIdFieldEvent | KeptHeadFiltersLogitBiasBiasFieldEvent | KeptHeadFiltersTopPFieldEvent> {
     return streamMessage(buf, KeptHead.codec(), opts)
   }
 }
@@ -1758,6 +1799,283 @@ export namespace KeptPenalties {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptPenalties>): Generator<KeptPenaltiesPresenceFieldEvent | KeptPenaltiesFrequencyFieldEvent | KeptPenaltiesRepetitionFieldEvent | KeptPenaltiesTopPFieldEvent> {
     return streamMessage(buf, KeptPenalties.codec(), opts)
+  }
+}
+
+export interface KeptFilters {
+  minP: number
+  logitBias: KeptBias[]
+  topP: number
+}
+
+export namespace KeptFilters {
+  let _codec: Codec<KeptFilters>
+
+  export const codec = (): Codec<KeptFilters> => {
+    if (_codec == null) {
+      _codec = message<KeptFilters>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.minP != null && obj.minP !== 0)) {
+          w.uint32(9)
+          w.double(obj.minP)
+        }
+
+        if (obj.logitBias != null && obj.logitBias.length > 0) {
+          for (const value of obj.logitBias) {
+            w.uint32(18)
+            KeptBias.codec().encode(value, w)
+          }
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(25)
+          w.double(obj.topP)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          minP: 0,
+          logitBias: [],
+          topP: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.minP = reader.double()
+              break
+            }
+            case 2: {
+              if (opts.limits?.logitBias != null && obj.logitBias.length === opts.limits.logitBias) {
+                throw new MaxLengthError('Decode error - repeated field "logitBias" had too many elements')
+              }
+
+              obj.logitBias.push(KeptBias.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.logitBias$
+              }))
+              break
+            }
+            case 3: {
+              obj.topP = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          logitBias: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.minP`,
+                value: reader.double()
+              }
+              break
+            }
+            case 2: {
+              if (opts.limits?.logitBias != null && obj.logitBias === opts.limits.logitBias) {
+                throw new MaxLengthError('Streaming decode error - repeated field "logitBias" had too many elements')
+              }
+
+              for (const evt of KeptBias.codec().stream(reader, reader.uint32(), `${prefix}.logitBias[]`, {
+                limits: opts.limits?.logitBias$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.logitBias
+                }
+              }
+
+              obj.logitBias++
+
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptFiltersMinPFieldEvent {
+    field: '$.minP'
+    value: number
+  }
+
+  export interface KeptFiltersLogitBiasIdFieldEvent {
+    field: '$.logitBias[].id'
+    value: number
+    index: number
+  }
+
+  export interface KeptFiltersLogitBiasBiasFieldEvent {
+    field: '$.logitBias[].bias'
+    value: number
+    index: number
+  }
+
+  export interface KeptFiltersTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export function encode (obj: Partial<KeptFilters>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptFilters.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptFilters>): KeptFilters {
+    return decodeMessage(buf, KeptFilters.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptFilters>): Generator<KeptFiltersMinPFieldEvent | KeptFiltersLogitBiasIdFieldEvent | KeptFiltersLogitBiasBiasFieldEvent | KeptFiltersTopPFieldEvent> {
+    return streamMessage(buf, KeptFilters.codec(), opts)
+  }
+}
+
+export interface KeptBias {
+  id: number
+  bias: number
+}
+
+export namespace KeptBias {
+  let _codec: Codec<KeptBias>
+
+  export const codec = (): Codec<KeptBias> => {
+    if (_codec == null) {
+      _codec = message<KeptBias>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.id != null && obj.id !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.id)
+        }
+
+        if ((obj.bias != null && obj.bias !== 0)) {
+          w.uint32(17)
+          w.double(obj.bias)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          id: 0,
+          bias: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.id = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.bias = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.bias`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptBiasIdFieldEvent {
+    field: '$.id'
+    value: number
+  }
+
+  export interface KeptBiasBiasFieldEvent {
+    field: '$.bias'
+    value: number
+  }
+
+  export function encode (obj: Partial<KeptBias>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptBias.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptBias>): KeptBias {
+    return decodeMessage(buf, KeptBias.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptBias>): Generator<KeptBiasIdFieldEvent | KeptBiasBiasFieldEvent> {
+    return streamMessage(buf, KeptBias.codec(), opts)
   }
 }
 

@@ -1575,6 +1575,23 @@ export namespace Terms {
     value: number
   }
 
+  export interface TermsSamplingMinPFieldEvent {
+    field: '$.sampling.minP'
+    value: number
+  }
+
+  export interface TermsSamplingLogitBiasIdFieldEvent {
+    field: '$.sampling.logitBias[].id'
+    value: number
+    index: number
+  }
+
+  export interface TermsSamplingLogitBiasBiasFieldEvent {
+    field: '$.sampling.logitBias[].bias'
+    value: number
+    index: number
+  }
+
   export interface TermsKeepFieldEvent {
     field: '$.keep'
     value: number
@@ -1634,7 +1651,7 @@ export namespace Terms {
     return decodeMessage(buf, Terms.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsSamplingPromptTokensFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsSamplingPromptTokensFieldEvent | TermsSamplingMinPFieldEvent | TermsSamplingLogitBiasIdFieldEvent | TermsSamplingLogitBiasBiasFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
     return streamMessage(buf, Terms.codec(), opts)
   }
 }
@@ -1784,6 +1801,8 @@ export interface Sampling {
   repetitionPenalty: number
   logProbs: number
   promptTokens: number
+  minP: number
+  logitBias: LogitBias[]
 }
 
 export namespace Sampling {
@@ -1841,6 +1860,18 @@ export namespace Sampling {
           w.uint32(obj.promptTokens)
         }
 
+        if ((obj.minP != null && obj.minP !== 0)) {
+          w.uint32(81)
+          w.double(obj.minP)
+        }
+
+        if (obj.logitBias != null && obj.logitBias.length > 0) {
+          for (const value of obj.logitBias) {
+            w.uint32(90)
+            LogitBias.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1854,7 +1885,9 @@ export namespace Sampling {
           frequencyPenalty: 0,
           repetitionPenalty: 0,
           logProbs: 0,
-          promptTokens: 0
+          promptTokens: 0,
+          minP: 0,
+          logitBias: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1899,6 +1932,20 @@ export namespace Sampling {
               obj.promptTokens = reader.uint32()
               break
             }
+            case 10: {
+              obj.minP = reader.double()
+              break
+            }
+            case 11: {
+              if (opts.limits?.logitBias != null && obj.logitBias.length === opts.limits.logitBias) {
+                throw new MaxLengthError('Decode error - repeated field "logitBias" had too many elements')
+              }
+
+              obj.logitBias.push(LogitBias.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.logitBias$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1908,6 +1955,10 @@ export namespace Sampling {
 
         return obj
       }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          logitBias: 0
+        }
+
         const end = length == null ? reader.len : reader.pos + length
 
         while (reader.pos < end) {
@@ -1977,6 +2028,31 @@ export namespace Sampling {
               }
               break
             }
+            case 10: {
+              yield {
+                field: `${prefix}.minP`,
+                value: reader.double()
+              }
+              break
+            }
+            case 11: {
+              if (opts.limits?.logitBias != null && obj.logitBias === opts.limits.logitBias) {
+                throw new MaxLengthError('Streaming decode error - repeated field "logitBias" had too many elements')
+              }
+
+              for (const evt of LogitBias.codec().stream(reader, reader.uint32(), `${prefix}.logitBias[]`, {
+                limits: opts.limits?.logitBias$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.logitBias
+                }
+              }
+
+              obj.logitBias++
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2034,6 +2110,23 @@ export namespace Sampling {
     value: number
   }
 
+  export interface SamplingMinPFieldEvent {
+    field: '$.minP'
+    value: number
+  }
+
+  export interface SamplingLogitBiasIdFieldEvent {
+    field: '$.logitBias[].id'
+    value: number
+    index: number
+  }
+
+  export interface SamplingLogitBiasBiasFieldEvent {
+    field: '$.logitBias[].bias'
+    value: number
+    index: number
+  }
+
   export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Sampling.codec())
   }
@@ -2042,8 +2135,120 @@ export namespace Sampling {
     return decodeMessage(buf, Sampling.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent | SamplingPromptTokensFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent | SamplingPromptTokensFieldEvent | SamplingMinPFieldEvent | SamplingLogitBiasIdFieldEvent | SamplingLogitBiasBiasFieldEvent> {
     return streamMessage(buf, Sampling.codec(), opts)
+  }
+}
+
+export interface LogitBias {
+  id: number
+  bias: number
+}
+
+export namespace LogitBias {
+  let _codec: Codec<LogitBias>
+
+  export const codec = (): Codec<LogitBias> => {
+    if (_codec == null) {
+      _codec = message<LogitBias>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.id != null && obj.id !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.id)
+        }
+
+        if ((obj.bias != null && obj.bias !== 0)) {
+          w.uint32(17)
+          w.double(obj.bias)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          id: 0,
+          bias: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.id = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.bias = reader.double()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.id`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.bias`,
+                value: reader.double()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface LogitBiasIdFieldEvent {
+    field: '$.id'
+    value: number
+  }
+
+  export interface LogitBiasBiasFieldEvent {
+    field: '$.bias'
+    value: number
+  }
+
+  export function encode (obj: Partial<LogitBias>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, LogitBias.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LogitBias>): LogitBias {
+    return decodeMessage(buf, LogitBias.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<LogitBias>): Generator<LogitBiasIdFieldEvent | LogitBiasBiasFieldEvent> {
+    return streamMessage(buf, LogitBias.codec(), opts)
   }
 }
 

@@ -323,8 +323,14 @@ export class Answers {
   }
 }
 
-/** One of them is enough to have the ids so far carried to the tail; which ones there are, a toy does not mind. */
-const somePenalties = { presencePenalty: 0.5, frequencyPenalty: 0.25, repetitionPenalty: 1.1 }
+/** One of them is enough to have the ids so far carried to the tail; which ones there are, a toy does not mind. Filters go with them. */
+const somePenalties = {
+  presencePenalty: 0.5,
+  frequencyPenalty: 0.25,
+  repetitionPenalty: 1.1,
+  minP: 0.05,
+  logitBias: { 7: -1.5 }
+}
 
 function drawPrompt(
   chance: Chance,

@@ -282,10 +282,10 @@ export class LiveSwarm {
         }
       }
     }
-    const { temperature, seed, presencePenalty, frequencyPenalty, repetitionPenalty } = sampling
-    const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
+    const { temperature, seed, presencePenalty, frequencyPenalty, repetitionPenalty, minP, logitBias } = sampling
+    const drawn = { presencePenalty, frequencyPenalty, repetitionPenalty, minP, logitBias }
     const work = driver
-      .ask({ prompt, maxTokens: answerTokens, temperature, cache, seed, ...penalties }, this.#init.signal, hear)
+      .ask({ prompt, maxTokens: answerTokens, temperature, cache, seed, ...drawn }, this.#init.signal, hear)
       .catch((error: Error) => {
         this.#say(`${number} fails: ${error.message}`)
         this.#course.push({ kind: 'end', number, outcome: 'failed', hops: [], bytes: 0 })

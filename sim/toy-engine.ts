@@ -20,13 +20,14 @@ import {
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
+import { hasFilters } from '../src/engine/logit-bias.ts'
 import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 import { type ToyBlock, ToyBlocks, toyCacheBytes, type ToyPages, toyPages, ToySession } from './toy-cache.ts'
-import { type Hash, low, mix, origins, toyLink, toyPenalised } from './toy-hash.ts'
+import { type Hash, low, mix, origins, toyFiltered, toyLink, toyPenalised } from './toy-hash.ts'
 
 export interface ToyModel {
   readonly layers: number
@@ -84,7 +85,8 @@ function tokenAfter(
   ids: readonly number[]
 ): number {
   const { temperature, topP, topK, seed } = sampling
-  const tokens = hasPenalties(sampling) ? toyPenalised(hash, sampling, ids.slice(0, position)) : hash
+  const penalised = hasPenalties(sampling) ? toyPenalised(hash, sampling, ids.slice(0, position)) : hash
+  const tokens = hasFilters(sampling) ? toyFiltered(penalised, sampling) : penalised
   if (temperature === 0) return mix(tokens, layers)[0] % vocab
   const draw = Math.floor(randomAt(seed, position) * 2 ** 32)
   return mix(tokens, layers, draw, Math.round(temperature * 1e6), Math.round(topP * 1e6), topK)[0] % vocab

@@ -1,6 +1,7 @@
 /** Hashes of the toy's tokens: two lanes of MurmurHash3's finaliser. */
 import type { CacheType } from '../src/base/cache-type.ts'
 import type { Sampling } from '../src/engine/engine.ts'
+import { biasesOf } from '../src/engine/logit-bias.ts'
 
 /** 56 bits in two halves of 28, so that they travel as four words of 14. */
 export type Hash = readonly [number, number]
@@ -31,6 +32,12 @@ export function toyPenalised(hash: Hash, sampling: Sampling, ids: readonly numbe
   const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0, promptTokens = 0 } = sampling
   const penalties = [presencePenalty, frequencyPenalty, repetitionPenalty].map(value => Math.round(value * 1e6) >>> 0)
   return mix(hash, ...penalties, promptTokens, ids.length, ...ids)
+}
+
+/** What a text is drawn by that has filters: those as well. */
+export function toyFiltered(hash: Hash, { minP = 0, logitBias }: Sampling): Hash {
+  const biases = biasesOf(logitBias).flatMap(({ id, bias }) => [id, Math.round(bias * 1e6) >>> 0])
+  return mix(hash, Math.round(minP * 1e6), ...biases)
 }
 
 /** 14 bits a word, so that every value is finite in every edge type. */

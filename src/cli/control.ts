@@ -37,6 +37,8 @@ const answerOptions = {
   presencePenalty: z.number().optional(),
   frequencyPenalty: z.number().optional(),
   repetitionPenalty: z.number().optional(),
+  minP: z.number().optional(),
+  logitBias: z.record(z.string().regex(/^\d{1,10}$/), z.number()).optional(),
   waitMs,
   speculate: z.boolean().optional(),
   cache: z.enum(['f32', 'i8']).optional(),

@@ -250,6 +250,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         presencePenalty: 'presence-penalty',
         frequencyPenalty: 'frequency-penalty',
         repetitionPenalty: 'repetition-penalty',
+        minP: 'min-p',
+        logitBias: 'logit-bias',
         special: 'special',
         chat: 'chat',
         tools: 'tools',

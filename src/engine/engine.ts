@@ -15,6 +15,16 @@ export interface Sampling {
   readonly topP: number
   /** The k most likely tokens; 0 for all. */
   readonly topK: number
+  /**
+   * In [0, 1]: tokens whose probability is less than so much of the likeliest one's are out, after `topK` and `topP`.
+   * @default 0: none
+   */
+  readonly minP?: number | undefined
+  /**
+   * By token id, in [-100, 100]: added to its logit before all else. At most 300 ids, each in the vocabulary.
+   * @default nothing is
+   */
+  readonly logitBias?: Readonly<Record<number, number>> | undefined
   /** Safe non-negative integer. Randomness is a function of (seed, position) only (promise P3). */
   readonly seed: number
   /** In [-2, 2], taken from the logits of tokens that the answer has already. @default 0: none */

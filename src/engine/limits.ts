@@ -6,6 +6,10 @@ export const stepTokensMax = 2048
 export const stepDraftsMax = 7
 /** Of presence and frequency penalties, either way: OpenAI's range, beyond which texts fall apart. */
 export const penaltyMax = 2
+/** Of what is added to a token's logit, either way: OpenAI's range, whose ends forbid a token or leave no other one. */
+export const biasMax = 100
+/** Tokens of one session that something is added to: some 15 bytes each in the terms of an epoch, which are to have room for a long route. */
+export const biasesMax = 300
 /** Of repetition penalties. CTRL found 1.2 good; a tenth or ten times of a logit leaves nothing of what a model says. */
 export const repetitionPenaltyMin = 0.1
 export const repetitionPenaltyMax = 10

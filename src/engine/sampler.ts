@@ -2,14 +2,16 @@
  * Picks a token from logits. Everything here is a function of (logits, sampling, position, ids so far), so a replayed
  * or retried step picks what the first one picked (promise P3).
  *
- * Order of the filters as in Hugging Face's generation: penalties (`penalties.ts`), temperature, then the k most likely, then
- * the nucleus (Holtzman et al. 2020). Ties go to the lower id everywhere.
+ * Order of the filters as in Hugging Face's generation: what is added to logits (`logit-bias.ts`), penalties (`penalties.ts`),
+ * temperature, then the k most likely, then the nucleus (Holtzman et al. 2020), then those that are likely enough beside the likeliest
+ * (min-p, Nguyen et al. 2024). Ties go to the lower id everywhere.
  */
 import { assert } from '../base/assert.ts'
 import { randomAt } from '../base/rng.ts'
 import { EngineError, InvalidStepError } from '../errors.ts'
 import type { Sampling } from './engine.ts'
 import { exponential } from '../base/exponential.ts'
+import { biased, checkFilters, hasBias } from './logit-bias.ts'
 import { checkPenalties, hasPenalties, penalised } from './penalties.ts'
 
 /** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */
@@ -25,6 +27,7 @@ export function checkSampling(sampling: Sampling): void {
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new InvalidStepError(`seed must be a safe non-negative integer, not ${seed}`)
   }
+  checkFilters(sampling)
   checkPenalties(sampling)
 }
 
@@ -35,9 +38,9 @@ export function checkSampling(sampling: Sampling): void {
  * @throws {EngineError} when a logit is not finite.
  */
 export function sample(given: Float32Array, sampling: Sampling, position: number, before?: Int32Array): number {
-  const logits = hasPenalties(sampling) ? penalised(given, textOf(before, position), sampling) : given
+  const logits = adjusted(given, sampling, position, before)
   const best = argmax(logits)
-  const { temperature, topK, topP, seed } = sampling
+  const { temperature, topK, topP, minP = 0, seed } = sampling
   if (temperature === 0 || topK === 1) return best
   const max = logits[best]!
   /** Relative to the most likely token's, which is 1. */
@@ -48,13 +51,16 @@ export function sample(given: Float32Array, sampling: Sampling, position: number
     const ids = mostLikely(logits, topK)
     const weights = ids.map(weight)
     const total = weights.reduce((a, b) => a + b)
-    return pick(ids, weights, topP === 1 ? ids.length : nucleus(weights, topP * total), draw)
+    const count = topP === 1 ? ids.length : nucleus(weights, topP * total)
+    return pick(ids, weights, likely(weights, minP, count), draw)
   }
 
   const weights = new Float64Array(logits.length)
   let total = 0
   for (let id = 0; id < logits.length; id++) {
     const w = weight(id)
+    // Where a nucleus is cut out, it is of all.
+    if (topP === 1 && w < minP) continue
     weights[id] = w
     total += w
   }
@@ -76,8 +82,14 @@ export function sample(given: Float32Array, sampling: Sampling, position: number
     // By logit, not by weight: far below the largest, different logits have the same weight.
     ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
     const sorted = ids.map(id => weights[id]!)
-    return pick(ids, sorted, nucleus(sorted, topP * total), draw)
+    return pick(ids, sorted, likely(sorted, minP, nucleus(sorted, topP * total)), draw)
   }
+}
+
+/** Logits as tokens are drawn by them: those that were given where nothing changes them. */
+function adjusted(given: Float32Array, sampling: Sampling, position: number, before?: Int32Array): Float32Array {
+  const logits = hasBias(sampling.logitBias) ? biased(given, sampling.logitBias) : given
+  return hasPenalties(sampling) ? penalised(logits, textOf(before, position), sampling) : logits
 }
 
 /** All tokens before a position. */
@@ -144,6 +156,13 @@ function nucleus(sorted: readonly number[], mass: number): number {
     if (sum >= mass) return i + 1
   }
   return sorted.length
+}
+
+/** How many of the first `count` sorted weights are at least `least`; the first of them is 1. */
+function likely(sorted: readonly number[], least: number, count: number): number {
+  let end = count
+  while (end > 1 && sorted[end - 1]! < least) end--
+  return end
 }
 
 /** The id at `draw` in [0, 1) of the first `count` weights' sum. */

@@ -7,7 +7,7 @@ import { KeptHead, KeptTokens } from '../../protocols/keep.ts'
 import type { ModelId } from '../base/ids.ts'
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import { ProtocolError } from '../errors.ts'
-import { keepPadBytes, keepTtlMaxMs } from './limits.ts'
+import { keepPadBytes, keepTtlMaxMs, keptBiasesMax } from './limits.ts'
 
 /** Why an answer has ended; undefined while it has not. */
 export type KeptStop = 'eos' | 'length' | undefined
@@ -25,6 +25,8 @@ export interface KeptQuestion {
     readonly presencePenalty?: number | undefined
     readonly frequencyPenalty?: number | undefined
     readonly repetitionPenalty?: number | undefined
+    readonly minP?: number | undefined
+    readonly logitBias?: Readonly<Record<number, number>> | undefined
   }
   /** In what its hops hold keys and values. @default `f32` */
   readonly cache?: CacheType | undefined
@@ -78,11 +80,15 @@ function samplingToWire(sampling: KeptQuestion['sampling'], type: number) {
   const { temperature, topP, topK, seed } = sampling
   const { presencePenalty: presence = 0, frequencyPenalty: frequency = 0, repetitionPenalty: repetition = 0 } = sampling
   const isPenalised = presence !== 0 || frequency !== 0 || repetition !== 0
-  const plain = { temperature, topP: type === 0 && !isPenalised ? topP : 0, topK, seed }
+  const { minP = 0 } = sampling
+  const logitBias = Object.entries(sampling.logitBias ?? {}).map(([id, bias]) => ({ id: Number(id), bias }))
+  const isFiltered = minP !== 0 || logitBias.length > 0
+  const plain = { temperature, topP: type === 0 && !isPenalised && !isFiltered ? topP : 0, topK, seed }
   return {
     ...plain,
-    ...(type === 0 ? {} : { cache: { type, topP: isPenalised ? 0 : topP } }),
-    ...(isPenalised ? { penalties: { presence, frequency, repetition, topP } } : {})
+    ...(type === 0 ? {} : { cache: { type, topP: isPenalised || isFiltered ? 0 : topP } }),
+    ...(isPenalised ? { penalties: { presence, frequency, repetition, topP: isFiltered ? 0 : topP } } : {}),
+    ...(isFiltered ? { filters: { minP, logitBias, topP } } : {})
   }
 }
 
@@ -93,9 +99,12 @@ export function packTokens({ start, ids, stop, exact }: TokensPart): Uint8Array 
 
 /** @throws {ProtocolError} when the bytes are no head. */
 export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; readonly question: KeptQuestion } {
-  const { run, model, promptIds, temperature, topK, seed, maxTokens, ttlMs, classes, ...head } = read(KeptHead, bytes)
+  const { run, model, promptIds, temperature, topK, seed, maxTokens, ttlMs, classes, ...head } = read(KeptHead, bytes, {
+    filters: { logitBias: keptBiasesMax }
+  })
   const { type } = head.cache ?? { type: 0 }
-  const { topP } = head.penalties ?? head.cache ?? head
+  const { topP } = head.filters ?? head.penalties ?? head.cache ?? head
+  const filters = filtersOf(head.filters)
   const { presence = 0, frequency = 0, repetition = 0 } = head.penalties ?? {}
   const penalties =
     head.penalties == null
@@ -114,7 +123,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     topP <= 1 &&
     topK < idMax &&
     Number.isSafeInteger(seed) &&
-    [presence, frequency, repetition].every(Number.isFinite) &&
+    [presence, frequency, repetition, ...amountsOf(filters)].every(Number.isFinite) &&
     maxTokens >= 1 &&
     maxTokens < idMax &&
     ttlMs >= 1 &&
@@ -125,13 +134,27 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     question: {
       model: bytesToHex(model) as ModelId,
       promptIds: ids,
-      sampling: { temperature, topP, topK, seed, ...penalties },
+      sampling: { temperature, topP, topK, seed, ...penalties, ...filters },
       ...(cache === usualCache ? {} : { cache }),
       maxTokens,
       ttlMs,
       classes
     }
   }
+}
+
+/** What else tokens are drawn by; neither is there where it is none. */
+function filtersOf(filters: KeptHead['filters']): Pick<KeptQuestion['sampling'], 'minP' | 'logitBias'> {
+  const { minP = 0, logitBias = [] } = filters ?? {}
+  return {
+    ...(minP === 0 ? {} : { minP }),
+    ...(logitBias.length === 0 ? {} : { logitBias: Object.fromEntries(logitBias.map(({ id, bias }) => [id, bias])) })
+  }
+}
+
+/** All numbers of them. */
+function amountsOf({ minP = 0, logitBias = {} }: ReturnType<typeof filtersOf>): number[] {
+  return [minP, ...Object.values(logitBias)]
 }
 
 /** @throws {ProtocolError} when the bytes are no tokens. */
@@ -166,12 +189,16 @@ function pad(bytes: Uint8Array): Uint8Array {
   return padded
 }
 
-function read<T>(codec: { decode(bytes: Uint8Array): T }, padded: Uint8Array): T {
+function read<T, L>(
+  codec: { decode(bytes: Uint8Array, options?: { limits?: L }): T },
+  padded: Uint8Array,
+  limits?: L
+): T {
   const length =
     padded.byteLength < 4 ? -1 : new DataView(padded.buffer, padded.byteOffset, padded.byteLength).getUint32(0, true)
   if (length < 0 || 4 + length > padded.byteLength) throw new ProtocolError('a kept part is shorter than it says')
   try {
-    return codec.decode(padded.subarray(4, 4 + length))
+    return codec.decode(padded.subarray(4, 4 + length), limits === undefined ? {} : { limits })
   } catch (error) {
     throw new ProtocolError(`a kept part cannot be read: ${(error as Error).message}`)
   }

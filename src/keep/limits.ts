@@ -46,3 +46,5 @@ export const keepSaveRetryMs = 30_000
 export const keepWatchMs = 1_000
 /** How often a keeper looks for what has expired. */
 export const keepTickMs = 1_000
+/** Tokens of one session whose logits something is added to: as many as a session may have. */
+export const keptBiasesMax = 300

@@ -2,8 +2,8 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
+import type { Sampling } from '../engine/engine.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
-import { hasPenalties, type Penalties } from '../engine/penalties.ts'
 import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
@@ -23,8 +23,9 @@ import { muteExcludeMs, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { Standstill } from '../session/standstill.ts'
-import { draftsRevision, idsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
+import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
+import { revisionFor } from '../stage/terms.ts'
 import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Gathering, Swarm } from '../swarm/swarm.ts'
@@ -44,7 +45,7 @@ export interface SessionTokenizers {
 }
 
 /** Options that not every peer can meet. */
-export type AskedOfHops = Pick<GenerateOptions, 'cache'> & Penalties
+export type AskedOfHops = Pick<GenerateOptions, 'cache'> & Partial<Sampling>
 
 type OnWait = (explain: () => string) => void
 
@@ -264,10 +265,11 @@ export class OwnSessions {
   }
 
   /** What a session asks of every hop. */
-  #needsOf({ cache, ...penalties }: AskedOfHops): SessionNeeds {
-    if (!hasPenalties(penalties)) return { cache }
+  #needsOf({ cache, ...sampling }: AskedOfHops): SessionNeeds {
+    const revision = revisionFor(sampling)
+    if (revision === undefined) return { cache }
     const { id } = this.#init.swarm
-    return { cache, takesIds: peer => peer === id || this.#speaks(peer, idsRevision) }
+    return { cache, draws: peer => peer === id || this.#speaks(peer, revision) }
   }
 
   /** Whether a peer speaks this revision of the stage protocol. */

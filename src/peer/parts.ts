@@ -157,12 +157,10 @@ export class PeerParts {
 
   generate(prompt: string | ConversationAsk, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
-    const { cache, presencePenalty, frequencyPenalty, repetitionPenalty } = rest
-    const asked = { ...(cache && { cache }), presencePenalty, frequencyPenalty, repetitionPenalty }
     return generate(
       () =>
         this.sessions.parts(
-          { ...(model && { model }), ...(client && { client }), ...asked },
+          { ...(model && { model }), ...(client && { client }), ...rest },
           { session, after: 0, classes: [] },
           this.orEnding(signal)
         ),

@@ -7,21 +7,21 @@ import type { ModelShape, PeerView } from './view.ts'
 export interface SessionNeeds {
   /** In what its caches are held. @default `f32` */
   readonly cache?: CacheType | undefined
-  /** Whether a peer takes steps with the ids that penalties need. @default the session has none */
-  readonly takesIds?: ((peer: PeerId) => boolean) | undefined
+  /** Whether a peer draws tokens as the session's sampling says. @default every one does */
+  readonly draws?: ((peer: PeerId) => boolean) | undefined
 }
 
 /** Peers that have all that a session needs, and the model as it is with them. @returns as {@link withCache} */
 export function ableFor(
   peers: readonly PeerView[],
   model: ModelShape,
-  { cache, takesIds }: SessionNeeds
+  { cache, draws }: SessionNeeds
 ): ReturnType<typeof withCache> {
-  if (takesIds === undefined) return withCache(peers, model, cache)
-  const able = peers.filter(({ peer }) => takesIds(peer))
+  if (draws === undefined) return withCache(peers, model, cache)
+  const able = peers.filter(({ peer }) => draws(peer))
   const found = withCache(able, model, cache)
   if (able.length > 0 || peers.length === 0) return found
-  return { ...found, lacking: `${model.name} cannot answer with penalties: no peer that is here knows them` }
+  return { ...found, lacking: `${model.name} cannot answer with this sampling: no peer that is here knows all of it` }
 }
 
 /**

@@ -73,7 +73,7 @@ export class Driver {
 
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
-    const { maxTokens, cache, sampling } = settings(options, promptIds.length, model.contextMax)
+    const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
     const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     this.#tokensMax = promptIds.length + maxTokens

@@ -1,6 +1,7 @@
 /** What may be asked of an answer. Pure. */
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
+import { whyNoFilters } from '../engine/logit-bias.ts'
 import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
 import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
 import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
@@ -40,11 +41,20 @@ export interface SessionSettings {
   readonly sampling: Sampling
 }
 
-/** Checks what the caller asked for and fills in the defaults. */
-export function settings(options: SessionOptions, promptTokens: number, contextMax: number): SessionSettings {
+/** Checks what the caller asked for and fills in the defaults. @param model the context that it holds, and its ids' number */
+export function settings(
+  options: SessionOptions,
+  promptTokens: number,
+  { contextMax, vocab }: { readonly contextMax: number; readonly vocab: number }
+): SessionSettings {
   const { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1, cache = usualCache } = options
   const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0 } = options
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
+  const { minP = 0, logitBias = {} } = options
+  if (typeof logitBias !== 'object' || logitBias === null) {
+    throw new InvalidOptionError(`logitBias must be an object of amounts by token id, not ${logitBias}`)
+  }
+  const filters = { ...(minP === 0 ? {} : { minP }), ...(Object.keys(logitBias).length === 0 ? {} : { logitBias }) }
   const rule = (holds: boolean, sentence: string): void => {
     if (!holds) throw new InvalidOptionError(sentence)
   }
@@ -52,7 +62,7 @@ export function settings(options: SessionOptions, promptTokens: number, contextM
   rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
   rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
   rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
-  const wrong = whyNoPenalties(penalties)
+  const wrong = whyNoPenalties(penalties) ?? whyNoFilters(filters, vocab)
   rule(wrong === undefined, wrong ?? '')
   rule(
     waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
@@ -67,7 +77,7 @@ export function settings(options: SessionOptions, promptTokens: number, contextM
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
     )
   }
-  const plain = { temperature, topP, topK, seed }
+  const plain = { temperature, topP, topK, seed, ...filters }
   const sampling = hasPenalties(penalties) ? { ...plain, ...penalties, promptTokens } : plain
   return { maxTokens: tokens, cache, sampling }
 }

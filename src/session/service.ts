@@ -238,7 +238,7 @@ async function* along(
 ): AsyncGenerator<Timed> {
   for await (const sequence of source) {
     const { promptIds, begun } = sequence
-    const { maxTokens } = settings(options, promptIds.length, parts.model.contextMax)
+    const { maxTokens } = settings(options, promptIds.length, parts.model)
     const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
     const exact = begun?.exact ?? true
     const atMs = (parts.clock ?? systemClock).nowMs()
@@ -324,7 +324,7 @@ async function* keep(
         if (keep !== undefined) {
           // Before there is a route, which may take long: the prompt at least is then not lost with this peer.
           const { ids: promptIds, answered: ids = [], exact } = output
-          const { maxTokens, cache, sampling } = settings(options, promptIds.length, model.contextMax)
+          const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
           keeper = keep({ promptIds, ids, exact, cache, sampling, maxTokens }, message => warnings.push(message))
         }
         yield output

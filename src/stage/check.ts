@@ -2,7 +2,8 @@
 import type { PeerId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { usualCache } from '../base/cache-type.ts'
-import { edgeSize } from '../engine/engine.ts'
+import { edgeSize, type Sampling } from '../engine/engine.ts'
+import { biasesOf, whyNoFilters } from '../engine/logit-bias.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
 import { draftsNeed, idsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
 import { isGenuine, type SignedTerms } from './terms.ts'
@@ -35,7 +36,7 @@ export function checkTerms(terms: SignedTerms, verify: Verify): Fault | undefine
 }
 
 /** Checks terms against the stage that they ask for. */
-export function checkTermsForStage({ route, tokensMax }: SignedTerms, stage: StageFacts): Fault | undefined {
+export function checkTermsForStage({ route, tokensMax, sampling }: SignedTerms, stage: StageFacts): Fault | undefined {
   const end = route.at(-1)!.end
   if (end !== stage.layers) {
     return { violation: 'invalid', message: `the route ends at layer ${end}, the model has ${stage.layers}` }
@@ -46,7 +47,8 @@ export function checkTermsForStage({ route, tokensMax }: SignedTerms, stage: Sta
       message: `the session wants ${tokensMax} tokens, the model's context holds ${stage.contextMax}`
     }
   }
-  return undefined
+  const unknown = whyNoFilters(sampling, stage.vocab)
+  return unknown === undefined ? undefined : invalid(unknown)
 }
 
 /** Why the engine of a stage has no cache as terms want it, or undefined. */
@@ -71,7 +73,8 @@ const samplingFields = [
   'presencePenalty',
   'frequencyPenalty',
   'repetitionPenalty',
-  'promptTokens'
+  'promptTokens',
+  'minP'
 ] as const
 
 /** What a session may not change between its epochs. */
@@ -81,7 +84,16 @@ export function whatChanged(before: SignedTerms, terms: SignedTerms): string | u
   if (terms.model !== before.model) return 'its model'
   if (terms.tokensMax !== before.tokensMax) return 'its tokensMax'
   if (carriesIds(terms) !== carriesIds(before)) return 'what its steps carry'
-  return samplingFields.every(name => a[name] === b[name]) ? undefined : 'its sampling'
+  const isSame = samplingFields.every(name => a[name] === b[name]) && hasSameBiases(a, b)
+  return isSame ? undefined : 'its sampling'
+}
+
+function hasSameBiases(a: Sampling, b: Sampling): boolean {
+  if (a.logitBias === b.logitBias) return true
+  const [some, others] = [biasesOf(a.logitBias), biasesOf(b.logitBias)]
+  return (
+    some.length === others.length && some.every(({ id, bias }, i) => id === others[i]!.id && bias === others[i]!.bias)
+  )
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The typed form of every frame of /skein/stage/2.4.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.5.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { SignedTerms } from './terms.ts'
@@ -7,7 +7,7 @@ import type { HopSpans } from './trace.ts'
 /** The protocol, and the revisions of it that are spoken here. */
 export const stageProtocol: Protocol = {
   name: '/skein/stage',
-  revisions: ['2.4.0', '2.3.0', '2.2.0', '2.1.0', '2.0.0']
+  revisions: ['2.5.0', '2.4.0', '2.3.0', '2.2.0', '2.1.0', '2.0.0']
 }
 
 /** In it and in later ones a stage may keep a session waiting for room (rule S29). */
@@ -22,6 +22,11 @@ export const draftsNeed = 'drafts'
 export const idsRevision = '2.4.0'
 /** What terms need so that they do. */
 export const idsNeed = 'ids'
+
+/** In it and in later ones tails draw with min-p and with what is added to logits (rule S37). */
+export const filtersRevision = '2.5.0'
+/** What terms need that have either. */
+export const filtersNeed = 'filters'
 
 /** The first frame of a stream. */
 export interface OpenFrame {

@@ -21,7 +21,7 @@ import {
 import { type Came, DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
-import { draftsNeed, type Frame, idsNeed, type OpenFrame, type RefuseReason } from './frame.ts'
+import { draftsNeed, filtersNeed, type Frame, idsNeed, type OpenFrame, type RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
@@ -29,7 +29,7 @@ import { cacheNeed } from './terms.ts'
 import type { Place } from './wait-list.ts'
 
 /** What terms may need, and hops here know (rule S26). */
-const known: ReadonlySet<string> = new Set([draftsNeed, cacheNeed, idsNeed])
+const known: ReadonlySet<string> = new Set([draftsNeed, cacheNeed, idsNeed, filtersNeed])
 
 export interface StagesInit {
   readonly self: PeerId

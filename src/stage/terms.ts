@@ -10,12 +10,14 @@ import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
+import { biasesOf, hasFilters, whyNoFilters } from '../engine/logit-bias.ts'
+import { biasesMax } from '../engine/limits.ts'
 import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
 import { termsBytesMax, termsNeedsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
-import { idsNeed } from './frame.ts'
+import { filtersNeed, filtersRevision, idsNeed, idsRevision } from './frame.ts'
 
 /** One stage in a route, as a session hands it to stages. */
 export interface RouteHop extends Range {
@@ -71,7 +73,7 @@ const noPenalties = { presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty
 export function signTerms(terms: Terms, sign: Sign): SignedTerms {
   const { session, epoch, model, route, driver, tokensMax, sampling, keep, stretch, room, trace = '' } = terms
   const cache = cacheTypes.indexOf(terms.cache ?? usualCache)
-  const needs = [...(terms.needs ?? []), ...(cache === 0 ? [] : [cacheNeed]), ...idsNeeded(sampling)]
+  const needs = [...(terms.needs ?? []), ...(cache === 0 ? [] : [cacheNeed]), ...samplingNeeds(sampling)]
   const payload = WireTerms.encode({
     session: fromHex(session),
     epoch,
@@ -79,7 +81,7 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     route: route.map(({ peer, start, end }) => ({ peer: bytesOfPeer(peer), start, end })),
     driver: bytesOfPeer(driver),
     tokensMax,
-    sampling: { ...noPenalties, ...sampling, logProbs: 0 },
+    sampling: { ...noPenalties, minP: 0, ...sampling, logitBias: biasesOf(sampling.logitBias), logProbs: 0 },
     keep,
     from: stretch?.from ?? 0,
     to: stretch?.to ?? 0,
@@ -98,8 +100,14 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
 }
 
 /** What the sampling of terms adds to what they need. */
-function idsNeeded(sampling: Sampling): string[] {
-  return hasPenalties(sampling) ? [idsNeed] : []
+function samplingNeeds(sampling: Sampling): string[] {
+  return [...(hasPenalties(sampling) ? [idsNeed] : []), ...(hasFilters(sampling) ? [filtersNeed] : [])]
+}
+
+/** The first revision all of whose tails can draw so; undefined where every one can. */
+export function revisionFor(sampling: Partial<Sampling>): string | undefined {
+  if (hasFilters(sampling)) return filtersRevision
+  return hasPenalties(sampling) ? idsRevision : undefined
 }
 
 /** Whether the driver that terms name has signed them. */
@@ -116,7 +124,9 @@ export function readTerms(payload: Uint8Array<ArrayBuffer>, signature: Uint8Arra
   check(payload.length <= termsBytesMax, `terms have at most ${termsBytesMax} bytes`, payload.length)
   let wire: WireTerms
   try {
-    wire = WireTerms.decode(payload, { limits: { route: hopsMax, needs: termsNeedsMax } })
+    wire = WireTerms.decode(payload, {
+      limits: { route: hopsMax, needs: termsNeedsMax, sampling: { logitBias: biasesMax } }
+    })
   } catch (error) {
     throw new ProtocolError(`terms of ${payload.length} bytes does not decode: ${(error as Error).message}`)
   }
@@ -154,7 +164,7 @@ function samplingOf({ sampling, needs }: WireTerms): Sampling {
   check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
   check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
   check(topK < positionMax, 'topK is below 2^31', topK)
-  const plain = { temperature, topP, topK, seed: count(seed) }
+  const plain = { temperature, topP, topK, seed: count(seed), ...filtersOf(sampling!, needs) }
   const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = sampling!
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
   if (!hasPenalties(penalties)) return plain
@@ -162,6 +172,23 @@ function samplingOf({ sampling, needs }: WireTerms): Sampling {
   check(needs.includes(idsNeed), 'what is drawn by ids needs them', needs.length)
   check(promptTokens < positionMax, 'a prompt has less than 2^31 tokens', promptTokens)
   return { ...plain, ...penalties, promptTokens }
+}
+
+/** What a tail draws by besides; neither is there where it is none. */
+function filtersOf(
+  { minP, logitBias }: NonNullable<WireTerms['sampling']>,
+  needs: readonly string[]
+): Pick<Sampling, 'minP' | 'logitBias'> {
+  if (minP === 0 && logitBias.length === 0) return {}
+  const isRising = logitBias.every(({ id }, i) => i === 0 || logitBias[i - 1]!.id < id)
+  check(isRising, 'the ids of logitBias rise', logitBias.length)
+  const filters = {
+    ...(minP === 0 ? {} : { minP }),
+    ...(logitBias.length === 0 ? {} : { logitBias: Object.fromEntries(logitBias.map(({ id, bias }) => [id, bias])) })
+  }
+  check(whyNoFilters(filters) === undefined, 'minP and logitBias lie in their ranges', minP)
+  check(needs.includes(filtersNeed), 'what is drawn with filters needs them', needs.length)
+  return filters
 }
 
 /** What terms need, and in what the caches are held. A type of a later time is one more thing that they need. */

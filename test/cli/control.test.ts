@@ -179,6 +179,15 @@ describe('messages', () => {
     expect(readRequest(JSON.stringify(request))).toEqual(request)
   })
 
+  it('have the filters that are asked for, of tokens that are named by their ids', () => {
+    const request = (logitBias: object) => ({
+      ...{ v: controlVersion, op: 'generate', prompt: 'x' },
+      options: { minP: 0.1, logitBias }
+    })
+    expect(readRequest(JSON.stringify(request({ 5: -100 })))).toEqual(request({ 5: -100 }))
+    expect((readRequest(JSON.stringify(request({ five: 1 }))) as { refused: string }).refused).toContain('logitBias')
+  })
+
   it('keep the fields that a later version adds to an event', () => {
     const line = JSON.stringify({ kind: 'event', event: { event: 'token', id: 3, news: [1] }, at: 5 })
     expect(readResponse(line)).toMatchObject({ kind: 'event', event: { event: 'token', id: 3, news: [1] } })

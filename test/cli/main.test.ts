@@ -80,6 +80,12 @@ describe('skein', () => {
     [['ask', 'x', '--temperature', '-1'], "--temperature takes a number from 0 to 100, not '-1'"],
     [['ask', 'x', '--presence-penalty', '-2.5'], "--presence-penalty takes a number from -2 to 2, not '-2.5'"],
     [['ask', 'x', '--frequency-penalty', '3'], "--frequency-penalty takes a number from -2 to 2, not '3'"],
+    [['ask', 'x', '--min-p', '1.5'], "--min-p takes a number from 0 to 1, not '1.5'"],
+    [['ask', 'x', '--logit-bias', '5'], "--logit-bias takes ID=AMOUNT, of a token's id and from -100 to 100, not '5'"],
+    [
+      ['ask', 'x', '--logit-bias', '5=101'],
+      "--logit-bias takes ID=AMOUNT, of a token's id and from -100 to 100, not '5=101'"
+    ],
     [['ask', 'x', '--repetition-penalty', '0'], "--repetition-penalty takes a number from 0.1 to 10, not '0'"],
     [['ask', '--resume', 'x', '--presence-penalty', '1'], '--resume takes no --presence-penalty: a session goes on'],
     [['ask', '--resume', 'x', '--cache', 'i8'], '--resume takes no --cache: a session goes on as it began'],

@@ -431,6 +431,19 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       await token(tail, { ...step, ids: Int32Array.from(prompt) })
     })
 
+    it('draws with what is added to logits, whatever pass a token comes in', async () => {
+      const whole = await opened(await make())
+      const without = await generate(whole, 12)
+      await whole.free(a)
+      const sampling = { ...greedy, logitBias: { [without[1]!]: -100 } }
+      await opened(whole, a, contextMax, sampling)
+      const want = await generate(whole, 12)
+      expect(want).not.toEqual(without)
+      await whole.free(a)
+      await opened(whole, a, contextMax, sampling)
+      expect(await penalised([whole], 12, want)).toEqual(want)
+    })
+
     it('refuses sampling and lengths out of range', async () => {
       const engine = await make()
       for (const [what, tokensMax, sampling] of [
@@ -446,6 +459,8 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
         ['a presence penalty above 2', 10, { ...greedy, presencePenalty: 2.1 }],
         ['a frequency penalty that is no number', 10, { ...greedy, frequencyPenalty: Number.NaN }],
         ['a negative repetition penalty', 10, { ...greedy, repetitionPenalty: -1 }],
+        ['a min-p above 1', 10, { ...greedy, minP: 2 }],
+        ['a logit bias above 100', 10, { ...greedy, logitBias: { 1: 101 } }],
         ['a prompt of a fraction', 10, { ...greedy, promptTokens: 0.5 }]
       ] as const) {
         expect((await failure(engine.open(a, { tokensMax, sampling }))).name, what).toBe('InvalidStepError')

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { randomAt } from '../../src/base/rng.ts'
 import type { Sampling } from '../../src/engine/engine.ts'
+import { biased, hasFilters, whyNoFilters } from '../../src/engine/logit-bias.ts'
 import { hasPenalties, penalised } from '../../src/engine/penalties.ts'
 import { checkSampling, sample } from '../../src/engine/sampler.ts'
 import { EngineError, InvalidStepError } from '../../src/errors.ts'
@@ -16,7 +17,8 @@ function frequencies(logits: Float32Array, sampling: Sampling, draws = 20_000): 
 }
 
 /** The definition, spelt out: sort everything, cut, renormalise. */
-function expected(logits: Float32Array, { temperature, topK, topP }: Sampling): number[] {
+function expected(given: Float32Array, { temperature, topK, topP, minP = 0, logitBias = {} }: Sampling): number[] {
+  const logits = given.map((logit, id) => logit + (logitBias[id] ?? 0))
   const max = Math.max(...logits)
   const all = [...logits].map((logit, id) => ({ id, weight: Math.exp((logit - max) / temperature) }))
   all.sort((a, b) => logits[b.id]! - logits[a.id]! || a.id - b.id)
@@ -27,7 +29,8 @@ function expected(logits: Float32Array, { temperature, topK, topP }: Sampling): 
     sum += weight
     return sum >= topP * total
   })
-  const nucleus = cut < 0 || topP === 1 ? kept : kept.slice(0, cut + 1)
+  const reached = cut < 0 || topP === 1 ? kept : kept.slice(0, cut + 1)
+  const nucleus = reached.filter(({ weight }) => weight >= minP)
   const mass = nucleus.reduce((n, { weight }) => n + weight, 0)
   const out = new Array<number>(logits.length).fill(0)
   for (const { id, weight } of nucleus) out[id] = weight / mass
@@ -57,6 +60,12 @@ describe('sample', () => {
   it.each<[string, Partial<Sampling>]>([
     ['everything', {}],
     ['hot', { temperature: 3 }],
+    ['likely enough', { minP: 0.3 }],
+    ['likely enough of a nucleus', { minP: 0.2, topP: 0.8 }],
+    ['likely enough of the k likeliest', { minP: 0.3, topK: 4, topP: 0.99 }],
+    ['likely enough when hot', { minP: 0.6, temperature: 3 }],
+    ['with amounts added', { logitBias: { 0: 1.5, 3: -2, 4: -100 } }],
+    ['with amounts added, of a nucleus', { logitBias: { 1: 3, 2: -1 }, topP: 0.7, minP: 0.1 }],
     ['cold', { temperature: 0.5 }],
     ['the three most likely, of which two tie at the border', { topK: 3 }],
     ['a nucleus', { topP: 0.8 }],
@@ -218,5 +227,52 @@ describe('penalties', () => {
   it('that have no finite logit fail as ever', () => {
     const bad = Float32Array.of(1, Number.NaN)
     expect(() => sample(bad, { ...plain, presencePenalty: 1 }, 1, Int32Array.of(1))).toThrow(EngineError)
+  })
+})
+
+describe('what is added to logits', () => {
+  it('is added before all else, and each sum is rounded once', () => {
+    const logits = Float32Array.of(0.1, 2, 3)
+    expect([...biased(logits, { 0: 0.2, 2: -100 })]).toEqual([Math.fround(Math.fround(0.1) + 0.2), 2, -97])
+    expect([...logits]).toEqual([Math.fround(0.1), 2, 3])
+    const forced = { ...plain, temperature: 0, logitBias: { 0: 100 } }
+    expect(sample(logits, forced, 1)).toBe(0)
+    // Then 3 · 0.5 - 1 is what a penalty leaves of token 2.
+    const penalised = { ...plain, temperature: 0, logitBias: { 2: -2 }, repetitionPenalty: 2 }
+    expect(sample(Float32Array.of(0.6, 0, 3), penalised, 1, Int32Array.of(2))).toBe(0)
+  })
+
+  it('that is none changes no bit', () => {
+    const logits = Float32Array.of(1, -0, 3)
+    for (const none of [{}, { minP: 0 }, { logitBias: {} }]) {
+      expect(hasFilters(none)).toBe(false)
+      for (let position = 0; position < 50; position++) {
+        expect(sample(logits, { ...plain, ...none }, position)).toBe(sample(logits, plain, position))
+      }
+    }
+  })
+
+  it.each<[string, Partial<Sampling>, string]>([
+    ['min-p above 1', { minP: 1.1 }, 'minP must be from 0 to 1, not 1.1'],
+    ['min-p below 0', { minP: -0.1 }, 'minP must be from 0 to 1, not -0.1'],
+    ['min-p that is no number', { minP: Number.NaN }, 'minP must be from 0 to 1, not NaN'],
+    ['an amount above 100', { logitBias: { 3: 101 } }, 'logitBias must be from -100 to 100, and that of 3 is 101'],
+    ['an amount that is none', { logitBias: { 3: Number.NaN } }, 'that of 3 is NaN'],
+    ['an id below 0', { logitBias: { [-1]: 1 } }, 'one is -1'],
+    ['an id of half a token', { logitBias: { 1.5: 1 } }, 'one is 1.5'],
+    ['an id that is no number', { logitBias: { five: 1 } as Record<number, number> }, 'one is NaN'],
+    [
+      'of more than 300 tokens',
+      { logitBias: Object.fromEntries(Array.from({ length: 301 }, (_, id) => [id, 1])) },
+      'logitBias must be of at most 300 tokens, not of 301'
+    ]
+  ])('out of range is refused: %s', (_, change, sentence) => {
+    expect(() => checkSampling({ ...plain, ...change })).toThrow(InvalidStepError)
+    expect(() => checkSampling({ ...plain, ...change })).toThrow(sentence)
+  })
+
+  it('may be of ids in the vocabulary alone', () => {
+    expect(whyNoFilters({ logitBias: { 9: 1 } }, 10)).toBeUndefined()
+    expect(whyNoFilters({ logitBias: { 10: 1 } }, 10)).toBe('logitBias must be of token ids from 0 to 9, and one is 10')
   })
 })

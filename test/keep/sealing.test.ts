@@ -124,6 +124,25 @@ describe('a sealed session', () => {
     expect(() => unpackHead(head)).toThrow('no session could have')
   })
 
+  test('K10: keeps what else its tokens are drawn by, and is no session to who does not know of that', () => {
+    const filters = { minP: 0.05, logitBias: { 3: -100, 70: 1.5 } }
+    const { topP } = question.sampling
+    const penalties = { presencePenalty: 0.5, frequencyPenalty: 0, repetitionPenalty: 1.1 }
+    for (const drawn of [filters, { minP: 0.2 }, { logitBias: { 9: 1 } }, { ...penalties, ...filters }]) {
+      for (const cache of [{}, { cache: 'i8' as const }]) {
+        const filtered = { ...question, ...cache, sampling: { ...question.sampling, ...drawn } }
+        const head = packHead(new Uint8Array(runBytes), filtered)
+        expect(unpackHead(head).question).toEqual(filtered)
+        const fields = KeptHead.decode(head.subarray(4, 4 + new DataView(head.buffer).getUint32(0, true)))
+        expect(fields).toMatchObject({ topP: 0, filters: { topP } })
+        expect([fields.cache?.topP ?? 0, fields.penalties?.topP ?? 0]).toEqual([0, 0])
+      }
+    }
+    const broken = { ...question.sampling, minP: Number.NaN }
+    const head = packHead(new Uint8Array(runBytes), { ...question, sampling: broken })
+    expect(() => unpackHead(head)).toThrow('no session could have')
+  })
+
   test('what was sealed with the key but is no session does not count', () => {
     const run = new Uint8Array(runBytes)
     const bad = [{ promptIds: [] }, { maxTokens: 0 }, { ttlMs: 0 }, { ttlMs: keepTtlMaxMs + 1 }]

@@ -52,7 +52,7 @@ it('S33: an answer with caches of int8 is one and the same however it is cut, an
   expect((await resumed.answer).ids).toEqual(want)
 })
 
-it('S36: an answer with penalties is one and the same however it is cut, and goes on as it began', {
+it('S36, S37: an answer with penalties and filters is one and the same however it is cut, and goes on as it began', {
   timeout: 120_000
 }, async () => {
   const [alone] = (await start('alone', [layers])) as [Peer]
@@ -60,6 +60,7 @@ it('S36: an answer with penalties is one and the same however it is cut, and goe
   const [first, , last] = (await start('three', [third, 2 * third, layers])) as [Peer, Peer, Peer]
   const prompt = 'One day, a dog and a cat and a dog and a cat went to the park. The dog and'
   const penalties = { maxTokens: 40, presencePenalty: 0.6, frequencyPenalty: 0.4, repetitionPenalty: 1.2 }
+  const filters = { temperature: 0.7, seed: 4, minP: 0.05, logitBias: { 263: -100, 29889: 1.5 } }
   const answer = async (peer: Peer, options: GenerateOptions): Promise<readonly number[]> => {
     const generation = peer.generate(prompt, options)
     for await (const _ of generation);
@@ -67,13 +68,16 @@ it('S36: an answer with penalties is one and the same however it is cut, and goe
   }
   const want = await answer(alone, penalties)
   for (const speculate of [true, false]) expect(await answer(first, { ...penalties, speculate })).toEqual(want)
+  const filtered = await answer(alone, { ...penalties, ...filters })
+  expect(await answer(first, { ...penalties, ...filters })).toEqual(filtered)
+  expect(filtered).not.toContain(263)
   const usual = await answer(alone, { maxTokens: 40 })
   expect(new Set(want).size).toBeGreaterThan(new Set(usual).size)
   expect(await answer(first, { maxTokens: 40 })).toEqual(usual)
   const session = { name: 'tale', key: new Uint8Array(32).fill(7) }
   let seen = 0
-  for await (const _ of first.generate(prompt, { ...penalties, session })) if (++seen === 15) break
+  for await (const _ of first.generate(prompt, { ...penalties, ...filters, session })) if (++seen === 15) break
   const resumed = last.resume('tale', { key: session.key })
   for await (const _ of resumed);
-  expect((await resumed.answer).ids).toEqual(want)
+  expect((await resumed.answer).ids).toEqual(filtered)
 })

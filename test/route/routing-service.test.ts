@@ -60,7 +60,7 @@ test('S36: a session with penalties goes through peers that take ids, though oth
   const old = peer(1, 100, { stages: [stage(0, 4)], layerMs: 0.1 })
   const shape = plainModel(4)
   const { signal } = new AbortController()
-  const needs = { takesIds: (id: string) => id === able.peer }
+  const needs = { draws: (id: string) => id === able.peer }
   const routing = new Routing({ self: peerId(0), peers: () => [old, able] })
   const hops = async (needs = {}): Promise<string[]> => {
     const route = await routing.route(shape, new Set(), { signal, needs })
@@ -74,6 +74,6 @@ test('S36: a session with penalties goes through peers that take ids, though oth
   expect(routing.detour(shape, route, detour)).toBeDefined()
   const nobody = new Routing({ self: peerId(0), peers: () => [old] })
   await expect(nobody.route(shape, new Set(), { signal: AbortSignal.abort(), needs })).rejects.toThrow(
-    'test cannot answer with penalties: no peer that is here knows them'
+    'test cannot answer with this sampling: no peer that is here knows all of it'
   )
 })

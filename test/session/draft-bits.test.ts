@@ -52,7 +52,7 @@ const scene = fc.record({
   borders: fc.array(fc.nat({ max: toy.layers })),
   temperature: fc.constantFrom(0, 0.8),
   /** What the tail draws is then a function of the ids so far, too (rule S36). */
-  penalties: fc.constantFrom({}, { presencePenalty: 1.5, repetitionPenalty: 1.2 }),
+  penalties: fc.constantFrom({}, { presencePenalty: 1.5, repetitionPenalty: 1.2 }, { minP: 0.1, logitBias: { 7: 2 } }),
   seed: fc.nat({ max: 1000 }),
   share: fc.integer({ min: 0, max: 20 }).map(twentieths => twentieths / 20),
   /** Hops that are lost, and at which of their steps. */

@@ -53,6 +53,26 @@ test.each([[['a4']], [['a2']], [['a0']], [['a2', 'a4']], [['a0', 'a2', 'a4']]])(
   }
 )
 
+test.each([[['a4']], [['a0', 'a2', 'a4']]])(
+  'S37, P4: a stand-in draws with the same filters when %j die',
+  async names => {
+    const world = await doubled()
+    const filters = { minP: 0.2, logitBias: { 3: -4, 250: 0.5 }, temperature: 0.8, seed: 5 }
+    const events = await read(
+      world,
+      event => {
+        if (event.event === 'token' && event.position === 160) for (const name of names) world.kill(peerId(name))
+      },
+      filters
+    )
+    const want = toyTokens(toy, prompt(150), { ...greedy, ...filters }, 20)
+    expect(tokens(events)).toEqual(want)
+    expect(want).not.toEqual(toyTokens(toy, prompt(150), { ...greedy, temperature: 0.8, seed: 5 }, 20))
+    expect(events.some(({ event }) => event === 'recovered')).toBe(true)
+    await world.stop()
+  }
+)
+
 test('S19, S36: prepares a way around a tail that leaves with the ids of its text, before it goes', async () => {
   const world = await doubled(20)
   let departed: Promise<void> | undefined
@@ -71,7 +91,11 @@ test.each([
   { presencePenalty: 3 },
   { frequencyPenalty: Number.NaN },
   { repetitionPenalty: -1 },
-  { repetitionPenalty: 11 }
+  { repetitionPenalty: 11 },
+  { minP: 1.5 },
+  { logitBias: { 251: 1 } },
+  { logitBias: { 3: 200 } },
+  { logitBias: null as unknown as Record<number, number> }
 ])('refuses %j before anything is asked', async options => {
   const world = await doubled()
   await expect(read(world, undefined, options)).rejects.toMatchObject({ name: 'InvalidOptionError' })
