@@ -710,6 +710,24 @@ export namespace StageFrame {
     index: number
   }
 
+  export interface StageFrameTokenScoresLogprobFieldEvent {
+    field: '$.token.scores[].logprob'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameTokenScoresIdsFieldEvent {
+    field: '$.token.scores[].ids[]'
+    index: number
+    value: number
+  }
+
+  export interface StageFrameTokenScoresLogprobsFieldEvent {
+    field: '$.token.scores[].logprobs[]'
+    index: number
+    value: number
+  }
+
   export interface StageFrameAckEpochFieldEvent {
     field: '$.ack.epoch'
     value: number
@@ -949,7 +967,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -2566,6 +2584,7 @@ export interface Token {
   position: number
   ids: number[]
   spans: HopSpans[]
+  scores: Score[]
 }
 
 export namespace Token {
@@ -2602,6 +2621,13 @@ export namespace Token {
           }
         }
 
+        if (obj.scores != null && obj.scores.length > 0) {
+          for (const value of obj.scores) {
+            w.uint32(42)
+            Score.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2610,7 +2636,8 @@ export namespace Token {
           epoch: 0,
           position: 0,
           ids: [],
-          spans: []
+          spans: [],
+          scores: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2645,6 +2672,16 @@ export namespace Token {
               }))
               break
             }
+            case 5: {
+              if (opts.limits?.scores != null && obj.scores.length === opts.limits.scores) {
+                throw new MaxLengthError('Decode error - repeated field "scores" had too many elements')
+              }
+
+              obj.scores.push(Score.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.scores$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2656,7 +2693,8 @@ export namespace Token {
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
           ids: 0,
-          spans: 0
+          spans: 0,
+          scores: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2709,6 +2747,24 @@ export namespace Token {
               }
 
               obj.spans++
+
+              break
+            }
+            case 5: {
+              if (opts.limits?.scores != null && obj.scores === opts.limits.scores) {
+                throw new MaxLengthError('Streaming decode error - repeated field "scores" had too many elements')
+              }
+
+              for (const evt of Score.codec().stream(reader, reader.uint32(), `${prefix}.scores[]`, {
+                limits: opts.limits?.scores$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.scores
+                }
+              }
+
+              obj.scores++
 
               break
             }
@@ -2788,6 +2844,24 @@ export namespace Token {
     index: number
   }
 
+  export interface TokenScoresLogprobFieldEvent {
+    field: '$.scores[].logprob'
+    value: number
+    index: number
+  }
+
+  export interface TokenScoresIdsFieldEvent {
+    field: '$.scores[].ids[]'
+    index: number
+    value: number
+  }
+
+  export interface TokenScoresLogprobsFieldEvent {
+    field: '$.scores[].logprobs[]'
+    index: number
+    value: number
+  }
+
   export function encode (obj: Partial<Token>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Token.codec())
   }
@@ -2796,8 +2870,178 @@ export namespace Token {
     return decodeMessage(buf, Token.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdsFieldEvent | TokenSpansHopFieldEvent | TokenSpansReadFieldEvent | TokenSpansWaitFieldEvent | TokenSpansOutFieldEvent | TokenSpansComputeFieldEvent | TokenSpansSampleFieldEvent | TokenSpansBackFieldEvent | TokenSpansSentFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Token>): Generator<TokenEpochFieldEvent | TokenPositionFieldEvent | TokenIdsFieldEvent | TokenSpansHopFieldEvent | TokenSpansReadFieldEvent | TokenSpansWaitFieldEvent | TokenSpansOutFieldEvent | TokenSpansComputeFieldEvent | TokenSpansSampleFieldEvent | TokenSpansBackFieldEvent | TokenSpansSentFieldEvent | TokenScoresLogprobFieldEvent | TokenScoresIdsFieldEvent | TokenScoresLogprobsFieldEvent> {
     return streamMessage(buf, Token.codec(), opts)
+  }
+}
+
+export interface Score {
+  logprob: number
+  ids: number[]
+  logprobs: number[]
+}
+
+export namespace Score {
+  let _codec: Codec<Score>
+
+  export const codec = (): Codec<Score> => {
+    if (_codec == null) {
+      _codec = message<Score>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.logprob != null && obj.logprob !== 0)) {
+          w.uint32(13)
+          w.float(obj.logprob)
+        }
+
+        if (obj.ids != null && obj.ids.length > 0) {
+          for (const value of obj.ids) {
+            w.uint32(16)
+            w.uint32(value)
+          }
+        }
+
+        if (obj.logprobs != null && obj.logprobs.length > 0) {
+          for (const value of obj.logprobs) {
+            w.uint32(29)
+            w.float(value)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          logprob: 0,
+          ids: [],
+          logprobs: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.logprob = reader.float()
+              break
+            }
+            case 2: {
+              if (opts.limits?.ids != null && obj.ids.length === opts.limits.ids) {
+                throw new MaxLengthError('Decode error - repeated field "ids" had too many elements')
+              }
+
+              obj.ids.push(reader.uint32())
+              break
+            }
+            case 3: {
+              if (opts.limits?.logprobs != null && obj.logprobs.length === opts.limits.logprobs) {
+                throw new MaxLengthError('Decode error - repeated field "logprobs" had too many elements')
+              }
+
+              obj.logprobs.push(reader.float())
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          ids: 0,
+          logprobs: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.logprob`,
+                value: reader.float()
+              }
+              break
+            }
+            case 2: {
+              if (opts.limits?.ids != null && obj.ids === opts.limits.ids) {
+                throw new MaxLengthError('Streaming decode error - repeated field "ids" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.ids[]`,
+                index: obj.ids,
+                value: reader.uint32()
+              }
+
+              obj.ids++
+
+              break
+            }
+            case 3: {
+              if (opts.limits?.logprobs != null && obj.logprobs === opts.limits.logprobs) {
+                throw new MaxLengthError('Streaming decode error - repeated field "logprobs" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.logprobs[]`,
+                index: obj.logprobs,
+                value: reader.float()
+              }
+
+              obj.logprobs++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ScoreLogprobFieldEvent {
+    field: '$.logprob'
+    value: number
+  }
+
+  export interface ScoreIdsFieldEvent {
+    field: '$.ids[]'
+    index: number
+    value: number
+  }
+
+  export interface ScoreLogprobsFieldEvent {
+    field: '$.logprobs[]'
+    index: number
+    value: number
+  }
+
+  export function encode (obj: Partial<Score>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Score.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Score>): Score {
+    return decodeMessage(buf, Score.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Score>): Generator<ScoreLogprobFieldEvent | ScoreIdsFieldEvent | ScoreLogprobsFieldEvent> {
+    return streamMessage(buf, Score.codec(), opts)
   }
 }
 

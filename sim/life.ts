@@ -337,6 +337,7 @@ export class Life {
       throw noTemplate('the toy model')
     },
     encode: async (text: string) => this.#asked.get(text)!.promptIds,
+    bytes: async (ids: readonly number[]) => ids.map(() => new Uint8Array(0)),
     stream: () => ({ push: async () => '' }),
     close: () => {}
   }

@@ -23,11 +23,12 @@ import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
 import { hasFilters } from '../src/engine/logit-bias.ts'
 import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
+import type { TokenScore } from '../src/engine/scores.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 import { type ToyBlock, ToyBlocks, toyCacheBytes, type ToyPages, toyPages, ToySession } from './toy-cache.ts'
-import { type Hash, low, mix, origins, toyFiltered, toyLink, toyPenalised } from './toy-hash.ts'
+import { type Hash, low, mix, origins, toyFiltered, toyLink, toyPenalised, toyScore } from './toy-hash.ts'
 
 export interface ToyModel {
   readonly layers: number
@@ -308,19 +309,22 @@ class ToyEngine implements InstantEngine {
     const cost = { computeMs, rows: tokens - reused, gatherMs: 0, reused }
     if (out !== undefined) return { kind: 'hidden', bytes: out, ...cost }
     if (!step.sample) return { kind: 'none', ...cost }
-    return { kind: 'tokens', ids: this.#draw(step, state!), ...cost }
+    return { kind: 'tokens', ...this.#draw(step, state!), ...cost }
   }
 
   /** The tokens that follow what is certain of a step: drafts of it that are right, and one more. */
-  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling, ids: text }: ToySession): number[] {
+  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling, ids: text }: ToySession) {
     const ids: number[] = []
+    const scores: TokenScore[] = []
+    const { logprobs } = sampling
     const first = position + tokens - drafts.length
     for (let at = first; at <= position + tokens; at++) {
       const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at, text)
       ids.push(id)
+      if (logprobs !== undefined) scores.push(toyScore(chain[at - 1]!, id, logprobs, this.#model.vocab))
       if (id !== drafts[at - first]) break
     }
-    return ids
+    return logprobs === undefined ? { ids } : { ids, scores }
   }
 
   freeNow(session: SessionId): void {

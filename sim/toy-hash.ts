@@ -1,6 +1,7 @@
 /** Hashes of the toy's tokens: two lanes of MurmurHash3's finaliser. */
 import type { CacheType } from '../src/base/cache-type.ts'
 import type { Sampling } from '../src/engine/engine.ts'
+import type { IdLogprob, TokenScore } from '../src/engine/scores.ts'
 import { biasesOf } from '../src/engine/logit-bias.ts'
 
 /** 56 bits in two halves of 28, so that they travel as four words of 14. */
@@ -38,6 +39,17 @@ export function toyPenalised(hash: Hash, sampling: Sampling, ids: readonly numbe
 export function toyFiltered(hash: Hash, { minP = 0, logitBias }: Sampling): Hash {
   const biases = biasesOf(logitBias).flatMap(({ id, bias }) => [id, Math.round(bias * 1e6) >>> 0])
   return mix(hash, Math.round(minP * 1e6), ...biases)
+}
+
+/** What a toy makes of a token after a text: numbers that depend on all of it, and are float32 of 0 or less. */
+export function toyScore(hash: Hash, id: number, count: number, vocab: number): TokenScore {
+  const [base] = mix(hash, vocab)
+  const step = (by: number): number => 0 - (mix(hash, by)[0] % 1024) / 1024
+  const top: IdLogprob[] = []
+  for (let i = 0; i < Math.min(count, vocab); i++) {
+    top.push({ id: (base + i) % vocab, logprob: step(i) + (top.at(-1)?.logprob ?? 0) })
+  }
+  return { logprob: 0 - (mix(hash, vocab + id)[0] % 65_536) / 4096, top }
 }
 
 /** 14 bits a word, so that every value is finite in every edge type. */

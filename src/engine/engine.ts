@@ -6,6 +6,7 @@
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { CacheType } from '../base/cache-type.ts'
+import type { TokenScore } from './scores.ts'
 
 /** How the tail picks a token. Greedy when `temperature` is 0. */
 export interface Sampling {
@@ -25,6 +26,12 @@ export interface Sampling {
    * @default nothing is
    */
   readonly logitBias?: Readonly<Record<number, number>> | undefined
+  /**
+   * In [0, 20]: with each token its log-probability is told, and those of so many of the likeliest tokens, in the model's own
+   * distribution: before `logitBias`, penalties, temperature and filters. 0: its own alone.
+   * @default none are
+   */
+  readonly logprobs?: number | undefined
   /** Safe non-negative integer. Randomness is a function of (seed, position) only (promise P3). */
   readonly seed: number
   /** In [-2, 2], taken from the logits of tokens that the answer has already. @default 0: none */
@@ -110,9 +117,10 @@ export type StepOutput = StepCost & {
     { readonly kind: 'hidden'; readonly bytes: Uint8Array }
     /**
      * Last layer, `sample: true`: the token that follows the step's last one; its logits stay here (promise P8). With drafts,
-     * the tokens from the first draft's position on: drafts that are right, and one more.
+     * the tokens from the first draft's position on: drafts that are right, and one more. `scores`: of each of them, where the
+     * session asks for log-probabilities.
      */
-    | { readonly kind: 'tokens'; readonly ids: readonly number[] }
+    | { readonly kind: 'tokens'; readonly ids: readonly number[]; readonly scores?: readonly TokenScore[] | undefined }
     /** Last layer, `sample: false`. */
     | { readonly kind: 'none' }
   )

@@ -6,6 +6,8 @@ export const stepTokensMax = 2048
 export const stepDraftsMax = 7
 /** Of presence and frequency penalties, either way: OpenAI's range, beyond which texts fall apart. */
 export const penaltyMax = 2
+/** The likeliest tokens that are told of with a token: OpenAI's number, which keeps a vocabulary off the wire. */
+export const logprobsMax = 20
 /** Of what is added to a token's logit, either way: OpenAI's range, whose ends forbid a token or leave no other one. */
 export const biasMax = 100
 /** Tokens of one session that something is added to: some 15 bytes each in the terms of an epoch, which are to have room for a long route. */

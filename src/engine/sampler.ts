@@ -8,11 +8,13 @@
  */
 import { assert } from '../base/assert.ts'
 import { randomAt } from '../base/rng.ts'
-import { EngineError, InvalidStepError } from '../errors.ts'
+import { InvalidStepError } from '../errors.ts'
 import type { Sampling } from './engine.ts'
 import { exponential } from '../base/exponential.ts'
+import { argmax, mostLikely } from './likeliest.ts'
 import { biased, checkFilters, hasBias } from './logit-bias.ts'
 import { checkPenalties, hasPenalties, penalised } from './penalties.ts'
+import { checkScored } from './scores.ts'
 
 /** @throws {InvalidStepError} when a field is outside the range that its docstring gives. */
 export function checkSampling(sampling: Sampling): void {
@@ -29,6 +31,7 @@ export function checkSampling(sampling: Sampling): void {
   }
   checkFilters(sampling)
   checkPenalties(sampling)
+  checkScored(sampling)
 }
 
 /**
@@ -96,56 +99,6 @@ function adjusted(given: Float32Array, sampling: Sampling, position: number, bef
 function textOf(before: Int32Array | undefined, position: number): Int32Array {
   assert(before?.length === position, () => `a token at ${position} follows as many, not ${before?.length}`)
   return before
-}
-
-/** The lowest id of the largest logit. */
-function argmax(logits: Float32Array): number {
-  let best = 0
-  let max = Number.NEGATIVE_INFINITY
-  // 0 for every finite value; NaN, once in, stays.
-  let check = 0
-  for (let id = 0; id < logits.length; id++) {
-    const value = logits[id]!
-    check += value - value
-    if (value > max) {
-      max = value
-      best = id
-    }
-  }
-  if (check !== 0) {
-    const bad = logits.findIndex(value => !Number.isFinite(value))
-    throw new EngineError(
-      `logits must be finite, but token ${bad} has ${logits[bad]}: the weights or the input overflow`
-    )
-  }
-  return best
-}
-
-/** The k most likely ids, most likely first, by a heap whose root is the least likely of those kept. */
-function mostLikely(logits: Float32Array, k: number): number[] {
-  const less = (a: number, b: number): boolean => logits[a]! < logits[b]! || (logits[a]! === logits[b]! && a > b)
-  const heap: number[] = []
-  const sink = (from: number): void => {
-    let i = from
-    const id = heap[i]!
-    for (;;) {
-      let child = 2 * i + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && less(heap[child + 1]!, heap[child]!)) child++
-      if (!less(heap[child]!, id)) break
-      heap[i] = heap[child]!
-      i = child
-    }
-    heap[i] = id
-  }
-  for (let id = 0; id < k; id++) heap.push(id)
-  for (let i = k >> 1; i-- > 0; ) sink(i)
-  for (let id = k; id < logits.length; id++) {
-    if (!less(heap[0]!, id)) continue
-    heap[0] = id
-    sink(0)
-  }
-  return heap.sort((a, b) => logits[b]! - logits[a]! || a - b)
 }
 
 /** How many of the sorted weights it takes to reach `mass`; all of them when rounding keeps them below. */

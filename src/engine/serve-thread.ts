@@ -12,6 +12,7 @@ import { edgeSize, type Sampling } from './engine.ts'
 import { type CacheBlocks, type Known, type Link, Prefixes } from './prefixes.ts'
 import { hasPenalties } from './penalties.ts'
 import { sample } from './sampler.ts'
+import { scoreOf, type TokenScore } from './scores.ts'
 import { threadNowMs } from './thread-clock.ts'
 import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
 import type {
@@ -358,6 +359,7 @@ class Served<Cache extends LayersCache> {
   async #sample(ended: readonly Ended<Cache>[], replies: PartReply[], announce: () => void): Promise<void> {
     if (ended.length === 0) return
     const drawn = ended.map((): number[] => [])
+    const scored = ended.map((): TokenScore[] => [])
     const failures = new Map<number, unknown>()
     const rows = ended.flatMap(({ session }, of) => session.under!.rows.map((hidden, row) => ({ of, row, hidden })))
     await this.#layers.eachLogits(
@@ -372,14 +374,19 @@ class Served<Cache extends LayersCache> {
         const isRight = row === 0 || (ids.length === row && ids[row - 1] === drafts[row - 1])
         if (!isRight || failures.has(of)) return
         try {
-          ids.push(sample(logits, sampling, at, text?.subarray(0, at)))
+          const id = sample(logits, sampling, at, text?.subarray(0, at))
+          ids.push(id)
+          if (sampling.logprobs !== undefined) scored[of]!.push(scoreOf(logits, id, sampling.logprobs))
         } catch (error) {
           failures.set(of, error)
         }
       }
     )
     for (const [of, { index, session }] of ended.entries()) {
-      replies[index] = failures.has(of) ? voided(session, failures.get(of)) : { kind: 'tokens', ids: drawn[of]! }
+      const scores = session.sampling.logprobs === undefined ? {} : { scores: scored[of]! }
+      replies[index] = failures.has(of)
+        ? voided(session, failures.get(of))
+        : { kind: 'tokens', ids: drawn[of]!, ...scores }
     }
   }
 

@@ -8,6 +8,7 @@ import type { EdgeType } from '../model/manifest.ts'
 import type { Weights } from '../model/weight-types.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from './engine.ts'
+import type { TokenScore } from './scores.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */
 export interface SpanInit {
@@ -88,7 +89,7 @@ export interface ThreadFailure {
 export type PartReply = { readonly reused?: number; readonly waitsFor?: string } & (
   | { readonly kind: 'going' }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
-  | { readonly kind: 'tokens'; readonly ids: readonly number[] }
+  | { readonly kind: 'tokens'; readonly ids: readonly number[]; readonly scores?: readonly TokenScore[] | undefined }
   | { readonly kind: 'none' }
   /** With the tokens in the session's cache now. */
   | (ThreadFailure & { readonly length: number })

@@ -258,12 +258,12 @@ const none: readonly number[] = []
 
 const kinds = ['going', 'none', 'hidden', 'tokens'] as const
 
-/** Puts what became of a pass where the engine finds it. False when it does not fit, or a part of it failed or waits. */
+/** Puts what became of a pass where the engine finds it. False when it does not fit, or a part of it failed, waits or has scores. */
 export function putReply(way: Way, { parts, beganMs, computeMs, sampleMs, prefixBytes }: PassReply): boolean {
   const { words, times } = way
   let at = 0
   for (const part of parts) {
-    if (part.kind === 'failed' || part.waitsFor !== undefined) return false
+    if (part.kind === 'failed' || part.waitsFor !== undefined || 'scores' in part) return false
     const numbers = part.kind === 'hidden' ? part.bytes : part.kind === 'tokens' ? part.ids : none
     if (4 * (at + 3 + wordsOf(numbers)) > shareBytesMax) return false
     words[at++] = kinds.indexOf(part.kind)

@@ -31,6 +31,7 @@ export type TokenizerRequest =
   | { readonly kind: 'id'; readonly token: string }
   | { readonly kind: 'front'; readonly id: number }
   | { readonly kind: 'vocabulary' }
+  | { readonly kind: 'bytes'; readonly ids: readonly number[] }
   | { readonly kind: 'whole'; readonly text: string }
   | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
   | { readonly kind: 'chat'; readonly conversation: Conversation; readonly room: ConversationRoom }
@@ -45,7 +46,7 @@ export type TokenizerRequest =
 
 /**
  * The answer to `text`. That to `encode` are the ids, an Int32Array; to `chat` a `ConversationPrompt`; to `id` an id or undefined; to `front` a boolean; to
- * `vocabulary` its digest.
+ * `vocabulary` its digest; to `bytes` a Uint8Array for each id.
  */
 export interface TokenizerText {
   readonly text: string

@@ -184,6 +184,14 @@ export class Tokenizing {
     return (await this.#ask({ kind: 'vocabulary' }, 'list its tokens', signal)) as string
   }
 
+  /** As `ModelTokenizer.bytes`, of each of some ids. @throws what its file says, {DeadlineError}; the signal's reason */
+  async bytes(
+    ids: readonly number[],
+    { signal }: { signal?: AbortSignal | undefined } = {}
+  ): Promise<readonly Uint8Array[]> {
+    return (await this.#ask({ kind: 'bytes', ids }, `spell ${ids.length} tokens`, signal)) as Uint8Array[]
+  }
+
   /** As `ModelTokenizer.stream`. Where it stands is kept here, so it outlives the thread. */
   stream(prompt: readonly number[]): TextStream {
     let from: TextState | { readonly prompt: Int32Array } = { prompt: Int32Array.from(prompt) }

@@ -43,6 +43,7 @@ function serve(tokenizer: ModelTokenizer, request: TokenizerRequest): void {
 function answer(tokenizer: ModelTokenizer, request: TokenizerRequest): unknown {
   if (request.kind === 'id') return tokenizer.id(request.token)
   if (request.kind === 'vocabulary') return tokenizer.vocabulary()
+  if (request.kind === 'bytes') return request.ids.map(id => tokenizer.bytes(id))
   if (request.kind === 'whole') return tokenizer.encodeWhole(request.text)
   if (request.kind === 'front') return tokenizer.putsInFront(request.id)
   if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))

@@ -8,6 +8,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
 import type { StandIns } from './stand-ins.ts'
+import { spellingOf } from './token-bytes.ts'
 import type { TextState } from './tokenizer-messages.ts'
 
 /** What a decoder puts where bytes are no UTF-8: also where a character's last bytes have not come yet. */
@@ -28,7 +29,8 @@ export function loadTokenizer(
     const json = withNumericDigits(parsed(bytes))
     const tokenizer = new Tokenizer(json, {})
     const { text, controls } = withoutControls(json, tokenizer, manifest)
-    return new ModelTokenizer(tokenizer, text, controls, { ...manifest, lengthMax: lengthIn(json) })
+    const lengthMax = lengthIn(json)
+    return new ModelTokenizer(tokenizer, text, controls, { ...manifest, lengthMax, spelling: spellingOf(json) })
   } catch (err) {
     const message = `the tokenizer of ${manifest.name} cannot be used: ${(err as Error).message}`
     throw new InvalidManifestError(message, { cause: err })
@@ -108,6 +110,8 @@ export class ModelTokenizer {
   readonly #text: Tokenizer
   readonly #name: string
   readonly #lengthMax: number | undefined
+  /** The bytes of a token that is in the table, and not added to it. */
+  readonly #spelling: (token: string) => Uint8Array
   /** Ids that are no text: BOS, EOS, and whatever else the tokenizer calls special. */
   readonly #special: Set<number>
 
@@ -115,8 +119,12 @@ export class ModelTokenizer {
     tokenizer: Tokenizer,
     text: Tokenizer,
     controls: readonly string[],
-    manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'> & { readonly lengthMax?: number | undefined }
+    manifest: Pick<Manifest, 'name' | 'bosId' | 'eosIds'> & {
+      readonly lengthMax?: number | undefined
+      readonly spelling: (token: string) => Uint8Array
+    }
   ) {
+    this.#spelling = manifest.spelling
     this.#lengthMax = manifest.lengthMax
     this.#tokenizer = tokenizer
     this.#text = text
@@ -260,6 +268,17 @@ export class ModelTokenizer {
   /** How the tokenizer spells an id, special ones too; undefined when it has none. */
   token(id: number): string | undefined {
     return this.#tokenizer.id_to_token(id)
+  }
+
+  /**
+   * The bytes that an id adds to a text, be it a part of a character. A control token's are how it is spelt, though a text leaves it
+   * out; an id without a token has none. Where a text begins with it, its decoder may drop the space that it begins with.
+   */
+  bytes(id: number): Uint8Array {
+    const token = this.token(id)
+    if (token === undefined) return new Uint8Array(0)
+    const added = this.#tokenizer.get_added_tokens_decoder().get(id)
+    return added === undefined ? this.#spelling(token) : new TextEncoder().encode(added.content)
   }
 
   /** The id of a token that is spelt so; undefined when there is none. */

@@ -31,7 +31,9 @@ export type {
   GenerationEvent,
   HopReport,
   SpanName,
+  Scored,
   Token,
+  TokenLogprob,
   TracedLap,
   TraceSpan
 } from '../session/generation.ts'

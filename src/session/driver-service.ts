@@ -90,7 +90,8 @@ export class Driver {
         model: draftModel,
         session,
         tokensMax: this.#tokensMax,
-        sampling,
+        // Nobody is told what the draft model makes of its tokens.
+        sampling: { ...sampling, logprobs: undefined },
         owner: links.self,
         onDrafted: drafted => this.#feed({ kind: 'drafted', ...drafted }),
         onGone: message => this.#undrafted(message)
@@ -120,10 +121,10 @@ export class Driver {
       stop: stopAt({ eosIds: model.eosIds, maxTokens })
     })
     this.#drive = stages.drive(session, {
-      onTokens: ({ epoch, position, ids, spans, readMs }) => {
+      onTokens: ({ epoch, position, ids, scores, spans, readMs }) => {
         const lap = { position, tokens: ids.length, hops: this.#session.route, spans, readMs }
         if (this.#trace !== undefined) this.#lap(this.#trace.came(lap, this.#clock.nowMs()))
-        this.#feed({ kind: 'tokens', epoch, position, ids })
+        this.#feed({ kind: 'tokens', epoch, position, ids, scores })
       },
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })

@@ -1,5 +1,6 @@
 /** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
 import type { PeerId } from '../base/ids.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
@@ -19,6 +20,13 @@ export type DraftEvent =
   /** The draft model drafts no more in this session. */
   | { readonly kind: 'undrafted' }
 
+/** Tokens as a tail gives them: from `position` on, and what the model makes of each where the session asks for that. */
+export interface Came {
+  readonly position: number
+  readonly ids: readonly number[]
+  readonly scores?: readonly TokenScore[] | undefined
+}
+
 export type SessionEvent =
   | { readonly kind: 'start' }
   /** `exact`: every layer is computed in the numeric class that the session's first route had there. @default true */
@@ -31,7 +39,7 @@ export type SessionEvent =
   | { readonly kind: 'frame'; readonly epoch: number; readonly frame: Frame }
   | { readonly kind: 'malformed'; readonly epoch: number; readonly message: string }
   /** From the tail. */
-  | { readonly kind: 'tokens'; readonly epoch: number; readonly position: number; readonly ids: readonly number[] }
+  | ({ readonly kind: 'tokens'; readonly epoch: number } & Came)
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
   /** Peers that are about to go, and stages that are; comes again while there are any, and once without. */
@@ -72,7 +80,13 @@ export type SessionOutput =
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
   /** There is no route now, and why; or which hop keeps the answer waiting. */
   | { readonly kind: 'waiting'; readonly message: string }
-  | { readonly kind: 'token'; readonly id: number; readonly position: number; readonly stop: Stop | undefined }
+  | {
+      readonly kind: 'token'
+      readonly id: number
+      readonly position: number
+      readonly stop: Stop | undefined
+      readonly score?: TokenScore | undefined
+    }
   /**
    * A peer is off the route. `reason`: `closed`, `silent`, `slow`, `left`; `mute`: it is connected and does not answer
    * questions; `stuck`: it answers, and gets nothing done; `unsupported`: it does not know what the session needs; or what it refused, or the violation of the protocol that it

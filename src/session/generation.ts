@@ -8,8 +8,30 @@ import type { TracedLap } from './trace.ts'
 export type { AnswerPart } from './thinking.ts'
 export type { SpanName, TracedLap, TraceSpan } from './trace.ts'
 
-/** One generated token. */
-export interface Token {
+/** One of the likeliest tokens in a place of a text. */
+export interface TokenLogprob {
+  readonly id: number
+  /** Natural logarithm of the probability that the model gives it there: a float32 of 0 or less. */
+  readonly logprob: number
+  /** As {@link Token.bytes}. */
+  readonly bytes: Uint8Array
+}
+
+/** What the model makes of a token, where that was asked for (`logprobs`). */
+export interface Scored {
+  /**
+   * Natural logarithm of the probability that the model gives it after the text before it: a float32 of 0 or less, before
+   * `logitBias`, penalties, temperature and filters. The same bits whatever batch, draft or loss it came through.
+   */
+  readonly logprob: number
+  /** The bytes that it adds to the text, be they a part of a character. A control token's are how it is spelt, though it is no text. */
+  readonly bytes: Uint8Array
+  /** As many of the likeliest tokens in its place as were asked for, the likeliest first; it may be one of them. */
+  readonly top: readonly TokenLogprob[]
+}
+
+/** One generated token. With the option `logprobs` it has all of {@link Scored}. */
+export interface Token extends Partial<Scored> {
   readonly id: number
   /** What it adds to the text; empty while a character is incomplete. */
   readonly text: string

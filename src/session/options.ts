@@ -3,6 +3,7 @@ import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { whyNoFilters } from '../engine/logit-bias.ts'
 import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
+import { whyNotScored } from '../engine/scores.ts'
 import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
 import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
 
@@ -62,7 +63,7 @@ export function settings(
   rule(topP > 0 && topP <= 1, `topP must be above 0 and at most 1, not ${topP}`)
   rule(Number.isSafeInteger(topK) && topK >= 0 && topK < 2 ** 31, `topK must be a whole number from 0, not ${topK}`)
   rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
-  const wrong = whyNoPenalties(penalties) ?? whyNoFilters(filters, vocab)
+  const wrong = whyNoPenalties(penalties) ?? whyNoFilters(filters, vocab) ?? whyNotScored(options)
   rule(wrong === undefined, wrong ?? '')
   rule(
     waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
@@ -77,7 +78,8 @@ export function settings(
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
     )
   }
-  const plain = { temperature, topP, topK, seed, ...filters }
+  const { logprobs } = options
+  const plain = { temperature, topP, topK, seed, ...filters, ...(logprobs === undefined ? {} : { logprobs }) }
   const sampling = hasPenalties(penalties) ? { ...plain, ...penalties, promptTokens } : plain
   return { maxTokens: tokens, cache, sampling }
 }

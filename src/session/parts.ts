@@ -29,6 +29,8 @@ export interface SessionTokenizer {
     room: ConversationRoom,
     options: { signal?: AbortSignal | undefined }
   ): Promise<ConversationPrompt>
+  /** The bytes that each of some ids adds to a text, be they a part of a character. */
+  bytes(ids: readonly number[], options: { signal?: AbortSignal | undefined }): Promise<readonly Uint8Array[]>
   /** Turns the ids that follow a prompt into text as they come: what they complete, and with `last` what is left. */
   stream(promptIds: readonly number[]): {
     push(ids: readonly number[], options: { last?: boolean; signal?: AbortSignal | undefined }): Promise<string>

@@ -5,22 +5,12 @@
 import { pipe } from 'it-pipe'
 import { systemClock } from '../base/clock.ts'
 import { InvalidOptionError, PromptTooLongError, SessionFailedError } from '../errors.ts'
-import type { Hop } from '../route/view.ts'
-import type { HopStats } from '../stage/frame.ts'
 import { Driver } from './driver-service.ts'
-import type { Answer, Generation, GenerationEvent, HopReport, Token } from './generation.ts'
+import { detokenize } from './detokenize.ts'
+import type { Answer, Generation, GenerationEvent, Token } from './generation.ts'
 import { answerTokensDefault, promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
-import type {
-  AnswerKeeper,
-  BegunAnswer,
-  ConversationAsk,
-  Sequence,
-  SessionParts,
-  SessionTokenizer,
-  Timed
-} from './parts.ts'
-import { AnswerParts } from './thinking.ts'
+import type { AnswerKeeper, BegunAnswer, ConversationAsk, Sequence, SessionParts, Timed } from './parts.ts'
 
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
@@ -345,93 +335,4 @@ async function* keep(
   } finally {
     keeper?.end(undefined)
   }
-}
-
-/** Turns outputs into events with text, and sums the answer up. Throws when there is none. */
-async function* detokenize(
-  source: AsyncIterable<Timed>,
-  { tokenizer }: SessionParts,
-  startMs: number,
-  { signal }: SessionOptions
-): AsyncGenerator<GenerationEvent> {
-  let stream: ReturnType<SessionTokenizer['stream']> | undefined
-  let promptIds: readonly number[] = []
-  let parts: AnswerParts | undefined
-  const ids: number[] = []
-  /** How many of them were there before. */
-  let before = 0
-  let text = ''
-  let firstMs = startMs
-  let lastMs = startMs
-  let isStopped = false
-  for await (const output of source) {
-    if (output.kind === 'prompt') {
-      promptIds = output.ids
-      stream = tokenizer.stream(promptIds)
-      if (output.answered === undefined) continue
-      ids.push(...output.answered)
-      before = ids.length
-      text = await stream.push(ids, { signal })
-      yield { event: 'resumed', tokens: before, text }
-    } else if (output.kind === 'conversation') {
-      const { ids, droppedTurns, thinking } = output.prompt
-      if (thinking !== undefined) parts = new AnswerParts(thinking)
-      yield { event: 'conversation', tokens: ids.length, droppedTurns }
-    } else if (output.kind === 'token') {
-      const ms = output.atMs - lastMs
-      lastMs = output.atMs
-      if (ids.length === before) firstMs = output.atMs
-      ids.push(output.id)
-      // With the last token goes whatever an incomplete character left.
-      const piece = await stream!.push([output.id], { last: output.stop === 'length', signal })
-      text += piece
-      const part = parts?.next(output.id, piece)
-      const { id, position } = output
-      yield { event: 'token', id, text: piece, position, ms, ...(part === undefined ? {} : { part }) }
-    } else if (output.kind === 'stopped') {
-      const rest = output.stop === 'eos' ? await stream!.push([], { last: true, signal }) : ''
-      text += rest
-      isStopped = true
-      yield { event: 'stopped', stop: output.stop, text: rest }
-    } else if (output.kind === 'end') {
-      const { outcome, route, exact, hops, drafts, bytesSent } = output
-      if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
-      if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
-      const fresh = ids.length - before
-      // Of an answer that was complete before it was resumed.
-      if (!isStopped && fresh === 0) text += await stream!.push([], { last: true, signal })
-      const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
-      yield {
-        event: 'done',
-        text,
-        promptIds,
-        ids,
-        stop: outcome.stop,
-        timing: {
-          firstTokenMs: firstMs - startMs,
-          totalMs: lastMs - startMs,
-          // Between the first and the last token: the prompt's share is in firstTokenMs.
-          tokensPerSecond: fresh > 1 ? ((fresh - 1) * 1000) / (lastMs - firstMs) : 0
-        },
-        bytesPerToken: fresh > 0 ? bytes / fresh : 0,
-        exact,
-        hops: hops.flatMap(stats => report(stats, route)),
-        drafts
-      }
-    } else if (output.kind === 'trace') {
-      const { lap } = output
-      yield { event: 'trace', ...lap, startMs: lap.startMs - startMs }
-    } else {
-      const { kind, atMs: _, ...rest } = output
-      yield { event: kind, ...rest } as GenerationEvent
-    }
-  }
-}
-
-function report(
-  { hop, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }: HopStats,
-  route: readonly Hop[]
-): HopReport[] {
-  const at = route[hop]
-  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }]
 }

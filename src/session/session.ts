@@ -19,7 +19,8 @@ import { Delays } from './delays.ts'
 import { Detours } from './detours.ts'
 import type { Epoch } from './epoch.ts'
 import { Epochs } from './epochs.ts'
-import type { SessionEffect, SessionEvent, SessionOutcome, SessionOutput } from './event.ts'
+import { areScored } from './scored.ts'
+import type { Came, SessionEffect, SessionEvent, SessionOutcome, SessionOutput } from './event.ts'
 import type { SessionInit } from './init.ts'
 import { routeRetryMs, standstillMs } from './limits.ts'
 import { type Loss, lossOf } from './loss.ts'
@@ -123,7 +124,7 @@ export class Session {
     this.#noticePause()
     switch (event.kind) {
       case 'tokens':
-        if (this.#isOpen(event.epoch)) this.#onTokens(event.position, event.ids)
+        if (this.#isOpen(event.epoch)) this.#onTokens(event)
         break
       case 'frame':
         if (event.epoch === this.#epoch?.number) this.#onFrame(event.frame)
@@ -323,10 +324,11 @@ export class Session {
   }
 
   /** Tokens from `position` on: drafts that were right, and one more. */
-  #onTokens(position: number, ids: readonly number[]): void {
+  #onTokens({ position, ids, scores }: Came): void {
     const epoch = this.#epoch!
     const { watch, route, tail, replayedTokens } = epoch
-    const verdict = position === this.#ids.length ? epoch.takes(position, ids, this.#init.vocab) : 'invalid'
+    const isAwaited = position === this.#ids.length && areScored(ids, scores, this.#init)
+    const verdict = isAwaited ? epoch.takes(position, ids, this.#init.vocab) : 'invalid'
     if (verdict === 'others' && route.length > 1) {
       // Any hop before the tail may have changed the ids that it passed on: nobody is known to lie, and none can once more.
       this.#drafts.stop()
@@ -352,8 +354,10 @@ export class Session {
     if (stop === undefined && !changes) this.#step(this.#drafts.next(this.#ids, this.#nowMs))
     if (stop === undefined) epoch.ask(round, this.#nowMs)
     this.#detours.pump(this.#ids)
-    for (const [i, id] of generated.entries())
-      this.#tell({ kind: 'token', id, position: position + i, stop: i === generated.length - 1 ? stop : undefined })
+    for (const [i, id] of generated.entries()) {
+      const last = i === generated.length - 1 ? stop : undefined
+      this.#tell({ kind: 'token', id, position: position + i, stop: last, score: scores?.[i] })
+    }
     if (stop === undefined && changes) this.#changeover.take(this.#nowMs)
     if (stop !== undefined) this.#close({ kind: 'stopped', stop })
   }

@@ -74,7 +74,8 @@ const samplingFields = [
   'frequencyPenalty',
   'repetitionPenalty',
   'promptTokens',
-  'minP'
+  'minP',
+  'logprobs'
 ] as const
 
 /** What a session may not change between its epochs. */

@@ -5,18 +5,20 @@
 import {
   StageFrame,
   type HopSpans as WireSpans,
+  type Score as WireScore,
   type Step as WireStep,
   type Token as WireToken
 } from '../../protocols/stage.ts'
 import { unreachable } from '../base/assert.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
-import { stepDraftsMax } from '../engine/limits.ts'
+import { logprobsMax, stepDraftsMax } from '../engine/limits.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
 import type { Frame, RefuseReason, StepFrame, TokenFrame } from './frame.ts'
-import { readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
+import { type PlainToken, readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
 import { readTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -45,15 +47,30 @@ const noSpans: WireSpans[] = []
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
   step: { ids: attentionBlock, spans: hopsMax },
-  token: { ids: 1 + stepDraftsMax, spans: hopsMax },
+  token: {
+    ids: 1 + stepDraftsMax,
+    spans: hopsMax,
+    scores: 1 + stepDraftsMax,
+    scores$: { ids: logprobsMax, logprobs: logprobsMax }
+  },
   closed: { hops: hopsMax }
 }
 
 /** Encodes one frame. The result is the caller's own. */
 export function encodeFrame(frame: Frame): Uint8Array {
   if (frame.kind === 'step') return writeStep(stepToWire(frame))
-  if (frame.kind === 'token') return writeToken({ ...frame, spans: frame.spans?.map(spansToWire) ?? noSpans })
+  if (frame.kind === 'token') return encodeToken(frame)
   return StageFrame.encode(toWire(frame))
+}
+
+function encodeToken({ epoch, position, ids, scores, spans: all }: TokenFrame): Uint8Array {
+  const spans = all?.map(spansToWire) ?? noSpans
+  if (scores === undefined) return writeToken({ epoch, position, ids, spans })
+  return StageFrame.encode({ token: { epoch, position, ids: [...ids], spans, scores: scores.map(scoreToWire) } })
+}
+
+function scoreToWire({ logprob, top }: TokenScore): WireScore {
+  return { logprob, ids: top.map(({ id }) => id), logprobs: top.map(each => each.logprob) }
 }
 
 function stepToWire({ epoch, position, tokens, sample, input, drafts = noIds, ids, spans }: StepFrame) {
@@ -225,11 +242,22 @@ function stepOf(wire: WireStep): StepFrame {
 }
 
 /** A token that has been read, checked. @throws {ProtocolError} */
-function tokenOf(wire: WireToken): TokenFrame {
-  const { epoch, position, ids } = wire
+function tokenOf(wire: PlainToken & Partial<WireToken>): TokenFrame {
+  const { epoch, position, ids, scores = [] } = wire
   check(position < positionMax, 'positions are below 2^31', position)
   check(ids.length >= 1, 'a token frame has an id', ids.length)
-  return { kind: 'token', epoch, position, ids, ...spansOf(wire) }
+  if (scores.length === 0) return { kind: 'token', epoch, position, ids, ...spansOf(wire) }
+  check(scores.length === ids.length, 'each id of a token frame has a score, or none has', scores.length)
+  return { kind: 'token', epoch, position, ids, scores: scores.map(scoreOf), ...spansOf(wire) }
+}
+
+/** @throws {ProtocolError} when it is none of any token */
+function scoreOf({ logprob, ids, logprobs }: WireScore): TokenScore {
+  check(ids.length === logprobs.length, 'each id of a score has a log-probability', logprobs.length)
+  for (const value of [logprob, ...logprobs]) {
+    check(Number.isFinite(value) && value <= 0, 'a log-probability is a number of 0 or less', value)
+  }
+  return { logprob, top: ids.map((id, i) => ({ id, logprob: logprobs[i]! })) }
 }
 
 /** What bytes from a stream are to a decider: a frame, or none and why. */

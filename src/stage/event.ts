@@ -2,6 +2,7 @@
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling, Step, StepCost } from '../engine/engine.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { Frame, RefuseFrame, TokenFrame } from './frame.ts'
@@ -70,6 +71,8 @@ export type StageEvent =
       readonly floor?: number
       readonly hidden: Uint8Array | undefined
       readonly tokens: readonly number[] | undefined
+      /** Of each of the tokens, where the session asks for log-probabilities. */
+      readonly scores?: readonly TokenScore[] | undefined
       readonly cost: StepCost
     }
   | {

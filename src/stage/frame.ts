@@ -1,6 +1,7 @@
 /** The typed form of every frame of /skein/stage/2.5.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import type { SignedTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -27,6 +28,11 @@ export const idsNeed = 'ids'
 export const filtersRevision = '2.5.0'
 /** What terms need that have either. */
 export const filtersNeed = 'filters'
+
+/** In it and in later ones tokens may come with log-probabilities (rule S38). */
+export const logprobsRevision = '2.5.0'
+/** What terms need so that they do. */
+export const logprobsNeed = 'logprobs'
 
 /** The first frame of a stream. */
 export interface OpenFrame {
@@ -58,6 +64,8 @@ export interface TokenFrame {
   readonly epoch: number
   readonly position: number
   readonly ids: readonly number[]
+  /** Of each of the ids, where terms need `logprobs` (rule S38). @default none */
+  readonly scores?: readonly TokenScore[] | undefined
   /** Where terms are traced: of all hops, in route order (rule S34). @default none */
   readonly spans?: readonly HopSpans[] | undefined
 }

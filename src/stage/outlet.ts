@@ -28,12 +28,7 @@ type Output =
       readonly drafts: readonly number[]
       readonly spans: readonly HopSpans[] | undefined
     }
-  | {
-      readonly kind: 'token'
-      readonly position: number
-      readonly ids: readonly number[]
-      readonly spans: readonly HopSpans[] | undefined
-    }
+  | Omit<TokenFrame, 'epoch'>
 
 export class Outlet {
   readonly isTail: boolean
@@ -185,8 +180,8 @@ export class Outlet {
     }
   }
 
-  pushTokens(position: number, ids: readonly number[], spans: readonly HopSpans[] | undefined): void {
-    this.#outbox.push({ kind: 'token', position, ids, spans })
+  pushTokens(tokens: Omit<TokenFrame, 'epoch' | 'kind'>): void {
+    this.#outbox.push({ kind: 'token', ...tokens })
   }
 
   // ── Sending ─────────────────────────────────────────────────────────────────────────────────────
@@ -210,8 +205,7 @@ export class Outlet {
     for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
       if (output.kind === 'token') {
         this.#outbox.shift()
-        const { kind, position, ids, spans } = output
-        return { frame: { kind, epoch, position, ids, spans }, isReplay: false }
+        return { frame: { ...output, epoch }, isReplay: false }
       }
       const { position, tokens, sample, bytes, ids, drafts, spans } = output
       // A step with drafts begins with the row before them at the latest: where the driver says that the next hop has more, it

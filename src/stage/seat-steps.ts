@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { StepCost } from '../engine/engine.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import { cutLength } from '../engine/windows.ts'
 import { carriesIds, checkStep, type Fault } from './check.ts'
 import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame } from './frame.ts'
@@ -19,6 +20,7 @@ export interface StepResult {
   readonly floor?: number
   readonly hidden: Uint8Array | undefined
   readonly tokens: readonly number[] | undefined
+  readonly scores?: readonly TokenScore[] | undefined
   readonly cost: StepCost
 }
 
@@ -189,7 +191,8 @@ export class SeatSteps {
     this.#host.emit({ kind: 'compute', seat, step: { session, position, tokens, input, sample, drafts, ids } })
   }
 
-  computed({ hidden, tokens, cost, floor = 0 }: StepResult, nowMs: number): void {
+  computed(result: StepResult, nowMs: number): void {
+    const { hidden, cost, floor = 0 } = result
     const step = this.#inlet.ended()
     assert(step !== undefined, 'a result needs a step')
     const { frame, arrivedMs } = step
@@ -203,7 +206,7 @@ export class SeatSteps {
     if (this.#seat.phase === 'closing') return
     if (hidden !== undefined) this.#outlet.retain(position, hidden, idsOf(frame))
     const spans = this.#spans(step, cost, nowMs)
-    this.#use(spans === frame.spans ? frame : { ...frame, spans }, hidden, tokens)
+    this.#use(spans === frame.spans ? frame : { ...frame, spans }, result)
   }
 
   /** Where the time of a step went, for a driver that wants to know. */
@@ -214,7 +217,7 @@ export class SeatSteps {
   }
 
   /** What a step gave is of use to the epoch that it was computed in, and as a cache to those after it. */
-  #use(frame: StepFrame, hidden: Uint8Array | undefined, ids: readonly number[] | undefined): void {
+  #use(frame: StepFrame, result: StepResult): void {
     if (this.#seat.phase === 'opening') {
       // A newer epoch came while an older one's step ran: its cache is as good, its output nobody waits for.
       this.#seat.becomeOpen()
@@ -226,11 +229,11 @@ export class SeatSteps {
       this.#outlet.truncate(this.length)
     }
     if (this.#seat.phase !== 'open') return
-    this.#handOn(frame, hidden, ids)
+    this.#handOn(frame, result)
   }
 
   /** A step of this epoch was computed: what it gave goes on, and the hop before may send more. */
-  #handOn(frame: StepFrame, hidden: Uint8Array | undefined, ids: readonly number[] | undefined): void {
+  #handOn(frame: StepFrame, { hidden, tokens: ids, scores }: StepResult): void {
     const { position, tokens } = frame
     const { terms, down, feeding, epoch } = this.#seat
     const { stretch } = terms
@@ -238,7 +241,7 @@ export class SeatSteps {
     if (stretch !== undefined && down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
     } else if (hidden !== undefined) this.#outlet.pushHidden(frame, hidden)
-    else if (ids !== undefined) this.#outlet.pushTokens(this.#certain, ids, frame.spans)
+    else if (ids !== undefined) this.#outlet.pushTokens({ position: this.#certain, ids, scores, spans: frame.spans })
 
     this.#pump()
     feeding.pump()

@@ -6,6 +6,7 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
+import type { TokenScore } from '../engine/scores.ts'
 import type { Engine, Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
@@ -36,6 +37,7 @@ export interface DriveHandlers {
     readonly epoch: number
     readonly position: number
     readonly ids: readonly number[]
+    readonly scores: readonly TokenScore[] | undefined
     readonly bytes: number
     /** Of a session that is traced: of the hops of its route, as far as they said. */
     readonly spans: readonly HopSpans[]
@@ -292,11 +294,11 @@ class Service implements StageService {
         break
       case 'deliver': {
         const { bytes, readMs } = effect
-        const { epoch, position, ids, spans = [] } = effect.token
+        const { epoch, position, ids, scores, spans = [] } = effect.token
         // The step after it comes from here.
         const own = `${effect.session} of ${this.#links.self}`
         for (const { engine, cache } of this.#places.values()) if (cache === own) engine.wake?.()
-        this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, bytes, spans, readMs })
+        this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, scores, bytes, spans, readMs })
         break
       }
       case 'tail-refused':
@@ -384,7 +386,7 @@ class Service implements StageService {
           seat,
           floor: engine.floor?.(cache) ?? 0,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
-          tokens: output.kind === 'tokens' ? output.ids : undefined,
+          ...(output.kind === 'tokens' ? { tokens: output.ids, scores: output.scores } : { tokens: undefined }),
           cost: output
         })
       },

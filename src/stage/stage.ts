@@ -21,15 +21,12 @@ import {
 import { type Came, DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
-import { draftsNeed, filtersNeed, type Frame, idsNeed, type OpenFrame, type RefuseReason } from './frame.ts'
+import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
-import { cacheNeed } from './terms.ts'
+import { knownNeeds } from './terms.ts'
 import type { Place } from './wait-list.ts'
-
-/** What terms may need, and hops here know (rule S26). */
-const known: ReadonlySet<string> = new Set([draftsNeed, cacheNeed, idsNeed, filtersNeed])
 
 export interface StagesInit {
   readonly self: PeerId
@@ -360,7 +357,7 @@ export class Stages {
     const { hop, terms } = open
     const forged = checkTerms(terms, this.verify)
     if (forged !== undefined) return forged
-    const lacking = terms.needs?.find(name => !known.has(name))
+    const lacking = terms.needs?.find(name => !knownNeeds.has(name))
     if (lacking !== undefined) {
       this.#turnAway(channel, open, 'unsupported', `the session needs '${lacking}', which this peer does not know`)
       return undefined

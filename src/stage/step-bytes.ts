@@ -29,6 +29,9 @@ const spanFields = [
   ['sent', 0x40]
 ] as const
 
+/** A Token that has no scores, as nearly all have none. */
+export type PlainToken = Omit<WireToken, 'scores'>
+
 type Numbers = readonly number[] | Int32Array
 
 /** Whether a frame is a step, if it is one in the plain form. */
@@ -127,13 +130,13 @@ export function writeStep(step: Omit<WireStep, 'ids'> & { readonly ids: Numbers 
   return bytes
 }
 
-/** A Token. Its numbers are below 2^32. */
+/** A Token without scores. Its numbers are below 2^32. */
 export function writeToken({
   epoch,
   position,
   ids,
   spans
-}: Omit<WireToken, 'ids'> & { readonly ids: Numbers }): Uint8Array {
+}: Omit<PlainToken, 'ids'> & { readonly ids: Numbers }): Uint8Array {
   const inner = fieldSize(epoch) + fieldSize(position) + sizeOfAll(ids) + sizeOfAllSpans(spans)
   const bytes = new Uint8Array(1 + size(inner) + inner)
   bytes[0] = tokenTag
@@ -254,8 +257,8 @@ export function readStep(bytes: Uint8Array, limits: FrameLimits): WireStep | und
   return { epoch, position, tokens, sampleFrom, ids, hidden, spans }
 }
 
-/** The same of a Token. */
-export function readToken(bytes: Uint8Array, limits: FrameLimits): WireToken | undefined {
+/** The same of a Token without scores. */
+export function readToken(bytes: Uint8Array, limits: FrameLimits): PlainToken | undefined {
   if (bytes[0] !== tokenTag) return undefined
   const reader = new Reader(bytes)
   reader.at = 1

@@ -11,13 +11,22 @@ import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { biasesOf, hasFilters, whyNoFilters } from '../engine/logit-bias.ts'
-import { biasesMax } from '../engine/limits.ts'
+import { biasesMax, logprobsMax } from '../engine/limits.ts'
 import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
+import type { Scored } from '../engine/scores.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
 import { termsBytesMax, termsNeedsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
-import { filtersNeed, filtersRevision, idsNeed, idsRevision } from './frame.ts'
+import {
+  draftsNeed,
+  filtersNeed,
+  filtersRevision,
+  idsNeed,
+  idsRevision,
+  logprobsNeed,
+  logprobsRevision
+} from './frame.ts'
 
 /** One stage in a route, as a session hands it to stages. */
 export interface RouteHop extends Range {
@@ -65,6 +74,8 @@ const domain = 'skein-terms:'
 const layerMax = 65_536
 /** What terms need where caches are of another type than usual. */
 export const cacheNeed = 'cache'
+/** What terms may need, and hops here know (rule S26). */
+export const knownNeeds: ReadonlySet<string> = new Set([draftsNeed, cacheNeed, idsNeed, filtersNeed, logprobsNeed])
 /** Fields that are kept for later, as if they were not there. */
 const unused = { prefix: new Uint8Array(0), priority: 0, zone: '' }
 const peerBytesMax = 64
@@ -81,7 +92,13 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
     route: route.map(({ peer, start, end }) => ({ peer: bytesOfPeer(peer), start, end })),
     driver: bytesOfPeer(driver),
     tokensMax,
-    sampling: { ...noPenalties, minP: 0, ...sampling, logitBias: biasesOf(sampling.logitBias), logProbs: 0 },
+    sampling: {
+      ...noPenalties,
+      minP: 0,
+      ...sampling,
+      logitBias: biasesOf(sampling.logitBias),
+      logProbs: sampling.logprobs ?? 0
+    },
     keep,
     from: stretch?.from ?? 0,
     to: stretch?.to ?? 0,
@@ -101,11 +118,16 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
 
 /** What the sampling of terms adds to what they need. */
 function samplingNeeds(sampling: Sampling): string[] {
-  return [...(hasPenalties(sampling) ? [idsNeed] : []), ...(hasFilters(sampling) ? [filtersNeed] : [])]
+  return [
+    ...(hasPenalties(sampling) ? [idsNeed] : []),
+    ...(hasFilters(sampling) ? [filtersNeed] : []),
+    ...(sampling.logprobs === undefined ? [] : [logprobsNeed])
+  ]
 }
 
-/** The first revision all of whose tails can draw so; undefined where every one can. */
+/** The first revision all of whose tails can draw and tell so; undefined where every one can. */
 export function revisionFor(sampling: Partial<Sampling>): string | undefined {
+  if (sampling.logprobs !== undefined) return logprobsRevision
   if (hasFilters(sampling)) return filtersRevision
   return hasPenalties(sampling) ? idsRevision : undefined
 }
@@ -164,7 +186,14 @@ function samplingOf({ sampling, needs }: WireTerms): Sampling {
   check(Number.isFinite(temperature) && temperature >= 0, 'the temperature is 0 or more', temperature)
   check(topP > 0 && topP <= 1, 'topP is in (0, 1]', topP)
   check(topK < positionMax, 'topK is below 2^31', topK)
-  const plain = { temperature, topP, topK, seed: count(seed), ...filtersOf(sampling!, needs) }
+  const plain = {
+    temperature,
+    topP,
+    topK,
+    seed: count(seed),
+    ...filtersOf(sampling!, needs),
+    ...scoredOf(sampling!, needs)
+  }
   const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = sampling!
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
   if (!hasPenalties(penalties)) return plain
@@ -189,6 +218,14 @@ function filtersOf(
   check(whyNoFilters(filters) === undefined, 'minP and logitBias lie in their ranges', minP)
   check(needs.includes(filtersNeed), 'what is drawn with filters needs them', needs.length)
   return filters
+}
+
+/** What is told of tokens beside their ids; not there where it is nothing. */
+function scoredOf({ logProbs }: NonNullable<WireTerms['sampling']>, needs: readonly string[]): Scored {
+  const isScored = needs.includes(logprobsNeed)
+  check(isScored || logProbs === 0, 'log-probabilities need that hops know of them', logProbs)
+  check(logProbs <= logprobsMax, `a token has log-probabilities of at most ${logprobsMax} others`, logProbs)
+  return isScored ? { logprobs: logProbs } : {}
 }
 
 /** What terms need, and in what the caches are held. A type of a later time is one more thing that they need. */

@@ -218,6 +218,7 @@ function ofIds(encode: (text: string) => readonly number[]): SessionTokenizer {
     chat: async () => {
       throw noTemplate('this model')
     },
+    bytes: async ids => ids.map(() => new Uint8Array(0)),
     stream: () => ({ push: async () => '' })
   }
 }

@@ -361,7 +361,8 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
     const penalised = async (
       parts: readonly Engine[],
       count: number,
-      all: readonly number[] = []
+      all: readonly number[] = [],
+      scores: unknown[] = []
     ): Promise<number[]> => {
       const seen: number[] = []
       let feed: readonly number[] = prompt
@@ -376,7 +377,10 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
           const step = { session: a, position, tokens: text.length, input, sample, ...beside }
           const out = await part.run(sample ? { ...step, drafts } : step, { signal })
           if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
-          else if (out.kind === 'tokens') seen.push(...out.ids)
+          else if (out.kind === 'tokens') {
+            seen.push(...out.ids)
+            scores.push(...(out.scores ?? []))
+          }
         }
       }
       return seen.slice(0, count)
@@ -444,6 +448,32 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       expect(await penalised([whole], 12, want)).toEqual(want)
     })
 
+    it('tells of the same log-probabilities in one piece, in parts, and with drafts', async () => {
+      const sampling = { ...greedy, logprobs: 3 }
+      const whole = await opened(await make(), a, contextMax, sampling)
+      const scores: unknown[] = []
+      const want: number[] = []
+      for (let feed = prompt, at = 0; want.length < 12; at = prompt.length + want.length - 1, feed = [want.at(-1)!]) {
+        const out = await whole.run(ids(at, feed), { signal })
+        if (out.kind !== 'tokens') throw new Error('nothing was drawn')
+        want.push(...out.ids)
+        scores.push(...out.scores!)
+        expect(out.scores).toHaveLength(1)
+        expect(out.scores![0]!.top).toHaveLength(3)
+      }
+      await whole.free(a)
+      const parts = [await make(0, 1), await make(1, layers)]
+      for (const pieces of [[whole], parts]) {
+        for (const part of pieces) await opened(part, a, contextMax, sampling)
+        const told: unknown[] = []
+        expect(await penalised(pieces, 12, want, told)).toEqual(want)
+        expect(told.slice(0, 12)).toEqual(scores)
+        for (const part of pieces) await part.free(a)
+      }
+      await opened(whole)
+      expect(await whole.run(ids(0, prompt), { signal })).not.toHaveProperty('scores')
+    })
+
     it('refuses sampling and lengths out of range', async () => {
       const engine = await make()
       for (const [what, tokensMax, sampling] of [
@@ -460,6 +490,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
         ['a frequency penalty that is no number', 10, { ...greedy, frequencyPenalty: Number.NaN }],
         ['a negative repetition penalty', 10, { ...greedy, repetitionPenalty: -1 }],
         ['a min-p above 1', 10, { ...greedy, minP: 2 }],
+        ['log-probabilities of 21 tokens', 10, { ...greedy, logprobs: 21 }],
         ['a logit bias above 100', 10, { ...greedy, logitBias: { 1: 101 } }],
         ['a prompt of a fraction', 10, { ...greedy, promptTokens: 0.5 }]
       ] as const) {

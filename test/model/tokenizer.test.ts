@@ -202,6 +202,41 @@ describe('encode', () => {
   })
 })
 
+describe('the bytes of a token', () => {
+  test('joined are the text, in either family, whatever characters they are cut in', () => {
+    const texts = fc.array(
+      fc.oneof(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.constantFrom('he', ' the', ' é', '🐉', '👩‍🚀', '\n')),
+      { minLength: 1 }
+    )
+    fc.assert(
+      fc.property(texts, parts => {
+        for (const tokenizer of [stories, byteLevel()]) {
+          // After a token whose text is out, so that no decoder drops a space.
+          const [anchor] = tokenizer.encode('a').slice(-1)
+          const ids = tokenizer.encode(parts.join(''))
+          const joined = Buffer.concat(ids.filter(id => tokenizer.isText(id)).map(id => tokenizer.bytes(id)))
+          const text = tokenizer.decode([anchor!, ...ids]).slice(tokenizer.decode([anchor!]).length)
+          expect(joined.toString()).toBe(text)
+        }
+      })
+    )
+  })
+
+  test('are a part of a character where the token is one', () => {
+    const parts = (tokenizer: ModelTokenizer): number[][] => tokenizer.encode('🐉').map(id => [...tokenizer.bytes(id)])
+    expect(parts(byteLevel())).toEqual([[0xf0], [0x9f], [0x90], [0x89]])
+    expect(parts(stories).slice(-4)).toEqual([[0xf0], [0x9f], [0x90], [0x89]])
+  })
+
+  test('of a control token are how it is spelt, and of no token none', () => {
+    const spelt = (tokenizer: ModelTokenizer, id: number): string => Buffer.from(tokenizer.bytes(id)).toString()
+    expect(spelt(stories, 2)).toBe('</s>')
+    expect(spelt(stories, 9038)).toBe(' Once')
+    expect(spelt(byteLevel(), 260)).toBe('<|end|>')
+    expect(spelt(stories, 1_000_000)).toBe('')
+  })
+})
+
 describe('a stream of text', () => {
   test('is what decoding all at once gives, for any ids', () => {
     for (const tokenizer of [stories, byteLevel()]) {

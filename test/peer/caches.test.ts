@@ -1,6 +1,6 @@
 /** What every hop must know of, among real peers, over libp2p, with the model that ships: asked for, announced, kept, and resumed. */
 import { expect, it } from 'vitest'
-import { type GenerateOptions, listModels, type Peer } from '../../src/index.ts'
+import { type GenerateOptions, listModels, type Peer, type TokenLogprob } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { livePeers } from './live-peers.ts'
 
@@ -80,4 +80,30 @@ it('S36, S37: an answer with penalties and filters is one and the same however i
   const resumed = last.resume('tale', { key: session.key })
   for await (const _ of resumed);
   expect((await resumed.answer).ids).toEqual(filtered)
+})
+
+it('S38: log-probabilities are the same bits however an answer is cut, with drafts and without', {
+  timeout: 120_000
+}, async () => {
+  const [alone] = (await start('one', [layers])) as [Peer]
+  const [first] = (await start('both', [Math.floor(layers / 2), layers])) as [Peer]
+  const prompt =
+    'Once upon a time, there was a little girl named Lily. She loved to play outside. Once upon a time, there was'
+  const told = async (peer: Peer, options: GenerateOptions) => {
+    const all: object[] = []
+    for await (const { id, logprob, bytes, top } of peer.generate(prompt, { maxTokens: 24, logprobs: 5, ...options })) {
+      all.push({ id, logprob, bytes, top })
+    }
+    return all
+  }
+  const want = await told(alone, { speculate: false })
+  expect(await told(alone, {})).toEqual(want)
+  for (const speculate of [true, false]) expect(await told(first, { speculate })).toEqual(want)
+  // Greedy: what is drawn is the likeliest, whatever is added to others' logits.
+  for (const { id, logprob, top } of want as { id: number; logprob: number; top: TokenLogprob[] }[]) {
+    expect(top[0]).toMatchObject({ id, logprob })
+  }
+  // Of the model's own distribution: a temperature changes which token comes, and not how likely it was.
+  const [{ top }] = (await told(first, { temperature: 3, seed: 9, minP: 0.5 })) as [{ top: TokenLogprob[] }]
+  expect(top).toEqual((want[0] as { top: TokenLogprob[] }).top)
 })

@@ -2,6 +2,7 @@
 import type { ModelId, PeerId, Range } from '../../src/base/ids.ts'
 import type { Sign, Verify } from '../../src/base/signature.ts'
 import type { Engine, Sampling, Step, StepOutput } from '../../src/engine/engine.ts'
+import type { TokenScore } from '../../src/engine/scores.ts'
 import { noTemplate } from '../../src/model/chat.ts'
 import { NotCoveredError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
@@ -14,6 +15,7 @@ import type { AnnouncedSpeed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
 import type { Links } from '../../src/swarm/links.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
+import { mix, origins, toyScore } from '../../sim/toy-hash.ts'
 import { MemoryWorld, type MemoryWorldInit } from '../../sim/memory-links.ts'
 import { type ToyModel, toyEngine, toyTokens } from '../../sim/toy-engine.ts'
 
@@ -33,6 +35,7 @@ export const tokenizer: SessionTokenizer = {
     throw noTemplate('a model of numbers')
   },
   encode: async text => text.trim().split(/\s+/).filter(Boolean).map(Number),
+  bytes: async ids => ids.map(id => new TextEncoder().encode(` ${id}`)),
   stream: () => ({ push: async ids => ids.map(id => ` ${id}`).join('') })
 }
 
@@ -243,6 +246,18 @@ export class TestWorld {
     return toyTokens(this.model, prompt, { ...greedy, ...sampling }, count)
   }
 
+  /** What the model makes of each of these tokens, which follow a prompt. */
+  expectedScores(prompt: readonly number[], ids: readonly number[], count: number): TokenScore[] {
+    let hash = origins.f32
+    const text = [...prompt, ...ids]
+    const scores: TokenScore[] = []
+    for (const [position, id] of text.entries()) {
+      if (position >= prompt.length) scores.push(toyScore(hash, id, count, this.model.vocab))
+      hash = mix(hash, position, id)
+    }
+    return scores
+  }
+
   /** Cache bytes in use at live peers' engines, all together. */
   get cacheBytesUsed(): number {
     return [...this.peers.values()].flatMap(p => p.probes).reduce((sum, { engine }) => sum + engine.cacheBytesUsed, 0)
@@ -261,6 +276,14 @@ export async function collect(events: AsyncIterable<GenerationEvent>): Promise<G
   const all: GenerationEvent[] = []
   for await (const event of events) all.push(event)
   return all
+}
+
+/** What was told of the tokens of an answer beside them. */
+export function scoresIn(events: readonly GenerationEvent[]): TokenScore[] {
+  return events.flatMap(event => {
+    if (event.event !== 'token' || event.logprob === undefined) return []
+    return [{ logprob: event.logprob, top: event.top!.map(({ id, logprob }) => ({ id, logprob })) }]
+  })
 }
 
 export function prompt(length: number, vocab = toy.vocab): number[] {
