@@ -5,6 +5,8 @@ export { reasonOf } from './base/reason.ts'
 export { readPlainFile, readPlainText } from './base/plain-file.ts'
 export { forTerminal } from './base/shown.ts'
 export { formatBytes, parseBytes } from './base/units.ts'
+export type { Finding, FindingName } from './doctor/finding.ts'
+export { type ExamineInit, examine } from './doctor/service.ts'
 export * from './errors.ts'
 export { makeKeyFile } from './keep/key-file.ts'
 export type { HubModel, HubProgress } from './model/import-hub.ts'
@@ -29,7 +31,7 @@ export type {
   StepInput,
   StepOutput
 } from './engine/engine.ts'
-export type { EngineFactory, EngineInit, Measured, MeasureInit } from './engine/factory.ts'
+export type { EngineFactory, EngineInit, Measured, MeasureInit, SelfTest } from './engine/factory.ts'
 export type { Footprint } from './engine/footprint.ts'
 export { onnxEngine } from './engine/onnx/factory.ts'
 export { wasmEngine } from './engine/wasm/factory.ts'

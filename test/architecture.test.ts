@@ -38,7 +38,8 @@ const arrows: Record<string, readonly string[]> = {
     'protocols',
     'base'
   ],
-  'index.ts': ['peer', 'keep', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
+  doctor: ['peer', 'engine', 'swarm', 'disk', 'base'],
+  'index.ts': ['doctor', 'peer', 'keep', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'base'],
   cli: ['index.ts'],
   api: ['index.ts'],
   'errors.ts': ['base'],
@@ -85,7 +86,13 @@ const doers = [
  * A default engine is named where a peer is made, where a model is imported and where it is told what one needs, and shown to those
  * who embed one; the simulator knows what one takes of memory.
  */
-const mayNameEngines = ['src/peer/peer.ts', 'src/peer/import-model.ts', 'src/peer/model-needs.ts', 'src/index.ts']
+const mayNameEngines = [
+  'src/peer/peer.ts',
+  'src/doctor/service.ts',
+  'src/peer/import-model.ts',
+  'src/peer/model-needs.ts',
+  'src/index.ts'
+]
 const runtimesKnown = (file: string, target: string): boolean =>
   (mayNameEngines.includes(file) && target.endsWith('/factory.ts')) || (file.startsWith('sim/') && !isDoer(target))
 

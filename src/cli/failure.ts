@@ -34,7 +34,7 @@ export function describeFailure(err: unknown): ControlFailure {
 /** The exit codes as `skein --help` lists them. */
 export const exitCodes = `Exit codes:
   0    done
-  1    a defect in Skein, or a demo whose answers differ
+  1    a defect in Skein, a demo whose answers differ, or something that doctor says fails
   2    a flag, option or prompt is wrong, or a budget is too small
   3    a model, shard, swarm file or data directory is unusable
   4    nothing to ask: no peer runs there, layers are missing, an address is taken

@@ -71,3 +71,5 @@ export const modelLookMs = 500
 export const barStepsMax = 200
 /** Between two lines that tell a log how far a fetch is: an hour of it has 240. */
 export const plainProgressMs = 15_000
+/** How long the doctor waits for the running peer: it answers from memory, and one that does not is what the doctor is asked about. */
+export const doctorAskMs = 3_000

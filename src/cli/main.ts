@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, dataOf, describeInfer, describeMisuse, describeModelCommands, json } from './describe.ts'
+import { describeLooking } from './describe-looking.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import {
   duration,
@@ -289,13 +290,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await forget(name, { ...options, data: dataOf(options) }, context)
     })
 
-  command(program, 'status', 'Show the swarm as the running peer sees it: peers, stages, coverage of every layer.')
-    .addOption(data())
-    .addOption(json('print one JSON object'))
-    .action(async options => {
-      const { status } = await import('./status.ts')
-      await status({ ...options, data: dataOf(options) }, context)
-    })
+  describeLooking(program, context, end)
 
   command(
     program,

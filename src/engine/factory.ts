@@ -16,6 +16,16 @@ export interface Measured extends EngineTimings {
   readonly numericClass: string
 }
 
+/** What an engine computes on this machine, whatever the model. */
+export interface SelfTest {
+  /** As in {@link Measured}. */
+  readonly numericClass: string
+  /** It is the class of every machine whose engine works as it should. */
+  readonly isExpected: boolean
+  /** It uses the faster instructions that not every machine has. */
+  readonly isRelaxed: boolean
+}
+
 export interface MeasureInit {
   readonly manifest: Manifest
   /** Folder in which results may be kept, so that a peer that comes back need not measure again. */
@@ -95,6 +105,11 @@ export interface EngineFactory {
    * @throws {EngineError} when they are none of the model's, or cannot be loaded. @throws the signal's reason.
    */
   create(init: EngineInit): Promise<Engine>
+  /**
+   * Computes something small and compares it with what it should be.
+   * @throws {EngineError} when the engine cannot run here at all. @throws the signal's reason.
+   */
+  selfTest?(options: { signal: AbortSignal }): Promise<SelfTest>
   /** Runs graphs that are no decoders. @default it runs none */
   readonly graphs?: GraphRuntime
   /** Begins to compare what a model predicts with what it does with its weights stored in another way. @default it cannot */

@@ -89,7 +89,8 @@ async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true
 }
 
-async function checkFormat(path: string): Promise<void> {
+/** Whether this version reads what a data directory holds; it need not exist. @throws {DataDirectoryError} when it does not */
+export async function checkFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
   let text: string
   try {
@@ -120,6 +121,24 @@ async function writeFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
   if ((await readPlainText(file, ownFileBytesMax).catch(() => '')) !== '') return
   await writeWhole(file, `${JSON.stringify({ format })}\n`)
+}
+
+/**
+ * Who has a data directory: a process, null where it is not known which, or undefined where nobody has. Nothing is made where
+ * there is no lock.
+ */
+export async function ownerOf(path: string): Promise<number | null | undefined> {
+  const file = join(path, 'lock')
+  if (!(await isFolder(file))) return undefined
+  const lock = new ClassicLevel(file)
+  try {
+    await lock.open()
+  } catch (error) {
+    const isHeld = (error as { cause?: { code?: unknown } }).cause?.code === 'LEVEL_LOCKED'
+    return isHeld ? ((await readPid(path)) ?? null) : undefined
+  }
+  await lock.close()
+  return undefined
 }
 
 /** The process that says it uses this directory, if it is alive. */

@@ -2,17 +2,23 @@
 import { join } from 'node:path'
 import { askThread } from '../ask-thread.ts'
 import { whyNotComputable } from '../computable.ts'
-import type { EngineFactory, Measured } from '../factory.ts'
+import { EngineError } from '../../errors.ts'
+import type { EngineFactory, Measured, SelfTest } from '../factory.ts'
 import { measureOnce } from '../measured.ts'
 import { threadFile } from '../thread-file.ts'
 import { measureTimings } from '../timings.ts'
 import { compareInWasm } from './comparison-service.ts'
 import { createWasmEngine, startSpan } from './engine.ts'
 import { wasmFootprint } from './footprint.ts'
-import { whyNot } from './forms.ts'
+import { formsHere, whyNot } from './forms.ts'
 import { computed } from './layer-kinds.ts'
-import { arithmeticRevision, trialNames } from './numeric-class.ts'
+import { arithmeticClasses, arithmeticRevision, trialNames } from './numeric-class.ts'
 import { whyTooLarge } from './sections.ts'
+
+function classOfThread(signal: AbortSignal): Promise<string> {
+  const what = 'the self-test of the WebAssembly engine'
+  return askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
+}
 
 export const wasmEngine: EngineFactory = {
   name: 'wasm',
@@ -22,12 +28,21 @@ export const wasmEngine: EngineFactory = {
   measure({ manifest: { config, weights, edge }, dataDir, keeping, threads, signal }) {
     const init = { config, weights, edge, threads, signal }
     const measure = async (): Promise<Measured> => {
-      const what = 'the self-test of the WebAssembly engine'
-      const numericClass = await askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
+      const numericClass = await classOfThread(signal)
       return { ...(await measureTimings(startSpan, init)), numericClass }
     }
     const key = ['wasm', arithmeticRevision, trialNames, config, weights, edge, threads]
     return measureOnce(join(dataDir, 'measured.json'), key, measure, keeping)
+  },
+  async selfTest({ signal }): Promise<SelfTest> {
+    const refusal = whyNot()
+    if (refusal !== undefined) throw new EngineError(refusal)
+    const numericClass = await classOfThread(signal)
+    return {
+      numericClass,
+      isExpected: numericClass === arithmeticClasses.f32,
+      isRelaxed: formsHere().dot === 'relaxed'
+    }
   },
   create: createWasmEngine,
   compare: compareInWasm

@@ -1,0 +1,33 @@
+/** The commands that look and change nothing. */
+import type { Command } from 'commander'
+import type { CommandContext } from './context.ts'
+import { command, data, dataOf, json } from './describe.ts'
+import { repeated, tcpAddress, words } from './flags.ts'
+
+/** @param end told the exit code of a command that has one of its own */
+export function describeLooking(program: Command, context: CommandContext, end: (code: number) => void): void {
+  command(program, 'status', 'Show the swarm as the running peer sees it: peers, stages, coverage of every layer.')
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async options => {
+      const { status } = await import('./status.ts')
+      await status({ ...options, data: dataOf(options) }, context)
+    })
+  command(
+    program,
+    'doctor',
+    'Say what is wrong with this machine, its network, its disk and its peer, and what to do about it. Ends with 1 where something fails.'
+  )
+    .addOption(data())
+    .option('--swarm <file>', 'look for peers of this swarm, too', words('--swarm'))
+    .option(
+      '--listen <multiaddr>',
+      'an address that a peer is to listen at, as with up; may be repeated',
+      repeated(tcpAddress('--listen', 'listen'))
+    )
+    .addOption(json('print one JSON object with all findings'))
+    .action(async options => {
+      const { doctor } = await import('./doctor.ts')
+      end(await doctor({ ...options, data: dataOf(options) }, context))
+    })
+}

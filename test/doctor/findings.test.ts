@@ -1,0 +1,131 @@
+/** What the doctor makes of facts that a test cannot bring about. */
+import { describe, expect, it } from 'vitest'
+import type { MachineFacts } from '../../src/doctor/facts.ts'
+import type { Finding } from '../../src/doctor/finding.ts'
+import { clockFinding, machineFindings } from '../../src/doctor/machine.ts'
+import { networkFindings } from '../../src/doctor/network.ts'
+import { runningFindings } from '../../src/doctor/running.ts'
+import { describeFindings } from '../../src/cli/doctor.ts'
+import type { ModelId, PeerId, PeerStatus, Status } from '../../src/index.ts'
+
+const machine: MachineFacts = {
+  node: '22.12.0',
+  engine: { numericClass: 'abc', isExpected: true, isRelaxed: true },
+  memory: { totalBytes: 8e9, availableBytes: 4e9, limitBytes: undefined },
+  descriptors: 1024
+}
+const wrong = (findings: readonly Finding[]): string[] =>
+  findings.filter(({ verdict }) => verdict !== 'ok').map(({ verdict, name, found }) => `${verdict} ${name}: ${found}`)
+
+describe('of the machine', () => {
+  it.each<[Partial<MachineFacts>, string[]]>([
+    [{}, []],
+    [{ node: '22.11.9' }, ['fail node: Node is 22.11.9']],
+    [{ node: '20.20.2' }, ['fail node: Node is 20.20.2']],
+    [{ descriptors: 1023 }, ['warn descriptors: This process may have 1023 files open']],
+    [
+      { memory: { totalBytes: 8e9, availableBytes: 4e9, limitBytes: 100e6 } },
+      ['fail memory: 4.0 GB of memory are free, control groups allow 100 MB of 8.0 GB']
+    ],
+    [
+      { memory: { totalBytes: 1e9, availableBytes: 200e6, limitBytes: undefined } },
+      ['warn memory: 200 MB of memory are free, of 1.0 GB']
+    ],
+    [
+      { engine: { numericClass: 'abc', isExpected: false, isRelaxed: true } },
+      [
+        "warn processor: The engine's self-test gives class abc, which no other machine has: its answers may differ from theirs"
+      ]
+    ]
+  ])('%j', (facts, expected) => {
+    expect(wrong(machineFindings({ ...machine, ...facts }))).toEqual(expected)
+  })
+
+  it('a clock that jumps, either way', () => {
+    const clock = { wallMs: Date.UTC(2027, 0, 1), newestFileMs: Date.UTC(2027, 0, 1) }
+    expect(clockFinding({ ...clock, jumpMs: 499 }).verdict).toBe('ok')
+    for (const jumpMs of [-3000, 3000]) {
+      expect(clockFinding({ ...clock, jumpMs })).toMatchObject({
+        verdict: 'warn',
+        found: `The clock jumped by ${jumpMs} ms while the doctor looked`
+      })
+    }
+  })
+})
+
+const [me, other] = ['12D3KooWselfself', '12D3KooWothother'] as [PeerId, PeerId]
+const peer = (id: PeerId, more: Partial<PeerStatus> = {}): PeerStatus =>
+  ({ id, self: id === me, connected: true, speaks: true, addresses: ['/ip4/10.1.1.1/tcp/4001'], ...more }) as PeerStatus
+const status = (more: Partial<Status>): Status =>
+  ({
+    peers: [peer(me), peer(other)],
+    models: [],
+    discovery: [],
+    unkept: [],
+    violations: {},
+    ...more
+  }) as unknown as Status
+
+describe('of the running peer', () => {
+  it.each<[string, Partial<Status>, string[]]>([
+    ['all is well', {}, []],
+    [
+      'of another version',
+      { peers: [peer(me), peer(other, { speaks: false })] },
+      ['fail versions: 1 peer speaks no revision of the stage protocol that this one speaks: …othother']
+    ],
+    [
+      'a copied identity',
+      { discovery: [{ way: 'identity', state: 'another one at 10.1.1.9' }] },
+      ["fail identity: Another process has this peer's identity: another one at 10.1.1.9"]
+    ],
+    [
+      'another secret',
+      { violations: { 'refused handshake': 2, 'unfinished handshake': 1 } },
+      [
+        'warn secret: 3 connections to or from the running peer ended in their handshake: the other end has another secret, or gave up'
+      ]
+    ],
+    [
+      'nobody',
+      { peers: [peer(me)], discovery: [{ way: 'mdns', state: 'switched off' }] },
+      ['warn peer: The running peer is connected with nobody: mdns: switched off']
+    ],
+    [
+      'nobody for a layer',
+      { models: [{ id: 'x' as ModelId, name: 'stories', layers: 2, coverage: [1, 0], missing: null }] },
+      ['warn coverage: 1 of 2 layers of stories are served by nobody']
+    ],
+    [
+      'a disk that fails',
+      { unkept: ['the key is not kept: the disk fails'] },
+      ['fail disk: the key is not kept: the disk fails']
+    ]
+  ])('%s', (_, more, expected) => {
+    expect(wrong(runningFindings(status(more)))).toEqual(expected)
+  })
+
+  it('whose port is taken by itself', () => {
+    const ports = [{ address: '/ip4/0.0.0.0/tcp/4001', problem: 'EADDRINUSE', owner: undefined }]
+    const facts = { addresses: [], listing: 'EACCES', routed: undefined, ports, unreachable: [], multicast: [] }
+    const network = { ...facts, multicastOwner: undefined, met: undefined, otherSwarms: 0 }
+    expect(wrong(networkFindings(network, [4001])).filter(line => line.includes('ports'))).toEqual([])
+    expect(wrong(networkFindings(network, [])).filter(line => line.includes('ports'))).toEqual([
+      'fail ports: /ip4/0.0.0.0/tcp/4001 is taken by another program'
+    ])
+  })
+})
+
+it('a person reads a line for each finding, what to do below it, and how many there are', () => {
+  const lines = describeFindings([
+    { name: 'node', verdict: 'ok', found: 'Node 24' },
+    { name: 'disk', verdict: 'fail', found: 'it is full', todo: 'Make room.' }
+  ])
+  expect(lines).toEqual([
+    'ok    node         Node 24',
+    'FAIL  disk         it is full',
+    '                   → Make room.',
+    '',
+    '1 to mend'
+  ])
+})
