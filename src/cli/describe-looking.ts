@@ -1,8 +1,10 @@
 /** The commands that look and change nothing. */
-import type { Command } from 'commander'
+import { Argument, type Command } from 'commander'
 import type { CommandContext } from './context.ts'
+import { shells } from './shells.ts'
 import { command, data, dataOf, json } from './describe.ts'
 import { repeated, tcpAddress, words } from './flags.ts'
+import { write } from './output.ts'
 
 /** @param end told the exit code of a command that has one of its own */
 export function describeLooking(program: Command, context: CommandContext, end: (code: number) => void): void {
@@ -29,5 +31,20 @@ export function describeLooking(program: Command, context: CommandContext, end: 
     .action(async options => {
       const { doctor } = await import('./doctor.ts')
       end(await doctor({ ...options, data: dataOf(options) }, context))
+    })
+  describeCompletion(program)
+}
+
+function describeCompletion(program: Command): void {
+  command(
+    program,
+    'completion',
+    'Print a script that has a shell complete commands, flags, files and names of models: eval "$(skein completion bash)".'
+  )
+    .addArgument(new Argument('<shell>').choices(shells))
+    .action(async (shell: (typeof shells)[number]) => {
+      const { completionScript } = await import('./completion.ts')
+      const { commandTree } = await import('./command-tree.ts')
+      write(completionScript(shell, commandTree(program)))
     })
 }

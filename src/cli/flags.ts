@@ -109,13 +109,17 @@ export function dtypes(flag: string): (text: string) => DtypeChoice {
   }
 }
 
-/** One of a few words. */
-export function oneOf<const T extends string>(flag: string, words: readonly T[]): (text: string) => T {
-  return text => {
+/** One of a few words; whoever completes a command line finds them at it. */
+export function oneOf<const T extends string>(
+  flag: string,
+  words: readonly T[]
+): ((text: string) => T) & { readonly words: readonly T[] } {
+  const parse = (text: string): T => {
     const word = words.find(candidate => candidate === text)
     if (word !== undefined) return word
     throw new InvalidOptionError(`${flag} is one of ${words.join(', ')}, not '${text}'`)
   }
+  return Object.assign(parse, { words })
 }
 
 /**
