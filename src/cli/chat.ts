@@ -10,7 +10,7 @@ import { chatLineBytes, type ControlChatOptions, LineReader } from './control.ts
 import { askChat } from './control-client.ts'
 import { describeFailure, InterruptedError } from './failure.ts'
 import { chatLinesMax, controlRequestBytesMax } from './limits.ts'
-import { note, paint, say } from './output.ts'
+import { note, paint, say, sayJson } from './output.ts'
 import { samplingOptions, type SamplingFlags } from './sampling.ts'
 import { type TemplateFlags, templateOptions } from './template.ts'
 import { chatHelp, type ChatLine, readChatLine, Talk } from './talk.ts'
@@ -24,6 +24,7 @@ export interface ChatFlags extends SamplingFlags, TemplateFlags {
   /** In ms. */
   readonly wait?: number
   readonly cache: CacheType
+  readonly json?: boolean
 }
 
 /**
@@ -40,7 +41,7 @@ class Chat {
   readonly #flags: ChatFlags
   readonly #template: Awaited<ReturnType<typeof templateOptions>>
   readonly #talk: Talk
-  readonly #isTyped = process.stdin.isTTY === true && process.stdout.isTTY === true
+  readonly #isTyped: boolean
   readonly #ended = new AbortController()
   readonly #signal: AbortSignal
   readonly #onInterrupt: CommandContext['onInterrupt']
@@ -56,6 +57,7 @@ class Chat {
     { signal, onInterrupt }: CommandContext
   ) {
     this.#flags = flags
+    this.#isTyped = process.stdin.isTTY === true && process.stdout.isTTY === true && flags.json !== true
     this.#template = template
     this.#talk = new Talk(flags.system)
     this.#signal = AbortSignal.any([signal, this.#ended.signal])
@@ -146,7 +148,7 @@ class Chat {
     if (line.kind === 'quit') return 'end'
     if (line.kind === 'say') await this.#answer(line.text)
     else if (line.kind === 'wrong') this.#complain(new InvalidOptionError(line.sentence))
-    else if (line.kind === 'help') say(chatHelp)
+    else if (line.kind === 'help') (this.#flags.json === true ? note : say)(chatHelp)
     else if (line.kind === 'reset') this.#talk.reset()
     else if (line.kind === 'save') await this.#save(line.file)
     return undefined
@@ -166,7 +168,7 @@ class Chat {
     this.#talk.say(text)
     const answering = new AbortController()
     this.#answering = answering
-    const show = showEvent()
+    const show = this.#flags.json === true ? sayJson : showEvent()
     let answer = ''
     try {
       const signal = AbortSignal.any([this.#signal, answering.signal])
@@ -178,7 +180,10 @@ class Chat {
       }
     } catch (err) {
       this.#signal.throwIfAborted()
-      if (answer !== '') say()
+      if (this.#flags.json === true && !answering.signal.aborted) {
+        const { name, message } = describeFailure(err)
+        sayJson({ event: 'error', name, message })
+      } else if (answer !== '' && this.#flags.json !== true) say()
       if (!answering.signal.aborted) this.#complain(err)
     } finally {
       this.#answering = undefined

@@ -3,16 +3,17 @@ import { resolve } from 'node:path'
 import { makeKeyFile } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askForget } from './control-client.ts'
-import { say } from './output.ts'
+import { say, sayJson } from './output.ts'
 
 /**
  * Makes a session key in a file that only its owner can read. It is never shown.
  *
  * @throws {InvalidKeyError} when the file exists: what was kept with the old key would be lost.
  */
-export async function makeKey(file: string): Promise<void> {
+export async function makeKey(file: string, { json }: { json?: boolean }): Promise<void> {
   await makeKeyFile(file)
-  say(`made a new session key in ${file}: whoever has a copy can resume the sessions that are kept with it`)
+  if (json) sayJson({ event: 'key', file })
+  else say(`made a new session key in ${file}: whoever has a copy can resume the sessions that are kept with it`)
 }
 
 /**
@@ -22,10 +23,14 @@ export async function makeKey(file: string): Promise<void> {
  */
 export async function forget(
   name: string,
-  { data, key }: { data: string; key?: string },
+  { data, key, json }: { data: string; key?: string; json?: boolean },
   { signal }: CommandContext
 ): Promise<void> {
   const peers = await askForget(data, { name, ...(key === undefined ? {} : { key: resolve(key) }) }, { signal })
+  if (json) {
+    sayJson({ event: 'forgotten', session: name, peers })
+    return
+  }
   say(
     peers === 0
       ? `no peer that is reachable keeps session ${name} under this key`

@@ -99,7 +99,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     'Make a new private swarm: a random secret and a name, in a file to copy to every peer.'
   )
     .option('--name <name>', 'name of the swarm', words('--name'))
-    .action(async (file: string, options: { name?: string }) => {
+    .addOption(json('print one JSON object'))
+    .action(async (file: string, options: { name?: string; json?: boolean }) => {
       const { init } = await import('./init.ts')
       await init(file, options)
     })
@@ -273,18 +274,17 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
   describeChat(program, context)
   describeInfer(program, context)
 
-  command(
-    program,
-    'key <file>',
-    'Make a session key: 32 random bytes, in a file to copy to whoever may resume.'
-  ).action(async (file: string) => {
-    const { makeKey } = await import('./key.ts')
-    await makeKey(file)
-  })
+  command(program, 'key <file>', 'Make a session key: 32 random bytes, in a file to copy to whoever may resume.')
+    .addOption(json('print one JSON object'))
+    .action(async (file: string, options) => {
+      const { makeKey } = await import('./key.ts')
+      await makeKey(file, options)
+    })
 
   command(program, 'forget <name>', 'Have the peers that keep a session remove it, as far as they are reachable.')
     .addOption(data())
     .addOption(key())
+    .addOption(json('print one JSON object'))
     .action(async (name: string, options) => {
       const { forget } = await import('./key.ts')
       await forget(name, { ...options, data: dataOf(options) }, context)
@@ -362,6 +362,7 @@ function describeChat(program: Command, context: CommandContext): void {
     .option('--max-tokens <n>', 'tokens of an answer at most (default: 256)', wholeNumber('--max-tokens', 1, 1 << 24))
     .option('--wait <time>', 'as with ask', duration('--wait', 0, waitMaxMs))
     .option('--cache <type>', 'as with ask: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
+    .addOption(json('print events as JSON objects, one a line, as ask does'))
   takesTemplate(takesSampling(chats)).action(async options => {
     const { chat } = await import('./chat.ts')
     await chat({ ...options, data: dataOf(options) }, context)

@@ -16,10 +16,11 @@ import { anySummary, describeGraph, graphRows } from './model-graph.ts'
 import { askRemoveModel, reachable } from './control-client.ts'
 import { type ImportFlags, type ModelFlags, roomFor, summary, totalBytes } from './model-facts.ts'
 import { note, say, sayJson, table } from './output.ts'
+import { ProgressLine, progressBar } from './progress.ts'
 
 /** Imports a Hugging Face directory or a GGUF file. @throws {ImportError} and the signal's reason. */
 export async function modelImport(source: string, flags: ImportFlags, { signal }: CommandContext): Promise<void> {
-  const isTty = process.stderr.isTTY === true && flags.json !== true
+  const line = flags.json === true ? undefined : new ProgressLine()
   const notes: string[] = []
   let chosen = ''
   const model = await importModel({
@@ -36,11 +37,11 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
     ...(flags.licence === undefined ? {} : { licence: flags.licence }),
     onProgress({ done, total, shard }) {
       if (flags.json) sayJson({ event: 'progress', done, total, shard })
-      else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} shards: ${shard}`)
+      else line?.show(`${progressBar(done, total)}  ${done} of ${total} shards: ${shard}`)
     },
     onCheck({ done, total }) {
       if (flags.json) sayJson({ event: 'check', done, total })
-      else if (isTty) process.stderr.write(`\r\x1b[K${done} of ${total} layers compared with what they were read from`)
+      else line?.show(`${progressBar(done, total)}  ${done} of ${total} layers compared with what they were read from`)
     },
     onCost(cost) {
       if (flags.json) sayJson({ event: 'cost', ...cost })
@@ -50,9 +51,7 @@ export async function modelImport(source: string, flags: ImportFlags, { signal }
       if (flags.json) sayJson({ event: 'edge', edge, reach })
       else chosen = `, whose hidden states reach ${Math.round(reach).toLocaleString('en-US')} in a few texts`
     }
-  }).finally(() => {
-    if (isTty) process.stderr.write('\r\x1b[K')
-  })
+  }).finally(() => line?.clear())
   for (const sentence of notes) note(sentence)
   if (flags.json) sayJson({ event: 'imported', ...summary(model) })
   else say(`imported ${flags.name}: ${describe(model)}${chosen}, id ${model.id}`)

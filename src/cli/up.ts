@@ -19,6 +19,7 @@ import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
 import { modelLookMs, modelSeekMaxMs, modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
+import { ProgressLine } from './progress.ts'
 import { type Tell, watch } from './watch.ts'
 
 export interface UpFlags {
@@ -63,7 +64,12 @@ export async function up(flags: UpFlags, { interrupted }: CommandContext): Promi
 
 /** Runs the peer until the signal. */
 async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
-  const tell: Tell = (event, line, details = {}) => (flags.json ? sayJson({ event, ...details }) : say(line))
+  const progress = flags.json === true ? undefined : new ProgressLine()
+  const tell: Tell = (event, line, details = {}) => {
+    progress?.clear()
+    if (flags.json) sayJson({ event, ...details })
+    else say(line)
+  }
   const peer = await createPeer({
     dataDir: flags.data,
     swarm: flags.swarm,
@@ -106,7 +112,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       dataDir: flags.data
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
-    unwatch = watch(peer, tell)
+    unwatch = watch(peer, tell, line => progress?.show(line))
     const interrupted = new Promise<void>(resolve => {
       if (signal.aborted) resolve()
       else signal.addEventListener('abort', () => resolve(), { once: true })
@@ -129,6 +135,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   } finally {
     over.abort()
     unwatch()
+    progress?.clear()
     await withinMs(stopMs, Promise.all([control?.close(), peer.stop()]), () =>
       note(`skein: the peer did not stop within ${stopMs / 1000} s and is ended now`)
     )

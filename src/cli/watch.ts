@@ -11,12 +11,17 @@ import {
 } from '../index.ts'
 import { watchMs } from './limits.ts'
 import { formatMs, layers, modelName, shortPeer } from './output.ts'
+import { progressBar } from './progress.ts'
 
 /** Says that something happened: as a line for a person, or as an event with its details. */
 export type Tell = (event: string, line: string, details?: object) => void
 
-/** Tells what happens to a peer, beginning with what has happened before, but for warnings. Returns how to stop. */
-export function watch(peer: Peer, tell: Tell): () => void {
+/**
+ * Tells what happens to a peer, beginning with what has happened before, but for warnings. Returns how to stop.
+ *
+ * @param show told often what is on its way at this moment, as one line; empty where nothing is
+ */
+export function watch(peer: Peer, tell: Tell, show: (line: string) => void = () => {}): () => void {
   const known = new Set<string>()
   const loading = new Set<string>()
   const serving = new Set<string>()
@@ -51,6 +56,7 @@ export function watch(peer: Peer, tell: Tell): () => void {
       }
     }
     tellCoverage(status)
+    show(underway(status))
   }
   const onLeave = ({ detail }: CustomEvent<{ readonly peer: PeerId }>): void => {
     known.delete(detail.peer)
@@ -89,6 +95,21 @@ export function watch(peer: Peer, tell: Tell): () => void {
     peer.removeEventListener('shards:fetch', onFetch)
     peer.removeEventListener('disk:freed', onFreed)
   }
+}
+
+/** What is fetched and what is loaded now, as one line. */
+export function underway({ self, peers, models, fetches }: Status): string {
+  const fetching = fetches.filter(({ bytesTotal }) => bytesTotal > 0)
+  const loading = peers.find(({ id }) => id === self)?.stages.filter(({ serving }) => !serving) ?? []
+  return [
+    ...fetching.map(({ model, state, bytes, bytesTotal }) => {
+      const of = model === null ? '' : ` of ${modelName(models, model)}`
+      return `${progressBar(bytes, bytesTotal)} of ${formatBytes(bytesTotal)}  ${state}${of}`
+    }),
+    ...(fetching.length === 0 && loading.length > 0
+      ? [`loading ${loading.map(stage => `${layers(stage)} of ${modelName(models, stage.model)}`).join(', ')} …`]
+      : [])
+  ].join('  ')
 }
 
 /** Tells when all of a model is served, and when it is so no longer. */

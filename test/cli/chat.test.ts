@@ -101,6 +101,23 @@ describe('lines that are piped', { timeout: 60_000 }, () => {
     expect(asked.at(-1)!.messages).toEqual([{ role: 'user', content: '\ufeffcaf\u00e9 👩‍🚀' }])
   })
 
+  it('are answered with events as JSON, and a failure is the last of them', async () => {
+    let asks = 0
+    await serve(async function* () {
+      yield begun()
+      if (++asks === 2) throw new PromptTooLongError('too long')
+      yield* answer('yes')
+    })
+    const { code, stdout } = await skein(['chat', '--data', folder, '--json'], { stdin: 'one\n/help\ntwo\n' })
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as { event: string; text?: string })
+    expect(events.find(({ event }) => event === 'token')?.text).toBe('yes')
+    expect(events.at(-1)).toEqual({ event: 'error', name: 'PromptTooLongError', message: 'too long' })
+    expect(code).toBe(2)
+  })
+
   it('end with the first that fails, and its exit code', async () => {
     const asked = await serve(async function* () {
       yield begun()

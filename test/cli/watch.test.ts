@@ -9,7 +9,9 @@ it('a peer tells of layers where a model has them, and of graphs as a whole', ()
     ({ model, start: 0, end, serving }) as StageStatus
   const statusOf = (serving: boolean): Status =>
     ({
+      self: 'p',
       discovery: [],
+      fetches: [],
       draft: null,
       peers: [{ id: 'p', self: true, stages: [stage(graph, 1, serving), stage(decoder, 2, serving)] }],
       models: [
