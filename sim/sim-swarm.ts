@@ -66,6 +66,8 @@ export class SimSwarm implements Swarm {
   readonly isLarge = false
   readonly links: Links
   readonly sign: Sign
+  /** No two machines of a world have one identity. */
+  readonly yielding: AbortSignal = new AbortController().signal
   readonly #init: SimSwarmInit
   readonly #exchange: Exchange
   readonly #alive: AliveService | undefined

@@ -40,8 +40,11 @@ export const announcedSkipMax = 1024
 export const engineWatchMs = 1_000
 /** From `close()` until the thread is ended, running step or not. */
 export const engineCloseTimeoutMs = 30_000
-/** One measurement of this machine's processor; it takes well under a second on a slow one. */
-export const measureTimeoutMs = 30_000
+/**
+ * One measurement of this machine's processor, before which a peer serves nothing. It takes 1.3 s of processor time; beside ten busy
+ * processes on two cores it was seen to take 13 s, and twice over 30.
+ */
+export const measureTimeoutMs = 180_000
 
 /** From the start of a thread that compares weights to its first layer: to start, on a slow machine. */
 export const comparisonStartMs = 30_000

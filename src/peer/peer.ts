@@ -27,6 +27,7 @@ import { RunningPeer } from './running-peer.ts'
  *
  * @throws {InvalidOptionError} {BudgetTooSmallError} {InvalidSwarmError} {DataDirectoryError} {UnknownModelError}
  *   {ListenError} {EngineError}
+ * @throws {DuplicateIdentityError} when another process has this peer's identity and has run for longer
  * @throws the signal's reason.
  */
 export async function createPeer(init: PeerInit): Promise<Peer> {
@@ -42,6 +43,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
   let peer: RunningPeer | undefined
+  let yielding: AbortSignal | undefined
   const warn = (message: string): void => {
     init.onWarning?.(message)
     peer?.dispatchEvent(new CustomEvent('warning', { detail: { message } }))
@@ -64,12 +66,14 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       dataDir,
       config,
       keeping,
+      onWarning: warn,
       signal,
       ...(init.listen === undefined ? {} : { listen: init.listen }),
       ...(init.bootstrap === undefined ? {} : { bootstrap: init.bootstrap }),
       ...(init.mdns === undefined ? {} : { mdns: init.mdns })
     })
     ends.push(() => swarm.stop())
+    yielding = swarm.yielding
     peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
     await peer.start({
       dataDir: dataDir.path,
@@ -78,13 +82,14 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       budgetBytes: memoryBytes,
       diskBytes,
       threads,
-      signal,
+      signal: AbortSignal.any([signal, swarm.yielding]),
       ends
     })
     return peer
   } catch (error) {
     // Why it did not start is what counts.
     await endAll(ends).catch(() => {})
+    yielding?.throwIfAborted()
     throw error
   }
 }

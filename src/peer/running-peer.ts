@@ -8,7 +8,7 @@ import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
-import { DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import { type DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import type { HeardServer } from '../infer/choice.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { ModelStore } from '../model/store.ts'
@@ -121,6 +121,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }): Promise<void> {
     this.#ends = ends
     const [swarm, clock] = [this.#swarm, this.#clock]
+    this.#listen()
     ends.push(() => this.#tokenizers.close())
     this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
@@ -167,7 +168,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
     }
-    this.#listen()
+    signal.throwIfAborted()
+    swarm.yielding.addEventListener('abort', () => this.#fail(swarm.yielding.reason as DuplicateIdentityError))
     this.#parts.follow(ends)
   }
 
@@ -217,8 +219,6 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const onWarning = this.#warn
     swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
     swarm.addEventListener('leave', ({ detail }) => this.#emit('peer:leave', detail))
-    swarm.addEventListener('warning', ({ detail }) => onWarning(detail.message))
-    swarm.addEventListener('yield', ({ detail }) => this.#fail(new DuplicateIdentityError(detail.message)))
     swarm.addEventListener('violation', ({ detail }) =>
       onWarning(`${detail.peer} broke the protocol (${detail.kind}): ${detail.message}`)
     )

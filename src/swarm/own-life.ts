@@ -13,6 +13,8 @@ interface Heard {
   readonly isTwin: boolean
   /** Of the two this one is the younger. */
   readonly yields: boolean
+  /** That run cannot have heard yet that this one knows of it: else it would say so, or yield. */
+  readonly isUnaware: boolean
 }
 
 export class OwnLife {
@@ -38,6 +40,15 @@ export class OwnLife {
     return this.#heard !== undefined
   }
 
+  /**
+   * The first seq from `least` on that the other run that was heard of does not use: of two records with one seq each neighbour
+   * would keep the one that it got first, and neither process would hear of the other one's.
+   */
+  seqFrom(least: number): number {
+    if (this.#heard === undefined) return least
+    return least % 2 === (this.#run > this.#heard ? 1 : 0) ? least : least + 1
+  }
+
   /** For the own record. @param nowMs undefined for a record that is only compared */
   said(nowMs: number | undefined): Life {
     const upMs = nowMs === undefined ? 0 : this.#upMs(nowMs)
@@ -55,13 +66,15 @@ export class OwnLife {
     const isNews = this.#heard !== life.run
     this.#heard = life.run
     // Whoever has gone cannot have heard of this process; who has is there now.
-    if (life.heard !== this.#run) return { isNews, isTwin: false, yields: false }
+    if (life.heard !== this.#run) return { isNews, isTwin: false, yields: false, isUnaware: true }
     this.#twinMs ??= nowMs
-    if (this.#yields) return { isNews, isTwin: false, yields: true }
+    if (this.#yields) return { isNews, isTwin: false, yields: true, isUnaware: false }
     // It may have said this a while ago, but has run for no less since: who finds itself the younger is.
     const isYounger = life.upMs > this.#upMs(nowMs)
     this.#yields = !life.yields && (isYounger || (nowMs - this.#twinMs >= twinTieMs && this.#run > life.run))
-    return { isNews, isTwin: true, yields: this.#yields }
+    // By so much that neither of the two can take itself for the elder.
+    const isUnaware = !this.#yields && !life.yields && life.upMs + twinTieMs <= this.#upMs(nowMs)
+    return { isNews, isTwin: true, yields: this.#yields, isUnaware }
   }
 
   #upMs(nowMs: number): number {

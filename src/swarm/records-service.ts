@@ -33,6 +33,8 @@ export interface RecordsServiceInit {
   readonly onLinked: (peer: PeerId) => void
   /** Another process has this peer's identity; this one yields where it is the younger. */
   readonly onTwin: (addresses: readonly Uint8Array[], yields: boolean) => void
+  /** Another process made a record of this very peer: it is of the past, or at these addresses now. */
+  readonly onNamesake?: (addresses: readonly Uint8Array[]) => void
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
@@ -185,6 +187,9 @@ export class RecordsService {
         break
       case 'twin':
         onTwin(effect.addresses, effect.yields)
+        break
+      case 'namesake':
+        this.#init.onNamesake?.(effect.addresses)
         break
       case 'violation':
         onViolation(effect.peer, effect.violation, effect.message)

@@ -24,7 +24,6 @@ import { RecordCredits } from './record-credits.ts'
 import {
   encodePayload,
   encodeRecord,
-  type Life,
   type RecordContent,
   readRecord,
   type SwarmRecord,
@@ -61,6 +60,8 @@ export type RecordsEffect =
   | { readonly kind: 'linked'; readonly peer: PeerId }
   /** Another process has this peer's identity now; this one `yields` where it is the younger, and says nothing any more. */
   | { readonly kind: 'twin'; readonly addresses: readonly Uint8Array[]; readonly yields: boolean }
+  /** Another process made a record of this very peer, and has not heard of this one: it is of the past, or at these addresses now. */
+  | { readonly kind: 'namesake'; readonly addresses: readonly Uint8Array[] }
   /** A neighbour sent what the protocol forbids; what it sent was dropped. */
   | { readonly kind: 'violation'; readonly peer: PeerId; readonly violation: string; readonly message: string }
 
@@ -202,7 +203,8 @@ export class Records {
   }
 
   #announce(ttlMs: number, nowMs: number, wallMs: number): RecordsEffect[] {
-    this.#seq = Math.max(this.#seq + 1, Math.floor(wallMs))
+    const least = Math.max(this.#seq + 1, Math.floor(wallMs))
+    this.#seq = this.#life?.seqFrom(least) ?? least
     const record = this.#own(this.#content!, { seq: this.#seq, ttlMs, nowMs })
     const value = encodeRecord(record, this.#init.sign)
     this.#announcedMs = nowMs
@@ -345,7 +347,7 @@ export class Records {
     this.#mark(this.#init.self, seq)
     this.#announced = undefined
     this.#compared = undefined
-    return this.#heardLife(life, addresses, nowMs)
+    return this.#heardLife({ life, addresses, isNewer: true }, nowMs)
   }
 
   /** One that is no newer: it can still say that another process has heard of this one. */
@@ -354,17 +356,22 @@ export class Records {
     const { life, addresses } = unverified.verified(this.#init.verify)
     // Old ones can be repeated by anybody: they may not make this peer announce anew each time.
     if (!this.#life.isHeardBy(life) && this.#life.hasHeard) return []
-    return this.#heardLife(life, addresses, nowMs)
+    return this.#heardLife({ life, addresses, isNewer: false }, nowMs)
   }
 
-  #heardLife(life: Life | undefined, addresses: readonly Uint8Array[], nowMs: number): RecordsEffect[] {
+  #heardLife(
+    { life, addresses, isNewer }: Pick<SwarmRecord, 'life' | 'addresses'> & { readonly isNewer: boolean },
+    nowMs: number
+  ): RecordsEffect[] {
     if (this.#left || this.#life === undefined || life === undefined) return []
     const heard = this.#life.hear(life, nowMs)
     if (heard === undefined) return []
     this.#compared = undefined
-    // At once: the other one may hold the next moment's channels.
-    const said = heard.isNews || (heard.isTwin && heard.yields) ? this.#announceIfNew(nowMs, 0) : []
-    return heard.isTwin ? [...said, { kind: 'twin', addresses, yields: heard.yields }] : said
+    // At once: the other one may hold the next moment's channels, and what it says then wins over what this one said before.
+    const isDue = heard.isNews || (heard.isTwin && heard.yields) || (isNewer && heard.isUnaware)
+    const said = isDue ? this.#announceIfNew(nowMs, 0) : []
+    if (heard.isTwin) return [...said, { kind: 'twin', addresses, yields: heard.yields }]
+    return heard.yields ? said : [...said, { kind: 'namesake', addresses }]
   }
 
   /**

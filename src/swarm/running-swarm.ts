@@ -131,8 +131,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
           take: channel => this.#exchange?.take(channel),
           signal
         }),
-      onWarning: message => this.warn(message),
-      onYield: message => this.#emit('yield', { message })
+      onWarning: message => this.warn(message)
     })
     this.#announcing = new AnnounceService({
       content: firstContent(readHardware(), parts.init.agent),
@@ -177,6 +176,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       onChange: (what, peer) => this.#emit(what, { peer }),
       onLinked: peer => this.#offer(peer),
       onTwin: (addresses, yields) => this.#twins.proven(textAddresses(addresses), yields),
+      onNamesake: addresses => void this.#twins.heardOwnId(textAddresses(addresses), 'its record'),
       onViolation
     })
     this.#alive = new AliveService({
@@ -390,7 +390,12 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     await this.#host.stop()
   }
 
+  get yielding(): AbortSignal {
+    return this.#twins.yielding
+  }
+
   warn(message: string): void {
+    this.#init.onWarning?.(message)
     this.#emit('warning', { message })
   }
 

@@ -31,6 +31,8 @@ export interface SwarmInit {
   readonly recordsMax?: number
   /** Neighbours that it may have: records go to no more. Connections for questions of the DHT are not among them. @default {@link neighboursMax} */
   readonly linksMax?: number
+  /** Told of each problem that does not end it, from the start on; events `warning` come to who listens later. */
+  readonly onWarning?: (message: string) => void
   /** Ends the start. */
   readonly signal?: AbortSignal
 }
@@ -63,8 +65,6 @@ export interface SwarmEvents {
   record: CustomEvent<{ readonly peer: PeerId }>
   violation: CustomEvent<{ readonly peer: PeerId; readonly kind: string; readonly message: string }>
   warning: CustomEvent<{ readonly message: string }>
-  /** Another process has this peer's identity, has run for longer, and is told so: this one must stop. */
-  yield: CustomEvent<{ readonly message: string }>
   /** The battery was read; null where there is none. */
   battery: CustomEvent<{ readonly battery: RecordContent['battery'] }>
 }
@@ -80,6 +80,11 @@ export interface Swarm {
   readonly id: PeerId
   readonly addresses: readonly string[]
   readonly links: Links
+  /**
+   * Aborts with a {@link DuplicateIdentityError} when another process has this peer's identity, has run for longer, and is told so:
+   * this one must stop. That may be known before whoever started it listens to anything.
+   */
+  readonly yielding: AbortSignal
   /** Signs as this peer, for rooms that separate their domains (`base/signature.ts`). */
   readonly sign: Sign
   /** Live records, the own one first. */

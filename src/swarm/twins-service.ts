@@ -1,6 +1,7 @@
 /** Looks for a second machine with this peer's identity, and says what is known of one (protocols/records.md, R17). */
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
+import { DuplicateIdentityError } from '../errors.ts'
 import { ownAddresses } from './interfaces.ts'
 import { dialTimeoutMs, yieldMs } from './limits.ts'
 import { pause } from './pause.ts'
@@ -15,8 +16,6 @@ export interface TwinsServiceInit {
   /** Has the two hear one another for a while, where the other one is at this address. It never rejects. */
   readonly relay: (address: Multiaddr, options: { signal: AbortSignal }) => Promise<void>
   readonly onWarning: (message: string) => void
-  /** This process must stop. */
-  readonly onYield: (message: string) => void
 }
 
 export class TwinsService {
@@ -25,6 +24,7 @@ export class TwinsService {
   /** One at a time: each is a node of its own for a while. */
   #isRelaying = false
   readonly #abort = new AbortController()
+  readonly #yielding = new AbortController()
 
   constructor(init: TwinsServiceInit) {
     this.#init = init
@@ -33,6 +33,11 @@ export class TwinsService {
 
   stop(): void {
     this.#abort.abort(new Error('this peer is stopping'))
+  }
+
+  /** Aborts with a {@link DuplicateIdentityError} when this process must stop. */
+  get yielding(): AbortSignal {
+    return this.#yielding.signal
   }
 
   /** For a status: what was found out lately. */
@@ -48,7 +53,7 @@ export class TwinsService {
     const yielding = this.#twins.yielding(addresses)
     // Channels come and go between the two: until then it repeats that it yields, so that the other one hears of it.
     void pause(yieldMs, this.#abort.signal).then(() => {
-      if (!this.#abort.signal.aborted) this.#init.onYield(yielding)
+      if (!this.#abort.signal.aborted) this.#yielding.abort(new DuplicateIdentityError(yielding))
     })
   }
 

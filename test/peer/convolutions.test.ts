@@ -1,5 +1,6 @@
 /** A model whose layers are short convolutions among real peers: cut anywhere, killed in mid-answer, kept and taken up again. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -53,8 +54,17 @@ function randomWeights(): Map<string, TinyTensor> {
   )
 }
 
-/** A data directory with the model in it. */
+let imported: Promise<string> | undefined
+
+/** A data directory with the model in it; it is imported once. */
 async function home(): Promise<string> {
+  imported ??= importTiny()
+  const dataDir = await folder()
+  await cp(join(await imported, 'models'), join(dataDir, 'models'), { recursive: true })
+  return dataDir
+}
+
+async function importTiny(): Promise<string> {
   const dataDir = await folder()
   const source = join(await folder(), 'tiny')
   await writeModelDirectory(source, config, randomWeights())

@@ -714,16 +714,25 @@ describe('the records decider', () => {
       const ids: Record<string, PeerId> = { old: self, young: self, b, c }
       const twins: { at: string; yields: boolean; addresses: readonly Uint8Array[] }[] = []
       let leaves = 0
-      const run = (name: string, event: Parameters<Records['handle']>[0], nowMs: number): void => {
+      const underWay: { from: string; to: string; frame: Uint8Array }[] = []
+      const handle = (name: string, event: Parameters<Records['handle']>[0], nowMs: number): void => {
         for (const effect of at[name]!.handle(event, nowMs)) {
           if (effect.kind === 'twin') twins.push({ at: name, yields: effect.yields, addresses: effect.addresses })
           if (effect.kind === 'leave') leaves++
           expect(effect.kind).not.toBe('violation')
           const to = effect.kind === 'send' ? links[name]![effect.peer] : undefined
-          if (effect.kind === 'send' && to !== undefined) {
-            run(to, { kind: 'frame', peer: ids[name]!, frame: effect.frame }, nowMs)
-          }
+          if (effect.kind === 'send' && to !== undefined) underWay.push({ from: name, to, frame: effect.frame })
         }
+      }
+      /** @param only who gets what is under way to it; all else is lost. @default everybody */
+      const deliver = (nowMs: number, only?: string): void => {
+        for (let next = underWay.shift(); next !== undefined; next = underWay.shift())
+          if (only === undefined || next.to === only)
+            handle(next.to, { kind: 'frame', peer: ids[next.from]!, frame: next.frame }, nowMs)
+      }
+      const run = (name: string, event: Parameters<Records['handle']>[0], nowMs: number): void => {
+        handle(name, event, nowMs)
+        deliver(nowMs)
       }
       const addressed = (n: number): RecordContent => ({
         ...content,
@@ -732,8 +741,23 @@ describe('the records decider', () => {
       const start = (name: string, n: number, nowMs: number): void => {
         run(name, { kind: 'announce', content: addressed(n), wallMs: 1000 + nowMs }, nowMs)
         const other = Object.keys(links[name]!)[0] as PeerId
-        run(links[name]![other]!, { kind: 'opened', peer: self }, nowMs)
-        run(name, { kind: 'opened', peer: other }, nowMs)
+        handle(links[name]![other]!, { kind: 'opened', peer: self }, nowMs)
+        handle(name, { kind: 'opened', peer: other }, nowMs)
+        deliver(nowMs)
+      }
+      /** The only connection that `b` has with this identity is that of one of the two from now on. `isCut`: `b` hears nothing by it. */
+      const hold = (name: 'old' | 'young', nowMs: number, isCut = false): void => {
+        const before = links.b![self]
+        if (before !== undefined) {
+          links[before] = {}
+          run(before, { kind: 'closed', peer: b }, nowMs)
+          run('b', { kind: 'closed', peer: self }, nowMs)
+        }
+        links.b = { [self]: name }
+        links[name] = { [b]: 'b' }
+        handle('b', { kind: 'opened', peer: self }, nowMs)
+        handle(name, { kind: 'opened', peer: b }, nowMs)
+        deliver(nowMs, isCut ? name : undefined)
       }
       const tick = (nowMs: number): void => {
         for (const name of Object.keys(at)) run(name, { kind: 'tick', wallMs: 1000 + nowMs }, nowMs)
@@ -741,7 +765,7 @@ describe('the records decider', () => {
       run('b', { kind: 'opened', peer: c }, 0)
       run('c', { kind: 'opened', peer: b }, 0)
       const stop = (name: string, nowMs: number): void => run(name, { kind: 'leave', wallMs: 1000 + nowMs }, nowMs)
-      return { at, twins, start, stop, tick, leaves: () => leaves }
+      return { at, run, twins, start, stop, tick, hold, leaves: () => leaves }
     }
 
     it('R17: both know of each other, and the younger yields, without a goodbye', () => {
@@ -767,6 +791,22 @@ describe('the records decider', () => {
       expect(leaves()).toBe(0)
     })
 
+    it('R17: the elder, which its only neighbour hears for a moment between two ticks, is heard of', () => {
+      const { run, twins, start, hold } = copies([0, 5000], ['0000000000000001', '0000000000000000'])
+      start('old', 1, 0)
+      hold('old', 0)
+      for (let nowMs = 5000; nowMs < 6000; nowMs += recordsTickMs) {
+        hold('young', nowMs)
+        run('old', { kind: 'tick', wallMs: 1000 + nowMs }, nowMs)
+        // What the younger one says last wins over what the elder said meanwhile.
+        const agent = `young at ${nowMs}`
+        run('young', { kind: 'announce', content: { ...content, agent }, wallMs: 1005 + nowMs }, nowMs)
+        // Its first word, which is said at once, is lost.
+        hold('old', nowMs + 100, nowMs === 5000)
+      }
+      expect(twins.filter(({ yields }) => yields).map(twin => twin.at)).toEqual(['young'])
+    })
+
     it('R17: where both started at once the one with the larger run yields', () => {
       const { twins, start, tick } = copies([0, 0], ['0000000000000002', '0000000000000001'])
       start('old', 1, 0)
@@ -790,6 +830,7 @@ describe('the records decider', () => {
       records.handle({ kind: 'announce', content, wallMs: 1e6 }, 0)
       records.handle({ kind: 'opened', peer: b }, 0)
       let announced = 0
+      let named = 0
       for (let i = 0; i < 40; i++) {
         const past = {
           run: i % 2 === 0 ? '00000000000000bb' : '00000000000000cc',
@@ -801,9 +842,11 @@ describe('the records decider', () => {
         const effects = records.handle({ kind: 'frame', peer: b, frame: old }, 1 + i)
         effects.push(...records.handle({ kind: 'tick', wallMs: 1e6 + i }, 100 + i))
         announced += effects.filter(({ kind }) => kind === 'persist').length
+        named += effects.filter(({ kind }) => kind === 'namesake').length
       }
       // For the channel that was opened, and the first past life.
       expect(announced).toBe(1)
+      expect(named).toBe(1)
     })
 
     it('R3, R17: a past life is none, however many of its records turn up', () => {
@@ -825,7 +868,8 @@ describe('the records decider', () => {
         effects.push(...records.handle({ kind: 'tick', wallMs: 20 }, recordsTickMs * (i + 1)))
         expect(kindsOf(effects)).toContain('persist')
         expect(kindsOf(effects)).not.toContain('twin')
-        expect(records.get(self)!.seq).toBe(seq + 1)
+        // The next even one, since its run is the smaller one.
+        expect(records.get(self)!.seq).toBe(seq + 2)
       }
     })
   })

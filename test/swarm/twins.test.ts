@@ -31,7 +31,7 @@ function heard(swarm: Swarm): { warnings: string[]; yields: string[] } {
   const warnings: string[] = []
   const yields: string[] = []
   swarm.addEventListener('warning', ({ detail }) => warnings.push(detail.message))
-  swarm.addEventListener('yield', ({ detail }) => yields.push(detail.message))
+  swarm.yielding.addEventListener('abort', () => yields.push((swarm.yielding.reason as Error).message))
   return { warnings, yields }
 }
 
@@ -53,7 +53,7 @@ describe('two machines with one identity', () => {
     const young = heard(b)
     const where = bare(b)
     // As a peer does.
-    b.addEventListener('yield', () => void b.stop())
+    b.yielding.addEventListener('abort', () => void b.stop())
     expect(b.id).toBe(a.id)
     await until(() => young.yields.length > 0, 'the later one is to stop', 30_000)
     await until(() => old.warnings.some(text => text.includes(where)), 'the earlier one says so', 30_000)
