@@ -1,6 +1,7 @@
 /** `skein infer`: a run of a graph through the running peer. */
 import { Buffer } from 'node:buffer'
 import { writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
 import {
   describePort,
@@ -110,13 +111,18 @@ function waiting({ wait }: InferFlags): { readonly waitMs?: number } {
 /** Where outputs go, by name. @throws {InvalidOptionError} */
 function targetsOf(given: readonly string[], ports: readonly GraphPort[], model: string): [string, string][] {
   const names = ports.map(({ name }) => name)
-  return given.map(each => {
+  const targets = given.map((each): [string, string] => {
     const at = each.indexOf('=')
     if (at < 0 && names.length === 1) return [names[0]!, each]
     const name = each.slice(0, Math.max(0, at))
     if (names.includes(name) && at + 1 < each.length) return [name, each.slice(at + 1)]
     throw new InvalidOptionError(`--output takes NAME=FILE.npy, and ${model} gives ${names.join(', ')}, not '${each}'`)
   })
+  const files = targets.map(([, file]) => resolve(file))
+  const twice = files.findIndex((file, at) => files.indexOf(file) !== at)
+  if (twice >= 0)
+    throw new InvalidOptionError(`--output writes ${targets[twice]![1]} twice: give each output a file of its own`)
+  return targets
 }
 
 async function inputsOf(
@@ -132,6 +138,13 @@ async function inputsOf(
     if (port === undefined) throw new InvalidOptionError(`${model} has no input '${name}': it takes ${list}`)
     return port
   }
+  const put = (name: string, tensor: Tensor): void => {
+    // Which one was meant is for whoever wrote them to say.
+    if (Object.hasOwn(inputs, name)) throw new InvalidOptionError(`--input gives '${name}' twice: give each input once`)
+    inputs[name] = tensor
+  }
+  if (given.filter(each => each === '-').length > 1)
+    throw new InvalidOptionError('--input - is given twice: stdin is read once')
   for (const each of given) {
     if (each === '-') {
       const all = parsed(await readStdin(signal), 'stdin')
@@ -140,14 +153,14 @@ async function inputsOf(
           `on stdin an object of inputs is expected, as in {"${ports[0]?.name ?? 'x'}": [[1, 2]]}`
         )
       }
-      for (const [name, value] of Object.entries(all)) inputs[name] = tensorOfJson(portOf(name), value)
+      for (const [name, value] of Object.entries(all)) put(name, tensorOfJson(portOf(name), value))
       continue
     }
     const at = each.indexOf('=')
     if (at <= 0)
       throw new InvalidOptionError(`--input takes NAME=FILE, or - for stdin, not '${each}': it takes ${list}`)
     const [port, file] = [portOf(each.slice(0, at)), each.slice(at + 1)]
-    inputs[port.name] = await tensorOfFile(port, file)
+    put(port.name, await tensorOfFile(port, file))
   }
   return inputs
 }

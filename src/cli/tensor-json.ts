@@ -14,7 +14,7 @@ import {
 const depthMax = 16
 
 /**
- * The tensor that a value is, in the type of an input.
+ * The tensor that a value is, in the type of an input. Of floats `"NaN"`, `"Infinity"` and `"-Infinity"` are numbers, too.
  *
  * @throws {InvalidOptionError} when it is no number, or list of equally long lists of numbers
  */
@@ -55,14 +55,27 @@ const ranges: Partial<Record<TensorType, readonly [number, number]>> = {
   bool: [0, 1]
 }
 
+/** Numbers that JSON has no way to write, as text. */
+const unwritten: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-Infinity': -Infinity }
+const largest: Partial<Record<TensorType, number>> = {
+  float16: 65_504,
+  float32: 3.4028234663852886e38,
+  float64: Number.MAX_VALUE
+}
+
 function dataOf({ name, type }: Pick<GraphPort, 'name' | 'type'>, values: readonly unknown[]): Tensor['data'] {
   const range = ranges[type]
+  const max = largest[type]
   const numbers = values.map(value => {
+    if (max !== undefined && typeof value === 'string' && Object.hasOwn(unwritten, value)) return unwritten[value]!
     const number = type === 'bool' && typeof value === 'boolean' ? Number(value) : value
     if (typeof number !== 'number')
       throw wrong(name, `holds ${JSON.stringify(value)?.slice(0, 40)}, which is no number`)
     if (range !== undefined && !(Number.isInteger(number) && number >= range[0] && number <= range[1])) {
       throw wrong(name, `is ${type} and holds ${number}`)
+    }
+    if (max !== undefined && Math.abs(number) > max) {
+      throw wrong(name, `is ${type}, which goes up to ${max}, and holds ${number}; an infinite one is "Infinity"`)
     }
     return number
   })
@@ -80,13 +93,13 @@ function dataOf({ name, type }: Pick<GraphPort, 'name' | 'type'>, values: readon
   }
 }
 
-/** Nested lists; numbers of 64 bits that JSON cannot hold exactly as text. */
+/** Nested lists; as text what JSON cannot hold exactly: some numbers of 64 bits, `"NaN"`, `"Infinity"` and `"-Infinity"`. */
 export function jsonOfTensor({ type, dims, data }: Tensor): unknown {
   const numbers = Array.from(data as ArrayLike<number | bigint>, value => {
-    if (type === 'float16') return halfValue(Number(value))
     if (type === 'bool') return value !== 0
     if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
-    return value
+    const number = type === 'float16' ? halfValue(value) : value
+    return Number.isFinite(number) ? number : String(number)
   })
   let list: unknown[] = numbers
   for (const size of dims.slice(1).toReversed()) {

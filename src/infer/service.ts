@@ -36,6 +36,8 @@ import {
 export interface InferInit {
   readonly links: Links
   readonly heard: () => readonly HeardServer[]
+  /** Whether a graph's file is on this peer's own disk, be it served or not. */
+  readonly isHere: (graph: StoredGraph) => Promise<boolean>
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
@@ -84,7 +86,7 @@ export class Inferring {
     let last: Error | undefined
     for (;;) {
       const peer = await this.#server(graph, tried, options)
-      if (peer === undefined) throw this.#nobody(graph, { last, isBusy: busy > 0 && busy === tried.size })
+      if (peer === undefined) throw await this.#nobody(graph, { last, isBusy: busy > 0 && busy === tried.size })
       tried.add(peer)
       try {
         const ask = { model: graph.id, outputs, inputs, deadlineMs }
@@ -123,19 +125,24 @@ export class Inferring {
     }
   }
 
-  #nobody(
-    { id, manifest: { name } }: StoredGraph,
+  async #nobody(
+    graph: StoredGraph,
     { last, isBusy }: { readonly last: Error | undefined; readonly isBusy: boolean }
-  ): Error {
+  ): Promise<Error> {
+    const { name } = graph.manifest
     if (last !== undefined && isBusy) {
       return new OverloadedError(`all who serve ${name} are busy: ${reasonOf(last)}`, inferBusyRetryMs)
     }
     if (last !== undefined) return last
-    const holders = holdersOf(this.#init.heard(), id)
+    const nobody = `no peer that can be reached serves the graph ${name}`
+    if (await this.#init.isHere(graph)) {
+      return new NotCoveredError(
+        `${nobody}. This peer has its file: skein serve ${name} has it run here, where onnxruntime-node is installed`
+      )
+    }
+    const holders = holdersOf(this.#init.heard(), graph.id)
     const have =
       holders === 0 ? 'nobody has its file' : `${holders === 1 ? '1 peer has' : `${holders} peers have`} its file`
-    return new NotCoveredError(
-      `no peer that can be reached serves the graph ${name}, and ${have}: skein up --model ${name}, where onnxruntime-node is installed`
-    )
+    return new NotCoveredError(`${nobody}, and ${have}: skein up --model ${name}, where onnxruntime-node is installed`)
   }
 }

@@ -199,7 +199,13 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         return { record, isAtHand: connected || contact || isSelf, rttMs }
       })
     this.#graphs = new OwnGraphs({
-      inferring: new Inferring({ links, heard, onViolation, clock }),
+      inferring: new Inferring({
+        links,
+        heard,
+        isHere: async graph => (await this.#store.held(graph)).length > 0,
+        onViolation,
+        clock
+      }),
       seeker: this.#parts.seeker,
       store: this.#store,
       supply: this.#parts.supply,

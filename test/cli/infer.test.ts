@@ -74,6 +74,16 @@ describe('a graph on the command line', needs(whyNotInstalled()), () => {
       const written = await skein([...ask, '--input', `x=${at('x.npy')}`, '--output', `y=${at('y.npy')}`])
       expect(written.stdout).toBe('{"sum":[30]}\n')
       expect(readNpy(await readFile(at('y.npy')), 'y.npy')).toEqual(floats([1, 4], 3, 6, 9, 12))
+      // JSON has no way to write them as numbers.
+      await writeFile(at('odd.npy'), writeNpy(floats([2, 4], Number.NaN, 1, 1, 1, -1e38, -3e38, 0, 0)))
+      const odd = await skein([...ask, '--input', `x=${at('odd.npy')}`])
+      expect(JSON.parse(odd.stdout)).toEqual({
+        y: [
+          ['NaN', 3, 3, 3],
+          [expect.closeTo(-3e38, -32), '-Infinity', 0, 0]
+        ],
+        sum: ['NaN', '-Infinity']
+      })
       const piped = await skein([...ask, '--input', '-', '--json'], { stdin: '{"x": [[1, 1, 1, 1]]}' })
       expect(JSON.parse(piped.stdout)).toMatchObject({
         event: 'inferred',
@@ -98,6 +108,9 @@ describe('a graph on the command line', needs(whyNotInstalled()), () => {
 
       for (const [args, sentence] of [
         [[], 'there is nothing to run it with: give --text TEXT, or --input NAME=FILE'],
+        [['--input', `x=${at('x.json')}`, '--input', '-'], "--input gives 'x' twice: give each input once"],
+        [['--input', '-', '--input', '-'], '--input - is given twice: stdin is read once'],
+        [['--input', '-', '--output', 'y=y.npy', '--output', 'sum=./y.npy'], '--output writes ./y.npy twice'],
         [['--input', `z=${at('x.json')}`], "tripled has no input 'z': it takes x (float32 [n, 4])"],
         [['--input', `x=${at('none.json')}`], 'none.json cannot be read'],
         [['--input', '-', '--output', 'z.npy'], "--output takes NAME=FILE.npy, and tripled gives y, sum, not 'z.npy'"],
@@ -113,6 +126,12 @@ describe('a graph on the command line', needs(whyNotInstalled()), () => {
       await expectFailure(chat, 2, 'tripled is a graph and continues no text: skein infer tripled asks it')
 
       expect((await skein(['unserve', 'tripled', ...of])).code).toBe(0)
+      const here = new Skein(['infer', 'tripled', ...of, '--input', `x=${at('x.json')}`])
+      await expectFailure(
+        here,
+        4,
+        'serves the graph tripled. This peer has its file: skein serve tripled has it run here, where onnxruntime-node is installed'
+      )
       expect((await skein(['model', 'rm', 'tripled', ...of])).code).toBe(0)
     } finally {
       for (const peer of peers.toReversed()) await peer.end()
@@ -198,7 +217,10 @@ describe('numbers as JSON', () => {
     ['float16', [1, 0.25, -2]],
     ['int64', [[1], [-7]]],
     ['bool', [true, false]],
-    ['uint8', 7]
+    ['uint8', 7],
+    ['float32', [[0.5], ['NaN'], ['-Infinity']]],
+    ['float16', ['Infinity', 'NaN']],
+    ['float64', ['Infinity', Number.MAX_VALUE]]
   ])('of %s come back as they went', (type, value) => {
     expect(jsonOfTensor(tensorOfJson({ name: 'x', type }, value))).toEqual(value)
   })
@@ -209,7 +231,11 @@ describe('numbers as JSON', () => {
     ['int64', [2 ** 60], 'the input x is int64 and holds'],
     ['float32', ['one'], 'the input x holds "one", which is no number'],
     ['float32', [[1], 2], 'the input x has lists of different lengths'],
-    ['bool', [2], 'the input x is bool and holds 2']
+    ['bool', [2], 'the input x is bool and holds 2'],
+    ['int32', ['NaN'], 'the input x holds "NaN", which is no number'],
+    ['float32', ['nan'], 'the input x holds "nan", which is no number'],
+    ['float32', [1e39], 'the input x is float32, which goes up to 3.4028234663852886e+38, and holds 1e+39'],
+    ['float16', [70_000], 'the input x is float16, which goes up to 65504, and holds 70000']
   ])('of %s that do not fit are refused', (type, value, sentence) => {
     expect(() => tensorOfJson({ name: 'x', type }, value)).toThrow(sentence)
   })

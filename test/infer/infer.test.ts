@@ -110,6 +110,7 @@ function asking(clock: Clock = systemClock): Inferring {
     links,
     clock,
     heard: () => heard,
+    isHere: async () => false,
     onViolation: (of, _, message) => violations.push(`${of}: ${message}`)
   })
 }
