@@ -179,9 +179,21 @@ export function modelsOf({ model = [], layers = [] }: Pick<UpFlags, 'model' | 'l
   }
 }
 
+/** Thrown when a model was found among the peers and this one cannot serve it: by the name and the exit code of the error that it was. */
+class RefusedModelError extends Error {
+  override readonly name: string
+  readonly exitCode: number
+
+  constructor(message: string, { name, exitCode }: { readonly name: string; readonly exitCode: number }) {
+    super(message)
+    this.name = name
+    this.exitCode = exitCode
+  }
+}
+
 /**
  * Settles only when a model that is not here has not been found among the peers in time, or its name is not clear.
- * @throws {UnknownModelError} {AmbiguousModelError}
+ * @throws {UnknownModelError} {AmbiguousModelError} {RefusedModelError}
  */
 function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
   const startMs = performance.now()
@@ -212,14 +224,16 @@ function untilUnknown(peer: Peer, signal: AbortSignal): Promise<never> {
 export function whyGivenUp(
   fetches: Status['fetches'],
   waitedMs: number
-): AmbiguousModelError | UnknownModelError | undefined {
-  for (const { model, state, unclear, expected } of fetches) {
+): AmbiguousModelError | UnknownModelError | RefusedModelError | undefined {
+  for (const { model, state, unclear, known, refusal, expected } of fetches) {
     if (model !== null) continue
     if (unclear) return new AmbiguousModelError(state)
+    // As where it was here from the beginning: more time makes no more room.
+    if (refusal !== null) return new RefusedModelError(state, refusal)
     // Of what is on its way the name was right.
     const maxMs = expected === 'fetching' ? Infinity : expected === 'soon' ? modelSeekMaxMs : modelSeekMs
     if (waitedMs < maxMs) continue
-    return new UnknownModelError(`${state}; check its name, import it, or wait for it with --wait`)
+    return new UnknownModelError(`${state}; ${known ? '' : 'check its name, import it, or '}wait for it with --wait`)
   }
   return undefined
 }

@@ -164,6 +164,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     await this.#disk.start()
     ends.push(() => this.#disk.stop())
     if (draft !== undefined) this.#serving.draftWith(draft)
+    this.#serving.expect(models.flatMap(({ model }) => (typeof model === 'string' ? [] : [model])))
     for (const { model, pinned } of models) {
       if (typeof model === 'string') this.#serving.seek(model, { pinned })
       else await this.#serving.add(model, { pinned, signal })
@@ -364,6 +365,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         model,
         state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
         unclear: false,
+        known: true,
+        refusal: null,
         expected: 'fetching' as const,
         bytes,
         bytesTotal

@@ -70,8 +70,12 @@ export interface FetchingStatus {
   readonly state: string
   /** Nothing is fetched because the name is that of more than one model. */
   readonly unclear: boolean
+  /** Somebody has it: its name is right. */
+  readonly known: boolean
+  /** It was found, and this peer does not serve it: the error's name and exit code; `state` has its sentence. Null otherwise. */
+  readonly refusal: { readonly name: string; readonly exitCode: number } | null
   /**
-   * What there is to wait for: it is `fetching`; or it may come `soon`, since a peer offers it, or a neighbour has just started and
+   * What there is to wait for: it is `fetching`; or it may come `soon`, since a peer offers it or is about to, or has just started and
    * may offer it. Null when nothing is known of, or this peer cannot serve it.
    */
   readonly expected: 'fetching' | 'soon' | null

@@ -7,17 +7,24 @@ import { seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
 import type { AnyModel, Store } from '../model/store.ts'
 import { Holders } from './holders.ts'
-import { describeOffer, describeStarting, offersOf, sourcesOf, startingOf } from './sources.ts'
+import { awaited, describeAwaited, describeOffer, offersOf, sourcesOf } from './sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 
+/** What there is to hope of a model that is not here yet. */
+export interface Outlook {
+  /** Its name is that of more than one model. */
+  readonly unclear: boolean
+  /** It may come by itself: a peer offers it, is about to, or has just started. */
+  readonly mayCome: boolean
+  /** A peer offers it: its name is right. */
+  readonly isOffered: boolean
+}
+
 export interface SeekOptions {
   readonly signal: AbortSignal
-  /**
-   * Told in one sentence why the model is not here yet, whenever that changes: whether it is because the name is that of more than
-   * one model, and whether it may come by itself, since a peer offers it or has just started.
-   */
-  readonly onState: (sentence: string, unclear: boolean, mayCome: boolean) => void
+  /** Told in one sentence why the model is not here yet, whenever that changes. */
+  readonly onState: (sentence: string, outlook: Outlook) => void
   /** It is about to come from a peer that offers it, or no longer; may say the same again. @default nobody is told */
   readonly onFetching?: (isFetching: boolean) => void
 }
@@ -65,7 +72,7 @@ export class Seeker {
       return await store.resolve(nameOrId)
     } catch (error) {
       if (!(error instanceof UnknownModelError)) throw error
-      throw new UnknownModelError(`${error.message}; and no live peer offers it${this.#yet}`)
+      throw new UnknownModelError(`${error.message}; and no live peer offers it${this.#yet(nameOrId)}`)
     }
   }
 
@@ -79,18 +86,18 @@ export class Seeker {
   }
 
   /** Where a model that nobody offers may still come from: ` yet: …wxyzwxyz has just started and may offer it`; else nothing. */
-  get #yet(): string {
+  #yet(nameOrId: string): string {
     const { swarm } = this.#init
-    const starting = startingOf(swarm.records(), swarm.id)
-    return starting.length === 0 ? '' : ` yet: ${describeStarting(starting)}`
+    const who = awaited(swarm.records(), swarm.id, nameOrId)
+    return who.peers.length === 0 ? '' : ` yet: ${describeAwaited(who)}`
   }
 
   async #wait(nameOrId: string, { signal, onState, onFetching = () => {} }: SeekOptions): Promise<AnyModel> {
     let said = ''
-    const say = (sentence: string, unclear: boolean, mayCome: boolean): void => {
+    const say = (sentence: string, outlook: Outlook): void => {
       if (sentence === said) return
       said = sentence
-      onState(sentence, unclear, mayCome)
+      onState(sentence, outlook)
     }
     let isSettled = false
     // Discovery takes less: until then there is nothing to say.
@@ -110,16 +117,20 @@ export class Seeker {
           return await this.find(nameOrId, { signal })
         } catch (error) {
           signal.throwIfAborted()
-          say((error as Error).message, error instanceof AmbiguousModelError, true)
+          say((error as Error).message, { unclear: error instanceof AmbiguousModelError, mayCome: true, isOffered })
         } finally {
           onFetching(false)
         }
       } else if (this.#clock.nowMs() >= quietUntilMs) {
-        const yet = this.#yet
+        const yet = this.#yet(nameOrId)
         const wait = yet === '' ? ': waiting for one that does' : `${yet}; waiting for that`
         const sentence = `the model '${nameOrId}' is not here and no live peer offers it${wait}`
         // It may be here after all, behind a manifest that was damaged.
-        say([sentence, ...(await this.#init.store.unusable())].join('; '), false, yet !== '')
+        say([sentence, ...(await this.#init.store.unusable())].join('; '), {
+          unclear: false,
+          mayCome: yet !== '',
+          isOffered
+        })
       }
       await this.#change(signal)
     }

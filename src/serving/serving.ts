@@ -66,6 +66,8 @@ export class Serving {
   readonly #models = new Map<ModelId, ServedModel>()
   readonly graphs = new ServedGraphs()
   readonly #sought: SoughtModels
+  /** Names of models that are about to be served. */
+  readonly #coming = new Map<ModelId, string>()
   #draft: Draft | undefined
   /** What it takes of the budget. */
   #draftBytes = 0
@@ -127,6 +129,12 @@ export class Serving {
     return this.#models.get(model)
   }
 
+  /** Says to others which models are about to be served, and that there are no more: who looks for another one need not wait. */
+  expect(models: readonly AnyModel[]): void {
+    for (const { id, manifest } of models) this.#coming.set(id, manifest.name)
+    this.announce()
+  }
+
   /**
    * Serves a model from now on. One that is served already stays as it is.
    *
@@ -135,7 +143,17 @@ export class Serving {
    * @throws {InvalidOptionError} {BudgetTooSmallError} when this peer cannot serve that part of it, or none.
    * @throws the signal's reason.
    */
-  async add(model: AnyModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+  async add(model: AnyModel, by: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
+    this.expect([model])
+    try {
+      await this.#add(model, by)
+    } finally {
+      this.#coming.delete(model.id)
+      this.announce()
+    }
+  }
+
+  async #add(model: AnyModel, { pinned, signal }: { pinned: Range | null; signal: AbortSignal }): Promise<void> {
     if (isStoredGraph(model)) return this.#addGraph(model, { pinned, signal })
     const engines = checkServable(model, { engines: this.#init.engines, budgetBytes: this.#budgetBytes, pinned })
     if (this.#models.has(model.id)) return
@@ -390,8 +408,12 @@ export class Serving {
     )
     stages.retainBytesMax = this.models.reduce((sum, { retainBytesMax }) => sum + retainBytesMax, 0)
     const graphs = this.graphs.all
+    const offers = [...models, ...graphs.map(({ offer }) => offer)]
+    const offered = new Set(offers.map(({ model }) => model))
+    const coming = [...this.#coming].flatMap(([model, name]) => (offered.has(model) ? [] : [{ model, name }]))
     swarm.announce({
-      models: [...models, ...graphs.map(({ offer }) => offer)],
+      models: offers,
+      coming: coming.slice(0, servedModelsMax),
       stages: [...this.offers, ...graphs.flatMap(({ offers }) => offers)]
     })
     // A model's list is another one whenever it has changed: who announces with each session need not join all of them.

@@ -2,7 +2,8 @@
 import type { Range } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { AnyModel } from '../model/stored.ts'
-import type { Seeker } from './seeker.ts'
+import { SkeinError } from '../errors.ts'
+import type { Outlook, Seeker } from './seeker.ts'
 
 export interface SoughtModelsInit {
   readonly seeker: Seeker
@@ -17,13 +18,27 @@ export interface Seeking {
   readonly state: string
   /** It is because the name is that of more than one model. */
   readonly unclear: boolean
+  /** As with `FetchingStatus.known`. */
+  readonly known: boolean
+  /** As with `FetchingStatus.refusal`. */
+  readonly refusal: Refusal | null
   /** As with `FetchingStatus.expected`. */
   readonly expected: 'fetching' | 'soon' | null
+}
+
+/** Of an error by which a model that was found is not served. */
+export interface Refusal {
+  /** What it is called, by which errors are told apart. */
+  readonly name: string
+  /** What a command ends with. */
+  readonly exitCode: number
 }
 
 interface Sought {
   state: string
   unclear: boolean
+  known: boolean
+  refusal: Refusal | null
   /** A peer offers it, or has just started and may. */
   mayCome: boolean
   /** Its manifest comes from a peer, or it is here and this machine is measured with it. */
@@ -43,9 +58,11 @@ export class SoughtModels {
   }
 
   get list(): Seeking[] {
-    return [...this.#sought.values()].map(({ state, unclear, isComing, mayCome }) => ({
+    return [...this.#sought.values()].map(({ state, unclear, known, refusal, isComing, mayCome }) => ({
       state,
       unclear,
+      known,
+      refusal,
       expected: isComing ? 'fetching' : mayCome ? 'soon' : null
     }))
   }
@@ -56,6 +73,8 @@ export class SoughtModels {
     const sought: Sought = {
       state: `looking for the model '${nameOrId}'`,
       unclear: false,
+      known: false,
+      refusal: null,
       mayCome: false,
       isComing: false,
       abort: new AbortController(),
@@ -84,10 +103,11 @@ export class SoughtModels {
   async #find(nameOrId: string, sought: Sought, pinned: Range | null): Promise<void> {
     const { seeker, serve, onWarning } = this.#init
     const { signal } = sought.abort
-    const onState = (message: string, unclear = false, mayCome = false): void => {
+    const onState = (message: string, { unclear, mayCome, isOffered }: Outlook): void => {
       sought.state = message
       sought.unclear = unclear
       sought.mayCome = mayCome
+      sought.known = isOffered
       onWarning(message)
     }
     const onFetching = (isFetching: boolean): void => {
@@ -101,8 +121,12 @@ export class SoughtModels {
       this.#sought.delete(nameOrId)
     } catch (error) {
       sought.isComing = false
+      if (signal.aborted) return
       // What it cannot serve it can still ask others about.
-      if (!signal.aborted) onState(`the model '${nameOrId}' is not served here: ${reasonOf(error)}`)
+      const { name, exitCode } = error instanceof SkeinError ? error : { name: 'Error', exitCode: 1 }
+      sought.refusal = { name, exitCode }
+      const sentence = `the model '${nameOrId}' is not served here: ${reasonOf(error)}`
+      onState(sentence, { unclear: false, mayCome: false, isOffered: true })
     }
   }
 }

@@ -98,23 +98,39 @@ export interface HeardLately extends Heard {
   readonly ageMs: number
 }
 
+/** Neighbours that may yet offer what nobody offers, by id. */
+export interface Awaited {
+  readonly peers: readonly PeerId[]
+  /** They say that they will. */
+  readonly isSaid: boolean
+}
+
 /**
- * Neighbours that may yet offer what nobody offers, by id: they give memory to models, have offered none, and by their records
- * have not run for long. A record says nothing else of a start that goes on; older versions say nothing of when theirs was.
+ * Who may yet offer a model that nobody offers: neighbours that say so. Where none does, those of whom nobody knows: they say nothing
+ * of what they are about to offer (as older versions, and whoever has only begun), give memory to models, have offered none, and have
+ * not run for long.
  */
-export function startingOf(heard: readonly HeardLately[], self: PeerId): PeerId[] {
-  return heard
-    .flatMap(({ record: { peer, budgetBytes, models, leaving, life }, connected, ageMs }) => {
-      const isYoung = life !== undefined && life.upMs + ageMs < startingMaxMs
-      const mayOffer = connected && isYoung && budgetBytes > 0 && models.length === 0 && !leaving
-      return mayOffer && peer !== self ? [peer] : []
-    })
-    .sort()
+export function awaited(heard: readonly HeardLately[], self: PeerId, nameOrId: string): Awaited {
+  const others = heard.filter(({ record, connected }) => connected && record.peer !== self && !record.leaving)
+  const said = others.filter(({ record: { coming = [] } }) => {
+    const models = coming.map(({ model, name }) => ({ id: model, name }))
+    return meantBy(nameOrId, models).length > 0
+  })
+  const silent = others.filter(({ record: { coming, budgetBytes, models, life }, ageMs }) => {
+    const isYoung = life !== undefined && life.upMs + ageMs < startingMaxMs
+    return coming === undefined && isYoung && budgetBytes > 0 && models.length === 0
+  })
+  const peers = (said.length > 0 ? said : silent).map(({ record }) => record.peer).sort()
+  return { peers, isSaid: said.length > 0 }
 }
 
 /** `…wxyzwxyz and 3 more have just started and may offer it`. */
-export function describeStarting(peers: readonly PeerId[]): string {
-  return `${describePeers(peers)} ${peers.length === 1 ? 'has' : 'have'} just started and may offer it`
+export function describeAwaited({ peers, isSaid }: Awaited): string {
+  const isOne = peers.length === 1
+  const what = isSaid
+    ? `${isOne ? 'is' : 'are'} about to offer it`
+    : `${isOne ? 'has' : 'have'} just started and may offer it`
+  return `${describePeers(peers)} ${what}`
 }
 
 function describePeers([first, ...rest]: readonly PeerId[]): string {

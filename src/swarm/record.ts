@@ -87,6 +87,12 @@ export interface StageOffer extends Range {
   readonly peak?: number | undefined
 }
 
+/** A model that a peer has and is to serve, and does not offer yet. */
+export interface ComingModel {
+  readonly model: ModelId
+  readonly name: string
+}
+
 /** What a peer says of itself that changes while it runs. */
 export interface RecordContent {
   /** Multiaddrs in their binary form, without the peer's id. */
@@ -103,6 +109,8 @@ export interface RecordContent {
   readonly leaving: boolean
   /** Ids of the protocols that it speaks, revisions included; none says nothing. @default none */
   readonly protocols?: readonly string[]
+  /** What it is about to offer. @default nobody knows */
+  readonly coming?: readonly ComingModel[] | undefined
   /** Measured round trips to neighbours, by their hints, in ms: steps of a coarse scale. @default none */
   readonly rtts?: ReadonlyMap<number, number>
 }
@@ -201,7 +209,10 @@ export function encodePayload(record: SwarmRecord): Uint8Array {
     leaving: record.leaving,
     protocols: [...(record.protocols ?? [])],
     roundTrips: steps.some(step => step > 0) ? steps : new Uint8Array(0),
-    ...(record.life === undefined ? {} : { life: lifeBytes(record.life) })
+    ...(record.life === undefined ? {} : { life: lifeBytes(record.life) }),
+    ...(record.coming === undefined
+      ? {}
+      : { coming: { models: record.coming.map(({ model, name }) => ({ model: owned(hexToBytes(model)), name })) } })
   })
 }
 
@@ -251,7 +262,8 @@ export function readRecord(value: Uint8Array): UnverifiedRecord {
         models: recordOffersMax,
         stages: recordOffersMax,
         protocols: recordProtocolsMax,
-        models$: { held: recordRangesMax }
+        models$: { held: recordRangesMax },
+        coming: { models: recordOffersMax }
       }
     })
   } catch (error) {
@@ -337,13 +349,7 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     ttlMs: fields.ttlMs,
     addresses: fields.addresses,
     agent: text(fields.agent, 'agent'),
-    hardware: {
-      cores: hardware?.cores ?? 0,
-      memoryBytes: whole(hardware?.memoryBytes ?? 0, 'memoryBytes'),
-      architecture: text(hardware?.architecture ?? '', 'architecture'),
-      platform: text(hardware?.platform ?? '', 'platform'),
-      cpu: text(hardware?.cpu ?? '', 'cpu')
-    },
+    hardware: hardwareOf(hardware),
     budgetBytes: whole(fields.budgetBytes, 'budgetBytes'),
     models,
     stages,
@@ -353,8 +359,23 @@ function check(peer: PeerId, seq: number, fields: PeerRecord): SwarmRecord {
     protocols: fields.protocols.map(id => text(id, 'protocols')),
     ...(rtts.size === 0 ? {} : { rtts }),
     neighbours,
-    ...(fields.life === undefined ? {} : { life: lifeOf(fields.life) })
+    ...(fields.life === undefined ? {} : { life: lifeOf(fields.life) }),
+    ...(fields.coming === undefined ? {} : { coming: fields.coming.models.map(comingOf) })
   }
+}
+
+function hardwareOf(said: PeerRecord['hardware']): Hardware {
+  return {
+    cores: said?.cores ?? 0,
+    memoryBytes: whole(said?.memoryBytes ?? 0, 'memoryBytes'),
+    architecture: text(said?.architecture ?? '', 'architecture'),
+    platform: text(said?.platform ?? '', 'platform'),
+    cpu: text(said?.cpu ?? '', 'cpu')
+  }
+}
+
+function comingOf({ model, name }: { readonly model: Uint8Array; readonly name: string }): ComingModel {
+  return { model: digest(model), name: text(name, 'name') }
 }
 
 function footprintOf(announced: OfferFootprint): OfferFootprint {

@@ -55,7 +55,9 @@ export interface SwarmPeer {
 }
 
 /** What this peer announces and may change; the rest it knows itself. */
-export type Announcement = Partial<Pick<RecordContent, 'budgetBytes' | 'models' | 'stages' | 'load' | 'leaving'>>
+export type Announcement = Partial<
+  Pick<RecordContent, 'budgetBytes' | 'models' | 'stages' | 'load' | 'leaving' | 'coming'>
+>
 
 export interface SwarmEvents {
   /** A peer's first live record was accepted; its record expired or it said goodbye. */

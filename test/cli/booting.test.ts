@@ -16,6 +16,8 @@ const sought = (more: Partial<Fetch>): Fetch => ({
   model: null,
   state: 'nobody has it',
   unclear: false,
+  known: false,
+  refusal: null,
   expected: null,
   bytes: 0,
   bytesTotal: 0,
@@ -36,6 +38,20 @@ describe('a model that is not here', () => {
       name: 'UnknownModelError',
       exitCode: 3,
       message: 'nobody has it; check its name, import it, or wait for it with --wait'
+    })
+  })
+
+  it('is to be waited for where its name is right, which needs no check', () => {
+    expect(whyGivenUp([sought({ known: true })], modelSeekMs)?.message).toBe('nobody has it; wait for it with --wait')
+  })
+
+  it('is given up at once where it is here now and cannot be served, by what keeps it from that', () => {
+    const state = "the model 'fox' is not served here: a budget of 64 kB cannot hold it"
+    const refused = sought({ state, known: true, refusal: { name: 'BudgetTooSmallError', exitCode: 2 } })
+    expect(whyGivenUp([sought({}), refused], 0)).toMatchObject({
+      name: 'BudgetTooSmallError',
+      exitCode: 2,
+      message: state
     })
   })
 
@@ -75,31 +91,58 @@ describe('a model whose only holder boots at the same time', () => {
     folder = mkdtempSync(join(tmpdir(), 'skein-booting-'))
     await skein(['init', at('swarm.json')])
     await writeRandomModel(at('holder'))
+    await writeRandomModel(at('holder'), { name: 'second', layers: 2 })
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  it('is waited for while that one still measures itself, which is said, and then served', async () => {
+  it('is waited for while that one still measures itself, be it with another one, and then served; who mistypes a name waits for nobody', async () => {
     const flags = ['--swarm', at('swarm.json'), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--json']
-    const seeker = new Skein(['up', '--data', at('a'), ...flags, '--stop-with-stdin', '--model', 'random'])
+    const seeker = new Skein(['up', '--data', at('a'), ...flags, '--stop-with-stdin', '--model', 'second'])
     const measuring = Promise.withResolvers<void>()
     const { addresses } = (await seeker.event('up')) as { addresses: string[] }
     const startMs = performance.now()
+    const bootstrap = ['--bootstrap', addresses[0]!]
+    const typist = new Skein(['up', '--data', at('b'), ...flags, ...bootstrap, '--model', 'secnod'])
     const holder = createPeer({
       dataDir: at('holder'),
       swarm: at('swarm.json'),
-      model: 'random',
+      models: [{ model: 'random' }, { model: 'second' }],
       listen: ['/ip4/127.0.0.1/tcp/0'],
       mdns: false,
       bootstrap: addresses.slice(0, 1),
       engines: [{ ...wasmEngine, measure: async init => measuring.promise.then(() => wasmEngine.measure(init)) }]
     })
     try {
-      const isTold = (): boolean => seeker.stdout.includes('has just started and may offer it; waiting for that')
+      const isTold = (): boolean => seeker.stdout.includes('is about to offer it; waiting for that')
       await expect.poll(isTold, { timeout: 15_000 }).toBe(true)
       await new Promise(resolve => setTimeout(resolve, modelSeekMs + 2_000 - (performance.now() - startMs)))
       expect({ code: seeker.child.exitCode, stderr: seeker.stderr }).toEqual({ code: null, stderr: '' })
+      // Neither of the two others offers anything yet, and both have just started.
+      const { code, stderr } = await typist.ended
+      expect(performance.now() - startMs).toBeLessThan(modelSeekMs + 10_000)
+      expect({ code, stderr }).toEqual({
+        code: 3,
+        stderr: expect.stringMatching(
+          /the model 'secnod' is not here .*; check its name, import it, or wait for it with --wait/
+        )
+      })
+      expect(seeker.child.exitCode).toBe(null)
       measuring.resolve()
       await seeker.event('serving')
+      const small = new Skein([
+        'up',
+        '--data',
+        at('c'),
+        ...flags,
+        ...bootstrap,
+        '--model',
+        'second',
+        '--memory',
+        '100kB'
+      ])
+      const refused = await small.ended
+      expect(refused.code).toBe(2)
+      expect(refused.stderr).toMatch(/the model 'second' is not served here: a budget of .*(?<!--wait)"?\}?\n$/)
     } finally {
       measuring.resolve()
       await (await holder).stop()

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ModelId } from '../../src/base/ids.ts'
 import { seekRetryMs } from '../../src/serving/limits.ts'
 import type { StoredModel } from '../../src/model/store.ts'
-import { Seeker } from '../../src/serving/seeker.ts'
+import { type Outlook, Seeker } from '../../src/serving/seeker.ts'
 import { connectedCount, until } from '../swarm/real-peers.ts'
 import { type Holder, ModelHolders, offer, signal } from './model-holders.ts'
 
@@ -110,7 +110,7 @@ describe('a model that is looked for', () => {
     const [holder, peer] = [await start('holder'), await start('a')]
     const model = await world.give(holder, 1)
     holder.swarm.announce({ budgetBytes: 1 << 26 })
-    const said: [string, boolean, boolean][] = []
+    const said: [string, Outlook][] = []
     const told = Promise.withResolvers<void>()
     const fetching: boolean[] = []
     const sought = peer.seeker.seek('fox', {
@@ -124,7 +124,7 @@ describe('a model that is looked for', () => {
     await told.promise
     const yet = `yet: …${holder.swarm.id.slice(-8)} has just started and may offer it`
     const sentence = `the model 'fox' is not here and no live peer offers it ${yet}; waiting for that`
-    expect(said).toEqual([[sentence, false, true]])
+    expect(said).toEqual([[sentence, { unclear: false, mayCome: true, isOffered: false }]])
     await expect(peer.seeker.find('fox', { signal: signal() })).rejects.toThrow(`no live peer offers it ${yet}`)
     expect(fetching).not.toContain(true)
     offer(holder, model)
@@ -139,7 +139,7 @@ describe('a model that is looked for', () => {
     const told = Promise.withResolvers<{ sentence: string; unclear: boolean }>()
     const sought = peer.seeker.seek('fox', {
       signal: signal(),
-      onState: (sentence, unclear) => told.resolve({ sentence, unclear })
+      onState: (sentence, { unclear }) => told.resolve({ sentence, unclear })
     })
     peer.swarm.addEventListener('record', () => {
       if (hears(peer, first.id)) offer(two, second)

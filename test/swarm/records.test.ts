@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PeerRecord, SignedRecord } from '../../protocols/records.ts'
-import type { PeerId } from '../../src/base/ids.ts'
+import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import { bytesOfPeer } from '../../src/base/peer-bytes.ts'
 import type { Sign } from '../../src/base/signature.ts'
 import { recordsMax } from '../../src/limits.ts'
@@ -158,6 +158,17 @@ describe('a record', () => {
     const more = encodeRecord(record(b, 7, { models: [{ ...offer!, footprint: bytes }] }), signAs(b))
     expect(readRecord(more).verified(verify).models[0]!.footprint).toEqual(bytes)
     expect(readRecord(encodeRecord(record(b, 7), signAs(b))).verified(verify).models[0]).not.toHaveProperty('footprint')
+  })
+
+  it('R26: says what its origin is about to offer, that it is nothing, or nothing of it', () => {
+    const said = (coming?: RecordContent['coming']): SwarmRecord =>
+      readRecord(encodeRecord(record(b, 7, coming === undefined ? {} : { coming }), signAs(b))).verified(verify)
+    const fox = { model: 'ab'.repeat(32) as ModelId, name: 'fox' }
+    expect(said([fox]).coming).toEqual([fox])
+    expect(said([]).coming).toEqual([])
+    expect(said()).not.toHaveProperty('coming')
+    expect(() => said([{ ...fox, name: 'a\u001b[2J' }])).toThrow('name is over 96 characters or has control characters')
+    expect(() => said(new Array<typeof fox>(33).fill(fox))).toThrow('a record cannot be read')
   })
 
   it('R23: says how busy a stage has been, none at all included, or nothing of it', () => {
