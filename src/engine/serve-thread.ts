@@ -30,6 +30,8 @@ import type {
 export interface LayersCache {
   /** Tokens in it. */
   readonly length: number
+  /** The most that it has had since it was empty; undefined where it gives nothing back by that. */
+  readonly reached?: number
   /** Drops every token from `length` on; all of them where it has given back what it would need at that length. */
   truncate(length: number): void
   /** Gives its memory back. */
@@ -226,7 +228,7 @@ class Served<Cache extends LayersCache> {
         if ('reused' in begun) replies[index] = begun
         else computed.push({ index, session, part: begun })
       } catch (error) {
-        replies[index] = { ...failed(error), length: session.cache.length }
+        replies[index] = failedPart(session, error)
       }
     }
     this.#prefixes?.makeRoom(this.#prefixes.needs(computed.map(({ part }) => part)))
@@ -417,7 +419,11 @@ function sha256Link(): Link {
 /** A step failed: whatever it has computed is void, what lies before its position stays. */
 function voided({ cache, under }: Session<LayersCache>, error: unknown): PartReply {
   cache.truncate(under!.step.position)
-  return { ...failed(error), length: cache.length }
+  return failedPart({ cache }, error)
+}
+
+function failedPart({ cache }: Pick<Session<LayersCache>, 'cache'>, error: unknown): PartReply {
+  return { ...failed(error), length: cache.length, reached: cache.reached ?? cache.length }
 }
 
 function failed(error: unknown): ThreadFailure {

@@ -91,8 +91,8 @@ export type PartReply = { readonly reused?: number; readonly waitsFor?: string }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
   | { readonly kind: 'tokens'; readonly ids: readonly number[]; readonly scores?: readonly TokenScore[] | undefined }
   | { readonly kind: 'none' }
-  /** With the tokens in the session's cache now. */
-  | (ThreadFailure & { readonly length: number })
+  /** With the tokens in the session's cache now, and the most that it has had since it was empty. */
+  | (ThreadFailure & { readonly length: number; readonly reached: number })
 )
 
 /** `prefixBytes`: what is kept of sessions' beginnings. */

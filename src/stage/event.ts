@@ -51,8 +51,8 @@ export type StageEvent =
   | { readonly kind: 'malformed'; readonly channel: ChannelId; readonly message: string }
   /** The stream ended or could not be opened. */
   | { readonly kind: 'closed'; readonly channel: ChannelId; readonly message: string; readonly reason?: LossReason }
-  /** The engine holds a cache of `length` tokens for the session. */
-  | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number }
+  /** The engine holds a cache of `length` tokens for the session. `floor`: as with `computed`. */
+  | { readonly kind: 'opened'; readonly seat: SeatId; readonly length: number; readonly floor?: number }
   /** `lacking`: so many bytes more would be enough. @default all that it asked for */
   | {
       readonly kind: 'open-failed'
@@ -75,11 +75,13 @@ export type StageEvent =
       readonly scores?: readonly TokenScore[] | undefined
       readonly cost: StepCost
     }
+  /** A step failed, or was refused. `length` tokens are left in the cache. `floor`: as with `computed`. */
   | {
       readonly kind: 'compute-failed'
       readonly seat: SeatId
       readonly reason: 'gap' | 'engine' | 'invalid'
       readonly length: number
+      readonly floor?: number
       readonly message: string
     }
   | { readonly kind: 'freed'; readonly seat: SeatId }

@@ -364,7 +364,8 @@ class Service implements StageService {
     const opening = freed
       .then(() => engine.open(cache, { tokensMax, sampling, cache: cacheType, owner }))
       .then(
-        () => this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0 }),
+        () =>
+          this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0, floor: engine.floor?.(cache) ?? 0 }),
         (error: Error) => {
           this.#places.delete(seat)
           const noRoom = error instanceof NoRoomError
@@ -397,6 +398,7 @@ class Service implements StageService {
           seat,
           reason: error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine',
           length: engine.length(cache) ?? 0,
+          floor: engine.floor?.(cache) ?? 0,
           message: error.message
         })
       }

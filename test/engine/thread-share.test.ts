@@ -98,7 +98,7 @@ test('a session that is gone has no number, nor has a failure a place', () => {
   engine.answered({ kind: 'failed', name: 'EngineError', message: 'no memory' })
   expect(engine.of('full')).toBeUndefined()
   expect(engine.of('a')).toBeDefined()
-  const failed = { kind: 'failed', name: 'EngineError', message: 'why', length: 3 } as const
+  const failed = { kind: 'failed', name: 'EngineError', message: 'why', length: 3, reached: 3 } as const
   expect(putReply(back, { kind: 'pass', parts: [failed], beganMs: 0, computeMs: 0, sampleMs: 0, prefixBytes: 0 })).toBe(
     false
   )

@@ -166,6 +166,22 @@ describe.each([
     expect(await long.read(1_000, 1_001)).toEqual(want)
   })
 
+  it('is as it was after a step that was refused, and can be cut as far', { timeout: 120_000 }, async () => {
+    const [first] = (await cut(config, [])) as [Engine]
+    const { session, read } = await sessionOf([first], 'f32', 1)
+    for (let at = 0; at < 900; at += 100) await read(at, at + 100)
+    expect(first.floor!(session)).toBe(900 - rollbackTokens)
+    const ids = Int32Array.from({ length: 100 }, () => 1).fill(plain.vocab, 99)
+    const wrong = first.run(
+      { session, position: 900, tokens: 100, input: { kind: 'ids', ids }, sample: true },
+      { signal }
+    )
+    await expect(wrong).rejects.toMatchObject({ name: 'InvalidStepError' })
+    expect([first.length(session), first.floor!(session)]).toEqual([900, 900 - rollbackTokens])
+    // Further back than it could be if the step had been computed.
+    expect(await read(900 - rollbackTokens, 700)).toHaveLength(1)
+  })
+
   it('shares what sessions begin with, as far as they all have it', { timeout: 120_000 }, async () => {
     const pipeline = await cut(config, cuts)
     const alone = await sessionOf(pipeline, 'f32', 1)

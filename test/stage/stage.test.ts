@@ -264,6 +264,24 @@ describe('steps', () => {
     }
   })
 
+  test.each(['engine', 'invalid'] as const)(
+    'S6, S11: it is so after a step that failed (%s), of which a part was computed',
+    reason => {
+      for (const [keep, length] of [
+        [100, 100],
+        [99, 0]
+      ] as const) {
+        const kit = middle()
+        kit.frame(1, step(0, 128))
+        kit.computed(seat, { hidden: states(0, 128), floor: 0 })
+        kit.frame(1, step(128, 100))
+        kit.do({ kind: 'compute-failed', seat, reason, length: 128, floor: 100, message: 'it broke' })
+        kit.do({ kind: 'accepted', channel: 3, remote: peer('A') })
+        expect(sent(kit.frame(3, open(1, { epoch: 1, keep })), 3)).toMatchObject([{ kind: 'ack', length }])
+      }
+    }
+  )
+
   test('S7: one step at a time, in order', () => {
     const kit = middle()
     expect(kit.frame(1, step(0))).toMatchObject([{ kind: 'compute', step: { position: 0 } }])

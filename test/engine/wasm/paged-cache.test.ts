@@ -96,6 +96,43 @@ describe('pages of several sessions', () => {
     expect(seen(first, 0)).toEqual([1])
   })
 
+  it('of short convolutions serve caches of both types, whichever had the memory before', () => {
+    // Rows of 512 bytes: a page of float32 has 128 of them, and one of int8 several times as many.
+    const rowBytes = [512, 512]
+    const memory = new StageMemory(0, { shared: false, bytesMax: 4 << 20 })
+    const pages = new CachePages([memory, memory], { kvHeads: 1, width: 16, bytesMax: memory.bytesFree, rowBytes })
+    /** As many sessions of one page as there is memory for. */
+    const fill = (type: 'f32' | 'i8'): PagedCache[] => {
+      const caches: PagedCache[] = []
+      for (;;) {
+        const cache = pages.open(type)
+        try {
+          pages.makeRoom(cache, 1)
+        } catch (error) {
+          expect(error).toBeInstanceOf(EngineError)
+          return caches
+        }
+        caches.push(cache)
+      }
+    }
+    const counts = (['i8', 'f32', 'i8', 'f32'] as const).map(type => {
+      const caches = fill(type)
+      const all = caches.flatMap(cache => cache.addresses(0, 2))
+      expect(new Set(all).size).toBe(all.length)
+      // Given back in another order than taken.
+      for (const cache of caches.toSorted((a, b) => (a.addresses(0, 1)[0]! % 7) - (b.addresses(0, 1)[0]! % 7)))
+        cache.free()
+      expect(pages.bytesUsed).toBe(0)
+      return caches.length
+    })
+    const perPage = pages.open('i8').pagePositions / T
+    expect(perPage).toBeGreaterThan(1)
+    expect(counts[2]).toBe(counts[0])
+    expect(counts[3]).toBe(counts[1])
+    // Of what large pages had the small ones use all, but for less than one at each end.
+    expect(counts[1]).toBeGreaterThanOrEqual(counts[0]! * perPage)
+  })
+
   it('come back from layers with a window while a session goes on, and stay with whoever holds them', () => {
     const memory = new StageMemory(0, { shared: false })
     const [window, layers] = [100, 3]
