@@ -4,6 +4,7 @@ import {
   type DraftStatus,
   type FetchingStatus,
   formatBytes,
+  type ModelFit,
   type ModelStatus,
   type PeerStatus,
   type PrefixStats,
@@ -125,6 +126,9 @@ function describeModel(model: ModelStatus, { models, peers }: Status): string[] 
       : `every layer is covered${least > 1 ? ` at least ${least} times` : ''}`
   const beyond = out.length === 0 ? '' : `, ${out.map(layers).join(', ')} only by peers that are not connected`
   const lines = [`${modelName(models, model.id)}  ${coverageBar(coverage)}  ${verdict}${beyond}`]
+  const isFetched = peers.some(({ self, stages }) => self && stages.some(stage => stage.model === model.id))
+  // A peer of an older version says nothing of it.
+  if ((model.needs ?? null) !== null && (gaps > 0 || !isFetched)) lines.push(`  ${describeNeeds(model.needs!)}`)
   if (missing !== null) {
     const where = missing.layers.map(layers).join(', ')
     lines.push(
@@ -134,6 +138,17 @@ function describeModel(model: ModelStatus, { models, peers }: Status): string[] 
     )
   }
   return lines
+}
+
+/** `it takes 165 MB in all: 3 peers that give 64.0 MB each`. */
+function describeNeeds({ wholeBytes, budgetBytes, peers }: ModelFit): string {
+  const all = `it takes ${formatBytes(wholeBytes)} in all`
+  if (budgetBytes === 0) return all
+  const each = `${formatBytes(budgetBytes)} each`
+  if (peers === null) return `${all}, and peers that give ${each} cannot hold one of its layers`
+  return peers === 1
+    ? `${all}: one peer that gives ${formatBytes(budgetBytes)} holds it`
+    : `${all}: ${peers} peers that give ${each}`
 }
 
 /** [layers] how many serving stages hold each layer on peers that can be reached from here. */

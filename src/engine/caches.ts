@@ -39,6 +39,14 @@ interface State {
   reached: number
 }
 
+/** What is left of a cache. */
+export interface Left {
+  /** Tokens in it. */
+  readonly length: number
+  /** The most that it has had since it was empty. */
+  readonly reached: number
+}
+
 /** @throws {InvalidStepError} when an engine that has caches of these types has none of that one. */
 export function checkCacheType(type: CacheType, there: readonly CacheType[]): void {
   if (there.includes(type)) return
@@ -106,17 +114,22 @@ export class Caches {
   /**
    * Some of a step was computed, or was known.
    *
-   * @param failed tokens that are left in the cache, where the step has failed
+   * @param failed what is left of the cache where the step has failed: one that was refused has changed nothing
    */
-  computed({ session, position }: Step, { done, tokens, known }: Omit<BatchPart, 'id'>, failed?: number): void {
+  computed({ session, position }: Step, { done, tokens, known }: Omit<BatchPart, 'id'>, failed?: Left): void {
     const state = this.#sessions.get(session)
     if (state === undefined) return
+    if (failed !== undefined) {
+      state.length = failed.length
+      state.reached = failed.length === 0 ? 0 : failed.reached
+      return
+    }
     const end = position + done + tokens
-    state.length = failed ?? end
-    // What was known came in whole blocks; and a step from 0 on begins afresh, unless it was refused.
+    state.length = end
+    // What was known came in whole blocks; and a step from 0 on begins afresh.
     const reached = known === true ? Math.ceil(end / attentionBlock) * attentionBlock : end
-    const before = failed === undefined && position === 0 && done === 0 ? 0 : state.reached
-    state.reached = state.length === 0 ? 0 : Math.max(reached, before)
+    const before = position === 0 && done === 0 ? 0 : state.reached
+    state.reached = Math.max(reached, before)
   }
 
   /** Checks what does not depend on what a cache holds. @throws {InvalidStepError} */

@@ -397,7 +397,7 @@ class ThreadedEngine implements Engine {
       job.sampleMs += sampleMs
       job.backMs += backMs
       if (known === true) job.reused = tokens
-      this.#caches.computed(job.step, { done, tokens, known }, outcome.kind === 'failed' ? outcome.length : undefined)
+      this.#caches.computed(job.step, { done, tokens, known }, outcome.kind === 'failed' ? outcome : undefined)
       if (outcome.kind === 'going') continue
       const spans = { outMs: job.outMs, sampleMs: job.sampleMs, backMs: job.backMs }
       this.#reused += job.reused

@@ -39,7 +39,7 @@ export type {
 } from '../session/generation.ts'
 export type { ChatMessage } from '../model/chat.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
-export type { FetchingStatus, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
+export type { FetchingStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
 /** How to start a peer. */

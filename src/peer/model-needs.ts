@@ -6,7 +6,8 @@ import { wasmEngine } from '../engine/wasm/factory.ts'
 import { shardLayout } from '../model/layout.ts'
 import { type GraphManifest, type Manifest, shardOrder } from '../model/manifest.ts'
 import { typeOf, type WeightType } from '../model/weight-types.ts'
-import { type ModelShape, stageBytes } from '../route/view.ts'
+import { peersHolding } from '../route/fit.ts'
+import { stageBytes } from '../route/view.ts'
 import { shapeOf } from '../serving/shape.ts'
 
 /** What the weights of a model are. */
@@ -125,21 +126,5 @@ export function peersNeeded(
 ): number | undefined {
   const found = engineFor(engines, manifest)
   if ('refusal' in found) return undefined
-  const shape = shapeOf(manifest, found.factory.footprint(manifest))
-  // As budgets are equal, each stage as long as it can be is the fewest stages.
-  let peers = 0
-  for (let start = 0; start < shape.layers; peers++) {
-    const end = furthestEnd(shape, start, memoryBytes)
-    if (end === start) return undefined
-    start = end
-  }
-  return peers
-}
-
-/** The end of the longest stage from `start` on that fits; `start` where none does. */
-function furthestEnd(shape: ModelShape, start: number, memoryBytes: number): number {
-  for (let end = shape.layers; end > start; end--) {
-    if (stageBytes(shape, { start, end }) <= memoryBytes) return end
-  }
-  return start
+  return peersHolding(shapeOf(manifest, found.factory.footprint(manifest)), memoryBytes)
 }

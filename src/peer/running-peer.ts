@@ -290,7 +290,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       self: this.id,
       swarm: this.#swarmName,
       peers: records.map(peer => peerStatus(peer, peer.record.peer === this.id ? this.#serving.usedBytes : null)),
-      models: modelStatuses(records, model => this.#serving.get(model)?.placement.missing() ?? null),
+      models: modelStatuses(records, this.id, model => {
+        const served = this.#serving.get(model)
+        return served === undefined ? undefined : { shape: served.shape, missing: served.placement.missing() }
+      }),
       fetching: fetches[0] ?? null,
       fetches,
       discovery: this.#swarm.discovery(),

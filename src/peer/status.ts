@@ -5,6 +5,8 @@ import type { PrefixStats } from '../engine/engine.ts'
 import type { DiskStatus } from '../model/disk-budget.ts'
 import type { DraftStatus } from '../serving/draft-service.ts'
 import { coverageOf } from '../route/coverage.ts'
+import { peersHolding, shapeOffered } from '../route/fit.ts'
+import { type ModelShape, stageBytes } from '../route/view.ts'
 import { stageProtocol } from '../stage/frame.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 
@@ -60,6 +62,18 @@ export interface ModelStatus {
    * to serve; else the budgets do not suffice. Null when nothing is.
    */
   readonly missing: { readonly layers: readonly Range[]; readonly bytes: number; readonly pinned: boolean } | null
+  /** What it takes, known before anything of it is fetched. Null of a graph, and where no record says so. */
+  readonly needs: ModelFit | null
+}
+
+/** What a model takes of the memory of peers: exactly, where this peer serves it; else within some percent, by what those say that do. */
+export interface ModelFit {
+  /** Bytes of a budget that holds all of it, with room for one session of the usual length. */
+  readonly wholeBytes: number
+  /** A budget to count with: this peer's own; where that is 0, the largest that there is. */
+  readonly budgetBytes: number
+  /** So many peers that give as much hold it together, once. Null: one of its layers is larger. */
+  readonly peers: number | null
 }
 
 /** Weights on their way from other peers. */
@@ -147,7 +161,7 @@ export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, 
 }
 
 /** Every model that some live peer offers, with how many serving stages hold each of its layers. */
-export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, 'missing'>[] {
+export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, 'missing' | 'needs'>[] {
   const offers = new Map(peers.flatMap(({ record }) => record.models.map(offer => [offer.model, offer] as const)))
   return [...offers.values()].map(({ model, name, layers, isGraph = false }) => {
     const serving = peers.flatMap(({ record }) => record.stages.filter(stage => stage.model === model && stage.serving))
@@ -155,10 +169,28 @@ export function modelCoverage(peers: readonly ListedPeer[]): Omit<ModelStatus, '
   })
 }
 
-/** The same with what the budgets lack, which is only known of models that this peer serves itself. */
+/**
+ * The same with what they take, and what the budgets lack, which is only known of models that this peer serves itself.
+ *
+ * @param served what this peer knows of a model that it serves
+ */
 export function modelStatuses(
   peers: readonly ListedPeer[],
-  missing: (model: ModelId) => ModelStatus['missing']
+  self: PeerId,
+  served: (model: ModelId) => { readonly shape: ModelShape; readonly missing: ModelStatus['missing'] } | undefined
 ): ModelStatus[] {
-  return modelCoverage(peers).map(model => ({ ...model, missing: missing(model.id) }))
+  const budgets = peers.map(({ record }) => record.budgetBytes)
+  const own = peers.find(({ record }) => record.peer === self)?.record.budgetBytes ?? 0
+  const budgetBytes = own > 0 ? own : Math.max(0, ...budgets)
+  return modelCoverage(peers).map(model => {
+    const known = served(model.id)
+    const offers = peers.flatMap(({ record }) => record.models.filter(offer => offer.model === model.id))
+    const shape = known?.shape ?? offers.map(shapeOffered).find(each => each !== undefined)
+    return { ...model, missing: known?.missing ?? null, needs: shape === undefined ? null : fitOf(shape, budgetBytes) }
+  })
+}
+
+function fitOf(shape: ModelShape, budgetBytes: number): ModelFit {
+  const wholeBytes = stageBytes(shape, { start: 0, end: shape.layers })
+  return { wholeBytes, budgetBytes, peers: peersHolding(shape, budgetBytes) ?? null }
 }

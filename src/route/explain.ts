@@ -5,7 +5,8 @@ import { coverage, rangesWhere } from './coverage.ts'
 import { place } from './place.ts'
 import { isServed } from './route.ts'
 import type { Search } from './searches.ts'
-import { type ModelShape, type PeerView, viewsWithout, type Without } from './view.ts'
+import { peersHolding } from './fit.ts'
+import { type ModelShape, type PeerView, shapeAt, viewsWithout, type Without } from './view.ts'
 
 /** Why there is no route. */
 export interface NoRoute {
@@ -62,18 +63,29 @@ export function explainNoRoute(
     const wanted = formatLayers(missing.layers)
     if (isByPins) return { layers, reason: `${unserved}: ${pinSentence(present, model)}` }
     const budget = present.reduce((sum, view) => sum + view.budgetBytes, 0)
-    const who = present.length === 1 ? 'the one peer gives' : `the ${present.length} peers give`
+    const gives = formatBytes(budget)
+    const who =
+      present.length === 1 ? `the one peer gives ${gives}` : `the ${present.length} peers give ${gives} together`
     return {
       layers,
       reason:
         `${unserved}: the budgets lack ${formatBytes(missing.bytes)} for ${wanted} ` +
-        `(${who} ${formatBytes(budget)} together)`
+        `(${who}; ${fitSentence(present, model)})`
     }
   }
   const loading = present.filter(view => view.stages.some(stage => !stage.serving)).length
   if (loading > 0)
     return { layers, reason: `${unserved} yet: ${loading} ${loading === 1 ? 'peer is' : 'peers are'} loading` }
   return { layers, reason: `${unserved} yet: the budgets suffice, and peers are about to load` }
+}
+
+/** `3 peers like the largest of them, which gives 64.0 MB, would hold all`. */
+function fitSentence(peers: readonly PeerView[], model: ModelShape): string {
+  const largest = peers.reduce((most, view) => (view.budgetBytes > most.budgetBytes ? view : most))
+  const count = peersHolding(shapeAt(largest, model), largest.budgetBytes)
+  const gives = formatBytes(largest.budgetBytes)
+  const like = peers.length === 1 ? 'like it' : `like the largest, which gives ${gives},`
+  return count === undefined ? `no number of peers ${like} would hold all` : `${count} ${like} would hold all`
 }
 
 /**

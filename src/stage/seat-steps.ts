@@ -24,10 +24,11 @@ export interface StepResult {
   readonly cost: StepCost
 }
 
-/** Why a step failed; the cache has `length` tokens. */
+/** Why a step failed; the cache has `length` tokens, and can be cut to `floor` at least, other than to nothing. */
 export interface StepFailure {
   readonly reason: 'gap' | 'engine' | 'invalid'
   readonly length: number
+  readonly floor?: number
   readonly message: string
 }
 
@@ -113,10 +114,10 @@ export class SeatSteps {
   }
 
   /** The engine has reserved the cache, or has it still, with so many tokens. */
-  engineOpened(length: number, nowMs: number): void {
+  engineOpened({ length, floor = 0 }: { readonly length: number; readonly floor?: number }, nowMs: number): void {
     this.#length = length
     this.#certain = length
-    this.#floor = 0
+    this.#floor = floor
     this.turn.begins(nowMs)
   }
 
@@ -251,8 +252,10 @@ export class SeatSteps {
     this.#advance()
   }
 
-  failed({ reason, length, message }: StepFailure): void {
+  failed({ reason, length, message, floor = 0 }: StepFailure): void {
     this.#inlet.ended()
+    // What was computed before it failed may have had windows give back more.
+    this.#floor = floor
     // The engine may still hold more than what is valid in this epoch.
     this.cutTo(length)
     if (this.#seat.phase === 'opening') this.#seat.becomeOpen()

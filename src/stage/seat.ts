@@ -159,10 +159,10 @@ export class Seat implements SeatCore {
   }
 
   /** The engine has reserved the cache. */
-  engineOpened(length: number, nowMs: number): void {
+  engineOpened(cache: { readonly length: number; readonly floor?: number }, nowMs: number): void {
     this.isInLine = false
     this.#engine = 'open'
-    this.#steps.engineOpened(length, nowMs)
+    this.#steps.engineOpened(cache, nowMs)
     if (this.phase !== 'opening') return
     if (this.up !== undefined) this.#connectNext()
     this.becomeOpen()

@@ -158,12 +158,12 @@ export class Seating {
 
   // ── Room ────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The engine has reserved a seat's cache. */
-  opened(seat: Seat, length: number, nowMs: number): void {
+  /** The engine has reserved a seat's cache, of so many tokens, which can be cut to `floor` at least, other than to nothing. */
+  opened(seat: Seat, cache: { readonly length: number; readonly floor?: number }, nowMs: number): void {
     this.#trying.delete(seat)
     this.#lineOf(seat.stage).served(seat.id, seat.driver, nowMs)
     this.#isFreer = true
-    seat.engineOpened(length, nowMs)
+    seat.engineOpened(cache, nowMs)
   }
 
   /** It has not. */

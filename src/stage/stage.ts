@@ -159,7 +159,7 @@ export class Stages {
       }
       case 'opened': {
         const seat = this.#seating.get(event.seat)
-        if (seat !== undefined) this.#seating.opened(seat, event.length, nowMs)
+        if (seat !== undefined) this.#seating.opened(seat, event, nowMs)
         break
       }
       case 'open-failed': {

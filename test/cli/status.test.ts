@@ -25,7 +25,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   self: peers[0]!.id,
   swarm: 'alpha',
   peers,
-  models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, ...models }],
+  models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, needs: null, ...models }],
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
   disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
   unkept: [],
@@ -70,6 +70,25 @@ describe('a status for a person', () => {
     expect(text).not.toContain('prompts:')
   })
 
+  it('says what a model takes, and on how many peers, where it lacks layers or nothing of it is here', () => {
+    const stages = [{ model, start: 0, end: 4, serving: true }]
+    const fit = { wholeBytes: 165e6, budgetBytes: 64e6, peers: 3 }
+    const lines = (more: Partial<ModelStatus>, ...of: PeerStatus[]): string =>
+      describeStatus(status({ needs: fit, ...more }, of)).join('\n')
+    const own = peer('self', { self: true, stages })
+    const other = peer('other', { stages })
+    const sentence = '  it takes 165 MB in all: 3 peers that give 64.0 MB each'
+    expect(lines({}, own)).toContain(sentence)
+    expect(lines({ coverage: [1, 1, 1, 1] }, peer('self', { self: true }), other)).toContain(sentence)
+    expect(lines({ coverage: [1, 1, 1, 1] }, own)).not.toContain('it takes')
+    const told = (needs: object): string => lines({ needs: { ...fit, ...needs } }, own)
+    expect(told({ peers: 1, budgetBytes: 200e6 })).toContain('165 MB in all: one peer that gives 200 MB holds it')
+    expect(told({ peers: null })).toContain('and peers that give 64.0 MB each cannot hold one of its layers')
+    expect(told({ budgetBytes: 0, peers: null })).toContain('\n  it takes 165 MB in all\n')
+    // A peer of an older version says nothing of it.
+    expect(lines({ needs: undefined as never }, own)).not.toContain('it takes')
+  })
+
   it('says what drafts, or why nothing does', () => {
     const draft = { model, name: 'small', ready: true, state: 'ready', bytes: 24_600_000 }
     const lines = (more: object): string => describeStatus(status({}, [peer('x')], more)).join('\n')
@@ -105,8 +124,8 @@ describe('a status for a person', () => {
       { model: other, start: 0, end: 2, serving: true }
     ]
     const models = [
-      { id: model, name: 'stories', layers: 4, coverage: [1, 1, 1, 1], missing: null },
-      { id: other, name: 'stories', layers: 2, coverage: [1, 1], missing: null }
+      { id: model, name: 'stories', layers: 4, coverage: [1, 1, 1, 1], missing: null, needs: null },
+      { id: other, name: 'stories', layers: 2, coverage: [1, 1], missing: null, needs: null }
     ]
     const text = describeStatus(status({}, [peer('selfself', { self: true, stages })], { models })).join('\n')
     expect(text).toContain(' stories (ffffffffffff) layers 0-4, stories (eeeeeeeeeeee) layers 0-2 ')

@@ -5,8 +5,11 @@ import type { Manifest } from '../../src/model/manifest.ts'
 import { openStore } from '../../src/model/store.ts'
 import { asDecoder } from '../../src/model/stored.ts'
 import { wasmEngine } from '../../src/engine/wasm/factory.ts'
-import { stageBytes } from '../../src/route/view.ts'
-import { shapeOf } from '../../src/serving/shape.ts'
+import type { PeerId } from '../../src/base/ids.ts'
+import { type ListedPeer, modelStatuses } from '../../src/peer/status.ts'
+import { type ModelShape, stageBytes } from '../../src/route/view.ts'
+import { footprintOf, shapeOf } from '../../src/serving/shape.ts'
+import type { ModelOffer, SwarmRecord } from '../../src/swarm/record.ts'
 
 const shipped = new URL('../../models/stories15m', import.meta.url).pathname
 const { manifest } = asDecoder(await (await openStore({ own: shipped })).resolve('stories15m'))
@@ -74,4 +77,26 @@ test('as few peers are needed as any cut leaves', () => {
   }
   expect(peersNeeded(manifest, whole!)).toBe(1)
   expect(found.has(1) && found.has(2) && found.has(undefined)).toBe(true)
+})
+
+test('what it takes is known from the record of a peer that computes it, within some percent', () => {
+  const shape = shapeOf(manifest, wasmEngine.footprint(manifest))
+  const offer = { model: shape.id, name: shape.name, layers: shape.layers, footprint: footprintOf(shape) } as ModelOffer
+  const listed = (id: string, budgetBytes: number, models: ModelOffer[]): ListedPeer => {
+    const record = { peer: id, budgetBytes, models, stages: [] } as unknown as SwarmRecord
+    return { record, addresses: [], ageMs: 0, connected: true }
+  }
+  const whole = stageBytes(shape, { start: 0, end: shape.layers })
+  const of = (own: number, theirs: number, known?: { shape: ModelShape; missing: null }) =>
+    modelStatuses([listed('a', own, []), listed('b', theirs, [offer])], 'a' as PeerId, () => known)[0]!.needs!
+  const heard = of(0.8 * whole, 2 * whole)
+  expect(heard.budgetBytes).toBe(0.8 * whole)
+  expect(heard.wholeBytes).toBeGreaterThan(0.95 * whole)
+  expect(heard.wholeBytes).toBeLessThan(1.05 * whole)
+  expect(heard.peers).toBe(peersNeeded(manifest, 0.8 * whole))
+  expect(of(0, 2 * whole)).toMatchObject({ budgetBytes: 2 * whole, peers: 1 })
+  expect(of(shape.layerBytes[0]! / 2, 0).peers).toBe(null)
+  expect(of(whole, 0, { shape, missing: null })).toEqual({ wholeBytes: whole, budgetBytes: whole, peers: 1 })
+  const silent = { ...offer, footprint: undefined }
+  expect(modelStatuses([listed('b', 9, [silent])], 'a' as PeerId, () => undefined)[0]!.needs).toBe(null)
 })

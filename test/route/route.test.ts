@@ -248,12 +248,17 @@ describe('explainNoRoute', () => {
     [
       'budgets are short',
       [peer(0, 2, { stages: [stage(0, 2)] }), peer(1, 1, { stages: [stage(2, 3)] })],
-      /^layer 3 is served by nobody: the budgets lack 1 B for layer 3 \(the 2 peers give 3 B together\)$/
+      /^layer 3 is served by nobody: the budgets lack 1 B for layer 3 \(the 2 peers give 3 B together; 2 like the largest, which gives 2 B, would hold all\)$/
     ],
     [
       'budgets are short although nobody was pinned to less',
       [peer(0, 2, { pinned: { start: 0, end: 2 }, stages: [stage(0, 2)] })],
-      /^layers 2-4 are served by nobody: the budgets lack 2 B for layers 2-4 \(the one peer gives 2 B together\)$/
+      /^layers 2-4 are served by nobody: the budgets lack 2 B for layers 2-4 \(the one peer gives 2 B; 2 like it would hold all\)$/
+    ],
+    [
+      'no budget holds a layer',
+      [peer(0, 0.5), peer(1, 0.25)],
+      /^layers 0-4 are served by nobody: the budgets lack .* for layers 0-4 \(the 2 peers give .* together; no number of peers like the largest, which gives .*, would hold all\)$/
     ],
     [
       'the one peer is pinned to a part',

@@ -12,6 +12,7 @@ import { rollbackTokens } from '../limits.ts'
 import { cutLength, floorOf, readFrom } from '../windows.ts'
 import { keyTile, pageHalfBytes, pagePositions, valueSlice } from './attention.ts'
 import { bytePage, valueBlock } from './byte-page.ts'
+import { FreeRanges } from './free-ranges.ts'
 import type { StageMemory } from './stage-memory.ts'
 
 /** Some positions in the layers of a group, of a cache's `pagePositions`. */
@@ -136,8 +137,8 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   readonly #shape: PageShape
   readonly #groups: readonly Group[]
   readonly #places: readonly LayerPlace[]
-  /** By their bytes. */
-  readonly #free: ReadonlyMap<StageMemory, Map<number, number[]>>
+  /** Pages of keys and values are of one size; those of rows hold more rows for caches of int8, and are apart from them. */
+  readonly #free: ReadonlyMap<StageMemory, { readonly pages: FreeRanges; readonly rows: FreeRanges }>
   readonly bytesMax: number
   #pageBytesUsed = 0
   #copiedBytes = 0
@@ -146,7 +147,7 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
   constructor(memories: readonly StageMemory[], shape: PageShape) {
     this.#memories = memories
     this.#shape = shape
-    this.#free = new Map(memories.map(memory => [memory, new Map()]))
+    this.#free = new Map(memories.map(memory => [memory, { pages: new FreeRanges(), rows: new FreeRanges() }]))
     this.bytesMax = shape.bytesMax
     const { windows, rowBytes } = shape
     const keyOf = (layer: number): string => `${windows?.[layer]} ${rowBytes?.[layer]}`
@@ -377,15 +378,13 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     const bytes = this.#bytes(group, page.positions)
     for (const [memory, at] of this.#placesOf(group, page)) {
       memory.zero(at, bytes)
-      this.#freeOf(memory, bytes).push(at)
+      this.#freeOf(memory, group).give(at, bytes)
     }
   }
 
-  #freeOf(memory: StageMemory, bytes: number): number[] {
-    const bySize = this.#free.get(memory)!
-    const free = bySize.get(bytes) ?? []
-    bySize.set(bytes, free)
-    return free
+  #freeOf(memory: StageMemory, group: number): FreeRanges {
+    const { pages, rows } = this.#free.get(memory)!
+    return this.#groups[group]!.rowBytes === undefined ? pages : rows
   }
 
   #take(group: number, positions: number): Page {
@@ -393,9 +392,9 @@ export class CachePages implements CacheBlocks<PagedCache, BlockPages | BlockCop
     const memories = this.#groups[group]!.layers.map(layer => this.#memories[layer]!)
     const at: number[] = []
     try {
-      for (const memory of memories) at.push(this.#freeOf(memory, bytes).pop() ?? memory.take(bytes))
+      for (const memory of memories) at.push(this.#freeOf(memory, group).take(bytes) ?? memory.take(bytes))
     } catch (error) {
-      for (const [i, taken] of at.entries()) this.#freeOf(memories[i]!, bytes).push(taken)
+      for (const [i, taken] of at.entries()) this.#freeOf(memories[i]!, group).give(taken, bytes)
       throw error
     }
     this.#pageBytesUsed += this.#groupBytes(group, positions)
