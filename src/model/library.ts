@@ -2,12 +2,13 @@
  * The models that one peer can use: those in its data directory, and those that ship with the package.
  * What `skein model` and programs that embed Skein call.
  */
-import { copyFile, link, mkdir, readdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { copyFile, link, mkdir, readdir, statfs } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
-import { DataDirectoryError, type InvalidManifestError } from '../errors.ts'
+import { formatBytes } from '../base/units.ts'
+import { DataDirectoryError, DiskBudgetError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
 import type { EdgeType } from './manifest.ts'
 import type { DtypeChoice } from './dtype-choice.ts'
@@ -43,6 +44,53 @@ async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (typeof (error as NodeJS.ErrnoException | null)?.syscall !== 'string') throw error
     throw new DataDirectoryError(`the models in ${dataDir} cannot be used: ${reasonOf(error)}`)
+  }
+}
+
+/** The same where a model is put there: what is full, or may not be written to, is told with the model's name. */
+async function putting<T>(name: string, dataDir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException
+    if (typeof syscall !== 'string') throw error
+    const sentence = `${name} cannot be put into ${dataDir}: ${reasonOf(error)}`
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw new DataDirectoryError(sentence)
+    throw new DiskBudgetError(`${sentence}. What was written of it is removed again`)
+  }
+}
+
+/**
+ * Asks for room on the disk before a model is written, which takes minutes and more. One of that name may be there already: then
+ * nobody knows how much is missing of it.
+ */
+async function onDisk(store: ModelStore, name: string, dataDir: string): Promise<Room> {
+  const isNew = (await store.find(name)).length === 0
+  return async bytes => {
+    const freeBytes = await bytesFree(dataDir)
+    if (!isNew || bytes <= freeBytes) return
+    throw new DiskBudgetError(
+      `${name} takes ${formatBytes(bytes)} of disk, and ${dataDir} has room for ${formatBytes(freeBytes)}`
+    )
+  }
+}
+
+type Room = (bytes: number) => Promise<void>
+
+/** What the disk has is looked at once others have given way. */
+function after(first: Room | undefined, second: Room): Room {
+  return async bytes => {
+    await first?.(bytes)
+    await second(bytes)
+  }
+}
+
+/** On the disk of a folder that may have to be made yet. */
+async function bytesFree(folder: string): Promise<number> {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    const found = await statfs(at).catch(() => undefined)
+    if (found !== undefined) return found.bavail * found.bsize
+    if (dirname(at) === at) return Number.POSITIVE_INFINITY
   }
 }
 
@@ -155,14 +203,15 @@ export interface LibraryImportInit {
 /**
  * Imports a Hugging Face directory or a GGUF file into a data directory's store, within its budget.
  * @throws {ImportError} {InvalidOptionError} as `importModel` of `import.ts`.
+ * @throws {DiskBudgetError} when the disk has no room for it; {DataDirectoryError} when it lets nothing be written
  * @throws the signal's reason.
  */
 export async function importIntoLibrary(init: LibraryImportInit): Promise<StoredModel> {
   const { dataDir, signal = new AbortController().signal, diskBytes, room, ...rest } = init
   const store = await openLibrary(dataDir)
-  return within(dataDir, async () => {
+  return putting(init.name, dataDir, async () => {
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
-    return importInto({ ...rest, signal, store, ...(asked === undefined ? {} : { room: asked }) })
+    return importInto({ ...rest, signal, store, room: after(asked, await onDisk(store, init.name, dataDir)) })
   })
 }
 
@@ -181,9 +230,9 @@ export interface LibraryGraphInit
 export async function importGraphIntoLibrary(init: LibraryGraphInit): Promise<StoredGraph> {
   const { dataDir, signal = new AbortController().signal, diskBytes, room, ...rest } = init
   const store = await openLibrary(dataDir)
-  return within(dataDir, async () => {
+  return putting(init.name, dataDir, async () => {
     const asked = room ?? (diskBytes === undefined ? undefined : await roomWithin(store, diskBytes, init.name))
-    return importGraph({ ...rest, signal, store, room: asked })
+    return importGraph({ ...rest, signal, store, room: after(asked, await onDisk(store, init.name, dataDir)) })
   })
 }
 

@@ -3,8 +3,9 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { createPeer, initSwarm, type Peer } from '../../src/index.ts'
+import { createPeer, importModel, initSwarm, type Peer } from '../../src/index.ts'
 import { Tmpfs, whyNoTmpfs } from '../lab/tmpfs.ts'
+import { writeTiny } from '../model/hugging-face.ts'
 import { needs } from '../needs.ts'
 
 const within = (): AbortSignal => AbortSignal.timeout(30_000)
@@ -74,6 +75,47 @@ describe('a disk that fills', needs(whyNoTmpfs()), () => {
       expect(again.status().discovery).toContainEqual({ way: 'remembered', state: '1 remembered, 1 connected' })
     } finally {
       for (const peer of peers) await peer.stop()
+      disk.close()
+      await rm(root, { recursive: true })
+    }
+  })
+})
+
+describe('an import onto a disk without room', needs(whyNoTmpfs()), () => {
+  const config = { hidden_size: 64, intermediate_size: 128, num_hidden_layers: 6, max_position_embeddings: 256 }
+
+  it.each([
+    ['is refused before anything is written, where it is small', 128 << 10, false],
+    ['ends with what is wrong and leaves nothing, where others fill it meanwhile', 8 << 20, true]
+  ])('%s', { timeout: 60_000 }, async (_, bytes, fills) => {
+    const root = await mkdtemp(join(tmpdir(), 'skein-full-'))
+    const disk = new Tmpfs(bytes)
+    try {
+      const source = join(root, 'source')
+      await writeTiny(source, { config })
+      const dataDir = join(disk.path, 'to', 'be', 'made')
+      let written = 0
+      const imported = importModel({
+        ...{ source, dataDir, name: 'tiny', edge: 'f32' },
+        onProgress: () => {
+          written++
+          if (fills) disk.fill()
+        },
+        signal: within()
+      })
+      await expect(imported).rejects.toMatchObject({
+        name: 'DiskBudgetError',
+        exitCode: 4,
+        message: expect.stringMatching(
+          fills
+            ? /^tiny cannot be put into .*made: the disk is full \(ENOSPC: .*\)\. What was written of it is removed again$/
+            : /^tiny takes \d+(\.\d)? kB of disk, and .*made has room for \d+(\.\d)? (kB|B)$/
+        )
+      })
+      expect(written > 0).toBe(fills)
+      expect(await readdir(join(dataDir, 'models', 'shards')).catch(() => [])).toEqual([])
+      expect(await readdir(join(dataDir, 'models', 'manifests')).catch(() => [])).toEqual([])
+    } finally {
       disk.close()
       await rm(root, { recursive: true })
     }
