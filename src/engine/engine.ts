@@ -202,6 +202,11 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** What an engine has of a session's cache: nothing where that is not open. `floor`: the shortest that it can be cut to, other than to nothing. */
+export function cacheOf(engine: Engine, session: SessionId): { readonly length: number; readonly floor: number } {
+  return { length: engine.length(session) ?? 0, floor: engine.floor?.(session) ?? 0 }
+}
+
 /** What several engines keep. */
 export function prefixesOf(all: readonly PrefixStats[]): PrefixStats {
   return all.reduce((sum, { bytes, reused }) => ({ bytes: sum.bytes + bytes, reused: sum.reused + reused }), {

@@ -7,7 +7,7 @@ import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import type { TokenScore } from '../engine/scores.ts'
-import type { Engine, Step } from '../engine/engine.ts'
+import { cacheOf, type Engine, type Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
@@ -364,8 +364,7 @@ class Service implements StageService {
     const opening = freed
       .then(() => engine.open(cache, { tokensMax, sampling, cache: cacheType, owner }))
       .then(
-        () =>
-          this.#feed({ kind: 'opened', seat, length: engine.length(cache) ?? 0, floor: engine.floor?.(cache) ?? 0 }),
+        () => this.#feed({ kind: 'opened', seat, ...cacheOf(engine, cache) }),
         (error: Error) => {
           this.#places.delete(seat)
           const noRoom = error instanceof NoRoomError
@@ -397,8 +396,7 @@ class Service implements StageService {
           kind: 'compute-failed',
           seat,
           reason: error instanceof CacheGapError ? 'gap' : error instanceof InvalidStepError ? 'invalid' : 'engine',
-          length: engine.length(cache) ?? 0,
-          floor: engine.floor?.(cache) ?? 0,
+          ...cacheOf(engine, cache),
           message: error.message
         })
       }

@@ -93,7 +93,7 @@ describe('of the running peer', () => {
     ],
     [
       'nobody for a layer',
-      { models: [{ id: 'x' as ModelId, name: 'stories', layers: 2, coverage: [1, 0], missing: null }] },
+      { models: [{ id: 'x' as ModelId, name: 'stories', layers: 2, coverage: [1, 0], missing: null, needs: null }] },
       ['warn coverage: 1 of 2 layers of stories are served by nobody']
     ],
     [
