@@ -1,6 +1,6 @@
 /**
  * What a process or a thread begins with, in few files. Each file of a thread in `dist/src/` becomes one with all that it imports, since a
- * thread begins with no module: 68 files take the engine's 50 ms longer than one. `skein` and `index.js` share what they have in common in
+ * thread begins with no module: 68 files take the engine's 50 ms longer than one. `skein`, `index.js` and `api/serve.js` share what they have in common in
  * `dist/bundle/`, packages and all, without what nobody calls. All other files stay as they are, for tests and benches that import a
  * part alone; npm publishes none of them.
  */
@@ -9,7 +9,7 @@ import path from 'node:path'
 import { type InputOptions, type Plugin, rolldown } from 'rolldown'
 
 const shared = 'bundle'
-const entries = ['src/index.js', 'src/cli/main.js']
+const entries = ['src/index.js', 'src/api/serve.js', 'src/cli/main.js']
 /** Node holds the whole text in memory: licences are in `dist/vendor/LICENSES.txt`. */
 const written = { format: 'esm', comments: false } as const
 

@@ -5,7 +5,7 @@ import { InvalidOptionError, readPlainText } from '../index.ts'
 import { configBytesMax } from './limits.ts'
 
 /** Flags whose value is a path: it counts from the file's folder, not from where the command is run. */
-const paths = new Set(['data', 'swarm'])
+const paths = new Set(['data', 'swarm', 'api-key-file', 'tls-cert', 'tls-key'])
 
 /**
  * Sets a command's options from a file; what the command line says counts more. Every value passes the same check as on the

@@ -162,6 +162,16 @@ export function tcpAddress(flag: string, use: 'listen' | 'dial'): (text: string)
   }
 }
 
+/** A place to listen on with HTTP: `127.0.0.1:8420`, `[::1]:8420`, `gateway.local:8420`, or a port of loopback alone. */
+export function httpPlace(flag: string): (text: string) => { readonly host: string; readonly port: number } {
+  return text => {
+    const [, host = '127.0.0.1', digits] = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]\s/]+):)?(\d{1,5})$/.exec(text) ?? []
+    const isHost = host.startsWith('[') ? isIPv6(host.slice(1, -1)) : /^[A-Za-z0-9.-]{1,253}$/.test(host)
+    if (digits !== undefined && Number(digits) <= 65535 && isHost) return { host, port: Number(digits) }
+    throw new InvalidOptionError(`${flag} takes a host and a port such as 127.0.0.1:8420 or [::1]:8420, not '${text}'`)
+  }
+}
+
 /**
  * The directory of one peer: `--data`, else `SKEIN_DATA`, else `skein` in the place for a user's data by the
  * XDG Base Directory Specification (which says that a relative `XDG_DATA_HOME` is to be ignored).

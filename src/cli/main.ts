@@ -20,6 +20,7 @@ import {
   words
 } from './flags.ts'
 import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
+import { takesHttp } from './http.ts'
 import { note } from './output.ts'
 import { takesSampling } from './sampling.ts'
 import { takesTemplate } from './template.ts'
@@ -105,10 +106,12 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await init(file, options)
     })
 
-  command(
-    program,
-    'up',
-    'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
+  takesHttp(
+    command(
+      program,
+      'up',
+      'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
+    )
   )
     .addOption(data())
     .option(

@@ -13,16 +13,18 @@ import {
   UnknownModelError,
   wasmEngine
 } from '../index.ts'
+import type { ApiServer } from '../api/serve.ts'
 import type { CommandContext } from './context.ts'
 import { type ControlledPeer, type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
+import { checkDoor, type HttpFlags, openDoor } from './http.ts'
 import { modelLookMs, modelSeekMaxMs, modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
 import { ProgressLine } from './progress.ts'
 import { type Tell, watch } from './watch.ts'
 
-export interface UpFlags {
+export interface UpFlags extends HttpFlags {
   readonly data: string
   readonly swarm: string
   readonly model?: string[]
@@ -64,6 +66,7 @@ export async function up(flags: UpFlags, { interrupted }: CommandContext): Promi
 
 /** Runs the peer until the signal. */
 async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
+  checkDoor(flags)
   const progress = flags.json === true ? undefined : new ProgressLine()
   const tell: Tell = (event, line, details = {}) => {
     progress?.clear()
@@ -90,6 +93,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   peer.addEventListener('failed', ({ detail }) => failed.reject(detail.error))
   const over = new AbortController()
   let control: ControlServer | undefined
+  let door: ApiServer | undefined
   let unwatch = (): void => {}
   try {
     const drained = Promise.withResolvers<DrainReport>()
@@ -112,6 +116,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       dataDir: flags.data
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
+    door = await openDoor(peer, flags, tell)
     unwatch = watch(peer, tell, line => progress?.show(line))
     const interrupted = new Promise<void>(resolve => {
       if (signal.aborted) resolve()
@@ -136,11 +141,17 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     over.abort()
     unwatch()
     progress?.clear()
-    await withinMs(stopMs, Promise.all([control?.close(), peer.stop()]), () =>
+    await withinMs(stopMs, Promise.all([control?.close(), closeAll(door, peer)]), () =>
       note(`skein: the peer did not stop within ${stopMs / 1000} s and is ended now`)
     )
   }
   tell('stopped', 'stopped')
+}
+
+/** Whoever is being answered is told that the peer stops before it does. */
+async function closeAll(door: ApiServer | undefined, peer: Peer): Promise<void> {
+  await door?.close()
+  await peer.stop()
 }
 
 /**

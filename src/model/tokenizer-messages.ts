@@ -33,7 +33,7 @@ export type TokenizerRequest =
   | { readonly kind: 'vocabulary' }
   | { readonly kind: 'bytes'; readonly ids: readonly number[] }
   | { readonly kind: 'whole'; readonly text: string }
-  | { readonly kind: 'encode'; readonly text: string; readonly special: boolean }
+  | { readonly kind: 'encode'; readonly text: string; readonly special: boolean; readonly bare?: boolean }
   | { readonly kind: 'chat'; readonly conversation: Conversation; readonly room: ConversationRoom }
   | {
       readonly kind: 'text'

@@ -147,9 +147,13 @@ export class Tokenizing {
    */
   async encode(
     text: string,
-    { special = false, signal }: { special?: boolean; signal?: AbortSignal | undefined } = {}
+    {
+      special = false,
+      bare = false,
+      signal
+    }: { special?: boolean; bare?: boolean; signal?: AbortSignal | undefined } = {}
   ): Promise<number[]> {
-    const request: TokenizerRequest = { kind: 'encode', text, special }
+    const request: TokenizerRequest = { kind: 'encode', text, special, bare }
     return [...((await this.#ask(request, `encode a text of ${text.length} characters`, signal)) as Int32Array)]
   }
 

@@ -46,7 +46,7 @@ function answer(tokenizer: ModelTokenizer, request: TokenizerRequest): unknown {
   if (request.kind === 'bytes') return request.ids.map(id => tokenizer.bytes(id))
   if (request.kind === 'whole') return tokenizer.encodeWhole(request.text)
   if (request.kind === 'front') return tokenizer.putsInFront(request.id)
-  if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, { special: request.special }))
+  if (request.kind === 'encode') return Int32Array.from(tokenizer.encode(request.text, request))
   if (request.kind === 'chat') return promptOf(tokenizer, init, request.conversation, request.room)
   return textOf(tokenizer, request)
 }

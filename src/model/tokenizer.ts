@@ -156,11 +156,12 @@ export class ModelTokenizer {
    * characters, and ends nothing.
    *
    * @param special true for a text that may hold control tokens, and a BOS: those that it spells become their ids
+   * @param bare true to put no BOS in front
    * @throws {InvalidManifestError} when a character has no token and the tokenizer has none for the unknown
    */
-  encode(text: string, { special = false }: { special?: boolean } = {}): number[] {
+  encode(text: string, { special = false, bare = false }: { special?: boolean; bare?: boolean } = {}): number[] {
     const ids = special ? this.#encode(this.#tokenizer, text) : this.#encodeText(text)
-    if (this.bosId === null || (special && ids[0] === this.bosId)) return ids
+    if (bare || this.bosId === null || (special && ids[0] === this.bosId)) return ids
     return [this.bosId, ...ids]
   }
 

@@ -6,7 +6,7 @@ import type { EngineFactory } from '../engine/factory.ts'
 import type { ChatExtras, ChatMessage } from '../model/chat.ts'
 import type { InferResult } from '../infer/service.ts'
 import type { RemovedModel } from '../model/removal.ts'
-import type { StoredGraph } from '../model/stored.ts'
+import type { StoredGraph, StoredModel } from '../model/stored.ts'
 import type { Tensors } from '../model/tensors.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
@@ -122,6 +122,8 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
    * @default 256, or what the context leaves
    */
   maxTokens?: number
+  /** Where the context leaves fewer tokens than `maxTokens`, the answer gets these. @default it is refused */
+  fit?: boolean
   /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
   model?: string
   /**
@@ -201,6 +203,14 @@ export interface InferenceOptions {
   signal?: AbortSignal
 }
 
+export interface TokenizeOptions {
+  /** Name or id. @default the model that answers where none is named */
+  model?: string
+  bare?: boolean
+  special?: boolean
+  signal?: AbortSignal
+}
+
 /** Events of a peer, as a typed EventTarget. */
 export interface PeerEvents {
   /** A peer's first live record was accepted. */
@@ -230,8 +240,12 @@ export interface Peer {
   /** Multiaddrs that others can dial, with this peer's id. */
   readonly addresses: readonly string[]
   status(): Status
-  /** Answers a prompt. Nothing runs until the result is iterated. */
-  generate(prompt: string, options?: GenerateOptions): Generation
+  /**
+   * Answers a prompt. Nothing runs until the result is iterated.
+   *
+   * @param prompt a text, in front of which its tokenizer puts what the model wants there, or [tokens] ids, which are taken as they are
+   */
+  generate(prompt: string | readonly number[], options?: GenerateOptions): Generation
   /**
    * Answers what was said last in a conversation, by the model's chat template. What messages spell is text (`<|im_end|>` as
    * well), and only the template writes control tokens. Else as {@link generate}.
@@ -257,6 +271,27 @@ export interface Peer {
    * @throws {InvalidOptionError} when the graph takes no text or gives no vectors, and as {@link infer}
    */
   embed(model: string, texts: readonly string[], options?: InferenceOptions): Promise<Embeddings>
+  /**
+   * A model that continues text: its manifest says what it is.
+   *
+   * @param nameOrId @default the one that answers where none is named
+   * @throws {WrongModelKindError} {UnknownModelError} {AmbiguousModelError} {NotHeldError}, the signal's reason
+   */
+  model(nameOrId?: string, options?: { signal?: AbortSignal }): Promise<StoredModel>
+  /**
+   * The ids of a text, as this model reads it. What it spells is text.
+   *
+   * @param options.bare without the token that the model wants in front. @default false
+   * @param options.special control tokens that the text spells become those tokens. @default false
+   * @throws {PromptTooLongError} when it has more characters than any context holds; {DeadlineError}, and as {@link model}
+   */
+  tokenize(text: string, options?: TokenizeOptions): Promise<number[]>
+  /**
+   * The text of ids. Control tokens have none.
+   *
+   * @throws {InvalidOptionError} when one is no id of the model; {DeadlineError}, and as {@link model}
+   */
+  detokenize(ids: readonly number[], options?: { model?: string; signal?: AbortSignal }): Promise<string>
   /** What a graph takes and gives. @throws {WrongModelKindError} {UnknownModelError}, the signal's reason */
   graph(nameOrId: string, options?: { signal?: AbortSignal }): Promise<StoredGraph>
   /**

@@ -4,7 +4,13 @@ import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
-import { CorruptShardError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import {
+  CorruptShardError,
+  InvalidOptionError,
+  PeerLeavingError,
+  PromptTooLongError,
+  UnknownModelError
+} from '../errors.ts'
 import { nameWithId } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import { asDecoder, type StoredModel } from '../model/stored.ts'
@@ -19,7 +25,7 @@ import { shapeOf } from '../serving/shape.ts'
 import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
 import { Admissions, type Admitted } from '../session/admission-service.ts'
 import { LeftOut } from '../session/left-out.ts'
-import { muteExcludeMs, standstillLookMs } from '../session/limits.ts'
+import { muteExcludeMs, promptCharsMax, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { Standstill } from '../session/standstill.ts'
@@ -122,7 +128,7 @@ export class OwnSessions {
     signal: AbortSignal
   ): Promise<SessionParts> {
     signal.throwIfAborted()
-    const model = await this.#modelOf(nameOrId, signal)
+    const model = await this.model(nameOrId, signal)
     this.#init.serving.asked(model.id)
     if (this.#init.isDraining())
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
@@ -216,7 +222,7 @@ export class OwnSessions {
   }
 
   /** @throws {WrongModelKindError} when it is a graph, and as {@link #usualModel} */
-  async #modelOf(nameOrId: string | undefined, signal: AbortSignal): Promise<StoredModel> {
+  async model(nameOrId: string | undefined, signal: AbortSignal): Promise<StoredModel> {
     if (nameOrId === undefined) return this.#usualModel(signal)
     return asDecoder(await this.#init.seeker.find(nameOrId, { signal }))
   }
@@ -292,6 +298,40 @@ export class OwnSessions {
     // A peer that cannot compute a model can drive sessions of it: then the sizes are another engine's, as good as any.
     const factory = 'factory' in found ? found.factory : this.#init.engines[0]!
     return shapeOf(manifest, factory.footprint(manifest))
+  }
+
+  /** @throws {PromptTooLongError} when no context holds it, and as {@link model} */
+  async tokenize(
+    nameOrId: string | undefined,
+    text: string,
+    { bare = false, special = false }: { readonly bare?: boolean; readonly special?: boolean },
+    signal: AbortSignal
+  ): Promise<number[]> {
+    const model = await this.model(nameOrId, signal)
+    if (text.length > promptCharsMax) {
+      throw new PromptTooLongError(
+        `the text has ${text.length} characters, and no prompt of more than ${promptCharsMax} fits a context`
+      )
+    }
+    return this.#reading(model, async tokenizer => [...(await tokenizer.encode(text, { special, bare, signal }))])
+  }
+
+  /** @throws {InvalidOptionError} when one is no id of the model, and as {@link model} */
+  async detokenize(nameOrId: string | undefined, ids: readonly number[], signal: AbortSignal): Promise<string> {
+    const model = await this.model(nameOrId, signal)
+    const { vocab } = model.manifest.config
+    const wrong = ids.find(id => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
+    if (wrong !== undefined) throw new InvalidOptionError(`an id must be from 0 to ${vocab - 1}, not ${wrong}`)
+    return this.#reading(model, tokenizer => tokenizer.stream([]).push(ids, { last: true, signal }))
+  }
+
+  async #reading<T>(model: StoredModel, read: (tokenizer: SessionTokenizer) => Promise<T>): Promise<T> {
+    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    try {
+      return await read(tokenizer)
+    } finally {
+      tokenizer.close()
+    }
   }
 
   async #vocabularyOf(model: StoredModel, signal: AbortSignal): Promise<string> {

@@ -155,7 +155,7 @@ export class PeerParts {
     this.#looking.now()
   }
 
-  generate(prompt: string | ConversationAsk, options: GenerateOptions = {}): Generation {
+  generate(prompt: string | readonly number[] | ConversationAsk, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
     return generate(
       () =>

@@ -28,7 +28,8 @@ import type {
   InferResult,
   Peer,
   PeerEvents,
-  ResumeOptions
+  ResumeOptions,
+  TokenizeOptions
 } from './api.ts'
 import { chooseModel, type ChosenModel } from './choose-models.ts'
 import type { DrainReport } from './departure.ts'
@@ -235,7 +236,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#swarm.addresses
   }
 
-  generate(prompt: string, options: GenerateOptions = {}): Generation {
+  generate(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
     return this.#parts.generate(prompt, options)
   }
 
@@ -246,6 +247,21 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   graph(nameOrId: string, { signal }: { signal?: AbortSignal } = {}): Promise<StoredGraph> {
     return this.#graphs.find(nameOrId, { signal: this.#parts.orEnding(signal) })
+  }
+
+  model(nameOrId?: string, { signal }: { signal?: AbortSignal } = {}): Promise<StoredModel> {
+    return this.#parts.sessions.model(nameOrId, this.#parts.orEnding(signal))
+  }
+
+  tokenize(text: string, { model, signal, ...options }: TokenizeOptions = {}): Promise<number[]> {
+    return this.#parts.sessions.tokenize(model, text, options, this.#parts.orEnding(signal))
+  }
+
+  detokenize(
+    ids: readonly number[],
+    { model, signal }: { model?: string; signal?: AbortSignal } = {}
+  ): Promise<string> {
+    return this.#parts.sessions.detokenize(model, ids, this.#parts.orEnding(signal))
   }
 
   infer(model: string, inputs: Tensors, { signal, ...options }: InferenceOptions = {}): Promise<InferResult> {

@@ -10,6 +10,8 @@ import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
 export interface SessionOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
   /** Tokens to generate at most. @default 256, or what the context leaves */
   maxTokens?: number
+  /** Where the context leaves fewer tokens than `maxTokens`, the answer gets these. @default it is refused */
+  fit?: boolean
   /**
    * How long to wait for a route, from the start or from a loss, in ms: up to a day.
    * @default 30 s after a loss; before the first token, until no more peers are to be expected
@@ -49,7 +51,7 @@ export function settings(
   { contextMax, vocab }: { readonly contextMax: number; readonly vocab: number }
 ): SessionSettings {
   const { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1, cache = usualCache } = options
-  const { presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0 } = options
+  const { fit = false, presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0 } = options
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
   const { minP = 0, logitBias = {} } = options
   if (typeof logitBias !== 'object' || logitBias === null) {
@@ -73,6 +75,9 @@ export function settings(
   const left = contextMax - promptTokens
   const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
   rule(Number.isSafeInteger(tokens) && tokens >= 1, `maxTokens must be a whole number from 1, not ${tokens}`)
+  if (fit && left >= 1 && tokens > left) {
+    return settings({ ...options, maxTokens: left }, promptTokens, { contextMax, vocab })
+  }
   if (tokens > left) {
     throw new PromptTooLongError(
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`

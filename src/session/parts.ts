@@ -21,8 +21,11 @@ import type { TracedLap } from './trace.ts'
 export interface SessionTokenizer {
   /** Length of its longest token: no text of n tokens has more than n times as many characters. */
   longest(options: { signal?: AbortSignal | undefined }): Promise<number>
-  /** `special`: control tokens that the text spells become those tokens; else they are text. */
-  encode(text: string, options: { special: boolean; signal?: AbortSignal | undefined }): Promise<readonly number[]>
+  /** `special`: control tokens that the text spells become those tokens; else they are text. `bare`: nothing is put in front. */
+  encode(
+    text: string,
+    options: { special: boolean; bare?: boolean; signal?: AbortSignal | undefined }
+  ): Promise<readonly number[]>
   /** The prompt of a conversation. @throws {InvalidOptionError} when the model has no chat template, or that refuses it */
   chat(
     conversation: Conversation,

@@ -10,7 +10,15 @@ import { detokenize } from './detokenize.ts'
 import type { Answer, Generation, GenerationEvent, Token } from './generation.ts'
 import { answerTokensDefault, promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
-import type { AnswerKeeper, BegunAnswer, ConversationAsk, Sequence, SessionParts, Timed } from './parts.ts'
+import type {
+  AnswerKeeper,
+  BegunAnswer,
+  ConversationAsk,
+  Sequence,
+  SessionModel,
+  SessionParts,
+  Timed
+} from './parts.ts'
 
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
@@ -20,14 +28,14 @@ export interface Resumption {
 }
 
 /**
- * Answers a prompt, or what was said last in a conversation. Nothing happens until the result is iterated or its `answer` asked for; what it works with is fetched then.
+ * Answers a prompt, as text or as ids, or what was said last in a conversation. Nothing happens until the result is iterated or its `answer` asked for; what it works with is fetched then.
  *
  * Iterating throws {InvalidOptionError} for options out of range, {PromptTooLongError}, {SessionFailedError}, the
  * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
  */
 export function generate(
   source: SessionParts | (() => Promise<SessionParts>),
-  prompt: string | ConversationAsk,
+  prompt: string | readonly number[] | ConversationAsk,
   options: SessionOptions = {}
 ): Generation {
   return answering(async () => ({
@@ -55,7 +63,7 @@ async function drained(events: AsyncIterable<GenerationEvent>): Promise<void> {
   } catch {}
 }
 
-type Prompt = string | ConversationAsk | BegunAnswer
+type Prompt = string | readonly number[] | ConversationAsk | BegunAnswer
 
 interface Question {
   readonly parts: SessionParts
@@ -156,7 +164,8 @@ async function* tokenize(
   const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
   for (const text of source) {
     if (typeof text !== 'string') {
-      if ('promptIds' in text) yield { promptIds: text.promptIds, begun: text }
+      if ('length' in text) yield { promptIds: checkedIds(text, model), begun: undefined }
+      else if ('promptIds' in text) yield { promptIds: text.promptIds, begun: text }
       else yield await conversed(text, parts, options, signal)
       continue
     }
@@ -171,21 +180,30 @@ async function* tokenize(
       if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
       throw error
     }
-    if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
-    if (ids.length >= model.contextMax) {
-      throw new PromptTooLongError(
-        `the prompt has ${ids.length} tokens, and the model's context of ${model.contextMax} must hold its answer too`
-      )
-    }
-    yield { promptIds: ids, begun: undefined }
+    yield { promptIds: checkedIds(ids, model), begun: undefined }
   }
+}
+
+/** @throws {InvalidOptionError} when they are no prompt. @throws {PromptTooLongError} when they do not fit */
+function checkedIds(ids: readonly number[], { vocab, contextMax }: SessionModel): readonly number[] {
+  if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
+  const wrong = ids.findIndex(id => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
+  if (wrong >= 0) {
+    throw new InvalidOptionError(`the prompt's token ${wrong} must be an id from 0 to ${vocab - 1}, not ${ids[wrong]}`)
+  }
+  if (ids.length >= contextMax) {
+    throw new PromptTooLongError(
+      `the prompt has ${ids.length} tokens, and the model's context of ${contextMax} must hold its answer too`
+    )
+  }
+  return ids
 }
 
 /** The prompt of a conversation. */
 async function conversed(
   { keepTurns, ...conversation }: ConversationAsk,
   { tokenizer, model: { contextMax } }: SessionParts,
-  { maxTokens, signal: given, ending }: SessionOptions,
+  { maxTokens, fit = false, signal: given, ending }: SessionOptions,
   signal: AbortSignal
 ): Promise<Sequence> {
   if (keepTurns !== undefined && !(Number.isSafeInteger(keepTurns) && keepTurns >= 1)) {
@@ -193,7 +211,7 @@ async function conversed(
   }
   // An answer that nobody has set a length for gets what is left, and where turns may go, as much as usual, within reason.
   const usual = keepTurns === undefined ? 1 : Math.min(answerTokensDefault, Math.ceil(contextMax / 4))
-  const room = { contextMax, answerTokens: maxTokens ?? usual, keepTurns }
+  const room = { contextMax, answerTokens: fit ? usual : (maxTokens ?? usual), keepTurns }
   try {
     const prompt = await tokenizer.chat(conversation, room, { signal })
     if (prompt.ids.length === 0)

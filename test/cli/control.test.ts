@@ -76,7 +76,7 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
       }),
       generate: (prompt, options = {}) =>
         ({
-          events: () => script(prompt, options),
+          events: () => script(String(prompt), options),
           answer: Promise.reject(new Error('unused'))
         }) as unknown as Generation,
       chat: (messages, options = {}) =>

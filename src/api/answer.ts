@@ -1,0 +1,145 @@
+/** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
+import type { Generation, GenerationEvent } from '../index.ts'
+import { Stops } from './stop.ts'
+import { type CallForm, callReader, type CallReader, type Spoken } from './tools.ts'
+
+export type Finish = 'stop' | 'length' | 'tool_calls'
+
+/** What a client is told of an answer. */
+export type Piece =
+  /** Of the answer itself. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** Of what the model thinks before. */
+  | { readonly kind: 'thought'; readonly text: string }
+  /** `index`: among the calls of this answer. `arguments`: JSON. */
+  | { readonly kind: 'call'; readonly index: number; readonly name: string; readonly arguments: string }
+  /** Last of all. */
+  | { readonly kind: 'end'; readonly finish: Finish }
+
+/** What one answer took. */
+export interface Taken {
+  promptTokens: number
+  tokens: number
+  hops: number
+  recoveries: number
+  exact: boolean
+  /** From the request to the first token, in ms. */
+  firstMs: number
+  /** From the first token to the last, in ms. */
+  restMs: number
+}
+
+export interface AnswerInit {
+  readonly stops: readonly string[]
+  /** How calls of functions are written in it. @default there are none */
+  readonly calls?: CallForm | undefined
+  /** It ends after its first call. @default false */
+  readonly oneCall?: boolean
+}
+
+/** @param taken is filled as the answer comes. @throws what the generation throws */
+export async function* answerPieces(
+  generation: Generation,
+  { stops: words, calls, oneCall = false }: AnswerInit,
+  taken: Taken
+): AsyncGenerator<Piece> {
+  const stops = new Stops(words)
+  const speech = new Speech(calls === undefined ? undefined : callReader(calls), oneCall)
+  const events = generation.events()[Symbol.asyncIterator]()
+  // Its failure comes through the events.
+  generation.answer.catch(() => {})
+  let isComplete = false
+  try {
+    for (;;) {
+      const { value: event, done } = await events.next()
+      if (done === true) break
+      take(event, taken)
+      if (event.event === 'token' && event.part === 'thinking') {
+        const text = withoutMarks(event.text)
+        if (text !== '') yield { kind: 'thought', text }
+      } else if (event.event === 'token' || event.event === 'stopped') {
+        yield* speech.says(stops.push(event.text))
+        isComplete = event.event === 'stopped'
+        if (isComplete) yield* speech.says(stops.end())
+        if (!isComplete && !stops.isOver && !speech.isOver) continue
+        yield* speech.ends()
+        const isLong = event.event === 'stopped' && event.stop === 'length' && !stops.isOver && !speech.isOver
+        yield { kind: 'end', finish: isLong ? 'length' : speech.calls > 0 ? 'tool_calls' : 'stop' }
+        return
+      }
+    }
+  } finally {
+    // What the hops did comes after the last token, and nobody has to wait for it; an answer that was cut is ended.
+    if (isComplete) void drained(events)
+    else await events.return?.(undefined)
+  }
+}
+
+async function drained(events: AsyncIterator<GenerationEvent>): Promise<void> {
+  try {
+    while ((await events.next()).done !== true);
+  } catch {}
+}
+
+/** The marks around thoughts are tokens of their own, or the end of one. */
+function withoutMarks(text: string): string {
+  return text.replace(/<\/?think>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>/, '')
+}
+
+function take(event: GenerationEvent, taken: Taken): void {
+  if (event.event === 'conversation') taken.promptTokens = event.tokens
+  else if (event.event === 'route') taken.hops = event.hops.length
+  else if (event.event === 'token') {
+    if (taken.tokens === 0) {
+      taken.promptTokens = event.position
+      taken.firstMs = event.ms
+    } else taken.restMs += event.ms
+    taken.tokens++
+  } else if (event.event === 'recovered') {
+    taken.recoveries++
+    taken.hops = event.route.length
+    taken.exact &&= event.exact
+  } else if (event.event === 'done') {
+    taken.promptTokens = event.promptIds.length
+    taken.exact = event.exact
+  }
+}
+
+export function nothingTaken(): Taken {
+  return { promptTokens: 0, tokens: 0, hops: 0, recoveries: 0, exact: true, firstMs: 0, restMs: 0 }
+}
+
+/** Text into what is said and what is called. */
+class Speech {
+  readonly #reader: CallReader | undefined
+  readonly #oneCall: boolean
+  calls = 0
+
+  constructor(reader: CallReader | undefined, oneCall: boolean) {
+    this.#reader = reader
+    this.#oneCall = oneCall
+  }
+
+  /** It has the one call that it may have. */
+  get isOver(): boolean {
+    return this.#oneCall && this.calls > 0
+  }
+
+  *says(text: string): Generator<Piece> {
+    if (text === '') return
+    yield* this.#pieces(this.#reader?.push(text) ?? [{ kind: 'text', text }])
+  }
+
+  *ends(): Generator<Piece> {
+    yield* this.#pieces(this.#reader?.end() ?? [])
+  }
+
+  *#pieces(spoken: readonly Spoken[]): Generator<Piece> {
+    for (const each of spoken) {
+      if (this.isOver) return
+      // What stands around calls is space.
+      if (each.kind === 'text' && this.calls > 0 && each.text.trim() === '') continue
+      yield each.kind === 'text' ? each : { ...each, index: this.calls++ }
+    }
+  }
+}

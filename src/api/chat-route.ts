@@ -1,0 +1,139 @@
+/** `POST /v1/chat/completions`. */
+import type { StoredModel } from '../index.ts'
+import type { Finish, Piece } from './answer.ts'
+import { Answering, newId, nowS } from './answering.ts'
+import { chatMessages } from './chat.ts'
+import { type Api, type ApiContext, jsonBody } from './context.ts'
+import { invalid, unsupported } from './errors.ts'
+import { chatTokensUsual } from './limits.ts'
+import { fingerprint } from './models.ts'
+import { askedOf } from './sampling.ts'
+import { type ChatRequest, chatSchema, read, refuseUnknown } from './schema.ts'
+import { dataFrame, doneFrame } from './stream.ts'
+import { type CallForm, callForm } from './tools.ts'
+
+export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
+  const body = await jsonBody(c)
+  const request = read(chatSchema, body)
+  refuseUnknown(request)
+  const asked = askedOf(request, chatTokensUsual)
+  if (asked.options.maxTokens === 0) throw invalid("'max_tokens' must be at least 1, not 0", { param: 'max_tokens' })
+  const messages = chatMessages(request.messages)
+  const model = await api.peer.model(request.model, { signal: c.get('gone') })
+  const tools = toolsOf(request, model)
+  const variables = {
+    ...request.chat_template_kwargs,
+    ...(request.reasoning_effort === undefined ? {} : { reasoning_effort: request.reasoning_effort })
+  }
+  const extras = { ...(tools === undefined ? {} : { tools: tools.given }), variables }
+  const answering = new Answering(api, c, {
+    asked,
+    model: model.id,
+    prompts: 1,
+    stops: asked.stops,
+    calls: tools?.form,
+    oneCall: request.parallel_tool_calls === false,
+    ask: (_, options) => api.peer.chat(messages, { ...options, ...extras })
+  })
+  const head = {
+    id: newId('chatcmpl-'),
+    created: nowS(),
+    model: model.manifest.name,
+    system_fingerprint: fingerprint(api.peer, model)
+  }
+  if (asked.isStreamed) return answering.stream(chunks(answering, head, asked.tellsUsage))
+  const choices = answering.taken.map(() => new Message())
+  for await (const [index, piece] of answering.pieces()) choices[index]!.add(piece)
+  return c.json(
+    {
+      ...head,
+      object: 'chat.completion',
+      choices: choices.map((choice, index) => choice.choice(index)),
+      usage: answering.usage
+    },
+    200,
+    answering.headers
+  )
+}
+
+/** What functions the model is told of; undefined where it is told of none. @throws {ApiError} 400 when that cannot be done */
+export function toolsOf(
+  { tools = [], tool_choice: choice = 'auto' }: Pick<ChatRequest, 'tools' | 'tool_choice'>,
+  { manifest: { name, chatTemplate } }: StoredModel
+): { readonly given: readonly object[]; readonly form: CallForm } | undefined {
+  if (chatTemplate === null) {
+    throw invalid(`${name} has no chat template: it only continues a text, ask it at /v1/completions`, {
+      param: 'model',
+      code: 'no_chat_template'
+    })
+  }
+  if (choice !== 'auto' && choice !== 'none') {
+    throw unsupported('tool_choice', "'tool_choice' is 'auto' or 'none': a model is not forced to call a function here")
+  }
+  if (tools.length === 0 || choice === 'none') return undefined
+  return { given: tools, form: callForm(chatTemplate, name) }
+}
+
+interface Head {
+  readonly id: string
+  readonly created: number
+  readonly model: string
+  readonly system_fingerprint: string
+}
+
+async function* chunks(answering: Answering, head: Head, tellsUsage: boolean): AsyncGenerator<string> {
+  const chunk = (choices: readonly object[], usage: object | null): string =>
+    dataFrame({ ...head, object: 'chat.completion.chunk', choices, ...(tellsUsage ? { usage } : {}) })
+  const begun = new Set<number>()
+  for await (const [index, piece] of answering.pieces()) {
+    const delta = (delta: object, finish: Finish | null = null): string =>
+      chunk([{ index, delta, logprobs: null, finish_reason: finish }], null)
+    if (!begun.has(index)) yield delta({ role: 'assistant', content: '' })
+    begun.add(index)
+    if (piece.kind === 'text') yield delta({ content: piece.text })
+    else if (piece.kind === 'thought') yield delta({ reasoning_content: piece.text })
+    else if (piece.kind === 'end') yield delta({}, piece.finish)
+    else {
+      const { index, name } = piece
+      const call = { index, id: newId('call_'), type: 'function', function: { name, arguments: '' } }
+      yield delta({ tool_calls: [call] })
+      yield delta({ tool_calls: [{ index, function: { arguments: piece.arguments } }] })
+    }
+  }
+  if (tellsUsage) yield chunk([], answering.usage)
+  yield doneFrame
+}
+
+/** One answer, whole. */
+class Message {
+  #text = ''
+  #thoughts = ''
+  readonly #calls: object[] = []
+  #finish: Finish = 'stop'
+
+  add(piece: Piece): void {
+    if (piece.kind === 'text') this.#text += piece.text
+    else if (piece.kind === 'thought') this.#thoughts += piece.text
+    else if (piece.kind === 'end') this.#finish = piece.finish
+    else {
+      const { name, arguments: given } = piece
+      this.#calls.push({ id: newId('call_'), type: 'function', function: { name, arguments: given } })
+    }
+  }
+
+  choice(index: number): object {
+    const hasCalls = this.#calls.length > 0
+    return {
+      index,
+      message: {
+        role: 'assistant',
+        content: hasCalls && this.#text === '' ? null : this.#text,
+        refusal: null,
+        ...(this.#thoughts === '' ? {} : { reasoning_content: this.#thoughts }),
+        ...(hasCalls ? { tool_calls: this.#calls } : {})
+      },
+      logprobs: null,
+      finish_reason: this.#finish
+    }
+  }
+}

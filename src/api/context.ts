@@ -1,0 +1,89 @@
+/** What every handler of the front door has. */
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import type { Peer } from '../index.ts'
+import type { Doors } from './doors.ts'
+import { ApiError, apiErrorOf, invalid } from './errors.ts'
+import { requestBytesMax } from './limits.ts'
+import { answeringNames } from './models.ts'
+
+/** What the front door serves, and how. */
+export interface Api {
+  readonly peer: Peer
+  readonly doors: Doors
+  /** The door closes: answers under way end. */
+  readonly closing: AbortSignal
+  /** See `limits.ts`. */
+  readonly pingMs: number
+  readonly stallMs: number
+  /** Told of what is no expected failure. */
+  readonly onDefect: (error: unknown, requestId: string) => void
+}
+
+export interface ApiEnv {
+  Bindings: HttpBindings
+  Variables: {
+    requestId: string
+    /** Who asks, of several whom the peer answers in turn. */
+    client: string
+    /** The client has gone. */
+    gone: AbortSignal
+  }
+}
+
+export type ApiContext = Context<ApiEnv>
+
+/** The body of a request, as JSON. @throws {ApiError} 400 when it is none, 413 when it is too long */
+export async function jsonBody(c: ApiContext): Promise<unknown> {
+  const text = await bodyText(c)
+  if (text.trim() === '') throw invalid('the request has no body: send a JSON object')
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    // The parser's words show where it is wrong; what they show of the body is the client's own.
+    throw invalid(`the request is not JSON: ${(error as Error).message}`, { code: 'invalid_json' })
+  }
+}
+
+async function bodyText(c: ApiContext): Promise<string> {
+  const reader = c.req.raw.body?.getReader()
+  const parts: Uint8Array[] = []
+  let bytes = 0
+  while (reader !== undefined) {
+    const { done, value } = await reader.read()
+    if (done) break
+    bytes += value.length
+    parts.push(value)
+    if (bytes > requestBytesMax) {
+      await reader.cancel().catch(() => {})
+      throw tooLarge()
+    }
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
+  } catch {
+    throw invalid('the request is not UTF-8')
+  }
+}
+
+export function tooLarge(): ApiError {
+  return new ApiError(
+    413,
+    'invalid_request_error',
+    `the request is too large: it may have ${requestBytesMax} bytes at most`,
+    { code: 'request_too_large', headers: { connection: 'close' } }
+  )
+}
+
+/** What a request failed with, as its client is told it. */
+export function refusal(api: Api, c: ApiContext, error: unknown): ApiError {
+  const path = c.req.path
+  const promptParam = path.endsWith('/chat/completions')
+    ? 'messages'
+    : path.endsWith('/completions')
+      ? 'prompt'
+      : 'input'
+  const told = apiErrorOf(error, { promptParam, models: answeringNames(api.peer.status()) })
+  if (told.body.error.code === 'internal_error') api.onDefect(error, c.get('requestId'))
+  return told
+}

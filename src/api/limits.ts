@@ -1,0 +1,54 @@
+/** The bounds of the front door, each with its unit in its name and its reason beside it. */
+
+/** Bytes of a request: the longest prompt that a peer takes, in characters of one or two bytes, and as much again for JSON. */
+export const requestBytesMax = 16 << 20
+/** Connections at a time; each holds a socket and a request. More are closed at once, so that others keep their descriptors. */
+export const connectionsMax = 512
+/** A client that has connected has sent its headers by then, and by the second its whole request: slow radio included. */
+export const headersMs = 20_000
+export const requestMs = 120_000
+/** Pooled clients keep a connection for a minute: one that the server closes first loses them a request. */
+export const keepAliveMs = 75_000
+/**
+ * A stream's status is sent with its first token or after this, whichever is sooner: what is found wrong by then has its own status,
+ * and no client waits longer than this for a sign of life.
+ */
+export const statusMs = 2_000
+/** A stream says that it lives this often while no token comes: proxies and clients give up after some tens of seconds. */
+export const pingMs = 5_000
+/** How long a reader may leave its socket full before its answer is cancelled: caches are held meanwhile. */
+export const stallMs = 60_000
+/** From telling those who are being answered that the peer stops, to closing their sockets. */
+export const lingerMs = 1_000
+/** How long an answer waits for peers before its first token: clients ask again, as `retry-after` says. */
+export const routeMs = 60_000
+
+/** Answers of one request, `n` of each prompt together: OpenAI's own bound of `n`. */
+export const choicesMax = 128
+/** Of them, those that run at a time: others of the same client have their turns between. */
+export const choicesAtOnce = 4
+/** Prompts of one request: evaluations send some hundred. */
+export const promptsMax = 1_024
+/** Strings that end an answer, and the characters of one: each token is compared with all. */
+export const stopsMax = 64
+export const stopCharsMax = 1_024
+/** Tokens of a chat's answer where its request names no limit, if the context leaves as many: caches are reserved for all. */
+export const chatTokensUsual = 2_048
+/** The same of a completion, as OpenAI has it. */
+export const completionTokensUsual = 16
+/** Characters of a tool call that is being written: more is no call. */
+export const callCharsMax = 1 << 20
+/** Functions that a request may offer. */
+export const toolsMax = 128
+/** Characters of a wrong value that a message repeats. */
+export const shownCharsMax = 60
+/** Characters of a client's own request id. */
+export const requestIdCharsMax = 128
+/** A file of keys: thousands of them. */
+export const keyFileBytesMax = 1 << 20
+/** Characters of a key: guessing fewer takes no time. */
+export const keyCharsMin = 16
+/** After this a client may ask again where nobody knows better. */
+export const retryAfterMs = 5_000
+/** A model's facts are read again after this: another one may have its name by then. */
+export const unknownModelsShown = 20

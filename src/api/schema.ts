@@ -1,0 +1,223 @@
+/** What requests may hold. Unknown fields are left alone, `null` is as good as absent, and each error names its field. */
+import { z } from 'zod'
+import { invalid, unsupported } from './errors.ts'
+import { choicesMax, promptsMax, shownCharsMax, stopCharsMax, stopsMax, toolsMax } from './limits.ts'
+
+const absent = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined)
+
+/** A field of one kind, with what is right in words. */
+const number = (min: number, max: number) => {
+  const error = `must be a number from ${min} to ${max}`
+  return z.number({ error }).min(min, { error }).max(max, { error })
+}
+const whole = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`
+  return z.number({ error }).refine(value => Number.isInteger(value) && value >= min && value <= max, { error })
+}
+const flag = z.boolean({ error: 'must be true or false' })
+const text = z.string({ error: 'must be a string' })
+const json = z.record(z.string(), z.unknown(), { error: 'must be an object' })
+
+const stop = z
+  .string({ error: 'must be a string' })
+  .min(1, { error: 'must not be empty' })
+  .max(stopCharsMax, { error: `must have at most ${stopCharsMax} characters` })
+const stops = z.union(
+  [stop.transform(one => [one]), z.array(stop).max(stopsMax, { error: `must be at most ${stopsMax} strings` })],
+  {
+    error: `must be a string that is not empty, or up to ${stopsMax} of them, each of at most ${stopCharsMax} characters`
+  }
+)
+
+/** Seeds are whole numbers of 64 bits, as JSON gives them. */
+const seed = z
+  .number({ error: 'must be a whole number of 64 bits' })
+  .refine(value => Number.isInteger(value) && value >= -(2 ** 63) && value <= 2 ** 64, {
+    error: 'must be a whole number of 64 bits'
+  })
+
+const sampling = {
+  model: absent(text),
+  stream: absent(flag),
+  stream_options: absent(z.looseObject({ include_usage: absent(flag) }, { error: 'must be an object' })),
+  temperature: absent(number(0, 2)),
+  top_p: absent(number(0, 1)),
+  top_k: absent(whole(-1, 2 ** 31 - 1)),
+  presence_penalty: absent(number(-2, 2)),
+  frequency_penalty: absent(number(-2, 2)),
+  repetition_penalty: absent(number(0.1, 10)),
+  min_p: absent(number(0, 1)),
+  logit_bias: absent(z.record(z.string(), number(-100, 100), { error: 'must be an object of amounts by token id' })),
+  seed: absent(seed),
+  stop: absent(stops),
+  n: absent(whole(1, choicesMax)),
+  max_tokens: absent(whole(0, 2 ** 31 - 1)),
+  max_completion_tokens: absent(whole(0, 2 ** 31 - 1))
+}
+
+const part = z.looseObject({ type: text, text: absent(text) }, { error: 'must be an object with a type' })
+const content = z.union([z.string(), z.null(), z.array(part)], { error: 'must be a string, null or an array of parts' })
+
+const call = z.looseObject(
+  {
+    id: absent(text),
+    type: absent(z.literal('function', { error: "must be 'function'" })),
+    function: z.looseObject(
+      { name: text, arguments: absent(z.union([z.string(), json], { error: 'must be JSON in a string' })) },
+      { error: 'must be an object with a name and arguments' }
+    )
+  },
+  { error: 'must be an object' }
+)
+
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
+const message = z.looseObject(
+  {
+    role: z.enum(roles, { error: `must be one of ${roles.join(', ')}` }),
+    content: absent(content),
+    name: absent(text),
+    tool_calls: absent(z.array(call, { error: 'must be an array' })),
+    tool_call_id: absent(text),
+    reasoning_content: absent(text)
+  },
+  { error: 'must be an object with a role and a content' }
+)
+
+const tool = z.looseObject(
+  {
+    type: z.literal('function', { error: "must be 'function'" }),
+    function: z.looseObject({ name: text, parameters: absent(json) }, { error: 'must be an object with a name' })
+  },
+  { error: 'must be an object' }
+)
+
+export const chatSchema = z.looseObject(
+  {
+    ...sampling,
+    messages: z
+      .array(message, { error: 'must be an array of messages' })
+      .min(1, { error: 'must have at least one message' }),
+    tools: absent(
+      z.array(tool, { error: 'must be an array' }).max(toolsMax, { error: `must have at most ${toolsMax} functions` })
+    ),
+    tool_choice: absent(z.union([text, json], { error: 'must be a string or an object' })),
+    parallel_tool_calls: absent(flag),
+    chat_template_kwargs: absent(json),
+    reasoning_effort: absent(text)
+  },
+  { error: 'must be a JSON object' }
+)
+
+const id = whole(0, 2 ** 31 - 1)
+const prompt = z.union([z.string(), z.array(z.string()), z.array(id), z.array(z.array(id))], {
+  error: 'must be a string, an array of strings, an array of token ids or an array of those'
+})
+
+export const completionSchema = z.looseObject(
+  { ...sampling, prompt, echo: absent(flag), special: absent(flag) },
+  { error: 'must be a JSON object' }
+)
+
+export const embeddingsSchema = z.looseObject(
+  {
+    model: text,
+    input: z.union([z.string(), z.array(z.string())], { error: 'must be a string or an array of strings' }),
+    encoding_format: absent(z.enum(['float', 'base64'], { error: "must be 'float' or 'base64'" })),
+    dimensions: absent(whole(1, 2 ** 31 - 1))
+  },
+  { error: 'must be a JSON object' }
+)
+
+export const tokenizeSchema = z.looseObject(
+  { model: absent(text), prompt: text, add_special_tokens: absent(flag), special: absent(flag) },
+  { error: 'must be a JSON object' }
+)
+
+export const detokenizeSchema = z.looseObject(
+  { model: absent(text), tokens: z.array(id, { error: 'must be an array of token ids' }) },
+  { error: 'must be a JSON object' }
+)
+
+export type ChatRequest = z.output<typeof chatSchema>
+export type CompletionRequest = z.output<typeof completionSchema>
+export type SamplingRequest = Pick<ChatRequest, Exclude<keyof typeof sampling, 'model'>>
+export type RequestMessage = ChatRequest['messages'][number]
+export type RequestTool = NonNullable<ChatRequest['tools']>[number]
+
+/** @throws {ApiError} 400 that names the first field that is wrong, what it is and what would be right */
+export function read<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+  let result: z.ZodSafeParseResult<z.output<T>>
+  try {
+    result = schema.safeParse(body)
+  } catch {
+    throw invalid('the request is nested too deeply')
+  }
+  if (result.success) return result.data
+  const { path, message } = firstIssue(result.error.issues)
+  const param = path.join('.')
+  const given = shown(path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)?.[key], body))
+  throw invalid(`${param === '' ? 'the request' : `'${param}'`} ${message}, not ${given}`, {
+    param: param === '' ? null : param
+  })
+}
+
+/** Of several ways to be right, what is wrong in the one that was meant, where only one of them has the right kind. */
+function firstIssue(issues: readonly z.core.$ZodIssue[]): { path: readonly PropertyKey[]; message: string } {
+  const [issue] = issues
+  if (issue?.code !== 'invalid_union') return { path: issue?.path ?? [], message: issue?.message ?? 'is wrong' }
+  const deeper = issue.errors.filter(each => each.length > 0 && each[0]!.path.length > 0)
+  if (deeper.length !== 1) return { path: issue.path, message: issue.message }
+  const inner = firstIssue(deeper[0]!)
+  return { path: [...issue.path, ...inner.path], message: inner.message }
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'absent'
+  const text = JSON.stringify(value) ?? typeof value
+  return text.length <= shownCharsMax ? text : `${text.slice(0, shownCharsMax)}…`
+}
+
+/** Fields that change an answer and that nothing here knows how to do, each with the values that ask for nothing. */
+const refusals: Readonly<Record<string, (value: unknown) => boolean>> = {
+  logprobs: value => value === false,
+  top_logprobs: value => value === 0,
+  response_format: value => (value as { type?: unknown }).type === 'text',
+  best_of: value => value === 1,
+  suffix: value => value === '',
+  functions: value => Array.isArray(value) && value.length === 0,
+  function_call: value => value === 'none' || value === 'auto',
+  modalities: value => Array.isArray(value) && value.every(each => each === 'text'),
+  audio: () => false,
+  web_search_options: () => false,
+  guided_json: () => false,
+  guided_regex: () => false,
+  guided_choice: () => false,
+  guided_grammar: () => false,
+  structured_outputs: () => false,
+  grammar: value => value === '',
+  min_tokens: value => value === 0,
+  ignore_eos: value => value === false,
+  typical_p: value => value === 1,
+  mirostat: value => value === 0
+}
+
+/** @throws {ApiError} 400 that names a field which would change the answer and is not done here */
+export function refuseUnknown(body: Readonly<Record<string, unknown>>): void {
+  for (const [field, asksNothing] of Object.entries(refusals)) {
+    const value = body[field]
+    if (value === undefined || value === null || asksNothing(value)) continue
+    throw unsupported(field, `'${field}' is not done here: leave it out`)
+  }
+}
+
+/** Prompts of a completion, each a text or ids. @throws {ApiError} 400 when there are none or too many */
+export function promptsOf(prompt: CompletionRequest['prompt']): (string | number[])[] {
+  if (typeof prompt === 'string') return [prompt]
+  if (prompt.length === 0) throw invalid("'prompt' must not be empty", { param: 'prompt' })
+  const first: unknown = prompt[0]
+  const prompts = typeof first === 'number' ? [prompt as number[]] : (prompt as (string | number[])[])
+  if (prompts.length > promptsMax) {
+    throw invalid(`'prompt' must have at most ${promptsMax} prompts, not ${prompts.length}`, { param: 'prompt' })
+  }
+  return prompts
+}

@@ -1,0 +1,164 @@
+/**
+ * The front door of a peer: OpenAI's API over HTTP. It asks the peer what a program that embeds one could ask, and so works on a peer
+ * without layers as well.
+ */
+import { createServer, type Server, STATUS_CODES } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
+import { InvalidOptionError, ListenError, type Peer, PeerLeavingError, readPlainText, reasonOf } from '../index.ts'
+import { createApp } from './app.ts'
+import { Doors, isLoopback } from './doors.ts'
+import type { ErrorBody } from './errors.ts'
+import { readKeys } from './keys.ts'
+import {
+  connectionsMax,
+  headersMs,
+  keepAliveMs,
+  keyFileBytesMax,
+  lingerMs,
+  pingMs,
+  requestMs,
+  stallMs
+} from './limits.ts'
+
+/** How a front door is opened. */
+export interface ApiInit {
+  /** Name or address to listen on. @default 127.0.0.1 */
+  host?: string
+  /** From 0 to 65535; 0 is one that is free. @default 8420 */
+  port?: number
+  /** A file of keys, one a line, `name key`. @default none is needed, and it listens on loopback alone */
+  apiKeyFile?: string
+  /** Files with a certificate, and those that vouch for it, and its key, as PEM. @default none: HTTP */
+  tls?: { readonly certFile: string; readonly keyFile: string }
+  /** Told, in one sentence, of a failure that nobody expected; the request is answered with 500. @default nobody is */
+  onWarning?: (message: string) => void
+  /** How often a stream shows that it lives while no token comes, in ms. @default 5 s */
+  pingMs?: number
+  /** How long a reader may take nothing before its answer is ended, in ms. @default 60 s */
+  stallMs?: number
+}
+
+/** A front door that is open. */
+export interface ApiServer {
+  /** `http://127.0.0.1:8420` */
+  readonly url: string
+  /** Ends answers under way, which are told so, and closes. Safe to call twice. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a peer's front door.
+ *
+ * @throws {InvalidOptionError} when keys or certificates cannot be read, or it would listen on more than loopback without keys
+ * @throws {ListenError} when that address cannot be listened on
+ */
+export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServer> {
+  const { host = '127.0.0.1', port = 8420, apiKeyFile, tls, onWarning = () => {} } = init
+  if (apiKeyFile === undefined && !isLoopback(host)) {
+    throw new InvalidOptionError(
+      `whoever reaches ${host} could ask this peer: give it keys (--api-key-file), or have it listen on 127.0.0.1`
+    )
+  }
+  const keys = apiKeyFile === undefined ? undefined : await readKeys(apiKeyFile)
+  const closing = new AbortController()
+  const app = createApp({
+    peer,
+    doors: new Doors(host, keys),
+    closing: closing.signal,
+    pingMs: init.pingMs ?? pingMs,
+    stallMs: init.stallMs ?? stallMs,
+    onDefect: (error, requestId) => onWarning(`request ${requestId} failed: ${reasonOf(error)}`)
+  })
+  const listener = getRequestListener((request, env) => app.fetch(request, env), {
+    overrideGlobalObjects: false,
+    errorHandler: error => {
+      // What is no request at all: a host or a path that no URL has.
+      const message = `this is no request: ${reasonOf(error)}`
+      return new Response(JSON.stringify(bodyOf(message)), {
+        status: 400,
+        headers: { 'content-type': 'application/json' }
+      })
+    }
+  })
+  const options = {
+    requestTimeout: requestMs,
+    headersTimeout: headersMs,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: 5_000
+  }
+  const server: Server =
+    tls === undefined
+      ? createServer(options, listener)
+      : createTlsServer({ ...options, ...(await readTls(tls)) }, listener)
+  server.maxConnections = connectionsMax
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseBytes(error, socket))
+  await listen(server, host, port)
+  return opened(server, tls === undefined ? 'http' : 'https', host, closing)
+}
+
+function opened(server: Server, scheme: string, host: string, closing: AbortController): ApiServer {
+  const { port } = server.address() as AddressInfo
+  let closed: Promise<void> | undefined
+  return {
+    url: `${scheme}://${host.includes(':') ? `[${host.replace(/^\[|\]$/g, '')}]` : host}:${port}`,
+    close() {
+      closed ??= (async () => {
+        const ended = new Promise<void>(resolve => server.close(() => resolve()))
+        closing.abort(new PeerLeavingError('the peer stops: ask another one'))
+        server.closeIdleConnections()
+        // Whoever waits for an answer is told why it ends, if that takes no longer than a moment.
+        await Promise.race([ended, delay(lingerMs, undefined, { ref: false })])
+        server.closeAllConnections()
+        await ended
+      })()
+      return closed
+    }
+  }
+}
+
+async function readTls(tls: {
+  readonly certFile: string
+  readonly keyFile: string
+}): Promise<{ cert: string; key: string }> {
+  const read = async (file: string): Promise<string> => {
+    try {
+      return await readPlainText(file, keyFileBytesMax)
+    } catch (error) {
+      throw new InvalidOptionError(`${file} cannot be read: ${reasonOf(error)}`)
+    }
+  }
+  return { cert: await read(tls.certFile), key: await read(tls.keyFile) }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void =>
+      reject(new ListenError(`${host}:${port} cannot be listened on: ${reasonOf(error)}`))
+    server.once('error', failed)
+    server.listen({ host: host.replace(/^\[|\]$/g, ''), port }, () => {
+      server.removeListener('error', failed)
+      // A failed accept (too many open files) concerns that one client; the door stays open.
+      server.on('error', () => {})
+      resolve()
+    })
+  })
+}
+
+function bodyOf(message: string): ErrorBody {
+  return { error: { message, type: 'invalid_request_error', param: null, code: null } }
+}
+
+/** Answers what is no HTTP, or came too slowly. */
+function refuseBytes({ code, message }: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const status = code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+  const body = JSON.stringify(bodyOf(`this is no request: ${message}`))
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\ncontent-type: application/json`
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+}

@@ -1,0 +1,49 @@
+/** What a request took, as OpenAI's API has it, with what is ours as `skein` in it. Pure. */
+import type { Taken } from './answer.ts'
+
+export interface Usage {
+  readonly prompt_tokens: number
+  readonly completion_tokens: number
+  readonly total_tokens: number
+  readonly skein: {
+    /** Of all its answers together, after the first token of each; null where there are too few. */
+    readonly tokens_per_second: number | null
+    readonly first_token_ms: number
+    /** Of the longest route. */
+    readonly hops: number
+    /** Times that an answer went on another way, after a loss. */
+    readonly recoveries: number
+    /** False when a loss may have changed the roundings of an answer. */
+    readonly exact: boolean
+    /** The same seed gives the same answer. */
+    readonly seed: number
+  }
+}
+
+/**
+ * @param prompts what one answer of each prompt took: a prompt is counted once, however many answers it has
+ * @param all what all answers took
+ */
+export function usageOf(prompts: readonly Taken[], all: readonly Taken[], seed: number): Usage {
+  const sum = (of: readonly Taken[], field: 'promptTokens' | 'tokens' | 'recoveries' | 'restMs'): number =>
+    of.reduce((total, taken) => total + taken[field], 0)
+  const [promptTokens, tokens, restMs] = [sum(prompts, 'promptTokens'), sum(all, 'tokens'), sum(all, 'restMs')]
+  const gaps = all.reduce((total, taken) => total + Math.max(0, taken.tokens - 1), 0)
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: tokens,
+    total_tokens: promptTokens + tokens,
+    skein: {
+      tokens_per_second: restMs > 0 ? round((gaps * 1000) / restMs) : null,
+      first_token_ms: round(Math.min(...all.map(({ firstMs }) => firstMs))),
+      hops: Math.max(...all.map(({ hops }) => hops)),
+      recoveries: sum(all, 'recoveries'),
+      exact: all.every(({ exact }) => exact),
+      seed
+    }
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10
+}
