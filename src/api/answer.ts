@@ -1,5 +1,6 @@
 /** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
-import type { Generation, GenerationEvent } from '../index.ts'
+import type { Generation, GenerationEvent, Token } from '../index.ts'
+import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
 import { type CallForm, callReader, type CallReader, type Spoken } from './tools.ts'
 
@@ -13,6 +14,8 @@ export type Piece =
   | { readonly kind: 'thought'; readonly text: string }
   /** `index`: among the calls of this answer. `arguments`: JSON. */
   | { readonly kind: 'call'; readonly index: number; readonly name: string; readonly arguments: string }
+  /** A token of the text that comes next or last, with its log-probability. */
+  | { readonly kind: 'scored'; readonly token: ScoredToken }
   /** Last of all. */
   | { readonly kind: 'end'; readonly finish: Finish }
 
@@ -45,6 +48,7 @@ export async function* answerPieces(
 ): AsyncGenerator<Piece> {
   const stops = new Stops(words)
   const speech = new Speech(calls === undefined ? undefined : callReader(calls), oneCall)
+  const scores = new Scores()
   const events = generation.events()[Symbol.asyncIterator]()
   // Its failure comes through the events.
   generation.answer.catch(() => {})
@@ -58,9 +62,11 @@ export async function* answerPieces(
         const text = withoutMarks(event.text)
         if (text !== '') yield { kind: 'thought', text }
       } else if (event.event === 'token' || event.event === 'stopped') {
-        yield* speech.says(stops.push(event.text))
+        if (event.event === 'token') scores.take(event)
         isComplete = event.event === 'stopped'
-        if (isComplete) yield* speech.says(stops.end())
+        const text = stops.push(event.text) + (isComplete ? stops.end() : '')
+        yield* scores.upTo(text, isComplete && !stops.isOver)
+        yield* speech.says(text)
         if (!isComplete && !stops.isOver && !speech.isOver) continue
         yield* speech.ends()
         const isLong = event.event === 'stopped' && event.stop === 'length' && !stops.isOver && !speech.isOver
@@ -107,6 +113,29 @@ function take(event: GenerationEvent, taken: Taken): void {
 
 export function nothingTaken(): Taken {
   return { promptTokens: 0, tokens: 0, hops: 0, recoveries: 0, exact: true, firstMs: 0, restMs: 0 }
+}
+
+/** Tokens whose text is withheld, as it may be of a stop string. */
+class Scores {
+  readonly #held: { readonly start: number; readonly token: ScoredToken }[] = []
+  /** Characters that have come, and those that are out. */
+  #come = 0
+  #out = 0
+
+  take({ text, logprob, bytes, top }: Token): void {
+    if (logprob !== undefined && bytes !== undefined && top !== undefined) {
+      this.#held.push({ start: this.#come, token: { logprob, bytes, top } })
+    }
+    this.#come += text.length
+  }
+
+  /** Those of which something is out with this text; `all`: nothing was cut, and nothing more comes. */
+  *upTo(text: string, all: boolean): Generator<Piece> {
+    this.#out += text.length
+    while (this.#held.length > 0 && (all || this.#held[0]!.start < this.#out)) {
+      yield { kind: 'scored', token: this.#held.shift()!.token }
+    }
+  }
 }
 
 /** Text into what is said and what is called. */

@@ -77,7 +77,8 @@ export class Answering {
       pingMs: this.#api.pingMs,
       stallMs: this.#api.stallMs,
       failure: error => failure(refusal(this.#api, this.#c, error).body),
-      end: reason => this.end(reason)
+      end: reason => this.end(reason),
+      cut: () => this.#c.env.outgoing.destroy()
     })
   }
 }

@@ -5,6 +5,7 @@ import { Answering, newId, nowS } from './answering.ts'
 import { chatMessages } from './chat.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
 import { invalid, unsupported } from './errors.ts'
+import { chatLogprobs, type ScoredToken } from './logprobs.ts'
 import { chatTokensUsual } from './limits.ts'
 import { fingerprint } from './models.ts'
 import { askedOf } from './sampling.ts'
@@ -21,6 +22,7 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
   const messages = chatMessages(request.messages)
   const model = await api.peer.model(request.model, { signal: c.get('gone') })
   const tools = toolsOf(request, model)
+  const scores = scoresOf(request)
   const variables = {
     ...request.chat_template_kwargs,
     ...(request.reasoning_effort === undefined ? {} : { reasoning_effort: request.reasoning_effort })
@@ -33,7 +35,7 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
     stops: asked.stops,
     calls: tools?.form,
     oneCall: request.parallel_tool_calls === false,
-    ask: (_, options) => api.peer.chat(messages, { ...options, ...extras })
+    ask: (_, options) => api.peer.chat(messages, { ...options, ...extras, ...scores })
   })
   const head = {
     id: newId('chatcmpl-'),
@@ -74,6 +76,13 @@ export function toolsOf(
   return { given: tools, form: callForm(chatTemplate, name) }
 }
 
+/** How many of the likeliest tokens are told of with each. @throws {ApiError} 400 when that is not clear */
+function scoresOf({ logprobs = false, top_logprobs }: ChatRequest): { logprobs?: number } {
+  if (logprobs) return { logprobs: top_logprobs ?? 0 }
+  if (top_logprobs === undefined || top_logprobs === 0) return {}
+  throw invalid("'top_logprobs' goes with 'logprobs': true", { param: 'top_logprobs' })
+}
+
 interface Head {
   readonly id: string
   readonly created: number
@@ -85,14 +94,24 @@ async function* chunks(answering: Answering, head: Head, tellsUsage: boolean): A
   const chunk = (choices: readonly object[], usage: object | null): string =>
     dataFrame({ ...head, object: 'chat.completion.chunk', choices, ...(tellsUsage ? { usage } : {}) })
   const begun = new Set<number>()
+  const scored = new Map<number, ScoredToken[]>()
   for await (const [index, piece] of answering.pieces()) {
-    const delta = (delta: object, finish: Finish | null = null): string =>
-      chunk([{ index, delta, logprobs: null, finish_reason: finish }], null)
+    if (piece.kind === 'scored') {
+      scored.set(index, [...(scored.get(index) ?? []), piece.token])
+      continue
+    }
+    const delta = (delta: object, finish: Finish | null = null, logprobs: object | null = null): string =>
+      chunk([{ index, delta, logprobs, finish_reason: finish }], null)
+    const scores = (): object | null => {
+      const tokens = scored.get(index)
+      scored.delete(index)
+      return tokens === undefined ? null : chatLogprobs(tokens)
+    }
     if (!begun.has(index)) yield delta({ role: 'assistant', content: '' })
     begun.add(index)
-    if (piece.kind === 'text') yield delta({ content: piece.text })
+    if (piece.kind === 'text') yield delta({ content: piece.text }, null, scores())
     else if (piece.kind === 'thought') yield delta({ reasoning_content: piece.text })
-    else if (piece.kind === 'end') yield delta({}, piece.finish)
+    else if (piece.kind === 'end') yield delta({}, piece.finish, scores())
     else {
       const { index, name } = piece
       const call = { index, id: newId('call_'), type: 'function', function: { name, arguments: '' } }
@@ -109,11 +128,13 @@ class Message {
   #text = ''
   #thoughts = ''
   readonly #calls: object[] = []
+  readonly #scored: ScoredToken[] = []
   #finish: Finish = 'stop'
 
   add(piece: Piece): void {
     if (piece.kind === 'text') this.#text += piece.text
     else if (piece.kind === 'thought') this.#thoughts += piece.text
+    else if (piece.kind === 'scored') this.#scored.push(piece.token)
     else if (piece.kind === 'end') this.#finish = piece.finish
     else {
       const { name, arguments: given } = piece
@@ -132,7 +153,7 @@ class Message {
         ...(this.#thoughts === '' ? {} : { reasoning_content: this.#thoughts }),
         ...(hasCalls ? { tool_calls: this.#calls } : {})
       },
-      logprobs: null,
+      logprobs: this.#scored.length === 0 ? null : chatLogprobs(this.#scored),
       finish_reason: this.#finish
     }
   }

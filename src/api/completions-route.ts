@@ -3,8 +3,9 @@ import type { StoredModel } from '../index.ts'
 import type { Finish } from './answer.ts'
 import { Answering, newId, nowS } from './answering.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
-import { invalid } from './errors.ts'
+import { invalid, unsupported } from './errors.ts'
 import { choicesMax, completionTokensUsual } from './limits.ts'
+import { CompletionScores, type ScoredToken } from './logprobs.ts'
 import { fingerprint } from './models.ts'
 import { askedOf } from './sampling.ts'
 import { completionSchema, promptsOf, read, refuseUnknown } from './schema.ts'
@@ -24,13 +25,18 @@ export async function completionsRoute(api: Api, c: ApiContext): Promise<Respons
   }
   const { echo = false, special = false } = request
   const model = await api.peer.model(request.model, { signal: c.get('gone') })
+  const { logprobs } = request
+  if (echo && logprobs !== undefined) {
+    throw unsupported('logprobs', "'logprobs' of a prompt are not done here: ask without 'echo', or without 'logprobs'")
+  }
+  const scores = logprobs === undefined ? {} : { logprobs }
   const echoed = echo ? await textsOf(api, c, model, prompts) : prompts.map(() => '')
   const answering = new Answering(api, c, {
     asked,
     model: model.id,
     prompts: prompts.length,
     stops: asked.stops,
-    ask: (prompt, options) => api.peer.generate(prompts[prompt]!, { ...options, special })
+    ask: (prompt, options) => api.peer.generate(prompts[prompt]!, { ...options, ...scores, special })
   })
   const echoOf = (index: number): string => echoed[Math.floor(index / asked.choices)]!
   const head = {
@@ -44,13 +50,18 @@ export async function completionsRoute(api: Api, c: ApiContext): Promise<Respons
   const choices = answering.taken.map((_, index) => ({
     index,
     text: echoOf(index),
-    logprobs: null,
+    logprobs: null as object | null,
     finish_reason: 'stop' as Finish
   }))
+  const scored = choices.map((): ScoredToken[] => [])
   for await (const [index, piece] of answering.pieces()) {
     const choice = choices[index]!
-    if (piece.kind === 'text') choice.text += piece.text
+    if (piece.kind === 'scored') scored[index]!.push(piece.token)
+    else if (piece.kind === 'text') choice.text += piece.text
     else if (piece.kind === 'end') choice.finish_reason = piece.finish
+  }
+  if (logprobs !== undefined) {
+    for (const choice of choices) choice.logprobs = new CompletionScores('').take(scored[choice.index]!)
   }
   return c.json({ ...head, choices, usage: answering.usage }, 200, answering.headers)
 }
@@ -77,9 +88,17 @@ async function* chunks(
   const chunk = (choices: readonly object[], usage: object | null): string =>
     dataFrame({ ...head, choices, ...(tellsUsage ? { usage } : {}) })
   const begun = new Set<number>()
+  const scored = answering.taken.map(() => ({ all: new CompletionScores(''), next: [] as ScoredToken[] }))
   for await (const [index, piece] of answering.pieces()) {
-    const says = (text: string, finish: Finish | null = null): string =>
-      chunk([{ index, text, logprobs: null, finish_reason: finish }], null)
+    const { all, next } = scored[index]!
+    if (piece.kind === 'scored') {
+      next.push(piece.token)
+      continue
+    }
+    const says = (text: string, finish: Finish | null = null): string => {
+      const logprobs = next.length === 0 ? null : all.take(next.splice(0))
+      return chunk([{ index, text, logprobs, finish_reason: finish }], null)
+    }
     if (!begun.has(index) && echoOf(index) !== '') yield says(echoOf(index))
     begun.add(index)
     if (piece.kind === 'text') yield says(piece.text)

@@ -20,8 +20,6 @@ export const pingMs = 5_000
 export const stallMs = 60_000
 /** From telling those who are being answered that the peer stops, to closing their sockets. */
 export const lingerMs = 1_000
-/** How long an answer waits for peers before its first token: clients ask again, as `retry-after` says. */
-export const routeMs = 60_000
 
 /** Answers of one request, `n` of each prompt together: OpenAI's own bound of `n`. */
 export const choicesMax = 128
@@ -38,6 +36,8 @@ export const chatTokensUsual = 2_048
 export const completionTokensUsual = 16
 /** Characters of a tool call that is being written: more is no call. */
 export const callCharsMax = 1 << 20
+/** Of the likeliest tokens, those that are told of with each token: the peer's own bound. */
+export const scoresMax = 20
 /** Functions that a request may offer. */
 export const toolsMax = 128
 /** Characters of a wrong value that a message repeats. */
@@ -50,5 +50,5 @@ export const keyFileBytesMax = 1 << 20
 export const keyCharsMin = 16
 /** After this a client may ask again where nobody knows better. */
 export const retryAfterMs = 5_000
-/** A model's facts are read again after this: another one may have its name by then. */
+/** Names of models that the error about an unknown one lists. */
 export const unknownModelsShown = 20

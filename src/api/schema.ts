@@ -1,7 +1,7 @@
 /** What requests may hold. Unknown fields are left alone, `null` is as good as absent, and each error names its field. */
 import { z } from 'zod'
 import { invalid, unsupported } from './errors.ts'
-import { choicesMax, promptsMax, shownCharsMax, stopCharsMax, stopsMax, toolsMax } from './limits.ts'
+import { choicesMax, promptsMax, scoresMax, shownCharsMax, stopCharsMax, stopsMax, toolsMax } from './limits.ts'
 
 const absent = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined)
 
@@ -102,6 +102,8 @@ export const chatSchema = z.looseObject(
     ),
     tool_choice: absent(z.union([text, json], { error: 'must be a string or an object' })),
     parallel_tool_calls: absent(flag),
+    logprobs: absent(flag),
+    top_logprobs: absent(whole(0, scoresMax)),
     chat_template_kwargs: absent(json),
     reasoning_effort: absent(text)
   },
@@ -114,7 +116,7 @@ const prompt = z.union([z.string(), z.array(z.string()), z.array(id), z.array(z.
 })
 
 export const completionSchema = z.looseObject(
-  { ...sampling, prompt, echo: absent(flag), special: absent(flag) },
+  { ...sampling, prompt, echo: absent(flag), special: absent(flag), logprobs: absent(whole(0, scoresMax)) },
   { error: 'must be a JSON object' }
 )
 
@@ -179,8 +181,6 @@ function shown(value: unknown): string {
 
 /** Fields that change an answer and that nothing here knows how to do, each with the values that ask for nothing. */
 const refusals: Readonly<Record<string, (value: unknown) => boolean>> = {
-  logprobs: value => value === false,
-  top_logprobs: value => value === 0,
   response_format: value => (value as { type?: unknown }).type === 'text',
   best_of: value => value === 1,
   suffix: value => value === '',

@@ -17,6 +17,8 @@ export interface StreamInit {
   readonly failure: (error: unknown) => string
   /** Ends whatever the frames are made from: nobody reads them any more, or all have been read. */
   readonly end: (reason: unknown) => void
+  /** Closes the connection: its reader must not take what it has for all. */
+  readonly cut: () => void
 }
 
 /**
@@ -26,7 +28,7 @@ export interface StreamInit {
  * @throws what the source throws before that: it has a status of its own
  */
 export async function eventStream(init: StreamInit): Promise<Response> {
-  const { frames, headers, statusMs, pingMs, stallMs, failure, end } = init
+  const { frames, headers, statusMs, pingMs, stallMs, failure, end, cut } = init
   const patient = new Patient(frames)
   let first: IteratorResult<string> | undefined
   try {
@@ -66,9 +68,8 @@ export async function eventStream(init: StreamInit): Promise<Response> {
           return
         }
         stalled = setTimeout(() => {
-          const slow = new Error(`nobody has read the answer for ${stallMs / 1000} s`)
-          controller.error(slow)
-          over(slow)
+          over(new Error(`nobody has read the answer for ${stallMs / 1000} s`))
+          cut()
         }, stallMs)
       },
       cancel(reason) {

@@ -40,6 +40,8 @@ export function callReader(form: CallForm): CallReader {
 class TaggedCalls implements CallReader {
   #text = ''
   #isWithin = false
+  /** Space before the tag: none of the answer where a call follows. */
+  #space = ''
 
   push(text: string): Spoken[] {
     this.#text += text
@@ -55,7 +57,7 @@ class TaggedCalls implements CallReader {
         this.#text = this.#text.slice(end + closing.length)
         this.#isWithin = false
         const call = callIn(inside)
-        spoken.push(call ?? { kind: 'text', text: `${opening}${inside}${closing}` })
+        spoken.push(call ?? { kind: 'text', text: `${this.#space}${opening}${inside}${closing}` })
         continue
       }
       const start = this.#text.indexOf(opening)
@@ -65,6 +67,7 @@ class TaggedCalls implements CallReader {
         this.#text = this.#text.slice(upTo)
         return spoken
       }
+      this.#space = this.#text.slice(upTo, start)
       this.#text = this.#text.slice(start + opening.length)
       this.#isWithin = true
     }
@@ -75,7 +78,7 @@ class TaggedCalls implements CallReader {
     const wasWithin = this.#isWithin
     this.#text = ''
     this.#isWithin = false
-    if (wasWithin) return [callIn(rest) ?? { kind: 'text', text: opening + rest }]
+    if (wasWithin) return [callIn(rest) ?? { kind: 'text', text: this.#space + opening + rest }]
     return rest === '' ? [] : [{ kind: 'text', text: rest }]
   }
 }

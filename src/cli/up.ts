@@ -49,6 +49,7 @@ export interface UpFlags extends HttpFlags {
  * @throws what `createPeer` throws, and {@link DataDirectoryError}.
  */
 export async function up(flags: UpFlags, { interrupted }: CommandContext): Promise<void> {
+  checkDoor(flags)
   const stopping = new AbortController()
   const signal = AbortSignal.any([interrupted, stopping.signal])
   const { stdin } = process
@@ -66,7 +67,6 @@ export async function up(flags: UpFlags, { interrupted }: CommandContext): Promi
 
 /** Runs the peer until the signal. */
 async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
-  checkDoor(flags)
   const progress = flags.json === true ? undefined : new ProgressLine()
   const tell: Tell = (event, line, details = {}) => {
     progress?.clear()

@@ -1,6 +1,5 @@
 /** A front door before a real peer, over HTTP on loopback, and clients of it. */
 import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
 import OpenAI from 'openai'
 import { afterEach, expect } from 'vitest'
 import { type ApiInit, type ApiServer, serveApi } from '../../src/api/serve.ts'
@@ -26,11 +25,14 @@ export interface FrontDoor {
   ask(path: string, init?: RequestInit & { readonly json?: unknown }): Promise<Told>
   /** A socket to the door, on which bytes can be written by hand. */
   socket(): Socket
+  close(): Promise<void>
 }
 
 /** @param name of the test's folders */
 export function frontDoors(name: string): {
   open(init?: { api?: ApiInit; peer?: Partial<PeerInit> }): Promise<FrontDoor>
+  /** A new folder, which is removed after the test. */
+  folder(): Promise<string>
 } {
   const { start, folder } = livePeers(name)
   const doors: ApiServer[] = []
@@ -38,6 +40,7 @@ export function frontDoors(name: string): {
     await Promise.all(doors.splice(0).map(door => door.close()))
   })
   return {
+    folder,
     async open({ api = {}, peer: init = {} } = {}) {
       const dataDir = await folder()
       await writeStoryChat(dataDir)
@@ -65,9 +68,7 @@ export function clientsOf(door: ApiServer, peer: Peer): FrontDoor {
       const { status, headers } = response
       return { status, headers, text, json: text.startsWith('{') ? JSON.parse(text) : undefined }
     },
-    socket: () => connect(Number(port), hostname)
+    socket: () => connect(Number(port), hostname),
+    close: () => door.close()
   }
 }
-
-/** A file of keys in a test's folder. */
-export const keyFileIn = (folder: string): string => join(folder, 'keys')
