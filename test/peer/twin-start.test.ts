@@ -10,7 +10,9 @@ import { livePeers } from './live-peers.ts'
 
 const { folder, start } = livePeers('twin-start')
 
-it('R17: a peer that has to give way before it has started does not start, and says why', async () => {
+it('R17: a peer that has to give way before it has started does not start, and says why', {
+  timeout: 180_000
+}, async () => {
   const swarm = newSwarm('twins')
   const dataDir = await folder()
   const elder = await start({ dataDir, swarm })
