@@ -130,6 +130,10 @@ export class SimSwarm implements Swarm {
     return this.gather()
   }
 
+  traffic(): ReturnType<Swarm['traffic']> {
+    return this.#init.traffic()
+  }
+
   dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {
     return { bytesIn: 0, bytesOut: 0 }
   }

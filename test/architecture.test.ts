@@ -78,7 +78,7 @@ const doers = [
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses|twin-relay)\.ts$/,
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-disk|own-graphs|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-disk|own-graphs|own-metrics|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]

@@ -15,6 +15,7 @@ import type { DiskFreed } from './own-disk.ts'
 import type { DrainReport } from './departure.ts'
 import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 import type { Embeddings } from './own-graphs.ts'
+import type { AnswerNews, AnswerStatus } from './answers.ts'
 import type { StageStatus, Status } from './status.ts'
 
 export type { DiskFreed } from './own-disk.ts'
@@ -39,7 +40,8 @@ export type {
 } from '../session/generation.ts'
 export type { ChatMessage } from '../model/chat.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
-export type { FetchingStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
+export type { AnswerNews, AnswerStatus } from './answers.ts'
+export type { FetchingStatus, LinkStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
 /** How to start a peer. */
@@ -102,6 +104,12 @@ export interface PeerInit {
    * @default [wasmEngine, onnxEngine]
    */
   engines?: readonly EngineFactory[]
+  /**
+   * One of so many own answers is traced for the metrics, which then say what passes between hops: it costs a frame some 25 bytes for
+   * each hop before it. 0 is none.
+   * @default 0
+   */
+  traceEvery?: number
   /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */
   onWarning?: (message: string) => void
   /** Ends the start; a started peer is ended by `stop()`. */
@@ -231,6 +239,8 @@ export interface PeerEvents {
   'model:uncovered': CustomEvent<{ readonly model: ModelId }>
   /** The peer cannot go on and is stopping: the error says why. Nothing ends the program that holds it. */
   failed: CustomEvent<{ readonly error: Error }>
+  /** Something has happened to an answer that this peer makes; not each token, and nothing that it says. */
+  answer: CustomEvent<AnswerNews>
   /** A problem that does not end the peer, in one sentence. */
   warning: CustomEvent<{ readonly message: string }>
 }
@@ -240,6 +250,13 @@ export interface Peer {
   /** Multiaddrs that others can dial, with this peer's id. */
   readonly addresses: readonly string[]
   status(): Status
+  /** Answers that this peer is making: the same as in its status, where that alone is asked for often. */
+  answers(): readonly AnswerStatus[]
+  /**
+   * What it has counted since its start and what is so now, as text for Prometheus (exposition format 0.0.4). Nothing of what prompts and
+   * answers say is in it.
+   */
+  metrics(): string
   /**
    * Answers a prompt. Nothing runs until the result is iterated.
    *

@@ -168,7 +168,7 @@ export class OwnSessions {
       rng: this.#init.rng,
       sign: this.#init.swarm.sign,
       tokenizer,
-      model: { id: model.id, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
+      model: { id: model.id, name: model.manifest.name, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {
         release()
         tokensMax = options.tokensMax

@@ -20,10 +20,11 @@ import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
 import type { ConversationAsk, SessionParts } from '../session/parts.ts'
 import { generate } from '../session/service.ts'
-import { createStageService, type StageService } from '../stage/service.ts'
+import { createStageService, type StageService, type StageServiceInit } from '../stage/service.ts'
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
 import type { StageOffer } from '../swarm/record.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
+import type { Operation, WatchedAnswer } from './answers.ts'
 import type { GenerateOptions } from './api.ts'
 import { Departure } from './departure.ts'
 import { loadAnnounceMs } from './limits.ts'
@@ -48,6 +49,10 @@ export interface PeerPartsInit {
   readonly budgetBytes: number
   readonly clock: Clock
   readonly rng: Rng
+  /** Told of each answer that is asked for. @default nobody is */
+  readonly watch?: (operation: Operation, signal: AbortSignal | undefined) => WatchedAnswer
+  /** As with `StageServiceInit.onStep`. */
+  readonly onStep?: StageServiceInit['onStep']
   /** As with `SupplyInit.room`. */
   readonly room?: SupplyInit['room']
   readonly onWarning: (message: string) => void
@@ -82,7 +87,14 @@ export class PeerParts {
     const { swarm, store, clock, rng, verify } = init
     const onViolation = (peer: PeerId, kind: string, message: string): void =>
       swarm.reportViolation(peer, kind, message)
-    const stages = await createStageService({ links: swarm.links, retainBytesMax: 0, clock, verify, onViolation })
+    const stages = await createStageService({
+      links: swarm.links,
+      retainBytesMax: 0,
+      clock,
+      verify,
+      onViolation,
+      ...(init.onStep === undefined ? {} : { onStep: init.onStep })
+    })
     ends.push(() => stages.stop())
     const live = (): boolean => stages.stats.sessions > 0
     const supply = await createSupply({
@@ -157,16 +169,18 @@ export class PeerParts {
 
   generate(prompt: string | readonly number[] | ConversationAsk, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, ...rest } = options
-    return generate(
-      () =>
-        this.sessions.parts(
-          { ...(model && { model }), ...(client && { client }), ...rest },
-          { session, after: 0, classes: [] },
-          this.orEnding(signal)
-        ),
-      prompt,
-      { ...rest, ...this.ending(signal) }
-    )
+    const isText = typeof prompt === 'string' || !('messages' in prompt)
+    const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal)
+    const parts = async (): Promise<SessionParts> => {
+      const found = await this.sessions.parts(
+        { ...(model && { model }), ...(client && { client }), ...rest },
+        { session, after: 0, classes: [] },
+        this.orEnding(signal)
+      )
+      watcher?.began(found.model)
+      return found
+    }
+    return generate(parts, prompt, { ...rest, ...this.ending(signal) }, watcher)
   }
 
   /** Ends all answers: the peer is about to stop. */

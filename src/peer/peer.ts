@@ -38,7 +38,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     engines = [wasmEngine, onnxEngine],
     diskBytes
   } = init
-  checkInit({ memoryBytes, diskBytes, threads, engines })
+  checkInit({ memoryBytes, diskBytes, threads, traceEvery: init.traceEvery, engines })
   const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
@@ -74,7 +74,15 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     yielding = swarm.yielding
-    peer = new RunningPeer({ swarm, swarmName: config.name, store, engines, keeping, warn })
+    peer = new RunningPeer({
+      swarm,
+      swarmName: config.name,
+      store,
+      engines,
+      keeping,
+      warn,
+      traceEvery: init.traceEvery
+    })
     await peer.start({
       dataDir: dataDir.path,
       models,
@@ -133,11 +141,13 @@ function checkInit({
   memoryBytes,
   diskBytes,
   threads,
+  traceEvery = 0,
   engines
 }: {
   memoryBytes: number
   diskBytes: number | undefined
   threads: number
+  traceEvery?: number | undefined
   engines: readonly EngineFactory[]
 }): void {
   if (engines.length === 0) throw new InvalidOptionError('a peer needs one engine or more, not an empty list')
@@ -150,6 +160,9 @@ function checkInit({
     throw new InvalidOptionError(
       `the disk budget must be a whole number of bytes, at least ${minDiskBytes}, not ${diskBytes}`
     )
+  }
+  if (!(Number.isSafeInteger(traceEvery) && traceEvery >= 0)) {
+    throw new InvalidOptionError(`traceEvery must be a whole number from 0, not ${traceEvery}`)
   }
   if (!(Number.isSafeInteger(threads) && threads >= 1)) {
     throw new InvalidOptionError(`threads must be a positive whole number, not ${threads}`)

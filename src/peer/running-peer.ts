@@ -20,6 +20,7 @@ import type { Generation } from '../session/generation.ts'
 import { resume } from '../session/service.ts'
 import { verifySignature } from '../swarm/identity.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
+import type { AnswerNews, AnswerStatus } from './answers.ts'
 import type {
   ChatMessage,
   ChatOptions,
@@ -40,9 +41,10 @@ import { Inferring } from '../infer/service.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
 import { type Embeddings, OwnGraphs } from './own-graphs.ts'
+import { OwnMetrics } from './own-metrics.ts'
 import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
-import { type FetchingStatus, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
+import { type FetchingStatus, linksOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
 
 /** A peer that has started: every part of it, and what ends them. */
 export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
@@ -59,6 +61,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #tokenizers = new Tokenizers()
   readonly #covered = new Map<ModelId, boolean>()
   #parts!: PeerParts
+  readonly #metrics: OwnMetrics
   readonly #namesakes = new Namesakes()
   #disk!: OwnDisk
   #kept!: KeptSessions
@@ -74,7 +77,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     keeping,
     warn,
     clock = systemClock,
-    rng = systemRng
+    rng = systemRng,
+    traceEvery = 0
   }: {
     swarm: Swarm
     swarmName: string
@@ -87,6 +91,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     clock?: Clock
     /** @default the machine's */
     rng?: Rng
+    /** @default 0 */
+    traceEvery?: number | undefined
   }) {
     super()
     this.#engines = engines
@@ -95,9 +101,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#swarmName = swarmName
     this.#store = store
     this.#keeping = keeping
-    this.#warn = warn
+    this.#warn = message => {
+      this.#metrics.counted.warned()
+      warn(message)
+    }
     this.#clock = clock
     this.#rng = rng
+    const onNews = (news: AnswerNews): void => this.#emit('answer', news)
+    this.#metrics = new OwnMetrics({ swarm, clock, traceEvery, parts: () => this.#parts, onNews })
   }
 
   async start({
@@ -133,7 +144,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       clock,
       parts: () => this.#parts,
       onWarning: this.#warn,
-      onFreed: freed => this.#emit('disk:freed', freed)
+      onFreed: freed => {
+        this.#metrics.counted.evicted(freed)
+        this.#emit('disk:freed', freed)
+      }
     })
     this.#parts = await PeerParts.start(
       {
@@ -150,6 +164,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         clock,
         rng: this.#rng,
         onWarning: this.#warn,
+        watch: (operation, signal) => this.#metrics.answers.begin(operation, signal),
+        onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
         onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
           this.#disk.changed()
@@ -275,12 +291,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
     const signal = this.#parts.orEnding(given)
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
+    const watcher = this.#metrics.answers.begin('text_completion', given)
     return resume(async () => {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
       const kept = { session, after: found.version, classes: found.classes }
       const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...found.sampling }, kept, signal)
+      watcher.began(parts.model)
       return {
         parts,
         begun: found,
@@ -292,7 +310,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
           ...this.#parts.ending(given)
         }
       }
-    })
+    }, watcher)
   }
 
   forget(session: KeptSessionName, { signal }: { signal?: AbortSignal } = {}): Promise<number> {
@@ -317,8 +335,18 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       disk: this.#disk.status,
       unkept: this.#keeping.problems,
       prefixes: prefixesOf(this.#serving.models.map(({ prefixes }) => prefixes)),
-      violations: this.#swarm.violations()
+      violations: this.#swarm.violations(),
+      links: linksOf(records, this.id, this.#metrics.links()),
+      answers: this.answers()
     }
+  }
+
+  answers(): AnswerStatus[] {
+    return this.#metrics.answers.list
+  }
+
+  metrics(): string {
+    return this.#metrics.text(this.status())
   }
 
   stop(): Promise<void> {

@@ -8,7 +8,8 @@ import { coverageOf } from '../route/coverage.ts'
 import { peersHolding, shapeOffered } from '../route/fit.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { stageProtocol } from '../stage/frame.ts'
-import type { SwarmRecord } from '../swarm/record.ts'
+import { peerHint, type SwarmRecord } from '../swarm/record.ts'
+import type { AnswerStatus } from './answers.ts'
 
 export interface StageStatus extends Range {
   readonly model: ModelId
@@ -118,6 +119,21 @@ export interface Status {
   readonly prefixes: PrefixStats
   /** Protocol violations by remote peers since the start, by kind. */
   readonly violations: Readonly<Record<string, number>>
+  /** Each pair of live peers that are connected, once; those of this peer begin with it. */
+  readonly links: readonly LinkStatus[]
+  /** Answers that this peer is making, in the order in which they were asked for. */
+  readonly answers: readonly AnswerStatus[]
+}
+
+/** Which peers are connected with each other, as far as their records say. */
+export interface LinkStatus {
+  readonly from: PeerId
+  readonly to: PeerId
+  /** Round trip, as either of them measured it; null before. */
+  readonly rttMs: number | null
+  /** Bytes of TCP that went that way and back since they connected; null where neither is this peer. */
+  readonly bytesThere: number | null
+  readonly bytesBack: number | null
 }
 
 /** Whether sessions of this peer can run at another one, by the revisions that it announces; who names none is asked. */
@@ -193,4 +209,41 @@ export function modelStatuses(
 function fitOf(shape: ModelShape, budgetBytes: number): ModelFit {
   const wholeBytes = stageBytes(shape, { start: 0, end: shape.layers })
   return { wholeBytes, budgetBytes, peers: peersHolding(shape, budgetBytes) ?? null }
+}
+
+/**
+ * Each connection between two live peers once. Of its own this peer knows bytes and round trips itself; of others it knows what one of
+ * the two announces, whose hints of neighbours are looked up among those who are known.
+ */
+export function linksOf(
+  peers: readonly Pick<ListedPeer, 'record'>[],
+  self: PeerId,
+  own: readonly {
+    readonly peer: PeerId
+    readonly bytesIn: number
+    readonly bytesOut: number
+    readonly rttMs: number | undefined
+  }[]
+): LinkStatus[] {
+  const known = new Map(peers.map(({ record }) => [peerHint(record.peer), record.peer]))
+  const links = new Map<string, LinkStatus>()
+  for (const { peer, bytesIn, bytesOut, rttMs = null } of own) {
+    links.set(pairOf(self, peer), { from: self, to: peer, rttMs, bytesThere: bytesOut, bytesBack: bytesIn })
+  }
+  for (const { record } of peers) {
+    if (record.peer === self) continue
+    for (const hint of record.neighbours) {
+      const to = known.get(hint)
+      // What others say of this peer's links it knows better.
+      if (to === undefined || to === self || to === record.peer) continue
+      const key = pairOf(record.peer, to)
+      const rttMs = record.rtts?.get(hint) ?? links.get(key)?.rttMs ?? null
+      links.set(key, { from: record.peer, to, rttMs, bytesThere: null, bytesBack: null })
+    }
+  }
+  return [...links.values()]
+}
+
+function pairOf(a: PeerId, b: PeerId): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`
 }

@@ -193,6 +193,15 @@ export class ServedModel {
     return weights + caches + this.#retainBytesMax
   }
 
+  /** Keys and values of sessions at its stages: what they take, and may. */
+  get caches(): { readonly usedBytes: number; readonly maxBytes: number } {
+    const engines = this.#loaded.flatMap(({ engine }) => engine ?? [])
+    return {
+      usedBytes: engines.reduce((sum, { cacheBytesUsed }) => sum + cacheBytesUsed, 0),
+      maxBytes: engines.reduce((sum, { cacheBytesMax }) => sum + cacheBytesMax, 0)
+    }
+  }
+
   /** What its engines keep of the beginnings of sessions. */
   get prefixes(): PrefixStats {
     return prefixesOf(this.#loaded.flatMap(({ engine }) => engine?.prefixes ?? []))

@@ -43,6 +43,8 @@ export interface SessionTokenizer {
 /** What a session must know of its model. */
 export interface SessionModel {
   readonly id: ModelId
+  /** @default nobody says */
+  readonly name?: string
   readonly layers: number
   readonly vocab: number
   readonly contextMax: number

@@ -19,6 +19,7 @@ import type {
   SessionParts,
   Timed
 } from './parts.ts'
+import { type AnswerWatcher, watched } from './watcher.ts'
 
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
@@ -36,24 +37,29 @@ export interface Resumption {
 export function generate(
   source: SessionParts | (() => Promise<SessionParts>),
   prompt: string | readonly number[] | ConversationAsk,
-  options: SessionOptions = {}
+  options: SessionOptions = {},
+  watcher?: AnswerWatcher
 ): Generation {
-  return answering(async () => ({
+  const { trace = false } = options
+  const wanted = watcher?.traces === true ? { ...options, trace: true } : options
+  const asked = async (): Promise<Question> => ({
     parts: typeof source === 'function' ? await source() : source,
     prompt,
-    options
-  }))
+    options: wanted
+  })
+  return answering(asked, watcher && (events => watched(events, watcher, { tellsTraces: trace })))
 }
 
 /**
  * Goes on with an answer that was begun before, as {@link generate} would have: the randomness of a token depends on its
  * position alone (promise P3). `maxTokens` counts the whole answer. The first event is `resumed`.
  */
-export function resume(source: () => Promise<Resumption>): Generation {
-  return answering(async () => {
+export function resume(source: () => Promise<Resumption>, watcher?: AnswerWatcher): Generation {
+  const asked = async (): Promise<Question> => {
     const { begun, ...rest } = await source()
     return { ...rest, prompt: begun }
-  })
+  }
+  return answering(asked, watcher && (events => watched(events, watcher, { tellsTraces: true })))
 }
 
 /** Reads on to the end; what fails is told by the answer. */
@@ -71,7 +77,13 @@ interface Question {
   readonly options: SessionOptions
 }
 
-function answering(source: () => Promise<Question>): Generation {
+type Events = AsyncGenerator<GenerationEvent>
+
+/** @param through what the events pass on their way to the one who asked */
+function answering(
+  source: () => Promise<Question>,
+  through: (events: Events) => Events = events => events
+): Generation {
   let settle: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined
   const answer = new Promise<Answer>((resolve, reject) => {
     settle = { resolve, reject }
@@ -80,12 +92,12 @@ function answering(source: () => Promise<Question>): Generation {
   answer.catch(() => {})
 
   let isTaken = false
-  const events = (): AsyncGenerator<GenerationEvent> => {
+  const events = (): Events => {
     const isFirst = !isTaken
     isTaken = true
-    return happening(isFirst)
+    return isFirst ? through(happening(isFirst)) : happening(isFirst)
   }
-  async function* happening(isFirst: boolean): AsyncGenerator<GenerationEvent> {
+  async function* happening(isFirst: boolean): Events {
     if (!isFirst) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
     let text = ''
     let parts: SessionParts | undefined
@@ -109,7 +121,7 @@ function answering(source: () => Promise<Question>): Generation {
       settle!.reject(new SessionFailedError('the answer was not read to its end', text))
     }
   }
-  async function* tokensOf(all: AsyncGenerator<GenerationEvent>): AsyncGenerator<Token> {
+  async function* tokensOf(all: Events): AsyncGenerator<Token> {
     let isComplete = false
     try {
       for (;;) {

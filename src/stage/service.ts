@@ -6,17 +6,18 @@ import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
-import type { TokenScore } from '../engine/scores.ts'
 import { cacheOf, type Engine, type Step } from '../engine/engine.ts'
-import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, type LossReason, lossReason } from '../errors.ts'
+import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
+import { type ComputedStep, computedStep } from './computed-step.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
 import { encodeFrame, readFrame } from './codec.ts'
-import { type Frame, framedBytes, type RefuseFrame, stageProtocol } from './frame.ts'
+import type { Drive, DriveHandlers } from './drive.ts'
+import { type Frame, framedBytes, stageProtocol } from './frame.ts'
 import { Stages } from './stage.ts'
 import { isStep } from './step-bytes.ts'
-import type { HopSpans } from './trace.ts'
+import { sentAfterMs } from './trace.ts'
 
 export interface StageServiceInit {
   links: Links
@@ -26,35 +27,10 @@ export interface StageServiceInit {
   verify: Verify
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
+  /** Called for every step that was computed here. It must not throw, and does well to be quick. */
+  onStep?: (step: ComputedStep) => void
   /** @default the machine's */
   clock?: Clock
-}
-
-/** What the driver of a session hears from its tail. */
-export interface DriveHandlers {
-  /** `bytes`: of the frame with its length prefix. */
-  onTokens: (tokens: {
-    readonly epoch: number
-    readonly position: number
-    readonly ids: readonly number[]
-    readonly scores: readonly TokenScore[] | undefined
-    readonly bytes: number
-    /** Of a session that is traced: of the hops of its route, as far as they said. */
-    readonly spans: readonly HopSpans[]
-    /** From the frame's bytes being read off the socket to this. */
-    readonly readMs: number
-  }) => void
-  /** The tail of that epoch's route cannot go on. */
-  onTailRefused: (refuse: RefuseFrame) => void
-  /** The tail of that epoch's route closed its stream, or its connection broke. */
-  onTailLost: (lost: { epoch: number; peer: PeerId; reason: LossReason }) => void
-}
-
-/** The driver's end of a session. */
-export interface Drive {
-  /** The tail of the epoch that runs from now on may open it, and nobody else. */
-  admit(epoch: number, tail: PeerId): void
-  stop(): void
 }
 
 /** The model's part of what a stage must know; the engine knows the rest. */
@@ -92,6 +68,7 @@ export interface StageService {
 /** A session's cache in an engine, while the decider holds its seat. */
 interface Place {
   readonly engine: Engine
+  readonly model: ModelId
   readonly cache: SessionId
   /** Aborted when the session ends: steps that have not started never do. */
   readonly controller: AbortController
@@ -119,6 +96,7 @@ class Service implements StageService {
   readonly #links: Links
   readonly #clock: Clock
   readonly #onViolation: NonNullable<StageServiceInit['onViolation']>
+  readonly #onStep: StageServiceInit['onStep']
   readonly #decider: Stages
   readonly #engines = new Map<string, Engine>()
   readonly #places = new Map<SeatId, Place>()
@@ -138,10 +116,18 @@ class Service implements StageService {
   #timer: Timer | undefined
   #stopped = false
 
-  constructor({ links, retainBytesMax, verify, onViolation = () => {}, clock = systemClock }: StageServiceInit) {
+  constructor({
+    links,
+    retainBytesMax,
+    verify,
+    onViolation = () => {},
+    onStep,
+    clock = systemClock
+  }: StageServiceInit) {
     this.#links = links
     this.#clock = clock
     this.#onViolation = onViolation
+    this.#onStep = onStep
     this.#decider = new Stages({ self: links.self, retainBytesMax, verify })
   }
 
@@ -367,20 +353,29 @@ class Service implements StageService {
         () => this.#feed({ kind: 'opened', seat, ...cacheOf(engine, cache) }),
         (error: Error) => {
           this.#places.delete(seat)
-          const noRoom = error instanceof NoRoomError
-          const lacking = lackingBytes(engine, chargedBytes)
-          this.#feed({ kind: 'open-failed', seat, noRoom, lacking, message: error.message })
+          // At least one byte, where others freed some meanwhile.
+          const lacking = Math.max(1, chargedBytes - (engine.cacheBytesMax - engine.cacheBytesUsed))
+          this.#feed({
+            kind: 'open-failed',
+            seat,
+            noRoom: error instanceof NoRoomError,
+            lacking,
+            message: error.message
+          })
         }
       )
-    this.#places.set(seat, { engine, cache, controller: new AbortController(), opening, running: undefined })
+    const controller = new AbortController()
+    this.#places.set(seat, { engine, model: stage.model, cache, controller, opening, running: undefined })
   }
 
   #compute(seat: SeatId, step: Step): void {
     const place = this.#places.get(seat)!
-    const { engine, cache } = place
+    const { engine, model, cache } = place
+    const givenMs = this.#clock.nowMs()
     place.running = engine.run(step, { signal: place.controller.signal }).then(
       output => {
         place.running = undefined
+        this.#onStep?.(computedStep(model, step, output, this.#clock.nowMs() - givenMs))
         this.#feed({
           kind: 'computed',
           seat,
@@ -430,18 +425,6 @@ class Service implements StageService {
       if (others.size === 0) this.#freeing.delete(engine)
     })
   }
-}
-
-/** The bytes that an engine lacks for a session that it charges so many; at least one, where others freed some meanwhile. */
-function lackingBytes(engine: Engine, chargedBytes: number): number {
-  return Math.max(1, chargedBytes - (engine.cacheBytesMax - engine.cacheBytesUsed))
-}
-
-/** How long after the beginning of a turn what a channel has just taken was handed to the system. */
-export function sentAfterMs(channel: Channel | undefined, turnMs: number, clock: Clock): number {
-  const writtenMs = channel?.writtenAtMs ?? turnMs
-  // What waits for room was not handed over in this turn.
-  return (writtenMs > turnMs ? writtenMs : clock.nowMs()) - turnMs
 }
 
 function engineKey(model: ModelId, start: number, end: number): string {

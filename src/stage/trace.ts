@@ -2,8 +2,10 @@
  * What a driver that traces its session hears of each step: where its time went at every hop, by that hop's own clock (rule
  * S34). Pure.
  */
+import type { Clock } from '../base/clock.ts'
 import type { SessionId } from '../base/ids.ts'
 import type { StepCost } from '../engine/engine.ts'
+import type { Channel } from '../swarm/links.ts'
 
 /** Where the time of one step went at one hop, in ms. */
 export interface HopSpans {
@@ -74,4 +76,11 @@ export class SeatTrace {
     // Whatever else came is not from the hops before.
     return [...before.filter(each => each.hop < hop), own]
   }
+}
+
+/** How long after the beginning of a turn what a channel has just taken was handed to the system. */
+export function sentAfterMs(channel: Channel | undefined, turnMs: number, clock: Clock): number {
+  const writtenMs = channel?.writtenAtMs ?? turnMs
+  // What waits for room was not handed over in this turn.
+  return (writtenMs > turnMs ? writtenMs : clock.nowMs()) - turnMs
 }

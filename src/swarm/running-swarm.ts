@@ -316,9 +316,12 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     return this.#host.connectedPeers.has(peer) && !this.suspects().has(peer)
   }
 
+  traffic(): ReturnType<Swarm['traffic']> {
+    return [...this.#host.traffic].map(({ peer, bytesIn, bytesOut }) => ({ peer, bytesIn, bytesOut }))
+  }
+
   dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number } {
-    const { bytesIn, bytesOut } = this.#host.dhtBytes
-    return { bytesIn, bytesOut }
+    return { bytesIn: this.#host.dhtBytes.bytesIn, bytesOut: this.#host.dhtBytes.bytesOut }
   }
 
   violations(): Readonly<Record<string, number>> {

@@ -102,6 +102,8 @@ export interface Swarm {
   suspects(): ReadonlySet<PeerId>
   /** Whether a peer is connected and answers. */
   hears(peer: PeerId): boolean
+  /** Connected peers, with the bytes of TCP that came from each and went to it since it connected. */
+  traffic(): readonly { readonly peer: PeerId; readonly bytesIn: number; readonly bytesOut: number }[]
   /** Bytes that the DHT has taken so far, as its streams carried them. */
   dhtBytes(): { readonly bytesIn: number; readonly bytesOut: number }
   violations(): Readonly<Record<string, number>>

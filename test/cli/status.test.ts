@@ -25,6 +25,8 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   self: peers[0]!.id,
   swarm: 'alpha',
   peers,
+  links: [],
+  answers: [],
   models: [{ id: model, name: 'stories', layers: 4, coverage: [1, 1, 2, 0], missing: null, needs: null, ...models }],
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
   disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
