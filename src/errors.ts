@@ -246,3 +246,9 @@ export class DeadlineError extends SkeinError {
   override readonly name = 'DeadlineError'
   readonly exitCode = 5
 }
+
+/** Thrown when the running peer knows no request of that name, or no longer. */
+export class UnknownRequestError extends SkeinError {
+  override readonly name = 'UnknownRequestError'
+  readonly exitCode = 4
+}

@@ -53,7 +53,9 @@ export class Answering {
     const sources = this.taken.map((taken, i) => () => {
       const prompt = Math.floor(i / asked.choices)
       const seed = choiceSeed(asked.seed, i % asked.choices)
-      const generation = ask(prompt, { ...asked.options, seed, model, client, signal })
+      // Each of several answers is a request to the peer.
+      const request = i === 0 ? this.#c.get('requestId') : `${this.#c.get('requestId')}#${i}`
+      const generation = ask(prompt, { ...asked.options, seed, model, client, request, signal })
       return answerPieces(generation, this.#init, taken)
     })
     try {

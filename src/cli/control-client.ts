@@ -8,6 +8,7 @@ import {
   PeerNotRunningError,
   type Range,
   type RemovedModel,
+  type RequestTrace,
   SkeinError,
   type Status,
   type Tensors
@@ -63,6 +64,24 @@ export class RemoteError extends SkeinError {
 export async function askStatus(dataDir: string, { signal }: { signal: AbortSignal }): Promise<Status> {
   for await (const response of ask(dataDir, { v: controlVersion, op: 'status' }, controlStatusMs, signal)) {
     if (response.kind === 'status') return response.status
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
+ * Asks the peer of a data directory for its last requests, the newest first.
+ *
+ * @param request one of them, or the beginning of its name. @default all, without their laps
+ * @throws as {@link askStatus}
+ */
+export async function askTraces(
+  dataDir: string,
+  { request }: { request?: string },
+  { signal }: { signal: AbortSignal }
+): Promise<readonly RequestTrace[]> {
+  const asked = { v: controlVersion, op: 'traces', ...(request === undefined ? {} : { request }) } as const
+  for await (const response of ask(dataDir, asked, controlStatusMs, signal)) {
+    if (response.kind === 'traces') return response.traces
   }
   throw endedEarly(dataDir)
 }

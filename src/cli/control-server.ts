@@ -42,6 +42,7 @@ import {
 export type ControlledPeer = Pick<
   Peer,
   | 'status'
+  | 'traces'
   | 'generate'
   | 'chat'
   | 'resume'
@@ -176,6 +177,8 @@ async function* respond(
 ): AsyncGenerator<ControlResponse> {
   if (request.op === 'status') {
     yield { kind: 'status', status: peer.status() }
+  } else if (request.op === 'traces') {
+    yield { kind: 'traces', traces: peer.traces(request.request) }
   } else if (request.op === 'drain') {
     yield { kind: 'drained', report: await peer.drain() }
   } else if (request.op === 'forget') {

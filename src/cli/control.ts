@@ -8,7 +8,16 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { ChatMessage, DrainReport, GenerationEvent, GraphPort, PeerId, RemovedModel, Status } from '../index.ts'
+import type {
+  ChatMessage,
+  DrainReport,
+  GenerationEvent,
+  GraphPort,
+  PeerId,
+  RemovedModel,
+  RequestTrace,
+  Status
+} from '../index.ts'
 import { controlRequestBytesMax, controlTensorsBytesMax, socketPathBytesMax } from './limits.ts'
 import type { WireTensor } from './tensor-json.ts'
 
@@ -68,6 +77,7 @@ const wireTensor = z.strictObject({
 const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('status') }),
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('drain') }),
+  z.strictObject({ v: z.literal(controlVersion), op: z.literal('traces'), request: z.string().max(256).optional() }),
   z.strictObject({
     v: z.literal(controlVersion),
     op: z.literal('generate'),
@@ -139,6 +149,7 @@ export type ControlForget = Extract<ControlRequest, { op: 'forget' }>['session']
 
 const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('status'), status: z.looseObject({ self: z.string() }) }),
+  z.looseObject({ kind: z.literal('traces'), traces: z.array(z.looseObject({ request: z.string() })) }),
   z.looseObject({ kind: z.literal('drained'), report: z.looseObject({ ms: z.number() }) }),
   z.looseObject({ kind: z.literal('forgotten'), peers: z.int().nonnegative() }),
   z.looseObject({
@@ -181,6 +192,7 @@ export interface ControlFailure {
 /** A response on a control socket. A request ends with `end` or `error`. */
 export type ControlResponse =
   | { readonly kind: 'status'; readonly status: Status }
+  | { readonly kind: 'traces'; readonly traces: readonly RequestTrace[] }
   | { readonly kind: 'drained'; readonly report: DrainReport }
   /** How many peers had the session. */
   | { readonly kind: 'forgotten'; readonly peers: number }

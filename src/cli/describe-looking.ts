@@ -32,6 +32,19 @@ export function describeLooking(program: Command, context: CommandContext, end: 
       const { doctor } = await import('./doctor.ts')
       end(await doctor({ ...options, data: dataOf(options) }, context))
     })
+  command(
+    program,
+    'trace [request]',
+    'Show where the time of a request of the running peer went: its first token, pauses, losses, and hop by hop what they did (default: the last one).'
+  )
+    .addOption(data())
+    .option('--list', 'list the requests that the peer knows: its last 32')
+    .option('--perfetto <file.json>', 'write it to a file that ui.perfetto.dev opens, too', words('--perfetto'))
+    .addOption(json('print one JSON object; with --list one a line'))
+    .action(async (request: string | undefined, options) => {
+      const { trace } = await import('./request-trace.ts')
+      await trace(request, { ...options, data: dataOf(options) }, context)
+    })
   describeCompletion(program)
 }
 

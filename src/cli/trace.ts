@@ -1,9 +1,9 @@
 /** Where the time of an answer's tokens went: for a person as a waterfall, for Perfetto as a file of trace events. */
-import type { GenerationEvent, TraceSpan } from '../index.ts'
+import type { RequestTrace, TracedLap, TraceSpan } from '../index.ts'
 import { layers, shortPeer, table } from './output.ts'
 
-/** One lap, as an event tells of it. */
-export type Lap = Extract<GenerationEvent, { event: 'trace' }>
+/** One lap. */
+export type Lap = TracedLap
 
 /** Columns of the bars. */
 const barColumns = 40
@@ -82,6 +82,28 @@ function sumsOf(laps: readonly Lap[]): Sum[] {
     .filter(({ ms }) => ms.some(each => each > 0))
 }
 
+/** Where the time of a token went by hops, of a request of which no laps were traced: what the hops said at its end. */
+export function hopWaterfall({ hops, tokens, totalMs }: RequestTrace): string[] {
+  if (hops.length === 0) return []
+  const rows: [string, string, number][] = hops.flatMap(hop => [
+    [`${shortPeer(hop.peer)} ${layers(hop)}`, 'wait', hop.queueMs],
+    ['', 'compute', hop.computeMs]
+  ])
+  const restMs = Math.max(0, totalMs - rows.reduce((sum, [, , ms]) => sum + ms, 0))
+  rows.push(['between hops and here', 'rest', restMs])
+  let at = 0
+  const lines = rows.map(([place, name, ms]) => {
+    const from = at
+    at += ms
+    const share = totalMs > 0 ? ms / totalMs : 0
+    return [place, name, ms.toFixed(1), `${(100 * share).toFixed(1)} %`, bar(from / totalMs, share)]
+  })
+  return [
+    `${tokens} tokens over ${hops.length} ${hops.length === 1 ? 'hop' : 'hops'}, prompt and all, in ms (ask with --trace for each span of a token):`,
+    ...table([['where', 'span', 'sum', 'share', ''], ...lines])
+  ]
+}
+
 function placeOf({ hop, name }: Pick<Sum, 'hop' | 'name'>, { hops }: Lap): string {
   if (name === 'wire') return hop === undefined ? 'to the driver' : `to hop ${hop}`
   if (hop === undefined) return 'driver'
@@ -110,6 +132,7 @@ type TraceEvent =
   | { ph: 'M'; name: 'process_name' | 'thread_name'; pid: number; tid: number; args: { name: string } }
   | { ph: 'M'; name: 'thread_sort_index'; pid: number; tid: number; args: { sort_index: number } }
   | { ph: 'X'; name: string; cat: string; ts: number; dur: number; pid: number; tid: number; args: object }
+  | { ph: 'i'; name: string; cat: string; ts: number; s: 't'; pid: number; tid: number; args: object }
 
 /**
  * Chrome's trace event format: one track for the driver and one for each hop of each route, spans of all laps on them. What is on
@@ -142,4 +165,27 @@ export function traceEvents(laps: readonly Lap[]): { traceEvents: TraceEvent[]; 
     }
   }
   return { traceEvents: events, displayTimeUnit: 'ms' }
+}
+
+/** The same of a request: its laps, as far as they are kept, and above them what happened to it. */
+export function requestEvents(trace: RequestTrace): ReturnType<typeof traceEvents> {
+  const { traceEvents: events, displayTimeUnit } = traceEvents(trace.laps)
+  const [pid, tid] = [2, 0]
+  const { request, model, modelName, firstTokenMs, totalMs, tokens, promptTokens, happenings, hops, state } = trace
+  const span = (name: string, fromMs: number, toMs: number, args: object): TraceEvent => {
+    return { ph: 'X', name, cat: 'request', ts: 1000 * fromMs, dur: 1000 * (toMs - fromMs), pid, tid, args }
+  }
+  const firstMs = firstTokenMs ?? totalMs
+  return {
+    displayTimeUnit,
+    traceEvents: [
+      ...events,
+      { ph: 'M', name: 'process_name', pid, tid, args: { name: `request ${request}` } },
+      span('first token', 0, firstMs, { promptTokens, model, modelName }),
+      ...(firstTokenMs === null ? [] : [span('answer', firstMs, totalMs, { tokens, state, hops })]),
+      ...happenings.map(({ atMs, what, message }) => {
+        return { ph: 'i', name: what, cat: 'request', ts: 1000 * atMs, s: 't', pid, tid, args: { message } } as const
+      })
+    ]
+  }
 }

@@ -269,6 +269,7 @@ function controlled(peer: Peer, drain: () => Promise<DrainReport>): ControlledPe
     infer: (name, inputs, options) => peer.infer(name, inputs, options),
     embed: (name, texts, options) => peer.embed(name, texts, options),
     status: () => peer.status(),
+    traces: request => peer.traces(request),
     generate: (prompt, options) => peer.generate(prompt, options),
     chat: (messages, options) => peer.chat(messages, options),
     resume: (name, options) => peer.resume(name, options),

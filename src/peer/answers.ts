@@ -7,6 +7,7 @@ import type { GenerationEvent, TracedLap } from '../session/generation.ts'
 import type { AnswerWatcher } from '../session/watcher.ts'
 import type { Hop } from '../route/view.ts'
 import type { PeerMetrics } from './metrics.ts'
+import type { LoggedRequest, RequestLog } from './request-log.ts'
 
 /** An answer under way. */
 export interface AnswerStatus {
@@ -58,6 +59,8 @@ interface AnswersInit {
   /** One of so many answers is traced for the metrics; 0 for none. */
   readonly traceEvery: number
   readonly onNews: (news: AnswerNews) => void
+  /** Where requests are kept for those who ask what became of them. */
+  readonly log: RequestLog
 }
 
 /** How much the newest token counts in a speed. */
@@ -78,12 +81,17 @@ export class Answers {
     return [...this.#all.values()].map(answer => answer.status(nowMs))
   }
 
-  /** An answer is asked for, until the signal. It is listed once it is known which model answers. */
-  begin(operation: Operation, signal?: AbortSignal): WatchedAnswer {
+  /**
+   * An answer is asked for, until the signal. It is listed once it is known which model answers.
+   *
+   * @param request what the one who asks calls it. @default its number
+   */
+  begin(operation: Operation, signal?: AbortSignal, request?: string): WatchedAnswer {
     const number = ++this.#begun
-    const { traceEvery } = this.#init
+    const { traceEvery, log } = this.#init
+    const logged = log.begin(request ?? String(number))
     const traces = traceEvery > 0 && number % traceEvery === 1 % traceEvery
-    return new WatchedAnswer({ ...this.#init, number, operation, signal, traces, all: this.#all })
+    return new WatchedAnswer({ ...this.#init, number, operation, signal, traces, logged, all: this.#all })
   }
 }
 
@@ -92,6 +100,7 @@ interface WatchedAnswerInit extends AnswersInit {
   readonly operation: Operation
   readonly traces: boolean
   readonly signal: AbortSignal | undefined
+  readonly logged: LoggedRequest
   readonly all: Map<number, WatchedAnswer>
 }
 
@@ -125,11 +134,13 @@ export class WatchedAnswer implements AnswerWatcher {
   began(model: { readonly id: ModelId; readonly name?: string }): void {
     this.#model = { id: model.id, name: model.name ?? model.id }
     this.#init.all.set(this.#init.number, this)
+    this.#init.logged.began(this.#model)
     this.#news({ what: 'began', model: model.id })
   }
 
   told(event: GenerationEvent): void {
-    const { metrics } = this.#init
+    const { metrics, logged } = this.#init
+    logged.told(event)
     switch (event.event) {
       case 'token':
         this.#token(event.ms)
@@ -179,10 +190,11 @@ export class WatchedAnswer implements AnswerWatcher {
   }
 
   ended(error: Error | undefined): void {
-    const { all, number, operation, signal, metrics, nowMs } = this.#init
+    const { all, number, operation, signal, metrics, nowMs, logged } = this.#init
     all.delete(number)
     const endMs = this.#stop === undefined ? nowMs() : this.#lastMs
     const isLeft = error === undefined || signal?.aborted === true
+    logged.ended(isLeft ? undefined : error)
     const outcome = this.#stop !== undefined ? finishes[this.#stop] : isLeft ? 'cancelled' : outcomeOf(error)
     const isWhole = this.#stop !== undefined
     metrics.ended({

@@ -16,6 +16,7 @@ import type { DrainReport } from './departure.ts'
 import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 import type { Embeddings } from './own-graphs.ts'
 import type { AnswerNews, AnswerStatus } from './answers.ts'
+import type { RequestTrace } from './request-log.ts'
 import type { StageStatus, Status } from './status.ts'
 
 export type { DiskFreed } from './own-disk.ts'
@@ -42,6 +43,7 @@ export type { ChatMessage } from '../model/chat.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { AnswerNews, AnswerStatus } from './answers.ts'
 export type { FetchingStatus, LinkStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
+export type { Happening, RequestTrace } from './request-log.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
 /** How to start a peer. */
@@ -134,6 +136,8 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
   fit?: boolean
   /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
   model?: string
+  /** What the one who asks calls this request, for {@link Peer.traces}: up to 128 characters. @default a number of this peer */
+  request?: string
   /**
    * Who asks, of several whom this peer answers: where room is short they take turns.
    * @default one and the same
@@ -257,6 +261,13 @@ export interface Peer {
    * answers say is in it.
    */
   metrics(): string
+  /**
+   * The last requests that this peer answers or has answered, the newest first: where their time went, and what happened to them; nothing
+   * that they say.
+   *
+   * @param request one of them, or the beginning of its name. @default all of them, without their laps
+   */
+  traces(request?: string): readonly RequestTrace[]
   /**
    * Answers a prompt. Nothing runs until the result is iterated.
    *

@@ -32,3 +32,11 @@ export const draftModelsMax = 64
 
 /** Texts that are embedded at a time: at some ms each they take seconds. */
 export const embedTextsMax = 1024
+/** Requests whose traces a peer keeps: those that somebody may still ask about. */
+export const loggedRequestsMax = 32
+/** Laps of one of them: some 2 kB each over three hops, so that all take 8 MB at most. */
+export const loggedLapsMax = 128
+/** Routes, losses and pauses of one of them. */
+export const loggedHappeningsMax = 64
+/** What a request may be called. */
+export const requestNameCharsMax = 128

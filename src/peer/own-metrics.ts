@@ -7,6 +7,7 @@ import type { StageService } from '../stage/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { type AnswerNews, Answers } from './answers.ts'
 import { PeerMetrics } from './metrics.ts'
+import { RequestLog } from './request-log.ts'
 import type { Status } from './status.ts'
 
 interface OwnMetricsInit {
@@ -21,13 +22,16 @@ interface OwnMetricsInit {
 export class OwnMetrics {
   readonly counted = new PeerMetrics()
   readonly answers: Answers
+  readonly log: RequestLog
   readonly #init: OwnMetricsInit
   readonly #startSeconds: number
 
   constructor(init: OwnMetricsInit) {
     this.#init = init
     const { clock, traceEvery, onNews } = init
-    this.answers = new Answers({ metrics: this.counted, nowMs: () => clock.nowMs(), traceEvery, onNews })
+    const nowMs = (): number => clock.nowMs()
+    this.log = new RequestLog({ nowMs, wallMs: () => clock.wallMs() })
+    this.answers = new Answers({ metrics: this.counted, nowMs, traceEvery, onNews, log: this.log })
     this.#startSeconds = Math.round(clock.wallMs() / 1000 - process.uptime())
   }
 

@@ -50,7 +50,7 @@ export interface PeerPartsInit {
   readonly clock: Clock
   readonly rng: Rng
   /** Told of each answer that is asked for. @default nobody is */
-  readonly watch?: (operation: Operation, signal: AbortSignal | undefined) => WatchedAnswer
+  readonly watch?: (operation: Operation, signal: AbortSignal | undefined, request: string | undefined) => WatchedAnswer
   /** As with `StageServiceInit.onStep`. */
   readonly onStep?: StageServiceInit['onStep']
   /** As with `SupplyInit.room`. */
@@ -168,9 +168,9 @@ export class PeerParts {
   }
 
   generate(prompt: string | readonly number[] | ConversationAsk, options: GenerateOptions = {}): Generation {
-    const { model, client, signal, session, ...rest } = options
+    const { model, client, signal, session, request, ...rest } = options
     const isText = typeof prompt === 'string' || !('messages' in prompt)
-    const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal)
+    const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal, request)
     const parts = async (): Promise<SessionParts> => {
       const found = await this.sessions.parts(
         { ...(model && { model }), ...(client && { client }), ...rest },

@@ -29,6 +29,7 @@ import type {
   InferResult,
   Peer,
   PeerEvents,
+  RequestTrace,
   ResumeOptions,
   TokenizeOptions
 } from './api.ts'
@@ -164,7 +165,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         clock,
         rng: this.#rng,
         onWarning: this.#warn,
-        watch: (operation, signal) => this.#metrics.answers.begin(operation, signal),
+        watch: (operation, signal, request) => this.#metrics.answers.begin(operation, signal, request),
         onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
         onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
@@ -347,6 +348,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   metrics(): string {
     return this.#metrics.text(this.status())
+  }
+
+  traces(request?: string): readonly RequestTrace[] {
+    return this.#metrics.log.list(request)
   }
 
   stop(): Promise<void> {

@@ -15,6 +15,7 @@ import {
   askRemoveModel,
   askResume,
   askStatus,
+  askTraces,
   reachable
 } from '../../src/cli/control-client.ts'
 import { type ControlServer, serveControl } from '../../src/cli/control-server.ts'
@@ -24,6 +25,7 @@ import {
   type GenerateOptions,
   type Generation,
   type GenerationEvent,
+  type RequestTrace,
   type ModelId,
   NotCoveredError,
   SessionFailedError,
@@ -56,6 +58,25 @@ const drained: DrainReport = {
   ms: 12
 }
 
+const traced: RequestTrace = {
+  request: '7',
+  model: null,
+  modelName: 'stories',
+  startedMs: 0,
+  state: 'answered',
+  error: null,
+  promptTokens: 4,
+  tokens: 2,
+  firstTokenMs: 10,
+  totalMs: 30,
+  slowest: { ms: 20, token: 1 },
+  route: [],
+  happenings: [],
+  hops: [],
+  laps: [],
+  lapsTraced: 0
+}
+
 type Script = (prompt: string, options: GenerateOptions) => AsyncIterable<GenerationEvent>
 
 /** Serves scripted answers: what a socket does when answers never end or fail is not up to a real peer. */
@@ -63,6 +84,7 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
   const server = await serveControl(
     {
       status: () => seen,
+      traces: name => (name === undefined || name === traced.request ? [traced] : []),
       graph: async name => {
         throw new UnknownModelError(`no graph ${name}`)
       },
@@ -201,6 +223,12 @@ describe('the control socket', () => {
     await serve(async function* () {})
     expect(await askStatus(folder, { signal: signal() })).toEqual(seen)
     expect((await stat(join(folder, 'control.sock'))).mode & 0o777).toBe(0o600)
+  })
+
+  it('answers with traces of requests, all or one', async () => {
+    await serve(async function* () {})
+    expect(await askTraces(folder, {}, { signal: signal() })).toEqual([traced])
+    expect(await askTraces(folder, { request: '8' }, { signal: signal() })).toEqual([])
   })
 
   it('hands over the prompt and only the options that were given', async () => {

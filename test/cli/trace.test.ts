@@ -19,7 +19,7 @@ function lap(i: number, change: Partial<Lap> = {}): Lap {
     { name: 'read', hop: undefined, ms: 1 }
   ] as const
   const ms = spans.reduce((sum, span) => sum + span.ms, 0)
-  return { event: 'trace', position: 10 + i, tokens: 1, rows: 1, startMs: 20 * i, ms, hops, spans, ...change }
+  return { position: 10 + i, tokens: 1, rows: 1, startMs: 20 * i, ms, hops, spans, ...change }
 }
 
 const laps = Array.from({ length: 100 }, (_, i) => lap(i))
