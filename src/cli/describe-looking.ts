@@ -10,8 +10,17 @@ import { write } from './output.ts'
 export function describeLooking(program: Command, context: CommandContext, end: (code: number) => void): void {
   command(program, 'status', 'Show the swarm as the running peer sees it: peers, stages, coverage of every layer.')
     .addOption(data())
-    .addOption(json('print one JSON object'))
+    .option(
+      '--watch',
+      'go on showing it, drawn anew twice a second, until Ctrl-C; a line for each change where that is no terminal'
+    )
+    .addOption(json('print one JSON object; with --watch one each half a second'))
     .action(async options => {
+      if (options.watch === true) {
+        const { watchStatus } = await import('./status-watch.ts')
+        await watchStatus({ ...options, data: dataOf(options) }, context)
+        return
+      }
       const { status } = await import('./status.ts')
       await status({ ...options, data: dataOf(options) }, context)
     })

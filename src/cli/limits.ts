@@ -73,3 +73,5 @@ export const barStepsMax = 200
 export const plainProgressMs = 15_000
 /** How long the doctor waits for the running peer: it answers from memory, and one that does not is what the doctor is asked about. */
 export const doctorAskMs = 3_000
+/** How often `status --watch` asks and draws: a person reads no faster, and an idle peer makes a status in a millisecond. */
+export const statusLookMs = 500
