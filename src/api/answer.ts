@@ -23,6 +23,8 @@ export type Piece =
 export interface Taken {
   promptTokens: number
   tokens: number
+  /** Of them, those that are thoughts. */
+  thoughts: number
   hops: number
   recoveries: number
   exact: boolean
@@ -101,6 +103,7 @@ function take(event: GenerationEvent, taken: Taken): void {
       taken.firstMs = event.ms
     } else taken.restMs += event.ms
     taken.tokens++
+    if (event.part === 'thinking') taken.thoughts++
   } else if (event.event === 'recovered') {
     taken.recoveries++
     taken.hops = event.route.length
@@ -112,7 +115,7 @@ function take(event: GenerationEvent, taken: Taken): void {
 }
 
 export function nothingTaken(): Taken {
-  return { promptTokens: 0, tokens: 0, hops: 0, recoveries: 0, exact: true, firstMs: 0, restMs: 0 }
+  return { promptTokens: 0, tokens: 0, thoughts: 0, hops: 0, recoveries: 0, exact: true, firstMs: 0, restMs: 0 }
 }
 
 /** Tokens whose text is withheld, as it may be of a stop string. */

@@ -5,10 +5,13 @@ import { chatRoute } from './chat-route.ts'
 import { completionsRoute } from './completions-route.ts'
 import type { Api, ApiContext, ApiEnv } from './context.ts'
 import { refusal, tooLarge } from './context.ts'
+import { embeddingsRoute } from './embeddings-route.ts'
 import { ApiError } from './errors.ts'
 import { nowS } from './answering.ts'
 import { requestBytesMax, requestIdCharsMax } from './limits.ts'
 import { isReady, listed, listedModel } from './models.ts'
+import { responsesRoute } from './responses-route.ts'
+import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokens-route.ts'
 
 /** Paths that need no key: they tell nothing but whether this peer lives and can answer. */
 const openPaths = new Set(['/healthz', '/readyz', '/health'])
@@ -34,6 +37,11 @@ export function createApp(api: Api): Hono<ApiEnv> {
   app.get('/v1/models/:id{.+}', c => c.json(listedModel(api.peer.status(), startedS, c.req.param('id'))))
   app.post('/v1/chat/completions', c => chatRoute(api, c))
   app.post('/v1/completions', c => completionsRoute(api, c))
+  app.post('/v1/responses', c => responsesRoute(api, c))
+  app.post('/v1/embeddings', c => embeddingsRoute(api, c))
+  app.post('/tokenize', c => tokenizeRoute(api, c))
+  app.post('/detokenize', c => detokenizeRoute(api, c))
+  app.get('/tokenizer_info', c => tokenizerInfoRoute(api, c))
   app.notFound(c => answered(c, unknownRoute(app, c)))
   app.onError((error, c) => answered(c, refusal(api, c, error)))
   return app

@@ -73,7 +73,8 @@ export function toolsOf(
     throw unsupported('tool_choice', "'tool_choice' is 'auto' or 'none': a model is not forced to call a function here")
   }
   if (tools.length === 0 || choice === 'none') return undefined
-  return { given: tools, form: callForm(chatTemplate, name) }
+  // As it was sent: a template would write what is missing as such.
+  return { given: JSON.parse(JSON.stringify(tools)), form: callForm(chatTemplate, name) }
 }
 
 /** How many of the likeliest tokens are told of with each. @throws {ApiError} 400 when that is not clear */

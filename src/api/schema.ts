@@ -3,7 +3,9 @@ import { z } from 'zod'
 import { invalid, unsupported } from './errors.ts'
 import { choicesMax, promptsMax, scoresMax, shownCharsMax, stopCharsMax, stopsMax, toolsMax } from './limits.ts'
 
-const absent = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined)
+/** A field that may be missing or `null`; what is read has it then not. */
+const absent = <T extends z.ZodType>(type: T) =>
+  type.nullish().transform(value => value ?? undefined) as unknown as z.ZodOptional<T>
 
 /** A field of one kind, with what is right in words. */
 const number = (min: number, max: number) => {
@@ -120,6 +122,50 @@ export const completionSchema = z.looseObject(
   { error: 'must be a JSON object' }
 )
 
+const item = z.looseObject(
+  {
+    type: absent(text),
+    role: absent(z.enum(roles, { error: `must be one of ${roles.join(', ')}` })),
+    content: absent(content),
+    call_id: absent(text),
+    name: absent(text),
+    arguments: absent(text),
+    output: absent(content)
+  },
+  { error: 'must be an object with a type' }
+)
+
+export const responsesSchema = z.looseObject(
+  {
+    ...sampling,
+    input: z.union([z.string(), z.array(item)], { error: 'must be a string or an array of items' }),
+    instructions: absent(text),
+    max_output_tokens: absent(whole(1, 2 ** 31 - 1)),
+    tools: absent(
+      z
+        .array(z.looseObject({ type: text, name: absent(text) }, { error: 'must be an object with a type' }), {
+          error: 'must be an array'
+        })
+        .max(toolsMax, { error: `must have at most ${toolsMax} tools` })
+    ),
+    tool_choice: absent(z.union([text, json], { error: 'must be a string or an object' })),
+    parallel_tool_calls: absent(flag),
+    reasoning: absent(z.looseObject({ effort: absent(text) }, { error: 'must be an object' })),
+    text: absent(
+      z.looseObject(
+        { format: absent(z.looseObject({ type: text }, { error: 'must be an object with a type' })) },
+        { error: 'must be an object' }
+      )
+    ),
+    truncation: absent(z.enum(['auto', 'disabled'], { error: "must be 'auto' or 'disabled'" })),
+    previous_response_id: absent(text),
+    conversation: absent(z.unknown()),
+    background: absent(flag),
+    metadata: absent(json)
+  },
+  { error: 'must be a JSON object' }
+)
+
 export const embeddingsSchema = z.looseObject(
   {
     model: text,
@@ -142,6 +188,7 @@ export const detokenizeSchema = z.looseObject(
 
 export type ChatRequest = z.output<typeof chatSchema>
 export type CompletionRequest = z.output<typeof completionSchema>
+export type ResponsesRequest = z.output<typeof responsesSchema>
 export type SamplingRequest = Pick<ChatRequest, Exclude<keyof typeof sampling, 'model'>>
 export type RequestMessage = ChatRequest['messages'][number]
 export type RequestTool = NonNullable<ChatRequest['tools']>[number]

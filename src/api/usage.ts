@@ -5,6 +5,7 @@ export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
   readonly total_tokens: number
+  readonly completion_tokens_details: { readonly reasoning_tokens: number }
   readonly skein: {
     /** Of all its answers together, after the first token of each; null where there are too few. */
     readonly tokens_per_second: number | null
@@ -25,7 +26,7 @@ export interface Usage {
  * @param all what all answers took
  */
 export function usageOf(prompts: readonly Taken[], all: readonly Taken[], seed: number): Usage {
-  const sum = (of: readonly Taken[], field: 'promptTokens' | 'tokens' | 'recoveries' | 'restMs'): number =>
+  const sum = (of: readonly Taken[], field: 'promptTokens' | 'tokens' | 'thoughts' | 'recoveries' | 'restMs'): number =>
     of.reduce((total, taken) => total + taken[field], 0)
   const [promptTokens, tokens, restMs] = [sum(prompts, 'promptTokens'), sum(all, 'tokens'), sum(all, 'restMs')]
   const gaps = all.reduce((total, taken) => total + Math.max(0, taken.tokens - 1), 0)
@@ -33,6 +34,7 @@ export function usageOf(prompts: readonly Taken[], all: readonly Taken[], seed: 
     prompt_tokens: promptTokens,
     completion_tokens: tokens,
     total_tokens: promptTokens + tokens,
+    completion_tokens_details: { reasoning_tokens: sum(all, 'thoughts') },
     skein: {
       tokens_per_second: restMs > 0 ? round((gaps * 1000) / restMs) : null,
       first_token_ms: round(Math.min(...all.map(({ firstMs }) => firstMs))),

@@ -317,9 +317,13 @@ export interface Peer {
   /**
    * The text of ids. Control tokens have none.
    *
+   * @param options.special they are spelt out all the same. @default false
    * @throws {InvalidOptionError} when one is no id of the model; {DeadlineError}, and as {@link model}
    */
-  detokenize(ids: readonly number[], options?: { model?: string; signal?: AbortSignal }): Promise<string>
+  detokenize(
+    ids: readonly number[],
+    options?: { model?: string; special?: boolean; signal?: AbortSignal }
+  ): Promise<string>
   /** What a graph takes and gives. @throws {WrongModelKindError} {UnknownModelError}, the signal's reason */
   graph(nameOrId: string, options?: { signal?: AbortSignal }): Promise<StoredGraph>
   /**

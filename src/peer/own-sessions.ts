@@ -317,12 +317,22 @@ export class OwnSessions {
   }
 
   /** @throws {InvalidOptionError} when one is no id of the model, and as {@link model} */
-  async detokenize(nameOrId: string | undefined, ids: readonly number[], signal: AbortSignal): Promise<string> {
+  async detokenize(
+    nameOrId: string | undefined,
+    ids: readonly number[],
+    { special = false }: { readonly special?: boolean | undefined },
+    signal: AbortSignal
+  ): Promise<string> {
     const model = await this.model(nameOrId, signal)
     const { vocab } = model.manifest.config
     const wrong = ids.find(id => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
     if (wrong !== undefined) throw new InvalidOptionError(`an id must be from 0 to ${vocab - 1}, not ${wrong}`)
-    return this.#reading(model, tokenizer => tokenizer.stream([]).push(ids, { last: true, signal }))
+    return this.#reading(model, async tokenizer => {
+      if (!special) return tokenizer.stream([]).push(ids, { last: true, signal })
+      const decoder = new TextDecoder()
+      const parts = await tokenizer.bytes(ids, { signal })
+      return parts.map(bytes => decoder.decode(bytes, { stream: true })).join('') + decoder.decode()
+    })
   }
 
   async #reading<T>(model: StoredModel, read: (tokenizer: SessionTokenizer) => Promise<T>): Promise<T> {

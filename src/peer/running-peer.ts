@@ -276,9 +276,9 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   detokenize(
     ids: readonly number[],
-    { model, signal }: { model?: string; signal?: AbortSignal } = {}
+    { model, special, signal }: { model?: string; special?: boolean; signal?: AbortSignal } = {}
   ): Promise<string> {
-    return this.#parts.sessions.detokenize(model, ids, this.#parts.orEnding(signal))
+    return this.#parts.sessions.detokenize(model, ids, { special }, this.#parts.orEnding(signal))
   }
 
   infer(model: string, inputs: Tensors, { signal, ...options }: InferenceOptions = {}): Promise<InferResult> {

@@ -30,7 +30,12 @@ export interface FrontDoor {
 
 /** @param name of the test's folders */
 export function frontDoors(name: string): {
-  open(init?: { api?: ApiInit; peer?: Partial<PeerInit> }): Promise<FrontDoor>
+  /** @param init.prepare puts more into the peer's folder before it starts */
+  open(init?: {
+    api?: ApiInit
+    peer?: Partial<PeerInit>
+    prepare?: (dataDir: string) => Promise<void>
+  }): Promise<FrontDoor>
   /** A new folder, which is removed after the test. */
   folder(): Promise<string>
 } {
@@ -41,13 +46,14 @@ export function frontDoors(name: string): {
   })
   return {
     folder,
-    async open({ api = {}, peer: init = {} } = {}) {
+    async open({ api = {}, peer: init = {}, prepare } = {}) {
       const dataDir = await folder()
       await writeStoryChat(dataDir)
+      await prepare?.(dataDir)
       const peer = await start({ dataDir, swarm: newSwarm(name), model: 'storychat', memoryBytes: 256e6, ...init })
       await expect
-        .poll(() => peer.status().models.some(({ coverage }) => coverage.every(Boolean)), { timeout: 60_000 })
-        .toBe(true)
+        .poll(() => peer.status().models.map(({ coverage }) => coverage.every(Boolean)), { timeout: 60_000 })
+        .toEqual(Array.from({ length: init.models?.length ?? 1 }, () => true))
       const door = await serveApi(peer, { port: 0, ...api })
       doors.push(door)
       return clientsOf(door, peer)
