@@ -15,6 +15,7 @@ export interface StageFrame {
   prepared?: Prepared
   ask?: Ask
   standing?: Standing
+  scores?: Scores
 }
 
 export namespace StageFrame {
@@ -29,7 +30,22 @@ export namespace StageFrame {
 
         obj = { ...obj }
 
+        if (obj.scores != null) {
+          obj.standing = undefined
+          obj.ask = undefined
+          obj.prepared = undefined
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
         if (obj.standing != null) {
+          obj.scores = undefined
           obj.ask = undefined
           obj.prepared = undefined
           obj.prepare = undefined
@@ -43,6 +59,7 @@ export namespace StageFrame {
         }
 
         if (obj.ask != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.prepared = undefined
           obj.prepare = undefined
@@ -56,6 +73,7 @@ export namespace StageFrame {
         }
 
         if (obj.prepared != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepare = undefined
@@ -69,6 +87,7 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -82,6 +101,7 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -95,6 +115,7 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -108,6 +129,7 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -121,6 +143,7 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -134,6 +157,7 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -147,6 +171,7 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -160,6 +185,7 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -225,6 +251,11 @@ export namespace StageFrame {
         if (obj.standing != null) {
           w.uint32(90)
           Standing.codec().encode(obj.standing, w)
+        }
+
+        if (obj.scores != null) {
+          w.uint32(98)
+          Scores.codec().encode(obj.scores, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -305,6 +336,12 @@ export namespace StageFrame {
               })
               break
             }
+            case 12: {
+              obj.scores = Scores.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.scores
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -312,7 +349,22 @@ export namespace StageFrame {
           }
         }
 
+        if (obj.scores != null) {
+          delete obj.standing
+          delete obj.ask
+          delete obj.prepared
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
         if (obj.standing != null) {
+          delete obj.scores
           delete obj.ask
           delete obj.prepared
           delete obj.prepare
@@ -326,6 +378,7 @@ export namespace StageFrame {
         }
 
         if (obj.ask != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.prepared
           delete obj.prepare
@@ -339,6 +392,7 @@ export namespace StageFrame {
         }
 
         if (obj.prepared != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepare
@@ -352,6 +406,7 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -365,6 +420,7 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -378,6 +434,7 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -391,6 +448,7 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -404,6 +462,7 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -417,6 +476,7 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -430,6 +490,7 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -443,6 +504,7 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          delete obj.scores
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -536,6 +598,13 @@ export namespace StageFrame {
             case 11: {
               yield * Standing.codec().stream(reader, reader.uint32(), `${prefix}.standing`, {
                 limits: opts.limits?.standing
+              })
+
+              break
+            }
+            case 12: {
+              yield * Scores.codec().stream(reader, reader.uint32(), `${prefix}.scores`, {
+                limits: opts.limits?.scores
               })
 
               break
@@ -959,6 +1028,34 @@ export namespace StageFrame {
     value: number
   }
 
+  export interface StageFrameScoresEpochFieldEvent {
+    field: '$.scores.epoch'
+    value: number
+  }
+
+  export interface StageFrameScoresPositionFieldEvent {
+    field: '$.scores.position'
+    value: number
+  }
+
+  export interface StageFrameScoresScoresLogprobFieldEvent {
+    field: '$.scores.scores[].logprob'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameScoresScoresIdsFieldEvent {
+    field: '$.scores.scores[].ids[]'
+    index: number
+    value: number
+  }
+
+  export interface StageFrameScoresScoresLogprobsFieldEvent {
+    field: '$.scores.scores[].logprobs[]'
+    index: number
+    value: number
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -967,7 +1064,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -1610,6 +1707,11 @@ export namespace Terms {
     index: number
   }
 
+  export interface TermsSamplingPromptLogProbsFieldEvent {
+    field: '$.sampling.promptLogProbs'
+    value: number
+  }
+
   export interface TermsKeepFieldEvent {
     field: '$.keep'
     value: number
@@ -1669,7 +1771,7 @@ export namespace Terms {
     return decodeMessage(buf, Terms.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsSamplingPromptTokensFieldEvent | TermsSamplingMinPFieldEvent | TermsSamplingLogitBiasIdFieldEvent | TermsSamplingLogitBiasBiasFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Terms>): Generator<TermsSessionFieldEvent | TermsEpochFieldEvent | TermsModelFieldEvent | TermsRoutePeerFieldEvent | TermsRouteStartFieldEvent | TermsRouteEndFieldEvent | TermsDriverFieldEvent | TermsTokensMaxFieldEvent | TermsSamplingTemperatureFieldEvent | TermsSamplingTopPFieldEvent | TermsSamplingTopKFieldEvent | TermsSamplingSeedFieldEvent | TermsSamplingPresencePenaltyFieldEvent | TermsSamplingFrequencyPenaltyFieldEvent | TermsSamplingRepetitionPenaltyFieldEvent | TermsSamplingLogProbsFieldEvent | TermsSamplingPromptTokensFieldEvent | TermsSamplingMinPFieldEvent | TermsSamplingLogitBiasIdFieldEvent | TermsSamplingLogitBiasBiasFieldEvent | TermsSamplingPromptLogProbsFieldEvent | TermsKeepFieldEvent | TermsFromFieldEvent | TermsToFieldEvent | TermsNeedsFieldEvent | TermsCacheTypeFieldEvent | TermsPrefixFieldEvent | TermsPriorityFieldEvent | TermsZoneFieldEvent | TermsTraceFieldEvent | TermsRoomFieldEvent> {
     return streamMessage(buf, Terms.codec(), opts)
   }
 }
@@ -1821,6 +1923,7 @@ export interface Sampling {
   promptTokens: number
   minP: number
   logitBias: LogitBias[]
+  promptLogProbs: number
 }
 
 export namespace Sampling {
@@ -1890,6 +1993,11 @@ export namespace Sampling {
           }
         }
 
+        if ((obj.promptLogProbs != null && obj.promptLogProbs !== 0)) {
+          w.uint32(96)
+          w.uint32(obj.promptLogProbs)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1905,7 +2013,8 @@ export namespace Sampling {
           logProbs: 0,
           promptTokens: 0,
           minP: 0,
-          logitBias: []
+          logitBias: [],
+          promptLogProbs: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1962,6 +2071,10 @@ export namespace Sampling {
               obj.logitBias.push(LogitBias.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.logitBias$
               }))
+              break
+            }
+            case 12: {
+              obj.promptLogProbs = reader.uint32()
               break
             }
             default: {
@@ -2071,6 +2184,13 @@ export namespace Sampling {
 
               break
             }
+            case 12: {
+              yield {
+                field: `${prefix}.promptLogProbs`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2145,6 +2265,11 @@ export namespace Sampling {
     index: number
   }
 
+  export interface SamplingPromptLogProbsFieldEvent {
+    field: '$.promptLogProbs'
+    value: number
+  }
+
   export function encode (obj: Partial<Sampling>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Sampling.codec())
   }
@@ -2153,7 +2278,7 @@ export namespace Sampling {
     return decodeMessage(buf, Sampling.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent | SamplingPromptTokensFieldEvent | SamplingMinPFieldEvent | SamplingLogitBiasIdFieldEvent | SamplingLogitBiasBiasFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Sampling>): Generator<SamplingTemperatureFieldEvent | SamplingTopPFieldEvent | SamplingTopKFieldEvent | SamplingSeedFieldEvent | SamplingPresencePenaltyFieldEvent | SamplingFrequencyPenaltyFieldEvent | SamplingRepetitionPenaltyFieldEvent | SamplingLogProbsFieldEvent | SamplingPromptTokensFieldEvent | SamplingMinPFieldEvent | SamplingLogitBiasIdFieldEvent | SamplingLogitBiasBiasFieldEvent | SamplingPromptLogProbsFieldEvent> {
     return streamMessage(buf, Sampling.codec(), opts)
   }
 }
@@ -3042,6 +3167,177 @@ export namespace Score {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Score>): Generator<ScoreLogprobFieldEvent | ScoreIdsFieldEvent | ScoreLogprobsFieldEvent> {
     return streamMessage(buf, Score.codec(), opts)
+  }
+}
+
+export interface Scores {
+  epoch: number
+  position: number
+  scores: Score[]
+}
+
+export namespace Scores {
+  let _codec: Codec<Scores>
+
+  export const codec = (): Codec<Scores> => {
+    if (_codec == null) {
+      _codec = message<Scores>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.position != null && obj.position !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.position)
+        }
+
+        if (obj.scores != null && obj.scores.length > 0) {
+          for (const value of obj.scores) {
+            w.uint32(26)
+            Score.codec().encode(value, w)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          position: 0,
+          scores: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.position = reader.uint32()
+              break
+            }
+            case 3: {
+              if (opts.limits?.scores != null && obj.scores.length === opts.limits.scores) {
+                throw new MaxLengthError('Decode error - repeated field "scores" had too many elements')
+              }
+
+              obj.scores.push(Score.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.scores$
+              }))
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          scores: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.position`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              if (opts.limits?.scores != null && obj.scores === opts.limits.scores) {
+                throw new MaxLengthError('Streaming decode error - repeated field "scores" had too many elements')
+              }
+
+              for (const evt of Score.codec().stream(reader, reader.uint32(), `${prefix}.scores[]`, {
+                limits: opts.limits?.scores$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.scores
+                }
+              }
+
+              obj.scores++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface ScoresEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface ScoresPositionFieldEvent {
+    field: '$.position'
+    value: number
+  }
+
+  export interface ScoresScoresLogprobFieldEvent {
+    field: '$.scores[].logprob'
+    value: number
+    index: number
+  }
+
+  export interface ScoresScoresIdsFieldEvent {
+    field: '$.scores[].ids[]'
+    index: number
+    value: number
+  }
+
+  export interface ScoresScoresLogprobsFieldEvent {
+    field: '$.scores[].logprobs[]'
+    index: number
+    value: number
+  }
+
+  export function encode (obj: Partial<Scores>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Scores.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Scores>): Scores {
+    return decodeMessage(buf, Scores.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Scores>): Generator<ScoresEpochFieldEvent | ScoresPositionFieldEvent | ScoresScoresLogprobFieldEvent | ScoresScoresIdsFieldEvent | ScoresScoresLogprobsFieldEvent> {
+    return streamMessage(buf, Scores.codec(), opts)
   }
 }
 

@@ -21,7 +21,7 @@ import {
 import { checkCacheType } from '../src/engine/caches.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
 import { hasFilters } from '../src/engine/logit-bias.ts'
-import { hasPenalties, textBytes } from '../src/engine/penalties.ts'
+import { hasPenalties, needsText, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import type { TokenScore } from '../src/engine/scores.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
@@ -257,7 +257,8 @@ class ToyEngine implements InstantEngine {
     const letGo = (state: ToySession): void => this.#blocks.drop(state, 0)
     const paging = this.#paging(cache)
     this.#sessions.set(session, new ToySession({ tokensMax, sampling, cache, paging, letGo }))
-    if (owner !== undefined) this.#prefixes.open(session, `${cache} ${owner}`)
+    const isScored = this.end === this.#model.layers && sampling.promptLogprobs !== undefined
+    if (owner !== undefined && !isScored) this.#prefixes.open(session, `${cache} ${owner}`)
   }
 
   begin(step: Step): number | SessionId {
@@ -308,8 +309,9 @@ class ToyEngine implements InstantEngine {
     const computeMs = this.#timings.visitMs + this.#timings.layerMs * (this.end - this.start) * (tokens - reused)
     const cost = { computeMs, rows: tokens - reused, gatherMs: 0, reused }
     if (out !== undefined) return { kind: 'hidden', bytes: out, ...cost }
-    if (!step.sample) return { kind: 'none', ...cost }
-    return { kind: 'tokens', ...this.#draw(step, state!), ...cost }
+    const prompt = this.#scored(step, state!)
+    if (!step.sample) return { kind: 'none', ...cost, ...prompt }
+    return { kind: 'tokens', ...this.#draw(step, state!), ...cost, ...prompt }
   }
 
   /** The tokens that follow what is certain of a step: drafts of it that are right, and one more. */
@@ -325,6 +327,17 @@ class ToyEngine implements InstantEngine {
       if (id !== drafts[at - first]) break
     }
     return logprobs === undefined ? { ids } : { ids, scores }
+  }
+
+  /** What it makes of the prompt's tokens that come with a step, and of no others: what is asked for begins with the row before. */
+  #scored({ position, tokens, scoresFrom }: Step, { chain, sampling, ids: text }: ToySession) {
+    const { promptLogprobs, promptTokens = 0 } = sampling
+    if (promptLogprobs === undefined || scoresFrom === undefined) return {}
+    const first = Math.max(scoresFrom + 1, position)
+    const scores: TokenScore[] = []
+    for (let at = first; at < Math.min(promptTokens, position + tokens); at++)
+      scores.push(toyScore(chain[at - 1]!, text[at]!, promptLogprobs, this.#model.vocab))
+    return scores.length === 0 ? {} : { prompt: { position: first, scores } }
   }
 
   freeNow(session: SessionId): void {
@@ -387,7 +400,7 @@ class ToyEngine implements InstantEngine {
     if (ids?.some(id => id < 0 || id >= this.#model.vocab))
       throw refused(`token ids must lie in [0, ${this.#model.vocab})`)
     if (state === undefined) throw refused('is not open')
-    const needsIds = this.end === this.#model.layers && hasPenalties(state.sampling)
+    const needsIds = this.end === this.#model.layers && needsText(state.sampling)
     if (needsIds && input.kind === 'hidden' && ids === undefined)
       throw refused('has penalties: its steps need their ids')
     if (position > 0 && position < state.floor) state.truncate(position)

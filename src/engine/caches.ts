@@ -11,7 +11,7 @@ import type { BatchPart } from './batch.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { edgeSize, type Sampling, type Step } from './engine.ts'
 import { stepDraftsMax, stepTokensMax } from './limits.ts'
-import { hasPenalties, textBytes } from './penalties.ts'
+import { needsText, textBytes } from './penalties.ts'
 import { floorOf } from './windows.ts'
 
 export interface CachesInit {
@@ -167,8 +167,10 @@ export class Caches {
   checkPlace({ session, position, tokens, input, ids }: Step): void {
     const state = this.#sessions.get(session)
     if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
-    if (this.#isTail && input.kind === 'hidden' && ids === undefined && hasPenalties(state.sampling)) {
-      throw new InvalidStepError(`session ${session.slice(0, 8)} has penalties: its steps need their ids`)
+    if (this.#isTail && input.kind === 'hidden' && ids === undefined && needsText(state.sampling)) {
+      throw new InvalidStepError(
+        `session ${session.slice(0, 8)} has penalties or scores of its prompt: its steps need their ids`
+      )
     }
     // What lies so far back is gone, and so is what follows it.
     if (position > 0 && position < this.floor(session)) Object.assign(state, { length: 0, reached: 0 })

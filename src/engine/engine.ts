@@ -6,7 +6,7 @@
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { CacheType } from '../base/cache-type.ts'
-import type { TokenScore } from './scores.ts'
+import type { PromptScores, TokenScore } from './scores.ts'
 
 /** How the tail picks a token. Greedy when `temperature` is 0. */
 export interface Sampling {
@@ -43,7 +43,12 @@ export interface Sampling {
    * @default 0: none, as 1 is
    */
   readonly repetitionPenalty?: number | undefined
-  /** Where there are penalties: positions below this are the prompt's. @default 0: all tokens are the answer's */
+  /**
+   * In [0, 20]: the same is told of every token of the prompt but its first, whatever of it was computed before.
+   * @default nothing is
+   */
+  readonly promptLogprobs?: number | undefined
+  /** Where there are penalties, or `promptLogprobs`: positions below this are the prompt's. @default 0: all tokens are the answer's */
   readonly promptTokens?: number | undefined
 }
 
@@ -85,6 +90,12 @@ export interface Step {
    * @default none
    */
   readonly ids?: Int32Array | undefined
+  /**
+   * At the tail of a session with `promptLogprobs`: what the model makes of the prompt's tokens is told from the one after this
+   * position on, as soon as the row before each is computed and the token itself has come, with this step or the next one.
+   * @default of none
+   */
+  readonly scoresFrom?: number | undefined
 }
 
 /** What the passes took that computed a step, alone or with steps of other sessions. */
@@ -112,6 +123,8 @@ export interface StepSpans {
 export type StepOutput = StepCost & {
   /** Of its tokens, those that had been computed for an earlier session with the same beginning. */
   readonly reused: number
+  /** Of tokens of the prompt, where the step asks for that. @default of none */
+  readonly prompt?: PromptScores | undefined
 } & (
     | /** Not the last layer: [tokens, hidden] in the edge type. The buffer is the caller's own. */
     { readonly kind: 'hidden'; readonly bytes: Uint8Array }

@@ -17,9 +17,14 @@ export function hasPenalties({ presencePenalty = 0, frequencyPenalty = 0, repeti
   return presencePenalty !== 0 || frequencyPenalty !== 0 || (repetitionPenalty !== 0 && repetitionPenalty !== 1)
 }
 
-/** Bytes of the ids that the last layers hold of a text of so many tokens, to draw by: 4 each, where there are penalties. */
-export function textBytes(penalties: Penalties, tokensMax: number): number {
-  return hasPenalties(penalties) ? Int32Array.BYTES_PER_ELEMENT * tokensMax : 0
+/** Whether the last layers need the ids of the text: to draw by them, or to say what the model makes of the prompt's. */
+export function needsText(sampling: Penalties & Pick<Sampling, 'promptLogprobs'>): boolean {
+  return hasPenalties(sampling) || sampling.promptLogprobs !== undefined
+}
+
+/** Bytes of the ids that the last layers hold of a text of so many tokens: 4 each, where they need them. */
+export function textBytes(sampling: Parameters<typeof needsText>[0], tokensMax: number): number {
+  return needsText(sampling) ? Int32Array.BYTES_PER_ELEMENT * tokensMax : 0
 }
 
 /** What is wrong with them, in a sentence; undefined where nothing is. */

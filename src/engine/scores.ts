@@ -23,11 +23,18 @@ export interface TokenScore {
   readonly top: readonly IdLogprob[]
 }
 
-export type Scored = Pick<Sampling, 'logprobs'>
+/** The same of tokens of a prompt, one after the other. */
+export interface PromptScores {
+  /** Of the first of them. */
+  readonly position: number
+  readonly scores: readonly TokenScore[]
+}
+
+export type Scored = Pick<Sampling, 'logprobs' | 'promptLogprobs'>
 
 /** What is wrong with how many are asked for, in a sentence; undefined where nothing is. */
-export function whyNotScored({ logprobs }: Scored): string | undefined {
-  for (const [name, count] of Object.entries({ logprobs })) {
+export function whyNotScored({ logprobs, promptLogprobs }: Scored): string | undefined {
+  for (const [name, count] of Object.entries({ logprobs, promptLogprobs })) {
     if (count === undefined || (Number.isSafeInteger(count) && count >= 0 && count <= logprobsMax)) continue
     return `${name} must be a whole number from 0 to ${logprobsMax}, not ${count}`
   }

@@ -7,19 +7,19 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type EngineError, InvalidStepError } from '../errors.ts'
 import type { CacheType } from '../base/cache-type.ts'
+import { Drawing, firstDrawn } from './drawing.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
 import { type CacheBlocks, type Known, type Link, Prefixes } from './prefixes.ts'
-import { hasPenalties } from './penalties.ts'
-import { sample } from './sampler.ts'
-import { scoreOf, type TokenScore } from './scores.ts'
+import { needsText } from './penalties.ts'
+import { failed, given } from './part-replies.ts'
+import { PromptScoring } from './prompt-scoring.ts'
 import { threadNowMs } from './thread-clock.ts'
 import { putReply, SessionNumbers, takePass, waysOf } from './thread-share.ts'
 import type {
   CheckedKernels,
   PartReply,
   SpanInit,
-  ThreadFailure,
   ThreadPart,
   ThreadReply,
   ThreadRequest,
@@ -92,15 +92,18 @@ interface Session<Cache> {
   readonly sampling: Sampling
   /** [tokensMax] the ids of the text, as far as the cache goes, where tokens are drawn by them. */
   readonly ids: Int32Array | undefined
+  /** After the last layer, where what the model makes of the prompt is told. */
+  readonly scoring: PromptScoring | undefined
   under: UnderWay | undefined
   /** A step that has not begun: what another one gives at this moment it need not compute. */
   waiting?: ThreadStep | undefined
 }
 
-/** A step that was computed, and after which tokens are to be drawn; `index`: of its part in the pass. */
-interface Ended<Cache> {
+/** A part that was computed, of which logits are looked at; `index`: in the pass. `isDrawn`: its step ends, and tokens are drawn. */
+interface Computed<Cache> {
   readonly index: number
   readonly session: Session<Cache>
+  readonly isDrawn: boolean
 }
 
 /** Loads, says so or why not, and answers requests one at a time until it is told to close. */
@@ -189,11 +192,13 @@ class Served<Cache extends LayersCache> {
     switch (request.kind) {
       case 'open': {
         const { session, tokensMax, cache, sampling, owner } = request
-        const needsIds = hasPenalties(sampling) && this.#span.end === this.#span.config.layers
-        const ids = needsIds ? new Int32Array(tokensMax) : undefined
-        this.#sessions.set(session, { cache: this.#layers.open(tokensMax, cache), sampling, ids, under: undefined })
-        // What a block of a cache holds depends on its type.
-        if (owner !== undefined) this.#prefixes?.open(session, `${cache} ${owner}`)
+        const isTail = this.#span.end === this.#span.config.layers
+        const ids = isTail && needsText(sampling) ? new Int32Array(tokensMax) : undefined
+        const scoring = isTail && sampling.promptLogprobs !== undefined ? new PromptScoring(sampling) : undefined
+        const layersCache = this.#layers.open(tokensMax, cache)
+        this.#sessions.set(session, { cache: layersCache, sampling, ids, scoring, under: undefined })
+        // What a block of a cache holds depends on its type. What is known is not computed, and all rows of a prompt that is scored are.
+        if (owner !== undefined && scoring === undefined) this.#prefixes?.open(session, `${cache} ${owner}`)
         return { kind: 'done', prefixBytes: this.#prefixes?.bytes }
       }
       case 'limit':
@@ -232,7 +237,7 @@ class Served<Cache extends LayersCache> {
       }
     }
     this.#prefixes?.makeRoom(this.#prefixes.needs(computed.map(({ part }) => part)))
-    const ended: Ended<Cache>[] = []
+    const read: Computed<Cache>[] = []
     let sampledMs: number | undefined
     try {
       const all = computed.map(({ part }) => part)
@@ -246,11 +251,12 @@ class Served<Cache extends LayersCache> {
           continue
         }
         const reply = this.#handOn(session, part, out)
-        if (reply === undefined) ended.push({ index, session })
-        else replies[index] = reply
+        if (reply !== undefined) replies[index] = reply
+        if (reply === undefined || session.scoring !== undefined)
+          read.push({ index, session, isDrawn: reply === undefined })
       }
-      if (ended.length > 0) sampledMs = threadNowMs()
-      await this.#sample(ended, replies, announce)
+      if (read.length > 0) sampledMs = threadNowMs()
+      await this.#readLogits(read, replies, announce)
     } catch (error) {
       for (const { index, session } of computed) replies[index] = voided(session, error)
     }
@@ -293,7 +299,7 @@ class Served<Cache extends LayersCache> {
     const { input, done, known, step: all } = session.under
     const reused = known?.tokens ?? 0
     const width = input.length / (all.tokens - reused)
-    const first = all.sample ? all.tokens - 1 - all.drafts.length : all.tokens
+    const first = Math.min(firstDrawn(all), session.scoring?.first ?? all.tokens)
     const wanted = Math.max(0, done + tokens - Math.max(first, done))
     const from = done - reused
     return { cache, input: input.subarray(from * width, (from + tokens) * width), tokens, wanted }
@@ -301,7 +307,7 @@ class Served<Cache extends LayersCache> {
 
   #beginStep(
     session: string,
-    { cache, ids }: Session<Cache>,
+    { cache, ids, scoring }: Session<Cache>,
     step: ThreadStep
   ): UnderWay | { readonly waitsFor: string } {
     const { config, start, end, edge } = this.#span
@@ -323,6 +329,7 @@ class Served<Cache extends LayersCache> {
     cache.truncate(position)
     assert(cache.length === position, `a cache that has ${cache.length} tokens does not go on from ${position}`)
     if (text !== undefined) ids!.set(text, position)
+    scoring?.begins(step)
     this.#prefixes?.begin(session, cache, known, out)
     if (known !== undefined) this.#prefixes?.expect(session, came, known)
     return { step, input, known, out, rows: [], done: reused }
@@ -339,56 +346,69 @@ class Served<Cache extends LayersCache> {
   }
 
   /** What becomes of a part that was computed; undefined where its step ends and tokens are drawn. */
-  #handOn({ under }: Session<Cache>, { tokens, wanted }: Part<Cache>, hidden: Float32Array): PartReply | undefined {
+  #handOn(
+    { under, scoring }: Session<Cache>,
+    { tokens, wanted }: Part<Cache>,
+    hidden: Float32Array
+  ): PartReply | undefined {
     const { out, rows, step, done } = under!
     under!.done += tokens
     const goesOn = under!.done < step.tokens
     if (out !== undefined) out.set(encodeEdge(hidden, this.#span.edge), (done * out.length) / step.tokens)
     else {
       const { hidden: width } = this.#span.config
-      // The next pass takes the place of what this one gave.
-      const kept = goesOn ? hidden.slice() : hidden
-      for (let row = 0; row < wanted!; row++) rows.push(kept.subarray(row * width, (row + 1) * width))
+      for (let row = 0; row < wanted!; row++) {
+        const index = done + tokens - wanted! + row
+        const state = hidden.subarray(row * width, (row + 1) * width)
+        scoring?.computed(step.position + index, state)
+        // The next pass takes the place of what this one gave.
+        if (index >= firstDrawn(step)) rows.push(goesOn ? state.slice() : state)
+      }
     }
     if (goesOn) return { kind: 'going' }
     return step.sample ? undefined : given(out)
   }
 
   /**
-   * Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows. Logits
-   * that are not finite fail their own step alone.
+   * Draws the tokens of steps that have ended: after each row in turn, as long as what was drawn is the draft that follows; and says what
+   * the model makes of prompts. Logits that are not finite fail their own step alone.
    */
-  async #sample(ended: readonly Ended<Cache>[], replies: PartReply[], announce: () => void): Promise<void> {
-    if (ended.length === 0) return
-    const drawn = ended.map((): number[] => [])
-    const scored = ended.map((): TokenScore[] => [])
+  async #readLogits(all: readonly Computed<Cache>[], replies: PartReply[], announce: () => void): Promise<void> {
+    const drawn = all.map(({ session: { under, sampling, ids } }) => new Drawing(under!.step, sampling, ids))
     const failures = new Map<number, unknown>()
-    const rows = ended.flatMap(({ session }, of) => session.under!.rows.map((hidden, row) => ({ of, row, hidden })))
-    await this.#layers.eachLogits(
-      rows.map(({ hidden }) => hidden),
-      (logits, i) => {
-        if (i === rows.length - 1) announce()
-        const { of, row } = rows[i]!
-        const { under, sampling, ids: text } = ended[of]!.session
-        const { position, tokens, drafts } = under!.step
-        const ids = drawn[of]!
-        const at = position + tokens - drafts.length + row
-        const isRight = row === 0 || (ids.length === row && ids[row - 1] === drafts[row - 1])
-        if (!isRight || failures.has(of)) return
-        try {
-          const id = sample(logits, sampling, at, text?.subarray(0, at))
-          ids.push(id)
-          if (sampling.logprobs !== undefined) scored[of]!.push(scoreOf(logits, id, sampling.logprobs))
-        } catch (error) {
-          failures.set(of, error)
+    const rows = all.flatMap(({ session, isDrawn }, of) => {
+      const scored = (session.scoring?.takeRows() ?? []).map(row => ({ ...row, of, row: -1 }))
+      if (!isDrawn) return scored
+      const { step, rows } = session.under!
+      const first = step.position + firstDrawn(step)
+      return [...scored, ...rows.map((hidden, row) => ({ of, row, hidden, at: first + row }))]
+    })
+    if (rows.length > 0) {
+      await this.#layers.eachLogits(
+        rows.map(({ hidden }) => hidden),
+        (logits, i) => {
+          if (i === rows.length - 1) announce()
+          const { of, row, at } = rows[i]!
+          if (failures.has(of)) return
+          const { session } = all[of]!
+          try {
+            if (row < 0) session.scoring!.score(at, logits, session.ids![at + 1]!)
+            else drawn[of]!.draw(row, logits, at + 1)
+          } catch (error) {
+            failures.set(of, error)
+          }
         }
+      )
+    }
+    for (const [of, { index, session, isDrawn }] of all.entries()) {
+      if (failures.has(of)) {
+        replies[index] = voided(session, failures.get(of))
+        continue
       }
-    )
-    for (const [of, { index, session }] of ended.entries()) {
-      const scores = session.sampling.logprobs === undefined ? {} : { scores: scored[of]! }
-      replies[index] = failures.has(of)
-        ? voided(session, failures.get(of))
-        : { kind: 'tokens', ids: drawn[of]!, ...scores }
+      if (isDrawn) replies[index] = drawn[of]!.reply
+      if (replies[index]!.kind === 'going') continue
+      const prompt = session.scoring?.takeScores()
+      if (prompt !== undefined) replies[index] = { ...replies[index]!, prompt }
     }
   }
 
@@ -398,11 +418,6 @@ class Served<Cache extends LayersCache> {
     if (bad >= 0) throw new InvalidStepError(`token ids must lie in [0, ${vocab}), but there is ${ids[bad]}`)
     return ids
   }
-}
-
-/** What a step that does not sample gives. */
-function given(bytes: Uint8Array | undefined): PartReply {
-  return bytes === undefined ? { kind: 'none' } : { kind: 'hidden', bytes }
 }
 
 /** Links of SHA-256: 32 bytes of what the one before stands for, and the row. */
@@ -424,9 +439,4 @@ function voided({ cache, under }: Session<LayersCache>, error: unknown): PartRep
 
 function failedPart({ cache }: Pick<Session<LayersCache>, 'cache'>, error: unknown): PartReply {
   return { ...failed(error), length: cache.length, reached: cache.reached ?? cache.length }
-}
-
-function failed(error: unknown): ThreadFailure {
-  const name = error instanceof InvalidStepError ? 'InvalidStepError' : 'EngineError'
-  return { kind: 'failed', name, message: error instanceof Error ? error.message : String(error) }
 }

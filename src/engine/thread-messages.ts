@@ -8,7 +8,7 @@ import type { EdgeType } from '../model/manifest.ts'
 import type { Weights } from '../model/weight-types.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from './engine.ts'
-import type { TokenScore } from './scores.ts'
+import type { PromptScores, TokenScore } from './scores.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */
 export interface SpanInit {
@@ -50,6 +50,8 @@ export interface ThreadStep {
   readonly drafts: readonly number[]
   /** [tokens] beside hidden states, where the session needs them. */
   readonly ids?: Int32Array | undefined
+  /** As in `Step`. */
+  readonly scoresFrom?: number | undefined
 }
 
 /** The next tokens of one session's step. */
@@ -84,9 +86,13 @@ export interface ThreadFailure {
 
 /**
  * What became of a part: `going` while its step has more tokens. `reused`: so many were known, and nothing was computed.
- * `waitsFor`: its step has not begun, since one of that session gives the same at this moment.
+ * `prompt`: what the whole step says of the prompt's tokens. `waitsFor`: its step has not begun, since one of that session gives the same at this moment.
  */
-export type PartReply = { readonly reused?: number; readonly waitsFor?: string } & (
+export type PartReply = {
+  readonly reused?: number
+  readonly waitsFor?: string
+  readonly prompt?: PromptScores | undefined
+} & (
   | { readonly kind: 'going' }
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
   | { readonly kind: 'tokens'; readonly ids: readonly number[]; readonly scores?: readonly TokenScore[] | undefined }

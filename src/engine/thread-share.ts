@@ -200,8 +200,10 @@ export class SessionNumbers {
 // ── To the thread ──────────────────────────────────────────────────────────────────────────────────
 
 /** Words of a part beside its drafts, its input and its ids. */
-const partWords = 10
+const partWords = 11
 const [idsInput, bytesInput] = [1, 2] as const
+/** A step of which no scores of a prompt are wanted. */
+const nowhere = -1
 
 /** Puts a pass where the thread finds it. False when it does not fit. */
 export function putPass(way: Way, { parts }: Pass, sessions: SessionNumbers): boolean {
@@ -218,6 +220,7 @@ export function putPass(way: Way, { parts }: Pass, sessions: SessionNumbers): bo
     words[at++] = step.position
     words[at++] = step.tokens
     words[at++] = step.sample ? 1 : 0
+    words[at++] = step.scoresFrom ?? nowhere
     at = way.put(at, step.drafts)
     at = way.put(at, step.input)
     at = way.put(at, step.ids ?? none)
@@ -241,13 +244,14 @@ export function takePass(way: Way, sessions: SessionNumbers): Pass | undefined {
       continue
     }
     const [position, all, sample] = [words[at]!, words[at + 1]!, words[at + 2] === 1]
-    const drafts = words[at + 3] === 0 ? none : [...way.numbers(at + 3)]
-    at += 4 + drafts.length
+    const scoresFrom = words[at + 3] === nowhere ? {} : { scoresFrom: words[at + 3]! }
+    const drafts = words[at + 4] === 0 ? none : [...way.numbers(at + 4)]
+    at += 5 + drafts.length
     const numbers = input === idsInput ? way.numbers(at) : way.bytes(at)
     at += 1 + wordsOf(numbers)
     const ids = words[at] === 0 ? undefined : way.numbers(at)
     at += 1 + (ids?.length ?? 0)
-    parts.push({ session, tokens, step: { position, tokens: all, input: numbers, sample, drafts, ids } })
+    parts.push({ session, tokens, step: { position, tokens: all, input: numbers, sample, drafts, ids, ...scoresFrom } })
   }
   return { kind: 'pass', parts }
 }
@@ -263,7 +267,7 @@ export function putReply(way: Way, { parts, beganMs, computeMs, sampleMs, prefix
   const { words, times } = way
   let at = 0
   for (const part of parts) {
-    if (part.kind === 'failed' || part.waitsFor !== undefined || 'scores' in part) return false
+    if (part.kind === 'failed' || part.waitsFor !== undefined || 'scores' in part || 'prompt' in part) return false
     const numbers = part.kind === 'hidden' ? part.bytes : part.kind === 'tokens' ? part.ids : none
     if (4 * (at + 3 + wordsOf(numbers)) > shareBytesMax) return false
     words[at++] = kinds.indexOf(part.kind)

@@ -33,6 +33,7 @@ export type {
   GenerationEvent,
   HopReport,
   SpanName,
+  PromptToken,
   Scored,
   Token,
   TokenLogprob,
@@ -128,7 +129,7 @@ export interface ModelInit {
 
 export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
   /**
-   * Tokens to generate at most.
+   * Tokens to generate at most. With `promptLogprobs` it may be 0: then the answer has none, and the events `prompt` are all that comes.
    * @default 256, or what the context leaves
    */
   maxTokens?: number

@@ -1,9 +1,9 @@
 /** What happens to a session as events with text. */
-import type { TokenScore } from '../engine/scores.ts'
+import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import { SessionFailedError } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
 import type { HopStats } from '../stage/frame.ts'
-import type { GenerationEvent, HopReport, Scored } from './generation.ts'
+import type { GenerationEvent, HopReport, PromptToken, Scored } from './generation.ts'
 import type { SessionOptions } from './options.ts'
 import type { SessionParts, SessionTokenizer, Timed } from './parts.ts'
 import { AnswerParts } from './thinking.ts'
@@ -13,7 +13,7 @@ export async function* detokenize(
   source: AsyncIterable<Timed>,
   { tokenizer }: SessionParts,
   startMs: number,
-  { signal }: SessionOptions
+  { signal, promptLogprobs }: SessionOptions
 ): AsyncGenerator<GenerationEvent> {
   let stream: ReturnType<SessionTokenizer['stream']> | undefined
   let promptIds: readonly number[] = []
@@ -29,11 +29,17 @@ export async function* detokenize(
     if (output.kind === 'prompt') {
       promptIds = output.ids
       stream = tokenizer.stream(promptIds)
+      if (promptLogprobs !== undefined) {
+        const [bytes] = await tokenizer.bytes(promptIds.slice(0, 1), { signal })
+        yield { event: 'prompt', tokens: [{ id: promptIds[0]!, position: 0, bytes: bytes! }] }
+      }
       if (output.answered === undefined) continue
       ids.push(...output.answered)
       before = ids.length
       text = await stream.push(ids, { signal })
       yield { event: 'resumed', tokens: before, text }
+    } else if (output.kind === 'scores') {
+      yield { event: 'prompt', tokens: await promptTokens(tokenizer, promptIds, output, signal) }
     } else if (output.kind === 'conversation') {
       const { ids, droppedTurns, thinking } = output.prompt
       if (thinking !== undefined) parts = new AnswerParts(thinking)
@@ -48,7 +54,7 @@ export async function* detokenize(
       text += piece
       const part = parts?.next(output.id, piece)
       const { id, position, score } = output
-      const scored = score === undefined ? {} : await scoredBy(tokenizer, id, score, signal)
+      const [scored] = score === undefined ? [] : await scoredBy(tokenizer, [{ id, score }], signal)
       yield { event: 'token', id, text: piece, position, ms, ...(part === undefined ? {} : { part }), ...scored }
     } else if (output.kind === 'stopped') {
       const rest = output.stop === 'eos' ? await stream!.push([], { last: true, signal }) : ''
@@ -98,13 +104,30 @@ function report(
   return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }]
 }
 
-/** What the model makes of a token, with the bytes of all that it names. */
+/** Tokens of a prompt with what the model makes of them. */
+async function promptTokens(
+  tokenizer: SessionTokenizer,
+  promptIds: readonly number[],
+  { position, scores }: PromptScores,
+  signal: AbortSignal | undefined
+): Promise<PromptToken[]> {
+  const each = scores.map((score, i) => ({ id: promptIds[position + i]!, score }))
+  const scored = await scoredBy(tokenizer, each, signal)
+  return scored.map((score, i) => ({ id: each[i]!.id, position: position + i, ...score }))
+}
+
+/** What the model makes of some tokens, with the bytes of all that is named. */
 async function scoredBy(
   tokenizer: SessionTokenizer,
-  id: number,
-  { logprob, top }: TokenScore,
+  tokens: readonly { readonly id: number; readonly score: TokenScore }[],
   signal: AbortSignal | undefined
-): Promise<Scored> {
-  const [bytes, ...others] = await tokenizer.bytes([id, ...top.map(each => each.id)], { signal })
-  return { logprob, bytes: bytes!, top: top.map((each, i) => ({ ...each, bytes: others[i]! })) }
+): Promise<Scored[]> {
+  const ids = [...new Set(tokens.flatMap(({ id, score }) => [id, ...score.top.map(each => each.id)]))]
+  const bytes = await tokenizer.bytes(ids, { signal })
+  const bytesOf = new Map(ids.map((id, i) => [id, bytes[i]!]))
+  return tokens.map(({ id, score: { logprob, top } }) => ({
+    logprob,
+    bytes: bytesOf.get(id)!,
+    top: top.map(each => ({ ...each, bytes: bytesOf.get(each.id)! }))
+  }))
 }

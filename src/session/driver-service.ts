@@ -77,7 +77,8 @@ export class Driver {
     const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
     const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
-    this.#tokensMax = promptIds.length + maxTokens
+    const drawn = Math.max(1, maxTokens)
+    this.#tokensMax = promptIds.length + drawn
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
@@ -92,7 +93,7 @@ export class Driver {
         session,
         tokensMax: this.#tokensMax,
         // Nobody is told what the draft model makes of its tokens.
-        sampling: { ...sampling, logprobs: undefined },
+        sampling: { ...sampling, logprobs: undefined, promptLogprobs: undefined },
         owner: links.self,
         onDrafted: drafted => this.#feed({ kind: 'drafted', ...drafted }),
         onGone: message => this.#undrafted(message)
@@ -119,7 +120,7 @@ export class Driver {
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       traced: options.trace,
-      stop: stopAt({ eosIds: model.eosIds, maxTokens })
+      stop: stopAt({ eosIds: maxTokens === 0 ? [] : model.eosIds, maxTokens: drawn })
     })
     this.#drive = stages.drive(session, {
       onTokens: ({ epoch, position, ids, scores, spans, readMs }) => {
@@ -127,6 +128,7 @@ export class Driver {
         if (this.#trace !== undefined) this.#lap(this.#trace.came(lap, this.#clock.nowMs()))
         this.#feed({ kind: 'tokens', epoch, position, ids, scores })
       },
+      onScores: ({ kind: _, ...scores }) => this.#feed({ kind: 'scores', ...scores }),
       onTailRefused: refuse => this.#feed({ kind: 'tail-refused', refuse }),
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })

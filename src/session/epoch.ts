@@ -1,4 +1,5 @@
 /** One epoch of a session: its route, and what goes to the head of it: steps as far as that has credit, and questions. */
+import { scoredStepTokens } from './limits.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { SendCredit } from '../stage/credit.ts'
 import type { AckFrame, Frame, StepFrame } from '../stage/frame.ts'
@@ -94,7 +95,8 @@ export class Epoch {
     const position = this.#cursor
     if (position === undefined || position >= ids.length) return undefined
     const border = (Math.floor(position / attentionBlock) + 1) * attentionBlock
-    const end = Math.min(border, ids.length)
+    const isScored = this.terms.sampling.promptLogprobs !== undefined
+    const end = Math.min(border, ids.length, isScored ? position + scoredStepTokens : border)
     const sample = end === ids.length
     const drafts = sample ? proposed : []
     const tokens = end - position + drafts.length

@@ -1,6 +1,6 @@
 /** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
 import type { PeerId } from '../base/ids.ts'
-import type { TokenScore } from '../engine/scores.ts'
+import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
@@ -40,6 +40,7 @@ export type SessionEvent =
   | { readonly kind: 'malformed'; readonly epoch: number; readonly message: string }
   /** From the tail. */
   | ({ readonly kind: 'tokens'; readonly epoch: number } & Came)
+  | ({ readonly kind: 'scores'; readonly epoch: number } & PromptScores)
   | { readonly kind: 'tail-refused'; readonly refuse: RefuseFrame }
   | { readonly kind: 'tail-lost'; readonly epoch: number; readonly reason?: LossReason }
   /** Peers that are about to go, and stages that are; comes again while there are any, and once without. */
@@ -76,6 +77,8 @@ export type SessionOutput =
       /** False when that may differ from the undisturbed answer. */
       readonly exact: boolean
     }
+  /** What the model makes of the next tokens of the prompt, from its second one on. */
+  | ({ readonly kind: 'scores' } & PromptScores)
   /** The first route. */
   | { readonly kind: 'route'; readonly hops: readonly Hop[] }
   /** There is no route now, and why; or which hop keeps the answer waiting. */

@@ -30,6 +30,15 @@ export interface Scored {
   readonly top: readonly TokenLogprob[]
 }
 
+/** One token of a prompt, where what the model makes of it was asked for (`promptLogprobs`). */
+export interface PromptToken extends Partial<Scored> {
+  readonly id: number
+  /** Its index in the sequence, from 0 on. The first one has neither `logprob` nor `top`: nothing is before it. */
+  readonly position: number
+  /** As {@link Scored.bytes}. */
+  readonly bytes: Uint8Array
+}
+
 /** One generated token. With the option `logprobs` it has all of {@link Scored}. */
 export interface Token extends Partial<Scored> {
   readonly id: number
@@ -83,6 +92,11 @@ export type GenerationEvent =
   /** First of all, in a conversation: its prompt's tokens, and how many of its oldest turns had to stay out (`keepTurns`). */
   | { readonly event: 'conversation'; readonly tokens: number; readonly droppedTurns: number }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
+  /**
+   * What the model makes of the next tokens of the prompt, with the option `promptLogprobs`: all of them come in order, the first one alone
+   * and before there is a route, the last one before the first token of the answer. What is lost meanwhile changes nothing of it.
+   */
+  | { readonly event: 'prompt'; readonly tokens: readonly PromptToken[] }
   /**
    * No route covers all layers now: the answer goes on as soon as one does. Or a hop of the route keeps it waiting.
    * `message` says what is missing, or which hop that is.

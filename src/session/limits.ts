@@ -150,3 +150,8 @@ export const draftWaitFactor = 2
 export const draftWaitSlackMs = 1
 /** A draft model works ahead where all drafts of a step, and the token after them, are right this often: else it works for nothing. */
 export const draftAheadShare = 0.5
+/**
+ * Tokens of a step of a prompt of which it is told what the model makes of it (rule S39): after each row the tail computes the head of
+ * the model, some 30 ms where a vocabulary has 150,000 tokens, and nobody is to take it for stuck meanwhile.
+ */
+export const scoredStepTokens = 32

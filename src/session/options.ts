@@ -2,13 +2,13 @@
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { whyNoFilters } from '../engine/logit-bias.ts'
-import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
+import { hasPenalties, needsText, whyNoPenalties } from '../engine/penalties.ts'
 import { whyNotScored } from '../engine/scores.ts'
 import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
 import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
 
 export interface SessionOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
-  /** Tokens to generate at most. @default 256, or what the context leaves */
+  /** Tokens to generate at most; with `promptLogprobs` it may be 0. @default 256, or what the context leaves */
   maxTokens?: number
   /** Where the context leaves fewer tokens than `maxTokens`, the answer gets these. @default it is refused */
   fit?: boolean
@@ -53,7 +53,7 @@ export function settings(
   const { maxTokens, waitMs, temperature = 0, topP = 1, topK = 0, seed = 1, cache = usualCache } = options
   const { fit = false, presencePenalty = 0, frequencyPenalty = 0, repetitionPenalty = 0 } = options
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
-  const { minP = 0, logitBias = {} } = options
+  const { minP = 0, logitBias = {}, logprobs, promptLogprobs } = options
   if (typeof logitBias !== 'object' || logitBias === null) {
     throw new InvalidOptionError(`logitBias must be an object of amounts by token id, not ${logitBias}`)
   }
@@ -74,17 +74,23 @@ export function settings(
   rule(cacheTypes.includes(cache), `cache must be ${cacheTypes.join(' or ')}, not ${cache}`)
   const left = contextMax - promptTokens
   const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
-  rule(Number.isSafeInteger(tokens) && tokens >= 1, `maxTokens must be a whole number from 1, not ${tokens}`)
+  // Who asks what the model makes of the prompt may want nothing else.
+  const least = promptLogprobs === undefined ? 1 : 0
+  rule(Number.isSafeInteger(tokens) && tokens >= least, `maxTokens must be a whole number from ${least}, not ${tokens}`)
   if (fit && left >= 1 && tokens > left) {
     return settings({ ...options, maxTokens: left }, promptTokens, { contextMax, vocab })
   }
-  if (tokens > left) {
+  if (Math.max(1, tokens) > left) {
     throw new PromptTooLongError(
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
     )
   }
-  const { logprobs } = options
-  const plain = { temperature, topP, topK, seed, ...filters, ...(logprobs === undefined ? {} : { logprobs }) }
-  const sampling = hasPenalties(penalties) ? { ...plain, ...penalties, promptTokens } : plain
+  const plain = {
+    ...{ temperature, topP, topK, seed, ...filters },
+    ...(logprobs === undefined ? {} : { logprobs }),
+    ...(promptLogprobs === undefined ? {} : { promptLogprobs })
+  }
+  const text = needsText({ ...penalties, ...plain }) ? { promptTokens } : {}
+  const sampling = { ...plain, ...(hasPenalties(penalties) ? penalties : {}), ...text }
   return { maxTokens: tokens, cache, sampling }
 }

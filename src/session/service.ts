@@ -160,7 +160,7 @@ function run({ parts, prompt, options }: Question): AsyncIterable<GenerationEven
     [prompt],
     source => tokenize(source, parts, options),
     source => along(source, parts, options),
-    source => until(source),
+    source => until(source, options),
     source => keep(source, parts, options),
     source => detokenize(source, parts, startMs, options)
   )
@@ -223,7 +223,7 @@ async function conversed(
   }
   // An answer that nobody has set a length for gets what is left, and where turns may go, as much as usual, within reason.
   const usual = keepTurns === undefined ? 1 : Math.min(answerTokensDefault, Math.ceil(contextMax / 4))
-  const room = { contextMax, answerTokens: fit ? usual : (maxTokens ?? usual), keepTurns }
+  const room = { contextMax, answerTokens: fit ? usual : Math.max(1, maxTokens ?? usual), keepTurns }
   try {
     const prompt = await tokenizer.chat(conversation, room, { signal })
     if (prompt.ids.length === 0)
@@ -242,8 +242,13 @@ function tooManyCharacters(text: string, charsMax: number): PromptTooLongError {
 }
 
 /** Passes on what happens until the answer stops; the token that says so is no part of it. */
-async function* until(source: AsyncIterable<Timed>): AsyncGenerator<Timed> {
+async function* until(source: AsyncIterable<Timed>, { maxTokens }: SessionOptions): AsyncGenerator<Timed> {
   for await (const output of source) {
+    if (maxTokens === 0 && output.kind === 'token') {
+      // It was drawn because a prompt has no other end on a route.
+      yield { kind: 'stopped', stop: 'length', atMs: output.atMs }
+      continue
+    }
     const stop = output.kind === 'token' ? output.stop : undefined
     if (stop !== 'eos') yield output
     if (stop !== undefined) yield { kind: 'stopped', stop, atMs: output.atMs }
@@ -259,7 +264,8 @@ async function* along(
   for await (const sequence of source) {
     const { promptIds, begun } = sequence
     const { maxTokens } = settings(options, promptIds.length, parts.model)
-    const stop = begun?.stop === 'eos' ? 'eos' : (begun?.ids.length ?? 0) >= maxTokens ? 'length' : undefined
+    const stop =
+      begun?.stop === 'eos' ? 'eos' : begun !== undefined && begun.ids.length >= maxTokens ? 'length' : undefined
     const exact = begun?.exact ?? true
     const atMs = (parts.clock ?? systemClock).nowMs()
     if (sequence.conversation !== undefined) yield { kind: 'conversation', prompt: sequence.conversation, atMs }
@@ -279,7 +285,7 @@ async function* along(
       continue
     }
     const gate = new Gate(parts, options)
-    yield* gate.pass(promptIds.length + maxTokens)
+    yield* gate.pass(promptIds.length + Math.max(1, maxTokens))
     try {
       const driver = new Driver(parts, sequence, options)
       try {
@@ -341,7 +347,7 @@ async function* keep(
   try {
     for await (const output of source) {
       if (output.kind === 'prompt') {
-        if (keep !== undefined) {
+        if (keep !== undefined && options.maxTokens !== 0) {
           // Before there is a route, which may take long: the prompt at least is then not lost with this peer.
           const { ids: promptIds, answered: ids = [], exact } = output
           const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)

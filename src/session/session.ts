@@ -8,6 +8,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { PeerId } from '../base/ids.ts'
+import type { PromptScores } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import { stageCloseMs } from '../stage/limits.ts'
 import { type Hop, placeOf, type Without } from '../route/view.ts'
@@ -19,10 +20,10 @@ import { Delays } from './delays.ts'
 import { Detours } from './detours.ts'
 import type { Epoch } from './epoch.ts'
 import { Epochs } from './epochs.ts'
-import { areScored } from './scored.ts'
+import { Pauses } from './pauses.ts'
+import { areScored, PromptTold } from './scored.ts'
 import type { Came, SessionEffect, SessionEvent, SessionOutcome, SessionOutput } from './event.ts'
 import type { SessionInit } from './init.ts'
-import { routeRetryMs, standstillMs } from './limits.ts'
 import { type Loss, lossOf } from './loss.ts'
 import { Recovery } from './recovery.ts'
 import { RoomSearch } from './room.ts'
@@ -53,13 +54,15 @@ export class Session {
   readonly #epochs: Epochs
   #closingMs = 0
   #outcome: SessionOutcome | undefined
-  #tickedMs: number | undefined
+  readonly #pauses = new Pauses()
+  readonly #promptTold: PromptTold
   #effects: SessionEffect[] = []
   #nowMs = 0
 
   constructor(init: SessionInit) {
     this.#init = init
     this.#ids = [...init.promptIds, ...(init.answered ?? [])]
+    this.#promptTold = new PromptTold(init)
     assert(init.promptIds.length > 0 && this.#ids.length < init.tokensMax, 'a prompt leaves room for a token')
     const { self, waitMs } = init
     const emit = (effect: SessionEffect): void => void this.#effects.push(effect)
@@ -103,7 +106,7 @@ export class Session {
       epochs: this.#epochs,
       recovery,
       detours: this.#detours,
-      tokens: () => this.#ids.length,
+      tokens: () => this.#promptTold.known(this.#ids.length),
       hangUp: () => this.#hangUp(),
       begin: (route, exact) => this.#begin(route, exact, { room: 'refuse' })
     })
@@ -122,9 +125,13 @@ export class Session {
   handle(event: SessionEvent, nowMs: number): SessionEffect[] {
     this.#nowMs = nowMs
     this.#noticePause()
+    const { promptIds, answered } = this.#init
     switch (event.kind) {
       case 'tokens':
         if (this.#isOpen(event.epoch)) this.#onTokens(event)
+        break
+      case 'scores':
+        if (this.#isOpen(event.epoch)) this.#onScores(event)
         break
       case 'frame':
         if (event.epoch === this.#epoch?.number) this.#onFrame(event.frame)
@@ -134,13 +141,15 @@ export class Session {
         }
         break
       case 'malformed':
-        if (event.epoch === this.#epoch?.number) this.#onMalformed(event.message)
-        else if (event.epoch === this.#detours.fed)
+        if (event.epoch === this.#epoch?.number) {
+          if (this.#phase === 'running' || this.#phase === 'closing') this.#violated(0, 'malformed', event.message)
+        } else if (event.epoch === this.#detours.fed)
           this.#detours.violated({ violation: 'malformed', message: event.message }, nowMs)
         break
       case 'start':
-        this.#tickedMs = nowMs
-        this.#start()
+        this.#pauses.ticked(nowMs)
+        this.#tell({ kind: 'prompt', ids: promptIds, answered, exact: this.#epochs.exact })
+        this.#search.start(nowMs)
         break
       case 'routed':
         if (this.#phase === 'routing') this.#search.routed(event.route, event.exact ?? true, nowMs)
@@ -179,7 +188,7 @@ export class Session {
         else this.#fail(event.message)
         break
       case 'tick':
-        this.#tickedMs = nowMs
+        this.#pauses.ticked(nowMs)
         this.#onTick()
         break
     }
@@ -197,12 +206,6 @@ export class Session {
     this.#effects.push({ kind: 'output', output })
   }
 
-  #start(): void {
-    const { promptIds, answered } = this.#init
-    this.#tell({ kind: 'prompt', ids: promptIds, answered, exact: this.#epochs.exact })
-    this.#search.start(this.#nowMs)
-  }
-
   /** The one that is open, or was last. */
   get #epoch(): Epoch | undefined {
     return this.#epochs.current
@@ -210,7 +213,8 @@ export class Session {
 
   #begin(route: readonly Hop[], exact: boolean, { room }: Pick<Terms, 'room'>): void {
     this.#phase = 'running'
-    this.#epochs.begin(route, exact, { room, tokens: this.#ids.length, tries: this.#delays.tries }, this.#nowMs)
+    const told = { room, tokens: this.#promptTold.known(this.#ids.length), tries: this.#delays.tries }
+    this.#epochs.begin(route, exact, told, this.#nowMs)
   }
 
   // ── Losses ──────────────────────────────────────────────────────────────────────────────────────
@@ -293,13 +297,9 @@ export class Session {
 
   /** Time in which this peer itself did not run is no fault of the route, nor is what others have closed meanwhile. */
   #noticePause(): void {
-    if (this.#tickedMs === undefined) return
-    const gapMs = this.#nowMs - this.#tickedMs
-    const pausedMs = gapMs - 2 * routeRetryMs
-    if (pausedMs <= 0) return
-    this.#tickedMs = this.#nowMs
-    this.#epoch?.watch.paused(pausedMs)
-    if (gapMs >= standstillMs) this.#recovery.stoodStill(this.#nowMs)
+    const pause = this.#pauses.noticed(this.#nowMs)
+    if (pause !== undefined) this.#epoch?.watch.paused(pause.pausedMs)
+    if (pause?.isStandstill === true) this.#recovery.stoodStill(this.#nowMs)
   }
 
   /** Asks whether there is a way around a hop that keeps the answer waiting. */
@@ -327,7 +327,7 @@ export class Session {
   #onTokens({ position, ids, scores }: Came): void {
     const epoch = this.#epoch!
     const { watch, route, tail, replayedTokens } = epoch
-    const isAwaited = position === this.#ids.length && areScored(ids, scores, this.#init)
+    const isAwaited = position === this.#ids.length && this.#promptTold.isAll && areScored(ids, scores, this.#init)
     const verdict = isAwaited ? epoch.takes(position, ids, this.#init.vocab) : 'invalid'
     if (verdict === 'others' && route.length > 1) {
       // Any hop before the tail may have changed the ids that it passed on: nobody is known to lie, and none can once more.
@@ -362,6 +362,11 @@ export class Session {
     if (stop !== undefined) this.#close({ kind: 'stopped', stop })
   }
 
+  #onScores({ position, scores }: PromptScores): void {
+    if (this.#promptTold.takes({ position, scores })) this.#tell({ kind: 'scores', position, scores })
+    else this.#violated(this.#epoch!.tail, 'invalid', `${scores.length} scores from ${position} on are not awaited`)
+  }
+
   #onFrame(frame: Frame): void {
     if (this.#phase === 'closing') {
       if (frame.kind === 'closed') this.#finish(frame.hops)
@@ -388,10 +393,6 @@ export class Session {
         this.#changeover.takeIfLate(this.#nowMs)
         break
     }
-  }
-
-  #onMalformed(message: string): void {
-    if (this.#phase === 'running' || this.#phase === 'closing') this.#violated(0, 'malformed', message)
   }
 
   #onAck(ack: AckFrame): void {
@@ -423,8 +424,7 @@ export class Session {
     this.#phase = 'closing'
     this.#outcome = outcome
     this.#closingMs = this.#nowMs
-    const epoch = this.#epoch?.number
-    if (running) this.#send({ kind: 'close', epoch: epoch! }, epoch!)
+    if (running) this.#send({ kind: 'close', epoch: this.#epoch!.number }, this.#epoch!.number)
     else this.#finish([])
   }
 

@@ -75,7 +75,8 @@ const samplingFields = [
   'repetitionPenalty',
   'promptTokens',
   'minP',
-  'logprobs'
+  'logprobs',
+  'promptLogprobs'
 ] as const
 
 /** What a session may not change between its epochs. */

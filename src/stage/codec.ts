@@ -6,6 +6,7 @@ import {
   StageFrame,
   type HopSpans as WireSpans,
   type Score as WireScore,
+  type Scores as WireScores,
   type Step as WireStep,
   type Token as WireToken
 } from '../../protocols/stage.ts'
@@ -17,7 +18,7 @@ import type { TokenScore } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
-import type { Frame, RefuseReason, StepFrame, TokenFrame } from './frame.ts'
+import type { Frame, RefuseReason, ScoresFrame, StepFrame, TokenFrame } from './frame.ts'
 import { type PlainToken, readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
 import { readTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
@@ -53,6 +54,7 @@ const limits = {
     scores: 1 + stepDraftsMax,
     scores$: { ids: logprobsMax, logprobs: logprobsMax }
   },
+  scores: { scores: attentionBlock, scores$: { ids: logprobsMax, logprobs: logprobsMax } },
   closed: { hops: hopsMax }
 }
 
@@ -85,6 +87,10 @@ function toWire(frame: Exclude<Frame, StepFrame | TokenFrame>): StageFrame {
   switch (frame.kind) {
     case 'ack':
       return { ack: { epoch: frame.epoch, length: frame.length, steps: frame.steps, tokens: frame.tokens } }
+    case 'scores': {
+      const { epoch, position, scores } = frame
+      return { scores: { epoch, position, scores: scores.map(scoreToWire) } }
+    }
     case 'open': {
       const { hop, terms } = frame
       return { open: { hop, terms: terms.payload, signature: terms.signature } }
@@ -190,6 +196,7 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
       })
     }
   }
+  if (wire.scores != null) return scoresOf(wire.scores)
   if (wire.ask != null) return { kind: 'ask', epoch: wire.ask.epoch, round: wire.ask.round }
   if (wire.standing != null) {
     const { hop, arrived, length, busyMs, computeMs, queueMs, gatherMs, placeMs } = wire.standing
@@ -249,6 +256,13 @@ function tokenOf(wire: PlainToken & Partial<WireToken>): TokenFrame {
   if (scores.length === 0) return { kind: 'token', epoch, position, ids, ...spansOf(wire) }
   check(scores.length === ids.length, 'each id of a token frame has a score, or none has', scores.length)
   return { kind: 'token', epoch, position, ids, scores: scores.map(scoreOf), ...spansOf(wire) }
+}
+
+/** Scores that have been read, checked. @throws {ProtocolError} */
+function scoresOf({ epoch, position, scores }: WireScores): ScoresFrame {
+  check(position < positionMax, 'positions are below 2^31', position)
+  check(scores.length >= 1, 'a scores frame has one', scores.length)
+  return { kind: 'scores', epoch, position, scores: scores.map(scoreOf) }
 }
 
 /** @throws {ProtocolError} when it is none of any token */

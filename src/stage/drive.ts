@@ -2,7 +2,7 @@
 import type { PeerId } from '../base/ids.ts'
 import type { TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
-import type { RefuseFrame } from './frame.ts'
+import type { RefuseFrame, ScoresFrame } from './frame.ts'
 import type { HopSpans } from './trace.ts'
 
 /** What the driver of a session hears from its tail. */
@@ -19,6 +19,8 @@ export interface DriveHandlers {
     /** From the frame's bytes being read off the socket to this. */
     readonly readMs: number
   }) => void
+  /** What the model makes of tokens of the prompt. */
+  onScores: (scores: ScoresFrame) => void
   /** The tail of that epoch's route cannot go on. */
   onTailRefused: (refuse: RefuseFrame) => void
   /** The tail of that epoch's route closed its stream, or its connection broke. */

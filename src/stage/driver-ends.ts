@@ -72,14 +72,15 @@ export class DriverEnds {
 
   /** A frame from a tail. Returns what is wrong with it, if anything is. */
   onFrame(channel: StageChannel, frame: Frame, came: Came): Fault | undefined {
-    if (frame.kind !== 'token' && frame.kind !== 'refuse') {
-      return { violation: 'unexpected', message: `a tail sends tokens, not ${frame.kind}` }
+    if (frame.kind !== 'token' && frame.kind !== 'scores' && frame.kind !== 'refuse') {
+      return { violation: 'unexpected', message: `a tail sends tokens and scores, not ${frame.kind}` }
     }
     if (frame.epoch !== channel.epoch) {
       return { violation: 'invalid', message: `a ${frame.kind} of epoch ${frame.epoch} in epoch ${channel.epoch}` }
     }
     const session = channel.session!
     if (frame.kind === 'refuse') this.#emit({ kind: 'tail-refused', session, refuse: frame })
+    else if (frame.kind === 'scores') this.#emit({ kind: 'deliver-scores', session, scores: frame })
     else this.#emit({ kind: 'deliver', session, token: frame, ...came })
     return undefined
   }

@@ -2,10 +2,10 @@
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling, Step, StepCost } from '../engine/engine.ts'
-import type { TokenScore } from '../engine/scores.ts'
+import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
-import type { Frame, RefuseFrame, TokenFrame } from './frame.ts'
+import type { Frame, RefuseFrame, ScoresFrame, TokenFrame } from './frame.ts'
 
 /** What a stage must know of its model to check what peers send. */
 export interface StageFacts extends Range {
@@ -73,6 +73,8 @@ export type StageEvent =
       readonly tokens: readonly number[] | undefined
       /** Of each of the tokens, where the session asks for log-probabilities. */
       readonly scores?: readonly TokenScore[] | undefined
+      /** Of tokens of the prompt, where it was asked for these. */
+      readonly prompt?: PromptScores | undefined
       readonly cost: StepCost
     }
   /** A step failed, or was refused. `length` tokens are left in the cache. `floor`: as with `computed`. */
@@ -146,6 +148,7 @@ export type StageEffect =
       /** From its bytes being read off the socket to this. */
       readonly readMs: number
     }
+  | { readonly kind: 'deliver-scores'; readonly session: SessionId; readonly scores: ScoresFrame }
   | { readonly kind: 'tail-refused'; readonly session: SessionId; readonly refuse: RefuseFrame }
   | {
       readonly kind: 'tail-lost'

@@ -1,7 +1,7 @@
 /** The typed form of every frame of /skein/stage/2.5.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
-import type { TokenScore } from '../engine/scores.ts'
+import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import type { SignedTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -33,6 +33,9 @@ export const filtersNeed = 'filters'
 export const logprobsRevision = '2.5.0'
 /** What terms need so that they do. */
 export const logprobsNeed = 'logprobs'
+
+/** What terms need so that the same is told of the prompt (rule S39). */
+export const promptLogprobsNeed = 'prompt-logprobs'
 
 /** The first frame of a stream. */
 export interface OpenFrame {
@@ -68,6 +71,12 @@ export interface TokenFrame {
   readonly scores?: readonly TokenScore[] | undefined
   /** Where terms are traced: of all hops, in route order (rule S34). @default none */
   readonly spans?: readonly HopSpans[] | undefined
+}
+
+/** What the model makes of tokens of the prompt, from the tail to the driver (rule S39). */
+export interface ScoresFrame extends PromptScores {
+  readonly kind: 'scores'
+  readonly epoch: number
 }
 
 /** Cumulative credit of one stream, and the length of the sender's cache. */
@@ -195,6 +204,7 @@ export type Frame =
   | OpenFrame
   | StepFrame
   | TokenFrame
+  | ScoresFrame
   | AckFrame
   | RefuseFrame
   | CloseFrame

@@ -3,11 +3,12 @@
  * as far as the next hop has credit. What the next hop has already is not sent (rules S12, S13, promise P4).
  */
 import { edgeSize } from '../engine/engine.ts'
+import type { PromptScores } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { outboxStepsMax, retainBlockTokens, stepBytesMax } from './limits.ts'
 import { SendCredit } from './credit.ts'
 import type { StageFacts } from './event.ts'
-import { type AckFrame, idsOf, type StepFrame, type TokenFrame } from './frame.ts'
+import { type AckFrame, idsOf, type ScoresFrame, type StepFrame, type TokenFrame } from './frame.ts'
 import { RetainedStates } from './retain.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -29,6 +30,7 @@ type Output =
       readonly spans: readonly HopSpans[] | undefined
     }
   | Omit<TokenFrame, 'epoch'>
+  | Omit<ScoresFrame, 'epoch'>
 
 export class Outlet {
   readonly isTail: boolean
@@ -184,10 +186,16 @@ export class Outlet {
     this.#outbox.push({ kind: 'token', ...tokens })
   }
 
+  pushScores(scores: PromptScores): void {
+    this.#outbox.push({ kind: 'scores', ...scores })
+  }
+
   // ── Sending ─────────────────────────────────────────────────────────────────────────────────────
 
   /** The next frame that may be sent, and whether it is one of a replay; undefined when there is none, or no credit. */
-  next(epoch: number): { readonly frame: StepFrame | TokenFrame; readonly isReplay: boolean } | undefined {
+  next(
+    epoch: number
+  ): { readonly frame: StepFrame | TokenFrame | ScoresFrame; readonly isReplay: boolean } | undefined {
     if (!this.#isOpen || !this.#aligned) return undefined
     if (this.#replayAt < this.#replayEnd) {
       const position = this.#replayAt
@@ -203,7 +211,7 @@ export class Outlet {
       }
     }
     for (let output = this.#outbox[0]; output !== undefined; output = this.#outbox[0]) {
-      if (output.kind === 'token') {
+      if (output.kind !== 'hidden') {
         this.#outbox.shift()
         return { frame: { ...output, epoch }, isReplay: false }
       }

@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { StepCost } from '../engine/engine.ts'
-import type { TokenScore } from '../engine/scores.ts'
+import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import { cutLength } from '../engine/windows.ts'
 import { carriesIds, checkStep, type Fault } from './check.ts'
 import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame } from './frame.ts'
@@ -21,6 +21,7 @@ export interface StepResult {
   readonly hidden: Uint8Array | undefined
   readonly tokens: readonly number[] | undefined
   readonly scores?: readonly TokenScore[] | undefined
+  readonly prompt?: PromptScores | undefined
   readonly cost: StepCost
 }
 
@@ -189,7 +190,19 @@ export class SeatSteps {
     this.#inlet.start()
     const drafts = sample ? step.drafts : undefined
     const ids = isTail ? step.ids : undefined
-    this.#host.emit({ kind: 'compute', seat, step: { session, position, tokens, input, sample, drafts, ids } })
+    const scoresFrom = isTail ? this.#scoresFrom : undefined
+    const scored = scoresFrom === undefined ? {} : { scoresFrom }
+    this.#host.emit({
+      kind: 'compute',
+      seat,
+      step: { session, position, tokens, input, sample, drafts, ids, ...scored }
+    })
+  }
+
+  /** Where the driver has not been told yet what the model makes of the prompt (rule S39); undefined where nobody wants to know. */
+  get #scoresFrom(): number | undefined {
+    const { sampling, keep, stretch } = this.#seat.terms
+    return sampling.promptLogprobs === undefined || stretch !== undefined ? undefined : keep
   }
 
   computed(result: StepResult, nowMs: number): void {
@@ -234,11 +247,12 @@ export class SeatSteps {
   }
 
   /** A step of this epoch was computed: what it gave goes on, and the hop before may send more. */
-  #handOn(frame: StepFrame, { hidden, tokens: ids, scores }: StepResult): void {
+  #handOn(frame: StepFrame, { hidden, tokens: ids, scores, prompt }: StepResult): void {
     const { position, tokens } = frame
     const { terms, down, feeding, epoch } = this.#seat
     const { stretch } = terms
     if (this.#outlet.computed(position, position + tokens)) feeding.rollback(position)
+    if (prompt !== undefined) this.#outlet.pushScores(prompt)
     if (stretch !== undefined && down === undefined) {
       // The last hop that is prepared: what it gives stays here until its own epoch.
     } else if (hidden !== undefined) this.#outlet.pushHidden(frame, hidden)

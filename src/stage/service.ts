@@ -287,6 +287,9 @@ class Service implements StageService {
         this.#handlers.get(effect.session)?.onTokens({ epoch, position, ids, scores, bytes, spans, readMs })
         break
       }
+      case 'deliver-scores':
+        this.#handlers.get(effect.session)?.onScores(effect.scores)
+        break
       case 'tail-refused':
         this.#handlers.get(effect.session)?.onTailRefused(effect.refuse)
         break
@@ -382,6 +385,7 @@ class Service implements StageService {
           floor: engine.floor?.(cache) ?? 0,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
           ...(output.kind === 'tokens' ? { tokens: output.ids, scores: output.scores } : { tokens: undefined }),
+          prompt: output.prompt,
           cost: output
         })
       },

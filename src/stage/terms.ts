@@ -12,7 +12,7 @@ import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import type { Sampling } from '../engine/engine.ts'
 import { biasesOf, hasFilters, whyNoFilters } from '../engine/logit-bias.ts'
 import { biasesMax, logprobsMax } from '../engine/limits.ts'
-import { hasPenalties, whyNoPenalties } from '../engine/penalties.ts'
+import { hasPenalties, needsText, whyNoPenalties } from '../engine/penalties.ts'
 import type { Scored } from '../engine/scores.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
@@ -25,7 +25,8 @@ import {
   idsNeed,
   idsRevision,
   logprobsNeed,
-  logprobsRevision
+  logprobsRevision,
+  promptLogprobsNeed
 } from './frame.ts'
 
 /** One stage in a route, as a session hands it to stages. */
@@ -75,7 +76,14 @@ const layerMax = 65_536
 /** What terms need where caches are of another type than usual. */
 export const cacheNeed = 'cache'
 /** What terms may need, and hops here know (rule S26). */
-export const knownNeeds: ReadonlySet<string> = new Set([draftsNeed, cacheNeed, idsNeed, filtersNeed, logprobsNeed])
+export const knownNeeds: ReadonlySet<string> = new Set([
+  draftsNeed,
+  cacheNeed,
+  idsNeed,
+  filtersNeed,
+  logprobsNeed,
+  promptLogprobsNeed
+])
 /** Fields that are kept for later, as if they were not there. */
 const unused = { prefix: new Uint8Array(0), priority: 0, zone: '' }
 const peerBytesMax = 64
@@ -97,7 +105,8 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
       minP: 0,
       ...sampling,
       logitBias: biasesOf(sampling.logitBias),
-      logProbs: sampling.logprobs ?? 0
+      logProbs: sampling.logprobs ?? 0,
+      promptLogProbs: sampling.promptLogprobs ?? 0
     },
     keep,
     from: stretch?.from ?? 0,
@@ -119,15 +128,16 @@ export function signTerms(terms: Terms, sign: Sign): SignedTerms {
 /** What the sampling of terms adds to what they need. */
 function samplingNeeds(sampling: Sampling): string[] {
   return [
-    ...(hasPenalties(sampling) ? [idsNeed] : []),
+    ...(needsText(sampling) ? [idsNeed] : []),
     ...(hasFilters(sampling) ? [filtersNeed] : []),
-    ...(sampling.logprobs === undefined ? [] : [logprobsNeed])
+    ...(sampling.logprobs === undefined ? [] : [logprobsNeed]),
+    ...(sampling.promptLogprobs === undefined ? [] : [promptLogprobsNeed])
   ]
 }
 
 /** The first revision all of whose tails can draw and tell so; undefined where every one can. */
 export function revisionFor(sampling: Partial<Sampling>): string | undefined {
-  if (sampling.logprobs !== undefined) return logprobsRevision
+  if (sampling.logprobs !== undefined || sampling.promptLogprobs !== undefined) return logprobsRevision
   if (hasFilters(sampling)) return filtersRevision
   return hasPenalties(sampling) ? idsRevision : undefined
 }
@@ -196,11 +206,11 @@ function samplingOf({ sampling, needs }: WireTerms): Sampling {
   }
   const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = sampling!
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }
-  if (!hasPenalties(penalties)) return plain
+  if (!needsText({ ...plain, ...penalties })) return plain
   check(whyNoPenalties(penalties) === undefined, 'penalties lie in their ranges', presencePenalty)
   check(needs.includes(idsNeed), 'what is drawn by ids needs them', needs.length)
   check(promptTokens < positionMax, 'a prompt has less than 2^31 tokens', promptTokens)
-  return { ...plain, ...penalties, promptTokens }
+  return { ...plain, ...(hasPenalties(penalties) ? penalties : {}), promptTokens }
 }
 
 /** What a tail draws by besides; neither is there where it is none. */
@@ -221,11 +231,18 @@ function filtersOf(
 }
 
 /** What is told of tokens beside their ids; not there where it is nothing. */
-function scoredOf({ logProbs }: NonNullable<WireTerms['sampling']>, needs: readonly string[]): Scored {
-  const isScored = needs.includes(logprobsNeed)
-  check(isScored || logProbs === 0, 'log-probabilities need that hops know of them', logProbs)
-  check(logProbs <= logprobsMax, `a token has log-probabilities of at most ${logprobsMax} others`, logProbs)
-  return isScored ? { logprobs: logProbs } : {}
+function scoredOf({ logProbs, promptLogProbs }: NonNullable<WireTerms['sampling']>, needs: readonly string[]): Scored {
+  const counts = { logprobs: logProbs, promptLogprobs: promptLogProbs }
+  const names = { logprobs: logprobsNeed, promptLogprobs: promptLogprobsNeed }
+  const asked: { logprobs?: number; promptLogprobs?: number } = {}
+  for (const name of ['logprobs', 'promptLogprobs'] as const) {
+    const count = counts[name]
+    const isNeeded = needs.includes(names[name])
+    check(isNeeded || count === 0, 'log-probabilities need that hops know of them', count)
+    check(count <= logprobsMax, `a token has log-probabilities of at most ${logprobsMax} others`, count)
+    if (isNeeded) asked[name] = count
+  }
+  return asked
 }
 
 /** What terms need, and in what the caches are held. A type of a later time is one more thing that they need. */

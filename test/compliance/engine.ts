@@ -4,7 +4,15 @@
  */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
-import { type Engine, edgeSize, type Sampling, type Step, type StepInput } from '../../src/engine/engine.ts'
+import {
+  type Engine,
+  edgeSize,
+  type Sampling,
+  type Step,
+  type StepInput,
+  type StepOutput
+} from '../../src/engine/engine.ts'
+import type { TokenScore } from '../../src/engine/scores.ts'
 
 export interface EngineSubject {
   /** At least 3. */
@@ -474,6 +482,52 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       expect(await whole.run(ids(0, prompt), { signal })).not.toHaveProperty('scores')
     })
 
+    it('tells of the same log-probabilities of a prompt, whatever steps it comes in, from where it is asked for on', async () => {
+      const long = Array.from({ length: 150 }, (_, i) => (i * i + 3) % vocab)
+      const sampling = { ...greedy, promptLogprobs: 2, promptTokens: long.length }
+      // What is known of its beginning is computed all the same.
+      const init = { tokensMax: contextMax, sampling, owner: 'somebody' }
+      const told = async (parts: readonly Engine[], cuts: readonly number[], scoresFrom?: number) => {
+        for (const part of parts) await part.open(a, init)
+        const all: TokenScore[] = []
+        let next: number | undefined
+        for (const [i, end] of cuts.entries()) {
+          const position = cuts[i - 1] ?? 0
+          const text = Int32Array.from(long.slice(position, end))
+          let input: StepInput = { kind: 'ids', ids: text }
+          for (const part of parts) {
+            const isTail = part.end === layers
+            const beside = input.kind === 'hidden' && isTail ? { ids: text } : {}
+            const asked = isTail && scoresFrom !== undefined ? { scoresFrom } : {}
+            const sample = isTail && end === long.length
+            const out: StepOutput = await part.run(
+              { session: a, position, tokens: text.length, input, sample, ...beside, ...asked },
+              { signal }
+            )
+            if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
+            if (out.prompt === undefined) continue
+            expect(out.prompt.position).toBe(next ?? out.prompt.position)
+            next = out.prompt.position + out.prompt.scores.length
+            all.push(...out.prompt.scores)
+          }
+        }
+        for (const part of parts) await part.free(a)
+        return { all, next }
+      }
+      const whole = [await make()]
+      const want = await told(whole, [150], 0)
+      expect(want.all).toHaveLength(149)
+      expect(want.next).toBe(150)
+      for (const cuts of [[150], [1, 2, 149, 150], [32, 64, 96, 128, 150]])
+        expect(await told(whole, cuts, 0)).toEqual(want)
+      const parts = [await make(0, 1), await make(1, layers)]
+      expect(await told(parts, [128, 150], 0)).toEqual(want)
+      expect((await told(whole, [70, 150], 100)).all).toEqual(want.all.slice(100))
+      expect((await told(whole, [100, 150], 99)).all).toEqual(want.all.slice(99))
+      expect((await told(parts, [128, 150])).all).toEqual([])
+      expect((await told(whole, [150], 149)).all).toEqual([])
+    })
+
     it('refuses sampling and lengths out of range', async () => {
       const engine = await make()
       for (const [what, tokensMax, sampling] of [
@@ -490,6 +544,7 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
         ['a frequency penalty that is no number', 10, { ...greedy, frequencyPenalty: Number.NaN }],
         ['a negative repetition penalty', 10, { ...greedy, repetitionPenalty: -1 }],
         ['a min-p above 1', 10, { ...greedy, minP: 2 }],
+        ['log-probabilities of 21 tokens of the prompt', 10, { ...greedy, promptLogprobs: 21 }],
         ['log-probabilities of 21 tokens', 10, { ...greedy, logprobs: 21 }],
         ['a logit bias above 100', 10, { ...greedy, logitBias: { 1: 101 } }],
         ['a prompt of a fraction', 10, { ...greedy, promptTokens: 0.5 }]

@@ -1,6 +1,13 @@
 /** What every hop must know of, among real peers, over libp2p, with the model that ships: asked for, announced, kept, and resumed. */
 import { expect, it } from 'vitest'
-import { type GenerateOptions, listModels, type Peer, type TokenLogprob } from '../../src/index.ts'
+import {
+  type GenerateOptions,
+  listModels,
+  type Peer,
+  type PromptToken,
+  type Token,
+  type TokenLogprob
+} from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { livePeers } from './live-peers.ts'
 
@@ -106,4 +113,39 @@ it('S38: log-probabilities are the same bits however an answer is cut, with draf
   // Of the model's own distribution: a temperature changes which token comes, and not how likely it was.
   const [{ top }] = (await told(first, { temperature: 3, seed: 9, minP: 0.5 })) as [{ top: TokenLogprob[] }]
   expect(top).toEqual((want[0] as { top: TokenLogprob[] }).top)
+})
+
+it('S39: a prompt is told of in full, whatever of it is known, and the same however it is cut', {
+  timeout: 120_000
+}, async () => {
+  const [alone] = (await start('lone', [layers])) as [Peer]
+  const [first] = (await start('pair', [Math.floor(layers / 2), layers])) as [Peer]
+  const text =
+    'Once upon a time, there was a little girl named Lily. She loved to play outside in the park with her friends. '.repeat(
+      8
+    )
+  const told = async (peer: Peer, options: GenerateOptions) => {
+    const all: PromptToken[] = []
+    for await (const event of peer.generate(text, { promptLogprobs: 3, ...options }).events()) {
+      if (event.event === 'prompt') all.push(...event.tokens)
+    }
+    return all
+  }
+  const want = await told(alone, { maxTokens: 0 })
+  expect(want.length).toBeGreaterThan(200)
+  expect(Buffer.concat(want.slice(1).map(({ bytes }) => bytes)).toString()).toBe(` ${text}`)
+  // Asked for again, and after an answer that leaves its beginning known.
+  expect(await told(alone, { maxTokens: 3 })).toEqual(want)
+  for await (const _ of first.generate(text, { maxTokens: 2 }));
+  for (const maxTokens of [0, 2]) expect(await told(first, { maxTokens })).toEqual(want)
+  // As an answer is told of that goes on in the same way.
+  const half = 'Once upon a time, there was a little girl named'
+  const answer: Token[] = []
+  for await (const token of alone.generate(half, { maxTokens: 12, logprobs: 3, speculate: false })) answer.push(token)
+  const whole: PromptToken[] = []
+  const continued = half + answer.map(token => token.text).join('')
+  for await (const event of first.generate(continued, { maxTokens: 0, promptLogprobs: 3 }).events())
+    if (event.event === 'prompt') whole.push(...event.tokens)
+  const strip = ({ id, position, logprob, top }: PromptToken | Token) => ({ id, position, logprob, top })
+  expect(whole.slice(-12).map(strip)).toEqual(answer.map(strip))
 })

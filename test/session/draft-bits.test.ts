@@ -9,7 +9,7 @@ import { randomAt } from '../../src/base/rng.ts'
 import type { Range } from '../../src/base/ids.ts'
 import { proposalKinds } from '../../src/session/drafter.ts'
 import type { SessionParts } from '../../src/session/parts.ts'
-import { collect, greedy, peerId, prompt, scoresIn, TestWorld, toy } from './world.ts'
+import { collect, greedy, peerId, prompt, promptScoresIn, scoresIn, TestWorld, toy } from './world.ts'
 
 const answerTokens = 40
 
@@ -53,6 +53,7 @@ const scene = fc.record({
   temperature: fc.constantFrom(0, 0.8),
   /** What the tail draws is then a function of the ids so far, too (rule S36). */
   logprobs: fc.constantFrom(undefined, 0, 3),
+  promptLogprobs: fc.constantFrom(undefined, undefined, 0, 2),
   penalties: fc.constantFrom({}, { presencePenalty: 1.5, repetitionPenalty: 1.2 }, { minP: 0.1, logitBias: { 7: 2 } }),
   seed: fc.nat({ max: 1000 }),
   share: fc.integer({ min: 0, max: 20 }).map(twentieths => twentieths / 20),
@@ -65,45 +66,50 @@ test('S32, S38: tokens and log-probabilities equal those without drafts, over ra
   let wrong = 0
   let recovered = 0
   await fc.assert(
-    fc.asyncProperty(
-      scene,
-      async ({ promptTokens, borders, temperature, penalties, logprobs, seed, share, losses }) => {
-        const world = new TestWorld()
-        const ranges = cut(borders)
-        for (const [i, range] of ranges.entries()) {
-          // Each hop and those that may stand in for it, one after the other.
-          for (const name of ['a', 'b', 'c', 'd']) await world.add(`${name}${i}`, [range])
-        }
-        for (const { hop, step } of losses) {
-          const victim = world.peers.get(peerId(`a${hop}`))
-          if (victim === undefined) continue
-          const [probe] = victim.probes
-          probe!.beforeRun = () => {
-            if (probe!.steps.length >= step) world.kill(victim.id)
-          }
-        }
-        const driver = await world.add('D', [])
-        const ids = prompt(promptTokens)
-        const sampling = { ...greedy, temperature, seed, ...penalties, ...(logprobs === undefined ? {} : { logprobs }) }
-        const want = world.expected(ids, answerTokens, { ...sampling, promptTokens })
-        const parts = oracle([...ids, ...want], share, seed)
-        const events = await collect(
-          world.generate(driver, ids, { maxTokens: answerTokens, ...sampling, parts }).events()
-        )
-        const done = events.at(-1)
-        if (done?.event !== 'done') throw new Error('the answer has not ended')
-        expect(done.ids).toEqual(want)
-        expect(events.flatMap(event => (event.event === 'token' ? [[event.id, event.position]] : []))).toEqual(
-          want.map((id, i) => [id, promptTokens + i])
-        )
-        expect(scoresIn(events)).toEqual(logprobs === undefined ? [] : world.expectedScores(ids, want, logprobs))
-        taken += done.drafts.taken
-        wrong += done.drafts.proposed - done.drafts.taken
-        recovered += events.filter(({ event }) => event === 'recovered').length
-        expect([...world.peers.values()].flatMap(({ violations }) => violations)).toEqual([])
-        await world.stop()
+    fc.asyncProperty(scene, async ({ promptTokens, borders, temperature, penalties, seed, share, losses, ...told }) => {
+      const world = new TestWorld()
+      const ranges = cut(borders)
+      for (const [i, range] of ranges.entries()) {
+        // Each hop and those that may stand in for it, one after the other.
+        for (const name of ['a', 'b', 'c', 'd']) await world.add(`${name}${i}`, [range])
       }
-    ),
+      for (const { hop, step } of losses) {
+        const victim = world.peers.get(peerId(`a${hop}`))
+        if (victim === undefined) continue
+        const [probe] = victim.probes
+        probe!.beforeRun = () => {
+          if (probe!.steps.length >= step) world.kill(victim.id)
+        }
+      }
+      const driver = await world.add('D', [])
+      const ids = prompt(promptTokens)
+      const sampling = { ...greedy, temperature, seed, ...penalties }
+      const want = world.expected(ids, answerTokens, { ...sampling, promptTokens })
+      const { logprobs, promptLogprobs } = told
+      const asked = {
+        ...(logprobs === undefined ? {} : { logprobs }),
+        ...(promptLogprobs === undefined ? {} : { promptLogprobs })
+      }
+      const parts = oracle([...ids, ...want], share, seed)
+      const events = await collect(
+        world.generate(driver, ids, { maxTokens: answerTokens, ...sampling, ...asked, parts }).events()
+      )
+      const done = events.at(-1)
+      if (done?.event !== 'done') throw new Error('the answer has not ended')
+      expect(done.ids).toEqual(want)
+      expect(events.flatMap(event => (event.event === 'token' ? [[event.id, event.position]] : []))).toEqual(
+        want.map((id, i) => [id, promptTokens + i])
+      )
+      expect(scoresIn(events)).toEqual(logprobs === undefined ? [] : world.expectedScores(ids, want, logprobs))
+      expect(promptScoresIn(events)).toEqual(
+        promptLogprobs === undefined ? [] : world.expectedScores(ids.slice(0, 1), ids.slice(1), promptLogprobs)
+      )
+      taken += done.drafts.taken
+      wrong += done.drafts.proposed - done.drafts.taken
+      recovered += events.filter(({ event }) => event === 'recovered').length
+      expect([...world.peers.values()].flatMap(({ violations }) => violations)).toEqual([])
+      await world.stop()
+    }),
     { numRuns: 60 }
   )
   expect(taken).toBeGreaterThan(100)

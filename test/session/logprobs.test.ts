@@ -1,9 +1,9 @@
 /** S38: log-probabilities over several hops: they are of the token that they come with, whoever is lost; and tails that tell others. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Step, StepOutput } from '../../src/engine/engine.ts'
-import type { TokenScore } from '../../src/engine/scores.ts'
-import { doubled, readAnswer, tokens } from './doubled.ts'
-import { collect, peerId, prompt, scoresIn, TestWorld } from './world.ts'
+import type { PromptScores, TokenScore } from '../../src/engine/scores.ts'
+import { doubled, readAnswer, settle, tokens } from './doubled.ts'
+import { collect, peerId, prompt, promptScoresIn, scoresIn, TestWorld } from './world.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
@@ -83,6 +83,80 @@ test.each<[string, Lie]>([
   const want = world.expected(prompt(9), 4)
   expect(tokens(events)).toEqual(want)
   expect(scoresIn(events)).toEqual(world.expectedScores(prompt(9), want, 2))
+  expect(driver.violations.map(([remote]) => remote)).toContain(peerId('a0'))
+  await world.stop()
+})
+
+/** What a driver is to hear of a prompt of so many tokens. */
+const promptOf = (world: TestWorld, length: number, count: number): TokenScore[] =>
+  world.expectedScores(prompt(length).slice(0, 1), prompt(length).slice(1), count)
+
+test.each([[['a4']], [['a2']], [['a0']], [['a0', 'a2', 'a4']]])(
+  'S39, P4: a prompt is told of once and in order when %j die in the middle of it',
+  async names => {
+    const world = await doubled(20)
+    let seen = 0
+    const events = await readAnswer(world, prompt(300), { maxTokens: 5, promptLogprobs: 3 }, event => {
+      if (event.event !== 'prompt') return
+      seen += event.tokens.length
+      if (seen > 90 && world.peers.has(peerId(names[0]!))) for (const name of names) world.kill(peerId(name))
+    })
+    expect(tokens(events)).toEqual(world.expected(prompt(300), 5))
+    expect(promptScoresIn(events)).toEqual(promptOf(world, 300, 3))
+    expect(events.some(({ event }) => event === 'lost')).toBe(true)
+    await settle(world.stop())
+  }
+)
+
+test('S39: a prompt is told of alone, without a token, up to what the context holds', async () => {
+  const world = await doubled()
+  for (const length of [1, 2, 200, 1023]) {
+    const events = await readAnswer(world, prompt(length), { maxTokens: 0, promptLogprobs: 1 })
+    expect(tokens(events)).toEqual([])
+    expect(promptScoresIn(events)).toEqual(promptOf(world, length, 1))
+    expect(events.flatMap(event => (event.event === 'prompt' ? event.tokens : []))).toHaveLength(length)
+    expect(events.at(-1)).toMatchObject({ event: 'done', ids: [], text: '', stop: 'length' })
+  }
+  await expect(readAnswer(world, prompt(5), { maxTokens: 0 })).rejects.toThrow(
+    'maxTokens must be a whole number from 1'
+  )
+  await world.stop()
+})
+
+test('S39: a prompt goes in steps of 32 tokens where it is told of', async () => {
+  const world = await doubled()
+  await readAnswer(world, prompt(100), { maxTokens: 1, promptLogprobs: 0 })
+  const [probe] = world.peers.get(peerId('a4'))!.probes
+  expect(probe!.steps.map(step => step.tokens)).toEqual([32, 32, 32, 4])
+  await world.stop()
+})
+
+type PromptLie = (prompt: PromptScores) => PromptScores | undefined
+
+test.each<[string, PromptLie]>([
+  ['nothing of it', () => undefined],
+  ['too little of it', ({ position, scores }) => ({ position, scores: scores.slice(0, -1) })],
+  ['of it out of turn', ({ position, scores }) => ({ position: position + 1, scores: scores.slice(1) })],
+  ['of more than it has', ({ position, scores }) => ({ position, scores: [...scores, scores[0]!] })],
+  [
+    'fewer of the likeliest',
+    ({ position, scores }) => ({ position, scores: scores.map(each => ({ ...each, top: [] })) })
+  ]
+])('S39, P10: a tail that tells %s breaks the protocol, and another one goes on', async (_, lie) => {
+  vi.useRealTimers()
+  const world = new TestWorld()
+  await world.add('a0', [{ start: 0, end: 6 }])
+  await world.add('b0', [{ start: 0, end: 6 }])
+  const driver = await world.add('D', [])
+  const { engine } = world.peers.get(peerId('a0'))!.probes[0]!
+  const run = engine.run.bind(engine)
+  engine.run = async (step: Step, options): Promise<StepOutput> => {
+    const out = await run(step, options)
+    return out.prompt === undefined ? out : { ...out, prompt: lie(out.prompt) }
+  }
+  const events = await collect(world.generate(driver, prompt(9), { maxTokens: 2, promptLogprobs: 2 }).events())
+  expect(tokens(events)).toEqual(world.expected(prompt(9), 2))
+  expect(promptScoresIn(events)).toEqual(promptOf(world, 9, 2))
   expect(driver.violations.map(([remote]) => remote)).toContain(peerId('a0'))
   await world.stop()
 })

@@ -278,6 +278,16 @@ export async function collect(events: AsyncIterable<GenerationEvent>): Promise<G
   return all
 }
 
+/** What was told of the tokens of a prompt, from its second one on; each once, and in order. */
+export function promptScoresIn(events: readonly GenerationEvent[]): TokenScore[] {
+  const told = events.flatMap(event => (event.event === 'prompt' ? event.tokens : []))
+  if (told.some(({ position }, i) => position !== i)) throw new Error('the prompt was not told of in order')
+  return told.flatMap(({ logprob, top }) => {
+    if (logprob === undefined) return []
+    return [{ logprob, top: top!.map(each => ({ id: each.id, logprob: each.logprob })) }]
+  })
+}
+
 /** What was told of the tokens of an answer beside them. */
 export function scoresIn(events: readonly GenerationEvent[]): TokenScore[] {
   return events.flatMap(event => {

@@ -256,8 +256,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'leave caches of an answer that is given up',
     file: session,
-    original: "if (running) this.#send({ kind: 'close', epoch: epoch! }, epoch!)",
-    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({ kind: 'close', epoch: epoch! }, epoch!)",
+    original: 'if (running) this.#send({',
+    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({",
     storm: 'impatient',
     from: 1,
     seeds: 2
@@ -369,8 +369,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'say that a token drawn after drafts follows all of them',
     file: 'src/stage/seat-steps.ts',
-    original: 'pushTokens(this.#certain, ids, frame.spans)',
-    mutated: 'pushTokens(position + tokens, ids, frame.spans)',
+    original: 'pushTokens({ position: this.#certain,',
+    mutated: 'pushTokens({ position: position + tokens,',
     storm: 'speculating',
     from: 1,
     seeds: 5

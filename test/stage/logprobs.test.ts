@@ -101,3 +101,77 @@ describe('S38: a token', () => {
     expect(() => decodeFrame(StageFrame.encode({ token }))).toThrow(ProtocolError)
   })
 })
+
+describe('S39: the prompt of a session', () => {
+  const asked: Change = { sampling: { ...plain, promptLogprobs: 2, promptTokens: 5 } }
+  const ints = (...ids: number[]): Int32Array => Int32Array.from(ids)
+  const rows = (count: number) => ({ position: 1, scores: new Array(count).fill(score) })
+
+  function tail(change: Change = asked): Kit {
+    const kit = new Kit('C')
+    kit.do({ kind: 'add', stage: facts(4, 6) })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('B') })
+    kit.frame(1, open(2, change))
+    kit.do({ kind: 'opened', seat: seatOf(4, 6), length: 0 })
+    kit.do({ kind: 'connected', channel: -1 })
+    return kit
+  }
+  const cost = { computeMs: 1, rows: 3, gatherMs: 0 }
+
+  test('has terms that need ids, too, and that say where it ends', () => {
+    const { payload, signature, needs } = terms(asked)
+    expect(needs).toEqual(['ids', 'prompt-logprobs'])
+    expect(readTerms(payload, signature).sampling).toEqual({ ...plain, promptLogprobs: 2, promptTokens: 5 })
+    const wire = WireTerms.decode(payload)
+    const with_ = (fields: Partial<WireTerms>) => () => readTerms(WireTerms.encode({ ...wire, ...fields }), signature)
+    expect(with_({ needs: ['prompt-logprobs'] })).toThrow(ProtocolError)
+    expect(with_({ needs: ['ids'] })).toThrow(ProtocolError)
+    expect(with_({ sampling: { ...wire.sampling!, promptLogProbs: 21 } })).toThrow(ProtocolError)
+  })
+
+  test('is told of before the token that follows it', () => {
+    const kit = tail()
+    const seen = kit.frame(1, step(0, 5, { sample: true, ids: ints(1, 2, 3, 4, 5) }))
+    expect(seen).toMatchObject([{ kind: 'compute', step: { scoresFrom: 0 } }])
+    const result = { hidden: undefined, tokens: [9], prompt: rows(4), cost }
+    const sent = kit.do({ kind: 'computed', seat: seatOf(4, 6), ...result })
+    expect(sent.flatMap(effect => (effect.kind === 'send' && effect.channel === -1 ? [effect.frame] : []))).toEqual([
+      { kind: 'scores', epoch: 0, position: 1, scores: rows(4).scores },
+      { kind: 'token', epoch: 0, position: 5, ids: [9] }
+    ])
+  })
+
+  test('is told of from keep on in a later epoch, and by no hop of a stretch', () => {
+    const kit = tail({ ...asked, epoch: 1, keep: 3 })
+    expect(kit.frame(1, step(0, 3, { epoch: 1, ids: ints(1, 2, 3) }))).toMatchObject([{ step: { scoresFrom: 3 } }])
+    const stretch = new Kit('C')
+    stretch.do({ kind: 'add', stage: facts(4, 6) })
+    stretch.do({ kind: 'accepted', channel: 1, remote: peer('B') })
+    stretch.frame(1, open(2, { ...asked, epoch: 1, keep: 3, stretch: { from: 2, to: 3 } }))
+    stretch.do({ kind: 'opened', seat: seatOf(4, 6), length: 0 })
+    const [compute] = stretch.frame(1, step(0, 3, { epoch: 1, ids: ints(1, 2, 3) }))
+    expect(compute).toMatchObject({ kind: 'compute' })
+    expect((compute as { step: object }).step).not.toHaveProperty('scoresFrom')
+    expect((tail({}).frame(1, step(0, 3))[0] as { step: object }).step).not.toHaveProperty('scoresFrom')
+  })
+
+  test('reaches the driver from the tail of its epoch', () => {
+    const kit = new Kit('D')
+    kit.do({ kind: 'drive', session: terms().session })
+    kit.do({ kind: 'admit', session: terms().session, epoch: 0, tail: peer('C') })
+    kit.do({ kind: 'accepted', channel: 1, remote: peer('C') })
+    kit.frame(1, open(3, asked))
+    const frame = { kind: 'scores', epoch: 0, ...rows(2) } as const
+    expect(kit.frame(1, frame)).toEqual([{ kind: 'deliver-scores', session: terms().session, scores: frame }])
+    const [first] = kit.frame(1, { ...frame, epoch: 1 })
+    expect(first).toMatchObject({ kind: 'violation', violation: 'invalid' })
+  })
+
+  test('is told of in frames of at most 128 tokens, and at least one', () => {
+    const frame: Frame = { kind: 'scores', epoch: 3, position: 77, scores: new Array(128).fill(score) }
+    expect(decodeFrame(encodeFrame(frame))).toEqual(frame)
+    for (const scores of [[], new Array(129).fill(score)]) {
+      expect(() => decodeFrame(encodeFrame({ ...frame, scores }))).toThrow(ProtocolError)
+    }
+  })
+})
