@@ -7,7 +7,7 @@ import { type CacheType, InvalidOptionError, PeerNotRunningError, reasonOf } fro
 import { leftOut, showEvent } from './ask.ts'
 import type { CommandContext } from './context.ts'
 import { chatLineBytes, type ControlChatOptions, LineReader } from './control.ts'
-import { askChat } from './control-client.ts'
+import { askChat, checkReachable } from './control-client.ts'
 import { describeFailure, InterruptedError } from './failure.ts'
 import { chatLinesMax, controlRequestBytesMax } from './limits.ts'
 import { note, paint, say, sayJson } from './output.ts'
@@ -67,8 +67,11 @@ class Chat {
   async run(): Promise<void> {
     const release = this.#onInterrupt(() => this.#interrupt())
     try {
-      if (this.#isTyped)
+      if (this.#isTyped) {
+        // A person is told before a message is written that nobody would answer.
+        await checkReachable(this.#flags.data)
         note(paint('dim', '/help lists commands; Ctrl-C stops an answer, and ends if pressed twice', process.stderr))
+      }
       for await (const line of this.#isTyped ? this.#typed() : this.#piped()) {
         this.#isInterrupted = false
         if ((await this.#take(readChatLine(line))) === 'end') return
@@ -210,13 +213,21 @@ class Chat {
 
   async #save(file: string): Promise<void> {
     const { model } = this.#flags
+    const { length } = this.#talk
+    // After /reset it would take the place of what was saved before.
+    if (length === 0) {
+      this.#complain(new InvalidOptionError(`nothing has been said: there is nothing to save in ${file}`))
+      return
+    }
     const text = JSON.stringify({ ...(model === undefined ? {} : { model }), messages: this.#talk.all }, undefined, 2)
     try {
       await writeFile(file, `${text}\n`, { flag: file === this.#saved ? 'w' : 'wx' })
       this.#saved = file
-      note(`skein: ${this.#talk.length} turns are in ${file}`)
+      note(`skein: ${length === 1 ? '1 turn is' : `${length} turns are`} in ${file}`)
     } catch (err) {
-      this.#complain(new InvalidOptionError(`the conversation cannot be saved in ${file}: ${reasonOf(err)}`))
+      const isThere = (err as NodeJS.ErrnoException).code === 'EEXIST'
+      const why = isThere ? 'it is there already, and is not overwritten: take another name' : reasonOf(err)
+      this.#complain(new InvalidOptionError(`the conversation cannot be saved in ${file}: ${why}`))
     }
   }
 

@@ -287,14 +287,19 @@ export async function askDrain(dataDir: string, { signal }: { signal: AbortSigna
 /** Whether a peer answers on the control socket of a directory. */
 export async function reachable(dataDir: string): Promise<boolean> {
   try {
-    const { socket, close } = await connect(dataDir, AbortSignal.timeout(controlStatusMs))
-    socket.destroy()
-    await close()
+    await checkReachable(dataDir)
     return true
   } catch (err) {
     if (err instanceof PeerNotRunningError) return false
     throw err
   }
+}
+
+/** @throws {PeerNotRunningError} when none runs there */
+export async function checkReachable(dataDir: string): Promise<void> {
+  const { socket, close } = await connect(dataDir, AbortSignal.timeout(controlStatusMs))
+  socket.destroy()
+  await close()
 }
 
 /** Sends one request and yields its responses until `end`. */

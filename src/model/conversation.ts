@@ -110,8 +110,16 @@ function tooLong(
   turns: number
 ): PromptTooLongError {
   const size = ids === undefined ? `${text.length} characters` : `${tokens} tokens`
-  const what = keepTurns === undefined ? 'the conversation has' : `the last ${turns} turns of the conversation have`
-  const way = keepTurns === undefined ? 'begin a new one, or let its oldest turns go (--keep, keepTurns)' : 'keep fewer'
+  const what =
+    keepTurns === undefined
+      ? 'the conversation has'
+      : turns === 1
+        ? 'the last turn of the conversation has'
+        : `the last ${turns} turns of the conversation have`
+  // Where one turn is too long by itself nothing else can go.
+  const fewer =
+    keepTurns === undefined ? 'begin a new one, or let its oldest turns go (--keep, keepTurns)' : 'keep fewer'
+  const way = turns > 1 ? fewer : 'say less at once'
   return new PromptTooLongError(
     `${what} ${size}, which with ${answerTokens} tokens for an answer do not fit the model's context of ${contextMax}: ${way}`
   )

@@ -48,7 +48,7 @@ describe('on a terminal', { timeout: 180_000, ...needs(whyNoTerminal()) }, () =>
     terminal.type(`three${keys.enter}`)
     await expect.poll(() => terminal.shown.match(/to 2\n/g)?.length, within).toBe(2)
     terminal.type(`/save ${file}${keys.enter}`)
-    await expect.poll(() => terminal.shown, within).toContain('1 turns are in')
+    await expect.poll(() => terminal.shown, within).toContain('1 turn is in')
     terminal.type(`/quit${keys.enter}`)
     expect(await terminal.ended).toBe(0)
     const say = (role: string, content: string): object => ({ role, content })
@@ -60,6 +60,15 @@ describe('on a terminal', { timeout: 180_000, ...needs(whyNoTerminal()) }, () =>
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({
       messages: [say('system', 'brief'), say('user', 'three'), say('assistant', 'to 2')]
     })
+  })
+
+  it('nothing need be typed to hear that no peer runs', async () => {
+    peer = await ScriptedChat.serve(folder, () => 'yes')
+    const terminal = new Terminal(['chat', '--data', join(folder, 'none')])
+    terminals.push(terminal)
+    expect(await terminal.ended).toBe(4)
+    expect(terminal.shown).toContain('no peer is running on')
+    expect(terminal.shown).not.toContain('> ')
   })
 
   it('Ctrl-C stops an answer and not the talk, drops what is typed, and ends if pressed twice', async () => {

@@ -131,11 +131,23 @@ describe('lines that are piped', { timeout: 60_000 }, () => {
     expect(await nobody.ended).toMatchObject({ code: 4, stderr: expect.stringContaining('no peer is running on') })
     for (const [stdin, sentence] of [
       ['/shout', 'there is no /shout'],
+      [`/save ${join(folder, 'empty.json')}`, 'nothing has been said: there is nothing to save in'],
       ['x'.repeat((1 << 20) + 1), 'a line on stdin is longer than 1048576 bytes']
     ] as const) {
       const wrong = new Skein(['chat', '--data', folder], { stdin })
       expect(await wrong.ended).toMatchObject({ code: 2, stderr: expect.stringContaining(sentence) })
     }
+  })
+
+  it('are not saved over a file of somebody', async () => {
+    await serve(() => answer('yes'))
+    const run = new Skein(['chat', '--data', folder], { stdin: `Hi\n/save ${folder}\n` })
+    expect(await run.ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        / cannot be saved in .*: it is there already, and is not overwritten: take another name\n$/
+      )
+    })
   })
 
   it('that are more than a peer takes let the oldest turns go, or say what would', async () => {

@@ -292,6 +292,15 @@ describe('a conversation that does not fit', () => {
     )
   })
 
+  test('of one turn that is too long by itself says to say less', () => {
+    const long = { messages: [{ role: 'user', content: '?'.repeat(200) }] }
+    const of = (keepTurns?: number) => () =>
+      promptOf(tokenizer, { name: 'x', chatTemplate }, long, { contextMax: 101, answerTokens: 5, keepTurns })
+    for (const keepTurns of [undefined, 1, 3]) expect(of(keepTurns)).toThrow(/context of 101: say less at once$/)
+    // Others have gone by then.
+    expect(() => prompt(20, 1)).toThrow(/^the last turn of the conversation has .*: say less at once$/)
+  })
+
   test('loses its oldest turns where it may, some at a time, and never what the system says', () => {
     expect(prompt(102, 1).droppedTurns).toBe(0)
     const { ids, droppedTurns } = prompt(101, 1)
@@ -300,7 +309,7 @@ describe('a conversation that does not fit', () => {
     expect(tokenizer.decode(ids)).toBe('sbriefu3???????a3!!!!!!!u4???????a4!!!!!!!u5       ')
     expect(prompt(101, 4).droppedTurns).toBe(1)
     expect(() => prompt(60, 4)).toThrow('the last 4 turns of the conversation have 77 tokens')
-    expect(() => prompt(20, 1)).toThrow('the last 1 turns')
+    expect(() => prompt(20, 1)).toThrow('the last turn of the conversation has')
     expect(() => prompt(101, 5)).toThrow('the last 5 turns of the conversation have 97 tokens')
     expect(() => prompt(101, 50)).toThrow('the last 5 turns of the conversation have 97 tokens')
   })
