@@ -3,8 +3,6 @@
  * logits within rounding, and its ids. `scripts/reference-architectures.py` made the numbers.
  */
 import { globSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formsHere } from '../../src/engine/wasm/forms.ts'
@@ -16,6 +14,7 @@ import { importModel } from '../../src/model/import.ts'
 import { openStore, type StoredModel } from '../../src/model/store.ts'
 import { type TinyTensor, writeModelDirectory } from './hugging-face.ts'
 import { PlainDecoder } from './plain-decoder.ts'
+import { scratchFolders } from '../scratch.ts'
 
 interface Reference {
   readonly config: Readonly<Record<string, unknown>>
@@ -84,11 +83,11 @@ const rounding = 4e-6
 describe.each(references)('%s', (_, reference) => {
   let dir: string
   let model: StoredModel
+  const folder = scratchFolders(afterAll)
   beforeAll(async () => {
-    dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+    dir = await folder()
     model = await imported(dir, reference)
   })
-  afterAll(() => rm(dir, { recursive: true, force: true }))
 
   test('is described and written so that a plain decoder agrees', () => {
     const decoder = PlainDecoder.of(model)

@@ -1,16 +1,16 @@
 /** A disk budget over a real store: what it removes, what it never does, and what is left when it is killed half-way. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { Keeping } from '../../src/disk/keeping.ts'
 import { DiskBudget, type DiskNeeds, type RemovedFile } from '../../src/model/disk-budget.ts'
 import { importModel } from '../../src/model/import.ts'
 import { importIntoLibrary } from '../../src/model/library.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { writeTiny } from './hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 const signal = AbortSignal.timeout(60_000)
 let dir: string
@@ -20,15 +20,15 @@ let removed: RemovedFile[]
 let needed: Set<string>
 let rare: Set<string>
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   own = path.join(dir, 'own')
   store = await openStore({ own })
   removed = []
   needed = new Set()
   rare = new Set()
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 /** A tiny model of its own weights; all have one tokenizer. */
 async function model(name: string, seed: number, givesWay = true): Promise<StoredModel> {

@@ -1,6 +1,5 @@
 /** What a hub's model would be here, before anything of it is fetched. */
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { importModel } from '../../src/model/import.ts'
@@ -13,21 +12,22 @@ import { writeTiny } from './hugging-face.ts'
 import { commit, HubServer } from './hub-server.ts'
 import { quantised, wideConfig } from './quantised-gguf.ts'
 import { tinyMetadata } from './tiny-gguf.ts'
+import { scratchFolders } from '../scratch.ts'
 
 const token = 'hf_secret'
 let server: HubServer
 let dir: string
 let source: string
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   await mkdir(source)
   server = await HubServer.start(source)
 })
 afterEach(async () => {
   await server.close()
-  await rm(dir, { recursive: true, force: true })
 })
 
 const survey = (init: Partial<SurveyInit> = {}): Promise<SurveyedModel> =>

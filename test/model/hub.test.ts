@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { importModel } from '../../src/model/import.ts'
@@ -7,6 +6,7 @@ import { fetchFromHub, type HubInit, type HubModel, type HubProgress } from '../
 import { openStore } from '../../src/model/store.ts'
 import { writeTiny } from './hugging-face.ts'
 import { commit, HubServer } from './hub-server.ts'
+import { scratchFolders } from '../scratch.ts'
 
 const token = 'hf_secret'
 
@@ -15,8 +15,9 @@ let dir: string
 let source: string
 let target: string
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   target = path.join(dir, 'target')
   await writeTiny(source, { files: 2 })
@@ -24,7 +25,6 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await server.close()
-  await rm(dir, { recursive: true, force: true })
 })
 
 function fetchTiny(init: Partial<HubInit> = {}): Promise<HubModel> {

@@ -1,7 +1,6 @@
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { dequantise } from '../../src/model/formats/gguf-blocks.ts'
 import { ggufTypes } from '../../src/model/formats/gguf-types.ts'
 import { type ImportInit, importModel } from '../../src/model/import.ts'
@@ -14,20 +13,21 @@ import { type TinyTensor, tinyConfig, writeTiny } from './hugging-face.ts'
 import { quantised, randomBlocks, wideConfig } from './quantised-gguf.ts'
 import { readShard } from './reference.ts'
 import { encoded, tinyGguf, tinyMetadata, tinyTensors } from './tiny-gguf.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let file: string
 let store: ModelStore
 let checkpoint: Map<string, TinyTensor>
 
+const folder = scratchFolders()
 beforeEach(async () => {
   signal = AbortSignal.timeout(60_000)
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   file = path.join(dir, 'tiny.gguf')
   store = await openStore({ own: path.join(dir, 'store') })
   checkpoint = await writeTiny(path.join(dir, 'checkpoint'))
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 let signal: AbortSignal
 

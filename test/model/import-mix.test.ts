@@ -1,9 +1,8 @@
 /** Weights that are converted to several types, by kind. */
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { DtypeChoice, WeightName } from '../../src/model/dtype-choice.ts'
 import { importBytes, importModel } from '../../src/model/import.ts'
 import { shardLayout } from '../../src/model/layout.ts'
@@ -14,17 +13,18 @@ import { writeTiny } from './hugging-face.ts'
 import { quantised, wideConfig } from './quantised-gguf.ts'
 import { readShard } from './reference.ts'
 import { tinyMetadata } from './tiny-gguf.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let store: ModelStore
 let count = 0
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   store = await openStore({ own: path.join(dir, 'store') })
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 function imported(weights?: DtypeChoice, from = source): Promise<StoredModel> {
   const signal = AbortSignal.timeout(60_000)

@@ -1,26 +1,26 @@
 import { execFile } from 'node:child_process'
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { appendFile, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { type ImportInit, importModel } from '../../src/model/import.ts'
 import type { Dtype } from '../../src/model/weight-types.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
 import { type TinyInit, type TinyTensor, tinyConfig, tinyTokenizer, writeTiny, writeZeros } from './hugging-face.ts'
 import { readShard } from './reference.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let store: ModelStore
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   store = await openStore({ own: path.join(dir, 'store') })
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 /** Of one test. */
 let signal: AbortSignal

@@ -2,10 +2,9 @@
  * Ten faults that users of other systems reported of importing models, each tried on ours. The number is that of the issue or pull request
  * where it was reported.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { describeModel } from '../../src/model/architectures/registry.ts'
 import { promptOf } from '../../src/model/conversation.ts'
 import { GgufMetadata } from '../../src/model/formats/gguf-metadata.ts'
@@ -17,16 +16,17 @@ import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts
 import { importModel as importMeasured } from '../../src/peer/import-model.ts'
 import { type TinyTensor, tinyConfig, writeTiny } from './hugging-face.ts'
 import { tinyGguf, tinyMetadata, tinyTensors } from './tiny-gguf.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let store: ModelStore
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   store = await openStore({ own: path.join(dir, 'store') })
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 let count = 0
 const imported = (from = source, onNote?: (note: string) => void): Promise<StoredModel> =>

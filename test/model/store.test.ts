@@ -1,17 +1,17 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { ShardId } from '../../src/base/ids.ts'
 import { chunkBytes } from '../../src/model/limits.ts'
 import { importModel } from '../../src/model/import.ts'
 import { encodeManifest, modelId } from '../../src/model/manifest.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
 import { writeTiny } from './hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 /** Of one test. */
 let signal: AbortSignal
@@ -20,15 +20,15 @@ let own: string
 let store: ModelStore
 let model: StoredModel
 
+const folder = scratchFolders()
 beforeEach(async () => {
   signal = AbortSignal.timeout(60_000)
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   own = path.join(dir, 'own')
   await writeTiny(path.join(dir, 'source'))
   store = await openStore({ own })
   model = await importModel({ source: path.join(dir, 'source'), store, name: 'tiny', weights: 'q8', signal })
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const shardFile = (index: number, folder = own): string =>
   path.join(folder, 'shards', model.manifest.shards[index]!.sha256)

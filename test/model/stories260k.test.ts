@@ -1,20 +1,20 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StoredModel } from '../../src/model/store.ts'
 import { loadTokenizer, type ModelTokenizer } from '../../src/model/tokenizer.ts'
 import { needs } from '../needs.ts'
 import { PlainDecoder } from './plain-decoder.ts'
 import { goldenCases, makeStories260k, whyNoStories260k } from './stories260k.ts'
+import { scratchFolders } from '../scratch.ts'
 
 describe('stories260k', needs(whyNoStories260k), () => {
   let dir: string
   let model: StoredModel
   let tokenizer: ModelTokenizer
 
+  const folder = scratchFolders(afterAll)
   beforeAll(async () => {
-    dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+    dir = await folder()
     const made = (await makeStories260k(dir))!
     model = made.model
     tokenizer = loadTokenizer(
@@ -22,7 +22,6 @@ describe('stories260k', needs(whyNoStories260k), () => {
       model.manifest
     )
   })
-  afterAll(() => rm(dir, { recursive: true, force: true }))
 
   test('the converted float32 weights give the golden ids, in a pass that shares no code with the engine', () => {
     const cases = goldenCases()

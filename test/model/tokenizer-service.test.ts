@@ -1,6 +1,5 @@
 /** Tokenizers in threads: what they give is what they give without, and nobody waits for another's. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ModelId } from '../../src/base/ids.ts'
@@ -8,6 +7,7 @@ import { loadTokenizer } from '../../src/model/tokenizer.ts'
 import { type Tokenizing, Tokenizers, type TokenizersInit } from '../../src/model/tokenizer-service.ts'
 import { hostileText, hostileTokenizer, loopTicks } from './hostile.ts'
 import { tinyTokenizer } from './hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let tokenizers: Tokenizers
@@ -15,8 +15,9 @@ let tokenizers: Tokenizers
 let starts: Record<string, number>
 const opened: Tokenizing[] = []
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   starts = {}
   await writeFile(path.join(dir, 'tiny'), tinyTokenizer())
   await writeFile(path.join(dir, 'hostile'), hostileTokenizer())
@@ -26,7 +27,6 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const each of opened.splice(0)) each.close()
   await tokenizers.close()
-  await rm(dir, { recursive: true, force: true })
 })
 
 function use(init: TokenizersInit): void {

@@ -1,21 +1,20 @@
 /** What an import has the engine say: whether it computes a model, and what edge type the model takes. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { type EdgeChoice, type EngineFactory, importModel, listModels, wasmEngine } from '../../src/index.ts'
 import { PlainDecoder } from '../model/plain-decoder.ts'
 import { type TinyTensor, writeTiny } from '../model/hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let dataDir: string
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   dataDir = path.join(dir, 'data')
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const inTime = (): AbortSignal => AbortSignal.timeout(50_000)
 

@@ -1,26 +1,26 @@
 /** Promise P7 at an import: whoever awaits it goes on, and what ends it leaves nothing. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { importModel, listModels, showModel } from '../../src/index.ts'
 import { importModel as importHere } from '../../src/model/import.ts'
 import { importInThread } from '../../src/model/import-thread.ts'
 import { openStore } from '../../src/model/store.ts'
 import { tinyConfig, writeTiny } from '../model/hugging-face.ts'
 import { tinyGguf, tinyMetadata, tinyTensors } from '../model/tiny-gguf.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let dataDir: string
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   dataDir = path.join(dir, 'data')
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const inTime = (): AbortSignal => AbortSignal.timeout(200_000)
 const filesOf = (): Promise<string[]> => readdir(path.join(dataDir, 'models', 'shards')).catch(() => [])

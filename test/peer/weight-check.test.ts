@@ -1,23 +1,23 @@
 /** What an import tells of what its weight types cost. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { type EngineFactory, wasmEngine, type WeightCost } from '../../src/index.ts'
 import type { DtypeChoice } from '../../src/model/dtype-choice.ts'
 import { importModel, type ImportModelInit } from '../../src/peer/import-model.ts'
 import { costly } from '../../src/peer/weight-cost.ts'
 import { type TinyTensor, writeTiny } from '../model/hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 let dir: string
 let source: string
 let dataDir: string
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   source = path.join(dir, 'source')
   dataDir = path.join(dir, 'data')
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const config = { hidden_size: 64, intermediate_size: 128, num_hidden_layers: 3, max_position_embeddings: 256 }
 

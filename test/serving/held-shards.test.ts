@@ -1,8 +1,7 @@
 /** What is said of a fetch that takes long: what has come so far, now and then. */
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { copyFile, mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { beforeEach, expect, it } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { importModel } from '../../src/model/import.ts'
 import { openStore } from '../../src/model/store.ts'
@@ -11,14 +10,15 @@ import { heldTellMs } from '../../src/serving/limits.ts'
 import type { Supply } from '../../src/supply/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 import { writeTiny } from '../model/hugging-face.ts'
+import { scratchFolders } from '../scratch.ts'
 
 const signal = AbortSignal.timeout(60_000)
 let dir: string
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
 
 it('is announced at most every so often while it goes on, and whole at its end', async () => {
   await writeTiny(path.join(dir, 'source'), { config: { num_hidden_layers: 6 } })

@@ -1,6 +1,5 @@
 /** GGUF files that lie in every way: each is imported, or refused in one sentence, and neither takes long nor much memory. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -18,16 +17,17 @@ import { type Written, type WrittenTensor, writeGguf } from '../formats/gguf-wri
 import { writeTiny } from '../hugging-face.ts'
 import { tinyGguf, tinyMetadata, tinyTensors } from '../tiny-gguf.ts'
 import { cpuMs, faultOf, oddTexts, put, seldom } from './odd.ts'
+import { scratchFolders } from '../../scratch.ts'
 
 let dir: string
 let tensors: ReadonlyMap<string, WrittenTensor>
 const metadata = tinyMetadata()
 
+const folder = scratchFolders(afterAll)
 beforeAll(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   tensors = tinyTensors(await writeTiny(path.join(dir, 'checkpoint')))
 })
-afterAll(() => rm(dir, { recursive: true, force: true }))
 
 // ── Files ──────────────────────────────────────────────────────────────────────────────────────────
 

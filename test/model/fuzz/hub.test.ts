@@ -1,7 +1,6 @@
 /** A hub that lies: nothing follows it to where it should not, and nothing that it sends is taken without end. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -11,6 +10,7 @@ import { importJsonBytesMax } from '../../../src/model/limits.ts'
 import { writeTiny } from '../hugging-face.ts'
 import { commit, HubServer } from '../hub-server.ts'
 import { faultOf } from './odd.ts'
+import { scratchFolders } from '../../scratch.ts'
 
 const token = 'hf_secret'
 let server: HubServer
@@ -19,8 +19,9 @@ let other: HubServer
 let dir: string
 let target: string
 
+const folder = scratchFolders()
 beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
   target = path.join(dir, 'target')
   await writeTiny(path.join(dir, 'source'))
   server = await HubServer.start(path.join(dir, 'source'))
@@ -29,7 +30,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await server.close()
   await other.close()
-  await rm(dir, { recursive: true, force: true })
 })
 
 function fetchTiny(init: Partial<HubInit> = {}): Promise<HubModel> {

@@ -1,6 +1,5 @@
 /** Chat templates and tokenizers that attack: each costs its own ask a deadline or a refusal, and the thread that talks to peers nothing. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ModelId } from '../../../src/base/ids.ts'
@@ -9,20 +8,21 @@ import { type Tokenizing, Tokenizers } from '../../../src/model/tokenizer-servic
 import { loopTicks } from '../hostile.ts'
 import { tinyTokenizer } from '../hugging-face.ts'
 import { faultOf } from './odd.ts'
+import { scratchFolders } from '../../scratch.ts'
 
 let dir: string
 let tokenizers: Tokenizers | undefined
 const opened: Tokenizing[] = []
 
+const folder = scratchFolders(afterAll)
 beforeAll(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'skein-test-'))
+  dir = await folder()
 })
 afterEach(async () => {
   for (const each of opened.splice(0)) each.close()
   await tokenizers?.close()
   tokenizers = undefined
 })
-afterAll(() => rm(dir, { recursive: true, force: true }))
 
 let n = 0
 async function open(chatTemplate: string, json: Uint8Array = tinyTokenizer(), deadlineMs = 2_000): Promise<Tokenizing> {
