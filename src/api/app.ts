@@ -12,9 +12,10 @@ import { requestBytesMax, requestIdCharsMax } from './limits.ts'
 import { isReady, listed, listedModel } from './models.ts'
 import { responsesRoute } from './responses-route.ts'
 import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokens-route.ts'
+import { windowFiles, windowRoutes } from './window-routes.ts'
 
-/** Paths that need no key: they tell nothing but whether this peer lives and can answer. */
-const openPaths = new Set(['/healthz', '/readyz', '/health'])
+/** Paths that need no key: they tell nothing but whether this peer lives and can answer, or are files of a page. */
+const openPaths = new Set(['/healthz', '/readyz', '/health', ...windowFiles])
 
 export function createApp(api: Api): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>()
@@ -42,6 +43,7 @@ export function createApp(api: Api): Hono<ApiEnv> {
   app.post('/tokenize', c => tokenizeRoute(api, c))
   app.post('/detokenize', c => detokenizeRoute(api, c))
   app.get('/tokenizer_info', c => tokenizerInfoRoute(api, c))
+  windowRoutes(app, api)
   app.notFound(c => answered(c, unknownRoute(app, c)))
   app.onError((error, c) => answered(c, refusal(api, c, error)))
   return app

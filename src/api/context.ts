@@ -11,6 +11,8 @@ import { answeringNames } from './models.ts'
 export interface Api {
   readonly peer: Peer
   readonly doors: Doors
+  /** Has the peer go. */
+  readonly drain: () => Promise<unknown>
   /** The door closes: answers under way end. */
   readonly closing: AbortSignal
   /** See `limits.ts`. */

@@ -52,3 +52,21 @@ export const keyCharsMin = 16
 export const retryAfterMs = 5_000
 /** Names of models that the error about an unknown one lists. */
 export const unknownModelsShown = 20
+
+// ── The window ─────────────────────────────────────────────────────────────────────────────────────
+
+/** How often the window is told of answers, in ms. */
+export const windowTickMs = 100
+/** How often the swarm is looked at for it: with 50 peers that takes some ms. */
+export const windowSwarmMs = 1_000
+/** Pages of one peer that may be open. */
+export const windowPagesMax = 16
+/** News that wait for a page; what comes after them is only counted. */
+export const windowNewsMax = 64
+/** A page to which nothing was said for this long is written a comment. */
+export const windowSilentMs = 10_000
+/** A page that takes nothing for this long is given up. */
+export const windowStalledMs = 30_000
+/** Messages of a conversation in the window, and tokens of one answer. */
+export const windowMessagesMax = 512
+export const windowTokensMax = 1 << 20

@@ -1,6 +1,6 @@
 /**
- * The front door of a peer: OpenAI's API over HTTP. It asks the peer what a program that embeds one could ask, and so works on a peer
- * without layers as well.
+ * The front door of a peer: OpenAI's API over HTTP, a window to look at the swarm through, and metrics. It asks the peer what a
+ * program that embeds one could ask, and so works on a peer without layers as well.
  */
 import { createServer, type Server, STATUS_CODES } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -33,6 +33,8 @@ export interface ApiInit {
   apiKeyFile?: string
   /** Files with a certificate, and those that vouch for it, and its key, as PEM. @default none: HTTP */
   tls?: { readonly certFile: string; readonly keyFile: string }
+  /** Called when the window's button has the peer go. @default it drains, and goes on running */
+  drain?: () => Promise<unknown>
   /** Told, in one sentence, of a failure that nobody expected; the request is answered with 500. @default nobody is */
   onWarning?: (message: string) => void
   /** How often a stream shows that it lives while no token comes, in ms. @default 5 s */
@@ -67,6 +69,7 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
   const app = createApp({
     peer,
     doors: new Doors(host, keys),
+    drain: init.drain ?? (() => peer.drain()),
     closing: closing.signal,
     pingMs: init.pingMs ?? pingMs,
     stallMs: init.stallMs ?? stallMs,

@@ -17,7 +17,7 @@ export function takesHttp(command: Command): Command {
   return command
     .option(
       '--http <host:port>',
-      "serve OpenAI's API here, such as 127.0.0.1:8420; beyond loopback with --api-key-file",
+      "serve OpenAI's API, a window to look through and metrics here, such as 127.0.0.1:8420; beyond loopback with --api-key-file",
       httpPlace('--http')
     )
     .option(
@@ -43,7 +43,7 @@ export function checkDoor({ http, apiKeyFile, tlsCert, tlsKey }: HttpFlags): voi
 export async function openDoor(
   peer: Peer,
   { http, apiKeyFile, tlsCert, tlsKey }: HttpFlags,
-  tell: Tell
+  { tell, drain }: { readonly tell: Tell; readonly drain: () => Promise<unknown> }
 ): Promise<ApiServer | undefined> {
   if (http === undefined) return undefined
   // Who serves none does not load what serves it.
@@ -52,9 +52,10 @@ export async function openDoor(
     ...http,
     ...(apiKeyFile === undefined ? {} : { apiKeyFile }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+    drain,
     onWarning: message => tell('warning', `warning: ${message}`, { message })
   })
   const keys = apiKeyFile === undefined ? ' (no key needed: this machine alone reaches it)' : ''
-  tell('http', `OpenAI's API at ${door.url}/v1${keys}`, { url: door.url })
+  tell('http', `OpenAI's API at ${door.url}/v1, a window at ${door.url}${keys}`, { url: door.url })
   return door
 }

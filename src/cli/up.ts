@@ -77,6 +77,8 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     dataDir: flags.data,
     swarm: flags.swarm,
     mdns: flags.mdns,
+    // One of sixteen answers shows in the metrics what passes between hops.
+    ...(flags.http === undefined ? {} : { traceEvery: 16 }),
     signal,
     onWarning: message => tell('warning', `warning: ${message}`, { message }),
     ...modelsOf(flags),
@@ -98,15 +100,13 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   try {
     const drained = Promise.withResolvers<DrainReport>()
     let draining: Promise<DrainReport> | undefined
-    control = await serveControl(
-      controlled(peer, () => {
-        draining ??= peer.drain()
-        // Whoever asked is told before the socket closes.
-        draining.then(report => setImmediate(() => drained.resolve(report)), drained.reject)
-        return draining
-      }),
-      flags.data
-    )
+    const drain = (): Promise<DrainReport> => {
+      draining ??= peer.drain()
+      // Whoever asked is told before the socket closes.
+      draining.then(report => setImmediate(() => drained.resolve(report)), drained.reject)
+      return draining
+    }
+    control = await serveControl(controlled(peer, drain), flags.data)
     const { swarm } = peer.status()
     const budget = flags.memory === undefined ? '' : `, ${formatBytes(flags.memory)} for weights and caches`
     tell('up', `peer ${peer.id} in swarm ${swarm}${budget}`, {
@@ -116,7 +116,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       dataDir: flags.data
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
-    door = await openDoor(peer, flags, tell)
+    door = await openDoor(peer, flags, { tell, drain })
     unwatch = watch(peer, tell, line => progress?.show(line))
     const interrupted = new Promise<void>(resolve => {
       if (signal.aborted) resolve()
