@@ -1,5 +1,5 @@
 /** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
-import type { Generation, GenerationEvent, Token } from '../index.ts'
+import type { Generation, GenerationEvent, PromptToken, Token } from '../index.ts'
 import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
 import { type CallForm, callReader, type CallReader, type Spoken } from './tools.ts'
@@ -14,6 +14,8 @@ export type Piece =
   | { readonly kind: 'thought'; readonly text: string }
   /** `index`: among the calls of this answer. `arguments`: JSON. */
   | { readonly kind: 'call'; readonly index: number; readonly name: string; readonly arguments: string }
+  /** Tokens of the prompt, with their log-probabilities. */
+  | { readonly kind: 'prompt'; readonly tokens: readonly PromptToken[] }
   /** A token of the text that comes next or last, with its log-probability. */
   | { readonly kind: 'scored'; readonly token: ScoredToken }
   /** Last of all. */
@@ -60,7 +62,9 @@ export async function* answerPieces(
       const { value: event, done } = await events.next()
       if (done === true) break
       take(event, taken)
-      if (event.event === 'token' && event.part === 'thinking') {
+      if (event.event === 'prompt') {
+        yield { kind: 'prompt', tokens: event.tokens }
+      } else if (event.event === 'token' && event.part === 'thinking') {
         const text = withoutMarks(event.text)
         if (text !== '') yield { kind: 'thought', text }
       } else if (event.event === 'token' || event.event === 'stopped') {
@@ -96,6 +100,7 @@ function withoutMarks(text: string): string {
 
 function take(event: GenerationEvent, taken: Taken): void {
   if (event.event === 'conversation') taken.promptTokens = event.tokens
+  else if (event.event === 'prompt') taken.promptTokens += event.tokens.length
   else if (event.event === 'route') taken.hops = event.hops.length
   else if (event.event === 'token') {
     if (taken.tokens === 0) {

@@ -101,6 +101,7 @@ async function* chunks(answering: Answering, head: Head, tellsUsage: boolean): A
       scored.set(index, [...(scored.get(index) ?? []), piece.token])
       continue
     }
+    if (piece.kind === 'prompt') continue
     const delta = (delta: object, finish: Finish | null = null, logprobs: object | null = null): string =>
       chunk([{ index, delta, logprobs, finish_reason: finish }], null)
     const scores = (): object | null => {
@@ -137,7 +138,7 @@ class Message {
     else if (piece.kind === 'thought') this.#thoughts += piece.text
     else if (piece.kind === 'scored') this.#scored.push(piece.token)
     else if (piece.kind === 'end') this.#finish = piece.finish
-    else {
+    else if (piece.kind === 'call') {
       const { name, arguments: given } = piece
       this.#calls.push({ id: newId('call_'), type: 'function', function: { name, arguments: given } })
     }

@@ -20,6 +20,13 @@ export function chatLogprobs(tokens: readonly ScoredToken[]): object {
   return { content: tokens.map(token => ({ ...told(token), top_logprobs: token.top.map(told) })), refusal: null }
 }
 
+/** A token of a completion or its prompt. */
+export type ToldToken = Partial<ScoredToken> & {
+  readonly bytes: Uint8Array
+  /** It is spelt, and is no part of the text. */
+  readonly isControl?: boolean
+}
+
 export interface CompletionLogprobs {
   readonly tokens: string[]
   /** Null for the first token of a prompt: nothing is before it. */
@@ -32,34 +39,39 @@ export interface CompletionLogprobs {
 /** Of a completion, piece by piece. */
 export class CompletionScores {
   /** Characters so far, those of whole tokens before a piece included. */
-  #offset: number
+  #offset = 0
   #bytes: number[] = []
+  readonly #text: string
+  #isFirst = true
 
-  /** @param before text that comes before the first token */
-  constructor(before: string) {
-    this.#offset = codePoints(before)
+  /** @param text what the completion begins with, as far as that is known: its tokens may spell a space before it. @default nothing */
+  constructor(text?: string) {
+    this.#text = text ?? ' '
   }
 
-  take(tokens: readonly (ScoredToken | { readonly bytes: Uint8Array })[]): CompletionLogprobs {
+  take(tokens: readonly ToldToken[]): CompletionLogprobs {
     const told: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] }
     for (const token of tokens) {
       told.tokens.push(spelt(token.bytes))
-      told.text_offset.push(this.#offset)
-      if ('logprob' in token) {
-        const all = [...token.top, token].map(({ bytes, logprob }) => [spelt(bytes), finite(logprob)] as const)
-        told.token_logprobs.push(finite(token.logprob))
+      told.text_offset.push(Math.max(0, this.#offset))
+      const { bytes, logprob, top } = token
+      if (logprob !== undefined && top !== undefined) {
+        const all = [...top, { bytes, logprob }].map(each => [spelt(each.bytes), finite(each.logprob)] as const)
+        told.token_logprobs.push(finite(logprob))
         told.top_logprobs.push(Object.fromEntries(all))
       } else {
         told.token_logprobs.push(null)
         told.top_logprobs.push(null)
       }
-      this.#pass(token.bytes)
+      if (token.isControl !== true) this.#pass(bytes)
     }
     return told
   }
 
   /** A character counts with its last byte. */
   #pass(bytes: Uint8Array): void {
+    if (this.#isFirst && bytes[0] === 0x20 && !this.#text.startsWith(' ')) this.#offset--
+    this.#isFirst = false
     this.#bytes.push(...bytes)
     try {
       this.#offset += codePoints(strict.decode(Uint8Array.from(this.#bytes)))

@@ -92,7 +92,7 @@ export class ResponseItems {
   }
 
   *add(piece: Piece): Generator<ResponseEvent> {
-    if (piece.kind === 'scored') return
+    if (piece.kind === 'scored' || piece.kind === 'prompt') return
     if (piece.kind === 'end') {
       yield* this.#close()
       this.finish = piece.finish

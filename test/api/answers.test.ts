@@ -140,6 +140,28 @@ it('takes prompts as texts, ids and lists of them, and says what ids they are', 
   expect(echoed.choices.map(({ text }) => text)).toEqual([prompt + one, prompt + one])
   const stream = await events(door, completions, { ...greedy, prompt, echo: true })
   expect(stream.map(({ choices }) => choices[0].text).join('')).toBe(prompt + one)
+  // As evaluations score a text: what the model makes of each token of the prompt, whatever was known of it.
+  const scored = { prompt: tokens, echo: true, logprobs: 2, temperature: 0, max_tokens: 1 }
+  const { text, logprobs } = (await ask(completions, { json: scored })).json.choices[0]
+  expect(text.startsWith(prompt)).toBe(true)
+  expect(logprobs.tokens).toHaveLength(tokens.length + 1)
+  expect(logprobs.token_logprobs[0]).toBe(null)
+  expect(logprobs.token_logprobs.slice(1).every((each: number) => each < 0)).toBe(true)
+  // Each token is where its text is, though the first one spells a space that the text does not have, and BOS is no text.
+  for (const [i, token] of logprobs.tokens.entries()) {
+    if (i > 1) expect(text.slice(logprobs.text_offset[i]).startsWith(token)).toBe(true)
+  }
+  expect(logprobs.text_offset.slice(0, 2)).toEqual([0, 0])
+  const alone = await ask(completions, { json: { ...scored, prompt, max_tokens: 0 } })
+  expect(alone.json.choices[0]).toMatchObject({ text: prompt, finish_reason: 'length' })
+  expect(alone.json.choices[0].logprobs.token_logprobs).toEqual(logprobs.token_logprobs.slice(0, -1))
+  const parts = await events(door, completions, scored)
+  expect(parts.flatMap(({ choices }) => choices[0].logprobs?.token_logprobs ?? [])).toEqual(logprobs.token_logprobs)
+  // A chain of likeliest tokens has the same log-probabilities as a prompt as it had as an answer.
+  const answered = (await ask(completions, { json: { ...greedy, prompt, logprobs: 1 } })).json.choices[0].logprobs
+  const chain = [...tokens, ...(await peer.generate(tokens, { maxTokens: 8 }).answer).ids]
+  const again = (await ask(completions, { json: { ...scored, prompt: chain, max_tokens: 0 } })).json.choices[0].logprobs
+  expect(again.token_logprobs.slice(tokens.length)).toEqual(answered.token_logprobs)
   // A control token that a prompt spells is text, unless it is said to be one.
   const spelt = (special: boolean) => ask(completions, { json: { ...greedy, prompt: '</s>', special, max_tokens: 1 } })
   expect((await spelt(true)).json.usage.prompt_tokens).toBeLessThan((await spelt(false)).json.usage.prompt_tokens)

@@ -125,14 +125,7 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
       null,
       /token 1 must be an id from 0 to 31999, not 99999/
     ],
-    [
-      completions,
-      { json: { prompt: 'x', echo: true, logprobs: 1 } },
-      400,
-      'logprobs',
-      'unsupported_parameter',
-      /without 'echo'/
-    ],
+    [completions, { json: { prompt: 'x', max_tokens: 0 } }, 400, 'max_tokens', null, /or 0 with 'echo'/],
     [
       completions,
       { json: { prompt: 'x', suffix: 'y' } },
