@@ -162,6 +162,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .option('--no-mdns', 'do not look for peers by multicast DNS')
     .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
     .option(
+      '--trace-every <n>',
+      'trace one of so many answers span by span, for metrics and skein trace (default: those that are asked with --trace)',
+      wholeNumber('--trace-every', 1)
+    )
+    .option(
       '--engine <name>',
       'compute with this engine alone: wasm, or onnx, which needs the optional package onnxruntime-node (default: wasm, and onnx for models that it cannot compute)',
       oneOf('--engine', ['wasm', 'onnx'])

@@ -1,9 +1,9 @@
 /** `skein trace`: where the time of a request of the running peer went. */
 import { writeFile } from 'node:fs/promises'
-import { InvalidOptionError, reasonOf, type RequestTrace, UnknownRequestError } from '../index.ts'
+import { forTerminal, InvalidOptionError, reasonOf, type RequestTrace, UnknownRequestError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askTraces } from './control-client.ts'
-import { formatMs, note, paint, say, sayJson, shortPeer, table } from './output.ts'
+import { formatMs, note, say, sayJson, shortPeer, table } from './output.ts'
 import { hopWaterfall, requestEvents, waterfall } from './trace.ts'
 
 export interface TraceFlags {
@@ -43,7 +43,8 @@ export async function trace(name: string | undefined, flags: TraceFlags, { signa
     )
   }
   if (flags.json === true) sayJson(first)
-  else for (const line of describeTrace(first)) say(line)
+  // Whoever asks over HTTP names a request.
+  else for (const line of describeTrace(first)) say(process.stdout.isTTY ? forTerminal(line) : line)
   if (flags.perfetto !== undefined) await writePerfetto(flags.perfetto, first)
 }
 
@@ -66,7 +67,7 @@ export function describeTrace(found: RequestTrace): string[] {
   const kept =
     lapsTraced > laps.length ? [`the first and the last ${laps.length - 1} of ${lapsTraced} laps are kept`] : []
   return [
-    paint('bold', `request ${request} of ${modelOf(found)}, ${timeOf(found)}: ${outcome}`),
+    `request ${request} of ${modelOf(found)}, ${timeOf(found)}: ${outcome}`,
     `${prompt}${tokens} tokens in ${formatMs(totalMs)}` +
       (firstTokenMs === null ? ', none of them yet' : `, the first after ${formatMs(firstTokenMs)}`) +
       (perToken === undefined ? '' : `, then ${formatMs(perToken)} each`) +

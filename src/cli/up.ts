@@ -36,6 +36,7 @@ export interface UpFlags extends HttpFlags {
   readonly bootstrap?: string[]
   readonly mdns: boolean
   readonly threads?: number
+  readonly traceEvery?: number
   readonly engine?: 'wasm' | 'onnx'
   readonly json?: boolean
   readonly stopWithStdin?: boolean
@@ -88,6 +89,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.traceEvery === undefined ? {} : { traceEvery: flags.traceEvery }),
     ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   })
   const failed = Promise.withResolvers<never>()

@@ -38,5 +38,7 @@ export const loggedRequestsMax = 32
 export const loggedLapsMax = 128
 /** Routes, losses and pauses of one of them. */
 export const loggedHappeningsMax = 64
+/** Characters of what is said of one: why an answer waits names layers and peers. */
+export const happeningCharsMax = 512
 /** What a request may be called. */
 export const requestNameCharsMax = 128

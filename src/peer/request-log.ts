@@ -5,7 +5,13 @@
 import type { ModelId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
 import type { GenerationEvent, HopReport, TracedLap } from '../session/generation.ts'
-import { loggedHappeningsMax, loggedLapsMax, loggedRequestsMax, requestNameCharsMax } from './limits.ts'
+import {
+  happeningCharsMax,
+  loggedHappeningsMax,
+  loggedLapsMax,
+  loggedRequestsMax,
+  requestNameCharsMax
+} from './limits.ts'
 
 /** Something that happened to a request, apart from its tokens. */
 export interface Happening {
@@ -64,13 +70,14 @@ export class RequestLog {
     return logged
   }
 
-  /** The newest first. @param name of one request, or its beginning. @default all, without their laps */
+  /** The newest first, and of that one laps. @param name of one request, or its beginning. @default all, without any laps */
   list(name?: string): RequestTrace[] {
     const newest = this.#all.toReversed()
     if (name === undefined) return newest.map(request => ({ ...request.trace(), laps: [] }))
     const exact = newest.filter(({ request }) => request === name)
     const found = exact.length > 0 ? exact : newest.filter(({ request }) => request.startsWith(name))
-    return found.map(request => request.trace())
+    // Laps of one are enough to send at a time.
+    return found.map((request, i) => (i === 0 ? request.trace() : { ...request.trace(), laps: [] }))
   }
 }
 
@@ -177,7 +184,7 @@ export class LoggedRequest {
   }
 
   #happens(what: Happening['what'], message: string): void {
-    this.#happenings.push({ atMs: this.#nowMs() - this.#beginMs, what, message })
+    this.#happenings.push({ atMs: this.#nowMs() - this.#beginMs, what, message: message.slice(0, happeningCharsMax) })
     if (this.#happenings.length > loggedHappeningsMax) this.#happenings.shift()
   }
 }

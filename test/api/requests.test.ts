@@ -17,7 +17,7 @@ const completions = '/v1/completions'
 it('refuses what is wrong in the form of OpenAI errors, with the field, and what would be right', {
   timeout: 120_000
 }, async () => {
-  const { ask } = await open()
+  const { ask, peer } = await open()
   const wrong: [string, RequestInit & { json?: unknown }, number, string | null, string | null, RegExp][] = [
     ['/v1/nothing', {}, 404, null, 'unknown_url', /there is no \/v1\/nothing/],
     ['/../../etc/passwd', {}, 404, null, 'unknown_url', /there is no \/etc\/passwd/],
@@ -153,6 +153,9 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
     headers: { 'x-request-id': 'mine-1' }
   })
   expect({ status: told.status, id: told.headers.get('x-request-id') }).toEqual({ status: 200, id: 'mine-1' })
+  // Under that name the peer knows where its time went.
+  const { id: model } = peer.status().models[0]!
+  expect(peer.traces('mine-1')).toMatchObject([{ request: 'mine-1', state: 'answered', tokens: 1, model }])
 })
 
 it('lets in whoever has a key, and on loopback without keys nobody from elsewhere', { timeout: 120_000 }, async () => {

@@ -21,6 +21,8 @@ beforeAll(async () => {
     join(folder, 'data'),
     '--memory',
     '100MB',
+    '--trace-every',
+    '3',
     ...where
   ])
   await peer.event('covered')
@@ -33,16 +35,18 @@ afterAll(async () => {
 it('of any request by hops, of one that was traced span by span, and for Perfetto', async () => {
   const data = ['--data', join(folder, 'data')]
   await expectFailure(skein(['trace', ...data]), 4, 'the peer has answered no request yet')
-  for (const more of [[], ['--trace', '--json']]) {
+  for (const more of [[], [], ['--trace', '--json']]) {
     expect((await skein(['ask', 'Once upon a time', '--max-tokens', '12', ...more, ...data])).code).toBe(0)
   }
   const list = (await skein(['trace', '--list', ...data])).stdout.split('\n')
-  expect(list[1]).toMatch(/^2 +stories15m +\d\d:\d\d:\d\d +answered +12 .* yes$/)
-  expect(list[2]).toMatch(/^1 +stories15m +\d\d:\d\d:\d\d +answered +12 .*ms$/)
+  expect(list[1]).toMatch(/^3 +stories15m +\d\d:\d\d:\d\d +answered +12 .* yes$/)
+  expect(list[2]).toMatch(/^2 +stories15m +\d\d:\d\d:\d\d +answered +12 .*ms$/)
+  // The peer traces the first one of three, whatever is asked.
+  expect(list[3]).toMatch(/^1 +.* yes$/)
 
-  const plain = (await skein(['trace', '1', ...data])).stdout
+  const plain = (await skein(['trace', '2', ...data])).stdout
   expect(plain).toMatch(
-    /^request 1 of stories15m, \d\d:\d\d:\d\d: answered\n\d+ \+ 12 tokens in .*, the first after .* each; the slowest took/
+    /^request 2 of stories15m, \d\d:\d\d:\d\d: answered\n\d+ \+ 12 tokens in .*, the first after .* each; the slowest took/
   )
   expect(plain).toMatch(/ms +route +…\w{8} 0-6/)
   expect(plain).toMatch(/…\w{8} layers 0-6 +wait +\d/)
@@ -62,7 +66,7 @@ it('of any request by hops, of one that was traced span by span, and for Perfett
   for (const { ph, dur } of traceEvents) if (ph === 'X') expect(dur).toBeGreaterThanOrEqual(0)
 
   const json = JSON.parse((await skein(['trace', '--json', ...data])).stdout) as RequestTrace
-  expect(json).toMatchObject({ request: '2', state: 'answered', tokens: 12, lapsTraced: 12 })
+  expect(json).toMatchObject({ request: '3', state: 'answered', tokens: 12, lapsTraced: 12 })
   expect(json.laps).toHaveLength(12)
   await expectFailure(skein(['trace', '99', ...data]), 4, "the peer knows no request '99'; skein trace --list shows")
 })

@@ -117,3 +117,12 @@ it('finds a request by its name, or by how it begins', () => {
   expect(named('x')).toEqual(['xyz'])
   expect(named('z')).toEqual([])
 })
+
+it('gives laps of one request alone', () => {
+  const { log } = logAt()
+  for (const name of ['same', 'same', 'sane']) log.begin(name).told(lap(1))
+  const laps = (name?: string): number[] => log.list(name).map(({ laps }) => laps.length)
+  expect(laps('same')).toEqual([1, 0])
+  expect(laps('sa')).toEqual([1, 0, 0])
+  expect(laps()).toEqual([0, 0, 0])
+})
