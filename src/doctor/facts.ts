@@ -37,8 +37,8 @@ export interface FilesFacts {
   readonly dataDir: string
   /** `absent`: it is made when a peer starts. */
   readonly data: 'there' | 'absent' | Problem
-  /** Process that has locked the directory; null where that is not known, undefined where nobody has. */
-  readonly owner: number | null | undefined
+  /** Process that has locked the directory and does not answer; undefined where there is none. */
+  readonly owner: number | undefined
   /** The peer's id; undefined where it has none yet. */
   readonly identity: PeerId | Problem | undefined
   readonly freeBytes: number | undefined

@@ -17,7 +17,11 @@ const trialBytes = 64 << 10
 /** A swarm file as it was read, or why it was not. */
 export type SwarmFile = { readonly file: string; readonly config: SwarmConfig } | Problem
 
-export async function filesFacts(dataDir: string, swarm: SwarmFile | undefined): Promise<FilesFacts> {
+/** @param isAnswered whether the peer of that directory answers: then it is known who has it */
+export async function filesFacts(
+  dataDir: string,
+  { swarm, isAnswered }: { readonly swarm: SwarmFile | undefined; readonly isAnswered: boolean }
+): Promise<FilesFacts> {
   const data = await dataState(dataDir)
   const isThere = data === 'there'
   const open = [
@@ -27,7 +31,7 @@ export async function filesFacts(dataDir: string, swarm: SwarmFile | undefined):
   return {
     dataDir,
     data,
-    owner: isThere ? await ownerOf(dataDir) : undefined,
+    owner: isThere && !isAnswered ? await ownerOf(dataDir) : undefined,
     identity: isThere ? await identityOf(dataDir) : undefined,
     freeBytes: await freeBytes(dataDir),
     unwritable: typeof data === 'object' ? undefined : await whyUnwritable(dataDir, isThere),

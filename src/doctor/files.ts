@@ -16,11 +16,23 @@ function dataFinding({ dataDir, data, owner }: FilesFacts, answering: Answering)
     return fail('data', `The data directory cannot be used: ${data.problem}`, 'Mend it, or name another one: --data.')
   }
   if (answering === 'runs') return ok('data', `A peer runs on ${dataDir} and answers`)
+  if (typeof answering === 'object' && /control version/.test(answering.problem)) {
+    return fail('versions', capital(answering.problem), 'Use one version of Skein for the peer and for its commands.')
+  }
   if (owner !== undefined) {
-    const who = owner === null ? 'A process' : `Process ${owner}`
     const how = typeof answering === 'object' ? `: ${answering.problem}` : ''
-    const end = owner === null ? 'End that process' : `End it (kill ${owner}, and kill -9 ${owner} if it stays)`
-    return fail('data', `${who} has ${dataDir} and does not answer${how}`, `${end}, then start the peer again.`)
+    return fail(
+      'data',
+      `Process ${owner} has ${dataDir} and does not answer${how}`,
+      `End it (kill ${owner}, and kill -9 ${owner} if it stays), then start the peer again.`
+    )
+  }
+  if (typeof answering === 'object') {
+    return fail(
+      'data',
+      `The control socket in ${dataDir} gives no answer: ${answering.problem}`,
+      'Ask as the user that runs the peer; if none runs, remove control.sock there.'
+    )
   }
   return ok('data', data === 'absent' ? `${dataDir} is not there yet: skein up makes it` : `No peer runs on ${dataDir}`)
 }

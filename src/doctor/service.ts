@@ -44,7 +44,7 @@ export async function examine(init: ExamineInit): Promise<Finding[]> {
   const config = swarm === undefined || 'problem' in swarm ? undefined : swarm.config
   const [machine, files, network] = await Promise.all([
     machineFacts(engine, signal),
-    filesFacts(dataDir, swarm),
+    filesFacts(dataDir, { swarm, isAnswered: running !== undefined }),
     networkFacts({ listen, swarm: config, signal })
   ])
   const answering: Answering = running !== undefined ? 'runs' : silent !== undefined ? { problem: silent } : 'none'

@@ -124,18 +124,18 @@ async function writeFormat(path: string): Promise<void> {
 }
 
 /**
- * Who has a data directory: a process, null where it is not known which, or undefined where nobody has. Nothing is made where
- * there is no lock.
+ * The process that has a data directory; undefined where nobody has. The lock is tried only where a living process says that it has it, so
+ * that nobody who starts at this moment finds it taken.
  */
-export async function ownerOf(path: string): Promise<number | null | undefined> {
+export async function ownerOf(path: string): Promise<number | undefined> {
+  const pid = await readPid(path)
   const file = join(path, 'lock')
-  if (!(await isFolder(file))) return undefined
+  if (pid === undefined || !(await isFolder(file))) return undefined
   const lock = new ClassicLevel(file)
   try {
     await lock.open()
   } catch (error) {
-    const isHeld = (error as { cause?: { code?: unknown } }).cause?.code === 'LEVEL_LOCKED'
-    return isHeld ? ((await readPid(path)) ?? null) : undefined
+    return (error as { cause?: { code?: unknown } }).cause?.code === 'LEVEL_LOCKED' ? pid : undefined
   }
   await lock.close()
   return undefined

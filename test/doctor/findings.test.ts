@@ -1,6 +1,7 @@
 /** What the doctor makes of facts that a test cannot bring about. */
 import { describe, expect, it } from 'vitest'
-import type { MachineFacts } from '../../src/doctor/facts.ts'
+import type { FilesFacts, MachineFacts } from '../../src/doctor/facts.ts'
+import { type Answering, filesFindings } from '../../src/doctor/files.ts'
 import type { Finding } from '../../src/doctor/finding.ts'
 import { clockFinding, machineFindings } from '../../src/doctor/machine.ts'
 import { networkFindings } from '../../src/doctor/network.ts'
@@ -50,6 +51,39 @@ describe('of the machine', () => {
         found: `The clock jumped by ${jumpMs} ms while the doctor looked`
       })
     }
+  })
+})
+
+describe('of the data directory', () => {
+  const files: FilesFacts = {
+    dataDir: '/d',
+    data: 'there',
+    owner: undefined,
+    identity: undefined,
+    freeBytes: 5e9,
+    unwritable: undefined,
+    swarm: undefined,
+    open: []
+  }
+  it.each<[string, Partial<FilesFacts>, Answering, string[]]>([
+    ['none runs', {}, 'none', []],
+    ['one runs', {}, 'runs', []],
+    [
+      'one of another version runs',
+      { owner: 7 },
+      { problem: 'the running peer speaks control version 2, this command version 1: use the same Skein for both' },
+      ['fail versions: The running peer speaks control version 2, this command version 1: use the same Skein for both']
+    ],
+    [
+      'somebody else runs one',
+      {},
+      { problem: 'permission is denied' },
+      ['fail data: The control socket in /d gives no answer: permission is denied']
+    ],
+    ['little room', { freeBytes: 500e6 }, 'none', ['warn disk: 500 MB are free on the disk of the data directory']],
+    ['no room', { freeBytes: 1e6 }, 'none', ['fail disk: 1.0 MB are free on the disk of the data directory']]
+  ])('%s', (_, more, answering, expected) => {
+    expect(wrong(filesFindings({ ...files, ...more }, answering))).toEqual(expected)
   })
 })
 
