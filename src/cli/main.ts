@@ -6,25 +6,13 @@ import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, dataOf, describeInfer, describeMisuse, describeModelCommands, json } from './describe.ts'
 import { describeLooking } from './describe-looking.ts'
+import { describeUp } from './describe-up.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
-import {
-  duration,
-  layerRange,
-  modelLayers,
-  oneOf,
-  promptAndTrace,
-  repeated,
-  size,
-  tcpAddress,
-  wholeNumber,
-  words
-} from './flags.ts'
+import { duration, layerRange, oneOf, promptAndTrace, wholeNumber, words } from './flags.ts'
 import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
-import { takesHttp } from './http.ts'
 import { note } from './output.ts'
 import { takesSampling } from './sampling.ts'
 import { takesTemplate } from './template.ts'
-import type { UpFlags } from './up.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -106,85 +94,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await init(file, options)
     })
 
-  takesHttp(
-    command(
-      program,
-      'up',
-      'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
-    )
-  )
-    .addOption(data())
-    .option(
-      '--config <file>',
-      'take flags from this JSON file, too: { "swarm": "swarm.json", "memory": "2GB" }',
-      words('--config')
-    )
-    .option('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
-    .option(
-      '--model <name>',
-      'model to serve, by name or id; may be repeated; fetched from peers if it is not here (default: the only one here, or the shipped one)',
-      repeated(words('--model'))
-    )
-    .option(
-      '--draft <name>',
-      'hold this small model whole, too: it proposes what comes next in answers of this peer, which then come sooner, with the same tokens; by name or id, within the budget, with the vocabulary of what is asked',
-      words('--draft')
-    )
-    .option(
-      '--memory <size>',
-      'budget for weights and caches, such as 64MB; 0 for a peer that holds no layers (default: half of the memory)',
-      size('--memory', { zero: true })
-    )
-    .option(
-      '--disk <size>',
-      'what models may take of the disk, such as 10GB: what is not needed here gives way, but for what was imported (default: no limit)',
-      size('--disk')
-    )
-    .option(
-      '--layers <range>',
-      'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
-      repeated(modelLayers('--layers'))
-    )
-    .option(
-      '--listen <multiaddr>',
-      'listen here; may be repeated (default: all addresses, /ip4/0.0.0.0/tcp/0 and /ip6/::/tcp/0)',
-      repeated(tcpAddress('--listen', 'listen'))
-    )
-    .option(
-      '--bootstrap <multiaddr>',
-      'dial this peer too; may be repeated',
-      repeated(tcpAddress('--bootstrap', 'dial'))
-    )
-    .option(
-      '--wait',
-      'wait for the model as long as it takes, if neither this peer nor another has it yet (default: 20 s, and longer while a neighbour that has just started may offer it)'
-    )
-    .option('--no-mdns', 'do not look for peers by multicast DNS')
-    .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
-    .option(
-      '--trace-every <n>',
-      'trace one of so many answers span by span, for metrics and skein trace (default: those that are asked with --trace)',
-      wholeNumber('--trace-every', 1)
-    )
-    .option(
-      '--engine <name>',
-      'compute with this engine alone: wasm, or onnx, which needs the optional package onnxruntime-node (default: wasm, and onnx for models that it cannot compute)',
-      oneOf('--engine', ['wasm', 'onnx'])
-    )
-    .addOption(json('print JSON objects, one a line'))
-    // For the demo: a peer whose parent is gone, however it went, must not stay behind.
-    .addOption(new Option('--stop-with-stdin').hideHelp())
-    .action(async (_, command: Command) => {
-      const { config } = command.opts()
-      if (config !== undefined) {
-        const { applyConfig } = await import('./config.ts')
-        await applyConfig(command, config)
-      }
-      const { swarm, ...options } = command.opts()
-      if (swarm === undefined) command.error("error: required option '--swarm <file>' not specified")
-      const { up } = await import('./up.ts')
-      await up({ ...options, swarm, data: dataOf(options) } as UpFlags, context)
-    })
+  describeUp(program, context)
 
   const asks = command(
     program,

@@ -75,22 +75,9 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     else say(line)
   }
   const peer = await createPeer({
-    dataDir: flags.data,
-    swarm: flags.swarm,
-    mdns: flags.mdns,
-    // One of sixteen answers shows in the metrics what passes between hops.
-    ...(flags.http === undefined ? {} : { traceEvery: 16 }),
+    ...peerInit(flags),
     signal,
-    onWarning: message => tell('warning', `warning: ${message}`, { message }),
-    ...modelsOf(flags),
-    ...(flags.draft === undefined ? {} : { draft: flags.draft }),
-    ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
-    ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
-    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
-    ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
-    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
-    ...(flags.traceEvery === undefined ? {} : { traceEvery: flags.traceEvery }),
-    ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
+    onWarning: message => tell('warning', `warning: ${message}`, { message })
   })
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
@@ -148,6 +135,26 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
     )
   }
   tell('stopped', 'stopped')
+}
+
+/** What the flags say of a peer. @throws as {@link modelsOf} */
+function peerInit(flags: UpFlags): PeerInit {
+  // Where there are metrics, one of sixteen answers shows in them what passes between hops.
+  const traceEvery = flags.traceEvery ?? (flags.http === undefined ? undefined : 16)
+  return {
+    dataDir: flags.data,
+    swarm: flags.swarm,
+    mdns: flags.mdns,
+    ...modelsOf(flags),
+    ...(flags.draft === undefined ? {} : { draft: flags.draft }),
+    ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
+    ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
+    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
+    ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(traceEvery === undefined ? {} : { traceEvery }),
+    ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
+  }
 }
 
 /** Whoever is being answered is told that the peer stops before it does. */

@@ -1,0 +1,93 @@
+/** `skein up`, with all that a peer is told at its start. */
+import { type Command, Option } from 'commander'
+import type { CommandContext } from './context.ts'
+import { command, data, dataOf, json } from './describe.ts'
+import { modelLayers, oneOf, repeated, size, tcpAddress, wholeNumber, words } from './flags.ts'
+import { takesHttp } from './http.ts'
+import type { UpFlags } from './up.ts'
+
+export function describeUp(program: Command, context: CommandContext): void {
+  const made = command(
+    program,
+    'up',
+    'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
+  )
+    .addOption(data())
+    .option(
+      '--config <file>',
+      'take flags from this JSON file, too: { "swarm": "swarm.json", "memory": "2GB" }',
+      words('--config')
+    )
+    .option('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
+    .option(
+      '--model <name>',
+      'model to serve, by name or id; may be repeated; fetched from peers if it is not here (default: the only one here, or the shipped one)',
+      repeated(words('--model'))
+    )
+    .option(
+      '--draft <name>',
+      'hold this small model whole, too: it proposes what comes next in answers of this peer, which then come sooner, with the same tokens; by name or id, within the budget, with the vocabulary of what is asked',
+      words('--draft')
+    )
+    .option(
+      '--memory <size>',
+      'budget for weights and caches, such as 64MB; 0 for a peer that holds no layers (default: half of the memory)',
+      size('--memory', { zero: true })
+    )
+    .option(
+      '--disk <size>',
+      'what models may take of the disk, such as 10GB: what is not needed here gives way, but for what was imported (default: no limit)',
+      size('--disk')
+    )
+    .option(
+      '--layers <range>',
+      'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
+      repeated(modelLayers('--layers'))
+    )
+  takesHttp(takesNetwork(made))
+    // For the demo: a peer whose parent is gone, however it went, must not stay behind.
+    .addOption(new Option('--stop-with-stdin').hideHelp())
+    .action(async (_, command: Command) => {
+      const { config } = command.opts()
+      if (config !== undefined) {
+        const { applyConfig } = await import('./config.ts')
+        await applyConfig(command, config)
+      }
+      const { swarm, ...options } = command.opts()
+      if (swarm === undefined) command.error("error: required option '--swarm <file>' not specified")
+      const { up } = await import('./up.ts')
+      await up({ ...options, swarm, data: dataOf(options) } as UpFlags, context)
+    })
+}
+
+/** Where a peer listens and looks for others, and how it computes. */
+function takesNetwork(made: Command): Command {
+  return made
+    .option(
+      '--listen <multiaddr>',
+      'listen here; may be repeated (default: all addresses, /ip4/0.0.0.0/tcp/0 and /ip6/::/tcp/0)',
+      repeated(tcpAddress('--listen', 'listen'))
+    )
+    .option(
+      '--bootstrap <multiaddr>',
+      'dial this peer too; may be repeated',
+      repeated(tcpAddress('--bootstrap', 'dial'))
+    )
+    .option(
+      '--wait',
+      'wait for the model as long as it takes, if neither this peer nor another has it yet (default: 20 s, and longer while a neighbour that has just started may offer it)'
+    )
+    .option('--no-mdns', 'do not look for peers by multicast DNS')
+    .option('--threads <n>', 'threads per engine', wholeNumber('--threads', 1, 256))
+    .option(
+      '--trace-every <n>',
+      'trace one of so many answers span by span, for metrics and skein trace (default: 16 with --http, else only those that are asked with --trace)',
+      wholeNumber('--trace-every', 1)
+    )
+    .option(
+      '--engine <name>',
+      'compute with this engine alone: wasm, or onnx, which needs the optional package onnxruntime-node (default: wasm, and onnx for models that it cannot compute)',
+      oneOf('--engine', ['wasm', 'onnx'])
+    )
+    .addOption(json('print JSON objects, one a line'))
+}
