@@ -52,7 +52,8 @@ export class Answers {
   }
 
   #prompt(work: WorkloadSpec, chance: Chance): void {
-    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio, penaltiesRatio } = work
+    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio, penaltiesRatio, scoresRatio } =
+      work
     const able = this.#world.named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen && !peer.isGoing)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -64,7 +65,8 @@ export class Answers {
     const asked = this.prompt(driver, Math.max(1, length), Math.max(1, answer), temperature, chance, {
       texts,
       i8Ratio,
-      penaltiesRatio
+      penaltiesRatio,
+      scoresRatio
     })
     if (cancelRatio > 0) this.#losePatience(asked, cancelRatio)
   }
@@ -93,6 +95,7 @@ export class Answers {
    * @param texts that the prompt is put together from; with 0 each of its tokens is drawn
    * @param i8Ratio how likely it has caches of int8
    * @param penaltiesRatio how likely it has penalties
+   * @param scoresRatio how likely it asks for log-probabilities, of prompt and answer
    */
   prompt(
     driver: SimPeer,
@@ -100,7 +103,7 @@ export class Answers {
     answerTokens: number,
     temperature: number,
     chance: Chance,
-    { isProbe = false, texts = 0, i8Ratio = 0, penaltiesRatio = 0 } = {}
+    { isProbe = false, texts = 0, i8Ratio = 0, penaltiesRatio = 0, scoresRatio = 0 } = {}
   ): Asked {
     const room = this.#world.toy.contextMax
     const length = Math.min(promptTokens, room - 2)
@@ -110,7 +113,13 @@ export class Answers {
     // By its seed a session is known for the answer that it is of, once it begins.
     const plain = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
     const isPenalised = penaltiesRatio > 0 && this.#world.chance.fork(`penalties ${number}`).happens(penaltiesRatio)
-    const sampling = isPenalised ? { ...plain, ...somePenalties, promptTokens: length } : plain
+    const isScored = scoresRatio > 0 && this.#world.chance.fork(`scores ${number}`).happens(scoresRatio)
+    const sampling = {
+      ...plain,
+      ...(isPenalised ? somePenalties : {}),
+      ...(isScored ? someScores : {}),
+      ...(isPenalised || isScored ? { promptTokens: length } : {})
+    }
     const cache = i8Ratio > 0 && this.#world.chance.fork(`caches ${number}`).happens(i8Ratio) ? 'i8' : usualCache
     this.#world.say(`${driver.name} asks ${number}: ${length} tokens, ${count} to come`)
     this.#world.promises.began(number, { prompt: promptIds, sampling, cache }, count)
@@ -184,8 +193,11 @@ export class Answers {
     if (!this.open.has(number)) return
     this.#world.tell({ kind: 'output', atMs: this.#world.nowMs, number, output: event })
     switch (event.event) {
+      case 'prompt':
+        this.#world.promises.prompt(number, event.tokens)
+        break
       case 'token':
-        this.#world.promises.token(number, event.position, event.id)
+        this.#world.promises.token(number, event.position, event.id, event)
         this.#world.stats.token(number, this.#world.nowMs)
         asked.sinceMs = this.#world.nowMs
         asked.tokenMs = this.#world.nowMs
@@ -331,6 +343,8 @@ const somePenalties = {
   minP: 0.05,
   logitBias: { 7: -1.5 }
 }
+
+const someScores = { logprobs: 2, promptLogprobs: 1 }
 
 function drawPrompt(
   chance: Chance,

@@ -5,11 +5,15 @@ import type { Sampling, Step } from '../src/engine/engine.ts'
 import { stepDraftsMax } from '../src/engine/limits.ts'
 import type { StageService } from '../src/stage/service.ts'
 import { creditStepsMax, stageSessionsMax } from '../src/stage/limits.ts'
+import type { PromptToken, Scored } from '../src/session/generation.ts'
 import { type ToyModel, toyTokens } from './toy-engine.ts'
+import { ToyScores } from './toy-hash.ts'
 
 export type PromiseName =
   /** A token is not what the model says. */
   | 'wrong-token'
+  /** What is told of how likely a token was is not what the model says, or is told twice, or not at all. */
+  | 'wrong-score'
   /** One step was computed by two peers, or twice, or by a hop that had it already. */
   | 'two-owners'
   | 'budget'
@@ -56,6 +60,9 @@ interface Told {
   readonly sampling: Sampling
   readonly want: readonly number[]
   got: number
+  /** So many tokens of the prompt have been told of. */
+  prompted: number
+  readonly scores: ToyScores
   session: SessionId | undefined
   /** It went through a peer that lies: its tokens say nothing about the others. */
   isTainted: boolean
@@ -114,7 +121,9 @@ export class Promises {
     tokensMax: number
   ): void {
     const want = toyTokens(this.#model, prompt, sampling, tokensMax, cache)
-    this.#answers.set(number, { prompt, sampling, want, got: 0, session: undefined, isTainted: false })
+    const scores = new ToyScores([...prompt, ...want], this.#model.vocab, cache)
+    const told = { prompt, sampling, want, got: 0, prompted: 0, scores, session: undefined, isTainted: false }
+    this.#answers.set(number, told)
   }
 
   /** It is this session that makes the answer. */
@@ -134,7 +143,31 @@ export class Promises {
     return this.#answers.get(number)?.isTainted === true
   }
 
-  token(number: number, position: number, id: number): void {
+  /** The driver is told of tokens of a prompt; of the first one there is no score. */
+  prompt(number: number, tokens: readonly PromptToken[]): void {
+    const told = this.#answers.get(number)
+    if (told === undefined) this.broken('ghost', `the prompt of answer ${number}, which has ended`)
+    for (const { position, id, ...scored } of tokens) {
+      this.checks++
+      if (position !== told.prompted++ || id !== told.prompt[position]) {
+        this.broken('wrong-score', `answer ${number} is told of token ${position}, not ${told.prompted - 1}`)
+      }
+      if (position > 0) this.#score(number, told, position, scored, told.sampling.promptLogprobs)
+    }
+  }
+
+  #score(number: number, told: Told, position: number, { logprob, top }: Partial<Scored>, count?: number): void {
+    if (count === undefined && logprob === undefined) return
+    const want = count === undefined ? undefined : told.scores.at(position, count)
+    const is = { logprob, top: top?.map(each => ({ id: each.id, logprob: each.logprob })) }
+    if (told.isTainted || JSON.stringify(is) === JSON.stringify(want)) return
+    this.broken(
+      'wrong-score',
+      `answer ${number}, position ${position}: ${JSON.stringify(is)}, not ${JSON.stringify(want)}`
+    )
+  }
+
+  token(number: number, position: number, id: number, scored: Partial<Scored> = {}): void {
     const told = this.#answers.get(number)
     this.checks++
     if (told === undefined) this.broken('ghost', `a token of answer ${number}, which has ended`)
@@ -145,6 +178,14 @@ export class Promises {
     if (!told.isTainted && told.want[index] !== id) {
       this.broken('wrong-token', `answer ${number}, position ${position}: ${id}, not ${told.want[index]}`)
     }
+    const { logprobs, promptLogprobs } = told.sampling
+    if (promptLogprobs !== undefined && told.prompted !== told.prompt.length) {
+      this.broken(
+        'wrong-score',
+        `answer ${number} begins when ${told.prompted} of ${told.prompt.length} tokens are told of`
+      )
+    }
+    this.#score(number, told, position, scored, logprobs)
   }
 
   ended(number: number): void {

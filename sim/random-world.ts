@@ -26,6 +26,12 @@ function drawHeld(chance: Chance, layers: number): [number, number] {
   return chance.pick([[0, 0], [0, layers], [start, chance.whole(start + 1, layers)] as [number, number]])
 }
 
+/** How many of a world's sessions want what only some worlds know: none, half or all. */
+function drawRatio(seed: number, what: string, worlds: number): number {
+  const chance = new Chance(seed).fork(what)
+  return chance.happens(worlds) ? chance.pick([0.5, 1]) : 0
+}
+
 export function drawScenario(seed: number): Scenario {
   const chance = new Chance(seed).fork('scenario')
   // In some worlds weights come over the radio: few bytes, but real ones.
@@ -50,12 +56,10 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds prompts begin alike.
   const alike = new Chance(seed).fork('texts')
   const texts = contextTokens >= 1000 && alike.happens(0.6) ? alike.whole(1, 3) : 0
-  // In some worlds some want caches of int8.
-  const held = new Chance(seed).fork('caches')
-  const i8Ratio = held.happens(0.3) ? held.pick([0.5, 1]) : 0
-  // In some worlds some have penalties.
-  const penalties = new Chance(seed).fork('penalties')
-  const penaltiesRatio = penalties.happens(0.3) ? penalties.pick([0.5, 1]) : 0
+  // In some worlds some want caches of int8, in some some have penalties, and in some some ask for log-probabilities.
+  const i8Ratio = drawRatio(seed, 'caches', 0.3)
+  const penaltiesRatio = drawRatio(seed, 'penalties', 0.3)
+  const scoresRatio = drawRatio(seed, 'scores', 0.2)
   // In some worlds tokens see some way back, in all layers or in most.
   const windows = new Chance(seed).fork('windows')
   const window = windows.happens(0.3)
@@ -120,7 +124,8 @@ export function drawScenario(seed: number): Scenario {
       cancelRatio,
       texts,
       i8Ratio,
-      penaltiesRatio
+      penaltiesRatio,
+      scoresRatio
     }))
   }
   if (!calm) {

@@ -164,6 +164,8 @@ const workload = z.strictObject({
   i8Ratio: share.default(0),
   /** So many of the sessions have penalties: their tokens are drawn by the ids so far. */
   penaltiesRatio: share.default(0),
+  /** So many of the sessions ask for log-probabilities, of the prompt and of the answer. */
+  scoresRatio: share.default(0),
   /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
   cancelRatio: share.default(0)
 })

@@ -52,6 +52,28 @@ export function toyScore(hash: Hash, id: number, count: number, vocab: number): 
   return { logprob: 0 - (mix(hash, vocab + id)[0] % 65_536) / 4096, top }
 }
 
+/** What a toy makes of the tokens of a text, one after the other. */
+export class ToyScores {
+  readonly #text: readonly number[]
+  readonly #vocab: number
+  /** Of so many tokens. */
+  #hash: Hash
+  #length = 0
+
+  constructor(text: readonly number[], vocab: number, cache: CacheType) {
+    this.#text = text
+    this.#vocab = vocab
+    this.#hash = origins[cache]
+  }
+
+  /** @param position never before that of an earlier question */
+  at(position: number, count: number): TokenScore {
+    for (; this.#length < position; this.#length++)
+      this.#hash = mix(this.#hash, this.#length, this.#text[this.#length]!)
+    return toyScore(this.#hash, this.#text[position]!, count, this.#vocab)
+  }
+}
+
 /** 14 bits a word, so that every value is finite in every edge type. */
 export const low = 0x3fff
 

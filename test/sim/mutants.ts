@@ -446,6 +446,33 @@ export const mutants: readonly Mutant[] = [
     seeds: 5
   },
   {
+    name: 'keep more after a loss than has been told of the prompt',
+    file: 'src/session/scored.ts',
+    original: 'return this.isAll ? tokens : Math.min(tokens, this.#tokens)',
+    mutated: 'return tokens',
+    storm: 'scored',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'tell of a prompt from its beginning on in every epoch',
+    file: 'src/stage/seat-steps.ts',
+    original: 'sampling.promptLogprobs === undefined || stretch !== undefined ? undefined : keep',
+    mutated: 'sampling.promptLogprobs === undefined || stretch !== undefined ? undefined : 0',
+    storm: 'scored',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'tell of the tokens before those that were drawn',
+    file: session,
+    original: 'score: scores?.[i]',
+    mutated: 'score: scores?.[Math.max(0, i - 1)]',
+    storm: 'scored',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'reserve less than the pages that a session fills',
     file: 'src/base/pages.ts',
     original: 'const all = Math.ceil(tokens / positions)',

@@ -21,6 +21,7 @@ export type Storm =
   | 'alike'
   | 'together'
   | 'short-sighted'
+  | 'scored'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -260,6 +261,30 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
       { from: 'driver', perMinute: 40, promptTokens: [130, 480], answerTokens: [20, 110], fromS: 12, texts: 3 }
     ],
     chaos: { perMinute: 8, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 25, forS: [2, 10] }
+  }),
+  /** All ask what the model makes of long prompts, and hops are lost in the middle of them. */
+  scored: chance => ({
+    name: 'scored',
+    minutes: 1.2,
+    healS: 100,
+    model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 5, memoryMB: 45, visitMs: 1, layerMs: 2 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
+    workload: [
+      {
+        from: 'driver',
+        perMinute: 40,
+        promptTokens: [130, 480],
+        answerTokens: [5, 40],
+        fromS: 12,
+        texts: 3,
+        scoresRatio: 1
+      }
+    ],
+    chaos: { perMinute: 10, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 15, forS: [2, 10] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
