@@ -381,8 +381,8 @@ export const mutants: readonly Mutant[] = [
     original: 'const length = Math.min(this.#certain, terms.keep)',
     mutated: 'const length = Math.min(this.length, terms.keep)',
     storm: 'speculating',
-    from: 1,
-    seeds: 5
+    from: 56,
+    seeds: 3
   },
   {
     name: 'forget which tokens of a step are drafts',
