@@ -4,7 +4,7 @@ import { Hono } from 'hono'
 import { chatRoute } from './chat-route.ts'
 import { completionsRoute } from './completions-route.ts'
 import type { Api, ApiContext, ApiEnv } from './context.ts'
-import { refusal, tooLarge } from './context.ts'
+import { goneOf, refusal, tooLarge } from './context.ts'
 import { embeddingsRoute } from './embeddings-route.ts'
 import { ApiError } from './errors.ts'
 import { nowS } from './answering.ts'
@@ -59,7 +59,7 @@ function letIn(api: Api, c: ApiContext): Response | undefined {
   const isUsable = given !== undefined && given.length <= requestIdCharsMax && /^[\x21-\x7e]+$/.test(given)
   const requestId = isUsable ? given : randomUUID()
   c.set('requestId', requestId)
-  c.set('gone', c.req.raw.signal)
+  c.set('gone', goneOf(c.req.raw.signal))
   c.header('x-request-id', requestId)
   const origin = c.req.header('origin')
   if (origin !== undefined && api.doors.mayRead(origin)) {

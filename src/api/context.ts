@@ -77,6 +77,15 @@ export function tooLarge(): ApiError {
   )
 }
 
+/** Aborted when the client has gone, with an error that is nobody's defect and that nobody reads. */
+export function goneOf(connection: AbortSignal): AbortSignal {
+  const gone = new AbortController()
+  const go = (): void => gone.abort(new ApiError(499, 'invalid_request_error', 'the client has gone'))
+  if (connection.aborted) go()
+  else connection.addEventListener('abort', go, { once: true })
+  return gone.signal
+}
+
 /** What a request failed with, as its client is told it. */
 export function refusal(api: Api, c: ApiContext, error: unknown): ApiError {
   const path = c.req.path

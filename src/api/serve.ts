@@ -5,6 +5,7 @@
 import { createServer, type Server, STATUS_CODES } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { InvalidOptionError, ListenError, type Peer, PeerLeavingError, readPlainText, reasonOf } from '../index.ts'
@@ -133,7 +134,15 @@ async function readTls(tls: {
       throw new InvalidOptionError(`${file} cannot be read: ${reasonOf(error)}`)
     }
   }
-  return { cert: await read(tls.certFile), key: await read(tls.keyFile) }
+  const pair = { cert: await read(tls.certFile), key: await read(tls.keyFile) }
+  try {
+    createSecureContext(pair)
+  } catch (error) {
+    throw new InvalidOptionError(
+      `${tls.certFile} and ${tls.keyFile} are no certificate with its key, as PEM: ${reasonOf(error)}`
+    )
+  }
+  return pair
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -5,8 +5,9 @@ import type OpenAI from 'openai'
 import { expect, it } from 'vitest'
 import { choiceSeed, usableSeed } from '../../src/api/sampling.ts'
 import { Stops } from '../../src/api/stop.ts'
-import { importGraph } from '../../src/index.ts'
+import { importGraph, type Manifest } from '../../src/index.ts'
 import { openLibrary } from '../../src/model/library.ts'
+import { openStore } from '../../src/model/store.ts'
 import { embedder } from '../model/tiny-graphs.ts'
 import { type FrontDoor, frontDoors, type Told } from './front-door.ts'
 
@@ -165,6 +166,48 @@ it('takes prompts as texts, ids and lists of them, and says what ids they are', 
   // A control token that a prompt spells is text, unless it is said to be one.
   const spelt = (special: boolean) => ask(completions, { json: { ...greedy, prompt: '</s>', special, max_tokens: 1 } })
   expect((await spelt(true)).json.usage.prompt_tokens).toBeLessThan((await spelt(false)).json.usage.prompt_tokens)
+})
+
+it('tells the model of functions by its template, and of calls as that wants them', { timeout: 120_000 }, async () => {
+  const template =
+    '{{ bos_token }}{% if tools %}tools: {{ tools | tojson }}. Call as <tool_call>{...}</tool_call>\\n{% endif %}' +
+    "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% for c in m.tool_calls or [] %}" +
+    "{% if c.function.arguments is string %}{{ raise_exception('arguments are a string') }}{% endif %}" +
+    "{{ c.function.name + ' of ' + c.function.arguments.city }}{% endfor %}{% endfor %}assistant:"
+  const { ask, peer } = await open({
+    peer: { model: 'storytools' },
+    prepare: async dataDir => {
+      const store = await openStore({ own: join(dataDir, 'models') })
+      const { manifest } = await store.resolve('storychat')
+      await store.putManifest(
+        { ...(manifest as Manifest), name: 'storytools', chatTemplate: template },
+        { partial: true }
+      )
+    }
+  })
+  const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
+  const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city": "Rome"}' } }
+  const history = [
+    ...messages,
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'call_1', content: 'fine' }
+  ]
+  const tokens = async (json: object): Promise<number> => {
+    const told = await ask(chat, {
+      json: { model: 'storytools', messages: history, max_tokens: 4, temperature: 0, ...json }
+    })
+    expect(told.status, told.text).toBe(200)
+    return told.json.usage.prompt_tokens
+  }
+  const prompt = (tools: string) =>
+    `${tools}user: Tell me of a cat.\nassistant: \nweather of Rometool: fine\nassistant:`
+  const told =
+    'tools: [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]. Call as <tool_call>{...}</tool_call>\n'
+  expect(await tokens({ tools })).toBe((await peer.tokenize(prompt(told))).length)
+  expect(await tokens({ tools, tool_choice: 'none' })).toBe((await peer.tokenize(prompt(''))).length)
+  const wrong = { ...call, function: { name: 'weather', arguments: 'Rome' } }
+  const refused = await ask(chat, { json: { messages: [{ role: 'assistant', tool_calls: [wrong] }], tools } })
+  expect(refused.json.error).toMatchObject({ param: 'messages.0.tool_calls.0.function.arguments' })
 })
 
 it('answers the Responses API, whole and streamed', { timeout: 120_000 }, async () => {

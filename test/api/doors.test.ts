@@ -1,0 +1,61 @@
+/** Doors of other kinds: with TLS, and one before which there is a crowd. */
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { get } from 'node:https'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { connectionsMax } from '../../src/api/limits.ts'
+import { serveApi } from '../../src/api/serve.ts'
+import { frontDoors } from './front-door.ts'
+
+const { open, folder } = frontDoors('api-doors')
+
+/** Of localhost, until 2126, made for this test alone. */
+const cert = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUccr0eZ8fe2SdufJBZkrGKoQfqz4wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDE0NDc1MloYDzIxMjYxMTA2
+MTQ0NzUyWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAR3fn9dXWNPKlCAY0yrsYKtvHnujoA3Y66LBtItHeXGymzdvP0MPEqF
+/2EmSzALms2LKNvRbqTv0DXFlOkGEPA3o28wbTAdBgNVHQ4EFgQUtic++CnF2ZKG
+jjIELHlz5CnvwvEwHwYDVR0jBBgwFoAUtic++CnF2ZKGjjIELHlz5CnvwvEwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhAN7iJgx7nS0Ha7FktV68pJZYmgxcS82HeGVWem/DJzHWAiAl
+1IEylPlsSsQXwvCOqTFSAdWIqVmym5LW+73KWnFlEg==
+-----END CERTIFICATE-----`
+const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQglMlDP/vdG2ap9bOJ
+1r9jolzBaaB4MKrU83Ncbq5cpaehRANCAAR3fn9dXWNPKlCAY0yrsYKtvHnujoA3
+Y66LBtItHeXGymzdvP0MPEqF/2EmSzALms2LKNvRbqTv0DXFlOkGEPA3
+-----END PRIVATE KEY-----`
+
+it('speaks TLS, and says which file is wrong', { timeout: 60_000 }, async () => {
+  const { peer } = await open()
+  const [certFile, keyFile, missing] = await folder().then(at => ['c.pem', 'k.pem', 'none'].map(name => join(at, name)))
+  await writeFile(certFile!, cert)
+  await writeFile(keyFile!, key)
+  const door = await serveApi(peer, { port: 0, tls: { certFile: certFile!, keyFile: keyFile! } })
+  expect(door.url).toMatch(/^https:/)
+  const [response] = await once(get(`${door.url}/readyz`, { ca: cert }), 'response')
+  expect(response.statusCode).toBe(200)
+  response.resume()
+  await door.close()
+  const wrong = (certFile: string, keyFile: string) => serveApi(peer, { port: 0, tls: { certFile, keyFile } })
+  await expect(wrong(missing!, keyFile!)).rejects.toThrow(`${missing} cannot be read`)
+  await expect(wrong(certFile!, certFile!)).rejects.toMatchObject({ name: 'InvalidOptionError' })
+})
+
+it('keeps to so many connections, and serves again when a crowd has gone', { timeout: 120_000 }, async () => {
+  const { ask, socket } = await open()
+  const crowd: Socket[] = []
+  let closed = 0
+  for (let i = 0; i < connectionsMax + 40; i++) {
+    const each = socket()
+    each.on('error', () => {})
+    each.on('close', () => closed++)
+    crowd.push(each)
+  }
+  await expect.poll(() => closed, { timeout: 30_000 }).toBe(40)
+  for (const each of crowd) each.destroy()
+  await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200)
+})
