@@ -147,7 +147,7 @@ describe('skein model', () => {
     mkdirSync(join(full, 'models'), { recursive: true })
     symlinkSync(join(folder, 'nowhere'), join(full, 'models', 'shards'))
     const run = skein(['model', 'import', source, '--name', 'tiny', '--data', full])
-    await expectFailure(run, 3, `the models in ${full} cannot be used: E`)
+    await expectFailure(run, 3, `tiny cannot be put into ${full}: E`)
   })
 
   it('names a shard with a flipped bit and both digests', async () => {
