@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { PeerId } from '../base/ids.ts'
 import { ownAddresses } from '../swarm/interfaces.ts'
 import { decodePacket, encodeQuestion, mdnsService } from '../swarm/mdns-packet.ts'
 import { type MdnsLink, MdnsSockets } from '../swarm/mdns-sockets.ts'
 import { onLink, reachable } from '../swarm/reachable.ts'
 import { type SwarmConfig, swarmSecret, swarmTag } from '../swarm/swarm-file.ts'
 import { Voucher } from '../swarm/vouch.ts'
+import { Answers } from './answers.ts'
 import { dial } from './dial-service.ts'
 import type { MetFacts, MulticastFacts, NetworkFacts } from './facts.ts'
 import { askEveryMs, dialAddressesMax, dialPeersMax, listenMs, strangersMax, strangersMs } from './limits.ts'
@@ -54,7 +54,7 @@ class Ears {
   /** By link: what it sends to itself. */
   readonly #marks = new Map<MdnsLink, string>()
   readonly #heard = new Set<string>()
-  readonly #met = new Map<PeerId, { addresses: readonly string[]; isVouched: boolean }>()
+  readonly #met = new Answers(dialPeersMax)
 
   constructor(swarm: SwarmConfig | undefined) {
     const secret = swarm === undefined ? undefined : swarmSecret(swarm)
@@ -73,7 +73,7 @@ class Ears {
 
   /** Whether a swarm was named of which nobody has answered. */
   get isLonely(): boolean {
-    return this.#tag !== undefined && this.#met.size === 0 && this.strangers.size === 0
+    return this.#tag !== undefined && this.#met.all.length === 0 && this.strangers.size === 0
   }
 
   get multicast(): MulticastFacts[] {
@@ -104,11 +104,9 @@ class Ears {
     if (answer?.kind !== 'answer') return
     const { peer, addresses, code } = answer
     const isVouched = this.#voucher!.isValid(code, peer, addresses)
-    const before = this.#met.get(peer)
-    if (before?.isVouched === true || (before === undefined && this.#met.size >= dialPeersMax)) return
     const [, zone] = from.split('%')
     const near = zone === undefined ? addresses : addresses.map(address => onLink(address, zone))
-    this.#met.set(peer, { addresses: near, isVouched })
+    this.#met.add({ peer, addresses: near, isVouched })
   }
 
   /** Peers that answered, with what came of their addresses; undefined where no swarm was named. */
@@ -116,7 +114,7 @@ class Ears {
     if (this.#tag === undefined) return undefined
     const own = ownAddresses()
     return Promise.all(
-      [...this.#met].map(async ([peer, { addresses, isVouched }]) => {
+      this.#met.all.map(async ({ peer, addresses, isVouched }) => {
         const worth = isVouched ? reachable(addresses, own).slice(0, dialAddressesMax) : []
         const tried = worth.map(async address => {
           const [, zone, host, port] = /^(?:\/ip6zone\/([^/]+))?\/ip[46]\/([^/]+)\/tcp\/(\d+)/.exec(address) ?? []

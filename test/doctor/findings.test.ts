@@ -1,5 +1,6 @@
 /** What the doctor makes of facts that a test cannot bring about. */
 import { describe, expect, it } from 'vitest'
+import { Answers } from '../../src/doctor/answers.ts'
 import type { FilesFacts, MachineFacts } from '../../src/doctor/facts.ts'
 import { type Answering, filesFindings } from '../../src/doctor/files.ts'
 import type { Finding } from '../../src/doctor/finding.ts'
@@ -148,6 +149,22 @@ describe('of the running peer', () => {
       'fail ports: /ip4/0.0.0.0/tcp/4001 is taken by another program'
     ])
   })
+})
+
+it('answers that strangers make up take no place from those of members', () => {
+  const answers = new Answers(2)
+  const add = (peer: string, isVouched: boolean): void =>
+    answers.add({ peer: peer as PeerId, addresses: [], isVouched })
+  for (const peer of ['a', 'b', 'c']) add(peer, false)
+  expect(answers.all.map(({ peer }) => peer)).toEqual(['a', 'b'])
+  add('m', true)
+  add('b', true)
+  add('b', false)
+  add('n', true)
+  expect(answers.all.map(({ peer, isVouched }) => [peer, isVouched])).toEqual([
+    ['b', true],
+    ['m', true]
+  ])
 })
 
 it('a person reads a line for each finding, what to do below it, and how many there are', () => {
