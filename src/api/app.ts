@@ -10,6 +10,7 @@ import { ApiError } from './errors.ts'
 import { nowS } from './answering.ts'
 import { requestBytesMax, requestIdCharsMax } from './limits.ts'
 import { isReady, listed, listedModel } from './models.ts'
+import { Requests } from './requests.ts'
 import { responsesRoute } from './responses-route.ts'
 import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokens-route.ts'
 import { windowFiles, windowRoutes } from './window-routes.ts'
@@ -20,7 +21,9 @@ const openPaths = new Set(['/healthz', '/readyz', '/health', ...windowFiles])
 export function createApp(api: Api): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>()
   const startedS = nowS()
+  const requests = new Requests(api)
   app.use(async (c, next) => {
+    requests.come(c)
     const refused = letIn(api, c)
     if (refused !== undefined) return refused
     return next()

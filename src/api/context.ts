@@ -6,11 +6,17 @@ import type { Doors } from './doors.ts'
 import { ApiError, apiErrorOf, invalid } from './errors.ts'
 import { requestBytesMax } from './limits.ts'
 import { answeringNames } from './models.ts'
+import type { ToldRequest } from './requests.ts'
+import type { Spans } from './spans.ts'
 
 /** What the front door serves, and how. */
 export interface Api {
   readonly peer: Peer
   readonly doors: Doors
+  /** Told of each request once it is over. */
+  readonly onRequest?: ((told: ToldRequest) => void) | undefined
+  /** Where spans of requests go; none where nobody collects them. */
+  readonly spans?: Spans | undefined
   /** Has the peer go. */
   readonly drain: () => Promise<unknown>
   /** The door closes: answers under way end. */

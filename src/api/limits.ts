@@ -70,3 +70,20 @@ export const windowStalledMs = 30_000
 /** Messages of a conversation in the window, and tokens of one answer. */
 export const windowMessagesMax = 512
 export const windowTokensMax = 1 << 20
+
+// ── What is told of requests ───────────────────────────────────────────────────────────────────────
+
+/** From a request's end to its being told: what its hops did has come by then. */
+export const requestToldMs = 250
+/** Models whose types of weights are remembered for that. */
+export const knownWeightsMax = 64
+/** How often spans are sent, how many in one piece, and how long that may take. */
+export const spansSendMs = 2_000
+export const spansAtOnceMax = 512
+export const spansPostMs = 5_000
+/** Spans that wait for a collector; what comes after them is dropped. */
+export const spansWaitingMax = 8_192
+/** Laps of an answer whose spans are sent: each has some ten for each hop. */
+export const spanLapsMax = 32
+/** A door that closes waits so long for the last of them. */
+export const spansLastMs = 1_000

@@ -13,6 +13,8 @@ import { createApp } from './app.ts'
 import { Doors, isLoopback } from './doors.ts'
 import type { ErrorBody } from './errors.ts'
 import { readKeys } from './keys.ts'
+import type { ToldRequest } from './requests.ts'
+import { Spans } from './spans.ts'
 import {
   connectionsMax,
   headersMs,
@@ -21,6 +23,7 @@ import {
   lingerMs,
   pingMs,
   requestMs,
+  spansLastMs,
   stallMs
 } from './limits.ts'
 
@@ -36,6 +39,14 @@ export interface ApiInit {
   tls?: { readonly certFile: string; readonly keyFile: string }
   /** Called when the window's button has the peer go. @default it drains, and goes on running */
   drain?: () => Promise<unknown>
+  /** Told of each request (POST) a moment after it is over: sizes and times, nothing of what it says. @default nobody is */
+  onRequest?: (told: ToldRequest) => void
+  /**
+   * Sends spans of requests to a collector of OpenTelemetry: `endpoint` is its base (`http://127.0.0.1:4318`), `headers` are
+   * `name=value` pairs with commas between. Laps and hops are in them of answers that are traced ({@link PeerInit.traceEvery}).
+   * @default none
+   */
+  otlp?: { readonly endpoint: string; readonly headers?: string | undefined; readonly service?: string | undefined }
   /** Told, in one sentence, of a failure that nobody expected; the request is answered with 500. @default nobody is */
   onWarning?: (message: string) => void
   /** How often a stream shows that it lives while no token comes, in ms. @default 5 s */
@@ -67,9 +78,12 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
   }
   const keys = apiKeyFile === undefined ? undefined : await readKeys(apiKeyFile)
   const closing = new AbortController()
+  const spans = spansTo(init.otlp, peer, onWarning)
   const app = createApp({
     peer,
     doors: new Doors(host, keys),
+    onRequest: init.onRequest,
+    spans,
     drain: init.drain ?? (() => peer.drain()),
     closing: closing.signal,
     pingMs: init.pingMs ?? pingMs,
@@ -100,10 +114,26 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
   server.maxConnections = connectionsMax
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseBytes(error, socket))
   await listen(server, host, port)
-  return opened(server, tls === undefined ? 'http' : 'https', host, closing)
+  return opened(server, tls === undefined ? 'http' : 'https', host, { closing, spans })
 }
 
-function opened(server: Server, scheme: string, host: string, closing: AbortController): ApiServer {
+/** @throws {InvalidOptionError} when the endpoint is no address of HTTP */
+function spansTo(otlp: ApiInit['otlp'], peer: Peer, onWarning: (message: string) => void): Spans | undefined {
+  if (otlp === undefined) return undefined
+  if (!URL.canParse(otlp.endpoint) || !/^https?:$/.test(new URL(otlp.endpoint).protocol)) {
+    throw new InvalidOptionError(
+      `traces are sent to an address such as http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT), not '${otlp.endpoint}'`
+    )
+  }
+  return new Spans({ ...otlp, instance: peer.id, onWarning })
+}
+
+function opened(
+  server: Server,
+  scheme: string,
+  host: string,
+  { closing, spans }: { readonly closing: AbortController; readonly spans: Spans | undefined }
+): ApiServer {
   const { port } = server.address() as AddressInfo
   let closed: Promise<void> | undefined
   return {
@@ -117,6 +147,7 @@ function opened(server: Server, scheme: string, host: string, closing: AbortCont
         await Promise.race([ended, delay(lingerMs, undefined, { ref: false })])
         server.closeAllConnections()
         await ended
+        await Promise.race([spans?.flush(), delay(spansLastMs, undefined, { ref: false })])
       })()
       return closed
     }

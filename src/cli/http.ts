@@ -1,6 +1,6 @@
 /** `skein up --http`: the flags of its front door, and the door itself. */
 import type { Command } from 'commander'
-import type { ApiServer } from '../api/serve.ts'
+import type { ApiInit, ApiServer } from '../api/serve.ts'
 import { InvalidOptionError, type Peer } from '../index.ts'
 import { httpPlace, words } from './flags.ts'
 import type { Tell } from './watch.ts'
@@ -43,7 +43,11 @@ export function checkDoor({ http, apiKeyFile, tlsCert, tlsKey }: HttpFlags): voi
 export async function openDoor(
   peer: Peer,
   { http, apiKeyFile, tlsCert, tlsKey }: HttpFlags,
-  { tell, drain }: { readonly tell: Tell; readonly drain: () => Promise<unknown> }
+  {
+    tell,
+    drain,
+    json = false
+  }: { readonly tell: Tell; readonly drain: () => Promise<unknown>; readonly json?: boolean | undefined }
 ): Promise<ApiServer | undefined> {
   if (http === undefined) return undefined
   // Who serves none does not load what serves it.
@@ -53,9 +57,25 @@ export async function openDoor(
     ...(apiKeyFile === undefined ? {} : { apiKeyFile }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     drain,
+    ...collector(process.env),
+    // A person is told of what happens to the swarm; a log has each request.
+    ...(json ? { onRequest: told => tell('request', '', told) } : {}),
     onWarning: message => tell('warning', `warning: ${message}`, { message })
   })
   const keys = apiKeyFile === undefined ? ' (no key needed: this machine alone reaches it)' : ''
   tell('http', `OpenAI's API at ${door.url}/v1, a window at ${door.url}${keys}`, { url: door.url })
   return door
+}
+
+/** Where the environment says that spans go. */
+function collector(env: NodeJS.ProcessEnv): Pick<ApiInit, 'otlp'> {
+  const endpoint = env.OTEL_EXPORTER_OTLP_ENDPOINT
+  if (endpoint === undefined || endpoint === '') return {}
+  return { otlp: { endpoint, headers: env.OTEL_EXPORTER_OTLP_HEADERS, service: env.OTEL_SERVICE_NAME } }
+}
+
+/** One of so many answers is traced: all where spans are collected, else some of them for the metrics. */
+export function traceEveryOf({ http }: HttpFlags, env: NodeJS.ProcessEnv): { traceEvery?: number } {
+  if (http === undefined) return {}
+  return { traceEvery: collector(env).otlp === undefined ? 16 : 1 }
 }

@@ -18,7 +18,7 @@ import type { CommandContext } from './context.ts'
 import { type ControlledPeer, type ControlServer, serveControl } from './control-server.ts'
 import { describeDrain } from './drain.ts'
 import { InterruptedError } from './failure.ts'
-import { checkDoor, type HttpFlags, openDoor } from './http.ts'
+import { checkDoor, type HttpFlags, openDoor, traceEveryOf } from './http.ts'
 import { modelLookMs, modelSeekMaxMs, modelSeekMs, stopDrainMs, stopMs } from './limits.ts'
 import { note, say, sayJson } from './output.ts'
 import { ProgressLine } from './progress.ts'
@@ -76,6 +76,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
   }
   const peer = await createPeer({
     ...peerInit(flags),
+    ...traceEveryOf(flags, process.env),
     signal,
     onWarning: message => tell('warning', `warning: ${message}`, { message })
   })
@@ -105,7 +106,7 @@ async function serve(flags: UpFlags, signal: AbortSignal): Promise<void> {
       dataDir: flags.data
     })
     if (!flags.json) for (const address of peer.addresses) say(`listening on ${address}`)
-    door = await openDoor(peer, flags, { tell, drain })
+    door = await openDoor(peer, flags, { tell, drain, json: flags.json })
     unwatch = watch(peer, tell, line => progress?.show(line))
     const interrupted = new Promise<void>(resolve => {
       if (signal.aborted) resolve()

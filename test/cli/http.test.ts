@@ -54,6 +54,14 @@ it('serves what its config says, to whoever has a key, until it is told to stop'
     choices: { text: string }[]
   }
   expect(told.choices[0]!.text.length).toBeGreaterThan(10)
+  expect(await skein.event('request')).toMatchObject({
+    path: '/v1/completions',
+    status: 200,
+    client: 'key ada',
+    model: 'stories15m',
+    precision: 'q8',
+    tokens: 8
+  })
   expect((await skein.end()).code).toBe(0)
   await expect(fetch(`${url}/readyz`)).rejects.toThrow()
 })
