@@ -329,7 +329,7 @@ export interface Peer {
   graph(nameOrId: string, options?: { signal?: AbortSignal }): Promise<StoredGraph>
   /**
    * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
-   * with. The first event says what was there; the answer is the whole one. It goes on being kept.
+   * with, but without log-probabilities, which are not kept. The first event says what was there; the answer is the whole one. It goes on being kept.
    * Iterating throws {UnknownSessionError} {InvalidKeyError} and what `generate` throws.
    */
   resume(name: string, options?: ResumeOptions): Generation

@@ -42,6 +42,8 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/caches.test.ts',
     'stage/trace.test.ts',
     'stage/ids.test.ts',
+    'stage/filters.test.ts',
+    'stage/logprobs.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',
