@@ -152,7 +152,7 @@ function describeNeeds({ wholeBytes, budgetBytes, peers }: ModelFit): string {
 }
 
 /** [layers] how many serving stages hold each layer on peers that can be reached from here. */
-function connectedCoverage({ id, coverage }: ModelStatus, peers: readonly PeerStatus[]): number[] {
+export function connectedCoverage({ id, coverage }: ModelStatus, peers: readonly PeerStatus[]): number[] {
   const stages = peers.filter(({ connected }) => connected).flatMap(peer => peer.stages)
   const serving = stages.filter(stage => stage.model === id && stage.serving)
   return coverage.map((_, layer) => serving.filter(({ start, end }) => start <= layer && layer < end).length)

@@ -1,6 +1,7 @@
 /** The swarm as text that is looked at while it lives: a picture as wide as a terminal, or one line for a log. Pure. */
 import { forTerminal, formatBytes, type ModelStatus, type PeerStatus, type Status } from '../index.ts'
 import { formatMs, modelName, shortPeer } from './output.ts'
+import { connectedCoverage } from './status.ts'
 
 /** What is shown of a status, and how much room there is for it. */
 export interface ViewInit {
@@ -52,7 +53,7 @@ export function summaryOf({ swarm, peers, models, answers = [] }: Status): strin
   const sessions = peers.reduce((sum, peer) => sum + peer.sessions, 0)
   return [
     `swarm ${swarm}: ${count(peers.length, 'peer')}${away === 0 ? '' : ` (${away} not connected)`}`,
-    ...models.map(model => `${modelName(models, model.id)} ${verdict(model)}`),
+    ...models.map(model => `${modelName(models, model.id)} ${verdict(model, peers)}`),
     count(sessions, 'session'),
     ...(answers.length === 0 ? [] : [`${count(answers.length, 'answer')}, ${speed.toFixed(1)} tokens/s`])
   ].join(', ')
@@ -136,16 +137,22 @@ function strip(layers: number, cell: (layer: number) => string): string {
   return Array.from({ length: cells }, (_, i) => cell(Math.floor((i * layers) / cells))).join('')
 }
 
-function modelLines(model: ModelStatus, { models }: Status, columns: number): string[] {
+function modelLines(model: ModelStatus, { models, peers }: Status, columns: number): string[] {
   const name = modelName(models, model.id)
-  if (model.isGraph === true) return [`${name}: ${verdict(model)}`]
-  const whole = model.coverage.map(times => (times === 0 ? '·' : times > 9 ? '+' : String(times))).join('')
+  if (model.isGraph === true) return [`${name}: ${verdict(model, peers)}`]
+  const whole = connectedCoverage(model, peers)
+    .map(times => (times === 0 ? '·' : times > 9 ? '+' : String(times)))
+    .join('')
   const room = columns - name.length - 4
-  return [whole.length <= room ? `${name}  ${whole}  ${verdict(model)}` : `${name}: ${verdict(model)}`]
+  const said = verdict(model, peers)
+  return [whole.length <= room ? `${name}  ${whole}  ${said}` : `${name}: ${said}`]
 }
 
-function verdict({ coverage, isGraph }: ModelStatus): string {
-  if (isGraph === true) return `served by ${count(coverage[0] ?? 0, 'peer')}`
+/** What is served on peers that can be reached: the record of one that was killed lives on for half a minute. */
+function verdict(model: ModelStatus, peers: readonly PeerStatus[]): string {
+  const coverage = connectedCoverage(model, peers)
+  if (model.isGraph === true) return `served by ${count(coverage[0] ?? 0, 'peer')}`
+  if (coverage.length === 0) return 'is served by nobody'
   const gaps = coverage.filter(times => times === 0).length
   if (gaps > 0) return `lacks ${count(gaps, 'layer')} of ${coverage.length}`
   return `covered ${Math.min(...coverage)}x`

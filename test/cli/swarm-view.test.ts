@@ -115,6 +115,14 @@ describe('a picture of the swarm', () => {
   })
 })
 
+it('does not count on a peer that it has lost', () => {
+  const whole = [{ model, start: 0, end: 6, serving: true }]
+  const seen = (connected: boolean): string =>
+    summaryOf(status({ peers: [peer(me), peer(far, { connected, stages: whole })], answers: [] }))
+  expect(seen(true)).toContain('stories covered 1x')
+  expect(seen(false)).toContain('stories lacks 6 layers of 6')
+})
+
 it('a summary that differs in speed alone is no news', () => {
   const faster = { ...status().answers[0]!, tokensPerSecond: 99 }
   const [one, two] = [summaryOf(status()), summaryOf(status({ answers: [faster] }))]
