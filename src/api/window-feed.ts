@@ -72,7 +72,16 @@ export class WindowFeed {
     for (const page of this.#pages) page.tell(detail)
   }
 
+  /** A look that fails ends the pages, which come again, and nothing else. */
   #tick(nowMs: number): void {
+    try {
+      this.#look(nowMs)
+    } catch {
+      this.close()
+    }
+  }
+
+  #look(nowMs: number): void {
     if (nowMs - this.#swarmAtMs >= windowSwarmMs) {
       this.#swarmAtMs = nowMs
       const status = this.#peer.status()

@@ -17,7 +17,7 @@ const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const pictures = process.env.SKEIN_PICTURES
 
 describe('the page', needs(whyNoChromium), () => {
-  const { peers, start } = livePeers('window-page')
+  const { peers, start, folder } = livePeers('window-page')
   const browser = browserOf()
   const doors: ApiServer[] = []
   const pages: Page[] = []
@@ -142,7 +142,7 @@ describe('the page', needs(whyNoChromium), () => {
 
   it('has a peer go after a question, and takes a key where one is needed', { timeout: 120_000 }, async () => {
     const driver = await start({ swarm: newSwarm('alone'), memoryBytes: 128e6 })
-    const keys = join(process.env.TMPDIR ?? '/tmp', `skein-window-keys-${process.pid}`)
+    const keys = join(await folder(), 'keys')
     await writeFile(keys, 'me a-key-of-sixteen-or-more\n')
     let drained = 0
     const drain = async (): Promise<void> => {

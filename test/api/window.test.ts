@@ -203,6 +203,16 @@ describe('its feed', () => {
     expect(peer.looks).toBe(looks)
   })
 
+  it('ends its pages, and nothing else, when the peer cannot be looked at', async () => {
+    const peer = new Told()
+    const reader = feedOf(peer).open()!.getReader()
+    expect(await textOf(reader)).toMatch(/^event: swarm/)
+    peer.answers = () => {
+      throw new Error('it has stopped')
+    }
+    expect((await reader.read()).done).toBe(true)
+  })
+
   it('holds no more for a page that reads nothing than the newest, and counts what it left out', async () => {
     const peer = new Told()
     const reader = feedOf(peer).open()!.getReader()

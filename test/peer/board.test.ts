@@ -21,7 +21,11 @@ interface Board {
 
 const { peers, start } = livePeers('board')
 const board = JSON.parse(readFileSync(new URL('../../docs/grafana.json', import.meta.url), 'utf8')) as Board
-const expressions = board.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
+/** Panels of what not every machine has. */
+const notEverywhere = ['Batteries']
+const expressions = board.panels
+  .flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
+  .filter(({ title }) => !notEverywhere.includes(title))
 const prometheus = (process.env.PATH ?? '')
   .split(delimiter)
   .map(folder => join(folder, 'prometheus'))
