@@ -91,12 +91,20 @@ interface Head {
   readonly system_fingerprint: string
 }
 
+/** What the stream of an answer begins with. */
+const begin = { delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }
+
 async function* chunks(answering: Answering, head: Head, tellsUsage: boolean): AsyncGenerator<string> {
   const chunk = (choices: readonly object[], usage: object | null): string =>
     dataFrame({ ...head, object: 'chat.completion.chunk', choices, ...(tellsUsage ? { usage } : {}) })
-  const begun = new Set<number>()
+  let isBegun = false
   const scored = new Map<number, ScoredToken[]>()
   for await (const [index, piece] of answering.pieces()) {
+    // All of them in their order, whichever comes first: clients make room for each as they hear of it.
+    if (!isBegun) {
+      isBegun = true
+      for (const [index] of answering.taken.entries()) yield chunk([{ index, ...begin }], null)
+    }
     if (piece.kind === 'scored') {
       scored.set(index, [...(scored.get(index) ?? []), piece.token])
       continue
@@ -109,8 +117,6 @@ async function* chunks(answering: Answering, head: Head, tellsUsage: boolean): A
       scored.delete(index)
       return tokens === undefined ? null : chatLogprobs(tokens)
     }
-    if (!begun.has(index)) yield delta({ role: 'assistant', content: '' })
-    begun.add(index)
     if (piece.kind === 'text') yield delta({ content: piece.text }, null, scores())
     else if (piece.kind === 'thought') yield delta({ reasoning_content: piece.text })
     else if (piece.kind === 'end') yield delta({}, piece.finish, scores())

@@ -39,7 +39,11 @@ it('has several answers, each by a seed of its own, and the same again by the se
   expect(new Set(three).size).toBe(3)
   for (const [i, each] of three.entries()) expect(await text({ seed: choiceSeed(5, i) })).toEqual([each])
   const streamed = ['', '', '']
-  for (const { choices } of await events(door, chat, { messages, max_tokens: 12, n: 3, seed: 5 })) {
+  const chunks = await events(door, chat, { messages, max_tokens: 12, n: 3, seed: 5 })
+  expect(chunks.slice(0, 3).map(({ choices: [{ index, delta }] }) => [index, delta.role])).toEqual(
+    [0, 1, 2].map(index => [index, 'assistant'])
+  )
+  for (const { choices } of chunks) {
     streamed[choices[0].index] += choices[0].delta.content ?? ''
   }
   expect(streamed).toEqual(three)
