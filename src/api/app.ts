@@ -4,7 +4,8 @@ import { Hono } from 'hono'
 import { chatRoute } from './chat-route.ts'
 import { completionsRoute } from './completions-route.ts'
 import type { Api, ApiContext, ApiEnv } from './context.ts'
-import { goneOf, refusal, tooLarge } from './context.ts'
+import { Bodies, tooLarge } from './bodies.ts'
+import { goneOf, refusal } from './context.ts'
 import { embeddingsRoute } from './embeddings-route.ts'
 import { ApiError } from './errors.ts'
 import { nowS } from './answering.ts'
@@ -22,8 +23,10 @@ export function createApp(api: Api): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>()
   const startedS = nowS()
   const requests = new Requests(api)
+  const bodies = new Bodies()
   app.use(async (c, next) => {
     requests.come(c)
+    c.set('bodies', bodies)
     const refused = letIn(api, c)
     if (refused !== undefined) return refused
     return next()

@@ -2,9 +2,9 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import type { Peer } from '../index.ts'
+import type { Bodies } from './bodies.ts'
 import type { Doors } from './doors.ts'
 import { ApiError, apiErrorOf, invalid } from './errors.ts'
-import { requestBytesMax } from './limits.ts'
 import { answeringNames } from './models.ts'
 import type { ToldRequest } from './requests.ts'
 import type { Spans } from './spans.ts'
@@ -36,14 +36,16 @@ export interface ApiEnv {
     client: string
     /** The client has gone. */
     gone: AbortSignal
+    /** Reads what it sends. */
+    bodies: Bodies
   }
 }
 
 export type ApiContext = Context<ApiEnv>
 
-/** The body of a request, as JSON. @throws {ApiError} 400 when it is none, 413 when it is too long */
+/** The body of a request, as JSON. @throws {ApiError} 400 when it is none, and as {@link Bodies.text} */
 export async function jsonBody(c: ApiContext): Promise<unknown> {
-  const text = await bodyText(c)
+  const text = await c.get('bodies').text(c.req.raw.body)
   if (text.trim() === '') throw invalid('the request has no body: send a JSON object')
   try {
     return JSON.parse(text)
@@ -51,36 +53,6 @@ export async function jsonBody(c: ApiContext): Promise<unknown> {
     // The parser's words show where it is wrong; what they show of the body is the client's own.
     throw invalid(`the request is not JSON: ${(error as Error).message}`, { code: 'invalid_json' })
   }
-}
-
-async function bodyText(c: ApiContext): Promise<string> {
-  const reader = c.req.raw.body?.getReader()
-  const parts: Uint8Array[] = []
-  let bytes = 0
-  while (reader !== undefined) {
-    const { done, value } = await reader.read()
-    if (done) break
-    bytes += value.length
-    parts.push(value)
-    if (bytes > requestBytesMax) {
-      await reader.cancel().catch(() => {})
-      throw tooLarge()
-    }
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
-  } catch {
-    throw invalid('the request is not UTF-8')
-  }
-}
-
-export function tooLarge(): ApiError {
-  return new ApiError(
-    413,
-    'invalid_request_error',
-    `the request is too large: it may have ${requestBytesMax} bytes at most`,
-    { code: 'request_too_large', headers: { connection: 'close' } }
-  )
 }
 
 /** Aborted when the client has gone, with an error that is nobody's defect and that nobody reads. */

@@ -2,6 +2,10 @@
 
 /** Bytes of a request: the longest prompt that a peer takes, in characters of one or two bytes, and as much again for JSON. */
 export const requestBytesMax = 16 << 20
+/** Of all requests that are being read at a time: some of the longest, or thousands of usual ones. */
+export const bodiesBytesMax = 64 << 20
+/** Who was refused for that asks again after this: by then one of them has been read. */
+export const bodiesRetryMs = 1_000
 /** Connections at a time; each holds a socket and a request. More are closed at once, so that others keep their descriptors. */
 export const connectionsMax = 512
 /** A client that has connected has sent its headers by then, and by the second its whole request: slow radio included. */

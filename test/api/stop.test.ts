@@ -104,6 +104,30 @@ describe('an answer', () => {
     expect(pieces.filter(({ kind }) => kind === 'scored')).toHaveLength(3)
   })
 
+  it('has its thoughts apart, without their marks, and stop strings end none of them', async () => {
+    async function* events(): AsyncGenerator<GenerationEvent> {
+      const tokens = [
+        ['<think>', 'thinking'],
+        ['END?', 'thinking'],
+        ['</think>', 'thinking'],
+        ['So ', 'answer'],
+        ['END', 'answer']
+      ] as const
+      for (const [i, [text, part]] of tokens.entries())
+        yield { event: 'token', id: i, text, part, position: 9 + i, ms: 1 }
+    }
+    const taken = nothingTaken()
+    const pieces: Piece[] = []
+    const generation = { events, answer: Promise.resolve() } as unknown as Generation
+    for await (const piece of answerPieces(generation, { stops: ['END'] }, taken)) pieces.push(piece)
+    expect(pieces).toEqual([
+      { kind: 'thought', text: 'END?' },
+      { kind: 'text', text: 'So ' },
+      { kind: 'end', finish: 'stop' }
+    ])
+    expect(taken).toMatchObject({ tokens: 5, thoughts: 3 })
+  })
+
   it('has the same calls of functions however they come, in each form, and its words around them', async () => {
     const forms: [CallForm, string, string][] = [
       [

@@ -1,6 +1,7 @@
-/** What a stream sends when nothing comes, when its source fails, and when nobody reads. */
+/** What a front door reads and sends: bodies that come side by side, and what a stream sends when nothing comes, when its source fails, and when nobody reads. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, vi } from 'vitest'
+import { Bodies } from '../../src/api/bodies.ts'
 import { merged } from '../../src/api/merge.ts'
 import { eventStream, type StreamInit } from '../../src/api/stream.ts'
 
@@ -105,4 +106,31 @@ it('takes from several sources side by side, so many at a time, and ends all whe
     })()
   ).rejects.toThrow('b failed')
   await expect.poll(() => running).toBe(0)
+})
+
+it('reads bodies of so many bytes together, and more when one of them is over', async () => {
+  const bodies = new Bodies(100)
+  const bodyOf = (...parts: (string | Promise<string>)[]): ReadableStream<Uint8Array> => {
+    const encoder = new TextEncoder()
+    return new ReadableStream({
+      async pull(controller) {
+        const part = parts.shift()
+        if (part === undefined) controller.close()
+        else controller.enqueue(encoder.encode(await part))
+      }
+    })
+  }
+  const rest = Promise.withResolvers<string>()
+  const slow = bodies.text(bodyOf('x'.repeat(60), rest.promise))
+  expect(await bodies.text(bodyOf('é'.repeat(10), '🦊'))).toBe(`${'é'.repeat(10)}🦊`)
+  await expect(bodies.text(bodyOf('y'.repeat(41)))).rejects.toMatchObject({
+    status: 429,
+    headers: { 'retry-after': '1' },
+    body: { error: { code: 'overloaded' } }
+  })
+  rest.resolve('z')
+  expect(await slow).toBe(`${'x'.repeat(60)}z`)
+  expect(await bodies.text(bodyOf('y'.repeat(100)))).toHaveLength(100)
+  expect(await bodies.text(null)).toBe('')
+  await expect(bodies.text(new Blob([Uint8Array.of(0xff)]).stream())).rejects.toThrow('not UTF-8')
 })

@@ -1,0 +1,53 @@
+/** Requests that are being read, of all connections together: so many bytes at a time, whoever sends them how slowly. */
+import { ApiError, invalid } from './errors.ts'
+import { bodiesBytesMax, bodiesRetryMs, requestBytesMax } from './limits.ts'
+
+export class Bodies {
+  readonly #bytesMax: number
+  #bytes = 0
+
+  /** @param bytesMax of all together. @default bodiesBytesMax */
+  constructor(bytesMax = bodiesBytesMax) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** @throws {ApiError} 413 when it is too long, 429 when too many come at the same time, 400 when it is no UTF-8 */
+  async text(body: ReadableStream<Uint8Array> | null): Promise<string> {
+    const reader = body?.getReader()
+    const parts: Uint8Array[] = []
+    let bytes = 0
+    try {
+      while (reader !== undefined) {
+        const { done, value } = await reader.read()
+        if (done) break
+        parts.push(value)
+        bytes += value.length
+        this.#bytes += value.length
+        if (bytes > requestBytesMax) throw tooLarge()
+        if (this.#bytes > this.#bytesMax) throw tooMany()
+      }
+      return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
+    } catch (error) {
+      await reader?.cancel().catch(() => {})
+      throw error instanceof TypeError ? invalid('the request is not UTF-8') : error
+    } finally {
+      this.#bytes -= bytes
+    }
+  }
+}
+
+export function tooLarge(): ApiError {
+  return new ApiError(
+    413,
+    'invalid_request_error',
+    `the request is too large: it may have ${requestBytesMax} bytes at most`,
+    { code: 'request_too_large', headers: { connection: 'close' } }
+  )
+}
+
+function tooMany(): ApiError {
+  return new ApiError(429, 'rate_limit_error', 'too many large requests come at the same time: ask again in a moment', {
+    code: 'overloaded',
+    headers: { connection: 'close', 'retry-after': String(Math.ceil(bodiesRetryMs / 1000)) }
+  })
+}
