@@ -64,14 +64,24 @@ function narrow(code: string): string {
   return code.replaceAll(/[^\0-\xff]/g, each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** Before the place of a module in `dist/`, until it is known where that is seen from. */
+const placeMark = 'skein-place/'
+const placed = /skein-place\/([^'"`]+)/g
+
 /** What a module says is beside it is beside where it was, not beside the file that it becomes a part of. */
 function places(dist: string): Plugin {
   return {
     name: 'places',
     transform(code, id) {
       if (!id.startsWith(dist) || !code.includes('import.meta.url')) return undefined
-      const place = path.relative(path.join(dist, shared), id).replaceAll(path.sep, '/')
-      return code.replaceAll('import.meta.url', `new URL('${place}', import.meta.url).href`)
+      const place = path.relative(dist, id).replaceAll(path.sep, '/')
+      return code.replaceAll('import.meta.url', `new URL('${placeMark}${place}', import.meta.url).href`)
+    },
+    // Only then is it known which file it is a part of: an entry has what no other one shares.
+    renderChunk(code, { fileName }) {
+      if (!code.includes(placeMark)) return undefined
+      const from = path.posix.dirname(fileName)
+      return code.replaceAll(placed, (_, place: string) => path.posix.relative(from, place))
     }
   }
 }

@@ -86,15 +86,21 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
   it('answers, from an ES module', { timeout: 60_000 }, async () => {
     const program = `
       import { createPeer, initSwarm } from 'skein'
+      import { serveApi } from 'skein/api'
       await initSwarm('swarm.json')
       const peer = await createPeer({ dataDir: 'data', swarm: 'swarm.json', mdns: false, listen: ['/ip4/127.0.0.1/tcp/0'] })
       const { text } = await peer.generate('Once upon a time', { maxTokens: 4 }).answer
       console.log(text)
+      const door = await serveApi(peer, { port: 0 })
+      console.log((await fetch(door.url)).status)
+      await door.close()
       await peer.stop()
     `
     await writeFile(path.join(folder, 'program.js'), program)
     const { stdout } = await run(process.execPath, ['program.js'], { cwd: folder })
-    expect(stdout.trim().length).toBeGreaterThan(4)
+    const lines = stdout.trim().split('\n')
+    expect(lines.pop()).toBe('200')
+    expect(lines.join('\n').length).toBeGreaterThan(4)
     const cli = await run(process.execPath, [path.join(installed, 'bin', 'skein.js'), '--version'], { cwd: folder })
     expect(cli.stdout.trim()).toBe('0.1.0')
   })

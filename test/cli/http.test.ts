@@ -48,6 +48,7 @@ it('serves what its config says, to whoever has a key, until it is told to stop'
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 60_000 }).toBe(200)
   expect((await fetch(`${url}/v1/models`)).status).toBe(401)
+  for (const file of ['/', '/window/window.js']) expect((await fetch(url + file)).status, file).toBe(200)
   const headers = { authorization: 'Bearer 0123456789abcdef' }
   const body = JSON.stringify({ prompt: 'Once upon a time', max_tokens: 8, temperature: 0 })
   const told = (await (await fetch(`${url}/v1/completions`, { method: 'POST', headers, body })).json()) as {
