@@ -116,9 +116,11 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
   it('declares its types, to a program that checks all of them', { timeout: 60_000 }, async () => {
     const program = `
       import { createPeer, type Peer } from 'skein'
+      import { type ApiServer, serveApi } from 'skein/api'
       const peer: Peer = await createPeer({ dataDir: 'data', swarm: 'swarm.json', memoryBytes: 512e6 })
       const { ids, text } = await peer.generate('x', { maxTokens: 4 }).answer
       export const told: [readonly number[], string] = [ids, text]
+      export const door: ApiServer = await serveApi(peer, { port: 8420, apiKeyFile: 'keys' })
       // @ts-expect-error it is a number
       peer.generate('x', { maxTokens: 'four' })
     `

@@ -6,7 +6,7 @@ import type { Bodies } from './bodies.ts'
 import type { Doors } from './doors.ts'
 import { ApiError, apiErrorOf, invalid } from './errors.ts'
 import { answeringNames } from './models.ts'
-import type { ToldRequest } from './requests.ts'
+import type { ToldRequest } from './told-request.ts'
 import type { Spans } from './spans.ts'
 
 /** What the front door serves, and how. */

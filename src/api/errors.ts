@@ -118,9 +118,9 @@ function unknownModel(message: string, models: readonly string[]): ApiError {
   const more = models.length - shown.length
   const known =
     models.length === 0
-      ? 'no model answers here now'
-      : `there are: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
-  return new ApiError(404, 'invalid_request_error', `${message} (${known})`, {
+      ? 'no model can answer now'
+      : `can answer now: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  return new ApiError(404, 'invalid_request_error', `${message}; ${known}`, {
     param: 'model',
     code: 'model_not_found'
   })

@@ -13,7 +13,7 @@ import { createApp } from './app.ts'
 import { Doors, isLoopback } from './doors.ts'
 import type { ErrorBody } from './errors.ts'
 import { readKeys } from './keys.ts'
-import type { ToldRequest } from './requests.ts'
+import type { ToldRequest } from './told-request.ts'
 import { Spans } from './spans.ts'
 import {
   connectionsMax,
@@ -26,6 +26,8 @@ import {
   spansLastMs,
   stallMs
 } from './limits.ts'
+
+export type { ToldRequest } from './told-request.ts'
 
 /** How a front door is opened. */
 export interface ApiInit {

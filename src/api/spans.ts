@@ -6,7 +6,8 @@
 import { randomBytes } from 'node:crypto'
 import { reasonOf, type RequestTrace } from '../index.ts'
 import { spanLapsMax, spansAtOnceMax, spansPostMs, spansSendMs, spansWaitingMax } from './limits.ts'
-import type { ToldRequest, TraceContext } from './requests.ts'
+import type { TraceContext } from './requests.ts'
+import type { ToldRequest } from './told-request.ts'
 
 type Value = string | number | boolean | null | undefined
 type Attribute = { readonly key: string; readonly value: object }

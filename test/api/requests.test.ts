@@ -88,7 +88,7 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
       404,
       'model',
       'model_not_found',
-      /gpt-9.*there are: storychat/
+      /gpt-9.*; can answer now: storychat/
     ],
     [
       chat,

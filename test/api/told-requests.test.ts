@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
-import { type ToldRequest, traceContextOf } from '../../src/api/requests.ts'
+import { traceContextOf } from '../../src/api/requests.ts'
+import type { ToldRequest } from '../../src/api/told-request.ts'
 import { frontDoors } from './front-door.ts'
 
 const { open } = frontDoors('told-requests')
