@@ -86,7 +86,9 @@ it('answers without layers of its own, the same after a loss, and tells the trut
   }
   await stopping
   expect(text).toBe(choices[0].text)
-  expect(skein).toMatchObject({ recoveries: 1, hops: 2, exact: true })
+  expect(skein).toMatchObject({ hops: 2, exact: true })
+  // On a busy machine the stand-in may be slow to answer, and is asked again.
+  expect(skein.recoveries).toBeGreaterThan(0)
 
   for (const peer of peers.splice(0, 2)) if (peer !== driver) await peer.stop()
   expect(first.id).not.toBe(driver.id)
