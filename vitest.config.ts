@@ -6,8 +6,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // ONNX Runtime's telemetry is on by default; it must be off before the first session is created.
     env: { ORT_DISABLE_TELEMETRY: '1' },
-    // Two at a time: real peers and engines share the cores with the tests beside them.
-    maxWorkers: 2,
+    // Three at a time on CI's two cores: real peers wait for one another for half of their time.
+    maxWorkers: 3,
     pool: 'forks',
     // Real processes share CI's two cores with one another: what fails there is tried once more, and the totals name it.
     retry: process.env.CI === undefined ? 0 : 1,

@@ -232,8 +232,8 @@ it.each([...of(architectures), { name: 'windows', config: windows }])(
           compared++
         })
       }),
-      { numRuns: 12 }
+      { numRuns: 8 }
     )
-    expect(compared).toBeGreaterThan(12)
+    expect(compared).toBeGreaterThan(8)
   }
 )
