@@ -1,6 +1,7 @@
 /** Messages as OpenAI's API has them into those that chat templates read. Pure. */
 import type { ChatMessage } from '../index.ts'
 import { invalid } from './errors.ts'
+import { readJson } from './json.ts'
 import type { RequestMessage } from './schema.ts'
 
 /** @throws {ApiError} 400 that names a part that is no text, or arguments that are no JSON object */
@@ -38,13 +39,7 @@ function callOf(call: NonNullable<RequestMessage['tool_calls']>[number], i: numb
   const { name, arguments: given = '{}' } = call.function
   const param = `messages.${i}.tool_calls.${j}.function.arguments`
   let parsed: unknown = given
-  if (typeof given === 'string') {
-    try {
-      parsed = JSON.parse(given === '' ? '{}' : given)
-    } catch {
-      throw invalid(`'${param}' must be JSON in a string`, { param })
-    }
-  }
+  if (typeof given === 'string') parsed = given === '' ? {} : readJson(given, `'${param}'`, param)
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw invalid(`'${param}' must be a JSON object in a string`, { param })
   }

@@ -5,6 +5,7 @@ import type { Peer } from '../index.ts'
 import type { Bodies } from './bodies.ts'
 import type { Doors } from './doors.ts'
 import { ApiError, apiErrorOf, invalid } from './errors.ts'
+import { readJson } from './json.ts'
 import { answeringNames } from './models.ts'
 import type { ToldRequest } from './told-request.ts'
 import type { Spans } from './spans.ts'
@@ -43,16 +44,11 @@ export interface ApiEnv {
 
 export type ApiContext = Context<ApiEnv>
 
-/** The body of a request, as JSON. @throws {ApiError} 400 when it is none, and as {@link Bodies.text} */
+/** The body of a request, as JSON. @throws {ApiError} as {@link readJson} and {@link Bodies.text} */
 export async function jsonBody(c: ApiContext): Promise<unknown> {
   const text = await c.get('bodies').text(c.req.raw.body)
   if (text.trim() === '') throw invalid('the request has no body: send a JSON object')
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    // The parser's words show where it is wrong; what they show of the body is the client's own.
-    throw invalid(`the request is not JSON: ${(error as Error).message}`, { code: 'invalid_json' })
-  }
+  return readJson(text)
 }
 
 /** Aborted when the client has gone, with an error that is nobody's defect and that nobody reads. */

@@ -6,6 +6,10 @@ export const requestBytesMax = 16 << 20
 export const bodiesBytesMax = 64 << 20
 /** Who was refused for that asks again after this: by then one of them has been read. */
 export const bodiesRetryMs = 1_000
+/** Objects and arrays of a request that stand in one another: schemas of tools have some ten. Whatever walks through it calls itself. */
+export const jsonDepthMax = 64
+/** Objects, arrays and strings of a request: 13,000 messages. Checking so many takes a fifth of a second, in which nothing else runs. */
+export const jsonThingsMax = 65_536
 /** Connections at a time; each holds a socket and a request. More are closed at once, so that others keep their descriptors. */
 export const connectionsMax = 512
 /** A client that has connected has sent its headers by then, and by the second its whole request: slow radio included. */

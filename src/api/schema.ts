@@ -20,16 +20,35 @@ const flag = z.boolean({ error: 'must be true or false' })
 const text = z.string({ error: 'must be a string' })
 const json = z.record(z.string(), z.unknown(), { error: 'must be an object' })
 
+/**
+ * An array of at most so many. It is looked at up to the first that is wrong: an error for each of them would take seconds.
+ *
+ * @param wrong what is right, where it is no array or has too many
+ */
+const list = <T extends z.ZodType>(type: T, wrong: string, max = Number.POSITIVE_INFINITY) =>
+  z
+    .custom<readonly unknown[]>(value => Array.isArray(value) && value.length <= max, { error: wrong })
+    .transform((values, context) => {
+      const read: z.output<T>[] = []
+      for (const [i, value] of values.entries()) {
+        const result = type.safeParse(value)
+        if (!result.success) {
+          const issue = result.error.issues[0]!
+          context.issues.push({ ...issue, path: [i, ...issue.path], input: value } as z.core.$ZodRawIssue)
+          return z.NEVER
+        }
+        read.push(result.data)
+      }
+      return read
+    })
+
 const stop = z
   .string({ error: 'must be a string' })
   .min(1, { error: 'must not be empty' })
   .max(stopCharsMax, { error: `must have at most ${stopCharsMax} characters` })
-const stops = z.union(
-  [stop.transform(one => [one]), z.array(stop).max(stopsMax, { error: `must be at most ${stopsMax} strings` })],
-  {
-    error: `must be a string that is not empty, or up to ${stopsMax} of them, each of at most ${stopCharsMax} characters`
-  }
-)
+const stops = z.union([stop.transform(one => [one]), list(stop, `must be at most ${stopsMax} strings`, stopsMax)], {
+  error: `must be a string that is not empty, or up to ${stopsMax} of them, each of at most ${stopCharsMax} characters`
+})
 
 /** Seeds are whole numbers of 64 bits, as JSON gives them. */
 const seed = z
@@ -37,6 +56,15 @@ const seed = z
   .refine(value => Number.isInteger(value) && value >= -(2 ** 63) && value <= 2 ** 64, {
     error: 'must be a whole number of 64 bits'
   })
+
+/** Amounts by token id, looked at up to the first that is wrong. */
+const biases = json.transform((given, context) => {
+  const wrong = Object.entries(given).find(([, amount]) => !(typeof amount === 'number' && Math.abs(amount) <= 100))
+  if (wrong === undefined) return given as Record<string, number>
+  const [id, input] = wrong
+  context.issues.push({ code: 'custom', message: 'must be a number from -100 to 100', path: [id], input })
+  return z.NEVER
+})
 
 const sampling = {
   model: absent(text),
@@ -49,7 +77,7 @@ const sampling = {
   frequency_penalty: absent(number(-2, 2)),
   repetition_penalty: absent(number(0.1, 10)),
   min_p: absent(number(0, 1)),
-  logit_bias: absent(z.record(z.string(), number(-100, 100), { error: 'must be an object of amounts by token id' })),
+  logit_bias: absent(biases),
   seed: absent(seed),
   stop: absent(stops),
   n: absent(whole(1, choicesMax)),
@@ -58,7 +86,9 @@ const sampling = {
 }
 
 const part = z.looseObject({ type: text, text: absent(text) }, { error: 'must be an object with a type' })
-const content = z.union([z.string(), z.null(), z.array(part)], { error: 'must be a string, null or an array of parts' })
+const content = z.union([z.string(), z.null(), list(part, 'must be an array')], {
+  error: 'must be a string, null or an array of parts'
+})
 
 const call = z.looseObject(
   {
@@ -78,7 +108,7 @@ const message = z.looseObject(
     role: z.enum(roles, { error: `must be one of ${roles.join(', ')}` }),
     content: absent(content),
     name: absent(text),
-    tool_calls: absent(z.array(call, { error: 'must be an array' })),
+    tool_calls: absent(list(call, 'must be an array')),
     tool_call_id: absent(text),
     reasoning_content: absent(text)
   },
@@ -96,12 +126,10 @@ const tool = z.looseObject(
 export const chatSchema = z.looseObject(
   {
     ...sampling,
-    messages: z
-      .array(message, { error: 'must be an array of messages' })
-      .min(1, { error: 'must have at least one message' }),
-    tools: absent(
-      z.array(tool, { error: 'must be an array' }).max(toolsMax, { error: `must have at most ${toolsMax} functions` })
-    ),
+    messages: list(message, 'must be an array of messages').refine(({ length }) => length > 0, {
+      error: 'must have at least one message'
+    }),
+    tools: absent(list(tool, `must be an array of at most ${toolsMax} functions`, toolsMax)),
     tool_choice: absent(z.union([text, json], { error: 'must be a string or an object' })),
     parallel_tool_calls: absent(flag),
     logprobs: absent(flag),
@@ -112,10 +140,18 @@ export const chatSchema = z.looseObject(
   { error: 'must be a JSON object' }
 )
 
-const id = whole(0, 2 ** 31 - 1)
-const prompt = z.union([z.string(), z.array(z.string()), z.array(id), z.array(z.array(id))], {
-  error: 'must be a string, an array of strings, an array of token ids or an array of those'
-})
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isId = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31
+/** Of which there may be millions: each is looked at once, by itself. */
+const areIds = (value: unknown): value is number[] => Array.isArray(value) && value.every(isId)
+const areTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
+
+const prompt = z.custom<string | string[] | number[] | number[][]>(
+  value =>
+    isText(value) || areTexts(value) || areIds(value) || (Array.isArray(value) && value.every(each => areIds(each))),
+  { error: 'must be a string, an array of strings, an array of token ids or an array of those' }
+)
 
 export const completionSchema = z.looseObject(
   { ...sampling, prompt, echo: absent(flag), special: absent(flag), logprobs: absent(whole(0, scoresMax)) },
@@ -138,15 +174,17 @@ const item = z.looseObject(
 export const responsesSchema = z.looseObject(
   {
     ...sampling,
-    input: z.union([z.string(), z.array(item)], { error: 'must be a string or an array of items' }),
+    input: z.union([z.string(), list(item, 'must be an array of items')], {
+      error: 'must be a string or an array of items'
+    }),
     instructions: absent(text),
     max_output_tokens: absent(whole(1, 2 ** 31 - 1)),
     tools: absent(
-      z
-        .array(z.looseObject({ type: text, name: absent(text) }, { error: 'must be an object with a type' }), {
-          error: 'must be an array'
-        })
-        .max(toolsMax, { error: `must have at most ${toolsMax} tools` })
+      list(
+        z.looseObject({ type: text, name: absent(text) }, { error: 'must be an object with a type' }),
+        `must be an array of at most ${toolsMax} tools`,
+        toolsMax
+      )
     ),
     tool_choice: absent(z.union([text, json], { error: 'must be a string or an object' })),
     parallel_tool_calls: absent(flag),
@@ -169,7 +207,9 @@ export const responsesSchema = z.looseObject(
 export const embeddingsSchema = z.looseObject(
   {
     model: text,
-    input: z.union([z.string(), z.array(z.string())], { error: 'must be a string or an array of strings' }),
+    input: z.custom<string | string[]>(value => isText(value) || areTexts(value), {
+      error: 'must be a string or an array of strings'
+    }),
     encoding_format: absent(z.enum(['float', 'base64'], { error: "must be 'float' or 'base64'" })),
     dimensions: absent(whole(1, 2 ** 31 - 1))
   },
@@ -182,7 +222,7 @@ export const tokenizeSchema = z.looseObject(
 )
 
 export const detokenizeSchema = z.looseObject(
-  { model: absent(text), tokens: z.array(id, { error: 'must be an array of token ids' }) },
+  { model: absent(text), tokens: z.custom<number[]>(areIds, { error: 'must be an array of token ids' }) },
   { error: 'must be a JSON object' }
 )
 
@@ -203,7 +243,7 @@ export function read<T extends z.ZodType>(schema: T, body: unknown): z.output<T>
   }
   if (result.success) return result.data
   const { path, message } = firstIssue(result.error.issues)
-  const param = path.join('.')
+  const param = path.map(key => cut(String(key))).join('.')
   const given = shown(path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)?.[key], body))
   throw invalid(`${param === '' ? 'the request' : `'${param}'`} ${message}, not ${given}`, {
     param: param === '' ? null : param
@@ -222,7 +262,14 @@ function firstIssue(issues: readonly z.core.$ZodIssue[]): { path: readonly Prope
 
 function shown(value: unknown): string {
   if (value === undefined) return 'absent'
-  const text = JSON.stringify(value) ?? typeof value
+  // JSON has no word for a number that is too large for it.
+  if (typeof value === 'number') return String(value)
+  // Of a long one, no more is written down than is shown.
+  const begin = typeof value === 'string' || Array.isArray(value) ? value.slice(0, 2 * shownCharsMax) : value
+  return cut(JSON.stringify(begin) ?? typeof value)
+}
+
+function cut(text: string): string {
   return text.length <= shownCharsMax ? text : `${text.slice(0, shownCharsMax)}…`
 }
 

@@ -58,14 +58,16 @@ export function windowRoutes(app: Hono<ApiEnv>, api: Api): void {
   for (const [path, [file, type]] of Object.entries(files)) {
     app.get(path, async c => c.body(await readFile(new URL(file, folder)), 200, { ...headers, 'content-type': type }))
   }
-  app.get('/window/events', () => {
+  app.get('/window/events', c => {
+    const type = 'text/event-stream; charset=utf-8'
+    // Who asks for the headers alone reads no stream, and would hold the place of a page.
+    if (c.req.method === 'HEAD') return c.body(null, 200, { ...headers, 'content-type': type })
     const stream = feed.open()
     if (stream === undefined) {
       throw new ApiError(503, 'server_error', 'too many windows of this peer are open: close one of them', {
         code: 'too_many_windows'
       })
     }
-    const type = 'text/event-stream; charset=utf-8'
     return new Response(stream, { headers: { ...headers, 'content-type': type, 'x-accel-buffering': 'no' } })
   })
   app.post('/window/ask', c => ask(api, c))

@@ -134,3 +134,19 @@ it('reads bodies of so many bytes together, and more when one of them is over', 
   expect(await bodies.text(null)).toBe('')
   await expect(bodies.text(new Blob([Uint8Array.of(0xff)]).stream())).rejects.toThrow('not UTF-8')
 })
+
+it('keeps what comes in one place, however small its parts are', async () => {
+  const { heapUsed } = process.memoryUsage()
+  let left = 1_000_000
+  let most = 0
+  const drip = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (left % 100_000 === 0) most = Math.max(most, process.memoryUsage().heapUsed - heapUsed)
+      if (left-- > 0) controller.enqueue(Uint8Array.of(0x20))
+      else controller.close()
+    }
+  })
+  expect(await new Bodies().text(drip)).toBe(' '.repeat(1_000_000))
+  // A million parts that wait take more.
+  expect(most).toBeLessThan(100e6)
+})
