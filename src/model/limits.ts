@@ -142,6 +142,15 @@ export const tokenizerHeapFactor = 32
 export const tokenizerStartMs = 60_000
 /** One text or some tokens: a megabyte of English takes 0.2 s here; an expression that backtracks takes for ever. */
 export const tokenizerMs = 10_000
+/**
+ * Characters of a text, or ids, that are given to a thread for long ones: fewer take some tens of ms, a megabyte of one letter 7 s, for
+ * which every answer that comes meanwhile would wait at each of its tokens.
+ */
+export const longTextCharsMin = 1 << 16
+/** That thread ends when it was not asked for so long: it holds as much as the other one. */
+export const longTextIdleMs = 5_000
+/** Long texts that wait for it: each of them for seconds. */
+export const longTextsMax = 16
 /** A tokenizer's thread that is not asked for this long ends: it holds 40 MB (32,000 pieces), and is read in 0.1 s. */
 export const tokenizerIdleMs = 60_000
 /** Messages of a conversation: at two a turn and 20 tokens each they fill a context of 80,000. */

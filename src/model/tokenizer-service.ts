@@ -5,7 +5,16 @@
 import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
-import { tokenizerHeapFactor, tokenizerIdleMs, tokenizerMs, tokenizerStartMs, tokenizersMax } from './limits.ts'
+import {
+  longTextCharsMin,
+  longTextIdleMs,
+  longTextsMax,
+  tokenizerHeapFactor,
+  tokenizerIdleMs,
+  tokenizerMs,
+  tokenizerStartMs,
+  tokenizersMax
+} from './limits.ts'
 import type { Manifest } from './manifest.ts'
 import { checkConversation, type Conversation, type ConversationPrompt, type ConversationRoom } from './chat.ts'
 import { Thread } from './thread.ts'
@@ -35,6 +44,8 @@ export interface TextStream {
 
 interface Held {
   readonly thread: Thread
+  /** For long texts alone, so that nobody else waits for them: it is there for as long as somebody asks about one. */
+  readonly long: Thread
   /** Asks that are under way. */
   users: number
 }
@@ -69,14 +80,18 @@ export class Tokenizers {
     let held = this.#held.get(source.id)
     if (held === undefined) {
       this.#makeRoom()
-      held = { thread: this.#thread(source), users: 0 }
+      held = {
+        thread: this.#thread(source, { idleMs: this.#idleMs }),
+        long: this.#thread(source, { idleMs: Math.min(longTextIdleMs, this.#idleMs), queueMax: longTextsMax }),
+        users: 0
+      }
     }
     this.#held.delete(source.id)
     this.#held.set(source.id, held)
     held.users++
     return new Tokenizing(held, this.#deadlineMs, () => {
       held.users--
-      if (this.#closed && held.users === 0) void held.thread.close()
+      if (this.#closed && held.users === 0) void ended(held)
     })
   }
 
@@ -87,7 +102,7 @@ export class Tokenizers {
   async close(): Promise<void> {
     this.#closed = true
     const held = [...this.#held.values()].filter(({ users }) => users === 0)
-    await Promise.all(held.map(({ thread }) => thread.close()))
+    await Promise.all(held.map(ended))
   }
 
   #makeRoom(): void {
@@ -97,16 +112,16 @@ export class Tokenizers {
       throw new NoRoomError(`${this.#max} models are being asked about here, and no more can be at a time`)
     }
     this.#held.delete(oldest[0])
-    void oldest[1].thread.close()
+    void ended(oldest[1])
   }
 
-  #thread({ manifest, file }: TokenizerSource): Thread {
+  #thread({ manifest, file }: TokenizerSource, init: { readonly idleMs: number; readonly queueMax?: number }): Thread {
     const { name, bosId, eosIds, chatTemplate } = manifest
     return new Thread({
       file: workerFile(),
       name: `the tokenizer of ${name}`,
       startMs: tokenizerStartMs,
-      idleMs: this.#idleMs,
+      ...init,
       data: async signal => {
         const path = await file(signal)
         const { size } = await stat(path)
@@ -115,6 +130,10 @@ export class Tokenizers {
       }
     })
   }
+}
+
+async function ended({ thread, long }: Held): Promise<void> {
+  await Promise.all([thread.close(), long.close()])
 }
 
 /** A model's tokenizer in its thread, for one ask. */
@@ -216,8 +235,15 @@ export class Tokenizing {
   }
 
   #ask(request: TokenizerRequest, what: string, signal: AbortSignal | undefined): Promise<unknown> {
-    return this.#held.thread.ask(request, { what, deadlineMs: this.#deadlineMs, signal })
+    const thread = isLong(request) ? this.#held.long : this.#held.thread
+    return thread.ask(request, { what, deadlineMs: this.#deadlineMs, signal })
   }
+}
+
+/** Whether it may take longer than others should wait. Conversations are bounded by themselves, and so is what an answer adds. */
+function isLong(request: TokenizerRequest): boolean {
+  if (request.kind === 'encode' || request.kind === 'whole') return request.text.length > longTextCharsMin
+  return (request.kind === 'bytes' || request.kind === 'text') && request.ids.length > longTextCharsMin
 }
 
 /** Compiled or not, it lies beside this file. */

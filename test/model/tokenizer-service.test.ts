@@ -134,6 +134,26 @@ describe('a tokenizer in its thread', () => {
     expect((await say('ab a')).ids).toEqual(ids)
   })
 
+  test('of a long text keeps nobody waiting who asks about a short one', async () => {
+    use({ deadlineMs: 3_000 })
+    const hostile = open('hostile')
+    const stream = hostile.stream([1])
+    const order: string[] = []
+    const long = expect(
+      hostile.encode(' '.repeat(70_000) + hostileText).finally(() => order.push('long'))
+    ).rejects.toMatchObject({ name: 'DeadlineError' })
+    expect(await hostile.encode('ab')).toHaveLength(3)
+    expect(await stream.push([259, 260])).toBe('a')
+    order.push('short')
+    await long
+    expect(order).toEqual(['short', 'long'])
+    // Many long ones wait for each other, and not without end.
+    const asked = Array.from({ length: 20 }, () =>
+      hostile.encode(' '.repeat(70_000)).catch(({ name }) => name as string)
+    )
+    expect((await Promise.all(asked)).filter(each => each === 'NoRoomError').length).toBeGreaterThan(0)
+  })
+
   test('goes on with a stream in a new thread', async () => {
     use({ deadlineMs: 500 })
     const hostile = open('hostile')
