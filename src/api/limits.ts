@@ -12,6 +12,8 @@ export const jsonDepthMax = 64
 export const jsonThingsMax = 65_536
 /** Connections at a time; each holds a socket and a request. More are closed at once, so that others keep their descriptors. */
 export const connectionsMax = 512
+/** Requests of one connection that are sent before the first has its answer. Few clients send two. */
+export const pipelinedMax = 64
 /** A client that has connected has sent its headers by then, and by the second its whole request: slow radio included. */
 export const headersMs = 20_000
 export const requestMs = 120_000

@@ -2,7 +2,7 @@
  * The front door of a peer: OpenAI's API over HTTP, a window to look at the swarm through, and metrics. It asks the peer what a
  * program that embeds one could ask, and so works on a peer without layers as well.
  */
-import { createServer, type Server, STATUS_CODES } from 'node:http'
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
@@ -21,6 +21,7 @@ import {
   keepAliveMs,
   keyFileBytesMax,
   lingerMs,
+  pipelinedMax,
   pingMs,
   requestMs,
   spansLastMs,
@@ -92,7 +93,7 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
     stallMs: init.stallMs ?? stallMs,
     onDefect: (error, requestId) => onWarning(`request ${requestId} failed: ${reasonOf(error)}`)
   })
-  const listener = getRequestListener((request, env) => app.fetch(request, env), {
+  const answer = getRequestListener((request, env) => app.fetch(request, env), {
     overrideGlobalObjects: false,
     errorHandler: error => {
       // What is no request at all: a host or a path that no URL has.
@@ -103,6 +104,7 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
       })
     }
   })
+  const listener = fewOfEach((request, response) => void answer(request, response))
   const options = {
     requestTimeout: requestMs,
     headersTimeout: headersMs,
@@ -117,6 +119,22 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseBytes(error, socket))
   await listen(server, host, port)
   return opened(server, tls === undefined ? 'http' : 'https', host, { closing, spans })
+}
+
+/** Closes a connection on which more requests come than may wait for one another: each is as costly as one of a connection of its own. */
+function fewOfEach(listener: RequestListener): RequestListener {
+  const running = new WeakMap<Socket, number>()
+  return (request, response) => {
+    const { socket } = request
+    const count = (running.get(socket) ?? 0) + 1
+    if (count > pipelinedMax) {
+      socket.destroy()
+      return
+    }
+    running.set(socket, count)
+    response.once('close', () => running.set(socket, running.get(socket)! - 1))
+    listener(request, response)
+  }
 }
 
 /** @throws {InvalidOptionError} when the endpoint is no address of HTTP */

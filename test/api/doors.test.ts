@@ -5,7 +5,7 @@ import { get } from 'node:https'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { connectionsMax } from '../../src/api/limits.ts'
+import { connectionsMax, pipelinedMax } from '../../src/api/limits.ts'
 import { serveApi } from '../../src/api/serve.ts'
 import { frontDoors } from './front-door.ts'
 
@@ -58,4 +58,28 @@ it('keeps to so many connections, and serves again when a crowd has gone', { tim
   await expect.poll(() => closed, { timeout: 30_000 }).toBe(40)
   for (const each of crowd) each.destroy()
   await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200)
+})
+
+it('answers some requests that a connection sends at once, and closes one that sends a heap', {
+  timeout: 60_000
+}, async () => {
+  const { ask, peer, socket } = await open()
+  const few = socket()
+  let text = ''
+  few.on('data', data => (text += data))
+  few.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(pipelinedMax))
+  await expect.poll(() => text.match(/HTTP\/1.1 200/g)?.length, { timeout: 10_000 }).toBe(pipelinedMax)
+  // Those are over: as many may follow.
+  few.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+  await expect.poll(() => text.match(/HTTP\/1.1 200/g)?.length, { timeout: 10_000 }).toBe(pipelinedMax + 1)
+  few.destroy()
+  const heap = socket()
+  heap.on('error', () => {})
+  const body = JSON.stringify({ prompt: 'Once', max_tokens: 200 })
+  const head = `POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n`
+  const closed = new Promise(resolve => heap.once('close', resolve))
+  heap.write((head + body).repeat(1_000))
+  await closed
+  await expect.poll(() => peer.answers().length, { timeout: 10_000 }).toBe(0)
+  expect((await ask('/v1/completions', { json: { prompt: 'Once', max_tokens: 1 } })).status).toBe(200)
 })
