@@ -26,9 +26,9 @@ const { values } = parseArgs({
 
 const lateMs = Number(values['late-ms'])
 const periodMs = 20
-const flightTicks = 300
+const flightTicks = 220
 /** A gust pushes the vehicle down at this tick, for half a second. */
-const gustTick = 100
+const gustTick = 50
 const gustTicks = 25
 /** The vehicle is busy while its height is so far from where it should be. */
 const heightErrorMax = 0.5
