@@ -224,4 +224,6 @@ function refuseBytes({ code, message }: NodeJS.ErrnoException, socket: Socket): 
   const body = JSON.stringify(bodyOf(`this is no request: ${message}`))
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\ncontent-type: application/json`
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  // Who does not close its end, too, holds the place of a connection no longer.
+  setTimeout(() => socket.destroy(), lingerMs).unref()
 }

@@ -60,6 +60,19 @@ it('keeps to so many connections, and serves again when a crowd has gone', { tim
   await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200)
 })
 
+it('gives away the places of those that it has refused and that do not hang up', { timeout: 60_000 }, async () => {
+  const { ask, socket } = await open()
+  // They read nothing, and so never see that it is over.
+  const crowd = Array.from({ length: connectionsMax }, () => {
+    const each = socket()
+    each.on('error', () => {})
+    each.write('nonsense\r\n\r\n')
+    return each
+  })
+  await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 20_000 }).toBe(200)
+  for (const each of crowd) each.destroy()
+})
+
 it('answers some requests that a connection sends at once, and closes one that sends a heap', {
   timeout: 60_000
 }, async () => {
