@@ -8,6 +8,7 @@ export default defineConfig({
     env: { ORT_DISABLE_TELEMETRY: '1' },
     // Three at a time on CI's two cores: real peers wait for one another for half of their time.
     maxWorkers: 3,
+    globalSetup: ['test/measured-setup.ts'],
     pool: 'forks',
     // Real processes share CI's two cores with one another: what fails there is tried once more, and the totals name it.
     retry: process.env.CI === undefined ? 0 : 1,

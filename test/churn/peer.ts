@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { PeerId, Status } from '../../src/index.ts'
+import { putMeasured, takeMeasured } from '../measured.ts'
 import type { Attachment } from './network.ts'
 
 const ownBin = fileURLToPath(new URL('../../bin/skein.js', import.meta.url))
@@ -82,6 +83,7 @@ export class ChurnPeer {
       ...(mdns ? [] : ['--no-mdns']),
       ...['--threads', '1', '--json', '--stop-with-stdin']
     ]
+    putMeasured(dataDir)
     const [command, ...rest] = [...(attachment?.prefix ?? []), process.execPath, ...args]
     // A process group of its own: Ctrl-C reaches the harness alone.
     const child = spawn(command!, rest, {
@@ -104,6 +106,7 @@ export class ChurnPeer {
     this.#ended = new Promise(resolve => {
       const end = (): void => {
         running.delete(child)
+        takeMeasured(dataDir)
         resolve()
       }
       child.once('error', error => {

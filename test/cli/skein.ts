@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
+import { putMeasured, takeMeasured } from '../measured.ts'
 
 const bin = fileURLToPath(new URL('../../bin/skein.js', import.meta.url))
 const built = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
@@ -33,6 +34,8 @@ export class Skein {
 
   constructor(args: readonly string[], { env = {}, stdin = '', program = bin }: SkeinOptions = {}) {
     if (!existsSync(built)) throw new Error('dist is missing: npm test builds it, or run npm run build')
+    const dataDir = args[0] === 'up' ? args[args.indexOf('--data') + 1] : undefined
+    if (dataDir !== undefined) putMeasured(dataDir)
     this.child = spawn(process.execPath, [program, ...args], { env: { ...baseEnv, ...env }, stdio: 'pipe' })
     this.child.stdin!.on('error', () => {})
     // A peer that is started with --stop-with-stdin stops when this process is gone, however it went.
@@ -44,7 +47,10 @@ export class Skein {
       this.stderr += text
     })
     this.ended = new Promise(resolve => {
-      this.child.once('close', (code, signal) => resolve({ code, signal, stdout: this.stdout, stderr: this.stderr }))
+      this.child.once('close', (code, signal) => {
+        if (dataDir !== undefined) takeMeasured(dataDir)
+        resolve({ code, signal, stdout: this.stdout, stderr: this.stderr })
+      })
     })
   }
 

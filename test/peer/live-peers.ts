@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
 import { createPeer, type Peer, type PeerInit } from '../../src/index.ts'
+import { putMeasured, takeMeasured } from '../measured.ts'
 
 type LivePeerInit = Omit<PeerInit, 'dataDir'> & { readonly dataDir?: string }
 
@@ -32,14 +33,17 @@ export function livePeers(name: string): LivePeers {
     peers,
     folder,
     async start(init) {
+      const dataDir = init.dataDir ?? (await folder())
+      putMeasured(dataDir)
       const peer = await createPeer({
-        dataDir: init.dataDir ?? (await folder()),
         mdns: false,
         listen: ['/ip4/127.0.0.1/tcp/0'],
         bootstrap: peers.flatMap(({ addresses }) => [...addresses]),
-        ...init
+        ...init,
+        dataDir
       })
       peers.push(peer)
+      takeMeasured(dataDir)
       return peer
     }
   }

@@ -1,5 +1,6 @@
 /** The engine in WebAssembly as a factory. */
 import { join } from 'node:path'
+import { unlessAborted } from '../../base/abort.ts'
 import { askThread } from '../ask-thread.ts'
 import { whyNotComputable } from '../computable.ts'
 import { EngineError } from '../../errors.ts'
@@ -15,9 +16,18 @@ import { computed } from './layer-kinds.ts'
 import { arithmeticClasses, arithmeticRevision, trialNames } from './numeric-class.ts'
 import { whyTooLarge } from './sections.ts'
 
-function classOfThread(signal: AbortSignal): Promise<string> {
+/** The class that this process has computed: it is the machine's, whichever peer and model it is for. */
+let classHere: Promise<string> | undefined
+
+async function classOfThread(signal: AbortSignal): Promise<string> {
   const what = 'the self-test of the WebAssembly engine'
-  return askThread<string>(threadFile(import.meta.url, 'class-worker'), { what, signal })
+  classHere ??= askThread<string>(threadFile(import.meta.url, 'class-worker'), { what })
+  const asked = classHere
+  // Who asks after a failure has it tried again.
+  asked.catch(() => {
+    if (classHere === asked) classHere = undefined
+  })
+  return unlessAborted(asked, signal)
 }
 
 export const wasmEngine: EngineFactory = {
