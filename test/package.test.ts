@@ -56,7 +56,7 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
       await cp(path.join(modules, name), path.join(folder, 'node_modules', name), { recursive: true })
     }
     await writeFile(path.join(folder, 'package.json'), '{ "type": "module" }')
-  }, 60_000)
+  }, 120_000)
 
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -83,7 +83,7 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     expect(scripts.filter(file => file.endsWith('.js')).length).toBeLessThan(50)
   })
 
-  it('answers, from an ES module', { timeout: 60_000 }, async () => {
+  it('answers, from an ES module', { timeout: 120_000 }, async () => {
     const program = `
       import { createPeer, initSwarm } from 'skein'
       import { serveApi } from 'skein/api'
@@ -105,7 +105,7 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     expect(cli.stdout.trim()).toBe('0.1.0')
   })
 
-  it('imports a model, in a thread', { timeout: 60_000 }, async () => {
+  it('imports a model, in a thread', { timeout: 120_000 }, async () => {
     await writeTiny(path.join(folder, 'tiny'))
     const skein = path.join(installed, 'bin', 'skein.js')
     const args = ['model', 'import', 'tiny', '--name', 'tiny', '--data', 'imported', '--dtype', 'q8,attention=f32']
@@ -113,7 +113,7 @@ describe('the package', needs(whyNotBuilt(path.join(root, 'dist/src/index.js')))
     expect(stdout).toMatch(/^imported tiny: 2 layers, mixed \(f32, q8-f16\) with f16 edges/)
   })
 
-  it('declares its types, to a program that checks all of them', { timeout: 60_000 }, async () => {
+  it('declares its types, to a program that checks all of them', { timeout: 120_000 }, async () => {
     const program = `
       import { createPeer, type Peer } from 'skein'
       import { type ApiServer, serveApi } from 'skein/api'

@@ -29,7 +29,7 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQglMlDP/vdG2ap9bOJ
 Y66LBtItHeXGymzdvP0MPEqF/2EmSzALms2LKNvRbqTv0DXFlOkGEPA3
 -----END PRIVATE KEY-----`
 
-it('speaks TLS, and says which file is wrong', { timeout: 60_000 }, async () => {
+it('speaks TLS, and says which file is wrong', { timeout: 120_000 }, async () => {
   const { peer } = await open()
   const [certFile, keyFile, missing] = await folder().then(at => ['c.pem', 'k.pem', 'none'].map(name => join(at, name)))
   await writeFile(certFile!, cert)
@@ -60,7 +60,7 @@ it('keeps to so many connections, and serves again when a crowd has gone', { tim
   await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200)
 })
 
-it('gives away the places of those that it has refused and that do not hang up', { timeout: 60_000 }, async () => {
+it('gives away the places of those that it has refused and that do not hang up', { timeout: 120_000 }, async () => {
   const { ask, socket } = await open()
   // They read nothing, and so never see that it is over.
   const crowd = Array.from({ length: connectionsMax }, () => {
@@ -74,7 +74,7 @@ it('gives away the places of those that it has refused and that do not hang up',
 })
 
 it('answers some requests that a connection sends at once, and closes one that sends a heap', {
-  timeout: 60_000
+  timeout: 120_000
 }, async () => {
   const { ask, peer, socket } = await open()
   const few = socket()

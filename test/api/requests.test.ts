@@ -249,7 +249,7 @@ it('tells whoever is being answered when it closes', { timeout: 120_000 }, async
   await closed
 })
 
-it('answers bytes that are no request, in the same form', { timeout: 60_000 }, async () => {
+it('answers bytes that are no request, in the same form', { timeout: 120_000 }, async () => {
   const { socket } = await open()
   for (const [bytes, status] of [
     ['nonsense\r\n\r\n', 400],

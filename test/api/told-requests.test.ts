@@ -125,7 +125,7 @@ it('spans of a request, its laps and their hops are one trace, which the client 
   expect(JSON.stringify(spans)).not.toContain('walrus')
 })
 
-it('a collector that fails is told of once, and no request waits for it', { timeout: 60_000 }, async () => {
+it('a collector that fails is told of once, and no request waits for it', { timeout: 120_000 }, async () => {
   const { endpoint } = await collector(503)
   const warnings: string[] = []
   const { ask } = await open({ api: { otlp: { endpoint }, onWarning: message => warnings.push(message) } })

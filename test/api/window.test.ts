@@ -32,7 +32,7 @@ async function* eventsOf(response: Response): AsyncGenerator<Told> {
 
 describe('the window', () => {
   it('is one page of files that ask nobody else, and everything else is asked for with the key', {
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'skein-window-'))
     onTestFinished(() => rm(folder, { recursive: true, force: true }))
@@ -57,7 +57,7 @@ describe('the window', () => {
   })
 
   it('shows the swarm and answers as they are made, and ends an answer with its page', {
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const { url, peer } = await open()
     const closed = new AbortController()
@@ -110,7 +110,7 @@ describe('the window', () => {
     closed.abort()
   })
 
-  it('lets nobody act but its own page, and says what is wrong with a question', { timeout: 60_000 }, async () => {
+  it('lets nobody act but its own page, and says what is wrong with a question', { timeout: 120_000 }, async () => {
     let drained = 0
     const { ask, url } = await open({
       api: {

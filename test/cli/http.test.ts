@@ -27,7 +27,7 @@ it('takes a host and a port, and says which', () => {
   }
 })
 
-it('refuses flags that say nothing, or that would let everybody in', { timeout: 60_000 }, async () => {
+it('refuses flags that say nothing, or that would let everybody in', { timeout: 120_000 }, async () => {
   const up = (...args: string[]): Skein =>
     new Skein(['up', '--swarm', join(folder, 'swarm.json'), '--data', join(folder, 'refused'), ...args])
   await expectFailure(up('--api-key-file', 'keys'), 2, '--api-key-file goes with --http')

@@ -247,5 +247,5 @@ describe('skein model rm', () => {
     expect((await skein(['model', 'rm', 'tiny', '--data', dir])).code).toBe(0)
     expect(filesOf(dir)).toEqual([])
     expect((await peer.end('SIGTERM')).code).toBe(0)
-  }, 60_000)
+  }, 120_000)
 })

@@ -28,7 +28,7 @@ beforeAll(async () => {
     ids.push(/id ([0-9a-f]{64})/.exec(stdout)![1]!)
   }
   await Promise.all(['a', 'b'].map(name => up(name).event('serving')))
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await Promise.all(peers.map(peer => peer.end('SIGKILL')))
@@ -63,4 +63,4 @@ it('is said by who serves one of them, by status, by ask and by up', async () =>
   )
   expect(code).toBe(2)
   await up('d', ['--model', b!]).event('serving')
-}, 60_000)
+}, 120_000)

@@ -47,7 +47,7 @@ beforeAll(async () => {
   await skein(['init', at('swarm.json')])
   expect((await skein(['key', at('session.key')])).code).toBe(0)
   await Promise.all([up('b', '0-3'), up('c', '3-6')])
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   for (const { child } of peers) if (child.exitCode === null) child.kill('SIGTERM')
@@ -78,7 +78,7 @@ describe('a driver that dies in the middle of three answers', () => {
       expect(run.events.filter(({ event }) => event === 'warning')).toEqual([])
     }
     told = runs.map(run => run.events.filter(({ event }) => event === 'token'))
-  }, 60_000)
+  }, 120_000)
 
   it.each([
     ['likeliest', [], 0],
@@ -133,7 +133,7 @@ describe('a driver that dies in the middle of three answers', () => {
     await expectFailure(resume('--key', at('none.key')), 3, 'there is no key file')
     await expectFailure(resume('--key', at('swarm.json')), 3, 'is no session key: it should have 32 bytes')
   })
-}, 60_000)
+}, 120_000)
 
 it('leaves no word, token, name or key with its keepers', () => {
   const key = readFileSync(at('session.key'))

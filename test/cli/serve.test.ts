@@ -136,7 +136,9 @@ describe('flags in a file', () => {
   })
 })
 
-it('a peer with no memory for layers asks others, and says so where there is nobody', { timeout: 60_000 }, async () => {
+it('a peer with no memory for layers asks others, and says so where there is nobody', {
+  timeout: 120_000
+}, async () => {
   const flags = ['--swarm', at('swarm.json'), '--data', at('c'), '--memory', '0', '--listen', '/ip4/127.0.0.1/tcp/0']
   await expectFailure(skein(['up', ...flags, '--model', 'stories15m']), 2, 'serves no model')
   const peer = new Skein(['up', ...flags, '--no-mdns', '--json', '--stop-with-stdin'])

@@ -250,7 +250,7 @@ describe('three peers that were started by hand', () => {
     await expectFailure(skein(['ask', 'Once upon a time', '--data', at('b')]), 4, /layer/)
     expect(() => statSync(join(at('c'), 'control.sock'))).toThrow('ENOENT')
   })
-}, 60_000)
+}, 120_000)
 
 describe('bad input to a peer', () => {
   it.each<[string, string[], number, RegExp]>([
@@ -273,7 +273,7 @@ describe('bad input to a peer', () => {
     const { code, stderr } = await peer.ended
     expect(stderr).toMatch(/^skein: the model 'nothing' is not here and no live peer offers it.*--wait\n$/)
     expect(code).toBe(3)
-  }, 60_000)
+  }, 120_000)
 
   it('a model that nobody has is waited for when told to, and said to be', async () => {
     const flags = ['--swarm', at('swarm.json'), ...loopback, '--model', 'nothing', '--wait']
@@ -294,4 +294,4 @@ describe('bad input to a peer', () => {
     await expectFailure(peer, 3, /newer/)
     expect(readFileSync(join(at('newer'), 'skein.json'), 'utf8')).toBe('{"format":99}')
   })
-}, 30_000)
+}, 120_000)

@@ -66,7 +66,7 @@ test('a peer says which of what it uses is open, and keeps its own to itself', a
     `the swarm file ${swarm} is open to everybody on this machine (mode 644), and whoever reads it can join the swarm: chmod 600 closes it`,
     `the session key ${key} is open to everybody on this machine (mode 644), and whoever reads it can resume the sessions kept with it: chmod 600 closes it`
   ])
-}, 60_000)
+}, 120_000)
 
 test('an import that comes before the first start makes the data directory for its owner alone', async () => {
   const dataDir = join(dir, 'data')

@@ -115,7 +115,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
   })
 
   it('that never ends is ended a moment after its deadline, and the next run has another process', {
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const g = await graph(loop(2_000_000_000))
     const [before] = children()
@@ -137,7 +137,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
   })
 
   it('keeps its process where a run is given less time than it takes, and where who asked goes', {
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const g = await graph(loop(500_000))
     const before = children()
@@ -181,7 +181,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
   })
 
   it('is loaded to the end for those who come next, where the one for whom it is loaded anew waits no more', {
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const g = await graph(tripled())
     const [before] = children()

@@ -68,7 +68,7 @@ describe('an ONNX engine', () => {
       await step
       expect(threads.at(-1)?.threadId ?? -1).toBe(-1)
     }
-  }, 60_000)
+  }, 120_000)
 
   it('rejects every pending call when its thread ends, and closes', async () => {
     const engine = await make()

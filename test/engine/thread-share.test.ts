@@ -193,7 +193,7 @@ const small = {
 }
 
 test('an engine that is woken early, late or in vain gives what it gives when it is left alone', {
-  timeout: 60_000
+  timeout: 120_000
 }, async () => {
   const model = syntheticModel(small, 'q8', 'f16', 3)
   const engines = await cutEngines(model, [1])

@@ -424,7 +424,7 @@ describe('a server', () => {
 })
 
 describe('a slow link', () => {
-  it('may take its time for tensors, which is not in the deadline of the run', { timeout: 60_000 }, async () => {
+  it('may take its time for tensors, which is not in the deadline of the run', { timeout: 120_000 }, async () => {
     const agenda = new Agenda()
     // One piece at a time is on its way for 105 ms: 5 Mbit/s.
     const schedule = (ms: number, task: () => void): void => void agenda.after(ms, task)

@@ -24,7 +24,7 @@ describe.each([
 ] as const)('%s', (model, template) => {
   test("has transformers' ids for conversations, and what they spell is text", {
     ...needs(whyNoModel(model)),
-    timeout: 60_000
+    timeout: 120_000
   }, async () => {
     const handle = await open(realModel(model))
     const { size } = await handle.stat()

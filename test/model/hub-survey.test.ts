@@ -107,7 +107,7 @@ test('a hub that gives no parts, refuses, or is not there says so', async () => 
   await server.startHub()
 })
 
-test('skein model show says what it needs of how many peers', { timeout: 60_000 }, async () => {
+test('skein model show says what it needs of how many peers', { timeout: 120_000 }, async () => {
   await writeTiny(source, { config: wideConfig })
   const show = (...more: string[]): ReturnType<typeof skein> =>
     skein(['model', 'show', 'someone/tiny', '--data', path.join(dir, 'data'), ...more], {

@@ -62,7 +62,7 @@ async function covered(): Promise<void> {
             .models.find(({ name }) => name === 'smol')
             ?.coverage.every(count => count > 0),
         {
-          timeout: 60_000
+          timeout: 120_000
         }
       )
       .toBe(true)
@@ -104,7 +104,7 @@ describe('SmolLM2-135M-Instruct', { timeout: 300_000, ...needs(whyNoModel('smol'
   afterAll(async () => {
     await Promise.all(peers.splice(0).map(peer => peer.stop()))
     if (folder !== '') await rm(folder, { recursive: true, force: true })
-  }, 60_000)
+  }, 120_000)
 
   it("gives transformers' answers over one peer, over three, and when one of these is lost", async () => {
     const alone = await start(newSwarm('alone'), { start: 0, end: 30 })

@@ -227,7 +227,7 @@ it('that dies in mid-answer is told of, gives its memory back, and drafts for no
   expect(warnings.filter(message => message === reason)).toHaveLength(1)
 })
 
-it('that is not here is fetched from who serves it', { timeout: 60_000 }, async () => {
+it('that is not here is fetched from who serves it', { timeout: 120_000 }, async () => {
   const swarm = newSwarm('drafts')
   const holder = await folder()
   await writeRandomModel(holder)

@@ -37,7 +37,7 @@ async function shipped() {
   return model!
 }
 
-it('two peers answer with an engine that the caller brings', { timeout: 60_000 }, async () => {
+it('two peers answer with an engine that the caller brings', { timeout: 120_000 }, async () => {
   const swarm = newSwarm('engines')
   const toy = toyFactory()
   const { manifest } = await shipped()
@@ -66,7 +66,7 @@ it('two peers answer with an engine that the caller brings', { timeout: 60_000 }
   expect(timings.map(({ numericClass }) => numericClass)).toEqual(['toy', 'toy'])
 })
 
-it('an engine whose bits nobody shares makes each peer a class of its own', { timeout: 60_000 }, async () => {
+it('an engine whose bits nobody shares makes each peer a class of its own', { timeout: 120_000 }, async () => {
   const swarm = newSwarm('classes')
   const loose = toyFactory({ name: 'loose', exactness: 'none' })
   for (let i = 0; i < 2; i++) await start({ swarm, engines: [loose], layers: { start: 0, end: 1 }, memoryBytes: 64e6 })
@@ -95,7 +95,7 @@ it('budgets are those of the engine', async () => {
   expect(small).toBeLessThan(large! / 2)
 })
 
-it('a peer of another engine is planned with what that takes', { timeout: 60_000 }, async () => {
+it('a peer of another engine is planned with what that takes', { timeout: 120_000 }, async () => {
   const swarm = newSwarm('two engines')
   const { manifest } = await shipped()
   const { layers } = manifest.config

@@ -87,7 +87,7 @@ describe('an import onto a disk without room', needs(whyNoTmpfs()), () => {
   it.each([
     ['is refused before anything is written, where it is small', 128 << 10, false],
     ['ends with what is wrong and leaves nothing, where others fill it meanwhile', 8 << 20, true]
-  ])('%s', { timeout: 60_000 }, async (_, bytes, fills) => {
+  ])('%s', { timeout: 120_000 }, async (_, bytes, fills) => {
     const root = await mkdtemp(join(tmpdir(), 'skein-full-'))
     const disk = new Tmpfs(bytes)
     try {

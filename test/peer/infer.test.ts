@@ -121,7 +121,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(lost).rejects.toMatchObject({ name: 'PeerLeavingError' })
   })
 
-  it('that could not be loaded anew is served again when it can be', { timeout: 60_000 }, async () => {
+  it('that could not be loaded anew is served again when it can be', { timeout: 120_000 }, async () => {
     const dataDir = await withGraph('tripled', tripled())
     const warnings: string[] = []
     const peer = await serve({ swarm: newSwarm('again'), dataDir, model: 'tripled' })
@@ -146,7 +146,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(warnings).toHaveLength(1)
   })
 
-  it('is ended by the one who asked, and at its deadline', { timeout: 60_000 }, async () => {
+  it('is ended by the one who asked, and at its deadline', { timeout: 120_000 }, async () => {
     const swarm = newSwarm('late')
     const server = await serve({ swarm, dataDir: await withGraph('loop', loop(2_000_000_000)), model: 'loop' })
     const asking = await asker(swarm)
@@ -164,7 +164,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(server.status().violations).toEqual({})
   })
 
-  it('that finds nothing says so, and its server has broken no rule', { timeout: 60_000 }, async () => {
+  it('that finds nothing says so, and its server has broken no rule', { timeout: 120_000 }, async () => {
     const swarm = newSwarm('found')
     await serve({ swarm, dataDir: await withGraph('found', found()), model: 'found' })
     const asking = await asker(swarm)
@@ -177,7 +177,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect(asking.status().violations).toEqual({})
   })
 
-  it('says what is wrong with its inputs before anybody is asked', { timeout: 60_000 }, async () => {
+  it('says what is wrong with its inputs before anybody is asked', { timeout: 120_000 }, async () => {
     const swarm = newSwarm('wrong')
     const peer = await serve({ swarm, dataDir: await withGraph('tripled', tripled()), model: 'tripled' })
     await served(peer, 'tripled')
@@ -213,7 +213,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(peer.infer('nothing', row)).rejects.toMatchObject({ name: 'UnknownModelError' })
   })
 
-  it('embeds texts by its own tokenizer, many at once', { timeout: 60_000 }, async () => {
+  it('embeds texts by its own tokenizer, many at once', { timeout: 120_000 }, async () => {
     const store = await openLibrary(await live.folder())
     const { manifest } = await store.resolve('stories15m')
     const dataDir = await withGraph('embedder', embedder(), join(shipped, 'shards', manifest.tokenizer!.sha256))
@@ -233,7 +233,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     expect([...vectors[0]!]).toEqual([...one!])
   })
 
-  it('is served where there is a runtime and room for it, whole', { timeout: 60_000 }, async () => {
+  it('is served where there is a runtime and room for it, whole', { timeout: 120_000 }, async () => {
     const swarm = newSwarm('room')
     const dataDir = await withGraph('tripled', tripled())
     const without = serve({ swarm, dataDir, model: 'tripled', engines: [wasmEngine] })
@@ -266,7 +266,7 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(draft).rejects.toThrow('tripled is a graph and continues no text')
   })
 
-  it('shares a budget with others that come at the same time', { timeout: 60_000 }, async () => {
+  it('shares a budget with others that come at the same time', { timeout: 120_000 }, async () => {
     const dataDir = await withGraph('tripled', tripled())
     await writeFile(join(dataDir, 'loop.onnx'), loop(3))
     await importGraph({ source: join(dataDir, 'loop.onnx'), dataDir, name: 'loop' })

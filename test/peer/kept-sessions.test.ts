@@ -116,7 +116,7 @@ describe('a session that is kept', () => {
     const whole = await find()
     expect(whole).toMatchObject({ ids: [5, 6, 7, 8], exact: false, stop: 'eos' })
     expect(whole.version).toBeGreaterThan(found.version)
-  }, 60_000)
+  }, 120_000)
 
   it('without a key is that of the peer that was asked, and of no other', async () => {
     const [driver, other] = (await all('a', 'b', 'c')) as [KeptSessions, KeptSessions]
@@ -135,7 +135,7 @@ describe('a session that is kept', () => {
     })
     kept[0] = again
     expect((await find(again)).ids).toEqual([5])
-  }, 60_000)
+  }, 120_000)
 
   it('is forgotten by all who keep it', async () => {
     const [driver, other] = (await all('a', 'b', 'c')) as [KeptSessions, KeptSessions]
@@ -151,7 +151,7 @@ describe('a session that is kept', () => {
     expect(await other.forget(named, { signal: signal() })).toBeGreaterThan(0)
     await expect(driver.find(named, { signal: signal() })).rejects.toMatchObject({ name: 'UnknownSessionError' })
     expect(await other.forget(named, { signal: signal() })).toBe(0)
-  }, 60_000)
+  }, 120_000)
 
   it('with nobody to keep it says so, and ends nothing', async () => {
     const sessions = await start('a')

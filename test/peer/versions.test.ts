@@ -28,7 +28,7 @@ async function start(init: Partial<PeerInit>): Promise<Peer> {
   return peer
 }
 
-it('no session is sent to a peer of a later revision, however fast it says to be', { timeout: 60_000 }, async () => {
+it('no session is sent to a peer of a later revision, however fast it says to be', { timeout: 120_000 }, async () => {
   const honest = await start({ memoryBytes: 256e6 })
   const driver = await start({ memoryBytes: 0, bootstrap: [...honest.addresses] })
   await expect.poll(() => driver.status().models[0]?.coverage.every(count => count > 0), { timeout: 30_000 }).toBe(true)

@@ -40,7 +40,7 @@ async function connect(): Promise<{ near: Channel; far: Channel; bytesBack: () =
   return { near, far: far!, bytesBack: () => traffic.bytesOut }
 }
 
-it('R22: Kademlia has nobody dialled again whose connection ended', { timeout: 60_000 }, async () => {
+it('R22: Kademlia has nobody dialled again whose connection ended', { timeout: 120_000 }, async () => {
   const [a, b] = [await startHost(), await startHost()]
   await a.dial([multiaddr(b.addresses[0]!)], { signal: AbortSignal.timeout(30_000) })
   const id = peerIdFromString(b.self)

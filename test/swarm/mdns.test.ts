@@ -13,7 +13,7 @@ const node = `"${process.execPath}" --experimental-transform-types --no-warnings
 /** Runs a script in a new network namespace that `setup` prepares, and returns the line of JSON that it prints. */
 async function inNamespace(setup: string, script: string, before = ''): Promise<Record<string, unknown>> {
   const { stdout } = await run('unshare', ['-n', 'sh', '-c', `${setup} && exec ${before} ${node} ${script}`], {
-    timeout: 60_000
+    timeout: 120_000
   })
   return JSON.parse(stdout)
 }

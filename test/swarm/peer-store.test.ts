@@ -49,7 +49,7 @@ it('of one peer keeps what it certified, and the newest few that others named', 
   expect(others).toContain(address(199).toString())
 })
 
-it('keeps no more peers than its bound, and a place for who connects', { timeout: 60_000 }, async () => {
+it('keeps no more peers than its bound, and a place for who connects', { timeout: 120_000 }, async () => {
   const { host } = await startHost()
   const { host: guest } = await startHost()
   const { peerStore } = host.node

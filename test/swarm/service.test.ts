@@ -167,7 +167,7 @@ describe('a swarm of real peers', () => {
     // Compared with what the waits were before: loaded machines delay all of them.
     expect(askedMs[7]! - askedMs[5]!).toBeLessThan(askedMs[4]! - askedMs[3]!)
     await x.stop()
-  }, 60_000)
+  }, 120_000)
 
   it('R8: an older record never wins, not through the DHT either', async () => {
     const [a, b] = [await world.start('a'), await world.start('b')]

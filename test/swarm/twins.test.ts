@@ -66,7 +66,7 @@ describe('two machines with one identity', () => {
       () => others.every(other => other.records().some(({ addresses }) => addresses.includes(bare(a)))),
       'everybody knows the one that stays'
     )
-  }, 60_000)
+  }, 120_000)
 
   it('R17: a second machine that nobody else has met is found where discovery names it', async () => {
     await copyOf('a', 'b')
@@ -83,7 +83,7 @@ describe('two machines with one identity', () => {
     await b.stop()
     expect(old.yields).toEqual([])
     expect(a.records().map(({ record }) => record.peer)).toEqual([a.id])
-  }, 30_000)
+  }, 120_000)
 
   it('R17: two on one machine, which write one file for their neighbours in turn, both say so', async () => {
     await copyOf('a', 'b')

@@ -145,5 +145,5 @@ describe('over real connections', () => {
     for (const channel of channels) channel.send(new Uint8Array(large))
     await until(() => frames.length === 6, 'six large frames arrive', 20_000)
     expect(frames).toEqual(Array.from({ length: 6 }, () => large))
-  }, 60_000)
+  }, 120_000)
 })

@@ -84,7 +84,7 @@ describe('SentencePiece', () => {
       expect(own.encode(line)).toEqual(shipped.encode(line))
       expect(own.decode(own.encode(line))).toBe(shipped.decode(shipped.encode(line)))
     }
-  }, 60_000)
+  }, 120_000)
 
   test('of Gemma has runs of spaces as pieces, merged in the order of ids', () => {
     const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
