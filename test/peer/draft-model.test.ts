@@ -80,11 +80,11 @@ async function answer(peer: Peer, options: GenerateOptions = {}) {
 
 const covered = (peer: Peer, times = [1, 1, 1, 1, 1, 1]): Promise<void> =>
   expect
-    .poll(() => peer.status().models.find(({ name }) => name === 'stories15m')?.coverage, { timeout: 30_000 })
+    .poll(() => peer.status().models.find(({ name }) => name === 'stories15m')?.coverage, { timeout: 100_000 })
     .toEqual(times)
 
 const drafting = (peer: Peer): Promise<void> =>
-  expect.poll(() => peer.status().draft, { timeout: 30_000 }).toMatchObject({ ready: true, state: 'ready' })
+  expect.poll(() => peer.status().draft, { timeout: 100_000 }).toMatchObject({ ready: true, state: 'ready' })
 
 /** The shipped model's tokenizer with something changed, and other white space. */
 function tokenizerWith(change: (vocab: Record<string, number>) => void): (bytes: Uint8Array) => Uint8Array {
