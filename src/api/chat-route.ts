@@ -1,5 +1,5 @@
 /** `POST /v1/chat/completions`. */
-import type { StoredModel } from '../index.ts'
+import type { ChatMessage, ChatOptions, StoredModel } from '../index.ts'
 import type { Finish, Piece } from './answer.ts'
 import { Answering, newId, nowS } from './answering.ts'
 import { chatMessages } from './chat.ts'
@@ -8,7 +8,7 @@ import { invalid, unsupported } from './errors.ts'
 import { chatLogprobs, type ScoredToken } from './logprobs.ts'
 import { chatTokensUsual } from './limits.ts'
 import { fingerprint } from './models.ts'
-import { askedOf } from './sampling.ts'
+import { type Asked, askedOf } from './sampling.ts'
 import { type ChatRequest, chatSchema, read, refuseUnknown } from './schema.ts'
 import { dataFrame, doneFrame } from './stream.ts'
 import { type CallForm, callForm } from './tools.ts'
@@ -27,16 +27,8 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
     ...request.chat_template_kwargs,
     ...(request.reasoning_effort === undefined ? {} : { reasoning_effort: request.reasoning_effort })
   }
-  const extras = { ...(tools === undefined ? {} : { tools: tools.given }), variables }
-  const answering = new Answering(api, c, {
-    asked,
-    model: model.id,
-    prompts: 1,
-    stops: asked.stops,
-    calls: tools?.form,
-    oneCall: request.parallel_tool_calls === false,
-    ask: (_, options) => api.peer.chat(messages, { ...options, ...extras, ...scores })
-  })
+  const oneCall = request.parallel_tool_calls === false
+  const answering = answeringChat(api, c, { asked, model, messages, tools, oneCall, extras: { variables, ...scores } })
   const head = {
     id: newId('chatcmpl-'),
     created: nowS(),
@@ -58,11 +50,44 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
   )
 }
 
+interface ChatAsked {
+  readonly asked: Asked
+  readonly model: StoredModel
+  readonly messages: readonly ChatMessage[]
+  readonly tools: ChatTools | undefined
+  readonly oneCall: boolean
+  /** What else the peer is asked for. */
+  readonly extras: ChatOptions
+}
+
+/** Answers what was said last in a conversation. */
+export function answeringChat(
+  api: Api,
+  c: ApiContext,
+  { asked, model, messages, tools, oneCall, extras }: ChatAsked
+): Answering {
+  const given = tools === undefined ? {} : { tools: tools.given }
+  return new Answering(api, c, {
+    asked,
+    model: model.id,
+    prompts: 1,
+    stops: asked.stops,
+    calls: tools?.form,
+    oneCall,
+    ask: (_, options) => api.peer.chat(messages, { ...options, ...given, ...extras })
+  })
+}
+
+interface ChatTools {
+  readonly given: readonly object[]
+  readonly form: CallForm
+}
+
 /** What functions the model is told of; undefined where it is told of none. @throws {ApiError} 400 when that cannot be done */
 export function toolsOf(
   { tools = [], tool_choice: choice = 'auto' }: Pick<ChatRequest, 'tools' | 'tool_choice'>,
   { manifest: { name, chatTemplate } }: StoredModel
-): { readonly given: readonly object[]; readonly form: CallForm } | undefined {
+): ChatTools | undefined {
   if (chatTemplate === null) {
     throw invalid(`${name} has no chat template: it only continues a text, ask it at /v1/completions`, {
       param: 'model',

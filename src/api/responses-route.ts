@@ -1,6 +1,6 @@
 /** `POST /v1/responses`, without anything kept: each request has its whole conversation. */
-import { Answering, newId, nowS } from './answering.ts'
-import { toolsOf } from './chat-route.ts'
+import { type Answering, newId, nowS } from './answering.ts'
+import { answeringChat, toolsOf } from './chat-route.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
 import { invalid, unsupported } from './errors.ts'
 import { chatTokensUsual } from './limits.ts'
@@ -24,20 +24,16 @@ export async function responsesRoute(api: Api, c: ApiContext): Promise<Response>
   )
   const tools = toolsOf({ tools: functions, tool_choice: request.tool_choice }, model)
   const effort = request.reasoning?.effort
-  const answering = new Answering(api, c, {
+  const answering = answeringChat(api, c, {
     asked,
-    model: model.id,
-    prompts: 1,
-    stops: asked.stops,
-    calls: tools?.form,
+    model,
+    messages,
+    tools,
     oneCall: request.parallel_tool_calls === false,
-    ask: (_, options) =>
-      api.peer.chat(messages, {
-        ...options,
-        ...(tools === undefined ? {} : { tools: tools.given }),
-        ...(effort === undefined ? {} : { variables: { reasoning_effort: effort } }),
-        ...(request.truncation === 'auto' ? { keepTurns: 1 } : {})
-      })
+    extras: {
+      ...(effort === undefined ? {} : { variables: { reasoning_effort: effort } }),
+      ...(request.truncation === 'auto' ? { keepTurns: 1 } : {})
+    }
   })
   const items = new ResponseItems(newId)
   const told = teller(request, model.manifest.name, items, answering)
