@@ -18,7 +18,7 @@ import { StageLoad } from '../route/stage-load.ts'
 import type { Searches } from '../route/searches.ts'
 import { type ModelShape, sameRange, stageBytes, viewOf } from '../route/view.ts'
 import { type FetchStatus, HeldShards, type ShardFetch } from './held-shards.ts'
-import { claimOf, footprintOf, shapeOf, shareMemory, weightBytes } from './shape.ts'
+import { claimOf, footprintOf, shapeOf, type MemoryShares, shareMemory, weightBytes } from './shape.ts'
 import type { Claim } from './sharing.ts'
 import { supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
@@ -73,6 +73,8 @@ export class ServedModel {
   readonly #init: ServedModelInit
   #budgetBytes: number
   #retainBytesMax = 0
+  /** Open sessions, or another model that has yet to give way, keep its stages from what they are to have. */
+  #isShort = false
   /** Others may plan with it. */
   #isAnnounced = false
   /** What the record says: until this machine is measured, what others are, and no numeric class. */
@@ -183,6 +185,7 @@ export class ServedModel {
     if (bytes === this.#budgetBytes) return
     this.#budgetBytes = bytes
     this.#share()
+    this.#init.onChange()
     this.placement.changed()
   }
 
@@ -284,8 +287,8 @@ export class ServedModel {
       const folder = await this.#shards.folder(range, signal)
       // Whoever is told that this stage serves must know of which numeric class it is.
       await unlessAborted(this.#measuring, signal)
-      const cacheBytesMax = this.#share()
-      if (cacheBytesMax === undefined) {
+      const { shares } = this.#shared()
+      if (shares.lackingBytes > 0) {
         throw new NoRoomError('open sessions hold the memory that it needs beside the stages that serve them')
       }
       engine = await this.#init.engines.create({
@@ -293,7 +296,7 @@ export class ServedModel {
         shardDirectory: folder,
         start: range.start,
         end: range.end,
-        cacheBytesMax,
+        cacheBytesMax: shares.cacheBytesMax.at(-1)!,
         threads,
         signal
       })
@@ -305,6 +308,8 @@ export class ServedModel {
     const { layers, vocab, contextMax } = manifest.config
     stages.add(engine, { model: model.id, layers, vocab, contextMax })
     this.#set(this.#loaded.map(stage => (sameRange(stage.range, range) ? { ...stage, engine } : stage)))
+    // The budget may be another one than when its loading began.
+    this.#share()
     onStage({ model: model.id, ...range, serving: true, cacheBytesFree: engine.cacheBytesMax })
   }
 
@@ -319,23 +324,32 @@ export class ServedModel {
     this.#init.onStage({ model: this.shape.id, ...range, serving: false, cacheBytesFree: 0 })
   }
 
-  /**
-   * Shares the budget out among the stages: what an older one may take for sessions makes way for a new one's weights.
-   * Returns what the newest may take; undefined, and nothing changed, when open sessions hold too much for it now.
-   */
-  #share(): number | undefined {
+  /** To be called when a record, a connection or the number of sessions has changed. */
+  changed(): void {
+    if (this.#isShort) this.#share()
+    this.placement.changed()
+  }
+
+  /** How the budget is to be shared out among the stages now. */
+  #shared(): { readonly shares: MemoryShares; readonly isShort: boolean } {
     const { stages, roomBytes } = this.#init
     const loaded = this.#loaded.map(({ range, engine }) => ({ range, cacheBytesUsed: engine?.cacheBytesUsed ?? 0 }))
     // Another model may still hold what it gives up: until it has, there is less.
     const budgetBytes = Math.min(this.#budgetBytes, roomBytes())
     const shares = shareMemory(this.shape, budgetBytes, loaded, stages.retainBytesOf(this.shape.id))
-    if (shares === undefined) return undefined
+    return { shares, isShort: shares.lackingBytes > 0 || budgetBytes < this.#budgetBytes }
+  }
+
+  /** Shares the budget out among the stages: what an older one may take for sessions makes way for a new one's weights. */
+  #share(): void {
+    const { shares, isShort } = this.#shared()
+    this.#isShort = isShort
+    const heldBytes = this.heldBytes
     for (const [i, { engine }] of this.#loaded.entries()) {
       if (engine !== undefined) engine.cacheBytesMax = shares.cacheBytesMax[i]!
     }
-    this.#retainBytesMax = loaded.length === 0 ? 0 : shares.retainBytesMax
-    this.#init.onChange()
-    return shares.cacheBytesMax.at(-1)
+    this.#retainBytesMax = this.#loaded.length === 0 ? 0 : shares.retainBytesMax
+    if (this.heldBytes !== heldBytes) this.#init.onChange()
   }
 
   #set(loaded: readonly LoadedStage[]): void {

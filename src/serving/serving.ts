@@ -331,7 +331,7 @@ export class Serving {
   /** To be called when a record, a connection or the number of sessions has changed. */
   changed(): void {
     this.#share()
-    for (const { placement } of this.models) placement.changed()
+    for (const served of this.models) served.changed()
   }
 
   /** Stops planning, then ends all stages. */

@@ -118,31 +118,34 @@ export interface MemoryShares {
   readonly cacheBytesMax: readonly number[]
   /** Bytes of what all stages together retain for replay. */
   readonly retainBytesMax: number
+  /** What the stages and their open sessions take beyond the budget; 0 where they fit. */
+  readonly lackingBytes: number
 }
 
 /**
  * Shares a budget out among a peer's stages: weights first, then one session's worth each, and the rest to the last
  * stage, which is the one that stays where two are there at once, in the proportion of one session's caches and
- * retained states. Undefined when open sessions hold so much that the stages do not fit beside them now.
+ * retained states. Where open sessions hold more than there is, no stage may take more than its sessions have, or one of them.
  */
 export function shareMemory(
   shape: ModelShape,
   budgetBytes: number,
   stages: readonly StageMemory[],
   retainBytesUsed: number
-): MemoryShares | undefined {
+): MemoryShares {
   const reserves = stages.map(({ range }) => reserveBytes(shape, range))
   const kept = stages.map(({ cacheBytesUsed }, i) => Math.max(cacheBytesUsed, reserves[i]!))
   const retained = Math.max(retainBytesUsed, shape.stageBytes * stages.length)
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
   const weights = sum(stages.map(({ range }) => weightBytes(shape, range)))
-  const spareBytes = budgetBytes - weights - sum(kept) - retained
-  if (spareBytes < 0) return undefined
+  const leftBytes = budgetBytes - weights - sum(kept) - retained
+  const spareBytes = Math.max(0, leftBytes)
   const last = reserves.at(-1) ?? 0
   const toCaches = last === 0 ? 0 : Math.floor(spareBytes * (last / (last + shape.stageBytes)))
   return {
     cacheBytesMax: kept.map((bytes, i) => (i === kept.length - 1 ? bytes + toCaches : bytes)),
-    retainBytesMax: Math.floor(retained + spareBytes - toCaches)
+    retainBytesMax: Math.floor(retained + spareBytes - toCaches),
+    lackingBytes: spareBytes - leftBytes
   }
 }
 

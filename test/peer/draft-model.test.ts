@@ -241,3 +241,54 @@ it('that is not here is fetched from who serves it', { timeout: 120_000 }, async
       .sort()
   ).toEqual(['random', 'stories15m'])
 })
+
+it('that takes its part of the budget while a stage loads is made way for by that stage', {
+  timeout: 120_000
+}, async () => {
+  const swarm = newSwarm('drafts')
+  const holder = await folder()
+  await writeRandomModel(holder)
+  const loading = Promise.withResolvers<void>()
+  const claimed = Promise.withResolvers<void>()
+  const late: EngineFactory = {
+    ...wasmEngine,
+    async create(init): Promise<Engine> {
+      if (init.manifest.name === 'stories15m') {
+        loading.resolve()
+        await claimed.promise
+      }
+      return wasmEngine.create(init)
+    }
+  }
+  const driver = await start(swarm, { draft: 'random', model: 'stories15m', engines: [late] })
+  await loading.promise
+  await start(swarm, { dataDir: holder, model: 'random' })
+  await expect.poll(() => driver.status().draft?.bytes, { timeout: 100_000 }).toBeGreaterThan(0)
+  claimed.resolve()
+  await covered(driver)
+  await drafting(driver)
+})
+
+it('that takes what sessions hold by then loads once they have ended', { timeout: 120_000 }, async () => {
+  const swarm = newSwarm('drafts')
+  const holder = await folder()
+  await writeRandomModel(holder)
+  const driver = await start(swarm, { draft: 'random', model: 'stories15m', memoryBytes: 42e6, engines: [slow(40)] })
+  await covered(driver)
+  const ending = new AbortController()
+  const generations = Array.from({ length: 4 }, () =>
+    driver.generate(prompt, { model: 'stories15m', maxTokens: 240, signal: ending.signal })
+  )
+  const answers = generations.map(async generation => {
+    for await (const _ of generation);
+  })
+  const sessions = (): number => driver.status().peers.find(({ self }) => self)!.sessions
+  await expect.poll(sessions, { timeout: 100_000 }).toBe(4)
+  await start(swarm, { dataDir: holder, model: 'random' })
+  await expect
+    .poll(() => driver.status().draft?.state, { timeout: 100_000, interval: 5 })
+    .toMatch(/^waiting until stages let go of/)
+  ending.abort()
+  await Promise.allSettled(answers)
+  await drafting(driver)
+})

@@ -100,7 +100,7 @@ describe('what sessions may take of a budget', () => {
   const weights = stageBytes(shape, first) + stageBytes(shape, second) - 2 * (2 + 2)
 
   test('one stage takes all that the weights leave', () => {
-    const shares = shareMemory(shape, 131, [{ range: first, cacheBytesUsed: 0 }], 0)!
+    const shares = shareMemory(shape, 131, [{ range: first, cacheBytesUsed: 0 }], 0)
     expect(shares.cacheBytesMax[0]! + shares.retainBytesMax).toBe(131 - 27)
     expect(shares.cacheBytesMax[0]).toBe(2 + 50)
   })
@@ -111,20 +111,21 @@ describe('what sessions may take of a budget', () => {
         { range: first, cacheBytesUsed },
         { range: second, cacheBytesUsed: 0 }
       ]
-      const shares = shareMemory(shape, 131, stages, 0)!
+      const shares = shareMemory(shape, 131, stages, 0)
       expect(shares.cacheBytesMax[0]).toBe(Math.max(2, cacheBytesUsed))
       expect(shares.cacheBytesMax[0]! + shares.cacheBytesMax[1]! + shares.retainBytesMax + weights).toBe(131)
     }
   })
 
-  test('says no while open sessions hold what a new one needs', () => {
+  test('says what is lacking while open sessions hold what a new one needs, and leaves nobody more than that', () => {
     const stages = (cacheBytesUsed: number) => [
       { range: first, cacheBytesUsed },
       { range: second, cacheBytesUsed: 0 }
     ]
     const room = 131 - weights - 2 - 2 * 2
-    expect(shareMemory(shape, 131, stages(room), 0)).toBeDefined()
-    expect(shareMemory(shape, 131, stages(room + 1), 0)).toBeUndefined()
-    expect(shareMemory(shape, 131, stages(room), 5)).toBeUndefined()
+    expect(shareMemory(shape, 131, stages(room), 0).lackingBytes).toBe(0)
+    const over = { cacheBytesMax: [room + 1, 2], retainBytesMax: 4, lackingBytes: 1 }
+    expect(shareMemory(shape, 131, stages(room + 1), 0)).toEqual(over)
+    expect(shareMemory(shape, 131, stages(room), 5).lackingBytes).toBe(1)
   })
 })
