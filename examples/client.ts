@@ -8,7 +8,7 @@
  * Ctrl-C ends the answer and frees what it takes elsewhere. It exits with 1 when there is no answer, and says why.
  */
 import { parseArgs } from 'node:util'
-import { createPeer, NotCoveredError, type Peer, SkeinError } from 'skein'
+import { createPeer, SkeinError } from 'skein'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,19 +24,6 @@ const prompt = positionals.join(' ') || 'Once upon a time'
 const interrupted = new AbortController()
 process.once('SIGINT', () => interrupted.abort(new Error('interrupted')))
 
-/** Who has just come knows nobody yet. @returns id of the first model that others serve in full */
-async function coveredModel(peer: Peer, withinMs: number): Promise<string> {
-  const known = peer.status().models.find(({ coverage }) => coverage.every(copies => copies > 0))
-  if (known !== undefined) return known.id
-  const timeout = AbortSignal.timeout(withinMs)
-  return new Promise((resolve, reject) => {
-    peer.addEventListener('model:covered', ({ detail }) => resolve(detail.model))
-    timeout.onabort = () =>
-      reject(new NotCoveredError(`nobody was found in ${withinMs / 1000} s who serves a model in full`))
-    interrupted.signal.addEventListener('abort', () => reject(interrupted.signal.reason), { once: true })
-  })
-}
-
 try {
   const peer = await createPeer({
     swarm: values.swarm,
@@ -47,8 +34,8 @@ try {
     signal: interrupted.signal
   })
   try {
-    const model = await coveredModel(peer, 20_000)
-    const answer = peer.generate(prompt, { model, maxTokens: 60, signal: interrupted.signal })
+    // Who has just come knows nobody yet: it waits until somebody offers a model, and then until there is a route through all of it.
+    const answer = peer.generate(prompt, { maxTokens: 60, waitMs: 20_000, signal: interrupted.signal })
     for await (const event of answer.events()) {
       if (event.event === 'waiting') console.error(`waiting: ${event.message}`)
       else if (event.event === 'route') console.error(`asking ${event.hops.map(hop => hop.peer).join(', ')}`)

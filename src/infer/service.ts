@@ -56,6 +56,12 @@ export interface InferResult extends GraphRun {
   readonly peer: PeerId
 }
 
+/** @throws {InvalidOptionError} when a time is none */
+export function checkTimes({ deadlineMs = inferDeadlineMs, waitMs = 0 }: Omit<InferOptions, 'signal'>): void {
+  checkMs('deadlineMs', deadlineMs, { min: 1, max: graphRunMaxMs })
+  checkMs('waitMs', waitMs, { min: 0, max: inferWaitMaxMs })
+}
+
 function checkMs(option: string, ms: number, { min, max }: { readonly min: number; readonly max: number }): void {
   if (Number.isSafeInteger(ms) && ms >= min && ms <= max) return
   throw new InvalidOptionError(`${option} is a whole number of ms from ${min} to ${max}, not ${ms}`)
@@ -77,9 +83,8 @@ export class Inferring {
    */
   async run(graph: StoredGraph, inputs: Tensors, options: InferOptions): Promise<InferResult> {
     const { name, inputs: ports, outputs } = graph.manifest
-    const { signal, deadlineMs = inferDeadlineMs, waitMs = 0 } = options
-    checkMs('deadlineMs', deadlineMs, { min: 1, max: graphRunMaxMs })
-    checkMs('waitMs', waitMs, { min: 0, max: inferWaitMaxMs })
+    const { signal, deadlineMs = inferDeadlineMs } = options
+    checkTimes(options)
     checkInputs(name, ports, inputs, tensorsBytesMax)
     const tried = new Set<PeerId>()
     let [losses, busy] = [0, 0]

@@ -135,7 +135,10 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
   maxTokens?: number
   /** Where the context leaves fewer tokens than `maxTokens`, the answer gets these. @default it is refused */
   fit?: boolean
-  /** Name or id; known here, or offered by a live peer. @default the first model that this peer serves, else the only one offered */
+  /**
+   * Name or id of a model that is known here or that a live peer offers; one that nobody offers yet is waited for, as `waitMs` says.
+   * @default the first model that this peer serves, else the only one offered
+   */
   model?: string
   /** What the one who asks calls this request, for {@link Peer.traces}: up to 128 characters. @default a number of this peer */
   request?: string
@@ -151,8 +154,8 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
    */
   session?: KeptSessionInit
   /**
-   * How long to wait for peers where no route covers all layers, from the start or from a loss, in ms: up to a day. What is
-   * missing is told in `waiting` events, and by the error when the time is over.
+   * How long to wait until somebody offers the model, and how long for peers where no route covers all layers, from the start or
+   * from a loss, in ms: up to a day. What is missing is told in `waiting` events, and by the error when the time is over.
    * @default 30 s after a loss; before the first token, until no more peers are to be expected
    */
   waitMs?: number
@@ -208,8 +211,8 @@ export interface InferenceOptions {
   /** For one run at one peer, in ms: up to ten minutes. @default 60 s */
   deadlineMs?: number
   /**
-   * How long to wait for a peer that serves it, in ms.
-   * @default a minute where one is loading it, else not at all
+   * How long to wait until somebody offers it, and then for a peer that serves it, in ms.
+   * @default a minute where one is loading it; while this peer has just started and nobody offers any model; else not at all
    */
   waitMs?: number
   /** Ends the run. */

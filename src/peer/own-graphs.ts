@@ -1,13 +1,13 @@
 /** What this peer asks of graphs, wherever they are served. */
 import type { PeerId } from '../base/ids.ts'
 import { CorruptShardError, InvalidOptionError, PeerLeavingError } from '../errors.ts'
-import type { InferOptions, InferResult, Inferring } from '../infer/service.ts'
+import { checkTimes, type InferOptions, type InferResult, type Inferring } from '../infer/service.ts'
 import { embedding, textInputs } from '../model/embedding.ts'
 import type { Store } from '../model/store.ts'
 import { asGraph, type StoredGraph } from '../model/stored.ts'
 import type { Tensors } from '../model/tensors.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
-import type { Seeker } from '../serving/seeker.ts'
+import type { Seeker, WaitOptions } from '../serving/seeker.ts'
 import { sourcesOf } from '../serving/sources.ts'
 import type { Supply } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
@@ -49,14 +49,15 @@ export class OwnGraphs {
     this.#init = init
   }
 
-  /** A graph by its name or id, from here or from a live peer. @throws {WrongModelKindError}, and as `Seeker.find` */
-  async find(nameOrId: string, { signal }: { readonly signal: AbortSignal }): Promise<StoredGraph> {
-    signal.throwIfAborted()
-    return asGraph(await this.#init.seeker.find(nameOrId, { signal }))
+  /** A graph by its name or id, from here or from a live peer. @throws {WrongModelKindError}, and as `Seeker.ask` */
+  async find(nameOrId: string, wait: WaitOptions): Promise<StoredGraph> {
+    wait.signal.throwIfAborted()
+    return asGraph(await this.#init.seeker.ask(nameOrId, wait))
   }
 
   /** @throws as `Inferring.run` and {@link find} */
   async infer(nameOrId: string, inputs: Tensors, options: InferOptions): Promise<InferResult> {
+    checkTimes(options)
     const graph = await this.find(nameOrId, options)
     this.#checkStaying()
     return this.#init.inferring.run(graph, inputs, options)
@@ -67,6 +68,7 @@ export class OwnGraphs {
     if (!(texts.length >= 1 && texts.length <= embedTextsMax)) {
       throw new InvalidOptionError(`1 to ${embedTextsMax} texts are embedded at a time, not ${texts.length}`)
     }
+    checkTimes(options)
     const graph = await this.find(nameOrId, options)
     this.#checkStaying()
     const { name, inputs: ports } = graph.manifest

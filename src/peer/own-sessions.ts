@@ -19,7 +19,7 @@ import type { SessionNeeds } from '../route/caches.ts'
 import { ClassPin } from '../route/class-pin.ts'
 import type { Routing } from '../route/routing-service.ts'
 import { type Hop, type ModelShape, placeOf, sameRange, type Without } from '../route/view.ts'
-import type { Seeker } from '../serving/seeker.ts'
+import type { Seeker, WaitOptions } from '../serving/seeker.ts'
 import type { Serving } from '../serving/serving.ts'
 import { shapeOf } from '../serving/shape.ts'
 import { describeOffer, namesakesOf, sourcesOf } from '../serving/sources.ts'
@@ -27,6 +27,7 @@ import { Admissions, type Admitted } from '../session/admission-service.ts'
 import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs, promptCharsMax, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
+import { checkWait } from '../session/options.ts'
 import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { Standstill } from '../session/standstill.ts'
 import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
@@ -121,14 +122,15 @@ export class OwnSessions {
     this.#admissions.changed()
   }
 
-  /** What a session works with; its route counts as in flight until the session ends. @throws the signal's reason */
+  /** What a session works with; its route counts as in flight until the session ends. @throws as {@link model} */
   async parts(
     { model: nameOrId, client = 'local', ...asked }: Pick<GenerateOptions, 'model' | 'client'> & AskedOfHops,
     kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
-    signal: AbortSignal
+    wait: WaitOptions
   ): Promise<SessionParts> {
+    const { signal } = wait
     signal.throwIfAborted()
-    const model = await this.model(nameOrId, signal)
+    const model = await this.model(nameOrId, wait)
     this.#init.serving.asked(model.id)
     if (this.#init.isDraining())
       throw new PeerLeavingError('this peer is about to go and begins nothing new: ask another one')
@@ -221,10 +223,21 @@ export class OwnSessions {
     }
   }
 
-  /** @throws {WrongModelKindError} when it is a graph, and as {@link #usualModel} */
-  async model(nameOrId: string | undefined, signal: AbortSignal): Promise<StoredModel> {
-    if (nameOrId === undefined) return this.#usualModel(signal)
-    return asDecoder(await this.#init.seeker.find(nameOrId, { signal }))
+  /** @throws {InvalidOptionError} when nobody can wait so long. @throws {WrongModelKindError} when it is a graph, and as {@link #usualModel} */
+  async model(nameOrId: string | undefined, wait: WaitOptions): Promise<StoredModel> {
+    const { seeker } = this.#init
+    checkWait(wait.waitMs)
+    if (nameOrId !== undefined) return asDecoder(await seeker.ask(nameOrId, wait))
+    return seeker.patiently(
+      () => this.#usualModel(wait.signal),
+      wait,
+      () => this.#offered.length <= 1 && this.#init.serving.seeking[0]?.unclear !== true
+    )
+  }
+
+  /** Models that others, or this peer, serve, and that continue text. */
+  get #offered(): ReturnType<typeof modelCoverage> {
+    return modelCoverage(this.#init.swarm.records()).filter(({ isGraph }) => !isGraph)
   }
 
   /** The model that answers where none is named. @throws {UnknownModelError} when that is not clear. @throws the signal's reason */
@@ -234,7 +247,7 @@ export class OwnSessions {
     const [sought] = this.#init.serving.seeking
     if (sought !== undefined) throw new UnknownModelError(`there is no model here to answer with: ${sought.state}`)
     // A peer that holds no layers asks for what others serve.
-    const offered = modelCoverage(this.#init.swarm.records()).filter(({ isGraph }) => !isGraph)
+    const offered = this.#offered
     if (offered.length === 1) return asDecoder(await this.#init.seeker.find(offered[0]!.id, { signal }))
     throw new UnknownModelError(
       offered.length === 0
@@ -307,7 +320,7 @@ export class OwnSessions {
     { bare = false, special = false }: { readonly bare?: boolean; readonly special?: boolean },
     signal: AbortSignal
   ): Promise<number[]> {
-    const model = await this.model(nameOrId, signal)
+    const model = await this.model(nameOrId, { signal })
     if (text.length > promptCharsMax) {
       throw new PromptTooLongError(
         `the text has ${text.length} characters, and no prompt of more than ${promptCharsMax} fits a context`
@@ -323,7 +336,7 @@ export class OwnSessions {
     { special = false }: { readonly special?: boolean | undefined },
     signal: AbortSignal
   ): Promise<string> {
-    const model = await this.model(nameOrId, signal)
+    const model = await this.model(nameOrId, { signal })
     const { vocab } = model.manifest.config
     const wrong = ids.find(id => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
     if (wrong !== undefined) throw new InvalidOptionError(`an id must be from 0 to ${vocab - 1}, not ${wrong}`)

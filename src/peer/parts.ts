@@ -19,7 +19,7 @@ import { Seeker } from '../serving/seeker.ts'
 import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
 import type { ConversationAsk, SessionParts } from '../session/parts.ts'
-import { generate } from '../session/service.ts'
+import { type Asking, generate } from '../session/service.ts'
 import { createStageService, type StageService, type StageServiceInit } from '../stage/service.ts'
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
 import type { StageOffer } from '../swarm/record.ts'
@@ -171,11 +171,11 @@ export class PeerParts {
     const { model, client, signal, session, request, ...rest } = options
     const isText = typeof prompt === 'string' || !('messages' in prompt)
     const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal, request)
-    const parts = async (): Promise<SessionParts> => {
+    const parts = async (asking: Asking): Promise<SessionParts> => {
       const found = await this.sessions.parts(
         { ...(model && { model }), ...(client && { client }), ...rest },
         { session, after: 0, classes: [] },
-        this.orEnding(signal)
+        { ...asking, signal: AbortSignal.any([this.orEnding(signal), asking.signal]), waitMs: rest.waitMs }
       )
       watcher?.began(found.model)
       return found

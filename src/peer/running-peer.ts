@@ -267,7 +267,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   model(nameOrId?: string, { signal }: { signal?: AbortSignal } = {}): Promise<StoredModel> {
-    return this.#parts.sessions.model(nameOrId, this.#parts.orEnding(signal))
+    return this.#parts.sessions.model(nameOrId, { signal: this.#parts.orEnding(signal) })
   }
 
   tokenize(text: string, { model, signal, ...options }: TokenizeOptions = {}): Promise<number[]> {
@@ -293,12 +293,16 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const signal = this.#parts.orEnding(given)
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
     const watcher = this.#metrics.answers.begin('text_completion', given)
-    return resume(async () => {
+    return resume(async asking => {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...found.sampling }, kept, signal)
+      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...found.sampling }, kept, {
+        ...asking,
+        signal: AbortSignal.any([signal, asking.signal]),
+        waitMs
+      })
       watcher.began(parts.model)
       return {
         parts,

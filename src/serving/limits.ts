@@ -49,6 +49,8 @@ export const seekRetryMs = 2_000
  * takes seconds, and over 20 s on a board that boots with all else; its self-test alone may take 30 s (`engine/limits.ts`).
  */
 export const startingMaxMs = 120_000
+/** Whoever asks for a model that nobody offers yet is told so after this: most are offered sooner. */
+export const askTellMs = 1_000
 /** From the first offer of a model that is looked for by name until it is taken: records cross a LAN in tens of ms. */
 export const seekSettleMs = 400
 /** How often, at most, it is announced that more shards of a fetch have come: every one would have all peers plan anew. */

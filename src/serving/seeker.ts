@@ -1,9 +1,9 @@
 /** Models that are not here: found by what live peers offer, and learnt from them. */
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { ModelId } from '../base/ids.ts'
-import { AmbiguousModelError, UnknownModelError } from '../errors.ts'
-import { missingGraceMs } from '../route/limits.ts'
-import { seekRetryMs, seekSettleMs } from './limits.ts'
+import { AmbiguousModelError, NotHeldError, UnknownModelError } from '../errors.ts'
+import { gatheringMs, missingGraceMs } from '../route/limits.ts'
+import { askTellMs, seekRetryMs, seekSettleMs } from './limits.ts'
 import { nameWithId } from '../model/names.ts'
 import type { AnyModel, Store } from '../model/store.ts'
 import { Holders } from './holders.ts'
@@ -29,6 +29,15 @@ export interface SeekOptions {
   readonly onFetching?: (isFetching: boolean) => void
 }
 
+/** How long a model that is asked for is waited for, where nobody offers it yet. */
+export interface WaitOptions {
+  readonly signal: AbortSignal
+  /** In ms. @default while this peer has just started and no peer offers any model: who has just come knows nobody */
+  readonly waitMs?: number | undefined
+  /** Told once, in one sentence, why the model is not here yet, where that takes more than a moment. @default nobody is */
+  readonly onWait?: ((sentence: string) => void) | undefined
+}
+
 export interface SeekerInit {
   readonly store: Store
   readonly swarm: Swarm
@@ -40,10 +49,12 @@ export interface SeekerInit {
 export class Seeker {
   readonly #init: SeekerInit
   readonly #clock: Clock
+  readonly #startMs: number
 
   constructor(init: SeekerInit) {
     this.#init = init
     this.#clock = init.clock ?? systemClock
+    this.#startMs = this.#clock.nowMs()
   }
 
   /**
@@ -74,6 +85,50 @@ export class Seeker {
       if (!(error instanceof UnknownModelError)) throw error
       throw new UnknownModelError(`${error.message}; and no live peer offers it${this.#yet(nameOrId)}`)
     }
+  }
+
+  /** As {@link find}; where nobody offers the model yet, that is waited for. */
+  ask(nameOrId: string, options: WaitOptions): Promise<AnyModel> {
+    return this.patiently(() => this.find(nameOrId, options), options)
+  }
+
+  /**
+   * What `look` finds. Where it finds no model, or nobody who holds it, it looks again whenever a record has changed, as long as
+   * the options say.
+   *
+   * @param mayCome whether waiting can help. @default always
+   * @throws what `look` threw last, or the signal's reason
+   */
+  async patiently<T>(
+    look: () => Promise<T>,
+    { signal, waitMs, onWait }: WaitOptions,
+    mayCome: () => boolean = () => true
+  ): Promise<T> {
+    const startMs = this.#clock.nowMs()
+    let isTold = false
+    for (;;) {
+      try {
+        return await look()
+      } catch (error) {
+        signal.throwIfAborted()
+        const mayHelp = error instanceof UnknownModelError || error instanceof NotHeldError
+        const nowMs = this.#clock.nowMs()
+        const untilMs = waitMs !== undefined ? startMs + waitMs : this.#isOffered ? nowMs : this.#startMs + gatheringMs
+        if (!(mayHelp && nowMs < untilMs && mayCome())) throw error
+        if (!isTold && nowMs - startMs >= askTellMs) {
+          isTold = true
+          onWait?.(error.message)
+        }
+        await this.#change(signal, Math.min(untilMs - nowMs, isTold ? seekRetryMs : askTellMs))
+        // Who is heard first must not decide which of several models it is.
+        await this.#clock.sleep(Math.max(0, Math.min(untilMs - this.#clock.nowMs(), seekSettleMs)), { signal })
+      }
+    }
+  }
+
+  /** Any model is, by anybody. */
+  get #isOffered(): boolean {
+    return this.#init.swarm.records().some(({ record }) => record.models.length > 0)
   }
 
   /**
@@ -152,7 +207,7 @@ export class Seeker {
   }
 
   /** Until a record changes, or for a while. */
-  async #change(signal: AbortSignal): Promise<void> {
+  async #change(signal: AbortSignal, withinMs = seekRetryMs): Promise<void> {
     const { swarm } = this.#init
     if (signal.aborted) return
     await new Promise<void>(resolve => {
@@ -162,7 +217,7 @@ export class Seeker {
         signal.removeEventListener('abort', done)
         resolve()
       }
-      const timer = this.#clock.after(seekRetryMs, done)
+      const timer = this.#clock.after(withinMs, done)
       swarm.addEventListener('record', done)
       signal.addEventListener('abort', done)
     })

@@ -67,10 +67,7 @@ export function settings(
   rule(Number.isSafeInteger(seed) && seed >= 0, `seed must be a whole number from 0, not ${seed}`)
   const wrong = whyNoPenalties(penalties) ?? whyNoFilters(filters, vocab) ?? whyNotScored(options)
   rule(wrong === undefined, wrong ?? '')
-  rule(
-    waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax),
-    `waitMs must be a whole number from 0 to ${routeWaitMsMax}, not ${waitMs}`
-  )
+  checkWait(waitMs)
   rule(cacheTypes.includes(cache), `cache must be ${cacheTypes.join(' or ')}, not ${cache}`)
   const left = contextMax - promptTokens
   const tokens = maxTokens ?? Math.min(answerTokensDefault, left)
@@ -93,4 +90,10 @@ export function settings(
   const text = needsText({ ...penalties, ...plain }) ? { promptTokens } : {}
   const sampling = { ...plain, ...(hasPenalties(penalties) ? penalties : {}), ...text }
   return { maxTokens: tokens, cache, sampling }
+}
+
+/** @throws {InvalidOptionError} when nobody can wait so long, in ms */
+export function checkWait(waitMs: number | undefined): void {
+  if (waitMs === undefined || (Number.isSafeInteger(waitMs) && waitMs >= 0 && waitMs <= routeWaitMsMax)) return
+  throw new InvalidOptionError(`waitMs must be a whole number from 0 to ${routeWaitMsMax}, not ${waitMs}`)
 }

@@ -21,6 +21,14 @@ import type {
 } from './parts.ts'
 import { type AnswerWatcher, watched } from './watcher.ts'
 
+/** What whoever fetches what a session works with is told. */
+export interface Asking {
+  /** Nobody reads the answer any more. */
+  readonly signal: AbortSignal
+  /** To be told, in one sentence, what it is waiting for. Only the first call counts. */
+  readonly onWait: (message: string) => void
+}
+
 /** What a session that is resumed needs; `options` hold the sampling that it began with. */
 export interface Resumption {
   readonly parts: SessionParts
@@ -35,15 +43,15 @@ export interface Resumption {
  * errors of `route`, and the signal's reason. A token that ends the answer (`eosIds`) is not part of it.
  */
 export function generate(
-  source: SessionParts | (() => Promise<SessionParts>),
+  source: SessionParts | ((asking: Asking) => Promise<SessionParts>),
   prompt: string | readonly number[] | ConversationAsk,
   options: SessionOptions = {},
   watcher?: AnswerWatcher
 ): Generation {
   const { trace = false } = options
   const wanted = watcher?.traces === true ? { ...options, trace: true } : options
-  const asked = async (): Promise<Question> => ({
-    parts: typeof source === 'function' ? await source() : source,
+  const asked = async (asking: Asking): Promise<Question> => ({
+    parts: typeof source === 'function' ? await source(asking) : source,
     prompt,
     options: wanted
   })
@@ -54,9 +62,9 @@ export function generate(
  * Goes on with an answer that was begun before, as {@link generate} would have: the randomness of a token depends on its
  * position alone (promise P3). `maxTokens` counts the whole answer. The first event is `resumed`.
  */
-export function resume(source: () => Promise<Resumption>, watcher?: AnswerWatcher): Generation {
-  const asked = async (): Promise<Question> => {
-    const { begun, ...rest } = await source()
+export function resume(source: (asking: Asking) => Promise<Resumption>, watcher?: AnswerWatcher): Generation {
+  const asked = async (asking: Asking): Promise<Question> => {
+    const { begun, ...rest } = await source(asking)
     return { ...rest, prompt: begun }
   }
   return answering(asked, watcher && (events => watched(events, watcher, { tellsTraces: true })))
@@ -81,7 +89,7 @@ type Events = AsyncGenerator<GenerationEvent>
 
 /** @param through what the events pass on their way to the one who asked */
 function answering(
-  source: () => Promise<Question>,
+  source: (asking: Asking) => Promise<Question>,
   through: (events: Events) => Events = events => events
 ): Generation {
   let settle: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined
@@ -100,9 +108,14 @@ function answering(
   async function* happening(isFirst: boolean): Events {
     if (!isFirst) throw new InvalidOptionError('an answer can be iterated once; this one was started before')
     let text = ''
+    const left = new AbortController()
+    const waits = Promise.withResolvers<string>()
     let parts: SessionParts | undefined
+    const asked = source({ signal: left.signal, onWait: waits.resolve })
     try {
-      const question = await source()
+      const first = await Promise.race([asked, waits.promise])
+      if (typeof first === 'string') yield { event: 'waiting', message: first }
+      const question = await asked
       parts = question.parts
       for await (const event of run(question)) {
         if (event.event === 'token' || event.event === 'resumed') text += event.text
@@ -116,7 +129,10 @@ function answering(
       settle!.reject(error)
       throw error
     } finally {
-      parts?.onEnd?.()
+      left.abort(new SessionFailedError('the answer was not read to its end', text))
+      if (parts !== undefined) parts.onEnd?.()
+      // They may still come where nobody reads on.
+      else void asked.then(({ parts }) => parts.onEnd?.()).catch(() => {})
       // Without effect when the answer is complete or has failed.
       settle!.reject(new SessionFailedError('the answer was not read to its end', text))
     }

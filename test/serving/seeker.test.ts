@@ -84,6 +84,50 @@ describe('a model that is asked for', () => {
   })
 })
 
+describe('a model that is asked for before anybody offers it', () => {
+  it('is waited for as long as was said, which is told once', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const model = await world.give(holder, 1)
+    const said: string[] = []
+    const told = Promise.withResolvers<void>()
+    const onWait = (sentence: string): void => {
+      said.push(sentence)
+      told.resolve()
+    }
+    const asked = peer.seeker.ask('fox', { signal: signal(), waitMs: 20_000, onWait })
+    await told.promise
+    offer(holder, model)
+    expect((await asked).id).toBe(model.id)
+    const wolf = peer.seeker.ask('wolf', { signal: signal(), waitMs: 3_000, onWait })
+    await expect(wolf).rejects.toMatchObject({ name: 'UnknownModelError' })
+    expect(said).toEqual([
+      expect.stringContaining("no model 'fox': there is no model here; and no live peer offers it"),
+      expect.stringContaining("no model 'wolf'")
+    ])
+  })
+
+  it('is waited for without that while nobody offers anything and the peer has just started, and then no longer', async () => {
+    const [holder, peer] = [await start('holder'), await start('a')]
+    const [fox, wolf] = ['fox', 'wolf'].map(name => peer.seeker.ask(name, { signal: signal() }))
+    wolf!.catch(() => {})
+    const model = await world.give(holder, 1)
+    offer(holder, model)
+    expect((await fox!).id).toBe(model.id)
+    // A name that nobody has when others are heard is a wrong one.
+    await expect(wolf).rejects.toMatchObject({ name: 'UnknownModelError' })
+    const startMs = performance.now()
+    await expect(peer.seeker.ask('bear', { signal: signal() })).rejects.toThrow("no model 'bear'")
+    expect(performance.now() - startMs).toBeLessThan(1_000)
+  })
+
+  it('is not waited for when the signal ends it', async () => {
+    const peer = await start('a')
+    const end = new AbortController()
+    const onWait = (): void => end.abort(new Error('enough'))
+    await expect(peer.seeker.ask('fox', { signal: end.signal, waitMs: 20_000, onWait })).rejects.toThrow('enough')
+  })
+})
+
 describe('a model that is looked for', () => {
   it('is waited for, which is said once, and taken when somebody offers it', async () => {
     const [holder, peer] = [await start('holder'), await start('a')]
