@@ -77,6 +77,11 @@ function letIn(api: Api, c: ApiContext): Response | undefined {
     host: c.req.header('host'),
     origin,
     authorization: c.req.header('authorization'),
+    fetch: {
+      site: c.req.header('sec-fetch-site'),
+      mode: c.req.header('sec-fetch-mode'),
+      dest: c.req.header('sec-fetch-dest')
+    },
     address: c.env.incoming.socket.remoteAddress ?? 'unknown'
   }
   api.doors.checkPlace(knock)

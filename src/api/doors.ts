@@ -10,6 +10,12 @@ export interface Knock {
   readonly authorization: string | undefined
   /** Address of the socket's other end. */
   readonly address: string
+  /** What a browser says of what it asks for, and for whom: its headers `Sec-Fetch-*`. @default nothing */
+  readonly fetch?: {
+    readonly site?: string | undefined
+    readonly mode?: string | undefined
+    readonly dest?: string | undefined
+  }
 }
 
 /** Whether a name or address is this machine's own and nobody else's. */
@@ -43,8 +49,8 @@ export class Doors {
     return host !== undefined && isLoopback(hostnameOf(host))
   }
 
-  /** @throws {ApiError} 403 when a page of a foreign name or origin asks on loopback without a key */
-  checkPlace({ host, origin }: Knock): void {
+  /** @throws {ApiError} 403 when a page of a foreign name, origin or site asks on loopback without a key */
+  checkPlace({ host, origin, fetch = {} }: Knock): void {
     if (!this.#guardsLocal) return
     if (host === undefined || !isLoopback(hostnameOf(host))) {
       throw new ApiError(
@@ -54,7 +60,10 @@ export class Doors {
         { code: 'foreign_host' }
       )
     }
-    if (origin === undefined || this.mayRead(origin)) return
+    // A link to the window that somebody follows is no request of the page that it stands on.
+    const isFollowed = fetch.mode === 'navigate' && fetch.dest === 'document'
+    const isForeign = origin === undefined ? fetch.site === 'cross-site' && !isFollowed : !this.mayRead(origin)
+    if (!isForeign) return
     throw new ApiError(
       403,
       'permission_error',

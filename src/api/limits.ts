@@ -10,8 +10,14 @@ export const bodiesRetryMs = 1_000
 export const jsonDepthMax = 64
 /** Objects, arrays and strings of a request: 13,000 messages. Checking so many takes a fifth of a second, in which nothing else runs. */
 export const jsonThingsMax = 65_536
-/** Connections at a time; each holds a socket and a request. More are closed at once, so that others keep their descriptors. */
+/** Connections at a time; each holds a socket and a request. */
 export const connectionsMax = 512
+/** Of one remote address: a proxy in front may need many, and no address has all. Programs of this machine may have all together. */
+export const perAddressMax = 256
+/** Of these, those without a request under way: a proxy's pool. Who has no key never has more, since a request without one ends at once. */
+export const silentPerAddressMax = 64
+/** That the runtime takes before it closes more unseen: those that have just given way are among them. */
+export const acceptedMax = 2 * connectionsMax
 /** Requests of one connection that are sent before the first has its answer. Few clients send two. */
 export const pipelinedMax = 64
 /** A client that has connected has sent its headers by then, and by the second its whole request: slow radio included. */

@@ -10,20 +10,24 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { InvalidOptionError, ListenError, type Peer, PeerLeavingError, readPlainText, reasonOf } from '../index.ts'
 import { createApp } from './app.ts'
+import { Crowd } from './crowd.ts'
 import { Doors, isLoopback } from './doors.ts'
 import type { ErrorBody } from './errors.ts'
 import { readKeys } from './keys.ts'
 import type { ToldRequest } from './told-request.ts'
 import { Spans } from './spans.ts'
 import {
+  acceptedMax,
   connectionsMax,
   headersMs,
   keepAliveMs,
   keyFileBytesMax,
   lingerMs,
+  perAddressMax,
   pipelinedMax,
   pingMs,
   requestMs,
+  silentPerAddressMax,
   spansLastMs,
   stallMs
 } from './limits.ts'
@@ -104,7 +108,8 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
       })
     }
   })
-  const listener = fewOfEach((request, response) => void answer(request, response))
+  const crowd = new Crowd({ connectionsMax, perPlaceMax: perAddressMax, silentPerPlaceMax: silentPerAddressMax })
+  const listener = fewOfEach(crowd, (request, response) => void answer(request, response))
   const options = {
     requestTimeout: requestMs,
     headersTimeout: headersMs,
@@ -115,14 +120,42 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
     tls === undefined
       ? createServer(options, listener)
       : createTlsServer({ ...options, ...(await readTls(tls)) }, listener)
-  server.maxConnections = connectionsMax
+  server.maxConnections = acceptedMax
+  keepTo(crowd, server)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseBytes(error, socket))
   await listen(server, host, port)
   return opened(server, tls === undefined ? 'http' : 'https', host, { closing, spans })
 }
 
+/** Names a connection, with TLS or without, among those that are open. */
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/** Closes what gives way in a crowd of connections. */
+function keepTo(crowd: Crowd, server: Server): void {
+  const open = new Map<string, Socket>()
+  server.on('connection', (socket: Socket) => {
+    const key = keyOf(socket)
+    const { remoteAddress } = socket
+    // One that has gone already has no address.
+    const { out } = remoteAddress === undefined ? { out: key } : crowd.enter(key, remoteAddress)
+    if (out === key) {
+      socket.destroy()
+      return
+    }
+    if (out !== undefined) open.get(out)?.destroy()
+    open.set(key, socket)
+    socket.once('close', () => {
+      if (open.get(key) !== socket) return
+      open.delete(key)
+      crowd.leave(key)
+    })
+  })
+}
+
 /** Closes a connection on which more requests come than may wait for one another: each is as costly as one of a connection of its own. */
-function fewOfEach(listener: RequestListener): RequestListener {
+function fewOfEach(crowd: Crowd, listener: RequestListener): RequestListener {
   const running = new WeakMap<Socket, number>()
   return (request, response) => {
     const { socket } = request
@@ -132,7 +165,12 @@ function fewOfEach(listener: RequestListener): RequestListener {
       return
     }
     running.set(socket, count)
-    response.once('close', () => running.set(socket, running.get(socket)! - 1))
+    const key = keyOf(socket)
+    crowd.runs(key, 1)
+    response.once('close', () => {
+      running.set(socket, running.get(socket)! - 1)
+      crowd.runs(key, -1)
+    })
     listener(request, response)
   }
 }

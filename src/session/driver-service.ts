@@ -78,7 +78,7 @@ export class Driver {
     const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     const drawn = Math.max(1, maxTokens)
-    this.#tokensMax = promptIds.length + drawn
+    this.#tokensMax = promptIds.length + maxTokens
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock

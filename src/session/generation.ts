@@ -98,8 +98,8 @@ export type GenerationEvent =
    */
   | { readonly event: 'prompt'; readonly tokens: readonly PromptToken[] }
   /**
-   * No route covers all layers now: the answer goes on as soon as one does. Or a hop of the route keeps it waiting.
-   * `message` says what is missing, or which hop that is.
+   * Nobody offers the model yet, or no route covers all layers now: the answer goes on as soon as one does. Or a hop of the route keeps it
+   * waiting. `message` says what is missing, or which hop that is.
    */
   | { readonly event: 'waiting'; readonly message: string }
   | ({ readonly event: 'token' } & Token)

@@ -57,6 +57,6 @@ export interface SessionInit {
   readonly stepBytes?: number | undefined
   /** Hops are to say where the time of each step goes. @default false */
   readonly traced?: boolean | undefined
-  /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed. */
+  /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed, or with the token after. */
   readonly stop: (id: number, generated: number) => Stop | undefined
 }

@@ -77,7 +77,8 @@ export function settings(
   if (fit && left >= 1 && tokens > left) {
     return settings({ ...options, maxTokens: left }, promptTokens, { contextMax, vocab })
   }
-  if (Math.max(1, tokens) > left) {
+  // The token that is drawn after a prompt of which nothing but that is asked takes no place.
+  if (tokens > left) {
     throw new PromptTooLongError(
       `the prompt has ${promptTokens} tokens, so the model's context of ${contextMax} leaves ${left} for the answer, not ${tokens}`
     )

@@ -192,7 +192,7 @@ async function* tokenize(
   const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
   for (const text of source) {
     if (typeof text !== 'string') {
-      if ('length' in text) yield { promptIds: checkedIds(text, model), begun: undefined }
+      if ('length' in text) yield { promptIds: checkedIds(text, model, options), begun: undefined }
       else if ('promptIds' in text) yield { promptIds: text.promptIds, begun: text }
       else yield await conversed(text, parts, options, signal)
       continue
@@ -201,25 +201,30 @@ async function* tokenize(
     if (text.length > promptCharsMax) throw tooManyCharacters(text, promptCharsMax)
     let ids: readonly number[]
     try {
-      const charsMax = (await tokenizer.longest({ signal })) * (model.contextMax - 1)
+      const charsMax = (await tokenizer.longest({ signal })) * model.contextMax
       if (text.length > charsMax) throw tooManyCharacters(text, charsMax)
       ids = await tokenizer.encode(text, { special, signal })
     } catch (error) {
       if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
       throw error
     }
-    yield { promptIds: checkedIds(ids, model), begun: undefined }
+    yield { promptIds: checkedIds(ids, model, options), begun: undefined }
   }
 }
 
 /** @throws {InvalidOptionError} when they are no prompt. @throws {PromptTooLongError} when they do not fit */
-function checkedIds(ids: readonly number[], { vocab, contextMax }: SessionModel): readonly number[] {
+function checkedIds(
+  ids: readonly number[],
+  { vocab, contextMax }: SessionModel,
+  { maxTokens, promptLogprobs }: SessionOptions
+): readonly number[] {
   if (ids.length === 0) throw new InvalidOptionError('the prompt is empty: it has no tokens to continue')
   const wrong = ids.findIndex(id => !(Number.isSafeInteger(id) && id >= 0 && id < vocab))
   if (wrong >= 0) {
     throw new InvalidOptionError(`the prompt's token ${wrong} must be an id from 0 to ${vocab - 1}, not ${ids[wrong]}`)
   }
-  if (ids.length >= contextMax) {
+  const isScoredAlone = promptLogprobs !== undefined && maxTokens === 0
+  if (ids.length > contextMax || (ids.length === contextMax && !isScoredAlone)) {
     throw new PromptTooLongError(
       `the prompt has ${ids.length} tokens, and the model's context of ${contextMax} must hold its answer too`
     )
@@ -301,7 +306,7 @@ async function* along(
       continue
     }
     const gate = new Gate(parts, options)
-    yield* gate.pass(promptIds.length + Math.max(1, maxTokens))
+    yield* gate.pass(promptIds.length + maxTokens)
     try {
       const driver = new Driver(parts, sequence, options)
       try {

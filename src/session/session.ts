@@ -63,7 +63,7 @@ export class Session {
     this.#init = init
     this.#ids = [...init.promptIds, ...(init.answered ?? [])]
     this.#promptTold = new PromptTold(init)
-    assert(init.promptIds.length > 0 && this.#ids.length < init.tokensMax, 'a prompt leaves room for a token')
+    assert(init.promptIds.length > 0 && this.#ids.length <= init.tokensMax, 'a prompt fits its session')
     const { self, waitMs } = init
     const emit = (effect: SessionEffect): void => void this.#effects.push(effect)
     const send = (frame: Frame, epoch: number): void => this.#send(frame, epoch)

@@ -160,6 +160,16 @@ it('takes prompts as texts, ids and lists of them, and says what ids they are', 
   const alone = await ask(completions, { json: { ...scored, prompt, max_tokens: 0 } })
   expect(alone.json.choices[0]).toMatchObject({ text: prompt, finish_reason: 'length' })
   expect(alone.json.choices[0].logprobs.token_logprobs).toEqual(logprobs.token_logprobs.slice(0, -1))
+  // A prompt that fills the context to its end leaves nothing for an answer, and is scored all the same.
+  const { contextMax } = (await peer.model()).manifest.config
+  const full = Array.from({ length: contextMax }, (_, i) => tokens[i % tokens.length])
+  const all = await ask(completions, { json: { ...scored, prompt: full, max_tokens: 0 } })
+  expect(all.json.choices[0].logprobs.token_logprobs).toHaveLength(contextMax)
+  expect(all.json.choices[0].logprobs.token_logprobs.slice(0, tokens.length)).toEqual(
+    logprobs.token_logprobs.slice(0, tokens.length)
+  )
+  const more = await ask(completions, { json: { ...scored, prompt: [...full, 1], max_tokens: 0 } })
+  expect(more.json.error.code).toBe('context_length_exceeded')
   const parts = await events(door, completions, scored)
   expect(parts.flatMap(({ choices }) => choices[0].logprobs?.token_logprobs ?? [])).toEqual(logprobs.token_logprobs)
   // A chain of likeliest tokens has the same log-probabilities as a prompt as it had as an answer.

@@ -60,6 +60,21 @@ it('keeps to so many connections, and serves again when a crowd has gone', { tim
   await expect.poll(async () => (await ask('/readyz').catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200)
 })
 
+it('answers at once before a crowd of silent connections: the oldest of them give way', {
+  timeout: 120_000
+}, async () => {
+  const { ask, socket } = await open()
+  const crowd = Array.from({ length: connectionsMax }, () => socket().on('error', () => {}))
+  await Promise.all(crowd.map(each => once(each, 'connect')))
+  const startMs = performance.now()
+  for (let i = 0; i < 3; i++) {
+    const headers = { connection: 'close' }
+    expect((await ask('/readyz', { headers })).status).toBe(200)
+  }
+  expect(performance.now() - startMs).toBeLessThan(5_000)
+  for (const each of crowd) each.destroy()
+})
+
 it('gives away the places of those that it has refused and that do not hang up', { timeout: 120_000 }, async () => {
   const { ask, socket } = await open()
   // They read nothing, and so never see that it is over.

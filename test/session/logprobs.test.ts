@@ -110,7 +110,7 @@ test.each([[['a4']], [['a2']], [['a0']], [['a0', 'a2', 'a4']]])(
 
 test('S39: a prompt is told of alone, without a token, up to what the context holds', async () => {
   const world = await doubled()
-  for (const length of [1, 2, 200, 1023]) {
+  for (const length of [1, 2, 200, 1023, 1024]) {
     const events = await readAnswer(world, prompt(length), { maxTokens: 0, promptLogprobs: 1 })
     expect(tokens(events)).toEqual([])
     expect(promptScoresIn(events)).toEqual(promptOf(world, length, 1))
