@@ -17,11 +17,14 @@ export interface LivePeers {
   start(init: LivePeerInit): Promise<Peer>
 }
 
-/** @param name of the folders, for who finds one left behind. */
-export function livePeers(name: string): LivePeers {
+/**
+ * @param name of the folders, for who finds one left behind
+ * @param hook `afterAll` where the peers are for all tests of a file @default afterEach
+ */
+export function livePeers(name: string, hook: (end: () => Promise<void>) => void = afterEach): LivePeers {
   const peers: Peer[] = []
   const folders: string[] = []
-  afterEach(async () => {
+  hook(async () => {
     await Promise.all(peers.splice(0).map(peer => peer.stop()))
     for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true })
   })

@@ -1,0 +1,86 @@
+"""What OpenAI's own client for Python is told by a front door, as one line of JSON for each question.
+
+  python openai_python.py BASE_URL CLOSING_BASE_URL KEY
+
+It reads a line of JSON with the questions, and another line before it goes on after `gone`. The second address is of a door that is to be
+closed when the line `reading` is there.
+"""
+import json
+import sys
+from typing import Any
+
+from openai import APIError, OpenAI
+
+base_url, closing_url, key = sys.argv[1:]
+asked: dict[str, Any] = json.loads(sys.stdin.readline())
+
+
+def client(url: str, api_key: str = key) -> OpenAI:
+    return OpenAI(base_url=url, api_key=api_key, max_retries=0, timeout=60)
+
+
+def tell(what: str, **told: Any) -> None:
+    print(json.dumps({"what": what, **told}), flush=True)
+
+
+def failure(error: APIError) -> dict[str, Any]:
+    """What a program can tell of an error, with the names of its classes."""
+    fields = {name: getattr(error, name, None) for name in ("status_code", "code", "param", "type", "request_id")}
+    return {"classes": [each.__name__ for each in type(error).__mro__], "message": error.message, **fields}
+
+
+openai = client(base_url)
+
+# Chats and completions, whole and streamed.
+chat = openai.chat.completions.create(**asked["chat"])
+tell("chat", choices=[each.message.content for each in chat.choices], usage=chat.usage.model_dump(), id=chat._request_id)
+with openai.chat.completions.stream(**asked["chat"], stream_options={"include_usage": True}) as events:
+    events.until_done()
+final = events.current_completion_snapshot
+tell("chat streamed", choices=[each.message.content for each in final.choices], usage=final.usage.model_dump())
+whole = openai.completions.create(**asked["completion"]).choices[0]
+tell("completion", text=whole.text, tokens=whole.logprobs.tokens, finish=whole.finish_reason)
+parts = [each.choices[0].text for each in openai.completions.create(**asked["completion"], stream=True)]
+tell("completion streamed", text="".join(parts), parts=len(parts))
+
+# Functions that are called, and what the model says to their results.
+with openai.chat.completions.stream(**asked["tools"]) as events:
+    message = events.get_final_completion().choices[0].message
+calls = [each.function for each in message.tool_calls]
+told = openai.chat.completions.create(
+    model=asked["tools"]["model"],
+    messages=[
+        *asked["tools"]["messages"],
+        message.model_dump(exclude_none=True, exclude={"parsed"}),
+        *({"role": "tool", "tool_call_id": each.id, "content": "fine"} for each in message.tool_calls),
+    ],
+)
+tell("tools", calls=[[each.name, each.arguments] for each in calls], text=told.choices[0].message.content)
+tell("response", text=openai.responses.create(**asked["response"]).output_text)
+with openai.responses.stream(**asked["response streamed"]) as events:
+    tell("response streamed", text=events.get_final_response().output_text)
+
+# Vectors, which the client asks for in base64, and models.
+tell("vectors", vectors=[each.embedding for each in openai.embeddings.create(**asked["vectors"]).data])
+tell("models", models=[each.id for each in openai.models.list()], one=openai.models.retrieve("storychat").id)
+
+# What is refused, and what ends in the middle.
+for name, fields in asked["wrong"].items():
+    try:
+        openai.chat.completions.create(**{**asked["chat"], **fields})
+    except APIError as error:
+        tell("wrong", name=name, **failure(error))
+stream = openai.completions.create(**asked["long"], stream=True)
+for _ in range(5):
+    next(stream)
+stream.close()
+tell("gone")
+sys.stdin.readline()
+text = ""
+try:
+    for each in client(closing_url).completions.create(**asked["long"], stream=True):
+        if text == "":
+            tell("reading")
+        text += each.choices[0].text
+except APIError as error:
+    tell("ended", text=text, **failure(error))
