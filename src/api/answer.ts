@@ -2,7 +2,7 @@
 import type { Generation, GenerationEvent, PromptToken, Token } from '../index.ts'
 import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
-import { type CallForm, callReader, type CallReader, type Spoken } from './tools.ts'
+import { type Callable, callReader, type CallReader, type Spoken } from './tools.ts'
 
 export type Finish = 'stop' | 'length' | 'tool_calls'
 
@@ -39,7 +39,7 @@ export interface Taken {
 export interface AnswerInit {
   readonly stops: readonly string[]
   /** How calls of functions are written in it. @default there are none */
-  readonly calls?: CallForm | undefined
+  readonly calls?: Callable | undefined
   /** It ends after its first call. @default false */
   readonly oneCall?: boolean
 }

@@ -11,7 +11,8 @@ import { fingerprint } from './models.ts'
 import { type Asked, askedOf } from './sampling.ts'
 import { type ChatRequest, chatSchema, read, refuseUnknown } from './schema.ts'
 import { dataFrame, doneFrame } from './stream.ts'
-import { type CallForm, callForm } from './tools.ts'
+import { offeredIn } from './call-texts.ts'
+import { type Callable, callForm, withTools } from './tools.ts'
 
 export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
   const body = await jsonBody(c)
@@ -67,20 +68,21 @@ export function answeringChat(
   { asked, model, messages, tools, oneCall, extras }: ChatAsked
 ): Answering {
   const given = tools === undefined ? {} : { tools: tools.given }
+  const told = tools === undefined ? messages : withTools(messages, model.manifest.chatTemplate ?? '', tools.given)
   return new Answering(api, c, {
     asked,
     model: model.id,
     prompts: 1,
     stops: asked.stops,
-    calls: tools?.form,
+    calls: tools?.calls,
     oneCall,
-    ask: (_, options) => api.peer.chat(messages, { ...options, ...given, ...extras })
+    ask: (_, options) => api.peer.chat(told, { ...options, ...given, ...extras })
   })
 }
 
 interface ChatTools {
   readonly given: readonly object[]
-  readonly form: CallForm
+  readonly calls: Callable
 }
 
 /** What functions the model is told of; undefined where it is told of none. @throws {ApiError} 400 when that cannot be done */
@@ -99,7 +101,8 @@ export function toolsOf(
   }
   if (tools.length === 0 || choice === 'none') return undefined
   // As it was sent: a template would write what is missing as such.
-  return { given: JSON.parse(JSON.stringify(tools)), form: callForm(chatTemplate, name) }
+  const given: object[] = JSON.parse(JSON.stringify(tools))
+  return { given, calls: { form: callForm(chatTemplate, name), offered: offeredIn(given) } }
 }
 
 /** How many of the likeliest tokens are told of with each. @throws {ApiError} 400 when that is not clear */
