@@ -715,6 +715,24 @@ export namespace StageFrame {
     index: number
   }
 
+  export interface StageFrameStepMasksSlotFieldEvent {
+    field: '$.step.masks[].slot'
+    value: number
+    index: number
+  }
+
+  export interface StageFrameStepMasksBitsFieldEvent {
+    field: '$.step.masks[].bits'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface StageFrameStepMasksRunsFieldEvent {
+    field: '$.step.masks[].runs'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
   export interface StageFrameTokenEpochFieldEvent {
     field: '$.token.epoch'
     value: number
@@ -1064,7 +1082,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameStepMasksSlotFieldEvent | StageFrameStepMasksBitsFieldEvent | StageFrameStepMasksRunsFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -2403,6 +2421,7 @@ export interface Step {
   ids: number[]
   hidden: Uint8Array<ArrayBuffer>
   spans: HopSpans[]
+  masks: Mask[]
 }
 
 export namespace Step {
@@ -2454,6 +2473,13 @@ export namespace Step {
           }
         }
 
+        if (obj.masks != null && obj.masks.length > 0) {
+          for (const value of obj.masks) {
+            w.uint32(66)
+            Mask.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2465,7 +2491,8 @@ export namespace Step {
           sampleFrom: 0,
           ids: [],
           hidden: uint8ArrayAlloc(0),
-          spans: []
+          spans: [],
+          masks: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2512,6 +2539,16 @@ export namespace Step {
               }))
               break
             }
+            case 8: {
+              if (opts.limits?.masks != null && obj.masks.length === opts.limits.masks) {
+                throw new MaxLengthError('Decode error - repeated field "masks" had too many elements')
+              }
+
+              obj.masks.push(Mask.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.masks$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2523,7 +2560,8 @@ export namespace Step {
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
           ids: 0,
-          spans: 0
+          spans: 0,
+          masks: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2597,6 +2635,24 @@ export namespace Step {
               }
 
               obj.spans++
+
+              break
+            }
+            case 8: {
+              if (opts.limits?.masks != null && obj.masks === opts.limits.masks) {
+                throw new MaxLengthError('Streaming decode error - repeated field "masks" had too many elements')
+              }
+
+              for (const evt of Mask.codec().stream(reader, reader.uint32(), `${prefix}.masks[]`, {
+                limits: opts.limits?.masks$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.masks
+                }
+              }
+
+              obj.masks++
 
               break
             }
@@ -2691,6 +2747,24 @@ export namespace Step {
     index: number
   }
 
+  export interface StepMasksSlotFieldEvent {
+    field: '$.masks[].slot'
+    value: number
+    index: number
+  }
+
+  export interface StepMasksBitsFieldEvent {
+    field: '$.masks[].bits'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface StepMasksRunsFieldEvent {
+    field: '$.masks[].runs'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
   export function encode (obj: Partial<Step>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Step.codec())
   }
@@ -2699,8 +2773,143 @@ export namespace Step {
     return decodeMessage(buf, Step.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFromFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent | StepSpansHopFieldEvent | StepSpansReadFieldEvent | StepSpansWaitFieldEvent | StepSpansOutFieldEvent | StepSpansComputeFieldEvent | StepSpansSampleFieldEvent | StepSpansBackFieldEvent | StepSpansSentFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Step>): Generator<StepEpochFieldEvent | StepPositionFieldEvent | StepTokensFieldEvent | StepSampleFromFieldEvent | StepIdsFieldEvent | StepHiddenFieldEvent | StepSpansHopFieldEvent | StepSpansReadFieldEvent | StepSpansWaitFieldEvent | StepSpansOutFieldEvent | StepSpansComputeFieldEvent | StepSpansSampleFieldEvent | StepSpansBackFieldEvent | StepSpansSentFieldEvent | StepMasksSlotFieldEvent | StepMasksBitsFieldEvent | StepMasksRunsFieldEvent> {
     return streamMessage(buf, Step.codec(), opts)
+  }
+}
+
+export interface Mask {
+  slot: number
+  bits: Uint8Array<ArrayBuffer>
+  runs: Uint8Array<ArrayBuffer>
+}
+
+export namespace Mask {
+  let _codec: Codec<Mask>
+
+  export const codec = (): Codec<Mask> => {
+    if (_codec == null) {
+      _codec = message<Mask>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.slot != null && obj.slot !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.slot)
+        }
+
+        if ((obj.bits != null && obj.bits.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.bits)
+        }
+
+        if ((obj.runs != null && obj.runs.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.runs)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          slot: 0,
+          bits: uint8ArrayAlloc(0),
+          runs: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.slot = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.bits = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.runs = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.slot`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.bits`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.runs`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface MaskSlotFieldEvent {
+    field: '$.slot'
+    value: number
+  }
+
+  export interface MaskBitsFieldEvent {
+    field: '$.bits'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface MaskRunsFieldEvent {
+    field: '$.runs'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<Mask>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Mask.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Mask>): Mask {
+    return decodeMessage(buf, Mask.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Mask>): Generator<MaskSlotFieldEvent | MaskBitsFieldEvent | MaskRunsFieldEvent> {
+    return streamMessage(buf, Mask.codec(), opts)
   }
 }
 

@@ -6,7 +6,8 @@ import { stepDraftsMax } from '../src/engine/limits.ts'
 import type { StageService } from '../src/stage/service.ts'
 import { creditStepsMax, stageSessionsMax } from '../src/stage/limits.ts'
 import type { PromptToken, Scored } from '../src/session/generation.ts'
-import { type ToyModel, toyTokens } from './toy-engine.ts'
+import type { ToyModel } from './toy-engine.ts'
+import { toyTokens } from './toy-text.ts'
 import { ToyScores } from './toy-hash.ts'
 
 export type PromiseName =

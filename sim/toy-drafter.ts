@@ -1,7 +1,8 @@
 /** Proposes drafts of a toy's text, which never repeats itself: each token as it will be, or, by chance, another one. */
 import { randomAt } from '../src/base/rng.ts'
 import type { Drafter, DrafterInit, Proposal } from '../src/session/drafter.ts'
-import { type ToyModel, ToyText } from './toy-engine.ts'
+import type { ToyModel } from './toy-engine.ts'
+import { ToyText } from './toy-text.ts'
 
 /** @param rightRatio of the tokens, so many are right. */
 export function toyDrafter(model: ToyModel, rightRatio: number, { sampling, cache }: DrafterInit): Drafter {

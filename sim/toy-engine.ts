@@ -4,7 +4,6 @@
  * position on, and every token after it is wrong. Like a real engine it does not notice: the checker does, by
  * comparing with {@link toyTokens}.
  */
-import { randomAt } from '../src/base/rng.ts'
 import type { SessionId } from '../src/base/ids.ts'
 import { type CacheType, cacheTypes, usualCache } from '../src/base/cache-type.ts'
 import { CacheBudget } from '../src/engine/cache-budget.ts'
@@ -14,21 +13,21 @@ import {
   edgeSize,
   type OpenInit,
   type PrefixStats,
-  type Sampling,
   type Step,
   type StepOutput
 } from '../src/engine/engine.ts'
 import { checkCacheType } from '../src/engine/caches.ts'
 import { Prefixes, type Rows } from '../src/engine/prefixes.ts'
-import { hasFilters } from '../src/engine/logit-bias.ts'
-import { hasPenalties, needsText, textBytes } from '../src/engine/penalties.ts'
+import { checkMasks } from '../src/engine/mask.ts'
+import { needsText, textBytes } from '../src/engine/penalties.ts'
 import { checkSampling } from '../src/engine/sampler.ts'
 import type { TokenScore } from '../src/engine/scores.ts'
 import { CacheGapError, ContextFullError, EngineError, InvalidStepError } from '../src/errors.ts'
 import { stepDraftsMax, stepTokensMax } from '../src/engine/limits.ts'
 import type { EdgeType } from '../src/model/manifest.ts'
 import { type ToyBlock, ToyBlocks, toyCacheBytes, type ToyPages, toyPages, ToySession } from './toy-cache.ts'
-import { type Hash, low, mix, origins, toyFiltered, toyLink, toyPenalised, toyScore } from './toy-hash.ts'
+import { type Hash, low, mix, origins, toyLink, toyScore } from './toy-hash.ts'
+import { extend, tokenAfter } from './toy-text.ts'
 
 export interface ToyModel {
   readonly layers: number
@@ -71,67 +70,6 @@ export interface ToyEngineInit {
    * @default all zero
    */
   readonly timings?: EngineTimings
-}
-
-/** The hash of a sequence's tokens up to and including `position`. */
-function extend(before: Hash, position: number, id: number): Hash {
-  return mix(before, position, id)
-}
-
-function tokenAfter(
-  { layers, vocab }: ToyModel,
-  hash: Hash,
-  sampling: Sampling,
-  position: number,
-  ids: readonly number[]
-): number {
-  const { temperature, topP, topK, seed } = sampling
-  const penalised = hasPenalties(sampling) ? toyPenalised(hash, sampling, ids.slice(0, position)) : hash
-  const tokens = hasFilters(sampling) ? toyFiltered(penalised, sampling) : penalised
-  if (temperature === 0) return mix(tokens, layers)[0] % vocab
-  const draw = Math.floor(randomAt(seed, position) * 2 ** 32)
-  return mix(tokens, layers, draw, Math.round(temperature * 1e6), Math.round(topP * 1e6), topK)[0] % vocab
-}
-
-/** What a correct run answers: the `count` tokens that follow the prompt. */
-export function toyTokens(
-  model: ToyModel,
-  prompt: readonly number[],
-  sampling: Sampling,
-  count: number,
-  cache?: CacheType
-): number[] {
-  return new ToyText(model, sampling, cache).after(prompt, count)
-}
-
-/** A text as a correct run writes it on. */
-export class ToyText {
-  readonly #model: ToyModel
-  readonly #sampling: Sampling
-  /** Of so many tokens. */
-  #hash: Hash
-  #length = 0
-
-  constructor(model: ToyModel, sampling: Sampling, cache: CacheType = usualCache) {
-    this.#hash = origins[cache]
-    this.#model = model
-    this.#sampling = sampling
-  }
-
-  /** The `count` tokens that follow these. @param ids which only ever grow */
-  after(ids: readonly number[], count: number): number[] {
-    for (; this.#length < ids.length; this.#length++) this.#hash = extend(this.#hash, this.#length, ids[this.#length]!)
-    let hash = this.#hash
-    const next: number[] = []
-    const all = [...ids]
-    for (let position = ids.length; next.length < count; position++) {
-      const id = tokenAfter(this.#model, hash, this.#sampling, position, all)
-      next.push(id)
-      all.push(id)
-      hash = extend(hash, position, id)
-    }
-    return next
-  }
 }
 
 /** Marks a chain that has gone wrong, so that it never looks right again by accident. */
@@ -315,13 +253,13 @@ class ToyEngine implements InstantEngine {
   }
 
   /** The tokens that follow what is certain of a step: drafts of it that are right, and one more. */
-  #draw({ position, tokens, drafts = [] }: Step, { chain, sampling, ids: text }: ToySession) {
+  #draw({ position, tokens, drafts = [], masks }: Step, { chain, sampling, ids: text }: ToySession) {
     const ids: number[] = []
     const scores: TokenScore[] = []
     const { logprobs } = sampling
     const first = position + tokens - drafts.length
     for (let at = first; at <= position + tokens; at++) {
-      const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at, text)
+      const id = tokenAfter(this.#model, chain[at - 1]!, sampling, at, text, masks?.[at - first])
       ids.push(id)
       if (logprobs !== undefined) scores.push(toyScore(chain[at - 1]!, id, logprobs, this.#model.vocab))
       if (id !== drafts[at - first]) break
@@ -369,7 +307,8 @@ class ToyEngine implements InstantEngine {
     if (this.#closed) throw new EngineError(`the engine of layers ${this.start}-${this.end} was closed`)
   }
 
-  #check({ session, position, tokens, input, sample, drafts = [], ids }: Step, state: ToySession | undefined): void {
+  #check(step: Step, state: ToySession | undefined): void {
+    const { session, position, tokens, input, sample, drafts = [], ids, masks } = step
     const refused = (why: string): InvalidStepError => new InvalidStepError(`session ${session.slice(0, 8)}: ${why}`)
     if (!Number.isSafeInteger(tokens) || tokens < 1 || tokens > stepTokensMax) {
       throw refused(`a step has 1 to ${stepTokensMax} tokens, not ${tokens}`)
@@ -403,6 +342,9 @@ class ToyEngine implements InstantEngine {
     const needsIds = this.end === this.#model.layers && needsText(state.sampling)
     if (needsIds && input.kind === 'hidden' && ids === undefined)
       throw refused('has penalties: its steps need their ids')
+    if ((masks !== undefined) !== (sample && state.sampling.masked === true))
+      throw refused('masks are for steps that sample, of sessions that are masked')
+    if (masks !== undefined) checkMasks(masks, { rows: 1 + drafts.length, vocab: this.#model.vocab })
     if (position > 0 && position < state.floor) state.truncate(position)
     if (position > state.chain.length) throw new CacheGapError(session, position, state.chain.length)
     if (position + tokens > state.tokensMax) {

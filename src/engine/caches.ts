@@ -164,13 +164,20 @@ export class Caches {
    * Checks the rest, once all that came before it has been computed.
    * @throws {InvalidStepError} @throws {CacheGapError} @throws {ContextFullError}
    */
-  checkPlace({ session, position, tokens, input, ids }: Step): void {
+  checkPlace({ session, position, tokens, input, ids, sample, masks }: Step): void {
     const state = this.#sessions.get(session)
     if (state === undefined) throw new InvalidStepError(`session ${session.slice(0, 8)} is not open`)
     if (this.#isTail && input.kind === 'hidden' && ids === undefined && needsText(state.sampling)) {
       throw new InvalidStepError(
         `session ${session.slice(0, 8)} has penalties or scores of its prompt: its steps need their ids`
       )
+    }
+    if ((masks !== undefined) !== (sample && state.sampling.masked === true)) {
+      const has =
+        masks === undefined
+          ? 'has no masks, and its session is'
+          : 'has masks, and it does not sample or its session is not'
+      throw new InvalidStepError(`session ${session.slice(0, 8)}: the step ${has} masked`)
     }
     // What lies so far back is gone, and so is what follows it.
     if (position > 0 && position < this.floor(session)) Object.assign(state, { length: 0, reached: 0 })

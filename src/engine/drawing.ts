@@ -1,5 +1,6 @@
 /** The tokens that one step draws, a row after the other. Pure. */
 import type { Sampling } from './engine.ts'
+import type { TokenMask } from './mask.ts'
 import { sample } from './sampler.ts'
 import { scoreOf, type TokenScore } from './scores.ts'
 import type { PartReply, ThreadStep } from './thread-messages.ts'
@@ -13,14 +14,16 @@ export class Drawing {
   readonly #drafts: readonly number[]
   readonly #sampling: Sampling
   readonly #text: Int32Array | undefined
+  readonly #masks: readonly TokenMask[] | undefined
   readonly #ids: number[] = []
   readonly #scores: TokenScore[] = []
 
   /** @param text ids of all tokens up to the step's last, where tokens are drawn by them */
-  constructor({ drafts }: ThreadStep, sampling: Sampling, text: Int32Array | undefined) {
+  constructor({ drafts, masks }: ThreadStep, sampling: Sampling, text: Int32Array | undefined) {
     this.#drafts = drafts
     this.#sampling = sampling
     this.#text = text
+    this.#masks = masks
   }
 
   /**
@@ -31,7 +34,7 @@ export class Drawing {
   draw(row: number, logits: Float32Array, position: number): void {
     const ids = this.#ids
     if (row > 0 && (ids.length !== row || ids[row - 1] !== this.#drafts[row - 1])) return
-    const id = sample(logits, this.#sampling, position, this.#text?.subarray(0, position))
+    const id = sample(logits, this.#sampling, position, this.#text?.subarray(0, position), this.#masks?.[row])
     ids.push(id)
     const { logprobs } = this.#sampling
     if (logprobs !== undefined) this.#scores.push(scoreOf(logits, id, logprobs))

@@ -6,6 +6,7 @@
 import type { SessionId } from '../base/ids.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { CacheType } from '../base/cache-type.ts'
+import type { TokenMask } from './mask.ts'
 import type { PromptScores, TokenScore } from './scores.ts'
 
 /** How the tail picks a token. Greedy when `temperature` is 0. */
@@ -50,6 +51,8 @@ export interface Sampling {
   readonly promptLogprobs?: number | undefined
   /** Where there are penalties, or `promptLogprobs`: positions below this are the prompt's. @default 0: all tokens are the answer's */
   readonly promptTokens?: number | undefined
+  /** Each token is drawn among those alone that its step lets through (`Step.masks`). @default false: among all */
+  readonly masked?: boolean | undefined
 }
 
 /** What a session is opened with. */
@@ -90,6 +93,12 @@ export interface Step {
    * @default none
    */
   readonly ids?: Int32Array | undefined
+  /**
+   * [1 + drafts] with `sample` at the tail of a session that is `masked`: what may be drawn after each row after which a token is. Each lets
+   * one through at least.
+   * @default none
+   */
+  readonly masks?: readonly TokenMask[] | undefined
   /**
    * At the tail of a session with `promptLogprobs`: what the model makes of the prompt's tokens is told from the one after this
    * position on, as soon as the row before each is computed and the token itself has come, with this step or the next one.

@@ -1,7 +1,6 @@
 /**
  * Penalties: tokens that a text has already become less likely, or more. They are all that a tail needs the ids of a text for:
- * what is drawn is a function of (logits, sampling, position, ids so far). What is allowed at all, as a grammar says, would
- * come right after them, before the temperature.
+ * what is drawn is a function of (logits, sampling, position, ids so far).
  *
  * As in vLLM: the repetition penalty (Keskar et al. 2019, CTRL) is for tokens of prompt and answer, the other two (OpenAI's) are
  * for those of the answer alone, and come after it.

@@ -1,9 +1,9 @@
 /**
- * Picks a token from logits. Everything here is a function of (logits, sampling, position, ids so far), so a replayed
+ * Picks a token from logits. Everything here is a function of (logits, sampling, position, ids so far, mask), so a replayed
  * or retried step picks what the first one picked (promise P3).
  *
  * Order of the filters as in Hugging Face's generation: what is added to logits (`logit-bias.ts`), penalties (`penalties.ts`),
- * temperature, then the k most likely, then the nucleus (Holtzman et al. 2020), then those that are likely enough beside the likeliest
+ * what may be drawn at all (`mask.ts`), temperature, then the k most likely, then the nucleus (Holtzman et al. 2020), then those that are likely enough beside the likeliest
  * (min-p, Nguyen et al. 2024). Ties go to the lower id everywhere.
  */
 import { assert } from '../base/assert.ts'
@@ -13,6 +13,7 @@ import type { Sampling } from './engine.ts'
 import { exponential } from '../base/exponential.ts'
 import { argmax, mostLikely } from './likeliest.ts'
 import { biased, checkFilters, hasBias } from './logit-bias.ts'
+import { idsThrough, type TokenMask } from './mask.ts'
 import { checkPenalties, hasPenalties, penalised } from './penalties.ts'
 import { checkScored } from './scores.ts'
 
@@ -38,10 +39,32 @@ export function checkSampling(sampling: Sampling): void {
  * @param given logits [vocab]
  * @param position the position that the picked token will have.
  * @param before [position] ids of the tokens before it; needed where there are penalties.
+ * @param mask what may be drawn, one of [vocab] at least. @default all
  * @throws {EngineError} when a logit is not finite.
  */
-export function sample(given: Float32Array, sampling: Sampling, position: number, before?: Int32Array): number {
+export function sample(
+  given: Float32Array,
+  sampling: Sampling,
+  position: number,
+  before?: Int32Array,
+  mask?: TokenMask
+): number {
   const logits = adjusted(given, sampling, position, before)
+  if (mask === undefined) return drawn(logits, sampling, position)
+  // Among those that are let through alone it is as if the others had a logit of minus infinity: sums and ties are the same.
+  const through = idsThrough(mask)
+  argmax(logits)
+  return through[
+    drawn(
+      Float32Array.from(through, id => logits[id]!),
+      sampling,
+      position
+    )
+  ]!
+}
+
+/** The id that is drawn by these logits. @throws {EngineError} when one is not finite. */
+function drawn(logits: Float32Array, sampling: Sampling, position: number): number {
   const best = argmax(logits)
   const { temperature, topK, topP, minP = 0, seed } = sampling
   if (temperature === 0 || topK === 1) return best

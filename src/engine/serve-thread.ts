@@ -10,6 +10,7 @@ import type { CacheType } from '../base/cache-type.ts'
 import { Drawing, firstDrawn } from './drawing.ts'
 import { decodeEdge, encodeEdge } from './edge.ts'
 import { edgeSize, type Sampling } from './engine.ts'
+import { checkMasks } from './mask.ts'
 import { type CacheBlocks, type Known, type Link, Prefixes } from './prefixes.ts'
 import { needsText } from './penalties.ts'
 import { failed, given } from './part-replies.ts'
@@ -312,6 +313,7 @@ class Served<Cache extends LayersCache> {
   ): UnderWay | { readonly waitsFor: string } {
     const { config, start, end, edge } = this.#span
     const { position, tokens, input: given, sample, drafts } = step
+    if (step.masks !== undefined) checkMasks(step.masks, { rows: 1 + drafts.length, vocab: config.vocab })
     const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength)
     const came = { position, tokens, bytes, least: sample ? 1 + drafts.length : 0 }
     const known = this.#prefixes?.find(session, came)

@@ -8,6 +8,7 @@ import type { EdgeType } from '../model/manifest.ts'
 import type { Weights } from '../model/weight-types.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Sampling } from './engine.ts'
+import type { TokenMask } from './mask.ts'
 import type { PromptScores, TokenScore } from './scores.ts'
 
 /** Layers of a model, as a thread is told of them in its `workerData`. */
@@ -50,6 +51,8 @@ export interface ThreadStep {
   readonly drafts: readonly number[]
   /** [tokens] beside hidden states, where the session needs them. */
   readonly ids?: Int32Array | undefined
+  /** As in `Step`. */
+  readonly masks?: readonly TokenMask[] | undefined
   /** As in `Step`. */
   readonly scoresFrom?: number | undefined
 }

@@ -205,12 +205,14 @@ const [idsInput, bytesInput] = [1, 2] as const
 /** A step of which no scores of a prompt are wanted. */
 const nowhere = -1
 
-/** Puts a pass where the thread finds it. False when it does not fit. */
+/** Puts a pass where the thread finds it. False when it does not fit, or has masks. */
 export function putPass(way: Way, { parts }: Pass, sessions: SessionNumbers): boolean {
   const { words } = way
   let at = 0
   for (const { session, tokens, step } of parts) {
     const number = sessions.of(session)
+    // Masks are more than all else together, and few sessions have them.
+    if (step?.masks !== undefined) return false
     const more = step === undefined ? 0 : step.drafts.length + wordsOf(step.input) + (step.ids?.length ?? 0)
     if (number === undefined || 4 * (at + partWords + more) > shareBytesMax) return false
     words[at++] = number

@@ -330,8 +330,8 @@ class ThreadedEngine implements Engine {
       const { session, step, input, ids, hasBegun, stopListening } = this.#jobs.get(id) as StepJob
       if (hasBegun) return { session, tokens }
       stopListening?.()
-      const { position, sample, drafts = [], scoresFrom } = step
-      return { session, tokens, step: { position, tokens: step.tokens, input, sample, drafts, ids, scoresFrom } }
+      const { position, sample, drafts = [], masks, scoresFrom } = step
+      return { session, tokens, step: { position, tokens: step.tokens, input, sample, drafts, ids, masks, scoresFrom } }
     })
     for (const { id } of parts) (this.#jobs.get(id) as StepJob).hasBegun = true
     this.#start({ kind: 'pass', parts }, { kind: 'pass', parts: requests }, engineRequestTimeoutMs)

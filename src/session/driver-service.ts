@@ -2,6 +2,7 @@
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import { systemRng } from '../base/entropy.ts'
 import type { PeerId } from '../base/ids.ts'
+import { reasonOf } from '../base/reason.ts'
 import { drawSessionId } from '../base/rng.ts'
 import { Turns } from '../base/turns.ts'
 import { ProtocolError, lossReason } from '../errors.ts'
@@ -15,7 +16,7 @@ import type { Channel } from '../swarm/links.ts'
 import { type Avoidance, avoiding, avoidingBeside } from './avoid.ts'
 import type { DrafterInit } from './drafter.ts'
 import { Drafting } from './drafting-service.ts'
-import type { SessionEffect, SessionEvent } from './event.ts'
+import type { MaskAsk, SessionEffect, SessionEvent } from './event.ts'
 import { routeRetryMs, routeWaitMs, waitTellMs } from './limits.ts'
 import { NGrams } from './n-grams.ts'
 import { type SessionOptions, settings } from './options.ts'
@@ -64,6 +65,9 @@ export class Driver {
   #bytesSent = 0
   readonly #waitMs: number | undefined
   readonly #tokensMax: number
+  readonly #promptTokens: number
+  /** Aborts when the session has ended. */
+  readonly #stopping = new AbortController()
   /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
   #waitingSinceMs: number | undefined
   /** What it was last said to wait for. */
@@ -74,11 +78,13 @@ export class Driver {
 
   constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
-    const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
+    const { maxTokens, cache, sampling: asked } = settings(options, promptIds.length, model)
+    const sampling = parts.grammar === undefined ? asked : { ...asked, masked: true }
     const { drafter = ({ tokensMax }: DrafterInit) => new NGrams(tokensMax) } = parts
     const session = drawSessionId(parts.rng ?? systemRng)
     const drawn = Math.max(1, maxTokens)
     this.#tokensMax = promptIds.length + maxTokens
+    this.#promptTokens = promptIds.length
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
@@ -92,8 +98,8 @@ export class Driver {
         model: draftModel,
         session,
         tokensMax: this.#tokensMax,
-        // Nobody is told what the draft model makes of its tokens.
-        sampling: { ...sampling, logprobs: undefined, promptLogprobs: undefined },
+        // Nobody is told what the draft model makes of its tokens, and what the grammar lets through of them is seen later.
+        sampling: { ...sampling, logprobs: undefined, promptLogprobs: undefined, masked: undefined },
         owner: links.self,
         onDrafted: drafted => this.#feed({ kind: 'drafted', ...drafted }),
         onGone: message => this.#undrafted(message)
@@ -161,6 +167,7 @@ export class Driver {
         this.#wake = resolve
       })
     }
+    this.#stopping.abort(new Error('the session has ended'))
     this.#timer.stop()
     this.#draftWait?.stop()
     this.#drafting?.stop()
@@ -235,6 +242,9 @@ export class Driver {
         this.#drafting?.ask(effect)
         break
       }
+      case 'mask':
+        void this.#mask(effect)
+        break
       case 'admit':
         this.#drive.admit(effect.epoch, effect.tail)
         break
@@ -282,6 +292,17 @@ export class Driver {
 
   #suspects(): ReadonlySet<PeerId> {
     return this.#parts.suspects?.() ?? nobody
+  }
+
+  /** Asks the grammar what may follow. */
+  async #mask({ text, length, drafts }: MaskAsk): Promise<void> {
+    const answered = text.slice(this.#promptTokens, length)
+    try {
+      const masks = await this.#parts.grammar!.masks(answered, drafts, { signal: this.#stopping.signal })
+      this.#feed({ kind: 'masked', length, drafts, masks })
+    } catch (error) {
+      this.#feed({ kind: 'cancel', message: reasonOf(error) })
+    }
   }
 
   async #route({ excluded, doubtful }: Avoidance): Promise<void> {

@@ -1,11 +1,21 @@
 /** One epoch of a session: its route, and what goes to the head of it: steps as far as that has credit, and questions. */
 import { scoredStepTokens } from './limits.ts'
 import { attentionBlock } from '../model/limits.ts'
+import type { TokenMask } from '../engine/mask.ts'
 import { SendCredit } from '../stage/credit.ts'
 import type { AckFrame, Frame, StepFrame } from '../stage/frame.ts'
+import { SentMasks } from '../stage/masks.ts'
 import type { SignedTerms } from '../stage/terms.ts'
 import type { Hop } from '../route/view.ts'
 import type { Watch } from './watch.ts'
+
+/** What goes with the step that samples. */
+export interface Allowed {
+  /** Drafts that follow the last of the known tokens. @default none */
+  readonly drafts?: readonly number[] | undefined
+  /** [1 + drafts] of a session that is masked: the step waits where they are not known. @default not known */
+  readonly masks?: readonly TokenMask[] | undefined
+}
 
 export class Epoch {
   readonly number: number
@@ -24,6 +34,8 @@ export class Epoch {
   /** Those that the last step had that samples. */
   #drafts: readonly number[] = []
   readonly #credit = new SendCredit()
+  /** What its tail has of masks. */
+  readonly #masks = new SentMasks()
   readonly #send: (frame: Frame) => void
 
   constructor(init: {
@@ -58,21 +70,16 @@ export class Epoch {
     return this.#drafts
   }
 
-  /** The stream to the head is open. `ids`: all tokens that are known. */
-  connected(ids: readonly number[], nowMs: number): void {
+  /** The stream to the head is open. */
+  connected(): void {
     this.isConnected = true
     this.#send({ kind: 'open', hop: 0, terms: this.terms })
-    this.pump(ids, nowMs)
   }
 
-  /**
-   * Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders.
-   *
-   * @param drafts that follow the last of these tokens.
-   */
-  pump(ids: readonly number[], nowMs: number, drafts: readonly number[] = []): void {
+  /** Sends what has not been sent, as far as the head has credit, in steps that end at attention block borders. */
+  pump(ids: readonly number[], nowMs: number, { drafts, masks }: Allowed = {}): void {
     if (!this.isConnected) return
-    for (let step = this.#next(ids, drafts); step !== undefined; step = this.#next(ids, drafts)) {
+    for (let step = this.#next(ids, drafts, masks); step !== undefined; step = this.#next(ids, drafts, masks)) {
       this.watch.stepped(step.tokens, this.#drafts.length, nowMs)
       this.#send(step)
     }
@@ -88,16 +95,19 @@ export class Epoch {
     if (ids.some((id, i) => i < right && id !== this.#drafts[i])) return 'others'
     // All caches have the right ones already.
     this.#cursor += right
+    this.#masks.came(ids.length)
     return 'taken'
   }
 
-  #next(ids: readonly number[], proposed: readonly number[]): StepFrame | undefined {
+  #next(ids: readonly number[], proposed: readonly number[] = [], masks?: readonly TokenMask[]): StepFrame | undefined {
     const position = this.#cursor
     if (position === undefined || position >= ids.length) return undefined
     const border = (Math.floor(position / attentionBlock) + 1) * attentionBlock
     const isScored = this.terms.sampling.promptLogprobs !== undefined
     const end = Math.min(border, ids.length, isScored ? position + scoredStepTokens : border)
     const sample = end === ids.length
+    const isMasked = sample && this.terms.sampling.masked === true
+    if (isMasked && masks === undefined) return undefined
     const drafts = sample ? proposed : []
     const tokens = end - position + drafts.length
     if (!this.#credit.allows(tokens)) return undefined
@@ -106,7 +116,8 @@ export class Epoch {
     this.#credit.sent(tokens)
     const input = { kind: 'ids', ids: Int32Array.from([...ids.slice(position, end), ...drafts]) } as const
     const step = { kind: 'step', epoch: this.number, position, tokens, sample, input } as const
-    return drafts.length === 0 ? step : { ...step, drafts }
+    const drafted = drafts.length === 0 ? step : { ...step, drafts }
+    return isMasked ? { ...drafted, masks: this.#masks.send(masks!) } : drafted
   }
 
   /** Asks all hops how far they have come, if there is a round to ask them in. */

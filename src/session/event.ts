@@ -1,5 +1,6 @@
 /** What happens to a session, and what it wants done: the two sides of the decider in `session.ts`. */
 import type { PeerId } from '../base/ids.ts'
+import type { TokenMask } from '../engine/mask.ts'
 import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { Hop, Without } from '../route/view.ts'
@@ -19,6 +20,21 @@ export type DraftEvent =
   | { readonly kind: 'draft-late'; readonly length: number }
   /** The draft model drafts no more in this session. */
   | { readonly kind: 'undrafted' }
+
+/** What is asked of a grammar: what may follow a text, and that text with each of these drafts in turn. */
+export interface MaskAsk {
+  /** The whole text, of which the first `length` tokens count; it only ever grows. */
+  readonly text: readonly number[]
+  readonly length: number
+  readonly drafts: readonly number[]
+}
+
+/** What it has said: `drafts` are those that were asked about, and of them one fewer than there are masks are allowed. */
+export interface Masked {
+  readonly length: number
+  readonly drafts: readonly number[]
+  readonly masks: readonly TokenMask[]
+}
 
 /** Tokens as a tail gives them: from `position` on, and what the model makes of each where the session asks for that. */
 export interface Came {
@@ -53,6 +69,7 @@ export type SessionEvent =
       readonly stuck?: number | undefined
     }
   | DraftEvent
+  | ({ readonly kind: 'masked' } & Masked)
   /** `message`: why, where it was not the one who asked. */
   | { readonly kind: 'cancel'; readonly message?: string }
   /** Time has passed: deadlines are looked at. */
@@ -160,6 +177,8 @@ export type SessionEffect =
     }
   /** Has the draft model say how a text goes on, in `drafted` events; what it was asked before counts no more. */
   | ({ readonly kind: 'draft' } & DraftAsk)
+  /** Has the grammar say what may follow, in one `masked` event; what it was asked before counts no more. */
+  | ({ readonly kind: 'mask' } & MaskAsk)
   /** A new epoch's tail: it alone may open the driver's end from now on. */
   | { readonly kind: 'admit'; readonly epoch: number; readonly tail: PeerId }
   /** Opens the stream to the head of this epoch's route. */

@@ -7,7 +7,7 @@ import { whyNotScored } from '../engine/scores.ts'
 import { InvalidOptionError, PromptTooLongError } from '../errors.ts'
 import { answerTokensDefault, routeWaitMsMax } from './limits.ts'
 
-export interface SessionOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
+export interface SessionOptions extends Partial<Omit<Sampling, 'promptTokens' | 'masked'>> {
   /** Tokens to generate at most; with `promptLogprobs` it may be 0. @default 256, or what the context leaves */
   maxTokens?: number
   /** Where the context leaves fewer tokens than `maxTokens`, the answer gets these. @default it is refused */

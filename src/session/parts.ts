@@ -5,6 +5,7 @@ import type { Rng } from '../base/rng.ts'
 import type { Sign } from '../base/signature.ts'
 import type { CacheType } from '../base/cache-type.ts'
 import type { Engine, Sampling } from '../engine/engine.ts'
+import type { TokenMask } from '../engine/mask.ts'
 import type { Conversation } from '../model/chat.ts'
 import type { ConversationPrompt, ConversationRoom } from '../model/chat.ts'
 import type { Hop, Without } from '../route/view.ts'
@@ -63,6 +64,21 @@ export interface DraftModel extends DraftModelInit {
   readonly onFailed: (error: Error) => void
 }
 
+/** What an answer must be, for one session: it says token by token what may follow. */
+export interface Grammar {
+  /**
+   * @param text ids of the answer so far, without the prompt: it only ever grows
+   * @param drafts ids that may follow it one after the other
+   * @returns [1 + drafts, or fewer] what may follow the text, the text with one draft, and so on up to the first draft that may not
+   * @throws {SessionFailedError} when it cannot say, in one sentence @throws the signal's reason
+   */
+  masks(
+    text: readonly number[],
+    drafts: readonly number[],
+    options: { signal: AbortSignal }
+  ): Promise<readonly TokenMask[]>
+}
+
 /** What a session works with. */
 export interface SessionParts {
   links: Links
@@ -116,6 +132,8 @@ export interface SessionParts {
   drafter?: ((init: DrafterInit) => Drafter) | undefined
   /** A model that this peer holds whole, whose text has the same ids. @default none: drafts come from the text alone */
   draftModel?: DraftModel | undefined
+  /** What the answer must be. @default anything */
+  grammar?: Grammar | undefined
   /** How fast a hop has announced to be. @default nobody knows */
   speedOf?: (hop: Hop) => AnnouncedSpeed | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */

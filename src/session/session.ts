@@ -29,6 +29,7 @@ import { Recovery } from './recovery.ts'
 import { RoomSearch } from './room.ts'
 import { RouteSearch } from './route-search.ts'
 import { Speculation } from './speculation.ts'
+import { Stepping } from './stepping.ts'
 import { stopped } from './stop.ts'
 
 type Phase =
@@ -51,6 +52,7 @@ export class Session {
   readonly #changeover: Changeover
   readonly #search: RouteSearch
   readonly #delays: Delays
+  readonly #stepping: Stepping
   readonly #epochs: Epochs
   #closingMs = 0
   #outcome: SessionOutcome | undefined
@@ -75,6 +77,7 @@ export class Session {
     this.#recovery = recovery
     this.#room = room
     this.#drafts = new Speculation({ ...init, ask: ask => emit({ kind: 'draft', ...ask }) })
+    this.#stepping = new Stepping(this.#ids, init.sampling.masked && (ask => emit({ kind: 'mask', ...ask })))
     this.#epochs = new Epochs({ session: init, drafts: this.#drafts, emit, send })
     this.#search = new RouteSearch({
       session: init,
@@ -158,7 +161,7 @@ export class Session {
         if (this.#phase === 'routing') this.#search.unroutable(event.error, nowMs)
         break
       case 'connected':
-        if (this.#isOpen(event.epoch)) this.#epoch!.connected(this.#ids, nowMs)
+        if (this.#isOpen(event.epoch)) this.#stepping.connected(this.#epoch!, nowMs)
         else if (event.epoch === this.#detours.fed) this.#detours.connected(this.#ids)
         break
       case 'head-lost':
@@ -181,6 +184,9 @@ export class Session {
       case 'draft-late':
       case 'undrafted':
         this.#step(this.#drafts.heard(event, this.#ids, nowMs))
+        break
+      case 'masked':
+        this.#stepping.masked(this.#phase === 'running' ? this.#epoch : undefined, event, nowMs)
         break
       case 'cancel':
         if (this.#phase !== 'routing' && this.#phase !== 'running') break
@@ -304,11 +310,8 @@ export class Session {
 
   /** Asks whether there is a way around a hop that keeps the answer waiting. */
   #probe(hop: number, needsRoom: boolean): void {
-    const excluded = new Set([
-      ...this.#recovery.leftOut(this.#nowMs),
-      ...this.#detours.leaving,
-      placeOf(this.route[hop]!)
-    ])
+    const leftOut = this.#recovery.leftOut(this.#nowMs)
+    const excluded = new Set([...leftOut, ...this.#detours.leaving, placeOf(this.route[hop]!)])
     this.#effects.push({ kind: 'detour', route: this.route, excluded, stuck: hop, needsRoom })
   }
 
@@ -320,7 +323,7 @@ export class Session {
 
   /** The next step goes out with these drafts; undefined where it waits for some. */
   #step(drafts: readonly number[] | undefined): void {
-    if (drafts !== undefined && this.#phase === 'running') this.#epoch!.pump(this.#ids, this.#nowMs, drafts)
+    if (drafts !== undefined && this.#phase === 'running') this.#stepping.step(this.#epoch!, drafts, this.#nowMs)
   }
 
   /** Tokens from `position` on: drafts that were right, and one more. */
@@ -396,13 +399,10 @@ export class Session {
   }
 
   #onAck(ack: AckFrame): void {
-    const epoch = this.#epoch!
-    if (!epoch.acked(ack)) {
-      this.#violated(0, 'invalid', `an ack of ${ack.steps} steps, ${ack.tokens} tokens, length ${ack.length}`)
-      return
-    }
-    epoch.watch.acked(this.#nowMs)
-    epoch.pump(this.#ids, this.#nowMs)
+    if (this.#epoch!.acked(ack)) {
+      this.#epoch!.watch.acked(this.#nowMs)
+      this.#stepping.goOn(this.#epoch!, this.#nowMs)
+    } else this.#violated(0, 'invalid', `an ack of ${ack.steps} steps, ${ack.tokens} tokens, length ${ack.length}`)
   }
 
   #violated(hop: number, violation: ViolationKind, message: string): void {

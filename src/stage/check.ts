@@ -5,7 +5,7 @@ import { usualCache } from '../base/cache-type.ts'
 import { edgeSize, type Sampling } from '../engine/engine.ts'
 import { biasesOf, whyNoFilters } from '../engine/logit-bias.ts'
 import type { StageFacts, ViolationKind } from './event.ts'
-import { draftsNeed, idsNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
+import { draftsNeed, idsNeed, masksNeed, type OpenFrame, type PrepareFrame, type StepFrame } from './frame.ts'
 import { isGenuine, type SignedTerms } from './terms.ts'
 
 /** What is wrong with a frame. */
@@ -65,6 +65,11 @@ export function carriesIds({ needs }: Pick<SignedTerms, 'needs'>): boolean {
   return needs?.includes(idsNeed) === true
 }
 
+/** Whether the steps of a session that sample say what may be drawn (rule S40). */
+export function carriesMasks({ needs }: Pick<SignedTerms, 'needs'>): boolean {
+  return needs?.includes(masksNeed) === true
+}
+
 const samplingFields = [
   'temperature',
   'topP',
@@ -85,7 +90,8 @@ export function whatChanged(before: SignedTerms, terms: SignedTerms): string | u
   if (terms.cache !== before.cache) return 'the type of its caches'
   if (terms.model !== before.model) return 'its model'
   if (terms.tokensMax !== before.tokensMax) return 'its tokensMax'
-  if (carriesIds(terms) !== carriesIds(before)) return 'what its steps carry'
+  const carriesAlike = carriesIds(terms) === carriesIds(before) && carriesMasks(terms) === carriesMasks(before)
+  if (!carriesAlike) return 'what its steps carry'
   const isSame = samplingFields.every(name => a[name] === b[name]) && hasSameBiases(a, b)
   return isSame ? undefined : 'its sampling'
 }
@@ -141,6 +147,11 @@ export function checkStep(
   }
   for (const id of drafts) {
     if (id >= stage.vocab) return invalid(`draft ${id} is outside the vocabulary of ${stage.vocab}`)
+  }
+  if ((step.masks !== undefined) !== (step.sample && carriesMasks(session.terms))) {
+    return invalid(
+      step.masks === undefined ? 'a step has not the masks that the terms need' : 'a step has masks that nobody needs'
+    )
   }
   if (step.input.kind === 'ids') {
     if (session.hop !== 0) return invalid(`hop ${session.hop} takes hidden states, not ids`)

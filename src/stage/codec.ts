@@ -5,6 +5,7 @@
 import {
   StageFrame,
   type HopSpans as WireSpans,
+  type Mask as WireMask,
   type Score as WireScore,
   type Scores as WireScores,
   type Step as WireStep,
@@ -16,10 +17,11 @@ import { hopsMax } from '../limits.ts'
 import { logprobsMax, stepDraftsMax } from '../engine/limits.ts'
 import type { TokenScore } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
-import { refuseMessageCharsMax } from './limits.ts'
+import { maskSlots, refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
 import type { Frame, RefuseReason, ScoresFrame, StepFrame, TokenFrame } from './frame.ts'
-import { type PlainToken, readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
+import { type PlainStep, type PlainToken, readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
+import type { MaskForm } from './masks.ts'
 import { readTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -43,11 +45,12 @@ const reasonNames = new Map<number, RefuseReason>(
 const none = new Uint8Array(0)
 const draftsRule = `a step has at most ${stepDraftsMax} drafts`
 const noIds: readonly number[] = []
+const noMasks: WireMask[] = []
 const noSpans: WireSpans[] = []
 
 /** Bounds on repeated fields, so that a frame cannot make many objects out of few bytes. */
 const limits = {
-  step: { ids: attentionBlock, spans: hopsMax },
+  step: { ids: attentionBlock, spans: hopsMax, masks: 1 + stepDraftsMax },
   token: {
     ids: 1 + stepDraftsMax,
     spans: hopsMax,
@@ -60,9 +63,16 @@ const limits = {
 
 /** Encodes one frame. The result is the caller's own. */
 export function encodeFrame(frame: Frame): Uint8Array {
-  if (frame.kind === 'step') return writeStep(stepToWire(frame))
+  if (frame.kind === 'step') return encodeStep(frame)
   if (frame.kind === 'token') return encodeToken(frame)
   return StageFrame.encode(toWire(frame))
+}
+
+function encodeStep(frame: StepFrame): Uint8Array {
+  const step = stepToWire(frame)
+  if (frame.masks === undefined) return writeStep(step)
+  const masks = frame.masks.map(({ slot, bits = none, runs = none }) => ({ slot, bits, runs }) as WireMask)
+  return StageFrame.encode({ step: { ...step, ids: [...step.ids], masks } })
 }
 
 function encodeToken({ epoch, position, ids, scores, spans: all }: TokenFrame): Uint8Array {
@@ -225,7 +235,7 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
 }
 
 /** A step that has been read, checked. @throws {ProtocolError} */
-function stepOf(wire: WireStep): StepFrame {
+function stepOf(wire: PlainStep & Partial<WireStep>): StepFrame {
   const { epoch, position, tokens, sampleFrom, ids, hidden } = wire
   check(tokens >= 1 && tokens <= attentionBlock, 'a step has 1 to 128 tokens', tokens)
   check(position + tokens <= positionMax, 'a step ends below 2^31', position)
@@ -243,9 +253,24 @@ function stepOf(wire: WireStep): StepFrame {
   const input = isHead
     ? ({ kind: 'ids', ids: Int32Array.from(ids) } as const)
     : ({ kind: 'hidden', bytes: hidden } as const)
+  const { masks: wireMasks = noMasks } = wire
+  const masks = wireMasks.length === 0 ? {} : { masks: wireMasks.map(mask => maskFormOf(mask)) }
+  check(
+    wireMasks.length === 0 || (sample && wireMasks.length === 1 + proposed),
+    'each row that is sampled has a mask, or none has',
+    wireMasks.length
+  )
   const drafts = proposed === 0 ? {} : { drafts: ids.slice(-proposed) }
   const all = hasAll ? { ids: Int32Array.from(ids) } : {}
-  return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...all, ...spansOf(wire) }
+  return { kind: 'step', epoch, position, tokens, sample, input, ...drafts, ...all, ...masks, ...spansOf(wire) }
+}
+
+/** A mask that has been read, checked. @throws {ProtocolError} */
+function maskFormOf({ slot, bits, runs }: WireMask): MaskForm {
+  check(slot < maskSlots, `masks are kept in ${maskSlots} slots`, slot)
+  check(bits.length === 0 || runs.length === 0, 'a mask has one form', bits.length)
+  if (bits.length > 0) return { slot, bits }
+  return runs.length > 0 ? { slot, runs } : { slot }
 }
 
 /** A token that has been read, checked. @throws {ProtocolError} */

@@ -1,14 +1,15 @@
-/** The typed form of every frame of /skein/stage/2.5.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/stage/2.6.0, as `codec.ts` reads and writes them. */
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { PromptScores, TokenScore } from '../engine/scores.ts'
+import type { MaskForm } from './masks.ts'
 import type { SignedTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
 export const stageProtocol: Protocol = {
   name: '/skein/stage',
-  revisions: ['2.5.0', '2.4.0', '2.3.0', '2.2.0', '2.1.0', '2.0.0']
+  revisions: ['2.6.0', '2.5.0', '2.4.0', '2.3.0', '2.2.0', '2.1.0', '2.0.0']
 }
 
 /** In it and in later ones a stage may keep a session waiting for room (rule S29). */
@@ -37,6 +38,11 @@ export const logprobsNeed = 'logprobs'
 /** What terms need so that the same is told of the prompt (rule S39). */
 export const promptLogprobsNeed = 'prompt-logprobs'
 
+/** In it and in later ones steps may say which tokens can be drawn (rule S40). */
+export const masksRevision = '2.6.0'
+/** What terms need so that they do. */
+export const masksNeed = 'masks'
+
 /** The first frame of a stream. */
 export interface OpenFrame {
   readonly kind: 'open'
@@ -57,6 +63,8 @@ export interface StepFrame {
   readonly drafts?: readonly number[] | undefined
   /** [tokens] of hidden states, where terms need `ids`: drafts are the last of them (rule S36). @default none */
   readonly ids?: Int32Array | undefined
+  /** [1 + drafts] of a step that samples, where terms need `masks`: what may be drawn after each row (rule S40). @default none */
+  readonly masks?: readonly MaskForm[] | undefined
   /** Where terms are traced: of the hops before, in route order (rule S34). @default none */
   readonly spans?: readonly HopSpans[] | undefined
 }

@@ -72,6 +72,11 @@ export const stageOpenMs = 5_000
 export const stageCloseMs = 2_000
 /** How often deadlines of sessions are looked at. None of them needs to be sharper. */
 export const stageTickMs = 250
+/**
+ * Masks that a tail keeps of a session, to be named by their slot: twice what one step has, and more than JSON comes upon again and
+ * again. A vocabulary of 151,936 ids makes that 304 kB.
+ */
+export const maskSlots = 16
 /** Characters of the sentence in a Refuse; it is shown to a person, never parsed. */
 export const refuseMessageCharsMax = 300
 

@@ -9,6 +9,7 @@ import { outboxStepsMax, retainBlockTokens, stepBytesMax } from './limits.ts'
 import { SendCredit } from './credit.ts'
 import type { StageFacts } from './event.ts'
 import { type AckFrame, idsOf, type ScoresFrame, type StepFrame, type TokenFrame } from './frame.ts'
+import type { MaskForm } from './masks.ts'
 import { RetainedStates } from './retain.ts'
 import type { HopSpans } from './trace.ts'
 
@@ -27,6 +28,8 @@ type Output =
       readonly ids: Int32Array | undefined
       /** The ids of its last tokens, where those are only proposed. */
       readonly drafts: readonly number[]
+      /** What may be drawn after each row that is sampled; undefined where the session's steps do not say. */
+      readonly masks: readonly MaskForm[] | undefined
       readonly spans: readonly HopSpans[] | undefined
     }
   | Omit<TokenFrame, 'epoch'>
@@ -162,7 +165,7 @@ export class Outlet {
 
   /** What was computed in one step goes on in as many as its frames take, without drafts then; the last of them samples. */
   pushHidden(step: StepFrame, bytes: Uint8Array): void {
-    const { position, tokens: all, sample, drafts = [], spans } = step
+    const { position, tokens: all, sample, drafts = [], masks, spans } = step
     const ids = this.#retainedIds === undefined ? undefined : idsOf(step)
     const row = bytes.length / all
     const proposed = all <= this.stepTokens ? drafts : []
@@ -177,6 +180,7 @@ export class Outlet {
         bytes: bytes.subarray(at * row, end * row),
         ids: ids?.subarray(at, end),
         drafts: proposed,
+        masks: end === tokens ? masks?.slice(0, 1 + proposed.length) : undefined,
         spans: end === tokens ? spans : undefined
       })
     }
@@ -215,7 +219,7 @@ export class Outlet {
         this.#outbox.shift()
         return { frame: { ...output, epoch }, isReplay: false }
       }
-      const { position, tokens, sample, bytes, ids, drafts, spans } = output
+      const { position, tokens, sample, bytes, ids, drafts, masks, spans } = output
       // A step with drafts begins with the row before them at the latest: where the driver says that the next hop has more, it
       // computes that again.
       const last = drafts.length === 0 ? tokens : tokens - 1 - drafts.length
@@ -230,6 +234,7 @@ export class Outlet {
           tokens: tokens - skip,
           sample,
           ids: ids?.subarray(skip),
+          masks,
           spans
         }
         return { frame: this.#step(drafts.length === 0 ? step : { ...step, drafts }, rest), isReplay: false }

@@ -9,6 +9,7 @@ import { cutLength } from '../engine/windows.ts'
 import { carriesIds, checkStep, type Fault } from './check.ts'
 import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame } from './frame.ts'
 import { Inlet, type QueuedStep } from './inlet.ts'
+import { KeptMasks } from './masks.ts'
 import { Outlet } from './outlet.ts'
 import type { SeatCore, SeatHost } from './seat-host.ts'
 import { Standing } from './standing.ts'
@@ -38,6 +39,8 @@ export class SeatSteps {
   readonly #host: SeatHost
   readonly #inlet = new Inlet()
   readonly #outlet: Outlet
+  /** At the tail. */
+  readonly #masks: KeptMasks
   readonly standing = new Standing()
   readonly turn = new Turn()
   readonly use = new Use()
@@ -52,6 +55,7 @@ export class SeatSteps {
   constructor(seat: SeatCore, host: SeatHost) {
     this.#seat = seat
     this.#host = host
+    this.#masks = new KeptMasks(seat.stage.vocab)
     this.#outlet = new Outlet(seat.stage, seat.tokensMax, carriesIds(seat.terms))
   }
 
@@ -111,6 +115,7 @@ export class SeatSteps {
     this.use.stepped(nowMs)
     this.#begunMs = nowMs
     this.#inlet.begin()
+    this.#masks.begin()
     this.#outlet.begin(keep)
   }
 
@@ -187,6 +192,14 @@ export class SeatSteps {
       this.#seat.refuse('gap', `the step starts at ${position}, the cache ends at ${this.length}`)
       return
     }
+    const masks = sample && step.masks !== undefined ? this.#masks.take(step.masks) : undefined
+    if (sample && masks?.length !== step.masks?.length) {
+      this.#seat.refuse(
+        'invalid',
+        'a mask of the step is none of this vocabulary, lets no token through, or is not here'
+      )
+      return
+    }
     this.#inlet.start()
     const drafts = sample ? step.drafts : undefined
     const ids = isTail ? step.ids : undefined
@@ -195,7 +208,17 @@ export class SeatSteps {
     this.#host.emit({
       kind: 'compute',
       seat,
-      step: { session, position, tokens, input, sample, drafts, ids, ...scored }
+      step: {
+        session,
+        position,
+        tokens,
+        input,
+        sample,
+        drafts,
+        ids,
+        ...scored,
+        ...(masks === undefined ? {} : { masks })
+      }
     })
   }
 

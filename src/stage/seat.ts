@@ -5,7 +5,7 @@
 import type { PeerId, SessionId } from '../base/ids.ts'
 import { textBytes } from '../engine/penalties.ts'
 import type { LossReason } from '../errors.ts'
-import { carriesIds, type Fault } from './check.ts'
+import { carriesIds, carriesMasks, type Fault } from './check.ts'
 import { Ending } from './ending.ts'
 import type { SeatId, StageFacts } from './event.ts'
 import { Feeding } from './feeding.ts'
@@ -20,6 +20,7 @@ import type {
   StepFrame
 } from './frame.ts'
 import { Outlet } from './outlet.ts'
+import { keptMaskBytes } from './masks.ts'
 import type { Phase, SeatCore, SeatHost } from './seat-host.ts'
 import { SeatSteps, type StepFailure, type StepResult } from './seat-steps.ts'
 import type { StageChannel } from './stage-channel.ts'
@@ -127,6 +128,7 @@ export class Seat implements SeatCore {
 
   /** Bytes reserved for replay. */
   get retainedBytes(): number {
+    if (this.isTail) return carriesMasks(this.terms) ? keptMaskBytes(this.stage.vocab) : 0
     return Outlet.retainedBytes(this.stage, this.tokensMax, carriesIds(this.terms))
   }
 

@@ -29,6 +29,8 @@ const spanFields = [
   ['sent', 0x40]
 ] as const
 
+/** A Step that has no masks, as nearly all have none. */
+export type PlainStep = Omit<WireStep, 'masks'>
 /** A Token that has no scores, as nearly all have none. */
 export type PlainToken = Omit<WireToken, 'scores'>
 
@@ -106,8 +108,8 @@ function putAllSpans(bytes: Uint8Array, from: number, tag: number, all: readonly
   }
 }
 
-/** A Step. Its numbers are below 2^32. */
-export function writeStep(step: Omit<WireStep, 'ids'> & { readonly ids: Numbers }): Uint8Array {
+/** A Step without masks. Its numbers are below 2^32. */
+export function writeStep(step: Omit<PlainStep, 'ids'> & { readonly ids: Numbers }): Uint8Array {
   const { epoch, position, tokens, sampleFrom, ids, hidden, spans } = step
   const states = hidden.length === 0 ? 0 : 1 + size(hidden.length) + hidden.length
   const numbers = fieldSize(epoch) + fieldSize(position) + fieldSize(tokens) + fieldSize(sampleFrom)
@@ -236,8 +238,8 @@ export interface FrameLimits {
   readonly spans: number
 }
 
-/** A Step in the plain form, within limits; undefined where the bytes are not that. Hidden states are a view of them. */
-export function readStep(bytes: Uint8Array, limits: FrameLimits): WireStep | undefined {
+/** A Step without masks in the plain form, within limits; undefined where the bytes are not that. Hidden states are a view of them. */
+export function readStep(bytes: Uint8Array, limits: FrameLimits): PlainStep | undefined {
   if (bytes[0] !== stepTag) return undefined
   const reader = new Reader(bytes)
   reader.at = 1

@@ -26,6 +26,8 @@ import {
   idsRevision,
   logprobsNeed,
   logprobsRevision,
+  masksNeed,
+  masksRevision,
   promptLogprobsNeed
 } from './frame.ts'
 
@@ -82,7 +84,8 @@ export const knownNeeds: ReadonlySet<string> = new Set([
   idsNeed,
   filtersNeed,
   logprobsNeed,
-  promptLogprobsNeed
+  promptLogprobsNeed,
+  masksNeed
 ])
 /** Fields that are kept for later, as if they were not there. */
 const unused = { prefix: new Uint8Array(0), priority: 0, zone: '' }
@@ -131,12 +134,14 @@ function samplingNeeds(sampling: Sampling): string[] {
     ...(needsText(sampling) ? [idsNeed] : []),
     ...(hasFilters(sampling) ? [filtersNeed] : []),
     ...(sampling.logprobs === undefined ? [] : [logprobsNeed]),
-    ...(sampling.promptLogprobs === undefined ? [] : [promptLogprobsNeed])
+    ...(sampling.promptLogprobs === undefined ? [] : [promptLogprobsNeed]),
+    ...(sampling.masked === true ? [masksNeed] : [])
   ]
 }
 
 /** The first revision all of whose tails can draw and tell so; undefined where every one can. */
 export function revisionFor(sampling: Partial<Sampling>): string | undefined {
+  if (sampling.masked === true) return masksRevision
   if (sampling.logprobs !== undefined || sampling.promptLogprobs !== undefined) return logprobsRevision
   if (hasFilters(sampling)) return filtersRevision
   return hasPenalties(sampling) ? idsRevision : undefined
@@ -202,7 +207,8 @@ function samplingOf({ sampling, needs }: WireTerms): Sampling {
     topK,
     seed: count(seed),
     ...filtersOf(sampling!, needs),
-    ...scoredOf(sampling!, needs)
+    ...scoredOf(sampling!, needs),
+    ...(needs.includes(masksNeed) ? { masked: true } : {})
   }
   const { presencePenalty, frequencyPenalty, repetitionPenalty, promptTokens } = sampling!
   const penalties = { presencePenalty, frequencyPenalty, repetitionPenalty }

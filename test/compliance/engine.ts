@@ -12,7 +12,9 @@ import {
   type StepInput,
   type StepOutput
 } from '../../src/engine/engine.ts'
+import { letsThrough } from '../../src/engine/mask.ts'
 import type { TokenScore } from '../../src/engine/scores.ts'
+import { ToyGrammar } from '../../sim/toy-grammar.ts'
 
 export interface EngineSubject {
   /** At least 3. */
@@ -370,20 +372,23 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       parts: readonly Engine[],
       count: number,
       all: readonly number[] = [],
-      scores: unknown[] = []
+      scores: unknown[] = [],
+      grammar?: ToyGrammar
     ): Promise<number[]> => {
       const seen: number[] = []
       let feed: readonly number[] = prompt
       for (let position = 0; seen.length < count; position = prompt.length + seen.length - 1, feed = [seen.at(-1)!]) {
         const right = all.slice(seen.length, seen.length + 2)
-        const drafts = right.length < 2 ? [] : [...right, (right[1]! + 1) % vocab]
+        const proposed = right.length < 2 ? [] : [...right, (right[1]! + 1) % vocab]
+        const masks = await grammar?.masks(seen, proposed)
+        const drafts = masks === undefined ? proposed : proposed.slice(0, masks.length - 1)
         const text = Int32Array.from([...feed, ...drafts])
         let input: StepInput = { kind: 'ids', ids: text }
         for (const part of parts) {
           const sample = part.end === layers
           const beside = input.kind === 'hidden' && sample ? { ids: text } : {}
           const step = { session: a, position, tokens: text.length, input, sample, ...beside }
-          const out = await part.run(sample ? { ...step, drafts } : step, { signal })
+          const out = await part.run(sample ? { ...step, drafts, masks } : step, { signal })
           if (out.kind === 'hidden') input = { kind: 'hidden', bytes: out.bytes }
           else if (out.kind === 'tokens') {
             seen.push(...out.ids)
@@ -454,6 +459,51 @@ export function engineCompliance(name: string, subject: EngineSubject): void {
       await whole.free(a)
       await opened(whole, a, contextMax, sampling)
       expect(await penalised([whole], 12, want)).toEqual(want)
+    })
+
+    it('draws what a mask lets through: in one piece, in parts, with drafts, and sampled', async () => {
+      for (const plain of [greedy, { temperature: 0.8, topP: 0.95, topK: 5, seed: 3 }]) {
+        const grammar = new ToyGrammar(vocab)
+        const sampling = { ...plain, masked: true }
+        const whole = await opened(await make(), a, contextMax, plain)
+        const without = await generate(whole, 16)
+        await whole.free(a)
+        await opened(whole, a, contextMax, sampling)
+        const want = await penalised([whole], 16, [], [], grammar)
+        expect(want).not.toEqual(without)
+        for (const [i, id] of want.entries()) expect(letsThrough(grammar.after(want.slice(0, i)), id)).toBe(true)
+        await whole.free(a)
+        await opened(whole, a, contextMax, sampling)
+        expect(await penalised([whole], 16, want, [], grammar)).toEqual(want)
+        const parts = [await make(0, 1), await make(1, layers)]
+        for (const drafts of [[], want]) {
+          for (const part of parts) await opened(part, a, contextMax, sampling)
+          expect(await penalised(parts, 16, drafts, [], grammar)).toEqual(want)
+          for (const part of parts) await part.free(a)
+        }
+      }
+    })
+
+    it('refuses steps without the masks that a session needs, and masks that are none', async () => {
+      const engine = await opened(await make(), a, contextMax, { ...greedy, masked: true })
+      await opened(engine, b)
+      const mask = new ToyGrammar(vocab).after([])
+      for (const [what, masks] of [
+        ['none', undefined],
+        ['too many', [mask, mask]],
+        ['of fewer ids', [mask.subarray(1)]],
+        ['that lets nothing through', [new Uint8Array(mask.length)]]
+      ] as const) {
+        expect((await failure(engine.run({ ...ids(0, prompt), masks }, { signal }))).name, what).toBe(
+          'InvalidStepError'
+        )
+        expect(engine.length(a), what).toBe(0)
+      }
+      const others = { ...ids(0, prompt, b), masks: [mask] }
+      expect((await failure(engine.run(others, { signal }))).name).toBe('InvalidStepError')
+      const unsampled = { ...ids(0, prompt, a, false), masks: [mask] }
+      expect((await failure(engine.run(unsampled, { signal }))).name).toBe('InvalidStepError')
+      expect(letsThrough(mask, await token(engine, { ...ids(0, prompt), masks: [mask] }))).toBe(true)
     })
 
     it('tells of the same log-probabilities in one piece, in parts, and with drafts', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { toyEngine, toyTokens } from '../../sim/toy-engine.ts'
+import { toyEngine } from '../../sim/toy-engine.ts'
+import { toyTokens } from '../../sim/toy-text.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { greedy, sessionId, through } from './pipeline.ts'
 

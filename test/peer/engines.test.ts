@@ -3,7 +3,8 @@
  * Everything else is real: two peers over libp2p, the model that ships, its tokenizer.
  */
 import { expect, it } from 'vitest'
-import { toyEngine, toyTokens, type ToyModel } from '../../sim/toy-engine.ts'
+import { toyEngine, type ToyModel } from '../../sim/toy-engine.ts'
+import { toyTokens } from '../../sim/toy-text.ts'
 import { type EngineFactory, listModels, type Manifest, onnxEngine, splitBudgets } from '../../src/index.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { livePeers } from './live-peers.ts'

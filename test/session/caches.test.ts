@@ -1,7 +1,7 @@
 /** Sessions with caches of int8: every hop has them, stand-ins too, and who has none is gone around. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
-import { toyTokens } from '../../sim/toy-engine.ts'
+import { toyTokens } from '../../sim/toy-text.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { greedy, peerId, prompt, type TestWorld, toy } from './world.ts'
 import { doubled, readAnswer, settle, tokens } from './doubled.ts'

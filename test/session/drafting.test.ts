@@ -4,7 +4,8 @@ import { expect, test } from 'vitest'
 import type { SessionId } from '../../src/base/ids.ts'
 import type { Drafted } from '../../src/session/event.ts'
 import { Drafting } from '../../src/session/drafting-service.ts'
-import { ToyText, toyEngine } from '../../sim/toy-engine.ts'
+import { toyEngine } from '../../sim/toy-engine.ts'
+import { ToyText } from '../../sim/toy-text.ts'
 import { greedy, prompt, toy } from './world.ts'
 
 const tokensMax = 400

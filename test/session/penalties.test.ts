@@ -1,6 +1,6 @@
 /** S36: sessions with penalties over several hops: the tail has the ids of all tokens so far, whoever is lost or leaves. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { toyTokens } from '../../sim/toy-engine.ts'
+import { toyTokens } from '../../sim/toy-text.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { greedy, peerId, prompt, type TestWorld, toy } from './world.ts'
 import { doubled, readAnswer, settle, tokens } from './doubled.ts'

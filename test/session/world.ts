@@ -17,7 +17,8 @@ import type { Links } from '../../src/swarm/links.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
 import { mix, origins, toyScore } from '../../sim/toy-hash.ts'
 import { MemoryWorld, type MemoryWorldInit } from '../../sim/memory-links.ts'
-import { type ToyModel, toyEngine, toyTokens } from '../../sim/toy-engine.ts'
+import { type ToyModel, toyEngine } from '../../sim/toy-engine.ts'
+import { toyTokens } from '../../sim/toy-text.ts'
 
 export const toy: ToyModel = { layers: 6, vocab: 251, hidden: 12, edge: 'f16', contextMax: 1024 }
 export const modelId = 'ab'.repeat(32) as ModelId

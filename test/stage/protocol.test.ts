@@ -44,6 +44,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/ids.test.ts',
     'stage/filters.test.ts',
     'stage/logprobs.test.ts',
+    'stage/masks.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',

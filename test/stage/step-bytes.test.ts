@@ -1,8 +1,15 @@
 /** Steps and tokens by hand are byte for byte what the generated code writes and reads, and whatever else it reads is left to it. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { StageFrame, type Step } from '../../protocols/stage.ts'
-import { type PlainToken, readStep, readToken, writeStep, writeToken } from '../../src/stage/step-bytes.ts'
+import { StageFrame } from '../../protocols/stage.ts'
+import {
+  type PlainStep,
+  type PlainToken,
+  readStep,
+  readToken,
+  writeStep,
+  writeToken
+} from '../../src/stage/step-bytes.ts'
 
 const u32 = fc.oneof(fc.constant(0), fc.nat({ max: 300 }), fc.integer({ min: 0, max: 2 ** 32 - 1 }))
 const names = ['hop', 'read', 'wait', 'out', 'compute', 'sample', 'back', 'sent'] as const
@@ -17,7 +24,7 @@ const steps = fc.record({
   ids: fc.array(u32, { maxLength: 10 }),
   hidden: bytes.map(each => each as Uint8Array<ArrayBuffer>),
   spans
-}) satisfies fc.Arbitrary<Step>
+}) satisfies fc.Arbitrary<PlainStep>
 const tokens = fc.record({
   epoch: u32,
   position: u32,
@@ -28,13 +35,13 @@ const limits = { ids: 10, spans: 3 }
 const all = { limits: { step: limits, token: limits } }
 
 /** The same message whatever holds its bytes. */
-const plain = (message: Step | PlainToken | undefined): unknown =>
+const plain = (message: PlainStep | PlainToken | undefined): unknown =>
   message === undefined || !('hidden' in message) ? message : { ...message, hidden: [...message.hidden] }
 
 test('they are written as the generated code writes them', () => {
   fc.assert(
     fc.property(steps, tokens, (step, token) => {
-      expect(Buffer.compare(writeStep(step), StageFrame.encode({ step }))).toBe(0)
+      expect(Buffer.compare(writeStep(step), StageFrame.encode({ step: { ...step, masks: [] } }))).toBe(0)
       expect(writeStep({ ...step, ids: Int32Array.from(step.ids.map(id => id & 0x7fff_ffff)) }).length).toBeGreaterThan(
         1
       )
@@ -47,7 +54,7 @@ test('they are read as it reads them', () => {
   fc.assert(
     fc.property(steps, tokens, (step, token) => {
       const [stepBytes, tokenBytes] = [
-        StageFrame.encode({ step }),
+        StageFrame.encode({ step: { ...step, masks: [] } }),
         StageFrame.encode({ token: { ...token, scores: [] } })
       ]
       expect(plain(readStep(stepBytes, limits))).toEqual(plain(step))
@@ -63,7 +70,7 @@ test('what is changed, cut, doubled or longer is read as it reads it, or left to
   fc.assert(
     fc.property(
       fc.oneof(
-        steps.map(step => ({ step })),
+        steps.map(step => ({ step: { ...step, masks: [] } })),
         tokens.map(token => ({ token: { ...token, scores: [] } }))
       ),
       change,
@@ -75,7 +82,7 @@ test('what is changed, cut, doubled or longer is read as it reads it, or left to
         const [step, token] = [readStep(read, limits), readToken(read, limits)]
         if (step === undefined && token === undefined) return
         const wire = StageFrame.decode(read, all)
-        if (step !== undefined) expect(plain(step)).toEqual(plain(wire.step!))
+        if (step !== undefined) expect(plain({ ...step, masks: [] } as PlainStep)).toEqual(plain(wire.step!))
         if (token !== undefined) expect({ ...token, scores: [] }).toEqual(wire.token)
       }
     ),
