@@ -58,7 +58,7 @@ export class Session {
   #outcome: SessionOutcome | undefined
   readonly #pauses = new Pauses()
   readonly #promptTold: PromptTold
-  #effects: SessionEffect[] = []
+  readonly #effects: SessionEffect[] = []
   #nowMs = 0
 
   constructor(init: SessionInit) {
@@ -198,9 +198,7 @@ export class Session {
         this.#onTick()
         break
     }
-    const effects = this.#effects
-    this.#effects = []
-    return effects
+    return this.#effects.splice(0)
   }
 
   /** The epoch of this number runs. */

@@ -115,7 +115,7 @@ describe('what the caller asks for', () => {
   test.each([
     ['a prompt as long as the context', prompt(1024), {}, 'PromptTooLongError'],
     // One id, if it were encoded, which takes seconds with such texts.
-    ['a text that no context holds', ['7'.repeat(16 * 1024)], {}, 'PromptTooLongError'],
+    ['a text that no context holds', ['7'.repeat(16 * 1024 + 1)], {}, 'PromptTooLongError'],
     ['an answer that does not fit any more', prompt(1000), { maxTokens: 25 }, 'PromptTooLongError'],
     ['an empty prompt', [], {}, 'InvalidOptionError'],
     ['no tokens', prompt(3), { maxTokens: 0 }, 'InvalidOptionError'],
