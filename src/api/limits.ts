@@ -54,6 +54,8 @@ export const completionTokensUsual = 16
 export const callCharsMax = 1 << 20
 /** Of the likeliest tokens, those that are told of with each token: the peer's own bound. */
 export const scoresMax = 20
+/** Characters of a token that begins or ends texts, as it is spelt: of those that models have, none has half as many. */
+export const markCharsMax = 64
 /** Functions that a request may offer. */
 export const toolsMax = 128
 /** Characters of a wrong value that a message repeats. */

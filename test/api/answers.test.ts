@@ -124,6 +124,12 @@ it('takes prompts as texts, ids and lists of them, and says what ids they are', 
     ...(await peer.tokenize('a', { bare: true })),
     2
   ])
+  // What begins or ends texts is asked for by its spelling, and is text within another one, or where that is said.
+  const idsOf = async (json: object): Promise<number[]> =>
+    (await ask('/tokenize', { json: { add_special_tokens: false, ...json } })).json.tokens
+  expect([await idsOf({ prompt: '<s>' }), await idsOf({ prompt: '</s>' })]).toEqual([[1], [2]])
+  expect(await idsOf({ prompt: '</s>', special: false })).toEqual(await peer.tokenize('</s>', { bare: true }))
+  expect(await idsOf({ prompt: 'a</s>' })).toEqual(await peer.tokenize('a</s>', { bare: true }))
   expect((await ask('/detokenize', { json: { tokens } })).json).toEqual({ prompt })
   expect((await ask('/tokenizer_info')).json).toMatchObject({ bos_token: '<s>', eos_token: '</s>', vocab_size: 32_000 })
   expect((await ask('/detokenize', { json: { tokens: [40_000] } })).json.error.message).toMatch(
