@@ -16,6 +16,8 @@ export interface Api {
   readonly doors: Doors
   /** Told of each request once it is over. */
   readonly onRequest?: ((told: ToldRequest) => void) | undefined
+  /** Whose names metrics have beside their own. */
+  readonly metricsAliases?: 'vllm' | undefined
   /** Where spans of requests go; none where nobody collects them. */
   readonly spans?: Spans | undefined
   /** Has the peer go. */

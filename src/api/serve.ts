@@ -54,6 +54,8 @@ export interface ApiInit {
    * @default none
    */
   otlp?: { readonly endpoint: string; readonly headers?: string | undefined; readonly service?: string | undefined }
+  /** Names of another program that `/metrics` has beside its own: boards that were made for it then show this peer. @default none */
+  metricsAliases?: 'vllm'
   /** Told, in one sentence, of a failure that nobody expected; the request is answered with 500. @default nobody is */
   onWarning?: (message: string) => void
   /** How often a stream shows that it lives while no token comes, in ms. @default 5 s */
@@ -91,6 +93,7 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
     doors: new Doors(host, keys),
     onRequest: init.onRequest,
     spans,
+    metricsAliases: init.metricsAliases,
     drain: init.drain ?? (() => peer.drain()),
     closing: closing.signal,
     pingMs: init.pingMs ?? pingMs,

@@ -77,8 +77,9 @@ export function windowRoutes(app: Hono<ApiEnv>, api: Api): void {
     api.drain().catch(() => {})
     return c.json({ leaving: true }, 202)
   })
+  const aliases = api.metricsAliases === undefined ? {} : { aliases: api.metricsAliases }
   const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
-  app.get('/metrics', c => c.body(api.peer.metrics(), 200, { 'content-type': metricsType }))
+  app.get('/metrics', c => c.body(api.peer.metrics(aliases), 200, { 'content-type': metricsType }))
 }
 
 /**

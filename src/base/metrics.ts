@@ -27,7 +27,8 @@ abstract class Family<Value> {
   protected readonly series = new Map<string, Series<Value>>()
 
   constructor(name: string, help: string, labels: readonly string[]) {
-    assert(/^[a-z][a-z0-9_]*$/.test(name), `a metric is named in lower case, not ${name}`)
+    // A colon stands in names of other programs alone, which are aliases here.
+    assert(/^(?:[a-z]+:)?[a-z][a-z0-9_]*$/.test(name), `a metric is named in lower case, not ${name}`)
     this.name = name
     this.help = help
     this.labels = labels

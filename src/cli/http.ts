@@ -1,5 +1,5 @@
 /** `skein up --http`: the flags of its front door, and the door itself. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ApiInit, ApiServer } from '../api/serve.ts'
 import { InvalidOptionError, type Peer } from '../index.ts'
 import { httpPlace, words } from './flags.ts'
@@ -10,6 +10,7 @@ export interface HttpFlags {
   readonly apiKeyFile?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
+  readonly metricsAliases?: 'vllm'
 }
 
 /** Adds them to a command. */
@@ -27,11 +28,15 @@ export function takesHttp(command: Command): Command {
     )
     .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM)', words('--tls-cert'))
     .option('--tls-key <file>', 'the key of that certificate (PEM)', words('--tls-key'))
+    .addOption(
+      new Option('--metrics-aliases <program>', 'have /metrics name things as that program does, too').choices(['vllm'])
+    )
 }
 
 /** @throws {InvalidOptionError} when flags are given that do nothing without others */
-export function checkDoor({ http, apiKeyFile, tlsCert, tlsKey }: HttpFlags): void {
-  const lone = { '--api-key-file': apiKeyFile, '--tls-cert': tlsCert, '--tls-key': tlsKey }
+export function checkDoor({ http, apiKeyFile, tlsCert, tlsKey, metricsAliases }: HttpFlags): void {
+  const pems = { '--tls-cert': tlsCert, '--tls-key': tlsKey }
+  const lone = { '--api-key-file': apiKeyFile, ...pems, '--metrics-aliases': metricsAliases }
   const [unused] = Object.entries(lone).find(([, value]) => value !== undefined) ?? []
   if (http === undefined && unused !== undefined) throw new InvalidOptionError(`${unused} goes with --http`)
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
@@ -42,7 +47,7 @@ export function checkDoor({ http, apiKeyFile, tlsCert, tlsKey }: HttpFlags): voi
 /** Serves the API over HTTP, if told to. @throws what `serveApi` throws */
 export async function openDoor(
   peer: Peer,
-  { http, apiKeyFile, tlsCert, tlsKey }: HttpFlags,
+  { http, apiKeyFile, tlsCert, tlsKey, metricsAliases }: HttpFlags,
   {
     tell,
     drain,
@@ -56,6 +61,7 @@ export async function openDoor(
     ...http,
     ...(apiKeyFile === undefined ? {} : { apiKeyFile }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+    ...(metricsAliases === undefined ? {} : { metricsAliases }),
     drain,
     ...collector(process.env),
     // A person is told of what happens to the swarm; a log has each request.

@@ -16,6 +16,8 @@ export const wallMinMs = Date.UTC(2026, 10, 1)
 export const clockBackMs = 60_000
 /** How far the clock may go another way than time does while the doctor looks, which takes seconds. */
 export const clockJumpMs = 500
+/** Clocks of two machines that are right differ by less: what records show of others' is half a minute late at most. */
+export const clockApartMs = 60_000
 /** Less room than this, and what a peer keeps of itself may not fit. */
 export const diskFailBytes = 16e6
 /** Less than this, and few models fit. */

@@ -2,11 +2,17 @@
 import { formatBytes } from '../base/units.ts'
 import type { Status } from '../peer/status.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
-import { namedMax } from './limits.ts'
+import { clockApartMs, namedMax } from './limits.ts'
 import { shortId } from './network.ts'
 
 export function runningFindings(status: Status): Finding[] {
-  return [...peerFindings(status), ...versionFindings(status), ...secretFindings(status), ...coverageFindings(status)]
+  return [
+    ...peerFindings(status),
+    ...clockFindings(status),
+    ...versionFindings(status),
+    ...secretFindings(status),
+    ...coverageFindings(status)
+  ]
 }
 
 function peerFindings({ discovery, peers, unkept }: Status): Finding[] {
@@ -44,6 +50,46 @@ function peerFindings({ discovery, peers, unkept }: Status): Finding[] {
           'Start another peer with the same swarm file, or name one with --bootstrap.'
         )
   ]
+}
+
+/** Clocks of connected peers against this machine's own: where most differ alike, it is this one that is wrong. */
+function clockFindings({ peers }: Status): Finding[] {
+  const others = peers.filter(({ self, connected, clockMs }) => !self && connected && clockMs !== undefined)
+  const ahead = others.filter(({ clockMs = 0 }) => clockMs > clockApartMs)
+  const behind = others.filter(({ clockMs = 0 }) => clockMs < -clockApartMs)
+  const todo = 'Set it (timedatectl set-time, or a time server): certificates, logs and traces go by it.'
+  const most = [ahead, behind].find(some => others.length > 1 && 2 * some.length > others.length)
+  if (most !== undefined) {
+    const way = most === ahead ? 'behind' : 'ahead of'
+    const found = `This machine's clock is ${apart(most)} ${way} those of ${most.length} of ${others.length} connected peers`
+    return [warn('clock', found, todo)]
+  }
+  const wrong = [...ahead, ...behind]
+  if (wrong.length > 0) {
+    const list = wrong.slice(0, namedMax).map(({ id, clockMs = 0 }) => {
+      return `${shortId(id)} ${apart([{ clockMs }])} ${clockMs > 0 ? 'ahead of' : 'behind'} this one`
+    })
+    const whose = others.length > 1 ? '' : '; with two alone, either may be wrong'
+    return [warn('clock', `Clocks of peers differ: ${list.join(', ')}${whose}`, todo)]
+  }
+  return others.length === 0 ? [] : [ok('clock', 'The clocks of connected peers show the same time, within a minute')]
+}
+
+/** What the middle one of some peers' clocks is away from this machine's. */
+function apart(some: readonly { readonly clockMs?: number }[]): string {
+  const all = some.map(({ clockMs = 0 }) => Math.abs(clockMs)).sort((a, b) => a - b)
+  return formatMs(all[all.length >> 1]!)
+}
+
+/** `3 minutes`, `5 hours`, `2 days` */
+function formatMs(ms: number): string {
+  for (const [unit, unitMs] of [
+    ['days', 86_400_000],
+    ['hours', 3_600_000]
+  ] as const) {
+    if (ms >= 2 * unitMs) return `${Math.round(ms / unitMs)} ${unit}`
+  }
+  return ms < 90_000 ? '1 minute' : `${Math.round(ms / 60_000)} minutes`
 }
 
 function versionFindings({ peers }: Status): Finding[] {

@@ -123,6 +123,10 @@ export class WatchedAnswer implements AnswerWatcher {
   /** Something kept it waiting since the last token, after the first one. */
   #isPaused = false
   #stop: 'eos' | 'length' | undefined
+  #queueMs: number | undefined
+  #prefillMs: number | undefined
+  /** Of tokens whose log-probability is known: how many, and the sum of these. */
+  readonly #scored = { tokens: 0, logprob: 0 }
 
   constructor(init: WatchedAnswerInit) {
     this.#init = init
@@ -144,8 +148,13 @@ export class WatchedAnswer implements AnswerWatcher {
     switch (event.event) {
       case 'token':
         this.#token(event.ms)
+        if (event.logprob !== undefined && Number.isFinite(event.logprob)) {
+          this.#scored.tokens += 1
+          this.#scored.logprob += event.logprob
+        }
         break
       case 'route':
+        this.#queueMs ??= this.#init.nowMs() - this.#startMs
         this.#route = event.hops
         this.#state = 'starting'
         this.#news({ what: 'route', route: event.hops })
@@ -204,9 +213,15 @@ export class WatchedAnswer implements AnswerWatcher {
       error: isWhole ? '' : outcome,
       durationMs: endMs - this.#startMs,
       firstMs: this.#firstMs,
+      queueMs: this.#queueMs,
+      prefillMs: this.#prefillMs,
       tokens: this.#tokens,
       restMs: this.#restMs
     })
+    const { tokens, logprob } = this.#scored
+    if (tokens > 0 && this.#model !== undefined) {
+      metrics.surprised(this.#name, this.#model.id.slice(0, 12), Math.abs(logprob / tokens))
+    }
     if (this.#model !== undefined) {
       this.#news({ what: 'ended', tokens: this.#tokens, error: isWhole ? null : outcome })
     }
@@ -235,6 +250,7 @@ export class WatchedAnswer implements AnswerWatcher {
     this.#state = 'running'
     if (this.#firstMs === undefined) {
       this.#firstMs = ms
+      this.#prefillMs = this.#init.nowMs() - this.#startMs - (this.#queueMs ?? 0)
     } else {
       this.#restMs += ms
       this.#meanMs = this.#tokens === 2 ? ms : this.#meanMs + (ms - this.#meanMs) * speedShare
@@ -267,7 +283,7 @@ type Unnumbered<News> = News extends AnswerNews ? Omit<News, 'answer'> : never
 const finishes = { eos: 'stop', length: 'length' } as const
 
 /** Failures that are named by metrics; others are ours alone when they are named `Error`. */
-function outcomeOf({ name }: Error): string {
+export function outcomeOf({ name }: Error): string {
   if (name === 'AbortError') return 'cancelled'
   return /^[A-Z][A-Za-z]{1,40}Error$/.test(name) ? name : 'Error'
 }

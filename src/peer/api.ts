@@ -263,8 +263,10 @@ export interface Peer {
   /**
    * What it has counted since its start and what is so now, as text for Prometheus (exposition format 0.0.4). Nothing of what prompts and
    * answers say is in it.
+   *
+   * @param options.aliases has names of vLLM for what they mean there, too (`vllm:num_requests_running`). @default none
    */
-  metrics(): string
+  metrics(options?: { aliases?: 'vllm' }): string
   /**
    * The last requests that this peer answers or has answered, the newest first: where their time went, and what happened to them; nothing
    * that they say.

@@ -42,3 +42,9 @@ export const loggedHappeningsMax = 64
 export const happeningCharsMax = 512
 /** What a request may be called. */
 export const requestNameCharsMax = 128
+
+/** How often meters of energy are read: at 1,000 W they go round in 4 minutes. */
+export const meterReadMs = 30_000
+/** Bytes of one of their files, and meters of one machine: one for each processor, and one of the whole. */
+export const meterBytesMax = 256
+export const metersMax = 64

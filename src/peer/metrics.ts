@@ -8,6 +8,7 @@ import type { PeerId } from '../base/ids.ts'
 import type { Answer } from '../session/generation.ts'
 import type { AnswerStatus, Operation } from './answers.ts'
 import type { Status } from './status.ts'
+import { VllmMetrics } from './vllm-metrics.ts'
 
 /** Bounds of OpenTelemetry's conventions, in seconds. */
 const requestBounds = Array.from({ length: 14 }, (_, k) => (k === 0 ? 0.01 : Number((0.01 * 2 ** k).toFixed(2))))
@@ -15,6 +16,8 @@ const firstTokenBounds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25,
 const perTokenBounds = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5]
 /** Of what happens within one token, in seconds: an engine takes a millisecond, a radio link a hundred. */
 const stepBounds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+/** Nats: a token at 0.05 is one of which the model gives 95 % to it, and one at 5 came as a surprise. */
+const surpriseBounds = [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5]
 const pauseBounds = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60]
 
 /** How an answer ended. */
@@ -28,9 +31,22 @@ export interface EndedAnswer {
   readonly error: string
   readonly durationMs: number
   readonly firstMs: number | undefined
+  /** From its being asked for to its first route, and from there to its first token; undefined where it had none. */
+  readonly queueMs?: number | undefined
+  readonly prefillMs?: number | undefined
   readonly tokens: number
   /** From the first token to the last. */
   readonly restMs: number
+}
+
+/** A graph that was asked for a run, or for vectors of texts, and what came of it. */
+export interface EndedRun {
+  readonly operation: 'infer' | 'embeddings'
+  /** Name of the graph; empty where that was not known yet. */
+  readonly model: string
+  /** `done`, `cancelled`, or the name of an error. */
+  readonly outcome: string
+  readonly durationMs: number
 }
 
 /** What is looked up whenever the text is made. */
@@ -53,6 +69,8 @@ export interface Gathered {
   /** Of each served model, in bytes. */
   readonly caches: readonly { readonly model: string; readonly usedBytes: number; readonly maxBytes: number }[]
   readonly machine: {
+    /** Of each meter that can be read; none where none can. */
+    readonly joules: readonly { readonly domain: string; readonly joules: number }[]
     readonly cpuSeconds: number
     readonly residentBytes: number
     /** Since 1970. */
@@ -62,6 +80,7 @@ export interface Gathered {
 
 export class PeerMetrics {
   readonly #all = new Metrics()
+  readonly #vllm = new VllmMetrics()
   readonly #genAi = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model']
 
   // ── Answers of this peer ───────────────────────────────────────────────────────────────────────
@@ -135,6 +154,27 @@ export class PeerMetrics {
     ['model']
   )
 
+  readonly #surprise = this.#all.histogram(
+    'skein_answer_surprise_nats',
+    'Minus the mean log-probability of the tokens of an answer, where that was asked for: it rises where a model is less sure',
+    surpriseBounds,
+    ['model', 'version']
+  )
+
+  // ── Graphs that this peer asks ─────────────────────────────────────────────────────────────────
+
+  readonly #runs = this.#all.counter(
+    'skein_graph_requests_total',
+    'Runs and embeddings that were asked for, by how each ended',
+    ['operation', 'model', 'outcome']
+  )
+  readonly #runSeconds = this.#all.histogram(
+    'skein_graph_request_seconds',
+    'Time of a run or of embeddings, from being asked for to the result',
+    requestBounds,
+    ['operation', 'model']
+  )
+
   // ── Stages of this peer ────────────────────────────────────────────────────────────────────────
 
   readonly #compute = this.#all.histogram(
@@ -186,6 +226,11 @@ export class PeerMetrics {
   readonly #evicted = this.#all.counter('skein_evicted_bytes_total', 'Bytes of files of models that gave way to others')
   readonly #battery = this.#all.gauge('skein_battery_ratio', 'Charge of the battery, 0 to 1; absent without one')
   readonly #charging = this.#all.gauge('skein_battery_charging', 'Whether the battery is being charged')
+  readonly #joules = this.#all.counter(
+    'skein_machine_joules_total',
+    'Energy of the whole machine since the start, as its processor counts it (RAPL); absent where that cannot be read',
+    ['domain']
+  )
   readonly #cpu = this.#all.counter('process_cpu_seconds_total', 'Processor time of the process')
   readonly #resident = this.#all.gauge('process_resident_memory_bytes', 'Resident memory of the process')
   readonly #start = this.#all.gauge('process_start_time_seconds', 'When the process started, in seconds since 1970')
@@ -218,6 +263,7 @@ export class PeerMetrics {
 
   token(model: string, ms: number, isFirst: boolean): void {
     this.#tokens.add(1, model)
+    this.#vllm.token(model, ms, isFirst)
     if (!isFirst) this.#token.observe(ms / 1000, model)
   }
 
@@ -242,17 +288,33 @@ export class PeerMetrics {
   /** An answer is whole, and its hops have said what they did. */
   answered(model: string, { promptIds, ids, bytesPerToken, exact, drafts }: Answer): void {
     this.#promptTokens.add(promptIds.length, model)
+    this.#vllm.answered(model, promptIds.length)
     this.#answerBytes.add(Math.round(bytesPerToken * ids.length), model)
     if (!exact) this.#inexact.add(1, model)
     this.#drafts.add(drafts.proposed, model, 'proposed')
     this.#drafts.add(drafts.taken, model, 'taken')
   }
 
-  ended({ operation, model, outcome, error, durationMs, firstMs, tokens, restMs }: EndedAnswer): void {
+  ended(answer: EndedAnswer): void {
+    const { operation, model, outcome, error, durationMs, firstMs, tokens, restMs } = answer
+    this.#vllm.ended(answer)
     this.#answers.add(1, model, outcome)
     this.#duration.observe(durationMs / 1000, operation, 'skein', model, error)
     if (firstMs !== undefined) this.#first.observe(firstMs / 1000, operation, 'skein', model)
     if (error === '' && tokens > 1) this.#perToken.observe(restMs / (tokens - 1) / 1000, operation, 'skein', model)
+  }
+
+  /** How sure a model was of an answer. @param version the beginning of its id @param nats minus the mean log-probability of a token */
+  surprised(model: string, version: string, nats: number): void {
+    this.#surprise.observe(nats, model, version)
+  }
+
+  ran({ operation, model, outcome, durationMs }: EndedRun): void {
+    this.#runs.add(1, operation, model, outcome)
+    if (outcome === 'done') this.#runSeconds.observe(durationMs / 1000, operation, model)
+    // The conventions know embeddings, and no other runs.
+    const error = outcome === 'done' ? '' : outcome
+    if (operation === 'embeddings') this.#duration.observe(durationMs / 1000, operation, 'skein', model, error)
   }
 
   /** A step was computed at a stage of this peer. */
@@ -271,11 +333,11 @@ export class PeerMetrics {
     this.#warnings.add()
   }
 
-  /** All of it as text, in the exposition format 0.0.4. */
-  text(gathered: Gathered): string {
+  /** All of it as text, in the exposition format 0.0.4. @param aliases whose names what they have names for is told by, too */
+  text(gathered: Gathered, aliases?: 'vllm'): string {
     this.#gatherSwarm(gathered)
     this.#gatherOwn(gathered)
-    return this.#all.text()
+    return aliases === undefined ? this.#all.text() : this.#all.text() + this.#vllm.text(gathered)
   }
 
   #gatherSwarm({ status: { peers, models, violations }, links }: Gathered): void {
@@ -322,6 +384,7 @@ export class PeerMetrics {
       this.#battery.set(self.battery.level)
       this.#charging.set(self.battery.charging ? 1 : 0)
     }
+    for (const { domain, joules } of machine.joules) this.#joules.reach(joules, domain)
     this.#cpu.reach(machine.cpuSeconds)
     this.#resident.set(machine.residentBytes)
     this.#start.set(machine.startSeconds)

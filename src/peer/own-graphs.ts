@@ -55,21 +55,33 @@ export class OwnGraphs {
     return asGraph(await this.#init.seeker.ask(nameOrId, wait))
   }
 
-  /** @throws as `Inferring.run` and {@link find} */
-  async infer(nameOrId: string, inputs: Tensors, options: InferOptions): Promise<InferResult> {
+  /** @param onFound told the graph's name once that is known. @throws as `Inferring.run` and {@link find} */
+  async infer(
+    nameOrId: string,
+    inputs: Tensors,
+    options: InferOptions,
+    onFound: (name: string) => void = () => {}
+  ): Promise<InferResult> {
     checkTimes(options)
     const graph = await this.find(nameOrId, options)
+    onFound(graph.manifest.name)
     this.#checkStaying()
     return this.#init.inferring.run(graph, inputs, options)
   }
 
   /** @throws {InvalidOptionError} when the graph takes no text or gives no vectors, and as {@link infer} */
-  async embed(nameOrId: string, texts: readonly string[], options: InferOptions): Promise<Embeddings> {
+  async embed(
+    nameOrId: string,
+    texts: readonly string[],
+    options: InferOptions,
+    onFound: (name: string) => void = () => {}
+  ): Promise<Embeddings> {
     if (!(texts.length >= 1 && texts.length <= embedTextsMax)) {
       throw new InvalidOptionError(`1 to ${embedTextsMax} texts are embedded at a time, not ${texts.length}`)
     }
     checkTimes(options)
     const graph = await this.find(nameOrId, options)
+    onFound(graph.manifest.name)
     this.#checkStaying()
     const { name, inputs: ports } = graph.manifest
     const rows = await this.#encode(graph, texts, options.signal)

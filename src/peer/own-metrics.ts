@@ -5,8 +5,9 @@ import type { Serving } from '../serving/serving.ts'
 import type { ComputedStep } from '../stage/computed-step.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
-import { type AnswerNews, Answers } from './answers.ts'
-import { PeerMetrics } from './metrics.ts'
+import { type AnswerNews, Answers, outcomeOf } from './answers.ts'
+import { EnergyService } from './energy-service.ts'
+import { type EndedRun, PeerMetrics } from './metrics.ts'
 import { RequestLog } from './request-log.ts'
 import type { Status } from './status.ts'
 
@@ -23,6 +24,7 @@ export class OwnMetrics {
   readonly counted = new PeerMetrics()
   readonly answers: Answers
   readonly log: RequestLog
+  readonly energy: EnergyService
   readonly #init: OwnMetricsInit
   readonly #startSeconds: number
 
@@ -30,6 +32,7 @@ export class OwnMetrics {
     this.#init = init
     const { clock, traceEvery, onNews } = init
     const nowMs = (): number => clock.nowMs()
+    this.energy = new EnergyService({ clock })
     this.log = new RequestLog({ nowMs, wallMs: () => clock.wallMs() })
     this.answers = new Answers({ metrics: this.counted, nowMs, traceEvery, onNews, log: this.log })
     this.#startSeconds = Math.round(clock.wallMs() / 1000 - process.uptime())
@@ -40,6 +43,28 @@ export class OwnMetrics {
     this.counted.step(this.#init.parts().serving.get(step.model)?.shape.name ?? step.model, step)
   }
 
+  /** Counts a run of a graph. @param ask does it, and says of which graph once that is known */
+  async ran<T>(
+    operation: EndedRun['operation'],
+    signal: AbortSignal | undefined,
+    ask: (onFound: (model: string) => void) => Promise<T>
+  ): Promise<T> {
+    const { clock } = this.#init
+    const startMs = clock.nowMs()
+    let model = ''
+    let outcome = 'done'
+    try {
+      return await ask(name => {
+        model = name
+      })
+    } catch (error) {
+      outcome = signal?.aborted === true ? 'cancelled' : outcomeOf(error as Error)
+      throw error
+    } finally {
+      this.counted.ran({ operation, model, outcome, durationMs: clock.nowMs() - startMs })
+    }
+  }
+
   /** Links of this peer. */
   links(): { peer: PeerId; bytesIn: number; bytesOut: number; rttMs: number | undefined }[] {
     const { swarm } = this.#init
@@ -47,10 +72,10 @@ export class OwnMetrics {
   }
 
   /** Everything, for Prometheus. */
-  text(status: Status): string {
+  text(status: Status, aliases?: 'vllm'): string {
     const { serving, stages } = this.#init.parts()
     const { user, system } = process.cpuUsage()
-    return this.counted.text({
+    const gathered = {
       status,
       answers: this.answers.list,
       links: this.links(),
@@ -59,8 +84,10 @@ export class OwnMetrics {
       machine: {
         cpuSeconds: (user + system) / 1e6,
         residentBytes: process.memoryUsage.rss(),
-        startSeconds: this.#startSeconds
+        startSeconds: this.#startSeconds,
+        joules: this.energy.totals
       }
-    })
+    }
+    return this.counted.text(gathered, aliases)
   }
 }

@@ -178,6 +178,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       },
       ends
     )
+    await this.#metrics.energy.start()
+    ends.push(async () => this.#metrics.energy.stop())
     await this.#startGraphs(ends)
     await this.#disk.start()
     ends.push(() => this.#disk.stop())
@@ -282,11 +284,13 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   }
 
   infer(model: string, inputs: Tensors, { signal, ...options }: InferenceOptions = {}): Promise<InferResult> {
-    return this.#graphs.infer(model, inputs, { ...options, signal: this.#parts.orEnding(signal) })
+    const asked = { ...options, signal: this.#parts.orEnding(signal) }
+    return this.#metrics.ran('infer', signal, onFound => this.#graphs.infer(model, inputs, asked, onFound))
   }
 
   embed(model: string, texts: readonly string[], { signal, ...options }: InferenceOptions = {}): Promise<Embeddings> {
-    return this.#graphs.embed(model, texts, { ...options, signal: this.#parts.orEnding(signal) })
+    const asked = { ...options, signal: this.#parts.orEnding(signal) }
+    return this.#metrics.ran('embeddings', signal, onFound => this.#graphs.embed(model, texts, asked, onFound))
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
@@ -328,7 +332,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return {
       self: this.id,
       swarm: this.#swarmName,
-      peers: records.map(peer => peerStatus(peer, peer.record.peer === this.id ? this.#serving.usedBytes : null)),
+      peers: records.map(peer => {
+        const usedBytes = peer.record.peer === this.id ? this.#serving.usedBytes : null
+        return peerStatus(peer, usedBytes, this.#clock.wallMs())
+      }),
       models: modelStatuses(records, this.id, model => {
         const served = this.#serving.get(model)
         return served === undefined ? undefined : { shape: served.shape, missing: served.placement.missing() }
@@ -350,8 +357,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#metrics.answers.list
   }
 
-  metrics(): string {
-    return this.#metrics.text(this.status())
+  metrics({ aliases }: { aliases?: 'vllm' } = {}): string {
+    return this.#metrics.text(this.status(), aliases)
   }
 
   traces(request?: string): readonly RequestTrace[] {

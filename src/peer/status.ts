@@ -46,6 +46,11 @@ export interface PeerStatus {
   readonly speaks: boolean
   /** Age of its record, in ms; 0 for this peer. */
   readonly ageMs: number
+  /**
+   * So much further than this peer's its clock is, in ms, as its last record shows: within the half minute for which a record counts. A clock that was
+   * set back shows what it was before, until it is there again. Absent for this peer.
+   */
+  readonly clockMs?: number
   /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
   readonly connected: boolean
 }
@@ -150,8 +155,12 @@ export interface ListedPeer {
   readonly connected: boolean
 }
 
-/** One peer's row. `usedBytes` is null for every peer but this one. */
-export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, usedBytes: number | null): PeerStatus {
+/** One peer's row. `usedBytes` is null for every peer but this one. @param wallMs since 1970, as this machine believes */
+export function peerStatus(
+  { record, addresses, ageMs, connected }: ListedPeer,
+  usedBytes: number | null,
+  wallMs: number
+): PeerStatus {
   const self = usedBytes !== null
   return {
     id: record.peer,
@@ -172,6 +181,8 @@ export function peerStatus({ record, addresses, ageMs, connected }: ListedPeer, 
     leaving: record.leaving,
     speaks: speaksWithUs(record),
     ageMs,
+    // A seq is the clock of whoever made the record (rule R3).
+    ...(self ? {} : { clockMs: Math.round(record.seq - (wallMs - ageMs)) }),
     connected: self || connected
   }
 }

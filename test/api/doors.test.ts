@@ -63,7 +63,8 @@ it('keeps to so many connections, and serves again when a crowd has gone', { tim
 it('answers at once before a crowd of silent connections: the oldest of them give way', {
   timeout: 120_000
 }, async () => {
-  const { ask, socket } = await open()
+  const { ask, socket } = await open({ api: { metricsAliases: 'vllm' } })
+  expect((await ask('/metrics')).text).toContain('\nvllm:num_requests_running{model_name="storychat"} 0\n')
   const crowd = Array.from({ length: connectionsMax }, () => socket().on('error', () => {}))
   await Promise.all(crowd.map(each => once(each, 'connect')))
   const startMs = performance.now()

@@ -82,7 +82,7 @@ export class PeerAmongMany extends EventTarget {
     return {
       self: this.id,
       swarm: 'fifty',
-      peers: this.#records.map(each => peerStatus(each, each.record.peer === this.id ? 0 : null)),
+      peers: this.#records.map(each => peerStatus(each, each.record.peer === this.id ? 0 : null, Date.now())),
       models: modelStatuses(this.#records, this.id, () => undefined),
       fetching: null,
       fetches: [],

@@ -32,6 +32,7 @@ it('refuses flags that say nothing, or that would let everybody in', { timeout: 
     new Skein(['up', '--swarm', join(folder, 'swarm.json'), '--data', join(folder, 'refused'), ...args])
   await expectFailure(up('--api-key-file', 'keys'), 2, '--api-key-file goes with --http')
   await expectFailure(up('--http', '127.0.0.1:0', '--tls-cert', 'x'), 2, '--tls-cert and --tls-key go together')
+  await expectFailure(up('--metrics-aliases', 'vllm'), 2, '--metrics-aliases goes with --http')
   const open = up('--http', '0.0.0.0:0', '--json', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0')
   const { code, stderr } = await open.ended
   expect(stderr).toContain('whoever reaches 0.0.0.0 could ask this peer: give it keys (--api-key-file)')

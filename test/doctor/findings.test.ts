@@ -132,6 +132,26 @@ describe('of the running peer', () => {
       ['warn coverage: 1 of 2 layers of stories are served by nobody']
     ],
     [
+      'a clock that is behind all others',
+      { peers: [peer(me), ...[7_200_000, 7_260_000, 50].map(clockMs => peer(other, { clockMs }))] },
+      ["warn clock: This machine's clock is 2 hours behind those of 2 of 3 connected peers"]
+    ],
+    [
+      'a clock that is ahead of all others',
+      { peers: [peer(me), ...[-90_000, -95_000].map(clockMs => peer(other, { clockMs }))] },
+      ["warn clock: This machine's clock is 2 minutes ahead of those of 2 of 2 connected peers"]
+    ],
+    [
+      "another one's clock",
+      { peers: [peer(me), ...[-259_200_000, 59_000, 5].map(clockMs => peer(other, { clockMs }))] },
+      ['warn clock: Clocks of peers differ: …othother 3 days behind this one']
+    ],
+    [
+      'a clock of two',
+      { peers: [peer(me), peer(other, { clockMs: 61_000 })] },
+      ['warn clock: Clocks of peers differ: …othother 1 minute ahead of this one; with two alone, either may be wrong']
+    ],
+    [
       'a disk that fails',
       { unkept: ['the key is not kept: the disk fails'] },
       ['fail disk: the key is not kept: the disk fails']

@@ -17,6 +17,7 @@ import {
 import { openLibrary } from '../../src/model/library.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { embedder, found, loop, tripled } from '../model/tiny-graphs.ts'
+import { readExposition, total } from '../exposition.ts'
 import { needs } from '../needs.ts'
 import { livePeers } from './live-peers.ts'
 
@@ -211,6 +212,13 @@ describe('a graph', needs(whyNotInstalled()), () => {
     await expect(read).rejects.toThrow('tripled is a graph and continues no text: skein infer tripled asks it')
     await expect(peer.embed('tripled', ['a'])).rejects.toThrow('tripled has no tokenizer')
     await expect(peer.infer('nothing', row)).rejects.toMatchObject({ name: 'UnknownModelError' })
+    const runs = readExposition(peer.metrics()).filter(({ name }) => name === 'skein_graph_requests_total')
+    expect(runs.map(({ labels: { operation, model, outcome } }) => [operation, model, outcome])).toEqual(
+      expect.arrayContaining([
+        ['infer', 'tripled', 'InvalidOptionError'],
+        ['infer', '', 'UnknownModelError']
+      ])
+    )
   })
 
   it('embeds texts by its own tokenizer, many at once', { timeout: 120_000 }, async () => {
@@ -231,6 +239,16 @@ describe('a graph', needs(whyNotInstalled()), () => {
     }
     const [one] = (await peer.embed('embedder', ['Once upon a time'])).vectors
     expect([...vectors[0]!]).toEqual([...one!])
+    await expect(peer.embed('unheard-of', texts)).rejects.toThrow('unheard-of')
+    const counted = readExposition(peer.metrics())
+    const embeddings = (labels: Record<string, string>): number =>
+      total(counted, 'skein_graph_requests_total', { operation: 'embeddings', ...labels })
+    expect(embeddings({ model: 'embedder', outcome: 'done' })).toBe(2)
+    expect(embeddings({ model: '', outcome: 'UnknownModelError' })).toBe(1)
+    expect(total(counted, 'skein_graph_request_seconds_count')).toBe(2)
+    const asked = { gen_ai_operation_name: 'embeddings', gen_ai_request_model: 'embedder', error_type: '' }
+    expect(total(counted, 'gen_ai_server_request_duration_seconds_count', asked)).toBe(2)
+    expect(peer.metrics()).not.toContain('unheard-of')
   })
 
   it('is served where there is a runtime and room for it, whole', { timeout: 120_000 }, async () => {

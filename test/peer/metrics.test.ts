@@ -33,11 +33,14 @@ it('answers over two hops are counted by their driver, steps by each stage, and 
 
   // The first is traced for the metrics alone, the second is not.
   let seen: readonly AnswerStatus[] = []
+  const logprobs: number[] = []
   for (let i = 0; i < 2; i++) {
     const kinds = new Set<string>()
-    for await (const event of driver.generate(prompt, { maxTokens: 12, speculate: false }).events()) {
+    const scored = i === 1 ? { logprobs: 0 } : {}
+    for await (const event of driver.generate(prompt, { maxTokens: 12, speculate: false, ...scored }).events()) {
       kinds.add(event.event)
       if (event.event === 'token' && event.position === 10) seen = driver.answers()
+      if (event.event === 'token') logprobs.push(...(event.logprob === undefined ? [] : [event.logprob]))
     }
     expect(kinds).toEqual(new Set(['route', 'token', 'stopped', 'done']))
   }
@@ -73,6 +76,28 @@ it('answers over two hops are counted by their driver, steps by each stage, and 
   expect(sum('skein_hop_link_seconds_count')).toBeGreaterThanOrEqual(3 * 11)
   expect(sum('skein_hop_link_seconds_count')).toBeLessThanOrEqual(3 * 12)
   expect(sum('skein_answer_bytes_total')).toBeGreaterThan(2 * 12 * 288)
+  // How sure the model was, of the answer of which that was asked.
+  const version = { model, version: stories!.id.slice(0, 12) }
+  expect(sum('skein_answer_surprise_nats_count', version)).toBe(1)
+  const mean = logprobs.reduce((sum, each) => sum + each, 0) / 12
+  expect(sum('skein_answer_surprise_nats_sum', version)).toBeCloseTo(-mean, 6)
+  // The same in the words of another program, for whoever asks for these.
+  expect(text).not.toContain('vllm')
+  const aliased = readExposition(driver.metrics({ aliases: 'vllm' }))
+  const alias = (name: string, labels = {}): number => total(aliased, `vllm:${name}`, { model_name: model, ...labels })
+  expect(alias('generation_tokens_total')).toBe(sum('skein_generated_tokens_total', { model }))
+  expect(alias('prompt_tokens_total')).toBe(sum('skein_prompt_tokens_total', { model }))
+  expect(alias('request_success_total', { finished_reason: 'length' })).toBe(2)
+  expect(alias('request_success_total', { finished_reason: 'abort' })).toBe(1)
+  expect(alias('inter_token_latency_seconds_count')).toBe(sum('skein_token_seconds_count'))
+  expect(alias('time_to_first_token_seconds_count')).toBe(3)
+  for (const part of ['queue', 'prefill']) {
+    expect(alias(`request_${part}_time_seconds_count`)).toBe(3)
+    expect(alias(`request_${part}_time_seconds_sum`)).toBeGreaterThan(0)
+  }
+  expect(alias('request_generation_tokens_sum')).toBe(24)
+  expect(alias('num_requests_running') + alias('num_requests_waiting')).toBe(0)
+  expect(total(readExposition(peers[0]!.metrics({ aliases: 'vllm' })), 'vllm:kv_cache_usage_perc')).toBeLessThan(1)
   expect(sum('skein_peers', { state: 'connected' })).toBe(3)
   expect(sum('skein_model_coverage', { model })).toBe(1)
   expect(sum('process_resident_memory_bytes')).toBeGreaterThan(50e6)
@@ -122,4 +147,7 @@ it('a loss is told as it happens, and counted with its pause', { timeout: 120_00
   expect(total(samples, 'skein_pause_seconds_count')).toBe(1)
   await expect.poll(() => total(readExposition(driver.metrics()), 'skein_peers'), { timeout: 10_000 }).toBe(2)
   expect(driver.status().links).toHaveLength(1)
+  // What their records show of their clocks: it is one and the same here.
+  for (const { self, clockMs } of driver.status().peers)
+    expect(Math.abs(clockMs ?? (self ? 0 : 1e9))).toBeLessThan(30_000)
 })
