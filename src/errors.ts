@@ -6,6 +6,9 @@
 import type { PeerId, SessionId } from './base/ids.ts'
 import { sentence } from './base/shown.ts'
 
+/**
+ * What every expected failure is: `name` tells which one, `message` is a sentence for a person, `exitCode` what the command line ends with.
+ */
 export abstract class SkeinError extends Error {
   abstract readonly exitCode: number
 

@@ -1,4 +1,8 @@
-/** The public surface of Skein: the only barrel in the house. */
+/**
+ * The public surface of Skein: the only barrel in the house.
+ *
+ * @module skein
+ */
 export type { CacheType } from './base/cache-type.ts'
 export type { ModelId, PeerId, Range, SessionId, ShardId } from './base/ids.ts'
 export { reasonOf } from './base/reason.ts'

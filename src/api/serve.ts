@@ -1,6 +1,8 @@
 /**
  * The front door of a peer: OpenAI's API over HTTP, a window to look at the swarm through, and metrics. It asks the peer what a
  * program that embeds one could ask, and so works on a peer without layers as well.
+ *
+ * @module skein/api
  */
 import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -50,7 +52,7 @@ export interface ApiInit {
   onRequest?: (told: ToldRequest) => void
   /**
    * Sends spans of requests to a collector of OpenTelemetry: `endpoint` is its base (`http://127.0.0.1:4318`), `headers` are
-   * `name=value` pairs with commas between. Laps and hops are in them of answers that are traced ({@link PeerInit.traceEvery}).
+   * `name=value` pairs with commas between. Laps and hops are in them of answers that are traced (`PeerInit.traceEvery`).
    * @default none
    */
   otlp?: { readonly endpoint: string; readonly headers?: string | undefined; readonly service?: string | undefined }

@@ -25,6 +25,7 @@ export interface ExamineInit {
   readonly silent?: string | undefined
   /** What computes. @default wasmEngine */
   readonly engine?: EngineFactory
+  /** Ends the examination. */
   readonly signal?: AbortSignal
 }
 

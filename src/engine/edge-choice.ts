@@ -11,6 +11,7 @@ import type { EngineFactory } from './factory.ts'
 /** Texts that were not measured may reach twice as far: half of float16's largest number. */
 const float16Reach = 65_504 / 2
 
+/** To what hidden states of a model are rounded between its layers, and how large they become. */
 export interface EdgeChoice {
   readonly edge: EdgeType
   /** The largest magnitude of a hidden state between two layers; 0 where there is but one layer. */

@@ -57,7 +57,9 @@ export interface Sampling {
 
 /** What a session is opened with. */
 export interface OpenInit {
+  /** The most tokens that it ever holds, prompt and answer together: its cache is reserved for so many. */
   readonly tokensMax: number
+  /** How the last layer draws its tokens; other layers need some of it, too. */
   readonly sampling: Sampling
   /** In what its keys and values are held. @default `f32` */
   readonly cache?: CacheType | undefined
@@ -72,6 +74,7 @@ export type StepInput =
   /** [tokens, hidden] in the model's edge type, little-endian; `bytes.length = tokens · hidden · edge size`. */
   | { readonly kind: 'hidden'; readonly bytes: Uint8Array }
 
+/** One pass of one session through the layers of an engine. */
 export interface Step {
   readonly session: SessionId
   /** Position of the step's first token. A longer cache is truncated to it first (promise P2). */
@@ -81,7 +84,7 @@ export interface Step {
   /** True at the tail for the last step of a prompt and for every step after it: sample a token. */
   readonly sample: boolean
   /**
-   * With `sample`, the ids of the step's last tokens, fewer than it has and at most {@link stepDraftsMax}: they are only
+   * With `sample`, the ids of the step's last tokens, fewer than it has and at most `stepDraftsMax`: they are only
    * proposed. Tokens are drawn for the token before them and then for each of them, until one is drawn that is not the
    * draft that follows.
    * @default none
@@ -129,6 +132,7 @@ export interface StepSpans {
   readonly backMs: number
 }
 
+/** What a step gave, and what it cost. */
 export type StepOutput = StepCost & {
   /** Of its tokens, those that had been computed for an earlier session with the same beginning. */
   readonly reused: number
@@ -163,16 +167,17 @@ export interface EngineTimings {
   readonly layerMs: number
 }
 
+/** Layers [start, end) of one model, loaded, with the caches of the sessions that run through them. */
 export interface Engine {
   readonly start: number
   readonly end: number
-  /** [tokens, hidden]: width of the hidden state. */
+  /** Width of the hidden state, which is [tokens, hidden]. */
   readonly hidden: number
   readonly edge: EdgeType
   /** Types of caches that sessions may have. @default `f32` alone */
   readonly cacheTypes?: readonly CacheType[]
   /**
-   * Cache bytes that a session of `tokensMax` tokens is charged; where it has penalties the last layers charge it {@link textBytes},
+   * Cache bytes that a session of `tokensMax` tokens is charged; where it has penalties the last layers charge it `textBytes`,
    * too. @param type @default `f32`
    */
   cacheBytes(tokensMax: number, type?: CacheType): number

@@ -26,22 +26,29 @@ export interface SelfTest {
   readonly isRelaxed: boolean
 }
 
+/** With what dimensions this machine is measured. */
 export interface MeasureInit {
+  /** The model whose dimensions count; its weights are not read. */
   readonly manifest: Manifest
   /** Folder in which results may be kept, so that a peer that comes back need not measure again. */
   readonly dataDir: string
   /** What writes them. */
   readonly keeping: Keeper
+  /** Processor threads of one step. */
   readonly threads: number
+  /** Ends the measuring. */
   readonly signal: AbortSignal
 }
 
+/** Which layers of which model an engine is to load, and within which bounds. */
 export interface EngineInit {
+  /** The model, of which the engine loads a part. */
   readonly manifest: Manifest
   /** A folder that holds the stage's shards, each under its digest; already verified (promise P9). */
   readonly shardDirectory: string
   /** Layers [start, end), at least one. */
   readonly start: number
+  /** Half-open: the first layer that it does not load. */
   readonly end: number
   /** Bound on all sessions' caches together, in bytes. */
   readonly cacheBytesMax: number
@@ -83,6 +90,7 @@ export interface Comparison {
   close(): Promise<void>
 }
 
+/** A kind of engine: what it can compute, how fast it is here, and how one is made. */
 export interface EngineFactory {
   /** For messages and records: `onnx`. Lower-case letters, digits and dashes. */
   readonly name: string

@@ -10,6 +10,7 @@ import {
   chatRenderedFactor
 } from './limits.ts'
 
+/** One message of a conversation, as chat templates read it. */
 export interface ChatMessage {
   /** `system`, `user` or `assistant`; a template may know others. */
   readonly role: string

@@ -49,6 +49,7 @@ export interface RemovedFile {
   readonly rare: boolean
 }
 
+/** What models take of the disk, and what they may. */
 export interface DiskStatus {
   /** Bytes that the models here take. */
   readonly usedBytes: number

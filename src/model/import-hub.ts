@@ -28,6 +28,7 @@ export interface HubInit extends HubClientInit {
   readonly onProgress?: (progress: HubProgress) => void
 }
 
+/** How far fetching one file from a hub has come, in bytes. */
 export interface HubProgress {
   readonly file: string
   /** Bytes that are here of the file. */
@@ -37,6 +38,7 @@ export interface HubProgress {
   readonly weights?: { readonly bytes: number; readonly total: number }
 }
 
+/** A model that was fetched from a Hugging Face hub, ready to be imported. */
 export interface HubModel {
   /** What to import: the folder, or the GGUF file in it (the first one of a split model). */
   readonly source: string

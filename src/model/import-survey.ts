@@ -20,6 +20,7 @@ import { importJsonBytesMax, tokenizerBytesMax } from './limits.ts'
 import { type Manifest, manifestFormat, shardOrder } from './manifest.ts'
 import type { Weights, WeightType } from './weight-types.ts'
 
+/** Which model of a hub is looked at without fetching its weights. */
 export interface SurveyInit extends Omit<HubClientInit, 'dir'> {
   /** As with `HubInit.file`. */
   readonly file?: string

@@ -241,12 +241,15 @@ export async function sweepThread(dataDir: string, threadId: number): Promise<vo
   await within(dataDir, () => new ModelStore({ own: join(dataDir, 'models') }).sweep(threadId))
 }
 
+/** Which model is fetched from a hub, and into which data directory. */
 export interface FetchModelInit extends Omit<HubInit, 'dir' | 'signal'> {
+  /** The directory of a peer, which may be running. Made if it does not exist. */
   readonly dataDir: string
   /** What the model will be called here, which is checked first. */
   readonly name: string
   /** As with {@link LibraryImportInit}. */
   readonly diskBytes?: number
+  /** Ends the fetch: what has arrived is kept for another one. */
   readonly signal?: AbortSignal
   /** Told of the folder that keeps what has arrived, where the fetch failed: another one goes on from there. */
   readonly onKept?: (dir: string) => void

@@ -36,6 +36,9 @@ export interface FileEntry {
   readonly chunks: string
 }
 
+/**
+ * What a decoder is: its dimensions, and the digests of all of its files. Its own digest is the id of the model (promise P9).
+ */
 export interface Manifest {
   readonly format: 2
   readonly name: string
@@ -86,6 +89,7 @@ export interface GraphManifest {
   readonly shards: readonly ShardEntry[]
 }
 
+/** The manifest of a decoder or of a graph. */
 export type AnyManifest = Manifest | GraphManifest
 
 /** The format of decoders that this version reads and writes. */

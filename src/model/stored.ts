@@ -17,8 +17,10 @@ export interface Stored<M extends AnyManifest> {
 export type StoredModel = Stored<Manifest>
 /** A graph, which is asked with tensors. */
 export type StoredGraph = Stored<GraphManifest>
+/** A decoder or a graph that is known here. */
 export type AnyModel = StoredModel | StoredGraph
 
+/** Whether a model is a graph, which is asked with tensors and continues no text. */
 export function isStoredGraph(model: AnyModel): model is StoredGraph {
   return isGraph(model.manifest)
 }

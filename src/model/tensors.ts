@@ -20,6 +20,7 @@ export const tensorTypes = {
   uint64: { onnx: 13, bytes: 8, array: BigUint64Array }
 } as const
 
+/** Types of elements that tensors have: `float32`, `int64`, `bool`, … */
 export type TensorType = keyof typeof tensorTypes
 
 /** Elements in row-major order. `float16` are bit patterns; of `bool` 0 is false and 1 is true. */
@@ -35,6 +36,7 @@ export type TensorData =
   | BigInt64Array
   | BigUint64Array
 
+/** What a graph takes and gives: numbers of one type in a shape. */
 export interface Tensor {
   readonly type: TensorType
   /** Each at least 1; none for a scalar. */
@@ -43,6 +45,7 @@ export interface Tensor {
   readonly data: TensorData
 }
 
+/** Tensors by the names that the graph has for its inputs or outputs. */
 export type Tensors = Readonly<Record<string, Tensor>>
 
 /** An input or an output of a graph. */
@@ -58,6 +61,7 @@ export function elementsOf(dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, 1)
 }
 
+/** Bytes of the elements of a tensor. */
 export function tensorBytes({ type, dims }: Pick<Tensor, 'type' | 'dims'>): number {
   return elementsOf(dims) * tensorTypes[type].bytes
 }

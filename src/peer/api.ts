@@ -127,6 +127,7 @@ export interface ModelInit {
   layers?: Range
 }
 
+/** What an answer is to be: by which model, how long, drawn how, and what to do where peers are missing or go. */
 export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
   /**
    * Tokens to generate at most. With `promptLogprobs` it may be 0: then the answer has none, and the events `prompt` are all that comes.
@@ -186,6 +187,7 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
   signal?: AbortSignal
 }
 
+/** The same of an answer in a conversation, with what the chat template of the model is given beside the messages. */
 export interface ChatOptions extends Omit<GenerateOptions, 'special'>, ChatExtras {
   /**
    * Where the conversation and its answer do not fit the model's context, its oldest turns go, but for so many of the newest, and
@@ -195,6 +197,7 @@ export interface ChatOptions extends Omit<GenerateOptions, 'special'>, ChatExtra
   keepTurns?: number
 }
 
+/** How to go on with a session that is kept: with which key, and how far. */
 export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   /**
    * Tokens of the whole answer at most, those that are there included.
@@ -207,6 +210,7 @@ export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   signal?: AbortSignal
 }
 
+/** How long a run of a graph may take, and how long somebody who serves it is waited for. */
 export interface InferenceOptions {
   /** For one run at one peer, in ms: up to ten minutes. @default 60 s */
   deadlineMs?: number
@@ -219,11 +223,15 @@ export interface InferenceOptions {
   signal?: AbortSignal
 }
 
+/** As which model, and with which control tokens, a text is read. */
 export interface TokenizeOptions {
   /** Name or id. @default the model that answers where none is named */
   model?: string
+  /** Without the token that the model wants in front. @default false */
   bare?: boolean
+  /** Control tokens that the text spells become those tokens. @default false: they are text */
   special?: boolean
+  /** Ends the wait for the tokenizer, and for the model where nobody offers it yet. */
   signal?: AbortSignal
 }
 
@@ -253,10 +261,15 @@ export interface PeerEvents {
   warning: CustomEvent<{ readonly message: string }>
 }
 
+/**
+ * A peer that has started: it serves its part of models to its swarm, and answers whoever holds it. `createPeer` starts one.
+ */
 export interface Peer {
+  /** Its id, made from the key in its data directory: the same after every start. */
   readonly id: PeerId
   /** Multiaddrs that others can dial, with this peer's id. */
   readonly addresses: readonly string[]
+  /** What it knows now of itself, its swarm and the models there; made anew for each call. */
   status(): Status
   /** Answers that this peer is making: the same as in its status, where that alone is asked for often. */
   answers(): readonly AnswerStatus[]
@@ -378,7 +391,9 @@ export interface Peer {
    * @throws {DiskBudgetError} when they do not: then nothing was removed
    */
   makeRoom(bytes: number, options?: { what?: string }): Promise<void>
+  /** Listens to one of {@link PeerEvents}. */
   addEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
+  /** Listens no longer. */
   removeEventListener<K extends keyof PeerEvents>(type: K, listener: (event: PeerEvents[K]) => void): void
   /** Says goodbye, ends sessions, closes everything. Safe to call twice. */
   stop(): Promise<void>

@@ -11,6 +11,7 @@ import type { StoredGraph, StoredModel } from '../model/store.ts'
 import { weightsLabel } from '../model/weight-types.ts'
 import { costly, costOf, type WeightCost } from './weight-cost.ts'
 
+/** Which directory or file becomes a model, under which name, and how its weights are stored. */
 export interface ImportModelInit extends Omit<LibraryImportInit, 'edge' | 'whyNot' | 'compare'> {
   /**
    * To what hidden states are rounded between layers. `auto`: to float16 where those of a few texts stay well within it, else to
@@ -124,6 +125,7 @@ class WeightCheck implements Comparer {
   }
 }
 
+/** Which ONNX file becomes a graph, and under which name. */
 export type ImportGraphInit = Omit<LibraryGraphInit, 'whyNot'>
 
 /**

@@ -11,11 +11,13 @@ import { stageProtocol } from '../stage/frame.ts'
 import { peerHint, type SwarmRecord } from '../swarm/record.ts'
 import type { AnswerStatus } from './answers.ts'
 
+/** Layers [start, end) of a model that a peer has loaded; `serving` says whether sessions may begin there. */
 export interface StageStatus extends Range {
   readonly model: ModelId
   readonly serving: boolean
 }
 
+/** What this peer knows of one peer, itself included, by the record that it announces. */
 export interface PeerStatus {
   readonly id: PeerId
   readonly self: boolean
@@ -55,6 +57,7 @@ export interface PeerStatus {
   readonly connected: boolean
 }
 
+/** What live peers serve of one model. */
 export interface ModelStatus {
   readonly id: ModelId
   readonly name: string
@@ -103,6 +106,7 @@ export interface FetchingStatus {
   readonly bytesTotal: number
 }
 
+/** Everything that a peer knows of itself and of its swarm at one moment. */
 export interface Status {
   readonly self: PeerId
   readonly swarm: string

@@ -2,6 +2,7 @@
 import { type Divergence, perplexity } from '../engine/divergence.ts'
 import type { Compared } from '../engine/factory.ts'
 
+/** What storing the weights of a model in fewer bits costs in quality, as measured over a few texts. */
 export interface WeightCost {
   /** How much higher the perplexity of a few texts is than with the weights as they were read: 0.05 is 5 %. */
   readonly perplexityRise: number

@@ -67,6 +67,7 @@ export interface HopReport extends Hop {
   readonly bytesOut: number
 }
 
+/** A whole answer, with what it took: who computed it, in which time, and how much passed between them. */
 export interface Answer {
   readonly text: string
   readonly promptIds: readonly number[]

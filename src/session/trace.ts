@@ -14,6 +14,7 @@ import type { HopSpans } from '../stage/trace.ts'
  */
 export type SpanName = 'read' | 'wait' | 'out' | 'compute' | 'sample' | 'back' | 'send' | 'wire'
 
+/** Where a part of the time of one lap went. */
 export interface TraceSpan {
   readonly name: SpanName
   /** Index of the hop that spent it, or that a `wire` leads to; undefined for the driver. */

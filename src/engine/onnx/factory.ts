@@ -10,6 +10,7 @@ import { whyNotInstalled } from './installed.ts'
 import { isTaken } from './tensors.ts'
 import { measureOnce } from './measured.ts'
 
+/** ONNX Runtime, where the package onnxruntime-node is installed: it computes decoders, and graphs as they are. */
 export const onnxEngine: EngineFactory = {
   name: 'onnx',
   exactness: 'class',

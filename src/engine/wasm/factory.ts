@@ -30,6 +30,9 @@ async function classOfThread(signal: AbortSignal): Promise<string> {
   return unlessAborted(asked, signal)
 }
 
+/**
+ * The engine in WebAssembly, which gives the same bits on every machine: what a peer computes with, unless it is told otherwise.
+ */
 export const wasmEngine: EngineFactory = {
   name: 'wasm',
   exactness: 'class',
