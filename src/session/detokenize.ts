@@ -49,14 +49,14 @@ export async function* detokenize(
       lastMs = output.atMs
       if (ids.length === before) firstMs = output.atMs
       ids.push(output.id)
-      // With the last token goes whatever an incomplete character left.
-      const piece = await stream!.push([output.id], { last: output.stop === 'length', signal })
+      const piece = await stream!.push([output.id], { signal })
       text += piece
       const part = parts?.next(output.id, piece)
       const { id, position, score } = output
       const [scored] = score === undefined ? [] : await scoredBy(tokenizer, [{ id, score }], signal)
       yield { event: 'token', id, text: piece, position, ms, ...(part === undefined ? {} : { part }), ...scored }
     } else if (output.kind === 'stopped') {
+      // Where a limit cut an answer within a character, what is there of it is no text: more tokens would complete it.
       const rest = output.stop === 'eos' ? await stream!.push([], { last: true, signal }) : ''
       text += rest
       isStopped = true
@@ -67,7 +67,7 @@ export async function* detokenize(
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       const fresh = ids.length - before
       // Of an answer that was complete before it was resumed.
-      if (!isStopped && fresh === 0) text += await stream!.push([], { last: true, signal })
+      if (!isStopped && fresh === 0 && outcome.stop === 'eos') text += await stream!.push([], { last: true, signal })
       const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
       yield {
         event: 'done',

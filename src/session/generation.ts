@@ -69,6 +69,7 @@ export interface HopReport extends Hop {
 
 /** A whole answer, with what it took: who computed it, in which time, and how much passed between them. */
 export interface Answer {
+  /** Without a last character of which `maxTokens` has left bytes out. */
   readonly text: string
   readonly promptIds: readonly number[]
   readonly ids: readonly number[]
@@ -130,7 +131,8 @@ export type GenerationEvent =
   | ({ readonly event: 'trace' } & TracedLap)
   /** A problem that does not end the answer, in one sentence: the session is kept by fewer peers than it should. */
   | { readonly event: 'warning'; readonly message: string }
-  /** The answer is complete; what the hops did for it follows with `done`. `text`: what an incomplete last character leaves. */
+  /** The answer is complete; what the hops did for it follows with `done`. `text`: where the model
+   * ended it, U+FFFD for a last character that is incomplete. */
   | { readonly event: 'stopped'; readonly stop: Answer['stop']; readonly text: string }
   | ({ readonly event: 'done' } & Answer)
 
