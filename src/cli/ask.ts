@@ -9,6 +9,7 @@ import type { CommandContext } from './context.ts'
 import { askChat, askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
 import { controlRequestBytesMax } from './limits.ts'
+import { describeScores, isScored, type ScoredToken } from './scores.ts'
 import { type SamplingFlags, samplingOptions } from './sampling.ts'
 import { type TemplateFlags, templateOptions } from './template.ts'
 import { type Lap, traceEvents, waterfall } from './trace.ts'
@@ -30,10 +31,12 @@ export interface AskFlags extends SamplingFlags, TemplateFlags {
   readonly cache: CacheType
   /** True, or a file for Perfetto. */
   readonly trace?: boolean | string
+  /** So many of the likeliest tokens are told of with each. */
+  readonly logprobs?: number
   readonly json?: boolean
 }
 
-export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wait' | 'json'> {
+export interface ResumeFlags extends Pick<AskFlags, 'data' | 'key' | 'ttl' | 'wait' | 'logprobs' | 'json'> {
   readonly maxTokens?: number
 }
 
@@ -56,6 +59,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     ...(drafts ? {} : { speculate: false }),
     ...(cache === 'f32' ? {} : { cache }),
     ...(trace === undefined ? {} : { trace: true }),
+    ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
   const laps: Lap[] = []
@@ -93,12 +97,13 @@ async function writeTraceFile(file: string, laps: readonly Lap[]): Promise<void>
 
 /** Goes on with a session that is kept: prints what is there, then what comes. The rest is as with {@link ask}. */
 export async function resume(name: string, flags: ResumeFlags, { signal }: CommandContext): Promise<void> {
-  const { maxTokens, wait } = flags
+  const { maxTokens, wait, logprobs } = flags
   const session = {
     name,
     ...keeping(flags),
     ...(maxTokens === undefined ? {} : { maxTokens }),
-    ...(wait === undefined ? {} : { waitMs: wait })
+    ...(wait === undefined ? {} : { waitMs: wait }),
+    ...(logprobs === undefined ? {} : { logprobs })
   }
   await tell(askResume(flags.data, session, { signal }), flags)
 }
@@ -110,9 +115,10 @@ function keeping({ key, ttl }: Pick<AskFlags, 'key' | 'ttl'>): { key?: string; t
 
 async function tell(
   events: AsyncIterable<GenerationEvent>,
-  flags: Pick<AskFlags, 'json'>,
+  flags: Pick<AskFlags, 'json' | 'logprobs'>,
   laps: Lap[] = []
 ): Promise<void> {
+  const scored: ScoredToken[] = []
   const show = flags.json ? sayJson : showEvent()
   let open = false
   try {
@@ -120,8 +126,10 @@ async function tell(
       if (event.event === 'token' || event.event === 'resumed') open = true
       if (event.event === 'done') open = false
       if (event.event === 'trace') laps.push(event)
+      if (event.event === 'token' && isScored(event)) scored.push(event)
       show(event)
     }
+    if (flags.logprobs !== undefined && !flags.json) for (const line of describeScores(scored)) note(line)
   } catch (err) {
     if (flags.json) {
       const { name, message, text: sofar } = describeFailure(err)

@@ -24,7 +24,8 @@ import {
   inferLine,
   LineReader,
   readRequest,
-  socketPath
+  socketPath,
+  wiredEvent
 } from './control.ts'
 import { reachable } from './control-client.ts'
 import { describeFailure } from './failure.ts'
@@ -207,7 +208,7 @@ async function* respond(
     const generation = start(peer, request, signal)
     // Its failure arrives through the events; here it must not count as unhandled.
     generation.answer.catch(() => {})
-    for await (const event of generation.events()) yield { kind: 'event', event }
+    for await (const event of generation.events()) yield { kind: 'event', event: wiredEvent(event) }
   }
   yield { kind: 'end' }
 }

@@ -34,6 +34,7 @@ const named = {
 const modelName = z.string().min(1).max(256)
 const ttlMs = z.int().positive().optional()
 const waitMs = z.int().nonnegative().optional()
+const logprobs = z.int().min(0).max(20).optional()
 
 /** What an answer may be asked with, whatever it answers. */
 const answerOptions = {
@@ -52,6 +53,7 @@ const answerOptions = {
   speculate: z.boolean().optional(),
   cache: z.enum(['f32', 'i8']).optional(),
   trace: z.boolean().optional(),
+  logprobs,
   session: z.strictObject({ ...named, ttlMs }).optional()
 }
 
@@ -98,7 +100,7 @@ const requestSchema = z.discriminatedUnion('op', [
   z.strictObject({
     v: z.literal(controlVersion),
     op: z.literal('resume'),
-    session: z.strictObject({ ...named, ttlMs, waitMs, maxTokens: z.int().positive().optional() })
+    session: z.strictObject({ ...named, ttlMs, waitMs, logprobs, maxTokens: z.int().positive().optional() })
   }),
   z.strictObject({
     v: z.literal(controlVersion),
@@ -247,6 +249,13 @@ export function readResponse(line: string): ControlResponse | undefined {
 /** One message as a line. */
 export function encodeLine(message: object): string {
   return `${JSON.stringify(message)}\n`
+}
+
+/** An event as it crosses the socket: bytes of tokens are lists of numbers, as OpenAI's API has them. */
+export function wiredEvent(event: GenerationEvent): GenerationEvent {
+  if (event.event !== 'token' || event.bytes === undefined) return event
+  const top = event.top?.map(each => ({ ...each, bytes: [...each.bytes] }))
+  return { ...event, bytes: [...event.bytes], top } as unknown as GenerationEvent
 }
 
 /** Bytes of a conversation on its way to a peer, without the end of its line. */

@@ -137,6 +137,11 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       '--trace [file.json]',
       'say where the time of each token went: a waterfall on stderr, or a file of trace events for ui.perfetto.dev'
     )
+    .option(
+      '--logprobs <n>',
+      'tell how likely each token was, and so many of the likeliest',
+      wholeNumber('--logprobs', 0, 20)
+    )
     .addOption(json('print events as JSON objects, one a line'))
     .action(async (first: string | undefined, flags, command: Command) => {
       const { ask, resume } = await import('./ask.ts')

@@ -206,6 +206,8 @@ export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   maxTokens?: number
   /** As with {@link GenerateOptions.waitMs}. */
   waitMs?: number
+  /** Log-probabilities of the tokens that come, as an answer has them; those that are there already were not kept with theirs. @default none */
+  logprobs?: number
   /** Cancels the answer and frees every cache on its route. */
   signal?: AbortSignal
 }
@@ -347,7 +349,7 @@ export interface Peer {
   graph(nameOrId: string, options?: { signal?: AbortSignal }): Promise<StoredGraph>
   /**
    * Goes on with a session that was kept under that name and key, where it stopped, with the sampling that it began
-   * with, but without log-probabilities, which are not kept. The first event says what was there; the answer is the whole one. It goes on being kept.
+   * with. Log-probabilities are not kept, but may be asked for of what comes. The first event says what was there; the answer is the whole one. It goes on being kept.
    * Iterating throws {UnknownSessionError} {InvalidKeyError} and what `generate` throws.
    */
   resume(name: string, options?: ResumeOptions): Generation

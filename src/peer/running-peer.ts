@@ -293,7 +293,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#metrics.ran('embeddings', signal, onFound => this.#graphs.embed(model, texts, asked, onFound))
   }
 
-  resume(name: string, { key, ttlMs, maxTokens, waitMs, signal: given }: ResumeOptions = {}): Generation {
+  resume(name: string, { key, ttlMs, maxTokens, waitMs, logprobs, signal: given }: ResumeOptions = {}): Generation {
     const signal = this.#parts.orEnding(given)
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
     const watcher = this.#metrics.answers.begin('text_completion', given)
@@ -301,18 +301,16 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
+      const sampling = { ...found.sampling, ...(logprobs === undefined ? {} : { logprobs }) }
       const kept = { session, after: found.version, classes: found.classes }
-      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...found.sampling }, kept, {
-        ...asking,
-        signal: AbortSignal.any([signal, asking.signal]),
-        waitMs
-      })
+      const wait = { ...asking, signal: AbortSignal.any([signal, asking.signal]), waitMs }
+      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...sampling }, kept, wait)
       watcher.began(parts.model)
       return {
         parts,
         begun: found,
         options: {
-          ...found.sampling,
+          ...sampling,
           ...cache,
           maxTokens: maxTokens ?? found.maxTokens,
           ...(waitMs === undefined ? {} : { waitMs }),

@@ -84,7 +84,8 @@ describe('a driver that dies in the middle of three answers', () => {
     ['likeliest', [], 0],
     ['sampled tokens', sampled, 1]
   ] as const)('costs nothing to who has the key: %s', async (name, sampling, which) => {
-    const events = await whole(ask('b', '--resume', name, ...key()))
+    // Log-probabilities are of what comes: those of the rest were not kept.
+    const events = await whole(ask('b', '--resume', name, ...key(), '--logprobs', '2'))
     const [resumed, warning, route, ...tokens] = events.slice(0, -2)
     expect(events.at(-2)).toMatchObject({ event: 'stopped', stop: events.at(-1)!.stop })
     const done = events.at(-1)!
@@ -96,6 +97,11 @@ describe('a driver that dies in the middle of three answers', () => {
     expect(route).toMatchObject({ event: 'route', hops: [{ start: 0 }, { start: 3 }] })
     expect(tokens).toHaveLength((done.ids as number[]).length - (resumed!.tokens as number))
     expect(done).toMatchObject({ event: 'done', exact: true })
+    for (const { logprob, bytes, top, text } of tokens) {
+      expect(logprob).toBeLessThanOrEqual(0)
+      expect(top).toHaveLength(2)
+      if (text !== '') expect(Buffer.from(bytes as number[]).toString()).toContain(text as string)
+    }
     expect({ ids: done.ids, text: done.text, stop: done.stop }).toEqual({
       ids: undisturbed.ids,
       text: undisturbed.text,

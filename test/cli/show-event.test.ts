@@ -1,6 +1,7 @@
 /** What a person sees of an answer on a terminal. */
 import { afterEach, expect, it, vi } from 'vitest'
 import { showEvent } from '../../src/cli/ask.ts'
+import { describeScores } from '../../src/cli/scores.ts'
 import type { GenerationEvent } from '../../src/index.ts'
 
 afterEach(() => vi.restoreAllMocks())
@@ -42,4 +43,23 @@ it('the line after an answer names the peers that gave its end, not one that was
   expect(last).toContain('other layers 0-3 → ')
   expect(last).toContain('tail layers 3-6')
   expect(last).not.toContain('head')
+})
+
+it('how likely tokens were is told of each, with what else was likely, and nothing of it moves a terminal', () => {
+  const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values)
+  const likely = { id: 1, logprob: Math.log(0.8), bytes: bytes(32, 97) }
+  const half = { id: 2, logprob: Math.log(0.15), bytes: bytes(0xf0, 0x9f) }
+  const rare = { id: 3, logprob: Math.log(0.00001), bytes: bytes(27, 91, 65) }
+  expect(
+    describeScores([
+      { ...likely, top: [likely, half] },
+      { ...rare, top: [likely] }
+    ])
+  ).toEqual([
+    'probability  token       likely, too',
+    '80.00 %      " a"        0xf09f 15.00 %',
+    '1e-3 %       "\\u001b[A"  " a" 80.00 %',
+    `mean log-probability ${((Math.log(0.8) + Math.log(0.00001)) / 2).toFixed(3)}, perplexity 353.55`
+  ])
+  expect(describeScores([])).toEqual(['no token came whose probability is known'])
 })

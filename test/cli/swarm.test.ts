@@ -132,6 +132,10 @@ describe('three peers that were started by hand', () => {
   it('say where the time of each token went: on stderr, and in a file with a track for each hop', async () => {
     const file = at('trace.json')
     const asked = ['--data', at('a'), '--max-tokens', '12', '--no-drafts']
+    const scored = await skein(['ask', ...asked, '--logprobs', '1', 'Once upon a time'])
+    expect(scored.stderr).toMatch(
+      /probability +token +likely, too\n(?:\d+\.\d\d % +".+" *.*\n){12}mean log-probability -\d/
+    )
     const shown = await skein(['ask', ...asked, '--trace', 'Once upon a time'])
     const written = await skein(['ask', ...asked, '--trace', file, 'Once upon a time'])
     for (const { code, stdout } of [shown, written]) {
