@@ -1,9 +1,17 @@
-/** The API over HTTP, asked by OpenAI's own client, before a real peer with the model that ships. */
+/** The API over HTTP, asked by OpenAI's own client and by curl, before a real peer with the model that ships. */
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
 import type OpenAI from 'openai'
 import { expect, it } from 'vitest'
+import { needs } from '../needs.ts'
 import { frontDoors } from './front-door.ts'
 
 const { open } = frontDoors('api-chat')
+
+const hasCurl = (process.env.PATH ?? '').split(delimiter).some(folder => existsSync(join(folder, 'curl')))
+const whyNoCurl = hasCurl ? undefined : 'there is no curl'
 
 type Chunk = OpenAI.Chat.Completions.ChatCompletionChunk
 
@@ -49,4 +57,19 @@ it('answers chats and completions, whole and streamed, alike', { timeout: 120_00
   expect(models.data.map(({ id }) => id)).toEqual(['storychat'])
   expect((await openai.models.retrieve('storychat')).id).toBe('storychat')
   expect((await ask('/readyz')).json).toEqual({ status: 'ready', models: ['storychat'] })
+})
+
+it('answers curl as documents show it', { timeout: 120_000, ...needs(whyNoCurl) }, async () => {
+  const { url } = await open()
+  for (const file of ['README.md', 'docs/http.md']) {
+    const shown = /^curl .*$/m.exec(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))![0]
+    const command = shown.replace(/ +#.*$/, '').replace('127.0.0.1:8420', new URL(url).host)
+    expect(command).not.toBe(shown)
+    const { stdout } = await promisify(execFile)('bash', ['-c', command.replace('curl', 'curl --silent --show-error')])
+    const events = stdout.split('\n\n').filter(frame => frame.startsWith('data: {'))
+    const told = events.map(frame => JSON.parse(frame.slice('data: '.length)).choices[0])
+    expect(told.map(({ text }) => text).join('').length).toBeGreaterThan(20)
+    expect(told.at(-1)).toMatchObject({ finish_reason: expect.stringMatching(/^(length|stop)$/) })
+    expect(stdout.endsWith('data: [DONE]\n\n')).toBe(true)
+  }
 })

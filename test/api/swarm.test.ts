@@ -1,6 +1,7 @@
 /** The front door of a peer in a swarm: one without layers, losses in mid-answer, and more requests than there is room for. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import OpenAI, { RateLimitError } from 'openai'
 import { afterEach, expect, it } from 'vitest'
 import { type ApiInit, type ApiServer, serveApi } from '../../src/api/serve.ts'
 import type { Peer } from '../../src/index.ts'
@@ -104,7 +105,7 @@ it('refuses in advance what there will be no room for, and has clients take turn
   await covered(peer, [1, 1, 1, 1, 1, 1])
   const keys = join(await folder(), 'keys')
   await writeFile(keys, 'ada 0123456789abcdef\nbob fedcba9876543210\n')
-  const { ask } = await doorOf(peer, { apiKeyFile: keys })
+  const { ask, url } = await doorOf(peer, { apiKeyFile: keys })
   const over: string[] = []
   const request = async (name: string, key: string) => {
     const json = { prompt, max_tokens: 200, logit_bias: endless }
@@ -117,6 +118,12 @@ it('refuses in advance what there will be no room for, and has clients take turn
   expect(refused.status).toBe(429)
   expect(refused.json.error).toMatchObject({ type: 'rate_limit_error', code: 'overloaded', param: null })
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+  // OpenAI's client has a class for that, and the time after which it asks again.
+  const ada = new OpenAI({ baseURL: `${url}/v1`, apiKey: '0123456789abcdef', maxRetries: 0 })
+  const full = await ada.completions.create({ model: 'stories15m', prompt, max_tokens: 200 }).catch(error => error)
+  expect(full).toBeInstanceOf(RateLimitError)
+  expect(full).toMatchObject({ status: 429, code: 'overloaded', type: 'rate_limit_error' })
+  expect(Number(full.headers.get('retry-after-ms'))).toBeGreaterThan(0)
   expect((await request('bob', 'fedcba9876543210')).status).toBe(200)
   const aheadOfBob = over.length - 1
   const all = await Promise.all(flood)

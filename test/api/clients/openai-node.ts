@@ -160,25 +160,39 @@ export function openaiForNode(flock: () => ClientFlock): void {
       stopping.abort()
     }
     await expect.poll(() => flock().sessions(), { timeout: 10_000, interval: 5 }).toBe(0)
-    const whole = openai.chat.completions.create(long, { signal: AbortSignal.timeout(300) })
-    await expect(whole).rejects.toBeInstanceOf(APIUserAbortError)
+    const leaving = new AbortController()
+    const whole = openai.chat.completions.create(long, { signal: leaving.signal })
+    const left = expect(whole).rejects.toBeInstanceOf(APIUserAbortError)
+    await expect.poll(() => flock().sessions(), { timeout: 10_000, interval: 5 }).toBe(2)
+    leaving.abort()
+    await left
     await expect.poll(() => flock().sessions(), { timeout: 10_000, interval: 5 }).toBe(0)
 
-    const closing = await flock().open()
-    for (const [baseUrl, code, end] of [
-      [`${closing.url}/v1`, 'leaving', () => closing.close()],
-      [flock().baseUrl, 'answer_failed', () => flock().lose()]
+    const { messages: input, max_tokens, ...rest } = long
+    const chatText = async (at: OpenAI, say: (text: string) => void) => {
+      for await (const chunk of await at.chat.completions.create({ ...long, stream: true })) {
+        say(chunk.choices[0]?.delta.content ?? '')
+      }
+    }
+    const responseText = async (at: OpenAI, say: (text: string) => void) => {
+      const asked = { ...rest, input, max_output_tokens: max_tokens, stream: true } as const
+      for await (const event of await at.responses.create(asked)) {
+        if (event.type === 'response.output_text.delta') say(event.delta)
+      }
+    }
+    const closing = [await flock().open(), await flock().open()]
+    for (const [read, baseUrl, code, end] of [
+      [chatText, `${closing[0]!.url}/v1`, 'leaving', () => closing[0]!.close()],
+      [responseText, `${closing[1]!.url}/v1`, 'leaving', () => closing[1]!.close()],
+      [chatText, flock().baseUrl, 'answer_failed', () => flock().lose()]
     ] as const) {
       let text = ''
       let ending: Promise<void> | undefined
-      const read = async (): Promise<void> => {
-        for await (const chunk of await client(baseUrl).chat.completions.create({ ...long, stream: true })) {
-          text += chunk.choices[0]?.delta.content ?? ''
-          if (text.length > 20) ending ??= end()
-        }
+      const say = (more: string): void => {
+        text += more
+        if (text.length > 20) ending ??= end()
       }
-      const error = await failed(read())
-      expect(error).toMatchObject({ code, type: 'server_error' })
+      expect(await failed(read(client(baseUrl), say))).toMatchObject({ code, type: 'server_error' })
       expect(text.length).toBeGreaterThan(20)
       await ending
     }

@@ -28,7 +28,13 @@ const asked = {
     hot: { temperature: 9 },
     long: { messages: [{ role: 'user', content: 'cat '.repeat(600) }] }
   },
-  long
+  long,
+  'long response': {
+    model: 'storychat',
+    input: prompt,
+    max_output_tokens: 200,
+    extra_body: { seed: 3, logit_bias: endless }
+  }
 }
 
 export function openaiForPython(flock: () => ClientFlock): void {
@@ -89,8 +95,9 @@ export function openaiForPython(flock: () => ClientFlock): void {
     expect(told.hot.classes[0]).toBe('BadRequestError')
     expect(told.long).toMatchObject({ status_code: 400, code: 'context_length_exceeded', param: 'messages' })
     expect(told.long.request_id).toMatch(/^[0-9a-f-]{36}$/)
-    expect(told.ended).toMatchObject({ code: 'leaving', type: 'server_error', status_code: null })
-    expect(told.ended.classes).toContain('APIError')
-    expect(told.ended.text.length).toBeGreaterThan(0)
+    for (const ended of [told['ended completion'], told['ended response']]) {
+      expect(ended).toMatchObject({ code: 'leaving', type: 'server_error', status_code: null })
+      expect(ended.classes).toContain('APIError')
+    }
   })
 }

@@ -76,11 +76,20 @@ for _ in range(5):
 stream.close()
 tell("gone")
 sys.stdin.readline()
-text = ""
-try:
-    for each in client(closing_url).completions.create(**asked["long"], stream=True):
-        if text == "":
-            tell("reading")
-        text += each.choices[0].text
-except APIError as error:
-    tell("ended", text=text, **failure(error))
+closing = client(closing_url)
+streams: dict[str, Any] = {}
+for name, events in (
+    ("completion", closing.completions.create(**asked["long"], stream=True)),
+    ("response", closing.responses.create(**asked["long response"], stream=True)),
+):
+    # Both have begun when the door closes.
+    streams[name] = events
+    next(events)
+tell("reading")
+for name, events in streams.items():
+    try:
+        for _ in events:
+            pass
+        tell("ended", name=f"ended {name}")
+    except APIError as error:
+        tell("ended", name=f"ended {name}", **failure(error))
