@@ -1,5 +1,7 @@
 /** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Generation, GenerationEvent, PromptToken, Token } from '../index.ts'
+import { knownBlockTokens, knownWaitMs } from './limits.ts'
 import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
 import { type Callable, callReader, type CallReader, type Spoken } from './tools.ts'
@@ -24,6 +26,8 @@ export type Piece =
 /** What one answer took. */
 export interface Taken {
   promptTokens: number
+  /** Tokens of the prompt that no hop had to compute, since all knew them; undefined where they have not said so in time. */
+  knownTokens: number | undefined
   tokens: number
   /** Of them, those that are thoughts. */
   thoughts: number
@@ -77,6 +81,8 @@ export async function* answerPieces(
         yield* speech.ends()
         const isLong = event.event === 'stopped' && event.stop === 'length' && !stops.isOver && !speech.isOver
         yield { kind: 'end', finish: isLong ? 'length' : speech.calls > 0 ? 'tool_calls' : 'stop' }
+        if (taken.promptTokens <= knownBlockTokens) taken.knownTokens = 0
+        else if (isComplete) await known(events, taken)
         return
       }
     }
@@ -85,6 +91,19 @@ export async function* answerPieces(
     if (isComplete) void drained(events)
     else await events.return?.(undefined)
   }
+}
+
+/** Waits a moment for what the hops say that they knew of the prompt. What comes later is drained by others. */
+async function known(events: AsyncIterator<GenerationEvent>, taken: Taken): Promise<void> {
+  const read = async (): Promise<void> => {
+    for (;;) {
+      const { value: event, done } = await events.next()
+      if (done === true) return
+      take(event, taken)
+    }
+  }
+  // Its failure is nobody's any more: the answer is whole.
+  await Promise.race([read().catch(() => {}), delay(knownWaitMs, undefined, { ref: false })])
 }
 
 async function drained(events: AsyncIterator<GenerationEvent>): Promise<void> {
@@ -115,12 +134,14 @@ function take(event: GenerationEvent, taken: Taken): void {
     taken.exact &&= event.exact
   } else if (event.event === 'done') {
     taken.promptTokens = event.promptIds.length
+    taken.knownTokens = Math.min(event.promptIds.length, ...event.hops.map(({ reused }) => reused))
     taken.exact = event.exact
   }
 }
 
 export function nothingTaken(): Taken {
-  return { promptTokens: 0, tokens: 0, thoughts: 0, hops: 0, recoveries: 0, exact: true, firstMs: 0, restMs: 0 }
+  const counts = { promptTokens: 0, tokens: 0, thoughts: 0, hops: 0, recoveries: 0, firstMs: 0, restMs: 0 }
+  return { ...counts, knownTokens: undefined, exact: true }
 }
 
 /** Tokens whose text is withheld, as it may be of a stop string. */

@@ -30,6 +30,10 @@ export const keepAliveMs = 75_000
  * and no client waits longer than this for a sign of life.
  */
 export const statusMs = 2_000
+/** Tokens of a prompt that a stage knows from an earlier one come in blocks of so many: of shorter prompts it knows none. */
+export const knownBlockTokens = 128
+/** After the last token of a longer one, what its hops knew is waited for so long: it takes their round trips. */
+export const knownWaitMs = 150
 /** A stream says that it lives this often while no token comes: proxies and clients give up after some tens of seconds. */
 export const pingMs = 5_000
 /** How long a reader may leave its socket full before its answer is cancelled: caches are held meanwhile. */

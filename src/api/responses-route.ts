@@ -94,10 +94,11 @@ function teller(
 }
 
 function usage(answering: Answering): object {
-  const { prompt_tokens, completion_tokens, completion_tokens_details, total_tokens, skein } = answering.usage
+  const { prompt_tokens, completion_tokens, completion_tokens_details, total_tokens, skein, ...rest } = answering.usage
   return {
     input_tokens: prompt_tokens,
-    input_tokens_details: { cached_tokens: 0 },
+    // Clients of this API take it for granted.
+    input_tokens_details: { cached_tokens: rest.prompt_tokens_details?.cached_tokens ?? 0 },
     output_tokens: completion_tokens,
     output_tokens_details: completion_tokens_details,
     total_tokens,

@@ -5,6 +5,8 @@ export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
   readonly total_tokens: number
+  /** Absent where hops have not said in time what they knew of a prompt. */
+  readonly prompt_tokens_details?: { readonly cached_tokens: number }
   readonly completion_tokens_details: { readonly reasoning_tokens: number }
   readonly skein: {
     /** Of all its answers together, after the first token of each; null where there are too few. */
@@ -29,11 +31,15 @@ export function usageOf(prompts: readonly Taken[], all: readonly Taken[], seed: 
   const sum = (of: readonly Taken[], field: 'promptTokens' | 'tokens' | 'thoughts' | 'recoveries' | 'restMs'): number =>
     of.reduce((total, taken) => total + taken[field], 0)
   const [promptTokens, tokens, restMs] = [sum(prompts, 'promptTokens'), sum(all, 'tokens'), sum(all, 'restMs')]
+  const known = prompts.map(({ knownTokens }) => knownTokens)
+  const isKnown = known.every(tokens => tokens !== undefined)
+  const cached_tokens = known.reduce<number>((total, tokens = 0) => total + tokens, 0)
   const gaps = all.reduce((total, taken) => total + Math.max(0, taken.tokens - 1), 0)
   return {
     prompt_tokens: promptTokens,
     completion_tokens: tokens,
     total_tokens: promptTokens + tokens,
+    ...(isKnown ? { prompt_tokens_details: { cached_tokens } } : {}),
     completion_tokens_details: { reasoning_tokens: sum(all, 'thoughts') },
     skein: {
       tokens_per_second: restMs > 0 ? round((gaps * 1000) / restMs) : null,

@@ -97,11 +97,13 @@ export async function* detokenize(
 }
 
 function report(
-  { hop, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }: HopStats,
+  { hop, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut, reused: known }: HopStats,
   route: readonly Hop[]
 ): HopReport[] {
   const at = route[hop]
-  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, rows, queueMs, bytesIn, bytesOut }]
+  // No hop knows more than it had to do, whatever it says.
+  const reused = Math.min(known, tokens)
+  return at === undefined ? [] : [{ ...at, steps, tokens, computeMs, rows, reused, queueMs, bytesIn, bytesOut }]
 }
 
 /** Tokens of a prompt with what the model makes of them. */

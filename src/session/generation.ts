@@ -60,6 +60,8 @@ export interface HopReport extends Hop {
   readonly computeMs: number
   /** Tokens of all sessions in these passes; as many as `tokens` where nobody shared them, fewer where it knew some (rule S35). */
   readonly rows: number
+  /** Of `tokens`, those that it knew from an earlier answer to the same beginning; 0 of a hop of an older version, which does not say. */
+  readonly reused: number
   /** Time that steps waited for the engine, in ms. */
   readonly queueMs: number
   /** Bytes of frames that came in and went on to the next hop. */

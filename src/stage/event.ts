@@ -1,11 +1,12 @@
 /** What happens to the stages of a peer, and what they want done: the two sides of the decider in `stage.ts`. */
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
 import type { CacheType } from '../base/cache-type.ts'
-import type { Sampling, Step, StepCost } from '../engine/engine.ts'
+import type { Sampling, Step } from '../engine/engine.ts'
 import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import type { LossReason } from '../errors.ts'
 import type { EdgeType } from '../model/manifest.ts'
 import type { Frame, RefuseFrame, ScoresFrame, TokenFrame } from './frame.ts'
+import type { ComputedCost } from './standing.ts'
 
 /** What a stage must know of its model to check what peers send. */
 export interface StageFacts extends Range {
@@ -75,7 +76,7 @@ export type StageEvent =
       readonly scores?: readonly TokenScore[] | undefined
       /** Of tokens of the prompt, where it was asked for these. */
       readonly prompt?: PromptScores | undefined
-      readonly cost: StepCost
+      readonly cost: ComputedCost
     }
   /** A step failed, or was refused. `length` tokens are left in the cache. `floor`: as with `computed`. */
   | {

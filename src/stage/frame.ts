@@ -151,6 +151,8 @@ export interface HopStats {
   readonly rows: number
   /** Of queueMs, time that steps waited for others to share their pass. */
   readonly gatherMs: number
+  /** Of `tokens`, those that it knew from an earlier session with the same beginning (rule S35); 0 of a peer that does not say. */
+  readonly reused: number
 }
 
 export interface ClosedFrame {

@@ -12,7 +12,7 @@ import { Inlet, type QueuedStep } from './inlet.ts'
 import { KeptMasks } from './masks.ts'
 import { Outlet } from './outlet.ts'
 import type { SeatCore, SeatHost } from './seat-host.ts'
-import { Standing } from './standing.ts'
+import { type ComputedCost, Standing } from './standing.ts'
 import { asksForSpans, type HopSpans, SeatTrace } from './trace.ts'
 import { Turn, Use } from './turn.ts'
 
@@ -23,7 +23,7 @@ export interface StepResult {
   readonly tokens: readonly number[] | undefined
   readonly scores?: readonly TokenScore[] | undefined
   readonly prompt?: PromptScores | undefined
-  readonly cost: StepCost
+  readonly cost: ComputedCost
 }
 
 /** Why a step failed; the cache has `length` tokens, and can be cut to `floor` at least, other than to nothing. */

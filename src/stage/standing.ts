@@ -1,8 +1,11 @@
 /** What a seat has done, and how far it has come: what its driver is told when it asks, and at the end (rules S16, S22). */
-import type { StepCost } from '../engine/engine.ts'
+import type { StepCost, StepOutput } from '../engine/engine.ts'
 import { askMinMs } from './limits.ts'
 import type { AskFrame, HopStats, StandingFrame } from './frame.ts'
 import type { Place } from './wait-list.ts'
+
+/** What a step cost, and how much of it was known. */
+export type ComputedCost = StepCost & Partial<Pick<StepOutput, 'reused'>>
 
 export class Standing {
   readonly #stats = {
@@ -15,7 +18,8 @@ export class Standing {
     bytesBack: 0,
     replayed: 0,
     rows: 0,
-    gatherMs: 0
+    gatherMs: 0,
+    reused: 0
   }
   #askedMs = Number.NEGATIVE_INFINITY
 
@@ -25,13 +29,14 @@ export class Standing {
   }
 
   /** A step of so many tokens was computed, `ms` after it had come. */
-  computed(tokens: number, { computeMs, rows, gatherMs }: StepCost, ms: number): void {
+  computed(tokens: number, { computeMs, rows, gatherMs, reused = 0 }: ComputedCost, ms: number): void {
     this.#stats.steps += 1
     this.#stats.tokens += tokens
     this.#stats.rows += rows
     this.#stats.computeMs += computeMs
     this.#stats.queueMs += Math.max(0, ms - computeMs)
     this.#stats.gatherMs += gatherMs
+    this.#stats.reused += reused
   }
 
   replayed(tokens: number): void {

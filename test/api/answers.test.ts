@@ -183,6 +183,15 @@ it('takes prompts as texts, ids and lists of them, and says what ids they are', 
   const chain = [...tokens, ...(await peer.generate(tokens, { maxTokens: 8 }).answer).ids]
   const again = (await ask(completions, { json: { ...scored, prompt: chain, max_tokens: 0 } })).json.choices[0].logprobs
   expect(again.token_logprobs.slice(tokens.length)).toEqual(answered.token_logprobs)
+  // Of a longer prompt, what was known from the first time is told the second time, and nothing of another one's.
+  const long = Array.from({ length: 140 }, (_, i) => tokens[(i * i) % tokens.length])
+  for (const cached of [0, 128]) {
+    const { usage } = (await ask(completions, { json: { ...greedy, prompt: long } })).json
+    expect(usage.prompt_tokens_details).toEqual({ cached_tokens: cached })
+  }
+  expect((await ask(completions, { json: { ...greedy, prompt } })).json.usage.prompt_tokens_details).toEqual({
+    cached_tokens: 0
+  })
   // A control token that a prompt spells is text, unless it is said to be one.
   const spelt = (special: boolean) => ask(completions, { json: { ...greedy, prompt: '</s>', special, max_tokens: 1 } })
   expect((await spelt(true)).json.usage.prompt_tokens).toBeLessThan((await spelt(false)).json.usage.prompt_tokens)

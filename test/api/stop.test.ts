@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { answerPieces, nothingTaken, type Piece } from '../../src/api/answer.ts'
 import { Stops } from '../../src/api/stop.ts'
 import { offeredIn } from '../../src/api/call-texts.ts'
+import { usageOf } from '../../src/api/usage.ts'
 import { callForm, callReader, type CallForm, withTools } from '../../src/api/tools.ts'
 import type { Generation, GenerationEvent } from '../../src/index.ts'
 
@@ -125,6 +126,26 @@ describe('an answer', () => {
     expect({ read, tokens: taken.tokens, prompt: taken.promptTokens }).toEqual({ read: 4, tokens: 4, prompt: 5 })
     // The token that begins within the stop string is not one of the answer's.
     expect(pieces.filter(({ kind }) => kind === 'scored')).toHaveLength(3)
+  })
+
+  it('says what was known of its prompt only where all hops have said so', async () => {
+    const knownOf = async (promptTokens: number, hops?: readonly { reused: number }[]) => {
+      async function* events(): AsyncGenerator<GenerationEvent> {
+        yield { event: 'token', id: 1, text: 'One', position: promptTokens, ms: 1 }
+        yield { event: 'stopped', stop: 'eos', text: '' }
+        if (hops === undefined) return
+        const promptIds = new Array<number>(promptTokens).fill(1)
+        yield { event: 'done', promptIds, ids: [1], hops, exact: true } as unknown as GenerationEvent
+      }
+      const taken = nothingTaken()
+      const generation = { events, answer: Promise.resolve() } as unknown as Generation
+      for await (const _ of answerPieces(generation, { stops: [] }, taken));
+      return usageOf([taken], [taken], 1).prompt_tokens_details
+    }
+    expect(await knownOf(300, [{ reused: 256 }, { reused: 128 }])).toEqual({ cached_tokens: 128 })
+    expect(await knownOf(300, [{ reused: 512 }])).toEqual({ cached_tokens: 300 })
+    expect(await knownOf(128)).toEqual({ cached_tokens: 0 })
+    expect(await knownOf(300)).toBe(undefined)
   })
 
   it('has its thoughts apart, without their marks, and stop strings end none of them', async () => {

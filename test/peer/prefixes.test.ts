@@ -20,11 +20,14 @@ it('each stage computes once what one driver asks again, and what others ask ane
       await expect.poll(() => peer.status().models[0]?.coverage, { timeout: 30_000 }).toEqual(new Array(layers).fill(1))
     }
   }
+  /** What each hop said that it knew, of the last answer. */
+  let known: readonly number[] = []
   const ids = async (driver: Peer): Promise<readonly number[]> => {
     const generation = driver.generate(prompt, { maxTokens: 20, temperature: 0.8, seed: 3 })
     for await (const _ of generation);
     const answer = await generation.answer
     expect(answer.promptIds.length).toBeGreaterThan(128)
+    known = answer.hops.map(({ reused }) => reused)
     return answer.ids
   }
   const reused = (): number[] => peers.map(peer => peer.status().prefixes.reused)
@@ -34,8 +37,10 @@ it('each stage computes once what one driver asks again, and what others ask ane
   await covered()
   const first = await ids(head)
   expect(reused()).toEqual([0, 0])
+  expect(known).toEqual([0, 0])
   expect(await ids(head)).toEqual(first)
   expect(reused()).toEqual([128, 128])
+  expect(known).toEqual([128, 128])
   expect(head.status().prefixes.bytes).toBeGreaterThan(0)
   // Another driver learns nothing of it.
   expect(await ids(tail)).toEqual(first)
@@ -49,6 +54,7 @@ it('each stage computes once what one driver asks again, and what others ask ane
   await start({ start: cut, end: layers })
   await covered()
   expect(await ids(head)).toEqual(first)
+  expect(known).toEqual([128, 0])
   expect(reused()).toEqual([384, 0])
   expect(await ids(head)).toEqual(first)
   expect(reused()).toEqual([512, 128])

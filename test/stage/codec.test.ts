@@ -162,7 +162,8 @@ const frames: fc.Arbitrary<Frame> = fc.oneof(
         bytesBack: safe,
         replayed: u32,
         rows: safe,
-        gatherMs: amount
+        gatherMs: amount,
+        reused: u32
       }),
       { maxLength: 64 }
     )
@@ -485,7 +486,8 @@ describe('a frame that no session could mean is refused', () => {
                 bytesBack: 0,
                 replayed: 0,
                 rows: 0,
-                gatherMs: 0
+                gatherMs: 0,
+                reused: 0
               }
             ]
           }

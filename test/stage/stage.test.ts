@@ -1027,7 +1027,8 @@ describe('losing and closing', () => {
       bytesBack: 7,
       replayed: 0,
       rows: 5,
-      gatherMs: 0
+      gatherMs: 0,
+      reused: 4
     }
     expect(kit.frame(-1, { kind: 'closed', hops: [tail] })).toEqual([{ kind: 'close', channel: -1 }])
     const last = kit.do({ kind: 'freed', seat })
