@@ -52,8 +52,8 @@ export class Answers {
   }
 
   #prompt(work: WorkloadSpec, chance: Chance): void {
-    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts, i8Ratio, penaltiesRatio, scoresRatio } =
-      work
+    const { from, promptTokens, answerTokens, temperature, cancelRatio, texts } = work
+    const { i8Ratio, penaltiesRatio, scoresRatio, masksRatio } = work
     const able = this.#world.named([from]).filter(peer => peer.life !== 0 && !peer.isFrozen && !peer.isGoing)
     const length = chance.whole(...promptTokens)
     const answer = chance.whole(...answerTokens)
@@ -66,7 +66,8 @@ export class Answers {
       texts,
       i8Ratio,
       penaltiesRatio,
-      scoresRatio
+      scoresRatio,
+      masksRatio
     })
     if (cancelRatio > 0) this.#losePatience(asked, cancelRatio)
   }
@@ -96,6 +97,7 @@ export class Answers {
    * @param i8Ratio how likely it has caches of int8
    * @param penaltiesRatio how likely it has penalties
    * @param scoresRatio how likely it asks for log-probabilities, of prompt and answer
+   * @param masksRatio how likely its answer follows a grammar
    */
   prompt(
     driver: SimPeer,
@@ -103,7 +105,7 @@ export class Answers {
     answerTokens: number,
     temperature: number,
     chance: Chance,
-    { isProbe = false, texts = 0, i8Ratio = 0, penaltiesRatio = 0, scoresRatio = 0 } = {}
+    { isProbe = false, texts = 0, i8Ratio = 0, penaltiesRatio = 0, scoresRatio = 0, masksRatio = 0 } = {}
   ): Asked {
     const room = this.#world.toy.contextMax
     const length = Math.min(promptTokens, room - 2)
@@ -114,8 +116,10 @@ export class Answers {
     const plain = { temperature, topP: 1, topK: 0, seed: seedOf(number, chance) }
     const isPenalised = penaltiesRatio > 0 && this.#world.chance.fork(`penalties ${number}`).happens(penaltiesRatio)
     const isScored = scoresRatio > 0 && this.#world.chance.fork(`scores ${number}`).happens(scoresRatio)
+    const isMasked = masksRatio > 0 && this.#world.chance.fork(`masks ${number}`).happens(masksRatio)
     const sampling = {
       ...plain,
+      ...(isMasked ? { masked: true } : {}),
       ...(isPenalised ? somePenalties : {}),
       ...(isScored ? someScores : {}),
       ...(isPenalised || isScored ? { promptTokens: length } : {})
@@ -141,6 +145,7 @@ export class Answers {
       answerTokens: count,
       sampling,
       cache,
+      grammar: isMasked ? { kind: 'json' } : undefined,
       signal: give.signal,
       session: undefined,
       route: [],

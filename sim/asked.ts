@@ -2,6 +2,7 @@
 import type { CacheType } from '../src/base/cache-type.ts'
 import type { PeerId, SessionId } from '../src/base/ids.ts'
 import type { Sampling } from '../src/engine/engine.ts'
+import type { GrammarSpec } from '../src/model/grammar-spec.ts'
 import type { Hop } from '../src/route/view.ts'
 
 /** An answer that somebody has asked for, as the world follows it. */
@@ -11,6 +12,8 @@ export interface Asked {
   readonly answerTokens: number
   readonly sampling: Sampling
   readonly cache: CacheType
+  /** What it must be; undefined where it may be anything. */
+  readonly grammar: GrammarSpec | undefined
   readonly signal: AbortSignal
   /** Undefined before its first route. */
   session: SessionId | undefined

@@ -32,6 +32,7 @@ import { SimSwarm } from './sim-swarm.ts'
 import type { Station } from './station.ts'
 import { type EngineHost, type Pass, timedEngines } from './timed-engine.ts'
 import { toyDrafter } from './toy-drafter.ts'
+import { ToyGrammar } from './toy-grammar.ts'
 import type { ToyModel } from './toy-engine.ts'
 import type { Disk, Weights } from './weights.ts'
 import type { Wire } from './wire.ts'
@@ -194,6 +195,7 @@ export class Life {
         dataDir: '',
         keeping: keepsNothing,
         tokenizers: { open: () => this.#tokenizer },
+        grammars: { open: async () => new ToyGrammar(toy.vocab) },
         kept: { keep: () => Promise.reject(new Error('nothing is kept here')) },
         drafter: draftsRightRatio === 0 ? undefined : init => toyDrafter(toy, draftsRightRatio, init),
         verify,
@@ -311,14 +313,15 @@ export class Life {
 
   async #answer(asked: Asked): Promise<void> {
     const { model, told, failed } = this.#host
-    const { number, sampling, cache, answerTokens: maxTokens, signal } = asked
+    const { number, sampling, cache, grammar, answerTokens: maxTokens, signal } = asked
     const name = `${number}`
     this.#asked.set(name, asked)
     try {
       // Who asks while it still starts waits until it has.
       const parts = this.#parts
       if (parts === undefined) throw new Error('the peer has not started yet')
-      const options = { model: model.id, ...sampling, cache, maxTokens, signal }
+      const { masked: _, ...plain } = sampling
+      const options = { model: model.id, ...plain, cache, maxTokens, signal, ...(grammar && { grammar }) }
       for await (const event of parts.generate(name, options).events()) {
         told(asked, event)
       }

@@ -7,7 +7,8 @@ import type { StageService } from '../src/stage/service.ts'
 import { creditStepsMax, stageSessionsMax } from '../src/stage/limits.ts'
 import type { PromptToken, Scored } from '../src/session/generation.ts'
 import type { ToyModel } from './toy-engine.ts'
-import { toyTokens } from './toy-text.ts'
+import { ToyGrammar } from './toy-grammar.ts'
+import { ToyText } from './toy-text.ts'
 import { ToyScores } from './toy-hash.ts'
 
 export type PromiseName =
@@ -121,7 +122,9 @@ export class Promises {
     { prompt, sampling, cache }: Pick<Told, 'prompt' | 'sampling'> & { readonly cache: CacheType },
     tokensMax: number
   ): void {
-    const want = toyTokens(this.#model, prompt, sampling, tokensMax, cache)
+    const grammar = new ToyGrammar(this.#model.vocab)
+    const after = sampling.masked && ((ids: readonly number[]) => grammar.after(ids.slice(prompt.length)))
+    const want = new ToyText(this.#model, sampling, cache, after || undefined).after(prompt, tokensMax)
     const scores = new ToyScores([...prompt, ...want], this.#model.vocab, cache)
     const told = { prompt, sampling, want, got: 0, prompted: 0, scores, session: undefined, isTainted: false }
     this.#answers.set(number, told)

@@ -56,10 +56,11 @@ export function drawScenario(seed: number): Scenario {
   // In some worlds prompts begin alike.
   const alike = new Chance(seed).fork('texts')
   const texts = contextTokens >= 1000 && alike.happens(0.6) ? alike.whole(1, 3) : 0
-  // In some worlds some want caches of int8, in some some have penalties, and in some some ask for log-probabilities.
+  // In some worlds some want caches of int8, have penalties, ask for log-probabilities, or follow a grammar.
   const i8Ratio = drawRatio(seed, 'caches', 0.3)
   const penaltiesRatio = drawRatio(seed, 'penalties', 0.3)
   const scoresRatio = drawRatio(seed, 'scores', 0.2)
+  const masksRatio = drawRatio(seed, 'masks', 0.2)
   // In some worlds tokens see some way back, in all layers or in most.
   const windows = new Chance(seed).fork('windows')
   const window = windows.happens(0.3)
@@ -125,7 +126,8 @@ export function drawScenario(seed: number): Scenario {
       texts,
       i8Ratio,
       penaltiesRatio,
-      scoresRatio
+      scoresRatio,
+      masksRatio
     }))
   }
   if (!calm) {

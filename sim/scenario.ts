@@ -166,6 +166,8 @@ const workload = z.strictObject({
   penaltiesRatio: share.default(0),
   /** So many of the sessions ask for log-probabilities, of the prompt and of the answer. */
   scoresRatio: share.default(0),
+  /** So many of the sessions follow a grammar: their steps say what may be drawn. */
+  masksRatio: share.default(0),
   /** Of its prompts so many are given up by who asked, some before the first token, others in mid-answer. */
   cancelRatio: share.default(0)
 })

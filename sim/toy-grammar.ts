@@ -21,10 +21,13 @@ export class ToyGrammar {
     const [hash] = mix(origin, text.length, ...text.slice(-2))
     // Every other time one of three that come again and again, else one that hardly ever does.
     const seed = hash % 2 === 0 ? (hash >> 1) % 3 : hash
+    const [bits, place] = mix(origin, seed)
     const mask = new Uint8Array(maskBytes(this.#vocab))
-    for (let id = 0; id < this.#vocab; id++) {
-      if (mix(origin, seed, id)[0] % 3 === 0) mask[id >> 3]! |= 1 << (id & 7)
-    }
+    // The same bits again and again, in a part of the vocabulary: some masks are shorter as runs, and some as bits.
+    const from = place % mask.length
+    for (let at = from; at < mask.length; at++) mask[at] = bits >> ((at % 3) << 3)
+    const beyond = this.#vocab % 8
+    if (beyond !== 0) mask[mask.length - 1]! &= (1 << beyond) - 1
     if (mask.every(byte => byte === 0)) mask[0] = 1
     return mask
   }
@@ -39,4 +42,6 @@ export class ToyGrammar {
     }
     return masks
   }
+
+  close(): void {}
 }

@@ -135,7 +135,8 @@ export class World {
     const { model } = scenario
     this.toy = {
       layers: model.layers,
-      vocab: 32_003,
+      // A tail keeps masks of all ids: as many as a real model has would take more than these caches.
+      vocab: scenario.workload.some(({ masksRatio }) => masksRatio > 0) ? 1009 : 32_003,
       hidden,
       edge: 'f16',
       contextMax: model.contextTokens,

@@ -4,6 +4,7 @@ import type { ModelId, PeerId, Range } from '../base/ids.ts'
 import type { Sampling } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import type { ChatExtras, ChatMessage } from '../model/chat.ts'
+import type { GrammarSpec } from '../model/grammar-spec.ts'
 import type { InferResult } from '../infer/service.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { StoredGraph, StoredModel } from '../model/stored.ts'
@@ -41,6 +42,7 @@ export type {
   TraceSpan
 } from '../session/generation.ts'
 export type { ChatMessage } from '../model/chat.ts'
+export type { GrammarSpec } from '../model/grammar-spec.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { AnswerNews, AnswerStatus } from './answers.ts'
 export type { FetchingStatus, LinkStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
@@ -128,7 +130,7 @@ export interface ModelInit {
 }
 
 /** What an answer is to be: by which model, how long, drawn how, and what to do where peers are missing or go. */
-export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>> {
+export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens' | 'masked'>> {
   /**
    * Tokens to generate at most. With `promptLogprobs` it may be 0: then the answer has none, and the events `prompt` are all that comes.
    * @default 256, or what the context leaves
@@ -166,6 +168,13 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens'>>
    * @default `f32`
    */
   cache?: CacheType
+  /**
+   * What the answer must be: no token is drawn that this does not allow, and it ends where it is whole. An answer that its length ends
+   * first (`maxTokens`) is the beginning of one. Only peers that know how are asked; with `session` it is refused, since nobody else
+   * could go on with it.
+   * @default anything
+   */
+  grammar?: GrammarSpec
   /**
    * Control tokens that the prompt spells (`</s>`) become those tokens, as a chat template wants it.
    * @default false: they are text, as all that people write

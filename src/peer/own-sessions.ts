@@ -11,6 +11,7 @@ import {
   PromptTooLongError,
   UnknownModelError
 } from '../errors.ts'
+import type { GrammarSpec } from '../model/grammar-spec.ts'
 import { nameWithId } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import { asDecoder, type StoredModel } from '../model/stored.ts'
@@ -28,7 +29,7 @@ import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs, promptCharsMax, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import { checkWait } from '../session/options.ts'
-import type { SessionParts, SessionTokenizer } from '../session/parts.ts'
+import type { Grammar, SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { Standstill } from '../session/standstill.ts'
 import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
@@ -51,8 +52,21 @@ export interface SessionTokenizers {
   }
 }
 
+/** What answers must be. */
+export interface SessionGrammars {
+  /**
+   * Of one session, which says when it needs it no more.
+   * @throws {InvalidOptionError} when it is none, or not supported: says where @throws the signal's reason
+   */
+  open(
+    source: TokenizerSource & { readonly vocab: number },
+    grammar: GrammarSpec,
+    options: { signal: AbortSignal }
+  ): Promise<Grammar & { close(): void }>
+}
+
 /** Options that not every peer can meet. */
-export type AskedOfHops = Pick<GenerateOptions, 'cache'> & Partial<Sampling>
+export type AskedOfHops = Pick<GenerateOptions, 'cache' | 'grammar'> & Partial<Sampling>
 
 type OnWait = (explain: () => string) => void
 
@@ -61,6 +75,8 @@ interface OwnSessionsInit {
   readonly store: Store
   readonly engines: readonly EngineFactory[]
   readonly tokenizers: SessionTokenizers
+  /** @default answers may be anything, and to ask for something else is refused */
+  readonly grammars?: SessionGrammars | undefined
   readonly routing: Routing
   readonly stages: StageService
   readonly supply: Supply
@@ -150,7 +166,8 @@ export class OwnSessions {
             after: kept.after,
             classes: () => pin.layerClasses ?? []
           })
-    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    const grammar = await this.#grammarOf(model, asked.grammar, { signal, isKept: keep !== undefined })
+    const tokenizer = this.#init.tokenizers.open(this.#tokenizerOf(model))
     this.#answering++
     const key = Symbol(model.manifest.name)
     this.#tokenizerFiles.set(key, model.manifest.tokenizer.sha256)
@@ -193,6 +210,7 @@ export class OwnSessions {
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
       ...this.#ofPeers(model.id),
       ...drafts,
+      grammar,
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
@@ -202,10 +220,27 @@ export class OwnSessions {
         meeting.end()
         this.#tokenizerFiles.delete(key)
         tokenizer.close()
+        grammar?.close()
         release()
       },
       onViolation: (peer, kind, message) => this.#init.swarm.reportViolation(peer, kind, message)
     }
+  }
+
+  async #grammarOf(
+    model: StoredModel,
+    grammar: GrammarSpec | undefined,
+    { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean }
+  ): Promise<(Grammar & { close(): void }) | undefined> {
+    if (grammar === undefined) return undefined
+    const { grammars } = this.#init
+    if (grammars === undefined) throw new InvalidOptionError('this peer has no grammars that an answer could follow')
+    if (isKept) throw new InvalidOptionError('an answer that follows a grammar cannot be kept with other peers')
+    return grammars.open({ ...this.#tokenizerOf(model), vocab: model.manifest.config.vocab }, grammar, { signal })
+  }
+
+  #tokenizerOf(model: StoredModel): TokenizerSource {
+    return { ...model, file: signal => this.#tokenizerFile(model, signal) }
   }
 
   /** Who serves a model may be no neighbour: once a session has had to wait for a route they are looked for, until it ends. */
@@ -284,8 +319,8 @@ export class OwnSessions {
   }
 
   /** What a session asks of every hop. */
-  #needsOf({ cache, ...sampling }: AskedOfHops): SessionNeeds {
-    const revision = revisionFor(sampling)
+  #needsOf({ cache, grammar, ...sampling }: AskedOfHops): SessionNeeds {
+    const revision = revisionFor({ ...sampling, masked: grammar !== undefined })
     if (revision === undefined) return { cache }
     const { id } = this.#init.swarm
     return { cache, draws: peer => peer === id || this.#speaks(peer, revision) }
@@ -349,7 +384,7 @@ export class OwnSessions {
   }
 
   async #reading<T>(model: StoredModel, read: (tokenizer: SessionTokenizer) => Promise<T>): Promise<T> {
-    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    const tokenizer = this.#init.tokenizers.open(this.#tokenizerOf(model))
     try {
       return await read(tokenizer)
     } finally {
@@ -358,7 +393,7 @@ export class OwnSessions {
   }
 
   async #vocabularyOf(model: StoredModel, signal: AbortSignal): Promise<string> {
-    const tokenizer = this.#init.tokenizers.open({ ...model, file: signal => this.#tokenizerFile(model, signal) })
+    const tokenizer = this.#init.tokenizers.open(this.#tokenizerOf(model))
     try {
       return await tokenizer.vocabulary({ signal })
     } finally {

@@ -28,7 +28,7 @@ import type { Operation, WatchedAnswer } from './answers.ts'
 import type { GenerateOptions } from './api.ts'
 import { Departure } from './departure.ts'
 import { loadAnnounceMs } from './limits.ts'
-import { OwnSessions, type SessionTokenizers } from './own-sessions.ts'
+import { OwnSessions, type SessionGrammars, type SessionTokenizers } from './own-sessions.ts'
 import type { KeptSessions } from './kept-sessions.ts'
 import { speaksWithUs } from './status.ts'
 
@@ -41,6 +41,7 @@ export interface PeerPartsInit {
   readonly dataDir: string
   readonly keeping: Keeper
   readonly tokenizers: SessionTokenizers
+  readonly grammars?: SessionGrammars | undefined
   readonly kept: Pick<KeptSessions, 'keep'>
   /** As with `SessionParts.drafter`. */
   readonly drafter?: SessionParts['drafter']

@@ -83,7 +83,7 @@ export const mutants: readonly Mutant[] = [
     file: session,
     original: 'if (this.#isOpen(event.epoch)) this.#onTokens',
     mutated: "if (this.#phase === 'running') this.#onTokens",
-    from: 46,
+    from: 48,
     seeds: 25
   },
   {
@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
     original: "if (terms.epoch <= seat.epoch || seat.phase === 'closing') {",
     mutated: "if (terms.epoch === seat.epoch || seat.phase === 'closing') {",
     storm: 'late-open',
-    from: 20,
+    from: 26,
     seeds: 40
   },
   {
@@ -218,7 +218,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/session/cuts.ts',
     original: 'if (!hears(to)) {',
     mutated: 'if (true) {',
-    from: 1,
+    from: 10,
     seeds: 25
   },
   {
@@ -242,7 +242,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/route/class-pin.ts',
     original: 'this.#exact = classes.every((numericClass, layer) => numericClass === this.#first[layer])',
     mutated: 'this.#exact = true',
-    from: 4,
+    from: 6,
     seeds: 25
   },
   {
@@ -285,7 +285,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/session/recovery.ts',
     original: 'nowMs < this.#excusedUntilMs && excusable.has(reason)',
     mutated: 'false',
-    from: 40,
+    from: 48,
     seeds: 10
   },
   {
@@ -312,7 +312,7 @@ export const mutants: readonly Mutant[] = [
     original: 'if (seat === undefined || this.#trying.has(seat) || !this.#reserve(seat, nowMs)) continue',
     mutated: 'continue',
     storm: 'hoarding',
-    from: 1,
+    from: 2,
     seeds: 3
   },
   {
@@ -329,7 +329,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/session/driver-service.ts',
     original: 'void this.#route(avoiding(effect, this.#suspects()))',
     mutated: 'if (this.#routing === undefined) void this.#route(avoiding(effect, this.#suspects()))',
-    from: 1,
+    from: 6,
     seeds: 10
   },
   {
@@ -346,7 +346,7 @@ export const mutants: readonly Mutant[] = [
     original: 'if (this.#loading === loading) this.#loading = undefined',
     mutated: 'queueMicrotask(() => (this.#loading = undefined))',
     storm: 'changing-minds',
-    from: 17,
+    from: 19,
     seeds: 10
   },
   {
@@ -434,7 +434,7 @@ export const mutants: readonly Mutant[] = [
     file: outlet,
     original: 'ids: ids?.subarray(skip)',
     mutated: 'ids: ids?.subarray(0, tokens - skip)',
-    from: 6,
+    from: 14,
     seeds: 5
   },
   {
@@ -469,6 +469,33 @@ export const mutants: readonly Mutant[] = [
     original: 'score: scores?.[i]',
     mutated: 'score: scores?.[Math.max(0, i - 1)]',
     storm: 'scored',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'ask the grammar what may follow the text without its last token',
+    file: 'src/session/driver-service.ts',
+    original: 'text.slice(this.#promptTokens, length)',
+    mutated: 'text.slice(this.#promptTokens, Math.max(this.#promptTokens, length - 1))',
+    storm: 'masked',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'send the masks of drafts after a loss without the drafts',
+    file: 'src/session/stepping.ts',
+    original: 'this.#masks?.slice(0, 1)',
+    mutated: 'this.#masks',
+    storm: 'masked',
+    from: 1,
+    seeds: 10
+  },
+  {
+    name: 'send a step on without its masks',
+    file: 'src/stage/outlet.ts',
+    original: 'masks: end === tokens ? masks?.slice(0, 1 + proposed.length) : undefined',
+    mutated: 'masks: undefined',
+    storm: 'masked',
     from: 1,
     seeds: 3
   },
@@ -510,7 +537,7 @@ export const mutants: readonly Mutant[] = [
     original: 'Math.ceil((latest - 1) / positions) + 1',
     mutated: 'Math.floor(latest / positions)',
     storm: 'short-sighted',
-    from: 1,
+    from: 2,
     seeds: 3
   },
   {

@@ -22,6 +22,7 @@ export type Storm =
   | 'together'
   | 'short-sighted'
   | 'scored'
+  | 'masked'
 
 /** Three places on a route, each twice, and a driver of its own. */
 const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
@@ -270,7 +271,7 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
     peers: [
       { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
-      { name: 'p', count: 5, memoryMB: 45, visitMs: 1, layerMs: 2 }
+      { name: 'p', count: 5, memoryMB: 16, visitMs: 1, layerMs: 2 }
     ],
     radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
     workload: [
@@ -285,6 +286,22 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
       }
     ],
     chaos: { perMinute: 10, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 15, forS: [2, 10] }
+  }),
+  /** Every answer follows a grammar, with drafts, while hops die in the middle of it. */
+  masked: chance => ({
+    name: 'masked',
+    minutes: 0.5,
+    healS: 40,
+    model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
+    peers: [
+      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'p', count: 5, memoryMB: 16, visitMs: 1, layerMs: 2 }
+    ],
+    radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
+    workload: [
+      { from: 'driver', perMinute: 100, promptTokens: [2, 60], answerTokens: [20, 90], fromS: 12, masksRatio: 1 }
+    ],
+    chaos: { perMinute: 30, kinds: ['crash', 'restart', 'restart', 'drain'], who: ['p'], fromS: 13, forS: [2, 10] }
   }),
   /** More sessions at once than a peer takes, from more drivers than know of one another. */
   crush: () => ({
