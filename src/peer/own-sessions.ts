@@ -158,14 +158,8 @@ export class OwnSessions {
     let admitted: Admitted | undefined
     const meeting = this.#meetingOf(model.id)
     const pin = new ClassPin(kept.classes)
-    const keep =
-      kept.session === undefined
-        ? undefined
-        : await this.#init.kept.keep(kept.session, {
-            model: model.id,
-            after: kept.after,
-            classes: () => pin.layerClasses ?? []
-          })
+    const of = { model: model.id, after: kept.after, classes: () => pin.layerClasses ?? [] }
+    const keep = kept.session && (await this.#init.kept.keep(kept.session, of))
     const grammar = await this.#grammarOf(model, asked.grammar, { signal, isKept: keep !== undefined })
     const tokenizer = this.#init.tokenizers.open(this.#tokenizerOf(model))
     this.#answering++
