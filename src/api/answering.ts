@@ -1,7 +1,7 @@
 /** The answers to one request: started together, ended together, with whoever asked, with the door, or by what fails of them. */
 import { randomBytes } from 'node:crypto'
 import { type AnswerInit, answerPieces, nothingTaken, type Piece, type Taken } from './answer.ts'
-import { type Api, type ApiContext, refusal } from './context.ts'
+import { type Api, type ApiContext, refusal, withAnswerHeaders } from './context.ts'
 import { choicesAtOnce, statusMs } from './limits.ts'
 import { merged } from './merge.ts'
 import { type Asked, choiceSeed } from './sampling.ts'
@@ -71,8 +71,8 @@ export class Answering {
   }
 
   /** A stream of frames; what fails after its headers is an event, and nothing follows it. */
-  stream(frames: AsyncIterable<string>, failure = (body: object): string => dataFrame(body)): Promise<Response> {
-    return eventStream({
+  async stream(frames: AsyncIterable<string>, failure = (body: object): string => dataFrame(body)): Promise<Response> {
+    const response = await eventStream({
       frames,
       headers: this.headers,
       statusMs,
@@ -82,6 +82,7 @@ export class Answering {
       end: reason => this.end(reason),
       cut: () => this.#c.env.outgoing.destroy()
     })
+    return withAnswerHeaders(this.#c, response)
   }
 }
 

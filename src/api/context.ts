@@ -74,3 +74,8 @@ export function refusal(api: Api, c: ApiContext, error: unknown): ApiError {
   if (told.body.error.code === 'internal_error') api.onDefect(error, c.get('requestId'))
   return told
 }
+
+/** A response that was made without the request's context, with the headers that each answer has: its id, and who may read it. */
+export function withAnswerHeaders(c: ApiContext, { body, headers }: Response): Response {
+  return c.newResponse(body, 200, Object.fromEntries(headers))
+}

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import type { Hono } from 'hono'
 import { z } from 'zod'
 import type { ChatMessage, Generation, GenerationEvent } from '../index.ts'
-import { type Api, type ApiContext, type ApiEnv, jsonBody, refusal } from './context.ts'
+import { type Api, type ApiContext, type ApiEnv, jsonBody, refusal, withAnswerHeaders } from './context.ts'
 import { ApiError } from './errors.ts'
 import { statusMs, windowMessagesMax, windowTokensMax } from './limits.ts'
 import { read } from './schema.ts'
@@ -68,7 +68,7 @@ export function windowRoutes(app: Hono<ApiEnv>, api: Api): void {
         code: 'too_many_windows'
       })
     }
-    return new Response(stream, { headers: { ...headers, 'content-type': type, 'x-accel-buffering': 'no' } })
+    return c.body(stream, 200, { ...headers, 'content-type': type, 'x-accel-buffering': 'no' })
   })
   app.post('/window/ask', c => ask(api, c))
   app.post('/window/drain', c => {
@@ -113,7 +113,7 @@ async function ask(api: Api, c: ApiContext): Promise<Response> {
     model.manifest.chatTemplate === null
       ? api.peer.generate(messages.at(-1)!.content, options)
       : api.peer.chat(messages as ChatMessage[], options)
-  return eventStream({
+  const response = await eventStream({
     frames: framesOf(generation),
     headers,
     statusMs,
@@ -123,6 +123,7 @@ async function ask(api: Api, c: ApiContext): Promise<Response> {
     end: reason => ending.abort(reason),
     cut: () => c.env.outgoing.destroy()
   })
+  return withAnswerHeaders(c, response)
 }
 
 async function* framesOf(generation: Generation): AsyncGenerator<string> {

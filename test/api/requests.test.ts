@@ -167,6 +167,19 @@ it('lets in whoever has a key, and on loopback without keys nobody from elsewher
   })
   const local = await ask('/v1/models', headers({ origin: 'http://localhost:3000' }))
   expect(local.headers.get('access-control-allow-origin')).toBe('http://localhost:3000')
+  // A page may read streams as well, and a request is known by its id.
+  const streamed = await ask(completions, {
+    json: { prompt: 'x', max_tokens: 1, stream: true },
+    headers: { origin: 'http://localhost:3000', 'x-request-id': 'mine-2' }
+  })
+  expect(streamed.text.endsWith('data: [DONE]\n\n')).toBe(true)
+  expect(Object.fromEntries(streamed.headers)).toMatchObject({
+    'access-control-allow-origin': 'http://localhost:3000',
+    'access-control-expose-headers': expect.stringContaining('x-request-id'),
+    'content-type': expect.stringMatching(/^text\/event-stream/),
+    'x-request-id': 'mine-2',
+    'x-skein-seed': expect.stringMatching(/^\d+$/)
+  })
   const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-a, x-stainless-b' }
   const asked = await ask(chat, { method: 'OPTIONS', headers: { origin: 'http://127.0.0.1:5', ...preflight } })
   expect(asked.status).toBe(204)

@@ -26,6 +26,7 @@ export function aiSdk(flock: () => ClientFlock): void {
     let text = ''
     for await (const part of stream.textStream) text += part
     expect(text).toBe(said)
+    expect((await stream.response).headers!['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
     expect(await stream.usage).toMatchObject({ inputTokens: whole.usage.inputTokens, outputTokens: 24 })
     const stop = said.slice(12, 20)
     const cut = await generateText({ ...asked, model: stories(), stopSequences: [stop] })

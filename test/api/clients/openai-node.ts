@@ -38,9 +38,9 @@ export function openaiForNode(flock: () => ClientFlock): void {
     expect(whole.choices[0]!.text).toBe(story)
     expect(whole.choices[0]!.logprobs!.tokens!.join('')).toBe(story)
     const parts: string[] = []
-    for await (const part of await openai.completions.create({ ...completion, stream: true })) {
-      parts.push(part.choices[0]!.text)
-    }
+    const begun = await openai.completions.create({ ...completion, stream: true }).withResponse()
+    expect(begun.request_id).toMatch(/^[0-9a-f-]{36}$/)
+    for await (const part of begun.data) parts.push(part.choices[0]!.text)
     expect(parts.length).toBeGreaterThan(10)
     expect(parts.join('')).toBe(story)
 

@@ -75,6 +75,7 @@ export function openaiForPython(flock: () => ClientFlock): void {
     expect(told.completion).toMatchObject({ text: story, finish: 'length' })
     expect(told.completion.tokens.join('')).toBe(story)
     expect(told['completion streamed'].text).toBe(story)
+    expect(told['completion streamed'].id).toMatch(/^[0-9a-f-]{36}$/)
     expect(told['completion streamed'].parts).toBeGreaterThan(10)
     expect(told.tools).toEqual({
       calls: [

@@ -40,8 +40,9 @@ final = events.current_completion_snapshot
 tell("chat streamed", choices=[each.message.content for each in final.choices], usage=final.usage.model_dump())
 whole = openai.completions.create(**asked["completion"]).choices[0]
 tell("completion", text=whole.text, tokens=whole.logprobs.tokens, finish=whole.finish_reason)
-parts = [each.choices[0].text for each in openai.completions.create(**asked["completion"], stream=True)]
-tell("completion streamed", text="".join(parts), parts=len(parts))
+stream = openai.completions.create(**asked["completion"], stream=True)
+parts = [each.choices[0].text for each in stream]
+tell("completion streamed", text="".join(parts), parts=len(parts), id=stream.response.headers.get("x-request-id"))
 
 # Functions that are called, and what the model says to their results.
 with openai.chat.completions.stream(**asked["tools"]) as events:
