@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config'
 import { TotalsReporter } from './test/totals-reporter.ts'
 
+/** Tests that say who may be charged with what while processes come and go: others' work would keep these from their processors. */
+const alone = ['test/churn/upgrade.test.ts']
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     // ONNX Runtime's telemetry is on by default; it must be off before the first session is created.
     env: { ORT_DISABLE_TELEMETRY: '1' },
     // Three at a time on CI's two cores: real peers wait for one another for half of their time.
@@ -15,6 +17,13 @@ export default defineConfig({
     // Ends what hangs; on a busy machine a test takes ten times what it takes alone.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    reporters: ['default', new TotalsReporter()]
+    reporters: ['default', new TotalsReporter()],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: alone, sequence: { groupOrder: 0 } }
+      },
+      { extends: true, test: { name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } } }
+    ]
   }
 })
