@@ -118,6 +118,12 @@ async function byTexts(peer: Peer, { text, choices }: Example): Promise<Likeliho
   )
 }
 
+/** The likeliest end of a sentence. */
+async function ending(peer: Peer, prompt: string | readonly number[]): Promise<string> {
+  const { text } = await peer.generate(prompt, { maxTokens: 16 }).answer
+  return text.split(/\.|<\/s>/)[0]!
+}
+
 const likelihoods = (answers: readonly (readonly unknown[])[]): Likelihood[][] =>
   answers.map(each => (each as [string, string][]).map(([sum, isGreedy]) => [digits(Number(sum)), isGreedy === 'True']))
 
@@ -125,7 +131,7 @@ const likelihoods = (answers: readonly (readonly unknown[])[]): Likelihood[][] =
 const accuracy = (all: readonly Likelihood[][]): number =>
   all.filter(each => each.every(([sum]) => Number(sum) <= Number(each[0]![0]))).length / all.length
 
-it('is told the log-likelihoods and the score of the model in one piece', {
+it('is told the log-likelihoods, the score and the texts of the model in one piece', {
   timeout: 600_000,
   ...needs(whyNoLmEval)
 }, async () => {
@@ -142,9 +148,9 @@ it('is told the log-likelihoods and the score of the model in one piece', {
     const ids = await evaluated(
       'local-completions',
       `model=stories15m,base_url=${url}/v1/completions,tokenizer_backend=remote,max_length=256`,
-      ['skein_stories', 'skein_beginnings']
+      ['skein_stories', 'skein_beginnings', 'skein_endings']
     )
-    const texts = await evaluated('gguf', `base_url=${url}`, ['skein_stories'])
+    const texts = await evaluated('gguf', `base_url=${url}`, ['skein_stories', 'skein_endings'])
     for (const [told, ask] of [
       [ids, byIds],
       [texts, byTexts]
@@ -154,6 +160,12 @@ it('is told the log-likelihoods and the score of the model in one piece', {
       expect(all).toEqual(expected)
       expect(told.results.skein_stories!['acc,none']).toBe(accuracy(expected))
     }
+    const endings = await Promise.all(
+      examples.map(async ({ text }) => ending(whole, await whole.tokenize(text, { bare: true })))
+    )
+    expect(ids.answers.skein_endings).toEqual(endings.map(each => [each]))
+    const endingsOfTexts = await Promise.all(examples.map(({ text }) => ending(whole, text)))
+    expect(texts.answers.skein_endings).toEqual(endingsOfTexts.map(each => [each.trim()]))
     const beginnings = await Promise.all(
       examples.map(async ({ text }) => (await scored(whole, await whole.tokenize(text), 1))[0])
     )
