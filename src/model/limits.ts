@@ -167,3 +167,38 @@ export const chatRenderedFactor = 64
 export const chatRefusalCharsMax = 500
 /** Models that one peer asks about at a time, and whose tokenizers it holds: each takes a thread. */
 export const tokenizersMax = 8
+
+// ── Grammars ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Characters (UTF-16 units) of a schema as JSON, or of an expression: the largest that people publish for answers have some 20,000. */
+export const grammarCharsMax = 64 << 10
+/** Schemas within one another, and arrays in them: deeper ones are none that a person has written. */
+export const schemaDepthMax = 64
+/** Groups of an expression within one another. */
+export const patternDepthMax = 32
+/** Characters of a property's name that has to be told from all names that a schema does not give. */
+export const propertyNameCharsMax = 256
+/** Nodes of a grammar: 64 kB of enumerated words make as many. */
+export const grammarSizeMax = 200_000
+/** White space behind a line break: twenty characters indent ten levels. */
+export const indentMax = 20
+/** Places of a grammar at which a text may be at once: a thousand words of which one is to come need a thousand. */
+export const grammarPlacesMax = 8_192
+/** States of a grammar that are kept, some 500 bytes each: a string of bounded length has some for each of its characters. */
+export const grammarStatesMax = 20_000
+/** Masks that are kept of a grammar, 16 kB each with 128,000 tokens: white space, strings and numbers come again and again. */
+export const grammarMasksMax = 256
+/** Grammars that a thread holds ready. */
+export const grammarsMax = 16
+/** Sessions whose place in their grammar a thread remembers: others read their answer again, a millisecond for a thousand tokens. */
+export const grammarTextsMax = 64
+/** Models for whose answers grammars are held, each in a thread of 60 MB with 128,000 tokens. */
+export const grammarModelsMax = 4
+/** From the start of a grammar's thread to its first request: 1 s with 150,000 tokens. */
+export const grammarStartMs = 60_000
+/** A schema is made ready in so long: some ms are usual. */
+export const grammarReadyMs = 5_000
+/** The masks of one step: 2 to 5 ms each with 150,000 tokens where they are new. */
+export const grammarMasksMs = 2_000
+/** A thread that is not asked for this long ends. */
+export const grammarIdleMs = 60_000

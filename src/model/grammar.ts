@@ -1,0 +1,148 @@
+/** What an answer must be, checked, and as a grammar. Pure. */
+import { InvalidOptionError } from '../errors.ts'
+import { anyObject, jsonRules } from './json-syntax.ts'
+import { grammarCharsMax, grammarSizeMax, schemaDepthMax } from './limits.ts'
+import { asItIs, wholePatternSyntax } from './pattern-syntax.ts'
+import { type Schema, schemaSyntax } from './schema-syntax.ts'
+import {
+  either,
+  endless,
+  type GrammarRules,
+  Rules,
+  type Syntax,
+  selfBeginning,
+  sequence,
+  sizeOf,
+  text,
+  times
+} from './syntax.ts'
+
+/** What an answer must be. */
+export type GrammarSpec =
+  /** A JSON object. */
+  | { readonly kind: 'json' }
+  /**
+   * JSON that a JSON Schema allows. `strict`: objects whose properties are named have no others, unless the schema says
+   * `additionalProperties` itself.
+   */
+  | { readonly kind: 'json-schema'; readonly schema: object; readonly strict?: boolean | undefined }
+  /** A text that a regular expression of JavaScript fits as a whole. */
+  | { readonly kind: 'regex'; readonly pattern: string }
+  /** This text. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** One after the other. */
+  | { readonly kind: 'sequence'; readonly of: readonly GrammarSpec[] }
+  /** One of them. */
+  | { readonly kind: 'either'; readonly of: readonly GrammarSpec[] }
+  /** So many of them. */
+  | { readonly kind: 'times'; readonly of: GrammarSpec; readonly min: number; readonly max: number }
+
+/** What holds one answer to its grammar. */
+export interface Grammar {
+  /**
+   * Which tokens may follow an answer.
+   *
+   * @param text ids of the answer so far, without the prompt's
+   * @param drafts ids that may come next, one after the other
+   * @returns [1 + drafts, or fewer] what may follow the text, the text with one draft, and so on up to the first draft that may not: of
+   *   each ceil(vocab / 8) bytes with a bit for each token, the lowest bit of the first byte for id 0
+   * @throws {EngineError} when the answer so far does not fit, {DeadlineError} when it cannot be told in time; the signal's reason
+   */
+  masks(
+    text: readonly number[],
+    drafts: readonly number[],
+    options: { readonly signal: AbortSignal }
+  ): Promise<readonly Uint8Array[]>
+  /** Lets go of it. Safe to call twice. */
+  close(): void
+}
+
+/**
+ * Whether an answer can be held to it.
+ *
+ * @throws {InvalidOptionError} when not: says what is not supported and where, such as `schema.properties.a.contains`
+ */
+export function checkGrammar(spec: GrammarSpec): void {
+  grammarOf(spec)
+}
+
+/** @throws {InvalidOptionError} as {@link checkGrammar} */
+export function grammarOf(spec: GrammarSpec): GrammarRules {
+  checkSize(spec)
+  const rules = new Rules(jsonRules())
+  const [start, set] = rules.reserve('the answer')
+  set(syntaxOf(spec, rules, ''))
+  const grammar = { start, rules: rules.all }
+  if (sizeOf(grammar) > grammarSizeMax) {
+    throw new InvalidOptionError(
+      'the grammar is too large: a schema has too many words or an expression too many parts'
+    )
+  }
+  const ends = endless(grammar)
+  if (ends.has(start.name)) {
+    const name = [...ends].find(each => each.startsWith('schema'))
+    throw new InvalidOptionError(
+      `no answer of any length fits the grammar${name === undefined ? '' : `: ${name} needs itself`}`
+    )
+  }
+  const circle = selfBeginning(grammar)
+  if (circle !== undefined) throw new InvalidOptionError(`${circle} refers to itself, with nothing before that`)
+  return grammar
+}
+
+function syntaxOf(spec: GrammarSpec, rules: Rules, path: string): Syntax {
+  const each = (of: readonly GrammarSpec[]): Syntax[] => of.map((one, i) => syntaxOf(one, rules, `${path}${i}.`))
+  switch (spec.kind) {
+    case 'json':
+      return anyObject
+    case 'json-schema':
+      return schemaSyntax(spec.schema as Schema, rules, { strict: spec.strict, path: `${path}schema` })
+    case 'regex':
+      return wholePatternSyntax(spec.pattern, `${path}pattern`, asItIs)
+    case 'text':
+      if (!spec.text.isWellFormed()) throw new InvalidOptionError(`${path}text has half of a surrogate pair`)
+      return text(spec.text)
+    case 'sequence':
+      return sequence(...each(spec.of))
+    case 'either':
+      return either(...each(spec.of))
+    case 'times': {
+      const { of, min, max } = spec
+      if (!Number.isSafeInteger(min) || min < 0 || !(max >= min)) {
+        throw new InvalidOptionError(`${path}min and max must be whole numbers, and max not below min`)
+      }
+      return times(rules.add(syntaxOf(of, rules, path)), min, max)
+    }
+    default:
+      throw new InvalidOptionError(`a grammar of kind ${JSON.stringify((spec as { kind: unknown }).kind)} is not known`)
+  }
+}
+
+/** Bounds what is read at all: nothing here goes deeper, or on for longer. @throws {InvalidOptionError} */
+function checkSize(spec: GrammarSpec): void {
+  let chars = 0
+  const count = (length: number): void => {
+    chars += length
+    if (chars > grammarCharsMax) {
+      throw new InvalidOptionError(`a grammar may have ${grammarCharsMax} characters as JSON, and this one has more`)
+    }
+  }
+  const walk = (value: unknown, depth: number): void => {
+    if (depth > schemaDepthMax) {
+      throw new InvalidOptionError(`a grammar may be nested ${schemaDepthMax} levels deep, and this one is deeper`)
+    }
+    if (typeof value === 'string') count(value.length + 2)
+    else if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) count(4)
+    else if (Array.isArray(value)) {
+      count(value.length)
+      for (const each of value) walk(each, depth + 1)
+    } else if (typeof value === 'object') {
+      count(2)
+      for (const key in value) {
+        count(key.length + 4)
+        walk((value as Record<string, unknown>)[key], depth + 1)
+      }
+    } else throw new InvalidOptionError(`a grammar is plain JSON, without a ${typeof value}`)
+  }
+  walk(spec, 0)
+}
