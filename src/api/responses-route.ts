@@ -98,7 +98,7 @@ function usage(answering: Answering): object {
   return {
     input_tokens: prompt_tokens,
     // Clients of this API take it for granted.
-    input_tokens_details: { cached_tokens: rest.prompt_tokens_details?.cached_tokens ?? 0 },
+    input_tokens_details: { cached_tokens: rest.prompt_tokens_details?.cached_tokens ?? 0, cache_write_tokens: 0 },
     output_tokens: completion_tokens,
     output_tokens_details: completion_tokens_details,
     total_tokens,

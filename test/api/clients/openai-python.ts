@@ -21,6 +21,10 @@ const asked = {
   completion: { model: 'storychat', prompt, seed: 5, max_tokens: 20, logprobs: 1 },
   tools: { model: 'caller', messages, tools: [{ type: 'function', function: { name: 'weather', parameters } }] },
   response: { model: 'storychat', input: messages[0]!.content, temperature: 0, max_output_tokens: 12 },
+  'response tools': {
+    ...{ model: 'caller', input: messages },
+    tools: [{ type: 'function', strict: false, name: 'weather', parameters }]
+  },
   'response streamed': { model: 'caller', input: messages },
   vectors: { model: 'embedder', input: [prompt, 'a'] },
   wrong: {
@@ -89,6 +93,10 @@ export function openaiForPython(flock: () => ClientFlock): void {
     const { vectors } = await driver.embed('embedder', [prompt, 'a'])
     expect(told.vectors.vectors).toEqual(vectors.map(vector => [...vector]))
     expect(told.models).toMatchObject({ one: 'storychat', models: expect.arrayContaining(['caller', 'storychat']) })
+
+    expect(told.described.answers).toBeGreaterThan(50)
+    // Of a stream's texts before the last, it says what OpenAI's own do not keep to: they have null, as these have.
+    expect(told.described.lacking).toEqual(['Completion choices.0.finish_reason'])
 
     expect(told.unknown).toMatchObject({ status_code: 404, code: 'model_not_found', param: 'model' })
     expect(told.unknown.classes[0]).toBe('NotFoundError')

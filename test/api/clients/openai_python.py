@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from openai import APIError, OpenAI
+from pydantic import BaseModel, ValidationError
 
 base_url, closing_url, key = sys.argv[1:]
 asked: dict[str, Any] = json.loads(sys.stdin.readline())
@@ -27,6 +28,15 @@ def failure(error: APIError) -> dict[str, Any]:
     """What a program can tell of an error, with the names of its classes."""
     fields = {name: getattr(error, name, None) for name in ("status_code", "code", "param", "type", "request_id")}
     return {"classes": [each.__name__ for each in type(error).__mro__], "message": error.message, **fields}
+
+
+def lacks(told: BaseModel) -> list[str]:
+    """Where something is not as OpenAI describes its API. The client itself takes it as it comes."""
+    try:
+        type(told).model_validate(told.model_dump(exclude_unset=True, warnings=False))
+        return []
+    except ValidationError as error:
+        return [f"{type(told).__name__} {'.'.join(str(each) for each in issue['loc'])}" for issue in error.errors()]
 
 
 openai = client(base_url)
@@ -64,6 +74,25 @@ with openai.responses.stream(**asked["response streamed"]) as events:
 # Vectors, which the client asks for in base64, and models.
 tell("vectors", vectors=[each.embedding for each in openai.embeddings.create(**asked["vectors"]).data])
 tell("models", models=[each.id for each in openai.models.list()], one=openai.models.retrieve("storychat").id)
+
+# All kinds of answers and events, by the description that the client's classes are made of.
+short: dict[str, Any] = {**asked["chat"], "max_completion_tokens": 4, "logprobs": True, "top_logprobs": 2}
+usage: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+answers: list[BaseModel] = [
+    openai.chat.completions.create(**short),
+    openai.chat.completions.create(**asked["tools"]),
+    openai.completions.create(**asked["completion"]),
+    openai.responses.create(**asked["response"]),
+    openai.responses.create(**asked["response tools"]),
+    openai.embeddings.create(**asked["vectors"]),
+    *openai.models.list(),
+    *openai.chat.completions.create(**short, **usage),
+    *openai.chat.completions.create(**asked["tools"], **usage),
+    *openai.completions.create(**asked["completion"], **usage),
+    *openai.responses.create(**asked["response"], stream=True),
+    *openai.responses.create(**asked["response tools"], stream=True),
+]
+tell("described", answers=len(answers), lacking=sorted({lack for each in answers for lack in lacks(each)}))
 
 # What is refused, and what ends in the middle.
 for name, fields in asked["wrong"].items():
