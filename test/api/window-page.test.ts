@@ -74,7 +74,7 @@ describe('the page', needs(whyNoChromium), () => {
     const door = await serveApi(driver, { port: 0 })
     doors.push(door)
     const { page, said } = await openPage(door.url)
-    await page.waitForFunction("document.querySelectorAll('#peers tr').length === 5")
+    await expect.poll(() => page.locator('#peers tr').count(), { timeout: 30_000 }).toBe(5)
     await expect.poll(() => page.textContent('#summary'), { timeout: 10_000 }).toMatch(/^5 peers/)
     expect(await page.locator('#swarm .peer').count()).toBe(5)
     expect(await page.locator('#swarm .link').count()).toBe(10)
@@ -110,7 +110,7 @@ describe('the page', needs(whyNoChromium), () => {
     const news = (await page.textContent('#news')) ?? ''
     expect(news).toMatch(/answer 1 recovered in \d+ ms, \d+ tokens sent again/)
     expect(news).toContain(`answer 1 lost …${lost.slice(-7)}`)
-    await page.waitForFunction("document.querySelectorAll('#peers tr').length === 4")
+    await expect.poll(() => page.locator('#peers tr').count(), { timeout: 30_000 }).toBe(4)
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })
       expect(await violations(page), colorScheme).toEqual([])
@@ -128,7 +128,7 @@ describe('the page', needs(whyNoChromium), () => {
     const door = await serveApi(peer.asPeer, { port: 0 })
     doors.push(door)
     const { page, said } = await openPage(door.url)
-    await page.waitForFunction("document.querySelectorAll('#swarm .peer').length === 50")
+    await expect.poll(() => page.locator('#swarm .peer').count(), { timeout: 30_000 }).toBe(50)
     expect(await page.locator('#swarm .link').count()).toBe((50 * 49) / 2)
     expect(await page.locator('#swarm .way').count()).toBe(3)
     expect(await page.textContent('#summary')).toBe('50 peers · 1 not connected')
