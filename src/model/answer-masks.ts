@@ -3,7 +3,8 @@
  * nothing is lost with what is kept here. Pure.
  */
 import { EngineError, InvalidOptionError } from '../errors.ts'
-import { type GrammarSpec, grammarOf } from './grammar.ts'
+import { grammarOf } from './grammar.ts'
+import type { GrammarSpec } from './grammar-spec.ts'
 import { unknownText, type MasksRequest } from './grammar-messages.ts'
 import { grammarMasksMax, grammarPlacesMax, grammarsMax, grammarStatesMax, grammarTextsMax } from './limits.ts'
 import { type ReadState, Recogniser } from './recogniser.ts'

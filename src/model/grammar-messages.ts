@@ -1,5 +1,5 @@
 /** What passes between a thread for grammars and the one that talks to the network. */
-import type { GrammarSpec } from './grammar.ts'
+import type { GrammarSpec } from './grammar-spec.ts'
 
 export interface GrammarInit {
   /** A verified `tokenizer.json`. */

@@ -5,7 +5,8 @@
 import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
-import { checkGrammar, type Grammar, type GrammarSpec } from './grammar.ts'
+import { checkGrammar, type Grammar } from './grammar.ts'
+import type { GrammarSpec } from './grammar-spec.ts'
 import { type GrammarInit, type GrammarRequest, unknownText } from './grammar-messages.ts'
 import {
   grammarIdleMs,

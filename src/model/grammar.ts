@@ -1,5 +1,6 @@
 /** What an answer must be, checked, and as a grammar. Pure. */
 import { InvalidOptionError } from '../errors.ts'
+import type { GrammarSpec } from './grammar-spec.ts'
 import { anyObject, jsonRules } from './json-syntax.ts'
 import { grammarCharsMax, grammarSizeMax, schemaDepthMax } from './limits.ts'
 import { asItIs, wholePatternSyntax } from './pattern-syntax.ts'
@@ -16,26 +17,6 @@ import {
   text,
   times
 } from './syntax.ts'
-
-/** What an answer must be. */
-export type GrammarSpec =
-  /** A JSON object. */
-  | { readonly kind: 'json' }
-  /**
-   * JSON that a JSON Schema allows. `strict`: objects whose properties are named have no others, unless the schema says
-   * `additionalProperties` itself.
-   */
-  | { readonly kind: 'json-schema'; readonly schema: object; readonly strict?: boolean | undefined }
-  /** A text that a regular expression of JavaScript fits as a whole. */
-  | { readonly kind: 'regex'; readonly pattern: string }
-  /** This text. */
-  | { readonly kind: 'text'; readonly text: string }
-  /** One after the other. */
-  | { readonly kind: 'sequence'; readonly of: readonly GrammarSpec[] }
-  /** One of them. */
-  | { readonly kind: 'either'; readonly of: readonly GrammarSpec[] }
-  /** So many of them. */
-  | { readonly kind: 'times'; readonly of: GrammarSpec; readonly min: number; readonly max: number }
 
 /** What holds one answer to its grammar. */
 export interface Grammar {

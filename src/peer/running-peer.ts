@@ -14,6 +14,7 @@ import type { RemovedModel } from '../model/removal.ts'
 import type { ModelStore } from '../model/store.ts'
 import type { StoredGraph, StoredModel } from '../model/stored.ts'
 import type { Tensors } from '../model/tensors.ts'
+import { Grammars } from '../model/grammar-service.ts'
 import { Tokenizers } from '../model/tokenizer-service.ts'
 import type { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
@@ -60,6 +61,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #rng: Rng
   /** Of the models that have been asked for lately. */
   readonly #tokenizers = new Tokenizers()
+  readonly #grammars = new Grammars()
   readonly #covered = new Map<ModelId, boolean>()
   #parts!: PeerParts
   readonly #metrics: OwnMetrics
@@ -135,7 +137,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#ends = ends
     const [swarm, clock] = [this.#swarm, this.#clock]
     this.#listen()
-    ends.push(() => this.#tokenizers.close())
+    ends.push(...[this.#tokenizers, this.#grammars].map(each => () => each.close()))
     this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
     this.#disk = new OwnDisk({
@@ -158,6 +160,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         dataDir,
         keeping: this.#keeping,
         tokenizers: this.#tokenizers,
+        grammars: this.#grammars,
         kept: this.#kept,
         verify: verifySignature,
         threads,
@@ -242,8 +245,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   /** Passes on what the swarm tells. */
   #listen(): void {
-    const swarm = this.#swarm
-    const onWarning = this.#warn
+    const [swarm, onWarning] = [this.#swarm, this.#warn]
     swarm.addEventListener('join', ({ detail }) => this.#emit('peer:join', detail))
     swarm.addEventListener('leave', ({ detail }) => this.#emit('peer:leave', detail))
     swarm.addEventListener('violation', ({ detail }) =>

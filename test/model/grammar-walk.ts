@@ -1,6 +1,7 @@
 /** Texts of a grammar: whether one fits, and random ones that do. */
 import type { Rng } from '../../src/base/rng.ts'
-import { type GrammarSpec, grammarOf } from '../../src/model/grammar.ts'
+import { grammarOf } from '../../src/model/grammar.ts'
+import type { GrammarSpec } from '../../src/model/grammar-spec.ts'
 import { grammarPlacesMax, grammarStatesMax } from '../../src/model/limits.ts'
 import { type ReadState, Recogniser } from '../../src/model/recogniser.ts'
 
