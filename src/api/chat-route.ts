@@ -1,15 +1,16 @@
 /** `POST /v1/chat/completions`. */
-import type { ChatMessage, ChatOptions, StoredModel } from '../index.ts'
+import type { ChatMessage, ChatOptions, GrammarSpec, StoredModel } from '../index.ts'
 import type { Finish, Piece } from './answer.ts'
 import { Answering, newId, nowS } from './answering.ts'
 import { chatMessages } from './chat.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
 import { invalid, unsupported } from './errors.ts'
+import { callsGrammar, either, formatOf } from './grammars.ts'
 import { chatLogprobs, type ScoredToken } from './logprobs.ts'
 import { chatTokensUsual } from './limits.ts'
 import { fingerprint } from './models.ts'
 import { type Asked, askedOf } from './sampling.ts'
-import { type ChatRequest, chatSchema, read, refuseUnknown } from './schema.ts'
+import { type ChatRequest, chatSchema, read, refuseUnknown, type RequestTool } from './schema.ts'
 import { dataFrame, doneFrame } from './stream.ts'
 import { offeredIn } from './call-texts.ts'
 import { type Callable, callForm, withTools } from './tools.ts'
@@ -22,14 +23,16 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
   if (asked.options.maxTokens === 0) throw invalid("'max_tokens' must be at least 1, not 0", { param: 'max_tokens' })
   const messages = chatMessages(request.messages)
   const model = await api.peer.model(request.model, { signal: c.get('gone') })
-  const tools = toolsOf(request, model)
+  const format = formatOf(request)
+  const oneCall = request.parallel_tool_calls === false
+  const tools = toolsOf({ ...request, oneCall, format }, model)
   const scores = scoresOf(request)
   const variables = {
     ...request.chat_template_kwargs,
     ...(request.reasoning_effort === undefined ? {} : { reasoning_effort: request.reasoning_effort })
   }
-  const oneCall = request.parallel_tool_calls === false
-  const answering = answeringChat(api, c, { asked, model, messages, tools, oneCall, extras: { variables, ...scores } })
+  const extras = { variables, ...scores, ...(format === undefined ? {} : { grammar: format }) }
+  const answering = answeringChat(api, c, { asked, model, messages, tools, extras })
   const head = {
     id: newId('chatcmpl-'),
     created: nowS(),
@@ -56,7 +59,6 @@ interface ChatAsked {
   readonly model: StoredModel
   readonly messages: readonly ChatMessage[]
   readonly tools: ChatTools | undefined
-  readonly oneCall: boolean
   /** What else the peer is asked for. */
   readonly extras: ChatOptions
 }
@@ -65,9 +67,10 @@ interface ChatAsked {
 export function answeringChat(
   api: Api,
   c: ApiContext,
-  { asked, model, messages, tools, oneCall, extras }: ChatAsked
+  { asked, model, messages, tools, extras }: ChatAsked
 ): Answering {
   const given = tools === undefined ? {} : { tools: tools.given }
+  const forced = tools?.grammar === undefined ? {} : { grammar: tools.grammar }
   const told = tools === undefined ? messages : withTools(messages, model.manifest.chatTemplate ?? '', tools.given)
   return new Answering(api, c, {
     asked,
@@ -75,19 +78,29 @@ export function answeringChat(
     prompts: 1,
     stops: asked.stops,
     calls: tools?.calls,
-    oneCall,
-    ask: (_, options) => api.peer.chat(told, { ...options, ...given, ...extras })
+    oneCall: tools?.oneCall ?? false,
+    ask: (_, options) => api.peer.chat(told, { ...options, ...given, ...extras, ...forced })
   })
 }
 
 interface ChatTools {
   readonly given: readonly object[]
   readonly calls: Callable
+  /** The answer ends after its first call. */
+  readonly oneCall: boolean
+  /** What the answer must be, where it may not be anything. */
+  readonly grammar: GrammarSpec | undefined
+}
+
+interface ToolsRequest extends Pick<ChatRequest, 'tools' | 'tool_choice'> {
+  readonly oneCall: boolean
+  /** What the answer must be where it is no call. */
+  readonly format: GrammarSpec | undefined
 }
 
 /** What functions the model is told of; undefined where it is told of none. @throws {ApiError} 400 when that cannot be done */
 export function toolsOf(
-  { tools = [], tool_choice: choice = 'auto' }: Pick<ChatRequest, 'tools' | 'tool_choice'>,
+  { tools = [], tool_choice = 'auto', oneCall, format }: ToolsRequest,
   { manifest: { name, chatTemplate } }: StoredModel
 ): ChatTools | undefined {
   if (chatTemplate === null) {
@@ -96,13 +109,42 @@ export function toolsOf(
       code: 'no_chat_template'
     })
   }
-  if (choice !== 'auto' && choice !== 'none') {
-    throw unsupported('tool_choice', "'tool_choice' is 'auto' or 'none': a model is not forced to call a function here")
-  }
+  const choice = choiceOf(tool_choice, tools)
   if (tools.length === 0 || choice === 'none') return undefined
   // As it was sent: a template would write what is missing as such.
   const given: object[] = JSON.parse(JSON.stringify(tools))
-  return { given, calls: { form: callForm(chatTemplate, name), offered: offeredIn(given) } }
+  const form = callForm(chatTemplate, name)
+  const calls = { form, offered: offeredIn(given) }
+  if (typeof choice === 'object') return { given, calls, oneCall: true, grammar: callsGrammar(form, [choice], 1) }
+  if (choice === 'auto' && format === undefined) return { given, calls, oneCall, grammar: undefined }
+  const some = callsGrammar(form, tools, oneCall ? 1 : undefined)
+  return {
+    given,
+    calls,
+    oneCall,
+    grammar: format === undefined || choice === 'required' ? some : either([some, format])
+  }
+}
+
+/** Whether functions are called, or the one that must be. @throws {ApiError} 400 when that is not clear */
+function choiceOf(choice: unknown, tools: readonly RequestTool[]): 'auto' | 'none' | 'required' | RequestTool {
+  const param = 'tool_choice'
+  if (choice === 'auto' || choice === 'none') return choice
+  if (choice === 'required') {
+    if (tools.length > 0) return choice
+    throw invalid("'tool_choice' is 'required', and there are no 'tools'", { param })
+  }
+  const {
+    type,
+    function: inner,
+    name = (inner as { name?: unknown } | undefined)?.name
+  } = (typeof choice === 'object' ? choice : {}) as Record<string, unknown>
+  if (type !== 'function' || typeof name !== 'string') {
+    throw unsupported(param, "'tool_choice' is 'auto', 'none', 'required', or a function by its name")
+  }
+  const found = tools.find(tool => tool.function.name === name)
+  if (found !== undefined) return found
+  throw invalid(`'tool_choice' is the function ${JSON.stringify(name)}, which is not among 'tools'`, { param })
 }
 
 /** How many of the likeliest tokens are told of with each. @throws {ApiError} 400 when that is not clear */

@@ -4,6 +4,7 @@ import { Answering, newId, nowS } from './answering.ts'
 import { Completion, type CompletionPart, wholeOf } from './completions.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
 import { invalid } from './errors.ts'
+import { formatOf } from './grammars.ts'
 import { choicesMax, completionTokensUsual } from './limits.ts'
 import { fingerprint } from './models.ts'
 import { askedOf } from './sampling.ts'
@@ -15,6 +16,7 @@ export async function completionsRoute(api: Api, c: ApiContext): Promise<Respons
   const request = read(completionSchema, body)
   refuseUnknown(request)
   const prompts = promptsOf(request.prompt)
+  const format = formatOf(request)
   const asked = askedOf(request, completionTokensUsual)
   const isNothing = asked.options.maxTokens === 0
   if (isNothing && request.echo !== true) {
@@ -33,13 +35,14 @@ export async function completionsRoute(api: Api, c: ApiContext): Promise<Respons
     // A peer continues a prompt by nothing only where it is asked what it makes of it.
     ...(echo && (logprobs !== undefined || isNothing) ? { promptLogprobs: logprobs ?? 0 } : {})
   }
+  const grammar = format === undefined ? {} : { grammar: format }
   const echoed = echo ? await textsOf(api, c, model, prompts) : prompts.map(() => undefined)
   const answering = new Answering(api, c, {
     asked,
     model: model.id,
     prompts: prompts.length,
     stops: asked.stops,
-    ask: (prompt, options) => api.peer.generate(prompts[prompt]!, { ...options, ...scores, special })
+    ask: (prompt, options) => api.peer.generate(prompts[prompt]!, { ...options, ...scores, ...grammar, special })
   })
   const { bosId, eosIds } = model.manifest
   const completions = answering.taken.map((_, index) => {

@@ -109,3 +109,5 @@ export const spansWaitingMax = 8_192
 export const spanLapsMax = 32
 /** A door that closes waits so long for the last of them. */
 export const spansLastMs = 1_000
+/** Calls that an answer has at most where it must have one: small models go on with calls once they have begun. */
+export const callsForcedMax = 8

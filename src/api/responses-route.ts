@@ -3,6 +3,7 @@ import { type Answering, newId, nowS } from './answering.ts'
 import { answeringChat, toolsOf } from './chat-route.ts'
 import { type Api, type ApiContext, jsonBody } from './context.ts'
 import { invalid, unsupported } from './errors.ts'
+import { formatOf } from './grammars.ts'
 import { chatTokensUsual } from './limits.ts'
 import { conversationOf, type ResponseEvent, ResponseItems } from './responses.ts'
 import { askedOf } from './sampling.ts'
@@ -22,15 +23,17 @@ export async function responsesRoute(api: Api, c: ApiContext): Promise<Response>
       ? [{ type: 'function' as const, function: { ...rest, name: rest.name } }]
       : []
   )
-  const tools = toolsOf({ tools: functions, tool_choice: request.tool_choice }, model)
+  const format = formatOf(request, request.text)
+  const oneCall = request.parallel_tool_calls === false
+  const tools = toolsOf({ tools: functions, tool_choice: request.tool_choice, oneCall, format }, model)
   const effort = request.reasoning?.effort
   const answering = answeringChat(api, c, {
     asked,
     model,
     messages,
     tools,
-    oneCall: request.parallel_tool_calls === false,
     extras: {
+      ...(format === undefined ? {} : { grammar: format }),
       ...(effort === undefined ? {} : { variables: { reasoning_effort: effort } }),
       ...(request.truncation === 'auto' ? { keepTurns: 1 } : {})
     }
@@ -48,14 +51,19 @@ export async function responsesRoute(api: Api, c: ApiContext): Promise<Response>
 }
 
 /** @throws {ApiError} 400 for what would need something to be kept, or cannot be done */
-function refuseStored({ previous_response_id: before, conversation, background, text, input }: ResponsesRequest): void {
+function refuseStored({
+  previous_response_id: before,
+  conversation,
+  background,
+  response_format: format,
+  input
+}: ResponsesRequest): void {
   const kept = "is not done here: nothing is kept, so send the whole conversation as 'input'"
   if (before !== undefined) throw unsupported('previous_response_id', `'previous_response_id' ${kept}`)
   if (conversation !== undefined) throw unsupported('conversation', `'conversation' ${kept}`)
   if (background === true) throw unsupported('background', "'background' is not done here: stream the answer")
-  const format = text?.format?.type
-  if (format !== undefined && format !== 'text') {
-    throw unsupported('text.format', '\'text.format\' is not done here, but for { "type": "text" }')
+  if (format !== undefined && format.type !== 'text') {
+    throw unsupported('response_format', "'response_format' is 'text.format' of a response: say it there")
   }
   if (input.length === 0) throw invalid("'input' must not be empty", { param: 'input' })
 }
@@ -82,7 +90,7 @@ function teller(
       reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
       store: false,
       temperature: request.temperature ?? 1,
-      text: { format: { type: 'text' } },
+      text: { format: request.text?.format ?? { type: 'text' } },
       tool_choice: request.tool_choice ?? 'auto',
       tools: request.tools ?? [],
       top_p: request.top_p ?? 1,

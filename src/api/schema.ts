@@ -85,6 +85,15 @@ const sampling = {
   max_completion_tokens: absent(whole(0, 2 ** 31 - 1))
 }
 
+/** What an answer must be, as OpenAI's API has it, and vLLM's servers. */
+const formats = {
+  response_format: absent(z.looseObject({ type: text }, { error: 'must be an object with a type' })),
+  guided_json: absent(z.unknown()),
+  guided_regex: absent(text),
+  guided_choice: absent(z.unknown()),
+  structured_outputs: absent(json)
+}
+
 const part = z.looseObject({ type: text, text: absent(text) }, { error: 'must be an object with a type' })
 const content = z.union([z.string(), z.null(), list(part, 'must be an array')], {
   error: 'must be a string, null or an array of parts'
@@ -118,7 +127,10 @@ const message = z.looseObject(
 const tool = z.looseObject(
   {
     type: z.literal('function', { error: "must be 'function'" }),
-    function: z.looseObject({ name: text, parameters: absent(json) }, { error: 'must be an object with a name' })
+    function: z.looseObject(
+      { name: text, parameters: absent(json), strict: absent(flag) },
+      { error: 'must be an object with a name' }
+    )
   },
   { error: 'must be an object' }
 )
@@ -126,6 +138,7 @@ const tool = z.looseObject(
 export const chatSchema = z.looseObject(
   {
     ...sampling,
+    ...formats,
     messages: list(message, 'must be an array of messages').refine(({ length }) => length > 0, {
       error: 'must have at least one message'
     }),
@@ -154,7 +167,7 @@ const prompt = z.custom<string | string[] | number[] | number[][]>(
 )
 
 export const completionSchema = z.looseObject(
-  { ...sampling, prompt, echo: absent(flag), special: absent(flag), logprobs: absent(whole(0, scoresMax)) },
+  { ...sampling, ...formats, prompt, echo: absent(flag), special: absent(flag), logprobs: absent(whole(0, scoresMax)) },
   { error: 'must be a JSON object' }
 )
 
@@ -174,6 +187,7 @@ const item = z.looseObject(
 export const responsesSchema = z.looseObject(
   {
     ...sampling,
+    ...formats,
     input: z.union([z.string(), list(item, 'must be an array of items')], {
       error: 'must be a string or an array of items'
     }),
@@ -229,6 +243,7 @@ export const detokenizeSchema = z.looseObject(
 export type ChatRequest = z.output<typeof chatSchema>
 export type CompletionRequest = z.output<typeof completionSchema>
 export type ResponsesRequest = z.output<typeof responsesSchema>
+export type FormatRequest = Pick<ChatRequest, keyof typeof formats>
 export type SamplingRequest = Pick<ChatRequest, Exclude<keyof typeof sampling, 'model'>>
 export type RequestMessage = ChatRequest['messages'][number]
 export type RequestTool = NonNullable<ChatRequest['tools']>[number]
@@ -275,7 +290,6 @@ function cut(text: string): string {
 
 /** Fields that change an answer and that nothing here knows how to do, each with the values that ask for nothing. */
 const refusals: Readonly<Record<string, (value: unknown) => boolean>> = {
-  response_format: value => (value as { type?: unknown }).type === 'text',
   best_of: value => value === 1,
   suffix: value => value === '',
   functions: value => Array.isArray(value) && value.length === 0,
@@ -283,11 +297,7 @@ const refusals: Readonly<Record<string, (value: unknown) => boolean>> = {
   modalities: value => Array.isArray(value) && value.every(each => each === 'text'),
   audio: () => false,
   web_search_options: () => false,
-  guided_json: () => false,
-  guided_regex: () => false,
-  guided_choice: () => false,
   guided_grammar: () => false,
-  structured_outputs: () => false,
   grammar: value => value === '',
   min_tokens: value => value === 0,
   ignore_eos: value => value === false,

@@ -50,14 +50,7 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
     [chat, { json: { messages: user('x'), max_tokens: 0 } }, 400, 'max_tokens', null, /at least 1/],
     [chat, { json: { messages: user('x'), seed: 1.5 } }, 400, 'seed', null, /whole number of 64 bits/],
     [chat, { json: { messages: user('x'), top_logprobs: 2 } }, 400, 'top_logprobs', null, /goes with 'logprobs'/],
-    [
-      chat,
-      { json: { messages: user('x'), response_format: { type: 'json_object' } } },
-      400,
-      'response_format',
-      'unsupported_parameter',
-      /not done here/
-    ],
+    [chat, { json: { messages: user('x'), best_of: 2 } }, 400, 'best_of', 'unsupported_parameter', /not done here/],
     [
       chat,
       { json: { messages: user('x'), tools: [{ type: 'function', function: { name: 'f' } }] } },
@@ -71,8 +64,8 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
       { json: { messages: user('x'), tool_choice: 'required' } },
       400,
       'tool_choice',
-      'unsupported_parameter',
-      /not forced/
+      null,
+      /there are no 'tools'/
     ],
     [
       chat,

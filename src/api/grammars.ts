@@ -1,0 +1,171 @@
+/** What a request wants its answer to be, as a grammar: a format, and calls of functions that it insists on. Pure. */
+import { checkGrammar, type GrammarSpec, InvalidOptionError } from '../index.ts'
+import { invalid, unsupported } from './errors.ts'
+import { readJson } from './json.ts'
+import { callsForcedMax } from './limits.ts'
+import type { FormatRequest, RequestTool } from './schema.ts'
+import type { CallForm } from './tools.ts'
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+/** OpenAI's formats, and vLLM's fields for the same and more: each as a grammar, or undefined where anything will do. */
+const fields: Readonly<Record<string, (value: unknown, param: string) => GrammarSpec | undefined>> = {
+  response_format: (value, param) => {
+    const { type, json_schema } = value as { readonly type: string; readonly json_schema?: unknown }
+    return ofType(type, json_schema, param, `${param}.json_schema`)
+  },
+  'text.format': (value, param) => ofType((value as { readonly type: string }).type, value, param, param),
+  guided_json: asSchema,
+  guided_regex: asExpression,
+  guided_choice: asChoice,
+  structured_outputs: (value, param) => {
+    const given = Object.entries(value as JsonObject).filter(([, each]) => each !== null && each !== false)
+    const [name, inner] = given[0] ?? []
+    if (name === undefined) return undefined
+    const at = `${param}.${name}`
+    if (given.length > 1) throw invalid(`'${param}' must have one of its fields, not ${given.length}`, { param })
+    if (name === 'json') return asSchema(inner, at)
+    if (name === 'regex') return asExpression(inner, at)
+    if (name === 'choice') return asChoice(inner, at)
+    if (name === 'json_object') return { kind: 'json' }
+    throw unsupported(at, `'${at}' is not done here: json, regex, choice and json_object are`)
+  }
+}
+
+/**
+ * The format of a request; undefined where it asks for none.
+ *
+ * @param text of a request for a response: what it says of its text
+ * @throws {ApiError} 400 when it is no format, or what no answer can be held to: says where
+ */
+export function formatOf(
+  request: FormatRequest,
+  text?: { readonly format?: unknown } | undefined
+): GrammarSpec | undefined {
+  const asked: JsonObject = { ...request, 'text.format': text?.format }
+  const found = Object.entries(fields).flatMap(([param, read]) => {
+    const value = asked[param]
+    const spec = value === undefined ? undefined : read(value, param)
+    return spec === undefined ? [] : [{ param, spec }]
+  })
+  const [first, second] = found
+  if (first === undefined) return undefined
+  if (second !== undefined) {
+    const both = `'${first.param}' and '${second.param}'`
+    throw invalid(`${both} both say what the answer must be: leave one out`, { param: second.param })
+  }
+  return checked(first.spec, first.param)
+}
+
+function ofType(type: string, given: unknown, param: string, at: string): GrammarSpec | undefined {
+  if (type === 'text') return undefined
+  if (type === 'json_object') return { kind: 'json' }
+  if (type !== 'json_schema') {
+    throw unsupported(
+      `${param}.type`,
+      `'${param}.type' must be text, json_object or json_schema, not ${JSON.stringify(type)}`
+    )
+  }
+  const { schema, strict } = (given ?? {}) as { readonly schema?: unknown; readonly strict?: unknown }
+  if (typeof schema !== 'object' || schema === null) {
+    throw invalid(`'${at}.schema' must be a JSON Schema, an object`, { param: `${at}.schema` })
+  }
+  return { kind: 'json-schema', schema, strict: strict === true }
+}
+
+function asSchema(value: unknown, param: string): GrammarSpec {
+  const schema = typeof value === 'string' ? readJson(value, `'${param}'`, param) : value
+  if (typeof schema !== 'object' || schema === null)
+    throw invalid(`'${param}' must be a JSON Schema, an object`, { param })
+  return { kind: 'json-schema', schema }
+}
+
+function asExpression(value: unknown, param: string): GrammarSpec {
+  if (typeof value !== 'string') throw invalid(`'${param}' must be a string`, { param })
+  return { kind: 'regex', pattern: value }
+}
+
+function asChoice(value: unknown, param: string): GrammarSpec {
+  if (!Array.isArray(value) || value.length === 0 || !value.every(each => typeof each === 'string' && each !== '')) {
+    throw invalid(`'${param}' must be an array of strings that are not empty`, { param })
+  }
+  return { kind: 'either', of: value.map((text: string) => ({ kind: 'text', text })) }
+}
+
+function checked(spec: GrammarSpec, param: string): GrammarSpec {
+  try {
+    checkGrammar(spec)
+  } catch (error) {
+    if (!(error instanceof InvalidOptionError)) throw error
+    throw unsupported(param, `'${param}' is nothing that an answer can be held to here: ${error.message}`)
+  }
+  return spec
+}
+
+/**
+ * Calls as a model writes them in its form, at least one.
+ *
+ * @param most calls of one answer
+ * @throws {ApiError} 400 when what a function takes is not supported, or calls of that form are no JSON
+ */
+export function callsGrammar(form: CallForm, tools: readonly RequestTool[], most = callsForcedMax): GrammarSpec {
+  const written = writing[form]
+  if (written === undefined) {
+    throw unsupported(
+      'tool_choice',
+      "this model writes calls in a form that it is not held to here: 'tool_choice' can be 'auto'"
+    )
+  }
+  const call = either(
+    tools.map((tool, i) => {
+      const { name, parameters, strict } = tool.function
+      const spec: GrammarSpec = { kind: 'json-schema', schema: argumentsSchema(parameters), strict: strict === true }
+      checked(spec, `tools.${i}.function.parameters`)
+      return sequence(written.before(name), spec, written.after)
+    })
+  )
+  const { open = '', between, close = '' } = written
+  const more: GrammarSpec = { kind: 'times', of: sequence(between, call), min: 0, max: most - 1 }
+  return sequence(open, call, more, close)
+}
+
+/** Arguments are an object, whatever else a schema says of them. */
+function argumentsSchema(parameters: JsonObject | undefined): object {
+  if (parameters === undefined) return { type: 'object', additionalProperties: false }
+  return ['type', '$ref', 'anyOf', 'oneOf', 'allOf'].some(key => key in parameters)
+    ? parameters
+    : { type: 'object', ...parameters }
+}
+
+interface Writing {
+  readonly before: (name: string) => string
+  readonly after: string
+  readonly between: string
+  readonly open?: string
+  readonly close?: string
+}
+
+const named = (name: string, key: string): string => `{"name": ${JSON.stringify(name)}, "${key}": `
+const listed: Writing = { open: '[', before: name => named(name, 'arguments'), after: '}', between: ', ', close: ']' }
+
+/** How calls are spelt in each form whose arguments are JSON. Marks that are control tokens are left out: readers do without. */
+const writing: Readonly<Partial<Record<CallForm, Writing>>> = {
+  tagged: {
+    before: name => `<tool_call>\n${named(name, 'arguments')}`,
+    after: '}\n</tool_call>',
+    between: '\n'
+  },
+  json: { before: name => named(name, 'parameters'), after: '}', between: '; ' },
+  list: listed,
+  marked: listed,
+  named: { before: name => name, after: '', between: '' }
+}
+
+function sequence(...of: readonly (GrammarSpec | string)[]): GrammarSpec {
+  return { kind: 'sequence', of: of.map(each => (typeof each === 'string' ? { kind: 'text', text: each } : each)) }
+}
+
+/** One of several grammars. */
+export function either(of: readonly GrammarSpec[]): GrammarSpec {
+  return of.length === 1 ? of[0]! : { kind: 'either', of }
+}
