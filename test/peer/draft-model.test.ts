@@ -273,8 +273,9 @@ it('that takes what sessions hold by then loads once they have ended', { timeout
   const swarm = newSwarm('drafts')
   const holder = await folder()
   await writeRandomModel(holder)
-  const driver = await start(swarm, { draft: 'random', model: 'stories15m', memoryBytes: 42e6, engines: [slow(40)] })
+  const driver = await start(swarm, { draft: 'random', model: 'stories15m', memoryBytes: 42e6, engines: [slow(400)] })
   await covered(driver)
+  // They take longer than the draft model takes to come, on any machine, and end when that has been seen to wait.
   const ending = new AbortController()
   const generations = Array.from({ length: 4 }, () =>
     driver.generate(prompt, { model: 'stories15m', maxTokens: 240, signal: ending.signal })
