@@ -8,6 +8,7 @@ import { type CacheType, type GenerationEvent, InvalidOptionError, reasonOf } fr
 import type { CommandContext } from './context.ts'
 import { askChat, askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
+import { type GrammarFlags, grammarOptions } from './grammar.ts'
 import { controlRequestBytesMax } from './limits.ts'
 import { describeScores, isScored, type ScoredToken } from './scores.ts'
 import { type SamplingFlags, samplingOptions } from './sampling.ts'
@@ -15,7 +16,7 @@ import { type TemplateFlags, templateOptions } from './template.ts'
 import { type Lap, traceEvents, waterfall } from './trace.ts'
 import { formatMs, layers, note, paint, say, sayJson, shortPeer, writeText } from './output.ts'
 
-export interface AskFlags extends SamplingFlags, TemplateFlags {
+export interface AskFlags extends SamplingFlags, TemplateFlags, GrammarFlags {
   readonly data: string
   readonly model?: string
   readonly maxTokens: number
@@ -50,6 +51,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
   const { model, maxTokens, session, wait, special, chat, drafts, cache, trace } = flags
   if (typeof trace === 'string') await checkTraceFile(trace)
   const template = await templateOptions(flags)
+  const grammar = await grammarOptions(flags)
   const text = prompt === '-' ? await readPrompt(signal) : prompt
   const options = {
     ...(model === undefined ? {} : { model }),
@@ -58,6 +60,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     ...(wait === undefined ? {} : { waitMs: wait }),
     ...(drafts ? {} : { speculate: false }),
     ...(cache === 'f32' ? {} : { cache }),
+    ...grammar,
     ...(trace === undefined ? {} : { trace: true }),
     ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })

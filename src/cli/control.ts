@@ -12,6 +12,7 @@ import type {
   ChatMessage,
   DrainReport,
   GenerationEvent,
+  GrammarSpec,
   GraphPort,
   PeerId,
   RemovedModel,
@@ -52,6 +53,8 @@ const answerOptions = {
   waitMs,
   speculate: z.boolean().optional(),
   cache: z.enum(['f32', 'i8']).optional(),
+  // The peer checks it.
+  grammar: z.custom<GrammarSpec>(value => typeof value === 'object' && value !== null).optional(),
   trace: z.boolean().optional(),
   logprobs,
   session: z.strictObject({ ...named, ttlMs }).optional()

@@ -12,6 +12,7 @@ import { duration, layerRange, oneOf, promptAndTrace, wholeNumber, words } from 
 import { demoPeersMax, lingerMs, sessionTtlMaxMs, sessionTtlMinMs, waitMaxMs } from './limits.ts'
 import { note } from './output.ts'
 import { takesSampling } from './sampling.ts'
+import { takesGrammar } from './grammar.ts'
 import { takesTemplate } from './template.ts'
 
 /** Runs the command line and ends the process with its exit code. `args` are without node and script. */
@@ -104,7 +105,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     .addOption(data())
     .option('--model <name>', 'model to ask, by name or id (default: the one that the peer serves)', words('--model'))
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 60)
-  takesTemplate(takesSampling(asks))
+  takesGrammar(takesTemplate(takesSampling(asks)))
     .option(
       '--chat',
       "answer it as a message in a conversation, by the model's chat template; without, its text is continued"
@@ -180,6 +181,8 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         special: 'special',
         chat: 'chat',
         tools: 'tools',
+        jsonObject: 'json-object',
+        jsonSchema: 'json-schema',
         templateVar: 'template-var',
         drafts: 'no-drafts',
         cache: 'cache',

@@ -24,5 +24,5 @@ export interface MasksRequest {
 
 export type GrammarRequest = { readonly kind: 'ready'; readonly key: string; readonly spec: GrammarSpec } | MasksRequest
 
-/** The answer to `masks`: what `Grammar.masks` gives, or this where the thread has not what comes before. */
+/** The answer to `masks`: what `AnswerGrammar.masks` gives, or this where the thread has not what comes before. */
 export const unknownText = 'unknown'

@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
-import { checkGrammar, type Grammar } from './grammar.ts'
+import { checkGrammar } from './grammar.ts'
 import type { GrammarSpec } from './grammar-spec.ts'
 import { type GrammarInit, type GrammarRequest, unknownText } from './grammar-messages.ts'
 import {
@@ -40,16 +40,13 @@ export interface GrammarsInit {
   readonly idleMs?: number
 }
 
-export interface GrammarOptions {
+type Masks = readonly Uint8Array[]
+
+interface MasksOptions {
   readonly signal: AbortSignal
-  /**
-   * The grammar begins after this id, before which any text may stand: the one that ends a model's thoughts, where its prompt has opened
-   * them. @default it begins with the answer
-   */
+  /** The grammar begins after this id, before which any text may stand. @default it begins with the answer */
   readonly after?: number | undefined
 }
-
-type Masks = readonly Uint8Array[]
 
 interface Held {
   readonly thread: Thread
@@ -80,7 +77,11 @@ export class Grammars {
    * @throws {NoRoomError} when as many models are held as may be, {DeadlineError} when it cannot be made ready in time, what the
    *   tokenizer's file says; the signal's reason
    */
-  async open(source: GrammarSource, spec: GrammarSpec, { signal, after }: GrammarOptions): Promise<Grammar> {
+  async open(
+    source: GrammarSource,
+    spec: GrammarSpec,
+    { signal }: { readonly signal: AbortSignal }
+  ): Promise<AnswerGrammar> {
     checkGrammar(spec)
     if (this.#isClosed) throw new EngineError('the grammars of this peer are closed')
     const held = this.#hold(source)
@@ -89,7 +90,7 @@ export class Grammars {
       held.users--
       if (this.#isClosed && held.users === 0) void held.thread.close()
     }
-    const grammar = { key: JSON.stringify(spec), spec, after }
+    const grammar = { key: JSON.stringify(spec), spec }
     try {
       const request: GrammarRequest = { kind: 'ready', ...grammar }
       await held.thread.ask(request, { what: 'make a grammar ready', deadlineMs: this.#init.readyMs, signal })
@@ -145,12 +146,13 @@ export class Grammars {
 
 interface AnswerInit {
   readonly session: number
-  readonly grammar: { readonly key: string; readonly spec: GrammarSpec; readonly after: number | undefined }
+  readonly grammar: { readonly key: string; readonly spec: GrammarSpec }
   readonly masksMs: number
   readonly onClose: () => void
 }
 
-class AnswerGrammar implements Grammar {
+/** What holds one answer to its grammar: the `Grammar` of a session. */
+export class AnswerGrammar {
   readonly #thread: Thread
   readonly #init: AnswerInit
   /** Ids that the thread has read. */
@@ -162,21 +164,27 @@ class AnswerGrammar implements Grammar {
     this.#init = init
   }
 
-  async masks(
-    text: readonly number[],
-    drafts: readonly number[],
-    { signal }: { readonly signal: AbortSignal }
-  ): Promise<Masks> {
+  /**
+   * Which tokens may follow an answer.
+   *
+   * @param text ids of the answer so far, without the prompt's
+   * @param drafts ids that may come next, one after the other
+   * @returns [1 + drafts, or fewer] what may follow the text, the text with one draft, and so on up to the first draft that may not: of
+   *   each ceil(vocab / 8) bytes with a bit for each token, the lowest bit of the first byte for id 0
+   * @throws {EngineError} when the answer so far does not fit, {DeadlineError} when it cannot be told in time; the signal's reason
+   */
+  async masks(text: readonly number[], drafts: readonly number[], options: MasksOptions): Promise<Masks> {
     const isMore = this.#read.length <= text.length && this.#read.every((id, i) => id === text[i])
     const from = isMore ? this.#read.length : 0
-    let masks = from === 0 ? unknownText : await this.#ask(text, from, drafts, signal)
+    let masks = from === 0 ? unknownText : await this.#ask(text, from, drafts, options)
     // It was ended since, or has forgotten this answer for others.
-    if (masks === unknownText) masks = await this.#ask(text, 0, drafts, signal)
+    if (masks === unknownText) masks = await this.#ask(text, 0, drafts, options)
     if (masks === unknownText) throw new EngineError('the thread for grammars does not know an answer that it was told')
     this.#read = [...text]
     return masks
   }
 
+  /** Lets go of it. Safe to call twice. */
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
@@ -187,13 +195,13 @@ class AnswerGrammar implements Grammar {
     text: readonly number[],
     from: number,
     drafts: readonly number[],
-    signal: AbortSignal
+    { signal, after }: MasksOptions
   ): Promise<Masks | typeof unknownText> {
     const { session, grammar, masksMs } = this.#init
     const request: GrammarRequest = {
       kind: 'masks',
       session,
-      grammar: from === 0 ? grammar : undefined,
+      grammar: from === 0 ? { ...grammar, after } : undefined,
       from,
       ids: text.slice(from),
       drafts

@@ -18,26 +18,6 @@ import {
   times
 } from './syntax.ts'
 
-/** What holds one answer to its grammar. */
-export interface Grammar {
-  /**
-   * Which tokens may follow an answer.
-   *
-   * @param text ids of the answer so far, without the prompt's
-   * @param drafts ids that may come next, one after the other
-   * @returns [1 + drafts, or fewer] what may follow the text, the text with one draft, and so on up to the first draft that may not: of
-   *   each ceil(vocab / 8) bytes with a bit for each token, the lowest bit of the first byte for id 0
-   * @throws {EngineError} when the answer so far does not fit, {DeadlineError} when it cannot be told in time; the signal's reason
-   */
-  masks(
-    text: readonly number[],
-    drafts: readonly number[],
-    options: { readonly signal: AbortSignal }
-  ): Promise<readonly Uint8Array[]>
-  /** Lets go of it. Safe to call twice. */
-  close(): void
-}
-
 /**
  * Whether an answer can be held to it.
  *

@@ -66,6 +66,8 @@ export class Driver {
   readonly #waitMs: number | undefined
   readonly #tokensMax: number
   readonly #promptTokens: number
+  /** The id that ends the thoughts which the prompt has opened: what the answer must be begins after it. */
+  readonly #thoughtsEnd: number | undefined
   /** Aborts when the session has ended. */
   readonly #stopping = new AbortController()
   /** Since when the answer waits for a route that gets it on; undefined while its tokens come. */
@@ -76,7 +78,7 @@ export class Driver {
   readonly #ending: AbortSignal | undefined
   readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
 
-  constructor(parts: SessionParts, { promptIds, begun }: Sequence, options: SessionOptions) {
+  constructor(parts: SessionParts, { promptIds, begun, conversation }: Sequence, options: SessionOptions) {
     const { model, links, stages } = parts
     const { maxTokens, cache, sampling: asked } = settings(options, promptIds.length, model)
     const sampling = parts.grammar === undefined ? asked : { ...asked, masked: true }
@@ -85,6 +87,7 @@ export class Driver {
     const drawn = Math.max(1, maxTokens)
     this.#tokensMax = promptIds.length + maxTokens
     this.#promptTokens = promptIds.length
+    this.#thoughtsEnd = conversation?.thinking?.opened === true ? conversation.thinking.closeId : undefined
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
@@ -298,7 +301,8 @@ export class Driver {
   async #mask({ text, length, drafts }: MaskAsk): Promise<void> {
     const answered = text.slice(this.#promptTokens, length)
     try {
-      const masks = await this.#parts.grammar!.masks(answered, drafts, { signal: this.#stopping.signal })
+      const options = { signal: this.#stopping.signal, after: this.#thoughtsEnd }
+      const masks = await this.#parts.grammar!.masks(answered, drafts, options)
       this.#feed({ kind: 'masked', length, drafts, masks })
     } catch (error) {
       this.#feed({ kind: 'cancel', message: reasonOf(error) })

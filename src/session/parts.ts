@@ -69,13 +69,14 @@ export interface Grammar {
   /**
    * @param text ids of the answer so far, without the prompt: it only ever grows
    * @param drafts ids that may follow it one after the other
+   * @param options.after what it says begins after this id, before which any text may stand. @default with the answer
    * @returns [1 + drafts, or fewer] what may follow the text, the text with one draft, and so on up to the first draft that may not
    * @throws {SessionFailedError} when it cannot say, in one sentence @throws the signal's reason
    */
   masks(
     text: readonly number[],
     drafts: readonly number[],
-    options: { signal: AbortSignal }
+    options: { signal: AbortSignal; after?: number | undefined }
   ): Promise<readonly TokenMask[]>
 }
 

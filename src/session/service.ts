@@ -235,7 +235,7 @@ function checkedIds(
 /** The prompt of a conversation. */
 async function conversed(
   { keepTurns, ...conversation }: ConversationAsk,
-  { tokenizer, model: { contextMax } }: SessionParts,
+  { tokenizer, grammar, model: { contextMax, name } }: SessionParts,
   { maxTokens, fit = false, signal: given, ending }: SessionOptions,
   signal: AbortSignal
 ): Promise<Sequence> {
@@ -249,6 +249,11 @@ async function conversed(
     const prompt = await tokenizer.chat(conversation, room, { signal })
     if (prompt.ids.length === 0)
       throw new InvalidOptionError("the model's chat template makes nothing of this conversation")
+    if (grammar !== undefined && prompt.thinking?.opened === true && prompt.thinking.closeId === undefined) {
+      throw new InvalidOptionError(
+        `the thoughts of ${name} end with no token of their own: its answers are held to no grammar`
+      )
+    }
     return { promptIds: prompt.ids, conversation: prompt, begun: undefined }
   } catch (error) {
     if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')

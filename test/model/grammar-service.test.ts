@@ -4,9 +4,8 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ModelId } from '../../src/base/ids.ts'
-import type { Grammar } from '../../src/model/grammar.ts'
 import type { GrammarSpec } from '../../src/model/grammar-spec.ts'
-import { Grammars, type GrammarsInit, type GrammarSource } from '../../src/model/grammar-service.ts'
+import { type AnswerGrammar, Grammars, type GrammarsInit, type GrammarSource } from '../../src/model/grammar-service.ts'
 import { scratchFolders } from '../scratch.ts'
 import { loopTicks } from './hostile.ts'
 import { tinyTokenizer } from './hugging-face.ts'
@@ -15,7 +14,7 @@ const folder = scratchFolders()
 let dir: string
 let grammars: Grammars
 let starts: number
-const opened: Grammar[] = []
+const opened: AnswerGrammar[] = []
 
 beforeEach(async () => {
   dir = await folder()
@@ -47,7 +46,7 @@ function source(name = 'tiny'): GrammarSource {
   }
 }
 
-async function open(spec: GrammarSpec, name?: string): Promise<Grammar> {
+async function open(spec: GrammarSpec, name?: string): Promise<AnswerGrammar> {
   const grammar = await grammars.open(source(name), spec, { signal: never })
   opened.push(grammar)
   return grammar

@@ -6,7 +6,9 @@ import { ToyText } from '../../sim/toy-text.ts'
 import { SessionFailedError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { doubled, readAnswer, settle, tokens } from './doubled.ts'
-import { greedy, peerId, prompt, type TestWorld, toy } from './world.ts'
+import type { Thinking } from '../../src/model/chat.ts'
+import type { Grammar } from '../../src/session/parts.ts'
+import { greedy, peerId, prompt, type TestWorld, tokenizer, toy } from './world.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
@@ -115,5 +117,36 @@ test('a grammar that fails ends the answer with its sentence, and the text so fa
   expect(error).toMatchObject({ name: 'SessionFailedError', message: expect.stringContaining('its thread has ended') })
   expect(tokens(seen)).toEqual(expected(5))
   await delay(0)
+  await world.stop()
+})
+
+test('what the answer must be begins after the thoughts that its prompt has opened, where one token ends them', async () => {
+  const world = await doubled()
+  const marks = { open: '<think>', close: '</think>', openId: 3 }
+  const ask = async (thinking: Pick<Thinking, 'closeId' | 'opened'>): Promise<(number | undefined)[]> => {
+    const after: (number | undefined)[] = []
+    const grammar: Grammar = {
+      masks: async (text, drafts, options) => {
+        after.push(options.after)
+        return new ToyGrammar(toy.vocab).masks(text, drafts)
+      }
+    }
+    const prompted = { ids: prompt(150), droppedTurns: 0, thinking: { ...marks, ...thinking } }
+    const conversing = { ...tokenizer, chat: async () => prompted }
+    const generation = world.generate(
+      world.peers.get(peerId('D'))!,
+      { messages: [{ role: 'user', content: 'x' }] },
+      { maxTokens: 3, parts: { grammar, tokenizer: conversing } }
+    )
+    await settle(
+      (async () => {
+        for await (const _ of generation);
+      })()
+    )
+    return after
+  }
+  expect(new Set(await ask({ opened: true, closeId: 7 }))).toEqual(new Set([7]))
+  expect(new Set(await ask({ opened: false, closeId: 7 }))).toEqual(new Set([undefined]))
+  await expect(ask({ opened: true, closeId: undefined })).rejects.toMatchObject({ name: 'InvalidOptionError' })
   await world.stop()
 })

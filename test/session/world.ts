@@ -9,7 +9,7 @@ import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
 import { type Hop, isWithout, type ModelShape, type PeerView, type Without } from '../../src/route/view.ts'
 import type { SessionOptions } from '../../src/session/options.ts'
-import type { SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
+import type { ConversationAsk, SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
 import { generate } from '../../src/session/service.ts'
 import type { AnnouncedSpeed } from '../../src/session/patience.ts'
 import { createStageService, type StageService } from '../../src/stage/service.ts'
@@ -166,7 +166,7 @@ export class TestWorld {
 
   generate(
     driver: TestPeer,
-    prompt: readonly number[],
+    prompt: readonly number[] | ConversationAsk,
     options: SessionOptions & {
       eosIds?: number[]
       routeOf?: (excluded: Without) => Hop[]
@@ -216,7 +216,7 @@ export class TestWorld {
         onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message]),
         ...parts
       },
-      words(prompt),
+      'messages' in prompt ? prompt : words(prompt),
       rest
     )
   }
