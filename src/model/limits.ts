@@ -174,6 +174,8 @@ export const tokenizersMax = 8
 export const grammarCharsMax = 64 << 10
 /** Schemas within one another, and arrays in them: deeper ones are none that a person has written. */
 export const schemaDepthMax = 64
+/** Schemas of a `oneOf`: each is compared with each other one. */
+export const branchesApartMax = 64
 /** Groups of an expression within one another. */
 export const patternDepthMax = 32
 /** Characters of a property's name that has to be told from all names that a schema does not give. */

@@ -16,6 +16,7 @@ import {
   quoted,
   stringCharacter
 } from './json-syntax.ts'
+import { branchesApartMax } from './limits.ts'
 import { numberBetween, wholeBetween } from './number-syntax.ts'
 import { inJson, patternSyntax, wholePatternSyntax } from './pattern-syntax.ts'
 import { arraySyntax, objectSyntax } from './schema-parts.ts'
@@ -152,6 +153,9 @@ export class SchemaReader {
   }
 
   #checkApart(branches: readonly Schema[], path: string): void {
+    if (branches.length > branchesApartMax) {
+      this.refuse(path, `is supported with ${branchesApartMax} schemas, and has ${branches.length}: use anyOf, or enum`)
+    }
     const resolve = (schema: Schema): Schema => this.#resolved(schema)
     for (const [i, one] of branches.entries()) {
       for (let other = 0; other < i; other++) {

@@ -34,13 +34,18 @@ export function areApart(a: Schema, b: Schema, resolve: (schema: Schema) => Sche
   const shared = typesOf(a).filter(type => types.includes(type))
   if (shared.length === 0) return true
   const [ones, others] = [constantsOf(a), constantsOf(b)]
-  if (ones !== undefined && others !== undefined) return ones.every(one => !others.includes(one))
+  if (ones !== undefined && others !== undefined) return areDisjoint(ones, others)
   if (shared.length > 1 || shared[0] !== 'object') return false
   return requiredOf(a).some(name => {
     if (!requiredOf(b).includes(name)) return false
     const [one, other] = [constantsOf(propertyOf(a, name, resolve)), constantsOf(propertyOf(b, name, resolve))]
-    return one !== undefined && other !== undefined && one.every(each => !other.includes(each))
+    return one !== undefined && other !== undefined && areDisjoint(one, other)
   })
+}
+
+function areDisjoint(a: readonly unknown[], b: readonly unknown[]): boolean {
+  const others = new Set(b)
+  return a.every(each => !others.has(each))
 }
 
 /** The values that fit, where they are named and none of them has parts. */

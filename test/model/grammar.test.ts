@@ -460,6 +460,11 @@ describe('schemas and expressions that are there to harm', () => {
     ['a million constants', spec({ enum: Array.from({ length: 1_000_000 }, (_, i) => i) }), /65536 characters as JSON/],
     ['a long expression', { kind: 'regex', pattern: 'a'.repeat(100_000) }, /65536 characters as JSON/],
     ['a function', spec({ default: () => 1 }), /plain JSON, without a function/],
+    [
+      'a thousand schemas to be told apart',
+      spec({ oneOf: Array.from({ length: 1_000 }, (_, i) => ({ const: i })) }),
+      /schema\.oneOf is supported with 64 schemas, and has 1000: use anyOf, or enum/
+    ],
     ['another kind', { kind: 'lark' } as unknown as GrammarSpec, /kind "lark" is not known/]
   ])('%s', (_, each, message) => {
     const startMs = performance.now()
