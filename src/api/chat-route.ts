@@ -115,9 +115,11 @@ export function toolsOf(
   const given: object[] = JSON.parse(JSON.stringify(tools))
   const form = callForm(chatTemplate, name)
   const calls = { form, offered: offeredIn(given) }
-  if (typeof choice === 'object') return { given, calls, oneCall: true, grammar: callsGrammar(form, [choice], 1) }
+  if (typeof choice === 'object')
+    return { given, calls, oneCall: true, grammar: callsGrammar(form, [choice], { most: 1, param: 'tool_choice' }) }
   if (choice === 'auto' && format === undefined) return { given, calls, oneCall, grammar: undefined }
-  const some = callsGrammar(form, tools, oneCall ? 1 : undefined)
+  const param = choice === 'auto' ? 'response_format' : 'tool_choice'
+  const some = callsGrammar(form, tools, { most: oneCall ? 1 : undefined, param })
   return {
     given,
     calls,

@@ -105,16 +105,19 @@ function checked(spec: GrammarSpec, param: string): GrammarSpec {
 /**
  * Calls as a model writes them in its form, at least one.
  *
- * @param most calls of one answer
+ * @param options.most calls of one answer
+ * @param options.param the field that asks for it
  * @throws {ApiError} 400 when what a function takes is not supported, or calls of that form are no JSON
  */
-export function callsGrammar(form: CallForm, tools: readonly RequestTool[], most = callsForcedMax): GrammarSpec {
+export function callsGrammar(
+  form: CallForm,
+  tools: readonly RequestTool[],
+  { most = callsForcedMax, param }: { readonly most?: number | undefined; readonly param: string }
+): GrammarSpec {
   const written = writing[form]
   if (written === undefined) {
-    throw unsupported(
-      'tool_choice',
-      "this model writes calls in a form that it is not held to here: 'tool_choice' can be 'auto'"
-    )
+    const form = 'this model writes calls of functions in a form to which no answer is held here'
+    throw unsupported(param, `'${param}' is not done beside 'tools': ${form}`)
   }
   const call = either(
     tools.map((tool, i) => {

@@ -186,21 +186,21 @@ export const grammarSizeMax = 200_000
 export const indentMax = 20
 /** Places of a grammar at which a text may be at once: a thousand words of which one is to come need a thousand. */
 export const grammarPlacesMax = 8_192
-/** States of a grammar that are kept, some 500 bytes each: a string of bounded length has some for each of its characters. */
+/** States of a grammar that are kept, 1 kB each: a string of bounded length has some for each of its characters. */
 export const grammarStatesMax = 20_000
-/** Masks that are kept of a grammar, 16 kB each with 128,000 tokens: white space, strings and numbers come again and again. */
+/** Masks that are kept of a grammar, 19 kB each with 152,000 tokens: white space, strings and numbers come again and again. */
 export const grammarMasksMax = 256
 /** Grammars that a thread holds ready. */
 export const grammarsMax = 16
 /** Sessions whose place in their grammar a thread remembers: others read their answer again, a millisecond for a thousand tokens. */
 export const grammarTextsMax = 64
-/** Models for whose answers grammars are held, each in a thread of 60 MB with 128,000 tokens. */
+/** Models for whose answers grammars are held, each in a thread: 20 MB with 49,000 tokens, 140 MB with 152,000, most of it from reading its tokenizer. */
 export const grammarModelsMax = 4
-/** From the start of a grammar's thread to its first request: 1 s with 150,000 tokens. */
+/** From the start of a grammar's thread to its first request: 0.5 s of a processor with 49,000 tokens, 1.6 s with 152,000. */
 export const grammarStartMs = 60_000
 /** A schema is made ready in so long: some ms are usual. */
 export const grammarReadyMs = 5_000
-/** The masks of one step: 2 to 5 ms each with 150,000 tokens where they are new. */
+/** The masks of one step: 2 ms of a processor each with 49,000 tokens where they are new, 6 ms with 152,000. */
 export const grammarMasksMs = 2_000
 /** A thread that is not asked for this long ends. */
 export const grammarIdleMs = 60_000

@@ -161,7 +161,7 @@ export class OwnSessions {
     const of = { model: model.id, after: kept.after, classes: () => pin.layerClasses ?? [] }
     const keep = kept.session && (await this.#init.kept.keep(kept.session, of))
     const grammar = await this.#grammarOf(model, asked.grammar, { signal, isKept: keep !== undefined })
-    const tokenizer = this.#init.tokenizers.open(this.#tokenizerOf(model))
+    const tokenizer = this.#tokenizerBeside(grammar, model)
     this.#answering++
     const key = Symbol(model.manifest.name)
     this.#tokenizerFiles.set(key, model.manifest.tokenizer.sha256)
@@ -231,6 +231,16 @@ export class OwnSessions {
     if (grammars === undefined) throw new InvalidOptionError('this peer has no grammars that an answer could follow')
     if (isKept) throw new InvalidOptionError('an answer that follows a grammar cannot be kept with other peers')
     return grammars.open({ ...this.#tokenizerOf(model), vocab: model.manifest.config.vocab }, grammar, { signal })
+  }
+
+  /** @throws {NoRoomError} when no tokenizer can be had: then the grammar is let go of, too */
+  #tokenizerBeside(grammar: { close(): void } | undefined, model: StoredModel): ReturnType<SessionTokenizers['open']> {
+    try {
+      return this.#init.tokenizers.open(this.#tokenizerOf(model))
+    } catch (error) {
+      grammar?.close()
+      throw error
+    }
   }
 
   #tokenizerOf(model: StoredModel): TokenizerSource {

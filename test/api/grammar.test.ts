@@ -89,7 +89,7 @@ describe('a format', () => {
     })
     expect(Cat.safeParse(chat.choices[0]!.message.parsed).success).toBe(true)
     const response = await front.openai.responses.parse({
-      ...{ model: 'storychat', input: 'Tell me of a cat.', max_output_tokens: 120 },
+      ...{ model: 'storychat', input: 'Tell me of a cat.', max_output_tokens: 200, seed: 5 },
       text: { format: zodTextFormat(Cat, 'cat') }
     })
     expect(Cat.safeParse(response.output_parsed).success).toBe(true)
@@ -121,7 +121,7 @@ describe('a format', () => {
     ['structured_outputs', { choice: ['one', 'two'] }, /^(one|two)$/],
     ['structured_outputs', { json: { type: 'boolean' }, regex: null }, /^(true|false)$/]
   ])('%s %j, as vLLM has it', async (field, value, fits) => {
-    const json = { model: 'storychat', prompt: 'Once upon a time', max_tokens: 30, [field]: value }
+    const json = { model: 'storychat', prompt: 'Once upon a time', max_tokens: 30, seed: 1, [field]: value }
     const { json: told } = await front.ask('/v1/completions', { json })
     expect(told.choices[0]).toMatchObject({ text: expect.stringMatching(fits), finish_reason: 'stop' })
   })
@@ -185,7 +185,7 @@ describe('a function that must be called', () => {
       expect(calls.map(call => call.name)).toEqual([name])
     }
     const response = await front.openai.responses.create({
-      ...{ model: 'caller', input: 'Tell me of a cat.', max_output_tokens: 150 },
+      ...{ model: 'caller', input: 'Tell me of a cat.', max_output_tokens: 150, seed: 4 },
       tools: [{ type: 'function', name: 'weather', parameters: weather, strict: true }],
       tool_choice: { type: 'function', name: 'weather' }
     })
@@ -216,7 +216,7 @@ describe('a function that must be called', () => {
           function: { name: 'count', parameters: { properties: { n: { type: 'integer' } } }, strict: true }
         }
       ]
-      const recogniser = recogniserOf(callsGrammar(form, given, 3))
+      const recogniser = recogniserOf(callsGrammar(form, given, { most: 3, param: 'tool_choice' }))
       const rng = seeded(11)
       for (let i = 0; i < 30; i++) {
         const text = walk(recogniser, rng)
@@ -235,6 +235,12 @@ describe('a function that must be called', () => {
       }
     }
   )
+
+  it.each<CallForm>(['functions', 'keyed'])('is not insisted on in the form %s, whose arguments are no JSON', form => {
+    const wanted = (param: string) => () => callsGrammar(form, tools, { param })
+    expect(wanted('tool_choice')).toThrow(/'tool_choice' is not done beside 'tools': this model writes calls/)
+    expect(wanted('response_format')).toThrow(/'response_format' is not done beside 'tools'/)
+  })
 })
 
 describe('what cannot be done', () => {
