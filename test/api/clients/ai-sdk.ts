@@ -1,6 +1,6 @@
 /** What Vercel's AI SDK makes of the front door, by its provider for servers that are compatible with OpenAI's. */
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { APICallError, embedMany, generateText, isStepCount, type ModelMessage, streamText, tool } from 'ai'
+import { APICallError, embedMany, generateText, isStepCount, type ModelMessage, Output, streamText, tool } from 'ai'
 import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { type ClientFlock, endless, key, messages, report } from '../client-flock.ts'
@@ -43,6 +43,24 @@ export function aiSdk(flock: () => ClientFlock): void {
     const { embeddings } = await embedMany({ ...once, model: provider().embeddingModel('embedder'), values })
     const { vectors } = await flock().driver.embed('embedder', values)
     expect(embeddings).toEqual(vectors.map(vector => [...vector]))
+  })
+
+  it('has objects of a schema, and insists on a call', async () => {
+    const schema = z.object({ name: z.string().max(12), lives: z.int().min(1).max(9) })
+    const skein = { name: 'skein', baseURL: flock().baseUrl, apiKey: key, supportsStructuredOutputs: true }
+    const model = createOpenAICompatible(skein).chatModel('storychat')
+    const asked = { ...once, messages, seed: 3, maxOutputTokens: 100 }
+    const { output } = await generateText({ ...asked, model, output: Output.object({ schema }) })
+    expect(schema.parse(output)).toEqual(output)
+    const weather = tool({ inputSchema: z.object({ city: z.string().max(10) }) })
+    const forced = {
+      ...asked,
+      model: provider().chatModel('caller'),
+      tools: { weather },
+      toolChoice: 'required' as const
+    }
+    const { toolCalls } = await generateText(forced)
+    expect(toolCalls[0]).toMatchObject({ toolName: 'weather', input: { city: expect.any(String) } })
   })
 
   it('runs what is called and goes on with what that says, whole and streamed', async () => {
