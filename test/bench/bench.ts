@@ -25,6 +25,7 @@ import { benchPrefill } from './prefill.ts'
 import { benchQuality, qualityModels } from './quality.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchRing } from './ring.ts'
+import { benchService } from './service.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 import { benchUp } from './up.ts'
@@ -47,6 +48,7 @@ const parts = [
   'discovery',
   'load',
   'up',
+  'service',
   'memory',
   'memories',
   'forms',
@@ -65,6 +67,7 @@ const usage = `usage: npm run bench -- [options]
                     with --only quality Qwen2.5-Coder-0.5B and Gemma 3 270M, too, where they are: 4 GB of disk and of memory
   --threads N       per engine (default 1)
   --llama DIR       folder of node-llama-cpp (default: SKEIN_LLAMA, or where npm puts it)
+  --minutes M       for how long --only service loses peers (default 2)
   --against FILE    prints what changed since a result that --json printed
   --date TEXT       for the report (default: today)
   --json            for machines`
@@ -77,6 +80,7 @@ const { values: flags } = parseArgs({
     large: { type: 'boolean', default: false },
     threads: { type: 'string', default: '1' },
     llama: { type: 'string' },
+    minutes: { type: 'string', default: '2' },
     against: { type: 'string' },
     date: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -89,7 +93,8 @@ const threads = Number(flags.threads)
 /** Parts whose figures are of no model's weights. */
 const modelless: readonly Part[] = ['experts', 'memories', 'forms', 'quality', 'dht', 'sim']
 const needsModels = [...wanted].some(part => !modelless.includes(part as Part))
-if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1)) {
+const minutes = Number(flags.minutes)
+if (flags.help || unknown !== undefined || !(Number.isSafeInteger(threads) && threads >= 1) || !(minutes > 0)) {
   if (unknown !== undefined) console.error(`bench: there is no part ${unknown}`)
   console.error(usage)
   process.exit(flags.help ? 0 : 2)
@@ -181,6 +186,7 @@ try {
     load: model => benchLoad({ model, store: folder, rounds, signal }),
     // With the model that ships, as people first run it.
     up: model => (model === models[0] ? benchUp({ scratch, rounds, signal }) : Promise.resolve([])),
+    service: model => benchService({ model, ...swarm, isFirst: model === models[0], minutes }),
     // One model shows it: what is measured is what comes beside the weights.
     memory: model => (model === models[0] ? benchMemory({ scratch, quick: flags.quick, signal }) : Promise.resolve([])),
     memories: model =>

@@ -43,12 +43,17 @@ export class BenchSwarm {
 
   /**
    * @param options.ask what the first one asks as soon as it is up
+   * @param options.http every one has a door for HTTP
    * @param options.places where they are in an emulated network; on loopback without
    */
   constructor(
     { model, store, scratch }: Pick<SwarmInit, 'model' | 'store' | 'scratch'>,
     count: number,
-    { ask, places = [] }: { readonly ask?: Ask; readonly places?: readonly Attachment[] } = {}
+    {
+      ask,
+      places = [],
+      http = false
+    }: { readonly ask?: Ask; readonly places?: readonly Attachment[]; readonly http?: boolean } = {}
   ) {
     const { stored } = model
     this.#layers = stored.manifest.config.layers
@@ -64,6 +69,7 @@ export class BenchSwarm {
         memoryBytes,
         listen: [`/ip4/${places[i]?.address ?? '127.0.0.1'}/tcp/0`],
         mdns: false,
+        http,
         ...(ask === undefined || i > 0 ? {} : { ask })
       }
       this.#peers.push(new BenchChild('peer-process.ts', init, places[i]?.prefix))
@@ -93,6 +99,16 @@ export class BenchSwarm {
 
   get first(): BenchChild {
     return this.#peers[0]!
+  }
+
+  /** Processor time of all of them so far, in ms. */
+  async cpuMs(signal: AbortSignal): Promise<number> {
+    let sum = 0
+    for (const peer of this.#peers) {
+      peer.send({ kind: 'cpu' })
+      sum += (await peer.next('cpu', { signal })).ms as number
+    }
+    return sum
   }
 
   async stop(): Promise<void> {
@@ -260,7 +276,7 @@ export async function benchDiscovery(init: SwarmInit): Promise<Row[]> {
 }
 
 /** The bench's models under another folder, by hard links. */
-function linkStore(from: string, to: string): void {
+export function linkStore(from: string, to: string): void {
   for (const folder of ['manifests', 'shards']) {
     mkdirSync(path.join(to, folder), { recursive: true })
     let names: string[]
