@@ -291,6 +291,8 @@ export class ServedModel {
       if (shares.lackingBytes > 0) {
         throw new NoRoomError('open sessions hold the memory that it needs beside the stages that serve them')
       }
+      // What older stages may take makes way at once: sessions go on coming while this one loads.
+      this.#share()
       engine = await this.#init.engines.create({
         manifest,
         shardDirectory: folder,

@@ -500,6 +500,14 @@ export const mutants: readonly Mutant[] = [
     seeds: 3
   },
   {
+    name: 'leave to older stages what they may take while another one loads',
+    file: 'src/serving/served-model.ts',
+    original: 'sessions go on coming while this one loads.\n      this.#share()',
+    mutated: 'sessions go on coming while this one loads.',
+    from: 746,
+    seeds: 1
+  },
+  {
     name: 'reserve less than the pages that a session fills',
     file: 'src/base/pages.ts',
     original: 'const all = Math.ceil(tokens / positions)',
