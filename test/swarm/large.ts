@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { toyEngine, type ToyModel } from '../../sim/toy-engine.ts'
+import { toyCacheBytes, toyPages } from '../../sim/toy-cache.ts'
 import { toyTokens } from '../../sim/toy-text.ts'
+import { usualCache } from '../../src/base/cache-type.ts'
 import { type End, endAll } from '../../src/base/ends.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
 import type { PeerId } from '../../src/base/ids.ts'
@@ -27,7 +29,7 @@ import type { Swarm } from '../../src/swarm/swarm.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 
 export interface LargeInit {
-  /** Hosts in groups that know one another from the start; the first host of each knows that of the one before. */
+  /** Hosts in groups that know one another from the start; the last host of each knows the first of the one before. */
   readonly groups: number
   readonly perGroup: number
   readonly linksMax: number
@@ -55,7 +57,8 @@ function toyOf({ config: { layers, vocab, hidden, contextMax }, edge }: Manifest
 /** A host that is in the swarm, and does nothing there yet. */
 type Member = Pick<LargeHost, 'name' | 'swarm' | 'ends'> & { readonly dataDir: string; readonly keeping: Keeping }
 
-const layerBytes = 1e6
+/** So much that what is left beside the layers of a budget, which is less than one more, holds the caches of all who ask at once. */
+const layerBytes = 20e6
 /** So long nobody's neighbours change before it counts as settled, and no longer is waited for that. */
 const settledMs = 3_000
 const settlingMaxMs = 90_000
@@ -64,10 +67,13 @@ const toyFactory: EngineFactory = {
   name: 'toy',
   exactness: 'class',
   supports: () => undefined,
-  footprint: () => ({ weightBytes: () => layerBytes, cacheBytesPerLayer: tokens => 10 * tokens }),
+  footprint: ({ config: { hidden } }) => ({
+    weightBytes: () => layerBytes,
+    cacheBytesPerLayer: tokens => toyCacheBytes(toyPages(hidden, [undefined], usualCache), tokens)
+  }),
   measure: async () => ({ visitMs: 1, layerMs: 1, numericClass: 'toy' }),
   create: async ({ manifest, start, end, cacheBytesMax }) =>
-    toyEngine({ model: toyOf(manifest), start, end, cacheBytesMax: Math.max(cacheBytesMax, 1 << 26) })
+    toyEngine({ model: toyOf(manifest), start, end, cacheBytesMax })
 }
 
 export class LargeSwarm {
@@ -125,17 +131,19 @@ export class LargeSwarm {
     this.hosts.push(...(await Promise.all(members.map(member => this.#startPeer(member, givers.has(member))))))
   }
 
-  /** The groups side by side; the first host of each knows that of the one before. */
+  /**
+   * The groups side by side; the last host of each knows the first of the one before. So no host has more who know it than it has places:
+   * else two pairs of groups could be full, and nobody would know of a way between them without the DHT.
+   */
   async #joinAll(): Promise<Member[]> {
     const { groups, perGroup } = this.#init
     const byGroup: Member[][] = Array.from({ length: groups }, () => [])
     for (let i = 0; i < perGroup; i++) {
       const join = async (mine: Member[], group: number): Promise<void> => {
-        const before = i === 0 ? byGroup[group - 1]?.[0] : undefined
-        mine.push(await this.#join(`${group}-${i}`, before === undefined ? mine : [before]))
+        const before = i === perGroup - 1 ? byGroup[group - 1]?.[0] : undefined
+        mine.push(await this.#join(`${group}-${i}`, before === undefined ? mine : [...mine, before]))
       }
-      if (i > 0) await Promise.all(byGroup.map(join))
-      else for (const [group, mine] of byGroup.entries()) await join(mine, group)
+      await Promise.all(byGroup.map(join))
     }
     return byGroup.flat()
   }
