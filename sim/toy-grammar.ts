@@ -1,5 +1,5 @@
 /** A grammar of the toy's tokens: what may follow is a hash of the text, out of few masks or of many, as JSON's are inside strings and beside them. */
-import { maskBytes, type TokenMask } from '../src/engine/mask.ts'
+import { letsThrough, maskBytes, type TokenMask } from '../src/engine/mask.ts'
 import { mix } from './toy-hash.ts'
 
 const origin = [0x9a55e, 0x11e5] as const
@@ -37,7 +37,7 @@ export class ToyGrammar {
     await this.#wait()
     const masks = [this.after(text)]
     for (const [i, id] of drafts.entries()) {
-      if ((masks[i]![id >> 3]! & (1 << (id & 7))) === 0) break
+      if (!letsThrough(masks[i]!, id)) break
       masks.push(this.after([...text, ...drafts.slice(0, i + 1)]))
     }
     return masks

@@ -39,6 +39,16 @@ const stillness = (kind: 'mute' | 'hang'): ScenarioFile => ({
   chaos: { perMinute: 5, kinds: [kind], who: ['p'], fromS: 30, forS: [60, 110] }
 })
 
+/** Peers of which several make a route, and drivers that guess what comes next. */
+const lossy = (chance: Chance) => ({
+  model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
+  peers: [
+    { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
+    { name: 'p', count: 5, memoryMB: 16, visitMs: 1, layerMs: 2 }
+  ],
+  radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 }
+})
+
 const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
   /** Hops whose heart beats and that say nothing. */
   mute: () => stillness('mute'),
@@ -265,15 +275,10 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
   }),
   /** All ask what the model makes of long prompts, and hops are lost in the middle of them. */
   scored: chance => ({
+    ...lossy(chance),
     name: 'scored',
     minutes: 1.2,
     healS: 100,
-    model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
-    peers: [
-      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
-      { name: 'p', count: 5, memoryMB: 16, visitMs: 1, layerMs: 2 }
-    ],
-    radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
     workload: [
       {
         from: 'driver',
@@ -289,15 +294,10 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
   }),
   /** Every answer follows a grammar, with drafts, while hops die in the middle of it. */
   masked: chance => ({
+    ...lossy(chance),
     name: 'masked',
     minutes: 0.5,
     healS: 40,
-    model: { layers: 6, layerMB: 4, contextTokens: 600, draftsRightRatio: 0.7 },
-    peers: [
-      { name: 'driver', count: 2, memoryMB: 1, visitMs: 1, layerMs: 1 },
-      { name: 'p', count: 5, memoryMB: 16, visitMs: 1, layerMs: 2 }
-    ],
-    radio: { rateMbps: 100, delayMs: chance.between(5, 20), jitterMs: 1 },
     workload: [
       { from: 'driver', perMinute: 100, promptTokens: [2, 60], answerTokens: [20, 90], fromS: 12, masksRatio: 1 }
     ],

@@ -2,25 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Frame } from '../../src/stage/frame.ts'
 import { stepBytesMax } from '../../src/stage/limits.ts'
-import { type Change, facts, idStep, Kit, open, peer, prepare, type Seen, seatOf, states, step } from './kit.ts'
+import { type Change, idStep, type Kit, open, peer, prepare, seatOf, states, step, openHop, sent } from './kit.ts'
 
 const needs: Change = { needs: ['drafts'] }
 
-/** A hop with its engine open and its next stream (-1) connected; its stream up is 1. */
-function hop(index: 0 | 1 | 2, change: Change = needs, width?: number): Kit {
-  const kit = new Kit('ABC'[index]!, width === undefined ? {} : { retainBytesMax: 2 ** 40 })
-  const [start, end] = [2 * index, 2 * index + 2]
-  kit.do({ kind: 'add', stage: { ...facts(start, end), ...(width === undefined ? {} : { hidden: width }) } })
-  kit.do({ kind: 'accepted', channel: 1, remote: peer('DAB'[index]!) })
-  kit.frame(1, open(index, change))
-  kit.do({ kind: 'opened', seat: seatOf(start, end), length: 0 })
-  kit.do({ kind: 'connected', channel: -1 })
-  return kit
-}
+const hop = (index: 0 | 1 | 2, change: Change = needs, width?: number): Kit => openHop(index, change, width)
 
 const [head, middle, tail] = [seatOf(0, 2), seatOf(2, 4), seatOf(4, 6)]
-const sent = (seen: readonly Seen[], channel: number): Frame[] =>
-  seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
 
 describe('S32: a step with drafts', () => {
   test('goes on with their ids, and its engine hears of them at the tail alone', () => {

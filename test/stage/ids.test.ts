@@ -6,7 +6,21 @@ import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { Frame } from '../../src/stage/frame.ts'
 import { stepBytesMax } from '../../src/stage/limits.ts'
 import { readTerms } from '../../src/stage/terms.ts'
-import { type Change, facts, idStep, Kit, open, peer, prepare, type Seen, seatOf, states, step, terms } from './kit.ts'
+import {
+  type Change,
+  facts,
+  idStep,
+  Kit,
+  open,
+  peer,
+  prepare,
+  seatOf,
+  states,
+  step,
+  terms,
+  openHop,
+  sent
+} from './kit.ts'
 
 const plain = { temperature: 0, topP: 1, topK: 0, seed: 1 }
 const penalties = { presencePenalty: 0.5, frequencyPenalty: 0, repetitionPenalty: 1.25, promptTokens: 3 }
@@ -14,21 +28,9 @@ const sampling = { ...plain, ...penalties }
 const penalised: Change = { sampling }
 const ints = (...ids: number[]): Int32Array => Int32Array.from(ids)
 
-/** A hop with its engine open and its next stream (-1) connected; its stream up is 1. */
-function hop(index: 0 | 1 | 2, change: Change = penalised, width?: number): Kit {
-  const kit = new Kit('ABC'[index]!, width === undefined ? {} : { retainBytesMax: 2 ** 40 })
-  const [start, end] = [2 * index, 2 * index + 2]
-  kit.do({ kind: 'add', stage: { ...facts(start, end), ...(width === undefined ? {} : { hidden: width }) } })
-  kit.do({ kind: 'accepted', channel: 1, remote: peer('DAB'[index]!) })
-  kit.frame(1, open(index, change))
-  kit.do({ kind: 'opened', seat: seatOf(start, end), length: 0 })
-  kit.do({ kind: 'connected', channel: -1 })
-  return kit
-}
+const hop = (index: 0 | 1 | 2, change: Change = penalised, width?: number): Kit => openHop(index, change, width)
 
 const [head, middle] = [seatOf(0, 2), seatOf(2, 4)]
-const sent = (seen: readonly Seen[], channel: number): Frame[] =>
-  seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
 
 /** The bytes of terms as another driver would have written them. */
 function changed(fields: Partial<WireTerms>) {

@@ -111,3 +111,20 @@ export function step(position: number, tokens = 1, change: Partial<StepFrame> = 
 
 export const idStep = (position: number, ids: number[], change: Partial<StepFrame> = {}): StepFrame =>
   step(position, ids.length, { input: { kind: 'ids', ids: Int32Array.from(ids) }, ...change })
+
+/** A hop with its engine open and its next stream (-1) connected, which is the driver's end at the tail; its stream up is 1. @param width of hidden states */
+export function openHop(index: 0 | 1 | 2, change: Change, width?: number): Kit {
+  const kit = new Kit('ABC'[index]!, width === undefined ? {} : { retainBytesMax: 2 ** 40 })
+  const [start, end] = [2 * index, 2 * index + 2]
+  kit.do({ kind: 'add', stage: { ...facts(start, end), ...(width === undefined ? {} : { hidden: width }) } })
+  kit.do({ kind: 'accepted', channel: 1, remote: peer('DAB'[index]!) })
+  kit.frame(1, open(index, change))
+  kit.do({ kind: 'opened', seat: seatOf(start, end), length: 0 })
+  kit.do({ kind: 'connected', channel: -1 })
+  return kit
+}
+
+/** Frames that went out on a stream. */
+export function sent(seen: readonly Seen[], channel: number): Frame[] {
+  return seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
+}

@@ -1,10 +1,9 @@
 /** Steps that say what may be drawn, at each kind of hop, by hand: rule S40 of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
-import type { Frame } from '../../src/stage/frame.ts'
 import { keptMaskBytes, type MaskForm } from '../../src/stage/masks.ts'
 import { readTerms } from '../../src/stage/terms.ts'
-import { type Change, facts, idStep, Kit, open, peer, type Seen, seatOf, step, terms } from './kit.ts'
+import { type Change, facts, idStep, Kit, open, peer, type Seen, seatOf, step, terms, openHop, sent } from './kit.ts'
 
 const plain = { temperature: 0, topP: 1, topK: 0, seed: 1 }
 const masked: Change = { sampling: { ...plain, masked: true } }
@@ -16,20 +15,7 @@ const second: MaskForm = { slot: 15, runs: Uint8Array.of(98, 2) }
 const cost = { computeMs: 1, rows: 3, gatherMs: 0 }
 const last = Uint8Array.from({ length: 13 }, (_, i) => (i === 12 ? 0b1100 : 0))
 
-/** A hop with its engine open and its next stream (-1) connected; its stream up is 1. */
-function hop(index: 0 | 1 | 2, change: Change = masked, width?: number): Kit {
-  const kit = new Kit('ABC'[index]!, width === undefined ? {} : { retainBytesMax: 2 ** 40 })
-  const [start, end] = [2 * index, 2 * index + 2]
-  kit.do({ kind: 'add', stage: { ...facts(start, end), ...(width === undefined ? {} : { hidden: width }) } })
-  kit.do({ kind: 'accepted', channel: 1, remote: peer('DAB'[index]!) })
-  kit.frame(1, open(index, change))
-  kit.do({ kind: 'opened', seat: seatOf(start, end), length: 0 })
-  if (index < 2) kit.do({ kind: 'connected', channel: -1 })
-  return kit
-}
-
-const sent = (seen: readonly Seen[], channel: number): Frame[] =>
-  seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
+const hop = (index: 0 | 1 | 2, change: Change = masked, width?: number): Kit => openHop(index, change, width)
 
 describe('S40: the terms of a session that is masked', () => {
   test('say that hops must know of masks; others say nothing of them', () => {
