@@ -255,3 +255,21 @@ export class UnknownRequestError extends SkeinError {
   override readonly name = 'UnknownRequestError'
   readonly exitCode = 4
 }
+
+/** Thrown when what this machine keeps of its membership in a swarm is missing, damaged, revoked or of another swarm. */
+export class InvalidMembershipError extends SkeinError {
+  override readonly name = 'InvalidMembershipError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a key of an authority or a deputy, or an invitation, is missing, malformed, used up, or may not do what is asked of it. */
+export class InvalidAuthorityError extends SkeinError {
+  override readonly name = 'InvalidAuthorityError'
+  readonly exitCode = 3
+}
+
+/** Thrown when the other end of a connection refuses this peer, or is refused by it: the message says why. */
+export class NotAdmittedError extends SkeinError {
+  override readonly name = 'NotAdmittedError'
+  readonly exitCode = 4
+}

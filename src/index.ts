@@ -65,4 +65,18 @@ export { isGraphFile } from './model/import-graph.ts'
 export { bytesOfTensor, describePort, tensorBytes, tensorOfBytes } from './model/tensors.ts'
 export { halfBits, halfValue } from './model/half.ts'
 export { removeModel } from './peer/remove-model.ts'
+export {
+  deputise,
+  type GrantInit,
+  initMembers,
+  inviteMember,
+  type Joined,
+  joinSwarm,
+  type MembersInit,
+  renewMember
+} from './peer/enrolment.ts'
+export { keepItems, membersOf } from './peer/known-members.ts'
+export { type RevokeInit, revokeMember, type SuccessionInit, succeedAuthority } from './peer/revoking.ts'
 export { initSwarm } from './swarm/swarm-file.ts'
+export type { MemberFacts } from './trust/members.ts'
+export { type Power, powers, type Role, roles } from './trust/roles.ts'

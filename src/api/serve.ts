@@ -10,7 +10,15 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
-import { InvalidOptionError, ListenError, type Peer, PeerLeavingError, readPlainText, reasonOf } from '../index.ts'
+import {
+  InvalidOptionError,
+  NotAdmittedError,
+  ListenError,
+  type Peer,
+  PeerLeavingError,
+  readPlainText,
+  reasonOf
+} from '../index.ts'
 import { createApp } from './app.ts'
 import { Crowd } from './crowd.ts'
 import { Doors, isLoopback } from './doors.ts'
@@ -85,6 +93,12 @@ export async function serveApi(peer: Peer, init: ApiInit = {}): Promise<ApiServe
   if (apiKeyFile === undefined && !isLoopback(host)) {
     throw new InvalidOptionError(
       `whoever reaches ${host} could ask this peer: give it keys (--api-key-file), or have it listen on 127.0.0.1`
+    )
+  }
+  const { membership } = peer.status()
+  if (membership !== null && !membership.roles.includes('gateway')) {
+    throw new NotAdmittedError(
+      `this machine may take no requests from outside: its certificate does not have the role gateway`
     )
   }
   const keys = apiKeyFile === undefined ? undefined : await readKeys(apiKeyFile)

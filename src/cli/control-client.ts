@@ -215,6 +215,24 @@ export async function askUnserve(dataDir: string, model: string, { signal }: { s
 }
 
 /**
+ * Has the running peer take items of a ledger of members, and tell them to all others.
+ *
+ * @returns how many are new. @throws {PeerNotRunningError} when no peer is running there. @throws {RemoteError} what it answers instead.
+ */
+export async function askLearnMembers(
+  dataDir: string,
+  items: readonly Uint8Array[],
+  { signal }: { signal: AbortSignal }
+): Promise<number> {
+  const encoded = items.map(item => Buffer.from(item).toString('base64'))
+  const request = { v: controlVersion, op: 'learn-members', items: encoded } as const
+  for await (const response of ask(dataDir, request, controlStatusMs, signal)) {
+    if (response.kind === 'learnt') return response.items
+  }
+  throw endedEarly(dataDir)
+}
+
+/**
  * What a graph takes and gives.
  *
  * @throws {PeerNotRunningError} when no peer is running there. @throws {RemoteError} what it answers instead. @throws the signal's reason.

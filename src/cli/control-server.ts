@@ -52,6 +52,7 @@ export type ControlledPeer = Pick<
   | 'makeRoom'
   | 'serve'
   | 'unserve'
+  | 'learnMembers'
   | 'graph'
   | 'infer'
   | 'embed'
@@ -204,6 +205,8 @@ async function* respond(
   } else if (request.op === 'unserve') {
     await peer.unserve(request.model)
     yield { kind: 'unserved' }
+  } else if (request.op === 'learn-members') {
+    yield { kind: 'learnt', items: peer.learnMembers(request.items.map(item => Buffer.from(item, 'base64'))) }
   } else {
     const generation = start(peer, request, signal)
     // Its failure arrives through the events; here it must not count as unhandled.

@@ -19,7 +19,7 @@ import type {
   RequestTrace,
   Status
 } from '../index.ts'
-import { controlRequestBytesMax, controlTensorsBytesMax, socketPathBytesMax } from './limits.ts'
+import { controlItemCharsMax, controlRequestBytesMax, controlTensorsBytesMax, socketPathBytesMax } from './limits.ts'
 import type { WireTensor } from './tensor-json.ts'
 
 /** Raised when a message changes its meaning; a peer and a command of different versions refuse each other. */
@@ -124,6 +124,11 @@ const requestSchema = z.discriminatedUnion('op', [
     layers: z.strictObject({ start: z.int().nonnegative(), end: z.int().positive() }).optional()
   }),
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('unserve'), model: modelName }),
+  z.strictObject({
+    v: z.literal(controlVersion),
+    op: z.literal('learn-members'),
+    items: z.array(z.base64().max(controlItemCharsMax)).max(64)
+  }),
   z.strictObject({ v: z.literal(controlVersion), op: z.literal('graph'), model: modelName }),
   z.strictObject({
     v: z.literal(controlVersion),
@@ -169,6 +174,7 @@ const responseSchema = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('room') }),
   z.looseObject({ kind: z.literal('served'), here: z.boolean() }),
   z.looseObject({ kind: z.literal('unserved') }),
+  z.looseObject({ kind: z.literal('learnt'), items: z.int() }),
   z.looseObject({ kind: z.literal('graph'), inputs: z.array(z.unknown()), outputs: z.array(z.unknown()) }),
   z.looseObject({ kind: z.literal('inferred'), peer: z.string(), outputs: z.record(z.string(), wireTensor) }),
   z.looseObject({ kind: z.literal('embedded'), vectors: z.array(z.array(z.number())) }),
@@ -207,6 +213,7 @@ export type ControlResponse =
   /** `here`: false while the model is looked for among the peers. */
   | { readonly kind: 'served'; readonly here: boolean }
   | { readonly kind: 'unserved' }
+  | { readonly kind: 'learnt'; readonly items: number }
   | { readonly kind: 'graph'; readonly inputs: readonly GraphPort[]; readonly outputs: readonly GraphPort[] }
   | {
       readonly kind: 'inferred'

@@ -18,7 +18,11 @@ export function describeUp(program: Command, context: CommandContext): void {
       'take flags from this JSON file, too: { "swarm": "swarm.json", "memory": "2GB" }',
       words('--config')
     )
-    .option('--swarm <file>', 'the swarm to join: a file made by skein init', words('--swarm'))
+    .option(
+      '--swarm <file>',
+      'the swarm to be in: a file made by skein init (default: the one that the data directory has joined)',
+      words('--swarm')
+    )
     .option(
       '--model <name>',
       'model to serve, by name or id; may be repeated; fetched from peers if it is not here (default: the only one here, or the shipped one)',
@@ -53,10 +57,9 @@ export function describeUp(program: Command, context: CommandContext): void {
         const { applyConfig } = await import('./config.ts')
         await applyConfig(command, config)
       }
-      const { swarm, ...options } = command.opts()
-      if (swarm === undefined) command.error("error: required option '--swarm <file>' not specified")
+      const options = command.opts()
       const { up } = await import('./up.ts')
-      await up({ ...options, swarm, data: dataOf(options) } as UpFlags, context)
+      await up({ ...options, data: dataOf(options) } as UpFlags, context)
     })
 }
 

@@ -49,9 +49,9 @@ export function size(flag: string, { zero = false } = {}): (text: string) => num
 
 /** A time as people write it (`90s`, `30m`, `1h`), in ms, within [minMs, maxMs]. */
 export function duration(flag: string, minMs: number, maxMs: number): (text: string) => number {
-  const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000 }
+  const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
   return text => {
-    const [, digits, unit] = /^(\d{1,9})([smh])$/.exec(text) ?? []
+    const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
     const ms = Number(digits) * (units[unit ?? ''] ?? Number.NaN)
     if (ms >= minMs && ms <= maxMs) return ms
     throw new InvalidOptionError(
@@ -181,4 +181,22 @@ export function dataDirectory(flag: string | undefined, env: NodeJS.ProcessEnv):
   if (env.SKEIN_DATA) return resolve(env.SKEIN_DATA)
   const { XDG_DATA_HOME: home } = env
   return join(home && isAbsolute(home) ? home : join(homedir(), '.local', 'share'), 'skein')
+}
+
+/** Words from a list, with commas between them, each once. */
+export function listOf<T extends string>(flag: string, known: readonly T[]): (text: string) => T[] {
+  return text => {
+    const given = text.split(',').map(word => word.trim())
+    const strange = given.find(word => !known.includes(word as T))
+    if (strange === undefined) return known.filter(word => given.includes(word))
+    throw new InvalidOptionError(`${flag} takes ${known.join(', ')} with commas between them, not '${strange}'`)
+  }
+}
+
+/** A peer's id. @throws {InvalidOptionError} */
+export function peerName(text: string): string {
+  if (/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(text)) return text
+  throw new InvalidOptionError(
+    `'${text}' is no peer id: it is 52 letters that begin with 12D3KooW, as skein members shows them`
+  )
 }

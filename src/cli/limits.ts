@@ -75,3 +75,11 @@ export const plainProgressMs = 15_000
 export const doctorAskMs = 3_000
 /** How often `status --watch` asks and draws: a person reads no faster, and an idle peer makes a status in a millisecond. */
 export const statusLookMs = 500
+/** Letters of an item about members in base64: a statement of 128 KiB. */
+export const controlItemCharsMax = 256 * 1_024
+/** An invitation: a line of some 2,000 letters. */
+export const invitationBytesMax = 64 * 1_024
+/** A certificate lives for a second at least: tests. */
+export const grantLifeMinMs = 1_000
+/** And for ten years at most, as `trust/limits.ts` has it. */
+export const grantLifeMaxMs = 10 * 366 * 24 * 3_600_000

@@ -6,6 +6,7 @@ import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, dataOf, describeInfer, describeMisuse, describeModelCommands, json } from './describe.ts'
 import { describeLooking } from './describe-looking.ts'
+import { describeMembers } from './describe-members.ts'
 import { describeUp } from './describe-up.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import { duration, layerRange, oneOf, promptAndTrace, wholeNumber, words } from './flags.ts'
@@ -86,15 +87,18 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
   command(
     program,
     'init <file>',
-    'Make a new private swarm: a random secret and a name, in a file to copy to every peer.'
+    'Make a new private swarm: a secret in a file to copy to every peer, or with --authority one that has members.'
   )
     .option('--name <name>', 'name of the swarm', words('--name'))
+    .option('--authority <key>', 'make a swarm with members, whose key goes into this file', words('--authority'))
+    .option('--recovery <key>', 'where the key goes that replaces it (default: beside it)', words('--recovery'))
     .addOption(json('print one JSON object'))
-    .action(async (file: string, options: { name?: string; json?: boolean }) => {
+    .action(async (file: string, options) => {
       const { init } = await import('./init.ts')
       await init(file, options)
     })
 
+  describeMembers(program, context)
   describeUp(program, context)
 
   const asks = command(

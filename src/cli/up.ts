@@ -26,7 +26,7 @@ import { type Tell, watch } from './watch.ts'
 
 export interface UpFlags extends HttpFlags {
   readonly data: string
-  readonly swarm: string
+  readonly swarm?: string
   readonly model?: string[]
   readonly draft?: string
   readonly memory?: number
@@ -144,7 +144,7 @@ function peerInit(flags: UpFlags): PeerInit {
   const traceEvery = flags.traceEvery ?? (flags.http === undefined ? undefined : 16)
   return {
     dataDir: flags.data,
-    swarm: flags.swarm,
+    ...(flags.swarm === undefined ? {} : { swarm: flags.swarm }),
     mdns: flags.mdns,
     ...modelsOf(flags),
     ...(flags.draft === undefined ? {} : { draft: flags.draft }),
@@ -287,6 +287,7 @@ function controlled(peer: Peer, drain: () => Promise<DrainReport>): ControlledPe
     removeModel: nameOrId => peer.removeModel(nameOrId),
     serve: (nameOrId, options) => peer.serve(nameOrId, options),
     unserve: nameOrId => peer.unserve(nameOrId),
+    learnMembers: items => peer.learnMembers(items),
     makeRoom: (bytes, options) => peer.makeRoom(bytes, options),
     drain
   }

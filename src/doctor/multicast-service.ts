@@ -57,7 +57,8 @@ class Ears {
   readonly #met = new Answers(dialPeersMax)
 
   constructor(swarm: SwarmConfig | undefined) {
-    const secret = swarm === undefined ? undefined : swarmSecret(swarm)
+    // Of a swarm with members only a member knows what is heard of it.
+    const secret = swarm?.format === 1 ? swarmSecret(swarm) : undefined
     this.#tag = secret === undefined ? undefined : swarmTag(secret)
     this.#voucher = secret === undefined ? undefined : new Voucher(secret)
     this.sockets = new MdnsSockets({

@@ -45,7 +45,16 @@ export type { ChatMessage } from '../model/chat.ts'
 export type { GrammarSpec } from '../model/grammar-spec.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { AnswerNews, AnswerStatus } from './answers.ts'
-export type { FetchingStatus, LinkStatus, ModelFit, ModelStatus, PeerStatus, StageStatus, Status } from './status.ts'
+export type {
+  FetchingStatus,
+  LinkStatus,
+  MembershipStatus,
+  ModelFit,
+  ModelStatus,
+  PeerStatus,
+  StageStatus,
+  Status
+} from './status.ts'
 export type { Happening, RequestTrace } from './request-log.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
@@ -53,8 +62,11 @@ export type { SwarmConfig } from '../swarm/swarm-file.ts'
 export interface PeerInit {
   /** Directory of everything this peer keeps: identity, shards, remembered peers. Made if it does not exist. */
   dataDir: string
-  /** The swarm to join: a file made by `skein init`, or its contents. */
-  swarm: string | SwarmConfig
+  /**
+   * The swarm to be in: a file made by `skein init`, or its contents.
+   * @default the one that `dataDir` has joined by an invitation
+   */
+  swarm?: string | SwarmConfig
   /**
    * Name or id of the model to serve. What is not in `dataDir` is fetched from peers that have it, once there are some.
    * @default the only model in `dataDir`, or the one that ships when there is none
@@ -390,6 +402,11 @@ export interface Peer {
    * @throws the signal's reason; the announcement stands.
    */
   drain(options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<DrainReport>
+  /**
+   * Takes items of a ledger of members, as `revokeMember` and `renewMember` make them, and tells them to all others at once.
+   * @returns how many are new. @throws {InvalidMembershipError} in a swarm without members. @throws {ProtocolError} when one is none
+   */
+  learnMembers(items: readonly Uint8Array[]): number
   /**
    * Removes a model from this peer's directory: its manifest, and the files that no other model there has.
    * @throws {ModelInUseError} when it is the one that this peer serves

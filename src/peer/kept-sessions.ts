@@ -54,8 +54,8 @@ export class KeptSessions {
     const service = await createKeepService({
       links: swarm.links,
       folder: join(dataDir, 'keep'),
-      peers: () => reachable(swarm).map(({ peer }) => peer),
-      staying: () => reachable(swarm).flatMap(({ peer, leaving }) => (leaving ? [] : [peer])),
+      peers: () => keepers(swarm).map(({ peer }) => peer),
+      staying: () => keepers(swarm).flatMap(({ peer, leaving }) => (leaving ? [] : [peer])),
       keeping,
       clock,
       onViolation: (peer, message) => swarm.reportViolation(peer, 'bad keep frame', message)
@@ -127,10 +127,14 @@ export class KeptSessions {
   }
 }
 
-/** Records of other peers that are connected. */
-function reachable(swarm: Swarm): SwarmRecord[] {
+/** Records of other peers that are connected and may keep sessions. */
+function keepers(swarm: Swarm): SwarmRecord[] {
+  const { membership } = swarm
   return swarm
     .records()
-    .filter(({ record, connected }) => connected && record.peer !== swarm.id)
+    .filter(
+      ({ record, connected }) =>
+        connected && record.peer !== swarm.id && membership?.may(record.peer, 'keeper') !== false
+    )
     .map(({ record }) => record)
 }

@@ -7,6 +7,7 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import {
   CorruptShardError,
   InvalidOptionError,
+  NotAdmittedError,
   PeerLeavingError,
   PromptTooLongError,
   UnknownModelError
@@ -146,6 +147,7 @@ export class OwnSessions {
   ): Promise<SessionParts> {
     const { signal } = wait
     signal.throwIfAborted()
+    checkMayDrive(this.#init.swarm)
     const model = await this.model(nameOrId, wait)
     this.#init.serving.asked(model.id)
     if (this.#init.isDraining())
@@ -429,5 +431,12 @@ export class OwnSessions {
       ...shape,
       name: `${nameWithId(shape)}, which is not the ${namesakes.map(describeOffer).join(' or the ')},`
     }
+  }
+}
+
+/** @throws {NotAdmittedError} when this peer's certificate gives it no sessions */
+function checkMayDrive({ id, membership }: Pick<Swarm, 'id' | 'membership'>): void {
+  if (membership?.may(id, 'driver') === false) {
+    throw new NotAdmittedError('this machine may ask nothing: its certificate does not have the role driver')
   }
 }

@@ -93,6 +93,7 @@ export class PeerParts {
       retainBytesMax: 0,
       clock,
       verify,
+      mayDrive: swarm.membership === undefined ? undefined : driver => swarm.membership?.may(driver, 'driver') === true,
       onViolation,
       ...(init.onStep === undefined ? {} : { onStep: init.onStep })
     })

@@ -64,7 +64,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     const models = await modelsBeside(draft, { store, init: { ...init, memoryBytes }, engines, warn })
     const swarm = await createSwarm({
       dataDir,
-      config,
+      ...(config === undefined ? {} : { config }),
       keeping,
       onWarning: warn,
       signal,
@@ -74,9 +74,11 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     yielding = swarm.yielding
+    const mayServe = swarm.membership?.may(swarm.id, 'stage') !== false
+    if (!mayServe && memoryBytes > 0) warn('this machine holds no layers: its certificate does not have the role stage')
     peer = new RunningPeer({
       swarm,
-      swarmName: config.name,
+      swarmName: config?.name ?? swarm.membership?.name ?? '',
       store,
       engines,
       keeping,
@@ -85,9 +87,9 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     await peer.start({
       dataDir: dataDir.path,
-      models,
+      models: mayServe ? models : [],
       draft,
-      budgetBytes: memoryBytes,
+      budgetBytes: mayServe ? memoryBytes : 0,
       diskBytes,
       threads,
       signal: AbortSignal.any([signal, swarm.yielding]),

@@ -8,7 +8,7 @@ import type { Rng } from '../base/rng.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
-import { type DuplicateIdentityError, PeerLeavingError, UnknownModelError } from '../errors.ts'
+import { type DuplicateIdentityError, InvalidMembershipError, PeerLeavingError, UnknownModelError } from '../errors.ts'
 import type { HeardServer } from '../infer/choice.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { ModelStore } from '../model/store.ts'
@@ -46,7 +46,7 @@ import { type Embeddings, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
 import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
-import { type FetchingStatus, linksOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
+import { fetchesOf, linksOf, membershipOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
 
 /** A peer that has started: every part of it, and what ends them. */
 export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
@@ -328,7 +328,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   status(): Status {
     const records = this.#swarm.records()
-    const fetches = this.#fetches()
+    const fetches = fetchesOf(this.#serving)
     return {
       self: this.id,
       swarm: this.#swarmName,
@@ -346,6 +346,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       draft: this.#serving.draftStatus,
       disk: this.#disk.status,
       unkept: this.#keeping.problems,
+      membership: membershipOf(this.#swarm.membership),
       prefixes: prefixesOf(this.#serving.models.map(({ prefixes }) => prefixes)),
       violations: this.#swarm.violations(),
       links: linksOf(records, this.id, this.#metrics.links()),
@@ -408,6 +409,12 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#disk.makeRoom(what, bytes)
   }
 
+  learnMembers(items: readonly Uint8Array[]): number {
+    const { membership } = this.#swarm
+    if (membership !== undefined) return membership.give(items)
+    throw new InvalidMembershipError(`the swarm ${this.#swarmName} has no members: whoever has its secret is in it`)
+  }
+
   /** Tells why, and stops. */
   #fail(error: Error): void {
     if (this.#stopping !== undefined) return
@@ -418,23 +425,6 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   #emit<K extends keyof PeerEvents>(type: K, detail: PeerEvents[K]['detail']): void {
     this.dispatchEvent(new CustomEvent(type, { detail }))
-  }
-
-  /** What is looked for, then what is fetched. */
-  #fetches(): FetchingStatus[] {
-    return [
-      ...this.#serving.seeking.map(seeking => ({ model: null, ...seeking, bytes: 0, bytesTotal: 0 })),
-      ...this.#serving.fetching.map(({ model, shards, bytes, bytesTotal, peers }) => ({
-        model,
-        state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
-        unclear: false,
-        known: true,
-        refusal: null,
-        expected: 'fetching' as const,
-        bytes,
-        bytesTotal
-      }))
-    ]
   }
 
   #look(records: readonly SwarmPeer[]): void {

@@ -9,6 +9,11 @@ import { peersHolding, shapeOffered } from '../route/fit.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { stageProtocol } from '../stage/frame.ts'
 import { peerHint, type SwarmRecord } from '../swarm/record.ts'
+import type { Certificate } from '../trust/grant.ts'
+import type { Ledger } from '../trust/ledger.ts'
+import { type MemberFacts, memberFacts } from '../trust/members.ts'
+import type { Role } from '../trust/roles.ts'
+import type { FetchStatus } from '../serving/held-shards.ts'
 import type { AnswerStatus } from './answers.ts'
 
 /** Layers [start, end) of a model that a peer has loaded; `serving` says whether sessions may begin there. */
@@ -106,6 +111,24 @@ export interface FetchingStatus {
   readonly bytesTotal: number
 }
 
+/** This peer's part in a swarm with members. */
+export interface MembershipStatus {
+  /** The swarm's id: 64 hex digits. */
+  readonly swarm: string
+  /** The newest epoch of which it has the secret. */
+  readonly epoch: number
+  /** What it may do. */
+  readonly roles: readonly Role[]
+  readonly labels: readonly string[]
+  /** When its certificate ends, in ms since 1970. */
+  readonly notAfterMs: number
+  /** Why it may nothing any more; null for a member. */
+  readonly refusal: string | null
+  readonly members: readonly MemberFacts[]
+  /** What an operator has to know of those who sign, a sentence each. */
+  readonly alarms: readonly string[]
+}
+
 /** Everything that a peer knows of itself and of its swarm at one moment. */
 export interface Status {
   readonly self: PeerId
@@ -124,6 +147,8 @@ export interface Status {
   readonly disk: DiskStatus
   /** What this peer cannot write to its disk now and keeps in memory, a sentence each with the reason. */
   readonly unkept: readonly string[]
+  /** This peer's part in a swarm with members; null where whoever has the secret is in it. */
+  readonly membership: MembershipStatus | null
   /** What its stages keep of the beginnings of sessions, so that those with the same one need not have it computed again. */
   readonly prefixes: PrefixStats
   /** Protocol violations by remote peers since the start, by kind. */
@@ -261,4 +286,56 @@ export function linksOf(
 
 function pairOf(a: PeerId, b: PeerId): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`
+}
+
+/** What is looked for, then what is fetched. */
+export function fetchesOf({
+  seeking,
+  fetching
+}: {
+  readonly seeking: readonly Omit<FetchingStatus, 'model' | 'bytes' | 'bytesTotal'>[]
+  readonly fetching: readonly FetchStatus[]
+}): FetchingStatus[] {
+  return [
+    ...seeking.map(sought => ({ model: null, ...sought, bytes: 0, bytesTotal: 0 })),
+    ...fetching.map(({ model, shards, bytes, bytesTotal, peers }) => ({
+      model,
+      state: `${shards} from ${peers === 1 ? '1 peer' : `${peers} peers`}`,
+      unclear: false,
+      known: true,
+      refusal: null,
+      expected: 'fetching' as const,
+      bytes,
+      bytesTotal
+    }))
+  ]
+}
+
+/** What a peer shows of its membership; null where a secret makes everybody a member. */
+export function membershipOf(
+  membership:
+    | {
+        readonly id: string
+        readonly epoch: number
+        readonly ledger: Ledger
+        readonly certificate: Certificate
+        nowMs(): number
+      }
+    | undefined
+): MembershipStatus | null {
+  if (membership === undefined) return null
+  const { id, epoch, ledger, certificate } = membership
+  const nowMs = membership.nowMs()
+  const { roles, labels, subject } = certificate.last
+  const standing = ledger.standingOf(subject, nowMs)
+  return {
+    swarm: id,
+    epoch,
+    roles,
+    labels,
+    notAfterMs: certificate.notAfterMs,
+    refusal: standing.isMember ? null : standing.refusal,
+    members: memberFacts(ledger, nowMs),
+    alarms: ledger.alarms()
+  }
 }

@@ -29,10 +29,20 @@ export function checkOpen({ hop, terms }: OpenFrame, self: PeerId, remote: PeerI
   return undefined
 }
 
-/** Checks that terms come from the driver that they name: whoever passes them on has checked it, too. */
-export function checkTerms(terms: SignedTerms, verify: Verify): Fault | undefined {
-  if (isGenuine(terms, verify)) return undefined
-  return { violation: 'impostor', message: `the terms of epoch ${terms.epoch} are not signed by ${terms.driver}` }
+/** Who may have sessions at all, and how it shows that terms are its own. */
+export interface DriverCheck {
+  readonly verify: Verify
+  /** @default everybody */
+  readonly mayDrive?: ((driver: PeerId) => boolean) | undefined
+}
+
+/** Checks that terms come from the driver that they name, which may have sessions: whoever passes them on has checked it, too. */
+export function checkTerms(terms: SignedTerms, { verify, mayDrive }: DriverCheck): Fault | undefined {
+  const { driver, epoch } = terms
+  if (!isGenuine(terms, verify))
+    return { violation: 'impostor', message: `the terms of epoch ${epoch} are not signed by ${driver}` }
+  if (mayDrive?.(driver) !== false) return undefined
+  return { violation: 'role', message: `${driver} may have no sessions: it does not have the role driver` }
 }
 
 /** Checks terms against the stage that they ask for. */

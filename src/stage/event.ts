@@ -103,6 +103,8 @@ export type ViolationKind =
   | 'credit'
   /** Not the peer that the route or the session names. */
   | 'impostor'
+  /** A driver that may have no sessions. */
+  | 'role'
   /** A stream that never said what it wants. */
   | 'silent'
 

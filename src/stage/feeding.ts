@@ -28,7 +28,7 @@ export class Feeding {
     const { hop, terms } = frame
     if (hop < here)
       return { violation: 'invalid', message: `hop ${hop} is to feed a stand-in, but this is hop ${here}` }
-    const fault = checkPrepare(frame, this.#seat.terms) ?? checkTerms(terms, this.#host.verify)
+    const fault = checkPrepare(frame, this.#seat.terms) ?? checkTerms(terms, this.#host.drivers)
     if (fault !== undefined) return fault
     if (hop === here) this.#begin(terms)
     else if (down?.connected === true) this.#seat.sendDown(frame)

@@ -1,17 +1,17 @@
 /** What a seat works with: streams, effects, and the book of seats; and what its parts see of it. */
 import type { PeerId, SessionId } from '../base/ids.ts'
-import type { Verify } from '../base/signature.ts'
 import type { Feeding } from './feeding.ts'
 import type { SeatId, StageEffect, StageFacts } from './event.ts'
 import type { Frame, RefuseReason } from './frame.ts'
 import type { Seat } from './seat.ts'
+import type { DriverCheck } from './check.ts'
 import type { StageChannel } from './stage-channel.ts'
 import type { SignedTerms } from './terms.ts'
 import type { Place } from './wait-list.ts'
 
 /** Where a seat's effects go. */
 export interface SeatHost {
-  readonly verify: Verify
+  readonly drivers: DriverCheck
   emit(effect: StageEffect): void
   /** Opens a stream from a seat. */
   connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): StageChannel

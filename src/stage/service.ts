@@ -25,6 +25,8 @@ export interface StageServiceInit {
   retainBytesMax: number
   /** Checks that a driver has signed the terms of its session. */
   verify: Verify
+  /** Whether a peer may have sessions. @default everybody may */
+  mayDrive?: ((driver: PeerId) => boolean) | undefined
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
   /** Called for every step that was computed here. It must not throw, and does well to be quick. */
@@ -120,6 +122,7 @@ class Service implements StageService {
     links,
     retainBytesMax,
     verify,
+    mayDrive,
     onViolation = () => {},
     onStep,
     clock = systemClock
@@ -128,7 +131,7 @@ class Service implements StageService {
     this.#clock = clock
     this.#onViolation = onViolation
     this.#onStep = onStep
-    this.#decider = new Stages({ self: links.self, retainBytesMax, verify })
+    this.#decider = new Stages({ self: links.self, retainBytesMax, drivers: { verify, mayDrive } })
   }
 
   get retainBytesMax(): number {

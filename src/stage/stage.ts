@@ -6,7 +6,6 @@
  * stage is in `seat.ts`.
  */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
-import type { Verify } from '../base/signature.ts'
 import type { LossReason } from '../errors.ts'
 import {
   orphanGraceMs,
@@ -19,7 +18,7 @@ import {
   stageStreamsPerPeerMax
 } from './limits.ts'
 import { type Came, DriverEnds } from './driver-ends.ts'
-import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache } from './check.ts'
+import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache, type DriverCheck } from './check.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
 import type { StageChannel } from './stage-channel.ts'
@@ -32,14 +31,13 @@ export interface StagesInit {
   readonly self: PeerId
   /** Budget for what stages retain for replay, all sessions together. */
   readonly retainBytesMax: number
-  /** Checks that a driver has signed the terms of its session. */
-  readonly verify: Verify
+  readonly drivers: DriverCheck
 }
 
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
   readonly self: PeerId
-  readonly verify: Verify
+  readonly drivers: DriverCheck
   /** This peer is about to go: caches whose session has moved on do not hold it up. */
   leaving = false
   readonly #stages = new Map<string, StageFacts>()
@@ -54,9 +52,9 @@ export class Stages {
   #effects: StageEffect[] = []
   #nowMs = 0
 
-  constructor({ self, retainBytesMax, verify }: StagesInit) {
+  constructor({ self, retainBytesMax, drivers }: StagesInit) {
     this.self = self
-    this.verify = verify
+    this.drivers = drivers
     this.#seating = new Seating({ host: this, retainBytesMax })
   }
 
@@ -355,7 +353,7 @@ export class Stages {
       return undefined
     }
     const { hop, terms } = open
-    const forged = checkTerms(terms, this.verify)
+    const forged = checkTerms(terms, this.drivers)
     if (forged !== undefined) return forged
     const lacking = terms.needs?.find(name => !knownNeeds.has(name))
     if (lacking !== undefined) {

@@ -36,3 +36,15 @@ export function discoveries(init: DiscoveriesInit): Discovery[] {
     new RememberedDiscovery(init.peerStore, dialer)
   ]
 }
+
+/** How each way of looking for others goes, a sentence each. @param twin what is known of another process with this identity */
+export function statesOf(
+  ways: readonly Discovery[],
+  { twin, handshakes }: { readonly twin: string | undefined; readonly handshakes: readonly string[] }
+): { readonly way: string; readonly state: string }[] {
+  return [
+    ...(twin === undefined ? [] : [{ way: 'identity', state: twin }]),
+    ...ways.map(way => ({ way: way.way, state: way.state() })),
+    ...handshakes.map(state => ({ way: 'handshake', state }))
+  ]
+}

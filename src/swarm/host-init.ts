@@ -1,6 +1,7 @@
 /** What a host is started with, and tells. */
 import type { SelectFn, ValidateFn } from '@libp2p/kad-dht'
 import type { PeerId } from '../base/ids.ts'
+import type { MemberDoors } from './admitting.ts'
 import type { DhtStore } from './dht-store.ts'
 import type { Identity } from './identity.ts'
 import type { HostDatastore } from './node.ts'
@@ -10,6 +11,10 @@ export interface HostInit {
   readonly identity: Identity
   /** The swarm's 32 random bytes. */
   readonly secret: Uint8Array
+  /** Of a swarm with members: what connections are made with, instead of the secret. */
+  readonly members?: MemberDoors
+  /** Somebody was not admitted, or has not admitted this peer, and why. */
+  readonly onRefused?: (peer: PeerId, refusal: string, byRemote: boolean) => void
   readonly listen: readonly string[]
   readonly agent: string
   readonly datastore?: HostDatastore

@@ -10,6 +10,7 @@ import type { PeerId } from '../base/ids.ts'
 import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
 import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
+import { type Admitting, admittingOf } from './admitting.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
 import { DhtBytes } from './dht-bytes.ts'
 import { Duplicates } from './duplicates.ts'
@@ -18,6 +19,7 @@ import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaul
 import { InboundChannels } from './inbound.ts'
 import type { Channel, HandleOptions, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
+import type { HandshakeFailure } from './noise.ts'
 import { createNode, dhtProtocol, type Node, startNode, stopNode } from './node.ts'
 import type { LanTcp } from './tcp-transport.ts'
 import { socketOf, Traffic } from './traffic.ts'
@@ -53,14 +55,16 @@ export class Host implements Links {
   /** Peers that are being dialled, other than by queries of the DHT. */
   readonly #meant: Set<string>
   readonly #duplicates: Duplicates
+  readonly #admitting: Admitting | undefined
   #stopped = false
 
   private constructor(
     init: HostInit,
     node: Node,
     sockets: LanTcp,
-    { meant, dhtBytes }: { meant: Set<string>; dhtBytes: DhtBytes }
+    { meant, dhtBytes, admitting }: { meant: Set<string>; dhtBytes: DhtBytes; admitting: Admitting | undefined }
   ) {
+    this.#admitting = admitting
     this.#meant = meant
     this.dhtBytes = dhtBytes
     this.self = init.identity.id
@@ -85,9 +89,12 @@ export class Host implements Links {
   static async start(init: HostInit): Promise<Host> {
     const meant = new Set<string>()
     const dhtBytes = new DhtBytes(dhtProtocol)
+    const onFailed = (how: HandshakeFailure): void => init.onHandshakeFailed?.(how)
+    const admitting = admittingOf(init, onFailed)
     const { node, sockets, listen } = await createNode({
       identity: init.identity,
       secret: init.secret,
+      admitting,
       listen: init.listen,
       agent: init.agent,
       datastore: init.datastore,
@@ -99,9 +106,9 @@ export class Host implements Links {
       mayDial: peer => meant.has(peer) || init.queriesMayDial?.() !== false,
       validate: init.validate,
       select: init.select,
-      onHandshakeFailed: how => init.onHandshakeFailed?.(how)
+      onHandshakeFailed: onFailed
     })
-    const host = new Host(init, node, sockets, { meant, dhtBytes })
+    const host = new Host(init, node, sockets, { meant, dhtBytes, admitting })
     await startNode(node, listen)
     return host
   }
@@ -113,6 +120,11 @@ export class Host implements Links {
 
   get dht(): KadDHT {
     return this.#node.services.dht
+  }
+
+  /** The next handshakes take the secrets of this moment. */
+  refreshSecrets(): void {
+    this.#admitting?.refresh(this.#node)
   }
 
   get node(): Node {

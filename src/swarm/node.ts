@@ -15,7 +15,9 @@ import { createLibp2p } from 'libp2p'
 import { endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import { ListenError } from '../errors.ts'
+import { admissionMs } from '../trust/limits.ts'
 import type { DhtBytes } from './dht-bytes.ts'
+import type { Admitting } from './admitting.ts'
 import type { DhtStore } from './dht-store.ts'
 import { Doorway } from './doorway.ts'
 import type { Identity } from './identity.ts'
@@ -124,6 +126,8 @@ export const dhtProtocol = '/skein/kad/1.0.0'
 export interface NodeInit {
   readonly identity: Identity
   readonly secret: Uint8Array
+  /** Of a swarm with members: connections are made with these, and not with the secret. */
+  readonly admitting: Admitting | undefined
   readonly listen: readonly string[]
   readonly agent: string
   readonly datastore: HostDatastore | undefined
@@ -165,7 +169,7 @@ export async function createNode(init: NodeInit): Promise<{ node: Node; sockets:
       denyDialPeer: peer => !init.mayDial(peer.toString())
     },
     transports: [sockets.transport],
-    connectionEncrypters: [swarmNoise(init.secret, init.onHandshakeFailed)],
+    connectionEncrypters: [init.admitting?.first ?? swarmNoise(init.secret, init.onHandshakeFailed)],
     streamMuxers: [steadyYamux({ streamOptions: { maxStreamWindowSize: streamWindowBytesMax } }, init.dhtBytes)],
     ...(init.datastore === undefined ? {} : { datastore: init.datastore }),
     peerStore: { maxAddressAge: rememberedMs, maxPeerAge: rememberedMs },
@@ -174,7 +178,7 @@ export async function createNode(init: NodeInit): Promise<{ node: Node; sockets:
       // The doorway bounds both, by address; libp2p refuses the newest, whoever it is.
       inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
       maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
-      inboundUpgradeTimeout: handshakeMs,
+      inboundUpgradeTimeout: init.admitting === undefined ? handshakeMs : handshakeMs + admissionMs,
       dialTimeout: dialTimeoutMs,
       addressDialTimeout: dialTimeoutMs,
       // The dialer knows which addresses are near; libp2p's own order puts public ones first.
@@ -191,6 +195,7 @@ export async function createNode(init: NodeInit): Promise<{ node: Node; sockets:
       ...((init.dht ? { dht: dhtOf(init) } : {}) as { dht: ReturnType<typeof dhtOf> })
     }
   })
+  init.admitting?.refresh(node)
   await boundPeerStore(node.peerStore, id => id.equals(node.peerId) || node.getConnections(id).length > 0)
   return { node, sockets, listen }
 }

@@ -1,9 +1,10 @@
 /** Noise for one swarm, with what @chainsafe/libp2p-noise and @libp2p/tcp leave to be mended. */
 import { ChaCha20Poly1305, newInstance } from '@chainsafe/as-chacha20poly1305'
 import { type NoiseInit, noise } from '@chainsafe/libp2p-noise'
-import type { ConnectionEncrypter } from '@libp2p/interface'
+import type { ConnectionEncrypter, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { compactCipherBytesMax } from './limits.ts'
+import { NotAdmittedError } from '../errors.ts'
+import { compactCipherBytesMax, handshakeMs } from './limits.ts'
 import { shortenNoise, shortenSocket } from './short-way.ts'
 
 /**
@@ -17,25 +18,45 @@ function prologue(secret: Uint8Array): Uint8Array {
   return sha256(new Uint8Array([...new TextEncoder().encode('skein prologue'), ...secret]))
 }
 
+/** What a swarm with members adds to it. */
+export interface NoiseOptions {
+  /** What it is called when two ends agree on one. @default '/noise' */
+  readonly protocol?: string
+  /** Both ends show who they are, over the connection and before anything else. @throws where one of them is refused */
+  readonly admit?: (secured: SecuredConnection, isDialler: boolean) => Promise<void>
+}
+
 /** @param secret the swarm's, 32 bytes; who has another cannot finish a handshake, and `onFailed` hears of it */
-export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure) => void) {
+export function swarmNoise(
+  secret: Uint8Array,
+  onFailed: (how: HandshakeFailure) => void,
+  { protocol, admit }: NoiseOptions = {}
+) {
   const init: NoiseInit = { prologueBytes: prologue(secret) }
   return (components: Parameters<ReturnType<typeof noise>>[0]): ConnectionEncrypter => {
     const inner = noise(init)(components)
     useCompactCipher(inner)
     const counted =
-      <A extends unknown[], R extends { readonly connection: object }>(secure: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
+      <A extends unknown[]>(secure: (...args: A) => Promise<SecuredConnection>, isDialler: boolean) =>
+      async (...args: A): Promise<SecuredConnection> => {
         const connection = args[0] as object
         shortenSocket(connection)
         try {
+          if (admit !== undefined) {
+            // The time for an admission is no time for idling before one.
+            const within = AbortSignal.timeout(handshakeMs)
+            const given = (args[1] as SecureConnectionOptions | undefined) ?? {}
+            const signal = given.signal === undefined ? within : AbortSignal.any([given.signal, within])
+            args[1] = { ...given, signal } as A[1]
+          }
           const secured = await secure.apply(inner, args)
+          await admit?.(secured, isDialler)
           shortenNoise(connection, secured.connection)
           return secured
         } catch (error) {
           const options = args[1] as { signal?: AbortSignal } | undefined
           // A member that is not the one expected at that address is not refused for its secret.
-          const member = (error as Error).name === 'UnexpectedPeerError'
+          const member = (error as Error).name === 'UnexpectedPeerError' || error instanceof NotAdmittedError
           if (options?.signal?.aborted !== true && !member) {
             const isRefused = (error as { code?: string }).code === 'ERR_INVALID_CRYPTO_EXCHANGE'
             onFailed(isRefused ? 'refused' : 'unfinished')
@@ -43,12 +64,13 @@ export function swarmNoise(secret: Uint8Array, onFailed: (how: HandshakeFailure)
           throw error
         }
       }
-    const secureInbound = counted(inner.secureInbound)
-    const secureOutbound = counted(inner.secureOutbound)
+    const secureInbound = counted(inner.secureInbound, false)
+    const secureOutbound = counted(inner.secureOutbound, true)
     return new Proxy(inner, {
       get(target, key) {
         if (key === 'secureInbound') return secureInbound
         if (key === 'secureOutbound') return secureOutbound
+        if (key === 'protocol' && protocol !== undefined) return protocol
         return Reflect.get(target, key)
       }
     })

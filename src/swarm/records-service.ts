@@ -6,7 +6,8 @@ import { congestedMs, neighboursMax, recordsTickMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { NeighboursService } from './neighbours-service.ts'
 import { peerHint, type RecordContent } from './record.ts'
-import { type Records, type RecordsEffect, type RecordsEvent, recordsChannelFrameBytesMax } from './records.ts'
+import type { Records, RecordsEffect, RecordsEvent } from './records.ts'
+import { recordsChannelFrameBytesMax } from './records-frame.ts'
 
 export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.2.0', '1.1.0', '1.0.0'] }
 
@@ -139,6 +140,11 @@ export class RecordsService {
   /** A value of the DHT that {@link Records.refusal} lets pass, of a peer that is known to live. */
   found(value: Uint8Array): void {
     this.#run({ kind: 'value', value })
+  }
+
+  /** Who is a member has changed. */
+  membersChanged(): void {
+    this.#run({ kind: 'members' })
   }
 
   /** Says goodbye, and resolves when the neighbours have been told. */

@@ -9,14 +9,9 @@ import { sameBytes } from '../base/same-bytes.ts'
 import type { Sign, Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
-import {
-  recordBytesMax,
-  recordMarksMax,
-  recordsBurstMax,
-  recordsFrameBytesMax,
-  recordsPerSecondMax,
-  recordTtlMs
-} from './limits.ts'
+import { recordMarksMax, recordsBurstMax, recordsFrameBytesMax, recordsPerSecondMax, recordTtlMs } from './limits.ts'
+import { AwaitedRecords } from './awaited-records.ts'
+import { encodeRecordsFrame } from './records-frame.ts'
 import { type LiveRecord, LiveRecords, type Place } from './live-records.ts'
 import { OwnLife } from './own-life.ts'
 import { Publishing } from './publishing.ts'
@@ -44,6 +39,8 @@ export type RecordsEvent =
   | { readonly kind: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
   /** A value of the DHT passed {@link Records.refusal}. */
   | { readonly kind: 'value'; readonly value: Uint8Array }
+  /** Who is a member has changed. */
+  | { readonly kind: 'members' }
   | { readonly kind: 'tick'; readonly wallMs: number }
 
 export type RecordsEffect =
@@ -86,6 +83,8 @@ export interface RecordsInit {
   readonly life?: { readonly run: string; readonly startMs: number }
   /** Live records that are kept, this peer's included. @default {@link recordsMax} */
   readonly liveMax?: number | undefined
+  /** Whether a peer is a member: of others nothing is kept. @default everybody who has the secret is */
+  readonly isMember?: (peer: PeerId) => boolean
 }
 
 export class Records {
@@ -105,6 +104,7 @@ export class Records {
   #compared: RecordContent | undefined
   #announcedMs = 0
   readonly #publishing = new Publishing()
+  readonly #awaited = new AwaitedRecords()
   #left = false
   readonly #life: OwnLife | undefined
 
@@ -145,6 +145,7 @@ export class Records {
     try {
       const unverified = readRecord(value)
       if (unverified.peer !== peer) return `the record is of ${unverified.peer}, not of ${peer}`
+      if (this.#init.isMember?.(unverified.peer) === false) return `${peer} is no member`
       const mark = this.#marks.get(unverified.peer) ?? -1
       if (unverified.seq < mark) return `seq ${unverified.seq} is older than ${mark}`
       const live = this.#live.get(unverified.peer)
@@ -178,6 +179,8 @@ export class Records {
         return this.#frame(event.peer, event.frame, nowMs)
       case 'value':
         return this.#accept(event.value, undefined, nowMs)
+      case 'members':
+        return this.#members(nowMs)
       case 'tick':
         return this.#tick(nowMs, event.wallMs)
     }
@@ -299,6 +302,10 @@ export class Records {
       const { peer, seq } = unverified
       const isOwn = peer === this.#init.self
       if (seq <= (this.#marks.get(peer) ?? -1)) return isOwn ? this.#heardOwnAgain(unverified, nowMs) : []
+      if (!isOwn && this.#init.isMember?.(peer) === false) {
+        this.#awaited.hold(peer, { value: new Uint8Array(value), from })
+        return []
+      }
       // What there is no room for costs no signature check, leaves no mark and goes no further.
       if (!isOwn && !this.#live.has(peer)) {
         const found = this.#admit(peer, from)
@@ -394,6 +401,15 @@ export class Records {
       .map(candidate => ({ kind: 'linked', peer: candidate }))
   }
 
+  /** Forgets those who are no members any more, and takes what waited for those who are now. */
+  #members(nowMs: number): RecordsEffect[] {
+    const { isMember = () => true, self } = this.#init
+    const gone = [...this.#live].map(([peer]) => peer).filter(peer => peer !== self && !isMember(peer))
+    for (const peer of gone) this.#live.delete(peer)
+    const come = this.#awaited.take(isMember).flatMap(({ value, from }) => this.#accept(value, from, nowMs))
+    return [...gone.map((peer): RecordsEffect => ({ kind: 'leave', peer })), ...come]
+  }
+
   #tick(nowMs: number, wallMs: number): RecordsEffect[] {
     const effects: RecordsEffect[] = []
     for (const [peer, { record, receivedMs }] of this.#live) {
@@ -427,11 +443,3 @@ export class Records {
 function sending(peer: PeerId, values: readonly Uint8Array[]): RecordsEffect {
   return { kind: 'send', peer, frame: encodeRecordsFrame(values) }
 }
-
-/** A frame of records. */
-export function encodeRecordsFrame(values: readonly Uint8Array[]): Uint8Array {
-  return RecordsFrame.encode({ records: values.map(value => SignedRecord.decode(value)) })
-}
-
-/** The most that a frame of records may be long; one record always fits. */
-export const recordsChannelFrameBytesMax = recordsFrameBytesMax + recordBytesMax

@@ -1,5 +1,4 @@
 /** A peer's part in a swarm while it runs: host, discovery, dialer, records, liveness and the DHT, wired together. */
-import { randomBytes } from 'node:crypto'
 import { TypedEventEmitter } from '@libp2p/interface'
 import { type End, endAll } from '../base/ends.ts'
 import type { ContentId, PeerId } from '../base/ids.ts'
@@ -12,20 +11,22 @@ import { ContactsService } from './contacts-service.ts'
 import { DhtStore } from './dht-store.ts'
 import { Dialer, type Need } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
-import { discoveries } from './discovery-all.ts'
+import { discoveries, statesOf } from './discovery-all.ts'
 import { StaticDiscovery } from './discovery-static.ts'
 import { readBattery, readHardware } from './hardware.ts'
+import { HandshakeTally } from './handshake-tally.ts'
 import { Host } from './host.ts'
-import { type Identity, verifySignature } from './identity.ts'
+import type { Identity } from './identity.ts'
 import { askRoutes } from './interfaces.ts'
 import { goodbyeMs, recordAddressesMax, recordProtocolsMax } from './limits.ts'
 import type { Links } from './links.ts'
+import type { Membership } from './membership-service.ts'
 import { soughtOf } from './neighbourhood.ts'
-import type { HandshakeFailure } from './noise.ts'
 import { pause } from './pause.ts'
 import { ReachService } from './reach-service.ts'
-import { runBytes, type SwarmRecord } from './record.ts'
-import { Records } from './records.ts'
+import type { SwarmRecord } from './record.ts'
+import { recordsOf } from './own-records.ts'
+import type { Records } from './records.ts'
 import { RecordsService } from './records-service.ts'
 import type { SeqFile } from './seq-file.ts'
 import type { Announcement, Gathering, Swarm, SwarmEvents, SwarmInit, SwarmPeer } from './swarm.ts'
@@ -36,19 +37,14 @@ import { TwinsService } from './twins-service.ts'
 /** Every address of both families. libp2p goes on without the second one where a machine has no IPv6. */
 const defaultListen = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
 
-/** What is said of the first handshake of each kind that fails. */
-const handshakeWarnings: Readonly<Record<HandshakeFailure, string>> = {
-  refused: 'a connection was refused: the other end is of another swarm or has a wrong secret',
-  unfinished:
-    'a connection ended in the middle of its handshake: the other end is of another swarm, has a wrong secret, or gave up'
-}
-
 /** What is there before the swarm runs. */
 export interface RunningSwarmInit {
   readonly init: SwarmInit
   readonly identity: Identity
   readonly datastore: SwarmDatastore
   readonly secret: Uint8Array
+  /** In a swarm with members; `secret` is then that of discovery. */
+  readonly membership: Membership | undefined
   readonly tag: string
   readonly seqFile: SeqFile
   /** The last seq that was used before. */
@@ -70,11 +66,13 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   readonly #twins: TwinsService
   readonly #dialer: Dialer
   #host!: Host
+  /** In a swarm with members: what rooms above this one talk through. */
+  #guarded: Links | undefined
   #exchange: RecordsService | undefined
   #alive: AliveService | undefined
   #contacts: ContactsService | undefined
   #ways: Discovery[] = []
-  readonly #handshakes: Record<HandshakeFailure, number> = { refused: 0, unfinished: 0 }
+  readonly #handshakes = new HandshakeTally(message => this.warn(message))
   #stopping: Promise<void> | undefined
 
   constructor(parts: RunningSwarmInit) {
@@ -82,7 +80,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#parts = parts
     this.#init = parts.init
     this.id = parts.identity.id
-    this.#records = recordsOf(parts)
+    this.#records = recordsOf({ ...parts, recordsMax: parts.init.recordsMax })
     this.#dht = new DhtService({
       self: this.id,
       isOn: parts.init.dht !== false,
@@ -192,6 +190,16 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       onViolation
     })
     host.node.addEventListener('self:peer:update', () => this.#announcing.saySoon())
+    const { membership } = this
+    this.#guarded = membership?.guard(host, onViolation)
+    await membership?.start({
+      links: host,
+      connected: () => host.connectedPeers,
+      onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
+      onMembers: () => this.#exchange?.membersChanged(),
+      onSecrets: () => host.refreshSecrets(),
+      onViolation
+    })
     await this.#exchange.start()
     await this.#alive.start()
     this.#contacts = new ContactsService({
@@ -227,10 +235,9 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       onIdentified: (peer, protocols) => this.#exchange?.identified(peer, protocols),
       onReplaced: peer => this.#exchange?.replaced(peer),
       onWatch: peer => this.#alive?.watched(peer),
-      onHandshakeFailed: how => {
-        const isFirst = ++this.#handshakes[how] === 1
-        if (isFirst) this.warn(handshakeWarnings[how])
-      },
+      ...(this.membership === undefined ? {} : { members: this.membership }),
+      onRefused: (peer, refusal, byRemote) => this.#handshakes.notAdmitted(peer, refusal, byRemote),
+      onHandshakeFailed: how => this.#handshakes.failed(how),
       onViolation: (peer, kind) => this.reportViolation(peer, kind, `${peer}: ${kind}`)
     })
   }
@@ -260,7 +267,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   get links(): Links {
-    return this.#host
+    return this.#guarded ?? this.#host
   }
 
   readonly sign: Sign = data => this.#parts.identity.sign(data)
@@ -270,7 +277,10 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     const failed = this.#dialer.failed()
     return this.#records.known().map(({ record, receivedMs, connected, linked }) => ({
       // What this peer is about to announce of itself is known here already.
-      record: record.peer === this.id ? { ...record, ...this.#announcing.content } : record,
+      record:
+        record.peer === this.id
+          ? { ...record, ...this.#announcing.content }
+          : (this.membership?.within(record) ?? record),
       addresses: textAddresses(record.addresses),
       ageMs: record.peer === this.id ? 0 : nowMs - receivedMs,
       connected,
@@ -282,7 +292,8 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
 
   recordOf(peer: PeerId): SwarmRecord | undefined {
     const record = this.#records.get(peer)
-    return record === undefined || peer !== this.id ? record : { ...record, ...this.#announcing.content }
+    if (record === undefined || peer !== this.id) return record && (this.membership?.within(record) ?? record)
+    return { ...record, ...this.#announcing.content }
   }
 
   announce(change: Announcement): void {
@@ -290,18 +301,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   discovery(): readonly { readonly way: string; readonly state: string }[] {
-    const ways = this.#ways.map(({ way, state }, i) => ({ way, state: state.call(this.#ways[i]) }))
-    const { refused, unfinished } = this.#handshakes
-    const states = [
-      ...(refused === 0 ? [] : [`${refused} refused: other swarm or wrong secret`]),
-      ...(unfinished === 0 ? [] : [`${unfinished} ended half-way: other swarm or wrong secret, or a bad link`])
-    ]
-    const twin = this.#twins.state()
-    return [
-      ...(twin === undefined ? [] : [{ way: 'identity', state: twin }]),
-      ...ways,
-      ...states.map(state => ({ way: 'handshake', state }))
-    ]
+    return statesOf(this.#ways, { twin: this.#twins.state(), handshakes: this.#handshakes.states() })
   }
 
   rttMs(peer: PeerId): number | undefined {
@@ -325,9 +325,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   violations(): Readonly<Record<string, number>> {
-    const counts = Object.fromEntries(this.#violations)
-    for (const [how, count] of Object.entries(this.#handshakes)) if (count > 0) counts[`${how} handshake`] = count
-    return counts
+    return { ...Object.fromEntries(this.#violations), ...this.#handshakes.counts() }
   }
 
   reportViolation(peer: PeerId, kind: string, message: string): void {
@@ -389,8 +387,13 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     await Promise.race([Promise.all([told, this.#dht.published]), deadline])
     this.#exchange?.stop()
     this.#twins.stop()
+    await this.membership?.stop()
     this.#abort.abort(new Error('this peer is stopping'))
     await this.#host.stop()
+  }
+
+  get membership(): Membership | undefined {
+    return this.#parts.membership
   }
 
   get yielding(): AbortSignal {
@@ -419,13 +422,22 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#emit('record', { peer })
   }
 
+  /** A peer is no member any more: nothing of it stays. */
+  #onRefused(peer: PeerId, refusal: string): void {
+    if (this.#host.connectedPeers.has(peer)) this.warn(`${peer} is let go: ${refusal}`)
+    this.#host.disconnect(peer, refusal)
+    this.#exchange?.membersChanged()
+  }
+
   #onConnect(peer: PeerId): void {
+    this.membership?.connected(peer)
     if (this.#dialer.isNeeded(peer, 'contact')) this.#keep(peer, true)
     if (this.#host?.connectedPeers.size !== 1) return
     this.#dht.anew()
   }
 
   #onDisconnect(peer: PeerId): void {
+    this.membership?.disconnected(peer)
     this.#dialer.lost(peer)
     if (this.#dialer.isNeeded(peer, 'contact')) this.#emit('record', { peer })
   }
@@ -435,16 +447,4 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     const record = this.#records.get(peer)
     if (record !== undefined) this.#dialer.offer(peer, textAddresses(record.addresses), 'records')
   }
-}
-
-function recordsOf({ identity, seq, init }: RunningSwarmInit): Records {
-  const life = { run: randomBytes(runBytes).toString('hex'), startMs: performance.now() }
-  return new Records({
-    self: identity.id,
-    sign: identity.sign,
-    verify: verifySignature,
-    seq,
-    life,
-    liveMax: init.recordsMax
-  })
 }

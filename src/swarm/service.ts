@@ -4,14 +4,16 @@ import { join } from 'node:path'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
-import { DataDirectoryError } from '../errors.ts'
+import { DataDirectoryError, InvalidMembershipError } from '../errors.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
-import { loadIdentity } from './identity.ts'
+import { type Identity, loadIdentity } from './identity.ts'
+import { readMemberFile, text64 } from './member-file.ts'
+import { Membership } from './membership-service.ts'
 import { RunningSwarm } from './running-swarm.ts'
 import { SeqFile } from './seq-file.ts'
 import type { Swarm, SwarmInit } from './swarm.ts'
-import { parseSwarm, swarmSecret, swarmTag } from './swarm-file.ts'
+import { parseSwarm, type SecretSwarm, type SwarmConfig, swarmSecret, swarmTag } from './swarm-file.ts'
 
 /**
  * Starts a peer's part in a swarm and returns once it listens; others are found from then on.
@@ -21,7 +23,7 @@ import { parseSwarm, swarmSecret, swarmTag } from './swarm-file.ts'
 export async function createSwarm(init: SwarmInit): Promise<Swarm> {
   const { signal } = init
   signal?.throwIfAborted()
-  const config = parseSwarm(init.config, 'the swarm')
+  const config = init.config === undefined ? undefined : parseSwarm(init.config, 'the swarm')
   const undo: End[] = []
   try {
     let dataDir: DataDirectory
@@ -34,7 +36,8 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     let service: RunningSwarm | undefined
     const keeping = init.keeping ?? new Keeping(message => service?.warn(message))
     const identity = await loadIdentity(dataDir.path, message => keeping.warn(message))
-    const secret = swarmSecret(config)
+    const membership = await membershipOf(config, dataDir.path, { identity, keeping })
+    const secret = membership?.discovery ?? swarmSecret(config as SecretSwarm)
     const tag = swarmTag(secret)
     const folder = join(dataDir.path, 'swarm')
     await mkdir(folder, { recursive: true, mode: 0o700 }).catch(error => {
@@ -46,7 +49,7 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     const seq = await seqFile.read()
     undo.push(() => seqFile.settled())
     signal?.throwIfAborted()
-    service = new RunningSwarm({ init, identity, datastore, secret, tag, seqFile, seq, undo })
+    service = new RunningSwarm({ init, identity, datastore, secret, membership, tag, seqFile, seq, undo })
     const started = service
     undo.push(() => started.end())
     await started.start()
@@ -57,4 +60,28 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     await endAll(undo).catch(() => {})
     throw error
   }
+}
+
+/**
+ * This machine's membership, where the swarm has members; undefined where a secret makes one.
+ * @throws {InvalidMembershipError} when it has joined none, or another one than it is to be in
+ */
+async function membershipOf(
+  config: SwarmConfig | undefined,
+  dataDir: string,
+  { identity, keeping }: { readonly identity: Identity; readonly keeping: Keeping }
+): Promise<Membership | undefined> {
+  if (config?.format === 1) return undefined
+  const file = await readMemberFile(dataDir)
+  if (file === undefined) {
+    const which = config === undefined ? 'no swarm' : `the swarm ${config.name}`
+    throw new InvalidMembershipError(
+      `this machine has not joined ${which}: use skein join with an invitation${config === undefined ? ', or --swarm' : ''}`
+    )
+  }
+  const isOther =
+    config !== undefined && (text64(file.authority) !== config.authority || text64(file.recovery) !== config.recovery)
+  if (isOther)
+    throw new InvalidMembershipError(`${dataDir} is a member of another swarm, ${file.name}: use another directory`)
+  return Membership.open({ dataDir, file, identity, keeping, onWarning: message => keeping.warn(message) })
 }

@@ -9,8 +9,19 @@ import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidSwarmError } from '../errors.ts'
 import { swarmFileBytesMax } from './limits.ts'
 
-/** The contents of a swarm file. */
-export interface SwarmConfig {
+/** The contents of a swarm file: a secret shared by friends, or the public part of a swarm with members. */
+export type SwarmConfig = SecretSwarm | MembersSwarm
+
+/** The public part of a swarm with members: whoever has it can join nothing by it. */
+export interface MembersSwarm {
+  readonly format: 2
+  readonly name: string
+  /** Ed25519 public keys of its first authority and of its recovery key, 32 bytes each in base64url. */
+  readonly authority: string
+  readonly recovery: string
+}
+
+export interface SecretSwarm {
   readonly format: 1
   readonly name: string
   /** 32 random bytes, base64url. Whoever has it can join: never log it. */
@@ -21,14 +32,16 @@ const secretBytes = 32
 /** Hex digits of the tag: enough that two swarms in radio range do not share one by chance. */
 const tagDigits = 16
 
+const name = z
+  .string('must be a text')
+  .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u, 'must be 1-64 letters, digits, spaces, dots, dashes or underscores')
+const publicKey = z
+  .string('must be a text')
+  .regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url, which is 43 characters')
+const membersSchema = z.strictObject({ format: z.literal(2), name, authority: publicKey, recovery: publicKey })
 const schema = z.strictObject({
   format: z.literal(1, 'must be 1'),
-  name: z
-    .string('must be a text')
-    .regex(
-      /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u,
-      'must be 1-64 letters, digits, spaces, dots, dashes or underscores'
-    ),
+  name,
   // The value itself never gets into a message.
   secret: z
     .string('must be a text')
@@ -43,10 +56,12 @@ const schema = z.strictObject({
  */
 export function parseSwarm(json: unknown, from: string): SwarmConfig {
   const format = (json as { format?: unknown } | null)?.format
-  if (typeof format === 'number' && format > 1) {
-    throw new InvalidSwarmError(`${from} has swarm format ${format}, made by a newer Skein; this one reads format 1`)
+  if (typeof format === 'number' && format > 2) {
+    throw new InvalidSwarmError(
+      `${from} has swarm format ${format}, made by a newer Skein; this one reads formats 1 and 2`
+    )
   }
-  const parsed = schema.safeParse(json)
+  const parsed = format === 2 ? membersSchema.safeParse(json) : schema.safeParse(json)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]!
   const what = issue.code === 'unrecognized_keys' ? `has an unknown field ${issue.keys[0]}` : issue.message
@@ -79,8 +94,9 @@ export async function readSwarmFile(path: string): Promise<SwarmConfig> {
 }
 
 /** A new swarm with a random secret. @throws {InvalidSwarmError} when the name is none. */
-export function newSwarm(name: string): SwarmConfig {
-  return parseSwarm({ format: 1, name, secret: randomBytes(secretBytes).toString('base64url') }, 'the new swarm')
+export function newSwarm(name: string): SecretSwarm {
+  const secret = randomBytes(secretBytes).toString('base64url')
+  return parseSwarm({ format: 1, name, secret }, 'the new swarm') as SecretSwarm
 }
 
 /**
@@ -89,8 +105,14 @@ export function newSwarm(name: string): SwarmConfig {
  *
  * @throws {InvalidSwarmError}
  */
-export async function initSwarm(path: string, name = 'swarm'): Promise<SwarmConfig> {
+export async function initSwarm(path: string, name = 'swarm'): Promise<SecretSwarm> {
   const config = newSwarm(name)
+  await writeSwarmFile(path, config)
+  return config
+}
+
+/** Writes a new swarm file, which is never put in the place of another one. @throws {InvalidSwarmError} */
+export async function writeSwarmFile(path: string, config: SwarmConfig): Promise<void> {
   try {
     await writeWhole(path, `${JSON.stringify(config, null, 2)}\n`, { fresh: true })
   } catch (error) {
@@ -99,11 +121,10 @@ export async function initSwarm(path: string, name = 'swarm'): Promise<SwarmConf
       exists ? `${path} exists already and is not overwritten` : `${path} cannot be written: ${reasonOf(error)}`
     )
   }
-  return config
 }
 
 /** The secret's bytes. */
-export function swarmSecret(config: SwarmConfig): Uint8Array {
+export function swarmSecret(config: SecretSwarm): Uint8Array {
   return new Uint8Array(Buffer.from(config.secret, 'base64url'))
 }
 

@@ -4,13 +4,15 @@ import type { Sign } from '../base/signature.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import type { DataDirectory } from './data-dir.ts'
 import type { Links } from './links.ts'
+import type { Membership } from './membership-service.ts'
 import type { RecordContent, SwarmRecord } from './record.ts'
 import type { SwarmConfig } from './swarm-file.ts'
 
 export interface SwarmInit {
   /** The data directory: opened already, or its path, which is then opened and closed here. */
   readonly dataDir: string | DataDirectory
-  readonly config: SwarmConfig
+  /** @default that of which this machine has become a member */
+  readonly config?: SwarmConfig
   /** @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'], of which one is left out where there is no IPv6 */
   readonly listen?: readonly string[]
   readonly bootstrap?: readonly string[]
@@ -82,6 +84,8 @@ export interface Swarm {
   readonly id: PeerId
   readonly addresses: readonly string[]
   readonly links: Links
+  /** In a swarm with members: this peer's certificate, and what it knows of the others. */
+  readonly membership?: Membership | undefined
   /**
    * Aborts with a {@link DuplicateIdentityError} when another process has this peer's identity, has run for longer, and is told so:
    * this one must stop. That may be known before whoever started it listens to anything.

@@ -13,7 +13,7 @@ import { dialTimeoutMs, twinRelayMs } from './limits.ts'
 import { revisionsWithoutLinks } from './link-frame.ts'
 import type { Channel } from './links.ts'
 import { pause } from './pause.ts'
-import { recordsChannelFrameBytesMax } from './records.ts'
+import { recordsChannelFrameBytesMax } from './records-frame.ts'
 import { recordsProtocol } from './records-service.ts'
 
 export interface TwinRelayInit {

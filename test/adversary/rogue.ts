@@ -15,7 +15,7 @@ import type { Host } from '../../src/swarm/host.ts'
 import type * as identityModule from '../../src/swarm/identity.ts'
 import type { Channel } from '../../src/swarm/links.ts'
 import type * as recordModule from '../../src/swarm/record.ts'
-import type * as recordsModule from '../../src/swarm/records.ts'
+import type * as recordsModule from '../../src/swarm/records-frame.ts'
 import type * as recordsServiceModule from '../../src/swarm/records-service.ts'
 import type * as service from '../../src/swarm/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
@@ -30,7 +30,7 @@ const { stageProtocol } = await load<typeof frames>('stage/frame.js')
 const { signTerms } = await load<typeof termsModule>('stage/terms.js')
 const { identityOf } = await load<typeof identityModule>('swarm/identity.js')
 const { encodeRecord } = await load<typeof recordModule>('swarm/record.js')
-const { encodeRecordsFrame } = await load<typeof recordsModule>('swarm/records.js')
+const { encodeRecordsFrame } = await load<typeof recordsModule>('swarm/records-frame.js')
 const { generateKeyPair } = (await import('@libp2p/crypto/keys')) as typeof keys
 
 /**

@@ -90,6 +90,7 @@ export class PeerAmongMany extends EventTarget {
       discovery: [],
       disk: { usedBytes: 1e9, limitBytes: null, keptBytes: 0 },
       unkept: [],
+      membership: null,
       prefixes: { bytes: 0, reused: 0 },
       violations: {},
       links: linksOf(this.#records, this.id, own),

@@ -119,6 +119,7 @@ async function serve(script: Script, dataDir = folder): Promise<ControlServer> {
       },
       makeRoom: async () => {},
       serve: async (name, { layers } = {}) => name === 'known' && layers?.end === 2,
+      learnMembers: () => 0,
       unserve: async name => {
         if (name !== 'known') throw new UnknownModelError(`no model '${name}'`)
       }

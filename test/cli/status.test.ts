@@ -31,6 +31,7 @@ const status = (models: Partial<ModelStatus>, peers: PeerStatus[], more: Partial
   discovery: [{ way: 'mdns', state: 'no multicast route' }],
   disk: { usedBytes: 12_300_000, limitBytes: 50e6, keptBytes: 8e6 },
   unkept: [],
+  membership: null,
   prefixes: { bytes: 0, reused: 0 },
   draft: null,
   violations: {},

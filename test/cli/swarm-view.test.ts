@@ -59,6 +59,7 @@ const status = (more: Partial<Status> = {}): Status =>
     discovery: [{ way: 'mdns', state: 'nobody' }],
     fetches: [],
     unkept: [],
+    membership: null,
     ...more
   }) as unknown as Status
 const view = (columns: number, rows = 40, more: Partial<Status> = {}): string[] =>

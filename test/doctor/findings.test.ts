@@ -97,6 +97,7 @@ const status = (more: Partial<Status>): Status =>
     models: [],
     discovery: [],
     unkept: [],
+    membership: null,
     violations: {},
     ...more
   }) as unknown as Status

@@ -10,7 +10,7 @@ import { recordsHearsayMax, recordTtlMaxMs } from '../../src/swarm/limits.ts'
 import { Host } from '../../src/swarm/host.ts'
 import { identityOf } from '../../src/swarm/identity.ts'
 import { encodeRecord } from '../../src/swarm/record.ts'
-import { encodeRecordsFrame } from '../../src/swarm/records.ts'
+import { encodeRecordsFrame } from '../../src/swarm/records-frame.ts'
 import { recordsProtocol } from '../../src/swarm/records-service.ts'
 import { newSwarm, swarmSecret } from '../../src/swarm/swarm-file.ts'
 

@@ -21,7 +21,7 @@ export class Kit {
   nowMs = 0
 
   constructor(self: string, init: { retainBytesMax?: number } = {}) {
-    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20, verify })
+    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20, drivers: { verify } })
   }
 
   do(event: StageEvent): Seen[] {

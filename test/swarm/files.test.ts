@@ -151,7 +151,12 @@ describe('a swarm file', () => {
   it.each([
     ['no object', null, 'it'],
     ['another format', { format: 0, name: 'a', secret }, 'format must be 1'],
-    ['a newer format', { format: 2 }, 'newer Skein'],
+    ['a newer format', { format: 3 }, 'newer Skein'],
+    [
+      'members and a key of 3 bytes',
+      { format: 2, name: 'a', authority: 'abcd', recovery: 'abcd' },
+      'authority must be 32 bytes'
+    ],
     ['no name', { format: 1, secret }, 'name'],
     ['a name with control characters', { format: 1, name: 'a\u001b', secret }, 'name must be'],
     ['a short secret', { format: 1, name: 'a', secret: secret.slice(1) }, 'secret must be 32 bytes'],

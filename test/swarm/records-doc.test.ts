@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import * as shared from '../../src/limits.ts'
 import * as own from '../../src/swarm/limits.ts'
-import { recordsChannelFrameBytesMax } from '../../src/swarm/records.ts'
+import { recordsChannelFrameBytesMax } from '../../src/swarm/records-frame.ts'
 
 const limits = { ...shared, ...own }
 

@@ -30,7 +30,8 @@ import {
   type SwarmRecord
 } from '../../src/swarm/record.ts'
 import { rttOfStep } from '../../src/swarm/round-trips.ts'
-import { encodeRecordsFrame, Records, type RecordsEffect } from '../../src/swarm/records.ts'
+import { Records, type RecordsEffect } from '../../src/swarm/records.ts'
+import { encodeRecordsFrame } from '../../src/swarm/records-frame.ts'
 
 /** Peer ids with keys that are numbers: what they sign is checked by `verify` without any cryptography. */
 function peer(n: number): PeerId {

@@ -1,0 +1,112 @@
+/** The commands about who is a member of a swarm. */
+import type { Command } from 'commander'
+import { powers, roles } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { command, data, dataOf, json } from './describe.ts'
+import { duration, listOf, peerName, repeated, words } from './flags.ts'
+import { grantLifeMaxMs, grantLifeMinMs } from './limits.ts'
+
+export function describeMembers(program: Command, context: CommandContext): void {
+  grants(
+    command(program, 'invite', 'Make a line for one machine to join a swarm with members by: a secret until it has.')
+  ).action(async options => {
+    const { invite } = await import('./members.ts')
+    await invite(options)
+  })
+  command(
+    program,
+    'join <file>',
+    'Make this machine a member by an invitation, or renew it by a certificate; - reads it from stdin.'
+  )
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async (file: string, options) => {
+      const { joinBy } = await import('./members.ts')
+      await joinBy(file, { ...options, data: dataOf(options) })
+    })
+  command(program, 'members', 'List who is known here to be a member, and who was one.')
+    .addOption(data())
+    .addOption(json('print one JSON object'))
+    .action(async options => {
+      const { members } = await import('./members.ts')
+      await members({ ...options, data: dataOf(options) })
+    })
+  revokes(
+    command(
+      program,
+      'revoke <peer>',
+      'Put a member out for good, everywhere, and change the secret for those who remain.'
+    )
+  ).action(async (peer: string, options) => {
+    const { revoke } = await import('./members.ts')
+    await revoke(peerName(peer), { ...options, data: dataOf(options) }, context)
+  })
+  grants(
+    command(
+      program,
+      'renew <peer>',
+      'Give a member another certificate: through the peer of --data, or as a line for skein join there.'
+    ).option('--data <dir>', 'directory of a member that passes it on')
+  ).action(async (peer: string, options) => {
+    const { renew } = await import('./members.ts')
+    await renew(peerName(peer), options, context)
+  })
+  grants(
+    command(
+      program,
+      'deputy <file>',
+      'Make a key that may invite or revoke for a time, for a ground station.'
+    ).requiredOption('--may <powers>', 'what it may: invite, revoke or both', listOf('--may', powers))
+  ).action(async (file: string, options) => {
+    const { deputy } = await import('./members.ts')
+    await deputy(file, options)
+  })
+  revokes(
+    command(
+      program,
+      'rotate <file>',
+      'Make another authority, whose key goes into this file, by the one before it or by the recovery key.'
+    ).option('--revoke-first', 'void the authorities before it, and all whom they named: their keys are stolen')
+  ).action(async (file: string, options) => {
+    const { rotate } = await import('./members.ts')
+    await rotate(file, { ...options, data: dataOf(options) }, context)
+  })
+}
+
+function grants(made: Command): Command {
+  return made
+    .requiredOption(
+      '--authority <key>',
+      'key file of the authority, or of a deputy that may invite',
+      words('--authority')
+    )
+    .option('--role <roles>', `what it may do: ${roles.join(', ')}`, listOf('--role', roles), [
+      'driver',
+      'stage',
+      'keeper',
+      'source'
+    ])
+    .option(
+      '--label <name=value>',
+      'what it is said to be, such as zone=air; may be repeated',
+      repeated(words('--label'))
+    )
+    .requiredOption(
+      '--for <time>',
+      'for how long, such as 12h or 30d',
+      duration('--for', grantLifeMinMs, grantLifeMaxMs)
+    )
+    .addOption(json('print one JSON object'))
+}
+
+function revokes(made: Command): Command {
+  return made
+    .requiredOption(
+      '--authority <key>',
+      'key file of the authority, of a deputy that may revoke, or the recovery key',
+      words('--authority')
+    )
+    .addOption(data())
+    .option('--reason <text>', 'what members are told', words('--reason'))
+    .addOption(json('print one JSON object'))
+}

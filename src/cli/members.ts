@@ -1,0 +1,180 @@
+/** Who is a member of a swarm: invite, join, members, revoke, renew, deputy, rotate. */
+import { text } from 'node:stream/consumers'
+import {
+  deputise,
+  InvalidAuthorityError,
+  inviteMember,
+  joinSwarm,
+  keepItems,
+  type MemberFacts,
+  membersOf,
+  PeerNotRunningError,
+  type Power,
+  readPlainText,
+  reasonOf,
+  renewMember,
+  revokeMember,
+  type Role,
+  succeedAuthority,
+  type PeerId
+} from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { askLearnMembers } from './control-client.ts'
+import { invitationBytesMax } from './limits.ts'
+import { say, sayJson, write } from './output.ts'
+
+/** What is granted. */
+export interface GrantFlags {
+  readonly authority: string
+  readonly role: readonly Role[]
+  readonly label?: readonly string[]
+  readonly for: number
+  readonly json?: boolean
+}
+
+const granted = ({ role, label, for: lifeMs }: GrantFlags) => ({ roles: role, labels: label ?? [], lifeMs })
+
+/** Prints a line for one machine to join with. @throws {InvalidAuthorityError} {InvalidOptionError} */
+export async function invite(flags: GrantFlags): Promise<void> {
+  const text = await inviteMember(flags.authority, granted(flags))
+  if (flags.json)
+    sayJson({ event: 'invitation', text: text.trim(), roles: flags.role, labels: flags.label ?? [], forMs: flags.for })
+  else write(text)
+}
+
+/** @throws what `joinSwarm` throws */
+export async function joinBy(file: string, { data, json }: { data: string; json?: boolean }): Promise<void> {
+  const joined = await joinSwarm(await readInvitation(file), data, file === '-' ? 'what stdin gave' : file)
+  if (json) {
+    sayJson({ event: 'joined', ...joined })
+    return
+  }
+  const labels = joined.labels.length === 0 ? '' : ` (${joined.labels.join(', ')})`
+  say(
+    `${joined.peer} is a member of ${joined.name} until ${dateText(joined.notAfterMs)} as ${joined.roles.join(', ')}${labels}`
+  )
+  say(
+    `next: skein up --data ${data}; the invitation is used up, and worth nothing to anybody else once this machine was seen`
+  )
+}
+
+/** A line from a file or from stdin. */
+async function readInvitation(file: string): Promise<string> {
+  try {
+    if (file !== '-') return await readPlainText(file, invitationBytesMax)
+    return (await text(process.stdin)).slice(0, invitationBytesMax)
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new InvalidAuthorityError(
+      missing ? `there is no invitation ${file}` : `${file} cannot be read: ${reasonOf(error)}`
+    )
+  }
+}
+
+/** @throws {InvalidMembershipError} when the machine has joined no swarm with members */
+export async function members({ data, json }: { data: string; json?: boolean }): Promise<void> {
+  const known = await membersOf(data)
+  if (json) {
+    sayJson({ event: 'members', ...known })
+    return
+  }
+  const count = known.members.filter(({ refusal }) => refusal === undefined).length
+  say(`${known.name}: ${count} ${count === 1 ? 'member is' : 'members are'} known here`)
+  for (const member of known.members) say(describeMember(member))
+  for (const alarm of known.alarms) say(`! ${alarm}`)
+}
+
+/** One line for a person. */
+export function describeMember({ peer, roles, labels, notAfterMs, refusal }: MemberFacts): string {
+  const what =
+    refusal ??
+    `${roles.join(', ') || 'no role'}${labels.length === 0 ? '' : ` (${labels.join(', ')})`}, until ${dateText(notAfterMs)}`
+  return `  ${peer}  ${what}`
+}
+
+export interface RevokeFlags {
+  readonly authority: string
+  readonly data: string
+  readonly reason?: string
+  readonly json?: boolean
+}
+
+/** Revokes a member, through the running peer or on the disk of one that does not run. @throws what `revokeMember` throws */
+export async function revoke(peer: string, flags: RevokeFlags, context: CommandContext): Promise<void> {
+  const { authority, data: dataDir, reason } = flags
+  const items = await revokeMember(peer as PeerId, { authority, dataDir, ...(reason === undefined ? {} : { reason }) })
+  const isTold = await give(dataDir, items, context)
+  if (flags.json) sayJson({ event: 'revoked', peer, told: isTold })
+  else
+    say(
+      `${peer} is revoked${isTold ? ', and all who are connected have been told' : `: the others hear of it when the peer of ${dataDir} starts`}`
+    )
+}
+
+/** Gives a member another certificate, wherever it is; prints a line to carry to it where no peer runs here. */
+export async function renew(
+  peer: string,
+  flags: GrantFlags & { readonly data?: string },
+  context: CommandContext
+): Promise<void> {
+  const { text, item } = await renewMember(flags.authority, peer as PeerId, granted(flags))
+  if (flags.data === undefined) {
+    if (flags.json) sayJson({ event: 'renewed', peer, text: text.trim(), told: false })
+    else write(text)
+    return
+  }
+  const isTold = await give(flags.data, [item], context)
+  if (flags.json) sayJson({ event: 'renewed', peer, told: isTold })
+  else
+    say(
+      `${peer} has a new certificate${isTold ? ', which goes to it through the swarm' : `, which the peer of ${flags.data} tells when it starts`}`
+    )
+}
+
+/** Prints nothing secret: the key goes to a file. */
+export async function deputy(
+  file: string,
+  { may, ...flags }: GrantFlags & { readonly may: readonly Power[] }
+): Promise<void> {
+  await deputise(flags.authority, file, { ...granted(flags), powers: may })
+  if (flags.json) sayJson({ event: 'deputy', file, may, forMs: flags.for })
+  else say(`${file} may ${may.join(' and ')} for its time, and nothing else`)
+}
+
+/** Names another authority. */
+export async function rotate(
+  file: string,
+  flags: RevokeFlags & { readonly revokeFirst?: boolean },
+  context: CommandContext
+): Promise<void> {
+  const { authority, data: dataDir, reason, revokeFirst: revokesFirst = false } = flags
+  const items = await succeedAuthority({
+    authority,
+    dataDir,
+    file,
+    revokesFirst,
+    ...(reason === undefined ? {} : { reason })
+  })
+  const isTold = await give(dataDir, items, context)
+  if (flags.json) sayJson({ event: 'rotated', file, told: isTold, revokedFirst: revokesFirst })
+  else
+    say(
+      `${file} is an authority of this swarm now${revokesFirst ? ', and the only one: whom the ones before it named has to be invited anew' : ''}`
+    )
+}
+
+/** @returns whether a running peer has taken them and told the others */
+async function give(dataDir: string, items: readonly Uint8Array[], { signal }: CommandContext): Promise<boolean> {
+  try {
+    await askLearnMembers(dataDir, items, { signal })
+    return true
+  } catch (error) {
+    if (!(error instanceof PeerNotRunningError)) throw error
+    await keepItems(dataDir, items)
+    return false
+  }
+}
+
+function dateText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}

@@ -1,0 +1,75 @@
+/** What a machine that has joined knows of members, whether a peer runs there or not. */
+import { writeWhole } from '../disk/whole-file.ts'
+import { InvalidMembershipError, ProtocolError } from '../errors.ts'
+import { openDataDir } from '../swarm/data-dir.ts'
+import {
+  ledgerFileBytes,
+  ledgerPath,
+  type MemberFile,
+  type MembersConfig,
+  readLedgerFile,
+  readMemberFile
+} from '../swarm/member-file.ts'
+import { swarmIdOf } from '../trust/grant.ts'
+import { itemOfCertificate } from '../trust/item.ts'
+import { keyText } from '../trust/keys.ts'
+import { Ledger } from '../trust/ledger.ts'
+import { type MemberFacts, memberFacts } from '../trust/members.ts'
+import { verifyKey } from '../trust/signing-key.ts'
+
+/** Who is known to be a member, and who was one. @throws {InvalidMembershipError} when the machine has joined no swarm */
+export async function membersOf(
+  dataDir: string,
+  nowMs = Date.now()
+): Promise<{ name: string; members: MemberFacts[]; alarms: string[] }> {
+  const { ledger, file } = await openLedger(dataDir, nowMs)
+  return { name: file.name, members: memberFacts(ledger, nowMs), alarms: ledger.alarms() }
+}
+
+/** Puts items into the data directory of a peer that does not run: it tells the others when it starts. @throws {DataDirectoryError} while one does */
+export async function keepItems(dataDir: string, items: readonly Uint8Array[], nowMs = Date.now()): Promise<void> {
+  const dir = await openDataDir(dataDir)
+  try {
+    const { ledger } = await openLedger(dir.path, nowMs)
+    for (const item of items) ledger.add(item, nowMs)
+    await writeWhole(ledgerPath(dir.path), ledgerFileBytes(ledger.items()))
+  } finally {
+    await dir.close()
+  }
+}
+
+/** @throws {InvalidMembershipError} when the machine has joined no swarm with members */
+export async function openLedger(dataDir: string, nowMs: number): Promise<{ ledger: Ledger; file: MemberFile }> {
+  const file = await readMemberFile(dataDir)
+  if (file === undefined)
+    throw new InvalidMembershipError(`${dataDir} has joined no swarm with members: use skein join`)
+  const items = [...(await readLedgerFile(dataDir)), itemOfCertificate(file.certificate)]
+  return { ledger: ledgerOf(file, items, nowMs), file }
+}
+
+/** A ledger of these items; what is no item of this swarm is passed over. */
+export function ledgerOf(
+  config: Pick<MembersConfig, 'authority' | 'recovery'>,
+  items: readonly Uint8Array[],
+  nowMs: number
+): Ledger {
+  const ledger = new Ledger({
+    swarm: idOf(config),
+    authority: keyText(config.authority),
+    recovery: keyText(config.recovery),
+    verify: verifyKey
+  })
+  for (const item of items) {
+    try {
+      ledger.add(item, nowMs)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+    }
+  }
+  return ledger
+}
+
+/** The id of a swarm with members. */
+export function idOf({ authority, recovery }: Pick<MembersConfig, 'authority' | 'recovery'>): string {
+  return swarmIdOf(authority, recovery)
+}

@@ -1,0 +1,387 @@
+/**
+ * This peer's membership in a swarm with members (protocols/trust.md): its ledger, its secrets and what time it is, kept on disk, told to
+ * neighbours at once, and looked at whenever something is asked of it.
+ */
+import { type Clock, systemClock, type Timer } from '../base/clock.ts'
+import type { PeerId } from '../base/ids.ts'
+import type { Protocol } from '../base/protocol.ts'
+import type { Keeper } from '../disk/keeping.ts'
+import { InvalidMembershipError, ProtocolError } from '../errors.ts'
+import type { Desk } from '../trust/admission.ts'
+import { type EpochSecret, Epochs, isDigestOf } from '../trust/epochs.ts'
+import { encodeFrame, itemBytes, itemsWithin, readFrame } from '../trust/frame.ts'
+import { type Certificate, readCertificate, swarmIdOf } from '../trust/grant.ts'
+import { itemOfCertificate } from '../trust/item.ts'
+import { type KeyText, keyOfPeer, keyText, peerOfKey } from '../trust/keys.ts'
+import { Ledger, type Standing } from '../trust/ledger.ts'
+import { epochGraceMs, frameItemBytesMax } from '../trust/limits.ts'
+import type { Role } from '../trust/roles.ts'
+import { openEpoch } from '../trust/sealing.ts'
+import { verifyKey } from '../trust/signing-key.ts'
+import { TrustedTime } from '../trust/time.ts'
+import { GuardedLinks } from './guarded-links.ts'
+import type { Identity } from './identity.ts'
+import {
+  membershipKeepMs,
+  membershipLookMs,
+  membershipWriteMs,
+  trustChannelsMax,
+  trustFrameBytesMax
+} from './limits.ts'
+import type { Channel, Links } from './links.ts'
+import { withinRoles } from './member-roles.ts'
+import type { SwarmRecord } from './record.ts'
+import { ledgerFileBytes, ledgerPath, type MemberFile, readLedgerFile, writeMemberFile } from './member-file.ts'
+
+export const trustProtocol: Protocol = { name: '/skein/trust', revisions: ['1.0.0'] }
+
+export interface MembershipInit {
+  readonly dataDir: string
+  readonly file: MemberFile
+  readonly identity: Identity
+  readonly keeping: Keeper
+  readonly onWarning: (message: string) => void
+  /** @default the machine's */
+  readonly clock?: Clock
+}
+
+/** What a running membership needs of its peer. */
+export interface MembershipLinks {
+  readonly links: Links
+  readonly connected: () => Iterable<PeerId>
+  /** A peer that is connected or known is not a member any more, and why. */
+  readonly onRefused: (peer: PeerId, refusal: string) => void
+  /** Somebody may have become a member. */
+  readonly onMembers: () => void
+  /** A handshake takes other secrets than before. */
+  readonly onSecrets: () => void
+  readonly onViolation: (peer: PeerId, kind: string, message: string) => void
+}
+
+export class Membership {
+  readonly id: string
+  readonly ledger: Ledger
+  readonly desk: Desk
+  readonly #init: MembershipInit
+  readonly #clock: Clock
+  readonly #self: KeyText
+  readonly #epochs = new Epochs()
+  readonly #time: TrustedTime
+  readonly #channels = new Map<PeerId, Promise<Channel>>()
+  readonly #ended = new AbortController()
+  /** Peers that were told of as refused, so that it is done once. */
+  readonly #refused = new Set<PeerId>()
+  /** What was looked up lately. */
+  readonly #roles = new Map<PeerId, ReadonlySet<Role>>()
+  #running: MembershipLinks | undefined
+  #timers: Timer[] = []
+  #keep: Timer | undefined
+  #said = ''
+
+  private constructor(init: MembershipInit) {
+    const { authority, recovery } = init.file
+    this.#init = init
+    this.#clock = init.clock ?? systemClock
+    this.id = swarmIdOf(authority, recovery)
+    this.#self = keyText(keyOfPeer(init.identity.id))
+    this.ledger = new Ledger({
+      swarm: this.id,
+      authority: keyText(authority),
+      recovery: keyText(recovery),
+      verify: verifyKey
+    })
+    this.#time = new TrustedTime(init.file.timeMs)
+    const own = this
+    this.desk = {
+      ledger: this.ledger,
+      get certificate() {
+        return own.certificate.bytes
+      },
+      get epoch() {
+        return own.#epochs.number
+      },
+      nowMs: () => this.nowMs(),
+      heard: (key, timeMs) => this.#time.heard(key, timeMs, this.#clocks()),
+      secrets: () => this.#epochs.secrets(),
+      learnt: (items, secrets) => this.#learnt(items, secrets, undefined)
+    }
+  }
+
+  /** @throws {InvalidMembershipError} when what is kept is of another machine or damaged, or this machine is no member any more */
+  static async open(init: MembershipInit): Promise<Membership> {
+    const membership = new Membership(init)
+    const nowMs = membership.nowMs()
+    for (const item of await readLedgerFile(init.dataDir)) membership.#restore(item, nowMs)
+    membership.#restore(itemOfCertificate(init.file.certificate), nowMs)
+    membership.#time.signed(membership.ledger.signedMs)
+    for (const secret of init.file.secrets) membership.#epochs.add(secret, membership.#clock.nowMs())
+    membership.#openEpochs()
+    const standing = membership.ledger.standingOf(membership.#self, membership.nowMs())
+    if (!standing.isMember)
+      throw new InvalidMembershipError(`this machine is no member of ${init.file.name}: ${standing.refusal}`)
+    return membership
+  }
+
+  /** An item of the own disk: one that is none any more is passed over. */
+  #restore(item: Uint8Array, nowMs: number): void {
+    try {
+      this.ledger.add(item, nowMs)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#init.onWarning(`an item of what is kept of members is passed over: ${error.message}`)
+    }
+  }
+
+  /** The swarm's name. */
+  get name(): string {
+    return this.#init.file.name
+  }
+
+  /** The time in ms since 1970, as far as it can be known. */
+  nowMs(): number {
+    return this.#time.settle(this.#clocks())
+  }
+
+  #clocks(): { wallMs: number; steadyMs: number } {
+    return { wallMs: this.#clock.wallMs(), steadyMs: this.#clock.nowMs() }
+  }
+
+  /** This peer's own certificate: the best one that is known. */
+  get certificate(): Certificate {
+    const standing = this.ledger.standingOf(this.#self, this.nowMs())
+    if (standing.isMember) return standing.certificate
+    return readCertificate(this.#init.file.certificate, this.ledger.roots, verifyKey)
+  }
+
+  /** Secrets that open a handshake now, the newest first. */
+  openSecrets(): Uint8Array[] {
+    return this.#epochs.open(this.#clock.nowMs())
+  }
+
+  get epoch(): number {
+    return this.#epochs.number
+  }
+
+  /** By it members know one another on a LAN before they have connected. */
+  get discovery(): Uint8Array {
+    return this.#init.file.discovery
+  }
+
+  standingOf(peer: PeerId): Standing {
+    return this.ledger.standingOf(keyText(keyOfPeer(peer)), this.nowMs())
+  }
+
+  /** Whether a member has a role now. */
+  may(peer: PeerId, role: Role): boolean {
+    return this.rolesOf(peer).has(role)
+  }
+
+  /** What a peer may now: nothing where it is no member. Asked several times for each record: looked up once a second. */
+  rolesOf(peer: PeerId): ReadonlySet<Role> {
+    let roles = this.#roles.get(peer)
+    if (roles === undefined) {
+      const standing = this.standingOf(peer)
+      roles = standing.isMember ? standing.roles : new Set()
+      this.#roles.set(peer, roles)
+    }
+    return roles
+  }
+
+  /** A record without what its peer may not do. */
+  within(record: SwarmRecord): SwarmRecord {
+    return withinRoles(record, this.rolesOf(record.peer))
+  }
+
+  /** Links on which each may do what its certificate says. */
+  guard(links: Links, onViolation: MembershipLinks['onViolation']): Links {
+    return new GuardedLinks({ links, rolesOf: peer => this.rolesOf(peer), onViolation })
+  }
+
+  /** Why a peer is no member now; undefined where it is one. */
+  refusalOf(peer: PeerId): string | undefined {
+    const standing = this.standingOf(peer)
+    return standing.isMember ? undefined : standing.refusal
+  }
+
+  async start(running: MembershipLinks): Promise<void> {
+    this.#running = running
+    await running.links.handle(
+      trustProtocol,
+      { inboundMax: trustChannelsMax, frameBytesMax: trustFrameBytesMax, background: true },
+      channel => this.#take(channel)
+    )
+    this.#timers = [
+      this.#clock.every(membershipLookMs, () => this.#look()).unref(),
+      this.#clock.every(membershipKeepMs, () => void this.#write()).unref()
+    ]
+  }
+
+  async stop(): Promise<void> {
+    this.#ended.abort()
+    this.#running = undefined
+    for (const timer of this.#timers) timer.stop()
+    this.#keep?.stop()
+    await this.#write()
+  }
+
+  /** A peer has been admitted and is connected: what one frame could not hold follows. */
+  connected(peer: PeerId): void {
+    this.#refused.delete(peer)
+    if (this.ledger.items().reduce((sum, item) => sum + item.byteLength, 0) <= frameItemBytesMax) return
+    void this.#send(peer, encodeFrame({ known: { digests: this.ledger.names } }))
+  }
+
+  disconnected(peer: PeerId): void {
+    this.#channels.delete(peer)
+  }
+
+  /**
+   * Takes items from whoever runs this peer: a revocation, a renewed certificate.
+   * @returns how many are new. @throws {ProtocolError} when one of them is none
+   */
+  give(items: readonly Uint8Array[]): number {
+    const learnt = items.filter(item => this.ledger.add(item, this.nowMs()))
+    if (learnt.length > 0) this.#learnt(learnt, [], undefined)
+    return learnt.length
+  }
+
+  /** Something new is known: kept, told to all neighbours, and acted on. */
+  #learnt(items: readonly Uint8Array[], secrets: readonly EpochSecret[], from: PeerId | undefined): void {
+    const before = this.#epochs.current
+    this.#roles.clear()
+    this.#time.signed(this.ledger.signedMs)
+    for (const secret of secrets) this.#believe(secret)
+    this.#openEpochs()
+    this.#keep ??= this.#clock.after(membershipWriteMs, () => void this.#write()).unref()
+    if (items.length > 0) this.#tell(items, from)
+    if (this.#epochs.current !== before) this.#secretsChanged()
+    this.#look()
+    if (items.length > 0) this.#running?.onMembers()
+  }
+
+  /** Handshakes take what is open now, and something else when what was open before is no more. */
+  #secretsChanged(): void {
+    this.#running?.onSecrets()
+    this.#clock.after(epochGraceMs + 1, () => this.#running?.onSecrets()).unref()
+  }
+
+  /** A secret that a member gives counts where somebody who may has begun its epoch. */
+  #believe({ epoch, secret }: EpochSecret): void {
+    const isBegun = this.ledger
+      .statements()
+      .some(({ epoch: begun }) => begun?.number === epoch && isDigestOf(begun.digest, secret))
+    if (isBegun) this.#epochs.add({ epoch, secret }, this.#clock.nowMs())
+  }
+
+  /** Opens what has been sealed to this peer. */
+  #openEpochs(): void {
+    for (const { epoch } of this.ledger.statements()) {
+      if (epoch === undefined || epoch.number < this.#epochs.number || this.#epochs.has(epoch.digest)) continue
+      const secret = openEpoch(epoch, this.#init.identity.privateKey.raw.subarray(0, 32))
+      if (secret !== undefined) this.#epochs.add({ epoch: epoch.number, secret }, this.#clock.nowMs())
+    }
+  }
+
+  /** Tells everybody who is connected, and gives the new secret to members to whom it was not sealed. */
+  #tell(items: readonly Uint8Array[], from: PeerId | undefined): void {
+    const frame = encodeFrame({ items: itemsWithin(items) })
+    const begun = this.ledger.statements().filter(({ epoch }) => epoch?.number === this.#epochs.number)
+    for (const peer of this.#running?.connected() ?? []) {
+      if (peer !== from) void this.#send(peer, frame)
+      const lacks = begun.some(({ epoch }) => epoch !== undefined && !epoch.sealed.has(keyText(keyOfPeer(peer))))
+      if (lacks && this.standingOf(peer).isMember)
+        void this.#send(peer, encodeFrame({ secrets: this.#epochs.secrets() }))
+    }
+  }
+
+  async #send(peer: PeerId, frame: Uint8Array): Promise<void> {
+    const links = this.#running?.links
+    if (links === undefined) return
+    let opening = this.#channels.get(peer)
+    if (opening === undefined) {
+      const signal = AbortSignal.any([this.#ended.signal, this.#clock.deadline(membershipLookMs * 5)])
+      opening = links.open(peer, trustProtocol, { signal })
+      this.#channels.set(peer, opening)
+      opening.then(
+        channel => channel.receive({ onFrame: () => {}, onClose: () => this.#forget(peer, opening) }),
+        // Who is not reached now hears of it when it connects.
+        () => this.#forget(peer, opening)
+      )
+    }
+    await opening.then(channel => channel.send(frame)).catch(() => {})
+  }
+
+  #forget(peer: PeerId, opening: Promise<Channel> | undefined): void {
+    if (this.#channels.get(peer) === opening) this.#channels.delete(peer)
+  }
+
+  #take(channel: Channel): void {
+    const peer = channel.remote
+    channel.receive({
+      onFrame: bytes => {
+        try {
+          const { items, secrets, known } = readFrame(bytes)
+          const nowMs = this.nowMs()
+          const learnt = items.map(itemBytes).filter(item => this.ledger.add(item, nowMs))
+          if (learnt.length > 0 || secrets.length > 0) this.#learnt(learnt, secrets, peer)
+          if (known !== undefined) this.#answer(peer, known.digests)
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
+          this.#running?.onViolation(peer, 'bad trust frame', `${peer}: ${error.message}`)
+        }
+      },
+      onClose: () => {}
+    })
+  }
+
+  /** Gives what a peer lacks, in as many frames as it takes. */
+  #answer(peer: PeerId, names: Uint8Array): void {
+    let lacked = this.ledger.lackedBy(names)
+    while (lacked.length > 0) {
+      const items = itemsWithin(lacked)
+      if (items.length === 0) return
+      void this.#send(peer, encodeFrame({ items }))
+      lacked = lacked.slice(items.length)
+    }
+  }
+
+  /** Looks whether everybody who is connected still is a member, this peer too. */
+  #look(): void {
+    this.#roles.clear()
+    for (const peer of [...(this.#running?.connected() ?? [])]) {
+      const refusal = this.refusalOf(peer)
+      if (refusal !== undefined) this.#refuse(peer, refusal)
+    }
+    for (const { last } of this.ledger.certificates()) {
+      const peer = peerOfKey(Buffer.from(last.subject, 'hex'))
+      const refusal = this.#refused.has(peer) ? undefined : this.refusalOf(peer)
+      if (refusal !== undefined) this.#refuse(peer, refusal)
+    }
+    const own = this.ledger.standingOf(this.#self, this.nowMs())
+    const sentences = [
+      ...(own.isMember ? [] : [`this machine is no member any more: ${own.refusal}`]),
+      ...this.ledger.alarms()
+    ]
+    const said = sentences.join('\n')
+    if (said !== this.#said) for (const sentence of sentences) this.#init.onWarning(sentence)
+    this.#said = said
+  }
+
+  #refuse(peer: PeerId, refusal: string): void {
+    this.#refused.add(peer)
+    this.#channels.delete(peer)
+    this.#running?.onRefused(peer, refusal)
+  }
+
+  async #write(): Promise<void> {
+    this.#keep?.stop()
+    this.#keep = undefined
+    const { dataDir, keeping, file } = this.#init
+    this.ledger.expire(this.nowMs())
+    await keeping.write('what is known of members', ledgerPath(dataDir), ledgerFileBytes(this.ledger.items()))
+    const certificate = this.certificate.bytes
+    await keeping.try('this membership', () =>
+      writeMemberFile(dataDir, { ...file, certificate, secrets: this.#epochs.secrets(), timeMs: this.nowMs() })
+    )
+  }
+}
