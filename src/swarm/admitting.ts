@@ -69,8 +69,11 @@ export class Admitting {
     const { doors } = this.#init
     const open = new Map<string, ConnectionEncrypter>()
     for (const secret of [...doors.openSecrets(), doorSecret(doors.id)]) {
-      const name = nameOf(secret)
-      open.set(name, this.#bySecret.get(name) ?? this.#encrypter(secret, name, name === nameOf(doorSecret(doors.id))))
+      const name = epochName(secret)
+      open.set(
+        name,
+        this.#bySecret.get(name) ?? this.#encrypter(secret, name, name === epochName(doorSecret(doors.id)))
+      )
     }
     this.#bySecret = open
     return [...open.values()]
@@ -136,7 +139,7 @@ function doorSecret(swarm: string): Uint8Array {
 }
 
 /** What a secret is known by in public: it tells nothing about it. */
-function nameOf(secret: Uint8Array): string {
+export function epochName(secret: Uint8Array): string {
   return bytesToHex(sha256(concatBytes(new TextEncoder().encode('skein epoch name'), secret))).slice(0, 16)
 }
 

@@ -5,22 +5,19 @@
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
-import type { Keeper } from '../disk/keeping.ts'
 import { InvalidMembershipError, ProtocolError } from '../errors.ts'
 import type { Desk } from '../trust/admission.ts'
 import { type EpochSecret, Epochs, isDigestOf } from '../trust/epochs.ts'
 import { encodeFrame, itemBytes, itemsWithin, readFrame } from '../trust/frame.ts'
 import { type Certificate, readCertificate, swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
-import { type KeyText, keyOfPeer, keyText, peerOfKey } from '../trust/keys.ts'
+import { type KeyText, keyOfPeer, keyText, peerOfKey, type VerifyKey } from '../trust/keys.ts'
 import { Ledger, type Standing } from '../trust/ledger.ts'
 import { epochGraceMs, frameItemBytesMax } from '../trust/limits.ts'
 import type { Role } from '../trust/roles.ts'
-import { openEpoch } from '../trust/sealing.ts'
-import { verifyKey } from '../trust/signing-key.ts'
+import type { Epoch } from '../trust/statement.ts'
 import { TrustedTime } from '../trust/time.ts'
 import { GuardedLinks } from './guarded-links.ts'
-import type { Identity } from './identity.ts'
 import {
   membershipKeepMs,
   membershipLookMs,
@@ -31,15 +28,20 @@ import {
 import type { Channel, Links } from './links.ts'
 import { withinRoles } from './member-roles.ts'
 import type { SwarmRecord } from './record.ts'
-import { ledgerFileBytes, ledgerPath, type MemberFile, readLedgerFile, writeMemberFile } from './member-file.ts'
+import type { MemberFile } from './member-file.ts'
 
 export const trustProtocol: Protocol = { name: '/skein/trust', revisions: ['1.0.0'] }
 
 export interface MembershipInit {
-  readonly dataDir: string
+  readonly self: PeerId
   readonly file: MemberFile
-  readonly identity: Identity
-  readonly keeping: Keeper
+  /** What was kept of the ledger. */
+  readonly items: readonly Uint8Array[]
+  /** Keeps what there is now for the next start. */
+  readonly keep: (file: MemberFile, items: readonly Uint8Array[]) => Promise<void>
+  readonly verify: VerifyKey
+  /** Opens what an epoch has for this peer. */
+  readonly openEpoch: (epoch: Epoch) => Uint8Array | undefined
   readonly onWarning: (message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
@@ -78,17 +80,18 @@ export class Membership {
   #keep: Timer | undefined
   #said = ''
 
-  private constructor(init: MembershipInit) {
+  /** @throws {InvalidMembershipError} when what is kept is of another machine or damaged, or this machine is no member any more */
+  constructor(init: MembershipInit) {
     const { authority, recovery } = init.file
     this.#init = init
     this.#clock = init.clock ?? systemClock
     this.id = swarmIdOf(authority, recovery)
-    this.#self = keyText(keyOfPeer(init.identity.id))
+    this.#self = keyText(keyOfPeer(init.self))
     this.ledger = new Ledger({
       swarm: this.id,
       authority: keyText(authority),
       recovery: keyText(recovery),
-      verify: verifyKey
+      verify: init.verify
     })
     this.#time = new TrustedTime(init.file.timeMs)
     const own = this
@@ -105,21 +108,19 @@ export class Membership {
       secrets: () => this.#epochs.secrets(),
       learnt: (items, secrets) => this.#learnt(items, secrets, undefined)
     }
+    this.#restoreAll()
   }
 
-  /** @throws {InvalidMembershipError} when what is kept is of another machine or damaged, or this machine is no member any more */
-  static async open(init: MembershipInit): Promise<Membership> {
-    const membership = new Membership(init)
-    const nowMs = membership.nowMs()
-    for (const item of await readLedgerFile(init.dataDir)) membership.#restore(item, nowMs)
-    membership.#restore(itemOfCertificate(init.file.certificate), nowMs)
-    membership.#time.signed(membership.ledger.signedMs)
-    for (const secret of init.file.secrets) membership.#epochs.add(secret, membership.#clock.nowMs())
-    membership.#openEpochs()
-    const standing = membership.ledger.standingOf(membership.#self, membership.nowMs())
-    if (!standing.isMember)
-      throw new InvalidMembershipError(`this machine is no member of ${init.file.name}: ${standing.refusal}`)
-    return membership
+  #restoreAll(): void {
+    const { file, items } = this.#init
+    const nowMs = this.nowMs()
+    for (const item of [...items, itemOfCertificate(file.certificate)]) this.#restore(item, nowMs)
+    this.#time.signed(this.ledger.signedMs)
+    for (const secret of file.secrets) this.#epochs.add(secret, this.#clock.nowMs())
+    this.#openEpochs()
+    const standing = this.ledger.standingOf(this.#self, this.nowMs())
+    if (standing.isMember) return
+    throw new InvalidMembershipError(`this machine is no member of ${file.name}: ${standing.refusal}`)
   }
 
   /** An item of the own disk: one that is none any more is passed over. */
@@ -150,7 +151,7 @@ export class Membership {
   get certificate(): Certificate {
     const standing = this.ledger.standingOf(this.#self, this.nowMs())
     if (standing.isMember) return standing.certificate
-    return readCertificate(this.#init.file.certificate, this.ledger.roots, verifyKey)
+    return readCertificate(this.#init.file.certificate, this.ledger.roots, this.#init.verify)
   }
 
   /** Secrets that open a handshake now, the newest first. */
@@ -277,7 +278,7 @@ export class Membership {
   #openEpochs(): void {
     for (const { epoch } of this.ledger.statements()) {
       if (epoch === undefined || epoch.number < this.#epochs.number || this.#epochs.has(epoch.digest)) continue
-      const secret = openEpoch(epoch, this.#init.identity.privateKey.raw.subarray(0, 32))
+      const secret = this.#init.openEpoch(epoch)
       if (secret !== undefined) this.#epochs.add({ epoch: epoch.number, secret }, this.#clock.nowMs())
     }
   }
@@ -376,12 +377,9 @@ export class Membership {
   async #write(): Promise<void> {
     this.#keep?.stop()
     this.#keep = undefined
-    const { dataDir, keeping, file } = this.#init
+    const { file, keep } = this.#init
     this.ledger.expire(this.nowMs())
-    await keeping.write('what is known of members', ledgerPath(dataDir), ledgerFileBytes(this.ledger.items()))
     const certificate = this.certificate.bytes
-    await keeping.try('this membership', () =>
-      writeMemberFile(dataDir, { ...file, certificate, secrets: this.#epochs.secrets(), timeMs: this.nowMs() })
-    )
+    await keep({ ...file, certificate, secrets: this.#epochs.secrets(), timeMs: this.nowMs() }, this.ledger.items())
   }
 }

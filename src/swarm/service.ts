@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
 import { Keeping } from '../disk/keeping.ts'
-import { DataDirectoryError, InvalidMembershipError } from '../errors.ts'
+import { DataDirectoryError, InvalidMembershipError, InvalidOptionError } from '../errors.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
 import { type Identity, loadIdentity } from './identity.ts'
-import { readMemberFile, text64 } from './member-file.ts'
+import { openEpoch } from '../trust/sealing.ts'
+import { verifyKey } from '../trust/signing-key.ts'
+import { ledgerFileBytes, ledgerPath, readLedgerFile, readMemberFile, text64, writeMemberFile } from './member-file.ts'
 import { Membership } from './membership-service.ts'
 import { RunningSwarm } from './running-swarm.ts'
 import { SeqFile } from './seq-file.ts'
@@ -64,7 +66,7 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
 
 /**
  * This machine's membership, where the swarm has members; undefined where a secret makes one.
- * @throws {InvalidMembershipError} when it has joined none, or another one than it is to be in
+ * @throws {InvalidMembershipError} {InvalidOptionError} when it has joined none, or another one than it is to be in
  */
 async function membershipOf(
   config: SwarmConfig | undefined,
@@ -74,14 +76,29 @@ async function membershipOf(
   if (config?.format === 1) return undefined
   const file = await readMemberFile(dataDir)
   if (file === undefined) {
-    const which = config === undefined ? 'no swarm' : `the swarm ${config.name}`
-    throw new InvalidMembershipError(
-      `this machine has not joined ${which}: use skein join with an invitation${config === undefined ? ', or --swarm' : ''}`
+    if (config !== undefined) {
+      throw new InvalidMembershipError(
+        `${dataDir} has not joined the swarm ${config.name}: use skein join with an invitation`
+      )
+    }
+    throw new InvalidOptionError(
+      `${dataDir} has joined no swarm: use skein join with an invitation, or --swarm with a swarm file`
     )
   }
   const isOther =
     config !== undefined && (text64(file.authority) !== config.authority || text64(file.recovery) !== config.recovery)
   if (isOther)
     throw new InvalidMembershipError(`${dataDir} is a member of another swarm, ${file.name}: use another directory`)
-  return Membership.open({ dataDir, file, identity, keeping, onWarning: message => keeping.warn(message) })
+  return new Membership({
+    self: identity.id,
+    file,
+    items: await readLedgerFile(dataDir),
+    keep: async (now, items) => {
+      await keeping.write('what is known of members', ledgerPath(dataDir), ledgerFileBytes(items))
+      await keeping.try('this membership', () => writeMemberFile(dataDir, now))
+    },
+    verify: verifyKey,
+    openEpoch: epoch => openEpoch(epoch, identity.privateKey.raw.subarray(0, 32)),
+    onWarning: message => keeping.warn(message)
+  })
 }

@@ -4,7 +4,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { Certificate as CertificateBytes, Grant as GrantBytes, type Signed } from '../../protocols/trust.ts'
+import { Certificate as CertificateBytes, Grant as GrantBytes } from '../../protocols/trust.ts'
 import { inDomain } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import { type KeyText, keyBytes, keyText, signatureBytes, type VerifyKey } from './keys.ts'
@@ -13,6 +13,12 @@ import { among, type GrantKind, grantKinds, type Power, powers, type Role, roles
 
 const domain = 'skein-grant:'
 export const serialBytes = 16
+
+/** Bytes and who signed them, as they travel. */
+export interface Signed {
+  readonly payload: Uint8Array<ArrayBuffer>
+  readonly signature: Uint8Array<ArrayBuffer>
+}
 
 /** What a key may, as its issuer said it. */
 export interface Grant {

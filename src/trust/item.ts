@@ -1,12 +1,7 @@
 /** What travels and is kept of a ledger: certificates and statements as bytes. Pure. */
-import {
-  type Signed,
-  Certificate as CertificateBytes,
-  Item as ItemBytes,
-  Signed as SignedBytes
-} from '../../protocols/trust.ts'
+import { Certificate as CertificateBytes, Item as ItemBytes, Signed as SignedBytes } from '../../protocols/trust.ts'
 import { ProtocolError } from '../errors.ts'
-import { signedGrants } from './grant.ts'
+import { type Signed, signedGrants } from './grant.ts'
 import { grantsMax } from './limits.ts'
 
 /** A statement with the certificate of the deputy that made it, or a certificate alone. */

@@ -28,7 +28,7 @@ export const admissionMs = 3_000
  * How long what a secret before the newest one opens stays open: a connection that was made just before, and members who hear of the new
  * epoch through others. Who comes later takes the door.
  */
-export const epochGraceMs = 60_000
+export const epochGraceMs = 10_000
 /** How far clocks of members may be apart without anything following from it: those of machines without a clock chip drift by minutes. */
 export const clockToleranceMs = 10 * 60_000
 /** How long an item is kept after its certificate has ended: for one whose clock is behind by as much. */

@@ -4,10 +4,10 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { type Signed, Signed as SignedBytes, Statement as StatementBytes } from '../../protocols/trust.ts'
+import { Signed as SignedBytes, Statement as StatementBytes } from '../../protocols/trust.ts'
 import { inDomain } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
-import { hexBytes, owned, serialBytes, type SignKey } from './grant.ts'
+import { hexBytes, owned, serialBytes, type Signed, type SignKey } from './grant.ts'
 import { type KeyText, keyBytes, keyText, signatureBytes, type VerifyKey } from './keys.ts'
 import { reasonTextMax, revocationsMax, sealedMax, statementBytesMax } from './limits.ts'
 

@@ -42,6 +42,8 @@ export interface WorldOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Budgets are so many times what a hop's layers take: more sessions fit then. @default 1 */
   readonly memoryFactor?: number
+  /** The swarm has members, whom the authority in the world's folder has invited. @default a secret is shared */
+  readonly members?: boolean
   /** Told each line that a peer prints. */
   readonly onLine?: (peer: string, line: string) => void
   readonly signal: AbortSignal
@@ -54,6 +56,11 @@ export class World {
   readonly driver: Peer
   readonly network: Network | undefined
 
+  /** The key that names its members, where it has any. */
+  get authority(): string {
+    return join(this.folder, 'authority.key')
+  }
+
   private constructor(layout: Layout, folder: string, peers: readonly ChurnPeer[], driver: Peer, network?: Network) {
     this.layout = layout
     this.folder = folder
@@ -64,16 +71,20 @@ export class World {
 
   /** Starts everything and waits until every layer is covered twice. */
   static async start(layout: Layout, options: WorldOptions): Promise<World> {
-    const { network, signal, mdns = false, env, onLine, memoryFactor = 1 } = options
+    const { network, signal, mdns = false, env, onLine, memoryFactor = 1, members = false } = options
     const folder = await mkdtemp(join(tmpdir(), 'skein-churn-'))
     const model = await shippedModel(folder)
     const memoryBytes = memoryFactor * Math.max(...skein.splitBudgets(model, layout.hops))
     const swarm = join(folder, 'swarm.json')
-    await skein.initSwarm(swarm, 'churn')
+    const authority = join(folder, 'authority.key')
+    if (members) await skein.initMembers({ file: swarm, authority, name: 'churn' })
+    else await skein.initSwarm(swarm, 'churn')
+    if (members) await enrol(authority, join(folder, 'driver'))
     const peers: ChurnPeer[] = []
     for (let n = 1; n <= layout.peers; n++) {
       const name = `peer-${n}`
       const attachment = await network?.attach()
+      if (members) await enrol(authority, join(folder, name))
       const init = { name, dataDir: join(folder, name), swarm, memoryBytes, mdns }
       peers.push(
         new ChurnPeer({
@@ -205,6 +216,12 @@ function troubleSeenBy({ self, peers, models }: Status, ids: ReadonlySet<PeerId>
   for (const { start, end } of stages) for (let layer = start; layer < end; layer++) coverage[layer]!++
   const isCovered = coverage.length > 0 && coverage.every(count => count >= 2)
   return isCovered ? undefined : `${self} sees layers covered ${coverage}`
+}
+
+/** Makes the peer of a data directory a member. */
+async function enrol(authority: string, dataDir: string): Promise<void> {
+  const roles = ['driver', 'stage', 'keeper', 'source'] as const
+  await skein.joinSwarm(await skein.inviteMember(authority, { roles, lifeMs: 24 * 3_600_000 }), dataDir)
 }
 
 /** A peer that holds the whole model and knows nobody: the answers of which are the undisturbed ones. */

@@ -36,7 +36,7 @@ describe('skein', () => {
     [['model', 'fly'], "unknown command 'fly'"],
     [['--fly'], "unknown option '--fly'"],
     [['up', '--swarm', 's', '--fly'], "unknown option '--fly'"],
-    [['up'], "required option '--swarm <file>'"],
+    [['up'], 'has joined no swarm: use skein join with an invitation, or --swarm'],
     [['ask'], "missing required argument 'prompt'"],
     [
       ['ask', '-5 degrees'],

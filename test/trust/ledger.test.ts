@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Signed } from '../../protocols/trust.ts'
-import { type Grant, issue, signedGrants, swarmIdOf } from '../../src/trust/grant.ts'
+import { type Grant, issue, type Signed, signedGrants, swarmIdOf } from '../../src/trust/grant.ts'
 import { itemOfCertificate, itemOfStatement } from '../../src/trust/item.ts'
 import { Ledger } from '../../src/trust/ledger.ts'
 import { drawEpoch, openEpoch } from '../../src/trust/sealing.ts'
