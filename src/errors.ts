@@ -273,3 +273,9 @@ export class NotAdmittedError extends SkeinError {
   override readonly name = 'NotAdmittedError'
   readonly exitCode = 4
 }
+
+/** Thrown when there is no audit log where one is to be read, or its files cannot be read. */
+export class AuditError extends SkeinError {
+  override readonly name = 'AuditError'
+  readonly exitCode = 3
+}

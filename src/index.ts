@@ -50,6 +50,15 @@ export { type AnyModel, isStoredGraph, type StoredGraph, type StoredModel } from
 export type { GraphPort, Tensor, TensorData, Tensors, TensorType } from './model/tensors.ts'
 export type * from './peer/api.ts'
 export {
+  type AuditLine,
+  type AuditPlace,
+  type AuditProblem,
+  type AuditReport,
+  tailAudit,
+  type VerifiedAudit,
+  verifyAudit
+} from './peer/audit-files.ts'
+export {
   graphNeeds,
   type ModelContents,
   modelContents,

@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const arrows: Record<string, readonly string[]> = {
   base: [],
   disk: ['base'],
+  audit: ['disk', 'base'],
   model: ['disk', 'base'],
   engine: ['model', 'disk', 'base'],
   stage: ['engine', 'model', 'protocols', 'base'],
@@ -28,6 +29,7 @@ const arrows: Record<string, readonly string[]> = {
     'serving',
     'infer',
     'keep',
+    'audit',
     'session',
     'route',
     'stage',
@@ -81,7 +83,7 @@ const doers = [
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/trust\/(sealing|signing-key)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-disk|own-graphs|own-metrics|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|enrolment|revoking|known-members)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|own-disk|own-graphs|own-metrics|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|enrolment|revoking|known-members)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]

@@ -8,7 +8,10 @@ export async function embeddingsRoute(api: Api, c: ApiContext): Promise<Response
   const texts = typeof request.input === 'string' ? [request.input] : request.input
   if (texts.length === 0) throw invalid("'input' must not be empty", { param: 'input' })
   const signal = AbortSignal.any([c.get('gone'), api.closing])
-  const { vectors, tokens, cut } = await api.peer.embed(request.model, texts, { signal })
+  const { vectors, tokens, cut } = await api.peer.embed(request.model, texts, {
+    ...{ request: c.get('requestId'), client: c.get('client') },
+    signal
+  })
   const [{ length } = { length: 0 }] = vectors
   if (request.dimensions !== undefined && request.dimensions !== length) {
     throw unsupported('dimensions', `'dimensions' of ${request.model} are ${length}: vectors are not shortened here`)

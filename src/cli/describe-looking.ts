@@ -1,6 +1,7 @@
 /** The commands that look and change nothing. */
 import { Argument, type Command } from 'commander'
 import type { CommandContext } from './context.ts'
+import { describeAudit } from './describe-audit.ts'
 import { shells } from './shells.ts'
 import { command, data, dataOf, json } from './describe.ts'
 import { repeated, tcpAddress, words } from './flags.ts'
@@ -54,6 +55,7 @@ export function describeLooking(program: Command, context: CommandContext, end: 
       const { trace } = await import('./request-trace.ts')
       await trace(request, { ...options, data: dataOf(options) }, context)
     })
+  describeAudit(program, context, end)
   describeCompletion(program)
 }
 

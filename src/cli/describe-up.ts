@@ -48,6 +48,10 @@ export function describeUp(program: Command, context: CommandContext): void {
       'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
       repeated(modelLayers('--layers'))
     )
+    .option(
+      '--audit',
+      'keep a log of the requests that this peer drives, chained and signed: who asked which model, over whom, and a digest of the answer; skein audit reads it (default: none)'
+    )
   takesHttp(takesNetwork(made))
     // For the demo: a peer whose parent is gone, however it went, must not stay behind.
     .addOption(new Option('--stop-with-stdin').hideHelp())

@@ -11,6 +11,7 @@ import {
   type DtypeMix,
   InvalidOptionError,
   parseBytes,
+  type PeerId,
   type Range,
   weightKinds
 } from '../index.ts'
@@ -140,6 +141,14 @@ export function words(flag: string): (text: string) => string {
   return text => {
     if (text.trim() !== '') return text
     throw new InvalidOptionError(`${flag} must not be empty`)
+  }
+}
+
+/** A peer's id in its text form. */
+export function peerId(flag: string): (text: string) => PeerId {
+  return text => {
+    if (/^[1-9A-HJ-NP-Za-km-z]{46,64}$/.test(text)) return text as PeerId
+    throw new InvalidOptionError(`${flag} takes the id of a peer such as 12D3KooW…, not '${text}'`)
   }
 }
 

@@ -83,3 +83,6 @@ export const invitationBytesMax = 64 * 1_024
 export const grantLifeMinMs = 1_000
 /** And for ten years at most, as `trust/limits.ts` has it. */
 export const grantLifeMaxMs = 10 * 366 * 24 * 3_600_000
+
+/** Lines of an audit log that are shown at a time. */
+export const auditLinesMax = 10_000

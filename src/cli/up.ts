@@ -38,6 +38,7 @@ export interface UpFlags extends HttpFlags {
   readonly threads?: number
   readonly traceEvery?: number
   readonly engine?: 'wasm' | 'onnx'
+  readonly audit?: boolean
   readonly json?: boolean
   readonly stopWithStdin?: boolean
   readonly wait?: boolean
@@ -154,6 +155,7 @@ function peerInit(flags: UpFlags): PeerInit {
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(traceEvery === undefined ? {} : { traceEvery }),
+    ...(flags.audit === undefined ? {} : { audit: flags.audit }),
     ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   }
 }

@@ -7,6 +7,7 @@ import type { GenerationEvent, TracedLap } from '../session/generation.ts'
 import type { AnswerWatcher } from '../session/watcher.ts'
 import type { Hop } from '../route/view.ts'
 import type { PeerMetrics } from './metrics.ts'
+import { type Auditing, AuditedRequest } from './audited-request.ts'
 import type { LoggedRequest, RequestLog } from './request-log.ts'
 
 /** An answer under way. */
@@ -61,6 +62,16 @@ interface AnswersInit {
   readonly onNews: (news: AnswerNews) => void
   /** Where requests are kept for those who ask what became of them. */
   readonly log: RequestLog
+  /** Told of each answer that is over. @default nobody is */
+  readonly audit?: Auditing | undefined
+}
+
+/** Who asks for an answer, and what he calls it. */
+export interface Asker {
+  /** @default the number of the answer */
+  readonly request?: string | undefined
+  /** @default this machine */
+  readonly client?: string | undefined
 }
 
 /** How much the newest token counts in a speed. */
@@ -83,15 +94,14 @@ export class Answers {
 
   /**
    * An answer is asked for, until the signal. It is listed once it is known which model answers.
-   *
-   * @param request what the one who asks calls it. @default its number
    */
-  begin(operation: Operation, signal?: AbortSignal, request?: string): WatchedAnswer {
+  begin(operation: Operation, signal?: AbortSignal, { request, client = 'local' }: Asker = {}): WatchedAnswer {
     const number = ++this.#begun
-    const { traceEvery, log } = this.#init
+    const { traceEvery, log, audit } = this.#init
     const logged = log.begin(request ?? String(number))
     const traces = traceEvery > 0 && number % traceEvery === 1 % traceEvery
-    return new WatchedAnswer({ ...this.#init, number, operation, signal, traces, logged, all: this.#all })
+    const audited = audit && new AuditedRequest({ operation, client, logged, audit })
+    return new WatchedAnswer({ ...this.#init, number, operation, signal, traces, logged, audited, all: this.#all })
   }
 }
 
@@ -101,6 +111,7 @@ interface WatchedAnswerInit extends AnswersInit {
   readonly traces: boolean
   readonly signal: AbortSignal | undefined
   readonly logged: LoggedRequest
+  readonly audited: AuditedRequest | undefined
   readonly all: Map<number, WatchedAnswer>
 }
 
@@ -135,16 +146,18 @@ export class WatchedAnswer implements AnswerWatcher {
   }
 
   /** It is known which model answers, and that this peer begins. */
-  began(model: { readonly id: ModelId; readonly name?: string }): void {
+  began(model: { readonly id: ModelId; readonly name?: string; readonly precision?: string }): void {
     this.#model = { id: model.id, name: model.name ?? model.id }
     this.#init.all.set(this.#init.number, this)
     this.#init.logged.began(this.#model)
+    this.#init.audited?.began({ ...this.#model, precision: model.precision ?? null })
     this.#news({ what: 'began', model: model.id })
   }
 
   told(event: GenerationEvent): void {
-    const { metrics, logged } = this.#init
+    const { metrics, logged, audited } = this.#init
     logged.told(event)
+    audited?.told(event)
     switch (event.event) {
       case 'token':
         this.#token(event.ms)
@@ -199,12 +212,13 @@ export class WatchedAnswer implements AnswerWatcher {
   }
 
   ended(error: Error | undefined): void {
-    const { all, number, operation, signal, metrics, nowMs, logged } = this.#init
+    const { all, number, operation, signal, metrics, nowMs, logged, audited } = this.#init
     all.delete(number)
     const endMs = this.#stop === undefined ? nowMs() : this.#lastMs
     const isLeft = error === undefined || signal?.aborted === true
     logged.ended(isLeft ? undefined : error)
     const outcome = this.#stop !== undefined ? finishes[this.#stop] : isLeft ? 'cancelled' : outcomeOf(error)
+    audited?.ended(outcome)
     const isWhole = this.#stop !== undefined
     metrics.ended({
       operation,

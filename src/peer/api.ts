@@ -127,6 +127,12 @@ export interface PeerInit {
    * @default 0
    */
   traceEvery?: number
+  /**
+   * Keep a log of the requests that this peer drives in `audit/` of its data directory: when, who asked, which model over which peers, how
+   * it ended, and a digest of the answer; never a prompt or an answer. Its lines are chained and signed: {@link verifyAudit}.
+   * @default false
+   */
+  audit?: boolean
   /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */
   onWarning?: (message: string) => void
   /** Ends the start; a started peer is ended by `stop()`. */
@@ -242,6 +248,10 @@ export interface InferenceOptions {
    * @default a minute where one is loading it; while this peer has just started and nobody offers any model; else not at all
    */
   waitMs?: number
+  /** What the one who asks calls this run, for the audit log. @default a number of this peer */
+  request?: string
+  /** Who asks, for the audit log. @default `local` */
+  client?: string
   /** Ends the run. */
   signal?: AbortSignal
 }

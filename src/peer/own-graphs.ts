@@ -42,6 +42,14 @@ export interface Embeddings {
   readonly cut: readonly number[]
 }
 
+/** Told of a run once it is known of which graph it is, and by whom it was done. */
+export interface RunWatcher {
+  found(graph: StoredGraph): void
+  ranAt(peer: PeerId): void
+}
+
+const nobody: RunWatcher = { found: () => {}, ranAt: () => {} }
+
 export class OwnGraphs {
   readonly #init: OwnGraphsInit
 
@@ -55,18 +63,20 @@ export class OwnGraphs {
     return asGraph(await this.#init.seeker.ask(nameOrId, wait))
   }
 
-  /** @param onFound told the graph's name once that is known. @throws as `Inferring.run` and {@link find} */
+  /** @throws as `Inferring.run` and {@link find} */
   async infer(
     nameOrId: string,
     inputs: Tensors,
     options: InferOptions,
-    onFound: (name: string) => void = () => {}
+    watcher: RunWatcher = nobody
   ): Promise<InferResult> {
     checkTimes(options)
     const graph = await this.find(nameOrId, options)
-    onFound(graph.manifest.name)
+    watcher.found(graph)
     this.#checkStaying()
-    return this.#init.inferring.run(graph, inputs, options)
+    const result = await this.#init.inferring.run(graph, inputs, options)
+    watcher.ranAt(result.peer)
+    return result
   }
 
   /** @throws {InvalidOptionError} when the graph takes no text or gives no vectors, and as {@link infer} */
@@ -74,21 +84,22 @@ export class OwnGraphs {
     nameOrId: string,
     texts: readonly string[],
     options: InferOptions,
-    onFound: (name: string) => void = () => {}
+    watcher: RunWatcher = nobody
   ): Promise<Embeddings> {
     if (!(texts.length >= 1 && texts.length <= embedTextsMax)) {
       throw new InvalidOptionError(`1 to ${embedTextsMax} texts are embedded at a time, not ${texts.length}`)
     }
     checkTimes(options)
     const graph = await this.find(nameOrId, options)
-    onFound(graph.manifest.name)
+    watcher.found(graph)
     this.#checkStaying()
     const { name, inputs: ports } = graph.manifest
     const rows = await this.#encode(graph, texts, options.signal)
     const vectors: Float32Array[] = []
     // Each alone: graphs of 8 bits scale by the largest number of a run, and a vector would depend on what is asked with it.
     for (const { ids } of rows) {
-      const { outputs } = await this.#init.inferring.run(graph, textInputs(name, ports, ids), options)
+      const { outputs, peer } = await this.#init.inferring.run(graph, textInputs(name, ports, ids), options)
+      watcher.ranAt(peer)
       vectors.push(embedding(name, outputs, ids.length))
     }
     return {

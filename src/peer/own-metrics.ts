@@ -5,9 +5,12 @@ import type { Serving } from '../serving/serving.ts'
 import type { ComputedStep } from '../stage/computed-step.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
-import { type AnswerNews, Answers, outcomeOf } from './answers.ts'
+import { type AnswerNews, Answers, type Asker, outcomeOf } from './answers.ts'
+import { AuditedRun } from './audited-request.ts'
 import { EnergyService } from './energy-service.ts'
 import { type EndedRun, PeerMetrics } from './metrics.ts'
+import type { OwnAudit } from './own-audit.ts'
+import type { RunWatcher } from './own-graphs.ts'
 import { RequestLog } from './request-log.ts'
 import type { Status } from './status.ts'
 
@@ -18,6 +21,8 @@ interface OwnMetricsInit {
   readonly traceEvery: number
   readonly parts: () => { readonly serving: Serving; readonly stages: StageService }
   readonly onNews: (news: AnswerNews) => void
+  /** Where requests are told of for good. @default nowhere */
+  readonly audit?: OwnAudit | undefined
 }
 
 export class OwnMetrics {
@@ -27,14 +32,15 @@ export class OwnMetrics {
   readonly energy: EnergyService
   readonly #init: OwnMetricsInit
   readonly #startSeconds: number
+  #runs = 0
 
   constructor(init: OwnMetricsInit) {
     this.#init = init
-    const { clock, traceEvery, onNews } = init
+    const { clock, traceEvery, onNews, audit } = init
     const nowMs = (): number => clock.nowMs()
     this.energy = new EnergyService({ clock })
     this.log = new RequestLog({ nowMs, wallMs: () => clock.wallMs() })
-    this.answers = new Answers({ metrics: this.counted, nowMs, traceEvery, onNews, log: this.log })
+    this.answers = new Answers({ metrics: this.counted, nowMs, traceEvery, onNews, log: this.log, audit })
     this.#startSeconds = Math.round(clock.wallMs() / 1000 - process.uptime())
   }
 
@@ -43,25 +49,25 @@ export class OwnMetrics {
     this.counted.step(this.#init.parts().serving.get(step.model)?.shape.name ?? step.model, step)
   }
 
-  /** Counts a run of a graph. @param ask does it, and says of which graph once that is known */
+  /** Counts a run of a graph. @param ask does it, and says of which graph and by whom */
   async ran<T>(
     operation: EndedRun['operation'],
-    signal: AbortSignal | undefined,
-    ask: (onFound: (model: string) => void) => Promise<T>
+    { signal, ...asker }: Asker & { readonly signal?: AbortSignal | undefined },
+    ask: (watcher: RunWatcher) => Promise<T>
   ): Promise<T> {
-    const { clock } = this.#init
+    const { clock, audit } = this.#init
     const startMs = clock.nowMs()
-    let model = ''
+    const run = new AuditedRun({ operation, number: ++this.#runs, ...asker, classOf: audit?.classOf ?? (() => null) })
     let outcome = 'done'
     try {
-      return await ask(name => {
-        model = name
-      })
+      return await ask(run)
     } catch (error) {
       outcome = signal?.aborted === true ? 'cancelled' : outcomeOf(error as Error)
       throw error
     } finally {
-      this.counted.ran({ operation, model, outcome, durationMs: clock.nowMs() - startMs })
+      const durationMs = clock.nowMs() - startMs
+      this.counted.ran({ operation, model: run.modelName ?? '', outcome, durationMs })
+      audit?.add(run.ended(outcome, durationMs))
     }
   }
 

@@ -16,6 +16,7 @@ import type { GrammarSpec } from '../model/grammar-spec.ts'
 import { nameWithId } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import { asDecoder, type StoredModel } from '../model/stored.ts'
+import { weightsLabel } from '../model/weight-types.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
 import type { SessionNeeds } from '../route/caches.ts'
 import { ClassPin } from '../route/class-pin.ts'
@@ -183,7 +184,7 @@ export class OwnSessions {
       rng: this.#init.rng,
       sign: this.#init.swarm.sign,
       tokenizer,
-      model: { id: model.id, name: model.manifest.name, layers, vocab, contextMax, eosIds: model.manifest.eosIds },
+      model: { id: model.id, ...toldOf(model.manifest), layers, vocab, contextMax, eosIds: model.manifest.eosIds },
       route: async (excluded, options) => {
         release()
         tokensMax = options.tokensMax
@@ -439,4 +440,9 @@ function checkMayDrive({ id, membership }: Pick<Swarm, 'id' | 'membership'>): vo
   if (membership?.may(id, 'driver') === false) {
     throw new NotAdmittedError('this machine may ask nothing: its certificate does not have the role driver')
   }
+}
+
+/** What people are told of a model. */
+function toldOf({ name, weights }: StoredModel['manifest']): { name: string; precision: string } {
+  return { name, precision: weightsLabel(weights) }
 }

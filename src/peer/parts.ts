@@ -24,7 +24,7 @@ import { createStageService, type StageService, type StageServiceInit } from '..
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
 import type { StageOffer } from '../swarm/record.ts'
 import type { Swarm, SwarmPeer } from '../swarm/swarm.ts'
-import type { Operation, WatchedAnswer } from './answers.ts'
+import type { Asker, Operation, WatchedAnswer } from './answers.ts'
 import type { GenerateOptions } from './api.ts'
 import { Departure } from './departure.ts'
 import { loadAnnounceMs } from './limits.ts'
@@ -51,7 +51,7 @@ export interface PeerPartsInit {
   readonly clock: Clock
   readonly rng: Rng
   /** Told of each answer that is asked for. @default nobody is */
-  readonly watch?: (operation: Operation, signal: AbortSignal | undefined, request: string | undefined) => WatchedAnswer
+  readonly watch?: (operation: Operation, signal: AbortSignal | undefined, asker: Asker) => WatchedAnswer
   /** As with `StageServiceInit.onStep`. */
   readonly onStep?: StageServiceInit['onStep']
   /** As with `SupplyInit.room`. */
@@ -172,7 +172,7 @@ export class PeerParts {
   generate(prompt: string | readonly number[] | ConversationAsk, options: GenerateOptions = {}): Generation {
     const { model, client, signal, session, request, ...rest } = options
     const isText = typeof prompt === 'string' || !('messages' in prompt)
-    const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal, request)
+    const watcher = this.#init.watch?.(isText ? 'text_completion' : 'chat', signal, { request, client })
     const parts = async (asking: Asking): Promise<SessionParts> => {
       const found = await this.sessions.parts(
         { ...(model && { model }), ...(client && { client }), ...rest },

@@ -19,6 +19,7 @@ import { readSwarmFile } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
+import { startAudit } from './own-audit.ts'
 import { RunningPeer } from './running-peer.ts'
 
 /**
@@ -76,6 +77,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     yielding = swarm.yielding
     const mayServe = swarm.membership?.may(swarm.id, 'stage') !== false
     if (!mayServe && memoryBytes > 0) warn('this machine holds no layers: its certificate does not have the role stage')
+    const audit = init.audit === true ? await startAudit({ swarm, dataDir: dataDir.path, keeping }) : undefined
+    ends.push(async () => audit?.stop())
     peer = new RunningPeer({
       swarm,
       swarmName: config?.name ?? swarm.membership?.name ?? '',
@@ -83,7 +86,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       engines,
       keeping,
       warn,
-      traceEvery: init.traceEvery
+      traceEvery: init.traceEvery,
+      audit
     })
     await peer.start({
       dataDir: dataDir.path,

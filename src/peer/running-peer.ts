@@ -42,6 +42,7 @@ import { InferServer } from '../infer/serve-service.ts'
 import { Inferring } from '../infer/service.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
+import type { OwnAudit } from './own-audit.ts'
 import { type Embeddings, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
 import { PeerParts } from './parts.ts'
@@ -81,7 +82,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     warn,
     clock = systemClock,
     rng = systemRng,
-    traceEvery = 0
+    traceEvery = 0,
+    audit
   }: {
     swarm: Swarm
     swarmName: string
@@ -96,6 +98,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     rng?: Rng
     /** @default 0 */
     traceEvery?: number | undefined
+    /** @default requests are told of nowhere */
+    audit?: OwnAudit | undefined
   }) {
     super()
     this.#engines = engines
@@ -111,7 +115,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#clock = clock
     this.#rng = rng
     const onNews = (news: AnswerNews): void => this.#emit('answer', news)
-    this.#metrics = new OwnMetrics({ swarm, clock, traceEvery, parts: () => this.#parts, onNews })
+    this.#metrics = new OwnMetrics({ swarm, clock, traceEvery, parts: () => this.#parts, onNews, audit })
   }
 
   async start({
@@ -168,7 +172,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         clock,
         rng: this.#rng,
         onWarning: this.#warn,
-        watch: (operation, signal, request) => this.#metrics.answers.begin(operation, signal, request),
+        watch: (operation, signal, asker) => this.#metrics.answers.begin(operation, signal, asker),
         onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
         onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
@@ -285,14 +289,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     return this.#parts.sessions.detokenize(model, ids, { special }, this.#parts.orEnding(signal))
   }
 
-  infer(model: string, inputs: Tensors, { signal, ...options }: InferenceOptions = {}): Promise<InferResult> {
-    const asked = { ...options, signal: this.#parts.orEnding(signal) }
-    return this.#metrics.ran('infer', signal, onFound => this.#graphs.infer(model, inputs, asked, onFound))
+  infer(model: string, inputs: Tensors, options: InferenceOptions = {}): Promise<InferResult> {
+    const asked = { ...options, signal: this.#parts.orEnding(options.signal) }
+    return this.#metrics.ran('infer', options, watcher => this.#graphs.infer(model, inputs, asked, watcher))
   }
 
-  embed(model: string, texts: readonly string[], { signal, ...options }: InferenceOptions = {}): Promise<Embeddings> {
-    const asked = { ...options, signal: this.#parts.orEnding(signal) }
-    return this.#metrics.ran('embeddings', signal, onFound => this.#graphs.embed(model, texts, asked, onFound))
+  embed(model: string, texts: readonly string[], options: InferenceOptions = {}): Promise<Embeddings> {
+    const asked = { ...options, signal: this.#parts.orEnding(options.signal) }
+    return this.#metrics.ran('embeddings', options, watcher => this.#graphs.embed(model, texts, asked, watcher))
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, logprobs, signal: given }: ResumeOptions = {}): Generation {

@@ -46,6 +46,8 @@ export interface SessionModel {
   readonly id: ModelId
   /** @default nobody says */
   readonly name?: string
+  /** Types of its weights, for people. @default nobody says */
+  readonly precision?: string
   readonly layers: number
   readonly vocab: number
   readonly contextMax: number

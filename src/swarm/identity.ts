@@ -30,21 +30,36 @@ export interface Identity {
  */
 export async function loadIdentity(dataDir: string, onWarning?: (message: string) => void): Promise<Identity> {
   const path = join(dataDir, 'identity.key')
-  let bytes: Uint8Array | undefined
+  const bytes = await readKeyFile(path)
+  if (bytes !== undefined && bytes.byteLength > 0) return identityIn(path, bytes)
+  const key = await generateKeyPair('Ed25519')
+  await writeKey(path, privateKeyToProtobuf(key))
+  if (bytes !== undefined) {
+    onWarning?.(`${path} was empty, as a full disk or a power cut leaves it: it holds a new key now`)
+  }
+  return identityOf(key)
+}
+
+/**
+ * The same of a key that is there; undefined where none is.
+ * @throws {DataDirectoryError} when the file is unreadable or holds no Ed25519 key.
+ */
+export async function readIdentity(dataDir: string): Promise<Identity | undefined> {
+  const path = join(dataDir, 'identity.key')
+  const bytes = await readKeyFile(path)
+  return bytes === undefined || bytes.byteLength === 0 ? undefined : identityIn(path, bytes)
+}
+
+async function readKeyFile(path: string): Promise<Uint8Array | undefined> {
   try {
-    bytes = await readPlainFile(path, ownFileBytesMax)
+    return await readPlainFile(path, ownFileBytesMax)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw new DataDirectoryError(`${path} cannot be read: ${reasonOf(error)}`)
-    }
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new DataDirectoryError(`${path} cannot be read: ${reasonOf(error)}`)
   }
-  if (bytes === undefined || bytes.byteLength === 0) {
-    const key = await generateKeyPair('Ed25519')
-    await writeKey(path, privateKeyToProtobuf(key))
-    if (bytes !== undefined)
-      onWarning?.(`${path} was empty, as a full disk or a power cut leaves it: it holds a new key now`)
-    return identityOf(key)
-  }
+}
+
+function identityIn(path: string, bytes: Uint8Array): Identity {
   try {
     const key = privateKeyFromProtobuf(bytes)
     if (key.type === 'Ed25519') return identityOf(key)

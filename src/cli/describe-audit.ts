@@ -1,0 +1,50 @@
+/** `skein audit`, with what it takes. */
+import { type Command, Option } from 'commander'
+import { InvalidOptionError } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import { command, data, dataOf, json } from './describe.ts'
+import { peerId, wholeNumber } from './flags.ts'
+import { auditLinesMax } from './limits.ts'
+
+/** @param end told the exit code of a command that has one of its own */
+export function describeAudit(program: Command, context: CommandContext, end: (code: number) => void): void {
+  const audits = command(
+    program,
+    'audit',
+    'Read the log of requests that a peer keeps with up --audit: show its lines, or say whether any is missing, changed or forged.'
+  )
+  command(audits, 'tail [dir]', 'Show the last requests of a log, of a peer that runs or of one that does not.')
+    .addOption(data())
+    .option('--lines <n>', 'so many lines', wholeNumber('--lines', 0, auditLinesMax), 10)
+    .option('--follow', 'go on with those that come, until Ctrl-C')
+    .addOption(json('print the lines as they are in the file, JSON objects'))
+    .action(async (dir: string | undefined, options) => {
+      const { tail } = await import('./audit.ts')
+      await tail({ ...options, data: dirOf(dir, options) }, context)
+    })
+  command(
+    audits,
+    'verify [dir]',
+    'Say whether a log is whole, which line is the first that is missing, changed, moved or forged, and up to where signatures vouch for it. Ends with 3 where one is.'
+  )
+    .addOption(data())
+    .addOption(
+      new Option(
+        '--peer <id>',
+        'whose log it must be (default: by the key in the data directory, else as its lines say)'
+      ).argParser(peerId('--peer'))
+    )
+    .addOption(json('print one JSON object'))
+    .action(async (dir: string | undefined, options) => {
+      const { verify } = await import('./audit.ts')
+      end(await verify({ ...options, data: dirOf(dir, options) }, context))
+    })
+}
+
+/** The directory, which may be given either way. */
+function dirOf(dir: string | undefined, options: { data?: string }): string {
+  if (dir !== undefined && options.data !== undefined) {
+    throw new InvalidOptionError(`${dir} and --data say twice where the log is: give one of them`)
+  }
+  return dataOf(dir === undefined ? options : { data: dir })
+}
